@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { commitSchema, digestSchema, queueNameSchema, relativePathSchema } from '../executor/job.ts';
+import { tierSchema } from '../tier.ts';
+
+/** Every request of people and programs carries `Authorization: token <access token>`. */
+export const tokenScheme = 'token';
+
+const limits = {
+  accept: z.array(tierSchema).min(1).default(['vm-hardware']),
+  cpus: z.int().min(1).max(64).default(1),
+  memoryMiB: z.int().min(128).max(1_048_576).default(1024),
+  scratchMiB: z.int().min(64).max(1_048_576).default(4096),
+  deadlineMs: z.int().min(1_000).max(86_400_000).default(3_600_000),
+  inspect: z.boolean().default(false),
+};
+
+/** `POST /api/jobs`: 201 with a job record. */
+export const createJobSchema = z.discriminatedUnion('queue', [
+  z.object({
+    queue: z.literal('runs'),
+    /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`). */
+    image: digestSchema,
+    argv: z.array(z.string().max(131_072)).max(4096),
+    env: z
+      .array(z.string().regex(/^[^=\0]+=[^\0]*$/))
+      .max(1024)
+      .default([]),
+    stdin: z.boolean().default(false),
+    ...limits,
+  }),
+  z.object({
+    queue: z.literal('codeintel'),
+    /** A repository and a commit that were put on the instance (`POST /api/repositories/{name}/pack`). */
+    repository: z.string().min(1).max(400),
+    commit: commitSchema,
+    root: relativePathSchema.default(''),
+    indexer: z.object({ name: z.string().max(100), image: digestSchema, argv: z.array(z.string()).max(256) }),
+    /** Where the indexer leaves its index, below `root`. */
+    outfile: relativePathSchema.default('index.scip'),
+    ...limits,
+  }),
+]);
+export type CreateJob = z.input<typeof createJobSchema>;
+
+export const jobStateSchema = z.enum(['queued', 'processing', 'completed', 'errored', 'failed', 'canceled']);
+export type JobState = z.infer<typeof jobStateSchema>;
+
+export const logEntrySchema = z.object({
+  /** From 1, within its attempt. */
+  entry: z.int().positive(),
+  attempt: z.int().positive(),
+  /** e.g. `setup.vm.boot`, `step.docker.0`, `teardown.vm` */
+  key: z.string(),
+  command: z.array(z.string()),
+  startTime: z.string(),
+  durationMs: z.int().nullable(),
+  exitCode: z.int().nullable(),
+});
+export type LogEntry = z.infer<typeof logEntrySchema>;
+
+/** `GET /api/jobs/{id}` */
+export const jobRecordSchema = z.object({
+  id: z.int().positive(),
+  queue: queueNameSchema,
+  state: jobStateSchema,
+  attempt: z.int().nonnegative(),
+  accept: z.array(tierSchema),
+  executor: z.string().nullable(),
+  tier: tierSchema.nullable(),
+  vmm: z.string().nullable(),
+  exitCode: z.int().nullable(),
+  failure: z.object({ reason: z.string(), message: z.string() }).nullable(),
+  /** Why a queued job is not running, and what to do; null when it just waits its turn or is not queued. */
+  waiting: z.object({ reason: z.string(), message: z.string(), remedy: z.string() }).nullable(),
+  guest: z.object({ kernel: z.string(), interfaces: z.array(z.string()) }).nullable(),
+  inspection: z
+    .object({ searchedBytes: z.int(), credentials: z.int(), found: z.int(), controlFound: z.boolean() })
+    .nullable(),
+  leftOver: z.record(z.string(), z.int()).nullable(),
+  /** The upload that this job left, once it is stored. */
+  uploadId: z.int().nullable(),
+  queuedAt: z.string(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+});
+export type JobRecord = z.infer<typeof jobRecordSchema>;
+
+/**
+ * `GET /api/jobs/{id}/events`: server-sent events, from the beginning or after `Last-Event-ID`, ended by the server
+ * when the job has ended. Their `data` is one of these as JSON.
+ */
+export const jobEventSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('job'), job: jobRecordSchema }),
+  z.object({ type: z.literal('entry'), entry: logEntrySchema }),
+  z.object({
+    type: z.literal('output'),
+    attempt: z.int(),
+    entry: z.int(),
+    stream: z.enum(['stdout', 'stderr']),
+    offset: z.int(),
+    /** Base64: a job's output is bytes. */
+    data: z.base64(),
+  }),
+]);
+export type JobEvent = z.infer<typeof jobEventSchema>;
+
+/** `POST /api/jobs/{id}/input?offset=B&end=true|false`, raw bytes: 200 with `{"offset": end}`; a repeat is idempotent. */
+export const jobInputQuerySchema = z.object({
+  offset: z.coerce.number().int().nonnegative(),
+  end: z.enum(['true', 'false']).default('false'),
+});
+
+/** Every refusal of `/api`. */
+export const apiErrorSchema = z.object({
+  error: z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() }),
+});

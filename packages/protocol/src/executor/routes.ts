@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { tierSchema } from '../tier.ts';
+import { jobIdSchema, queueNameSchema } from './job.ts';
+
+/** Sent by our executors on every request, answered by our instance: each side falls back when it is missing. */
+export const protocolHeader = 'x-glovebox-protocol';
+export const protocolVersion = '1';
+/** Headers of a job route, beside `Authorization: Bearer <job token>`. */
+export const jobIdHeader = 'x-sourcegraph-job-id';
+export const executorNameHeader = 'x-sourcegraph-executor-name';
+
+const executorName = z
+  .string({ error: 'worker hostname cannot be empty' })
+  .min(1, 'worker hostname cannot be empty')
+  .max(200);
+
+/** `POST /.executors/queue/dequeue`: 200 with a job, or 204. */
+export const dequeueRequestSchema = z.object({
+  executorName,
+  version: z.string().default(''),
+  numCPUs: z.int().optional(),
+  memory: z.string().optional(),
+  diskSpace: z.string().optional(),
+  queues: z.array(queueNameSchema).default([]),
+  /** Native: what this executor can do, and how long the request may be held until work comes. */
+  glovebox: z
+    .object({
+      tiers: z.array(tierSchema),
+      arch: z.string(),
+      freeMemoryMiB: z.int().nonnegative(),
+      freeScratchMiB: z.int().nonnegative(),
+      freeCpus: z.int().nonnegative(),
+      waitMs: z.int().min(0).max(60_000),
+    })
+    .optional(),
+});
+export type DequeueRequest = z.input<typeof dequeueRequestSchema>;
+
+/** `POST /.executors/queue/heartbeat` */
+export const heartbeatRequestSchema = z.object({
+  executorName,
+  version: z.string().default(''),
+  jobIdsByQueue: z
+    .array(z.object({ queueName: queueNameSchema, jobIds: z.array(z.union([z.string(), z.int()])) }))
+    .default([]),
+  queueNames: z.array(queueNameSchema).default([]),
+  os: z.string().optional(),
+  architecture: z.string().optional(),
+  dockerVersion: z.string().optional(),
+  executorVersion: z.string().optional(),
+  gitVersion: z.string().optional(),
+  igniteVersion: z.string().optional(),
+  srcCliVersion: z.string().optional(),
+  prometheusMetrics: z.string().optional(),
+  /** Native: the tiers that the last canary found. */
+  glovebox: z.object({ tiers: z.array(tierSchema) }).optional(),
+});
+export type HeartbeatRequest = z.input<typeof heartbeatRequestSchema>;
+
+/** Ids are `"<id>-<queue>"`. A job of ours that is not in `knownIds` is lost: stop it. */
+export const heartbeatResponseSchema = z.object({
+  knownIds: z.array(z.string()).nullable(),
+  cancelIds: z.array(z.string()).nullable(),
+});
+export type HeartbeatResponse = z.infer<typeof heartbeatResponseSchema>;
+
+const jobOperation = z.object({ executorName, jobId: jobIdSchema });
+
+/** `POST /.executors/queue/{queue}/addExecutionLogEntry`: 200 with the bare number of the entry, from 1. */
+export const addLogEntryRequestSchema = jobOperation.extend({
+  key: z.string().min(1).max(200),
+  command: z.array(z.string()).nullable(),
+  startTime: z.iso.datetime({ offset: true }),
+  exitCode: z.int().nullish(),
+  out: z.string().optional(),
+  durationMs: z.int().nonnegative().nullish(),
+});
+export type AddLogEntryRequest = z.input<typeof addLogEntryRequestSchema>;
+
+/** `POST /.executors/queue/{queue}/updateExecutionLogEntry`: 204. Without `out` the text stays as it is (native). */
+export const updateLogEntryRequestSchema = addLogEntryRequestSchema.extend({ entryId: z.int().positive() });
+export type UpdateLogEntryRequest = z.input<typeof updateLogEntryRequestSchema>;
+
+/**
+ * Native. `POST /.executors/queue/{queue}/appendLog?entry=N&stream=stdout|stderr&offset=B`, raw bytes as body: 200 with
+ * `{"offset": end}`. A repeated offset is idempotent, a gap is 409 with the offset that is wanted.
+ */
+export const appendLogQuerySchema = z.object({
+  entry: z.coerce.number().int().positive(),
+  stream: z.enum(['stdout', 'stderr']),
+  offset: z.coerce.number().int().nonnegative(),
+});
+
+/**
+ * Native. `GET /.executors/queue/{queue}/input?offset=B&waitMs=M`: raw bytes of the job's stdin from that offset (may be
+ * none); header `x-glovebox-input-end: true` when nothing follows them.
+ */
+export const inputQuerySchema = z.object({
+  offset: z.coerce.number().int().nonnegative(),
+  waitMs: z.coerce.number().int().min(0).max(60_000).default(0),
+});
+export const inputEndHeader = 'x-glovebox-input-end';
+
+/** Native. `GET /.executors/queue/{queue}/blob/{digest}`: an image archive named in the job's steps. */
+
+/** Native. `POST /.executors/queue/{queue}/result`: typed facts of a run, before its mark. 204. */
+export const jobResultRequestSchema = jobOperation.extend({
+  tier: tierSchema,
+  vmm: z.enum(['qemu', 'firecracker']),
+  /** Exit code of the last step that ran; 128 + signal when a signal ended it. */
+  exitCode: z.int().min(0).max(255).nullable(),
+  guest: z
+    .object({ kernel: z.string().max(200), interfaces: z.array(z.string().max(64)).max(64) })
+    .nullable(),
+  /** How often a credential of this run was found in the VM's memory and disks; null when it was not searched. */
+  inspection: z
+    .object({
+      searchedBytes: z.int().nonnegative(),
+      credentials: z.int().nonnegative(),
+      found: z.int().nonnegative(),
+      /** The search's own control: a marker put into the guest on purpose was found. */
+      controlFound: z.boolean(),
+    })
+    .nullable(),
+  /** What the VM left on the host after its destruction, counted. */
+  leftOver: z.record(z.string(), z.int().nonnegative()),
+});
+export type JobResultRequest = z.input<typeof jobResultRequestSchema>;
+
+/** `POST /.executors/queue/{queue}/markComplete`: 204, or 404 `null` when the lease is not ours. */
+export const markCompleteRequestSchema = jobOperation;
+/** `…/markErrored` (may be retried) and `…/markFailed` (final). `reason` is native: a stable code. */
+export const markFailedRequestSchema = jobOperation.extend({
+  errorMessage: z.string().max(100_000),
+  reason: z.string().max(100).optional(),
+});
+export type MarkFailedRequest = z.input<typeof markFailedRequestSchema>;

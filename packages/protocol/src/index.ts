@@ -1,0 +1,5 @@
+export * from './api/codeintel.ts';
+export * from './api/jobs.ts';
+export * from './executor/job.ts';
+export * from './executor/routes.ts';
+export * from './tier.ts';
