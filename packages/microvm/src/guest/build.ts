@@ -1,0 +1,145 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { guestImageInvalid, toolFailed } from '../errors.ts';
+import { type CpioEntry, cpio } from './cpio.ts';
+import { extractKernel } from './kernel.ts';
+
+const run = promisify(execFile);
+const sources = join(import.meta.dirname, 'init');
+
+/** Debian's modules that the guest needs, each after those that it depends on. ext4 and vsock's users are built in or left out. */
+const modules = ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'];
+
+/** A guest image: what a VM boots. Paths are files that everybody may read. */
+export interface GuestImage {
+  /** Uncompressed kernel (ELF with a PVH note). */
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly kernelRelease: string;
+  /** SHA-256 over kernel and initramfs. */
+  readonly digest: string;
+}
+
+/** The guest image in `directory`, or null when it was not built there, or by other sources than these. */
+export async function loadGuest(directory: string): Promise<GuestImage | null> {
+  const facts = join(directory, await sourceKey(), 'guest.json');
+  if (!existsSync(facts)) return null;
+  return JSON.parse(await readFile(facts, 'utf8')) as GuestImage;
+}
+
+/**
+ * Builds the guest image once: Debian's cloud kernel with the few modules that init loads, and init itself. Needs
+ * `apt-get`'s package lists, gcc and lz4. Errors: `tool_failed` with the command that mends it, `guest_image_invalid`.
+ */
+export async function buildGuest(options: {
+  readonly directory: string;
+  onProgress(line: string): void;
+}): Promise<GuestImage> {
+  const present = await loadGuest(options.directory);
+  if (present) return present;
+  const target = join(options.directory, await sourceKey());
+  await mkdir(options.directory, { recursive: true });
+  const work = await mkdtemp(join(tmpdir(), 'glovebox-guest-'));
+  try {
+    options.onProgress('fetching the kernel package');
+    const tree = await unpackKernelPackage(work);
+    options.onProgress('unpacking the kernel');
+    const boot = await readdir(join(tree, 'boot'));
+    const name = boot.find((file) => file.startsWith('vmlinuz-'));
+    if (!name) throw guestImageInvalid('the package holds no kernel');
+    const kernel = await extractKernel(join(tree, 'boot', name));
+    const kernelRelease = name.slice('vmlinuz-'.length);
+    options.onProgress('compiling init');
+    const init = await compileInit(work);
+    const initramfs = cpio(await initramfsEntries(tree, kernelRelease, init, work));
+    return await store(target, { kernel, initramfs, kernelRelease });
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function sourceKey(): Promise<string> {
+  const hash = createHash('sha256').update(modules.join());
+  for (const file of (await readdir(sources)).sort()) hash.update(file).update(await readFile(join(sources, file)));
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function unpackKernelPackage(work: string): Promise<string> {
+  const aptGet = async (args: string[], remedy: string) => {
+    try {
+      return await run('apt-get', args, { cwd: work });
+    } catch (error) {
+      throw toolFailed('apt-get', lastLine(error), remedy);
+    }
+  };
+  const { stdout } = await run('apt-cache', ['depends', 'linux-image-cloud-amd64']).catch((error: unknown) => {
+    throw toolFailed('apt-cache', lastLine(error), 'Run `apt-get update` as root.');
+  });
+  const name = /Depends: (linux-image-\S+-cloud-amd64)$/m.exec(stdout)?.[1];
+  if (!name) throw toolFailed('apt-cache', 'it knows no cloud kernel', 'Run `apt-get update` as root.');
+  await aptGet(['download', '-o', 'APT::Sandbox::User=root', name], 'Run `apt-get update` as root and try again.');
+  const deb = (await readdir(work)).find((file) => file.endsWith('.deb'));
+  if (!deb) throw guestImageInvalid('no package was downloaded');
+  await run('dpkg-deb', ['-x', join(work, deb), join(work, 'tree')]);
+  return join(work, 'tree');
+}
+
+async function compileInit(work: string): Promise<Buffer> {
+  const files = (await readdir(sources)).filter((file) => file.endsWith('.c')).map((file) => join(sources, file));
+  const out = join(work, 'init');
+  const flags = ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', out];
+  await run('gcc', [...flags, ...files]).catch((error: unknown) => {
+    throw toolFailed('gcc', lastLine(error), 'Install it: `apt-get install gcc libc6-dev`.');
+  });
+  return readFile(out);
+}
+
+async function initramfsEntries(tree: string, release: string, init: Buffer, work: string): Promise<CpioEntry[]> {
+  const root = join(tree, 'lib/modules', release);
+  const all = await readdir(root, { recursive: true });
+  const entries: CpioEntry[] = [
+    { path: 'init', mode: 0o700, content: init },
+    { path: 'modules', mode: 0o700 },
+    { path: 'modules/order', mode: 0o600, content: Buffer.from(`${modules.map((name) => `${name}.ko`).join('\n')}\n`) },
+  ];
+  for (const name of modules) {
+    const file = all.find((path) => path.endsWith(`/${name}.ko`));
+    if (!file) throw guestImageInvalid(`the package has no module ${name}`);
+    const stripped = join(work, `${name}.ko`);
+    await run('strip', ['-g', '-o', stripped, join(root, file)]);
+    entries.push({ path: `modules/${name}.ko`, mode: 0o600, content: await readFile(stripped) });
+  }
+  return entries;
+}
+
+async function store(
+  target: string,
+  parts: { kernel: Buffer; initramfs: Buffer; kernelRelease: string },
+): Promise<GuestImage> {
+  const digest = createHash('sha256').update(parts.kernel).update(parts.initramfs).digest('hex');
+  const image: GuestImage = {
+    kernel: join(target, 'vmlinux'),
+    initramfs: join(target, 'initramfs.cpio'),
+    kernelRelease: parts.kernelRelease,
+    digest: `sha256:${digest}`,
+  };
+  const aside = `${target}.${process.pid}`;
+  await mkdir(aside, { recursive: true });
+  await chmod(aside, 0o755);
+  await writeFile(join(aside, 'vmlinux'), parts.kernel, { mode: 0o444 });
+  await writeFile(join(aside, 'initramfs.cpio'), parts.initramfs, { mode: 0o444 });
+  await writeFile(join(aside, 'guest.json'), JSON.stringify(image), { mode: 0o444 });
+  await rm(target, { recursive: true, force: true });
+  await rename(aside, target);
+  return image;
+}
+
+function lastLine(error: unknown): string {
+  const text = (error as { stderr?: string }).stderr || String(error);
+  return text.trim().split('\n').at(-1) ?? '';
+}

@@ -1,0 +1,128 @@
+#define _GNU_SOURCE
+/* From the kernel's first process to open ports: mounts, modules, a root that can be pivoted away from. */
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int ports[PORTS];
+static const char *const port_names[PORTS] = {"control", "stdin", "stdout", "stderr", "bulk"};
+
+void die(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fprintf(stderr, "glovebox-init: ");
+  vfprintf(stderr, format, args);
+  fprintf(stderr, "\n");
+  va_end(args);
+  reboot(RB_AUTOBOOT); /* the VMM runs with -no-reboot: this ends it */
+  for (;;) pause();
+}
+
+static void mount_or_die(const char *type, const char *target, unsigned long flags, const char *data) {
+  mkdir(target, 0755);
+  if (mount(type, target, type, flags, data)) die("mount %s: %s", target, strerror(errno));
+}
+
+/* The list says the order: a module comes after those that it needs. */
+static void load_modules(void) {
+  FILE *list = fopen("/modules/order", "re");
+  char name[128];
+  if (!list) die("no list of modules");
+  while (fgets(name, sizeof name, list)) {
+    name[strcspn(name, "\n")] = 0;
+    char path[160];
+    snprintf(path, sizeof path, "/modules/%s", name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || syscall(SYS_finit_module, file, "", 0)) die("module %s: %s", name, strerror(errno));
+    close(file);
+  }
+  fclose(list);
+}
+
+/* pivot_root is refused on the kernel's first root: continue on a tmpfs that holds nothing but this program. */
+static void leave_rootfs(char *self) {
+  mount_or_die("tmpfs", "/root-of-init", MS_NOSUID, "mode=755,size=8m");
+  int from = open(self, O_RDONLY | O_CLOEXEC), to = open("/root-of-init/init", O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
+  char buffer[65536];
+  ssize_t n;
+  while (from >= 0 && (n = read(from, buffer, sizeof buffer)) > 0)
+    if (write(to, buffer, (size_t)n) != n) die("copy init: %s", strerror(errno));
+  close(to);
+  unlink(self); /* frees the memory of the first copy */
+  if (chdir("/root-of-init") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/")) die("leave rootfs: %s", strerror(errno));
+  execl("/init", "init", "second", NULL);
+  die("exec init: %s", strerror(errno));
+}
+
+static void loopback_up(void) {
+  int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq request = {.ifr_name = "lo"};
+  if (s < 0 || ioctl(s, SIOCGIFFLAGS, &request)) return;
+  request.ifr_flags |= IFF_UP;
+  ioctl(s, SIOCSIFFLAGS, &request);
+  close(s);
+}
+
+static void write_file(const char *path, const char *text) {
+  int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0 || write(file, text, strlen(text)) < 0) die("write %s: %s", path, strerror(errno));
+  close(file);
+}
+
+static int open_port(const char *wanted) {
+  for (int number = 0; number < 16; number++) {
+    char path[80], name[64] = "";
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/vport0p%d/name", number);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    ssize_t n = read(file, name, sizeof name - 1);
+    close(file);
+    if (n > 0) name[strcspn(name, "\n")] = 0;
+    if (strcmp(name, wanted)) continue;
+    snprintf(path, sizeof path, "/dev/vport0p%d", number);
+    return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  return -1;
+}
+
+static void open_ports(void) {
+  for (int i = 0; i < PORTS; i++) {
+    /* The ports appear a moment after their module. */
+    for (int tries = 0; (ports[i] = open_port(port_names[i])) < 0; tries++) {
+      if (tries == 1000) die("no port %s", port_names[i]);
+      nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+  }
+  struct pollfd control = {ports[CONTROL], POLLOUT, 0};
+  while (poll(&control, 1, 5) >= 0 && (control.revents & POLLHUP)) nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+void boot(int argc, char **argv) {
+  if (argc < 2 || strcmp(argv[1], "second")) {
+    mount_or_die("proc", "/proc", 0, NULL);
+    load_modules();
+    leave_rootfs(argv[0]);
+  }
+  mount_or_die("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  mount_or_die("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  mount_or_die("devtmpfs", "/dev", MS_NOSUID, "mode=755");
+  mount_or_die("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids");
+  write_file("/proc/self/oom_score_adj", "-1000");
+  loopback_up();
+  open_ports();
+}

@@ -1,0 +1,103 @@
+/* A file that a step left, sent to the host: opened in a child that has the step's ids and sees nothing but the root. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct {
+  int running, data, verdict;
+  pid_t pid;
+  char id[64];
+} job;
+static struct pump pump = {.from = -1, .to = -1};
+static struct message message;
+
+/* One word of the protocol, a blank, and a sentence. */
+__attribute__((noreturn)) static void say(int verdict, const char *word, const char *text) {
+  (void)!write(verdict, word, strlen(word));
+  (void)!write(verdict, " ", 1);
+  (void)!write(verdict, text, strlen(text));
+  _exit(0);
+}
+
+__attribute__((noreturn)) static void send_file(const char *root, long uid, long gid, const char *path, long largest, int data, int verdict) {
+  struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  struct stat is;
+  static char buffer[65536];
+  signal(SIGPIPE, SIG_DFL);
+  if (chroot(root) || chdir("/") || setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) ||
+      setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
+    say(verdict, "error", strerror(errno));
+  int file = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+  if (file < 0) say(verdict, errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
+  if (fstat(file, &is)) say(verdict, "error", strerror(errno));
+  if (!S_ISREG(is.st_mode)) say(verdict, "irregular", "not a regular file");
+  if (is.st_size > largest) say(verdict, "too-big", "larger than allowed");
+  for (long sent = 0;;) {
+    ssize_t n = read(file, buffer, sizeof buffer);
+    if (n < 0) say(verdict, "error", strerror(errno));
+    if (n == 0) say(verdict, "ok", "");
+    if ((sent += n) > largest) say(verdict, "too-big", "grew beyond what is allowed");
+    for (ssize_t at = 0, m; at < n; at += m)
+      if ((m = write(data, buffer + at, (size_t)(n - at))) < 0) say(verdict, "error", strerror(errno));
+  }
+}
+
+int collect_busy(void) { return job.running; }
+
+void runner_collect(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  long uid, gid, largest;
+  const char *id, *root, *path;
+  if (frame->count != 7 || !(id = field_string(&f[1], sizeof job.id - 1)) || !(root = field_string(&f[2], 1000)) || field_number(&f[3], &uid) ||
+      field_number(&f[4], &gid) || !(path = field_string(&f[5], 4000)) || field_number(&f[6], &largest))
+    return control_failed("collect", EINVAL, "malformed");
+  if (runner_busy()) return control_failed("collect", EBUSY, "a step or another collection is running");
+  int data[2], verdict[2];
+  if (pipe2(data, O_CLOEXEC) || pipe2(verdict, O_CLOEXEC)) die("pipes: %s", strerror(errno));
+  pid_t pid = fork();
+  if (pid < 0) die("fork: %s", strerror(errno));
+  if (pid == 0) send_file(root, uid, gid, path, largest, data[1], verdict[1]);
+  close(data[1]), close(verdict[1]);
+  fcntl(data[0], F_SETFL, O_NONBLOCK);
+  strcpy(job.id, id);
+  job.pid = pid, job.running = 1, job.data = data[0], job.verdict = verdict[0];
+  pump_open(&pump, data[0], ports[BULK], UINT64_MAX);
+}
+
+int collect_poll(struct pollfd *out) {
+  if (!job.running) return 0;
+  if (pump_wants_write(&pump)) *out = (struct pollfd){ports[BULK], POLLOUT, 0};
+  else if (pump_wants_read(&pump)) *out = (struct pollfd){pump.from, POLLIN, 0};
+  else return 0;
+  return 1;
+}
+
+void collect_turn(void) {
+  if (!job.running) return;
+  pump_run(&pump);
+  if (!pump_done(&pump)) return;
+  char text[256];
+  ssize_t n = read(job.verdict, text, sizeof text - 1);
+  text[n > 0 ? n : 0] = 0;
+  close(job.verdict), close(job.data);
+  waitpid(job.pid, NULL, 0);
+  job.running = 0;
+  char *blank = strchr(text, ' ');
+  if (blank) *blank = 0;
+  message_begin(&message, "collected");
+  message_text(&message, job.id);
+  message_number(&message, (long)pump.read);
+  message_text(&message, blank ? text : "error");
+  message_text(&message, blank ? blank + 1 : "the reader died");
+  control_send(&message);
+}

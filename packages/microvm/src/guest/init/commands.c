@@ -1,0 +1,207 @@
+/* What the host may ask for: one function a verb. A failed command is the end of the job: everything after it is refused. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATH_LIMIT 1000
+static int accepted, knocked, broken;
+
+static void fail(const struct frame *frame, int error, const char *text) {
+  broken = 1;
+  control_failed(field_string(&frame->fields[0], 32) ? frame->fields[0].data : "?", error, text);
+}
+
+static void make_parents(const char *path) {
+  char part[PATH_LIMIT + 1];
+  snprintf(part, sizeof part, "%s", path);
+  for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
+    *slash = 0;
+    mkdir(part, 0755);
+    *slash = '/';
+  }
+}
+
+static void interfaces(char *out, size_t size) {
+  struct if_nameindex *all = if_nameindex();
+  size_t used = 0;
+  out[0] = 0;
+  for (struct if_nameindex *i = all; i && i->if_index; i++)
+    if (used < size) used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "", i->if_name);
+  if (all) if_freenameindex(all);
+}
+
+static void knock(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  long ms;
+  static struct message answer;
+  struct {
+    struct rand_pool_info info;
+    char bytes[64];
+  } pool = {.info = {.entropy_count = 512, .buf_size = 64}};
+  if (frame->count != 4 || f[1].size != 32 || field_number(&f[2], &ms) || f[3].size != 64) return fail(frame, EINVAL, "malformed");
+  memcpy(pool.info.buf, f[3].data, 64);
+  int random = open("/dev/random", O_RDWR | O_CLOEXEC);
+  int wrong = random < 0 || ioctl(random, RNDADDENTROPY, &pool) || ioctl(random, RNDRESEEDCRNG);
+  if (random >= 0) close(random);
+  struct timespec now = {ms / 1000, ms % 1000 * 1000000};
+  if (wrong || clock_settime(CLOCK_REALTIME, &now)) return fail(frame, errno, strerror(errno));
+  unsigned char drawn[16];
+  char hex[33], names[512];
+  struct utsname kernel;
+  if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn || uname(&kernel)) return fail(frame, errno, strerror(errno));
+  for (int i = 0; i < 16; i++) snprintf(hex + 2 * i, 3, "%02x", drawn[i]);
+  interfaces(names, sizeof names);
+  clock_gettime(CLOCK_REALTIME, &now);
+  knocked = 1;
+  message_begin(&answer, "knocked");
+  message_bytes(&answer, f[1].data, f[1].size);
+  message_number(&answer, now.tv_sec * 1000L + now.tv_nsec / 1000000);
+  message_text(&answer, hex);
+  message_text(&answer, kernel.release);
+  message_text(&answer, names);
+  control_send(&answer);
+}
+
+static void make_directory(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  const char *path;
+  unsigned mode;
+  long uid, gid;
+  if (frame->count != 5 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode) || field_number(&f[3], &uid) || field_number(&f[4], &gid))
+    return fail(frame, EINVAL, "malformed");
+  make_parents(path);
+  if ((mkdir(path, 0755) && errno != EEXIST) || chmod(path, mode) || chown(path, (uid_t)uid, (gid_t)gid)) fail(frame, errno, strerror(errno));
+}
+
+static void make_file(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  const char *path;
+  unsigned mode;
+  long uid, gid;
+  if (frame->count != 6 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode) || field_number(&f[3], &uid) || field_number(&f[4], &gid))
+    return fail(frame, EINVAL, "malformed");
+  make_parents(path);
+  int file = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int wrong = file < 0 || write(file, f[5].data, f[5].size) != (ssize_t)f[5].size || fchmod(file, mode) || fchown(file, (uid_t)uid, (gid_t)gid);
+  int error = errno;
+  if (file >= 0) close(file);
+  if (wrong) fail(frame, error, strerror(error));
+}
+
+static int mount_flags(const char *text, unsigned long *flags) {
+  static const struct {
+    const char *name;
+    unsigned long flag;
+  } known[] = {{"ro", MS_RDONLY}, {"nosuid", MS_NOSUID}, {"nodev", MS_NODEV}, {"noexec", MS_NOEXEC}, {"bind", MS_BIND}};
+  *flags = 0;
+  while (*text) {
+    size_t size = strcspn(text, ","), i = 0;
+    while (i < 5 && (strlen(known[i].name) != size || memcmp(known[i].name, text, size))) i++;
+    if (i == 5) return -1;
+    *flags |= known[i].flag;
+    text += size + (text[size] == ',');
+  }
+  return 0;
+}
+
+static void make_mount(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  const char *type, *source, *target, *names, *data;
+  unsigned long flags;
+  if (frame->count != 6 || !(type = field_string(&f[1], 32)) || !(source = field_string(&f[2], PATH_LIMIT)) || !(target = field_string(&f[3], PATH_LIMIT)) ||
+      !(names = field_string(&f[4], 100)) || !(data = field_string(&f[5], 4000)) || mount_flags(names, &flags))
+    return fail(frame, EINVAL, "malformed");
+  make_parents(target);
+  mkdir(target, 0755);
+  if (mount(source, target, type, flags, *data ? data : NULL)) fail(frame, errno, strerror(errno));
+}
+
+static int step_bind(struct step *step, const struct field *value) {
+  const char *source = value->data, *end = value->data + value->size;
+  const char *target = source + strlen(source) + 1;
+  if (target >= end || step->bindc == BINDS_MAX) return -1;
+  const char *mode = target + strlen(target) + 1;
+  if (mode >= end || mode + strlen(mode) != end || (strcmp(mode, "ro") && strcmp(mode, "rw"))) return -1;
+  step->binds[step->bindc++] = (struct bind){source, target, !strcmp(mode, "ro")};
+  return 0;
+}
+
+static int step_key(struct step *step, const char *key, const struct field *value) {
+  if (!strcmp(key, "bind")) return step_bind(step, value);
+  if (!strcmp(key, "memory")) return field_number(value, &step->memory);
+  if (!strcmp(key, "pids")) return field_number(value, &step->pids);
+  if (!strcmp(key, "deadline")) return field_number(value, &step->deadline);
+  const char *text = field_string(value, FRAME_MAX);
+  if (!text) return -1;
+  if (!strcmp(key, "arg") && step->argc < ARGS_MAX) return step->argv[step->argc++] = text, 0;
+  if (!strcmp(key, "env") && step->envc < ARGS_MAX) return step->env[step->envc++] = text, 0;
+  if (!strcmp(key, "root")) return step->root = text, 0;
+  if (!strcmp(key, "user")) return step->user = text, 0;
+  if (!strcmp(key, "cwd")) return step->cwd = text, 0;
+  if (!strcmp(key, "hostname")) return step->hostname = text, 0;
+  return -1;
+}
+
+static void start_step(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  static struct step step;
+  memset(&step, 0, sizeof step);
+  step.user = "", step.cwd = "/", step.hostname = "job";
+  if (!accepted) return fail(frame, EPERM, "not accepted yet");
+  if (frame->count < 2 || frame->count % 2 || !(step.id = field_string(&f[1], 63))) return fail(frame, EINVAL, "malformed");
+  for (uint32_t i = 2; i < frame->count; i += 2) {
+    const char *key = field_string(&f[i], 32);
+    if (!key || step_key(&step, key, &f[i + 1])) return fail(frame, EINVAL, "malformed key or value");
+  }
+  if (!step.root || step.argc == 0) return fail(frame, EINVAL, "no root or no command");
+  runner_step(&step);
+}
+
+static void with_id_and_number(const struct frame *frame, void (*run)(const char *, long)) {
+  const char *id;
+  long number;
+  if (frame->count != 3 || !(id = field_string(&frame->fields[1], 63)) || field_number(&frame->fields[2], &number))
+    return fail(frame, EINVAL, "malformed");
+  run(id, number);
+}
+
+static void pong(const struct frame *frame) {
+  static struct message answer;
+  message_begin(&answer, "pong");
+  message_bytes(&answer, frame->fields[1].data, frame->count > 1 && frame->fields[1].size < 100 ? frame->fields[1].size : 0);
+  control_send(&answer);
+}
+
+static void accept_host(const struct frame *frame) {
+  if (!knocked) return fail(frame, EPERM, "no knock yet");
+  accepted = 1;
+}
+
+void control_run(const struct frame *frame) {
+  const char *verb = field_string(&frame->fields[0], 32);
+  if (!verb) die("malformed verb");
+  if (!strcmp(verb, "ping") && frame->count == 2) return pong(frame);
+  if (!strcmp(verb, "knock") && !broken) return knock(frame);
+  if (broken) return fail(frame, ECANCELED, "an earlier command failed");
+  if (!strcmp(verb, "accept")) return accept_host(frame);
+  if (!strcmp(verb, "mkdir")) return make_directory(frame);
+  if (!strcmp(verb, "mount")) return make_mount(frame);
+  if (!strcmp(verb, "file")) return make_file(frame);
+  if (!strcmp(verb, "step")) return start_step(frame);
+  if (!strcmp(verb, "collect")) return runner_collect(frame);
+  if (!strcmp(verb, "stdin-end")) return with_id_and_number(frame, runner_stdin_end);
+  if (!strcmp(verb, "signal")) return with_id_and_number(frame, runner_signal);
+  fail(frame, ENOSYS, "unknown verb");
+}

@@ -1,0 +1,67 @@
+#define _GNU_SOURCE
+/* The control port: frames in, frames out, each through one bounded buffer. */
+#include "init.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static char in[4 + FRAME_MAX], store[FRAME_MAX + FIELDS_MAX];
+static size_t in_size;
+static char out[4 * (4 + FRAME_MAX)];
+static size_t out_start, out_end;
+static struct frame frame;
+
+int control_wants_write(void) { return out_start < out_end; }
+
+static void flush(void) {
+  while (out_start < out_end) {
+    ssize_t n = write(ports[CONTROL], out + out_start, out_end - out_start);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n <= 0) die("control port: %s", strerror(errno));
+    out_start += (size_t)n;
+  }
+  out_start = out_end = 0;
+}
+
+void control_send(struct message *message) {
+  if (message->failed) die("a message that does not fit");
+  message_end(message);
+  if (sizeof out - out_end < message->size) {
+    memmove(out, out + out_start, out_end - out_start);
+    out_end -= out_start;
+    out_start = 0;
+  }
+  /* The host reads control before anything else: one that lets 256 KiB pile up is broken. */
+  if (sizeof out - out_end < message->size) die("the host does not read");
+  memcpy(out + out_end, message->data, message->size);
+  out_end += message->size;
+  flush();
+}
+
+void control_failed(const char *verb, int error, const char *text) {
+  static struct message message;
+  message_begin(&message, "failed");
+  message_text(&message, verb);
+  message_number(&message, error);
+  message_text(&message, text);
+  control_send(&message);
+}
+
+void control_turn(void) {
+  flush();
+  ssize_t n = read(ports[CONTROL], in + in_size, sizeof in - in_size);
+  if (n == 0) die("the host has gone");
+  if (n < 0 && errno != EAGAIN && errno != EINTR) die("control port: %s", strerror(errno));
+  if (n > 0) in_size += (size_t)n;
+  size_t at = 0;
+  for (;;) {
+    long size = frame_size(in + at, in_size - at);
+    if (size < 0) die("malformed frame");
+    if (size == 0) break;
+    if (frame_parse(in + at + 4, (size_t)size - 4, &frame, store)) die("malformed fields");
+    at += (size_t)size;
+    control_run(&frame);
+  }
+  memmove(in, in + at, in_size - at);
+  in_size -= at;
+}

@@ -1,0 +1,198 @@
+/* The running step: its cgroup, its pipes, its end; and a file being collected. One at a time. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+  int running, exited, deadline_hit, status, report;
+  pid_t pid;
+  char id[64], cgroup[128];
+  long started, deadline, duration;
+  int stdin_to, stdout_from, stderr_from;
+} step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1};
+static struct pump input = {.from = -1, .to = -1}, output = {.from = -1, .to = -1}, errors = {.from = -1, .to = -1};
+static uint64_t input_total = UINT64_MAX; /* bytes of stdin that the host announced for the step */
+static struct message message;
+
+int collect_busy(void);
+int collect_poll(struct pollfd *out);
+void collect_turn(void);
+
+/* Bytes of an earlier step's stdin that are still to come must not reach the next one. */
+static int input_open(void) { return input.from >= 0 && !(input_total != UINT64_MAX && input.read >= input_total); }
+int runner_busy(void) { return step.running || collect_busy(); }
+
+static int cgroup_write(const char *file, const char *text) {
+  char path[192];
+  snprintf(path, sizeof path, "%s/%s", step.cgroup, file);
+  int out = open(path, O_WRONLY | O_CLOEXEC);
+  ssize_t n = out < 0 ? -1 : write(out, text, strlen(text));
+  if (out >= 0) close(out);
+  return n < 0 ? -1 : 0;
+}
+
+/* The number in a cgroup file, or behind a key in it; 0 when there is none. */
+static long cgroup_read(const char *file, const char *key) {
+  char path[192], text[512];
+  snprintf(path, sizeof path, "%s/%s", step.cgroup, file);
+  int in = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = in < 0 ? -1 : read(in, text, sizeof text - 1);
+  if (in >= 0) close(in);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char *at = key ? strstr(text, key) : text;
+  return at ? strtol(at + (key ? strlen(key) : 0), NULL, 10) : 0;
+}
+
+static void limit(const char *file, long value) {
+  char text[24];
+  if (value <= 0) return;
+  snprintf(text, sizeof text, "%ld", value);
+  if (cgroup_write(file, text)) die("%s: %s", file, strerror(errno));
+}
+
+static void report_end(long code, long signal_number, const char *reason, const char *text, long peak) {
+  message_begin(&message, "exited");
+  message_text(&message, step.id);
+  message_number(&message, code);
+  message_number(&message, signal_number);
+  message_number(&message, (long)output.read);
+  message_number(&message, (long)errors.read);
+  message_text(&message, reason);
+  message_text(&message, text);
+  message_number(&message, step.duration);
+  message_number(&message, peak);
+  control_send(&message);
+}
+
+void runner_step(struct step *wanted) {
+  if (runner_busy()) return control_failed("step", EBUSY, "another step or collection is running");
+  if (input_open()) return control_failed("step", EBUSY, "the stdin of the last step has not ended");
+  int in[2], out[2], err[2], report[2];
+  if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(report, O_CLOEXEC)) die("pipes: %s", strerror(errno));
+  snprintf(step.id, sizeof step.id, "%s", wanted->id);
+  snprintf(step.cgroup, sizeof step.cgroup, "/sys/fs/cgroup/step");
+  if (mkdir(step.cgroup, 0755)) die("cgroup: %s", strerror(errno));
+  limit("memory.max", wanted->memory);
+  limit("pids.max", wanted->pids);
+  cgroup_write("memory.oom.group", "1");
+  int cgroup = open(step.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct clone_args args = {.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_INTO_CGROUP,
+                            .exit_signal = SIGCHLD,
+                            .cgroup = (uint64_t)cgroup};
+  step.started = monotonic_ms();
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) die("clone: %s", strerror(errno));
+  if (pid == 0) {
+    if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0) _exit(126);
+    child_become(wanted, report[1]);
+  }
+  close(cgroup), close(in[0]), close(out[1]), close(err[1]), close(report[1]);
+  fcntl(in[1], F_SETFL, O_NONBLOCK), fcntl(out[0], F_SETFL, O_NONBLOCK), fcntl(err[0], F_SETFL, O_NONBLOCK);
+  step.pid = pid, step.running = 1, step.exited = 0, step.deadline_hit = 0, step.report = report[0];
+  step.deadline = wanted->deadline > 0 ? step.started + wanted->deadline : 0;
+  step.stdin_to = in[1], step.stdout_from = out[0], step.stderr_from = err[0];
+  input_total = UINT64_MAX;
+  pump_open(&input, ports[STDIN], in[1], UINT64_MAX);
+  pump_open(&output, out[0], ports[STDOUT], UINT64_MAX);
+  pump_open(&errors, err[0], ports[STDERR], UINT64_MAX);
+  message_begin(&message, "started");
+  message_text(&message, step.id);
+  control_send(&message);
+}
+
+void runner_stdin_end(const char *id, long total) {
+  if (strcmp(id, step.id) || input_total != UINT64_MAX || (uint64_t)total < input.read) return control_failed("stdin-end", EINVAL, "not the stdin that is open");
+  input_total = (uint64_t)total;
+  input.limit = input_total;
+}
+
+void runner_signal(const char *id, long number) {
+  if (!strcmp(id, step.id) && step.running && !step.exited && number > 0 && number < 65) kill(step.pid, (int)number);
+}
+
+/* Nothing of a step outlives it. */
+static void clear_cgroup(void) {
+  cgroup_write("cgroup.kill", "1");
+  for (int tries = 0; tries < 2000 && cgroup_read("cgroup.events", "populated "); tries++) {
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+    }
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+  }
+}
+
+static void finish(void) {
+  char text[512];
+  ssize_t n = read(step.report, text, sizeof text - 1);
+  text[n > 0 ? n : 0] = 0;
+  close(step.report);
+  long peak = cgroup_read("memory.peak", NULL), oom = cgroup_read("memory.events", "oom_kill ");
+  if (rmdir(step.cgroup)) die("cgroup of a step that has ended: %s", strerror(errno));
+  int signaled = WIFSIGNALED(step.status);
+  long code = signaled ? -1 : WEXITSTATUS(step.status), number = signaled ? WTERMSIG(step.status) : 0;
+  if (n > 0) report_end(code, 0, "start", text, peak);
+  else if (step.deadline_hit) report_end(code, number, "deadline", "", peak);
+  else if (oom > 0 && signaled) report_end(code, number, "memory", "", peak);
+  else report_end(code, number, signaled ? "signal" : "exit", "", peak);
+  close(step.stdout_from), close(step.stderr_from);
+  step.running = 0;
+}
+
+static void close_stdin(void) {
+  if (step.stdin_to < 0) return;
+  close(step.stdin_to);
+  step.stdin_to = -1;
+  input.to = -1; /* what still comes is swallowed */
+}
+
+void runner_turn(long now) {
+  collect_turn();
+  pump_run(&input);
+  if (step.stdin_to >= 0 && (input.to < 0 || (pump_done(&input) && input_total != UINT64_MAX))) close_stdin();
+  if (!step.running) return;
+  pump_run(&output);
+  pump_run(&errors);
+  if (step.deadline && now >= step.deadline && !step.exited && !step.deadline_hit) {
+    step.deadline_hit = 1;
+    cgroup_write("cgroup.kill", "1");
+  }
+  if (!step.exited && waitpid(step.pid, &step.status, WNOHANG) == step.pid) {
+    step.exited = 1;
+    step.duration = now - step.started;
+    clear_cgroup();
+    close_stdin();
+  }
+  if (step.exited && pump_done(&output) && pump_done(&errors)) finish();
+}
+
+long runner_timeout(long now) {
+  if (!step.running || !step.deadline || step.deadline_hit) return -1;
+  return step.deadline > now ? step.deadline - now : 0;
+}
+
+static int wait_for(const struct pump *pump, struct pollfd *out) {
+  if (pump_wants_write(pump) && pump->to >= 0) *out = (struct pollfd){pump->to, POLLOUT, 0};
+  else if (pump_wants_read(pump)) *out = (struct pollfd){pump->from, POLLIN, 0};
+  else return 0;
+  return 1;
+}
+
+int runner_poll(struct pollfd *out) {
+  int count = collect_poll(out);
+  count += wait_for(&input, out + count);
+  if (!step.running) return count;
+  count += wait_for(&output, out + count);
+  return count + wait_for(&errors, out + count);
+}
