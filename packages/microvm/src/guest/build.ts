@@ -13,7 +13,15 @@ const run = promisify(execFile);
 const sources = join(import.meta.dirname, 'init');
 
 /** Debian's modules that the guest needs, each after those that it depends on. ext4 and vsock's users are built in or left out. */
-const modules = ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'];
+const modules = [
+  'virtio_ring',
+  'virtio',
+  'virtio_mmio',
+  'virtio_blk',
+  'virtio_console',
+  'squashfs',
+  'overlay',
+];
 
 /** A guest image: what a VM boots. Paths are files that everybody may read. */
 export interface GuestImage {
@@ -65,7 +73,8 @@ export async function buildGuest(options: {
 
 async function sourceKey(): Promise<string> {
   const hash = createHash('sha256').update(modules.join());
-  for (const file of (await readdir(sources)).sort()) hash.update(file).update(await readFile(join(sources, file)));
+  for (const file of (await readdir(sources)).sort())
+    hash.update(file).update(await readFile(join(sources, file)));
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -77,12 +86,17 @@ async function unpackKernelPackage(work: string): Promise<string> {
       throw toolFailed('apt-get', lastLine(error), remedy);
     }
   };
-  const { stdout } = await run('apt-cache', ['depends', 'linux-image-cloud-amd64']).catch((error: unknown) => {
-    throw toolFailed('apt-cache', lastLine(error), 'Run `apt-get update` as root.');
-  });
+  const { stdout } = await run('apt-cache', ['depends', 'linux-image-cloud-amd64']).catch(
+    (error: unknown) => {
+      throw toolFailed('apt-cache', lastLine(error), 'Run `apt-get update` as root.');
+    },
+  );
   const name = /Depends: (linux-image-\S+-cloud-amd64)$/m.exec(stdout)?.[1];
   if (!name) throw toolFailed('apt-cache', 'it knows no cloud kernel', 'Run `apt-get update` as root.');
-  await aptGet(['download', '-o', 'APT::Sandbox::User=root', name], 'Run `apt-get update` as root and try again.');
+  await aptGet(
+    ['download', '-o', 'APT::Sandbox::User=root', name],
+    'Run `apt-get update` as root and try again.',
+  );
   const deb = (await readdir(work)).find((file) => file.endsWith('.deb'));
   if (!deb) throw guestImageInvalid('no package was downloaded');
   await run('dpkg-deb', ['-x', join(work, deb), join(work, 'tree')]);
@@ -90,7 +104,9 @@ async function unpackKernelPackage(work: string): Promise<string> {
 }
 
 async function compileInit(work: string): Promise<Buffer> {
-  const files = (await readdir(sources)).filter((file) => file.endsWith('.c')).map((file) => join(sources, file));
+  const files = (await readdir(sources))
+    .filter((file) => file.endsWith('.c'))
+    .map((file) => join(sources, file));
   const out = join(work, 'init');
   const flags = ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', out];
   await run('gcc', [...flags, ...files]).catch((error: unknown) => {
@@ -99,13 +115,22 @@ async function compileInit(work: string): Promise<Buffer> {
   return readFile(out);
 }
 
-async function initramfsEntries(tree: string, release: string, init: Buffer, work: string): Promise<CpioEntry[]> {
+async function initramfsEntries(
+  tree: string,
+  release: string,
+  init: Buffer,
+  work: string,
+): Promise<CpioEntry[]> {
   const root = join(tree, 'lib/modules', release);
   const all = await readdir(root, { recursive: true });
   const entries: CpioEntry[] = [
     { path: 'init', mode: 0o700, content: init },
     { path: 'modules', mode: 0o700 },
-    { path: 'modules/order', mode: 0o600, content: Buffer.from(`${modules.map((name) => `${name}.ko`).join('\n')}\n`) },
+    {
+      path: 'modules/order',
+      mode: 0o600,
+      content: Buffer.from(`${modules.map((name) => `${name}.ko`).join('\n')}\n`),
+    },
   ];
   for (const name of modules) {
     const file = all.find((path) => path.endsWith(`/${name}.ko`));

@@ -16,7 +16,9 @@ export function cpio(entries: readonly CpioEntry[]): Buffer {
   const add = (path: string, mode: number, content: Uint8Array, inode: number) => {
     const name = Buffer.from(`${path}\0`);
     const fields = [inode, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, name.length, 0];
-    const header = Buffer.from(`070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`);
+    const header = Buffer.from(
+      `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`,
+    );
     parts.push(header, name, padding(header.length + name.length));
     parts.push(Buffer.from(content), padding(content.length));
   };

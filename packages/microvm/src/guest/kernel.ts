@@ -14,7 +14,8 @@ export async function extractKernel(file: string): Promise<Buffer> {
   const setupSectors = image[0x1f1] || 4;
   const start = (setupSectors + 1) * 512 + image.readUInt32LE(0x248);
   const payload = image.subarray(start, start + image.readUInt32LE(0x24c));
-  if (payload.toString('hex', 0, 4) !== '02214c18') throw guestImageInvalid('the kernel is not compressed by LZ4');
+  if (payload.toString('hex', 0, 4) !== '02214c18')
+    throw guestImageInvalid('the kernel is not compressed by LZ4');
   // The last four bytes are the size of what comes out.
   const size = payload.readUInt32LE(payload.length - 4);
   const kernel = await decompress(payload.subarray(0, -4), size);
@@ -26,12 +27,10 @@ export async function extractKernel(file: string): Promise<Buffer> {
 
 function decompress(payload: Buffer, size: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const child = execFile(
-      'lz4',
-      ['-dc'],
-      { encoding: 'buffer', maxBuffer: size + 1 },
-      (error, stdout) =>
-        error ? reject(toolFailed('lz4', error.message, 'Install it: `apt-get install lz4`.')) : resolve(stdout),
+    const child = execFile('lz4', ['-dc'], { encoding: 'buffer', maxBuffer: size + 1 }, (error, stdout) =>
+      error
+        ? reject(toolFailed('lz4', error.message, 'Install it: `apt-get install lz4`.'))
+        : resolve(stdout),
     );
     child.stdin?.on('error', () => {}); // its end is told by the callback
     child.stdin?.end(payload);

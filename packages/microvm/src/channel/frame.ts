@@ -1,0 +1,59 @@
+import { guestProtocol } from '../errors.ts';
+
+/** Largest body of a frame, bytes; init has the same bound (guest/init/frame.h). */
+export const frameMax = 65_536;
+
+/** One message: the verb and its fields. */
+export interface Message {
+  readonly verb: string;
+  readonly fields: readonly Buffer[];
+}
+
+/** A message as bytes. Errors: `guest_protocol` when it is larger than a frame may be. */
+export function encodeMessage(verb: string, fields: readonly (string | number | Uint8Array)[]): Buffer {
+  const parts: Buffer[] = [];
+  for (const field of [verb, ...fields]) {
+    const bytes = typeof field === 'object' ? Buffer.from(field) : Buffer.from(String(field));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(bytes.length);
+    parts.push(length, bytes);
+  }
+  const body = Buffer.concat(parts);
+  if (body.length > frameMax)
+    throw guestProtocol(`${verb} needs ${body.length} bytes, a message has at most ${frameMax}`);
+  const head = Buffer.alloc(4);
+  head.writeUInt32LE(body.length);
+  return Buffer.concat([head, body]);
+}
+
+/** Splits the control stream into messages. Bounded: it never holds more than one frame and one chunk. */
+export function messageReader(): (chunk: Buffer) => Message[] {
+  let rest: Buffer = Buffer.alloc(0);
+  return (chunk) => {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const messages: Message[] = [];
+    while (rest.length >= 4) {
+      const size = rest.readUInt32LE(0);
+      if (size < 1 || size > frameMax) throw guestProtocol(`a frame of ${size} bytes`);
+      if (rest.length < 4 + size) break;
+      messages.push(decodeBody(rest.subarray(4, 4 + size)));
+      rest = rest.subarray(4 + size);
+    }
+    return messages;
+  };
+}
+
+function decodeBody(body: Buffer): Message {
+  const fields: Buffer[] = [];
+  for (let at = 0; at < body.length; ) {
+    if (body.length - at < 4) throw guestProtocol('a frame that does not come out even');
+    const size = body.readUInt32LE(at);
+    at += 4;
+    if (size > body.length - at) throw guestProtocol('a field longer than its frame');
+    fields.push(Buffer.from(body.subarray(at, at + size)));
+    at += size;
+  }
+  const verb = fields.shift()?.toString('latin1') ?? '';
+  if (!/^[a-z-]{1,32}$/.test(verb)) throw guestProtocol('a message without a verb');
+  return { verb, fields };
+}

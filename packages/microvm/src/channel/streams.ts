@@ -1,0 +1,120 @@
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { guestProtocol } from '../errors.ts';
+
+/** How long a promised byte may take after the guest has said that it was written, ms. */
+const missingByteMs = 5_000;
+
+/** One use of an output stream: from now until a promised number of bytes. */
+export interface Taking {
+  /** Resolves when exactly `total` bytes were taken. Errors: `guest_protocol` for one too many or a missing one. */
+  until(total: number): Promise<void>;
+}
+
+export interface OutputReader {
+  /** Takes the bytes from now on; the socket is read only as fast as `sink` resolves. */
+  begin(sink: (chunk: Buffer) => void | Promise<void>): Taking;
+}
+
+/** Reads one of the guest's output sockets, in uses that follow each other. Bytes outside a use break the protocol. */
+export function countingReader(socket: Socket): OutputReader {
+  let sink: ((chunk: Buffer) => void | Promise<void>) | null = null;
+  let taken = 0;
+  let stray = 0;
+  let failure: unknown = null;
+  let notify = () => {};
+
+  const pump = async (chunk: Buffer) => {
+    if (!sink) {
+      stray += chunk.length;
+      return;
+    }
+    socket.pause();
+    try {
+      await sink(chunk);
+      taken += chunk.length;
+    } catch (error) {
+      failure ??= error;
+    }
+    notify();
+    socket.resume();
+  };
+  socket.on('data', (chunk: Buffer) => void pump(chunk));
+
+  return {
+    begin(next) {
+      sink = next;
+      taken = 0;
+      failure = null;
+      if (stray > 0) failure = guestProtocol(`${stray} bytes of output from nowhere`);
+      return {
+        until: (total) =>
+          new Promise<void>((resolve, reject) => {
+            let last = -1;
+            const stop = (end: () => void) => {
+              clearInterval(timer);
+              notify = () => {};
+              sink = null;
+              end();
+            };
+            const check = () => {
+              if (failure) stop(() => reject(failure as Error));
+              else if (taken > total) stop(() => reject(guestProtocol('more output than it promised')));
+              else if (taken === total) stop(resolve);
+            };
+            const timer = setInterval(() => {
+              // A slow sink is ours, not the guest's: only a socket that we are reading can miss a byte.
+              if (taken === last && !socket.isPaused())
+                stop(() => reject(guestProtocol('less output than it promised')));
+              last = taken;
+            }, missingByteMs);
+            notify = check;
+            check();
+          }),
+      };
+    },
+  };
+}
+
+/**
+ * Feeds a step's stdin and tells its end. `stop` ends it early (the step is over): what was already written is
+ * announced, so that the guest can swallow it.
+ */
+export function feedStdin(
+  socket: Socket,
+  source: Readable | null,
+  announce: (total: number) => void,
+): { stop(): Promise<void> } {
+  let written = 0;
+  let stopped = false;
+  const feed = async () => {
+    try {
+      for await (const chunk of source ?? []) {
+        if (stopped) break;
+        const bytes = Buffer.from(chunk as Uint8Array);
+        written += bytes.length;
+        if (!socket.write(bytes)) await drained(socket);
+      }
+    } finally {
+      announce(written);
+    }
+  };
+  const done = feed().catch(() => {}); // a source that fails has ended
+  return {
+    async stop() {
+      stopped = true;
+      source?.destroy();
+      await done;
+    },
+  };
+}
+
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      socket.off('drain', end).off('close', end);
+      resolve();
+    };
+    socket.on('drain', end).on('close', end);
+  });
+}

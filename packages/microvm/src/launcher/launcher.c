@@ -1,0 +1,208 @@
+/*
+ * The parent of one VM: holds its guest memory, puts it into its jail, and kills it when its lease runs out on the boot-time
+ * clock, whatever becomes of the agent (design invariant 7). Its own death kills the VM too.
+ *
+ *   launcher --lease FD --status FD --memory MIB:FD [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
+ *
+ * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews (the first one starts the command), "K" kills. The
+ * stream's end renews no more. One line on the status stream at the end: "<exit code> <signal> <reason> <boot-time ms>".
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LEASE_MAX_MS 120000 /* a renewal further away than this is refused: no lease is that long */
+#define CGROUPS_MAX 8
+
+static int lease = -1, status = -1, memory = -1, has_ids;
+static long memory_mib, uid, gid;
+static const char *cgroups[CGROUPS_MAX];
+static int cgroup_count;
+
+static long boot_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec * 1000L + now.tv_nsec / 1000000;
+}
+
+__attribute__((noreturn)) static void end(int code, int signal_number, const char *reason) {
+  dprintf(status, "%d %d %s %ld\n", code, signal_number, reason, boot_ms());
+  _exit(0);
+}
+
+__attribute__((noreturn)) static void fail(const char *what) {
+  fprintf(stderr, "launcher: %s: %s\n", what, strerror(errno));
+  end(125, 0, "start");
+}
+
+/* A decimal number followed by `stop`; where it ends, or NULL. */
+static const char *number(const char *text, char stop, long *out) {
+  char *after;
+  if (*text < '0' || *text > '9') return NULL;
+  errno = 0;
+  *out = strtol(text, &after, 10);
+  return errno || *after != stop ? NULL : after;
+}
+
+static char **parse(int argc, char **argv) {
+  for (int i = 1; i < argc; i += 2) {
+    if (!strcmp(argv[i], "--")) return i + 1 < argc ? argv + i + 1 : NULL;
+    if (i + 1 >= argc) return NULL;
+    const char *value = argv[i + 1], *rest;
+    long fd;
+    if (!strcmp(argv[i], "--lease") && number(value, 0, &fd)) lease = (int)fd;
+    else if (!strcmp(argv[i], "--status") && number(value, 0, &fd)) status = (int)fd;
+    else if (!strcmp(argv[i], "--memory") && (rest = number(value, ':', &memory_mib)) && number(rest + 1, 0, &fd)) memory = (int)fd;
+    else if (!strcmp(argv[i], "--ids") && (rest = number(value, ':', &uid)) && number(rest + 1, 0, &gid)) has_ids = 1;
+    else if (!strcmp(argv[i], "--cgroup") && cgroup_count < CGROUPS_MAX) cgroups[cgroup_count++] = value;
+    else return NULL;
+  }
+  return NULL;
+}
+
+/* The guest's memory, sealed against a change of its size, under the number at which the VMM looks for it. */
+static void make_memory(void) {
+  int made = memfd_create("guest-memory", MFD_ALLOW_SEALING);
+  if (made < 0 || ftruncate(made, memory_mib << 20) || fcntl(made, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) fail("guest memory");
+  if (made != memory) {
+    if (dup2(made, memory) < 0) fail("guest memory");
+    close(made);
+  }
+}
+
+static void join_cgroups(void) {
+  for (int i = 0; i < cgroup_count; i++) {
+    int procs = open(cgroups[i], O_WRONLY | O_CLOEXEC);
+    if (procs < 0 || write(procs, "0", 1) != 1) fail(cgroups[i]);
+    close(procs);
+  }
+}
+
+static void empty_bounding_set(void) {
+  for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail("capabilities");
+}
+
+__attribute__((noreturn)) static void become_command(char **command, pid_t parent) {
+  struct rlimit no_core = {0, 0}, files = {1024, 1024};
+  join_cgroups();
+  if (has_ids) {
+    empty_bounding_set();
+    if (setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail("ids");
+  }
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || setrlimit(RLIMIT_CORE, &no_core) || setrlimit(RLIMIT_NOFILE, &files)) fail("limits");
+  /* After the change of ids, which clears it; and the parent may be gone already. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != parent) _exit(125);
+  fcntl(status, F_SETFD, FD_CLOEXEC);
+  fcntl(lease, F_SETFD, FD_CLOEXEC);
+  execv(command[0], command);
+  fail(command[0]);
+}
+
+/* Keeps only what killing a process of another uid needs. */
+static void drop_privileges(void) {
+  unsigned keep = has_ids ? 1U << CAP_KILL : 0;
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {{keep, keep, 0}, {0, 0, 0}};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, data)) fail("capabilities");
+}
+
+/* Reads lines of the lease stream. Returns the newest deadline (0: none), or -1 for "kill" or anything malformed; `*open` is
+   cleared at the end of the stream. */
+static long read_lease(int *open) {
+  static char line[64];
+  static size_t size;
+  long deadline = 0;
+  for (;;) {
+    ssize_t n = recv(lease, line + size, sizeof line - 1 - size, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return deadline;
+    if (n <= 0) {
+      *open = 0;
+      return deadline;
+    }
+    size += (size_t)n;
+    line[size] = 0;
+    for (char *newline; (newline = strchr(line, '\n'));) {
+      long wanted;
+      *newline = 0;
+      if (line[0] != 'R' || line[1] != ' ' || !number(line + 2, 0, &wanted)) return -1;
+      long latest = boot_ms() + LEASE_MAX_MS;
+      deadline = wanted < latest ? wanted : latest;
+      size -= (size_t)(newline + 1 - line);
+      memmove(line, newline + 1, size + 1);
+    }
+    if (size == sizeof line - 1) return -1;
+  }
+}
+
+static void arm(int timer, long deadline) {
+  struct itimerspec when = {.it_value = {deadline / 1000, deadline % 1000 * 1000000 + 1}};
+  if (timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL)) fail("timer");
+}
+
+/* Until the first renewal: nothing runs before its lease does. */
+static long wait_for_lease(void) {
+  for (int open = 1;;) {
+    struct pollfd wait = {lease, POLLIN, 0};
+    if (poll(&wait, 1, LEASE_MAX_MS) == 0) end(-1, 0, "lease");
+    long deadline = read_lease(&open);
+    if (deadline < 0) end(-1, 0, "killed");
+    if (deadline > 0) return deadline;
+    if (!open) end(-1, 0, "lease");
+  }
+}
+
+int main(int argc, char **argv) {
+  char **command = parse(argc, argv);
+  if (!command || lease < 0 || status < 0 || memory < 0 || memory_mib < 1) {
+    fprintf(stderr, "launcher: wrong arguments\n");
+    return 125;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  make_memory();
+  long deadline = wait_for_lease();
+  pid_t self = getpid(), child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) become_command(command, self);
+  int handle = (int)syscall(SYS_pidfd_open, child, 0), timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC);
+  if (handle < 0 || timer < 0) fail("pidfd");
+  drop_privileges();
+  arm(timer, deadline);
+  const char *reason = "exited";
+  for (int open = 1;;) {
+    struct pollfd wait[] = {{handle, POLLIN, 0}, {timer, POLLIN, 0}, {open ? lease : -1, POLLIN, 0}};
+    if (poll(wait, 3, -1) < 0 && errno != EINTR) fail("poll");
+    int over = 0;
+    if (wait[2].revents) {
+      long renewed = read_lease(&open);
+      if (renewed > 0) arm(timer, renewed);
+      if (renewed < 0) reason = "killed", over = 1;
+    } else if (wait[1].revents) reason = "lease", over = 1;
+    if (over) {
+      syscall(SYS_pidfd_send_signal, handle, SIGKILL, NULL, 0);
+      arm(timer, boot_ms() + LEASE_MAX_MS);
+      open = 0;
+    }
+    if (wait[0].revents) {
+      int how;
+      waitpid(child, &how, 0);
+      end(WIFEXITED(how) ? WEXITSTATUS(how) : -1, WIFSIGNALED(how) ? WTERMSIG(how) : 0, reason);
+    }
+  }
+}
