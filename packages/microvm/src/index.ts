@@ -3,5 +3,14 @@ export type { Guest, GuestFacts, GuestStep, OutputSink, StepExit, StepStreams } 
 export { connectGuest } from './channel/guest.ts';
 export type { GuestImage } from './guest/build.ts';
 export { buildGuest, loadGuest } from './guest/build.ts';
+export { canLimit } from './jail/cgroups.ts';
+export { buildLauncher } from './launcher/build.ts';
 export type { Acceleration, VmExit, VmSockets, VmSpec } from './vm.ts';
-export { vmSocketNames } from './vm.ts';
+export { vmNamePrefix, vmSocketNames } from './vm.ts';
+export type { LeftOver } from './vmm/leftover.ts';
+export type { Monitor } from './vmm/qmp.ts';
+export { openMonitor } from './vmm/qmp.ts';
+export { qemu } from './vmm/qemu.ts';
+export type { VmHost, VmProcess } from './vmm/start.ts';
+export { startVm } from './vmm/start.ts';
+export type { Vmm } from './vmm/vmm.ts';

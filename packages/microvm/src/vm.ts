@@ -14,8 +14,6 @@ export interface VmSpec {
   readonly scratchMiB: number;
   /** Names of read-only disk files in the host's disk directory, in slot order. At most 18. */
   readonly disks: readonly string[];
-  /** Boot-time deadline (`Clock.bootTime`, ms) of the lease under which it starts. */
-  readonly leaseDeadline: number;
 }
 
 /** Streams of a running VM, each an inherited socket pair: no path of the VM is ever dialled. */
@@ -51,6 +49,11 @@ export interface VmExit {
   readonly signal: number | null;
   /** Why the launcher killed it, or `exited` when the VMM ended by itself. */
   readonly reason: 'exited' | 'killed' | 'lease' | 'start';
-  /** CLOCK_BOOTTIME of the end, milliseconds. */
-  readonly bootTime: number;
+  /** CLOCK_BOOTTIME of the end, milliseconds; null when the launcher did not live to tell. */
+  readonly bootTime: number | null;
+  /** What launcher and VMM wrote to their stderr, its end. */
+  readonly complaints: string;
 }
+
+/** Begins the name of everything that a VM has on its host: cgroup, process, files. */
+export const vmNamePrefix = 'glovebox-';

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 /* From the kernel's first process to open ports: mounts, modules, a root that can be pivoted away from. */
 #include "init.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -84,19 +85,22 @@ static void write_file(const char *path, const char *text) {
 }
 
 static int open_port(const char *wanted) {
-  for (int number = 0; number < 16; number++) {
-    char path[80], name[64] = "";
-    snprintf(path, sizeof path, "/sys/class/virtio-ports/vport0p%d/name", number);
+  DIR *all = opendir("/sys/class/virtio-ports");
+  struct dirent *entry;
+  int found = -1;
+  while (all && found < 0 && (entry = readdir(all))) {
+    char path[320], name[64] = "";
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) continue;
     ssize_t n = read(file, name, sizeof name - 1);
     close(file);
     if (n > 0) name[strcspn(name, "\n")] = 0;
-    if (strcmp(name, wanted)) continue;
-    snprintf(path, sizeof path, "/dev/vport0p%d", number);
-    return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+    if (!strcmp(name, wanted)) found = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   }
-  return -1;
+  if (all) closedir(all);
+  return found;
 }
 
 static void open_ports(void) {
@@ -123,6 +127,7 @@ void boot(int argc, char **argv) {
   mount_or_die("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids");
   write_file("/proc/self/oom_score_adj", "-1000");
+  mkdir("/mnt", 0755); /* where a step attaches its root before it moves there */
   loopback_up();
   open_ports();
 }

@@ -1,0 +1,110 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const root = '/sys/fs/cgroup';
+const parent = 'glovebox';
+
+export interface CgroupLimits {
+  readonly memoryBytes: number;
+  readonly pids: number;
+  readonly cpus: number;
+}
+
+/** True where the host has one cgroup tree (v2); false for the older separate trees (v1), which hybrid hosts have too. */
+function isUnified(): boolean {
+  return existsSync(join(root, 'cgroup.controllers'));
+}
+
+/** Directories that the cgroup of this name has on this host: one under v2, one a controller under v1. */
+export function cgroupDirectories(name: string): string[] {
+  if (isUnified()) return [join(root, parent, name)];
+  return ['memory', 'cpu', 'pids']
+    .filter((controller) => existsSync(join(root, controller)))
+    .map((controller) => join(root, controller, parent, name));
+}
+
+/** Makes the cgroup with its limits; returns the files to which a process writes itself to join. */
+export async function makeCgroup(name: string, limits: CgroupLimits): Promise<string[]> {
+  const period = 100_000;
+  const quota = String(limits.cpus * period);
+  const v1: Record<string, [string, string][]> = {
+    memory: [['memory.limit_in_bytes', String(limits.memoryBytes)]],
+    cpu: [['cpu.cfs_quota_us', quota]],
+    pids: [['pids.max', String(limits.pids)]],
+  };
+  const v2: [string, string][] = [
+    ['memory.max', String(limits.memoryBytes)],
+    ['memory.swap.max', '0'],
+    ['pids.max', String(limits.pids)],
+    ['cpu.max', `${quota} ${period}`],
+  ];
+  if (isUnified()) await delegateControllers();
+  const directories = cgroupDirectories(name);
+  for (const directory of directories) {
+    await mkdir(directory, { recursive: true });
+    const controller = directory.slice(root.length + 1).split('/', 1)[0] as string;
+    for (const [file, value] of isUnified() ? v2 : (v1[controller] ?? [])) {
+      const path = join(directory, file);
+      if (file !== 'memory.swap.max' || existsSync(path)) await writeFile(path, value);
+    }
+  }
+  return directories.map((directory) => join(directory, 'cgroup.procs'));
+}
+
+async function delegateControllers(): Promise<void> {
+  await mkdir(join(root, parent), { recursive: true });
+  for (const directory of [root, join(root, parent)]) {
+    await writeFile(join(directory, 'cgroup.subtree_control'), '+memory +pids +cpu');
+  }
+}
+
+/** Processes in the cgroup. */
+export function cgroupProcesses(name: string): number[] {
+  const pids = new Set<number>();
+  for (const directory of cgroupDirectories(name)) {
+    try {
+      const text = readFileSync(join(directory, 'cgroup.procs'), 'latin1');
+      for (const line of text.split('\n')) if (line) pids.add(Number(line));
+    } catch {
+      // no such cgroup: no process in it
+    }
+  }
+  return [...pids];
+}
+
+/** Removes the cgroup; its processes must be dead. A directory that is still busy stays, for the count and the janitor. */
+export async function removeCgroup(name: string): Promise<void> {
+  for (const directory of cgroupDirectories(name)) {
+    for (let tries = 0; tries < 20; tries++) {
+      const error = await rmdir(directory).then(
+        () => null,
+        (reason: NodeJS.ErrnoException) => reason,
+      );
+      if (error?.code !== 'EBUSY') break;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+/** Names of all cgroups that VMs of this product have here. */
+export async function listCgroups(): Promise<string[]> {
+  const names = new Set<string>();
+  for (const directory of cgroupDirectories('')) {
+    for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
+      if (entry.isDirectory()) names.add(entry.name);
+    }
+  }
+  return [...names];
+}
+
+/** True when this process may make cgroups with limits. */
+export async function canLimit(): Promise<boolean> {
+  try {
+    await makeCgroup(`probe-${process.pid}`, { memoryBytes: 1 << 26, pids: 16, cpus: 1 });
+    await removeCgroup(`probe-${process.pid}`);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,59 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { cgroupDirectories } from '../jail/cgroups.ts';
+
+/** What of a VM is still on the host, counted. Zero everywhere is the promise. */
+export interface LeftOver {
+  readonly processes: number;
+  readonly mounts: number;
+  readonly namespaces: number;
+  readonly loopDevices: number;
+  readonly cgroups: number;
+  readonly files: number;
+}
+
+/** Namespaces of a process, as the kernel names them (`net:[4026532000]`). */
+export function namespacesOf(pid: number | 'self'): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/ns`).map((name) => readlinkSync(`/proc/${pid}/ns/${name}`));
+  } catch {
+    return []; // it has ended
+  }
+}
+
+/** Processes whose command line names the VM. */
+export function processesNaming(name: string): number[] {
+  const own = String(process.pid);
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && entry !== own)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(name);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/**
+ * Counts what the VM of this name left. `namespaces` are those that it had, `directory` is where its files were.
+ */
+export function countLeftOver(name: string, namespaces: ReadonlySet<string>, directory: string): LeftOver {
+  const alive = new Set<string>();
+  for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    for (const namespace of namespacesOf(Number(pid))) if (namespaces.has(namespace)) alive.add(namespace);
+  }
+  const loops = readdirSync('/sys/block').filter((device) => {
+    const file = `/sys/block/${device}/loop/backing_file`;
+    return existsSync(file) && readFileSync(file, 'utf8').includes(name);
+  });
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return {
+    processes: processesNaming(name).length,
+    mounts: mounts.filter((line) => line.includes(name)).length,
+    namespaces: alive.size,
+    loopDevices: loops.length,
+    cgroups: cgroupDirectories(name).filter((path) => existsSync(path)).length,
+    files: readdirSync(directory).filter((file) => file.includes(name)).length,
+  };
+}

@@ -1,0 +1,32 @@
+import type { FileHandle } from 'node:fs/promises';
+
+export interface Found {
+  readonly searchedBytes: number;
+  /** How often each needle occurs, in the order in which they were given. */
+  readonly found: number[];
+}
+
+const chunkBytes = 4 * 2 ** 20;
+
+/** Counts needles in a file that may be large and sparse, chunk by chunk, with an overlap so that none hides at a border. */
+export async function searchFile(file: FileHandle, needles: readonly Buffer[]): Promise<Found> {
+  const overlap = Math.max(0, ...needles.map((needle) => needle.length - 1));
+  const buffer = Buffer.alloc(overlap + chunkBytes);
+  const found = needles.map(() => 0);
+  let carried = 0;
+  let position = 0;
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, carried, chunkBytes, position);
+    if (bytesRead === 0) return { searchedBytes: position, found };
+    position += bytesRead;
+    const seen = buffer.subarray(0, carried + bytesRead);
+    needles.forEach((needle, index) => {
+      // An occurrence that lies in the carried bytes alone was counted with the chunk before.
+      const from = Math.max(0, carried - needle.length + 1);
+      for (let at = seen.indexOf(needle, from); at >= 0; at = seen.indexOf(needle, at + 1))
+        found[index] = (found[index] ?? 0) + 1;
+    });
+    carried = Math.min(overlap, seen.length);
+    seen.copy(buffer, 0, seen.length - carried);
+  }
+}
