@@ -5,9 +5,9 @@ export interface ErrorFacts {
   /** One sentence that a person understands, without a stack trace. */
   readonly message: string;
   /** What to do about it, as an instruction; where there is a command, the exact command. */
-  readonly remedy?: string;
+  readonly remedy?: string | undefined;
   /** Where the error crosses HTTP: its status. */
-  readonly status?: number;
+  readonly status?: number | undefined;
   /** Facts for the log and for `--json`; never a credential. */
   readonly details?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;

@@ -2,6 +2,12 @@ export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export type { ErrorFacts } from './errors.ts';
 export { factsOf, GloveboxError } from './errors.ts';
+export { localSpawn } from './spawn/local.ts';
+export type { Identity } from './spawn/profile.ts';
+export { remoteSpawn } from './spawn/remote.ts';
+export { collect, runToEnd, sharedDirectory } from './spawn/run.ts';
+export type { SpawnPolicy } from './spawn/serve.ts';
+export { serveSpawn } from './spawn/serve.ts';
 export type {
   ExitStatus,
   Spawn,

@@ -1,0 +1,60 @@
+import type { Socket } from 'node:net';
+import { GloveboxError } from '../errors.ts';
+import { spawnFailed } from './errors.ts';
+import { type SpawnCall, spawnAnswerSchema } from './messages.ts';
+import type { ExitStatus, Spawn, SpawnedProcess } from './spawn.ts';
+
+interface Pending {
+  readonly streams: { stdin?: Socket; stdout?: Socket; stderr?: Socket };
+  started(): void;
+  refused(error: Error): void;
+  exited(status: ExitStatus): void;
+}
+
+/** The child's side of `serveSpawn`: has programs run by the privileged parent, over this process's IPC channel. */
+export function remoteSpawn(): Spawn {
+  const pending = new Map<number, Pending>();
+  let last = 0;
+  const call = (message: SpawnCall) => {
+    process.send?.(message);
+  };
+  process.on('message', (message: unknown, handle: unknown) => {
+    const parsed = spawnAnswerSchema.safeParse(message);
+    const entry = parsed.success ? pending.get(parsed.data.id) : undefined;
+    if (!parsed.success || !entry) return;
+    const answer = parsed.data;
+    if (answer.type === 'spawn.stream') {
+      entry.streams[answer.name] = handle as Socket;
+      if (answer.name === 'stderr') entry.started();
+    } else {
+      pending.delete(answer.id);
+      if (answer.type === 'spawn.refused') entry.refused(new GloveboxError(answer.error));
+      else
+        entry.exited({
+          code: answer.code,
+          signal: answer.signal as NodeJS.Signals | null,
+          timedOut: answer.timedOut,
+        });
+    }
+  });
+  return (request) =>
+    new Promise<SpawnedProcess>((resolve, reject) => {
+      if (!process.connected) return reject(spawnFailed(request.label, 'there is no parent to run it'));
+      const id = ++last;
+      const { promise: exited, resolve: ended } = Promise.withResolvers<ExitStatus>();
+      const streams: Pending['streams'] = {};
+      pending.set(id, {
+        streams,
+        exited: ended,
+        refused: reject,
+        started() {
+          const { stdin, stdout, stderr } = streams as Required<Pending['streams']>;
+          stdin.on('error', () => {}); // its exit tells
+          resolve({ stdin, stdout, stderr, exited, kill: () => call({ type: 'spawn.kill', id }) });
+          call({ type: 'spawn.go', id });
+        },
+      });
+      // What is undefined would not survive the channel's JSON in any case.
+      call({ type: 'spawn.start', id, request: request as never });
+    });
+}

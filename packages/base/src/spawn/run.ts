@@ -1,0 +1,69 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { programFailed, tooBig } from './errors.ts';
+import type { Spawn, SpawnRequest } from './spawn.ts';
+
+/** A stream's bytes. Errors: `too_big` beyond `maxBytes`. */
+export async function collect(stream: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (size > maxBytes) throw tooBig('the output', maxBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The last bytes of a stream, read to its end. */
+async function tail(stream: AsyncIterable<Uint8Array>, bytes: number): Promise<string> {
+  let kept = Buffer.alloc(0);
+  for await (const chunk of stream) kept = Buffer.concat([kept, chunk]).subarray(-bytes);
+  return kept.toString('utf8');
+}
+
+/**
+ * Runs a program that must exit with 0; returns its stdout (at most 16 MiB unless told). Errors: `program_failed` with its
+ * exit code and the end of its stderr, `too_big`, `spawn_failed`.
+ */
+export async function runToEnd(
+  spawn: Spawn,
+  request: SpawnRequest,
+  options: { readonly stdin?: Readable | Uint8Array; readonly maxStdoutBytes?: number } = {},
+): Promise<Buffer> {
+  const process = await spawn(request);
+  const stderr = tail(process.stderr, 4096).catch(() => '');
+  const output = collect(process.stdout, options.maxStdoutBytes ?? 16 * 2 ** 20);
+  output.catch(() => process.kill()); // the caller sees it below
+  if (options.stdin instanceof Uint8Array || !options.stdin) process.stdin.end(options.stdin);
+  else {
+    const fed = pipeline(options.stdin, process.stdin).catch((error: NodeJS.ErrnoException) => {
+      // A program may end without reading everything: its exit code says whether that was right.
+      if (
+        error.code !== 'EPIPE' &&
+        error.code !== 'ECONNRESET' &&
+        error.code !== 'ERR_STREAM_PREMATURE_CLOSE'
+      ) {
+        process.kill();
+        throw error;
+      }
+    });
+    await Promise.all([fed, process.exited]);
+  }
+  const status = await process.exited;
+  const result = await output;
+  if (status.timedOut) throw programFailed(request.label, 'took too long', await stderr);
+  if (status.code !== 0)
+    throw programFailed(request.label, `ended with ${status.code ?? status.signal}`, await stderr);
+  return result;
+}
+
+/**
+ * Makes a directory that programs under the profile may write: its group is the caller's, which they have too, so that the
+ * caller can read and remove what they make.
+ */
+export async function sharedDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await chmod(path, 0o2770);
+}

@@ -1,0 +1,172 @@
+import { type TarEntry, tarTypes } from './entry.ts';
+import { tarInvalid, tarTooBig } from './errors.ts';
+import { type ByteSource, byteSource } from './source.ts';
+
+export interface TarLimits {
+  /** Default 2,000,000. */
+  readonly maxEntries?: number;
+  /** Sum of all bodies, bytes. Default 64 GiB. */
+  readonly maxBytes?: number;
+}
+
+export type ReadEntry = TarEntry & {
+  /** The body; what is not read of it is skipped. */
+  readonly body: AsyncIterable<Buffer>;
+  /** Where the body begins in the archive, bytes. */
+  readonly bodyOffset: number;
+};
+
+const blockSize = 512;
+/** Longest extension header or name: far more than any path needs, and nothing to fill memory with. */
+const extensionMax = 1 << 20;
+
+interface Extensions {
+  readonly records: Map<string, string>;
+  longName?: string;
+  longLink?: string;
+}
+
+/** Reads a tar stream (ustar, pax, GNU long names) member by member. Errors: `tar_invalid`, `tar_too_big`. */
+export async function* readTar(
+  stream: AsyncIterable<Uint8Array>,
+  limits: TarLimits = {},
+): AsyncGenerator<ReadEntry> {
+  const source = byteSource(stream);
+  const maxEntries = limits.maxEntries ?? 2_000_000;
+  const maxBytes = limits.maxBytes ?? 64 * 2 ** 30;
+  let extensions: Extensions = { records: new Map() };
+  let position = 0;
+  let entries = 0;
+  let bytes = 0;
+  for (;;) {
+    const header = await source.take(blockSize);
+    if (!header || header.every((byte) => byte === 0)) return;
+    position += blockSize;
+    const type = header.toString('latin1', 156, 157);
+    const size = sizeOf(header, extensions);
+    if ('xgLK'.includes(type)) {
+      if (size > extensionMax) throw tarTooBig('an extension header of more than 1 MiB');
+      const text = (await takePadded(source, size)).toString('latin1');
+      position += padded(size);
+      if (type === 'x') readRecords(text, extensions.records);
+      else if (type === 'L') extensions.longName = untilNul(text);
+      else if (type === 'K') extensions.longLink = untilNul(text);
+      continue;
+    }
+    const entry = entryOf(header, type, size, extensions);
+    extensions = { records: new Map() };
+    entries += 1;
+    bytes += entry.size;
+    if (entries > maxEntries) throw tarTooBig(`more than ${maxEntries} members`);
+    if (bytes > maxBytes) throw tarTooBig(`more than ${maxBytes} bytes`);
+    let left = entry.size;
+    const body = async function* () {
+      while (left > 0) {
+        const chunk = await source.some(left);
+        left -= chunk.length;
+        yield chunk;
+      }
+    };
+    yield { ...entry, body: body(), bodyOffset: position };
+    while (left > 0) left -= (await source.some(left)).length;
+    await source.take(padded(entry.size) - entry.size);
+    position += padded(entry.size);
+  }
+}
+
+function padded(size: number): number {
+  return Math.ceil(size / blockSize) * blockSize;
+}
+
+async function takePadded(source: ByteSource, size: number): Promise<Buffer> {
+  const block = await source.take(padded(size));
+  if (!block && size > 0) throw tarInvalid('it ends in the middle');
+  return (block ?? Buffer.alloc(0)).subarray(0, size);
+}
+
+function untilNul(text: string): string {
+  const end = text.indexOf('\0');
+  return end < 0 ? text : text.slice(0, end);
+}
+
+function textOf(header: Buffer, start: number, length: number): string {
+  return untilNul(header.toString('latin1', start, start + length));
+}
+
+/** Octal digits, or GNU's base-256 for what is larger. */
+function numberOf(header: Buffer, start: number, length: number): number {
+  const first = header[start] ?? 0;
+  if (first === 0x80) {
+    let value = 0;
+    for (let i = start + 1; i < start + length; i++) value = value * 256 + (header[i] ?? 0);
+    if (!Number.isSafeInteger(value)) throw tarInvalid('a number beyond all bounds');
+    return value;
+  }
+  const text = textOf(header, start, length).trim();
+  if (!/^[0-7]*$/.test(text)) throw tarInvalid('a number that is none');
+  return text === '' ? 0 : Number.parseInt(text, 8);
+}
+
+function sizeOf(header: Buffer, extensions: Extensions): number {
+  let sum = 0;
+  for (let i = 0; i < blockSize; i++) sum += i >= 148 && i < 156 ? 32 : (header[i] ?? 0);
+  if (sum !== numberOf(header, 148, 8)) throw tarInvalid('a header with a wrong checksum');
+  return recordNumber(extensions, 'size') ?? numberOf(header, 124, 12);
+}
+
+function recordNumber(extensions: Extensions, name: string): number | undefined {
+  const text = extensions.records.get(name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(Math.floor(value)))
+    throw tarInvalid(`${name} is no number`);
+  return Math.floor(value);
+}
+
+/** pax records: `<length> <key>=<value>\n`, the length counting itself. */
+function readRecords(text: string, into: Map<string, string>): void {
+  for (let at = 0; at < text.length; ) {
+    const blank = text.indexOf(' ', at);
+    const length = Number(text.slice(at, blank));
+    const equals = text.indexOf('=', blank);
+    const end = at + length;
+    if (
+      blank < 0 ||
+      blank - at > 10 ||
+      !Number.isInteger(length) ||
+      end > text.length ||
+      equals < blank ||
+      equals >= end
+    ) {
+      throw tarInvalid('a damaged pax header');
+    }
+    if (text[end - 1] !== '\n') throw tarInvalid('a damaged pax header');
+    into.set(text.slice(blank + 1, equals), text.slice(equals + 1, end - 1));
+    at = end;
+  }
+}
+
+function entryOf(header: Buffer, letter: string, size: number, extensions: Extensions): TarEntry {
+  const type = tarTypes[letter];
+  const { records } = extensions;
+  if (!type) throw tarInvalid(`a member of the unknown type ${JSON.stringify(letter)}`);
+  if ([...records.keys()].some((key) => key.startsWith('GNU.sparse.'))) throw tarInvalid('a sparse file');
+  const prefix = header.toString('latin1', 257, 262) === 'ustar' ? textOf(header, 345, 155) : '';
+  const name = textOf(header, 0, 100);
+  const raw = records.get('path') ?? extensions.longName ?? (prefix ? `${prefix}/${name}` : name);
+  const linkTarget = records.get('linkpath') ?? extensions.longLink ?? textOf(header, 157, 100);
+  const xattrs: Record<string, string> = {};
+  for (const [key, value] of records) if (key.startsWith('SCHILY.xattr.')) xattrs[key.slice(13)] = value;
+  return {
+    path: raw.replace(/\/+$/, ''),
+    // Old archives mark a directory by its name only.
+    type: type === 'file' && raw.endsWith('/') ? 'directory' : type,
+    size: type === 'file' ? size : 0,
+    mode: numberOf(header, 100, 8) & 0o7777,
+    uid: recordNumber(extensions, 'uid') ?? numberOf(header, 108, 8),
+    gid: recordNumber(extensions, 'gid') ?? numberOf(header, 116, 8),
+    mtime: recordNumber(extensions, 'mtime') ?? numberOf(header, 136, 12),
+    ...((type === 'symlink' || type === 'hardlink') && { linkTarget }),
+    ...(Object.keys(xattrs).length > 0 && { xattrs }),
+  };
+}

@@ -1,0 +1,43 @@
+import { tarInvalid } from './errors.ts';
+
+/** Bytes of a stream in the amounts that its reader asks for, with at most one chunk held. */
+export interface ByteSource {
+  /** Exactly `size` bytes, or null at the stream's end. Errors: `tar_invalid` when it ends in between. */
+  take(size: number): Promise<Buffer | null>;
+  /** Up to `size` bytes as they come. Errors: `tar_invalid` at the end. */
+  some(size: number): Promise<Buffer>;
+}
+
+export function byteSource(stream: AsyncIterable<Uint8Array>): ByteSource {
+  const iterator = stream[Symbol.asyncIterator]();
+  let held: Buffer = Buffer.alloc(0);
+  const refill = async () => {
+    const { done, value } = await iterator.next();
+    if (done) return false;
+    held = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    return true;
+  };
+  return {
+    async take(size) {
+      const parts: Buffer[] = [];
+      let missing = size;
+      while (missing > 0) {
+        if (held.length === 0 && !(await refill())) {
+          if (parts.length === 0) return null;
+          throw tarInvalid('it ends in the middle');
+        }
+        const part = held.subarray(0, missing);
+        held = held.subarray(part.length);
+        missing -= part.length;
+        if (part.length > 0) parts.push(part);
+      }
+      return Buffer.concat(parts);
+    },
+    async some(size) {
+      while (held.length === 0) if (!(await refill())) throw tarInvalid('it ends in the middle');
+      const part = held.subarray(0, size);
+      held = held.subarray(part.length);
+      return part;
+    },
+  };
+}

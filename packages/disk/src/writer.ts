@@ -1,0 +1,76 @@
+import { type TarEntry, tarTypes } from './entry.ts';
+
+const blockSize = 512;
+const letters = Object.fromEntries(
+  Object.entries(tarTypes)
+    .map(([letter, type]) => [type, letter])
+    .reverse(),
+);
+
+/** A member's header, with a pax header before it where ustar has no room. Its body and `tarPadding` follow. */
+export function tarHeader(entry: TarEntry): Buffer {
+  const records = recordsFor(entry);
+  const header = ustar(entry, letters[entry.type] as string, entry.type === 'file' ? entry.size : 0);
+  if (records.length === 0) return header;
+  const body = Buffer.from(records.map(record).join(''), 'latin1');
+  const extension = ustar({ ...entry, path: 'pax', linkTarget: '', mode: 0o644 }, 'x', body.length);
+  return Buffer.concat([extension, body, tarPadding(body.length), header]);
+}
+
+/** Zeros that fill a body of `size` bytes to a whole block. */
+export function tarPadding(size: number): Buffer {
+  return Buffer.alloc((blockSize - (size % blockSize)) % blockSize);
+}
+
+/** The end of an archive. */
+export function tarEnd(): Buffer {
+  return Buffer.alloc(2 * blockSize);
+}
+
+function recordsFor(entry: TarEntry): [string, string][] {
+  const records: [string, string][] = [];
+  if (entry.path.length > 99) records.push(['path', entry.path]);
+  if ((entry.linkTarget ?? '').length > 99) records.push(['linkpath', entry.linkTarget as string]);
+  if (entry.size > 0o77777777777) records.push(['size', String(entry.size)]);
+  if (entry.uid > 0o7777777) records.push(['uid', String(entry.uid)]);
+  if (entry.gid > 0o7777777) records.push(['gid', String(entry.gid)]);
+  for (const [name, value] of Object.entries(entry.xattrs ?? {}))
+    records.push([`SCHILY.xattr.${name}`, value]);
+  return records;
+}
+
+/** A record's length counts its own digits. */
+function record([key, value]: [string, string]): string {
+  const rest = key.length + value.length + 3;
+  let length = rest + String(rest).length;
+  if (String(length).length !== String(rest).length) length = rest + String(length).length;
+  return `${length} ${key}=${value}\n`;
+}
+
+function ustar(entry: TarEntry, letter: string, size: number): Buffer {
+  const header = Buffer.alloc(blockSize);
+  const octal = (value: number, at: number, length: number) => {
+    const largest = 8 ** (length - 1) - 1;
+    header.write(
+      Math.min(Math.max(value, 0), largest)
+        .toString(8)
+        .padStart(length - 1, '0'),
+      at,
+      'latin1',
+    );
+  };
+  const name = entry.type === 'directory' && letter === '5' ? `${entry.path}/` : entry.path;
+  header.write(name.slice(0, 100), 0, 'latin1');
+  octal(entry.mode, 100, 8);
+  octal(entry.uid, 108, 8);
+  octal(entry.gid, 116, 8);
+  octal(size, 124, 12);
+  octal(Math.floor(entry.mtime), 136, 12);
+  header.fill(' ', 148, 156);
+  header.write(letter, 156, 'latin1');
+  header.write((entry.linkTarget ?? '').slice(0, 100), 157, 'latin1');
+  header.write('ustar\x0000', 257, 'latin1');
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return header;
+}
