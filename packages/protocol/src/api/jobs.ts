@@ -55,6 +55,8 @@ export const logEntrySchema = z.object({
   startTime: z.string(),
   durationMs: z.int().nullable(),
   exitCode: z.int().nullable(),
+  /** Bytes that were over the cap of a stream and are not kept; missing while there are none. */
+  droppedBytes: z.object({ stdout: z.int(), stderr: z.int() }).optional(),
 });
 export type LogEntry = z.infer<typeof logEntrySchema>;
 
