@@ -1,0 +1,125 @@
+import { GloveboxError } from '@glovebox/base';
+
+/** The instance did not answer, or answered that it cannot now: worth another try. */
+export function instanceUnreachable(what: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'instance_unreachable',
+    message: `the instance could not be reached to ${what}: ${why}`,
+    remedy: 'Check that the instance runs and that this machine reaches its URL.',
+  });
+}
+
+/** The instance refused for good. */
+export function instanceRefused(what: string, status: number, text: string): GloveboxError {
+  return new GloveboxError({
+    code: 'instance_refused',
+    message: `the instance refused to ${what}: ${status} ${text.slice(0, 300)}`,
+    details: { status },
+  });
+}
+
+/** The job is no longer ours: whatever we would write is refused. */
+export function leaseLost(why: string): GloveboxError {
+  return new GloveboxError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });
+}
+
+export function canceled(why: string): GloveboxError {
+  return new GloveboxError({ code: 'canceled', message: `the job was canceled: ${why}` });
+}
+
+/** What an executor of ours cannot run, said before anything is started. */
+export function jobRefused(why: string, remedy: string): GloveboxError {
+  return new GloveboxError({ code: 'job_refused', message: `the job cannot be run: ${why}`, remedy });
+}
+
+export function imageUnavailable(image: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'image_not_found',
+    message: `the image ${image.slice(0, 200)} is not to be had: ${why}`,
+    remedy: 'Put the image archive on the instance again and start the job anew.',
+  });
+}
+
+/** Bytes of the instance that are not what they were named. */
+export function blobDamaged(digest: string, why: string): GloveboxError {
+  return new GloveboxError({ code: 'blob_damaged', message: `${digest} arrived damaged: ${why}` });
+}
+
+export function commitMissing(repository: string, commit: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'commit_missing',
+    message: `the commit ${commit} of ${repository} cannot be fetched: ${why}`,
+    remedy: 'Check that the instance has this commit of the repository.',
+  });
+}
+
+/** What a repository holds and no workspace may. */
+export function repositoryInvalid(why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'repository_invalid',
+    message: `the repository cannot be made a workspace: ${why}`,
+    remedy: 'Run `git fsck --strict` in it and mend what it names.',
+  });
+}
+
+export function gitProtocol(why: string): GloveboxError {
+  return new GloveboxError({ code: 'git_protocol', message: `the git server's answer is malformed: ${why}` });
+}
+
+export function stepFailed(step: string, code: number, last: string): GloveboxError {
+  return new GloveboxError({
+    code: 'step_failed',
+    message: `the step ${step} ended with exit code ${code}${last && `:\n${last}`}`,
+    remedy: "Read the step's log entry.",
+    details: { step, exitCode: code },
+  });
+}
+
+export function stepNotStarted(step: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'step_not_started',
+    message: `the step ${step} could not be started: ${why}`,
+    remedy: "Check the step's image, command, user and working directory.",
+  });
+}
+
+export function deadlinePassed(step: string, deadlineMs: number): GloveboxError {
+  return new GloveboxError({
+    code: 'deadline',
+    message: `the step ${step} was stopped: the job's ${deadlineMs / 1000} s were over`,
+    remedy: 'Give the job a longer deadline, or less to do.',
+  });
+}
+
+export function memoryExceeded(step: string, limitBytes: number): GloveboxError {
+  return new GloveboxError({
+    code: 'memory',
+    message: `the step ${step} was stopped: it needed more than its ${Math.floor(limitBytes / 2 ** 20)} MiB of memory`,
+    remedy: 'Give the job more memory.',
+  });
+}
+
+/** The virtual machine ended while the job still ran. */
+export function vmmDied(reason: string, complaints: string): GloveboxError {
+  return new GloveboxError({
+    code: 'vmm_died',
+    message: `the virtual machine ended by itself (${reason})${complaints && `: ${complaints}`}`,
+    remedy: 'The job is tried again. If it repeats, run `glovebox doctor` on the executor.',
+  });
+}
+
+export function uploadFailed(why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'upload_failed',
+    message: `the index could not be uploaded: ${why}`,
+    remedy: "Read the log entry `upload`: it holds the client's own words.",
+  });
+}
+
+export function configInvalid(file: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'config_invalid',
+    message: `${file} is not a configuration: ${why}`,
+    remedy: 'Start the executor with `glovebox up`, which writes it.',
+  });
+}

@@ -1,0 +1,40 @@
+import type { Clock } from '@glovebox/base';
+
+/** A clock that moves only when it is told to; sleepers wake in the order of their time. */
+export interface FakeClock extends Clock {
+  advance(ms: number): Promise<void>;
+}
+
+export function fakeClock(start = 1_000_000): FakeClock {
+  let time = start;
+  let sleepers: { at: number; wake(): void }[] = [];
+  /** Lets everything that is ready run, promises of promises included. */
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return {
+    now: () => time,
+    bootTime: () => time,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason as Error);
+        const sleeper = { at: time + ms, wake: resolve };
+        sleepers.push(sleeper);
+        signal?.addEventListener('abort', () => {
+          sleepers = sleepers.filter((other) => other !== sleeper);
+          reject(signal.reason as Error);
+        });
+      }),
+    async advance(ms) {
+      const end = time + ms;
+      for (;;) {
+        await settle();
+        const next = sleepers.sort((a, b) => a.at - b.at)[0];
+        if (!next || next.at > end) break;
+        sleepers = sleepers.slice(1);
+        time = next.at;
+        next.wake();
+      }
+      time = end;
+      await settle();
+    },
+  };
+}

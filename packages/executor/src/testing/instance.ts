@@ -1,0 +1,151 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Job } from '@glovebox/protocol';
+
+export interface FakeEntry {
+  key: string;
+  stdout: Buffer;
+  stderr: Buffer;
+  exitCode: number | null;
+}
+
+type Route = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void | Promise<void>;
+
+/** The executor routes in memory, for one executor: what a test looks into, and can break. */
+export class FakeInstance {
+  readonly jobs: Job[] = [];
+  readonly leased = new Map<number, Job>();
+  readonly canceled = new Set<number>();
+  readonly entries: FakeEntry[] = [];
+  readonly blobs = new Map<string, Buffer>();
+  readonly marks: { operation: string; reason?: string; errorMessage?: string }[] = [];
+  readonly requests: string[] = [];
+  result: unknown = null;
+  input = Buffer.alloc(0);
+  inputEnded = true;
+  /** Answers before the routes below: return true when it did. */
+  intercept: (request: IncomingMessage, response: ServerResponse, body: Buffer) => boolean = () => false;
+  url = '';
+  private readonly server: Server;
+
+  constructor() {
+    this.server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => this.answer(request, response, Buffer.concat(chunks)));
+    });
+  }
+
+  async start(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.server.listen(0, '127.0.0.1', resolve);
+    });
+    this.url = `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => {
+      this.server.close(resolve);
+    });
+  }
+
+  output(key: string): string {
+    return this.entries
+      .filter((entry) => entry.key === key)
+      .map((entry) => entry.stdout.toString())
+      .join('');
+  }
+
+  private answer(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
+    const url = new URL(request.url ?? '/', 'http://fake');
+    this.requests.push(`${request.method} ${url.pathname}`);
+    if (this.intercept(request, response, body)) return;
+    if (url.pathname === '/.executors/queue/dequeue') return void this.dequeue(request, response, body);
+    if (url.pathname === '/.executors/queue/heartbeat') return void this.heartbeat(request, response, body);
+    const job = this.leased.get(Number(request.headers['x-sourcegraph-job-id']));
+    if (!job || request.headers.authorization !== `Bearer ${job.token}`) {
+      response.writeHead(401).end('invalid token');
+      return;
+    }
+    const operation = url.pathname.split('/').slice(4);
+    const route = this.jobRoutes[operation[0] ?? ''];
+    if (route) void route(request, response, body);
+    else response.writeHead(404).end();
+  }
+
+  private readonly dequeue: Route = (request, response) => {
+    const job = this.jobs.shift();
+    if (request.headers.authorization !== 'token-executor credential') response.writeHead(401).end();
+    else if (!job) setTimeout(() => response.writeHead(204).end(), 50);
+    else {
+      this.leased.set(job.id, job);
+      response.end(JSON.stringify(job));
+    }
+  };
+
+  private readonly heartbeat: Route = (_request, response) => {
+    const name = (job: Job) => `${job.id}-${job.queue}`;
+    const held = [...this.leased.values()];
+    response.end(
+      JSON.stringify({
+        knownIds: held.map(name),
+        cancelIds: held.filter((job) => this.canceled.has(job.id)).map(name),
+      }),
+    );
+  };
+
+  private readonly mark: Route = (request, response, body) => {
+    const { jobId, reason, errorMessage } = JSON.parse(body.toString()) as {
+      jobId: number;
+      reason?: string;
+      errorMessage?: string;
+    };
+    this.leased.delete(jobId);
+    this.marks.push({
+      operation: (request.url ?? '').split('/').at(-1) ?? '',
+      ...(reason && { reason }),
+      ...(errorMessage && { errorMessage }),
+    });
+    response.writeHead(204).end();
+  };
+
+  private readonly jobRoutes: Readonly<Record<string, Route>> = {
+    addExecutionLogEntry: (_request, response, body) => {
+      const { key } = JSON.parse(body.toString()) as { key: string };
+      this.entries.push({ key, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: null });
+      response.end(String(this.entries.length));
+    },
+    updateExecutionLogEntry: (_request, response, body) => {
+      const { entryId, exitCode } = JSON.parse(body.toString()) as { entryId: number; exitCode: number };
+      (this.entries[entryId - 1] as FakeEntry).exitCode = exitCode;
+      response.writeHead(204).end();
+    },
+    appendLog: (request, response, body) => {
+      const query = new URL(request.url ?? '/', 'http://fake').searchParams;
+      const entry = this.entries[Number(query.get('entry')) - 1] as FakeEntry;
+      const stream = query.get('stream') as 'stdout' | 'stderr';
+      const offset = Number(query.get('offset'));
+      if (offset > entry[stream].length) response.statusCode = 409;
+      else entry[stream] = Buffer.concat([entry[stream].subarray(0, offset), body]);
+      response.end(JSON.stringify({ offset: entry[stream].length }));
+    },
+    input: (request, response) => {
+      const offset = Number(new URL(request.url ?? '/', 'http://fake').searchParams.get('offset'));
+      if (this.inputEnded) response.setHeader('x-glovebox-input-end', 'true');
+      response.end(this.input.subarray(offset));
+    },
+    blob: (request, response) => {
+      const blob = this.blobs.get((request.url ?? '').split('/').at(-1) ?? '');
+      if (blob) response.end(request.method === 'HEAD' ? undefined : blob);
+      else response.writeHead(404).end();
+    },
+    result: (_request, response, body) => {
+      this.result = JSON.parse(body.toString());
+      response.writeHead(204).end();
+    },
+    markComplete: this.mark,
+    markErrored: this.mark,
+    markFailed: this.mark,
+  };
+}

@@ -1,0 +1,134 @@
+import type { Clock } from '@glovebox/base';
+import {
+  executorNameHeader,
+  inputEndHeader,
+  type Job,
+  jobIdHeader,
+  type JobResultRequest,
+  type QueueName,
+} from '@glovebox/protocol';
+import { z } from 'zod';
+import { instanceRefused, instanceUnreachable } from '../errors.ts';
+import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
+import { retrying } from './retry.ts';
+
+export type OutputStream = 'stdout' | 'stderr';
+
+export interface EntryFacts {
+  readonly key: string;
+  readonly command: string[];
+  readonly startTime: string;
+}
+
+/** The routes of one job: everything that leaves the executor for it goes through here, under the job's token. */
+export interface JobClient {
+  /** The number of the new entry. Not repeated: it would add another. */
+  addEntry(facts: EntryFacts): Promise<number>;
+  updateEntry(entry: number, facts: EntryFacts, end: { exitCode: number; durationMs: number }): Promise<void>;
+  append(entry: number, stream: OutputStream, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Bytes of the job's stdin from `offset`; waits for the first of them. */
+  input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
+  /** A request under the job's token, as it is answered. */
+  open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Response>;
+  blobPath(digest: string): string;
+  result(facts: Omit<JobResultRequest, 'executorName' | 'jobId'>): Promise<void>;
+  complete(): Promise<void>;
+  errored(message: string, reason: string): Promise<void>;
+  failed(message: string, reason: string): Promise<void>;
+}
+
+const inputWaitMs = 20_000;
+const messageMax = 100_000;
+
+/** `lease` bounds every repetition: once it is over, nothing of the job is written any more. */
+export function openJob(
+  http: Http,
+  job: Pick<Job, 'id' | 'token'> & { readonly queue: QueueName },
+  executorName: string,
+  clock: Clock,
+  lease: AbortSignal,
+): JobClient {
+  const base = `/.executors/queue/${job.queue}`;
+  const own = { executorName, jobId: job.id };
+  const identity = {
+    authorization: `Bearer ${job.token}`,
+    [jobIdHeader]: String(job.id),
+    [executorNameHeader]: executorName,
+  };
+  const open: JobClient['open'] = (request) =>
+    http({
+      ...request,
+      headers: { ...identity, ...request.headers },
+      signal: request.signal ?? lease,
+    });
+  const post = async (operation: string, body: object, what: string, good = [200, 204]) => {
+    const response = await open({
+      method: 'POST',
+      path: `${base}/${operation}`,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...own, ...body }),
+      what,
+    });
+    return expectStatus(response, good, what);
+  };
+  const mark = (operation: string, body: object) =>
+    retrying(clock, lease, async (tries) => {
+      // A mark whose answer was lost has ended the lease: repeated, it finds no job.
+      const good = tries > 1 ? [200, 204, 401, 404] : [200, 204];
+      await post(operation, body, 'say how the job ended', good);
+    });
+  return {
+    open,
+    blobPath: (digest) => `${base}/blob/${digest}`,
+    async addEntry(facts) {
+      const what = 'begin a log entry';
+      const text = await post('addExecutionLogEntry', facts, what, [200]);
+      const entry = z.int().positive().safeParse(Number(text));
+      if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');
+      return entry.data;
+    },
+    async updateEntry(entryId, facts, end) {
+      await retrying(clock, lease, () =>
+        post('updateExecutionLogEntry', { entryId, ...facts, ...end }, 'end a log entry'),
+      );
+    },
+    async append(entry, stream, offset, bytes) {
+      const what = 'append output';
+      await retrying(clock, lease, async () => {
+        const response = await open({
+          method: 'POST',
+          path: `${base}/appendLog?entry=${entry}&stream=${stream}&offset=${offset}`,
+          headers: { 'content-type': 'application/octet-stream' },
+          body: bytes,
+          what,
+        });
+        await expectStatus(response, [200], what);
+      });
+    },
+    input: (offset, signal) =>
+      retrying(clock, signal, async () => {
+        const what = "read the job's input";
+        const response = await open({
+          method: 'GET',
+          path: `${base}/input?offset=${offset}&waitMs=${inputWaitMs}`,
+          headers: {},
+          signal,
+          what,
+        });
+        if (response.status !== 200) await expectStatus(response, [200], what);
+        const bytes = await response.arrayBuffer().catch((error: unknown) => {
+          signal.throwIfAborted();
+          throw instanceUnreachable(what, reasonOf(error));
+        });
+        return { bytes: Buffer.from(bytes), end: response.headers.get(inputEndHeader) === 'true' };
+      }),
+    async result(facts) {
+      await retrying(clock, lease, () => post('result', facts, "send the job's result"));
+    },
+    complete: () => mark('markComplete', {}),
+    errored: (message, reason) =>
+      mark('markErrored', { errorMessage: message.slice(0, messageMax), reason: reason.slice(0, 100) }),
+    failed: (message, reason) =>
+      mark('markFailed', { errorMessage: message.slice(0, messageMax), reason: reason.slice(0, 100) }),
+  };
+}

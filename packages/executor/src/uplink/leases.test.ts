@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { fakeClock } from '../testing/clock.ts';
+import { instanceUnreachable } from '../errors.ts';
+import { keepLeases, marginMs } from './leases.ts';
+import type { JobReference, QueueClient } from './queue.ts';
+
+const leaseMs = 12_000;
+const job: JobReference = { id: 7, queue: 'runs' };
+
+function setUp(
+  answer: (asked: readonly JobReference[]) => Promise<{ knownIds: string[]; cancelIds: string[] }>,
+) {
+  const clock = fakeClock();
+  const queue: QueueClient = {
+    lease: () => Promise.resolve(null),
+    heartbeat: (_queues, jobs) => answer(jobs),
+  };
+  const leases = keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} });
+  const stop = new AbortController();
+  return { clock, leases, stop, run: () => void leases.run(stop.signal) };
+}
+const names = (jobs: readonly JobReference[]) => jobs.map((one) => `${one.id}-${one.queue}`);
+
+describe('leases', () => {
+  it('count from the sending of the heartbeat, not from its answer', async () => {
+    const { clock, leases } = setUp(async (jobs) => {
+      await clock.sleep(1_500);
+      return { knownIds: names(jobs), cancelIds: [] };
+    });
+    const sent = clock.bootTime();
+    const holding = leases.hold(job, leaseMs);
+    await clock.advance(1_500);
+    expect((await holding).deadline()).toBe(sent + leaseMs - marginMs);
+  });
+
+  it('are not confirmed before a heartbeat that named the job was answered', async () => {
+    let open = () => {};
+    const { clock, leases } = setUp(
+      (jobs) =>
+        new Promise((resolve) => {
+          open = () => resolve({ knownIds: names(jobs), cancelIds: [] });
+        }),
+    );
+    let confirmed = false;
+    const holding = leases.hold(job, leaseMs).then(() => {
+      confirmed = true;
+    });
+    await clock.advance(1_000);
+    expect(confirmed).toBe(false);
+    open();
+    await holding;
+  });
+
+  it('are renewed with every answer and lost when the answers stop', async () => {
+    let reachable = true;
+    const { clock, leases, stop, run } = setUp((jobs) =>
+      reachable
+        ? Promise.resolve({ knownIds: names(jobs), cancelIds: [] })
+        : Promise.reject(instanceUnreachable('test', 'down')),
+    );
+    const lease = await leases.hold(job, leaseMs);
+    const deadlines: number[] = [];
+    lease.onRenewed((deadline) => deadlines.push(deadline));
+    run();
+    await clock.advance(10_000);
+    expect(deadlines.length).toBeGreaterThanOrEqual(5);
+    reachable = false;
+    const last = lease.deadline();
+    await clock.advance(last - clock.bootTime() - 1);
+    expect(lease.signal.aborted).toBe(false);
+    await clock.advance(2);
+    expect(lease.signal.reason).toMatchObject({ code: 'lease_lost' });
+    stop.abort();
+  });
+
+  it('are lost when the instance does not know the job, and ended when it cancels it', async () => {
+    for (const [answer, code] of [
+      [{ knownIds: [], cancelIds: [] }, 'lease_lost'],
+      [{ knownIds: ['7-runs'], cancelIds: ['7-runs'] }, 'canceled'],
+    ] as const) {
+      let now: { knownIds: string[]; cancelIds: string[] } = { knownIds: ['7-runs'], cancelIds: [] };
+      const { clock, leases, stop, run } = setUp(() => Promise.resolve(now));
+      const lease = await leases.hold(job, leaseMs);
+      run();
+      now = { knownIds: [...answer.knownIds], cancelIds: [...answer.cancelIds] };
+      await clock.advance(2_001);
+      expect(lease.signal.reason).toMatchObject({ code });
+      stop.abort();
+    }
+  });
+
+  it('of a job that a running heartbeat did not name are not judged by its answer', async () => {
+    const answers: (() => void)[] = [];
+    const { clock, leases, stop, run } = setUp(
+      (jobs) =>
+        new Promise((resolve) => {
+          answers.push(() => resolve({ knownIds: names(jobs), cancelIds: [] }));
+        }),
+    );
+    run();
+    await clock.advance(1);
+    const holding = leases.hold(job, leaseMs);
+    answers[0]?.();
+    await clock.advance(1);
+    answers[1]?.();
+    expect((await holding).signal.aborted).toBe(false);
+    stop.abort();
+  });
+});

@@ -1,0 +1,122 @@
+import { type Clock, factsOf } from '@glovebox/base';
+import type { QueueName } from '@glovebox/protocol';
+import { canceled, leaseLost } from '../errors.ts';
+import type { JobReference, QueueClient } from './queue.ts';
+
+/** A held job. Its deadline is on the boot-time clock, counted from the sending of the last answered heartbeat. */
+export interface Lease {
+  /** Aborted with `lease_lost` or `canceled`, whichever comes first. */
+  readonly signal: AbortSignal;
+  /** Boot time (ms) at which everything of the job must be dead. */
+  deadline(): number;
+  /** Called with every later deadline, until the lease is released. */
+  onRenewed(listener: (deadline: number) => void): void;
+  /** Aborts the job on our side. */
+  cancel(reason: Error): void;
+  release(): void;
+}
+
+export interface Leases {
+  /** Takes over a job just leased: resolves at the first answered heartbeat, before which nothing may boot. Errors: `lease_lost`. */
+  hold(job: JobReference, leaseMs: number): Promise<Lease>;
+  /** Beats until stopped. */
+  run(stop: AbortSignal): Promise<void>;
+}
+
+const intervalMs = 2_000;
+/** A heartbeat that is not answered by then is given up. */
+const answerMs = 4_000;
+/** Between our end of a lease and the instance's. */
+export const marginMs = 2_000;
+
+interface Held {
+  readonly job: JobReference;
+  readonly leaseMs: number;
+  readonly controller: AbortController;
+  readonly listeners: ((deadline: number) => void)[];
+  readonly confirmed: PromiseWithResolvers<void>;
+  /** Until the first answer: the time by which it must have come. */
+  deadline: number;
+}
+
+export function keepLeases(deps: {
+  readonly queue: QueueClient;
+  readonly queues: QueueName[];
+  readonly clock: Clock;
+  readonly onTrouble: (message: string) => void;
+}): Leases {
+  const { queue, queues, clock, onTrouble } = deps;
+  const held = new Set<Held>();
+
+  const end = (entry: Held, reason: Error) => {
+    held.delete(entry);
+    entry.confirmed.reject(reason);
+    entry.controller.abort(reason);
+  };
+  const expire = () => {
+    for (const entry of held)
+      if (clock.bootTime() >= entry.deadline) end(entry, leaseLost('no heartbeat was answered in time'));
+  };
+  const beat = async () => {
+    const asked = [...held];
+    const sent = clock.bootTime();
+    const answer = await queue.heartbeat(
+      queues,
+      asked.map((entry) => entry.job),
+      AbortSignal.timeout(answerMs),
+    );
+    const known = new Set(answer.knownIds ?? []);
+    const toCancel = new Set(answer.cancelIds ?? []);
+    for (const entry of asked) {
+      if (!held.has(entry)) continue;
+      const name = `${entry.job.id}-${entry.job.queue}`;
+      if (toCancel.has(name)) end(entry, canceled('somebody asked for it'));
+      else if (!known.has(name)) end(entry, leaseLost('the instance gave it up'));
+      else renew(entry, sent + entry.leaseMs - marginMs);
+    }
+  };
+  const renew = (entry: Held, deadline: number) => {
+    // An answer may have come too late to count.
+    if (clock.bootTime() >= deadline) return;
+    entry.deadline = Math.max(entry.deadline, deadline);
+    entry.confirmed.resolve();
+    for (const listener of entry.listeners) listener(entry.deadline);
+  };
+  const tryBeat = () =>
+    beat()
+      .catch((error: unknown) => onTrouble(factsOf(error).message))
+      .finally(expire);
+
+  return {
+    async hold(job, leaseMs) {
+      const entry: Held = {
+        job,
+        leaseMs,
+        controller: new AbortController(),
+        listeners: [],
+        confirmed: Promise.withResolvers<void>(),
+        // A lease request may have been held for long and starts no clock; this only bounds our waiting.
+        deadline: clock.bootTime() + leaseMs - marginMs,
+      };
+      entry.confirmed.promise.catch(() => {});
+      held.add(entry);
+      void tryBeat();
+      await entry.confirmed.promise;
+      return {
+        signal: entry.controller.signal,
+        deadline: () => entry.deadline,
+        onRenewed: (listener) => void entry.listeners.push(listener),
+        cancel: (reason) => entry.controller.abort(reason),
+        release: () => void held.delete(entry),
+      };
+    },
+    async run(stop) {
+      while (!stop.aborted) {
+        await tryBeat();
+        const next = Math.min(...[...held].map((entry) => entry.deadline - clock.bootTime()), intervalMs);
+        await clock.sleep(Math.max(next, 10), stop).catch(() => {});
+        expire();
+      }
+    },
+  };
+}

@@ -1,0 +1,121 @@
+import { arch, platform } from 'node:os';
+import {
+  type DequeueRequest,
+  type HeartbeatRequest,
+  type HeartbeatResponse,
+  heartbeatResponseSchema,
+  type Job,
+  jobSchema,
+  type QueueName,
+  type Tier,
+} from '@glovebox/protocol';
+import { instanceRefused } from '../errors.ts';
+import { expectStatus, type Http } from './http.ts';
+
+/** Who this executor is to its instance. */
+export interface ExecutorIdentity {
+  readonly name: string;
+  readonly version: string;
+  /** Good for leasing and heartbeats alone. */
+  readonly credential: string;
+  readonly tiers: readonly Tier[];
+}
+
+/** Names a leased job. */
+export interface JobReference {
+  readonly id: number;
+  readonly queue: QueueName;
+}
+
+export interface Room {
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly scratchMiB: number;
+}
+
+/** The routes of an executor, as against those of one job. */
+export interface QueueClient {
+  /** Asks for a job that fits; held by the instance up to `waitMs`. Null when there is none. Never repeated by itself. */
+  lease(queues: QueueName[], free: Room, waitMs: number, signal: AbortSignal): Promise<Job | null>;
+  heartbeat(
+    queues: QueueName[],
+    jobs: readonly JobReference[],
+    signal: AbortSignal,
+  ): Promise<HeartbeatResponse>;
+}
+
+export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
+  const headers = {
+    authorization: `token-executor ${executor.credential}`,
+    'content-type': 'application/json',
+  };
+  const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
+    http({
+      method: 'POST',
+      path: `/.executors/queue/${path}`,
+      headers,
+      body: JSON.stringify(body),
+      signal,
+      what,
+    });
+  return {
+    async lease(queues, free, waitMs, signal) {
+      const body: DequeueRequest = {
+        executorName: executor.name,
+        version: executor.version,
+        numCPUs: free.cpus,
+        memory: `${free.memoryMiB}M`,
+        diskSpace: `${free.scratchMiB}M`,
+        queues,
+        glovebox: {
+          tiers: [...executor.tiers],
+          arch: arch(),
+          freeCpus: free.cpus,
+          freeMemoryMiB: free.memoryMiB,
+          freeScratchMiB: free.scratchMiB,
+          waitMs,
+        },
+      };
+      const what = 'lease a job';
+      const response = await post('dequeue', body, signal, what);
+      const text = await expectStatus(response, [200, 204], what);
+      return response.status === 204 ? null : parse(jobSchema, text, what);
+    },
+    async heartbeat(queues, jobs, signal) {
+      const body: HeartbeatRequest = {
+        executorName: executor.name,
+        version: '',
+        executorVersion: executor.version,
+        os: platform(),
+        architecture: arch(),
+        queueNames: queues,
+        jobIdsByQueue: queues.map((queueName) => ({
+          queueName,
+          jobIds: jobs.filter((job) => job.queue === queueName).map((job) => String(job.id)),
+        })),
+        glovebox: { tiers: [...executor.tiers] },
+      };
+      const what = 'renew its leases';
+      const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);
+      return parse(heartbeatResponseSchema, text, what);
+    },
+  };
+}
+
+interface Schema<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false; error: { message: string } };
+}
+
+function parse<T>(schema: Schema<T>, text: string, what: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw instanceRefused(what, 200, 'its answer is not JSON');
+  }
+  const parsed = schema.safeParse(value);
+  // The answer may hold a job's token: only what is wrong with it is said.
+  if (!parsed.success)
+    throw instanceRefused(what, 200, `its answer has another form: ${parsed.error.message}`);
+  return parsed.data;
+}

@@ -1,0 +1,24 @@
+import { type Clock, GloveboxError } from '@glovebox/base';
+
+const firstPauseMs = 100;
+const longestPauseMs = 2_000;
+
+/**
+ * Does what may be done twice until it works, with growing pauses, as long as the instance is merely out of reach. `signal`
+ * (the lease) is what bounds it. Errors: those of `attempt` that another try does not mend, and the signal's reason.
+ */
+export async function retrying<T>(
+  clock: Clock,
+  signal: AbortSignal,
+  attempt: (tries: number) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1, pause = firstPauseMs; ; tries++, pause = Math.min(pause * 2, longestPauseMs)) {
+    signal.throwIfAborted();
+    try {
+      return await attempt(tries);
+    } catch (error) {
+      if (!(error instanceof GloveboxError) || error.code !== 'instance_unreachable') throw error;
+    }
+    await clock.sleep(pause, signal).catch(() => signal.throwIfAborted());
+  }
+}

@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { collect, systemClock } from '@glovebox/base';
+import type { Job } from '@glovebox/protocol';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FakeInstance } from '../testing/instance.ts';
+import { fetchBlob } from './blob.ts';
+import { openHttp } from './http.ts';
+import { jobInput } from './input.ts';
+import { type JobClient, openJob } from './job.ts';
+import { openPhase } from './log.ts';
+import { openQueue } from './queue.ts';
+
+export const plainJob: Job = {
+  id: 5,
+  token: 'job-token',
+  queue: 'runs',
+  repositoryName: '',
+  repositoryDirectory: '',
+  commit: '',
+  fetchTags: false,
+  shallowClone: true,
+  sparseCheckout: null,
+  files: {},
+  dockerSteps: [],
+  cliSteps: null,
+  redactedValues: null,
+};
+const executor = { name: 'test', version: '0', credential: 'credential', tiers: ['vm-emulated' as const] };
+const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
+
+let instance: FakeInstance;
+let client: JobClient;
+let directory: string;
+const lease = new AbortController();
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-uplink-'));
+  instance = new FakeInstance();
+  await instance.start();
+  instance.leased.set(5, plainJob);
+  client = openJob(openHttp(instance.url), { ...plainJob, queue: 'runs' }, 'test', systemClock, lease.signal);
+});
+afterEach(async () => {
+  await instance.stop();
+  await rm(directory, { recursive: true });
+});
+
+describe('the queue', () => {
+  it('leases a job, finds none, and is refused with a wrong credential', async () => {
+    instance.jobs.push(plainJob);
+    const queue = openQueue(openHttp(instance.url), executor);
+    const { signal } = new AbortController();
+    expect(await queue.lease(['runs'], free, 0, signal)).toEqual(plainJob);
+    expect(await queue.lease(['runs'], free, 0, signal)).toBeNull();
+    const stranger = openQueue(openHttp(instance.url), { ...executor, credential: 'other' });
+    await expect(stranger.lease(['runs'], free, 0, signal)).rejects.toMatchObject({
+      code: 'instance_refused',
+    });
+  });
+
+  it('says what is unreachable', async () => {
+    await instance.stop();
+    const queue = openQueue(openHttp(instance.url), executor);
+    instance = new FakeInstance();
+    await instance.start();
+    await expect(queue.lease(['runs'], free, 0, new AbortController().signal)).rejects.toMatchObject({
+      code: 'instance_unreachable',
+      message: expect.stringContaining('ECONNREFUSED') as string,
+    });
+  });
+});
+
+describe('log entries', () => {
+  it('arrive whole although the instance fails now and then', async () => {
+    let count = 0;
+    instance.intercept = (request, response) => {
+      if (!request.url?.includes('appendLog') || ++count % 2 === 0) return false;
+      if (count % 4 === 1) response.writeHead(503).end();
+      else response.destroy();
+      return true;
+    };
+    const log = await openPhase(client, systemClock, 'step.docker.0', ['echo']);
+    const line = Buffer.from('0123456789abcdef'.repeat(1024));
+    for (let i = 0; i < 40; i++) await log.write('stdout', line);
+    await log.write('stderr', Buffer.from('oh'));
+    await log.end(3);
+    expect(instance.entries[0]).toMatchObject({ key: 'step.docker.0', exitCode: 3 });
+    expect(instance.entries[0]?.stdout.equals(Buffer.concat(Array.from({ length: 40 }, () => line)))).toBe(
+      true,
+    );
+    expect(instance.entries[0]?.stderr.toString()).toBe('oh');
+  });
+
+  it('say that the lease is lost when the fence refuses a write', async () => {
+    const log = await openPhase(client, systemClock, 'a', []);
+    instance.intercept = (_request, response) => {
+      response.writeHead(500).end('{"error":"unknown job"}');
+      return true;
+    };
+    await log.write('stdout', Buffer.from('x'));
+    await expect(log.end(0)).rejects.toMatchObject({ code: 'lease_lost' });
+  });
+});
+
+describe('blobs', () => {
+  const bytes = Buffer.from('an image archive'.repeat(10_000));
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  const fetchIt = (name = digest) => fetchBlob(client, name, directory, systemClock, lease.signal);
+
+  it('are fetched once, and asked for with the token even when they are there', async () => {
+    instance.blobs.set(digest, bytes);
+    const file = await fetchIt();
+    expect((await readFile(file)).equals(bytes)).toBe(true);
+    await fetchIt();
+    expect(instance.requests.filter((line) => line.includes('/blob/')).map((line) => line[0])).toEqual([
+      'G',
+      'H',
+    ]);
+    instance.leased.clear();
+    await expect(fetchIt()).rejects.toMatchObject({ code: 'instance_refused' });
+  });
+
+  it('with other bytes than their name says leave nothing', async () => {
+    const other = `sha256:${'0'.repeat(64)}`;
+    instance.blobs.set(other, bytes);
+    await expect(fetchIt(other)).rejects.toMatchObject({ code: 'blob_damaged' });
+    expect(await readdir(directory)).toEqual([]);
+    await expect(fetchIt(`sha256:${'1'.repeat(64)}`)).rejects.toMatchObject({ code: 'image_not_found' });
+  });
+});
+
+describe('stdin', () => {
+  it('comes as it is put in, and ends', async () => {
+    instance.input = Buffer.from('one ');
+    instance.inputEnded = false;
+    setTimeout(() => {
+      instance.input = Buffer.from('one two');
+      instance.inputEnded = true;
+    }, 100);
+    expect((await collect(jobInput(client, lease.signal), 100)).toString()).toBe('one two');
+  });
+
+  it('that nobody reads any more is not waited for', async () => {
+    instance.intercept = (request) => request.url?.includes('/input') ?? false;
+    const input = jobInput(client, lease.signal);
+    input.resume();
+    input.destroy();
+    await new Promise((resolve) => input.once('close', resolve));
+  });
+});
