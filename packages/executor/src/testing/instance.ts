@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { spawn } from 'node:child_process';
 import type { Job } from '@glovebox/protocol';
 
 export interface FakeEntry {
@@ -23,6 +24,8 @@ export class FakeInstance {
   result: unknown = null;
   input = Buffer.alloc(0);
   inputEnded = true;
+  /** Where bare repositories lie that the git route serves; '' for none. */
+  repositories = '';
   /** Answers before the routes below: return true when it did. */
   intercept: (request: IncomingMessage, response: ServerResponse, body: Buffer) => boolean = () => false;
   url = '';
@@ -66,6 +69,10 @@ export class FakeInstance {
     const job = this.leased.get(Number(request.headers['x-sourcegraph-job-id']));
     if (!job || request.headers.authorization !== `Bearer ${job.token}`) {
       response.writeHead(401).end('invalid token');
+      return;
+    }
+    if (url.pathname.startsWith('/.executors/git/') && this.repositories) {
+      httpBackend(this.repositories, request, response, body);
       return;
     }
     const operation = url.pathname.split('/').slice(4);
@@ -148,4 +155,36 @@ export class FakeInstance {
     markErrored: this.mark,
     markFailed: this.mark,
   };
+}
+
+/** Git's own CGI program, as the instance runs it (without its grants). */
+function httpBackend(root: string, request: IncomingMessage, response: ServerResponse, body: Buffer): void {
+  const url = new URL(request.url ?? '/', 'http://fake');
+  const child = spawn('git', ['http-backend'], {
+    env: {
+      PATH: '/usr/bin:/bin',
+      GIT_PROJECT_ROOT: root,
+      GIT_HTTP_EXPORT_ALL: '1',
+      GIT_PROTOCOL: String(request.headers['git-protocol'] ?? ''),
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'safe.directory',
+      GIT_CONFIG_VALUE_0: '*',
+      REQUEST_METHOD: request.method ?? 'GET',
+      PATH_INFO: url.pathname.slice('/.executors/git'.length),
+      QUERY_STRING: url.search.slice(1),
+      CONTENT_TYPE: request.headers['content-type'] ?? '',
+      CONTENT_LENGTH: String(body.length),
+    },
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  child.stdin.on('error', () => {});
+  child.stdin.end(body);
+  const chunks: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+  child.on('close', () => {
+    const all = Buffer.concat(chunks);
+    const end = all.indexOf('\r\n\r\n');
+    const status = /^Status: (\d+)/m.exec(all.toString('latin1', 0, end))?.[1];
+    response.writeHead(Number(status ?? 200)).end(all.subarray(end + 4));
+  });
 }

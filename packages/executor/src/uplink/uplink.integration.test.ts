@@ -3,9 +3,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collect, systemClock } from '@glovebox/base';
-import type { Job } from '@glovebox/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeInstance } from '../testing/instance.ts';
+import { testJob } from '../testing/job.ts';
 import { fetchBlob } from './blob.ts';
 import { openHttp } from './http.ts';
 import { jobInput } from './input.ts';
@@ -13,21 +13,7 @@ import { type JobClient, openJob } from './job.ts';
 import { openPhase } from './log.ts';
 import { openQueue } from './queue.ts';
 
-export const plainJob: Job = {
-  id: 5,
-  token: 'job-token',
-  queue: 'runs',
-  repositoryName: '',
-  repositoryDirectory: '',
-  commit: '',
-  fetchTags: false,
-  shallowClone: true,
-  sparseCheckout: null,
-  files: {},
-  dockerSteps: [],
-  cliSteps: null,
-  redactedValues: null,
-};
+const plainJob = testJob();
 const executor = { name: 'test', version: '0', credential: 'credential', tiers: ['vm-emulated' as const] };
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
 

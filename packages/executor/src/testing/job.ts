@@ -1,0 +1,35 @@
+import type { Job, NativeJob } from '@glovebox/protocol';
+
+/** A job as our instance leases it, with what a test does not care about filled in. */
+export function testJob(
+  job: Partial<Job> = {},
+  native: Partial<NativeJob> = {},
+): Job & { glovebox: NativeJob } {
+  return {
+    id: 5,
+    token: 'job-token',
+    queue: 'runs',
+    repositoryName: '',
+    repositoryDirectory: '',
+    commit: '',
+    fetchTags: false,
+    shallowClone: true,
+    sparseCheckout: null,
+    files: {},
+    dockerSteps: [],
+    cliSteps: null,
+    redactedValues: null,
+    ...job,
+    glovebox: {
+      attempt: 1,
+      accept: ['vm-emulated'],
+      resources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
+      leaseMs: 12_000,
+      deadlineMs: 60_000,
+      stdin: false,
+      inspect: false,
+      upload: null,
+      ...native,
+    },
+  };
+}

@@ -1,0 +1,43 @@
+import { gitProtocol } from '../errors.ts';
+
+/** Git's packet lines: four hexadecimal digits of length, themselves included; 0 to 2 are marks. */
+export type Packet =
+  | { readonly type: 'data'; readonly bytes: Buffer }
+  | { readonly type: 'flush' | 'delimiter' | 'end' };
+
+const packetMax = 65_520;
+
+export function packetLine(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([Buffer.from((bytes.length + 4).toString(16).padStart(4, '0')), bytes]);
+}
+export const flushPacket = Buffer.from('0000');
+export const delimiterPacket = Buffer.from('0001');
+
+/** Splits a stream into packets, one at a time. Errors: `git_protocol`. */
+export async function* readPackets(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Packet> {
+  let held: Buffer = Buffer.alloc(0);
+  for await (const chunk of stream) {
+    held = held.length === 0 ? Buffer.from(chunk) : Buffer.concat([held, chunk]);
+    let at = 0;
+    while (held.length - at >= 4) {
+      const size = sizeOf(held.toString('latin1', at, at + 4));
+      if (size < 4) {
+        at += 4;
+        yield { type: (['flush', 'delimiter', 'end'] as const)[size] as 'flush' };
+        continue;
+      }
+      if (held.length - at < size) break;
+      yield { type: 'data', bytes: held.subarray(at + 4, at + size) };
+      at += size;
+    }
+    held = held.subarray(at);
+  }
+  if (held.length > 0) throw gitProtocol('it ends in the middle of a packet');
+}
+
+function sizeOf(digits: string): number {
+  const size = /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : -1;
+  if (size < 0 || size === 3 || size > packetMax) throw gitProtocol('a packet of an impossible length');
+  return size;
+}

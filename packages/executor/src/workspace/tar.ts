@@ -1,0 +1,130 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { collect } from '@glovebox/base';
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+import { repositoryInvalid } from '../errors.ts';
+import { readObjects } from './blobs.ts';
+import { packFiles, type Repository } from './repository.ts';
+import { fixedMtime, statIndex } from './stat-index.ts';
+import type { TreeEntry } from './tree.ts';
+
+/** A step may run as anybody: everybody may write. Git looks at the owner's right to execute alone. */
+const modes = { directory: 0o777, file: 0o666, executable: 0o777, symlink: 0o777 } as const;
+
+/** The kernel's bound on a symlink's target. */
+const linkMax = 4095;
+
+/** Our own, whatever the repository would like: no hook, filter or helper is named in it. */
+const config = `[core]
+	repositoryformatversion = 0
+	bare = false
+	fileMode = true
+	logAllRefUpdates = true
+	trustctime = false
+	checkStat = minimal
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+`;
+
+export interface WorkspaceTar {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Members written so far. */
+  entries(): number;
+}
+
+/**
+ * The commit's tree and a `.git` beside it as a tar stream: what a clone and a checkout would have left, without either. The
+ * files' bytes are those of the blobs. Errors: `repository_invalid`.
+ */
+export function workspaceTar(repository: Repository, tree: readonly TreeEntry[]): WorkspaceTar {
+  let entries = 0;
+  const header = (entry: Pick<TarEntry, 'path' | 'type'> & Partial<TarEntry>) => {
+    entries += 1;
+    return tarHeader({ size: 0, mode: modes.directory, uid: 0, gid: 0, mtime: fixedMtime, ...entry });
+  };
+  const directory = (path: string) => header({ path, type: 'directory' });
+  const file = function* (path: string, content: Buffer | string, mtime = fixedMtime) {
+    const bytes = Buffer.from(content);
+    yield header({ path, type: 'file', size: bytes.length, mode: modes.file, mtime });
+    yield bytes;
+    yield tarPadding(bytes.length);
+  };
+
+  const gitDirectory = async function* () {
+    for (const path of ['.git', '.git/objects', '.git/objects/info', '.git/objects/pack'])
+      yield directory(path);
+    for (const path of ['.git/refs', '.git/refs/heads', '.git/refs/tags', '.git/info']) yield directory(path);
+    yield* file('.git/HEAD', `${repository.commit}\n`);
+    yield* file('.git/config', config);
+    if (repository.shallow) yield* file('.git/shallow', `${repository.commit}\n`);
+    // Younger than every file, else git takes them for changed in the same second and reads them all.
+    yield* file('.git/index', statIndex(tree), fixedMtime + 1);
+    for (const name of await packFiles(repository.packs)) {
+      const path = join(repository.packs, name);
+      const { size } = await stat(path);
+      yield header({ path: `.git/objects/pack/${name}`, type: 'file', size, mode: 0o444 });
+      yield* createReadStream(path, { end: size - 1, highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+      yield tarPadding(size);
+    }
+  };
+
+  const files = async function* () {
+    const made = new Set<string>();
+    const blobs = tree.filter((entry) => entry.type !== 'submodule');
+    const objects = readObjects(repository, [repository.commit, ...blobs.map((entry) => entry.object)]);
+    try {
+      const { value: commit } = await objects.next();
+      if (commit?.type !== 'commit') throw repositoryInvalid(`${repository.commit} is not a commit`);
+      for await (const _chunk of commit.body); // only its type was wanted
+      for (const entry of tree) {
+        for (const parent of parentsOf(entry.path)) {
+          if (made.has(parent)) continue;
+          made.add(parent);
+          yield directory(parent);
+        }
+        if (entry.type === 'submodule') {
+          yield directory(entry.path);
+          continue;
+        }
+        const { value: blob } = await objects.next();
+        if (blob?.type !== 'blob' || blob.size !== entry.size)
+          throw repositoryInvalid(`the object ${entry.object} is not what its tree says`);
+        if (entry.type === 'symlink') {
+          yield header({ path: entry.path, type: 'symlink', linkTarget: await linkTarget(entry, blob.body) });
+          continue;
+        }
+        yield header({ path: entry.path, type: 'file', size: entry.size, mode: modes[entry.type] });
+        yield* blob.body;
+        yield tarPadding(entry.size);
+      }
+    } finally {
+      await objects.return(undefined);
+    }
+  };
+
+  const bytes = async function* () {
+    yield* gitDirectory();
+    yield* files();
+    yield tarEnd();
+  };
+  return { bytes: bytes(), entries: () => entries };
+}
+
+async function linkTarget(entry: TreeEntry, body: AsyncIterable<Buffer>): Promise<string> {
+  if (entry.size === 0 || entry.size > linkMax)
+    throw repositoryInvalid(`the symlink ${JSON.stringify(entry.path)} has a target of ${entry.size} bytes`);
+  const target = (await collect(body, linkMax)).toString('latin1');
+  if (target.includes('\0')) throw repositoryInvalid(`the symlink ${JSON.stringify(entry.path)} holds a NUL`);
+  return target;
+}
+
+/** `a`, `a/b` for `a/b/c`. */
+function parentsOf(path: string): string[] {
+  const parents: string[] = [];
+  for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1))
+    parents.push(path.slice(0, end));
+  return parents;
+}

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { parseRecord, pathChecker } from './tree.ts';
+
+const object = 'a'.repeat(40);
+const check = (paths: string[]) => {
+  const one = pathChecker();
+  for (const path of paths) one(path);
+};
+
+describe('paths of a commit', () => {
+  it('that are plain pass', () => {
+    expect(() => check(['.gitignore', 'a', 'b.c', 'b/c', 'b/d/e', 'b0', 'git/.gitmodules'])).not.toThrow();
+  });
+
+  it.each([
+    ['..'],
+    ['a/../b'],
+    ['./a'],
+    ['a//b'],
+    ['/a'],
+    ['a/'],
+    ['.git/config'],
+    ['a/.GIT/hooks/x'],
+    ['.gIt'],
+    ['x'.repeat(256)],
+    [Array.from({ length: 201 }, () => 'd').join('/')],
+    [Array.from({ length: 20 }, () => 'd'.repeat(250)).join('/')],
+  ])('like %j are refused', (path) => {
+    expect(() => check([path])).toThrow(expect.objectContaining({ code: 'repository_invalid' }) as Error);
+  });
+
+  it.each([[['a', 'a']], [['b', 'a']], [['a', 'a/b']], [['a/b', 'a/b/c']]])(
+    'like %j refuse each other',
+    (paths) => {
+      expect(() => check(paths)).toThrow(expect.objectContaining({ code: 'repository_invalid' }) as Error);
+    },
+  );
+});
+
+describe('records of git ls-tree', () => {
+  it('are read by mode, with any byte in the name', () => {
+    expect(parseRecord(`100644 blob ${object}      12\ta\n\tb`)).toEqual({
+      path: 'a\n\tb',
+      type: 'file',
+      object,
+      size: 12,
+    });
+    expect(parseRecord(`100755 blob ${object}       0\tx`).type).toBe('executable');
+    expect(parseRecord(`100664 blob ${object}       0\tx`).type).toBe('file');
+    expect(parseRecord(`120000 blob ${object}       3\tx`).type).toBe('symlink');
+    expect(parseRecord(`160000 commit ${object}       -\tx`)).toMatchObject({ type: 'submodule', size: 0 });
+  });
+
+  it('of another kind are refused', () => {
+    for (const record of [`040000 tree ${object}       -\tx`, 'nonsense', `100644 blob ${object} 1\t`])
+      expect(() => parseRecord(record)).toThrow(
+        expect.objectContaining({ code: 'repository_invalid' }) as Error,
+      );
+  });
+});

@@ -1,0 +1,103 @@
+import { repositoryInvalid } from '../errors.ts';
+import type { Repository } from './repository.ts';
+
+/** A path of a commit. Names are byte strings in `latin1`: git promises no encoding. */
+export interface TreeEntry {
+  readonly path: string;
+  readonly type: 'file' | 'executable' | 'symlink' | 'submodule';
+  readonly object: string;
+  /** Bytes of the blob; 0 for a submodule. */
+  readonly size: number;
+}
+
+const limits = { entries: 500_000, bytes: 16 * 2 ** 30, depth: 200, path: 4_000, name: 255 } as const;
+const recordMax = limits.path + 200;
+
+/** Every path of the commit, in git's order, checked. Errors: `repository_invalid`. */
+export async function listTree(repository: Repository): Promise<TreeEntry[]> {
+  const process = await repository.git('git ls-tree', ['ls-tree', '-rzl', '--full-tree', repository.commit]);
+  process.stdin.end();
+  process.stderr.resume();
+  const entries: TreeEntry[] = [];
+  const check = pathChecker();
+  let bytes = 0;
+  try {
+    for await (const record of records(process.stdout)) {
+      const entry = parseRecord(record);
+      check(entry.path);
+      bytes += entry.size;
+      entries.push(entry);
+      if (entries.length > limits.entries) throw repositoryInvalid(`more than ${limits.entries} files`);
+      if (bytes > limits.bytes) throw repositoryInvalid(`its files have more than ${limits.bytes} bytes`);
+    }
+  } catch (error) {
+    process.kill();
+    throw error;
+  }
+  const { code } = await process.exited;
+  if (code !== 0) throw repositoryInvalid('the commit has no tree that git can list');
+  return entries;
+}
+
+/** Records that end with a NUL. */
+async function* records(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of stream) {
+    const parts = (rest + Buffer.from(chunk).toString('latin1')).split('\0');
+    rest = parts.pop() ?? '';
+    if (rest.length > recordMax) throw repositoryInvalid('a path is too long');
+    yield* parts;
+  }
+}
+
+export function parseRecord(record: string): TreeEntry {
+  const match = /^(\d{6}) (\w+) ([0-9a-f]{40}) +(-|\d+)\t([^]+)$/.exec(record);
+  if (!match) throw repositoryInvalid('an entry that git cannot name');
+  const [, mode, kind, object, size, path] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  return { path, object, type: typeOf(mode, kind), size: size === '-' ? 0 : Number(size) };
+}
+
+function typeOf(mode: string, kind: string): TreeEntry['type'] {
+  if (kind === 'commit' && mode === '160000') return 'submodule';
+  if (kind === 'blob' && mode === '120000') return 'symlink';
+  // Old trees have other permission bits; git looks at the owner's right to execute alone.
+  if (kind === 'blob' && mode.startsWith('100'))
+    return Number.parseInt(mode, 8) & 0o100 ? 'executable' : 'file';
+  throw repositoryInvalid(`an entry with the mode ${mode}`);
+}
+
+/** Checks paths one after the other: each by itself, and that no two of them are in each other's way. */
+export function pathChecker(): (path: string) => void {
+  const directories = new Set<string>();
+  const files = new Set<string>();
+  let last = '';
+  return (path) => {
+    const shown = JSON.stringify(path.slice(0, 200));
+    const parts = path.split('/');
+    if (path.length > limits.path || parts.length > limits.depth)
+      throw repositoryInvalid(`the path ${shown} is too long or too deep`);
+    for (const part of parts) {
+      if (part === '' || part === '.' || part === '..' || part.length > limits.name || part.includes('\0'))
+        throw repositoryInvalid(`the path ${shown} is not one of a file below the root`);
+      if (part.toLowerCase() === '.git') throw repositoryInvalid(`the path ${shown} is git's own`);
+    }
+    // Latin1 strings compare like their bytes, and git sorts by those.
+    if (path <= last) throw repositoryInvalid(`the path ${shown} comes twice or out of order`);
+    last = path;
+    if (directories.has(path)) throw repositoryInvalid(`${shown} is a file and a directory`);
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const parent = path.slice(0, end);
+      if (directories.has(parent)) break;
+      if (files.has(parent)) throw repositoryInvalid(`${JSON.stringify(parent)} is a file and a directory`);
+      directories.add(parent);
+    }
+    files.add(path);
+  };
+}

@@ -1,0 +1,252 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, lstatSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { localSpawn, systemClock } from '@glovebox/base';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FakeInstance } from '../testing/instance.ts';
+import { testJob } from '../testing/job.ts';
+import { openHttp } from '../uplink/http.ts';
+import { openJob } from '../uplink/job.ts';
+import { workspaceDisk } from './workspace.ts';
+
+const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
+const lease = new AbortController().signal;
+const job = testJob({ repositoryName: 'acme/plain' });
+
+let root: string;
+let instance: FakeInstance;
+let environment: NodeJS.ProcessEnv;
+
+/** git as a person's, with a global configuration that would run something. */
+function git(directory: string, args: string[], input?: string | Buffer): string {
+  const all = ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args];
+  return execFileSync('git', all, { env: environment, input, stdio: ['pipe', 'pipe', 'ignore'] })
+    .toString('latin1')
+    .trimEnd();
+}
+
+async function bare(name: string): Promise<string> {
+  const directory = join(root, 'repositories', name);
+  await mkdir(directory, { recursive: true });
+  git(directory, ['init', '-q', '--bare']);
+  return directory;
+}
+
+function makeWorkspace(
+  repository: string,
+  commit: string,
+  onProgress = (_line: string) => {},
+): Promise<string> {
+  const client = openJob(openHttp(instance.url), { ...job, queue: 'runs' }, 'test', systemClock, lease);
+  const source = {
+    spawn: localSpawn(identity),
+    clock: systemClock,
+    instanceUrl: 'http://fake',
+    disks: join(root, 'disks'),
+    work: join(root, 'work'),
+  };
+  return workspaceDisk(source, client, { repository, commit }, lease, onProgress);
+}
+
+function unsquash(file: string): string {
+  const directory = join(root, `tree-${Math.random().toString(36).slice(2)}`);
+  execFileSync('unsquashfs', ['-q', '-n', '-d', directory, join(root, 'disks', file)]);
+  return directory;
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'glovebox-workspace-'));
+  await chmod(root, 0o711);
+  for (const name of ['disks', 'work', 'home', 'repositories']) {
+    await mkdir(join(root, name));
+    await chmod(join(root, name), 0o711);
+  }
+  environment = { PATH: process.env.PATH, HOME: join(root, 'home'), LC_ALL: 'C.UTF-8' };
+  instance = new FakeInstance();
+  instance.repositories = join(root, 'repositories');
+  await instance.start();
+  instance.leased.set(job.id, job);
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await instance.stop();
+  await rm(root, { recursive: true, force: true });
+});
+beforeEach(() => {
+  instance.leased.set(job.id, job);
+});
+
+describe('a workspace', () => {
+  const source = () => join(root, 'source');
+  let commit: string;
+  let disk: string;
+  let tree: string;
+
+  beforeAll(async () => {
+    const touched = join(root, 'something-ran');
+    const run = `touch ${touched}`;
+    await mkdir(join(source(), 'deep', 'er'), { recursive: true });
+    git(source(), ['init', '-q']);
+    const files: Record<string, string | Buffer> = {
+      '.gitattributes': [
+        '*.filtered filter=evil diff=evil',
+        'ignored export-ignore',
+        'subst export-subst',
+        '*.crlf text eol=crlf',
+        '*.enc working-tree-encoding=UTF-16',
+      ].join('\n'),
+      'a.filtered': 'as it is\n',
+      ignored: 'is here all the same\n',
+      subst: '$Format:%H$\n',
+      'dos.crlf': 'one\ntwo\n',
+      'text.enc': Buffer.from('\ufeffhello\n', 'utf16le'),
+      'deep/er/file': 'x'.repeat(100_000),
+      empty: '',
+      'byte-\u00e9 "name"\n': 'odd\n',
+      [`${'long'.repeat(30)}.txt`]: 'long\n',
+      binary: Buffer.from([0, 1, 2, 255, 13, 10]),
+    };
+    for (const [name, content] of Object.entries(files)) await writeFile(join(source(), name), content);
+    await writeFile(join(source(), 'run.sh'), '#!/bin/sh\n', { mode: 0o755 });
+    await symlink('../outside', join(source(), 'deep', 'link'));
+    git(source(), ['add', '-A']);
+    git(source(), ['commit', '-qm', 'first']);
+    git(source(), ['update-index', '--add', '--cacheinfo', `160000,${'1'.repeat(40)},module`]);
+    git(source(), ['commit', '-qm', 'second']);
+    commit = git(source(), ['rev-parse', 'HEAD']);
+    git(await bare('acme/plain'), ['fetch', '-q', source(), 'HEAD:refs/heads/main']);
+    writeFileSync(
+      join(root, 'home', '.gitconfig'),
+      `[filter "evil"]\n smudge = ${run}; cat\n clean = ${run}; cat\n required = true\n[core]\n fsmonitor = ${run}\n hooksPath = ${root}\n`,
+    );
+    vi.stubEnv('HOME', join(root, 'home'));
+    disk = await makeWorkspace('acme/plain', commit);
+    expect(existsSync(touched)).toBe(false);
+    tree = unsquash(disk);
+    // The configuration is one that would have run something: a checkout does.
+    git(source(), ['checkout', '-qf', 'HEAD~1']);
+    writeFileSync(join(source(), 'a.filtered'), 'changed\n');
+    git(source(), ['checkout', '-qf', 'HEAD~0', '--', 'a.filtered']);
+    expect(existsSync(touched)).toBe(true);
+  });
+
+  it('holds every file with the bytes of its blob, and modes that everybody can use', () => {
+    const rows = git(source(), ['ls-tree', '-rz', '--full-tree', commit]).split('\0').filter(Boolean);
+    expect(rows.length).toBe(14);
+    for (const row of rows) {
+      const [, mode, object, name] = /^(\d+) \w+ (\w+)\t([^]*)$/.exec(row) as unknown as [
+        string,
+        string,
+        string,
+        string,
+      ];
+      const path = Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(name, 'latin1')]);
+      const is = lstatSync(path);
+      if (mode === '160000') {
+        expect(is.isDirectory()).toBe(true);
+        continue;
+      }
+      const blob = execFileSync('git', ['-C', source(), 'cat-file', 'blob', object]);
+      if (mode === '120000') expect(readlinkSync(path)).toBe(blob.toString());
+      else {
+        expect(readFileSync(path).equals(blob)).toBe(true);
+        expect(is.mode & 0o777).toBe(mode === '100755' ? 0o777 : 0o666);
+      }
+    }
+    expect(lstatSync(join(tree, 'deep')).mode & 0o777).toBe(0o777);
+  });
+
+  it("is clean and sound to git, which opens none of its files; a step's change is seen", async () => {
+    const plain = (args: string[]) =>
+      execFileSync('git', ['-C', tree, '-c', 'safe.directory=*', ...args], {
+        env: { PATH: process.env.PATH },
+      }).toString();
+    expect(plain(['status', '--porcelain'])).toBe('');
+    expect(plain(['rev-parse', 'HEAD']).trim()).toBe(commit);
+    expect(plain(['fsck', '--strict', '--full'])).toBe('');
+    expect(plain(['log', '--format=%s'])).toBe('second\n');
+    // Other bytes of the same size and time: only who reads the file could know.
+    const file = join(tree, 'deep/er/file');
+    writeFileSync(file, 'y'.repeat(100_000));
+    await utimes(file, 1_000_000_000, 1_000_000_000);
+    expect(plain(['status', '--porcelain'])).toBe('');
+    writeFileSync(file, 'z');
+    expect(plain(['status', '--porcelain'])).toBe(' M deep/er/file\n');
+  });
+
+  it('is made once; its cache grants nothing', async () => {
+    const lines: string[] = [];
+    instance.requests.length = 0;
+    expect(await makeWorkspace('acme/plain', commit, (line) => lines.push(line))).toBe(disk);
+    expect(instance.requests).toEqual(['GET /.executors/git/acme/plain/info/refs']);
+    expect(lines).toEqual(['the disk of this commit is in the cache']);
+    instance.leased.clear();
+    await expect(makeWorkspace('acme/plain', commit)).rejects.toMatchObject({ code: 'instance_refused' });
+  });
+
+  it('of a commit or repository that is not there is refused by name', async () => {
+    await expect(makeWorkspace('acme/plain', '2'.repeat(40))).rejects.toMatchObject({
+      code: 'commit_missing',
+    });
+    await expect(makeWorkspace('acme/none', commit)).rejects.toMatchObject({ code: 'commit_missing' });
+  });
+
+  it('of something else than a commit is refused', async () => {
+    const object = git(source(), ['rev-parse', `${commit}^{tree}`]);
+    await expect(makeWorkspace('acme/plain', object)).rejects.toMatchObject({ code: 'repository_invalid' });
+  });
+
+  it('leaves nothing behind but the disk', async () => {
+    expect(await readdir(join(root, 'work'))).toEqual([]);
+    expect(await readdir(join(root, 'disks'))).toEqual([disk]);
+  });
+});
+
+describe('a hostile repository', () => {
+  const entry = (mode: string, name: string, object: string) =>
+    Buffer.concat([Buffer.from(`${mode} ${name}\0`), Buffer.from(object, 'hex')]);
+
+  async function commitOf(name: string, make: (directory: string, blob: string) => Buffer): Promise<string> {
+    const directory = await bare(name);
+    const write = (type: string, bytes: Buffer | string) =>
+      git(directory, ['hash-object', '-t', type, '-w', '--stdin', '--literally'], bytes);
+    const blob = write('blob', 'x');
+    const top = write('tree', make(directory, blob));
+    const made = git(directory, ['commit-tree', top, '-m', 'x']);
+    git(directory, ['update-ref', 'refs/heads/main', made]);
+    return made;
+  }
+  const inside = (directory: string, bytes: Buffer) =>
+    git(directory, ['hash-object', '-t', 'tree', '-w', '--stdin', '--literally'], bytes);
+
+  it.each<[string, (directory: string, blob: string) => Buffer]>([
+    ['a path out of it', (d, b) => entry('40000', '..', inside(d, entry('100644', 'x', b)))],
+    ["git's own directory", (d, b) => entry('40000', '.GIT', inside(d, entry('100644', 'config', b)))],
+    ['a name with a slash', (_d, b) => entry('100644', 'a/../../b', b)],
+    ['a name twice', (_d, b) => Buffer.concat([entry('100644', 'a', b), entry('100644', 'a', b)])],
+    [
+      'a file that is a directory',
+      (d, b) =>
+        Buffer.concat([entry('100644', 'a', b), entry('40000', 'a', inside(d, entry('100644', 'x', b)))]),
+    ],
+    ['an object that is missing', () => entry('100644', 'a', '3'.repeat(40))],
+    [
+      'too many levels',
+      (d, b) => {
+        let object = inside(d, entry('100644', 'x', b));
+        for (let depth = 0; depth < 300; depth++) object = inside(d, entry('40000', 'd', object));
+        return entry('40000', 'd', object);
+      },
+    ],
+    ['a link without a target', (d) => entry('120000', 'a', git(d, ['hash-object', '-w', '--stdin'], ''))],
+  ])('with %s is refused with a typed error', async (what, make) => {
+    const name = `hostile/${what.replaceAll(/\W/g, '-')}`;
+    const commit = await commitOf(name, make);
+    await expect(makeWorkspace(name, commit)).rejects.toMatchObject({
+      code: what.includes('missing') ? 'commit_missing' : 'repository_invalid',
+    });
+    expect(await readdir(join(root, 'work'))).toEqual([]);
+  });
+});
