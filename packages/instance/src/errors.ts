@@ -1,0 +1,160 @@
+import { GloveboxError } from '@glovebox/base';
+
+/** A refusal that crosses HTTP; `message` is also the text that upstream's executors get. */
+function refused(status: number, code: string, message: string, remedy?: string): GloveboxError {
+  return new GloveboxError({ status, code, message, remedy });
+}
+
+export const unauthorized = (message: string, remedy?: string) =>
+  refused(401, 'unauthorized', message, remedy);
+export const forbidden = (message: string) => refused(403, 'forbidden', message);
+export const badRequest = (message: string) => refused(400, 'invalid_request', message);
+
+export const accessTokenNeeded = () =>
+  unauthorized(
+    'this needs an access token',
+    'Send `Authorization: token <access token>`; the first one is in the file run/token of the state directory.',
+  );
+
+export const jobNotFound = (id: number) =>
+  refused(
+    404,
+    'job_not_found',
+    `there is no job ${id}`,
+    'Look at the number that `POST /api/jobs` answered.',
+  );
+
+/** The write of a lease that is over: of another attempt or executor, canceled, expired or marked. */
+export const leaseLost = (id: number) =>
+  refused(
+    404,
+    'lease_lost',
+    `the lease of job ${id} is over`,
+    'Stop the job and destroy its VM: nothing of it is accepted.',
+  );
+
+/** Upstream's answer to a log entry of a job that is not this executor's. */
+export const unknownJob = () => refused(500, 'unknown_job', 'unknown job');
+
+export const jobEnded = (id: number, state: string) =>
+  refused(409, 'job_ended', `job ${id} has ended as ${state}`, 'Make a new one.');
+
+export const offsetGap = (wanted: number, offered: number) =>
+  new GloveboxError({
+    status: 409,
+    code: 'offset_gap',
+    message: `bytes from ${offered} were sent, but those from ${wanted} are missing`,
+    remedy: `Send again from offset ${wanted}.`,
+    details: { offset: wanted },
+  });
+
+export const entryNotFound = (entry: number) =>
+  refused(404, 'entry_not_found', `there is no log entry ${entry}`, 'Add it before its output.');
+
+export const noInput = (id: number) =>
+  refused(409, 'no_input', `job ${id} takes no input`, 'Create it with `"stdin": true`.');
+
+export const inputEnded = (id: number) =>
+  refused(409, 'input_ended', `the input of job ${id} has ended`, 'Nothing can follow its end.');
+
+export const inputTooBig = (maxBytes: number) =>
+  refused(
+    413,
+    'input_too_big',
+    `the input of a job is at most ${maxBytes} bytes`,
+    'Put what is bigger into the image.',
+  );
+
+export const blobNotFound = (digest: string) =>
+  refused(404, 'blob_not_found', `there is no blob ${digest}`, `Put it there: PUT /api/blobs/${digest}.`);
+
+export const blobDigestWrong = (named: string, actual: string) =>
+  refused(
+    400,
+    'digest_mismatch',
+    `the bytes have the digest ${actual}, not ${named}`,
+    'Send the file unchanged.',
+  );
+
+export const blobTooBig = (maxBytes: number) =>
+  refused(413, 'blob_too_big', `a blob is at most ${maxBytes} bytes`, 'Make the image smaller.');
+
+export const commitNotFound = (repository: string, commit: string) =>
+  refused(
+    404,
+    'commit_not_found',
+    `the instance does not have commit ${commit} of ${repository}`,
+    `Put it there: POST /api/repositories/${repository}/pack?commit=${commit}.`,
+  );
+
+export const hostUnknown = (host: string) =>
+  refused(
+    421,
+    'host_unknown',
+    `this instance is not ${JSON.stringify(host.slice(0, 100))}`,
+    'Use the address that `glovebox status` prints, or list the name in `hosts` of its configuration.',
+  );
+
+export const portInUse = (port: number) =>
+  new GloveboxError({
+    code: 'port_in_use',
+    message: `port ${port} is in use by another program`,
+    remedy: 'Choose another one (0 takes any that is free), or stop the other program.',
+  });
+
+export const configInvalid = (file: string, why: string) =>
+  new GloveboxError({
+    code: 'config_invalid',
+    message: `the configuration ${file} is not usable: ${why}`,
+    remedy: 'Correct the file.',
+  });
+
+export const postgresMissing = () =>
+  new GloveboxError({
+    code: 'postgres_missing',
+    message: 'there is no PostgreSQL 15 or newer on this machine',
+    remedy: 'Install it (Debian: apt-get install postgresql), or set DATABASE_URL to a database.',
+  });
+
+export const databaseVersion = (directory: string, needed: string) =>
+  new GloveboxError({
+    code: 'database_version',
+    message: `the data in ${directory} are of PostgreSQL ${needed}, and its programs are not on this machine`,
+    remedy: `Install PostgreSQL ${needed} (Debian: apt-get install postgresql-${needed}).`,
+  });
+
+export const databaseInUse = (directory: string, pid: number) =>
+  new GloveboxError({
+    code: 'database_in_use',
+    message: `the database in ${directory} is in use by another run (PostgreSQL with pid ${pid})`,
+    remedy: 'Stop that run first (`glovebox down`), or choose another directory with GLOVEBOX_STATE.',
+  });
+
+export const databaseFailed = (what: string, why: string) =>
+  new GloveboxError({
+    code: 'database_failed',
+    message: `${what} failed: ${why}`,
+    remedy: 'The lines above from PostgreSQL say why; `glovebox clean --all` starts over without its data.',
+  });
+
+export const socketPathTooLong = (path: string) =>
+  new GloveboxError({
+    code: 'path_too_long',
+    message: `${path} is too long for a unix socket (107 bytes)`,
+    remedy: 'Choose a state directory with a shorter path (GLOVEBOX_STATE).',
+  });
+
+export const migrationFailed = (name: string, why: string, cause: unknown) =>
+  new GloveboxError({
+    code: 'migration_failed',
+    message: `the database cannot be brought up to date: ${name}: ${why}`,
+    remedy: 'Use the version of Glovebox that last used this database, or a newer one.',
+    cause,
+  });
+
+export const userFailed = (name: string, why: string) =>
+  new GloveboxError({
+    code: 'user_failed',
+    message: `the user ${name} could not be made: ${why}`,
+    remedy: `Make it: useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ${name}`,
+  });

@@ -1,0 +1,90 @@
+import { hasEnded, type JobEvent } from '@glovebox/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { requireToken } from '../../auth/people.ts';
+import { readEvents, type StoredEvent } from '../../logs/sql/events.ts';
+import { goneSignal } from '../closed.ts';
+import type { HttpDeps } from '../deps.ts';
+import { currentRecord, jobParams } from './jobs.ts';
+import { type EventStream, openEventStream } from './stream.ts';
+
+/** Events that are read at once; each is at most 1 MiB. */
+const batch = 16;
+/** Silence after which something is sent, so that whatever is between the two sides keeps the connection. */
+const quietMs = 10_000;
+
+const lastEventId = z.coerce.number().int().nonnegative().catch(0);
+
+/** `GET /api/jobs/{id}/events`: what happened to a job, then what happens, until it has ended. */
+export function eventRoutes(scope: FastifyInstance, deps: HttpDeps): void {
+  const app = scope.withTypeProvider<ZodTypeProvider>();
+  scope.addHook('onRequest', async (request) => requireToken(deps.db, request));
+  app.get('/api/jobs/:id/events', { schema: { params: jobParams } }, async (request, reply) => {
+    const { id } = request.params;
+    await currentRecord(deps, id); // 404 while a status can still be sent
+    const after = lastEventId.parse(request.headers['last-event-id'] ?? 0);
+    const gone = goneSignal(reply, deps.stopping);
+    reply.hijack();
+    const stream = openEventStream(reply.raw);
+    try {
+      await follow(deps, id, after, stream, gone);
+    } catch (error) {
+      if (!gone.aborted)
+        request.log.error({ error, job: id }, 'an event stream broke; its reader resumes it');
+    } finally {
+      stream.end();
+    }
+  });
+}
+
+async function follow(
+  deps: HttpDeps,
+  id: number,
+  after: number,
+  stream: EventStream,
+  gone: AbortSignal,
+): Promise<void> {
+  const subscription = deps.wakes.subscribe(`job:${id}`);
+  try {
+    let seq = after;
+    let told = '';
+    let spokenAt = deps.clock.bootTime();
+    while (!gone.aborted) {
+      const events = await readEvents(deps.db, id, seq, batch);
+      for (const event of events) {
+        await stream.event(event.seq, wireEvent(event));
+        seq = event.seq;
+        if (event.body?.type === 'job' && hasEnded(event.body.job.state)) return;
+      }
+      if (events.length > 0) spokenAt = deps.clock.bootTime();
+      if (events.length === batch) continue;
+      // Why it waits is no event of the job's: it changes with the executors. Sent without an id, it does not move a resume.
+      const record = await currentRecord(deps, id);
+      const waiting = JSON.stringify(record.waiting);
+      if (record.waiting !== null && waiting !== told) await stream.event(null, { type: 'job', job: record });
+      told = waiting;
+      // A reader that has seen the end already, resuming after it.
+      if (hasEnded(record.state) && (await readEvents(deps.db, id, seq, 1)).length === 0) return;
+      if (deps.clock.bootTime() - spokenAt > quietMs) {
+        await stream.comment();
+        spokenAt = deps.clock.bootTime();
+      }
+      await subscription.next(1_000, gone);
+    }
+  } finally {
+    subscription.close();
+  }
+}
+
+function wireEvent(event: StoredEvent): JobEvent {
+  if (event.body) return event.body;
+  return {
+    type: 'output',
+    attempt: event.attempt,
+    entry: event.entry,
+    stream: event.stream,
+    offset: event.start_offset,
+    data: event.data.toString('base64'),
+  };
+}

@@ -1,0 +1,36 @@
+import type { ServerResponse } from 'node:http';
+import { once } from 'node:events';
+
+/** Server-sent events to one reader; a write resolves when the reader has room for more. */
+export interface EventStream {
+  /** One event, as JSON; without an id it does not count for a resume. */
+  event(id: number | null, data: unknown): Promise<void>;
+  comment(): Promise<void>;
+  end(): void;
+}
+
+export function openEventStream(response: ServerResponse): EventStream {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  response.flushHeaders();
+  const write = async (text: string) => {
+    if (response.destroyed) throw new Error('the reader is gone');
+    if (response.write(text)) return;
+    const closed = new AbortController();
+    const onClose = () => closed.abort();
+    response.once('close', onClose);
+    try {
+      await once(response, 'drain', { signal: closed.signal });
+    } finally {
+      response.off('close', onClose);
+    }
+  };
+  return {
+    event: (id, data) => write(`${id === null ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`),
+    comment: () => write(':\n\n'),
+    end: () => response.end(),
+  };
+}

@@ -1,0 +1,43 @@
+import { type ErrorFacts, factsOf, GloveboxError } from '@glovebox/base';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+
+/** Codes of PostgreSQL's that mean: it is away or going away. */
+const unavailable = /^(57P0[123]|53300|08\w{3}|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE)$/;
+
+/** Answers an error as its side of the instance does: upstream's forms for executors, ours for people. */
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const known = knownError(error);
+  if (!known) request.log.error({ error, url: request.url }, 'a request failed');
+  const { code, message, remedy, status = 500, details }: ErrorFacts = known ?? internal();
+  if (!request.url.startsWith('/.executors/')) {
+    reply.code(status).send({ error: { code, message, ...(remedy && { remedy }) } });
+  } else if (status === 400 || status === 401 || status === 403) {
+    reply.code(status).type('text/plain; charset=utf-8').send(message);
+  } else {
+    reply.code(status).send({ error: message, code, ...details });
+  }
+}
+
+function knownError(error: unknown): ErrorFacts | null {
+  if (error instanceof GloveboxError) return factsOf(error);
+  const { statusCode, code, message } = error as FastifyError;
+  if (unavailable.test(code ?? '') || /Connection terminated|timeout exceeded when trying/.test(message)) {
+    return {
+      status: 503,
+      code: 'database_unavailable',
+      message: 'the database does not answer',
+      remedy: 'Try again.',
+    };
+  }
+  if (statusCode !== undefined && statusCode < 500)
+    return { status: statusCode, code: 'invalid_request', message };
+  return null;
+}
+
+function internal(): ErrorFacts {
+  return {
+    code: 'internal',
+    message: 'something went wrong in the instance',
+    remedy: 'Its log says what.',
+  };
+}

@@ -1,0 +1,49 @@
+import { Readable } from 'node:stream';
+import { digestSchema, inputEndHeader, inputQuerySchema } from '@glovebox/protocol';
+import type { FastifyInstance } from 'fastify';
+import { sql } from 'kysely';
+import { blobNotFound } from '../../errors.ts';
+import { readInput } from '../../logs/input.ts';
+import type { JobRow } from '../../queue/job.ts';
+import { goneSignal } from '../closed.ts';
+import type { HttpDeps } from '../deps.ts';
+import { bodyAs } from './body.ts';
+import { queueOf, queueParam } from './executor.ts';
+
+/** Routes of a job's token for what it reads: its stdin and its images. */
+export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
+  const { db, wakes, clock, kinds, blobs, jobAuth } = deps;
+
+  scope.get(`/.executors/queue/${queueParam}/input`, async (request, reply) => {
+    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const { offset, waitMs } = bodyAs(inputQuerySchema, request.query);
+    const gone = goneSignal(reply, deps.stopping);
+    const subscription = wakes.subscribe(`input:${lease.jobId}`);
+    try {
+      const deadline = clock.bootTime() + waitMs;
+      let part = await readInput(db, lease.jobId, offset);
+      for (;;) {
+        const left = deadline - clock.bootTime();
+        if (part.data.length > 0 || part.end || left <= 0 || gone.aborted) break;
+        await subscription.next(Math.min(left, 1_000), gone);
+        part = await readInput(db, lease.jobId, offset);
+      }
+      if (part.end) reply.header(inputEndHeader, 'true');
+      return await reply.type('application/octet-stream').send(part.data);
+    } finally {
+      subscription.close();
+    }
+  });
+
+  scope.get(`/.executors/queue/${queueParam}/blob/:digest`, async (request, reply) => {
+    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const digest = bodyAs(digestSchema, (request.params as { digest?: unknown }).digest);
+    const { rows } = await sql<JobRow>`select * from jobs where id = ${lease.jobId}`.execute(db);
+    const steps = kinds.get(lease.queue)?.content(rows[0] as JobRow).dockerSteps ?? [];
+    // A token reads what its job names, and does not find out what else there is.
+    if (!steps.some((step) => step.image === `blob:${digest}`)) throw blobNotFound(digest);
+    reply.header('content-length', await blobs.size(digest)).type('application/octet-stream');
+    // An empty stream leaves the length as it is; an empty body would say 0.
+    return await reply.send(request.method === 'HEAD' ? Readable.from([]) : blobs.read(digest));
+  });
+}

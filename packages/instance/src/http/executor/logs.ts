@@ -1,0 +1,66 @@
+import {
+  addLogEntryRequestSchema,
+  appendLogQuerySchema,
+  updateLogEntryRequestSchema,
+} from '@glovebox/protocol';
+import { GloveboxError } from '@glovebox/base';
+import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
+import { unknownJob } from '../../errors.ts';
+import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
+import type { EntryFacts } from '../../logs/sql/entries.ts';
+import type { HttpDeps } from '../deps.ts';
+import { bodyAs, jobBodyAs, readBytes, readJson } from './body.ts';
+import { queueOf, queueParam } from './executor.ts';
+
+/** Upstream's executors send the whole output of a step in one text. */
+const entryLimitBytes = 64 * 2 ** 20;
+const appendLimitBytes = 4 * 2 ** 20;
+
+/** Routes of a job's token for what its steps say. */
+export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDeps): Promise<void> {
+  const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
+
+  await scope.register(async (json) => {
+    readJson(json, entryLimitBytes);
+    json.post(path('addExecutionLogEntry'), async (request, reply) => {
+      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const body = jobBodyAs(addLogEntryRequestSchema, request.body, lease);
+      const entry = await addEntry(db, lease, factsIn(body), body.out).catch(asUnknownJob);
+      return reply.type('application/json').send(String(entry));
+    });
+    json.post(path('updateExecutionLogEntry'), async (request, reply) => {
+      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const body = jobBodyAs(updateLogEntryRequestSchema, request.body, lease);
+      await changeEntry(db, lease, body.entryId, factsIn(body), body.out).catch(asUnknownJob);
+      return reply.code(204).send();
+    });
+  });
+
+  await scope.register(async (bytes) => {
+    readBytes(bytes, appendLimitBytes);
+    bytes.post(path('appendLog'), async (request, reply) => {
+      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const { entry, stream, offset } = bodyAs(appendLogQuerySchema, request.query);
+      const data = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+      const next = await appendLog(db, lease, { entry, stream, offset, data });
+      return reply.send({ offset: next });
+    });
+  });
+}
+
+function factsIn(body: z.output<typeof addLogEntryRequestSchema>): EntryFacts {
+  return {
+    key: body.key,
+    command: body.command ?? [],
+    startTime: body.startTime,
+    exitCode: body.exitCode ?? null,
+    durationMs: body.durationMs ?? null,
+  };
+}
+
+/** Upstream has one answer for every entry that cannot be written. */
+function asUnknownJob(error: unknown): never {
+  const code = error instanceof GloveboxError ? error.code : '';
+  throw code === 'lease_lost' || code === 'entry_not_found' ? unknownJob() : error;
+}

@@ -1,0 +1,57 @@
+import {
+  jobResultRequestSchema,
+  markCompleteRequestSchema,
+  markFailedRequestSchema,
+} from '@glovebox/protocol';
+import { GloveboxError } from '@glovebox/base';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { appendJobEvent } from '../../queue/move.ts';
+import { fenced, mark } from '../../queue/queue.ts';
+import { saveResult } from '../../queue/sql/attempt.ts';
+import type { HttpDeps } from '../deps.ts';
+import { jobBodyAs, readJson } from './body.ts';
+import { queueOf, queueParam } from './executor.ts';
+
+/** Routes of a job's token that end its attempt, and the facts of its run before that. */
+export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpDeps): void {
+  readJson(scope, 2 ** 20);
+  const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
+
+  scope.post(path('markComplete'), async (request, reply) => {
+    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    jobBodyAs(markCompleteRequestSchema, request.body, lease);
+    return await answerMark(reply, mark(db, kinds, lease, 'complete', null));
+  });
+  for (const [name, transition] of [
+    ['markErrored', 'error'],
+    ['markFailed', 'fail'],
+  ] as const) {
+    scope.post(path(name), async (request, reply) => {
+      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const body = jobBodyAs(markFailedRequestSchema, request.body, lease);
+      const failure = { reason: body.reason ?? 'failed', message: body.errorMessage };
+      return await answerMark(reply, mark(db, kinds, lease, transition, failure));
+    });
+  }
+  scope.post(path('result'), async (request, reply) => {
+    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const result = jobBodyAs(jobResultRequestSchema, request.body, lease);
+    await fenced(db, lease, async (tx, job) => {
+      await saveResult(tx, job, result);
+      await appendJobEvent(tx, job.id);
+    });
+    return reply.code(204).send();
+  });
+}
+
+/** 204; or upstream's 404 with `null` when the lease ended meanwhile. */
+async function answerMark(reply: FastifyReply, marking: Promise<void>): Promise<FastifyReply> {
+  try {
+    await marking;
+  } catch (error) {
+    if (error instanceof GloveboxError && error.code === 'lease_lost')
+      return reply.code(404).type('application/json').send('null');
+    throw error;
+  }
+  return reply.code(204).send();
+}

@@ -1,0 +1,110 @@
+import type { Clock, Spawn } from '@glovebox/base';
+import type { QueueName } from '@glovebox/protocol';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { acceptFirstSecrets } from './auth/first.ts';
+import { type JobAuth, jobAuth } from './auth/job.ts';
+import { requireToken } from './auth/people.ts';
+import { openBlobStore } from './blobs/store.ts';
+import type { InstanceConfig } from './config.ts';
+import { connect, type Db } from './db/connect.ts';
+import { migrate } from './db/migrate.ts';
+import { listen } from './db/wakes.ts';
+import { portInUse } from './errors.ts';
+import { buildServer } from './http/server.ts';
+import { codeintelKind } from './kinds/codeintel.ts';
+import { runsKind } from './kinds/runs.ts';
+import type { QueueKind } from './queue/kind.ts';
+import { reap } from './queue/reaper.ts';
+
+/** What the routes of a domain get. */
+export interface DomainDeps extends JobAuth {
+  readonly db: Db;
+  readonly clock: Clock;
+  /** Runs git and the like; null where there is no parent that does. */
+  readonly spawn: Spawn;
+  readonly directories: InstanceConfig['directories'];
+  /** Refuses a request of people without a good access token. */
+  requireToken(request: FastifyRequest): Promise<void>;
+}
+
+/** A domain beside the queue: its routes, and what the queue asks of it. */
+export interface Domains {
+  readonly hasCommit: (repository: string, commit: string) => Promise<boolean>;
+  readonly plugin: (app: FastifyInstance) => Promise<void>;
+}
+
+export interface Instance {
+  readonly url: string;
+  readonly port: number;
+  /** Ends held requests and streams, lets the others finish, and closes the database's connections. */
+  close(): Promise<void>;
+}
+
+/** Starts the instance: database up to date, HTTP on loopback, reaper. Errors: `migration_failed`, `port_in_use`. */
+export async function startInstance(
+  config: InstanceConfig,
+  deps: { readonly clock: Clock; readonly spawn: Spawn; readonly log: Logger },
+  domains: (deps: DomainDeps) => Promise<Domains>,
+): Promise<Instance> {
+  const { clock, spawn, log } = deps;
+  const db = connect(config.connection);
+  const stopping = new AbortController();
+  const wakes = listen(config.connection, clock);
+  const release = async () => {
+    stopping.abort();
+    await wakes.close();
+    await db.destroy();
+  };
+  try {
+    await migrate(db, config.migrations);
+    await acceptFirstSecrets(db, {
+      accessTokenSha256: Buffer.from(config.accessTokenSha256, 'hex'),
+      executorCredentialSha256: Buffer.from(config.executorCredentialSha256, 'hex'),
+    });
+    const blobs = await openBlobStore(config.directories.blobs);
+    const auth = jobAuth(db);
+    const others = await domains({
+      ...auth,
+      db,
+      clock,
+      spawn,
+      directories: config.directories,
+      requireToken: (request) => requireToken(db, request),
+    });
+    const has = { blob: blobs.has, commit: others.hasCommit };
+    const kinds = new Map<QueueName, QueueKind>(
+      [runsKind(blobs), codeintelKind(has)].map((kind) => [kind.name, kind]),
+    );
+    const app = await buildServer(
+      { version: config.version, db, wakes, clock, kinds, blobs, jobAuth: auth, stopping: stopping.signal },
+      { log, hosts: config.hosts, plugins: [others.plugin] },
+    );
+    const port = await listenOn(app, config.port);
+    const reaping = reap(db, kinds, clock, log, stopping.signal);
+    return {
+      url: `http://127.0.0.1:${port}`,
+      port,
+      async close() {
+        stopping.abort();
+        await app.close();
+        await reaping;
+        await release();
+      },
+    };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+async function listenOn(app: FastifyInstance, port: number): Promise<number> {
+  try {
+    await app.listen({ host: '127.0.0.1', port });
+  } catch (error) {
+    await app.close();
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portInUse(port) : error;
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address ? address.port : port;
+}

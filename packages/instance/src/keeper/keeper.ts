@@ -1,0 +1,194 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Clock, GloveboxError, type SpawnPolicy, serveSpawn } from '@glovebox/base';
+import type { Logger } from 'pino';
+import { type InstanceConfig, type InstanceMessage, instanceMessageSchema } from '../config.ts';
+import type { Connection } from '../db/connect.ts';
+import { type Database, startDatabase } from '../db/server/start.ts';
+import type { InstanceFile, KeeperConfig } from './config.ts';
+import { keptSecret, writeWhole } from './secrets.ts';
+import { type KeeperUsers, keeperUsers } from './users.ts';
+
+/** What the instance may have run with a tenant's bytes. */
+const programs = ['/usr/bin/git', '/usr/lib/git-core/git-http-backend', '/usr/lib/git-core/git'];
+
+export interface Keeper {
+  readonly url: string;
+  /** Resolves when the keeper can no longer do its work; `stop` is still to be called. */
+  readonly broken: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/**
+ * The privileged parent: starts PostgreSQL and the instance under their own users, runs programs for the instance, and
+ * starts it again when it dies. Errors: those of `startDatabase`, `port_in_use`, `migration_failed`, `user_failed`.
+ */
+export async function startKeeper(
+  config: KeeperConfig,
+  deps: { readonly clock: Clock; readonly log: Logger; readonly searchPath: string },
+): Promise<Keeper> {
+  const { clock, log } = deps;
+  const users = keeperUsers();
+  const directories = makeDirectories(config, users);
+  const database = config.databaseUrl === null ? await privateDatabase(config, users, deps) : null;
+  const connection: Connection = database?.connection ?? { url: config.databaseUrl as string };
+  const instanceConfig = (port: number): InstanceConfig => ({
+    version: config.version,
+    connection,
+    migrations: config.migrations,
+    directories,
+    port,
+    hosts: config.hosts,
+    accessTokenSha256: keptSecret(join(config.state, 'run/token'), null),
+    executorCredentialSha256: keptSecret(join(config.state, 'run/executor-credential'), config.executor),
+  });
+
+  const stopping = new AbortController();
+  const begin = async (port: number) => {
+    const file = join(config.state, 'instance/config.json');
+    writeWhole(file, JSON.stringify(instanceConfig(port)), 0o600);
+    if (users.root) chownSync(file, users.instance.uid, users.instance.gid);
+    const child = startChild(config, users, file);
+    serveSpawn(child, spawnPolicy(config, users));
+    const exited = once(child, 'exit').then(() => {});
+    return { child, exited, listening: await untilListening(child) };
+  };
+
+  let current: Awaited<ReturnType<typeof begin>>;
+  try {
+    current = await begin(config.port);
+  } catch (error) {
+    await database?.stop();
+    throw error;
+  }
+  const { url, port } = current.listening;
+  const file = join(config.state, 'run/instance.json');
+  const announce = () =>
+    writeWhole(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
+  announce();
+
+  const keepRunning = async (): Promise<string> => {
+    for (let failures = 0; ; ) {
+      await current.exited;
+      if (stopping.signal.aborted) return 'stopped';
+      log.error('the instance died; it is started again');
+      await clock.sleep(Math.min(200 * 2 ** failures, 10_000), stopping.signal).catch(() => {});
+      if (stopping.signal.aborted) return 'stopped';
+      try {
+        // The same port: executors and people have the URL.
+        current = await begin(port);
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        log.error({ error }, 'the instance did not start');
+      }
+    }
+  };
+  const databaseGone = database
+    ? database.exited.then(() => 'PostgreSQL ended')
+    : new Promise<never>(() => {});
+  const running = keepRunning();
+  return {
+    url,
+    broken: Promise.race([databaseGone, running]),
+    async stop() {
+      stopping.abort();
+      rmSync(file, { force: true });
+      current.child.kill('SIGTERM');
+      const gone = new AbortController();
+      await Promise.race([current.exited, clock.sleep(10_000, gone.signal).catch(() => {})]);
+      gone.abort();
+      current.child.kill('SIGKILL');
+      await current.exited;
+      await database?.stop();
+    },
+  };
+}
+
+async function privateDatabase(
+  config: KeeperConfig,
+  users: KeeperUsers,
+  deps: { readonly clock: Clock; readonly searchPath: string },
+): Promise<Database> {
+  return await startDatabase(
+    {
+      directory: join(config.state, 'postgres'),
+      runAs: users.postgres,
+      admin: users.admin,
+      owner: users.instance.name,
+      searchPath: deps.searchPath,
+      embeddedPackage: config.embeddedPostgres,
+    },
+    deps.clock,
+  );
+}
+
+/** The instance's directories, and `run/`, which everybody may enter: each file in it says who reads it. */
+function makeDirectories(config: KeeperConfig, users: KeeperUsers): InstanceConfig['directories'] {
+  const root = join(config.state, 'instance');
+  const made = (path: string, mode: number, owned: boolean) => {
+    mkdirSync(path, { recursive: true });
+    if (owned && users.root) chownSync(path, users.instance.uid, users.instance.gid);
+    chmodSync(path, mode);
+    return path;
+  };
+  made(config.state, 0o755, false);
+  made(join(config.state, 'run'), 0o755, false);
+  made(root, 0o750, true);
+  return {
+    blobs: made(join(root, 'blobs'), 0o700, true),
+    repositories: made(join(root, 'repositories'), 0o750, true),
+    grants: made(join(root, 'grants'), 0o750, true),
+    uploads: made(join(root, 'uploads'), 0o700, true),
+  };
+}
+
+function startChild(config: KeeperConfig, users: KeeperUsers, file: string): ChildProcess {
+  const ids = users.root
+    ? [`--reuid=${users.instance.uid}`, `--regid=${users.instance.gid}`, '--clear-groups']
+    : [];
+  // It dies with its keeper, however that ends.
+  const flags = [...ids, '--no-new-privs', '--pdeathsig', 'KILL', config.node, config.script, file];
+  return spawn('setpriv', flags, {
+    cwd: '/',
+    env: { LC_ALL: 'C.UTF-8', NODE_ENV: 'production' },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+}
+
+function spawnPolicy(config: KeeperConfig, users: KeeperUsers): SpawnPolicy {
+  const root = join(config.state, 'instance');
+  return {
+    // The instance's group, so that it can read and remove what they make.
+    identity: config.spawnUid === null ? null : { uid: config.spawnUid, gid: users.instance.gid },
+    programs,
+    bindRoots: [join(root, 'repositories'), join(root, 'grants')],
+    maxProcesses: 16,
+  };
+}
+
+type Listening = Extract<InstanceMessage, { type: 'instance.listening' }>;
+
+/** The instance's first word, or why there is none. */
+async function untilListening(child: ChildProcess): Promise<Listening> {
+  return await new Promise((resolve, reject) => {
+    child.on('message', (message: unknown) => {
+      const parsed = instanceMessageSchema.safeParse(message);
+      if (!parsed.success) return; // another vocabulary's
+      if (parsed.data.type === 'instance.listening') resolve(parsed.data);
+      else reject(new GloveboxError(parsed.data.error));
+    });
+    child.once('error', reject);
+    child.once('exit', (code, signal) =>
+      reject(
+        new GloveboxError({
+          code: 'instance_failed',
+          message: `the instance ended with ${code ?? signal} before it listened`,
+          remedy: 'Its log says why.',
+        }),
+      ),
+    );
+  });
+}

@@ -1,0 +1,30 @@
+import { factsOf, systemClock } from '@glovebox/base';
+import { pino } from 'pino';
+import { readConfig } from '../config.ts';
+import { keeperConfigSchema } from './config.ts';
+import { startKeeper } from './keeper.ts';
+
+/** The instance's privileged parent: `main.ts CONFIG`. */
+const log = pino({ base: null }, pino.destination(2));
+try {
+  const config = readConfig(keeperConfigSchema, process.argv[2] ?? '');
+  const keeper = await startKeeper(config, { clock: systemClock, log, searchPath: process.env.PATH ?? '' });
+  let stopping = false;
+  const stop = async (code: number) => {
+    if (stopping) return;
+    stopping = true;
+    await keeper.stop();
+    process.exit(code);
+  };
+  process.on('SIGTERM', () => void stop(0));
+  process.on('SIGINT', () => void stop(0));
+  const why = await keeper.broken;
+  if (!stopping) {
+    log.fatal({ why }, 'the keeper ends');
+    await stop(1);
+  }
+} catch (error) {
+  const { message, remedy } = factsOf(error);
+  process.stderr.write(`glovebox: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+  process.exit(1);
+}

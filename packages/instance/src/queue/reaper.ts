@@ -1,0 +1,28 @@
+import type { Clock } from '@glovebox/base';
+import type { Logger } from 'pino';
+import type { Db } from '../db/connect.ts';
+import type { QueueKinds } from './kind.ts';
+import { expireLeases } from './queue.ts';
+
+/** After a lease's end, before its job may run again: the clocks of the two sides do not tick alike. */
+const marginMs = 1_000;
+const periodMs = 500;
+
+/** Ends leases that ran out, until it is stopped. Any number of instances may do it at once. */
+export async function reap(
+  db: Db,
+  kinds: QueueKinds,
+  clock: Clock,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const count = await expireLeases(db, kinds, marginMs);
+      if (count > 0) log.warn({ count }, 'leases ran out');
+    } catch (error) {
+      log.error({ error }, 'looking for leases that ran out failed; it is tried again');
+    }
+    await clock.sleep(periodMs, signal).catch(() => {});
+  }
+}

@@ -1,0 +1,39 @@
+import type { QueueName } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import type { Db } from '../../db/connect.ts';
+
+export interface Renewed {
+  readonly id: number;
+  readonly queue: QueueName;
+  readonly cancel_requested: boolean;
+}
+
+/** A job that an executor says it runs; without an attempt (upstream's), any attempt of this executor. */
+export interface Held {
+  readonly jobId: number;
+  readonly attempt: number | null;
+}
+
+/**
+ * Renews the leases that this executor still has. A lease that ran out stays so: its VM is dead by the executor's own clock.
+ * The rows are locked in the order of their ids first, or two heartbeats of many jobs could wait for each other.
+ */
+export async function renewLeases(db: Db, executor: string, held: readonly Held[]): Promise<Renewed[]> {
+  const { rows } = await sql<Renewed>`
+    with held as (
+      select * from unnest(${held.map((h) => h.jobId)}::bigint[], ${held.map((h) => h.attempt)}::int[])
+        as held (id, attempt)
+    ), locked as (
+      select jobs.id from jobs join held on jobs.id = held.id
+      where jobs.executor = ${executor} and jobs.state = 'processing'
+        and jobs.attempt = coalesce(held.attempt, jobs.attempt)
+        and jobs.lease_expires_at > clock_timestamp()
+      order by jobs.id
+      for no key update of jobs
+    )
+    update jobs set lease_expires_at = clock_timestamp() + make_interval(secs => jobs.lease_ms / 1000.0)
+    from locked where jobs.id = locked.id
+    returning jobs.id, jobs.queue, jobs.cancel_requested
+  `.execute(db);
+  return rows;
+}
