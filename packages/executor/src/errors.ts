@@ -123,3 +123,11 @@ export function configInvalid(file: string, why: string): GloveboxError {
     remedy: 'Start the executor with `glovebox up`, which writes it.',
   });
 }
+
+export function executorStopped(): GloveboxError {
+  return new GloveboxError({
+    code: 'executor_stopped',
+    message: 'the executor was stopped while the job ran',
+    remedy: 'The job is tried again.',
+  });
+}

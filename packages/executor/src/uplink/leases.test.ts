@@ -67,9 +67,9 @@ describe('leases', () => {
     reachable = false;
     const last = lease.deadline();
     await clock.advance(last - clock.bootTime() - 1);
-    expect(lease.signal.aborted).toBe(false);
+    expect(lease.stopped.aborted).toBe(false);
     await clock.advance(2);
-    expect(lease.signal.reason).toMatchObject({ code: 'lease_lost' });
+    expect(lease.stopped.reason).toMatchObject({ code: 'lease_lost' });
     stop.abort();
   });
 
@@ -84,7 +84,9 @@ describe('leases', () => {
       run();
       now = { knownIds: [...answer.knownIds], cancelIds: [...answer.cancelIds] };
       await clock.advance(2_001);
-      expect(lease.signal.reason).toMatchObject({ code });
+      expect(lease.stopped.reason).toMatchObject({ code });
+      // How a canceled job ended can still be told.
+      expect(lease.lost.aborted).toBe(code === 'lease_lost');
       stop.abort();
     }
   });
@@ -103,7 +105,7 @@ describe('leases', () => {
     answers[0]?.();
     await clock.advance(1);
     answers[1]?.();
-    expect((await holding).signal.aborted).toBe(false);
+    expect((await holding).stopped.aborted).toBe(false);
     stop.abort();
   });
 });

@@ -5,14 +5,16 @@ import type { JobReference, QueueClient } from './queue.ts';
 
 /** A held job. Its deadline is on the boot-time clock, counted from the sending of the last answered heartbeat. */
 export interface Lease {
-  /** Aborted with `lease_lost` or `canceled`, whichever comes first. */
-  readonly signal: AbortSignal;
+  /** Aborted when the job has to stop: with `lease_lost`, `canceled`, or what `stop` was given. */
+  readonly stopped: AbortSignal;
+  /** Aborted with `lease_lost`: nothing of the job may be written any more. */
+  readonly lost: AbortSignal;
   /** Boot time (ms) at which everything of the job must be dead. */
   deadline(): number;
   /** Called with every later deadline, until the lease is released. */
   onRenewed(listener: (deadline: number) => void): void;
-  /** Aborts the job on our side. */
-  cancel(reason: Error): void;
+  /** Stops the job from our side; its end can still be told. */
+  stop(reason: Error): void;
   release(): void;
 }
 
@@ -20,7 +22,7 @@ export interface Leases {
   /** Takes over a job just leased: resolves at the first answered heartbeat, before which nothing may boot. Errors: `lease_lost`. */
   hold(job: JobReference, leaseMs: number): Promise<Lease>;
   /** Beats until stopped. */
-  run(stop: AbortSignal): Promise<void>;
+  run(ended: AbortSignal): Promise<void>;
 }
 
 const intervalMs = 2_000;
@@ -32,7 +34,8 @@ export const marginMs = 2_000;
 interface Held {
   readonly job: JobReference;
   readonly leaseMs: number;
-  readonly controller: AbortController;
+  readonly stopped: AbortController;
+  readonly lost: AbortController;
   readonly listeners: ((deadline: number) => void)[];
   readonly confirmed: PromiseWithResolvers<void>;
   /** Until the first answer: the time by which it must have come. */
@@ -48,14 +51,18 @@ export function keepLeases(deps: {
   const { queue, queues, clock, onTrouble } = deps;
   const held = new Set<Held>();
 
-  const end = (entry: Held, reason: Error) => {
-    held.delete(entry);
+  const stop = (entry: Held, reason: Error) => {
     entry.confirmed.reject(reason);
-    entry.controller.abort(reason);
+    entry.stopped.abort(reason);
+  };
+  const lose = (entry: Held, reason: Error) => {
+    held.delete(entry);
+    entry.lost.abort(reason);
+    stop(entry, reason);
   };
   const expire = () => {
     for (const entry of held)
-      if (clock.bootTime() >= entry.deadline) end(entry, leaseLost('no heartbeat was answered in time'));
+      if (clock.bootTime() >= entry.deadline) lose(entry, leaseLost('no heartbeat was answered in time'));
   };
   const beat = async () => {
     const asked = [...held];
@@ -70,9 +77,9 @@ export function keepLeases(deps: {
     for (const entry of asked) {
       if (!held.has(entry)) continue;
       const name = `${entry.job.id}-${entry.job.queue}`;
-      if (toCancel.has(name)) end(entry, canceled('somebody asked for it'));
-      else if (!known.has(name)) end(entry, leaseLost('the instance gave it up'));
-      else renew(entry, sent + entry.leaseMs - marginMs);
+      if (toCancel.has(name)) stop(entry, canceled('somebody asked for it'));
+      if (known.has(name)) renew(entry, sent + entry.leaseMs - marginMs);
+      else lose(entry, leaseLost('the instance gave it up'));
     }
   };
   const renew = (entry: Held, deadline: number) => {
@@ -92,7 +99,8 @@ export function keepLeases(deps: {
       const entry: Held = {
         job,
         leaseMs,
-        controller: new AbortController(),
+        stopped: new AbortController(),
+        lost: new AbortController(),
         listeners: [],
         confirmed: Promise.withResolvers<void>(),
         // A lease request may have been held for long and starts no clock; this only bounds our waiting.
@@ -103,18 +111,19 @@ export function keepLeases(deps: {
       void tryBeat();
       await entry.confirmed.promise;
       return {
-        signal: entry.controller.signal,
+        stopped: entry.stopped.signal,
+        lost: entry.lost.signal,
         deadline: () => entry.deadline,
         onRenewed: (listener) => void entry.listeners.push(listener),
-        cancel: (reason) => entry.controller.abort(reason),
+        stop: (reason) => stop(entry, reason),
         release: () => void held.delete(entry),
       };
     },
-    async run(stop) {
-      while (!stop.aborted) {
+    async run(ended) {
+      while (!ended.aborted) {
         await tryBeat();
         const next = Math.min(...[...held].map((entry) => entry.deadline - clock.bootTime()), intervalMs);
-        await clock.sleep(Math.max(next, 10), stop).catch(() => {});
+        await clock.sleep(Math.max(next, 10), ended).catch(() => {});
         expire();
       }
     },

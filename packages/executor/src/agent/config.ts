@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { tierSchema } from '@glovebox/protocol';
+import { z } from 'zod';
+import { configInvalid } from '../errors.ts';
+
+const path = z.string().startsWith('/');
+
+/** What the agent is told by whoever starts it; a JSON file, without credentials in it. */
+export const agentConfigSchema = z.strictObject({
+  instanceUrl: z.url({ protocol: /^https?$/ }),
+  /** Unique among the instance's executors. */
+  name: z.string().min(1).max(200),
+  version: z.string(),
+  /** Holds the executor's credential; readable by the agent alone. */
+  credentialFile: path,
+  /** What the canary found. */
+  tiers: z.array(tierSchema),
+  directories: z.strictObject({
+    /** Read-only disks; the helper opens them here by name. */
+    disks: path,
+    /** Image archives. */
+    blobs: path,
+    /** Emptied when the agent starts. */
+    work: path,
+  }),
+  /** What jobs may use together. */
+  resources: z.strictObject({
+    cpus: z.int().positive(),
+    memoryMiB: z.int().positive(),
+    scratchMiB: z.int().positive(),
+  }),
+  /** Allocated bytes of disks and blobs above which the longest unused are removed. */
+  cacheBytes: z.int().positive(),
+  uploadClient: z.strictObject({ node: path, script: path }),
+});
+export type AgentConfig = z.infer<typeof agentConfigSchema>;
+
+/** Errors: `config_invalid`. */
+export async function readConfig(file: string): Promise<AgentConfig> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw configInvalid(file, String(error));
+  }
+  const parsed = agentConfigSchema.safeParse(value);
+  if (!parsed.success) throw configInvalid(file, z.prettifyError(parsed.error));
+  return parsed.data;
+}

@@ -1,0 +1,68 @@
+import type { ImageConfig } from '@glovebox/oci';
+import type { DockerStep } from '@glovebox/protocol';
+import { describe, expect, it } from 'vitest';
+import { stepArguments, stepDirectory, stepEnvironment, stepName, stepScript } from './command.ts';
+
+const image: ImageConfig = {
+  env: ['LANG=C', 'A=image'],
+  entrypoint: ['/entry', '-x'],
+  cmd: ['default'],
+  user: '',
+  workingDir: '/srv',
+};
+const step = (more: Partial<DockerStep> = {}): DockerStep => ({ image: 'x', ...more });
+
+describe('the command of a step', () => {
+  it('is entrypoint and Cmd, with arguments in the place of Cmd', () => {
+    expect(stepArguments(step(), image, null)).toEqual(['/entry', '-x', 'default']);
+    expect(stepArguments(step({ argv: ['a', ''] }), image, null)).toEqual(['/entry', '-x', 'a', '']);
+    expect(stepArguments(step({ argv: [] }), image, null)).toEqual(['/entry', '-x', 'default']);
+    expect(stepArguments(step({ argv: ['echo'] }), { ...image, entrypoint: [] }, null)).toEqual(['echo']);
+    expect(() => stepArguments(step(), { ...image, entrypoint: [], cmd: [] }, null)).toThrow(
+      'names no command',
+    );
+  });
+
+  it('is a script in the place of the entrypoint when there are lines', () => {
+    const lines = step({ commands: ['set -e', 'echo "$A"'] });
+    expect(stepScript(lines)).toBe('#!/bin/sh\nset -e\necho "$A"\n');
+    expect(stepArguments(lines, image, '/glovebox/0.sh')).toEqual(['/bin/sh', '/glovebox/0.sh']);
+    expect(stepScript(step({ commands: [] }))).toBeNull();
+  });
+});
+
+describe('the environment of a step', () => {
+  it("is PATH and HOSTNAME, then the image's, then the step's; nothing of the executor's", () => {
+    expect(stepEnvironment(step({ env: ['A=step=1', 'HOME', '=x', 'B='] }), image, 'job-1', false)).toEqual([
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      'HOSTNAME=job-1',
+      'LANG=C',
+      'A=step=1',
+      'B=',
+    ]);
+    expect(stepEnvironment(step({ env: ['PATH=/x'] }), image, 'h', false)[0]).toBe('PATH=/x');
+  });
+
+  it("makes the workspace git's to trust, unless the step configures git itself", () => {
+    expect(stepEnvironment(step(), image, 'h', true)).toContain('GIT_CONFIG_VALUE_0=/data');
+    expect(stepEnvironment(step({ env: ['GIT_CONFIG_COUNT=0'] }), image, 'h', true)).not.toContain(
+      'GIT_CONFIG_VALUE_0=/data',
+    );
+  });
+});
+
+describe('the working directory of a step', () => {
+  it("lies in the workspace, else is the image's", () => {
+    expect(stepDirectory(step({ dir: 'a//./b/' }), image, true)).toBe('/data/a/b');
+    expect(stepDirectory(step(), image, true)).toBe('/data');
+    expect(stepDirectory(step(), image, false)).toBe('/srv');
+    expect(() => stepDirectory(step({ dir: 'a/../../etc' }), image, true)).toThrow('leads out');
+  });
+});
+
+describe('the name of a step', () => {
+  it('is its key made harmless, else its place', () => {
+    expect(stepName(step({ key: 'pre-index.0/../x y' }), 3)).toBe('pre-index.0_.._x_y');
+    expect(stepName(step(), 3)).toBe('3');
+  });
+});

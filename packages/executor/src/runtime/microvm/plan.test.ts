@@ -1,0 +1,57 @@
+import type { ImageConfig } from '@glovebox/oci';
+import type { Job } from '@glovebox/protocol';
+import { describe, expect, it } from 'vitest';
+import { testJob } from '../../testing/job.ts';
+import { chooseTier, planDisks, runnable, vmSpec } from './plan.ts';
+
+const image = `blob:sha256:${'a'.repeat(64)}`;
+const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
+const good = () => testJob({ dockerSteps: [{ image }] });
+
+describe('a job', () => {
+  it('is taken when everything in it is understood', () => {
+    expect(runnable(good()).dockerSteps).toHaveLength(1);
+  });
+
+  it.each<[string, Partial<Job>]>([
+    ['has no steps', { dockerSteps: [] }],
+    ['has steps of the `src` command', { cliSteps: [{}] }],
+    ['has extra files', { files: { a: {} } }],
+    ['part of the repository', { sparseCheckout: ['a'] }],
+    ['values to hide', { redactedValues: { secret: 'x' } }],
+    ['not one that was put on the instance', { dockerSteps: [{ image: 'debian:12' }] }],
+    ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
+  ])('that %s is refused', (why, change) => {
+    expect(() => runnable({ ...good(), ...change })).toThrow(why);
+  });
+});
+
+describe('the tier', () => {
+  it('is the strongest that both sides name, never a weaker one', () => {
+    expect(chooseTier(['vm-emulated', 'vm-hardware'], ['vm-emulated', 'vm-hardware'])).toBe('vm-hardware');
+    expect(chooseTier(['vm-emulated'], ['vm-hardware', 'vm-emulated'])).toBe('vm-emulated');
+    expect(() => chooseTier(['vm-hardware'], ['vm-emulated'])).toThrow('accepts vm-hardware');
+    expect(() => chooseTier(['container'], ['container'])).toThrow('accepts container');
+  });
+});
+
+describe('the disks', () => {
+  it('are each there once, the workspace last', () => {
+    const plan = planDisks(
+      ['a', 'b', 'a'].map((file) => ({ file, config })),
+      'w',
+    );
+    expect(plan).toEqual({ disks: ['a', 'b', 'w'], imageSlots: [0, 1, 0], workspaceSlot: 2 });
+    expect(planDisks([{ file: 'a', config }], null).workspaceSlot).toBeNull();
+  });
+});
+
+describe('the virtual machine', () => {
+  it('has an id of its own for every try', () => {
+    const plan = planDisks([{ file: 'a', config }], null);
+    const [one, two] = [1, 2].map(() => vmSpec(runnable(good()), 'vm-emulated', plan));
+    expect(one?.id).toMatch(/^j5-a1-[0-9a-f]{8}$/);
+    expect(one?.id).not.toBe(two?.id);
+    expect(one).toMatchObject({ acceleration: 'emulated', cpus: 1, memoryMiB: 256, disks: ['a'] });
+  });
+});

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import type { VmSpec } from '@glovebox/microvm';
+import type { ImageDisk } from '@glovebox/oci';
+import {
+  commitSchema,
+  type DockerStep,
+  type Job,
+  type NativeJob,
+  type QueueName,
+  type Tier,
+} from '@glovebox/protocol';
+import { jobRefused } from '../../errors.ts';
+
+/** A job that passed the door: of our instance, and with nothing in it that is not understood. */
+export type RunnableJob = Job & {
+  readonly queue: QueueName;
+  readonly dockerSteps: DockerStep[];
+  readonly glovebox: NativeJob;
+};
+
+/** Errors: `job_refused` for what this executor would have to leave out. */
+export function runnable(job: Job): RunnableJob {
+  const other = 'Send it to an executor of the kind that it was made for.';
+  const { glovebox, queue, dockerSteps } = job;
+  if (!glovebox || !queue) throw jobRefused('it does not come from a Glovebox instance', other);
+  if (!dockerSteps || dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
+  if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
+  if (Object.keys(job.files).length > 0) throw jobRefused('it has extra files', other);
+  if (job.sparseCheckout && job.sparseCheckout.length > 0)
+    throw jobRefused('it wants a part of the repository only', other);
+  if (Object.keys(job.redactedValues ?? {}).length > 0)
+    throw jobRefused('it has values to hide in its log', other);
+  for (const step of dockerSteps) {
+    if (imageDigest(step.image) === null)
+      throw jobRefused(
+        `the image ${step.image.slice(0, 200)} is not one that was put on the instance`,
+        'Put the image archive on the instance and name it `blob:<digest>`.',
+      );
+  }
+  if (job.repositoryName !== '' && !commitSchema.safeParse(job.commit).success)
+    throw jobRefused('its commit is not 40 hexadecimal digits', 'Name the commit in full.');
+  if (glovebox.upload && job.repositoryName === '')
+    throw jobRefused('it uploads an index but has no repository', 'Name the repository and the commit.');
+  return { ...job, queue, dockerSteps, glovebox };
+}
+
+/** The digest of `blob:sha256:…`, or null. */
+export function imageDigest(image: string): string | null {
+  return /^blob:(sha256:[0-9a-f]{64})$/.exec(image)?.[1] ?? null;
+}
+
+/** The strongest tier that the job accepts and this host has. Errors: `job_refused`; never a weaker one in silence. */
+export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): Tier {
+  const strongestFirst: Tier[] = ['vm-hardware', 'vm-pvm', 'vm-emulated'];
+  const tier = strongestFirst.find((candidate) => accept.includes(candidate) && offered.includes(candidate));
+  if (!tier)
+    throw jobRefused(
+      `it accepts ${accept.join(', ')}, and this executor offers ${offered.join(', ') || 'nothing'}`,
+      'Run `glovebox doctor` on the executor.',
+    );
+  return tier;
+}
+
+/** Which disk of the VM holds what. */
+export interface DiskPlan {
+  /** Names in the disk directory, in slot order. */
+  readonly disks: readonly string[];
+  /** Slot of each step's image. */
+  readonly imageSlots: readonly number[];
+  /** Slot of the workspace, or null without a repository. */
+  readonly workspaceSlot: number | null;
+}
+
+/** Every disk once, however many steps use it. */
+export function planDisks(images: readonly ImageDisk[], workspace: string | null): DiskPlan {
+  const disks = [...new Set(images.map((image) => image.file))];
+  const imageSlots = images.map((image) => disks.indexOf(image.file));
+  return workspace === null
+    ? { disks, imageSlots, workspaceSlot: null }
+    : { disks: [...disks, workspace], imageSlots, workspaceSlot: disks.length };
+}
+
+/** A VM for one try of a job; its id is never used twice. */
+export function vmSpec(job: RunnableJob, tier: Tier, plan: DiskPlan): VmSpec {
+  return {
+    id: `j${job.id}-a${job.glovebox.attempt}-${randomBytes(4).toString('hex')}`,
+    acceleration: tier === 'vm-emulated' ? 'emulated' : 'kvm',
+    ...job.glovebox.resources,
+    disks: plan.disks,
+  };
+}
+
+/** What a step may use of the VM's memory: the kernel and init need the rest, and the step is to hit its bound first. */
+export function stepMemoryBytes(memoryMiB: number): number {
+  return Math.floor(memoryMiB - 64 - memoryMiB / 16) * 2 ** 20;
+}

@@ -1,0 +1,139 @@
+import type { Readable } from 'node:stream';
+import type { Clock } from '@glovebox/base';
+import type { Guest, StepExit } from '@glovebox/microvm';
+import type { ImageDisk } from '@glovebox/oci';
+import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
+import type { PhaseLog } from '../../uplink/log.ts';
+import {
+  stepArguments,
+  stepDirectory,
+  stepEnvironment,
+  stepName,
+  stepScript,
+  workspaceTarget,
+} from './command.ts';
+import { guestPaths } from './guest.ts';
+import { type RunnableJob, stepMemoryBytes } from './plan.ts';
+
+const pidsMax = 4096;
+/** The channel's bound on a file that is sent. */
+const scriptMax = 60_000;
+/** How much of a failed step's output its error shows. */
+const lastBytes = 1_000;
+const scriptDirectory = '/glovebox';
+
+export interface StepDeps {
+  readonly guest: Guest;
+  readonly clock: Clock;
+  readonly job: RunnableJob;
+  /** Of each step. */
+  readonly images: readonly ImageDisk[];
+  readonly hostname: string;
+  /** Variables that the steps get beside their own. */
+  readonly extra: Readonly<Record<string, string>>;
+  openPhase(key: string, command: readonly string[]): Promise<PhaseLog>;
+  /** The job's stdin, for the first step. */
+  openInput(): Readable;
+}
+
+/** What every step finds beside its image, all of it written by the host. */
+export function scriptFiles(job: RunnableJob): Record<string, string> {
+  const files: Record<string, string> = {};
+  job.dockerSteps.forEach((step, index) => {
+    const script = stepScript(step);
+    if (script === null) return;
+    if (Buffer.byteLength(script) > scriptMax)
+      throw jobRefused(`the commands of step ${stepName(step, index)} are too long`, 'Put them into a file.');
+    files[scriptName(index)] = script;
+  });
+  return files;
+}
+
+function scriptName(index: number): string {
+  return `step-${index}.sh`;
+}
+
+/**
+ * Runs the steps one after the other. `ended` is told each exit code. Errors: `step_failed`, `step_not_started`, `deadline`,
+ * `memory`, and the guest's.
+ */
+export async function runSteps(deps: StepDeps, ended: (exitCode: number) => void): Promise<void> {
+  const deadline = deps.clock.bootTime() + deps.job.glovebox.deadlineMs;
+  for (const index of deps.job.dockerSteps.keys()) await runStep(deps, index, deadline, ended);
+}
+
+async function runStep(
+  deps: StepDeps,
+  index: number,
+  deadline: number,
+  ended: (exitCode: number) => void,
+): Promise<void> {
+  const { guest, clock, job, hostname } = deps;
+  const step = job.dockerSteps[index] as RunnableJob['dockerSteps'][number];
+  const image = (deps.images[index] as ImageDisk).config;
+  const name = stepName(step, index);
+  const inWorkspace = job.repositoryName !== '';
+  const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
+  const argv = stepArguments(step, image, script);
+  const remainingMs = deadline - clock.bootTime();
+  if (remainingMs <= 0) throw deadlinePassed(name, job.glovebox.deadlineMs);
+  const memoryBytes = stepMemoryBytes(job.glovebox.resources.memoryMiB);
+  const bind = (file: string, target: string, mode: 'ro' | 'rw' = 'rw') => ({
+    source: `${guestPaths.files}/${file}`,
+    target,
+    mode,
+  });
+  const log = await deps.openPhase(`step.docker.${name}`, argv);
+  const last = { stdout: '', stderr: '' };
+  const take = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
+    last[stream] = (last[stream] + chunk.toString('latin1')).slice(-lastBytes);
+    return log.write(stream, chunk);
+  };
+  const exit = await guest
+    .step(
+      {
+        id: `step-${index}`,
+        root: guestPaths.root(index),
+        argv,
+        env: stepEnvironment(step, image, hostname, inWorkspace, deps.extra),
+        user: image.user,
+        cwd: stepDirectory(step, image, inWorkspace),
+        hostname,
+        binds: [
+          bind('hosts', '/etc/hosts'),
+          bind('hostname', '/etc/hostname'),
+          bind('resolv.conf', '/etc/resolv.conf'),
+          ...(inWorkspace
+            ? [{ source: guestPaths.workspace, target: workspaceTarget, mode: 'rw' as const }]
+            : []),
+          ...(script ? [bind(scriptName(index), script, 'ro')] : []),
+        ],
+        memoryBytes,
+        pids: pidsMax,
+        deadlineMs: Math.ceil(remainingMs),
+      },
+      {
+        stdin: index === 0 && job.glovebox.stdin ? deps.openInput() : null,
+        stdout: take('stdout'),
+        stderr: take('stderr'),
+      },
+    )
+    .catch(async (error: unknown) => {
+      await log.end(-1).catch(() => {}); // what broke the step is what counts
+      throw error;
+    });
+  const exitCode = exitCodeOf(exit);
+  if (exit.reason === 'start') await log.write('stderr', Buffer.from(`${exit.message}\n`));
+  await log.end(exitCode);
+  ended(exitCode);
+  const text = Buffer.from(last.stderr.trim() || last.stdout.trim(), 'latin1').toString('utf8');
+  if (exit.reason === 'deadline') throw deadlinePassed(name, job.glovebox.deadlineMs);
+  if (exit.reason === 'memory') throw memoryExceeded(name, memoryBytes);
+  if (exit.reason === 'start') throw stepNotStarted(name, exit.message);
+  if (exitCode !== 0) throw stepFailed(name, exitCode, text.split('\n').slice(-10).join('\n'));
+}
+
+/** As a shell would tell it. */
+export function exitCodeOf(exit: Pick<StepExit, 'code' | 'signal'>): number {
+  return exit.signal > 0 ? 128 + exit.signal : Math.max(0, exit.code);
+}

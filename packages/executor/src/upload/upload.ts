@@ -1,0 +1,107 @@
+import { createWriteStream } from 'node:fs';
+import { chmod } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Spawn, sharedDirectory } from '@glovebox/base';
+import { executorNameHeader, jobIdHeader } from '@glovebox/protocol';
+import { uploadFailed } from '../errors.ts';
+import type { RunnableJob } from '../runtime/microvm/plan.ts';
+import type { OutputStream } from '../uplink/job.ts';
+import type { PhaseLog } from '../uplink/log.ts';
+import { openUploadProxy } from './proxy.ts';
+
+/** The bundled `src` and what runs it, as paths of the host. */
+export interface UploadClient {
+  readonly node: string;
+  readonly script: string;
+}
+
+/** Where the client finds itself and its work; the helper's list of programs names the first. */
+export const uploadProgram = '/opt/glovebox/node';
+const scriptTarget = '/opt/glovebox/src.mjs';
+const workTarget = '/upload';
+const indexName = 'index.scip';
+const socketName = 'instance.sock';
+const timeMs = 600_000;
+
+/** Takes a guest's file into the directory that the client will see. Errors: `artifact_…`. */
+export async function storeIndex(directory: string, content: Readable): Promise<void> {
+  await sharedDirectory(directory);
+  const file = join(directory, indexName);
+  await pipeline(content, createWriteStream(file, { flags: 'wx' }));
+  await chmod(file, 0o640);
+}
+
+/**
+ * Sends the stored index with `src`, which runs like every program that reads a tenant's bytes: under the Spawn profile, in
+ * an empty directory, with every flag given, and with one way out, to the upload route of this instance. The job's token is
+ * in its environment alone. Errors: `upload_failed`.
+ */
+export async function uploadIndex(
+  deps: {
+    readonly spawn: Spawn;
+    readonly client: UploadClient;
+    readonly instanceUrl: string;
+    readonly executorName: string;
+    readonly log: PhaseLog;
+    readonly stopped: AbortSignal;
+  },
+  job: RunnableJob,
+  directory: string,
+): Promise<void> {
+  const { upload } = job.glovebox;
+  if (!upload) return;
+  const proxy = await openUploadProxy(join(directory, socketName), deps.instanceUrl, {
+    [jobIdHeader]: String(job.id),
+    [executorNameHeader]: deps.executorName,
+  });
+  try {
+    const process = await deps.spawn({
+      label: 'src code-intel upload',
+      program: uploadProgram,
+      args: [scriptTarget, ...uploadArguments(job, upload)],
+      env: {
+        // By way of the socket; the host name is only shown.
+        SRC_ENDPOINT: `http://${new URL(deps.instanceUrl).host}`,
+        SRC_PROXY: `unix://${workTarget}/${socketName}`,
+        SRC_HEADER_AUTHORIZATION: `Bearer ${job.token}`,
+      },
+      binds: [
+        { source: deps.client.node, target: uploadProgram, mode: 'ro' },
+        { source: deps.client.script, target: scriptTarget, mode: 'ro' },
+        { source: directory, target: workTarget, mode: 'ro' },
+      ],
+      limits: { memoryBytes: 0, timeMs },
+    });
+    const kill = () => process.kill();
+    deps.stopped.addEventListener('abort', kill);
+    process.stdin.end();
+    const write = async (stream: OutputStream) => {
+      for await (const chunk of process[stream]) await deps.log.write(stream, chunk as Buffer);
+    };
+    await Promise.all([write('stdout'), write('stderr')]).catch(kill);
+    const { code, timedOut } = await process.exited;
+    deps.stopped.removeEventListener('abort', kill);
+    deps.stopped.throwIfAborted();
+    if (timedOut) throw uploadFailed(`it took more than ${timeMs / 1000} s`);
+    if (code !== 0) throw uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);
+  } finally {
+    await proxy.close();
+  }
+}
+
+function uploadArguments(job: RunnableJob, upload: NonNullable<RunnableJob['glovebox']['upload']>): string[] {
+  return [
+    'code-intel',
+    'upload',
+    '-no-progress',
+    `-repo=${job.repositoryName}`,
+    `-commit=${job.commit}`,
+    `-root=${upload.root}`,
+    `-file=${workTarget}/${indexName}`,
+    `-indexer=${upload.indexer}`,
+    '-upload-route=/.executors/scip/upload',
+    `-associated-index-id=${job.id}`,
+  ];
+}
