@@ -87,7 +87,7 @@ export async function startInstance(
       port,
       async close() {
         stopping.abort();
-        await app.close();
+        await closeHttp(app, clock);
         await reaping;
         await release();
       },
@@ -107,4 +107,19 @@ async function listenOn(app: FastifyInstance, port: number): Promise<number> {
   }
   const address = app.server.address();
   return typeof address === 'object' && address ? address.port : port;
+}
+
+/** Requests that still run are waited for this long. */
+const patienceMs = 5_000;
+
+/** A connection that becomes idle only now, because its stream ended, would be kept open for another minute. */
+async function closeHttp(app: FastifyInstance, clock: Clock): Promise<void> {
+  const closed = new AbortController();
+  const closing = app.close().then(() => closed.abort());
+  const giveUpAt = clock.bootTime() + patienceMs;
+  while (!closed.signal.aborted) {
+    if (clock.bootTime() < giveUpAt) app.server.closeIdleConnections();
+    else app.server.closeAllConnections();
+    await Promise.race([closing, clock.sleep(50)]);
+  }
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@glovebox/base';
 import { Client } from 'pg';
@@ -53,7 +53,7 @@ function asUser(user: SystemUser | null, command: readonly string[]): [string, s
 
 function own(path: string, user: SystemUser | null, mode: number): void {
   mkdirSync(path, { recursive: true });
-  if (user) spawnSync('chown', ['-h', `${user.uid}:${user.gid}`, path]);
+  if (user) chownSync(path, user.uid, user.gid);
   chmodSync(path, mode);
 }
 

@@ -1,0 +1,265 @@
+import { type Job, type JobEvent, jobEventSchema } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { streamCap } from '../../logs/sql/entries.ts';
+import { jobHeaders, startTestInstance, type TestInstance } from '../../testing/instance.ts';
+
+let server: TestServer;
+let instance: TestInstance;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  instance = await startTestInstance(await server.clone());
+  return () => instance.stop();
+});
+
+interface Received {
+  readonly id: number | null;
+  readonly event: JobEvent;
+}
+
+/** Events of a job, until the server ends the stream or `until` is content. */
+async function follow(
+  id: number,
+  after?: number,
+  until: (event: JobEvent) => boolean = () => false,
+): Promise<Received[]> {
+  const response = await fetch(`${instance.url}/api/jobs/${id}/events`, {
+    headers: {
+      authorization: `token ${instance.accessToken}`,
+      ...(after !== undefined && { 'last-event-id': String(after) }),
+    },
+  });
+  expect(response.headers.get('content-type')).toBe('text/event-stream');
+  const received: Received[] = [];
+  let text = '';
+  for await (const chunk of response.body as ReadableStream<Uint8Array>) {
+    text += Buffer.from(chunk).toString();
+    const blocks = text.split('\n\n');
+    text = blocks.pop() ?? '';
+    for (const block of blocks.filter((one) => !one.startsWith(':'))) {
+      const event = jobEventSchema.parse(JSON.parse(/^data: (.*)$/m.exec(block)?.[1] ?? ''));
+      received.push({ id: Number(/^id: (\d+)$/m.exec(block)?.[1] ?? 0) || null, event });
+      if (until(event)) return received; // leaving the loop closes the connection
+    }
+  }
+  return received;
+}
+
+const onJob = (job: Job, operation: string, more: object | Buffer = {}) =>
+  instance.executor(
+    `runs/${operation}`,
+    Buffer.isBuffer(more) ? more : { executorName: 'e1', jobId: job.id, ...more },
+    jobHeaders(job),
+  );
+const entry = { key: 'step.docker.0', command: [], startTime: '2026-01-02T03:04:05Z' };
+const append = (job: Job, offset: number, bytes: string | Buffer) =>
+  onJob(job, `appendLog?entry=1&stream=stdout&offset=${offset}`, Buffer.from(bytes));
+const outputOf = (received: Received[]) =>
+  received
+    .map(({ event }) => (event.type === 'output' ? Buffer.from(event.data, 'base64').toString() : ''))
+    .join('');
+
+async function started(options?: object): Promise<Job> {
+  await instance.run(options);
+  const job = (await instance.lease()) as Job;
+  await onJob(job, 'addExecutionLogEntry', entry);
+  return job;
+}
+
+describe('the events of a job', () => {
+  test('come as they happen, and the server ends the stream after the last', async () => {
+    const job = await started();
+    const following = follow(job.id);
+    await append(job, 0, 'one ');
+    await append(job, 4, 'two');
+    await onJob(job, 'markComplete');
+    const received = await following;
+    expect(outputOf(received)).toBe('one two');
+    expect(received.at(-1)?.event).toMatchObject({ type: 'job', job: { state: 'completed' } });
+    expect(received.map(({ id }) => id)).toEqual(received.map((_, n) => n + 1));
+  });
+
+  test('resume after the last one that was seen: each once, from whatever place', async () => {
+    const job = await started();
+    for (let n = 0; n < 30; n += 1) await append(job, n * 3, `${String(n).padStart(2, '0')};`);
+    await onJob(job, 'markComplete');
+    const all = await follow(job.id);
+    for (const after of [0, 1, 15, 16, 17, all.length - 1, all.length])
+      expect(await follow(job.id, after)).toEqual(all.slice(after));
+  });
+
+  test('say why the job waits, when it changes, without moving a resume', async () => {
+    const job = await instance.run({ accept: ['vm-hardware'] });
+    const none = await follow(
+      job.id,
+      undefined,
+      (event) => event.type === 'job' && event.job.waiting !== null,
+    );
+    expect(none.at(-1)).toMatchObject({ id: null, event: { job: { waiting: { reason: 'no_executor' } } } });
+    await instance.lease();
+    const tier = await follow(
+      job.id,
+      undefined,
+      (event) => event.type === 'job' && event.job.waiting !== null,
+    );
+    expect(tier.at(-1)?.event).toMatchObject({ job: { waiting: { reason: 'tier_not_offered' } } });
+    expect(JSON.stringify(tier.at(-1)?.event)).toContain('--accept vm-emulated');
+  });
+
+  test('of both attempts are there, each named', async () => {
+    const first = await started();
+    await append(first, 0, 'first');
+    await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(
+      instance.db,
+    );
+    const second = (await instance.lease({ waitMs: 5_000 })) as Job;
+    await onJob(second, 'addExecutionLogEntry', entry);
+    await append(second, 0, 'second');
+    await onJob(second, 'markComplete');
+    const outputs = (await follow(first.id))
+      .map(({ event }) => event)
+      .filter((event) => event.type === 'output');
+    expect(outputs.map(({ attempt, offset }) => [attempt, offset])).toEqual([
+      [1, 0],
+      [2, 0],
+    ]);
+  });
+
+  test('of a job that there is not, and without a token', async () => {
+    expect((await instance.api('GET', '/api/jobs/4711/events')).status).toBe(404);
+    expect((await fetch(`${instance.url}/api/jobs/1/events`)).status).toBe(401);
+  });
+
+  test('do not hold up the end of the instance', async () => {
+    const job = await started();
+    const following = follow(job.id);
+    await append(job, 0, 'x');
+    const begun = performance.now();
+    await instance.stop();
+    expect(outputOf(await following)).toBe('x');
+    expect(performance.now() - begun).toBeLessThan(3_000);
+    instance = await startTestInstance(await server.clone()); // for the hook
+  });
+});
+
+describe('output', () => {
+  test('sent twice is kept once; a part that overlaps adds what is new', async () => {
+    const job = await started();
+    expect(await (await append(job, 0, 'abc')).json()).toEqual({ offset: 3 });
+    expect(await (await append(job, 0, 'abc')).json()).toEqual({ offset: 3 });
+    expect(await (await append(job, 1, 'bcde')).json()).toEqual({ offset: 5 });
+    await onJob(job, 'markComplete');
+    expect(outputOf(await follow(job.id))).toBe('abcde');
+  });
+
+  test('after a gap is refused with the offset that is wanted', async () => {
+    const job = await started();
+    await append(job, 0, 'abc');
+    const answer = await append(job, 4, 'e');
+    expect(answer.status).toBe(409);
+    expect(await answer.json()).toMatchObject({ offset: 3 });
+  });
+
+  test('over the cap is counted and dropped, and its entry says so', async () => {
+    const job = await started();
+    await append(job, 0, 'head');
+    await sql`update log_entries set stdout_bytes = ${streamCap - 2}`.execute(instance.db);
+    expect(await (await append(job, streamCap - 2, 'abcdef')).json()).toEqual({ offset: streamCap + 4 });
+    await append(job, streamCap + 4, 'more');
+    await onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 1, exitCode: 0, durationMs: 1 });
+    await onJob(job, 'markComplete');
+    const received = await follow(job.id);
+    expect(outputOf(received)).toBe('headab');
+    const dropped = received.flatMap(({ event }) =>
+      event.type === 'entry' && event.entry.droppedBytes ? [event.entry.droppedBytes.stdout] : [],
+    );
+    expect(dropped).toEqual([4, 8]);
+  });
+});
+
+describe("a job's input", () => {
+  const put = (job: { id: number }, offset: number, bytes: string, end = false) =>
+    instance.api('POST', `/api/jobs/${job.id}/input?offset=${offset}&end=${end}`, Buffer.from(bytes));
+  const read = async (job: Job, offset: number, waitMs = 0) => {
+    const url = `${instance.url}/.executors/queue/runs/input?offset=${offset}&waitMs=${waitMs}`;
+    const answer = await fetch(url, { headers: jobHeaders(job) });
+    return [await answer.text(), answer.headers.get('x-glovebox-input-end')];
+  };
+
+  test('is read from any offset, and its end is told with its last bytes', async () => {
+    const job = await started({ stdin: true });
+    expect(await read(job, 0)).toEqual(['', null]);
+    expect(await (await put(job, 0, 'hello ')).json()).toEqual({ offset: 6 });
+    expect(await (await put(job, 0, 'hello ')).json()).toEqual({ offset: 6 });
+    expect(await (await put(job, 6, 'world', true)).json()).toEqual({ offset: 11 });
+    expect(await (await put(job, 6, 'world', true)).json()).toEqual({ offset: 11 });
+    expect(await read(job, 0)).toEqual(['hello ', null]);
+    expect(await read(job, 2)).toEqual(['llo ', null]);
+    expect(await read(job, 6)).toEqual(['world', 'true']);
+    expect(await read(job, 11)).toEqual(['', 'true']);
+  });
+
+  test('is waited for', async () => {
+    const job = await started({ stdin: true });
+    const reading = read(job, 0, 10_000);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await put(job, 0, '', true);
+    expect(await reading).toEqual(['', 'true']);
+  });
+
+  test('with a gap, after its end, or of a job that takes none is refused', async () => {
+    const job = await started({ stdin: true });
+    expect((await put(job, 3, 'x')).status).toBe(409);
+    await put(job, 0, '', true);
+    expect(await (await put(job, 0, 'x')).json()).toMatchObject({ error: { code: 'input_ended' } });
+    const other = await started();
+    expect(await read(other, 0)).toEqual(['', 'true']);
+    expect(await (await put(other, 0, 'x')).json()).toMatchObject({ error: { code: 'no_input' } });
+  });
+});
+
+describe('the API of people', () => {
+  test('refuses a host that is not ours, and takes one that was listed', async () => {
+    const { request } = await import('node:http');
+    const statusFor = (host: string) =>
+      new Promise((resolve) => {
+        request(`${instance.url}/api/status`, { headers: { host } }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        }).end();
+      });
+    expect(await statusFor('evil.example:80')).toBe(421);
+    expect(await statusFor('glovebox.test:1234')).toBe(401);
+    expect(await statusFor('localhost')).toBe(401);
+  });
+
+  test('refuses a job whose image is not there, with what to do', async () => {
+    const image = `sha256:${'0'.repeat(64)}`;
+    const answer = await instance.api('POST', '/api/jobs', { queue: 'runs', image, argv: [] });
+    expect(answer.status).toBe(404);
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'blob_not_found', remedy: expect.stringContaining('PUT /api/blobs/') },
+    });
+  });
+
+  test('refuses bytes that are not those of the digest, and keeps nothing of them', async () => {
+    const digest = `sha256:${'0'.repeat(64)}`;
+    expect((await instance.api('PUT', `/api/blobs/${digest}`, Buffer.from('x'))).status).toBe(400);
+    expect((await instance.api('HEAD', `/api/blobs/${digest}`)).status).toBe(404);
+  });
+
+  test('tells what could run a job now', async () => {
+    await instance.lease({ executor: 'e7' });
+    expect(await (await instance.api('GET', '/api/status')).json()).toMatchObject({
+      version: '0.0.0-test',
+      tiers: ['vm-emulated'],
+      executors: [{ name: 'e7', tiers: ['vm-emulated'] }],
+      jobs: { queued: 0, processing: 0 },
+    });
+  });
+});

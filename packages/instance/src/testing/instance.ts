@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GloveboxError, type Spawn, systemClock } from '@glovebox/base';
+import {
+  type Job,
+  type JobRecord,
+  jobRecordSchema,
+  jobSchema,
+  protocolHeader,
+  type QueueName,
+  type Tier,
+} from '@glovebox/protocol';
+import { pino } from 'pino';
+import { newSecret, secretHash } from '../auth/secret.ts';
+import { type Connection, connect, type Db } from '../db/connect.ts';
+import { migrations } from '../db/testing.ts';
+import { type DomainDeps, type Domains, type Instance, startInstance } from '../instance.ts';
+
+const noSpawn: Spawn = async (request) => {
+  throw new GloveboxError({ code: 'spawn_failed', message: `no programs in this test: ${request.label}` });
+};
+
+/** Another domain that has every commit and no routes. */
+const everyCommit = async (): Promise<Domains> => ({ hasCommit: async () => true, plugin: async () => {} });
+
+/** A running instance with what a test needs to speak to it. */
+export interface TestInstance {
+  readonly url: string;
+  readonly db: Db;
+  readonly accessToken: string;
+  readonly credential: string;
+  /** A request of people. */
+  api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** A request with an executor's credential, native unless told. */
+  executor(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** The digest of an image that is there. */
+  image(): Promise<string>;
+  run(options?: object): Promise<JobRecord>;
+  lease(options?: {
+    executor?: string;
+    queues?: QueueName[];
+    tiers?: Tier[];
+    waitMs?: number;
+  }): Promise<Job | null>;
+  stop(): Promise<void>;
+}
+
+/** Headers of a job route for a leased job. */
+export function jobHeaders(job: Pick<Job, 'id' | 'token'>, executor = 'e1'): Record<string, string> {
+  return {
+    authorization: `Bearer ${job.token}`,
+    'x-sourcegraph-job-id': String(job.id),
+    'x-sourcegraph-executor-name': executor,
+  };
+}
+
+export async function startTestInstance(
+  connection: Connection,
+  domains: (deps: DomainDeps) => Promise<Domains> = everyCommit,
+): Promise<TestInstance> {
+  const directory = await mkdtemp(join(tmpdir(), 'glovebox-instance-'));
+  const accessToken = newSecret();
+  const credential = newSecret();
+  const directories = {
+    blobs: join(directory, 'blobs'),
+    repositories: join(directory, 'repositories'),
+    grants: join(directory, 'grants'),
+    uploads: join(directory, 'uploads'),
+  };
+  for (const path of Object.values(directories)) await mkdir(path);
+  const instance: Instance = await startInstance(
+    {
+      version: '0.0.0-test',
+      connection,
+      migrations,
+      directories,
+      port: 0,
+      hosts: ['glovebox.test'],
+      accessTokenSha256: secretHash(accessToken).toString('hex'),
+      executorCredentialSha256: secretHash(credential).toString('hex'),
+    },
+    { clock: systemClock, spawn: noSpawn, log: pino({ level: 'fatal' }) },
+    domains,
+  );
+  const db = connect(connection, { connections: 4 });
+  const bodyOf = (body: unknown): string | Uint8Array<ArrayBuffer> | undefined => {
+    if (body === undefined) return undefined;
+    return Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body);
+  };
+  const json = (body: unknown) =>
+    body === undefined || Buffer.isBuffer(body) ? {} : { 'content-type': 'application/json' };
+  const send = (method: string, path: string, headers: Record<string, string>, body: unknown) => {
+    const content = bodyOf(body);
+    return fetch(`${instance.url}${path}`, {
+      method,
+      headers: { ...json(body), ...headers },
+      ...(content !== undefined && { body: content }),
+    });
+  };
+  const self: TestInstance = {
+    url: instance.url,
+    db,
+    accessToken,
+    credential,
+    api: (method, path, body, headers) =>
+      send(method, path, { authorization: `token ${accessToken}`, ...headers }, body),
+    executor: (path, body, headers) =>
+      send(
+        'POST',
+        `/.executors/queue/${path}`,
+        { authorization: `token-executor ${credential}`, [protocolHeader]: '1', ...headers },
+        body,
+      ),
+    async image() {
+      const bytes = Buffer.from('an image archive');
+      const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+      await self.api('PUT', `/api/blobs/${digest}`, bytes);
+      return digest;
+    },
+    async run(options) {
+      const image = await self.image();
+      const request = { queue: 'runs', image, argv: ['true'], accept: ['vm-emulated'], ...options };
+      return jobRecordSchema.parse(await (await self.api('POST', '/api/jobs', request)).json());
+    },
+    async lease({ executor = 'e1', queues = ['runs'], tiers = ['vm-emulated'], waitMs = 0 } = {}) {
+      const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536 };
+      const response = await self.executor('dequeue', {
+        executorName: executor,
+        version: '0.1.0',
+        queues,
+        glovebox: { tiers, arch: 'x64', waitMs, ...free },
+      });
+      return response.status === 204 ? null : jobSchema.parse(await response.json());
+    },
+    async stop() {
+      await db.destroy();
+      await instance.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+  return self;
+}
