@@ -51,6 +51,14 @@ export const offsetGap = (wanted: number, offered: number) =>
 export const entryNotFound = (entry: number) =>
   refused(404, 'entry_not_found', `there is no log entry ${entry}`, 'Add it before its output.');
 
+export const tooManyEntries = (limit: number) =>
+  refused(
+    409,
+    'too_many_entries',
+    `an attempt has at most ${limit} log entries`,
+    'Use those that there are.',
+  );
+
 export const noInput = (id: number) =>
   refused(409, 'no_input', `job ${id} takes no input`, 'Create it with `"stdin": true`.');
 

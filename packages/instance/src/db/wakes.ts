@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { clientConfig, type Connection } from './connect.ts';
 
 /** Somebody who waits for a topic to change. */
-export interface Subscription {
+interface Subscription {
   /** Resolves at the next change since the last call, after `ms`, or when `signal` is aborted; never rejects. */
   next(ms: number, signal: AbortSignal): Promise<void>;
   close(): void;

@@ -11,6 +11,9 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   const { code, message, remedy, status = 500, details }: ErrorFacts = known ?? internal();
   if (!request.url.startsWith('/.executors/')) {
     reply.code(status).send({ error: { code, message, ...(remedy && { remedy }) } });
+  } else if (code === 'lease_lost' && request.url.startsWith('/.executors/queue/')) {
+    // Upstream's one answer to every write under a lease that is over; a mark has its own.
+    reply.code(500).send({ error: 'unknown job' });
   } else if (status === 400 || status === 401 || status === 403) {
     reply.code(status).type('text/plain; charset=utf-8').send(message);
   } else {

@@ -1,9 +1,10 @@
 import type { JobLease } from '../auth/job.ts';
 import type { Db } from '../db/connect.ts';
-import { entryNotFound, offsetGap } from '../errors.ts';
+import { entryNotFound, offsetGap, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
 import {
   type EntryFacts,
+  entryLimit,
   entryOf,
   insertEntry,
   readEntry,
@@ -23,7 +24,7 @@ export interface Append {
 
 /**
  * A new log entry of the attempt; its number. `out` is upstream's way to send output: whole, again and again; it is kept as
- * the entry's stdout. Errors: `lease_lost`.
+ * the entry's stdout. Errors: `lease_lost`, `too_many_entries`.
  */
 export async function addEntry(
   db: Db,
@@ -33,6 +34,7 @@ export async function addEntry(
 ): Promise<number> {
   return await fenced(db, lease, async (tx) => {
     const row = await insertEntry(tx, lease.jobId, lease.attempt, facts);
+    if (row.entry > entryLimit) throw tooManyEntries(entryLimit);
     await appendEvent(tx, lease.jobId, { type: 'entry', entry: entryOf(row) });
     await appendWhole(tx, lease, row.entry, out);
     return row.entry;

@@ -4,7 +4,7 @@ import type { Db } from '../db/connect.ts';
 import type { JobRow } from './job.ts';
 
 /** A checked `POST /api/jobs`, of any queue. */
-export type JobRequest = z.output<typeof createJobSchema>;
+type JobRequest = z.output<typeof createJobSchema>;
 
 /** What the queue stores of a new job. `payload` is its kind's alone. */
 export interface NewJob {
@@ -23,7 +23,7 @@ export interface NewJob {
 }
 
 /** The part of an executor's job that its kind decides; the queue adds id, token and lease. */
-export type JobContent = Omit<
+type JobContent = Omit<
   Job,
   'version' | 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'glovebox'
 > & {

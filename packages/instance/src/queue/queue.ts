@@ -1,4 +1,5 @@
 import type { JobRecord, QueueName } from '@glovebox/protocol';
+import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import { newSecret, secretHash } from '../auth/secret.ts';
 import { type Db, wake } from '../db/connect.ts';
@@ -55,6 +56,12 @@ export async function fenced<T>(
     if (!job) throw leaseLost(lease.jobId);
     return await write(tx, job);
   });
+}
+
+/** Names the upload that a job left, in the transaction of `fenced` that stores it. */
+export async function recordUpload(tx: Db, job: JobRow, uploadId: number): Promise<void> {
+  await sql`update jobs set upload_id = ${uploadId} where id = ${job.id}`.execute(tx);
+  await appendJobEvent(tx, job.id);
 }
 
 /** Ends a lease as its executor says; the token is dead after it. Errors: `lease_lost`. */

@@ -8,7 +8,7 @@ import type { JobRow } from '../../queue/job.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
-import { queueOf, queueParam } from './executor.ts';
+import { queueOf, queueParam } from './queues.ts';
 
 /** Routes of a job's token for what it reads: its stdin and its images. */
 export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {

@@ -11,7 +11,7 @@ import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
 import type { EntryFacts } from '../../logs/sql/entries.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs, jobBodyAs, readBytes, readJson } from './body.ts';
-import { queueOf, queueParam } from './executor.ts';
+import { queueOf, queueParam } from './queues.ts';
 
 /** Upstream's executors send the whole output of a step in one text. */
 const entryLimitBytes = 64 * 2 ** 20;
@@ -61,6 +61,5 @@ function factsIn(body: z.output<typeof addLogEntryRequestSchema>): EntryFacts {
 
 /** Upstream has one answer for every entry that cannot be written. */
 function asUnknownJob(error: unknown): never {
-  const code = error instanceof GloveboxError ? error.code : '';
-  throw code === 'lease_lost' || code === 'entry_not_found' ? unknownJob() : error;
+  throw error instanceof GloveboxError && error.code === 'entry_not_found' ? unknownJob() : error;
 }

@@ -10,7 +10,7 @@ import { fenced, mark } from '../../queue/queue.ts';
 import { saveResult } from '../../queue/sql/attempt.ts';
 import type { HttpDeps } from '../deps.ts';
 import { jobBodyAs, readJson } from './body.ts';
-import { queueOf, queueParam } from './executor.ts';
+import { queueOf, queueParam } from './queues.ts';
 
 /** Routes of a job's token that end its attempt, and the facts of its run before that. */
 export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpDeps): void {

@@ -90,6 +90,9 @@ export async function saveBytes(
 /** What of a stream is kept, bytes; what follows is counted and dropped. */
 export const streamCap = 16 * 2 ** 20;
 
+/** Entries that an attempt may have. */
+export const entryLimit = 1_000;
+
 /** The entry as people see it. */
 export function entryOf(row: EntryRow): LogEntry {
   const dropped = (bytes: number) => Math.max(0, bytes - streamCap);

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
 /** An executor is connected when it was heard of within this time. */
-export const connectedMs = 20_000;
+const connectedMs = 20_000;
 
 export interface SeenExecutor {
   readonly name: string;

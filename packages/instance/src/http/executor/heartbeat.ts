@@ -1,0 +1,56 @@
+import { GloveboxError } from '@glovebox/base';
+import { type HeartbeatResponse, heartbeatRequestSchema, type QueueName } from '@glovebox/protocol';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { authenticateExecutor } from '../../auth/executor.ts';
+import { forbidden } from '../../errors.ts';
+import { seeExecutor } from '../../queue/sql/executors.ts';
+import { renewLeases } from '../../queue/sql/renew.ts';
+import type { HttpDeps } from '../deps.ts';
+import { bodyAs } from './body.ts';
+import { checkQueueNames, isNative } from './queues.ts';
+
+/** Renews an executor's leases, and tells which of them are lost or to be canceled. */
+export async function heartbeat(
+  deps: HttpDeps,
+  request: FastifyRequest,
+  only: QueueName | null,
+): Promise<HeartbeatResponse> {
+  const credentialId = await authenticateExecutor(deps.db, request);
+  const raw = request.body as { queueNames?: unknown; jobIdsByQueue?: unknown } | null;
+  if (!only) {
+    checkQueueNames(raw?.queueNames);
+    const groups = z.array(z.object({ queueName: z.string() })).safeParse(raw?.jobIdsByQueue);
+    if (groups.success) checkQueueNames(groups.data.map((group) => group.queueName));
+  }
+  const body = bodyAs(heartbeatRequestSchema, request.body);
+  if (!only && body.queueNames.length === 0)
+    throw new GloveboxError({
+      status: 500,
+      code: 'invalid_queue',
+      message: 'queueNames must be set for multi-queue heartbeats',
+    });
+  const native = isNative(request) ? body.glovebox : undefined;
+  const seen = await seeExecutor(deps.db, {
+    name: body.executorName,
+    credentialId,
+    version: body.executorVersion ?? body.version,
+    native: native !== undefined,
+    queues: only ? [only] : body.queueNames,
+    tiers: native?.tiers ?? null,
+    offer: null,
+  });
+  if (!seen) throw forbidden('another credential uses this executor name');
+  const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
+  const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
+  const ids = groups.flatMap((group) => group.jobIds).map((id) => Number.parseInt(String(id), 10));
+  const held = ids
+    .filter((id) => Number.isSafeInteger(id))
+    .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
+  const renewed = await renewLeases(deps.db, body.executorName, held);
+  const named = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);
+  return {
+    knownIds: renewed.map(named),
+    cancelIds: renewed.filter((job) => job.cancel_requested).map(named),
+  };
+}
