@@ -21,11 +21,11 @@ import { reap } from './queue/reaper.ts';
 export interface DomainDeps extends JobAuth {
   readonly db: Db;
   readonly clock: Clock;
-  /** Runs git and the like; null where there is no parent that does. */
+  /** Runs git and the like, in the privileged parent. */
   readonly spawn: Spawn;
   readonly directories: InstanceConfig['directories'];
   /** Refuses a request of people without a good access token. */
-  requireToken(request: FastifyRequest): Promise<void>;
+  readonly requireToken: (request: FastifyRequest) => Promise<void>;
 }
 
 /** A domain beside the queue: its routes, and what the queue asks of it. */

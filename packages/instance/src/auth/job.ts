@@ -22,12 +22,12 @@ export interface JobAuth {
    * The lease of a request on a job route: its token, and headers that say the same as the token. `bound` is what the path
    * names. Errors: upstream's statuses and texts.
    */
-  authenticateJob(
+  readonly authenticateJob: (
     request: FastifyRequest,
     bound: { readonly queue: string } | { readonly repository: string },
-  ): Promise<JobLease>;
+  ) => Promise<JobLease>;
   /** The lease of an upload by `src`, which sends the token alone, in the scheme that it was given. */
-  authenticateUpload(request: FastifyRequest): Promise<JobLease>;
+  readonly authenticateUpload: (request: FastifyRequest) => Promise<JobLease>;
 }
 
 export function jobAuth(db: Db): JobAuth {

@@ -1,0 +1,176 @@
+import type { Job } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { acceptFirstSecrets } from './auth/first.ts';
+import { newSecret, secretHash } from './auth/secret.ts';
+import { startTestServer, type TestServer } from './db/testing.ts';
+import type { DomainDeps, Domains } from './instance.ts';
+import { fenced, recordUpload } from './queue/queue.ts';
+import { jobHeaders, startTestInstance, type TestInstance } from './testing/instance.ts';
+
+/** What another domain gets from the instance, by a domain with one route for each. */
+const commit = '0123456789abcdef0123456789abcdef01234567';
+const repository = 'github.com/acme/payments';
+
+async function domain({
+  authenticateJob,
+  authenticateUpload,
+  requireToken,
+  db,
+}: DomainDeps): Promise<Domains> {
+  return {
+    hasCommit: async (name, wanted) => name === repository && wanted === commit,
+    async plugin(app) {
+      app.get('/.executors/git/*', async (request, reply) => {
+        const named = (request.params as { '*': string })['*'].replace(/\/info\/refs$/, '');
+        return reply.send(await authenticateJob(request, { repository: named }));
+      });
+      app.post('/.executors/scip/upload', async (request, reply) => {
+        const lease = await authenticateUpload(request);
+        await fenced(db, lease, (tx, job) => recordUpload(tx, job, 77));
+        return reply.code(202).send({ id: '77' });
+      });
+      app.get('/api/theirs', async (request, reply) => {
+        await requireToken(request);
+        return reply.send('theirs');
+      });
+    },
+  };
+}
+
+let server: TestServer;
+let instance: TestInstance;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  instance = await startTestInstance(await server.clone(), domain);
+  return () => instance.stop();
+});
+
+async function createIndexing(changes: object = {}): Promise<Response> {
+  const indexer = { name: 'scip-typescript', image: await instance.image(), argv: ['index'] };
+  const request = { queue: 'codeintel', repository, commit, root: 'web', indexer, accept: ['vm-emulated'] };
+  return await instance.api('POST', '/api/jobs', { ...request, ...changes });
+}
+async function leased(): Promise<Job> {
+  expect((await createIndexing()).status).toBe(201);
+  return (await instance.lease({ queues: ['codeintel'] })) as Job;
+}
+const git = (name: string, headers: Record<string, string>) =>
+  fetch(`${instance.url}/.executors/git/${name}/info/refs`, { headers });
+
+describe('an indexing job', () => {
+  test('is given out with its commit, its indexer, and the file to upload; no credential but its token', async () => {
+    const job = await leased();
+    expect(job).toMatchObject({
+      queue: 'codeintel',
+      repositoryName: repository,
+      commit,
+      dockerSteps: [{ key: 'indexer', dir: 'web', argv: ['index'] }],
+      glovebox: { upload: { file: 'web/index.scip', root: 'web', indexer: 'scip-typescript' } },
+    });
+    expect(JSON.stringify(job)).not.toContain(instance.credential);
+  });
+
+  test('of a commit that the instance does not have is refused, with what to do', async () => {
+    const answer = await createIndexing({ commit: commit.replace('0', 'f') });
+    expect(answer.status).toBe(404);
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'commit_not_found', remedy: expect.stringContaining('/pack?commit=') },
+    });
+  });
+});
+
+describe("a job's token", () => {
+  test('B1: reads its repository, and says which commit', async () => {
+    const answer = await git(repository, jobHeaders(await leased()));
+    expect(await answer.json()).toMatchObject({ repository, commit, attempt: 1, executor: 'e1' });
+  });
+
+  test.each(['github.com/acme/other', '', 'github.com/acme/payments/'])(
+    'B7: does not read %j',
+    async (name) => {
+      expect((await git(name, jobHeaders(await leased()))).status).toBe(403);
+    },
+  );
+
+  test('of a job without a repository reads none', async () => {
+    await instance.run();
+    const job = (await instance.lease()) as Job;
+    expect((await git('', jobHeaders(job))).status).toBe(403);
+  });
+
+  test.each(['Bearer', 'token', 'token-executor'])(
+    'as %s is good for its upload, once named on the record',
+    async (scheme) => {
+      const job = await leased();
+      const upload = () =>
+        fetch(`${instance.url}/.executors/scip/upload`, {
+          method: 'POST',
+          headers: { authorization: `${scheme} ${job.token}` },
+        });
+      expect((await upload()).status).toBe(202);
+      const record = await instance.api('GET', `/api/jobs/${job.id}`);
+      expect(await record.json()).toMatchObject({ uploadId: 77 });
+      await sql`update jobs set lease_expires_at = clock_timestamp()`.execute(instance.db);
+      expect((await upload()).status).toBe(401);
+    },
+  );
+
+  test('is the only thing that an upload takes: no credential, no access token', async () => {
+    await leased();
+    for (const secret of [instance.credential, instance.accessToken]) {
+      const headers = { authorization: `token-executor ${secret}` };
+      const answer = await fetch(`${instance.url}/.executors/scip/upload`, { method: 'POST', headers });
+      expect(answer.status).toBe(401);
+    }
+  });
+});
+
+test('a lease that is lost while an upload runs commits nothing of it', async () => {
+  const job = await leased();
+  const lease = {
+    jobId: job.id,
+    attempt: 1,
+    executor: 'e1',
+    queue: 'codeintel',
+    repository,
+    commit,
+  } as const;
+  await sql`update jobs set lease_expires_at = clock_timestamp()`.execute(instance.db);
+  await expect(fenced(instance.db, lease, (tx, row) => recordUpload(tx, row, 78))).rejects.toMatchObject({
+    code: 'lease_lost',
+    status: 404,
+  });
+  expect(await (await instance.api('GET', `/api/jobs/${job.id}`)).json()).toMatchObject({ uploadId: null });
+});
+
+test('routes of another domain ask for an access token by the same rule', async () => {
+  expect((await instance.api('GET', '/api/theirs')).status).toBe(200);
+  expect((await fetch(`${instance.url}/api/theirs`)).status).toBe(401);
+  const wrong = await instance.api('GET', '/api/theirs', undefined, { authorization: 'token wrong' });
+  expect(await wrong.json()).toMatchObject({ error: { remedy: expect.stringContaining('run/token') } });
+});
+
+test('new first secrets end the old ones, and the executor keeps its name with the new one', async () => {
+  await instance.lease();
+  const [token, credential] = [newSecret(), newSecret()];
+  await acceptFirstSecrets(instance.db, {
+    accessTokenSha256: secretHash(token),
+    executorCredentialSha256: secretHash(credential),
+  });
+  expect((await instance.api('GET', '/api/status')).status).toBe(401);
+  const headers = { authorization: `token ${token}` };
+  expect((await instance.api('GET', '/api/status', undefined, headers)).status).toBe(200);
+  const ask = (secret: string) =>
+    instance.executor(
+      'dequeue',
+      { executorName: 'e1', queues: [] },
+      { authorization: `token-executor ${secret}` },
+    );
+  expect((await ask(instance.credential)).status).toBe(401);
+  expect((await ask(credential)).status).toBe(204);
+});
