@@ -21,6 +21,7 @@ export class FakeInstance {
   readonly blobs = new Map<string, Buffer>();
   readonly marks: { operation: string; reason?: string; errorMessage?: string }[] = [];
   readonly requests: string[] = [];
+  readonly uploads: Buffer[] = [];
   result: unknown = null;
   input = Buffer.alloc(0);
   inputEnded = true;
@@ -73,6 +74,11 @@ export class FakeInstance {
     }
     if (url.pathname.startsWith('/.executors/git/') && this.repositories) {
       httpBackend(this.repositories, request, response, body);
+      return;
+    }
+    if (url.pathname === '/.executors/scip/upload') {
+      this.uploads.push(body);
+      response.writeHead(202).end('{"id":"1"}');
       return;
     }
     const operation = url.pathname.split('/').slice(4);

@@ -1,0 +1,75 @@
+import { execFileSync } from 'node:child_process';
+import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+import { type ImageConfig, writeImageArchive } from '@glovebox/oci';
+
+const applets = [
+  'sh',
+  'cat',
+  'echo',
+  'env',
+  'id',
+  'ls',
+  'sleep',
+  'touch',
+  'head',
+  'hostname',
+  'pwd',
+  'tail',
+  'test',
+];
+
+/** An image archive of Debian's static busybox, with a user `worker` (1000). Needs apt's package lists. */
+export async function busyboxImage(
+  directory: string,
+  name: string,
+  config: Partial<ImageConfig> = {},
+): Promise<{ file: string; digest: string }> {
+  const file = join(directory, `${name}.tar`);
+  const layerFile = join(directory, `${name}.layer`);
+  const entry = (path: string, size: number, mode: number) =>
+    tarHeader({ path, type: 'file', size, mode, uid: 0, gid: 0, mtime: 0 });
+  const contents: [path: string, bytes: Buffer, mode: number][] = [
+    ['bin/busybox', await busybox(directory), 0o755],
+    [
+      'etc/passwd',
+      Buffer.from('root:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/home/worker:/bin/sh\n'),
+      0o644,
+    ],
+    ['etc/group', Buffer.from('root:x:0:\nworker:x:1000:\n'), 0o644],
+  ];
+  const tar = function* () {
+    for (const [path, bytes, mode] of contents)
+      yield Buffer.concat([entry(path, bytes.length, mode), bytes, tarPadding(bytes.length)]);
+    for (const applet of applets)
+      yield tarHeader({
+        path: `bin/${applet}`,
+        type: 'symlink',
+        linkTarget: 'busybox',
+        size: 0,
+        mode: 0o777,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+      });
+    yield tarEnd();
+  };
+  await pipeline(Readable.from(tar()), createWriteStream(layerFile));
+  const image = { env: [], entrypoint: [], cmd: ['sh'], user: '', workingDir: '/', ...config };
+  return { file, ...(await writeImageArchive(file, { config: image, layerFile })) };
+}
+
+async function busybox(directory: string): Promise<Buffer> {
+  const unpacked = join(directory, 'busybox');
+  await mkdir(unpacked, { recursive: true });
+  const find = () => readdirSync(unpacked).find((name) => name.endsWith('.deb'));
+  if (!find()) {
+    execFileSync('apt-get', ['download', 'busybox-static'], { cwd: unpacked, stdio: 'pipe' });
+    execFileSync('dpkg-deb', ['-x', find() as string, '.'], { cwd: unpacked });
+  }
+  return readFileSync(join(unpacked, 'bin/busybox'));
+}

@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Spawn } from '@glovebox/base';
+import { writeDisk } from '@glovebox/disk';
+import { type ImageConfig, openArchive } from './archive.ts';
+import { flattenImage } from './flatten.ts';
+
+export interface ImageDisk {
+  /** Name of the disk file in the cache directory. */
+  readonly file: string;
+  readonly config: ImageConfig;
+}
+
+/** Changes when the same image would give another disk. */
+const format = 1;
+const making = new Map<string, Promise<unknown>>();
+
+/**
+ * The read-only disk of an image archive, made once for one content. Whoever asks has proved elsewhere that it may have the
+ * archive: the cache itself grants nothing.
+ */
+export async function imageDisk(
+  spawn: Spawn,
+  archiveFile: string,
+  cacheDirectory: string,
+): Promise<ImageDisk> {
+  const archive = await openArchive(archiveFile);
+  const key = createHash('sha256').update(`${format} ${archive.digest}`).digest('hex').slice(0, 32);
+  const file = `image-${key}.sqfs`;
+  const path = join(cacheDirectory, file);
+  if (!existsSync(path)) {
+    const running = making.get(path) ?? makeDisk(spawn, archive, path).finally(() => making.delete(path));
+    making.set(path, running);
+    await running;
+  }
+  return { file, config: archive.config };
+}
+
+async function makeDisk(
+  spawn: Spawn,
+  archive: Awaited<ReturnType<typeof openArchive>>,
+  path: string,
+): Promise<void> {
+  const flattened = flattenImage(archive);
+  await writeDisk(spawn, flattened.tar, path, () => ({ entries: flattened.entries() }));
+}

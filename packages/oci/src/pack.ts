@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+import { blobPath, type ImageConfig, parseDocument, selectManifest } from './archive.ts';
+import { imageInvalid, imageNotFound } from './errors.ts';
+import { configSchema, type Descriptor, indexSchema, manifestSchema } from './schema.ts';
+
+const layoutVersion = JSON.stringify({ imageLayoutVersion: '1.0.0' });
+
+/**
+ * One image of an OCI layout directory as an archive stream, with only the blobs that it needs. The same image gives the
+ * same bytes. Errors: `image_not_found`, `image_invalid`.
+ */
+export async function packLayout(directory: string, reference?: string): Promise<Readable> {
+  if (!existsSync(join(directory, 'index.json'))) {
+    throw imageNotFound(
+      `${directory} is no OCI layout: it has no index.json`,
+      'Make one: `skopeo copy SOURCE oci:DIR:TAG`.',
+    );
+  }
+  const blobFile = (descriptor: Descriptor) => {
+    const file = join(directory, blobPath(descriptor.digest));
+    if (!existsSync(file)) throw imageInvalid(`the blob ${descriptor.digest} is missing`);
+    return file;
+  };
+  const document = async (descriptor: Descriptor) => {
+    const file = blobFile(descriptor);
+    if ((await stat(file)).size > 4 * 2 ** 20)
+      throw imageInvalid(`${descriptor.digest} is too large for a document`);
+    return readFile(file);
+  };
+  const index = parseDocument(indexSchema, await readFile(join(directory, 'index.json')), 'index.json');
+  const top = await selectManifest(index.manifests, reference, document);
+  const manifest = parseDocument(manifestSchema, await document(top), 'the manifest');
+  const { os, architecture } = parseDocument(
+    configSchema,
+    await document(manifest.config),
+    'the configuration',
+  );
+  if (os !== 'linux' || architecture !== 'amd64') throw imageInvalid(`it is for ${os}/${architecture}`);
+  const blobs = new Map(
+    [top, manifest.config, ...manifest.layers].map((blob) => [blob.digest, blobFile(blob)]),
+  );
+  return Readable.from(archive(top, blobs), { objectMode: false });
+}
+
+async function* archive(top: Descriptor, blobs: ReadonlyMap<string, string>): AsyncGenerator<Buffer> {
+  const { annotations: _tags, ...plain } = top;
+  yield* small('oci-layout', layoutVersion);
+  yield* small('index.json', JSON.stringify({ schemaVersion: 2, manifests: [plain] }));
+  for (const [digest, file] of blobs) {
+    const { size } = await stat(file);
+    yield tarHeader(member(blobPath(digest), size));
+    yield* createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+    yield tarPadding(size);
+  }
+  yield tarEnd();
+}
+
+function* small(path: string, text: string): Generator<Buffer> {
+  const bytes = Buffer.from(text);
+  yield tarHeader(member(path, bytes.length));
+  yield bytes;
+  yield tarPadding(bytes.length);
+}
+
+function member(path: string, size: number) {
+  return { path, type: 'file' as const, size, mode: 0o644, uid: 0, gid: 0, mtime: 0 };
+}
+
+/**
+ * Writes an image archive with one uncompressed layer, streamed from `layer` through a file at `layerFile`. Equal input
+ * gives equal bytes. Returns the archive's SHA-256.
+ */
+export async function writeImageArchive(
+  file: string,
+  image: { readonly config: ImageConfig; readonly layerFile: string },
+): Promise<{ readonly digest: string }> {
+  const layer = { digest: await digestOfFile(image.layerFile), size: (await stat(image.layerFile)).size };
+  const { env, entrypoint, cmd, user, workingDir } = image.config;
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: 'amd64',
+      os: 'linux',
+      config: { Env: env, Entrypoint: entrypoint, Cmd: cmd, User: user, WorkingDir: workingDir },
+      rootfs: { type: 'layers', diff_ids: [layer.digest] },
+    }),
+  );
+  const type = 'application/vnd.oci.image';
+  const configBlob = { mediaType: `${type}.config.v1+json`, digest: digestOf(config), size: config.length };
+  const layerBlob = { mediaType: `${type}.layer.v1.tar`, ...layer };
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: `${type}.manifest.v1+json`,
+      config: configBlob,
+      layers: [layerBlob],
+    }),
+  );
+  const top = { mediaType: `${type}.manifest.v1+json`, digest: digestOf(manifest), size: manifest.length };
+  const bytes = async function* () {
+    yield* small('oci-layout', layoutVersion);
+    yield* small('index.json', JSON.stringify({ schemaVersion: 2, manifests: [top] }));
+    yield* small(blobPath(top.digest), manifest.toString());
+    yield* small(blobPath(configBlob.digest), config.toString());
+    yield tarHeader(member(blobPath(layer.digest), layer.size));
+    yield* createReadStream(image.layerFile, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+    yield tarPadding(layer.size);
+    yield tarEnd();
+  };
+  await writeFile(file, bytes());
+  return { digest: await digestOfFile(file) };
+}
+
+function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+/** SHA-256 of a file, streamed. */
+export async function digestOfFile(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return `sha256:${hash.digest('hex')}`;
+}
