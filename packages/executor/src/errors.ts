@@ -131,3 +131,24 @@ export function executorStopped(): GloveboxError {
     remedy: 'The job is tried again.',
   });
 }
+
+export function vmRefused(why: string): GloveboxError {
+  return new GloveboxError({ code: 'vm_refused', message: `the virtual machine was not started: ${why}` });
+}
+
+/** Without its privileged parent the agent can do nothing. */
+export function helperGone(): GloveboxError {
+  return new GloveboxError({
+    code: 'executor_stopped',
+    message: "the executor's privileged process is gone",
+    remedy: 'The job is tried again.',
+  });
+}
+
+export function agentFailed(how: string): GloveboxError {
+  return new GloveboxError({
+    code: 'agent_failed',
+    message: `the executor's agent ended with ${how} before it worked`,
+    remedy: "The executor's log says why.",
+  });
+}

@@ -13,4 +13,5 @@ export { openMonitor } from './vmm/qmp.ts';
 export { qemu } from './vmm/qemu.ts';
 export type { VmHost, VmProcess } from './vmm/start.ts';
 export { startVm } from './vmm/start.ts';
+export { sweepVms } from './vmm/sweep.ts';
 export type { Vmm } from './vmm/vmm.ts';

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
-import { configInvalid } from '../errors.ts';
 
 const path = z.string().startsWith('/');
 
@@ -34,16 +32,3 @@ export const agentConfigSchema = z.strictObject({
   uploadClient: z.strictObject({ node: path, script: path }),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
-
-/** Errors: `config_invalid`. */
-export async function readConfig(file: string): Promise<AgentConfig> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw configInvalid(file, String(error));
-  }
-  const parsed = agentConfigSchema.safeParse(value);
-  if (!parsed.success) throw configInvalid(file, z.prettifyError(parsed.error));
-  return parsed.data;
-}

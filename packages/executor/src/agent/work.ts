@@ -1,16 +1,11 @@
 import { factsOf } from '@glovebox/base';
 import type { Job } from '@glovebox/protocol';
+import type { Log } from '../log.ts';
 import { runnable } from '../runtime/microvm/plan.ts';
 import { type RunOutcome, type RuntimeDeps, runInVm } from '../runtime/microvm/run.ts';
 import type { Http } from '../uplink/http.ts';
 import { type JobClient, openJob } from '../uplink/job.ts';
 import type { Lease, Leases } from '../uplink/leases.ts';
-
-/** The part of a logger that the agent uses. */
-export interface Log {
-  info(facts: object, message: string): void;
-  warn(facts: object, message: string): void;
-}
 
 export interface WorkDeps {
   readonly runtime: RuntimeDeps;

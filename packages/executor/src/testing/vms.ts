@@ -9,6 +9,7 @@ export function localVms(host: Omit<VmHost, 'cgroups'>): VmSource {
       return {
         sockets: vm.sockets,
         exited: vm.exited,
+        check: async () => void (await vm.check()),
         search: (needles) => vm.search(needles),
         destroy: () => vm.destroy(),
         renew: (deadline) => void vm.sockets.lease.write(`R ${Math.round(deadline)}\n`),

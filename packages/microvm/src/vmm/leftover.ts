@@ -57,3 +57,10 @@ export function countLeftOver(name: string, namespaces: ReadonlySet<string>, dir
     files: readdirSync(directory).filter((file) => file.includes(name)).length,
   };
 }
+
+/** A killed process group takes a moment to be gone from /proc; resolves after two seconds at the latest. */
+export async function waitForDeath(name: string): Promise<void> {
+  for (let tries = 0; tries < 200 && processesNaming(name).length > 0; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -1,16 +1,18 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { vmRefused } from '../errors.ts';
 import type { GuestImage } from '../guest/build.ts';
 import { jailArguments } from '../jail/bwrap.ts';
 import { makeCgroup, removeCgroup } from '../jail/cgroups.ts';
 import { type VmExit, type VmSockets, type VmSpec, vmNamePrefix } from '../vm.ts';
-import { countLeftOver, type LeftOver, namespacesOf, processesNaming } from './leftover.ts';
+import { countLeftOver, type LeftOver, namespacesOf, waitForDeath } from './leftover.ts';
 import { type Found, searchFile } from './search.ts';
+import { recordPath } from './sweep.ts';
 import type { Vmm } from './vmm.ts';
 
 /** What the privileged side knows of its host; nothing of it comes from the agent. */
@@ -57,6 +59,8 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
     throw vmRefused(`it has ${spec.disks.length} disks, at most ${disksMax} fit`);
   const name = `${vmNamePrefix}${spec.id}`;
   const files: FileHandle[] = [];
+  // Whatever happens from here on, a sweep finds it.
+  await writeFile(recordPath(host.runDirectory, name), '', { flag: 'wx' });
   try {
     files.push(await open(host.guest.kernel), await open(host.guest.initramfs));
     for (const disk of spec.disks) files.push(await openDisk(disk, host));
@@ -66,6 +70,7 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
   } catch (error) {
     for (const file of files) await file.close();
     if (host.cgroups) await removeCgroup(name);
+    await unlink(recordPath(host.runDirectory, name));
     throw error;
   }
 }
@@ -194,6 +199,7 @@ function run(spec: VmSpec, host: VmHost, files: FileHandle[], joins: string[]): 
         await waitForDeath(name);
         await Promise.all([scratch.close(), ...closing]);
         if (host.cgroups) await removeCgroup(name);
+        await unlink(recordPath(host.runDirectory, name));
         return countLeftOver(name, namespaces, host.runDirectory);
       })();
       return destroyed;
@@ -224,8 +230,13 @@ function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> {
         complaints,
       });
     };
-    launcher.on('error', () => end(null));
-    launcher.on('close', (_code, signal) => end(signal));
+    launcher.once('error', () => end(null));
+    // Not its `close`: sockets that were handed to another process never close here.
+    launcher.once('exit', (_code, signal) => {
+      void Promise.allSettled([finished(status), finished(launcher.stderr as Socket)]).then(() =>
+        end(signal),
+      );
+    });
   });
 }
 
@@ -239,11 +250,4 @@ async function vmmPid(launcher: number): Promise<number> {
     pid = child;
   }
   return pid;
-}
-
-/** A killed process group takes a moment to be gone from /proc. */
-async function waitForDeath(name: string): Promise<void> {
-  for (let tries = 0; tries < 200 && processesNaming(name).length > 0; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

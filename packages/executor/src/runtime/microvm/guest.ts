@@ -49,6 +49,7 @@ export async function bootVm(
   lease.stopped.addEventListener('abort', kill, { once: true });
   if (lease.stopped.aborted) kill();
   await Promise.race([guest.ready(readyMs[spec.acceleration]), guest.broken]);
+  await vm.check();
   return { vm, guest, console: () => console };
 }
 

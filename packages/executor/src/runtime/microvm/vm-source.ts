@@ -5,6 +5,8 @@ export interface AgentVm {
   readonly sockets: VmSockets;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
+  /** Looks at the VMM from outside, once it runs. Errors: `vm_refused` when its seccomp filter is not on. */
+  check(): Promise<void>;
   /** Counts the needles in the guest's memory and scratch disk. Pause the VM first. */
   search(
     needles: readonly Buffer[],

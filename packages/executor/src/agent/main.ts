@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import { factsOf, remoteSpawn, systemClock } from '@glovebox/base';
+import { pino } from 'pino';
+import { readConfig } from '../config.ts';
+import { remoteVms } from '../helper/remote-vms.ts';
+import { sweepWork, trimCaches } from '../janitor/janitor.ts';
+import { openHttp } from '../uplink/http.ts';
+import { keepLeases } from '../uplink/leases.ts';
+import { openQueue } from '../uplink/queue.ts';
+import { agentQueues, makeAgent } from './agent.ts';
+import { agentConfigSchema } from './config.ts';
+import { openReservations } from './room.ts';
+
+/** How often the caches are brought below their bound. */
+const trimEveryMs = 600_000;
+
+/** The executor's unprivileged process, a child of the helper: `main.ts CONFIG`. SIGTERM drains, a second one stops. */
+const log = pino({ base: null }, pino.destination(2));
+try {
+  // First of all: the helper's messages are lost until somebody listens.
+  const spawn = remoteSpawn();
+  const vms = remoteVms();
+  const clock = systemClock;
+  const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
+  const { directories, tiers, cacheBytes } = config;
+  const credential = (await readFile(config.credentialFile, 'utf8')).trim();
+  const caches = [directories.disks, directories.blobs];
+  const janitor = { clock, caches, work: directories.work, cacheBytes };
+  await sweepWork(janitor);
+  const http = openHttp(config.instanceUrl);
+  const queue = openQueue(http, { name: config.name, version: config.version, credential, tiers });
+  const leases = keepLeases({
+    queue,
+    queues: agentQueues,
+    clock,
+    onTrouble: (message) => log.warn(message),
+  });
+  const runtime = {
+    ...{ vms, spawn, clock, credential, tiers, directories },
+    instanceUrl: config.instanceUrl,
+    executorName: config.name,
+    uploadClient: config.uploadClient,
+  };
+  const agent = makeAgent({ runtime, http, leases, log, queue, room: openReservations(config.resources) });
+  let signals = 0;
+  process.on('SIGTERM', () => {
+    signals += 1;
+    if (signals === 1) agent.drain();
+    else agent.stop();
+  });
+  // Without its helper it can end no VM: their leases do, and the jobs are tried again elsewhere.
+  process.on('disconnect', () => process.exit(1));
+  const trimming = setInterval(() => {
+    trimCaches(janitor).catch((error: unknown) => log.warn({ error: factsOf(error) }, 'the caches grow'));
+  }, trimEveryMs);
+  process.send?.('working');
+  await agent.run();
+  clearInterval(trimming);
+  process.exit(0);
+} catch (error) {
+  log.error({ error: factsOf(error) }, 'the agent did not start');
+  process.exit(1);
+}

@@ -1,0 +1,36 @@
+import { tierSchema } from '@glovebox/protocol';
+import { z } from 'zod';
+
+const path = z.string().startsWith('/');
+const id = z.int().nonnegative();
+const identity = z.strictObject({ uid: id, gid: id });
+
+/** What the executor's privileged process is told, as a JSON file of root's. */
+export const helperConfigSchema = z.strictObject({
+  version: z.string().min(1),
+  instanceUrl: z.url({ protocol: /^https?$/ }),
+  name: z.string().min(1).max(200),
+  /** Readable by the agent alone. */
+  credentialFile: path,
+  /** What the canary found on this host. */
+  tiers: z.array(tierSchema),
+  /** The state directory: `executor/` in it is the agent's, `vms/` the helper's. */
+  state: path,
+  /** Node, and scripts: readable by everybody, writable by root alone. */
+  runtime: z.strictObject({ directory: path, node: path, agent: path, src: path }),
+  qemu: path,
+  launcher: path,
+  guest: z.strictObject({ kernel: path, initramfs: path, kernelRelease: z.string(), digest: z.string() }),
+  /** Null without root: everything runs as whoever started it. */
+  identities: z.strictObject({ agent: identity, spawnUid: id, firstVmUid: id }).nullable(),
+  resources: z.strictObject({
+    cpus: z.int().positive(),
+    memoryMiB: z.int().positive(),
+    scratchMiB: z.int().positive(),
+  }),
+  cacheBytes: z.int().positive(),
+});
+export type HelperConfig = z.infer<typeof helperConfigSchema>;
+
+/** `run/executor.json`, there while the executor works. */
+export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int(), name: z.string() });

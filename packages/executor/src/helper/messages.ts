@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+const id = z.int().positive();
+
+/** A VM as the agent asks for it; `startVm` checks what it means. */
+const vmSpecSchema = z.strictObject({
+  id: z.string().regex(/^[a-z0-9-]{1,40}$/),
+  acceleration: z.enum(['kvm', 'emulated']),
+  cpus: z.int().min(1).max(64),
+  memoryMiB: z.int().min(64).max(1_048_576),
+  scratchMiB: z.int().min(16).max(1_048_576),
+  disks: z.array(z.string().max(200)).max(18),
+});
+
+/** All that the agent can have its helper do with VMs. Kill and renewal go to the launcher, on the VM's lease socket. */
+export const vmCallSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('vm.start'), id, spec: vmSpecSchema }),
+  /** Has the running VMM looked at: whether its seccomp filter is on, and which namespaces it has. */
+  z.object({ type: z.literal('vm.check'), id }),
+  /** Needles are base64. Answered with how often each occurs. */
+  z.object({ type: z.literal('vm.search'), id, needles: z.array(z.base64().max(1024)).max(64) }),
+  z.object({ type: z.literal('vm.destroy'), id }),
+]);
+export type VmCall = z.infer<typeof vmCallSchema>;
+
+const count = z.int().nonnegative();
+const facts = z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() });
+
+/** What the helper answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`. */
+export const vmAnswerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('vm.socket'), id, name: z.string() }),
+  z.object({
+    type: z.literal('vm.exited'),
+    id,
+    exit: z.object({
+      code: z.int().nullable(),
+      signal: z.int().nullable(),
+      reason: z.enum(['exited', 'killed', 'lease', 'start']),
+      bootTime: z.number().nullable(),
+      complaints: z.string(),
+    }),
+  }),
+  z.object({ type: z.literal('vm.checked'), id }),
+  z.object({ type: z.literal('vm.found'), id, searchedBytes: count, found: z.array(count) }),
+  z.object({
+    type: z.literal('vm.destroyed'),
+    id,
+    left: z.object({
+      processes: count,
+      mounts: count,
+      namespaces: count,
+      loopDevices: count,
+      cgroups: count,
+      files: count,
+    }),
+  }),
+  /** Refuses the call that is open for this VM. */
+  z.object({ type: z.literal('vm.refused'), id, error: facts }),
+]);
+export type VmAnswer = z.infer<typeof vmAnswerSchema>;

@@ -1,0 +1,117 @@
+import type { Socket } from 'node:net';
+import { GloveboxError } from '@glovebox/base';
+import { type LeftOver, type VmExit, type VmSockets, vmSocketNames } from '@glovebox/microvm';
+import { helperGone } from '../errors.ts';
+import type { AgentVm, VmSource } from '../runtime/microvm/vm-source.ts';
+import { type VmAnswer, type VmCall, vmAnswerSchema } from './messages.ts';
+
+type Found = Omit<Extract<VmAnswer, { type: 'vm.found' }>, 'type' | 'id'>;
+
+interface Pending {
+  readonly sockets: Map<string, Socket>;
+  readonly started: PromiseWithResolvers<void>;
+  readonly exited: PromiseWithResolvers<VmExit>;
+  checked: PromiseWithResolvers<void> | null;
+  found: PromiseWithResolvers<Found> | null;
+  destroyed: PromiseWithResolvers<LeftOver> | null;
+}
+
+/** The agent's side of `serveVms`: VMs of the privileged parent, over this process's IPC channel. */
+export function remoteVms(): VmSource {
+  const pending = new Map<number, Pending>();
+  let last = 0;
+  const call = (message: VmCall) => {
+    if (!process.connected) throw helperGone();
+    process.send?.(message);
+  };
+  const refuse = (entry: Pending, error: Error) => {
+    (entry.destroyed ?? entry.found ?? entry.checked ?? entry.started).reject(error);
+  };
+  process.on('message', (message: unknown, handle: unknown) => {
+    const parsed = vmAnswerSchema.safeParse(message);
+    const entry = parsed.success ? pending.get(parsed.data.id) : undefined;
+    if (!parsed.success || !entry) return; // another vocabulary's
+    const answer = parsed.data;
+    switch (answer.type) {
+      case 'vm.socket':
+        entry.sockets.set(answer.name, handle as Socket);
+        if (entry.sockets.size === vmSocketNames.length) entry.started.resolve();
+        break;
+      case 'vm.exited':
+        entry.exited.resolve(answer.exit);
+        break;
+      case 'vm.checked':
+        entry.checked?.resolve();
+        entry.checked = null;
+        break;
+      case 'vm.found':
+        entry.found?.resolve(answer);
+        entry.found = null;
+        break;
+      case 'vm.destroyed':
+        pending.delete(answer.id);
+        entry.destroyed?.resolve(answer.left);
+        break;
+      case 'vm.refused':
+        refuse(entry, new GloveboxError(answer.error));
+        break;
+    }
+  });
+  process.on('disconnect', () => {
+    for (const entry of pending.values()) refuse(entry, helperGone());
+  });
+  return {
+    async startVm(spec) {
+      const id = ++last;
+      const entry: Pending = {
+        sockets: new Map(),
+        started: Promise.withResolvers(),
+        exited: Promise.withResolvers(),
+        checked: null,
+        found: null,
+        destroyed: null,
+      };
+      pending.set(id, entry);
+      try {
+        call({ type: 'vm.start', id, spec: { ...spec, disks: [...spec.disks] } });
+        await entry.started.promise;
+      } catch (error) {
+        pending.delete(id);
+        throw error;
+      }
+      return agentVm(id, entry, call);
+    },
+  };
+}
+
+function agentVm(id: number, entry: Pending, call: (message: VmCall) => void): AgentVm {
+  const sockets = Object.fromEntries(entry.sockets) as unknown as VmSockets;
+  sockets.lease.on('error', () => {}); // the launcher is gone; `exited` tells
+  return {
+    sockets,
+    exited: entry.exited.promise,
+    async check() {
+      entry.checked = Promise.withResolvers();
+      const { promise } = entry.checked;
+      call({ type: 'vm.check', id });
+      await promise;
+    },
+    async search(needles) {
+      entry.found = Promise.withResolvers();
+      const { promise } = entry.found;
+      call({ type: 'vm.search', id, needles: needles.map((needle) => needle.toString('base64')) });
+      const { searchedBytes, found } = await promise;
+      return { searchedBytes, found };
+    },
+    async destroy() {
+      for (const socket of Object.values(sockets)) (socket as Socket).destroy();
+      if (!entry.destroyed) {
+        entry.destroyed = Promise.withResolvers();
+        call({ type: 'vm.destroy', id });
+      }
+      return entry.destroyed.promise;
+    },
+    renew: (deadline) => void sockets.lease.write(`R ${Math.floor(deadline)}\n`),
+    kill: () => void sockets.lease.write('K\n'),
+  };
+}

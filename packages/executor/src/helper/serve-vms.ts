@@ -1,0 +1,88 @@
+import type { ChildProcess } from 'node:child_process';
+import { factsOf } from '@glovebox/base';
+import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@glovebox/microvm';
+import { vmRefused } from '../errors.ts';
+import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
+
+/** What VMs run on, and the identities that they get, one each. */
+export interface VmPolicy {
+  readonly host: Omit<VmHost, 'identity'>;
+  /** The first of the VMs' uids (and gids); null without root. */
+  readonly firstUid: number | null;
+  readonly maxVms: number;
+}
+
+/** VMs that run for an agent. */
+export interface ServedVms {
+  /** Kills and removes all of them. */
+  destroyAll(): Promise<void>;
+}
+
+/**
+ * Starts VMs for an unprivileged child process, over its IPC channel: a spec is checked, never trusted, and its sockets are
+ * handed over. The VM runs nothing until the agent writes to its lease socket, so this process reads no byte of a guest.
+ */
+export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
+  const running = new Map<number, { vm: Promise<VmProcess>; slot: number }>();
+  const answer = (message: VmAnswer) => {
+    if (child.connected) child.send(message);
+  };
+  const freeSlot = () => {
+    const taken = new Set([...running.values()].map(({ slot }) => slot));
+    for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
+    throw vmRefused(`there are ${policy.maxVms} of them already`);
+  };
+  const start = async (id: number, spec: Extract<VmCall, { type: 'vm.start' }>['spec']) => {
+    if (running.has(id)) throw vmRefused('its number is taken');
+    const slot = freeSlot();
+    const uid = policy.firstUid === null ? null : policy.firstUid + slot;
+    const starting = startVm(spec, { ...policy.host, identity: uid === null ? null : { uid, gid: uid } });
+    running.set(id, { vm: starting, slot });
+    const vm = await starting.catch((error: unknown) => {
+      running.delete(id);
+      throw error;
+    });
+    for (const name of vmSocketNames) {
+      const message: VmAnswer = { type: 'vm.socket', id, name };
+      child.send(message, vm.sockets[name]);
+    }
+    void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
+  };
+  const known = (id: number) => {
+    const entry = running.get(id);
+    if (!entry) throw vmRefused('there is none of this number');
+    return entry.vm;
+  };
+  const destroy = async (id: number) => {
+    const vm = await known(id);
+    const left = await vm.destroy();
+    running.delete(id);
+    return left;
+  };
+  const obey = async (call: VmCall) => {
+    const { id } = call;
+    if (call.type === 'vm.start') await start(id, call.spec);
+    else if (call.type === 'vm.check') {
+      await (await known(id)).check();
+      answer({ type: 'vm.checked', id });
+    } else if (call.type === 'vm.search') {
+      const vm = await known(id);
+      const needles = call.needles.map((needle) => Buffer.from(needle, 'base64'));
+      answer({ type: 'vm.found', id, ...(await vm.search(needles)) });
+    } else answer({ type: 'vm.destroyed', id, left: await destroy(id) });
+  };
+  child.on('message', (message: unknown) => {
+    const parsed = vmCallSchema.safeParse(message);
+    if (!parsed.success) return; // another vocabulary's
+    const { id } = parsed.data;
+    obey(parsed.data).catch((error: unknown) => {
+      const { code, message, remedy } = factsOf(error);
+      answer({ type: 'vm.refused', id, error: { code, message, ...(remedy && { remedy }) } });
+    });
+  });
+  return {
+    async destroyAll() {
+      await Promise.allSettled([...running.keys()].map((id) => destroy(id)));
+    },
+  };
+}

@@ -1,0 +1,1 @@
+export { executorFileSchema, type HelperConfig, helperConfigSchema } from './helper/config.ts';

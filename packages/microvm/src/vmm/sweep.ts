@@ -1,0 +1,43 @@
+import { readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { removeCgroup } from '../jail/cgroups.ts';
+import { vmNamePrefix } from '../vm.ts';
+import { countLeftOver, type LeftOver, processesNaming, waitForDeath } from './leftover.ts';
+
+/** Ends the name of the file that says that a VM of this run directory exists. */
+const recordSuffix = '.vm';
+
+/** The file that `startVm` makes before anything else of a VM, and `destroy` removes last. */
+export function recordPath(runDirectory: string, name: string): string {
+  return join(runDirectory, `${name}${recordSuffix}`);
+}
+
+/**
+ * Removes what a crash left of the VMs of this run directory, and of no others: kills their processes, removes cgroups and
+ * files. Returns what it found, and what could not be removed.
+ */
+export async function sweepVms(
+  runDirectory: string,
+): Promise<{ readonly found: number; readonly left: LeftOver }> {
+  const entries = (await readdir(runDirectory)).filter((file) => file.startsWith(vmNamePrefix));
+  const names = [...new Set(entries.map((file) => file.replace(/\.[a-z0-9]+$/, '')))];
+  const left = { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 };
+  for (const name of names) {
+    for (const pid of processesNaming(name)) kill(pid);
+    await waitForDeath(name);
+    await removeCgroup(name);
+    for (const file of entries.filter((entry) => entry.startsWith(`${name}.`)))
+      await unlink(join(runDirectory, file));
+    const counted = countLeftOver(name, new Set(), runDirectory);
+    for (const key of Object.keys(left) as (keyof LeftOver)[]) left[key] += counted[key];
+  }
+  return { found: names.length, left };
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended
+  }
+}
