@@ -6,6 +6,7 @@ import type { Vmm, VmmDescriptors } from './vmm.ts';
 export function qemu(binary: string): Vmm {
   return {
     name: 'qemu',
+    binary,
     devices: (spec) => (spec.acceleration === 'kvm' ? ['/dev/kvm'] : []),
     command: (spec, fds) => [
       binary,

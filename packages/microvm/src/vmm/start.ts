@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
@@ -66,13 +66,19 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
     for (const disk of spec.disks) files.push(await openDisk(disk, host));
     files.push(...(await makeScratch(join(host.runDirectory, `${name}.ext4`), spec.scratchMiB)));
     const joins = host.cgroups ? await makeCgroup(name, limitsOf(spec)) : [];
-    return run(spec, host, files, joins);
+    return run(spec, { ...host, identity: await identityFor(spec, host) }, files, joins);
   } catch (error) {
     for (const file of files) await file.close();
     if (host.cgroups) await removeCgroup(name);
     await unlink(recordPath(host.runDirectory, name));
     throw error;
   }
+}
+
+/** A VMM on hardware opens /dev/kvm by its group, which it has in place of its own. */
+async function identityFor(spec: VmSpec, { identity }: VmHost): Promise<VmHost['identity']> {
+  if (!identity || spec.acceleration !== 'kvm') return identity;
+  return { uid: identity.uid, gid: (await stat('/dev/kvm')).gid };
 }
 
 function limitsOf(spec: VmSpec) {

@@ -26,6 +26,8 @@ export interface VmmDescriptors {
  */
 export interface Vmm {
   readonly name: 'qemu' | 'firecracker';
+  /** Its path on the host, and in the jail. */
+  readonly binary: string;
   /** The command line that runs `spec`, to be put into the jail. */
   command(spec: VmSpec, fds: VmmDescriptors): string[];
   /** Device nodes that the jail shows to it. */

@@ -1,0 +1,84 @@
+import type { Readable } from 'node:stream';
+import { GloveboxError } from '@glovebox/base';
+import { apiErrorSchema, tokenScheme } from '@glovebox/protocol';
+import type { z } from 'zod';
+import { answerUnknown, instanceUnreachable } from './errors.ts';
+
+export interface ClientOptions {
+  /** Of the instance. */
+  readonly url: string;
+  /** An access token of it. */
+  readonly token: string;
+}
+
+export interface Request {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  /** Below the instance's URL, with its query. */
+  readonly path: string;
+  readonly json?: unknown;
+  readonly bytes?: Readable | Uint8Array<ArrayBuffer>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Http {
+  readonly url: string;
+  /** Errors: `instance_unreachable`, and whatever the instance refuses with, in its words. */
+  send(request: Request): Promise<Response>;
+  /** The same, with its answer checked. Errors: `answer_unknown` besides. */
+  ask<S extends z.ZodType>(schema: S, request: Request): Promise<z.output<S>>;
+}
+
+export function openHttp({ url, token }: ClientOptions): Http {
+  const base = url.replace(/\/+$/, '');
+  const send: Http['send'] = async (request) => {
+    const { method, path, json, bytes, headers, signal } = request;
+    const body = json === undefined ? bytes : JSON.stringify(json);
+    const type = json === undefined ? 'application/octet-stream' : 'application/json';
+    let response: Response;
+    try {
+      response = await fetch(`${base}${path}`, {
+        method,
+        redirect: 'manual',
+        headers: {
+          authorization: `${tokenScheme} ${token}`,
+          ...(body !== undefined && { 'content-type': type }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: body as never, duplex: 'half' as const }),
+        ...(signal && { signal }),
+      });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      const { cause, message } = error as Error;
+      throw instanceUnreachable(base, cause instanceof Error && cause.message ? cause.message : message);
+    }
+    if (response.ok) return response;
+    throw await refusal(base, request, response);
+  };
+  return {
+    url: base,
+    send,
+    async ask(schema, request) {
+      const response = await send(request);
+      const parsed = schema.safeParse(await response.json().catch(() => null));
+      if (!parsed.success) throw answerUnknown(base, request.path, parsed.error.message);
+      return parsed.data;
+    },
+  };
+}
+
+async function refusal(url: string, request: Request, response: Response): Promise<GloveboxError> {
+  const text = await response.text().catch(() => '');
+  try {
+    const { error } = apiErrorSchema.parse(JSON.parse(text));
+    return new GloveboxError({ ...error, status: response.status });
+  } catch {
+    const { method, path } = request;
+    return new GloveboxError({
+      code: 'instance_refused',
+      status: response.status,
+      message: `the instance at ${url} answered ${response.status} to ${method} ${path}`,
+    });
+  }
+}

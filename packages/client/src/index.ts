@@ -1,0 +1,2 @@
+export type { Client, Position } from './client.ts';
+export { openClient } from './client.ts';

