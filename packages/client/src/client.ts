@@ -89,7 +89,7 @@ export function openClient(options: ClientOptions): Client {
     upload: (id) => get(uploadRecordSchema, `/api/uploads/${id}`),
     definitions(upload, { path, line, character }) {
       const query = new URLSearchParams({ path, line: String(line), character: String(character) });
-      return get(definitionsSchema, `/api/uploads/${upload}/definition?${query}`);
+      return get(definitionsSchema, `/api/uploads/${upload}/definition?${query.toString()}`);
     },
     example: (upload) =>
       get(definitionExampleSchema, `/api/uploads/${upload}/example`).catch((error: unknown) => {

@@ -4,7 +4,7 @@ const blockSize = 512;
 const letters = Object.fromEntries(
   Object.entries(tarTypes)
     .map(([letter, type]) => [type, letter])
-    .reverse(),
+    .toReversed(),
 );
 
 /** A member's header, with a pax header before it where ustar has no room. Its body and `tarPadding` follow. */

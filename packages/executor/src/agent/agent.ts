@@ -20,7 +20,7 @@ export interface Agent {
 
 /** How long the instance may hold a request for work. Shorter while something runs, because the offer grows when it ends. */
 const idleWaitMs = 30_000;
-const busyWaitMs = 5_000;
+const busyWaitMs = 1_000;
 /** Before asking again when the instance cannot be reached, or nothing fits. */
 const pauseMs = 1_000;
 
@@ -43,7 +43,7 @@ export function makeAgent(
     // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
     const job = await queue.lease(
       agentQueues,
-      free,
+      { free, total: room.total },
       running.size > 0 ? busyWaitMs : idleWaitMs,
       draining.signal,
     );

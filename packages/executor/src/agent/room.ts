@@ -8,6 +8,8 @@ const smallest: Room = { cpus: 1, memoryMiB: 128, scratchMiB: 64 };
 
 /** What jobs may use, reserved before they are leased: a job that does not fit is not leased (design invariant 9). */
 export interface Reservations {
+  /** What the largest job may ask for when nothing else runs. */
+  readonly total: Room;
   /** What the largest job that fits now may ask for, or null when none does. */
   free(): Room | null;
   /** Takes a job's part; the returned function gives it back. */
@@ -16,9 +18,11 @@ export interface Reservations {
 
 export function openReservations(total: Room): Reservations {
   const left = { ...total };
+  const forJobs = (all: Room): Room => ({ ...all, memoryMiB: all.memoryMiB - vmmMemoryMiB });
   return {
+    total: forJobs(total),
     free() {
-      const room = { ...left, memoryMiB: left.memoryMiB - vmmMemoryMiB };
+      const room = forJobs(left);
       const fits = (Object.keys(smallest) as (keyof Room)[]).every((name) => room[name] >= smallest[name]);
       return fits ? room : null;
     },

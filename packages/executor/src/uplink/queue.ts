@@ -36,7 +36,12 @@ export interface Room {
 /** The routes of an executor, as against those of one job. */
 export interface QueueClient {
   /** Asks for a job that fits; held by the instance up to `waitMs`. Null when there is none. Never repeated by itself. */
-  lease(queues: QueueName[], free: Room, waitMs: number, signal: AbortSignal): Promise<Job | null>;
+  lease(
+    queues: QueueName[],
+    room: { free: Room; total: Room },
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<Job | null>;
   heartbeat(
     queues: QueueName[],
     jobs: readonly JobReference[],
@@ -59,7 +64,7 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
       what,
     });
   return {
-    async lease(queues, free, waitMs, signal) {
+    async lease(queues, { free, total }, waitMs, signal) {
       const body: DequeueRequest = {
         executorName: executor.name,
         version: executor.version,
@@ -70,6 +75,7 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
         glovebox: {
           tiers: [...executor.tiers],
           arch: arch(),
+          total,
           freeCpus: free.cpus,
           freeMemoryMiB: free.memoryMiB,
           freeScratchMiB: free.scratchMiB,

@@ -16,6 +16,7 @@ import { openQueue } from './queue.ts';
 const plainJob = testJob();
 const executor = { name: 'test', version: '0', credential: 'credential', tiers: ['vm-emulated' as const] };
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
+const room = { free, total: free };
 
 let instance: FakeInstance;
 let client: JobClient;
@@ -39,10 +40,10 @@ describe('the queue', () => {
     instance.jobs.push(plainJob);
     const queue = openQueue(openHttp(instance.url), executor);
     const { signal } = new AbortController();
-    expect(await queue.lease(['runs'], free, 0, signal)).toEqual(plainJob);
-    expect(await queue.lease(['runs'], free, 0, signal)).toBeNull();
+    expect(await queue.lease(['runs'], room, 0, signal)).toEqual(plainJob);
+    expect(await queue.lease(['runs'], room, 0, signal)).toBeNull();
     const stranger = openQueue(openHttp(instance.url), { ...executor, credential: 'other' });
-    await expect(stranger.lease(['runs'], free, 0, signal)).rejects.toMatchObject({
+    await expect(stranger.lease(['runs'], room, 0, signal)).rejects.toMatchObject({
       code: 'instance_refused',
     });
   });
@@ -52,7 +53,7 @@ describe('the queue', () => {
     const queue = openQueue(openHttp(instance.url), executor);
     instance = new FakeInstance();
     await instance.start();
-    await expect(queue.lease(['runs'], free, 0, new AbortController().signal)).rejects.toMatchObject({
+    await expect(queue.lease(['runs'], room, 0, new AbortController().signal)).rejects.toMatchObject({
       code: 'instance_unreachable',
       message: expect.stringContaining('ECONNREFUSED') as string,
     });

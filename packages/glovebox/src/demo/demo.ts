@@ -24,8 +24,8 @@ export interface DemoDeps {
   /** The directory to index, from the repository's top; empty: all of it. */
   readonly root: string;
   /** Progress, and what the indexer writes. */
-  note(line: string): void;
-  output(bytes: Buffer): void;
+  readonly note: (line: string) => void;
+  readonly output: (bytes: Buffer) => void;
 }
 
 /** Indexes a repository in a fresh VM, by way of the instance, and reads everything back. Errors: `demo_failed`, the client's. */

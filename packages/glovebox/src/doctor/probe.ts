@@ -15,7 +15,7 @@ export async function probeThisHost(deps: {
   readonly guest: GuestImage;
   /** Boots a canary even if the last verdict still holds. */
   readonly fresh: boolean;
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
 }): Promise<{ readonly report: HostReport; readonly tiers: readonly Tier[] }> {
   const { state, clock, root, runtime, guest, fresh, onProgress } = deps;
   const report = await probeHost({

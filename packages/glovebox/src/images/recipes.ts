@@ -14,7 +14,7 @@ export const imageNames: readonly string[] = readdirSync(recipes, { withFileType
 interface Recipe {
   build(options: {
     readonly directory: string;
-    onProgress(line: string): void;
+    readonly onProgress: (line: string) => void;
   }): Promise<{ readonly archive: string; readonly digest: string }>;
 }
 

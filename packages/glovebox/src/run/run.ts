@@ -11,7 +11,7 @@ export interface RunRequest {
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** Words for a person. */
-  note(line: string): void;
+  readonly note: (line: string) => void;
 }
 
 /** Exit codes of our own, as against those of the command. */

@@ -96,7 +96,7 @@ async function sourceKey(): Promise<string> {
   const hash = createHash('sha256');
   const packages = join(sourceOf('instance'), '../..');
   const files = (await readdir(packages, { recursive: true }))
-    .filter((file) => /^[^/]+\/src\/.*\.(ts|sql)$/.test(file) && !/\.test\.ts$/.test(file))
+    .filter((file) => /^[^/]+\/src\/.*\.(ts|sql)$/.test(file) && !file.endsWith('.test.ts'))
     .sort();
   for (const file of files) {
     const { size, mtimeMs } = await stat(join(packages, file));

@@ -13,7 +13,7 @@ export async function stopAll(deps: {
   readonly state: State;
   readonly clock: Clock;
   readonly drain: boolean;
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
 }): Promise<readonly ('instance' | 'executor')[]> {
   const { state, clock, drain, onProgress } = deps;
   const { executor, instance } = findRunning(state);

@@ -16,7 +16,7 @@ export interface UpDeps {
   readonly state: State;
   readonly clock: Clock;
   readonly root: boolean;
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
 }
 
 /**

@@ -125,7 +125,8 @@ export async function startTestInstance(
       return jobRecordSchema.parse(await (await self.api('POST', '/api/jobs', request)).json());
     },
     async lease({ executor = 'e1', queues = ['runs'], tiers = ['vm-emulated'], waitMs = 0 } = {}) {
-      const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536 };
+      const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
+      const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
       const response = await self.executor('dequeue', {
         executorName: executor,
         version: '0.1.0',

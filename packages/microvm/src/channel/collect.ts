@@ -24,7 +24,7 @@ export function collectFile(
 ): Readable {
   const out = new PassThrough();
   const taking = bulk.begin((chunk) => {
-    if (out.write(chunk)) return;
+    if (out.write(chunk)) return undefined;
     return new Promise<void>((resolve) => {
       out.once('drain', resolve).once('close', resolve);
     });

@@ -58,7 +58,7 @@ export function countingReader(socket: Socket): OutputReader {
               end();
             };
             const check = () => {
-              if (failure) stop(() => reject(failure as Error));
+              if (failure) stop(() => reject(failure));
               else if (taken > total) stop(() => reject(guestProtocol('more output than it promised')));
               else if (taken === total) stop(resolve);
             };

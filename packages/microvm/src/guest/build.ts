@@ -46,7 +46,7 @@ export async function loadGuest(directory: string): Promise<GuestImage | null> {
  */
 export async function buildGuest(options: {
   readonly directory: string;
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
 }): Promise<GuestImage> {
   const present = await loadGuest(options.directory);
   if (present) return present;

@@ -14,7 +14,7 @@ export interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' |
   readonly clock: Clock;
   /** Boots a canary even if the stored verdict still holds. */
   readonly fresh: boolean;
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
 }
 
 /** A guest that is not there by then never comes: a cold boot takes 2 s emulated, less with hardware. */

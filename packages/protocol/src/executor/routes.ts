@@ -27,6 +27,12 @@ export const dequeueRequestSchema = z.object({
     .object({
       tiers: z.array(tierSchema),
       arch: z.string(),
+      /** What the largest job could have when nothing else runs. */
+      total: z.object({
+        cpus: z.int().nonnegative(),
+        memoryMiB: z.int().nonnegative(),
+        scratchMiB: z.int().nonnegative(),
+      }),
       freeMemoryMiB: z.int().nonnegative(),
       freeScratchMiB: z.int().nonnegative(),
       freeCpus: z.int().nonnegative(),

@@ -25,10 +25,10 @@ create table executors (
   queues text[] not null default '{}',
   tiers text[] not null default '{}',
   arch text,
-  -- What it said was free when it last asked for work.
-  free_cpus integer,
-  free_memory_mib integer,
-  free_scratch_mib integer,
+  -- What a job could have when nothing else runs there.
+  cpus integer,
+  memory_mib integer,
+  scratch_mib integer,
   first_seen_at timestamptz not null default clock_timestamp(),
   last_seen_at timestamptz not null default clock_timestamp()
 );

@@ -158,7 +158,16 @@ describe('dequeue', () => {
     expect(await instance.lease()).toMatchObject({ queue: 'runs' });
     await instance.run();
     const tiers = ['vm-emulated'];
-    const native = { tiers, arch: 'x64', freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 4096, waitMs: 0 };
+    const total = { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 };
+    const native = {
+      tiers,
+      arch: 'x64',
+      total,
+      freeCpus: 1,
+      freeMemoryMiB: 1024,
+      freeScratchMiB: 4096,
+      waitMs: 0,
+    };
     const answer = await ask({ executorName: 'e1', version: '1', glovebox: native }, 'runs/dequeue');
     expect(await answer.json()).not.toHaveProperty('queue');
   });
@@ -191,6 +200,7 @@ describe('dequeue', () => {
         glovebox: {
           tiers: ['vm-emulated'],
           arch: 'x64',
+          total: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },
           freeCpus: 1,
           freeMemoryMiB: 1024,
           freeScratchMiB: 4096,

@@ -21,18 +21,18 @@ export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<boolean> 
   const { offer } = seen;
   const { rows } = await sql`
     insert into executors as known (name, credential_id, version, native, queues, tiers, arch,
-                                    free_cpus, free_memory_mib, free_scratch_mib)
+                                    cpus, memory_mib, scratch_mib)
     values (${seen.name}, ${seen.credentialId}, ${seen.version}, ${seen.native}, ${seen.queues},
             coalesce(${seen.tiers}::text[], '{}'), ${offer?.arch ?? null},
-            ${offer?.freeCpus ?? null}, ${offer?.freeMemoryMiB ?? null}, ${offer?.freeScratchMiB ?? null})
+            ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null})
     on conflict (name) do update set
       credential_id = excluded.credential_id, version = coalesce(nullif(excluded.version, ''), known.version), native = excluded.native,
       queues = case when excluded.queues = '{}' then known.queues else excluded.queues end,
       tiers = coalesce(${seen.tiers}::text[], known.tiers),
       arch = coalesce(excluded.arch, known.arch),
-      free_cpus = coalesce(excluded.free_cpus, known.free_cpus),
-      free_memory_mib = coalesce(excluded.free_memory_mib, known.free_memory_mib),
-      free_scratch_mib = coalesce(excluded.free_scratch_mib, known.free_scratch_mib),
+      cpus = coalesce(excluded.cpus, known.cpus),
+      memory_mib = coalesce(excluded.memory_mib, known.memory_mib),
+      scratch_mib = coalesce(excluded.scratch_mib, known.scratch_mib),
       last_seen_at = clock_timestamp()
     where known.credential_id = excluded.credential_id
       or exists (select from executor_credentials c where c.id = known.credential_id and c.revoked_at is not null)
@@ -51,7 +51,7 @@ export interface ConnectedExecutor {
   readonly version: string;
   readonly queues: QueueName[];
   readonly tiers: Tier[];
-  /** All that it has: what was free, and what it runs. Null when it never said. */
+  /** What a job could have when nothing else runs there. Null when it never said. */
   readonly cpus: number | null;
   readonly memory_mib: number | null;
   readonly scratch_mib: number | null;
@@ -60,13 +60,10 @@ export interface ConnectedExecutor {
 
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, last_seen_at,
-      free_cpus + coalesce(sum(jobs.cpus), 0)::int as cpus,
-      free_memory_mib + coalesce(sum(jobs.memory_mib), 0)::int as memory_mib,
-      free_scratch_mib + coalesce(sum(jobs.scratch_mib), 0)::int as scratch_mib
-    from executors left join jobs on jobs.executor = executors.name and jobs.state = 'processing'
+    select name, version, queues, tiers, last_seen_at, cpus, memory_mib, scratch_mib
+    from executors
     where last_seen_at > clock_timestamp() - make_interval(secs => ${connectedMs / 1000})
-    group by name order by name
+    order by name
   `.execute(db);
   return rows;
 }
