@@ -1,0 +1,88 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DocumentSchema, IndexSchema, MetadataSchema, OccurrenceSchema } from './gen/scip_pb.ts';
+import { rangeOf } from './range.ts';
+import { type IndexPart, readIndex } from './reader.ts';
+
+async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+async function all(bytes: Uint8Array, size = 7): Promise<IndexPart[]> {
+  const parts: IndexPart[] = [];
+  for await (const part of readIndex(inChunks(bytes, size))) parts.push(part);
+  return parts;
+}
+const metadata = create(MetadataSchema, { toolInfo: { name: 'tool', version: '1' } });
+const document = (relativePath: string) =>
+  create(DocumentSchema, {
+    relativePath,
+    occurrences: [{ range: [1, 2, 3], symbol: 's', symbolRoles: 1 }],
+    symbols: [{ symbol: 's' }],
+  });
+
+describe('an index', () => {
+  it('is read part by part, whatever the chunks', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string({ maxLength: 300 }), { maxLength: 20 }),
+        fc.integer({ min: 1, max: 5_000 }),
+        async (paths, size) => {
+          const index = create(IndexSchema, { metadata, documents: paths.map(document) });
+          const parts = await all(toBinary(IndexSchema, index), size);
+          const documents = parts.flatMap((part) => (part.kind === 'document' ? [part.document] : []));
+          expect(documents).toEqual(paths.map(document));
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it('that was cut off anywhere, or has no metadata, is refused', async () => {
+    const whole = toBinary(IndexSchema, create(IndexSchema, { metadata, documents: [document('a')] }));
+    const borders = new Set([0]);
+    const head = toBinary(IndexSchema, create(IndexSchema, { metadata })).length;
+    for (let length = 0; length < whole.length; length++) {
+      if (length === head || borders.has(length)) continue;
+      await expect(all(whole.subarray(0, length))).rejects.toMatchObject({ code: 'index_invalid' });
+    }
+    await expect(all(new Uint8Array(0))).rejects.toMatchObject({ code: 'index_invalid' });
+  });
+
+  it('of random bytes ends in a clear refusal or in parts, never in another error', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 400 }), async (bytes) => {
+        await all(bytes).catch((error: unknown) => expect(error).toMatchObject({ code: 'index_invalid' }));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('whose lengths lie costs no memory', async () => {
+    const lie = Uint8Array.from([0x12, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3]);
+    await expect(all(lie)).rejects.toMatchObject({ code: 'index_invalid' });
+  });
+});
+
+describe('a range', () => {
+  const range = (facts: Parameters<typeof create<typeof OccurrenceSchema>>[1]) =>
+    rangeOf(create(OccurrenceSchema, facts));
+  const text = ({ start, end }: ReturnType<typeof rangeOf>) =>
+    [start.line, start.character, end.line, end.character].join();
+
+  it('has an older and a typed form; the typed one counts', () => {
+    expect(text(range({ range: [1, 2, 3] }))).toBe('1,2,1,3');
+    expect(text(range({ range: [1, 2, 3, 4] }))).toBe('1,2,3,4');
+    const single = { line: 5, startCharacter: 6, endCharacter: 7 };
+    expect(text(range({ typedRange: { case: 'singleLineRange', value: single } }))).toBe('5,6,5,7');
+    const multi = { startLine: 1, startCharacter: 9, endLine: 2, endCharacter: 0 };
+    expect(text(range({ range: [8, 8, 9], typedRange: { case: 'multiLineRange', value: multi } }))).toBe(
+      '1,9,2,0',
+    );
+  });
+
+  it('that is impossible is refused', () => {
+    for (const numbers of [[], [1], [1, 2], [1, 2, 3, 4, 5], [-1, 0, 1], [1, 5, 4], [2, 0, 1, 0]])
+      expect(() => range({ range: numbers })).toThrow(/SCIP index/);
+  });
+});
