@@ -1,0 +1,22 @@
+import { factsOf, systemClock } from '@glovebox/base';
+import { CommanderError } from 'commander';
+import { exitCodeOf, makeCommand, withTwoDashes } from './command.ts';
+
+/** The version of `src` whose flags and requests these are. */
+const version = '7.6.0';
+
+/** The `src` command that executors run. */
+try {
+  const command = makeCommand({
+    environment: process.env,
+    clock: systemClock,
+    version,
+    print: (line) => void process.stdout.write(`${line}\n`),
+  });
+  await command.parseAsync(withTwoDashes(process.argv.slice(2)), { from: 'user' });
+} catch (error) {
+  const { message, remedy } = factsOf(error);
+  if (!(error instanceof CommanderError))
+    process.stderr.write(`error: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+  process.exitCode = exitCodeOf(error);
+}
