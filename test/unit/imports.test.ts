@@ -7,13 +7,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   base: [],
   protocol: ['base'],
   disk: ['base'],
+  git: ['base'],
   scip: ['base'],
   oci: ['base', 'disk'],
   microvm: ['base', 'disk'],
   client: ['base', 'protocol'],
-  executor: ['base', 'protocol', 'disk', 'oci', 'microvm'],
-  instance: ['base', 'protocol', 'scip'],
-  'src-cli': ['base', 'client', 'scip'],
+  executor: ['base', 'protocol', 'disk', 'git', 'oci', 'microvm'],
+  instance: ['base', 'protocol', 'git', 'scip'],
+  'src-cli': ['base', 'scip'],
   glovebox: ['*'],
 };
 const packagesDir = resolve(import.meta.dirname, '../../packages');

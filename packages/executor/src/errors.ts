@@ -53,15 +53,6 @@ export function commitMissing(repository: string, commit: string, why: string): 
   });
 }
 
-/** What a repository holds and no workspace may. */
-export function repositoryInvalid(why: string): GloveboxError {
-  return new GloveboxError({
-    code: 'repository_invalid',
-    message: `the repository cannot be made a workspace: ${why}`,
-    remedy: 'Run `git fsck --strict` in it and mend what it names.',
-  });
-}
-
 export function gitProtocol(why: string): GloveboxError {
   return new GloveboxError({ code: 'git_protocol', message: `the git server's answer is malformed: ${why}` });
 }

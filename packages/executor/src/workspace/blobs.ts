@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { repositoryInvalid } from '../errors.ts';
-import type { Repository } from './repository.ts';
+import { type Repository, repositoryInvalid } from '@glovebox/git';
 
 /** An object as `git cat-file --batch` gives it. */
 export interface GitObject {

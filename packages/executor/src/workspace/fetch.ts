@@ -1,5 +1,6 @@
 import { collect, GloveboxError } from '@glovebox/base';
-import { commitMissing, gitProtocol, instanceUnreachable, repositoryInvalid } from '../errors.ts';
+import { type CommitPack, packMax, repositoryInvalid } from '@glovebox/git';
+import { commitMissing, gitProtocol, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from '../uplink/http.ts';
 import type { JobClient } from '../uplink/job.ts';
 import { delimiterPacket, flushPacket, type Packet, packetLine, readPackets } from './packets.ts';
@@ -10,15 +11,6 @@ export interface Wanted {
   readonly commit: string;
 }
 
-/** A pack as it arrives. */
-export interface FetchedPack {
-  /** True when the commit has parents that were left out. */
-  readonly shallow: boolean;
-  readonly bytes: AsyncIterable<Buffer>;
-}
-
-/** Largest pack that is taken, bytes. */
-export const packMax = 8 * 2 ** 30;
 const advertisementMax = 65_536;
 
 /**
@@ -46,7 +38,7 @@ export async function fetchPack(
   client: JobClient,
   wanted: Wanted,
   signal: AbortSignal,
-): Promise<FetchedPack> {
+): Promise<CommitPack> {
   const what = 'fetch the commit';
   const body = Buffer.concat([
     packetLine('command=fetch\n'),

@@ -3,9 +3,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collect } from '@glovebox/base';
 import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
-import { repositoryInvalid } from '../errors.ts';
+import { packFiles, type Repository, repositoryInvalid } from '@glovebox/git';
 import { readObjects } from './blobs.ts';
-import { packFiles, type Repository } from './repository.ts';
 import { fixedMtime, statIndex } from './stat-index.ts';
 import type { TreeEntry } from './tree.ts';
 

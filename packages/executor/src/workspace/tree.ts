@@ -1,5 +1,4 @@
-import { repositoryInvalid } from '../errors.ts';
-import type { Repository } from './repository.ts';
+import { type Repository, repositoryInvalid } from '@glovebox/git';
 
 /** A path of a commit. Names are byte strings in `latin1`: git promises no encoding. */
 export interface TreeEntry {

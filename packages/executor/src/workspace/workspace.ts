@@ -4,9 +4,9 @@ import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Spawn } from '@glovebox/base';
 import { writeDisk } from '@glovebox/disk';
+import { makeRepository } from '@glovebox/git';
 import type { JobClient } from '../uplink/job.ts';
 import { askRepository, fetchPack, type Wanted } from './fetch.ts';
-import { makeRepository } from './repository.ts';
 import { workspaceTar } from './tar.ts';
 import { listTree } from './tree.ts';
 

@@ -9,10 +9,9 @@ import {
   type SpawnRequest,
   sharedDirectory,
 } from '@glovebox/base';
-import { repositoryInvalid } from '../errors.ts';
-import { type FetchedPack, packMax } from './fetch.ts';
+import { repositoryInvalid } from './errors.ts';
 
-/** A bare repository that holds one commit. Git reads it under the Spawn profile only. */
+/** A bare repository that holds one commit and nothing else. Git reads it under the Spawn profile only. */
 export interface Repository {
   readonly packs: string;
   readonly commit: string;
@@ -21,10 +20,23 @@ export interface Repository {
   git(label: string, args: readonly string[]): Promise<SpawnedProcess>;
 }
 
-/** Nothing outside of the repository's own files is read; nothing of them is run. */
-const environment = {
+/** The objects of one commit. */
+export interface CommitPack {
+  /** True when the commit has parents that were left out. */
+  readonly shallow: boolean;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+/** Largest pack that is taken, bytes. */
+export const packMax = 8 * 2 ** 30;
+
+/** Nothing outside of a repository's own files is read; nothing of them is run; whoever owns it may be somebody else. */
+export const gitEnvironment: Readonly<Record<string, string>> = {
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_CONFIG_COUNT: '1',
+  GIT_CONFIG_KEY_0: 'safe.directory',
+  GIT_CONFIG_VALUE_0: '*',
   GIT_NO_REPLACE_OBJECTS: '1',
   GIT_OPTIONAL_LOCKS: '0',
   GIT_TERMINAL_PROMPT: '0',
@@ -38,7 +50,7 @@ export async function makeRepository(
   spawn: Spawn,
   directory: string,
   commit: string,
-  pack: FetchedPack,
+  pack: CommitPack,
 ): Promise<Repository> {
   const packs = join(directory, 'objects', 'pack');
   for (const part of ['', 'objects', 'refs']) {
@@ -47,7 +59,8 @@ export async function makeRepository(
   }
   await sharedDirectory(packs);
   const files = {
-    HEAD: `${commit}\n`,
+    HEAD: 'ref: refs/heads/main\n',
+    'packed-refs': `${commit} refs/heads/main\n`,
     config: '[core]\n\trepositoryformatversion = 0\n\tbare = true\n',
     ...(pack.shallow && { shallow: `${commit}\n` }),
   };
@@ -59,7 +72,7 @@ export async function makeRepository(
     label,
     program: '/usr/bin/git',
     args: ['--git-dir', '/repository', ...args],
-    env: environment,
+    env: gitEnvironment,
     binds: [
       { source: directory, target: '/repository', mode: 'ro' },
       ...(writable ? [{ source: packs, target: '/repository/objects/pack', mode: 'rw' as const }] : []),
@@ -69,12 +82,15 @@ export async function makeRepository(
   try {
     await runToEnd(spawn, request('git index-pack', args, true), { stdin: Readable.from(pack.bytes) });
   } catch (error) {
-    // What index-pack says is about the objects: the repository's fault, not this machine's.
-    if (error instanceof GloveboxError && error.code === 'program_failed')
-      throw repositoryInvalid(error.message);
-    throw error;
+    throw asInvalid(error);
   }
   return { packs, commit, shallow: pack.shallow, git: (label, args) => spawn(request(label, args, false)) };
+}
+
+/** What index-pack says is about the objects: the repository's fault, not this machine's. */
+function asInvalid(error: unknown): unknown {
+  const isOurs = error instanceof GloveboxError && error.code === 'program_failed';
+  return isOurs ? repositoryInvalid(error.message) : error;
 }
 
 /** The pack and its index, by the names that git gave them. */

@@ -1,0 +1,3 @@
+export { repositoryInvalid } from './errors.ts';
+export type { CommitPack, Repository } from './repository.ts';
+export { gitEnvironment, makeRepository, packFiles, packMax } from './repository.ts';
