@@ -13,7 +13,7 @@ export const instanceConfigSchema = z.strictObject({
   /** Directory of the numbered `.sql` files. */
   migrations: path,
   /** Directories, each made by the keeper and owned by the instance's user. */
-  directories: z.strictObject({ blobs: path, repositories: path, grants: path, uploads: path }),
+  directories: z.strictObject({ blobs: path, repositories: path }),
   /** 0: any port that is free. */
   port: z.int().min(0).max(65_535),
   /** Host names, besides loopback's, under which requests may reach it. */

@@ -34,11 +34,7 @@ export async function askRepository(client: JobClient, wanted: Wanted, signal: A
 }
 
 /** Fetches one commit at depth 1 (git protocol version 2, over HTTP). Errors: as above. */
-export async function fetchPack(
-  client: JobClient,
-  wanted: Wanted,
-  signal: AbortSignal,
-): Promise<CommitPack> {
+export async function fetchPack(client: JobClient, wanted: Wanted, signal: AbortSignal): Promise<CommitPack> {
   const what = 'fetch the commit';
   const body = Buffer.concat([
     packetLine('command=fetch\n'),

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '@glovebox/base';
 import type { Client } from '@glovebox/client';
 import { countLeftOver, vmNamePrefix } from '@glovebox/microvm';
-import type { JobRecord, LogEntry, UploadRecord } from '@glovebox/protocol';
+import type { JobRecord, LogEntry } from '@glovebox/protocol';
 import { demoFailed } from '../errors.ts';
 import { provideImage } from '../run/image.ts';
 import { interruptedCode, watchInterrupts } from '../run/interrupt.ts';
@@ -15,7 +14,6 @@ import type { LocalRepository } from './repository.ts';
 const indexer = 'scip-typescript';
 /** Under emulation a job of a minute's work on the host takes 20. */
 const deadlineMs = 3_600_000;
-const uploadPatienceMs = 60_000;
 
 export interface DemoDeps {
   readonly client: Client;
@@ -50,16 +48,12 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
   note(`job ${id}`);
   const { job, entries } = await follow(deps, id);
   if (job.state !== 'completed' || job.uploadId === null) throw failureOf(job);
-  const upload = await decoded(client, job.uploadId);
+  const { documents, occurrences, symbols } = await client.upload(job.uploadId);
   return {
     job,
     phasesMs: phasesOf(entries),
-    index: {
-      documents: upload.documents ?? 0,
-      occurrences: upload.occurrences ?? 0,
-      symbols: upload.symbols ?? 0,
-    },
-    definition: await exampleOf(client, upload.id, repository),
+    index: { documents, occurrences, symbols },
+    definition: await exampleOf(client, job.uploadId, repository),
     leftOver: counted(job, state),
   };
 }
@@ -120,18 +114,6 @@ function failureOf(job: JobRecord): GloveboxError {
   if (job.state === 'canceled') return demoFailed(`job ${job.id} was canceled`, 'Run it again.');
   const { message, reason } = job.failure ?? { message: 'it left no index', reason: 'no index' };
   return demoFailed(`job ${job.id} failed (${reason}): ${message}`, 'What it wrote is above.');
-}
-
-/** The index once the instance has read it. */
-async function decoded(client: Client, id: number): Promise<UploadRecord> {
-  for (let waited = 0; waited < uploadPatienceMs; waited += 50) {
-    const upload = await client.upload(id);
-    if (upload.state === 'completed') return upload;
-    if (upload.state === 'failed')
-      throw demoFailed(`the index cannot be read: ${upload.failure}`, 'This is a fault of the indexer.');
-    await sleep(50);
-  }
-  throw demoFailed('the instance did not read the index in time', 'Its log says why.');
 }
 
 async function exampleOf(

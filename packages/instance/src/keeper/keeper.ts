@@ -13,7 +13,7 @@ import { type Mortal, type Supervised, supervise } from './supervise.ts';
 import { type KeeperUsers, keeperUsers } from './users.ts';
 
 /** What the instance may have run with a tenant's bytes. */
-const programs = ['/usr/bin/git', '/usr/lib/git-core/git-http-backend', '/usr/lib/git-core/git'];
+const programs = ['/usr/bin/git'];
 
 export interface Keeper {
   readonly url: string;
@@ -131,12 +131,10 @@ function makeDirectories(config: KeeperConfig, users: KeeperUsers): InstanceConf
   };
   made(config.state, 0o755, false);
   made(join(config.state, 'run'), 0o755, false);
-  made(root, 0o750, true);
+  made(root, 0o711, true); // git, under another uid, must come through
   return {
     blobs: made(join(root, 'blobs'), 0o700, true),
-    repositories: made(join(root, 'repositories'), 0o750, true),
-    grants: made(join(root, 'grants'), 0o750, true),
-    uploads: made(join(root, 'uploads'), 0o700, true),
+    repositories: made(join(root, 'repositories'), 0o711, true),
   };
 }
 
@@ -159,7 +157,7 @@ function spawnPolicy(config: KeeperConfig, users: KeeperUsers): SpawnPolicy {
     // The instance's group, so that it can read and remove what they make.
     identity: config.spawnUid === null ? null : { uid: config.spawnUid, gid: users.instance.gid },
     programs,
-    bindRoots: [join(root, 'repositories'), join(root, 'grants')],
+    bindRoots: [join(root, 'repositories')],
     maxProcesses: 16,
   };
 }

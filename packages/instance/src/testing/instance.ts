@@ -66,8 +66,6 @@ export async function startTestInstance(
   const directories = {
     blobs: join(directory, 'blobs'),
     repositories: join(directory, 'repositories'),
-    grants: join(directory, 'grants'),
-    uploads: join(directory, 'uploads'),
   };
   for (const path of Object.values(directories)) await mkdir(path);
   const instance: Instance = await startInstance(

@@ -1,17 +1,17 @@
 import { z } from 'zod';
 
-/** `GET /api/uploads/{id}`: an index as it is stored and decoded. */
+/** `GET /api/uploads/{id}`: an index as it is stored. A later one of the same commit, root and indexer takes its place. */
 export const uploadRecordSchema = z.object({
   id: z.int().positive(),
-  state: z.enum(['processing', 'completed', 'failed']),
   repository: z.string(),
   commit: z.string(),
   root: z.string(),
   indexer: z.string(),
-  documents: z.int().nullable(),
-  occurrences: z.int().nullable(),
-  symbols: z.int().nullable(),
-  failure: z.string().nullable(),
+  indexerVersion: z.string(),
+  /** What the file holds, counted as it was read. */
+  documents: z.int(),
+  occurrences: z.int(),
+  symbols: z.int(),
 });
 export type UploadRecord = z.infer<typeof uploadRecordSchema>;
 
