@@ -21,14 +21,6 @@ export function notStarted(what: string, why: string, log: string): GloveboxErro
   });
 }
 
-export function notRunning(state: string): GloveboxError {
-  return new GloveboxError({
-    code: 'not_running',
-    message: `no instance runs in ${state}`,
-    remedy: 'Start it with `glovebox up`.',
-  });
-}
-
 export function stillRunning(state: string): GloveboxError {
   return new GloveboxError({
     code: 'still_running',

@@ -42,6 +42,7 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
     accept: ['vm-hardware', 'vm-pvm', 'vm-emulated'],
     cpus: 2,
     memoryMiB: 2048,
+    scratchMiB: 1024, // all of it is read when the VM is searched
     deadlineMs,
     inspect: true,
   });

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const root = '/sys/fs/cgroup';
@@ -59,20 +59,6 @@ async function delegateControllers(): Promise<void> {
   }
 }
 
-/** Processes in the cgroup. */
-export function cgroupProcesses(name: string): number[] {
-  const pids = new Set<number>();
-  for (const directory of cgroupDirectories(name)) {
-    try {
-      const text = readFileSync(join(directory, 'cgroup.procs'), 'latin1');
-      for (const line of text.split('\n')) if (line) pids.add(Number(line));
-    } catch {
-      // no such cgroup: no process in it
-    }
-  }
-  return [...pids];
-}
-
 /** Removes the cgroup; its processes must be dead. A directory that is still busy stays, for the count and the janitor. */
 export async function removeCgroup(name: string): Promise<void> {
   for (const directory of cgroupDirectories(name)) {
@@ -85,17 +71,6 @@ export async function removeCgroup(name: string): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
-}
-
-/** Names of all cgroups that VMs of this product have here. */
-export async function listCgroups(): Promise<string[]> {
-  const names = new Set<string>();
-  for (const directory of cgroupDirectories('')) {
-    for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
-      if (entry.isDirectory()) names.add(entry.name);
-    }
-  }
-  return [...names];
 }
 
 /** True when this process may make cgroups with limits. */

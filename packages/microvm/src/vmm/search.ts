@@ -7,18 +7,26 @@ export interface Found {
 }
 
 const chunkBytes = 4 * 2 ** 20;
+/** Most of a guest's memory and disk was never written: telling so is ten times as fast as looking for the needles. */
+const blank = Buffer.alloc(chunkBytes);
 
 /** Counts needles in a file that may be large and sparse, chunk by chunk, with an overlap so that none hides at a border. */
 export async function searchFile(file: FileHandle, needles: readonly Buffer[]): Promise<Found> {
   const overlap = Math.max(0, ...needles.map((needle) => needle.length - 1));
   const buffer = Buffer.alloc(overlap + chunkBytes);
   const found = needles.map(() => 0);
+  const skipsBlank = needles.every((needle) => !needle.includes(0));
   let carried = 0;
   let position = 0;
   for (;;) {
     const { bytesRead } = await file.read(buffer, carried, chunkBytes, position);
     if (bytesRead === 0) return { searchedBytes: position, found };
     position += bytesRead;
+    const fresh = buffer.subarray(carried, carried + bytesRead);
+    if (skipsBlank && bytesRead === chunkBytes && fresh.equals(blank)) {
+      carried = 0; // no needle reaches into it, or out of it
+      continue;
+    }
     const seen = buffer.subarray(0, carried + bytesRead);
     needles.forEach((needle, index) => {
       // An occurrence that lies in the carried bytes alone was counted with the chunk before.
