@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,6 @@ import { type Agent, agentQueues, makeAgent } from './agent.ts';
 import { openReservations } from './room.ts';
 
 const isRoot = process.getuid?.() === 0;
-const credential = 'credential';
 const spawnUid = 1_900_000_002;
 const clean = { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 };
 
@@ -54,6 +53,7 @@ beforeAll(async () => {
   const script = join(root, 'client', 'src.mjs');
   await writeFile(script, fakeClient);
   const http = openHttp(instance.url);
+  const { credential } = instance;
   const identity = { name: 'test', version: '0', credential, tiers: ['vm-emulated' as const] };
   const queue = openQueue(http, identity);
   const log = {
@@ -97,7 +97,10 @@ afterAll(async () => {
   await instance.stop();
   await rm(root, { recursive: true, force: true });
 });
-beforeEach(() => {
+beforeEach(async () => {
+  // A test that failed has not waited for its job: the next one must not see it.
+  instance.leased.clear();
+  await until(() => readdirSync(join(root, 'work')).length === 0);
   instance.entries.length = 0;
   instance.marks.length = 0;
   instance.uploads.length = 0;
@@ -209,16 +212,23 @@ describe('a command', () => {
     expect(instance.entries.map((entry) => entry.key)).not.toContain('step.docker.1');
   });
 
-  it('that is not there, takes too long or too much memory says so', async () => {
-    const missing = await run({ dockerSteps: [{ image, argv: ['no-such-program'] }] });
-    expect(missing).toMatchObject({ operation: 'markFailed', reason: 'step_not_started' });
-    expect(instance.result).toMatchObject({ exitCode: 127 });
-    instance.marks.length = 0;
-    const late = await run({ dockerSteps: [{ image, argv: ['sleep', '60'] }] }, { deadlineMs: 1_000 });
-    expect(late).toMatchObject({ operation: 'markFailed', reason: 'deadline' });
-    instance.marks.length = 0;
-    const hungry = await run({ dockerSteps: [{ image, argv: ['sh', '-c', 'tail /dev/zero'] }] });
-    expect(hungry).toMatchObject({ operation: 'markFailed', reason: 'memory' });
+  it('that is not in the image says so', async () => {
+    const mark = await run({ dockerSteps: [{ image, argv: ['no-such-program'] }] });
+    expect(mark).toMatchObject({ operation: 'markFailed', reason: 'step_not_started' });
+    expect(instance.result).toMatchObject({ exitCode: 127, leftOver: clean });
+  });
+
+  it('that takes too long is stopped at the deadline', async () => {
+    const mark = await run({ dockerSteps: [{ image, argv: ['sleep', '60'] }] }, { deadlineMs: 1_000 });
+    expect(mark).toMatchObject({ operation: 'markFailed', reason: 'deadline' });
+    expect(instance.result).toMatchObject({ leftOver: clean });
+  });
+
+  it('that wants more memory than it has is stopped, and says so', async () => {
+    const doubling = 'x=0123456789abcdef; while :; do x=$x$x; done';
+    const mark = await run({ dockerSteps: [{ image, argv: ['sh', '-c', doubling] }] });
+    expect(mark).toMatchObject({ operation: 'markFailed', reason: 'memory' });
+    expect(instance.result).toMatchObject({ leftOver: clean });
   });
 });
 

@@ -1,6 +1,7 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { spawn } from 'node:child_process';
 import type { Job } from '@glovebox/protocol';
 
 export interface FakeEntry {
@@ -14,6 +15,8 @@ type Route = (request: IncomingMessage, response: ServerResponse, body: Buffer) 
 
 /** The executor routes in memory, for one executor: what a test looks into, and can break. */
 export class FakeInstance {
+  /** The executor's. As unlikely to be in a VM by chance as a real one: jobs search their VM for it. */
+  readonly credential = randomBytes(32).toString('hex');
   readonly jobs: Job[] = [];
   readonly leased = new Map<number, Job>();
   readonly canceled = new Set<number>();
@@ -89,7 +92,7 @@ export class FakeInstance {
 
   private readonly dequeue: Route = (request, response) => {
     const job = this.jobs.shift();
-    if (request.headers.authorization !== 'token-executor credential') response.writeHead(401).end();
+    if (request.headers.authorization !== `token-executor ${this.credential}`) response.writeHead(401).end();
     else if (!job) setTimeout(() => response.writeHead(204).end(), 50);
     else {
       this.leased.set(job.id, job);
@@ -131,12 +134,17 @@ export class FakeInstance {
     },
     updateExecutionLogEntry: (_request, response, body) => {
       const { entryId, exitCode } = JSON.parse(body.toString()) as { entryId: number; exitCode: number };
-      (this.entries[entryId - 1] as FakeEntry).exitCode = exitCode;
-      response.writeHead(204).end();
+      const entry = this.entries[entryId - 1];
+      if (entry) entry.exitCode = exitCode;
+      response.writeHead(entry ? 204 : 404).end();
     },
     appendLog: (request, response, body) => {
       const query = new URL(request.url ?? '/', 'http://fake').searchParams;
-      const entry = this.entries[Number(query.get('entry')) - 1] as FakeEntry;
+      const entry = this.entries[Number(query.get('entry')) - 1];
+      if (!entry) {
+        response.writeHead(404).end();
+        return;
+      }
       const stream = query.get('stream') as 'stdout' | 'stderr';
       const offset = Number(query.get('offset'));
       if (offset > entry[stream].length) response.statusCode = 409;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Job, NativeJob } from '@glovebox/protocol';
 
 /** A job as our instance leases it, with what a test does not care about filled in. */
@@ -7,7 +8,8 @@ export function testJob(
 ): Job & { glovebox: NativeJob } {
   return {
     id: 5,
-    token: 'job-token',
+    // As unlikely to be in a VM by chance as a real one: jobs search their VM for it.
+    token: randomBytes(32).toString('hex'),
     queue: 'runs',
     repositoryName: '',
     repositoryDirectory: '',

@@ -14,7 +14,7 @@ import { openPhase } from './log.ts';
 import { openQueue } from './queue.ts';
 
 const plainJob = testJob();
-const executor = { name: 'test', version: '0', credential: 'credential', tiers: ['vm-emulated' as const] };
+const identity = { name: 'test', version: '0', tiers: ['vm-emulated' as const] };
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
 const room = { free, total: free };
 
@@ -38,11 +38,11 @@ afterEach(async () => {
 describe('the queue', () => {
   it('leases a job, finds none, and is refused with a wrong credential', async () => {
     instance.jobs.push(plainJob);
-    const queue = openQueue(openHttp(instance.url), executor);
+    const queue = openQueue(openHttp(instance.url), { ...identity, credential: instance.credential });
     const { signal } = new AbortController();
     expect(await queue.lease(['runs'], room, 0, signal)).toEqual(plainJob);
     expect(await queue.lease(['runs'], room, 0, signal)).toBeNull();
-    const stranger = openQueue(openHttp(instance.url), { ...executor, credential: 'other' });
+    const stranger = openQueue(openHttp(instance.url), { ...identity, credential: 'other' });
     await expect(stranger.lease(['runs'], room, 0, signal)).rejects.toMatchObject({
       code: 'instance_refused',
     });
@@ -50,7 +50,7 @@ describe('the queue', () => {
 
   it('says what is unreachable', async () => {
     await instance.stop();
-    const queue = openQueue(openHttp(instance.url), executor);
+    const queue = openQueue(openHttp(instance.url), { ...identity, credential: instance.credential });
     instance = new FakeInstance();
     await instance.start();
     await expect(queue.lease(['runs'], room, 0, new AbortController().signal)).rejects.toMatchObject({

@@ -137,8 +137,13 @@ describe('the events of a job', () => {
 
   test('do not hold up the end of the instance', async () => {
     const job = await started();
-    const following = follow(job.id);
+    const heard = Promise.withResolvers<void>();
+    const following = follow(job.id, undefined, (event) => {
+      if (event.type === 'output') heard.resolve();
+      return false;
+    });
     await append(job, 0, 'x');
+    await heard.promise;
     const begun = performance.now();
     await instance.stop();
     expect(outputOf(await following)).toBe('x');

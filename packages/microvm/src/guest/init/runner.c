@@ -15,11 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#define WATCH_MS 1000    /* how often the memory of a step is looked at */
+#define STARVED_MS 10000 /* a step that is stalled for so long gets no further */
+
 static struct {
-  int running, exited, deadline_hit, status, report;
+  int running, exited, deadline_hit, starved, status, report;
   pid_t pid;
   char id[64], cgroup[128];
   long started, deadline, duration;
+  long looked, stall_since, stalled; /* when its memory was looked at last; since when it is mostly stalled; its counter then */
   int stdin_to, stdout_from, stderr_from;
 } step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1};
 static struct pump input = {.from = -1, .to = -1}, output = {.from = -1, .to = -1}, errors = {.from = -1, .to = -1};
@@ -43,8 +47,8 @@ static int cgroup_write(const char *file, const char *text) {
   return n < 0 ? -1 : 0;
 }
 
-/* The number in a cgroup file, or behind a key in it; 0 when there is none. */
-static long cgroup_read(const char *file, const char *key) {
+/* The number in a cgroup file, or behind a key in it that comes after `line`; 0 when there is none. */
+static long cgroup_read(const char *file, const char *line, const char *key) {
   char path[192], text[512];
   snprintf(path, sizeof path, "%s/%s", step.cgroup, file);
   int in = open(path, O_RDONLY | O_CLOEXEC);
@@ -52,8 +56,9 @@ static long cgroup_read(const char *file, const char *key) {
   if (in >= 0) close(in);
   if (n <= 0) return 0;
   text[n] = 0;
-  const char *at = key ? strstr(text, key) : text;
-  return at ? strtol(at + (key ? strlen(key) : 0), NULL, 10) : 0;
+  const char *at = strstr(text, line);
+  at = at ? strstr(at, key) : NULL;
+  return at ? strtol(at + strlen(key), NULL, 10) : 0;
 }
 
 static void limit(const char *file, long value) {
@@ -101,7 +106,8 @@ void runner_step(struct step *wanted) {
   }
   close(cgroup), close(in[0]), close(out[1]), close(err[1]), close(report[1]);
   fcntl(in[1], F_SETFL, O_NONBLOCK), fcntl(out[0], F_SETFL, O_NONBLOCK), fcntl(err[0], F_SETFL, O_NONBLOCK);
-  step.pid = pid, step.running = 1, step.exited = 0, step.deadline_hit = 0, step.report = report[0];
+  step.pid = pid, step.running = 1, step.exited = 0, step.deadline_hit = 0, step.starved = 0, step.report = report[0];
+  step.looked = step.stall_since = step.started, step.stalled = 0;
   step.deadline = wanted->deadline > 0 ? step.started + wanted->deadline : 0;
   step.stdin_to = in[1], step.stdout_from = out[0], step.stderr_from = err[0];
   input_total = UINT64_MAX;
@@ -126,7 +132,7 @@ void runner_signal(const char *id, long number) {
 /* Nothing of a step outlives it. */
 static void clear_cgroup(void) {
   cgroup_write("cgroup.kill", "1");
-  for (int tries = 0; tries < 2000 && cgroup_read("cgroup.events", "populated "); tries++) {
+  for (int tries = 0; tries < 2000 && cgroup_read("cgroup.events", "", "populated "); tries++) {
     while (waitpid(-1, NULL, WNOHANG) > 0) {
     }
     nanosleep(&(struct timespec){0, 1000000}, NULL);
@@ -138,16 +144,31 @@ static void finish(void) {
   ssize_t n = read(step.report, text, sizeof text - 1);
   text[n > 0 ? n : 0] = 0;
   close(step.report);
-  long peak = cgroup_read("memory.peak", NULL), oom = cgroup_read("memory.events", "oom_kill ");
+  long peak = cgroup_read("memory.peak", "", ""), oom = cgroup_read("memory.events", "", "oom_kill ");
   if (rmdir(step.cgroup)) die("cgroup of a step that has ended: %s", strerror(errno));
   int signaled = WIFSIGNALED(step.status);
   long code = signaled ? -1 : WEXITSTATUS(step.status), number = signaled ? WTERMSIG(step.status) : 0;
   if (n > 0) report_end(code, 0, "start", text, peak);
   else if (step.deadline_hit) report_end(code, number, "deadline", "", peak);
-  else if (oom > 0 && signaled) report_end(code, number, "memory", "", peak);
+  else if (step.starved || (oom > 0 && signaled)) report_end(code, number, "memory", "", peak);
   else report_end(code, number, signaled ? "signal" : "exit", "", peak);
   close(step.stdout_from), close(step.stderr_from);
   step.running = 0;
+}
+
+/*
+ * Close to its limit a step may stop getting on without being killed: every page of its program that it needs takes the place
+ * of one that it needs next, and the kernel, for which each of these is a success, goes on for ever. Pressure stall
+ * information (Documentation/accounting/psi.rst) tells: how long, in all, none of its processes could run for want of memory.
+ */
+static void watch_memory(long now) {
+  if (now - step.looked < WATCH_MS) return;
+  step.looked = now;
+  long stalled = cgroup_read("memory.pressure", "full ", "total=") / 1000;
+  if (stalled - step.stalled < (now - step.stall_since) * 9 / 10) step.stalled = stalled, step.stall_since = now;
+  if (now - step.stall_since < STARVED_MS) return;
+  step.starved = 1;
+  cgroup_write("cgroup.kill", "1");
 }
 
 static void close_stdin(void) {
@@ -168,6 +189,7 @@ void runner_turn(long now) {
     step.deadline_hit = 1;
     cgroup_write("cgroup.kill", "1");
   }
+  if (!step.exited && !step.deadline_hit && !step.starved) watch_memory(now);
   if (!step.exited && waitpid(step.pid, &step.status, WNOHANG) == step.pid) {
     step.exited = 1;
     step.duration = now - step.started;
@@ -178,8 +200,10 @@ void runner_turn(long now) {
 }
 
 long runner_timeout(long now) {
-  if (!step.running || !step.deadline || step.deadline_hit) return -1;
-  return step.deadline > now ? step.deadline - now : 0;
+  if (!step.running || step.exited || step.deadline_hit || step.starved) return -1;
+  long next = step.looked + WATCH_MS;
+  if (step.deadline && step.deadline < next) next = step.deadline;
+  return next > now ? next - now : 0;
 }
 
 static int wait_for(const struct pump *pump, struct pollfd *out) {
