@@ -221,7 +221,8 @@ const commands = {
   test: {
     packages: [...packages.demo, ...packages.test],
     check: () => null,
-    run: (args) => goOn([vitest, 'run', '--root', here, ...args]),
+    run: (args) =>
+      goOn([vitest, 'run', '--root', here, '--project', 'unit', '--project', 'integration', ...args]),
   },
   check: {
     packages: [],

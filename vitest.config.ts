@@ -3,7 +3,9 @@ import { defineConfig } from 'vitest/config';
 /**
  * unit: rules and parsers, in parallel, no VM. integration: the real parts (PostgreSQL, git, QEMU), one file at a time,
  * because two emulated VMs on two cores only measure each other.
+ * The others are slices of their own (`npm run ci:NAME`).
  */
+const vm = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 180_000 };
 export default defineConfig({
   test: {
     reporters: ['default', './test/reporter.ts'],
@@ -19,11 +21,10 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['{packages/*/src,images}/**/*.integration.test.ts', 'test/integration/**/*.test.ts'],
-          fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
+          ...vm,
         },
       },
+      { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },
     ],
   },
 });

@@ -1,8 +1,8 @@
 export type { CollectRequest } from './channel/collect.ts';
 export type { Guest, GuestFacts, GuestStep, OutputSink, StepExit, StepStreams } from './channel/guest.ts';
 export { connectGuest } from './channel/guest.ts';
-export type { GuestImage } from './guest/build.ts';
-export { buildGuest, loadGuest } from './guest/build.ts';
+export type { GuestImage, GuestRecipe } from './guest/build.ts';
+export { buildGuest, guestRecipe } from './guest/build.ts';
 export { canLimit } from './jail/cgroups.ts';
 export { buildLauncher } from './launcher/build.ts';
 export type { ProbeOptions } from './probe/probe.ts';

@@ -23,11 +23,19 @@ const applets = [
   'test',
 ];
 
+/** One more file of an image. */
+export interface ImageFile {
+  readonly path: string;
+  readonly content: Buffer;
+  readonly mode: number;
+}
+
 /** An image archive of Debian's static busybox, with a user `worker` (1000). Needs apt's package lists. */
 export async function busyboxImage(
   directory: string,
   name: string,
   config: Partial<ImageConfig> = {},
+  files: readonly ImageFile[] = [],
 ): Promise<{ file: string; digest: string }> {
   const file = join(directory, `${name}.tar`);
   const layerFile = join(directory, `${name}.layer`);
@@ -41,6 +49,7 @@ export async function busyboxImage(
       0o644,
     ],
     ['etc/group', Buffer.from('root:x:0:\nworker:x:1000:\n'), 0o644],
+    ...files.map(({ path, content, mode }) => [path, content, mode] as [string, Buffer, number]),
   ];
   const tar = function* () {
     for (const [path, bytes, mode] of contents)

@@ -10,18 +10,20 @@ import { type CpioEntry, cpio } from './cpio.ts';
 import { extractKernel } from './kernel.ts';
 
 const run = promisify(execFile);
-const sources = join(import.meta.dirname, 'init');
 
-/** Debian's modules that the guest needs, each after those that it depends on. ext4 and vsock's users are built in or left out. */
-const modules = [
-  'virtio_ring',
-  'virtio',
-  'virtio_mmio',
-  'virtio_blk',
-  'virtio_console',
-  'squashfs',
-  'overlay',
-];
+/** What a guest image is made from, beside Debian's kernel. */
+export interface GuestRecipe {
+  /** Directory of init's C sources. */
+  readonly init: string;
+  /** Debian's kernel modules, each after those that it depends on. */
+  readonly modules: readonly string[];
+}
+
+/** The guest image that ships. ext4 is built into the kernel. */
+export const guestRecipe: GuestRecipe = {
+  init: join(import.meta.dirname, 'init'),
+  modules: ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'],
+};
 
 /** A guest image: what a VM boots. Paths are files that everybody may read. */
 export interface GuestImage {
@@ -34,8 +36,8 @@ export interface GuestImage {
 }
 
 /** The guest image in `directory`, or null when it was not built there, or by other sources than these. */
-export async function loadGuest(directory: string): Promise<GuestImage | null> {
-  const facts = join(directory, await sourceKey(), 'guest.json');
+async function loadGuest(directory: string, recipe = guestRecipe): Promise<GuestImage | null> {
+  const facts = join(directory, await sourceKey(recipe), 'guest.json');
   if (!existsSync(facts)) return null;
   return JSON.parse(await readFile(facts, 'utf8')) as GuestImage;
 }
@@ -47,10 +49,12 @@ export async function loadGuest(directory: string): Promise<GuestImage | null> {
 export async function buildGuest(options: {
   readonly directory: string;
   readonly onProgress: (line: string) => void;
+  readonly recipe?: GuestRecipe | undefined;
 }): Promise<GuestImage> {
-  const present = await loadGuest(options.directory);
+  const recipe = options.recipe ?? guestRecipe;
+  const present = await loadGuest(options.directory, recipe);
   if (present) return present;
-  const target = join(options.directory, await sourceKey());
+  const target = join(options.directory, await sourceKey(recipe));
   await mkdir(options.directory, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'glovebox-guest-'));
   try {
@@ -63,18 +67,17 @@ export async function buildGuest(options: {
     const kernel = await extractKernel(join(tree, 'boot', name));
     const kernelRelease = name.slice('vmlinuz-'.length);
     options.onProgress('compiling init');
-    const init = await compileInit(work);
-    const initramfs = cpio(await initramfsEntries(tree, kernelRelease, init, work));
+    const init = await compileInit(recipe.init, work);
+    const initramfs = cpio(await initramfsEntries(tree, kernelRelease, recipe.modules, init, work));
     return await store(target, { kernel, initramfs, kernelRelease });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-async function sourceKey(): Promise<string> {
+async function sourceKey({ init, modules }: GuestRecipe): Promise<string> {
   const hash = createHash('sha256').update(modules.join());
-  for (const file of (await readdir(sources)).sort())
-    hash.update(file).update(await readFile(join(sources, file)));
+  for (const file of await sourcesOf(init)) hash.update(file).update(await readFile(join(init, file)));
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -103,8 +106,12 @@ async function unpackKernelPackage(work: string): Promise<string> {
   return join(work, 'tree');
 }
 
-async function compileInit(work: string): Promise<Buffer> {
-  const files = (await readdir(sources))
+async function sourcesOf(init: string): Promise<string[]> {
+  return (await readdir(init)).filter((file) => /\.[ch]$/.test(file)).sort();
+}
+
+async function compileInit(sources: string, work: string): Promise<Buffer> {
+  const files = (await sourcesOf(sources))
     .filter((file) => file.endsWith('.c'))
     .map((file) => join(sources, file));
   const out = join(work, 'init');
@@ -118,6 +125,7 @@ async function compileInit(work: string): Promise<Buffer> {
 async function initramfsEntries(
   tree: string,
   release: string,
+  modules: readonly string[],
   init: Buffer,
   work: string,
 ): Promise<CpioEntry[]> {

@@ -220,7 +220,10 @@ void child_become(struct step *step, int report) {
   setrlimit(RLIMIT_CORE, &no_core);
   setrlimit(RLIMIT_NOFILE, &files);
   if (filter_install()) fail(126, "seccomp: %s", strerror(errno));
-  if (setgroups((size_t)who.group_count, who.groups) || setresgid(who.gid, who.gid, who.gid)) fail(126, "groups: %s", strerror(errno));
+  /* Docker's rule: who has left the primary group must not read what is closed to that group (CVE-2022-36109). */
+  gid_t groups[1 + sizeof who.groups / sizeof who.groups[0]] = {who.gid};
+  memcpy(groups + 1, who.groups, (size_t)who.group_count * sizeof groups[0]);
+  if (setgroups(1 + (size_t)who.group_count, groups) || setresgid(who.gid, who.gid, who.gid)) fail(126, "groups: %s", strerror(errno));
   drop_bounding();
   if (setresuid(who.uid, who.uid, who.uid)) fail(126, "user: %s", strerror(errno));
   run(step);

@@ -1,0 +1,176 @@
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { localSpawn, systemClock } from '@glovebox/base';
+import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@glovebox/microvm';
+import type { ImageConfig } from '@glovebox/oci';
+import type { Job, NativeJob } from '@glovebox/protocol';
+import { expect } from 'vitest';
+import { makeAgent } from '../agent/agent.ts';
+import { openReservations } from '../agent/room.ts';
+import { openHttp } from '../uplink/http.ts';
+import { keepLeases } from '../uplink/leases.ts';
+import { openQueue } from '../uplink/queue.ts';
+import { busyboxImage, type ImageFile } from './images.ts';
+import { FakeInstance } from './instance.ts';
+import { testJob } from './job.ts';
+import { localVms } from './vms.ts';
+
+const isRoot = process.getuid?.() === 0;
+const spawnUid = 1_900_000_002;
+
+/** What a VM must leave on the host. */
+export const nothingLeft = {
+  processes: 0,
+  mounts: 0,
+  namespaces: 0,
+  loopDevices: 0,
+  cgroups: 0,
+  files: 0,
+};
+
+/** In the place of the bundled `src`: sends the file as it is told to by arguments and environment, through the socket. */
+const fakeClient = `
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+const flags = Object.fromEntries(process.argv.slice(4).map((flag) => flag.replace(/^-/, '').split(/=(.*)/s)));
+const path = flags['upload-route'] + '?repository=' + encodeURIComponent(flags.repo) + '&commit=' + flags.commit;
+const post = (path, done) => request({
+  socketPath: process.env.SRC_PROXY.replace('unix://', ''), method: 'POST', path,
+  headers: { authorization: process.env.SRC_HEADER_AUTHORIZATION },
+}, (answer) => { answer.resume(); done(answer.statusCode); }).end(readFileSync(flags.file));
+post('/.executors/queue/dequeue', (refused) => post(path, (status) => {
+  console.log('dequeue', refused, 'upload', status, Object.keys(process.env).sort().join());
+  process.exit(status === 202 ? 0 : 1);
+}));
+`;
+
+/**
+ * An agent at work in this process, with real VMs, against an instance in memory. `recipe`: a guest image other than the one
+ * that ships, for tests that take a defence away.
+ */
+export class TestAgent {
+  readonly instance: FakeInstance;
+  readonly root: string;
+  lastId = 100;
+  private readonly stopAgent: () => Promise<void>;
+  /** What the agent said; shown when a test waits in vain. */
+  private readonly warnings: unknown[];
+
+  private constructor(
+    instance: FakeInstance,
+    root: string,
+    stopAgent: () => Promise<void>,
+    warnings: unknown[],
+  ) {
+    this.instance = instance;
+    this.root = root;
+    this.stopAgent = stopAgent;
+    this.warnings = warnings;
+  }
+
+  static async start(recipe?: GuestRecipe): Promise<TestAgent> {
+    const root = await mkdtemp(join(tmpdir(), 'glovebox-agent-'));
+    await chmod(root, 0o711);
+    const directories = { disks: join(root, 'disks'), blobs: join(root, 'blobs'), work: join(root, 'work') };
+    for (const name of ['disks', 'blobs', 'work', 'run', 'images', 'client', 'repositories'])
+      await mkdir(join(root, name), { mode: 0o711 });
+    const guest = await buildGuest({ directory: join(root, 'guest'), onProgress: () => {}, recipe });
+    const instance = new FakeInstance();
+    instance.repositories = join(root, 'repositories');
+    await instance.start();
+    const script = join(root, 'client', 'src.mjs');
+    await writeFile(script, fakeClient);
+    const http = openHttp(instance.url);
+    const { credential } = instance;
+    const identity = { name: 'test', version: '0', credential, tiers: ['vm-emulated' as const] };
+    const queue = openQueue(http, identity);
+    const warnings: unknown[] = [];
+    const log = {
+      info: () => {},
+      warn: (facts: object, message: string) => void warnings.push([message, facts]),
+    };
+    const leases = keepLeases({
+      queue,
+      queues: ['codeintel', 'runs'],
+      clock: systemClock,
+      onTrouble: (message) => void warnings.push(message),
+    });
+    const vms = localVms({
+      vmm: qemu('/usr/bin/qemu-system-x86_64'),
+      launcher: await buildLauncher(join(root, 'launcher')),
+      guest,
+      diskDirectory: directories.disks,
+      // Node's copyFile, as root, keeps the owner of what it copies; the agent is not root.
+      diskOwner: isRoot ? spawnUid : (process.getuid?.() ?? 0),
+      runDirectory: join(root, 'run'),
+      identity: isRoot ? { uid: 1_900_001_906, gid: 1_900_001_906 } : null,
+    });
+    const runtime = {
+      vms,
+      spawn: localSpawn(isRoot ? { uid: spawnUid, gid: process.getgid?.() ?? 0 } : null),
+      clock: systemClock,
+      instanceUrl: instance.url,
+      executorName: 'test',
+      credential,
+      tiers: identity.tiers,
+      directories,
+      uploadClient: { node: process.execPath, script },
+    };
+    const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
+    const agent = makeAgent({ runtime, http, leases, log, queue, room });
+    const ran = agent.run();
+    const stop = async () => {
+      agent.stop();
+      await ran;
+    };
+    return new TestAgent(instance, root, stop, warnings);
+  }
+
+  async stop(): Promise<void> {
+    await this.stopAgent();
+    await this.instance.stop();
+    await rm(this.root, { recursive: true, force: true });
+  }
+
+  /** Puts an image on the instance; answers with what a step calls it. */
+  async putImage(name: string, config: Partial<ImageConfig> = {}, files: ImageFile[] = []): Promise<string> {
+    const { file, digest } = await busyboxImage(join(this.root, 'images'), name, config, files);
+    this.instance.blobs.set(digest, readFileSync(file));
+    return `blob:${digest}`;
+  }
+
+  /** Before each test: one that failed has not waited for its job, and the next one must not see it. */
+  async reset(): Promise<void> {
+    const { instance } = this;
+    instance.leased.clear();
+    await this.until(() => readdirSync(join(this.root, 'work')).length === 0);
+    instance.entries.length = 0;
+    instance.marks.length = 0;
+    instance.uploads.length = 0;
+    instance.result = null;
+  }
+
+  async run(job: Partial<Job>, native: Partial<NativeJob> = {}) {
+    this.instance.jobs.push(testJob({ id: ++this.lastId, ...job }, native));
+    return this.ended();
+  }
+
+  /** How the job ended; nothing of it is left then. */
+  async ended() {
+    const mark = await this.until(() => this.instance.marks[0]);
+    expect(await readdir(join(this.root, 'work'))).toEqual([]);
+    expect(await readdir(join(this.root, 'run'))).toEqual([]);
+    return mark;
+  }
+
+  async until<T>(what: () => T | undefined | false, timeoutMs = 30_000): Promise<T> {
+    for (const end = Date.now() + timeoutMs; Date.now() < end; ) {
+      const value = what();
+      if (value) return value;
+      await systemClock.sleep(20);
+    }
+    throw new Error(`not within ${timeoutMs} ms: ${JSON.stringify([this.warnings, this.instance.entries])}`);
+  }
+}

@@ -1,0 +1,187 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestAgent } from '../../packages/executor/src/testing/agent.ts';
+
+/**
+ * A step is what `docker run` would have made of it. crun, given the configuration that Docker writes, is the oracle: the
+ * same program tells what it sees under crun on this host and under init in a VM.
+ */
+const look = `
+section() { echo "== $1"; }
+section environment; env | busybox sort
+section process; busybox grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/self/status; umask; pwd; hostname
+section limits; busybox grep -E 'core file' /proc/self/limits
+section devices; cd /dev; for node in * pts/* shm/*; do
+  test -L $node && echo "$node -> $(busybox readlink $node)" && continue
+  test "$node" = core && continue
+  busybox stat -c '%n %F %a %t:%T %u:%g' $node
+done
+section mounts; busybox awk '{ sep = 0; for (i = 7; i <= NF; i++) if ($i == "-") sep = i; print $5, $6, $(sep + 1) }' /proc/self/mountinfo | busybox sort
+section hidden; busybox cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 10; ls /proc/acpi /sys/firmware
+exit 3
+`;
+
+const capabilities = [
+  ...['CHOWN', 'DAC_OVERRIDE', 'FSETID', 'FOWNER', 'MKNOD', 'NET_RAW', 'SETGID', 'SETUID', 'SETFCAP'],
+  ...['SETPCAP', 'NET_BIND_SERVICE', 'SYS_CHROOT', 'KILL', 'AUDIT_WRITE'],
+].map((name) => `CAP_${name}`);
+
+interface Case {
+  readonly name: string;
+  readonly image: { readonly user: string; readonly workingDir: string; readonly env: string[] };
+  readonly uid: number;
+  readonly home: string;
+}
+const cases: Case[] = [
+  { name: 'root', image: { user: '', workingDir: '/', env: ['A=b', 'EMPTY='] }, uid: 0, home: '/root' },
+  {
+    name: 'another user, in a directory that is not there yet',
+    image: { user: 'worker', workingDir: '/made/for it', env: ['PATH=/bin', 'LINES=a\tb'] },
+    uid: 1000,
+    home: '/home/worker',
+  },
+];
+
+let agent: TestAgent;
+let directory: string;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-crun-'));
+  await agent.putImage('plain');
+  const layer = join(agent.root, 'images/plain.layer');
+  mkdirSync(join(directory, 'rootfs'));
+  execFileSync('tar', ['-xf', layer, '-C', join(directory, 'rootfs')]);
+});
+afterAll(async () => {
+  await agent.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** What Docker's daemon writes for `docker run --network none` with this image. */
+function dockerConfig({ image, uid, home }: Case, hostname: string, args: string[], files: string): object {
+  const held = uid === 0 ? capabilities : [];
+  const variables = [
+    ...(image.env.some((line) => line.startsWith('PATH='))
+      ? []
+      : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
+    `HOSTNAME=${hostname}`,
+    ...image.env,
+    `HOME=${home}`,
+  ];
+  const hidden = ['nosuid', 'noexec', 'nodev'];
+  return {
+    ociVersion: '1.0.2',
+    hostname,
+    root: { path: 'rootfs' },
+    process: {
+      args,
+      cwd: image.workingDir,
+      env: variables,
+      user: { uid, gid: uid, additionalGids: [uid], umask: 0o022 },
+      capabilities: { bounding: capabilities, permitted: held, effective: held },
+      rlimits: [{ type: 'RLIMIT_CORE', hard: 0, soft: 0 }],
+    },
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc', options: hidden },
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+      },
+      {
+        destination: '/dev/pts',
+        type: 'devpts',
+        source: 'devpts',
+        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+      },
+      { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...hidden, 'ro'] },
+      { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['ro', ...hidden] },
+      { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: hidden },
+      {
+        destination: '/dev/shm',
+        type: 'tmpfs',
+        source: 'shm',
+        options: [...hidden, 'mode=1777', 'size=67108864'],
+      },
+      ...['hosts', 'hostname', 'resolv.conf'].map((file) => ({
+        destination: `/etc/${file}`,
+        type: 'bind',
+        source: join(files, file),
+        options: ['bind', 'rprivate'],
+      })),
+    ],
+    linux: {
+      namespaces: ['pid', 'network', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
+      maskedPaths: [
+        ...['/proc/asound', '/proc/acpi', '/proc/kcore', '/proc/keys', '/proc/latency_stats'],
+        ...['/proc/timer_list', '/proc/timer_stats', '/proc/sched_debug', '/proc/scsi', '/sys/firmware'],
+      ],
+      readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+    },
+  };
+}
+
+function crun(one: Case, hostname: string, args: string[]) {
+  const bundle = mkdtempSync(join(directory, 'bundle-'));
+  cpSync(join(directory, 'rootfs'), join(bundle, 'rootfs'), { recursive: true, verbatimSymlinks: true });
+  for (const file of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(bundle, file), '');
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(dockerConfig(one, hostname, args, bundle)));
+  const state = ['--root', join(bundle, 'state'), '--cgroup-manager=disabled'];
+  const id = `glovebox-test-${process.pid}-${bundle.slice(-6)}`;
+  const command = ['crun', ...state, 'run', '--bundle', bundle, id];
+  // It wants the one kind of cgroups or the other, and finds both on some hosts.
+  const alone = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$0" "$@"';
+  return spawnSync('unshare', ['-m', 'sh', '-c', alone, ...command], { encoding: 'utf8', input: '' });
+}
+
+/** What the program told, by section. */
+function sections(text: string): Record<string, string[]> {
+  return Object.fromEntries(
+    text
+      .split(/^== /m)
+      .slice(1)
+      .map((section) => {
+        const [name, ...lines] = section.trimEnd().split('\n');
+        return [name, lines];
+      }),
+  );
+}
+
+test.skipIf(process.getuid?.() !== 0).each(cases)('a step of $name sees what crun shows it', async (one) => {
+  const image = await agent.putImage(`image-${one.uid}`, one.image);
+  agent.instance.marks.length = 0;
+  agent.instance.entries.length = 0;
+  const argv = ['sh', '-c', look];
+  await agent.run({ dockerSteps: [{ image, argv }] });
+  const [entry] = agent.instance.entries.filter(({ key }) => key === 'step.docker.0');
+  expect(entry?.exitCode, entry?.stderr.toString()).toBe(3);
+  const ours = sections(agent.instance.output('step.docker.0'));
+  const oracle = crun(one, `job-${agent.lastId}`, ['/bin/sh', '-c', look]);
+  expect(oracle.status, oracle.stderr).toBe(3);
+  const theirs = sections(oracle.stdout);
+  expect(Object.keys(ours)).toEqual(Object.keys(theirs));
+  const { mounts: theirMounts = [], ...same } = theirs;
+  for (const name of Object.keys(same)) expect.soft(ours[name], name).toEqual(same[name]);
+  expect(weaker(ours.mounts ?? [], theirMounts)).toEqual([]);
+});
+
+/** Mounts that crun makes and that we do not have, or with a restriction less. The root and binds are of the host's own kind. */
+function weaker(ours: string[], theirs: string[]): string[] {
+  const parse = (line: string) => {
+    const [path = '', options = '', type = ''] = line.split(' ');
+    return { path, type, options: new Set(options.split(',')) };
+  };
+  const have = new Map(ours.map((line) => [parse(line).path, parse(line)]));
+  return theirs.filter((line) => {
+    const { path, type, options } = parse(line);
+    const mine = have.get(path);
+    if (!mine || (!/^\/($|etc\/)/.test(path) && mine.type !== type)) return true;
+    // /dev/null over a file hides it whether or not it may be written.
+    const needed = type === 'devtmpfs' ? [] : ['ro', 'nosuid', 'nodev', 'noexec'];
+    return needed.some((option) => options.has(option) && !mine.options.has(option));
+  });
+}
