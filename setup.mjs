@@ -232,9 +232,12 @@ const commands = {
 };
 
 async function main([name, ...args]) {
-  const command = commands[name];
-  if (!command)
-    throw new Mistake(`there is no set-up for ${name}`, `It is one of: ${Object.keys(commands).join(', ')}.`);
+  const command = Object.hasOwn(commands, name ?? '') ? commands[name] : null;
+  if (command === null)
+    throw new Mistake(
+      `there is no set-up for ${name ?? 'nothing'}`,
+      `It is one of: ${Object.keys(commands).join(', ')}.`,
+    );
   checkMachine(process.platform, process.arch);
   const answer = command.check(args);
   if (answer !== null) {

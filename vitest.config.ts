@@ -5,7 +5,12 @@ import { defineConfig } from 'vitest/config';
  * because two emulated VMs on two cores only measure each other.
  * The others are slices of their own (`npm run ci:NAME`).
  */
-const vm = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 180_000 };
+const vm = {
+  fileParallelism: false,
+  testTimeout: 120_000,
+  hookTimeout: 180_000,
+  setupFiles: ['test/leaks.ts'],
+};
 export default defineConfig({
   test: {
     reporters: ['default', './test/reporter.ts'],
@@ -24,6 +29,7 @@ export default defineConfig({
           ...vm,
         },
       },
+      { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], ...vm } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },
     ],
   },

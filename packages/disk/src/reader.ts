@@ -5,7 +5,7 @@ import { type ByteSource, byteSource } from './source.ts';
 export interface TarLimits {
   /** Default 2,000,000. */
   readonly maxEntries?: number;
-  /** Sum of all bodies, bytes. Default 64 GiB. */
+  /** Sum of all bodies and extension headers, bytes. Default 64 GiB. */
   readonly maxBytes?: number;
 }
 
@@ -17,35 +17,56 @@ export type ReadEntry = TarEntry & {
 };
 
 const blockSize = 512;
-/** Longest extension header or name: far more than any path needs, and nothing to fill memory with. */
+/** All extension headers of one member: far more than any path needs, and nothing to fill memory with. */
 const extensionMax = 1 << 20;
 
 interface Extensions {
+  /** Bytes that they have taken so far. */
+  total: number;
   readonly records: Map<string, string>;
   longName?: string;
   longLink?: string;
 }
 
-/** Reads a tar stream (ustar, pax, GNU long names) member by member. Errors: `tar_invalid`, `tar_too_big`. */
+/**
+ * Reads a tar stream (ustar, pax, GNU long names) member by member, and closes it at the end or when nobody wants more of it.
+ * Errors: `tar_invalid`, `tar_too_big`.
+ */
 export async function* readTar(
   stream: AsyncIterable<Uint8Array>,
   limits: TarLimits = {},
 ): AsyncGenerator<ReadEntry> {
   const source = byteSource(stream);
+  try {
+    yield* readMembers(source, limits);
+  } finally {
+    await source.close();
+  }
+}
+
+async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerator<ReadEntry> {
   const maxEntries = limits.maxEntries ?? 2_000_000;
   const maxBytes = limits.maxBytes ?? 64 * 2 ** 30;
-  let extensions: Extensions = { records: new Map() };
+  let extensions: Extensions = { total: 0, records: new Map() };
   let position = 0;
   let entries = 0;
   let bytes = 0;
   for (;;) {
     const header = await source.take(blockSize);
-    if (!header || header.every((byte) => byte === 0)) return;
+    if (!header || header.every((byte) => byte === 0)) {
+      if (extensions.records.size > 0 || extensions.longName || extensions.longLink)
+        throw tarInvalid('it ends before the member that an extension header is about');
+      return;
+    }
     position += blockSize;
     const type = header.toString('latin1', 156, 157);
-    const size = sizeOf(header, extensions);
+    checkSum(header);
     if ('xgLK'.includes(type)) {
-      if (size > extensionMax) throw tarTooBig('an extension header of more than 1 MiB');
+      const size = numberOf(header, 124, 12); // a pax record of a size is about the member
+      extensions.total += blockSize + size;
+      bytes += size;
+      if (extensions.total > extensionMax)
+        throw tarTooBig('a member with extension headers of more than 1 MiB');
       const text = (await takePadded(source, size)).toString('latin1');
       position += padded(size);
       if (type === 'x') readRecords(text, extensions.records);
@@ -53,8 +74,8 @@ export async function* readTar(
       else if (type === 'K') extensions.longLink = untilNul(text);
       continue;
     }
-    const entry = entryOf(header, type, size, extensions);
-    extensions = { records: new Map() };
+    const entry = entryOf(header, type, extensions);
+    extensions = { total: 0, records: new Map() };
     entries += 1;
     bytes += entry.size;
     if (entries > maxEntries) throw tarTooBig(`more than ${maxEntries} members`);
@@ -69,7 +90,7 @@ export async function* readTar(
     };
     yield { ...entry, body: body(), bodyOffset: position };
     while (left > 0) left -= (await source.some(left)).length;
-    await source.take(padded(entry.size) - entry.size);
+    if (!(await source.take(padded(entry.size) - entry.size))) throw tarInvalid('it ends in the middle');
     position += padded(entry.size);
   }
 }
@@ -107,11 +128,10 @@ function numberOf(header: Buffer, start: number, length: number): number {
   return text === '' ? 0 : Number.parseInt(text, 8);
 }
 
-function sizeOf(header: Buffer, extensions: Extensions): number {
+function checkSum(header: Buffer): void {
   let sum = 0;
   for (let i = 0; i < blockSize; i++) sum += i >= 148 && i < 156 ? 32 : (header[i] ?? 0);
   if (sum !== numberOf(header, 148, 8)) throw tarInvalid('a header with a wrong checksum');
-  return recordNumber(extensions, 'size') ?? numberOf(header, 124, 12);
 }
 
 function recordNumber(extensions: Extensions, name: string): number | undefined {
@@ -121,6 +141,12 @@ function recordNumber(extensions: Extensions, name: string): number | undefined 
   if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(Math.floor(value)))
     throw tarInvalid(`${name} is no number`);
   return Math.floor(value);
+}
+
+/** What is older than 1970 is of 1970: tar programs write such times, and no content hangs on them. */
+function timeOf(header: Buffer, extensions: Extensions): number {
+  const negative = extensions.records.get('mtime')?.startsWith('-') ?? header[136] === 0xff;
+  return negative ? 0 : (recordNumber(extensions, 'mtime') ?? numberOf(header, 136, 12));
 }
 
 /** pax records: `<length> <key>=<value>\n`, the length counting itself. */
@@ -146,26 +172,30 @@ function readRecords(text: string, into: Map<string, string>): void {
   }
 }
 
-function entryOf(header: Buffer, letter: string, size: number, extensions: Extensions): TarEntry {
+function entryOf(header: Buffer, letter: string, extensions: Extensions): TarEntry {
   const type = tarTypes[letter];
   const { records } = extensions;
   if (!type) throw tarInvalid(`a member of the unknown type ${JSON.stringify(letter)}`);
   if ([...records.keys()].some((key) => key.startsWith('GNU.sparse.'))) throw tarInvalid('a sparse file');
-  const prefix = header.toString('latin1', 257, 262) === 'ustar' ? textOf(header, 345, 155) : '';
+  // GNU's own format, `ustar` and a blank, has times in the prefix's place.
+  const prefix = header.toString('latin1', 257, 263) === 'ustar\0' ? textOf(header, 345, 155) : '';
   const name = textOf(header, 0, 100);
   const raw = records.get('path') ?? extensions.longName ?? (prefix ? `${prefix}/${name}` : name);
   const linkTarget = records.get('linkpath') ?? extensions.longLink ?? textOf(header, 157, 100);
+  const size = type === 'file' ? (recordNumber(extensions, 'size') ?? numberOf(header, 124, 12)) : 0;
+  // Old archives mark a directory by its name only.
+  const old = type === 'file' && raw.endsWith('/');
+  if (old && size > 0) throw tarInvalid('a directory with a body');
   const xattrs: Record<string, string> = {};
   for (const [key, value] of records) if (key.startsWith('SCHILY.xattr.')) xattrs[key.slice(13)] = value;
   return {
     path: raw.replace(/\/+$/, ''),
-    // Old archives mark a directory by its name only.
-    type: type === 'file' && raw.endsWith('/') ? 'directory' : type,
-    size: type === 'file' ? size : 0,
+    type: old ? 'directory' : type,
+    size,
     mode: numberOf(header, 100, 8) & 0o7777,
     uid: recordNumber(extensions, 'uid') ?? numberOf(header, 108, 8),
     gid: recordNumber(extensions, 'gid') ?? numberOf(header, 116, 8),
-    mtime: recordNumber(extensions, 'mtime') ?? numberOf(header, 136, 12),
+    mtime: timeOf(header, extensions),
     ...((type === 'symlink' || type === 'hardlink') && { linkTarget }),
     ...(Object.keys(xattrs).length > 0 && { xattrs }),
   };

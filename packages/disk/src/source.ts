@@ -6,6 +6,8 @@ export interface ByteSource {
   take(size: number): Promise<Buffer | null>;
   /** Up to `size` bytes as they come. Errors: `tar_invalid` at the end. */
   some(size: number): Promise<Buffer>;
+  /** Lets go of the stream: a file that is not read to its end stays open otherwise. */
+  close(): Promise<void>;
 }
 
 export function byteSource(stream: AsyncIterable<Uint8Array>): ByteSource {
@@ -38,6 +40,9 @@ export function byteSource(stream: AsyncIterable<Uint8Array>): ByteSource {
       const part = held.subarray(0, size);
       held = held.subarray(part.length);
       return part;
+    },
+    async close() {
+      await iterator.return?.();
     },
   };
 }

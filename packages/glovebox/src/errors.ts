@@ -5,10 +5,10 @@ export function usage(message: string, remedy: string): GloveboxError {
   return new GloveboxError({ code: 'usage', message, remedy });
 }
 
-export function stateBusy(state: string): GloveboxError {
+export function stateBusy(state: string, holder: string): GloveboxError {
   return new GloveboxError({
     code: 'state_busy',
-    message: `another glovebox command is starting or stopping what runs in ${state}`,
+    message: `${holder} is starting or stopping what runs in ${state}`,
     remedy: 'Wait until it is done, or set GLOVEBOX_STATE to another directory.',
   });
 }

@@ -1,12 +1,21 @@
 import { factsOf } from '@glovebox/base';
+import { CommanderError } from 'commander';
 import { makeProgram } from './program.ts';
+
+/** What is wrong with what was typed, or with what it names: nothing was started. */
+const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'];
+const mistakeCode = 2;
 
 /** The `glovebox` command. */
 try {
   await makeProgram().parseAsync(process.argv);
 } catch (error) {
-  const { code, message, remedy } = factsOf(error);
-  process.stderr.write(`glovebox: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
-  if (code === 'internal' && process.env.GLOVEBOX_DEBUG) process.stderr.write(`${(error as Error).stack}\n`);
-  process.exitCode = process.exitCode || (code === 'usage' || code === 'repository_unreadable' ? 2 : 1);
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : mistakeCode;
+  else {
+    const { code, message, remedy } = factsOf(error);
+    process.stderr.write(`glovebox: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+    if (code === 'internal' && process.env.GLOVEBOX_DEBUG)
+      process.stderr.write(`${(error as Error).stack}\n`);
+    process.exitCode = process.exitCode || (mistakes.includes(code) ? mistakeCode : 1);
+  }
 }

@@ -19,12 +19,17 @@ function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** The command line. What a command needs is loaded when it runs: `--help` and `--version` answer at once. */
+/**
+ * The command line. What a command needs is loaded when it runs: `--help` and `--version` answer at once. Errors:
+ * `CommanderError` when there is nothing more to do, because everything or a mistake has been told.
+ */
 export function makeProgram(): Command {
   const program = new Command('glovebox')
     .description('Runs untrusted code in fresh microVMs.')
     .version(versionOfThis())
-    .showHelpAfterError('(--help shows what there is)')
+    .showHelpAfterError('  `glovebox --help` and `glovebox COMMAND --help` show what there is.')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'glovebox: ')) })
+    .exitOverride()
     .configureHelp({ showGlobalOptions: true });
   const json = () => new Option('--json', 'print one JSON object on stdout');
   addRun(program);
@@ -101,20 +106,21 @@ function addRun(program: Command): void {
     .argument('[command...]', 'after `--`; without it the image says what to run')
     .option('--accept <tier>', 'also accept this isolation (repeatable)', tiers, ['vm-hardware'] as Tier[])
     .option('-e, --env <name=value>', 'set a variable (repeatable)', variables, [] as string[])
-    .option('--cpus <n>', 'processors', number(1), 1)
-    .option('--memory <MiB>', 'memory', number(128), 1024)
-    .option('--scratch <MiB>', 'writable disk', number(64), 4096)
-    .option('--timeout <seconds>', 'stop it after this time', number(1), 3600)
+    .option('--cpus <n>', 'processors', number(1, 64), 1)
+    .option('--memory <MiB>', 'memory', number(128, 2 ** 20), 1024)
+    .option('--scratch <MiB>', 'writable disk', number(64, 2 ** 20), 4096)
+    .option('--timeout <seconds>', 'stop it after this time', number(1, 86_400), 3600)
     .option('--json', 'print the job as one JSON object on stdout, and its output on stderr')
     .addHelpText(
       'after',
       '\nExit codes of its own: 2 wrong arguments, 3 nothing here can run it as accepted, 124 out of time, 125 it could not be run, 130 interrupted, 137 out of memory.',
     )
     .action(async (image: string, command: string[], options: RunOptions) => {
-      const { parseImage, provideImage } = await import('./run/image.ts');
+      const { checkImage, parseImage, provideImage } = await import('./run/image.ts');
       const { runCommand } = await import('./run/run.ts');
       const { bringUp } = await import('./up/up.ts');
       const name = parseImage(image);
+      await checkImage(name);
       const deps = context();
       const client = await bringUp(deps);
       const digest = await provideImage(client, name, deps.state, note);
@@ -162,7 +168,7 @@ function addDemo(program: Command): void {
     .option('--json', 'print one JSON object as the last line of stdout')
     .action(async (options: { repo?: string; root?: string; commit: string; json?: boolean }) => {
       const { demoCommand } = await import('./demo/command.ts');
-      const report = await demoCommand(context(), options, note);
+      const report = await demoCommand(context, options, note);
       const { asJson, block } = await import('./demo/report.ts');
       if (options.json) printJson(asJson(report));
       else process.stdout.write(`\n${block(report)}\n`);
@@ -180,11 +186,11 @@ function variables(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
-function number(least: number): (value: string) => number {
+function number(least: number, most: number): (value: string) => number {
   return (value) => {
     const parsed = Number(value);
-    if (!Number.isInteger(parsed) || parsed < least)
-      throw new InvalidArgumentError(`It is a whole number, at least ${least}.`);
+    if (!/^\d+$/.test(value) || parsed < least || parsed > most)
+      throw new InvalidArgumentError(`It is a whole number from ${least} to ${most}.`);
     return parsed;
   };
 }

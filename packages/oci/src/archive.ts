@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { collect } from '@glovebox/base';
+import { collect, GloveboxError } from '@glovebox/base';
 import { readTar } from '@glovebox/disk';
 import type { z } from 'zod';
 import { imageInvalid, imageNotFound } from './errors.ts';
 import {
+  type Config,
   configSchema,
   type Descriptor,
   dockerManifestSchema,
@@ -25,8 +26,10 @@ export interface ImageConfig {
 export interface ImageLayer {
   readonly offset: number;
   readonly size: number;
-  /** SHA-256 of its bytes as they lie there, when the image promises one. */
-  readonly digest: string | null;
+  /** The SHA-256 that the image promises. */
+  readonly digest: string;
+  /** Of its bytes as they lie there, or, in what `docker save` writes, of those that they unpack to. */
+  readonly digestOf: 'packed' | 'unpacked';
 }
 
 export interface ImageArchive {
@@ -34,7 +37,7 @@ export interface ImageArchive {
   readonly config: ImageConfig;
   /** Bottom first. */
   readonly layers: readonly ImageLayer[];
-  /** SHA-256 over the configuration and the layers' places: one name for one content of one archive file. */
+  /** SHA-256 over the configuration and the layers' places and digests: one name for one content of one archive file. */
   readonly digest: string;
 }
 
@@ -51,17 +54,24 @@ const documentMax = 4 * 2 ** 20;
  * are several images. Errors: `image_invalid`, `image_not_found`.
  */
 export async function openArchive(file: string, reference?: string): Promise<ImageArchive> {
-  const members = new Map<string, Member>();
-  for await (const entry of readTar(createReadStream(file, { highWaterMark: 1 << 20 }), {
-    maxEntries: 100_000,
-  })) {
-    if (entry.type === 'file')
-      members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset, size: entry.size });
-  }
+  const members = await membersOf(file);
   const read = (path: string) => readDocument(file, members, path);
   if (members.has('index.json')) return openLayout(file, members, read, reference);
   if (members.has('manifest.json')) return openDockerSave(file, members, read, reference);
   throw imageInvalid('the archive is neither an OCI layout nor written by `docker save`');
+}
+
+async function membersOf(file: string): Promise<Map<string, Member>> {
+  const members = new Map<string, Member>();
+  try {
+    const limits = { maxEntries: 100_000 };
+    for await (const entry of readTar(createReadStream(file, { highWaterMark: 1 << 20 }), limits))
+      if (entry.type === 'file')
+        members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset, size: entry.size });
+  } catch (error) {
+    throw error instanceof GloveboxError ? imageInvalid(error.message) : error;
+  }
+  return members;
 }
 
 async function readDocument(file: string, members: Map<string, Member>, path: string): Promise<Buffer> {
@@ -92,18 +102,21 @@ export function blobPath(digest: string): string {
   return `blobs/${digest.replace(':', '/')}`;
 }
 
+/** The bytes, if they are what the descriptor says. Errors: `image_invalid`. */
+export function verified(descriptor: Descriptor, bytes: Buffer): Buffer {
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  if (digest !== descriptor.digest) throw imageInvalid(`${descriptor.digest} has other bytes`);
+  return bytes;
+}
+
 async function openLayout(
   file: string,
   members: Map<string, Member>,
   read: (path: string) => Promise<Buffer>,
   reference: string | undefined,
 ): Promise<ImageArchive> {
-  const blob = async (descriptor: Descriptor) => {
-    const bytes = await read(blobPath(descriptor.digest));
-    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-    if (digest !== descriptor.digest) throw imageInvalid(`${descriptor.digest} has other bytes`);
-    return bytes;
-  };
+  const blob = async (descriptor: Descriptor) =>
+    verified(descriptor, await read(blobPath(descriptor.digest)));
   const index = parseDocument(indexSchema, await read('index.json'), 'index.json');
   const top = await selectManifest(index.manifests, reference, blob);
   const manifest = parseDocument(manifestSchema, await blob(top), 'the manifest');
@@ -111,9 +124,10 @@ async function openLayout(
     const member = members.get(blobPath(layer.digest));
     if (!member) throw imageInvalid(`the layer ${layer.digest} is missing`);
     if (member.size !== layer.size) throw imageInvalid(`the layer ${layer.digest} has another size`);
-    return { ...member, digest: layer.digest };
+    return { ...member, digest: layer.digest, digestOf: 'packed' as const };
   });
-  return archiveOf(file, await blob(manifest.config), layers);
+  const bytes = await blob(manifest.config);
+  return archiveOf(file, bytes, parseConfig(bytes), layers);
 }
 
 /** The one manifest that is meant: by reference, then down a nested index to linux/amd64. */
@@ -165,17 +179,35 @@ async function openDockerSave(
     );
   }
   const [image] = wanted as [(typeof images)[number]];
-  const layers = image.Layers.map((path) => {
+  const bytes = await read(image.Config);
+  const config = parseConfig(bytes);
+  const digests = config.rootfs?.diff_ids ?? [];
+  if (digests.length !== image.Layers.length)
+    throw imageInvalid(
+      `it has ${image.Layers.length} layers, and its configuration the digests of ${digests.length}`,
+    );
+  const layers = image.Layers.map((path, index) => {
     const member = members.get(path);
     if (!member) throw imageInvalid(`the layer ${path} is missing`);
-    return { ...member, digest: null };
+    return { ...member, digest: digests[index] as string, digestOf: 'unpacked' as const };
   });
-  return archiveOf(file, await read(image.Config), layers);
+  return archiveOf(file, bytes, config, layers);
 }
 
-function archiveOf(file: string, configBytes: Buffer, layers: ImageLayer[]): ImageArchive {
-  const { architecture, os, config } = parseDocument(configSchema, configBytes, 'the configuration');
+/** An image's configuration. Errors: `image_invalid`, also for one of another kind of machine. */
+export function parseConfig(bytes: Buffer): Config {
+  const config = parseDocument(configSchema, bytes, 'the configuration');
+  const { os, architecture } = config;
   if (os !== 'linux' || architecture !== 'amd64') throw imageInvalid(`it is for ${os}/${architecture}`);
+  return config;
+}
+
+function archiveOf(
+  file: string,
+  configBytes: Buffer,
+  { config }: Config,
+  layers: ImageLayer[],
+): ImageArchive {
   const hash = createHash('sha256').update(configBytes).update(JSON.stringify(layers));
   return {
     file,

@@ -11,3 +11,11 @@ export function imageInvalid(why: string): GloveboxError {
 export function imageNotFound(why: string, remedy: string): GloveboxError {
   return new GloveboxError({ code: 'image_not_found', message: why, remedy });
 }
+
+export function imageTooBig(why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'image_too_big',
+    message: `the container image is refused: ${why}`,
+    remedy: 'Make it with less in it.',
+  });
+}

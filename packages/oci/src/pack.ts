@@ -1,12 +1,19 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
-import { blobPath, type ImageConfig, parseDocument, selectManifest } from './archive.ts';
+import {
+  blobPath,
+  type ImageConfig,
+  parseConfig,
+  parseDocument,
+  selectManifest,
+  verified,
+} from './archive.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
-import { configSchema, type Descriptor, indexSchema, manifestSchema } from './schema.ts';
+import { type Descriptor, indexSchema, manifestSchema } from './schema.ts';
 
 const layoutVersion = JSON.stringify({ imageLayoutVersion: '1.0.0' });
 
@@ -23,24 +30,21 @@ export async function packLayout(directory: string, reference?: string): Promise
   }
   const blobFile = (descriptor: Descriptor) => {
     const file = join(directory, blobPath(descriptor.digest));
-    if (!existsSync(file)) throw imageInvalid(`the blob ${descriptor.digest} is missing`);
+    const is = statSync(file, { throwIfNoEntry: false });
+    if (!is?.isFile()) throw imageInvalid(`the blob ${descriptor.digest} is missing`);
+    if (is.size !== descriptor.size) throw imageInvalid(`the blob ${descriptor.digest} has another size`);
     return file;
   };
   const document = async (descriptor: Descriptor) => {
     const file = blobFile(descriptor);
     if ((await stat(file)).size > 4 * 2 ** 20)
       throw imageInvalid(`${descriptor.digest} is too large for a document`);
-    return readFile(file);
+    return verified(descriptor, await readFile(file));
   };
   const index = parseDocument(indexSchema, await readFile(join(directory, 'index.json')), 'index.json');
   const top = await selectManifest(index.manifests, reference, document);
   const manifest = parseDocument(manifestSchema, await document(top), 'the manifest');
-  const { os, architecture } = parseDocument(
-    configSchema,
-    await document(manifest.config),
-    'the configuration',
-  );
-  if (os !== 'linux' || architecture !== 'amd64') throw imageInvalid(`it is for ${os}/${architecture}`);
+  parseConfig(await document(manifest.config));
   const blobs = new Map(
     [top, manifest.config, ...manifest.layers].map((blob) => [blob.digest, blobFile(blob)]),
   );

@@ -13,9 +13,23 @@ export const descriptorSchema = z.object({
 export type Descriptor = z.infer<typeof descriptorSchema>;
 
 export const indexSchema = z.object({ manifests: z.array(descriptorSchema).max(1000) });
+
+/** Media types of layers. How they are packed is seen from their bytes. */
+const layerTypes =
+  /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.diff\.tar)([+.](gzip|zstd))?$/;
+const layerSchema = descriptorSchema.extend({
+  mediaType: z
+    .string()
+    .max(200)
+    .regex(layerTypes, {
+      error: ({ input }) => `a layer of the type ${String(input)} is none of a root file system`,
+    })
+    .optional(),
+});
+const layersMax = 500;
 export const manifestSchema = z.object({
   config: descriptorSchema,
-  layers: z.array(descriptorSchema).max(500),
+  layers: z.array(layerSchema).max(layersMax, `more than ${layersMax} layers`),
 });
 
 const strings = z.array(z.string().max(131_072)).max(4096).nullish();
@@ -31,7 +45,9 @@ export const configSchema = z.object({
       WorkingDir: z.string().nullish(),
     })
     .nullish(),
+  rootfs: z.object({ diff_ids: z.array(digestSchema).max(layersMax) }).nullish(),
 });
+export type Config = z.infer<typeof configSchema>;
 
 /** `manifest.json` of `docker save`. */
 export const dockerManifestSchema = z
@@ -39,7 +55,7 @@ export const dockerManifestSchema = z
     z.object({
       Config: z.string().max(500),
       RepoTags: z.array(z.string()).nullish(),
-      Layers: z.array(z.string().max(500)).max(500),
+      Layers: z.array(z.string().max(500)).max(layersMax, `more than ${layersMax} layers`),
     }),
   )
   .max(1000);

@@ -10,14 +10,15 @@ const ownRepository = resolve(import.meta.dirname, '../../../..');
 /** Small enough for an emulated processor: the whole job takes less than 90 s. */
 const ownRoot = 'packages/base';
 
-/** `glovebox demo`: what is wrong with the arguments is said before anything is started. */
+/** `glovebox demo`: what is wrong with the arguments is said before anything is made or started. */
 export async function demoCommand(
-  deps: UpDeps,
+  makeDeps: () => UpDeps,
   options: { readonly repo?: string; readonly root?: string; readonly commit: string },
   note: (line: string) => void,
 ): Promise<Report> {
   const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
   const repository = await openRepository(options.repo ?? ownRepository, options.commit, root);
+  const deps = makeDeps();
   const client = await bringUp(deps);
   const report = await runDemo({
     client,

@@ -54,15 +54,14 @@ const label = (name: string) => name.padEnd(11);
 /** The block at the end of the demo. */
 export function block(report: Report): string {
   const { job, phasesMs, index, definition, leftOver } = report;
-  const isolation = job.tier ? `${job.tier} (${job.vmm}): ${tierMeaning[job.tier]}` : 'none';
+  const by = job.vmm ? ` (${job.vmm})` : '';
+  const isolation = job.tier ? `${job.tier}${by}: ${tierMeaning[job.tier]}` : 'not on the job’s record';
   const count = (value: number, what: string) => `${value.toLocaleString('en')} ${what}`;
+  const phases = Object.entries(phasesMs).map(([name, ms]) => `${name} ${seconds(ms)}`);
   const lines = [
     label('isolation') + isolation,
     label('inside') + inside(job),
-    label('phases') +
-      Object.entries(phasesMs)
-        .map(([name, ms]) => `${name} ${seconds(ms)}`)
-        .join(' · '),
+    label('phases') + (phases.join(' · ') || 'not measured'),
     label('index') +
       [
         count(index.documents, 'documents'),
@@ -76,7 +75,7 @@ export function block(report: Report): string {
     lines.push(`${label('')}  ${text.trim()}`);
   }
   const left = Object.entries(leftOver).map(([what, value]) => `${inPlain[what] ?? what} ${value}`);
-  lines.push(label('left over') + left.join(', '));
+  lines.push(label('left over') + (left.join(', ') || 'not counted'));
   return lines.join('\n');
 }
 

@@ -44,10 +44,13 @@ function parseLayout(text: string): ImageName {
   return { kind: 'layout', directory, reference };
 }
 
-/**
- * Sees to it that the instance has the image; returns its digest there. Errors: those of image archives (`image_invalid`,
- * `image_not_found`), before anything is sent.
- */
+/** Looks into an image before anything is started for it. Errors: `image_invalid`, `image_not_found`. */
+export async function checkImage(image: ImageName): Promise<void> {
+  if (image.kind === 'archive') await openArchive(image.file);
+  if (image.kind === 'layout') (await packLayout(image.directory, image.reference)).destroy();
+}
+
+/** Sees to it that the instance has an image that was looked into; returns its digest there. */
 export async function provideImage(
   client: Client,
   image: ImageName,
@@ -58,16 +61,12 @@ export async function provideImage(
     const { archive, digest } = await buildImage(image.name, state, onProgress);
     return send(client, archive, digest, onProgress);
   }
-  if (image.kind === 'archive') {
-    await openArchive(image.file); // what is wrong with it is said here, not by a failed job
-    return send(client, image.file, await digestOfFile(image.file), onProgress);
-  }
+  if (image.kind === 'archive') return send(client, image.file, await digestOfFile(image.file), onProgress);
   await mkdir(state.images, { recursive: true });
   const work = await mkdtemp(join(state.images, '.pack-'));
   try {
     const file = join(work, 'image.tar');
     await pipeline(await packLayout(image.directory, image.reference), createWriteStream(file));
-    await openArchive(file);
     return await send(client, file, await digestOfFile(file), onProgress);
   } finally {
     await rm(work, { recursive: true, force: true });

@@ -1,13 +1,21 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Bytes that a file or a directory with everything below it takes on the disk; 0 when it is not there. */
-export async function allocatedBytes(path: string): Promise<number> {
+/**
+ * Bytes that a file or a directory with everything below it takes on the disk; 0 when it is not there, as things may be that
+ * a job removes meanwhile. A file of several names (`seen`) counts once.
+ */
+export async function allocatedBytes(path: string, seen: Set<string> = new Set()): Promise<number> {
   const is = await lstat(path).catch(() => null);
-  if (!is) return 0;
+  const name = `${is?.dev}:${is?.ino}`;
+  if (!is || seen.has(name)) return 0;
+  if (!is.isDirectory()) {
+    if (is.nlink > 1) seen.add(name);
+    return is.blocks * 512;
+  }
   let bytes = is.blocks * 512;
-  if (is.isDirectory())
-    for (const name of await readdir(path)) bytes += await allocatedBytes(join(path, name));
+  for (const entry of await readdir(path).catch(() => []))
+    bytes += await allocatedBytes(join(path, entry), seen);
   return bytes;
 }
 

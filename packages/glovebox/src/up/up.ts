@@ -24,8 +24,8 @@ export interface UpDeps {
  * Errors: `not_started`, `state_busy`, and those of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
-  const { state, clock, onProgress } = deps;
-  const unlock = await lockState(state, clock);
+  const { state, onProgress } = deps;
+  const unlock = await lockState(deps);
   try {
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);

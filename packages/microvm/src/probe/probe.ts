@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, open } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import { type Clock, factsOf } from '@glovebox/base';
 import { connectGuest } from '../channel/guest.ts';
 import { canLimit } from '../jail/cgroups.ts';
@@ -79,6 +79,12 @@ async function tryKvm(
   if (opened === 'EACCES')
     return none('/dev/kvm is not accessible to this user', 'usermod -aG kvm "$USER", and log in anew');
   if (opened !== undefined) return none(`/dev/kvm cannot be opened (${opened})`, elsewhere);
+  const { mode, gid } = await stat('/dev/kvm');
+  if (options.identity && (gid === 0 || (mode & 0o060) !== 0o060))
+    return none(
+      `/dev/kvm is closed to everybody but root (group ${gid}, mode ${(mode & 0o777).toString(8)}), and a virtual machine does not run as root`,
+      `groupadd -f kvm && chgrp kvm /dev/kvm && chmod 660 /dev/kvm, and look again. ${elsewhere}`,
+    );
   options.onProgress('booting a canary on /dev/kvm');
   const { bootMs, why } = await canary(options, 'kvm', cgroups);
   if (bootMs === null) return none(`/dev/kvm opens, but a guest does not run on it: ${why}`, elsewhere);

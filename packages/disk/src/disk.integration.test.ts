@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream, lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { localSpawn } from '@glovebox/base';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { diskSize, writeDisk } from './disk.ts';
+import { archive, inPieces, member } from './testing/archive.ts';
+
+const root = process.getuid?.() === 0;
+const spawn = localSpawn(root ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
+const content = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * at) % 251));
+const owner = { uid: 70_000, gid: 80_000 };
+const long = `${'directory/'.repeat(20)}${'file'.repeat(40)}`;
+const target = 'target/'.repeat(40);
+const members = [
+  member({ path: 'd', type: 'directory', mode: 0o1750, mtime: 86_400, ...owner }),
+  member({ path: 'd/file', mode: 0o4755, mtime: 1_000_000_000, ...owner }, content),
+  member({ path: 'd/hard', type: 'hardlink', linkTarget: 'd/file' }),
+  member({ path: 'soft', type: 'symlink', linkTarget: target, mode: 0o777, ...owner }),
+  member({ path: long, mode: 0o600 }, 'long\n'),
+  member({ path: 'empty', mode: 0o444 }),
+];
+
+let directory: string;
+let tree: string;
+const make = (bytes: AsyncIterable<Uint8Array>, entries = 0, name = 'disk') =>
+  writeDisk(spawn, bytes, join(directory, name), () => ({ entries }));
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-disk-'));
+  await chmod(directory, 0o711);
+  tree = join(directory, 'tree');
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+describe('a disk', () => {
+  let made: { digest: string; bytes: number };
+  beforeAll(async () => {
+    made = await make(inPieces(archive(members), 10_000), members.length);
+    execFileSync('unsquashfs', ['-q', '-n', '-d', tree, join(directory, 'disk')]);
+  });
+  const at = (path: string) => join(tree, path);
+
+  it('holds what the archive held: bytes, modes, times and links', () => {
+    expect(readFileSync(at('d/file')).equals(content)).toBe(true);
+    expect(lstatSync(at('d/file'))).toMatchObject({ mode: 0o104755, mtimeMs: 1e12, nlink: 2 });
+    expect(lstatSync(at('d/hard')).ino).toBe(lstatSync(at('d/file')).ino);
+    expect(lstatSync(at('d'))).toMatchObject({ mode: 0o41750, mtimeMs: 86_400_000 });
+    expect(readlinkSync(at('soft'))).toBe(target);
+    expect(readFileSync(at(long), 'utf8')).toBe('long\n');
+    expect(lstatSync(at(long)).mode).toBe(0o100600);
+    expect(lstatSync(at('empty'))).toMatchObject({ size: 0, mode: 0o100444 });
+  });
+
+  it('holds the owners', () => {
+    const listing = execFileSync('unsquashfs', ['-q', '-lln', join(directory, 'disk')], { encoding: 'utf8' });
+    const ofOwner = listing.split('\n').filter((line) => line.includes(' 70000/80000 '));
+    expect(ofOwner.map((line) => line.replace(/^.*squashfs-root\//, '').slice(0, 6))).toEqual([
+      'd',
+      'd/file',
+      'd/hard',
+      'soft -',
+    ]);
+  });
+
+  it('has the one size of all disks, and takes no more room than its content', () => {
+    const { size, blocks, mode } = statSync(join(directory, 'disk'));
+    expect(size).toBe(diskSize);
+    expect(blocks * 512).toBeLessThan(made.bytes + 2 ** 20);
+    expect(mode & 0o777).toBe(0o444);
+  });
+
+  it('is named by the digest of its content, the holes behind it left out', async () => {
+    const hash = createHash('sha256');
+    const file = createReadStream(join(directory, 'disk'), { end: made.bytes - 1 });
+    for await (const chunk of file) hash.update(chunk as Buffer);
+    expect(made.digest).toBe(`sha256:${hash.digest('hex')}`);
+  });
+});
+
+describe('a disk that cannot be made', () => {
+  const first = archive(members).subarray(0, -1_024);
+  afterEach(async () => {
+    // Neither a disk nor anything of the work on it.
+    expect((await readdir(directory)).filter((name) => name !== 'disk' && name !== 'tree')).toEqual([]);
+  });
+
+  it('because its archive fails halfway is not there, and says why', async () => {
+    const failing = async function* () {
+      yield first;
+      throw new Error('the source is gone');
+    };
+    await expect(make(failing(), 0, 'other')).rejects.toThrow('the source is gone');
+  });
+
+  it('because its archive was cut off is not there', async () => {
+    const cut = inPieces(first.subarray(0, 100_000), 10_000);
+    await expect(make(cut, 0, 'other')).rejects.toMatchObject({ code: 'program_failed' });
+  });
+
+  it('because its archive is none is not there, and says who did not like it', async () => {
+    const noise = make(inPieces(Buffer.alloc(4_096, 'noise'), 512), 0, 'other');
+    await expect(noise).rejects.toMatchObject({
+      code: 'program_failed',
+      message: expect.stringContaining('sqfstar') as string,
+    });
+  });
+
+  it('in full, because a member is missing in it, is not there', async () => {
+    // The members of the top alone: directories that are only implied would be counted as well.
+    const flat = members.filter(({ path }) => path !== long);
+    const short = make(inPieces(archive(flat), 10_000), flat.length + 1, 'other');
+    await expect(short).rejects.toMatchObject({
+      code: 'disk_invalid',
+      message: expect.stringContaining('6 members were written, 5 are there') as string,
+    });
+  });
+
+  it('leaves the one that was there before as it was', async () => {
+    const before = statSync(join(directory, 'disk'));
+    await expect(make(inPieces(Buffer.alloc(4_096, 'noise'), 512))).rejects.toThrow();
+    expect(statSync(join(directory, 'disk'))).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
+  });
+});

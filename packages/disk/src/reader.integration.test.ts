@@ -1,0 +1,86 @@
+import { execFileSync } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { link, lstat, mkdir, mkdtemp, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Member, readAll } from './testing/archive.ts';
+
+let root: string;
+const long = `${'deep/'.repeat(30)}${'name'.repeat(30)}`;
+const target = 'target/'.repeat(30);
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'glovebox-tar-'));
+  const tree = join(root, 'tree');
+  await mkdir(join(tree, long, '..'), { recursive: true });
+  await writeFile(join(tree, 'plain'), 'plain\n', { mode: 0o640 });
+  await writeFile(join(tree, 'odd\u00e9 "\n'), 'x'.repeat(100_000), { mode: 0o4751 });
+  await writeFile(join(tree, long), 'long\n');
+  await link(join(tree, 'plain'), join(tree, 'zlink'));
+  await symlink(target, join(tree, 'symlink'));
+  await mkdir(join(tree, 'empty'), { mode: 0o700 });
+  await writeFile(join(tree, 'sparse'), 'end');
+  await truncate(join(tree, 'sparse'), 2 ** 20);
+  await utimes(join(tree, 'plain'), new Date(0), new Date('1960-01-01'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+/** What GNU tar writes of these, read by us. */
+async function read(flags: string[], names: string[]): Promise<Map<string, Member>> {
+  const file = join(root, 'archive.tar');
+  execFileSync('tar', ['-C', join(root, 'tree'), '-cf', file, '--sort=name', ...flags, '--', ...names]);
+  const members = await readAll(createReadStream(file, { highWaterMark: 5_000 }));
+  return new Map(members.map((member) => [member.path, member]));
+}
+const owner = ['--owner=:1234', '--group=:5678'];
+
+describe.each([
+  ['pax', ['--format=pax']],
+  ['GNU', ['--format=gnu']],
+])('an archive of GNU tar in the %s format', (_name, format) => {
+  it('is read with its long names, links, modes and owners', async () => {
+    const members = await read([...format, ...owner], ['.']);
+    const odd = Buffer.from('./odd\u00e9 "\n').toString('latin1');
+    expect(members.get(odd)).toMatchObject({ mode: 0o4751, content: Buffer.from('x'.repeat(100_000)) });
+    expect(members.get(`./${long}`)).toMatchObject({ uid: 1234, gid: 5678, content: Buffer.from('long\n') });
+    expect(members.get('./zlink')).toMatchObject({ type: 'hardlink', linkTarget: './plain', size: 0 });
+    expect(members.get('./symlink')).toMatchObject({ type: 'symlink', linkTarget: target });
+    expect(members.get('./empty')).toMatchObject({ type: 'directory', mode: 0o700 });
+    expect(members.get('./sparse')?.content.length).toBe(2 ** 20);
+  });
+
+  it('is read with owners and times that have no room in a header', async () => {
+    const members = await read([...format, '--owner=:4000000000', '--group=:3000000000'], ['plain']);
+    expect(members.get('plain')).toMatchObject({ uid: 4_000_000_000, gid: 3_000_000_000, mtime: 0 });
+  });
+
+  it('is refused where a file in it is sparse', async () => {
+    await expect(read([...format, '--sparse'], ['sparse'])).rejects.toMatchObject({ code: 'tar_invalid' });
+  });
+});
+
+describe('an archive of GNU tar', () => {
+  it('in the ustar format is read with names in two parts', async () => {
+    const name = `${'directory/'.repeat(12)}file`;
+    await mkdir(join(root, 'tree', name, '..'), { recursive: true });
+    await writeFile(join(root, 'tree', name), 'two parts');
+    const members = await read(['--format=ustar'], [name]);
+    expect(members.get(name)?.content.toString()).toBe('two parts');
+  });
+
+  it('with times where another format has the beginning of a name is read by its own rules', async () => {
+    const members = await read(['--format=gnu', '--incremental'], [long]);
+    expect([...members.keys()]).toEqual([long]);
+  });
+
+  it('with extended attributes has them by name', async () => {
+    const { mtimeMs } = await lstat(join(root, 'tree', long));
+    const attribute = '--pax-option=SCHILY.xattr.user.note:=some=thing';
+    const members = await read(['--format=pax', attribute], [long]);
+    expect(members.get(long)).toMatchObject({
+      xattrs: { 'user.note': 'some=thing' },
+      mtime: Math.floor(mtimeMs / 1000),
+    });
+  });
+});

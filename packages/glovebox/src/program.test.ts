@@ -1,0 +1,63 @@
+import { CommanderError } from 'commander';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { makeProgram } from './program.ts';
+
+let said: { stdout: string; stderr: string };
+beforeEach(() => {
+  said = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      said[name] += String(text);
+      return true;
+    });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** How a command line ends of which nothing is run. */
+async function ended(...args: string[]): Promise<number> {
+  const error: unknown = await makeProgram()
+    .parseAsync(['node', 'glovebox', ...args])
+    .catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(CommanderError);
+  return (error as CommanderError).exitCode;
+}
+
+describe('help', () => {
+  it.each(['run', 'demo', 'up', 'down', 'status', 'clean', 'doctor'])('is given on %s', async (name) => {
+    expect(await ended(name, '--help')).toBe(0);
+    expect(said.stdout).toMatch(new RegExp(`^Usage: glovebox ${name} `));
+    expect(said.stderr).toBe('');
+  });
+});
+
+describe('a mistake', () => {
+  it.each([
+    ['an unknown command', ['frobnicate'], "unknown command 'frobnicate'"],
+    ['an unknown option', ['--frobnicate'], "unknown option '--frobnicate'"],
+    ['an unknown option of a command', ['run', '--frobnicate', 'x'], "unknown option '--frobnicate'"],
+    ['a missing argument', ['run'], "missing required argument 'image'"],
+    ['an option without its value', ['demo', '--repo'], "'--repo <path>' argument missing"],
+    ['no time at all', ['run', '--timeout', '0', 'x'], 'from 1 to 86400'],
+    ['too little memory', ['run', '--memory', '64', 'x'], 'from 128 to 1048576'],
+    ['a number in other digits', ['run', '--memory', '0x400', 'x'], 'from 128 to 1048576'],
+    ['nothing for a number', ['run', '--cpus=', 'x'], 'from 1 to 64'],
+    ['more processors than any machine has', ['run', '--cpus', '65', 'x'], 'from 1 to 64'],
+    ['half a processor', ['run', '--cpus', '0.5', 'x'], 'from 1 to 64'],
+    ['a disk that is too small', ['run', '--scratch', '-1', 'x'], 'from 64 to 1048576'],
+    ['an isolation that there is not', ['run', '--accept', 'magic', 'x'], 'vm-hardware, vm-pvm, vm-emulated'],
+    ['a variable without a value', ['run', '--env', 'NAME', 'x'], 'NAME=VALUE'],
+    ['a variable without a name', ['run', '-e', '=value', 'x'], 'NAME=VALUE'],
+  ])('like %s is told in one line, with one on what to do', async (_what, args, told) => {
+    expect(await ended(...args)).not.toBe(0);
+    expect(said.stderr).toMatch(/^glovebox: [^\n]+\n {2}[^\n]+\n$/);
+    expect(said.stderr).toContain(told);
+    expect(said.stdout).toBe('');
+  });
+
+  it.each(['up', 'down', 'status', 'clean', 'doctor', 'demo'])('is an argument to %s', async (name) => {
+    expect(await ended(name, 'frobnicate')).not.toBe(0);
+    expect(said.stderr).toContain('frobnicate');
+  });
+});

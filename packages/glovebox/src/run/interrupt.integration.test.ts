@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+
+let child: ChildProcess | null = null;
+afterEach(async () => {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+});
+
+/** A process that watches for interrupts, and says what it sees; a line on its stdin has it stop watching. */
+async function start(): Promise<{
+  child: ChildProcess;
+  next: () => Promise<string>;
+  ended: Promise<unknown[]>;
+}> {
+  const module = JSON.stringify(pathToFileURL(join(import.meta.dirname, 'interrupt.ts')).href);
+  const script = `
+    import { watchInterrupts } from ${module};
+    const watched = watchInterrupts(() => console.log('first'));
+    watched.signal.addEventListener('abort', () => console.log('aborted'));
+    process.stdin.once('data', () => { watched.release(); console.log('released'); });
+    setInterval(() => {}, 1_000);
+    console.log('ready');
+  `;
+  const started = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child = started;
+  const ended = once(started, 'exit');
+  let text = '';
+  started.stdout.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+  });
+  const next = async () => {
+    while (!text.includes('\n')) await once(started.stdout, 'data');
+    const [line = ''] = text.split('\n', 1);
+    text = text.slice(line.length + 1);
+    return line;
+  };
+  expect(await next()).toBe('ready');
+  return { child: started, next, ended };
+}
+
+describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (name) => {
+  it('asks once, and ends the command when it comes again', async () => {
+    const { child: running, next, ended } = await start();
+    running.kill(name);
+    expect([await next(), await next()]).toEqual(['aborted', 'first']);
+    expect(running.exitCode).toBeNull();
+    running.kill(name);
+    expect(await ended).toEqual([130, null]);
+  });
+
+  it('is the system’s again once nobody watches', async () => {
+    const { child: running, next, ended } = await start();
+    running.stdin?.write('\n');
+    expect(await next()).toBe('released');
+    running.kill(name);
+    expect(await ended).toEqual([null, name]);
+  });
+});

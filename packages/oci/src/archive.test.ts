@@ -1,0 +1,251 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ImageArchive, openArchive } from './archive.ts';
+import { flattenImage } from './flatten.ts';
+import {
+  digestOf,
+  dockerFiles,
+  file,
+  type ImageFiles,
+  json,
+  layerOf,
+  layoutFiles,
+  manifestOf,
+  treeOf,
+  withManifest,
+  writeArchive,
+} from './testing/image.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'glovebox-archive-'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const open = (files: ImageFiles, reference?: string): Promise<ImageArchive> =>
+  openArchive(writeArchive(join(root, 'image.tar'), files), reference);
+const layers = [layerOf(file('a')), layerOf(file('b'))];
+const layout = () => layoutFiles(layers, { tag: 'one' });
+const docker = () => dockerFiles(layers, { tag: 'one:1' });
+const invalid = (why: string) => ({ code: 'image_invalid', message: expect.stringContaining(why) as string });
+
+/** The same file with one bit turned over, in its middle. */
+function damage(files: ImageFiles, name: string): ImageFiles {
+  const bytes = Buffer.from(files.get(name) as Buffer);
+  const at = Math.floor(bytes.length / 2);
+  bytes[at] = (bytes[at] as number) ^ 1;
+  return files.set(name, bytes);
+}
+
+describe('an image', () => {
+  it('says how it is to be run', async () => {
+    const config = { Env: ['A=1'], Entrypoint: ['/e'], Cmd: ['c'], User: '7', WorkingDir: '/w' };
+    const expected = { env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w' };
+    for (const files of [layoutFiles(layers, { config }), dockerFiles(layers, { config })])
+      expect((await open(files)).config).toEqual(expected);
+  });
+
+  it('that says nothing of it runs in its root, as nobody in particular', async () => {
+    const expected = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
+    expect((await open(layout())).config).toEqual(expected);
+  });
+
+  it('is told from another one by its digest, and is the same one twice', async () => {
+    const digests = await Promise.all(
+      [
+        layout(),
+        layout(),
+        layoutFiles(layers, { config: { User: '7' } }),
+        layoutFiles(layers.toReversed()),
+      ].map(
+        async (files, index) => (await openArchive(writeArchive(join(root, `${index}.tar`), files))).digest,
+      ),
+    );
+    expect(digests[0]).toBe(digests[1]);
+    expect(new Set(digests).size).toBe(3);
+  });
+
+  it('cannot pass for another one by having its configuration and the sizes of its layers', async () => {
+    const forged = docker().set('layer-0/layer.tar', layerOf(file('a', 'z')));
+    const archive = await open(forged);
+    await expect(treeOf(flattenImage(archive).tar)).rejects.toMatchObject(invalid('has other bytes'));
+  });
+});
+
+describe('the image that is meant', () => {
+  it('is the one of the reference', async () => {
+    expect((await open(layout(), 'one')).layers).toHaveLength(2);
+    expect((await open(docker(), 'one:1')).layers).toHaveLength(2);
+  });
+
+  it.each([['layout'], ['docker']])(
+    'is not one that is not there: what is there is told (%s)',
+    async (form) => {
+      const missing = open(form === 'layout' ? layout() : docker(), 'two');
+      await expect(missing).rejects.toMatchObject({
+        code: 'image_not_found',
+        remedy: expect.stringContaining('one') as string,
+      });
+    },
+  );
+
+  it('must be named where there are several', async () => {
+    const files = layout();
+    const index = JSON.parse(String(files.get('index.json'))) as { manifests: object[] };
+    files.set('index.json', json({ manifests: [...index.manifests, ...index.manifests] }));
+    await expect(open(files)).rejects.toMatchObject({ code: 'image_not_found' });
+  });
+
+  it('is the variant for this kind of machine', async () => {
+    const files = layout();
+    const { digest } = manifestOf(files);
+    const nest = (platform: object) => {
+      const type = 'application/vnd.oci.image.index.v1+json';
+      const other = {
+        digest: `sha256:${'0'.repeat(64)}`,
+        size: 1,
+        platform: { os: 'linux', architecture: 'arm64' },
+      };
+      const nested = json({ mediaType: type, manifests: [other, { digest, size: 1, platform }] });
+      files.set(`blobs/${digestOf(nested).replace(':', '/')}`, nested);
+      return files.set(
+        'index.json',
+        json({ manifests: [{ mediaType: type, digest: digestOf(nested), size: 1 }] }),
+      );
+    };
+    expect((await open(nest({ os: 'linux', architecture: 'amd64' }))).layers).toHaveLength(2);
+    const windows = nest({ os: 'windows', architecture: 'amd64' });
+    await expect(open(windows)).rejects.toMatchObject(invalid('no variant for linux/amd64'));
+  });
+
+  it('is refused where it is for another machine', async () => {
+    for (const files of [
+      layoutFiles(layers, { architecture: 'arm64' }),
+      dockerFiles(layers, { architecture: 'arm64' }),
+    ])
+      await expect(open(files)).rejects.toMatchObject(invalid('it is for linux/arm64'));
+  });
+});
+
+describe('a changed byte', () => {
+  it('of the manifest or the configuration is refused by the digest that it had', async () => {
+    const { name, digest } = manifestOf(layout());
+    await expect(open(damage(layout(), name))).rejects.toMatchObject(invalid(`${digest} has other bytes`));
+    const config = (JSON.parse(String(layout().get(name))) as { config: { digest: string } }).config.digest;
+    const damaged = damage(layout(), `blobs/${config.replace(':', '/')}`);
+    await expect(open(damaged)).rejects.toMatchObject(invalid(`${config} has other bytes`));
+  });
+
+  it.each([
+    ['plain', (bytes: Buffer) => bytes],
+    ['compressed', (bytes: Buffer) => gzipSync(bytes, { level: 0 })],
+  ])('of a %s layer is refused when the layer is read, wherever it is', async (_form, packed) => {
+    const layer = layerOf(file('a', 'content'.repeat(100)));
+    const files = layoutFiles([layer], { packed });
+    const blob = `blobs/${digestOf(packed(layer)).replace(':', '/')}`;
+    const bytes = files.get(blob) as Buffer;
+    for (let at = 0; at < bytes.length; at += 61) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] as number) ^ 4;
+      const archive = await open(files.set(blob, changed));
+      await expect(treeOf(flattenImage(archive).tar)).rejects.toMatchObject({
+        code: expect.stringMatching(/^(image|tar)_invalid$/) as string,
+      });
+    }
+  });
+
+  it('behind the end of a layer is refused by its digest', async () => {
+    const layer = Buffer.concat([layerOf(file('a')), Buffer.alloc(9_000)]);
+    for (const [files, name] of [
+      [layoutFiles([layer]), `blobs/${digestOf(layer).replace(':', '/')}`],
+      [dockerFiles([layer]), 'layer-0/layer.tar'],
+    ] as const) {
+      (files.get(name) as Buffer).set([1], layer.length - 1);
+      const flat = treeOf(flattenImage(await open(files)).tar);
+      layer.set([0], layer.length - 1);
+      await expect(flat).rejects.toMatchObject(invalid('has other bytes'));
+    }
+  });
+});
+
+describe('an archive that is none of an image', () => {
+  const manifest = (change: Parameters<typeof withManifest>[1]) => withManifest(layout(), change);
+
+  it.each<[string, () => ImageFiles, string]>([
+    ['has neither form', () => new Map([['file', Buffer.from('x')]]), 'neither'],
+    ['has an index that is not JSON', () => layout().set('index.json', Buffer.from('{')), 'not JSON'],
+    ['has an index without manifests', () => layout().set('index.json', json({})), 'index.json'],
+    ['has a document of 5 MiB', () => layout().set('index.json', Buffer.alloc(5 * 2 ** 20)), '5242880 bytes'],
+    [
+      'names a blob by another hash',
+      () => manifest((one) => Object.assign(one.config, { digest: 'md5:00' })),
+      'manifest',
+    ],
+    [
+      'names a blob by a path',
+      () => manifest((one) => Object.assign(one.config, { digest: 'sha256:../../x' })),
+      'manifest',
+    ],
+    [
+      'has no such layer',
+      () => manifest((one) => Object.assign(one.layers[0] ?? {}, { digest: digestOf(Buffer.from('?')) })),
+      'is missing',
+    ],
+    [
+      'has a layer of another size',
+      () => manifest((one) => Object.assign(one.layers[0] ?? {}, { size: 7 })),
+      'another size',
+    ],
+    [
+      'has a layer of a negative size',
+      () => manifest((one) => Object.assign(one.layers[0] ?? {}, { size: -1 })),
+      'manifest',
+    ],
+    [
+      'has a layer of an absurd size',
+      () => manifest((one) => Object.assign(one.layers[0] ?? {}, { size: 1e300 })),
+      'manifest',
+    ],
+    [
+      'has something else for a layer',
+      () => manifest((one) => Object.assign(one.layers[0] ?? {}, { mediaType: 'text/html' })),
+      'of the type text/html',
+    ],
+    [
+      'has 501 layers',
+      () => manifest((one) => Object.assign(one, { layers: Array(501).fill(one.layers[0]) })),
+      'more than 500 layers',
+    ],
+    [
+      'has something else for a configuration',
+      () => manifest((one) => Object.assign(one, { config: one.layers[0] })),
+      'configuration',
+    ],
+    [
+      'has no such layer, as of docker',
+      () => docker().set('manifest.json', json([{ Config: 'config.json', Layers: ['../x', '/y'] }])),
+      'is missing',
+    ],
+    [
+      'has more layers than digests',
+      () => docker().set('manifest.json', json([{ Config: 'config.json', Layers: ['layer-0/layer.tar'] }])),
+      'digests of 2',
+    ],
+    [
+      'has no digests',
+      () => docker().set('config.json', json({ os: 'linux', architecture: 'amd64' })),
+      'digests of 0',
+    ],
+  ])('is refused: it %s', async (_what, files, why) => {
+    await expect(open(files())).rejects.toMatchObject(invalid(why));
+  });
+
+  it('is refused: it is no tar', async () => {
+    const path = join(root, 'zipped.tar');
+    await writeFile(path, gzipSync(Buffer.alloc(9_000)));
+    await expect(openArchive(path)).rejects.toMatchObject(invalid('the archive cannot be read'));
+  });
+});

@@ -1,0 +1,142 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { localSpawn, type Spawn } from '@glovebox/base';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { imageDisk } from './cache.ts';
+import {
+  directory,
+  dockerFiles,
+  file,
+  hardlink,
+  type ImageFiles,
+  layerOf,
+  layoutFiles,
+  symlink,
+  writeArchive,
+} from './testing/image.ts';
+
+const isRoot = process.getuid?.() === 0;
+const profile = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
+/** The real one, and what it was asked for. */
+let started: string[];
+const spawn: Spawn = (request) => {
+  started.push(request.label);
+  return profile(request);
+};
+
+let root: string;
+let cache: string;
+beforeEach(async () => {
+  started = [];
+  root = await mkdtemp(join(tmpdir(), 'glovebox-cache-'));
+  cache = join(root, 'cache');
+  await mkdir(cache);
+  for (const path of [root, cache]) await chmod(path, 0o711);
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const diskOf = (files: ImageFiles, name = 'image.tar') =>
+  imageDisk(spawn, writeArchive(join(root, name), files), cache);
+const layers = [
+  layerOf(
+    directory('etc', 0o700),
+    file('etc/kept', 'kept', 0o4711),
+    file('etc/gone'),
+    file('tool', 'old tool'),
+    hardlink('alias', 'tool'),
+    file('file-then-directory'),
+    file('directory-then-file/inner'),
+  ),
+  layerOf(
+    file('etc/.wh.gone', ''),
+    file('tool', 'new tool'),
+    directory('file-then-directory'),
+    symlink('file-then-directory/link', '../etc/kept'),
+    file('directory-then-file', 'a file'),
+  ),
+];
+const made = ['sqfstar', 'unsquashfs'];
+
+describe('the disk of an image', () => {
+  it('holds what its layers show together', async () => {
+    const disk = await diskOf(layoutFiles(layers, { config: { Cmd: ['c'] }, packed: gzipSync }));
+    expect(disk.config.cmd).toEqual(['c']);
+    const tree = join(root, 'tree');
+    execFileSync('unsquashfs', ['-q', '-n', '-d', tree, join(cache, disk.file)]);
+    const at = (path: string) => join(tree, path);
+    expect((await readdir(tree)).sort()).toEqual([
+      'alias',
+      'directory-then-file',
+      'etc',
+      'file-then-directory',
+      'tool',
+    ]);
+    expect(await readdir(at('etc'))).toEqual(['kept']);
+    expect(statSync(at('etc/kept')).mode & 0o7777).toBe(0o4711);
+    expect(readFileSync(at('file-then-directory/link'), 'utf8')).toBe('kept');
+    expect(readFileSync(at('tool'), 'utf8')).toBe('new tool');
+    expect(readFileSync(at('alias'), 'utf8')).toBe('old tool');
+    expect(readFileSync(at('directory-then-file'), 'utf8')).toBe('a file');
+  });
+
+  it('is made once, however often and however many ask for it', async () => {
+    const files = dockerFiles(layers);
+    const disks = await Promise.all([1, 2, 3].map((copy) => diskOf(files, `${copy}.tar`)));
+    const { ino } = statSync(join(cache, disks[0]?.file ?? ''));
+    disks.push(await diskOf(files));
+    expect(new Set(disks.map((disk) => disk.file)).size).toBe(1);
+    expect(started).toEqual(made);
+    expect(statSync(join(cache, disks[0]?.file ?? '')).ino).toBe(ino);
+  });
+
+  it('is not that of another image', async () => {
+    const one = await diskOf(dockerFiles(layers));
+    const other = await diskOf(dockerFiles([...layers, layerOf(file('more'))]));
+    expect(other.file).not.toBe(one.file);
+    expect(started).toEqual([...made, ...made]);
+  });
+
+  it('is made again when it is gone', async () => {
+    const { file: name } = await diskOf(dockerFiles(layers));
+    await rm(join(cache, name));
+    expect(await diskOf(dockerFiles(layers))).toMatchObject({ file: name });
+    expect(existsSync(join(cache, name))).toBe(true);
+  });
+});
+
+describe('an image that cannot be used', () => {
+  it('leaves no disk, and does not stand in the way of the right one', async () => {
+    const forged = dockerFiles(layers).set('layer-0/layer.tar', Buffer.from(layers[0] as Buffer));
+    forged.get('layer-0/layer.tar')?.write('bad!', 1_024); // the bytes of `etc/kept`
+    await expect(diskOf(forged)).rejects.toMatchObject({
+      code: 'image_invalid',
+    });
+    expect(await readdir(cache)).toEqual([]);
+    await diskOf(dockerFiles(layers));
+    expect(await readdir(cache)).toHaveLength(1);
+  });
+
+  it('is told to everybody who waits for it', async () => {
+    const broken = dockerFiles([layerOf(hardlink('a', 'nothing'))]);
+    const answers = await Promise.allSettled([1, 2].map((copy) => diskOf(broken, `${copy}.tar`)));
+    expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  });
+});
+
+describe('a disk that was half written when its maker died', () => {
+  it('is never used', async () => {
+    const { file: name } = await diskOf(dockerFiles(layers));
+    const whole = statSync(join(cache, name)).size;
+    await rm(join(cache, name));
+    // What a crash leaves: the work directory of the one who wrote.
+    await mkdir(join(cache, '.disk-dead'));
+    await writeFile(join(cache, '.disk-dead', 'disk'), 'half');
+    await diskOf(dockerFiles(layers));
+    expect(statSync(join(cache, name)).size).toBe(whole);
+    expect(started).toEqual([...made, ...made]);
+  });
+});

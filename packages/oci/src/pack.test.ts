@@ -1,0 +1,101 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openArchive } from './archive.ts';
+import { flattenImage } from './flatten.ts';
+import { packLayout, writeImageArchive } from './pack.ts';
+import { file, layerOf, layoutFiles, manifestOf, treeOf, writeLayout } from './testing/image.ts';
+
+const layers = [layerOf(file('a')), layerOf(file('b'))];
+let root: string;
+let layout: string;
+let number = 0;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'glovebox-pack-'));
+});
+beforeEach(() => {
+  layout = join(root, `layout-${number++}`);
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+async function packed(reference?: string): Promise<string> {
+  const path = join(root, 'packed.tar');
+  await writeFile(path, await packLayout(layout, reference));
+  return path;
+}
+
+describe('a layout in a directory', () => {
+  it('becomes an archive of the same image, without what the image does not need', async () => {
+    const files = layoutFiles(layers, { tag: 'one', config: { Cmd: ['c'] } });
+    writeLayout(layout, files.set(`blobs/sha256/${'0'.repeat(64)}`, Buffer.from('of another image')));
+    const archive = await openArchive(await packed('one'));
+    expect(archive.config.cmd).toEqual(['c']);
+    expect(Object.keys(await treeOf(flattenImage(archive).tar))).toEqual(['a', 'b']);
+    expect(readFileSync(join(root, 'packed.tar'), 'latin1')).not.toContain('of another image');
+  });
+
+  it('gives the same bytes under every tag', async () => {
+    writeLayout(layout, layoutFiles(layers, { tag: 'one' }));
+    const one = await buffer(await packLayout(layout, 'one'));
+    writeLayout(layout, layoutFiles(layers, { tag: 'two' }));
+    expect((await buffer(await packLayout(layout))).equals(one)).toBe(true);
+  });
+
+  it('is refused before anything is written where it is none, or has no such image', async () => {
+    await expect(packLayout(join(root, 'nothing'))).rejects.toMatchObject({ code: 'image_not_found' });
+    writeLayout(layout, layoutFiles(layers, { tag: 'one' }));
+    await expect(packLayout(layout, 'two')).rejects.toMatchObject({
+      code: 'image_not_found',
+      remedy: 'Name one of: one.',
+    });
+  });
+
+  it('is refused before anything is written where it is for another machine', async () => {
+    writeLayout(layout, layoutFiles(layers, { architecture: 'arm64' }));
+    await expect(packLayout(layout)).rejects.toMatchObject({
+      code: 'image_invalid',
+      message: expect.stringContaining('linux/arm64') as string,
+    });
+  });
+
+  it('is refused before anything is written where a document or a layer is not as promised', async () => {
+    const files = layoutFiles(layers);
+    const { name, digest } = manifestOf(files);
+    const other = Buffer.from(String(files.get(name)).replace('"schemaVersion":2', '"schemaVersion":3'));
+    writeLayout(layout, new Map([...files, [name, other]]));
+    await expect(packLayout(layout)).rejects.toMatchObject({
+      code: 'image_invalid',
+      message: expect.stringContaining(`${digest} has other bytes`) as string,
+    });
+    const blob = [...files.keys()].find((path) => files.get(path) === layers[0]) as string;
+    writeLayout(layout, new Map([...files, [blob, Buffer.from('short')]]));
+    await expect(packLayout(layout)).rejects.toMatchObject({
+      code: 'image_invalid',
+      message: expect.stringContaining('has another size') as string,
+    });
+    await rm(join(layout, blob));
+    await expect(packLayout(layout)).rejects.toMatchObject({
+      code: 'image_invalid',
+      message: expect.stringContaining('is missing') as string,
+    });
+  });
+});
+
+describe('an image that is written', () => {
+  const config = { env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w' };
+
+  it('is read again with its layer and its configuration', async () => {
+    const layerFile = join(root, 'layer.tar');
+    await writeFile(layerFile, layers[0] as Buffer);
+    const first = await writeImageArchive(join(root, 'one.tar'), { config, layerFile });
+    const second = await writeImageArchive(join(root, 'two.tar'), { config, layerFile });
+    expect(second).toEqual(first);
+    const archive = await openArchive(join(root, 'one.tar'));
+    expect(archive.config).toEqual(config);
+    expect(Object.keys(await treeOf(flattenImage(archive).tar))).toEqual(['a']);
+    expect(existsSync(layerFile)).toBe(true);
+  });
+});

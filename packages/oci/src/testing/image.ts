@@ -1,0 +1,162 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readTar, type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+
+export type LayerMember = Pick<TarEntry, 'path'> & Partial<TarEntry> & { readonly content?: string };
+
+const plain = { type: 'file', mode: 0o644, uid: 0, gid: 0, mtime: 0 } as const;
+
+/** A layer, uncompressed. */
+export function layerOf(...members: readonly LayerMember[]): Buffer {
+  const written = members.map(({ content = '', ...facts }) => {
+    const bytes = Buffer.from(content, 'latin1');
+    const header = tarHeader({ ...plain, size: bytes.length, ...facts });
+    return Buffer.concat([header, bytes, tarPadding(bytes.length)]);
+  });
+  return Buffer.concat([...written, tarEnd()]);
+}
+
+export const file = (path: string, content = path, mode = 0o644): LayerMember => ({ path, content, mode });
+export const directory = (path: string, mode = 0o755): LayerMember => ({ path, type: 'directory', mode });
+export const symlink = (path: string, linkTarget: string): LayerMember => ({
+  path,
+  type: 'symlink',
+  linkTarget,
+});
+export const hardlink = (path: string, linkTarget: string): LayerMember => ({
+  path,
+  type: 'hardlink',
+  linkTarget,
+});
+
+export function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+/** The files of an image, by name: a test may change them before they are packed. */
+export type ImageFiles = Map<string, Buffer>;
+
+interface ImageFacts {
+  readonly architecture?: string;
+  readonly config?: object;
+  /** As they are stored, where that is not as they are. */
+  readonly packed?: (layer: Buffer) => Buffer;
+  readonly layerType?: string;
+  readonly tag?: string;
+}
+
+function configOf(layers: readonly Buffer[], { architecture = 'amd64', config = {} }: ImageFacts): Buffer {
+  const rootfs = { type: 'layers', diff_ids: layers.map(digestOf) };
+  return Buffer.from(JSON.stringify({ architecture, os: 'linux', config, rootfs }));
+}
+
+/** An OCI layout. */
+export function layoutFiles(layers: readonly Buffer[], facts: ImageFacts = {}): ImageFiles {
+  const files: ImageFiles = new Map();
+  const blob = (bytes: Buffer, mediaType: string) => {
+    files.set(`blobs/${digestOf(bytes).replace(':', '/')}`, bytes);
+    return { mediaType, digest: digestOf(bytes), size: bytes.length };
+  };
+  const { packed = (layer) => layer, layerType = 'application/vnd.oci.image.layer.v1.tar', tag } = facts;
+  const manifest = {
+    schemaVersion: 2,
+    config: blob(configOf(layers, facts), 'application/vnd.oci.image.config.v1+json'),
+    layers: layers.map((layer) => blob(packed(layer), layerType)),
+  };
+  const top = blob(Buffer.from(JSON.stringify(manifest)), 'application/vnd.oci.image.manifest.v1+json');
+  const annotations = tag === undefined ? {} : { 'org.opencontainers.image.ref.name': tag };
+  files.set('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
+  files.set('index.json', json({ schemaVersion: 2, manifests: [{ ...top, annotations }] }));
+  return files;
+}
+
+/** What `docker save` writes. */
+export function dockerFiles(layers: readonly Buffer[], facts: ImageFacts = {}): ImageFiles {
+  const { packed = (layer) => layer, tag = 'test:latest' } = facts;
+  const names = layers.map((_layer, index) => `layer-${index}/layer.tar`);
+  const files: ImageFiles = new Map(layers.map((layer, index) => [names[index] as string, packed(layer)]));
+  files.set('config.json', configOf(layers, facts));
+  return files.set('manifest.json', json([{ Config: 'config.json', RepoTags: [tag], Layers: names }]));
+}
+
+export function json(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** The one manifest of a layout, and the name of its file. */
+export function manifestOf(files: ImageFiles): { readonly name: string; readonly digest: string } {
+  const index = JSON.parse(String(files.get('index.json'))) as { manifests: { digest: string }[] };
+  const { digest } = index.manifests[0] as { digest: string };
+  return { name: `blobs/${digest.replace(':', '/')}`, digest };
+}
+
+/** Changes the manifest of a layout, and everything that names it, so that all digests are right. */
+export function withManifest(files: ImageFiles, change: (manifest: Manifest) => void): ImageFiles {
+  const { name } = manifestOf(files);
+  const manifest = JSON.parse(String(files.get(name))) as Manifest;
+  change(manifest);
+  const bytes = json(manifest);
+  const top = { digest: digestOf(bytes), size: bytes.length };
+  files.delete(name);
+  files.set(`blobs/${top.digest.replace(':', '/')}`, bytes);
+  return files.set('index.json', json({ schemaVersion: 2, manifests: [top] }));
+}
+
+interface Manifest {
+  config: { mediaType?: string; digest: string; size: number };
+  layers: { mediaType?: string; digest: string; size: number }[];
+}
+
+/** The files as an archive at `path`. */
+export function writeArchive(path: string, files: ImageFiles): string {
+  const members = [...files].map(([name, bytes]) => ({ path: name, content: bytes.toString('latin1') }));
+  writeFileSync(path, layerOf(...members));
+  return path;
+}
+
+/** The files as a directory at `path`. */
+export function writeLayout(path: string, files: ImageFiles): string {
+  for (const [name, bytes] of files) {
+    mkdirSync(dirname(join(path, name)), { recursive: true });
+    writeFileSync(join(path, name), bytes);
+  }
+  return path;
+}
+
+/** A path of a tree; `file` is the first name of the same file, its own where it has no hard links. */
+export interface Node {
+  readonly type: string;
+  readonly mode: number;
+  readonly content: string;
+  readonly file: string;
+}
+export type Tree = Record<string, Node>;
+
+/** A tree of paths whose hard links are told by what they share. */
+export function treeFrom(paths: ReadonlyMap<string, Omit<Node, 'file'>>): Tree {
+  const first = new Map<unknown, string>();
+  const sorted = [...paths].sort(([one], [other]) => (one < other ? -1 : 1));
+  for (const [path, node] of sorted) if (!first.has(node)) first.set(node, path);
+  return Object.fromEntries(
+    sorted.map(([path, node]) => {
+      const { type, mode, content } = node;
+      return [path, { type, mode, content, file: first.get(node) as string }];
+    }),
+  );
+}
+
+/** A flattened image as a tree. */
+export async function treeOf(tar: AsyncIterable<Uint8Array>): Promise<Tree> {
+  const paths = new Map<string, Omit<Node, 'file'>>();
+  for await (const { path, type, mode, linkTarget = '', body } of readTar(tar)) {
+    if (paths.has(path)) throw new Error(`${path} is there twice`);
+    const target = paths.get(linkTarget);
+    if (type === 'hardlink' && !target) throw new Error(`${path} comes before its target`);
+    const chunks: Buffer[] = [];
+    for await (const chunk of body) chunks.push(Buffer.from(chunk));
+    const content = type === 'symlink' ? linkTarget : Buffer.concat(chunks).toString('latin1');
+    paths.set(path, type === 'hardlink' && target ? target : { type, mode, content });
+  }
+  return treeFrom(paths);
+}

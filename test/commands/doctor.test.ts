@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
+import { Stack } from '../stack.ts';
+
+interface Doctor {
+  readonly tiers: readonly string[];
+  readonly findings: readonly { check: string; good: boolean; detail: string; remedy?: string }[];
+}
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await Stack.make();
+});
+afterAll(() => stack.stop());
+
+async function examine(): Promise<Doctor> {
+  const { code, stdout, stderr } = await stack.glovebox(['doctor', '--json']);
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout) as Doctor;
+}
+
+test('promises the tiers in which a job then really runs, and no other', async () => {
+  const { tiers, findings } = await examine();
+  expect(tiers).toContain('vm-emulated');
+  const { file } = await busyboxImage(stack.state, 'plain');
+  for (const tier of tiers) {
+    const accept = tier === 'vm-hardware' ? [] : ['--accept', tier];
+    const ran = await stack.glovebox(['run', '--json', ...accept, `docker-archive:${file}`, '--', 'id']);
+    expect(ran.code, ran.stderr).toBe(0);
+    // Where there is hardware, the strongest tier that is accepted is taken.
+    expect(JSON.parse(ran.stdout)).toMatchObject({
+      tier: tiers.includes('vm-hardware') ? 'vm-hardware' : tier,
+    });
+  }
+  const hardware = findings.find(({ check }) => check === 'hardware virtualization');
+  expect(hardware?.good).toBe(tiers.includes('vm-hardware'));
+  if (!hardware?.good) expect(hardware?.remedy).toContain('--accept vm-emulated');
+});
+
+/** A machine whose /dev/kvm opens and makes a VM that then cannot run. QEMU by itself tells whether this is one. */
+test.skipIf(process.getuid?.() !== 0)('is not taken in by a /dev/kvm that opens', async () => {
+  const bare = ['-accel', 'kvm', '-cpu', 'host', '-M', 'microvm', '-nodefaults', '-display', 'none'];
+  let runs = true;
+  try {
+    execFileSync('timeout', ['2', '/usr/bin/qemu-system-x86_64', ...bare], { stdio: 'pipe' });
+  } catch (error) {
+    runs = (error as { status: number }).status === 124; // stopped, not ended by itself
+  }
+  const { tiers } = await examine();
+  if (!runs) expect(tiers).not.toContain('vm-hardware');
+  else expect(tiers).toContain('vm-hardware');
+});

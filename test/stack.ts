@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Client, openClient } from '@glovebox/client';
+
+const repository = join(import.meta.dirname, '..');
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CommandOptions {
+  readonly input?: string | Buffer;
+  /** Press Ctrl-C, as on a terminal, as soon as stderr has this. */
+  readonly interruptAt?: RegExp;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+/** Runs a program as a shell on a terminal does: a process group of its own, which Ctrl-C goes to. */
+export function runProgram(argv: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+  const [program = '', ...args] = argv;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      detached: true,
+      cwd: options.cwd ?? repository,
+      env: { ...process.env, ...options.env },
+    });
+    let stdout = '';
+    let stderr = '';
+    let pressed = false;
+    child.stdout.on('data', (chunk: Buffer) => void (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+      if (pressed || !options.interruptAt?.test(stderr)) return;
+      pressed = true;
+      process.kill(-(child.pid as number), 'SIGINT');
+    });
+    child.stdin.on('error', () => {}); // who does not read it has its reasons
+    child.stdin.end(options.input ?? '');
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/** Glovebox as a user has it, in a state directory of its own. */
+export class Stack {
+  readonly state: string;
+
+  private constructor(state: string) {
+    this.state = state;
+  }
+
+  static async make(): Promise<Stack> {
+    const state = await mkdtemp(join(tmpdir(), 'stack-'));
+    await chmod(state, 0o755);
+    return new Stack(state);
+  }
+
+  /** The command line. */
+  glovebox(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    const command = join(repository, 'packages/glovebox/bin/glovebox.mjs');
+    const env = { GLOVEBOX_STATE: this.state, ...options.env };
+    return runProgram([process.execPath, command, ...args], { ...options, env });
+  }
+
+  /** A client of what runs, as the command line has it. */
+  client(): Client {
+    const { url } = this.read('instance.json') as { url: string };
+    const token = readFileSync(join(this.state, 'run/token'), 'utf8').trim();
+    return openClient({ url, token });
+  }
+
+  /** The root processes: the executor's and the instance's. */
+  pid(of: 'executor' | 'instance'): number {
+    return (this.read(`${of}.json`) as { pid: number }).pid;
+  }
+
+  /** Its own files of jobs and virtual machines: none, when nothing runs. */
+  jobFiles(): string[] {
+    return ['vms', 'executor/work']
+      .map((name) => join(this.state, name))
+      .filter((directory) => existsSync(directory))
+      .flatMap((directory) => readdirSync(directory).map((name) => join(directory, name)));
+  }
+
+  async stop(): Promise<void> {
+    await this.glovebox(['down']);
+    await rm(this.state, { recursive: true, force: true });
+  }
+
+  private read(name: string): unknown {
+    return JSON.parse(readFileSync(join(this.state, 'run', name), 'utf8'));
+  }
+}
