@@ -30,6 +30,7 @@ export default defineConfig({
         },
       },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], ...vm } },
+      { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], ...vm } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },
     ],
   },

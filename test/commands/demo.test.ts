@@ -99,8 +99,8 @@ async function countsOfDirectRun(root: string, flags: readonly string[]): Promis
     const index = JSON.parse(readFileSync(join(blobs, 'index.json'), 'utf8')) as {
       manifests: { digest: string }[];
     };
-    const [layer] = document(index.manifests[0]?.digest as string).layers;
-    const file = join(blobs, 'blobs', (layer?.digest as string).replace(':', '/'));
+    const [layer = { digest: '' }] = document(index.manifests[0]?.digest as string).layers;
+    const file = join(blobs, 'blobs', layer.digest.replace(':', '/'));
     execFileSync('tar', ['-xf', file, '-C', image, 'opt/scip-typescript']);
   }
   const output = join(directory, 'direct.scip');

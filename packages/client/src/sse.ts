@@ -1,3 +1,5 @@
+import { eventTooLong } from './errors.ts';
+
 /** One server-sent event. */
 export interface ServerEvent {
   /** Null when it does not move a resume. */
@@ -10,25 +12,29 @@ const eventMax = 4 * 2 ** 20;
 
 /**
  * Reads a stream of server-sent events (the HTML standard's `text/event-stream`, as far as this API uses it: `id` and `data`,
- * comments left out). What follows the last blank line was cut off and is dropped.
+ * comments left out). What follows the last blank line was cut off and is dropped. Errors: `answer_unknown`.
  */
 export async function* readEvents(stream: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
   let rest = '';
   let id: string | null = null;
   let data: string[] = [];
+  let length = 0;
   for await (const chunk of stream) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
-    if (rest.length > eventMax) throw new RangeError('an event without an end');
     for (const raw of lines) {
       const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+      length += line.length;
+      if (length > eventMax) throw eventTooLong(eventMax);
       if (line === '') {
         if (data.length > 0) yield { id, data: data.join('\n') };
         id = null;
         data = [];
+        length = 0;
       } else if (line.startsWith('data:')) data.push(line.slice(5).replace(/^ /, ''));
       else if (line.startsWith('id:')) id = line.slice(3).trim();
     }
+    if (length + rest.length > eventMax) throw eventTooLong(eventMax);
   }
 }

@@ -62,10 +62,10 @@ export async function sendIndex(settings: Settings, upload: Upload, clock: Clock
 
 /** The root as servers compare it: no dots, no slash at its ends, empty for the repository itself. */
 function cleanRoot(root: string): string {
-  const clean = normalize(`./${root}`).replace(/^\.?\/?|\/$/g, '');
+  const clean = normalize(`./${root}`).replace(/\/$/, '');
   if (root.startsWith('/') || clean === '..' || clean.startsWith('../'))
     throw settingsInvalid(`the root ${root} is not in the repository`, 'Give -root as a path from its top.');
-  return clean;
+  return clean === '.' ? '' : clean;
 }
 
 /** What made the index. It is asked even when everything is given: what is no index is not sent. */

@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { spawnFailed } from './errors.ts';
 import { defaultLimits, type Identity, profileCommand, profileDescriptors } from './profile.ts';
 import { seccompFilter } from './seccomp.ts';
-import type { ExitStatus, SpawnedProcess, SpawnRequest } from './spawn.ts';
+import type { SpawnedProcess, SpawnRequest } from './spawn.ts';
+import { supervise } from './supervise.ts';
 
 /** A program behind its gate: it does nothing until `open` is called. */
 export interface GatedProcess {
@@ -20,71 +19,69 @@ export interface GatedProcess {
  * wherever isolation is reported.
  */
 export function localSpawn(identity: Identity | null): (request: SpawnRequest) => Promise<SpawnedProcess> {
-  return async (request) => (await start(request, identity, false)).process;
+  const start = gatedSpawn(identity);
+  return async (request) => {
+    const gated = await start(request);
+    gated.open();
+    return gated.process;
+  };
 }
 
 /** The same, held back until its streams are where they belong. */
 export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) => Promise<GatedProcess> {
-  return (request) => start(request, identity, true);
-}
-
-async function start(
-  request: SpawnRequest,
-  identity: Identity | null,
-  gated: boolean,
-): Promise<GatedProcess> {
-  const [command, ...args] = profileCommand(request, identity, gated) as [string, ...string[]];
-  const filter = openFilter();
-  const stdio: ('pipe' | number)[] = ['pipe', 'pipe', 'pipe', filter];
-  if (gated) stdio.push('pipe');
-  // A process group of its own: the whole chain is killed, whatever stage it is in.
-  // What it makes in a shared directory is for the group, which is the caller's.
-  const umask = process.umask(0o007);
-  const child = spawn(command, args, { stdio, env: {}, cwd: '/', detached: true });
-  process.umask(umask);
-  closeSync(filter);
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve);
-    child.once('error', (error) => reject(spawnFailed(request.label, error.message)));
-  });
-  const kill = () => {
-    try {
-      process.kill(-(child.pid as number), 'SIGKILL');
-    } catch {
-      // it has ended
-    }
-  };
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    kill();
-  }, request.limits?.timeMs ?? defaultLimits.timeMs);
-  const exited = new Promise<ExitStatus>((resolve) => {
-    child.once('exit', (code, signal) => {
-      clearTimeout(timer);
-      resolve({ code, signal, timedOut });
+  return async (request) => {
+    const { command, environment } = profileCommand(request, identity);
+    const [program, ...args] = command;
+    const nothing = openSync('/dev/null', 'r');
+    const stdio = Array<'pipe' | number>(profileDescriptors.facts + 1).fill('pipe');
+    for (const descriptor of inheritedDescriptors()) stdio[descriptor] = nothing;
+    // A process group of its own: a terminal's Ctrl-C is not for it.
+    // What it makes in a shared directory is for the group, which is the caller's.
+    const umask = process.umask(0o007);
+    const child = spawn(program, args, {
+      stdio: Array.from(stdio, (one) => one ?? 'ignore'),
+      env: {},
+      cwd: '/',
+      detached: true,
     });
-  });
-  const [stdin, stdout, stderr] = child.stdio as unknown as [Socket, Socket, Socket];
-  stdin.on('error', () => {}); // a program that does not read its stdin is no error; its exit tells
-  return {
-    process: { stdin, stdout, stderr, exited, kill },
-    sockets: { stdin, stdout, stderr },
-    open: () => void (child.stdio[profileDescriptors.gate] as Socket).end('g'),
+    process.umask(umask);
+    closeSync(nothing);
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', (error) => reject(spawnFailed(request.label, error.message)));
+    });
+    const sockets = child.stdio as unknown as Socket[];
+    const [stdin, stdout, stderr] = sockets as [Socket, Socket, Socket];
+    const own = (name: keyof typeof profileDescriptors) => sockets[profileDescriptors[name]] as Socket;
+    // A program that does not read its stdin, or never comes to read the rest, is no error; its exit tells.
+    for (const socket of [stdin, own('seccomp'), own('environment'), own('gate')])
+      socket.on('error', () => {});
+    own('seccomp').end(seccompFilter());
+    own('environment').end(environment);
+    const { exited, kill } = supervise(child, own('facts'), request.limits?.timeMs ?? defaultLimits.timeMs);
+    return {
+      process: { stdin, stdout, stderr, exited, kill },
+      sockets: { stdin, stdout, stderr },
+      open: () => void own('gate').end('go\n'),
+    };
   };
 }
 
-let filterBytes: Buffer | null = null;
+let inherited: readonly number[] | null = null;
 
-/** The filter as an open file at its beginning, without a name. */
-function openFilter(): number {
-  filterBytes ??= seccompFilter();
-  const directory = mkdtempSync(join(tmpdir(), 'glovebox-filter-'));
-  const path = join(directory, 'filter');
-  try {
-    writeFileSync(path, filterBytes, { mode: 0o400 });
-    return openSync(path, 'r');
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+/** Descriptors that whoever started this process left open: Node's own are not passed on, these would be. */
+function inheritedDescriptors(): readonly number[] {
+  const closesOnExec = 0o2000000;
+  inherited ??= readdirSync('/proc/self/fdinfo')
+    .map(Number)
+    .filter((descriptor) => {
+      if (descriptor <= profileDescriptors.facts) return false;
+      try {
+        const facts = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
+        return (Number.parseInt(/^flags:\s*(\d+)$/m.exec(facts)?.[1] ?? '0', 8) & closesOnExec) === 0;
+      } catch {
+        return false; // it was the listing's own
+      }
+    });
+  return inherited;
 }

@@ -21,6 +21,7 @@ export const spawnRequestSchema = z.object({
       memoryBytes: z.int().nonnegative(),
       fileBytes: z.int().positive(),
       files: z.int().positive().max(65_536),
+      processes: z.int().positive().max(65_536),
     })
     .partial()
     .optional(),

@@ -1,3 +1,4 @@
+import { spawnFailed } from './errors.ts';
 import type { SpawnRequest } from './spawn.ts';
 
 /** Who a program runs as. The gid is the caller's, so that shared directories work; the uid is nobody else's. */
@@ -11,16 +12,35 @@ export const defaultLimits = {
   memoryBytes: 4 * 2 ** 30,
   fileBytes: 16 * 2 ** 30,
   files: 1024,
+  processes: 1024,
 } as const;
 
+/** Largest content of /tmp, which is memory. */
+const temporaryBytes = 256 * 2 ** 20;
+
 /** Descriptors that the profile needs besides stdin, stdout and stderr. */
-export const profileDescriptors = { seccomp: 3, gate: 4 } as const;
+export const profileDescriptors = { seccomp: 3, environment: 4, gate: 5, facts: 6 } as const;
 
 /**
- * The command line of a request: uid, limits and privileges first, then namespaces and what is visible. `gated` holds the
- * program back until something can be read from the gate's descriptor.
+ * Process 1 inside: with its end the kernel ends every other one, before anybody is told of it. Without the gate's word the
+ * caller is dead, and nothing begins.
  */
-export function profileCommand(request: SpawnRequest, identity: Identity | null, gated: boolean): string[] {
+const supervisor = `read -r go <&${profileDescriptors.gate} || exit 125
+exec ${profileDescriptors.gate}<&-
+"$@"
+exit $?`;
+
+export interface ProfileCommand {
+  readonly command: readonly [string, ...string[]];
+  /** Arguments that bwrap reads from its descriptor: a command line is for everybody on the host to read. */
+  readonly environment: string;
+}
+
+/**
+ * The command line of a request: uid, limits and privileges first, then namespaces and what is visible. The program waits until
+ * a line can be read from the gate's descriptor.
+ */
+export function profileCommand(request: SpawnRequest, identity: Identity | null): ProfileCommand {
   const limits = { ...defaultLimits, ...request.limits };
   const privileges = identity
     ? [
@@ -31,24 +51,41 @@ export function profileCommand(request: SpawnRequest, identity: Identity | null,
         '--bounding-set=-all',
       ]
     : [];
-  const environment = { PATH: '/usr/bin:/bin', HOME: '/tmp', LC_ALL: 'C.UTF-8', ...request.env };
-  return [
-    ...['/usr/bin/prlimit', `--nofile=${limits.files}`, `--fsize=${limits.fileBytes}`, '--core=0'],
+  const command = [
+    ...[`--nofile=${limits.files}`, `--fsize=${limits.fileBytes}`, '--core=0'],
     ...(limits.memoryBytes > 0 ? [`--as=${limits.memoryBytes}`] : []),
     ...['/usr/bin/setpriv', '--no-new-privs', ...privileges, '--'],
-    ...['/usr/bin/bwrap', '--die-with-parent', '--new-session'],
+    ...['/usr/bin/bwrap', '--die-with-parent', '--new-session', '--as-pid-1'],
     ...['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`),
-    ...['--disable-userns', '--clearenv', '--seccomp', String(profileDescriptors.seccomp)],
-    ...(gated ? ['--block-fd', String(profileDescriptors.gate)] : []),
+    ...['--disable-userns', '--seccomp', String(profileDescriptors.seccomp)],
+    ...['--info-fd', String(profileDescriptors.facts)],
+    ...['--clearenv', '--args', String(profileDescriptors.environment)],
     ...['--ro-bind', '/usr', '/usr'],
     ...['bin', 'sbin', 'lib', 'lib64'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]),
-    ...['--proc', '/proc', '--dev', '/dev', '--perms', '1777', '--tmpfs', '/tmp'],
+    ...['--proc', '/proc', '--dev', '/dev'],
+    ...['--perms', '1777', '--size', String(temporaryBytes), '--tmpfs', '/tmp'],
     ...(request.binds ?? []).flatMap(({ source, target, mode }) => [
       mode === 'rw' ? '--bind' : '--ro-bind',
       source,
       target,
     ]),
-    ...Object.entries(environment).flatMap(([name, value]) => ['--setenv', name, value]),
-    ...['--chdir', request.cwd ?? '/tmp', '--', request.program, ...request.args],
+    // Memory too, and of no use to anybody: what is written goes to /tmp or to a bind.
+    ...['--remount-ro', '/dev', '--remount-ro', '/'],
+    ...['--chdir', request.cwd ?? '/tmp', '--', '/bin/sh', '-c', supervisor, 'sh'],
+    // Counted in here, where they are this program's and not its uid's.
+    ...['/usr/bin/prlimit', `--nproc=${limits.processes}`, '--', request.program, ...request.args],
   ];
+  return { command: ['/usr/bin/prlimit', ...command], environment: environmentOf(request) };
+}
+
+function environmentOf({ label, env }: SpawnRequest): string {
+  const environment = { PATH: '/usr/bin:/bin', HOME: '/tmp', LC_ALL: 'C.UTF-8', ...env };
+  return Object.entries(environment)
+    .flatMap(([name, value]) => ['--setenv', name, value])
+    .map((argument) => {
+      // It would end the argument, and what follows would be an option.
+      if (argument.includes('\0')) throw spawnFailed(label, 'its environment holds a NUL');
+      return `${argument}\0`;
+    })
+    .join('');
 }

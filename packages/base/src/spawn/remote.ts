@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net';
+import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { spawnFailed } from './errors.ts';
-import { type SpawnCall, spawnAnswerSchema } from './messages.ts';
+import { type SpawnCall, spawnAnswerSchema, spawnRequestSchema } from './messages.ts';
 import type { ExitStatus, Spawn, SpawnedProcess } from './spawn.ts';
 
 interface Pending {
+  readonly label: string;
   readonly streams: { stdin?: Socket; stdout?: Socket; stderr?: Socket };
   started(): void;
   refused(error: Error): void;
@@ -37,13 +39,24 @@ export function remoteSpawn(): Spawn {
         });
     }
   });
+  // What it ran died with it.
+  process.once('disconnect', () => {
+    for (const entry of pending.values()) {
+      entry.refused(spawnFailed(entry.label, 'its parent has gone'));
+      entry.exited({ code: null, signal: 'SIGKILL', timedOut: false });
+    }
+    pending.clear();
+  });
   return (request) =>
     new Promise<SpawnedProcess>((resolve, reject) => {
       if (!process.connected) return reject(spawnFailed(request.label, 'there is no parent to run it'));
+      const checked = spawnRequestSchema.safeParse(request);
+      if (!checked.success) return reject(spawnFailed(request.label, z.prettifyError(checked.error)));
       const id = ++last;
       const { promise: exited, resolve: ended } = Promise.withResolvers<ExitStatus>();
       const streams: Pending['streams'] = {};
       pending.set(id, {
+        label: request.label,
         streams,
         exited: ended,
         refused: reject,
@@ -54,7 +67,6 @@ export function remoteSpawn(): Spawn {
           call({ type: 'spawn.go', id });
         },
       });
-      // What is undefined would not survive the channel's JSON in any case.
-      call({ type: 'spawn.start', id, request: request as never });
+      call({ type: 'spawn.start', id, request: checked.data });
     });
 }

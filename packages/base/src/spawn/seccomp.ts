@@ -53,7 +53,8 @@ const machines: Readonly<Record<string, Machine>> = {
 const namespaceFlags = 0x7e020080;
 /** Families a sandboxed program may open: AF_UNIX, AF_INET, AF_INET6 (its network namespace is empty). */
 const allowedFamilies = [1, 2, 10];
-const sockRaw = 3;
+/** SOCK_RAW, and SOCK_PACKET, which makes an AF_PACKET socket of AF_INET. */
+const rawTypes = [3, 10];
 
 const offset = { nr: 0, arch: 4, arg0: 16, arg1: 24 };
 const op = { load: 0x20, and: 0x54, jumpEqual: 0x15, jumpSet: 0x45, jumpAbove: 0x35, ret: 0x06 };
@@ -94,8 +95,7 @@ export function seccompFilter(arch: string = process.arch): Buffer {
     deny(eperm),
     [op.load, 0, 0, offset.arg1],
     [op.and, 0, 0, 0xf],
-    [op.jumpEqual, 0, 1, sockRaw],
-    deny(eperm),
+    ...rawTypes.flatMap((type): Instruction[] => [[op.jumpEqual, 0, 1, type], deny(eperm)]),
     allow,
   );
   return encode(program);

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { realpathSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { factsOf } from '../errors.ts';
 import { spawnFailed } from './errors.ts';
 import { type GatedProcess, gatedSpawn } from './local.ts';
@@ -25,21 +26,29 @@ export interface SpawnPolicy {
  */
 export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
   const start = gatedSpawn(policy.identity);
-  const running = new Map<number, GatedProcess>();
-  const answer = (message: SpawnAnswer) => {
-    if (child.connected) child.send(message);
+  /** Null: its place is taken while it is being started. */
+  const running = new Map<number, GatedProcess | null>();
+  const answer = (message: SpawnAnswer, socket?: Socket) => {
+    // It may be dead without our having been told: without the callback, that would be an error of ours.
+    if (child.connected) child.send(message, socket, () => {});
   };
-  const begin = async (id: number, request: SpawnRequest) => {
-    if (running.size >= policy.maxProcesses) throw spawnFailed(request.label, 'too many programs at once');
+  const run = async (id: number, request: SpawnRequest): Promise<SpawnAnswer> => {
     const gated = await start(allowed(request, policy));
     running.set(id, gated);
-    for (const name of ['stdin', 'stdout', 'stderr'] as const) {
-      const message: SpawnAnswer = { type: 'spawn.stream', id, name };
-      child.send(message, gated.sockets[name]);
-    }
+    if (!child.connected) gated.process.kill();
+    for (const name of ['stdin', 'stdout', 'stderr'] as const)
+      answer({ type: 'spawn.stream', id, name }, gated.sockets[name]);
     const { code, signal, timedOut } = await gated.process.exited;
+    return { type: 'spawn.exited', id, code, signal, timedOut };
+  };
+  const take = async (id: number, request: SpawnRequest) => {
+    const isFull = running.size >= policy.maxProcesses;
+    const why = running.has(id) ? 'its id is taken' : isFull && 'too many programs at once';
+    if (why) return answer(refused(id, spawnFailed(request.label, why)));
+    running.set(id, null);
+    const last = await run(id, request).catch((error: unknown) => refused(id, error));
     running.delete(id);
-    answer({ type: 'spawn.exited', id, code, signal, timedOut });
+    answer(last);
   };
   child.on('message', (message: unknown) => {
     const parsed = spawnCallSchema.safeParse(message);
@@ -47,14 +56,14 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
     const call = parsed.data;
     if (call.type === 'spawn.go') running.get(call.id)?.open();
     else if (call.type === 'spawn.kill') running.get(call.id)?.process.kill();
-    else if (running.has(call.id))
-      answer(refused(call.id, spawnFailed(call.request.label, 'its id is taken')));
-    else
-      begin(call.id, call.request as SpawnRequest).catch((error: unknown) => answer(refused(call.id, error)));
+    else void take(call.id, call.request as SpawnRequest);
   });
-  child.on('exit', () => {
-    for (const gated of running.values()) gated.process.kill();
-  });
+  // Nobody is left to let them go on, or to end them. A child that dies while a socket is on its way to it is not told as
+  // disconnected.
+  for (const event of ['disconnect', 'exit'] as const)
+    child.on(event, () => {
+      for (const gated of running.values()) gated?.process.kill();
+    });
 }
 
 function refused(id: number, error: unknown): SpawnAnswer {
@@ -68,10 +77,18 @@ function allowed(request: SpawnRequest, policy: SpawnPolicy): SpawnRequest {
     throw spawnFailed(request.label, `${request.program} is not on the list`);
   const roots = policy.bindRoots.map((root) => realpathSync(root));
   const binds = (request.binds ?? []).map((bind) => {
-    const source = realpathSync(bind.source);
+    const source = realPath(request.label, bind.source);
     const inside = roots.some((root) => source === root || source.startsWith(`${root}/`));
     if (!inside) throw spawnFailed(request.label, `${bind.source} is outside of what it may see`);
     return { ...bind, source };
   });
   return { ...request, binds };
+}
+
+function realPath(label: string, path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    throw spawnFailed(label, (error as Error).message);
+  }
 }

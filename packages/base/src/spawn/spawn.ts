@@ -35,6 +35,8 @@ export interface SpawnLimits {
   readonly fileBytes?: number;
   /** Open files (RLIMIT_NOFILE). Default 1,024. */
   readonly files?: number;
+  /** Processes and threads at once (RLIMIT_NPROC). Default 1,024. */
+  readonly processes?: number;
 }
 
 export interface ExitStatus {

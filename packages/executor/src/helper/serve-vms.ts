@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { factsOf } from '@glovebox/base';
 import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@glovebox/microvm';
 import { vmRefused } from '../errors.ts';
@@ -24,8 +25,9 @@ export interface ServedVms {
  */
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const running = new Map<number, { vm: Promise<VmProcess>; slot: number }>();
-  const answer = (message: VmAnswer) => {
-    if (child.connected) child.send(message);
+  const answer = (message: VmAnswer, socket?: Socket) => {
+    // It may be dead without our having been told: without the callback, that would be an error of ours.
+    if (child.connected) child.send(message, socket, () => {});
   };
   const freeSlot = () => {
     const taken = new Set([...running.values()].map(({ slot }) => slot));
@@ -34,6 +36,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   };
   const start = async (id: number, spec: Extract<VmCall, { type: 'vm.start' }>['spec']) => {
     if (running.has(id)) throw vmRefused('its number is taken');
+    if (!child.connected) throw vmRefused('nobody is left to use it');
     const slot = freeSlot();
     const uid = policy.firstUid === null ? null : policy.firstUid + slot;
     const starting = startVm(spec, { ...policy.host, identity: uid === null ? null : { uid, gid: uid } });
@@ -42,10 +45,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       running.delete(id);
       throw error;
     });
-    for (const name of vmSocketNames) {
-      const message: VmAnswer = { type: 'vm.socket', id, name };
-      child.send(message, vm.sockets[name]);
-    }
+    for (const name of vmSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
     void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
   };
   const known = (id: number) => {

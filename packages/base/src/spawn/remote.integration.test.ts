@@ -1,0 +1,204 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Order, Report } from '../testing/client.ts';
+import { living, testIdentity } from '../testing/hostile.ts';
+import { serveSpawn } from './serve.ts';
+import type { SpawnRequest } from './spawn.ts';
+
+const isRoot = process.getuid?.() === 0;
+const shell = '/bin/sh';
+
+let root: string;
+let child: ChildProcess;
+let reports: Report[];
+let tags = 0;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'glovebox-remote-'));
+  chmodSync(root, 0o711);
+  for (const name of ['shown', 'hidden']) {
+    mkdirSync(join(root, name));
+    chmodSync(join(root, name), 0o777);
+  }
+  child = fork(join(import.meta.dirname, '../testing/client.ts'), {
+    stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
+  });
+  reports = [];
+  if (child.stdout)
+    createInterface(child.stdout).on('line', (line) => reports.push(JSON.parse(line) as Report));
+  serveSpawn(child, {
+    identity: isRoot ? testIdentity : null,
+    programs: [shell, '/usr/bin/cat'],
+    bindRoots: [join(root, 'shown')],
+    maxProcesses: 3,
+  });
+});
+afterEach(async () => {
+  if (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+  rmSync(root, { recursive: true, force: true });
+});
+
+const order = (what: Order) => void child.stdin?.write(`${JSON.stringify(what)}\n`);
+
+/** Has the child run it; answers with the order's tag. */
+function run(request: Omit<SpawnRequest, 'label'>, inputBytes = 0): number {
+  tags += 1;
+  order({ tag: tags, request: { label: 'a program', ...request }, inputBytes });
+  return tags;
+}
+const script = (text: string, more: Partial<SpawnRequest> = {}) =>
+  run({ program: shell, args: ['-c', text], ...more });
+async function reported<K extends keyof Report>(tag: number, what: K): Promise<NonNullable<Report[K]>> {
+  const find = () => reports.find((one) => one.tag === tag && what in one)?.[what];
+  await expect.poll(find, { timeout: 10_000 }).toBeDefined();
+  return find() as NonNullable<Report[K]>;
+}
+const bind = (source: string) => ({ binds: [{ source, target: '/seen', mode: 'rw' as const }] });
+
+describe('an unprivileged process has a program run by its parent, and', () => {
+  it('holds its streams itself: bytes in, the same bytes out, to their ends', async () => {
+    const bytes = 5_000_000;
+    const tag = run({ program: '/usr/bin/cat', args: [] }, bytes);
+    const sha256 = createHash('sha256').update(Buffer.alloc(bytes, 'some bytes\n')).digest('hex');
+    expect(await reported(tag, 'output')).toMatchObject({ bytes, sha256 });
+    expect(await reported(tag, 'status')).toEqual({ code: 0, signal: null, timedOut: false });
+  });
+
+  it('is told how each of them ended', async () => {
+    const codes = [
+      script('exit 7'),
+      script('kill -TERM $$'),
+      script('sleep 60', { limits: { timeMs: 300 } }),
+    ];
+    const statuses = await Promise.all(codes.map((tag) => reported(tag, 'status')));
+    expect(statuses).toEqual([
+      { code: 7, signal: null, timedOut: false },
+      { code: 128 + 15, signal: null, timedOut: false },
+      { code: null, signal: 'SIGKILL', timedOut: true },
+    ]);
+  });
+
+  it('may kill it', async () => {
+    const tag = script('sleep 60');
+    await reported(tag, 'started');
+    order({ tag, kill: true });
+    expect(await reported(tag, 'status')).toEqual({ code: null, signal: 'SIGKILL', timedOut: false });
+  });
+
+  it('reads and writes what was bound for it', async () => {
+    const tag = script('echo seen > /seen/file; cat /seen/file', bind(join(root, 'shown')));
+    expect((await reported(tag, 'output')).text).toBe('seen\n');
+    expect(existsSync(join(root, 'shown', 'file'))).toBe(true);
+  });
+});
+
+describe('it is refused', () => {
+  const refusal = async (tag: number) => {
+    const { code, message } = await reported(tag, 'error');
+    expect(code).toBe('spawn_failed');
+    return message;
+  };
+
+  it('a program that is not on the list', async () => {
+    expect(await refusal(run({ program: '/usr/bin/id', args: [] }))).toMatch(
+      '/usr/bin/id is not on the list',
+    );
+  });
+
+  it('a bind outside of its directories: by name, by a way up, by a link', async () => {
+    symlinkSync(join(root, 'hidden'), join(root, 'shown', 'link'));
+    for (const source of [join(root, 'hidden'), `${root}/shown/../hidden`, join(root, 'shown', 'link'), '/'])
+      expect(await refusal(script('true', bind(source)))).toMatch('outside of what it may see');
+    expect(await refusal(script('true', bind(join(root, 'shown', 'none'))))).toMatch('ENOENT');
+  });
+
+  it('more programs than it may have, even when it asks for them in one breath', async () => {
+    const asked = [1, 2, 3, 4, 5].map(() => script('sleep 60'));
+    await expect.poll(() => reports.length).toBe(5);
+    const refused = asked.filter((tag) => reports.some((one) => one.tag === tag && one.error));
+    expect(refused).toEqual(asked.slice(3));
+    for (const tag of refused) expect(await refusal(tag)).toMatch('too many programs at once');
+    for (const tag of asked.slice(0, 3)) order({ tag, kill: true });
+    for (const tag of asked.slice(0, 3)) await reported(tag, 'status');
+    expect((await reported(script('exit 0'), 'status')).code).toBe(0);
+  });
+
+  it('a request that is none, before it is sent', async () => {
+    expect(await refusal(script('true', { cwd: 'relative' }))).toMatch('cwd');
+    expect(await refusal(script('true', { env: { 'A=B': 'x' } }))).toMatch('env');
+    expect(await refusal(script('true', { env: { A: 'x\0--bind\0/\0/' } }))).toMatch('NUL');
+  });
+
+  it('every message that does not parse: nothing begins, and the parent goes on', async () => {
+    const touch = { label: 'x', program: shell, args: ['-c', ': > /seen/ran'], ...bind(join(root, 'shown')) };
+    for (const message of [
+      null,
+      'spawn.start',
+      { type: 'spawn.start' },
+      { type: 'spawn.start', id: -1, request: touch },
+      { type: 'spawn.start', id: '1', request: touch },
+      { type: 'spawn.start', id: 9, request: { ...touch, args: 'x' } },
+      { type: 'spawn.start', id: 9, request: { ...touch, env: { 'LD PRELOAD': 'x' } } },
+      { type: 'spawn.start', id: 9, request: { ...touch, limits: { timeMs: 1e12 } } },
+      { type: 'spawn.go', id: 4711 },
+      { type: 'spawn.kill', id: 4711 },
+    ])
+      order({ message });
+    expect((await reported(script('exit 4'), 'status')).code).toBe(4);
+    expect(existsSync(join(root, 'shown', 'ran'))).toBe(false);
+  });
+
+  it('an id that is taken', async () => {
+    const tag = script('sleep 60'); // the first: its id is 1
+    await reported(tag, 'started');
+    order({ message: { type: 'spawn.start', id: 1, request: { label: 'x', program: shell, args: [] } } });
+    // The refusal is for the id: whoever gave it twice loses sight of the first.
+    await delay(200);
+    order({ message: { type: 'spawn.kill', id: 1 } });
+    await expect.poll(() => (isRoot ? living(testIdentity.uid) : [])).toEqual([]);
+  });
+});
+
+describe('when one of the two dies', () => {
+  it('the parent: what was begun is told to be dead, and what is asked for is refused', async () => {
+    const tag = script('sleep 60');
+    await reported(tag, 'started');
+    child.disconnect();
+    expect(await reported(tag, 'status')).toMatchObject({ signal: 'SIGKILL' });
+    expect(await reported(script('true'), 'error')).toMatchObject({ code: 'spawn_failed' });
+  });
+
+  it.runIf(isRoot)('the child: every program of it ends, even one that was just asked for', async () => {
+    const tags = [script('sleep 60'), script('sleep 60')];
+    for (const tag of tags) await reported(tag, 'started');
+    expect(living(testIdentity.uid).length).toBeGreaterThan(0);
+    script('sleep 60');
+    await delay(5);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await expect.poll(() => living(testIdentity.uid)).toEqual([]);
+  });
+
+  it('the child, unseen: an answer that nobody takes is no error of the parent', async () => {
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    const state = () => /^State:\t(.)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))?.[1];
+    while (state() !== 'Z') continue; // without giving way: this process is not told yet
+    child.emit('message', {
+      type: 'spawn.start',
+      id: 1,
+      request: { label: 'x', program: '/none', args: [] },
+    });
+    await exited;
+  });
+});

@@ -1,0 +1,104 @@
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+import { openClient } from './client.ts';
+import { jobRecord, json, TestServer } from './testing/server.ts';
+
+const token = 'not-for-everybody';
+const open = ({ url }: { url: string }) => openClient({ url: `${url}/`, token });
+const failure = async (answer: Promise<unknown>) => {
+  const error: unknown = await answer.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  expect(JSON.stringify(error) + String(error)).not.toContain(token);
+  return error;
+};
+
+describe('an error of the client', () => {
+  it("is the instance's own, with its code, remedy and status", async () => {
+    const error = { code: 'job_ended', message: 'job 1 has ended', remedy: 'Start another.' };
+    await using server = await new TestServer(json({ error }, 409)).start();
+    expect(await failure(open(server).cancel(1))).toMatchObject({ ...error, status: 409 });
+    expect(server.requests[0]?.headers.authorization).toBe(`token ${token}`);
+  });
+
+  it('is instance_refused where the instance gives no reason that can be read', async () => {
+    await using server = await new TestServer(
+      (response) => void response.writeHead(502).end('<html>'),
+    ).start();
+    expect(await failure(open(server).job(1))).toMatchObject({
+      code: 'instance_refused',
+      status: 502,
+      message: `the instance at ${server.url} answered 502 to GET /api/jobs/1`,
+    });
+  });
+
+  it('is instance_refused for a way to somewhere else, where the token is not taken', async () => {
+    await using elsewhere = await new TestServer(json(jobRecord('queued'))).start();
+    await using server = await new TestServer(
+      (response) => void response.writeHead(302, { location: elsewhere.url }).end(),
+    ).start();
+    expect(await failure(open(server).job(1))).toMatchObject({ code: 'instance_refused', status: 302 });
+    expect(elsewhere.requests).toEqual([]);
+  });
+
+  it('is answer_unknown for an answer of another form', async () => {
+    for (const body of ['', 'nonsense', '{"id":"one"}']) {
+      await using server = await new TestServer((response) => void response.writeHead(200).end(body)).start();
+      expect(await failure(open(server).job(1))).toMatchObject({ code: 'answer_unknown' });
+    }
+  });
+
+  it('is instance_unreachable where nobody listens', async () => {
+    const server = await new TestServer().start();
+    await server[Symbol.asyncDispose]();
+    expect(await failure(open(server).status())).toMatchObject({
+      code: 'instance_unreachable',
+      remedy: 'Check that it runs: `glovebox status`.',
+    });
+  });
+});
+
+describe('an answer that means no', () => {
+  const no = { error: { code: 'no_example', message: 'none' } };
+
+  it('is false for a blob that is not there, and an error for a question that failed', async () => {
+    await using server = await new TestServer(json({}), json({}, 404), json({}, 500)).start();
+    expect(await open(server).hasBlob('sha256:1')).toBe(true);
+    expect(await open(server).hasBlob('sha256:1')).toBe(false);
+    await expect(open(server).hasBlob('sha256:1')).rejects.toMatchObject({ status: 500 });
+  });
+
+  it('is null for an index without an example, and an error without the index', async () => {
+    const missing = { error: { code: 'upload_not_found', message: 'none' } };
+    await using server = await new TestServer(json(no, 404), json(missing, 404)).start();
+    expect(await open(server).example(1)).toBe(null);
+    await expect(open(server).example(1)).rejects.toMatchObject({ code: 'upload_not_found' });
+  });
+});
+
+it('the input of a job is sent from where the instance has it, with its end', async () => {
+  const sent: string[] = [];
+  await using server = await new TestServer((response, request) => {
+    void text(request).then((body) => {
+      sent.push(`${request.url} ${body}`);
+      json({ offset: sent.join('').length })(response);
+    });
+  }).start();
+  await open(server).sendInput(
+    1,
+    Readable.from([Buffer.from('one'), Buffer.from('two')]),
+    AbortSignal.timeout(5000),
+  );
+  const [first = '', second = '', last] = sent;
+  expect(first).toBe('/api/jobs/1/input?offset=0&end=false one');
+  expect(second).toBe(`/api/jobs/1/input?offset=${first.length}&end=false two`);
+  expect(last).toBe(`/api/jobs/1/input?offset=${first.length + second.length}&end=true `);
+});
+
+it('the name of a repository goes into a path part by part', async () => {
+  await using server = await new TestServer(json({})).start();
+  await open(server).putPack('acme/a b?c', 'f'.repeat(40), Readable.from([Buffer.from('PACK')]));
+  expect(server.requests[0]?.url).toBe(`/api/repositories/acme/a%20b%3Fc/pack?commit=${'f'.repeat(40)}`);
+});

@@ -1,0 +1,222 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { collect, localSpawn } from '@glovebox/base';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type CommitPack, makeRepository, packFiles, type Repository } from './repository.ts';
+
+const isRoot = process.getuid?.() === 0;
+const spawn = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() ?? 0 } : null);
+
+let root: string;
+let count = 0;
+
+/** git in the source repository, without any configuration of this machine's. */
+function source(args: readonly string[], input?: string | Buffer): Buffer {
+  const env = {
+    PATH: process.env.PATH,
+    HOME: root,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+  };
+  const all = ['-C', join(root, 'source'), '-c', 'user.name=t', '-c', 'user.email=t@t', ...args];
+  return execFileSync('git', all, { env, input, stdio: ['pipe', 'pipe', 'ignore'] });
+}
+const git = (args: readonly string[], input?: string | Buffer) => source(args, input).toString().trimEnd();
+const pack = (input: string, ...flags: string[]) =>
+  source(['pack-objects', '--stdout', '--quiet', ...flags], input);
+/** As clients make it: the commit without its history. */
+const alone = (commit: string) => pack(`--shallow ${commit}\n${commit}\n`, '--revs');
+
+async function* inChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
+}
+function make(commit: string, bytes: AsyncIterable<Uint8Array>, shallow = true): Promise<Repository> {
+  count += 1;
+  const taken: CommitPack = { shallow, bytes };
+  return makeRepository(spawn, join(root, `made-${count}`), commit, taken);
+}
+const made = () => join(root, `made-${count}`);
+
+/** What git says about a repository of ours, and how it ended. */
+async function ask(
+  repository: Repository,
+  ...args: string[]
+): Promise<{ said: string; code: number | null }> {
+  const process = await repository.git(`git ${args[0]}`, args);
+  process.stdin.end();
+  process.stderr.resume();
+  const said = (await collect(process.stdout, 2 ** 20)).toString().trimEnd();
+  return { said, code: (await process.exited).code };
+}
+
+let first: string;
+let second: string;
+let other: string;
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'glovebox-git-'));
+  chmodSync(root, 0o711);
+  mkdirSync(join(root, 'source'));
+  git(['init', '-q', '-b', 'main']);
+  const commit = (name: string, text: string) => {
+    writeFileSync(join(root, 'source', name), text);
+    git(['add', '-A']);
+    git(['commit', '-qm', name]);
+    return git(['rev-parse', 'HEAD']);
+  };
+  first = commit('old', 'of the first commit\n');
+  git(['checkout', '-qb', 'other']);
+  other = commit('secret', 'of another branch\n');
+  git(['checkout', '-q', 'main']);
+  writeFileSync(join(root, 'source', 'old'), 'changed\n');
+  second = commit('new', 'of the second commit\n');
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+describe('a repository of one commit', () => {
+  let repository: Repository;
+  let directory: string;
+
+  beforeAll(async () => {
+    repository = await make(second, inChunks(alone(second)));
+    directory = made();
+  });
+
+  it("holds the commit's objects, and none of its parents, of other branches or of anything else", async () => {
+    const its = git(['rev-list', '--objects', '--no-object-names', '--no-walk', second]).split('\n').sort();
+    const { said } = await ask(repository, 'cat-file', '--batch-all-objects', '--batch-check=%(objectname)');
+    expect(said.split('\n')).toEqual(its);
+    for (const object of [first, `${first}^{tree}`, `${first}:old`, other, `${other}:secret`]) {
+      const id = git(['rev-parse', object]); // it is in the source
+      expect((await ask(repository, 'cat-file', '-e', id)).code, object).not.toBe(0);
+    }
+    expect((await ask(repository, 'show', `${second}:new`)).said).toBe('of the second commit');
+  });
+
+  it('has one branch and nothing that git would run or follow', async () => {
+    expect((await ask(repository, 'for-each-ref', '--format=%(objectname) %(refname)')).said).toBe(
+      `${second} refs/heads/main`,
+    );
+    expect(readdirSync(directory).sort()).toEqual([
+      'HEAD',
+      'config',
+      'objects',
+      'packed-refs',
+      'refs',
+      'shallow',
+    ]);
+    expect(readdirSync(join(directory, 'objects'))).toEqual(['pack']);
+    expect(readFileSync(join(directory, 'config'), 'latin1')).not.toMatch(/include|hooks|fsmonitor|alias/i);
+  });
+
+  it('is sound to git, its history cut off after the one', async () => {
+    expect((await ask(repository, 'fsck', '--strict', '--full')).code).toBe(0);
+    expect((await ask(repository, 'rev-list', '--all')).said).toBe(second);
+  });
+
+  it('has a pack with its index, by the names that git gave them', async () => {
+    const [index, packed, ...more] = await packFiles(repository.packs);
+    expect(index).toMatch(/^pack-[0-9a-f]{40}\.idx$/);
+    expect(packed).toBe(index?.replace('.idx', '.pack'));
+    expect(more).toEqual([]);
+  });
+
+  it('cannot be changed by a git that reads it', async () => {
+    expect((await ask(repository, 'update-ref', 'refs/heads/new', second)).code).not.toBe(0);
+    expect((await ask(repository, 'config', 'core.fsmonitor', '/bin/true')).code).not.toBe(0);
+    expect((await ask(repository, 'for-each-ref', '--format=%(refname)')).said).toBe('refs/heads/main');
+  });
+
+  it('is not shallow when the commit has no parents', async () => {
+    const whole = await make(first, inChunks(alone(first)), false);
+    expect(existsSync(join(made(), 'shallow'))).toBe(false);
+    expect((await ask(whole, 'fsck', '--strict', '--full')).code).toBe(0);
+  });
+});
+
+it("runs nothing of the caller's git configuration", async () => {
+  const touched = join(root, 'something-ran');
+  const run = join(root, 'run');
+  writeFileSync(run, `#!/bin/sh\n: > ${touched}\nexec "$@"\n`, { mode: 0o755 });
+  mkdirSync(join(root, 'hooks'));
+  writeFileSync(join(root, 'hooks', 'reference-transaction'), `#!/bin/sh\n: > ${touched}\n`, { mode: 0o755 });
+  const hostile = join(root, 'hostile.gitconfig');
+  writeFileSync(
+    hostile,
+    `[core]\n hooksPath = ${root}/hooks\n fsmonitor = ${run}\n[alias]\n evil = !${run}\n[uploadpack]\n packObjectsHook = ${run}\n[safe]\n directory = *\n`,
+  );
+  vi.stubEnv('GIT_CONFIG_GLOBAL', hostile);
+  vi.stubEnv('GIT_CONFIG_SYSTEM', hostile);
+  vi.stubEnv('GIT_CONFIG_PARAMETERS', `'alias.evil=!${run}'`);
+  const repository = await make(second, inChunks(alone(second)));
+  const commands = [
+    ['evil'],
+    ['update-ref', 'refs/heads/new', second],
+    ['clone', '-q', '--no-local', '/repository', '/tmp/clone'],
+  ];
+  for (const args of commands) {
+    await ask(repository, ...args);
+    expect(existsSync(touched), args[0]).toBe(false);
+  }
+  // Each of them does run something where the configuration is read.
+  for (const args of commands) {
+    const here = args.map((one) =>
+      one.replace('/repository', made()).replace('/tmp/clone', join(root, 'clone')),
+    );
+    execFileSync('git', ['--git-dir', made(), ...here], { stdio: 'ignore' });
+    expect(existsSync(touched), args[0]).toBe(true);
+    rmSync(touched);
+  }
+  vi.unstubAllEnvs();
+});
+
+describe('a pack is refused', () => {
+  const invalid = (bytes: Uint8Array, commit = second) =>
+    expect(make(commit, inChunks(bytes))).rejects.toMatchObject({ code: 'repository_invalid', status: 400 });
+
+  it('that is none, is cut off, or is damaged anywhere', async () => {
+    const whole = alone(second);
+    await invalid(Buffer.from('PACKnonsense'));
+    await invalid(Buffer.alloc(0));
+    await invalid(whole.subarray(0, whole.length - 30));
+    for (const at of [13, Math.floor(whole.length / 2), whole.length - 1]) {
+      const damaged = Buffer.from(whole);
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 0x40, at);
+      await invalid(damaged);
+    }
+  });
+
+  it('that lacks a file of its commit', async () => {
+    const objects = git(['rev-list', '--objects', '--no-object-names', '--no-walk', second]);
+    const lacking = git(['rev-parse', `${second}:new`]);
+    expect(objects).toContain(lacking);
+    await invalid(pack(`${objects}\n`.replace(`${lacking}\n`, '')));
+  });
+
+  it('with a tree that leads out of itself', async () => {
+    const blob = git(['rev-parse', `${second}:new`]);
+    const entry = Buffer.concat([Buffer.from('100644 ..\0'), Buffer.from(blob, 'hex')]);
+    const tree = git(['hash-object', '-t', 'tree', '-w', '--stdin', '--literally'], entry);
+    const commit = git(['commit-tree', tree, '-m', 'x']);
+    await invalid(alone(commit), commit);
+  });
+
+  it('whose stream breaks off, with the reason of the stream', async () => {
+    const broken = async function* () {
+      yield alone(second).subarray(0, 50);
+      throw new Error('the network is down');
+    };
+    await expect(make(second, broken())).rejects.toThrow('the network is down');
+  });
+});

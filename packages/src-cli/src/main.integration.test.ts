@@ -1,0 +1,202 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '@glovebox/base';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { bundleSrc, type Ended, runSrc } from './testing/program.ts';
+import { TestServer } from './testing/server.ts';
+import { sendIndex } from './upload.ts';
+
+const token = 'sgp_not-for-everybody';
+const upload = ['code-intel', 'upload', '-repo=acme/greeter', `-commit=${'1'.repeat(40)}`];
+/** The beginning of an index: metadata with the tool's name and version; what follows is sent and not looked at. */
+const head = Buffer.concat([
+  Buffer.from([0x0a, 0x0d, 0x12, 0x0b, 0x0a, 0x04]),
+  Buffer.from('tool'),
+  Buffer.from([0x12, 0x03]),
+  Buffer.from('1.0'),
+]);
+
+let root: string;
+let server: TestServer;
+let endpoint: string;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'glovebox-src-'));
+  mkdirSync(join(root, 'directory'));
+  writeFileSync(join(root, 'index.scip'), head);
+  writeFileSync(join(root, 'garbage'), 'this is no index');
+  writeFileSync(join(root, 'empty'), '');
+  writeFileSync(join(root, 'big'), Buffer.concat([head, Buffer.alloc(30_000_000, Math.random().toString())]));
+  await bundleSrc(root);
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+beforeEach(async () => {
+  server = new TestServer();
+  endpoint = `http://127.0.0.1:${await server.start({ host: '127.0.0.1', port: 0 })}`;
+});
+afterEach(() => server.stop());
+
+/** Runs it; whatever becomes of it, it shows no stack trace and no token. */
+async function src(args: readonly string[], environment: Record<string, string> = {}): Promise<Ended> {
+  const ended = await runSrc(root, args, { SRC_ENDPOINT: endpoint, SRC_ACCESS_TOKEN: token, ...environment });
+  const said = ended.stdout + ended.stderr;
+  expect(said).not.toMatch(/^\s+at .*:\d+|node:internal/m);
+  expect(said).not.toContain(token);
+  return ended;
+}
+const answer = (status: number, body: string) => (response: ServerResponse) =>
+  void response.writeHead(status).end(body);
+
+describe('an upload ends with 1 and says why', () => {
+  it.each([
+    [400, 'the commit is none', ': the commit is none'],
+    [
+      401,
+      'no such token',
+      ': no such token\n  Check the token: SRC_ACCESS_TOKEN, or SRC_HEADER_AUTHORIZATION.',
+    ],
+    [403, '', '\n  Check the token: SRC_ACCESS_TOKEN, or SRC_HEADER_AUTHORIZATION.'],
+    [404, '<html>not here</html>', ''],
+    [413, 'too large', ': too large'],
+    [429, 'later', ': later'],
+    [307, '', ''],
+    [200, 'ok', ': ok'],
+    [202, '{"id":42}', ': {"id":42}'],
+    [202, '{"id":"0"}', ': {"id":"0"}'],
+    [204, '', ''],
+  ])('when it is answered with %i %j, at once', async (status, body, said) => {
+    server.answer = answer(status, body);
+    const { code, stdout, stderr } = await src(upload);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toBe(`error: the upload was answered with ${status}${said}\n`);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it('when it is refused before it was read to its end', async () => {
+    server.early = true;
+    server.answer = (response) => void response.writeHead(413, { connection: 'close' }).end('too large');
+    const { code, stderr } = await src([...upload, '-file=big']);
+    expect(stderr).toBe('error: the upload was answered with 413: too large\n');
+    expect(code).toBe(1);
+  });
+
+  it('when nobody listens, or hangs up', async () => {
+    server.answer = (response) => void response.destroy();
+    const hungUp = await src(upload);
+    expect(hungUp.code).toBe(1);
+    expect(hungUp.stderr).toMatch(`error: ${endpoint} cannot be reached: `);
+    expect(server.requests).toHaveLength(1);
+    const nobody = await src(upload, { SRC_ENDPOINT: 'http://127.0.0.1:1' });
+    expect(nobody.code).toBe(1);
+    expect(nobody.stderr).toMatch(/^error: http:\/\/127.0.0.1:1 cannot be reached: .*ECONNREFUSED/);
+    expect(nobody.stderr).toContain('Check SRC_ENDPOINT and SRC_PROXY.');
+  });
+
+  it.each([
+    ['none', 'the index none cannot be read: ENOENT'],
+    ['directory', 'the index directory cannot be read: it is not a file'],
+    ['garbage', 'this is not a SCIP index: '],
+    ['empty', 'this is not a SCIP index: '],
+  ])('when the file is %s, and sends nothing', async (file, said) => {
+    // Even with everything given that it could say of itself.
+    const { code, stderr } = await src([...upload, `-file=${file}`, '-indexer=x', '-indexerVersion=1']);
+    expect(stderr).toMatch(`error: ${said}`);
+    expect(code).toBe(1);
+    expect(server.requests).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string>, string]>([
+    ['no endpoint', { SRC_ENDPOINT: '' }, 'SRC_ENDPOINT is not set'],
+    ['one of another kind', { SRC_ENDPOINT: 'ftp://x' }, 'SRC_ENDPOINT is not an http or https URL'],
+    ['two credentials', { SRC_HEADER_AUTHORIZATION: 'x' }, 'SRC_ACCESS_TOKEN and SRC_HEADER_AUTHORIZATION'],
+    ['another proxy', { SRC_PROXY: 'http://x' }, 'SRC_PROXY is not a unix socket'],
+    ['a token that is no header', { SRC_ACCESS_TOKEN: `${token}\n` }, 'Invalid character in header'],
+  ])('with %s, and sends nothing', async (_what, environment, said) => {
+    const { code, stderr } = await src(upload, environment);
+    expect(stderr).toMatch(`error: ${said}`);
+    expect(code).toBe(1);
+    expect(server.requests).toEqual([]);
+  });
+
+  it('with a root out of the repository, and sends nothing', async () => {
+    for (const root of ['/abs', '..', 'a/../..', '../x', 'a/../../.github']) {
+      const { code, stderr } = await src([...upload, `-root=${root}`]);
+      expect(stderr).toMatch(`error: the root ${root} is not in the repository`);
+      expect(code).toBe(1);
+    }
+    expect(server.requests).toEqual([]);
+  });
+});
+
+it('a root is sent as servers compare it', async () => {
+  for (const [root, clean] of Object.entries({
+    '.': null,
+    'a/../b//c/': 'b/c',
+    './.github/x': '.github/x',
+    '..a': '..a',
+  })) {
+    expect((await src([...upload, `-root=${root}`])).code).toBe(0);
+    expect(new URL(server.requests.at(-1)?.url ?? '', endpoint).searchParams.get('root')).toBe(clean);
+  }
+});
+
+describe('what was typed wrong ends with 2, and nothing is sent:', () => {
+  it.each<[string, readonly string[], string]>([
+    ['no repository', ['code-intel', 'upload', '-commit=x'], "required option '--repo <name>' not specified"],
+    ['a flag that there is not', [...upload, '-token=x'], "unknown option '--token=x'"],
+    ['an id that is no number', [...upload, '-associated-index-id=x'], 'It is a whole number.'],
+    ['a route that is none', [...upload, '-upload-route=x'], 'It begins with a slash.'],
+    ['a command that there is not', ['code-intel', 'download'], "unknown command 'download'"],
+    ['one too many', [...upload, 'more'], 'too many arguments'],
+  ])('%s', async (_what, args, said) => {
+    const { code, stderr } = await src(args);
+    expect(stderr).toContain(said);
+    expect(code).toBe(2);
+    expect(server.requests).toEqual([]);
+  });
+
+  it('help and the version are no mistakes', async () => {
+    expect((await src(['--help'])).code).toBe(0);
+    expect(await src(['version'])).toEqual({ code: 0, stdout: 'Current version: 7.6.0\n', stderr: '' });
+  });
+});
+
+describe("an instance's own trouble", () => {
+  const pauses: number[] = [];
+  const clock = { ...systemClock, sleep: async (ms: number) => void pauses.push(ms) };
+  const send = () => {
+    const settings = { endpoint: new URL(endpoint), headers: {}, socketPath: null };
+    const file = join(root, 'index.scip');
+    const facts = { repository: 'r', commit: 'c', root: '', indexer: null, indexerVersion: null };
+    return sendIndex(settings, { file, ...facts, associatedIndexId: -1, route: '/upload' }, clock);
+  };
+  beforeEach(() => {
+    pauses.length = 0;
+  });
+
+  it('is waited out, with the same request each time', async () => {
+    server.answer = (response) =>
+      server.requests.length < 4 ? answer(503, 'soon')(response) : answer(202, '{"id":"7"}')(response);
+    expect(await send()).toMatchObject({ id: 7, indexer: 'tool', indexerVersion: '1.0' });
+    expect(server.requests).toHaveLength(4);
+    expect(new Set(server.requests.map(({ url, body }) => url + body.toString('hex'))).size).toBe(1);
+    expect(pauses).toEqual([1000, 1000, 1000]);
+  });
+
+  it('is told after six attempts', async () => {
+    server.answer = answer(500, 'broken');
+    await expect(send()).rejects.toMatchObject({ code: 'upload_refused', status: 500 });
+    expect(server.requests).toHaveLength(6);
+  });
+});
+
+it('the token is taken from the environment alone, and goes into one header', async () => {
+  expect((await src(upload)).code).toBe(0);
+  const [{ url, headers, body } = { url: '', headers: {}, body: Buffer.alloc(0) }] = server.requests;
+  expect(headers.authorization).toBe(`token ${token}`);
+  expect(JSON.stringify({ url, ...headers, authorization: '' }) + body.toString('latin1')).not.toContain(
+    token,
+  );
+});
