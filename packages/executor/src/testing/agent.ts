@@ -152,14 +152,14 @@ export class TestAgent {
     instance.result = null;
   }
 
-  async run(job: Partial<Job>, native: Partial<NativeJob> = {}) {
+  async run(job: Partial<Job>, native: Partial<NativeJob> = {}, timeoutMs?: number) {
     this.instance.jobs.push(testJob({ id: ++this.lastId, ...job }, native));
-    return this.ended();
+    return this.ended(timeoutMs);
   }
 
   /** How the job ended; nothing of it is left then. */
-  async ended() {
-    const mark = await this.until(() => this.instance.marks[0]);
+  async ended(timeoutMs?: number) {
+    const mark = await this.until(() => this.instance.marks[0], timeoutMs);
     expect(await readdir(join(this.root, 'work'))).toEqual([]);
     expect(await readdir(join(this.root, 'run'))).toEqual([]);
     return mark;
