@@ -1,5 +1,5 @@
 import { PassThrough, type Readable } from 'node:stream';
-import { artifactRefused } from '../errors.ts';
+import { artifactRefused, guestProtocol } from '../errors.ts';
 import type { OutputReader } from './streams.ts';
 
 /** A file that a step left. */
@@ -23,8 +23,14 @@ export function collectFile(
   ask: (fields: (string | number)[]) => Promise<Answer>,
 ): Readable {
   const out = new PassThrough();
+  let received = 0;
   const taking = bulk.begin((chunk) => {
-    if (out.write(chunk)) return undefined;
+    received += chunk.length;
+    // Init keeps the bound too, but it is the guest's.
+    if (received > request.maxBytes)
+      out.destroy(guestProtocol(`more of ${request.path} than the ${request.maxBytes} bytes asked for`));
+    // What nobody wants any more is read all the same: it must not stand in the way of the next file.
+    if (out.destroyed || out.write(chunk)) return undefined;
     return new Promise<void>((resolve) => {
       out.once('drain', resolve).once('close', resolve);
     });

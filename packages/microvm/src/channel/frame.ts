@@ -2,6 +2,8 @@ import { guestProtocol } from '../errors.ts';
 
 /** Largest body of a frame, bytes; init has the same bound (guest/init/frame.h). */
 export const frameMax = 65_536;
+/** Most fields of a frame, the verb among them; init has the same bound. */
+export const fieldsMax = 4_096;
 
 /** One message: the verb and its fields. */
 export interface Message {
@@ -9,8 +11,10 @@ export interface Message {
   readonly fields: readonly Buffer[];
 }
 
-/** A message as bytes. Errors: `guest_protocol` when it is larger than a frame may be. */
+/** A message as bytes. Errors: `guest_protocol` when it is more than a frame may hold. */
 export function encodeMessage(verb: string, fields: readonly (string | number | Uint8Array)[]): Buffer {
+  if (fields.length >= fieldsMax)
+    throw guestProtocol(`${verb} needs ${fields.length} fields, a message has fewer than ${fieldsMax}`);
   const parts: Buffer[] = [];
   for (const field of [verb, ...fields]) {
     const bytes = typeof field === 'object' ? Buffer.from(field) : Buffer.from(String(field));
@@ -46,6 +50,7 @@ export function messageReader(): (chunk: Buffer) => Message[] {
 function decodeBody(body: Buffer): Message {
   const fields: Buffer[] = [];
   for (let at = 0; at < body.length; ) {
+    if (fields.length === fieldsMax) throw guestProtocol('a frame of more fields than it may have');
     if (body.length - at < 4) throw guestProtocol('a frame that does not come out even');
     const size = body.readUInt32LE(at);
     at += 4;

@@ -108,18 +108,26 @@ export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
     sockets.control.write(encodeMessage(verb, fields));
   };
   /** The next message under this key; one waiter a key. */
-  const next = <V extends GuestMessage['verb']>(key: V, about = '') =>
-    Promise.race([
+  const next = <V extends GuestMessage['verb']>(key: V, about = '') => {
+    const answer = Promise.race([
       new Promise<Extract<GuestMessage, { verb: V }>>((resolve) => {
         waiting.set(`${key} ${about}`, (message) => resolve(message as Extract<GuestMessage, { verb: V }>));
       }),
       broken,
     ]);
+    answer.catch(() => {}); // a guest may break off before anybody has come to wait for this
+    return answer;
+  };
 
   const take = (message: GuestMessage) => {
     if (message.verb === 'failed') throw guestCommandFailed(...message.fields);
-    if (message.verb === 'ready') isReady = true;
+    if (message.verb === 'ready') {
+      if (isReady) throw guestProtocol('a second ready');
+      isReady = true;
+    }
     const about = message.verb === 'ready' ? '' : String(message.fields[0]);
+    if (message.verb === 'exited' && waiting.has(`started ${about}`))
+      throw guestProtocol('exited before started');
     const waiter = waiting.get(`${message.verb} ${about}`);
     if (waiter) {
       waiting.delete(`${message.verb} ${about}`);

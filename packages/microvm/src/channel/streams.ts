@@ -50,7 +50,7 @@ export function countingReader(socket: Socket): OutputReader {
       return {
         until: (total) =>
           new Promise<void>((resolve, reject) => {
-            let last = -1;
+            let last = taken;
             const stop = (end: () => void) => {
               clearInterval(timer);
               notify = () => {};

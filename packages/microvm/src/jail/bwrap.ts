@@ -1,7 +1,8 @@
 /**
  * The VMM's jail as bubblewrap arguments: every namespace of its own, no network, nothing of the host's files but the
- * read-only libraries and firmware that the VMM needs, an empty environment. The uid, the empty bounding set, no-new-privs
- * and the cgroup come from the launcher that runs this; the VMM adds its own seccomp filter on top (design invariant 6).
+ * read-only libraries and firmware that the VMM needs, no place to write to, an empty environment. The uid, the empty
+ * bounding set, no-new-privs and the cgroup come from the launcher that runs this; the VMM adds its own seccomp filter on
+ * top (design invariant 6).
  */
 export function jailArguments(command: readonly string[], devices: readonly string[]): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`);
@@ -23,6 +24,9 @@ export function jailArguments(command: readonly string[], devices: readonly stri
     ...['--proc', '/proc'],
     ...['--dev', '/dev'],
     ...devices.flatMap((device) => ['--dev-bind', device, device]),
+    // What bubblewrap itself made are file systems in memory, writable and without a bound.
+    ...['--remount-ro', '/dev'],
+    ...['--remount-ro', '/'],
     ...['--chdir', '/'],
     '--',
     ...command,

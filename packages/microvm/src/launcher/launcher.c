@@ -4,6 +4,7 @@
  *
  *   launcher --lease FD --status FD --memory MIB:FD [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
  *
+ * The memory's is the highest number of a descriptor that the command inherits: whatever else is open is closed.
  * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews (the first one starts the command), "K" kills. The
  * stream's end renews no more. One line on the status stream at the end: "<exit code> <signal> <reason> <boot-time ms>".
  */
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -31,6 +33,7 @@
 #define CGROUPS_MAX 8
 
 static int lease = -1, status = -1, memory = -1, has_ids;
+static int unstarted = -1; /* an event of the child: it could not become the command */
 static long memory_mib, uid, gid;
 static const char *cgroups[CGROUPS_MAX];
 static int cgroup_count;
@@ -49,6 +52,13 @@ __attribute__((noreturn)) static void end(int code, int signal_number, const cha
 __attribute__((noreturn)) static void fail(const char *what) {
   fprintf(stderr, "launcher: %s: %s\n", what, strerror(errno));
   end(125, 0, "start");
+}
+
+/* In the child, whose parent alone tells of the end. */
+__attribute__((noreturn)) static void fail_to_start(const char *what) {
+  fprintf(stderr, "launcher: %s: %s\n", what, strerror(errno));
+  eventfd_write(unstarted, 1);
+  _exit(125);
 }
 
 /* A decimal number followed by `stop`; where it ends, or NULL. */
@@ -89,14 +99,14 @@ static void make_memory(void) {
 static void join_cgroups(void) {
   for (int i = 0; i < cgroup_count; i++) {
     int procs = open(cgroups[i], O_WRONLY | O_CLOEXEC);
-    if (procs < 0 || write(procs, "0", 1) != 1) fail(cgroups[i]);
+    if (procs < 0 || write(procs, "0", 1) != 1) fail_to_start(cgroups[i]);
     close(procs);
   }
 }
 
 static void empty_bounding_set(void) {
   for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail("capabilities");
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail_to_start("capabilities");
 }
 
 __attribute__((noreturn)) static void become_command(char **command, pid_t parent) {
@@ -104,15 +114,15 @@ __attribute__((noreturn)) static void become_command(char **command, pid_t paren
   join_cgroups();
   if (has_ids) {
     empty_bounding_set();
-    if (setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail("ids");
+    if (setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail_to_start("ids");
   }
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || setrlimit(RLIMIT_CORE, &no_core) || setrlimit(RLIMIT_NOFILE, &files)) fail("limits");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || setrlimit(RLIMIT_CORE, &no_core) || setrlimit(RLIMIT_NOFILE, &files)) fail_to_start("limits");
   /* After the change of ids, which clears it; and the parent may be gone already. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != parent) _exit(125);
   fcntl(status, F_SETFD, FD_CLOEXEC);
   fcntl(lease, F_SETFD, FD_CLOEXEC);
   execv(command[0], command);
-  fail(command[0]);
+  fail_to_start(command[0]);
 }
 
 /* Keeps only what killing a process of another uid needs. */
@@ -175,8 +185,10 @@ int main(int argc, char **argv) {
     return 125;
   }
   signal(SIGPIPE, SIG_IGN);
+  if (close_range((unsigned)memory + 1, ~0U, 0)) fail("descriptors");
   make_memory();
   long deadline = wait_for_lease();
+  if ((unstarted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) fail("event");
   pid_t self = getpid(), child = fork();
   if (child < 0) fail("fork");
   if (child == 0) become_command(command, self);
@@ -201,7 +213,9 @@ int main(int argc, char **argv) {
     }
     if (wait[0].revents) {
       int how;
+      eventfd_t failed;
       waitpid(child, &how, 0);
+      if (!eventfd_read(unstarted, &failed)) reason = "start";
       end(WIFEXITED(how) ? WEXITSTATUS(how) : -1, WIFSIGNALED(how) ? WTERMSIG(how) : 0, reason);
     }
   }

@@ -20,6 +20,11 @@ export function namespacesOf(pid: number | 'self'): string[] {
   }
 }
 
+/** Whether a text names this VM, as a word or a part of a path: another's name may begin like it. */
+function names(text: string, name: string): boolean {
+  return text.split(/[^a-z0-9-]+/).includes(name);
+}
+
 /** Processes whose command line names the VM. */
 export function processesNaming(name: string): number[] {
   const own = String(process.pid);
@@ -27,7 +32,7 @@ export function processesNaming(name: string): number[] {
     .filter((entry) => /^\d+$/.test(entry) && entry !== own)
     .filter((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(name);
+        return names(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), name);
       } catch {
         return false;
       }
@@ -45,16 +50,16 @@ export function countLeftOver(name: string, namespaces: ReadonlySet<string>, dir
   }
   const loops = readdirSync('/sys/block').filter((device) => {
     const file = `/sys/block/${device}/loop/backing_file`;
-    return existsSync(file) && readFileSync(file, 'utf8').includes(name);
+    return existsSync(file) && names(readFileSync(file, 'utf8'), name);
   });
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   return {
     processes: processesNaming(name).length,
-    mounts: mounts.filter((line) => line.includes(name)).length,
+    mounts: mounts.filter((line) => names(line, name)).length,
     namespaces: alive.size,
     loopDevices: loops.length,
     cgroups: cgroupDirectories(name).filter((path) => existsSync(path)).length,
-    files: readdirSync(directory).filter((file) => file.includes(name)).length,
+    files: readdirSync(directory).filter((file) => names(file, name)).length,
   };
 }
 

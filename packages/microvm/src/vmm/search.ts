@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { vmRefused } from '../errors.ts';
 
 export interface Found {
   readonly searchedBytes: number;
@@ -10,8 +11,12 @@ const chunkBytes = 4 * 2 ** 20;
 /** Most of a guest's memory and disk was never written: telling so is ten times as fast as looking for the needles. */
 const blank = Buffer.alloc(chunkBytes);
 
-/** Counts needles in a file that may be large and sparse, chunk by chunk, with an overlap so that none hides at a border. */
+/**
+ * Counts needles in a file that may be large and sparse, chunk by chunk, with an overlap so that none hides at a border.
+ * Errors: `vm_refused` for an empty needle, which would be found for ever.
+ */
 export async function searchFile(file: FileHandle, needles: readonly Buffer[]): Promise<Found> {
+  if (needles.some((needle) => needle.length === 0)) throw vmRefused('a search needs something to look for');
   const overlap = Math.max(0, ...needles.map((needle) => needle.length - 1));
   const buffer = Buffer.alloc(overlap + chunkBytes);
   const found = needles.map(() => 0);

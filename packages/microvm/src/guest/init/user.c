@@ -34,8 +34,8 @@ static const char *end_of_line(const char *line) {
   return end ? end : line + strlen(line);
 }
 
-/* Finds a passwd line by name, or by number if `uid` is given. Returns 1 if found. */
-static int find_user(const char *passwd, const char *name, size_t name_size, const unsigned *uid, struct identity *out) {
+/* Finds a passwd line by name, or by number if `uid` is given. Returns the name in it, or NULL. */
+static const char *find_user(const char *passwd, const char *name, size_t name_size, const unsigned *uid, size_t *found_size, struct identity *out) {
   for (const char *line = passwd; *line;) {
     const char *end = end_of_line(line), *text;
     size_t size;
@@ -43,8 +43,8 @@ static int find_user(const char *passwd, const char *name, size_t name_size, con
     int good = (text = part(line, end, 2, &size)) && !number_of(text, size, &line_uid) && (text = part(line, end, 3, &size)) &&
                !number_of(text, size, &gid);
     if (good) {
-      text = part(line, end, 0, &size);
-      if (uid ? line_uid == *uid : same(text, size, name, name_size)) {
+      text = part(line, end, 0, found_size);
+      if (uid ? line_uid == *uid : same(text, *found_size, name, name_size)) {
         out->uid = line_uid;
         out->gid = gid;
         text = part(line, end, 5, &size);
@@ -52,12 +52,12 @@ static int find_user(const char *passwd, const char *name, size_t name_size, con
           memcpy(out->home, text, size);
           out->home[size] = 0;
         }
-        return 1;
+        return line;
       }
     }
     line = *end ? end + 1 : end;
   }
-  return 0;
+  return NULL;
 }
 
 static int find_group(const char *group, const char *name, size_t name_size, unsigned *gid) {
@@ -94,26 +94,22 @@ static void add_groups(const char *group, const char *name, size_t name_size, st
 }
 
 const char *identity_of(const char *user, const char *passwd, const char *group, struct identity *out) {
-  const char *colon = strchr(user, ':');
-  size_t size = colon ? (size_t)(colon - user) : strlen(user);
-  unsigned number;
+  const char *colon = strchr(user, ':'), *wanted = colon ? colon + 1 : "", *name;
+  size_t size = colon ? (size_t)(colon - user) : strlen(user), wanted_size = strlen(wanted), name_size = 0;
+  unsigned number = 0;
+  /* As in Docker: digits are a number even where a name is spelled so, and nobody named is user 0. */
+  int is_number = size == 0 || !number_of(user, size, &number);
   memset(out, 0, sizeof *out);
   strcpy(out->home, "/");
-  if (size == 0) {
-    number = 0;
-    if (!find_user(passwd, "", 0, &number, out)) out->uid = out->gid = 0;
-  } else if (!find_user(passwd, user, size, NULL, out)) {
-    if (number_of(user, size, &number)) return "no such user in the image's /etc/passwd";
-    if (!find_user(passwd, "", 0, &number, out)) out->uid = number; /* Docker: a number without a line has group 0 */
-  }
-  if (colon) {
-    const char *name = colon + 1;
+  name = find_user(passwd, user, size, is_number ? &number : NULL, &name_size, out);
+  if (!name && !is_number) return "no such user in the image's /etc/passwd";
+  if (!name) out->uid = number; /* Docker: a number without a line has group 0 */
+  if (wanted_size > 0) {
     unsigned gid;
-    if (!find_group(group, name, strlen(name), &gid) && number_of(name, strlen(name), &gid))
-      return "no such group in the image's /etc/group";
+    if (number_of(wanted, wanted_size, &gid) && !find_group(group, wanted, wanted_size, &gid)) return "no such group in the image's /etc/group";
     out->gid = gid; /* an explicit group is the only one, as in Docker */
-  } else if (size > 0) {
-    add_groups(group, user, size, out);
+  } else if (name && name_size > 0) {
+    add_groups(group, name, name_size, out);
   }
   return NULL;
 }

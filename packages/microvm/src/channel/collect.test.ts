@@ -1,0 +1,107 @@
+import { once } from 'node:events';
+import { buffer, text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ScriptedGuest, scriptedGuest } from '../testing/guest.ts';
+
+const clock = { now: () => 0, bootTime: () => 0, sleep: async () => {} };
+const request = { id: 'index', root: '/w', uid: 1, gid: 2, path: 'index.scip', maxBytes: 100_000 };
+let scripted: ScriptedGuest;
+
+beforeEach(async () => {
+  scripted = await scriptedGuest(clock);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  scripted.close();
+});
+
+describe('a file that is collected', () => {
+  it('is asked for with its bound and comes as it is', async () => {
+    const content = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
+    const file = buffer(scripted.guest.collect(request));
+    expect(await scripted.heard()).toEqual({
+      verb: 'collect',
+      fields: ['index', '/w', '1', '2', 'index.scip', '100000'],
+    });
+    scripted.vm.bulk.write(content);
+    scripted.say('collected', 'index', content.length, 'ok', '');
+    expect((await file).equals(content)).toBe(true);
+  });
+
+  it('does not end well before its size was confirmed', async () => {
+    const file = scripted.guest.collect(request);
+    const whole = text(file);
+    scripted.vm.bulk.write('content');
+    await vi.waitUntil(() => scripted.host.bulk.bytesRead === 7);
+    expect(file.readableEnded).toBe(false);
+    scripted.say('collected', 'index', 7, 'ok', '');
+    expect(await whole).toBe('content');
+  });
+
+  it.each([
+    ['missing', 'artifact_missing'],
+    ['irregular', 'artifact_irregular'],
+    ['too-big', 'artifact_too_big'],
+    ['error', 'artifact_unreadable'],
+  ])('and is not to be had (%s) is the error %s', async (status, code) => {
+    const file = text(scripted.guest.collect(request));
+    scripted.say('collected', 'index', 0, status, 'in words');
+    await expect(file).rejects.toMatchObject({ code, message: expect.stringContaining('in words') });
+  });
+
+  it('that is larger than was allowed ends at the bound, whatever the guest goes on to say', async () => {
+    const file = scripted.guest.collect(request);
+    let bytes = 0;
+    file.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    const failed = once(file, 'error');
+    scripted.vm.bulk.write(Buffer.alloc(10 * request.maxBytes));
+    const [error] = await failed;
+    expect(error).toMatchObject({ code: 'guest_protocol' });
+    expect(bytes).toBeLessThanOrEqual(request.maxBytes);
+  });
+
+  it('of which a byte is missing breaks the protocol', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const file = text(scripted.guest.collect(request));
+    file.catch(() => {}); // looked at below
+    scripted.vm.bulk.write('123');
+    scripted.say('collected', 'index', 4, 'ok', '');
+    while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
+    await vi.advanceTimersByTimeAsync(10_000);
+    await expect(file).rejects.toMatchObject({ code: 'guest_protocol' });
+  });
+
+  it('of which there is a byte more than was said breaks the protocol', async () => {
+    const file = text(scripted.guest.collect(request));
+    file.catch(() => {}); // looked at below
+    scripted.vm.bulk.write('1234');
+    await vi.waitUntil(() => scripted.host.bulk.bytesRead === 4);
+    scripted.say('collected', 'index', 3, 'ok', '');
+    await expect(file).rejects.toMatchObject({ code: 'guest_protocol' });
+  });
+
+  it('of a guest that ends fails', async () => {
+    const file = text(scripted.guest.collect(request));
+    scripted.vm.control.destroy();
+    await expect(file).rejects.toMatchObject({ code: 'guest_not_ready' });
+  });
+
+  it('that nobody wants any more does not stand in the way of the next', async () => {
+    const unwanted = scripted.guest.collect(request);
+    unwanted.on('error', () => {});
+    scripted.vm.bulk.write(Buffer.alloc(90_000));
+    await vi.waitUntil(() => scripted.host.bulk.isPaused());
+    unwanted.destroy();
+    scripted.say('collected', 'index', 90_000, 'ok', '');
+    const pinged = scripted.guest.ping(); // its answer comes behind the file's end
+    scripted.say('pong', 1);
+    await pinged;
+    await vi.waitUntil(() => scripted.host.bulk.bytesRead === 90_000 && !scripted.host.bulk.isPaused());
+    const next = text(scripted.guest.collect({ ...request, id: 'next' }));
+    scripted.vm.bulk.write('next');
+    scripted.say('collected', 'next', 4, 'ok', '');
+    expect(await next).toBe('next');
+  });
+});

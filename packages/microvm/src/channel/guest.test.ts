@@ -1,0 +1,187 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ScriptedGuest, scriptedGuest } from '../testing/guest.ts';
+import { encodeMessage } from './frame.ts';
+
+let time: number;
+const clock = { now: () => time, bootTime: () => time, sleep: async () => {} };
+const hex = 'a0'.repeat(16);
+let scripted: ScriptedGuest;
+
+beforeEach(async () => {
+  time = 1_000_000;
+  scripted = await scriptedGuest(clock);
+});
+afterEach(() => scripted.close());
+
+const broken = (code: string, message = '') =>
+  expect(scripted.guest.broken).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+/** Answers a knock as a guest whose clock is off by so many ms. */
+async function answerKnock(off = 0) {
+  const { verb, fields } = await scripted.heard();
+  expect(verb).toBe('knock');
+  scripted.say('knocked', fields[0] as string, time + off, hex, '6.1.0', 'lo,eth0');
+}
+
+describe('before its knock was answered', () => {
+  it.each<[string, (string | number)[]]>([
+    ['knocked', [hex, 1, hex, '6.1.0', 'lo']],
+    ['started', ['id']],
+    ['exited', ['id', 0, 0, 0, 0, 'exit', '', 0, 0]],
+    ['collected', ['id', 0, 'ok', '']],
+    ['pong', [1]],
+  ])('a guest that says %s is lost', async (verb, fields) => {
+    scripted.say(verb, ...fields);
+    await broken('guest_protocol', `an unexpected ${verb}`);
+  });
+});
+
+describe('readiness', () => {
+  it('is there when the guest says so, before or after it is asked for', async () => {
+    const asked = scripted.guest.ready(10_000);
+    scripted.say('ready', 1);
+    await asked;
+    await scripted.guest.ready(10_000);
+  });
+
+  it('that does not come in time is an error that says so', async () => {
+    await expect(scripted.guest.ready(20)).rejects.toMatchObject({ code: 'guest_not_ready' });
+  });
+
+  it('may be told once', async () => {
+    scripted.say('ready', 1);
+    scripted.say('ready', 1);
+    await broken('guest_protocol', 'a second ready');
+  });
+
+  it('of another protocol is refused', async () => {
+    const asked = scripted.guest.ready(10_000);
+    scripted.say('ready', 2);
+    await expect(asked).rejects.toMatchObject({ code: 'guest_protocol' });
+  });
+
+  it('of a guest that has ended is none', async () => {
+    const asked = scripted.guest.ready(10_000);
+    scripted.vm.control.destroy();
+    await expect(asked).rejects.toMatchObject({ code: 'guest_not_ready' });
+  });
+});
+
+describe('a knock', () => {
+  it('that is answered is accepted, after the answer', async () => {
+    const knocking = scripted.guest.knock();
+    await answerKnock(-40);
+    expect(await knocking).toEqual({
+      kernel: '6.1.0',
+      interfaces: ['lo', 'eth0'],
+      random: hex,
+      clockErrorMs: 40,
+    });
+    expect(await scripted.heard()).toEqual({ verb: 'accept', fields: [] });
+  });
+
+  it('carries a new nonce, the time, and 64 bytes of a new seed', async () => {
+    const knocks = [];
+    for (let count = 0; count < 2; count++) {
+      const other = await scriptedGuest(clock);
+      other.guest.knock().catch(() => {}); // nobody answers
+      knocks.push(await other.heard());
+      other.close();
+    }
+    for (const { fields } of knocks) {
+      expect(fields[0]).toMatch(/^[0-9a-f]{32}$/);
+      expect(fields[1]).toBe('1000000');
+      expect(fields[2]).toHaveLength(64);
+    }
+    expect(knocks[0]?.fields[0]).not.toBe(knocks[1]?.fields[0]);
+    expect(knocks[0]?.fields[2]).not.toBe(knocks[1]?.fields[2]);
+  });
+
+  it('that is answered with another nonce ends the guest', async () => {
+    const knocking = scripted.guest.knock();
+    await scripted.heard();
+    scripted.say('knocked', 'b1'.repeat(16), time, hex, '6.1.0', 'lo');
+    await expect(knocking).rejects.toMatchObject({ code: 'guest_protocol' });
+  });
+
+  it('that is answered twice ends the guest', async () => {
+    const knocking = scripted.guest.knock();
+    await answerKnock();
+    await knocking;
+    scripted.say('knocked', hex, time, hex, '6.1.0', 'lo');
+    await broken('guest_protocol', 'an unexpected knocked');
+  });
+
+  it('is repeated, with another nonce, until the clock is right, and only then accepted', async () => {
+    const knocking = scripted.guest.knock();
+    for (const off of [101, -5_000, 100]) await answerKnock(off);
+    expect((await knocking).clockErrorMs).toBe(100);
+    expect((await scripted.heard()).verb).toBe('accept');
+  });
+
+  it('is given up after five answers with a wrong clock, and nothing is accepted', async () => {
+    const knocking = scripted.guest.knock();
+    knocking.catch(() => {}); // looked at below
+    for (let tries = 0; tries < 5; tries++) await answerKnock(101);
+    await expect(knocking).rejects.toMatchObject({ code: 'guest_not_ready' });
+    scripted.guest.mkdir('/last'); // what is sent next is the first thing after the knocks
+    expect((await scripted.heard()).verb).toBe('mkdir');
+  });
+});
+
+describe('the control stream', () => {
+  it('is read by answers: a ping has its own', async () => {
+    const first = scripted.guest.ping();
+    const second = scripted.guest.ping();
+    for (const number of ['1', '2'])
+      expect(await scripted.heard()).toEqual({ verb: 'ping', fields: [number] });
+    scripted.say('pong', 2);
+    scripted.say('pong', 1);
+    expect(await first).toBeGreaterThanOrEqual(0);
+    expect(await second).toBeGreaterThanOrEqual(0);
+  });
+
+  it('with an unknown verb ends the guest', async () => {
+    scripted.say('hello', 'world');
+    await broken('guest_protocol', 'the verb hello');
+  });
+
+  it('with bytes that are no frame ends the guest', async () => {
+    scripted.vm.control.write(Buffer.alloc(8));
+    await broken('guest_protocol', 'a frame of 0 bytes');
+  });
+
+  it('with a failed command ends the guest, and the words of init are told', async () => {
+    scripted.guest.mount({ type: 'ext4', source: '/dev/vda', target: '/x', flags: ['ro', 'nodev'] });
+    expect(await scripted.heard()).toEqual({
+      verb: 'mount',
+      fields: ['ext4', '/dev/vda', '/x', 'ro,nodev', ''],
+    });
+    scripted.say('failed', 'mount', 22, 'Invalid argument');
+    await broken('guest_command_failed', 'refused mount: Invalid argument (errno 22)');
+  });
+
+  it.each([
+    ['messages', encodeMessage('pong', [1])],
+    ['readiness', encodeMessage('ready', [1])],
+    ['bytes', Buffer.from('flood')],
+  ])('that floods with %s is refused, and the rest goes nowhere', async (_what, piece) => {
+    const flood = Buffer.alloc(2 ** 20, piece);
+    for (let count = 0; count < 16; count++)
+      await new Promise((resolve) => scripted.vm.control.write(flood, resolve));
+    await broken('guest_protocol');
+    await vi.waitUntil(() => scripted.host.control.bytesRead === 16 * flood.length);
+    expect(scripted.host.control.readableLength).toBe(0);
+  });
+
+  it('after it was broken carries no word that counts', async () => {
+    const pinged = scripted.guest.ping();
+    pinged.catch(() => {}); // looked at below
+    await scripted.heard();
+    scripted.say('hello');
+    scripted.say('pong', 1);
+    await expect(pinged).rejects.toMatchObject({
+      code: 'guest_protocol',
+      message: expect.stringContaining('hello'),
+    });
+  });
+});

@@ -1,0 +1,232 @@
+import { Readable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ScriptedGuest, scriptedGuest } from '../testing/guest.ts';
+import type { GuestStep, StepStreams } from './guest.ts';
+
+const clock = { now: () => 0, bootTime: () => 0, sleep: async () => {} };
+let scripted: ScriptedGuest;
+
+beforeEach(async () => {
+  scripted = await scriptedGuest(clock);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  scripted.close();
+});
+
+const facts: GuestStep = {
+  ...{
+    id: 'one',
+    root: '/root-1',
+    argv: ['sh', '-c', 'true'],
+    env: ['A=1'],
+    user: '',
+    cwd: '/',
+    hostname: 'job',
+  },
+  binds: [{ source: '/a', target: '/b', mode: 'ro' }],
+  ...{ memoryBytes: 1, pids: 2, deadlineMs: 3 },
+};
+const nowhere = () => {};
+
+/** Starts a step and lets the guest say that it has; what it writes is collected. */
+async function startStep(streams: Partial<StepStreams> = {}, step: GuestStep = facts) {
+  const taken = { stdout: '', stderr: '' };
+  const take = (name: 'stdout' | 'stderr') => (chunk: Buffer) => {
+    taken[name] += chunk.toString('latin1');
+  };
+  const exit = scripted.guest.step(step, {
+    stdin: null,
+    stdout: take('stdout'),
+    stderr: take('stderr'),
+    ...streams,
+  });
+  exit.catch(nowhere); // looked at later
+  expect((await scripted.heard()).verb).toBe('step');
+  scripted.say('started', step.id);
+  return { exit, taken };
+}
+function sayExited(stdoutBytes: number, stderrBytes: number, id = facts.id) {
+  scripted.say('exited', id, 0, 0, stdoutBytes, stderrBytes, 'exit', '', 12, 34);
+}
+/** Waits without a timer: where time is made, `vi.waitUntil` would move it. */
+async function happens(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+const lost = (message: string) => ({ code: 'guest_protocol', message: expect.stringContaining(message) });
+
+describe('a step', () => {
+  it('is sent with all that it is, in pairs of key and value', async () => {
+    scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere }).catch(nowhere);
+    expect((await scripted.heard()).fields).toEqual([
+      ...['one', 'root', '/root-1', 'user', '', 'cwd', '/', 'hostname', 'job'],
+      ...['memory', '1', 'pids', '2', 'deadline', '3', 'arg', 'sh', 'arg', '-c', 'arg', 'true'],
+      ...['env', 'A=1', 'bind', '/a\0/b\0ro'],
+    ]);
+  });
+
+  it('gets its stdin, and the number of its bytes when it has ended', async () => {
+    const { exit } = await startStep({ stdin: Readable.from([Buffer.from('ab'), Buffer.from('cde')]) });
+    expect(await scripted.heard()).toEqual({ verb: 'stdin-end', fields: ['one', '5'] });
+    let received = '';
+    scripted.vm.stdin.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+    });
+    await happens(() => received === 'abcde');
+    sayExited(0, 0);
+    await exit;
+  });
+
+  it('has its two outputs apart, each byte once and in order, however they come', async () => {
+    const { exit, taken } = await startStep();
+    for (let count = 0; count < 100; count++) {
+      scripted.vm.stdout.write(`o${count};`);
+      scripted.vm.stderr.write(`e${count};`);
+    }
+    const expected = (letter: string) =>
+      Array.from({ length: 100 }, (_, count) => `${letter}${count};`).join('');
+    sayExited(expected('o').length, expected('e').length);
+    expect(await exit).toMatchObject({ code: 0, reason: 'exit', durationMs: 12, peakMemoryBytes: 34 });
+    expect(taken).toEqual({ stdout: expected('o'), stderr: expected('e') });
+  });
+
+  it('has ended only when its last byte was taken', async () => {
+    const slow = Promise.withResolvers<void>();
+    const { exit } = await startStep({ stdout: () => slow.promise });
+    scripted.vm.stdout.write('x');
+    sayExited(1, 0);
+    const seen = vi.fn<() => void>();
+    void exit.then(seen);
+    await vi.waitUntil(() => scripted.host.stdout.isPaused());
+    expect(seen).not.toHaveBeenCalled();
+    slow.resolve();
+    await exit;
+  });
+
+  it('whose taker fails, fails with that error', async () => {
+    const { exit } = await startStep({
+      stderr: () => {
+        throw new Error('the log is full');
+      },
+    });
+    scripted.vm.stderr.write('x');
+    sayExited(0, 1);
+    await expect(exit).rejects.toThrow('the log is full');
+  });
+
+  it('follows another', async () => {
+    for (const id of ['one', 'two']) {
+      const { exit, taken } = await startStep({}, { ...facts, id });
+      scripted.vm.stdout.write(id);
+      sayExited(3, 0, id);
+      await exit;
+      expect(taken.stdout).toBe(id);
+      expect((await scripted.heard()).verb).toBe('stdin-end');
+    }
+  });
+});
+
+describe('bytes that were promised', () => {
+  it.each(['stdout', 'stderr'] as const)(
+    'and are missing on %s break the protocol after five seconds',
+    async (name) => {
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      const { exit, taken } = await startStep();
+      scripted.vm[name].write('123');
+      await happens(() => taken[name] === '123');
+      sayExited(name === 'stdout' ? 4 : 0, name === 'stderr' ? 4 : 0);
+      await happens(() => vi.getTimerCount() > 0);
+      let over = false;
+      exit.catch(() => {
+        over = true;
+      });
+      await vi.advanceTimersByTimeAsync(4_000);
+      expect(over).toBe(false);
+      await vi.advanceTimersByTimeAsync(1_000);
+      await expect(exit).rejects.toMatchObject(lost('less output'));
+    },
+  );
+
+  it('and come late, one after the other, are waited for', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const { exit, taken } = await startStep();
+    sayExited(3, 0);
+    for (let count = 1; count <= 3; count++) {
+      await vi.advanceTimersByTimeAsync(4_000);
+      scripted.vm.stdout.write('x');
+      await happens(() => taken.stdout.length === count);
+    }
+    await exit;
+  });
+
+  it('and are not taken by us are no fault of the guest', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const slow = Promise.withResolvers<void>();
+    const { exit } = await startStep({ stdout: () => slow.promise });
+    scripted.vm.stdout.write('x');
+    sayExited(1, 0);
+    await happens(() => scripted.host.stdout.isPaused());
+    await vi.advanceTimersByTimeAsync(60_000);
+    slow.resolve();
+    expect((await exit).stdoutBytes).toBe(1);
+  });
+});
+
+describe('the protocol is broken by', () => {
+  it.each(['stdout', 'stderr'] as const)('one byte more on %s than was promised', async (name) => {
+    const { exit } = await startStep();
+    await new Promise((resolve) => scripted.vm[name].write('1234', resolve));
+    sayExited(name === 'stdout' ? 3 : 0, name === 'stderr' ? 3 : 0);
+    await expect(exit).rejects.toMatchObject(lost('more output'));
+  });
+
+  it('output while no step runs', async () => {
+    scripted.vm.stdout.write('stray');
+    await vi.waitUntil(() => scripted.host.stdout.bytesRead === 5);
+    const { exit } = await startStep();
+    sayExited(0, 0);
+    await expect(exit).rejects.toMatchObject(lost('5 bytes of output from nowhere'));
+  });
+
+  it('an end before its start', async () => {
+    const exit = scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere });
+    sayExited(0, 0);
+    scripted.say('started', 'one');
+    await expect(exit).rejects.toMatchObject(lost('exited'));
+  });
+
+  it.each<[string, () => void]>([
+    ['a second start', () => scripted.say('started', 'one')],
+    ['the start of another step', () => scripted.say('started', 'two')],
+    ['the end of another step', () => sayExited(0, 0, 'two')],
+    ['an answer to no question', () => scripted.say('collected', 'one', 0, 'ok', '')],
+  ])('%s while it runs', async (_what, speak) => {
+    const { exit } = await startStep();
+    speak();
+    await expect(exit).rejects.toMatchObject(lost('an unexpected'));
+  });
+
+  it('a second end', async () => {
+    const { exit } = await startStep();
+    sayExited(0, 0);
+    await exit;
+    sayExited(0, 0);
+    await expect(scripted.guest.broken).rejects.toMatchObject(lost('an unexpected exited'));
+  });
+
+  it('garbage in the place of its start, which fails this step and nothing else', async () => {
+    const exit = scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere });
+    scripted.vm.control.write(Buffer.alloc(4));
+    await expect(exit).rejects.toMatchObject(lost('a frame of 0 bytes'));
+    // A rejection that nobody hears would end the whole executor; the test runner reports it as an error.
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+});
+
+describe('the end of the VM', () => {
+  it('ends its step', async () => {
+    const { exit } = await startStep({ stdin: new Readable({ read: nowhere }) });
+    for (const socket of Object.values(scripted.vm)) socket.destroy();
+    await expect(exit).rejects.toMatchObject({ code: 'guest_not_ready' });
+  });
+});

@@ -1,0 +1,212 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { systemClock } from '@glovebox/base';
+import * as fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { encodeMessage, type Message, messageReader } from '../../channel/frame.ts';
+import { connectGuest, type GuestStep } from '../../channel/guest.ts';
+import { vmSockets } from '../../testing/sockets.ts';
+import { compiled } from './testing/compile.ts';
+
+const serve = compiled('serve', ['control.c', 'frame.c', 'commands.c']);
+let running: ChildProcess[] = [];
+
+afterEach(() => {
+  for (const guest of running) guest.kill('SIGKILL');
+  running = [];
+});
+
+/** Init's commands as a process of this machine: its control port, and what it parsed. */
+function startGuest() {
+  const guest = spawn(serve.path, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  running.push(guest);
+  const steps: string[][] = [];
+  const read = messageReader();
+  guest.stdout?.on('data', (chunk: Buffer) => {
+    for (const { fields } of read(chunk)) steps.push(fields.map(String));
+  });
+  const port = guest.stdio[3] as Socket;
+  const exit = new Promise<number | null>((resolve) => guest.once('close', resolve));
+  return { port, steps, fault: text(guest.stderr as Socket), exit };
+}
+
+type Field = string | number | Uint8Array;
+const knock: Field[] = ['0'.repeat(32), 1, Buffer.alloc(64)];
+
+/** Sends the messages and tells all that init says to them. */
+async function answersTo(...messages: [verb: string, ...fields: Field[]][]): Promise<Message[]> {
+  const { port, fault, exit } = startGuest();
+  const read = messageReader();
+  const answers: Message[] = [];
+  port.on('data', (chunk: Buffer) => answers.push(...read(chunk)));
+  port.end(Buffer.concat(messages.map(([verb, ...fields]) => encodeMessage(verb, fields))));
+  expect(await exit).toBe(0);
+  expect(await fault).toBe('the host has gone');
+  expect(answers.shift()?.verb).toBe('ready');
+  return answers;
+}
+const verbs = (answers: Message[]) => answers.map(({ verb }) => verb);
+/** What init says to a step of these fields, after a knock and its acceptance. */
+async function answerToStep(...fields: Field[]): Promise<string> {
+  const answers = await answersTo(['knock', ...knock], ['accept'], ['step', ...fields], ['ping', 7]);
+  expect(answers[0]?.verb).toBe('knocked');
+  expect(verbs(answers.slice(-1))).toEqual(['pong']); // whatever the step was, init is there
+  const [answer] = answers.slice(1);
+  return [answer?.verb, ...(answer?.fields ?? [])].join(' ');
+}
+
+describe('a step', () => {
+  const word = fc.string({ unit: 'binary', maxLength: 30 }).map((words) => words.replaceAll('\0', '?'));
+  const number = fc.nat({ max: 2 ** 50 });
+  const step: fc.Arbitrary<Omit<GuestStep, 'id'>> = fc.record({
+    root: word,
+    argv: fc.array(word, { minLength: 1, maxLength: 20 }),
+    env: fc.array(word, { maxLength: 20 }),
+    user: word,
+    cwd: word,
+    hostname: word,
+    binds: fc.array(fc.record({ source: word, target: word, mode: fc.constantFrom('ro', 'rw') }), {
+      maxLength: 5,
+    }),
+    memoryBytes: number,
+    pids: number,
+    deadlineMs: number,
+  });
+
+  it('of the host’s arrives in init as it was meant, whatever its texts are', async () => {
+    const { port, steps } = startGuest();
+    const { host, vm } = await vmSockets();
+    const guest = connectGuest({ ...host, control: port }, systemClock);
+    try {
+      await guest.ready(20_000);
+      // The driver sets no clock, so that this machine's, which it answers with, is right anyway.
+      await guest.knock();
+      let number = 0;
+      await fc.assert(
+        fc.asyncProperty(step, async (facts) => {
+          const id = `step-${(number += 1)}`;
+          const streams = { stdin: null, stdout: () => {}, stderr: () => {} };
+          expect(await guest.step({ id, ...facts }, streams)).toMatchObject({ reason: 'exit', code: 0 });
+          await vi.waitUntil(() => steps.length === number);
+          const { root, user, cwd, hostname, memoryBytes, pids, deadlineMs, argv, env, binds } = facts;
+          const counts = [argv.length, env.length, binds.length];
+          expect(steps.at(-1)).toEqual([
+            ...[id, root, user, cwd, hostname],
+            ...[memoryBytes, pids, deadlineMs, ...counts].map(String),
+            ...[...argv, ...env],
+            ...binds.flatMap(({ source, target, mode }) => [source, target, mode]),
+          ]);
+        }),
+        { numRuns: 200 },
+      );
+    } finally {
+      guest.close();
+      for (const socket of Object.values(vm)) (socket as Socket).destroy();
+    }
+  });
+
+  const whole = ['id', 'root', '/', 'arg', 'sh'];
+  const times = (count: number, ...pair: Field[]) => Array.from({ length: count }, () => pair).flat();
+
+  it.each<[string, Field[]]>([
+    ['root and command alone', whole],
+    ['the longest id', ['i'.repeat(63), ...whole.slice(1)]],
+    ['an empty argument', [...whole, 'arg', '']],
+    ['the most arguments', ['id', 'root', '/', ...times(2_043, 'arg', 'a')]],
+    ['the most binds', [...whole, ...times(32, 'bind', 'a\0b\0ro')]],
+  ])('with %s is started', async (_what, fields) => {
+    expect(await answerToStep(...fields)).toBe(`started ${String(fields[0])}`);
+  });
+
+  it.each<[string, Field[]]>([
+    ['nothing', []],
+    ['an id alone', ['id']],
+    ['no root', ['id', 'arg', 'sh']],
+    ['no command', ['id', 'root', '/']],
+    ['an id that is too long', ['i'.repeat(64), ...whole.slice(1)]],
+    ['a NUL in its id', ['i\0d', ...whole.slice(1)]],
+    ['a NUL in an argument', [...whole, 'arg', 'a\0b']],
+    ['a key without a value', [...whole, 'env']],
+    ['an unknown key', [...whole, 'privileged', '1']],
+    ['an empty key', [...whole, '', '1']],
+    ['a number with a sign', [...whole, 'memory', '-1']],
+    ['an empty number', [...whole, 'pids', '']],
+    ['a number that is none', [...whole, 'deadline', '1e3']],
+    ['a number that does not fit', [...whole, 'memory', '9'.repeat(19)]],
+    ['a bind without a target', [...whole, 'bind', 'a']],
+    ['a bind without a mode', [...whole, 'bind', 'a\0b']],
+    ['a bind of another mode', [...whole, 'bind', 'a\0b\0rwx']],
+    ['a bind of too many parts', [...whole, 'bind', 'a\0b\0ro\0c']],
+    ['an empty bind', [...whole, 'bind', '']],
+    ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
+  ])('with %s is refused', async (_what, fields) => {
+    expect(await answerToStep(...fields)).toMatch(/^failed step 22 /);
+  });
+
+  it('of any keys and values is started or refused, and init lives on', async () => {
+    const key = fc.constantFrom<Field>(
+      'root',
+      'arg',
+      'env',
+      'user',
+      'cwd',
+      'memory',
+      'pids',
+      'bind',
+      'x',
+      '',
+    );
+    const value = fc.oneof(
+      fc.constantFrom<Field>('', '/', 'a\0b\0ro', 'a\0b\0', '\0\0rw', '\0', '9'.repeat(18), '00'),
+      fc.uint8Array({ maxLength: 50 }),
+    );
+    const pairs = fc.array(fc.oneof({ weight: 9, arbitrary: fc.tuple(key, value) }, fc.tuple(key)), {
+      maxLength: 12,
+    });
+    await fc.assert(
+      fc.asyncProperty(pairs, async (fields) => {
+        expect(await answerToStep('id', ...fields.flat())).toMatch(/^started id$|^failed step 22 /);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('the order of commands', () => {
+  const step: [string, ...string[]] = ['step', 'id', 'root', '/', 'arg', 'sh'];
+
+  it('a step before the host has accepted the knock is refused', async () => {
+    expect(verbs(await answersTo(['knock', ...knock], step))).toEqual(['knocked', 'failed']);
+    expect(verbs(await answersTo(step))).toEqual(['failed']);
+  });
+
+  it('an acceptance without a knock is refused', async () => {
+    expect(verbs(await answersTo(['accept'], step))).toEqual(['failed', 'failed']);
+  });
+
+  it.each<[string, Field[]]>([
+    ['a short nonce', ['0', 1, Buffer.alloc(64)]],
+    ['a short seed', ['0'.repeat(32), 1, Buffer.alloc(63)]],
+    ['no time', ['0'.repeat(32), 'now', Buffer.alloc(64)]],
+    ['a field too many', [...knock, '']],
+  ])('a knock with %s is refused, and nothing follows it', async (_what, fields) => {
+    const answers = await answersTo(['knock', ...fields], ['accept'], step);
+    expect(verbs(answers)).toEqual(['failed', 'failed', 'failed']);
+  });
+
+  it('after a failed command everything but a ping is refused', async () => {
+    const answers = await answersTo(
+      ['knock', ...knock],
+      ['accept'],
+      ['no-such-verb', 'x'],
+      step,
+      ['mkdir', '/nonexistent/made', '755', '0', '0'],
+      ['ping', 5],
+      ['knock', ...knock],
+    );
+    expect(verbs(answers)).toEqual(['knocked', 'failed', 'failed', 'failed', 'pong', 'failed']);
+    expect(answers[1]?.fields.map(String)).toEqual(['no-such-verb', '38', 'unknown verb']);
+    expect(answers[2]?.fields.map(String)).toEqual(['step', '125', 'an earlier command failed']);
+  });
+});

@@ -1,0 +1,120 @@
+import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeMessage, fieldsMax, frameMax, type Message, messageReader } from '../../channel/frame.ts';
+import { compiled } from './testing/compile.ts';
+
+const echo = compiled('echo', ['control.c', 'frame.c'], ['-Dread=read_piece']);
+
+/** What init makes of a control stream: its frames, encoded anew, and its last word. */
+async function guestReads(stream: Buffer, piece: number): Promise<{ frames: Buffer; end: string }> {
+  const guest = spawn(echo.path, [String(piece)], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const port = guest.stdio[3] as Socket;
+  port.on('error', () => {}); // it has ended with bytes unread: its last word says why
+  const frames: Buffer[] = [];
+  port.on('data', (chunk: Buffer) => frames.push(chunk));
+  const closed = new Promise((resolve) => port.once('close', resolve));
+  port.end(stream);
+  const [end, fault] = await Promise.all([
+    text(guest.stdout as Socket),
+    text(guest.stderr as Socket),
+    closed,
+  ]);
+  expect(fault).toBe('');
+  return { frames: Buffer.concat(frames), end };
+}
+
+/** The same by the host's codec. */
+function hostReads(stream: Buffer): { frames: Buffer; refused: string | null } {
+  const read = messageReader();
+  const messages: Message[] = [];
+  let refused: string | null = null;
+  try {
+    for (const byte of stream) messages.push(...read(Buffer.of(byte)));
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'guest_protocol' });
+    refused = (error as Error).message;
+  }
+  return { frames: Buffer.concat(messages.map(({ verb, fields }) => encodeMessage(verb, fields))), refused };
+}
+
+const message = fc.record({
+  verb: fc.stringMatching(/^[a-z-]{1,32}$/),
+  fields: fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 6 }),
+});
+const stream = fc
+  .array(message, { maxLength: 5 })
+  .map((messages) => Buffer.concat(messages.map(({ verb, fields }) => encodeMessage(verb, fields))));
+/** A stream with some of its bytes changed, put in or left out. */
+const mutated = fc
+  .tuple(stream, fc.array(fc.tuple(fc.nat(), fc.nat(2), fc.nat(255)), { minLength: 1, maxLength: 4 }))
+  .map(([bytes, changes]) => {
+    const out = [...bytes];
+    for (const [at, how, byte] of changes) {
+      const put = how === 2 ? [] : [byte];
+      out.splice(at % (out.length + 1), how === 0 ? 0 : 1, ...put);
+    }
+    return Buffer.from(out);
+  });
+const random = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes));
+
+describe('a control stream', () => {
+  it('means the same to host and guest, or is refused by both', async () => {
+    const any = fc.oneof({ weight: 1, arbitrary: stream }, { weight: 3, arbitrary: mutated }, random);
+    await fc.assert(
+      fc.asyncProperty(any, fc.integer({ min: 1, max: 100 }), async (bytes, piece) => {
+        const host = hostReads(bytes);
+        const guest = await guestReads(bytes, piece);
+        if (host.refused?.includes('without a verb')) {
+          // A rule of the host's about what a guest may say; init has its own list of verbs.
+          expect(guest.frames.subarray(0, host.frames.length)).toEqual(host.frames);
+          return;
+        }
+        expect(guest.frames).toEqual(host.frames);
+        expect(guest.end).toMatch(
+          host.refused === null ? /^the host has gone$/ : /^malformed (frame|fields)$/,
+        );
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('may hold the largest frame, and frames after it', async () => {
+    const largest = encodeMessage('file', [Buffer.alloc(frameMax - 12, 7)]);
+    const both = Buffer.concat([largest, encodeMessage('ping', [1]), largest]);
+    for (const piece of [1_000, 65_536, 1_000_000])
+      expect(await guestReads(both, piece)).toEqual({ frames: both, end: 'the host has gone' });
+  });
+
+  it('with the most fields that a frame may have is understood', async () => {
+    const most = encodeMessage(
+      'step',
+      Array.from({ length: fieldsMax - 1 }, () => 'x'),
+    );
+    expect(await guestReads(most, 65_536)).toEqual({ frames: most, end: 'the host has gone' });
+  });
+
+  it.each([
+    ['a length of 0', [0, 0, 0, 0]],
+    ['a length above the bound', [1, 0, 1, 0]],
+    ['a length of 4 GiB', [255, 255, 255, 255]],
+  ])('with %s is refused before its body comes', async (_what, head) => {
+    const bytes = Buffer.from(head);
+    expect(hostReads(bytes).refused).toMatch(/a frame of \d+ bytes/);
+    expect(await guestReads(bytes, 100)).toEqual({ frames: Buffer.alloc(0), end: 'malformed frame' });
+  });
+
+  it('with one field too many is refused by both', async () => {
+    const body = Buffer.concat([
+      encodeMessage('step', []).subarray(4),
+      Buffer.alloc(4 * fieldsMax), // as many empty fields
+    ]);
+    const head = Buffer.alloc(4);
+    head.writeUInt32LE(body.length);
+    const bytes = Buffer.concat([head, body]);
+    expect(hostReads(bytes).refused).toContain('more fields');
+    expect(await guestReads(bytes, 65_536)).toEqual({ frames: Buffer.alloc(0), end: 'malformed fields' });
+  });
+});

@@ -1,0 +1,26 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll } from 'vitest';
+
+const init = join(import.meta.dirname, '..');
+const strict = ['-g', '-O1', '-Wall', '-Wextra', '-Werror'];
+/** The first fault ends the program with an exit code of its own. */
+const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+
+/** For a test file: a driver of this folder, compiled with sources of init. `path` is set when its tests run. */
+export function compiled(driver: string, sources: readonly string[], defines: readonly string[] = []) {
+  const program = { path: '' };
+  let directory: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'glovebox-init-'));
+    const out = join(directory, driver);
+    const files = [join(import.meta.dirname, `${driver}.c`), ...sources.map((name) => join(init, name))];
+    await promisify(execFile)('gcc', [...strict, ...sanitizers, ...defines, '-o', out, ...files]);
+    program.path = out;
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+  return program;
+}

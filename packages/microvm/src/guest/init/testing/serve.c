@@ -1,0 +1,59 @@
+/* Init's control port on descriptor 3 with its real commands, but for what would change this machine: a step is written to
+   stdout as it was parsed, and ends at once. */
+#define _GNU_SOURCE
+#include "../init.h"
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+int ports[PORTS] = {3};
+static struct message message;
+
+int clock_settime(clockid_t clock, const struct timespec *time) { return (void)clock, (void)time, 0; }
+int ioctl(int fd, unsigned long request, ...) { return (void)fd, (void)request, 0; }
+
+void die(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vfprintf(stderr, format, args);
+  va_end(args);
+  exit(0);
+}
+
+static void say(const char *verb, const char *id, const char *const *rest) {
+  message_begin(&message, verb);
+  for (message_text(&message, id); *rest; rest++) message_text(&message, *rest);
+  control_send(&message);
+}
+
+void runner_step(struct step *step) {
+  static struct message parsed;
+  message_begin(&parsed, "step");
+  const char *const texts[] = {step->id, step->root, step->user, step->cwd, step->hostname};
+  for (int i = 0; i < 5; i++) message_text(&parsed, texts[i]);
+  const long numbers[] = {step->memory, step->pids, step->deadline, step->argc, step->envc, step->bindc};
+  for (int i = 0; i < 6; i++) message_number(&parsed, numbers[i]);
+  for (int i = 0; i < step->argc; i++) message_text(&parsed, step->argv[i]);
+  for (int i = 0; i < step->envc; i++) message_text(&parsed, step->env[i]);
+  for (int i = 0; i < step->bindc; i++) {
+    message_text(&parsed, step->binds[i].source), message_text(&parsed, step->binds[i].target);
+    message_text(&parsed, step->binds[i].readonly ? "ro" : "rw");
+  }
+  message_end(&parsed);
+  if (!parsed.failed && write(1, parsed.data, parsed.size) != (ssize_t)parsed.size) exit(1);
+  say("started", step->id, (const char *const[]){NULL});
+  say("exited", step->id, (const char *const[]){"0", "0", "0", "0", "exit", "", "0", "0", NULL});
+}
+
+void runner_collect(const struct frame *frame) { (void)frame; }
+void runner_stdin_end(const char *id, long total) { (void)id, (void)total; }
+void runner_signal(const char *id, long number) { (void)id, (void)number; }
+
+int main(void) {
+  say("ready", "1", (const char *const[]){NULL});
+  for (struct pollfd wait = {ports[CONTROL], POLLIN, 0};; poll(&wait, 1, -1)) control_turn();
+}

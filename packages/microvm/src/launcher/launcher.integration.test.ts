@@ -1,0 +1,287 @@
+import { spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { systemClock } from '@glovebox/base';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { jailArguments } from '../jail/bwrap.ts';
+import { makeCgroup, removeCgroup } from '../jail/cgroups.ts';
+import {
+  childrenOf,
+  descriptors,
+  isRoot,
+  type Launched,
+  launch,
+  limitOf,
+  statusOf,
+} from '../testing/launch.ts';
+import { processesNaming } from '../vmm/leftover.ts';
+import { buildLauncher } from './build.ts';
+
+let directory: string;
+let launcher: string;
+/** Seconds to sleep, and at the same time what every process of a test has in its command line. */
+let marker: string;
+let running: Launched[] = [];
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-launcher-'));
+  launcher = await buildLauncher(directory);
+});
+afterAll(() => rm(directory, { recursive: true }));
+beforeEach(() => {
+  marker = String(randomInt(1e9, 1e10));
+});
+afterEach(async () => {
+  for (const launched of running) launched.kill();
+  running = [];
+  await nothingLeft();
+});
+
+const sleep = () => ['/usr/bin/sleep', marker];
+/** In its jail, as a VMM is: its own process is not the only one. */
+const family = () =>
+  jailArguments(['/usr/bin/sh', '-c', `sleep ${marker} & (sleep ${marker} &) ; sleep ${marker}`], []);
+
+function start(command: readonly string[], options?: Parameters<typeof launch>[2]): Launched {
+  const launched = launch(launcher, command, options);
+  running.push(launched);
+  return launched;
+}
+/** Launcher, bubblewrap outside, shell inside and its three children. */
+const familyIsThere = () =>
+  vi.waitFor(() => expect(processesNaming(marker)).toHaveLength(6), { timeout: 20_000, interval: 20 });
+const nothingLeft = () =>
+  vi.waitFor(() => expect(processesNaming(marker)).toEqual([]), { timeout: 20_000, interval: 20 });
+const endOf = async (launched: Launched) => {
+  const [code, signal, reason, bootTime] = (await launched.status).trimEnd().split(' ');
+  return { told: `${code} ${signal} ${reason}`, bootTime: Number(bootTime) };
+};
+
+describe('before the first renewal', () => {
+  it('the guest memory is there and nothing runs', async () => {
+    const launched = start(sleep());
+    await vi.waitUntil(() => existsSync(`/proc/${launched.pid}/fd/${descriptors.memory}`));
+    await delay(300);
+    expect(childrenOf(launched.pid)).toEqual([]);
+    launched.renew(60_000);
+    expect(await readFile(`/proc/${await launched.child()}/status`, 'latin1')).toBeTruthy();
+  });
+
+  it('the end of the lease stream is the end', async () => {
+    const launched = start(sleep());
+    launched.lease.end();
+    expect(await endOf(launched)).toMatchObject({ told: '-1 0 lease' });
+  });
+
+  it('a kill is the end', async () => {
+    const launched = start(sleep());
+    launched.lease.write('K\n');
+    expect(await endOf(launched)).toMatchObject({ told: '-1 0 killed' });
+  });
+});
+
+describe('a lease', () => {
+  it('that runs out kills the command and everything that it started, not before and not long after', async () => {
+    const launched = start(family());
+    const deadline = launched.renew(2_000);
+    await familyIsThere();
+    const { told, bootTime } = await endOf(launched);
+    expect(told).toBe('-1 9 lease');
+    expect(bootTime).toBeGreaterThanOrEqual(deadline);
+    expect(bootTime).toBeLessThan(deadline + 5_000);
+    await nothingLeft();
+  });
+
+  it('that is renewed goes on until the last deadline', async () => {
+    const launched = start(sleep());
+    let deadline = launched.renew(1_500);
+    const child = await launched.child();
+    for (let renewals = 0; renewals < 6; renewals++) {
+      await delay(400);
+      expect(childrenOf(launched.pid)).toEqual([child]);
+      deadline = launched.renew(1_500);
+    }
+    const { told, bootTime } = await endOf(launched);
+    expect(told).toBe('-1 9 lease');
+    expect(bootTime).toBeGreaterThanOrEqual(deadline);
+  });
+
+  it('is read whole from any pieces, and its last line counts', async () => {
+    const launched = start(sleep());
+    const now = systemClock.bootTime();
+    launched.lease.write(`R ${now + 60_000}\n`.repeat(50));
+    await launched.child();
+    for (const piece of ['R', ` ${now + 50_000}`, '\nR ', `${now + 1_500}\n`]) {
+      launched.lease.write(piece);
+      await delay(20);
+    }
+    const { told, bootTime } = await endOf(launched);
+    expect(told).toBe('-1 9 lease');
+    expect(bootTime).toBeGreaterThanOrEqual(now + 1_500);
+    expect(bootTime).toBeLessThan(now + 50_000);
+  });
+
+  it('whose stream has ended lasts as long as it was granted, and no longer', async () => {
+    const launched = start(family());
+    const deadline = launched.renew(3_000);
+    await familyIsThere();
+    launched.lease.destroy();
+    await delay(500);
+    expect(childrenOf(launched.pid)).toHaveLength(1);
+    const { told, bootTime } = await endOf(launched);
+    expect(told).toBe('-1 9 lease');
+    expect(bootTime).toBeGreaterThanOrEqual(deadline);
+    await nothingLeft();
+  });
+});
+
+describe('the lease stream', () => {
+  it('kills with everything that the command started', async () => {
+    const launched = start(family());
+    launched.renew(60_000);
+    await familyIsThere();
+    launched.lease.write('K\n');
+    expect(await endOf(launched)).toMatchObject({ told: '-1 9 killed' });
+    await nothingLeft();
+  });
+
+  it.each([
+    'X\n',
+    '\n',
+    'R\n',
+    'R \n',
+    'R -1\n',
+    'R 1e9\n',
+    'R 1 \n',
+    `R ${'9'.repeat(30)}\n`,
+    'R '.padEnd(64, '1'),
+  ])('kills at what is no line of it: %j', async (line) => {
+    const launched = start(sleep());
+    launched.renew(60_000);
+    await launched.child();
+    launched.lease.write(line);
+    expect(await endOf(launched)).toMatchObject({ told: '-1 9 killed' });
+  });
+});
+
+describe('the status stream', () => {
+  it.each([
+    ['exit 7', '7 0 exited'],
+    ['exit 0', '0 0 exited'],
+    ['kill -TERM $$', '-1 15 exited'],
+  ])('tells how `%s` ended, in one line', async (script, told) => {
+    const launched = start(['/usr/bin/sh', '-c', script]);
+    launched.renew(60_000);
+    expect(await launched.status).toMatch(new RegExp(`^${told} \\d+\n$`));
+  });
+
+  it('tells of a command that cannot be run, in one line', async () => {
+    const launched = start([`/nonexistent/${marker}`]);
+    launched.renew(60_000);
+    expect(await launched.status).toMatch(/^125 0 start \d+\n$/);
+    expect(await launched.stderr).toBe(`launcher: /nonexistent/${marker}: No such file or directory\n`);
+  });
+
+  it('tells of a cgroup that cannot be joined, and runs nothing', async () => {
+    const launched = start(['/usr/bin/echo', 'ran'], { extra: ['--cgroup', '/nonexistent/procs'] });
+    launched.renew(60_000);
+    expect(await launched.status).toMatch(/^125 0 start \d+\n$/);
+    expect(await launched.stdout).toBe('');
+  });
+});
+
+describe('the death of the launcher', () => {
+  it('by kill -9 is that of everything that it started', async () => {
+    const extra = isRoot ? ['--ids', '1900123:1900123'] : [];
+    const launched = start(family(), { extra });
+    launched.renew(60_000);
+    await familyIsThere();
+    launched.kill();
+    await nothingLeft();
+    expect(await launched.status).toBe('');
+  });
+});
+
+describe('the guest memory', () => {
+  it('has the size that was asked for, at its number, and no process can change that', async () => {
+    const launched = start(sleep(), { memoryMiB: 3 });
+    launched.renew(60_000);
+    const memory = await open(`/proc/${await launched.child()}/fd/${descriptors.memory}`, 'r+');
+    try {
+      expect((await memory.stat()).size).toBe(3 * 2 ** 20);
+      for (const size of [0, 2 ** 20, 4 * 2 ** 20])
+        await expect(memory.truncate(size)).rejects.toMatchObject({ code: 'EPERM' });
+      await memory.write(Buffer.from('guest'), 0, 5, 3 * 2 ** 20 - 5);
+      await expect(memory.write(Buffer.from('!'), 0, 1, 3 * 2 ** 20)).rejects.toMatchObject({
+        code: 'EPERM',
+      });
+    } finally {
+      await memory.close();
+    }
+  });
+});
+
+describe('the command', () => {
+  it('inherits nothing but the memory and what lies below it, without lease and status; and has its limits', async () => {
+    const launched = start(sleep());
+    launched.renew(60_000);
+    const child = await launched.child();
+    await vi.waitUntil(async () =>
+      (await readFile(`/proc/${child}/cmdline`, 'latin1')).startsWith('/usr/bin/'),
+    );
+    expect((await readdir(`/proc/${child}/fd`)).sort()).toEqual(['0', '1', '2', String(descriptors.memory)]);
+    expect(limitOf(child, 'Max core file size')).toBe('0 0');
+    expect(limitOf(child, 'Max open files')).toBe('1024 1024');
+    expect(statusOf(child, 'NoNewPrivs')).toBe('1');
+  });
+
+  it.skipIf(!isRoot)('has the ids that were asked for, no group, no capability', async () => {
+    const launched = start(sleep(), { extra: ['--ids', '1900123:1900124'] });
+    launched.renew(60_000);
+    const child = await launched.child();
+    await vi.waitUntil(() => statusOf(child, 'NoNewPrivs') === '1');
+    expect(statusOf(child, 'Uid')).toBe('1900123 1900123 1900123 1900123');
+    expect(statusOf(child, 'Gid')).toBe('1900124 1900124 1900124 1900124');
+    expect(statusOf(child, 'Groups')).toBe('');
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+      expect(statusOf(child, set)).toBe('0000000000000000');
+    launched.lease.write('K\n'); // the launcher has kept what it takes to kill another uid's process
+    expect(await endOf(launched)).toMatchObject({ told: '-1 9 killed' });
+  });
+
+  it.skipIf(!isRoot)('is in its cgroup from its first instruction on, and the launcher is not', async () => {
+    const name = `glovebox-test-${marker}`;
+    const joins = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 16, cpus: 1 });
+    const launched = start(['/usr/bin/cat', '/proc/self/cgroup'], {
+      extra: joins.flatMap((file) => ['--cgroup', file]),
+    });
+    expect(await readFile(`/proc/${launched.pid}/cgroup`, 'latin1')).not.toContain(name);
+    launched.renew(60_000);
+    const lines = (await launched.stdout).split('\n').filter((line) => line.includes(name));
+    expect(lines).toHaveLength(joins.length);
+    await launched.status;
+    await removeCgroup(name);
+    expect(joins.filter((file) => existsSync(file))).toEqual([]);
+  });
+});
+
+describe('wrong arguments', () => {
+  it.each([
+    [[]],
+    [['--lease', '3', '--status', '4', '--memory', '8:5']],
+    [['--lease', '3', '--status', '4', '--memory', '8:5', '--']],
+    [['--lease', '3', '--status', '4', '--memory', '0:5', '--', '/bin/true']],
+    [['--lease', '3', '--status', '4', '--memory', '8', '--', '/bin/true']],
+    [['--lease', '3x', '--status', '4', '--memory', '8:5', '--', '/bin/true']],
+    [['--lease', '3', '--status', '4', '--memory', '8:5', '--ids', '1:', '--', '/bin/true']],
+    [['--lease', '3', '--status', '4', '--memory', '8:5', '--root', '1', '--', '/bin/true']],
+  ])('are refused: %j', (args) => {
+    const { status, stderr } = spawnSync(launcher, args, { encoding: 'utf8' });
+    expect(stderr).toBe('launcher: wrong arguments\n');
+    expect(status).toBe(125);
+  });
+});

@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process';
+import { copyFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const module = pathToFileURL(join(import.meta.dirname, 'verdict.ts')).href;
+let directory: string;
+let binary: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-verdict-'));
+  binary = join(directory, 'vmm');
+  await writeFile(binary, 'a VMM');
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+/** The key as a process computes it that a program `before` has put onto another host. */
+function keyOf({ before = [] as string[], digest = 'sha256:1', vmm = binary } = {}): string {
+  const script = `
+    const { verdictKey } = await import(${JSON.stringify(module)});
+    const guest = { kernel: '/k', initramfs: '/i', kernelRelease: '6', digest: ${JSON.stringify(digest)} };
+    process.stdout.write(await verdictKey(${JSON.stringify(vmm)}, guest));`;
+  const [program, ...args] = [...before, process.execPath, '--input-type=module', '--eval', script];
+  const { stdout, stderr, status } = spawnSync(program, args, { encoding: 'utf8' });
+  expect(status, stderr).toBe(0);
+  expect(stdout).toMatch(/^[0-9a-f]{64}$/);
+  return stdout;
+}
+/** A program before which a file of /proc reads otherwise. */
+async function withFile(path: string, change: (text: string) => string): Promise<string[]> {
+  const file = join(directory, path.replaceAll('/', '-'));
+  await writeFile(file, change(await readFile(path, 'latin1')));
+  return ['bwrap', '--dev-bind', '/', '/', '--ro-bind', file, path, '--'];
+}
+
+describe('the key of a verdict', () => {
+  it('is the same as long as nothing changes', async () => {
+    expect(keyOf()).toBe(keyOf());
+    const before = await withFile('/proc/cpuinfo', (text) =>
+      text.replaceAll(/^cpu MHz.*$/gm, 'cpu MHz\t\t: 1.0'),
+    );
+    expect(keyOf({ before })).toBe(keyOf());
+  });
+
+  it.each<[string, string, (text: string) => string]>([
+    ['the host was started anew', '/proc/sys/kernel/random/boot_id', (text) => text.replace(/^./, 'x')],
+    [
+      'there is another microcode',
+      '/proc/cpuinfo',
+      (text) => text.replaceAll(/^microcode.*$/gm, 'microcode\t: 0x999'),
+    ],
+    [
+      'there is another processor',
+      '/proc/cpuinfo',
+      (text) => text.replaceAll(/^model name.*$/gm, 'model name\t: X'),
+    ],
+    ['the processor can do more', '/proc/cpuinfo', (text) => text.replaceAll(/^flags.*$/gm, '$& vmx')],
+  ])('is another when %s', async (_what, path, change) => {
+    expect(keyOf({ before: await withFile(path, change) })).not.toBe(keyOf());
+  });
+
+  it('is another under another kernel', () => {
+    expect(keyOf({ before: ['setarch', '--uname-2.6'] })).not.toBe(keyOf());
+  });
+
+  it('is another with another guest', () => {
+    expect(keyOf({ digest: 'sha256:2' })).not.toBe(keyOf());
+  });
+
+  it('is another with another VMM: elsewhere, of another size or time, or in the place of the first', async () => {
+    const other = join(directory, 'other-vmm');
+    await copyFile(binary, other);
+    const keys = [keyOf(), keyOf({ vmm: other })];
+    await utimes(binary, 1, 1);
+    keys.push(keyOf());
+    await writeFile(binary, 'another VMM');
+    await utimes(binary, 1, 1);
+    keys.push(keyOf());
+    await rm(binary);
+    await writeFile(join(directory, 'between'), ''); // takes the inode that has become free
+    await writeFile(binary, 'another VMM');
+    await utimes(binary, 1, 1);
+    keys.push(keyOf());
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  it('cannot be had without a VMM', () => {
+    expect(() => keyOf({ vmm: join(directory, 'none') })).toThrow(/ENOENT/);
+  });
+});

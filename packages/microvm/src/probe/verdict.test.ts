@@ -1,0 +1,59 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type HostReport, storedVerdict, storeVerdict } from './verdict.ts';
+
+let directory: string;
+let file: string;
+const report: HostReport = {
+  accelerations: ['kvm', 'emulated'],
+  bootMs: { kvm: 300, emulated: 2_000 },
+  findings: [{ check: 'limits', good: false, detail: 'none', remedy: 'mount them' }],
+};
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-verdict-'));
+  file = join(directory, 'verdict.json');
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+describe('a verdict', () => {
+  it('holds under the key that it was stored under, and under no other', async () => {
+    await storeVerdict(file, 'key', report);
+    expect(await storedVerdict(file, 'key')).toEqual(report);
+    expect(await storedVerdict(file, 'other key')).toBeNull();
+    expect(await storedVerdict(file, '')).toBeNull();
+  });
+
+  it('takes the place of an older one, and leaves nothing beside it', async () => {
+    await storeVerdict(file, 'old', report);
+    await storeVerdict(file, 'new', { ...report, accelerations: ['emulated'] });
+    expect(await storedVerdict(file, 'old')).toBeNull();
+    expect((await storedVerdict(file, 'new'))?.accelerations).toEqual(['emulated']);
+    expect(await readdir(directory)).toEqual(['verdict.json']);
+  });
+
+  it('that was never stored is none', async () => {
+    expect(await storedVerdict(file, 'key')).toBeNull();
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['half of it', JSON.stringify({ key: 'key', report }).slice(0, -20)],
+    ['a number', '5'],
+    ['no report', JSON.stringify({ key: 'key' })],
+    [
+      'a tier that nobody knows',
+      JSON.stringify({ key: 'key', report: { ...report, accelerations: ['magic'] } }),
+    ],
+    ['a boot without a time', JSON.stringify({ key: 'key', report: { ...report, bootMs: { kvm: 'fast' } } })],
+    [
+      'findings of another version',
+      JSON.stringify({ key: 'key', report: { ...report, findings: ['good'] } }),
+    ],
+  ])('whose file holds %s is none', async (_what, content) => {
+    await writeFile(file, content);
+    expect(await storedVerdict(file, 'key')).toBeNull();
+  });
+});

@@ -1,0 +1,39 @@
+import type { Clock } from '@glovebox/base';
+import { encodeMessage, type Message, messageReader } from '../channel/frame.ts';
+import { connectGuest, type Guest } from '../channel/guest.ts';
+import type { VmSockets } from '../vm.ts';
+import { vmSockets } from './sockets.ts';
+
+/** The host's side of a channel, and a guest that says what a test makes it say. */
+export interface ScriptedGuest {
+  readonly guest: Guest;
+  readonly host: VmSockets;
+  readonly vm: VmSockets;
+  say(verb: string, ...fields: (string | number | Uint8Array)[]): void;
+  /** The host's next message. */
+  heard(): Promise<{ readonly verb: string; readonly fields: readonly string[] }>;
+  close(): void;
+}
+
+export async function scriptedGuest(clock: Clock): Promise<ScriptedGuest> {
+  const { host, vm } = await vmSockets();
+  const guest = connectGuest(host, clock);
+  const messages = messagesOf(vm);
+  return {
+    ...{ guest, host, vm },
+    say: (verb, ...fields) => void vm.control.write(encodeMessage(verb, fields)),
+    async heard() {
+      const { verb, fields } = (await messages.next()).value as Message;
+      return { verb, fields: fields.map((field) => field.toString('latin1')) };
+    },
+    close() {
+      guest.close();
+      for (const socket of Object.values(vm)) socket.destroy();
+    },
+  };
+}
+
+async function* messagesOf(vm: VmSockets): AsyncGenerator<Message> {
+  const read = messageReader();
+  for await (const chunk of vm.control) yield* read(chunk as Buffer);
+}

@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { systemClock } from '@glovebox/base';
+import { vi } from 'vitest';
+
+/** Numbers that the descriptors have in the launcher. */
+export const descriptors = { lease: 3, status: 4, memory: 5 } as const;
+
+/** Not root: neither other ids nor cgroups can be had. */
+export const isRoot = process.getuid?.() === 0;
+
+/** The real launcher, with a plain program in the place of a VMM. */
+export interface Launched {
+  readonly pid: number;
+  readonly lease: Socket;
+  /** Everything that it wrote to its status stream, at its end. */
+  readonly status: Promise<string>;
+  /** Everything that it and its command wrote to stdout and stderr. */
+  readonly stdout: Promise<string>;
+  readonly stderr: Promise<string>;
+  readonly exitCode: Promise<number | null>;
+  /** Renews until `ms` from now, and returns that deadline. */
+  renew(ms: number): number;
+  /** Its child, once it runs. */
+  child(): Promise<number>;
+  kill(): void;
+}
+
+/** Starts a launcher as `startVm` does. `memoryMiB` is the size of the guest's memory. */
+export function launch(
+  launcher: string,
+  command: readonly string[],
+  options: { memoryMiB?: number; extra?: readonly string[] } = {},
+): Launched {
+  const { memoryMiB = 8, extra = [] } = options;
+  const { lease, status, memory } = descriptors;
+  const flags = ['--lease', String(lease), '--status', String(status), '--memory', `${memoryMiB}:${memory}`];
+  const started = spawn(launcher, [...flags, ...extra, '--', ...command], {
+    env: {},
+    cwd: '/',
+    // The last one is nothing that a launcher is told of.
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'ignore', 'pipe'],
+  });
+  const socket = started.stdio[lease] as Socket;
+  socket.on('error', () => {}); // a launcher that has ended takes no more lines
+  const pid = started.pid as number;
+  return {
+    pid,
+    lease: socket,
+    status: text(started.stdio[status] as Socket),
+    stdout: text(started.stdout as Socket),
+    stderr: text(started.stderr as Socket),
+    exitCode: new Promise((resolve) => started.once('exit', resolve)),
+    renew(ms) {
+      const deadline = systemClock.bootTime() + ms;
+      socket.write(`R ${deadline}\n`);
+      return deadline;
+    },
+    child: () => vi.waitUntil(() => childrenOf(pid)[0], { timeout: 20_000 }),
+    kill: () => void started.kill('SIGKILL'),
+  };
+}
+
+/** Process ids of a process's children. */
+export function childrenOf(pid: number): number[] {
+  try {
+    const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
+    return list.split(' ').filter(Boolean).map(Number);
+  } catch {
+    return []; // it has ended
+  }
+}
+
+/** The line of this name in a process's status, without its name: `statusOf(1, 'Uid')` is `0 0 0 0`. */
+export function statusOf(pid: number, name: string): string {
+  const line = new RegExp(`^${name}:(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  return (line?.[1] ?? '').trim().replaceAll(/\s+/g, ' ');
+}
+
+/** Soft and hard limit as /proc tells them: `limitOf(1, 'Max core file size')` is `0 0`. */
+export function limitOf(pid: number, name: string): string {
+  const line = new RegExp(`^${name}\\s+(\\S+)\\s+(\\S+)`, 'm').exec(
+    readFileSync(`/proc/${pid}/limits`, 'latin1'),
+  );
+  return `${line?.[1]} ${line?.[2]}`;
+}

@@ -1,0 +1,24 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { randomUUID } from 'node:crypto';
+import type { VmSockets } from '../vm.ts';
+import { vmSocketNames } from '../vm.ts';
+
+/** Two ends of one stream, in the kernel, without a file or a port. */
+export async function socketPair(): Promise<readonly [Socket, Socket]> {
+  const server = createServer();
+  const name = `\0glovebox-test-${randomUUID()}`;
+  await once(server.listen(name), 'listening');
+  const near = connect(name);
+  const [far] = (await once(server, 'connection')) as [Socket];
+  server.close();
+  far.on('error', () => {}); // whoever cares looks at what arrives
+  return [near, far];
+}
+
+/** The host's ends of a VM's streams, and the VM's. */
+export async function vmSockets(): Promise<{ readonly host: VmSockets; readonly vm: VmSockets }> {
+  const pairs = await Promise.all(vmSocketNames.map(async (name) => [name, await socketPair()] as const));
+  const ends = (at: 0 | 1) => Object.fromEntries(pairs.map(([name, pair]) => [name, pair[at]]));
+  return { host: ends(0) as unknown as VmSockets, vm: ends(1) as unknown as VmSockets };
+}

@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { makeCgroup, removeCgroup } from '../jail/cgroups.ts';
+import { isRoot } from '../testing/launch.ts';
+import { countLeftOver, namespacesOf, processesNaming, waitForDeath } from './leftover.ts';
+
+const nothing = { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 };
+let name: string;
+let directory: string;
+let planted: ChildProcess[] = [];
+
+beforeEach(async () => {
+  name = `glovebox-test-${randomInt(1e9, 1e10)}`;
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-leftover-'));
+});
+afterEach(async () => {
+  for (const child of planted) await end(child);
+  planted = [];
+  await rm(directory, { recursive: true });
+});
+
+/** A process with these words in its command line. */
+function plant(...words: string[]): ChildProcess {
+  const child = spawn('bash', ['-c', 'read -r', ...words], { stdio: ['pipe', 'ignore', 'ignore'] });
+  planted.push(child);
+  return child;
+}
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
+const count = (namespaces = new Set<string>()) => countLeftOver(name, namespaces, directory);
+
+describe('what a VM left', () => {
+  it('is nothing where there is nothing', async () => {
+    await writeFile(join(directory, 'glovebox-another.vm'), '');
+    expect(count(new Set(['net:[1]']))).toEqual(nothing);
+  });
+
+  it('counts a process that names it, and none when that has ended', async () => {
+    const child = plant('qemu', '-name', name);
+    await vi.waitUntil(() => processesNaming(name).length === 1);
+    expect(processesNaming(name)).toEqual([child.pid]);
+    expect(count()).toEqual({ ...nothing, processes: 1 });
+    await end(child);
+    await waitForDeath(name);
+    expect(count()).toEqual(nothing);
+  });
+
+  it('counts a process that has it in a path', async () => {
+    plant('launcher', '--cgroup', `/sys/fs/cgroup/glovebox/${name}/cgroup.procs`);
+    await vi.waitUntil(() => count().processes === 1);
+  });
+
+  it('counts no process, file or cgroup of a VM whose name begins or ends like its own', async () => {
+    const other = plant('qemu', '-name', `${name}1`, `${name}-1`, `x${name}`);
+    await vi.waitUntil(() => processesNaming(`${name}1`).length === 1);
+    expect(processesNaming(`${name}1`)).toEqual([other.pid]);
+    await writeFile(join(directory, `${name}1.ext4`), '');
+    expect(count()).toEqual(nothing);
+  });
+
+  it('counts each of its files', async () => {
+    for (const file of [`${name}.vm`, `${name}.ext4`]) await writeFile(join(directory, file), '');
+    expect(count()).toEqual({ ...nothing, files: 2 });
+  });
+
+  it('counts a namespace for as long as any process is in it', async () => {
+    const child = spawn('unshare', ['--user', '--uts', 'sh', '-c', 'read -r nothing'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    planted.push(child);
+    const ours = new Set(namespacesOf('self'));
+    const theirs = () =>
+      new Set(namespacesOf(child.pid as number).filter((namespace) => !ours.has(namespace)));
+    await vi.waitUntil(() => theirs().size === 2);
+    const namespaces = theirs();
+    expect(count(namespaces)).toEqual({ ...nothing, namespaces: 2 });
+    await end(child);
+    expect(count(namespaces)).toEqual(nothing);
+  });
+
+  it.skipIf(!isRoot)('counts a cgroup under every controller', async () => {
+    const joins = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 8, cpus: 1 });
+    expect(count()).toEqual({ ...nothing, cgroups: joins.length });
+    await removeCgroup(name);
+    expect(count()).toEqual(nothing);
+  });
+});
+
+describe('waiting for its death', () => {
+  it('ends with the process', async () => {
+    const child = plant('qemu', '-name', name);
+    await vi.waitUntil(() => processesNaming(name).length === 1);
+    const waited = waitForDeath(name);
+    await end(child);
+    await waited;
+    expect(processesNaming(name)).toEqual([]);
+  });
+
+  it('is given up where the process lives on', async () => {
+    plant('qemu', '-name', name);
+    await vi.waitUntil(() => processesNaming(name).length === 1);
+    await waitForDeath(name);
+    expect(processesNaming(name)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,113 @@
+import type { Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { socketPair } from '../testing/sockets.ts';
+import { type Monitor, openMonitor } from './qmp.ts';
+
+const greeting = '{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7}},"capabilities":[]}}\n';
+const good = '{"return":{}}\n';
+let host: Socket;
+let vmm: Socket;
+let monitor: Monitor;
+let heard: string;
+
+beforeEach(async () => {
+  [host, vmm] = await socketPair();
+  heard = '';
+  vmm.on('data', (chunk: Buffer) => {
+    heard += chunk.toString('latin1');
+  });
+  monitor = openMonitor(host);
+});
+afterEach(() => {
+  host.destroy();
+  vmm.destroy();
+});
+
+/** The host's commands so far; waits until there are so many. */
+async function commands(count: number): Promise<string[]> {
+  const lines = () => heard.split('\n').filter(Boolean);
+  await vi.waitUntil(() => lines().length >= count, { interval: 2 });
+  return lines().map((line) => (JSON.parse(line) as { execute: string }).execute);
+}
+const failed = (message: string) => ({ code: 'guest_not_ready', message: expect.stringContaining(message) });
+
+describe('the monitor', () => {
+  it('negotiates first, then pauses and resumes', async () => {
+    vmm.write(greeting);
+    const paused = monitor.pause();
+    expect(await commands(1)).toEqual(['qmp_capabilities']);
+    vmm.write(good);
+    expect(await commands(2)).toEqual(['qmp_capabilities', 'stop']);
+    vmm.write(good);
+    await paused;
+    const resumed = monitor.resume();
+    expect(await commands(3)).toEqual(['qmp_capabilities', 'stop', 'cont']);
+    vmm.write(good);
+    await resumed;
+  });
+
+  it('takes no event for an answer, and lines in any pieces', async () => {
+    const paused = monitor.pause();
+    const done = vi.fn<() => void>();
+    void paused.then(done);
+    const event = '{"timestamp":{"seconds":1,"microseconds":2},"event":"STOP"}\r\n';
+    for (const piece of [...(`${greeting}${event}${good}`.match(/.{1,7}|\n/gs) ?? [])]) vmm.write(piece);
+    await commands(2);
+    vmm.write(`${event}${event}`);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(done).not.toHaveBeenCalled();
+    vmm.write(good);
+    await paused;
+  });
+});
+
+describe('a VMM', () => {
+  it('that answers with an error fails the call with its words, and the next may go well', async () => {
+    const paused = monitor.pause();
+    vmm.write(`${greeting}${good}`);
+    await commands(2);
+    vmm.write('{"error":{"class":"GenericError","desc":"not now"}}\n');
+    await expect(paused).rejects.toMatchObject(failed('not now'));
+    const resumed = monitor.resume();
+    await commands(3);
+    vmm.write(good);
+    await resumed;
+  });
+
+  it('that refuses to negotiate fails every call', async () => {
+    vmm.write(`${greeting}{"error":{"desc":"no"}}\n`);
+    await expect(monitor.pause()).rejects.toMatchObject(failed('no'));
+    await expect(monitor.resume()).rejects.toMatchObject(failed('no'));
+  });
+
+  it('that closes while it is waited for fails all who wait', async () => {
+    const calls = Promise.allSettled([monitor.pause(), monitor.resume()]);
+    vmm.write(`${greeting}${good}`);
+    await commands(3);
+    vmm.destroy();
+    for (const call of await calls)
+      expect(call).toMatchObject({ status: 'rejected', reason: failed('its monitor closed') });
+    await expect(monitor.pause()).rejects.toMatchObject(failed('its monitor is closed'));
+  });
+
+  it('that closes without a word fails the first call', async () => {
+    vmm.destroy();
+    await expect(monitor.pause()).rejects.toMatchObject(failed('its monitor closed'));
+  });
+
+  it.each([
+    ['garbage', 'hello\n'],
+    ['an empty line', '\n'],
+    ['a list', '[]\n'],
+    ['an error without words', '{"error":{"class":"GenericError"}}\n'],
+    ['an error of too many words', `{"error":{"desc":"${'x'.repeat(1001)}"}}\n`],
+    ['nesting without end', `${'['.repeat(60_000)}\n`],
+    ['a line without end', 'x'.repeat(200_000)],
+  ])('that says %s is not listened to any more', async (_what, said) => {
+    const paused = monitor.pause();
+    vmm.on('error', () => {}); // it writes on after we have gone
+    vmm.write(said);
+    await expect(paused).rejects.toMatchObject(failed('its monitor closed'));
+    expect(host.destroyed).toBe(true);
+  });
+});

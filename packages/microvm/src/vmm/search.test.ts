@@ -1,0 +1,116 @@
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { searchFile } from './search.ts';
+
+const chunk = 4 * 2 ** 20;
+const secret = Buffer.from('gbx_0123456789abcdef');
+let directory: string;
+let file: FileHandle;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-search-'));
+  file = await open(join(directory, 'memory'), 'w+');
+});
+afterEach(async () => {
+  await file.close();
+  await rm(directory, { recursive: true });
+});
+
+/** Writes the bytes at each of these places; what lies between stays a hole. */
+async function put(bytes: Uint8Array, ...places: number[]): Promise<void> {
+  for (const at of places) await file.write(bytes, 0, bytes.length, at);
+}
+const counts = async (...needles: Uint8Array[]) =>
+  (
+    await searchFile(
+      file,
+      needles.map((needle) => Buffer.from(needle)),
+    )
+  ).found;
+
+describe('a needle', () => {
+  it('is found at the start, at the end, and on either side of a border', async () => {
+    const size = 2 * chunk + 100;
+    await put(secret, 0, chunk - secret.length, chunk, size - secret.length);
+    expect(await searchFile(file, [secret])).toEqual({ searchedBytes: size, found: [4] });
+  });
+
+  it.each(Array.from({ length: secret.length + 1 }, (_, before) => before))(
+    'is found once with %i of its bytes before a border',
+    async (before) => {
+      await put(secret, chunk - before);
+      expect(await counts(secret)).toEqual([1]);
+    },
+  );
+
+  it('is found in a sparse file, behind and before chunks that were never written', async () => {
+    await put(secret, 3 * chunk + 5, 6 * chunk - 3);
+    await file.truncate(9 * chunk);
+    expect(await searchFile(file, [secret])).toEqual({ searchedBytes: 9 * chunk, found: [2] });
+  });
+
+  it('that reaches from a chunk into one that is blank otherwise is found', async () => {
+    await put(secret, chunk - 1, 2 * chunk - 1);
+    await file.truncate(4 * chunk);
+    expect(await counts(secret)).toEqual([2]);
+  });
+
+  it('is counted for itself among others, longer and shorter ones', async () => {
+    const others = [Buffer.from('!'), Buffer.from('longer than the others'), Buffer.from('absent')];
+    await put(secret, 100, chunk - 10);
+    await put(others[0] as Buffer, 7, chunk);
+    await put(others[1] as Buffer, 2 * chunk - 21);
+    // The one at the border was written over by the shortest.
+    expect(await counts(secret, ...others)).toEqual([1, 2, 1, 0]);
+  });
+
+  it('that begins with zeros is found where it begins in a blank chunk', async () => {
+    await put(Buffer.of(7), 2 * chunk + 1);
+    await file.truncate(3 * chunk);
+    expect(await counts(Buffer.of(0, 0, 0, 7), Buffer.of(7, 0, 0))).toEqual([1, 1]);
+  });
+
+  it('is not found where there is none', async () => {
+    await put(secret.subarray(0, -1), 0, chunk - 5);
+    expect(await counts(secret)).toEqual([0]);
+    await file.truncate(0);
+    expect(await searchFile(file, [secret])).toEqual({ searchedBytes: 0, found: [0] });
+  });
+
+  it('of no bytes is refused: it would be found for ever', async () => {
+    await put(secret, 0);
+    await expect(counts(secret, Buffer.alloc(0))).rejects.toMatchObject({ code: 'vm_refused' });
+  });
+});
+
+describe('any needles in any file', () => {
+  it('are counted as often as they occur, overlapping ones each', async () => {
+    const bytes = (of: number[], min: number, max: number) =>
+      fc.array(fc.constantFrom(...of), { minLength: min, maxLength: max }).map((all) => Buffer.from(all));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(bytes([1, 2], 1, 6), { minLength: 1, maxLength: 4 }),
+        bytes([0, 1, 2], 0, 60),
+        fc.nat(60),
+        async (needles, content, before) => {
+          await file.truncate(0);
+          await put(content, chunk - before);
+          const { size } = await file.stat();
+          const whole = Buffer.alloc(size);
+          await file.read(whole, 0, size, 0);
+          expect(await counts(...needles)).toEqual(needles.map((needle) => occurrences(whole, needle)));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+function occurrences(whole: Buffer, needle: Buffer): number {
+  let count = 0;
+  for (let at = whole.indexOf(needle); at >= 0; at = whole.indexOf(needle, at + 1)) count++;
+  return count;
+}

@@ -1,0 +1,93 @@
+import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { jailArguments } from '../jail/bwrap.ts';
+import { cgroupDirectories, makeCgroup } from '../jail/cgroups.ts';
+import { buildLauncher } from '../launcher/build.ts';
+import { isRoot, type Launched, launch } from '../testing/launch.ts';
+import { processesNaming } from './leftover.ts';
+import { recordPath, sweepVms } from './sweep.ts';
+
+const nothing = { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 };
+let programs: string;
+let launcher: string;
+let directory: string;
+let running: Launched[] = [];
+
+beforeAll(async () => {
+  programs = await mkdtemp(join(tmpdir(), 'glovebox-launcher-'));
+  launcher = await buildLauncher(programs);
+});
+afterAll(() => rm(programs, { recursive: true }));
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-sweep-'));
+});
+afterEach(async () => {
+  for (const launched of running) launched.kill();
+  running = [];
+  await rm(directory, { recursive: true });
+});
+
+const newName = () => `glovebox-test-${randomInt(1e9, 1e10)}`;
+/** What `startVm` makes of a VM, with a program that waits in the place of the VMM. */
+async function startLikeVm(name: string): Promise<Launched> {
+  await writeFile(recordPath(directory, name), '');
+  const joins = isRoot ? await makeCgroup(name, { memoryBytes: 2 ** 27, pids: 32, cpus: 1 }) : [];
+  const command = jailArguments(['/usr/bin/sh', '-c', 'sleep 600 & sleep 600', name], []);
+  const launched = launch(launcher, command, { extra: joins.flatMap((file) => ['--cgroup', file]) });
+  running.push(launched);
+  launched.renew(100_000);
+  // Launcher, bubblewrap and the shell; what that starts does not say whose it is.
+  await vi.waitUntil(() => processesNaming(name).length === 3, { timeout: 20_000 });
+  return launched;
+}
+const cgroupsOf = (name: string) => cgroupDirectories(name).filter((path) => existsSync(path));
+
+describe('a sweep', () => {
+  it('of an empty directory finds nothing', async () => {
+    expect(await sweepVms(directory)).toEqual({ found: 0, left: nothing });
+  });
+
+  it('kills a VM whose helper has died, and removes everything of it', async () => {
+    const name = newName();
+    const launched = await startLikeVm(name);
+    await writeFile(join(directory, `${name}.ext4`), 'a scratch disk that was not unlinked yet');
+    expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
+    expect(await launched.status).toBe('');
+    expect(processesNaming(name)).toEqual([]);
+    expect(cgroupsOf(name)).toEqual([]);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('removes the record of a VM that has died with its launcher', async () => {
+    const name = newName();
+    const launched = await startLikeVm(name);
+    launched.kill();
+    await vi.waitUntil(() => processesNaming(name).length === 0, { timeout: 20_000 });
+    expect(cgroupsOf(name).length > 0).toBe(isRoot);
+    expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
+    expect(cgroupsOf(name)).toEqual([]);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('touches no VM of another directory, even of a name that begins like one of this', async () => {
+    const name = newName();
+    const other = await startLikeVm(`${name}-2`);
+    await rm(recordPath(directory, `${name}-2`)); // it is another's
+    await writeFile(recordPath(directory, name), '');
+    expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
+    expect(processesNaming(`${name}-2`)).toHaveLength(3);
+    await writeFile(recordPath(directory, `${name}-2`), '');
+    expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
+    expect(await other.status).toBe('');
+  });
+
+  it('leaves alone what is no record of a VM', async () => {
+    await writeFile(join(directory, 'helper.json'), '{}');
+    expect(await sweepVms(directory)).toEqual({ found: 0, left: nothing });
+    expect(await readdir(directory)).toEqual(['helper.json']);
+  });
+});
