@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { shownBlock } from '../readme.ts';
+import { type Outcome, runProgram, Stack } from '../stack.ts';
+
+const root = join(import.meta.dirname, '../..');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+/** Lines with every figure the same; what is defined where is checked by itself. */
+const shapeOf = (block: string) =>
+  block
+    .split('\n')
+    .filter((line) => !line.startsWith('   '))
+    .map((line) => line.replaceAll(/\d[\d,.]*/g, 'N').replaceAll(/[KMG]iB/g, 'iB'));
+
+let stack: Stack;
+let demo: Outcome;
+beforeAll(async () => {
+  stack = await Stack.make();
+  demo = await runProgram(['npm', 'run', '--silent', 'demo'], { env: { GLOVEBOX_STATE: stack.state } });
+});
+afterAll(() => stack.stop());
+
+describe('npm run demo', () => {
+  test('ends with the block that the README shows', () => {
+    expect(demo.code, demo.stderr).toBe(0);
+    expect(shapeOf(shownBlock())).toEqual(shapeOf(demo.stdout.trim()));
+  });
+
+  test('has found no credential, and left nothing', () => {
+    for (const block of [demo.stdout, shownBlock()]) {
+      expect(block).toContain('credentials held: 0 ');
+      const [, left = ''] = /^left over +(.*)$/m.exec(block) ?? [];
+      expect(left.match(/\d+/g)).toEqual(['0', '0', '0', '0', '0', '0']);
+    }
+  });
+
+  test('shows its phases as they go by, and what the indexer writes', () => {
+    const at = [
+      /▸ workspace/,
+      /✓ image/,
+      /▸ indexer/,
+      /done \/data\/packages\/base/,
+      /✓ indexer/,
+      /✓ destroyed/,
+    ];
+    const places = at.map((pattern) => demo.stderr.search(pattern));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(places[0]).toBeGreaterThanOrEqual(0);
+  });
+
+  test('answers a definition that is true', () => {
+    const [, path = '', line = ''] = /is defined in (\S+):(\d+)$/m.exec(demo.stdout) ?? [];
+    const shown = execFileSync('git', ['-C', root, 'show', `HEAD:${path}`], { encoding: 'utf8' }).split('\n');
+    expect(demo.stdout).toContain(`\n             ${(shown[Number(line) - 1] as string).trim()}\n`);
+  });
+});
+
+test('every file that the README names is there', () => {
+  const named = [...readme.matchAll(/`((?:test|packages|docs)\/[^`]+)`|\]\(([^)]+)\)/g)];
+  expect(named.length).toBeGreaterThan(10);
+  for (const [, code, link] of named)
+    expect(existsSync(join(root, code ?? link ?? '')), code ?? link).toBe(true);
+});
