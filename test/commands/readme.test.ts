@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shownBlock } from '../readme.ts';
@@ -15,11 +15,35 @@ const shapeOf = (block: string) =>
     .filter((line) => !line.startsWith('   '))
     .map((line) => line.replaceAll(/\d[\d,.]*/g, 'N').replaceAll(/[KMG]iB/g, 'iB'));
 
+/** Nothing of these may be needed: npm and Debian packages are enough. */
+const others = [
+  'go',
+  'cargo',
+  'rustc',
+  'python',
+  'python3',
+  'pip',
+  'pip3',
+  'java',
+  'javac',
+  'mvn',
+  'docker',
+  'podman',
+];
+
 let stack: Stack;
 let demo: Outcome;
+/** Where a call of any of the others is noted. */
+let called: string;
 beforeAll(async () => {
   stack = await Stack.make();
-  demo = await runProgram(['npm', 'run', '--silent', 'demo'], { env: { GLOVEBOX_STATE: stack.state } });
+  called = join(stack.state, 'called');
+  const traps = join(stack.state, 'traps');
+  mkdirSync(traps);
+  for (const name of others)
+    writeFileSync(join(traps, name), `#!/bin/sh\necho ${name} >> ${called}\nexit 1\n`, { mode: 0o755 });
+  const env = { GLOVEBOX_STATE: stack.state, PATH: `${traps}:${process.env.PATH}` };
+  demo = await runProgram(['npm', 'run', '--silent', 'demo'], { env });
 });
 afterAll(() => stack.stop());
 
@@ -27,6 +51,11 @@ describe('npm run demo', () => {
   test('ends with the block that the README shows', () => {
     expect(demo.code, demo.stderr).toBe(0);
     expect(shapeOf(shownBlock())).toEqual(shapeOf(demo.stdout.trim()));
+  });
+
+  test('needs no other language and no container engine', () => {
+    expect(demo.code).toBe(0);
+    expect(existsSync(called)).toBe(false);
   });
 
   test('has found no credential, and left nothing', () => {

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { type CommandOptions, Stack } from '../stack.ts';
@@ -85,22 +87,41 @@ describe('what runs', () => {
     expect(JSON.parse(stdout)).toMatchObject({ state: stack.state });
   });
 
-  test('of a job, every process has the user, the capabilities and the limits that it should', async () => {
-    const job = run([image, '--', 'sh', '-c', 'echo started >&2; sleep 8']);
+  test('for a job has users of its own, no capability, and no namespace of the host', async () => {
+    const job = run([image, '--', 'sleep', '6']);
     await expect.poll(() => vmm().length, { timeout: 30_000 }).toBe(1);
-    const status = Object.fromEntries(
-      execFileSync('cat', [`/proc/${vmm()[0]}/status`], { encoding: 'utf8' })
-        .split('\n')
-        .map((line) => line.split(/:\s+/) as [string, string]),
-    );
-    const [uid] = (status.Uid ?? '').split('\t').map(Number);
-    if (process.getuid?.() === 0) expect(uid).toBeGreaterThanOrEqual(1_900_001_000);
-    expect(new Set((status.Uid ?? '').split('\t')).size).toBe(1);
-    expect(status).toMatchObject({ NoNewPrivs: '1', Seccomp: '2' });
-    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) expect(status[set]).toMatch(/^0+$/);
-    await job;
+    const [pid = ''] = vmm();
+    // Its filter is its own, and comes with its first moments.
+    await expect.poll(() => statusOf(pid).Seccomp, { timeout: 10_000 }).toBe('2');
+    const { agentPid } = JSON.parse(readFileSync(join(stack.state, 'run/executor.json'), 'utf8')) as {
+      agentPid: number;
+    };
+    const users = [pid, agentPid].map((one) => {
+      const status = statusOf(one);
+      expect(status.NoNewPrivs).toBe('1');
+      for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+        expect(status[set], set).toMatch(/^0+$/);
+      const ids = `${status.Uid}\t${status.Gid}`.split('\t');
+      expect(new Set(ids).size).toBe(1);
+      return Number(ids[0]);
+    });
+    if (process.getuid?.() === 0) expect(users).toEqual([firstVmUid, agentUid]);
+    const kinds = readdirSync('/proc/self/ns').filter((kind) => !/time|_for_children/.test(kind));
+    for (const kind of kinds) expect(namespaceOf(pid, kind), kind).not.toBe(namespaceOf('self', kind));
+    expect((await job).code).toBe(0);
   });
 });
+
+/** As `glovebox/src/up/identities.ts` gives them out. */
+const agentUid = 1_900_000_001;
+const firstVmUid = 1_900_001_000;
+
+function statusOf(pid: string | number): Record<string, string | undefined> {
+  const lines = readFileSync(`/proc/${pid}/status`, 'latin1').split('\n');
+  return Object.fromEntries(lines.map((line) => line.split(/:\s+/) as [string, string]));
+}
+
+const namespaceOf = (pid: string, kind: string) => readlinkSync(`/proc/${pid}/ns/${kind}`);
 
 /** Process ids of the VMMs that run here. */
 function vmm(): string[] {
