@@ -1,0 +1,181 @@
+import { readFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import type { Job } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import type { DomainDeps, Domains } from '../instance.ts';
+import { startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { codeintelRoutes } from './people.ts';
+import { uploadRoutes } from './upload.ts';
+
+/** What the real client was recorded sending: see `src-cli/src/testing`, which holds our client to the same. */
+interface Recorded {
+  readonly bodies: Readonly<Record<string, string>>;
+  readonly uploads: readonly Upload[];
+}
+interface Upload {
+  readonly name: string;
+  readonly query: string;
+  readonly contentType: string;
+  readonly uncompressedSize?: string;
+  readonly body: string;
+}
+const recorded = JSON.parse(
+  readFileSync(join(import.meta.dirname, 'testing/recorded.json'), 'utf8'),
+) as Recorded;
+const recordedBody = (name: string) => Buffer.from(recorded.bodies[name] ?? '', 'base64');
+
+let server: TestServer;
+let instance: TestInstance;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  instance = await startTestInstance(await server.clone(), codeintel);
+});
+afterEach(() => instance.stop());
+
+async function codeintel(deps: DomainDeps): Promise<Domains> {
+  return {
+    hasCommit: async () => true,
+    async plugin(app) {
+      await app.register(async (scope) => uploadRoutes(scope, deps));
+      await app.register(async (scope) => codeintelRoutes(scope, deps));
+    },
+  };
+}
+
+async function leased(repository: string, commit: string): Promise<Job> {
+  const indexer = { name: 'scip-typescript', image: await instance.image(), argv: ['index'] };
+  const job = { queue: 'codeintel', repository, commit, indexer, accept: ['vm-emulated'] };
+  expect((await instance.api('POST', '/api/jobs', job)).status).toBe(201);
+  return (await instance.lease({ queues: ['codeintel'] })) as Job;
+}
+
+/** Sends it as the client does: in chunks, without a length. */
+function send(job: Job, route: string, query: URLSearchParams, body: Buffer, size?: string) {
+  const url = `${instance.url}/.executors/${route}/upload?${query.toString()}`;
+  const headers = {
+    authorization: `token-executor ${job.token}`,
+    'content-type': 'application/x-protobuf+scip',
+    'accept-encoding': 'gzip',
+    ...(size !== undefined && { 'x-uncompressed-size': size }),
+  };
+  return new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const request = httpRequest(url, { method: 'POST', headers }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => void (text += chunk.toString()));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    request.on('error', reject);
+    for (let at = 0; at < body.length; at += 100) request.write(body.subarray(at, at + 100));
+    request.end();
+  });
+}
+
+/** The recorded query, for a job of ours. */
+function queryFor(upload: Upload, job: Job): URLSearchParams {
+  const query = new URLSearchParams(upload.query);
+  if (query.has('associatedIndexId')) query.set('associatedIndexId', String(job.id));
+  return query;
+}
+
+describe('the upload route accepts what the real client sends', () => {
+  test.each(recorded.uploads.flatMap((upload) => ['lsif', 'scip'].map((route) => ({ ...upload, route }))))(
+    '$name, to $route',
+    async ({ route, ...upload }) => {
+      const query = new URLSearchParams(upload.query);
+      const job = await leased(query.get('repository') as string, query.get('commit') as string);
+      const body = recordedBody(upload.body);
+      const answer = await send(job, route, queryFor(upload, job), body, upload.uncompressedSize);
+      expect(answer.status, answer.text).toBe(202);
+      const { id } = JSON.parse(answer.text) as { id: string };
+      expect(id).toMatch(/^[1-9]\d*$/);
+      const record = (await (await instance.api('GET', `/api/uploads/${id}`)).json()) as object;
+      expect(record).toMatchObject({
+        repository: query.get('repository'),
+        commit: query.get('commit'),
+        root: query.get('root') ?? '',
+        indexer: query.get('indexerName') ?? '',
+        indexerVersion: query.get('indexerVersion') ?? '',
+      });
+      const { uploadId } = (await (await instance.api('GET', `/api/jobs/${job.id}`)).json()) as {
+        uploadId: number;
+      };
+      expect(String(uploadId)).toBe(id);
+    },
+  );
+
+  test('again, and the later one takes the place of the earlier', async () => {
+    const [upload] = recorded.uploads as [Upload];
+    const query = new URLSearchParams(upload.query);
+    const job = await leased(query.get('repository') as string, query.get('commit') as string);
+    const once = () =>
+      send(job, 'scip', queryFor(upload, job), recordedBody(upload.body), upload.uncompressedSize);
+    const [first, second] = [await once(), await once()];
+    expect([first.status, second.status]).toEqual([202, 202]);
+    const { rows } = await sql<{ id: number }>`select id from uploads`.execute(instance.db);
+    expect(rows.map(({ id }) => String(id))).toEqual([(JSON.parse(second.text) as { id: string }).id]);
+  });
+});
+
+describe('the upload route refuses, and stores nothing of,', () => {
+  const [upload] = recorded.uploads as [Upload];
+  const plain = gunzipSync(recordedBody(upload.body));
+  const refused: [what: string, query: Record<string, string>, body: Buffer, size: string | undefined][] = [
+    ['another commit', { commit: 'f'.repeat(40) }, recordedBody(upload.body), undefined],
+    ['a commit by a name', { commit: 'HEAD' }, recordedBody(upload.body), undefined],
+    ['another repository', { repository: 'github.com/acme/other' }, recordedBody(upload.body), undefined],
+    ["another job's number", { associatedIndexId: '4711' }, recordedBody(upload.body), undefined],
+    ['a root that leads out', { root: '../x' }, recordedBody(upload.body), undefined],
+    ['an upload in parts', { multiPart: 'true', numParts: '3' }, Buffer.alloc(0), undefined],
+    ['what is not gzip', {}, plain, undefined],
+    ['gzip that is cut off', {}, recordedBody(upload.body).subarray(0, -20), undefined],
+    ['what is no index', {}, gzipSync(Buffer.from('{"id":1,"type":"vertex"}')), undefined],
+    ['an index that is cut off', {}, gzipSync(plain.subarray(0, -3)), undefined],
+    ['nothing', {}, gzipSync(Buffer.alloc(0)), undefined],
+    ['another size than was promised', {}, recordedBody(upload.body), '17'],
+    ['a size that is no number', {}, recordedBody(upload.body), '-1'],
+    ['a size beyond the bound', {}, recordedBody(upload.body), String(2 ** 40)],
+  ];
+  test.each(refused)('%s', async (_, changes, body, size) => {
+    const query = new URLSearchParams(upload.query);
+    const job = await leased(query.get('repository') as string, query.get('commit') as string);
+    const asked = queryFor(upload, job);
+    for (const [name, value] of Object.entries(changes)) asked.set(name, value);
+    const answer = await send(job, 'scip', asked, body, size);
+    expect(answer.status, answer.text).toBeGreaterThanOrEqual(400);
+    expect(answer.status, answer.text).toBeLessThan(500);
+    const { rows } = await sql`select 1 from uploads union all select 1 from upload_documents`.execute(
+      instance.db,
+    );
+    expect(rows).toEqual([]);
+  });
+});
+
+test('an index is counted, and answers where a name is defined', async () => {
+  const [upload] = recorded.uploads as [Upload];
+  const query = new URLSearchParams(upload.query);
+  const job = await leased(query.get('repository') as string, query.get('commit') as string);
+  const body = recordedBody(upload.body);
+  const { text } = await send(job, 'scip', queryFor(upload, job), body, upload.uncompressedSize);
+  const { id } = JSON.parse(text) as { id: string };
+  const get = async (path: string) => (await instance.api('GET', `/api/uploads/${id}${path}`)).json();
+  const record = (await get('')) as { documents: number; occurrences: number };
+  expect(record.documents).toBeGreaterThan(0);
+  const { query: at, definition } = (await get('/example')) as Record<
+    'query' | 'definition',
+    { path: string; line: number; character: number; symbol: string }
+  >;
+  const place = new URLSearchParams({
+    path: at.path,
+    line: String(at.line),
+    character: String(at.character),
+  });
+  expect(await get(`/definition?${place.toString()}`)).toEqual({ definitions: [definition] });
+  expect((await instance.api('GET', `/api/uploads/${Number(id) + 1}`)).status).toBe(404);
+});
