@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { guestRecipe } from '@glovebox/microvm';
+import type { GuestRecipe } from '@glovebox/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/agent.ts';
+import { type Change, changedGuest } from './guest.ts';
 
 let directory: string;
 let program: Buffer;
@@ -25,23 +26,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** A place in init's sources, and what stands there when the defence is gone. */
-type Change = readonly [file: string, from: string, to: string];
-
-/** The guest image that ships, save the changes: each has to be found in exactly one place. */
-function weakened(changes: readonly Change[], modules: readonly string[] = []) {
-  const init = mkdtempSync(join(directory, 'init-'));
-  cpSync(guestRecipe.init, init, { recursive: true });
-  for (const [file, from, to] of changes) {
-    const before = readFileSync(join(init, file), 'utf8');
-    expect(before.split(from), `${file}: ${from}`).toHaveLength(2);
-    writeFileSync(join(init, file), before.replace(from, to));
-  }
-  return { init, modules: [...guestRecipe.modules, ...modules] };
-}
-
 /** What became of each try, in a fresh VM of this guest image. */
-async function attack(recipe?: ReturnType<typeof weakened>): Promise<Map<string, string>> {
+async function attack(recipe?: GuestRecipe): Promise<Map<string, string>> {
   const agent = await TestAgent.start(recipe);
   try {
     const files = [{ path: 'attack', content: program, mode: 0o755 }];
@@ -97,7 +83,7 @@ describe('a step that is root', () => {
 describe('without the defence the attack succeeds:', () => {
   test('ports and disks are opened where mounts allow devices', async () => {
     const outcome = await attack(
-      weakened([
+      changedGuest(directory, [
         ['commands.c', '{"nodev", MS_NODEV}', '{"nodev", 0}'],
         ['child.c', 'take(step->root, MOUNT_ATTR_NODEV)', 'take(step->root, 0)'],
       ]),
@@ -111,14 +97,14 @@ describe('without the defence the attack succeeds:', () => {
 
   test('a vsock is made where no filter is', async () => {
     const changes: Change[] = [['child.c', 'if (filter_install())', 'if (0)']];
-    const outcome = await attack(weakened(changes, ['vsock']));
+    const outcome = await attack(changedGuest(directory, changes, ['vsock']));
     expect(outcome.get('vsock')).toBe('done');
     expect(outcome.get('vsock i386')).toBe('done');
   });
 
   test("init's memory and descriptors are read from its own namespace with its own capabilities", async () => {
     const outcome = await attack(
-      weakened([
+      changedGuest(directory, [
         ['runner.c', 'CLONE_NEWPID | ', ''],
         ['child.c', '  drop_bounding();', '  if (0) drop_bounding();'],
       ]),
