@@ -1,8 +1,9 @@
 import type { FastifyReply } from 'fastify';
 
 /** Aborted when the client is gone before its answer was written, or the instance is about to close. */
-export function goneSignal(reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+export function goneSignal(reply: FastifyReply, ...others: AbortSignal[]): AbortSignal {
   const closed = new AbortController();
   reply.raw.once('close', () => closed.abort());
-  return AbortSignal.any([closed.signal, stopping]);
+  if (reply.raw.closed) closed.abort(); // and says so no more
+  return AbortSignal.any([closed.signal, ...others]);
 }

@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { pipeline, type Readable } from 'node:stream';
 import type { Spawn } from '@glovebox/base';
 import { gitEnvironment } from '@glovebox/git';
 import { backendFailed } from './errors.ts';
@@ -9,7 +8,7 @@ export interface BackendRequest {
   readonly directory: string;
   readonly service: 'info/refs' | 'git-upload-pack';
   readonly headers: IncomingHttpHeaders;
-  readonly body: Readable | null;
+  readonly body: Buffer | null;
   /** Aborted when nobody reads the answer any more. */
   readonly gone: AbortSignal;
 }
@@ -23,13 +22,9 @@ export interface BackendAnswer {
 const root = '/srv';
 const headMax = 16_384;
 const timeMs = 3_600_000;
-/** What a client says is wanted and had: far more than any clone needs. */
-const requestMax = 64 * 2 ** 20;
 /** CGI variables that git reads, by the headers that they come from (RFC 3875, 4.1.18). */
 const passed = {
   'content-type': 'CONTENT_TYPE',
-  'content-encoding': 'HTTP_CONTENT_ENCODING',
-  'content-length': 'CONTENT_LENGTH',
   'git-protocol': 'HTTP_GIT_PROTOCOL',
 } as const;
 
@@ -43,6 +38,7 @@ export async function runBackend(spawn: Spawn, request: BackendRequest): Promise
     PATH_INFO: `/repository/${service}`,
     REQUEST_METHOD: body ? 'POST' : 'GET',
     QUERY_STRING: service === 'info/refs' ? 'service=git-upload-pack' : '',
+    ...(body && { CONTENT_LENGTH: String(body.length) }),
   };
   for (const [header, variable] of Object.entries(passed)) {
     const value = headers[header];
@@ -58,23 +54,14 @@ export async function runBackend(spawn: Spawn, request: BackendRequest): Promise
   });
   const kill = () => process.kill();
   gone.addEventListener('abort', kill, { once: true });
+  if (gone.aborted) kill(); // while it was started
   process.stderr.resume();
-  if (body) pipeline(body, bounded, process.stdin, (error) => error && kill());
-  else process.stdin.end();
+  process.stdin.end(body ?? undefined);
   try {
     return await readAnswer(process.stdout);
   } catch (error) {
     kill();
     throw error;
-  }
-}
-
-async function* bounded(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let size = 0;
-  for await (const chunk of source) {
-    size += chunk.length;
-    if (size > requestMax) throw new RangeError('a request that is too big');
-    yield chunk;
   }
 }
 

@@ -2,9 +2,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runToEnd, type Spawn } from '@glovebox/base';
+import { GloveboxError, runToEnd, type Spawn } from '@glovebox/base';
 import { gitEnvironment, makeRepository } from '@glovebox/git';
-import { commitIncomplete } from './errors.ts';
+import { commitIncomplete, packHoldsMore } from './errors.ts';
 
 /**
  * Commits of repositories, each in a bare repository of its own that holds that commit without its history, and nothing
@@ -14,7 +14,10 @@ import { commitIncomplete } from './errors.ts';
 export interface CommitStore {
   /** Directory of the repository that holds this commit, or null. */
   find(repository: string, commit: string): string | null;
-  /** Takes a pack with the whole commit. False when it was there. Errors: `repository_invalid`, `commit_incomplete`. */
+  /**
+   * Takes a pack with the whole commit and nothing else. False when it was there. Errors: `repository_invalid`,
+   * `commit_incomplete`, `pack_holds_more`.
+   */
   add(repository: string, commit: string, pack: AsyncIterable<Uint8Array>): Promise<boolean>;
 }
 
@@ -40,7 +43,7 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
       try {
         // Its parents, if it has any, are left out in any case.
         const made = await makeRepository(spawn, staged, commit, { shallow: true, bytes: pack });
-        await checkComplete(spawn, staged, made.commit);
+        await checkExact(spawn, staged, made.commit);
         await mkdir(placeOf(repository), { recursive: true });
         await chmod(placeOf(repository), 0o711);
         await rename(staged, path).catch((error: NodeJS.ErrnoException) => {
@@ -54,17 +57,28 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
   };
 }
 
-/** Walks from the commit to every file of it. */
-async function checkComplete(spawn: Spawn, directory: string, commit: string): Promise<void> {
-  try {
-    await runToEnd(spawn, {
-      label: 'git rev-list',
+/** What git says of objects that are too many, bytes: one of them is enough to refuse all. */
+const findingsMax = 65_536;
+
+/**
+ * Walks from the commit to every file of it, in one git that also knows which objects of the pack it did not come by. No file
+ * is read for that, and git's own sets are compared: counts would not do, because git has the empty tree without being given it.
+ */
+async function checkExact(spawn: Spawn, directory: string, commit: string): Promise<void> {
+  const findings = await runToEnd(
+    spawn,
+    {
+      label: 'git fsck',
       program: '/usr/bin/git',
-      args: ['--git-dir', '/repository', 'rev-list', '--objects', '--quiet', '-n', '1', `${commit}^{commit}`],
+      args: ['--git-dir', '/repository', 'fsck', '--connectivity-only', '--unreachable', '--no-dangling'],
       env: gitEnvironment,
       binds: [{ source: directory, target: '/repository', mode: 'ro' }],
-    });
-  } catch {
-    throw commitIncomplete(commit);
-  }
+    },
+    { maxStdoutBytes: findingsMax },
+  ).catch((error: unknown) => {
+    const code = error instanceof GloveboxError ? error.code : '';
+    if (code === 'program_failed') throw commitIncomplete(commit);
+    throw code === 'too_big' ? packHoldsMore(commit) : error;
+  });
+  if (findings.length > 0) throw packHoldsMore(commit);
 }

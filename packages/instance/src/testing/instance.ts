@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GloveboxError, type Spawn, systemClock } from '@glovebox/base';
@@ -12,6 +13,8 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
+import type { FastifyInstance } from 'fastify';
+import { sql } from 'kysely';
 import { pino } from 'pino';
 import { newSecret, secretHash } from '../auth/secret.ts';
 import { type Connection, connect, type Db } from '../db/connect.ts';
@@ -28,7 +31,11 @@ const everyCommit = async (): Promise<Domains> => ({ hasCommit: async () => true
 /** A running instance with what a test needs to speak to it. */
 export interface TestInstance {
   readonly url: string;
+  /** Of all its files. */
+  readonly directory: string;
   readonly db: Db;
+  /** Everything that the server answers to, as `METHOD url`. */
+  readonly routes: readonly string[];
   readonly accessToken: string;
   readonly credential: string;
   /** A request of people. */
@@ -36,7 +43,7 @@ export interface TestInstance {
   /** A request with an executor's credential, native unless told. */
   executor(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   /** The digest of an image that is there. */
-  image(): Promise<string>;
+  image(content?: string): Promise<string>;
   run(options?: object): Promise<JobRecord>;
   lease(options?: {
     executor?: string;
@@ -56,6 +63,13 @@ export function jobHeaders(job: Pick<Job, 'id' | 'token'>, executor = 'e1'): Rec
   };
 }
 
+/** Lets a lease last for as long as a test may take, without heartbeats. */
+export async function outlast({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job, 'id'>): Promise<void> {
+  await sql`update jobs set lease_expires_at = clock_timestamp() + interval '1 hour' where id = ${id}`.execute(
+    db,
+  );
+}
+
 export async function startTestInstance(
   connection: Connection,
   domains: (deps: DomainDeps) => Promise<Domains> = everyCommit,
@@ -68,6 +82,14 @@ export async function startTestInstance(
     repositories: join(directory, 'repositories'),
   };
   for (const path of Object.values(directories)) await mkdir(path);
+  await chmod(directory, 0o711); // programs of another user work in there
+  const routes: string[] = [];
+  const listen = (message: unknown) =>
+    (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
+      // Without the pattern of a parameter.
+      for (const one of [method].flat()) routes.push(`${one} ${url.replaceAll(/\([^/]*\)/g, '')}`);
+    });
+  subscribe('fastify.initialization', listen);
   const instance: Instance = await startInstance(
     {
       version: '0.0.0-test',
@@ -81,7 +103,7 @@ export async function startTestInstance(
     },
     { clock: systemClock, spawn: noSpawn, log: pino({ level: 'fatal' }) },
     domains,
-  );
+  ).finally(() => unsubscribe('fastify.initialization', listen));
   const db = connect(connection, { connections: 4 });
   const bodyOf = (body: unknown): string | Uint8Array<ArrayBuffer> | undefined => {
     if (body === undefined) return undefined;
@@ -99,7 +121,9 @@ export async function startTestInstance(
   };
   const self: TestInstance = {
     url: instance.url,
+    directory,
     db,
+    routes,
     accessToken,
     credential,
     api: (method, path, body, headers) =>
@@ -111,8 +135,8 @@ export async function startTestInstance(
         { authorization: `token-executor ${credential}`, [protocolHeader]: '1', ...headers },
         body,
       ),
-    async image() {
-      const bytes = Buffer.from('an image archive');
+    async image(content = 'an image archive') {
+      const bytes = Buffer.from(content);
       const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
       await self.api('PUT', `/api/blobs/${digest}`, bytes);
       return digest;

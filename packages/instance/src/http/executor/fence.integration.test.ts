@@ -3,172 +3,187 @@ import type { Job } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from '../../testing/instance.ts';
+import { domains } from '../../domains.ts';
+import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
+import { jobHeaders, type TestInstance } from '../../testing/instance.ts';
+import { executorRoutes, jobRoutes, sendTo } from '../../testing/job-routes.ts';
+import { makeSource, type Source } from '../../testing/source.ts';
 
 /**
- * Every route of a job token, each tried with every token that is not this lease's. `lease` is the job that the request means;
- * the body always names it rightly, so that nothing but the token decides.
+ * Every route of a job token, each tried with every token that is not this lease's. The request always names its job rightly,
+ * in its path and in its body, so that nothing but the token decides.
  */
-const own = (job: Job) => ({ executorName: 'e1', jobId: job.id });
-const entry = { key: 'step', command: [], startTime: '2026-01-02T03:04:05Z' };
-const result = {
-  tier: 'vm-emulated',
-  vmm: 'qemu',
-  exitCode: 0,
-  guest: null,
-  inspection: null,
-  leftOver: {},
-};
-interface Route {
-  readonly method: string;
-  readonly path: (job: Job) => string;
-  readonly body?: (job: Job) => string;
-}
-const json = (name: string, more: object): Route => ({
-  method: 'POST',
-  path: () => name,
-  body: (job) => JSON.stringify({ ...own(job), ...more }),
-});
-const imageOf = (job: Job) => job.dockerSteps?.[0]?.image.replace('blob:', '') ?? '';
-const routes: Record<string, Route> = {
-  addExecutionLogEntry: json('addExecutionLogEntry', entry),
-  updateExecutionLogEntry: json('updateExecutionLogEntry', { ...entry, entryId: 1 }),
-  appendLog: {
-    method: 'POST',
-    path: () => 'appendLog?entry=1&stream=stdout&offset=0',
-    body: () => 'bytes',
-  },
-  input: { method: 'GET', path: () => 'input?offset=0' },
-  blob: { method: 'GET', path: (job) => `blob/${imageOf(job)}` },
-  'blob, asked for': { method: 'HEAD', path: (job) => `blob/${imageOf(job)}` },
-  result: json('result', result),
-  markErrored: json('markErrored', { errorMessage: 'no' }),
-  markFailed: json('markFailed', { errorMessage: 'no' }),
-  markComplete: json('markComplete', {}),
-};
-
 let server: TestServer;
+let source: Source;
+let target: GitTarget;
 let instance: TestInstance;
+
+/** Leases that last: each request below is refused, and so changes none of them. */
+let job: Job;
+/** Of another repository, with another image. */
+let other: Job;
+let ofAnotherExecutor: Job;
+/** A job that was leased again, with the token of its first attempt. */
+let again: Job;
+let tokenBefore: string;
+let ended: Job;
 
 beforeAll(async () => {
   server = await startTestServer();
-  instance = await startTestInstance(await server.clone());
+  source = makeSource();
+  target = await startGitTarget(server, domains);
+  instance = target.instance;
+  await target.put(source.commit, source.alone(source.commit));
+  await target.put(source.secret, source.alone(source.secret), otherRepository);
+  job = await leased();
+  other = await leased(another);
+  ofAnotherExecutor = await leased({ ...another, executor: 'e2' });
+  ({ token: tokenBefore } = again = await leased());
+  await expire(again, '1 minute');
+  again = await target.next({ waitMs: 10_000 });
+  expect(again).toMatchObject({ glovebox: { attempt: 2 } });
+  ended = await leased();
+  expect((await send('POST /.executors/queue/:queue/markComplete', ended)).status).toBe(204);
 });
 afterAll(async () => {
-  await instance.stop();
+  await target.stop();
   await server.stop();
+  source.remove();
 });
 
-async function leased(executor = 'e1'): Promise<Job> {
-  await instance.run();
-  const job = await instance.lease({ executor });
-  if (!job) throw new Error('nothing was leased');
-  const added = await send(json('addExecutionLogEntry', entry), job, jobHeaders(job, executor), executor);
+const otherRepository = 'acme/other';
+const another = { repository: otherRepository, image: 'another image archive' };
+
+/** A leased job with one log entry. */
+async function leased(
+  options: { repository?: string; image?: string; executor?: string } = {},
+): Promise<Job> {
+  const commit = options.repository === otherRepository ? source.secret : source.commit;
+  const made = await target.lease(commit, options);
+  const { executor = 'e1' } = options;
+  const headers = jobHeaders(made, executor);
+  const added = await sendTo(instance.url, addEntry, made, headers, { executor });
   expect(added.status).toBe(200);
-  return job;
+  return made;
+}
+const addEntry = 'POST /.executors/queue/:queue/addExecutionLogEntry';
+
+async function expire({ id }: Job, ago: string): Promise<void> {
+  await sql`update jobs set lease_expires_at = clock_timestamp() - ${ago}::interval where id = ${id}`.execute(
+    instance.db,
+  );
 }
 
-function send(route: Route, job: Job, headers: Record<string, string>, executor = 'e1', queue = 'runs') {
-  const body = route.body?.(job).replace('"e1"', JSON.stringify(executor));
-  return fetch(`${instance.url}/.executors/queue/${queue}/${route.path(job)}`, {
-    method: route.method,
-    headers,
-    ...(body !== undefined && { body }),
-  });
-}
+const send = (route: string, to: Job, headers = jobHeaders(to), options: { queue?: string } = {}) =>
+  sendTo(instance.url, route, to, headers, options);
 
-/** What has been written of a job. */
-async function traces(job: Job): Promise<unknown> {
+/** What the routes could have written of jobs. */
+async function traces(...jobs: Job[]): Promise<unknown> {
   const { rows } = await sql`
-    select state, (select count(*) from job_events where job_id = jobs.id) as events,
+    select id, state in ('queued', 'processing') as lives, upload_id,
+      (select count(*) from job_events where job_id = jobs.id and type = 'output') as outputs,
       (select jsonb_agg(e) from log_entries e where job_id = jobs.id) as entries,
-      (select jsonb_agg(a) from attempts a where job_id = jobs.id) as attempts
-    from jobs where id = ${job.id}
+      (select jsonb_agg(a.left_over) from attempts a where job_id = jobs.id) as results,
+      (select count(*) from uploads where job_id = jobs.id) as uploads
+    from jobs where id = any(${jobs.map(({ id }) => id)}) order by id
   `.execute(instance.db);
-  return rows[0];
+  expect(rows).toHaveLength(jobs.length);
+  return rows;
 }
 
-type Forge = (job: Job) => Promise<{ headers: Record<string, string>; queue?: string }>;
-const forged: Record<string, Forge> = {
-  'no token': async (job) => {
+test('these are all routes under /.executors', () => {
+  const found = instance.routes.filter((route) => route.includes(' /.executors'));
+  expect(found.sort()).toEqual([...Object.keys(jobRoutes), ...executorRoutes].sort());
+});
+
+interface Forged {
+  /** The job that the request means. */
+  readonly to: Job;
+  readonly headers: Record<string, string>;
+  readonly queue?: string;
+}
+const withSecret = (to: Job, authorization: string): Forged => ({
+  to,
+  headers: { ...jobHeaders(to), authorization },
+});
+const forged: Record<string, () => Forged | Promise<Forged>> = {
+  'no token': () => {
     const { authorization: _, ...headers } = jobHeaders(job);
-    return { headers };
+    return { to: job, headers };
   },
-  "the executors' credential": async (job) => ({
-    headers: { ...jobHeaders(job), authorization: `token-executor ${instance.credential}` },
-  }),
-  "the executors' credential as a bearer": async (job) => ({
-    headers: { ...jobHeaders(job), authorization: `Bearer ${instance.credential}` },
-  }),
-  'an access token': async (job) => ({
-    headers: { ...jobHeaders(job), authorization: `token ${instance.accessToken}` },
-  }),
-  "another job's token": async (job) => ({
-    headers: { ...jobHeaders(job), authorization: `Bearer ${(await leased()).token}` },
-  }),
-  "another job's token and number": async (_job) => ({ headers: jobHeaders(await leased()) }),
-  "another executor's name": async (job) => ({ headers: jobHeaders(job, 'e2') }),
-  'a token that another executor leased': async (job) => ({
-    headers: { ...jobHeaders(job), authorization: `Bearer ${(await leased('e2')).token}` },
-  }),
-  'another queue': async (job) => ({ headers: jobHeaders(job), queue: 'codeintel' }),
+  'an empty token': () => withSecret(job, 'Bearer '),
+  "the executors' credential": () => withSecret(job, `token-executor ${instance.credential}`),
+  "the executors' credential as a bearer": () => withSecret(job, `Bearer ${instance.credential}`),
+  'an access token': () => withSecret(job, `token ${instance.accessToken}`),
+  'an access token as a bearer': () => withSecret(job, `Bearer ${instance.accessToken}`),
+  "another job's token": () => withSecret(job, `Bearer ${other.token}`),
+  "another job's token and number": () => ({ to: job, headers: jobHeaders(other) }),
+  'a token that another executor leased': () => withSecret(job, `Bearer ${ofAnotherExecutor.token}`),
+  'its token, by another executor': () => ({ to: job, headers: jobHeaders(job, 'e2') }),
+  'its token, in another queue': () => ({ to: job, headers: jobHeaders(job), queue: 'runs' }),
+  'the token of the attempt before': () => withSecret(again, `Bearer ${tokenBefore}`),
+  'the token of a job that has ended': () => ({ to: ended, headers: jobHeaders(ended) }),
+  'the token of a lease that ran out': async () => {
+    const late = await leased();
+    await expire(late, '0');
+    return { to: late, headers: jobHeaders(late) };
+  },
 };
 
-describe.each(Object.entries(routes))('%s', (name, route) => {
-  test.each(Object.entries(forged))('refuses %s, and writes nothing', async (who, forge) => {
-    const job = await leased();
-    const before = await traces(job);
-    const { headers, queue } = await forge(job);
-    const answer = await send(route, job, headers, 'e1', queue);
-    // A read with another job's own token and number reads that job's, which is its right.
-    const reads = route.method !== 'POST' || name === 'appendLog';
-    if (!(who === "another job's token and number" && reads)) expect([401, 403]).toContain(answer.status);
-    expect(await traces(job)).toEqual(before);
-  });
+const uploadsAsked = ['HEAD /.executors/scip/upload', 'HEAD /.executors/lsif/upload'];
+const uploads = [...uploadsAsked, 'POST /.executors/scip/upload', 'POST /.executors/lsif/upload'];
+const ofNoQueue = [...uploads, ...Object.keys(jobRoutes).filter((route) => route.includes('/git/'))];
+/** Where a request says no more than the token itself: what it reads and writes is that job's own. */
+const rightful: Record<string, readonly string[]> = {
+  "another job's token": uploadsAsked,
+  "another job's token and number": [
+    ...uploadsAsked,
+    'GET /.executors/queue/:queue/input',
+    'HEAD /.executors/queue/:queue/input',
+    'POST /.executors/queue/:queue/appendLog',
+  ],
+  'a token that another executor leased': uploadsAsked,
+  'its token, by another executor': uploads, // the client that uploads knows its token alone
+  'its token, in another queue': ofNoQueue,
+};
 
-  test('refuses the token of a lease that ran out, and of the attempt before', async () => {
-    const job = await leased();
-    await sql`update jobs set lease_expires_at = clock_timestamp() where id = ${job.id}`.execute(instance.db);
-    expect((await send(route, job, jobHeaders(job))).status).toBe(401);
-    await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute' where id = ${job.id}`.execute(
-      instance.db,
-    );
-    const again = await instance.lease({ waitMs: 5_000 });
-    expect(again).toMatchObject({ id: job.id, glovebox: { attempt: 2 } });
-    expect((await send(route, job, jobHeaders(job))).status).toBe(401);
-  });
-
-  test('accepts its own token', async () => {
-    const job = await leased();
-    expect([200, 204]).toContain((await send(route, job, jobHeaders(job))).status);
+describe.each(Object.keys(forged))('%s', (who) => {
+  const routes = Object.keys(jobRoutes).filter((route) => !rightful[who]?.includes(route));
+  test.each(routes)('is refused by %s, and nothing is written', async (route) => {
+    const { to, headers, queue } = await (forged[who] as () => Promise<Forged>)();
+    const before = await traces(to, other, ofAnotherExecutor);
+    const answer = await send(route, to, headers, { ...(queue && { queue }) });
+    expect([401, 403, 404]).toContain(answer.status);
+    expect(await traces(to, other, ofAnotherExecutor)).toEqual(before);
   });
 });
 
-test.each([
-  'addExecutionLogEntry',
-  'updateExecutionLogEntry',
-  'result',
-  'markComplete',
-  'markErrored',
-  'markFailed',
-])('%s refuses a body that names another job or executor than its token', async (name) => {
-  const [job, other] = [await leased(), await leased()];
-  const route = routes[name] as Route;
-  expect((await send(route, other, jobHeaders(job))).status).toBe(403);
-  expect((await send(route, job, jobHeaders(job), 'e2')).status).toBe(403);
+test.each(Object.keys(jobRoutes))('its own token is accepted by %s', async (route) => {
+  const own = await leased();
+  expect([200, 202, 204]).toContain((await send(route, own)).status);
 });
+
+const named = Object.entries(jobRoutes).filter(([, sample]) =>
+  String(sample({ id: 4711 } as Job, '', '').body).includes('4711'),
+);
+test.each(named.map(([route]) => route))(
+  '%s refuses a body that names another job or executor than its token',
+  async (route) => {
+    expect((await send(route, other, jobHeaders(job))).status).toBe(403);
+    const byAnother = await sendTo(instance.url, route, job, jobHeaders(job), { executor: 'e2' });
+    expect(byAnother.status).toBe(403);
+  },
+);
 
 test('a blob that the job does not name is not there for it', async () => {
-  const job = await leased();
   const bytes = Buffer.from('of somebody else');
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   expect((await instance.api('PUT', `/api/blobs/${digest}`, bytes)).status).toBe(201);
-  const route = { method: 'GET', path: () => `blob/${digest}` };
-  expect((await send(route, job, jobHeaders(job))).status).toBe(404);
+  const url = `${instance.url}/.executors/queue/codeintel/blob/${digest}`;
+  expect((await fetch(url, { headers: jobHeaders(job) })).status).toBe(404);
 });
 
 test('a token is stored as its hash alone', async () => {
-  const job = await leased();
   const { rows } = await sql<{ text: string }>`
     select jobs::text || coalesce((select string_agg(e::text, '') from job_events e where job_id = jobs.id), '') as text
     from jobs where id = ${job.id}

@@ -1,0 +1,126 @@
+import type { Job } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import { domains } from '../domains.ts';
+import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
+import { jobHeaders, type TestInstance } from '../testing/instance.ts';
+import { executorRoutes, jobRoutes } from '../testing/job-routes.ts';
+import { makeSource, type Source } from '../testing/source.ts';
+
+/**
+ * Three kinds of secret, and what each is good for: an access token for what people ask, the credential of executors for leases
+ * and heartbeats, a job's token for its job. Which routes there are, the running server says.
+ */
+let server: TestServer;
+let source: Source;
+let target: GitTarget;
+let instance: TestInstance;
+let job: Job;
+let image: string;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  source = makeSource();
+  target = await startGitTarget(server, domains);
+  instance = target.instance;
+  await target.put(source.commit, source.alone(source.commit));
+  job = await target.lease(source.commit);
+  image = await instance.image();
+});
+afterAll(async () => {
+  await target.stop();
+  await server.stop();
+  source.remove();
+});
+
+const peoplesRoutes = () => instance.routes.filter((route) => !route.includes(' /.executors'));
+
+function ask(route: string, headers: Record<string, string>): Promise<Response> {
+  const [method = '', url = ''] = route.split(' ');
+  const path = url
+    .replace(':queue', 'codeintel')
+    .replace(':id', String(job.id))
+    .replace(':digest', image)
+    .replace('*', `${repository}/pack?commit=${source.commit}`);
+  const hasBody = method === 'POST' || method === 'PUT';
+  const body = JSON.stringify({ executorName: 'e3', queueNames: ['codeintel'], queues: ['runs'] });
+  return fetch(`${instance.url}${path}`, {
+    method,
+    headers: { ...(hasBody && { 'content-type': 'application/json' }), ...headers },
+    ...(hasBody && { body }),
+  });
+}
+
+async function statusOf(route: string, headers: Record<string, string>): Promise<number> {
+  const answer = await ask(route, headers);
+  await answer.body?.cancel(); // it may be a stream without end
+  return answer.status;
+}
+
+/** Everything that a request could have made or changed, and what an executor is known by. */
+async function everything(): Promise<unknown> {
+  const { rows } = await sql`
+    select (select jsonb_agg(j order by id) from jobs j) as jobs, (select count(*) from job_events) as events,
+      (select count(*) from uploads) as uploads, (select jsonb_agg(e.name order by name) from executors e) as executors
+  `.execute(instance.db);
+  return rows[0];
+}
+
+/** A secret in every form in which the instance takes one. */
+const inEveryScheme = (secret: string, others: Record<string, string> = {}) =>
+  ['Bearer', 'token', 'token-executor'].map((scheme) => ({
+    ...others,
+    authorization: `${scheme} ${secret}`,
+  }));
+
+async function expectRefused(routes: readonly string[], all: readonly Record<string, string>[]) {
+  const before = await everything();
+  for (const route of routes)
+    for (const headers of all)
+      expect(await statusOf(route, headers), `${route} ${headers.authorization}`).toBe(401);
+  expect(await everything()).toEqual(before);
+}
+
+test('every route is for people, for executors, or for one job', () => {
+  const known = [...executorRoutes, ...Object.keys(jobRoutes)];
+  expect(instance.routes.filter((route) => !known.includes(route) && !/ \/api\//.test(route))).toEqual([]);
+  expect(peoplesRoutes().length).toBeGreaterThan(10);
+});
+
+describe('routes of people', () => {
+  test('take no secret of a job or of executors', () =>
+    expectRefused(peoplesRoutes(), [
+      {},
+      ...inEveryScheme(job.token, jobHeaders(job)),
+      ...inEveryScheme(instance.credential),
+    ]));
+
+  test('take an access token', async () => {
+    // Last what ends the job.
+    const routes = peoplesRoutes().sort(
+      (a, b) => Number(a.endsWith('/cancel')) - Number(b.endsWith('/cancel')),
+    );
+    for (const route of routes) {
+      const status = await statusOf(route, { authorization: `token ${instance.accessToken}` });
+      expect([401, 403], route).not.toContain(status);
+      expect(status, route).toBeLessThan(500);
+    }
+  });
+});
+
+describe('routes of executors', () => {
+  test('take no secret of a job or of people', () =>
+    expectRefused(executorRoutes, [
+      {},
+      ...inEveryScheme(job.token, jobHeaders(job)),
+      ...inEveryScheme(instance.accessToken),
+    ]));
+
+  test('take the credential', async () => {
+    for (const route of executorRoutes)
+      expect([200, 204], route).toContain(
+        await statusOf(route, { authorization: `token-executor ${instance.credential}` }),
+      );
+  });
+});

@@ -1,0 +1,229 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { Agent, type ClientRequest, request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import type { SpawnedProcess } from '@glovebox/base';
+import { protocolHeader, protocolVersion } from '@glovebox/protocol';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import type { DomainDeps, Domains } from '../instance.ts';
+import { command, objectsIn, packets } from '../testing/git-protocol.ts';
+import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
+import { makeSource, type Source } from '../testing/source.ts';
+import { gitRoutes } from './git.ts';
+import { packRoutes } from './people.ts';
+import { openCommits } from './store.ts';
+
+/** What a request to the git route may cost, and for how long. */
+const stallMs = 2_000;
+
+let server: TestServer;
+let source: Source;
+/** A commit that is more than is buffered on the way, however it is packed. */
+let big: string;
+let target: GitTarget;
+/** One that is patient without end. */
+let patient: GitTarget;
+/** Resolves when a program that was started may be used. */
+let held: Promise<void> = Promise.resolve();
+/** Programs that had been started before the test. */
+let before: number;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  source = makeSource();
+  big = source.add('big', randomBytes(24 * 2 ** 20));
+  target = await startGitTarget(server, (deps) => withPatience(deps, stallMs));
+  patient = await startGitTarget(server, (deps) => withPatience(deps, 3_600_000));
+  for (const one of [target, patient]) {
+    await one.put(big, source.alone(big));
+    await one.lease(big);
+  }
+});
+afterAll(async () => {
+  await target.stop();
+  await patient.stop();
+  await server.stop();
+  source.remove();
+});
+beforeEach(() => {
+  before = target.started.length;
+});
+
+async function withPatience(deps: DomainDeps, patienceMs: number): Promise<Domains> {
+  const commits = await openCommits(deps.directories.repositories, deps.spawn);
+  const spawn: DomainDeps['spawn'] = async (wanted) => {
+    const process = await deps.spawn(wanted);
+    await held;
+    return process;
+  };
+  return {
+    hasCommit: async () => true,
+    async plugin(app) {
+      await app.register(async (scope) => packRoutes(scope, deps, commits));
+      await app.register(async (scope) =>
+        gitRoutes(scope, { ...deps, spawn }, commits, { stallMs: patienceMs }),
+      );
+    },
+  };
+}
+
+const startedSince = () => target.started.length - before;
+const wanted = () => command('fetch', `want ${big}`, 'done');
+const bigFile = () => source.git(['rev-parse', `${big}:big`]);
+
+/** A request of `git-upload-pack`, its body yet to be sent. */
+function opened({ instance, headers }: GitTarget, more: Record<string, string> = {}): ClientRequest {
+  const sent = request(`${instance.url}${gitPath}/git-upload-pack`, {
+    method: 'POST',
+    headers: {
+      ...headers(),
+      'git-protocol': 'version=2',
+      'content-type': 'application/x-git-upload-pack-request',
+      ...more,
+    },
+  });
+  sent.on('error', () => {}); // that it is cut off is what is tested
+  return sent;
+}
+const closed = (sent: ClientRequest) =>
+  new Promise<void>((resolve) => {
+    sent.once('close', resolve);
+  });
+
+describe('a request', () => {
+  /** About 1 MiB of lines that are right. */
+  const many = packets(...Array<string>(20_972).fill(`have ${'1'.repeat(40)}`));
+  /** 12 MiB, in some kilobytes. */
+  const bomb = () => {
+    const head = packets('command=fetch', 'object-format=sha1', '0001', `want ${big}`);
+    return gzipSync(Buffer.concat([head, ...Array<Buffer>(12).fill(many), packets('done', null)]));
+  };
+
+  it('may be gzipped, as git clients do', async () => {
+    const { bytes } = await patient.ask(2, gzipSync(wanted()), { 'content-encoding': 'gzip' });
+    expect(objectsIn(bytes)).toContain(bigFile());
+  });
+
+  it('is refused when it is more than any clone needs, before git is started', async () => {
+    const long = opened(target, { 'content-length': String(2 ** 40) });
+    long.flushHeaders();
+    const [answer] = await once(long, 'response');
+    expect(answer.statusCode).toBe(413);
+    long.destroy();
+
+    const endless = opened(target);
+    const end = closed(endless);
+    let sent = 0;
+    while (!endless.destroyed && sent < 2 ** 28) {
+      endless.write(many);
+      sent += many.length;
+      await delay(1);
+    }
+    await end;
+    expect(sent).toBeLessThan(2 ** 28);
+    expect(startedSince()).toBe(0);
+  });
+
+  it('is refused when it unpacks to that', async () => {
+    const { status, bytes } = await target.ask(2, bomb(), { 'content-encoding': 'gzip' });
+    expect(status).toBe(413);
+    expect(bytes.toString()).toContain('request_too_big');
+    expect(startedSince()).toBe(0);
+  });
+
+  it('that unpacks to any size is fine with git', () => {
+    const answer = execFileSync('git', ['http-backend'], {
+      env: {
+        PATH: process.env.PATH,
+        GIT_PROJECT_ROOT: source.directory,
+        GIT_HTTP_EXPORT_ALL: '1',
+        REQUEST_METHOD: 'POST',
+        PATH_INFO: '/.git/git-upload-pack',
+        CONTENT_TYPE: 'application/x-git-upload-pack-request',
+        HTTP_CONTENT_ENCODING: 'gzip',
+        HTTP_GIT_PROTOCOL: 'version=2',
+      },
+      input: bomb(),
+      maxBuffer: 2 ** 28,
+    });
+    expect(gunzipSync(bomb()).length).toBeGreaterThan(10 * 2 ** 20);
+    expect(objectsIn(answer.subarray(answer.indexOf('\r\n\r\n') + 4))).toContain(bigFile());
+  });
+
+  it('is refused when it cannot be unpacked', async () => {
+    const { status } = await target.ask(2, wanted(), { 'content-encoding': 'gzip' });
+    expect(status).toBe(400);
+    expect(startedSince()).toBe(0);
+  });
+});
+
+describe('a client', () => {
+  /** Begins to read an answer that is bigger than what is buffered on the way, and stops. */
+  async function stalled(one: GitTarget): Promise<{ sent: ClientRequest; git: SpawnedProcess }> {
+    const sent = opened(one);
+    sent.end(wanted());
+    const [answer] = await once(sent, 'response');
+    answer.on('error', () => {});
+    await once(answer, 'readable');
+    return { sent, git: one.started.at(-1) as SpawnedProcess };
+  }
+  const ended = async (git: SpawnedProcess, withinMs: number) =>
+    await Promise.race([git.exited.then(() => true), delay(withinMs, false)]);
+
+  it('that sends a part of its request and no more is cut off, and no git waits for it', async () => {
+    const sent = opened(target, { 'content-length': '1000' });
+    sent.write(wanted().subarray(0, 10));
+    await closed(sent);
+    expect(startedSince()).toBe(0);
+  });
+
+  it('that does not read on is cut off, and its git ended', async () => {
+    const waiting = await stalled(patient);
+    const { sent, git } = await stalled(target);
+    expect(await ended(git, 30_000)).toBe(true);
+    sent.destroy();
+    // Where the route is patient, git waits for its client, and ends with it.
+    expect(await ended(waiting.git, 500)).toBe(false);
+    waiting.sent.destroy();
+    expect(await ended(waiting.git, 30_000)).toBe(true);
+  });
+
+  it('that waits for work on the same connection is not cut off', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const send = async (method: string, path: string, headers: Record<string, string>, body = '') => {
+      const sent = request(`${target.instance.url}${path}`, { method, agent, headers });
+      sent.end(body);
+      const [answer] = await once(sent, 'response');
+      answer.resume();
+      await once(answer, 'end');
+      return [answer.statusCode, sent.reusedSocket];
+    };
+    const refs = `${gitPath}/info/refs?service=git-upload-pack`;
+    expect(await send('GET', refs, target.headers())).toEqual([200, false]);
+    const free = { freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 4096 };
+    const total = { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 };
+    const glovebox = { tiers: ['vm-emulated'], arch: 'x64', total, ...free, waitMs: 1.5 * stallMs };
+    const credential = {
+      authorization: `token-executor ${target.instance.credential}`,
+      [protocolHeader]: protocolVersion,
+    };
+    const body = JSON.stringify({ executorName: 'e1', version: '1', queues: ['runs'], glovebox });
+    expect(await send('POST', '/.executors/queue/dequeue', credential, body)).toEqual([204, true]);
+    agent.destroy();
+  });
+
+  it('that leaves while its git is started leaves no git behind', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    const sent = opened(target);
+    sent.end(wanted());
+    await expect.poll(startedSince).toBe(1);
+    sent.destroy();
+    await delay(500);
+    resolve();
+    expect(await ended(target.started.at(-1) as SpawnedProcess, 30_000)).toBe(true);
+  });
+});

@@ -1,0 +1,85 @@
+import { localSpawn, type Spawn, type SpawnedProcess } from '@glovebox/base';
+import type { Job } from '@glovebox/protocol';
+import type { TestServer } from '../db/testing.ts';
+import type { DomainDeps, Domains } from '../instance.ts';
+import { jobHeaders, outlast, startTestInstance, type TestInstance } from './instance.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly bytes: Buffer;
+}
+
+/** An instance whose git route is asked with the token of one job. */
+export interface GitTarget {
+  readonly instance: TestInstance;
+  /** Programs that were started for requests, in order. */
+  readonly started: readonly SpawnedProcess[];
+  /** Puts a commit on the instance. */
+  put(commit: string, pack: Buffer, repository?: string): Promise<Response>;
+  /** Makes a job about this commit and leases it; the requests that follow are with its token. */
+  lease(commit: string, options?: { repository?: string; image?: string; executor?: string }): Promise<Job>;
+  /** Leases the job that comes next. */
+  next(options?: { executor?: string; waitMs?: number }): Promise<Job>;
+  readonly headers: () => Record<string, string>;
+  /** A request of `git-upload-pack`. */
+  ask(version: number, body: Uint8Array, headers?: Record<string, string>): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+/** The repository of its job. */
+export const repository = 'acme/payments';
+export const gitPath = `/.executors/git/${repository}`;
+
+const profile: Spawn = localSpawn(
+  process.getuid?.() === 0 ? { uid: 1_900_000_004, gid: process.getgid?.() ?? 0 } : null,
+);
+
+export async function startGitTarget(
+  server: TestServer,
+  domains: (deps: DomainDeps) => Promise<Domains>,
+): Promise<GitTarget> {
+  const started: SpawnedProcess[] = [];
+  const spawn: Spawn = async (request) => {
+    const process = await profile(request);
+    started.push(process);
+    return process;
+  };
+  const instance = await startTestInstance(await server.clone(), (deps) => domains({ ...deps, spawn }));
+  let job: Job;
+  const headers = () => jobHeaders(job);
+  const next: GitTarget['next'] = async (options) => {
+    const leased = await instance.lease({ queues: ['codeintel'], ...options });
+    if (!leased) throw new Error('nothing was leased');
+    await outlast(instance, leased);
+    job = leased;
+    return leased;
+  };
+  return {
+    instance,
+    started,
+    headers,
+    put: (commit, pack, name = repository) =>
+      instance.api('POST', `/api/repositories/${name}/pack?commit=${commit}`, pack),
+    async lease(commit, { repository: name = repository, image, executor = 'e1' } = {}) {
+      const indexer = { name: 'scip-typescript', image: await instance.image(image), argv: ['index'] };
+      const request = { queue: 'codeintel', repository: name, commit, indexer, accept: ['vm-emulated'] };
+      await instance.api('POST', '/api/jobs', request);
+      return await next({ executor });
+    },
+    next,
+    async ask(version, body, more) {
+      const answer = await fetch(`${instance.url}${gitPath}/git-upload-pack`, {
+        method: 'POST',
+        headers: {
+          ...headers(),
+          'content-type': 'application/x-git-upload-pack-request',
+          ...(version > 0 && { 'git-protocol': `version=${version}` }),
+          ...more,
+        },
+        body: new Uint8Array(body),
+      });
+      return { status: answer.status, bytes: Buffer.from(await answer.arrayBuffer()) };
+    },
+    stop: () => instance.stop(),
+  };
+}
