@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Job } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -156,6 +158,17 @@ describe.each(Object.keys(forged))('%s', (who) => {
     expect([401, 403, 404]).toContain(answer.status);
     expect(await traces(to, other, ofAnotherExecutor)).toEqual(before);
   });
+});
+
+const posted = Object.keys(jobRoutes).filter((route) => route.startsWith('POST '));
+test.each(posted)('%s answers a wrong token before any of the body is there', async (route) => {
+  const { path } = (jobRoutes[route] as (typeof jobRoutes)[string])(job, 'codeintel', 'e1');
+  const headers = { ...jobHeaders({ ...job, token: 'wrong' }), 'content-length': '1000000' };
+  const request = httpRequest(`${instance.url}${path}`, { method: 'POST', headers });
+  request.flushHeaders();
+  const [answer] = (await once(request, 'response')) as [IncomingMessage];
+  expect(answer.statusCode).toBe(401);
+  request.destroy();
 });
 
 test.each(Object.keys(jobRoutes))('its own token is accepted by %s', async (route) => {

@@ -8,14 +8,16 @@ import type { JobRow } from '../../queue/job.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
-import { queueOf, queueParam } from './queues.ts';
+import { leaseOf, requireLease } from './lease.ts';
+import { queueParam } from './queues.ts';
 
 /** Routes of a job's token for what it reads: its stdin and its images. */
 export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   const { db, wakes, clock, kinds, blobs, jobAuth } = deps;
+  requireLease(scope, jobAuth);
 
   scope.get(`/.executors/queue/${queueParam}/input`, async (request, reply) => {
-    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const lease = leaseOf(request);
     const { offset, waitMs } = bodyAs(inputQuerySchema, request.query);
     const gone = goneSignal(reply, deps.stopping);
     const subscription = wakes.subscribe(`input:${lease.jobId}`);
@@ -36,7 +38,7 @@ export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   });
 
   scope.get(`/.executors/queue/${queueParam}/blob/:digest`, async (request, reply) => {
-    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const lease = leaseOf(request);
     const digest = bodyAs(digestSchema, (request.params as { digest?: unknown }).digest);
     const { rows } = await sql<JobRow>`select * from jobs where id = ${lease.jobId}`.execute(db);
     const steps = kinds.get(lease.queue)?.content(rows[0] as JobRow).dockerSteps ?? [];

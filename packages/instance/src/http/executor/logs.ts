@@ -11,7 +11,8 @@ import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
 import type { EntryFacts } from '../../logs/sql/entries.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs, jobBodyAs, readBytes, readJson } from './body.ts';
-import { queueOf, queueParam } from './queues.ts';
+import { leaseOf, requireLease } from './lease.ts';
+import { queueParam } from './queues.ts';
 
 /** Upstream's executors send the whole output of a step in one text. */
 const entryLimitBytes = 64 * 2 ** 20;
@@ -19,18 +20,19 @@ const appendLimitBytes = 4 * 2 ** 20;
 
 /** Routes of a job's token for what its steps say. */
 export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDeps): Promise<void> {
+  requireLease(scope, jobAuth);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
   await scope.register(async (json) => {
     readJson(json, entryLimitBytes);
     json.post(path('addExecutionLogEntry'), async (request, reply) => {
-      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const lease = leaseOf(request);
       const body = jobBodyAs(addLogEntryRequestSchema, request.body, lease);
       const entry = await addEntry(db, lease, factsIn(body), body.out).catch(asUnknownJob);
       return reply.type('application/json').send(String(entry));
     });
     json.post(path('updateExecutionLogEntry'), async (request, reply) => {
-      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const lease = leaseOf(request);
       const body = jobBodyAs(updateLogEntryRequestSchema, request.body, lease);
       await changeEntry(db, lease, body.entryId, factsIn(body), body.out).catch(asUnknownJob);
       return reply.code(204).send();
@@ -40,7 +42,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDep
   await scope.register(async (bytes) => {
     readBytes(bytes, appendLimitBytes);
     bytes.post(path('appendLog'), async (request, reply) => {
-      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const lease = leaseOf(request);
       const { entry, stream, offset } = bodyAs(appendLogQuerySchema, request.query);
       const data = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
       const next = await appendLog(db, lease, { entry, stream, offset, data });

@@ -10,15 +10,17 @@ import { fenced, mark } from '../../queue/queue.ts';
 import { saveResult } from '../../queue/sql/attempt.ts';
 import type { HttpDeps } from '../deps.ts';
 import { jobBodyAs, readJson } from './body.ts';
-import { queueOf, queueParam } from './queues.ts';
+import { leaseOf, requireLease } from './lease.ts';
+import { queueParam } from './queues.ts';
 
 /** Routes of a job's token that end its attempt, and the facts of its run before that. */
 export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpDeps): void {
+  requireLease(scope, jobAuth);
   readJson(scope, 2 ** 20);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
   scope.post(path('markComplete'), async (request, reply) => {
-    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const lease = leaseOf(request);
     jobBodyAs(markCompleteRequestSchema, request.body, lease);
     return await answerMark(reply, mark(db, kinds, lease, 'complete', null));
   });
@@ -27,14 +29,14 @@ export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpD
     ['markFailed', 'fail'],
   ] as const) {
     scope.post(path(name), async (request, reply) => {
-      const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+      const lease = leaseOf(request);
       const body = jobBodyAs(markFailedRequestSchema, request.body, lease);
       const failure = { reason: body.reason ?? 'failed', message: body.errorMessage };
       return await answerMark(reply, mark(db, kinds, lease, transition, failure));
     });
   }
   scope.post(path('result'), async (request, reply) => {
-    const lease = await jobAuth.authenticateJob(request, { queue: queueOf(request) });
+    const lease = leaseOf(request);
     const result = jobBodyAs(jobResultRequestSchema, request.body, lease);
     await fenced(db, lease, async (tx, job) => {
       await saveResult(tx, job, result);
