@@ -6,7 +6,14 @@ import { promisify } from 'node:util';
 import type { Identity } from '../spawn/profile.ts';
 import { collect } from '../spawn/run.ts';
 import type { ExitStatus, Spawn, SpawnRequest } from '../spawn/spawn.ts';
-import type { Parenting } from './parent.ts';
+
+/** What a process of `parent.ts` is to do. */
+export interface Parenting {
+  readonly identity: Identity;
+  readonly request: SpawnRequest;
+  /** `gated` leaves the gate closed and says `waiting`. */
+  readonly how: 'profile' | 'gated' | 'plain';
+}
 
 /** Compiles `hostile.c`; static, so that it needs nothing of what it may see. */
 export async function compileHostile(file: string): Promise<void> {

@@ -54,14 +54,13 @@ __attribute__((noreturn)) static void send_file(const char *root, long uid, long
 
 int collect_busy(void) { return job.running; }
 
-void runner_collect(const struct frame *frame) {
+void collect_file(const struct frame *frame) {
   const struct field *f = frame->fields;
   long uid, gid, largest;
   const char *id, *root, *path;
   if (frame->count != 7 || !(id = field_string(&f[1], sizeof job.id - 1)) || !(root = field_string(&f[2], 1000)) || field_number(&f[3], &uid) ||
       field_number(&f[4], &gid) || !(path = field_string(&f[5], 4000)) || field_number(&f[6], &largest))
     return control_failed("collect", EINVAL, "malformed");
-  if (runner_busy()) return control_failed("collect", EBUSY, "a step or another collection is running");
   int data[2], verdict[2];
   if (pipe2(data, O_CLOEXEC) || pipe2(verdict, O_CLOEXEC)) die("pipes: %s", strerror(errno));
   pid_t pid = fork();

@@ -154,6 +154,13 @@ static int step_key(struct step *step, const char *key, const struct field *valu
   return -1;
 }
 
+/* One thing at a time: what a step leaves is collected after it, and the next one starts after that. */
+static int busy(const struct frame *frame) {
+  if (!runner_busy() && !collect_busy()) return 0;
+  control_failed(field_string(&frame->fields[0], 32), EBUSY, "a step or a collection is running");
+  return 1;
+}
+
 static void start_step(const struct frame *frame) {
   const struct field *f = frame->fields;
   static struct step step;
@@ -166,6 +173,7 @@ static void start_step(const struct frame *frame) {
     if (!key || step_key(&step, key, &f[i + 1])) return fail(frame, EINVAL, "malformed key or value");
   }
   if (!step.root || step.argc == 0) return fail(frame, EINVAL, "no root or no command");
+  if (busy(frame)) return;
   runner_step(&step);
 }
 
@@ -200,7 +208,7 @@ void control_run(const struct frame *frame) {
   if (!strcmp(verb, "mount")) return make_mount(frame);
   if (!strcmp(verb, "file")) return make_file(frame);
   if (!strcmp(verb, "step")) return start_step(frame);
-  if (!strcmp(verb, "collect")) return runner_collect(frame);
+  if (!strcmp(verb, "collect")) return busy(frame) ? (void)0 : collect_file(frame);
   if (!strcmp(verb, "stdin-end")) return with_id_and_number(frame, runner_stdin_end);
   if (!strcmp(verb, "signal")) return with_id_and_number(frame, runner_signal);
   fail(frame, ENOSYS, "unknown verb");

@@ -46,14 +46,20 @@ int pump_wants_write(const struct pump *pump);
 /* Source at its end (or limit) and everything delivered. */
 int pump_done(const struct pump *pump);
 
-/* runner.c: the running step, and collecting a file. */
+/* Descriptors and what is waited for on them, for poll(): every `_poll` writes some, and returns how many. */
+struct pollfd;
+
+/* collect.c: a file that a step left, on its way to the host. */
+void collect_file(const struct frame *frame);
+int collect_busy(void);
+int collect_poll(struct pollfd *out);
+void collect_turn(void);
+
+/* runner.c: the running step. */
 void runner_step(struct step *step);
 void runner_stdin_end(const char *id, long total);
 void runner_signal(const char *id, long number);
-void runner_collect(const struct frame *frame);
 int runner_busy(void);
-/* Descriptors and what is waited for on them, for poll(); returns how many. */
-struct pollfd;
 int runner_poll(struct pollfd *out);
 /* Moves bytes, reaps children, reports ends. `now` in ms of the monotonic clock. */
 void runner_turn(long now);
@@ -66,5 +72,7 @@ int control_wants_write(void);
 void control_send(struct message *message);
 void control_failed(const char *verb, int error, const char *text);
 void control_run(const struct frame *frame); /* commands.c */
+
+/* clock.c */
 long monotonic_ms(void);
 #endif

@@ -3,14 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
-
-long monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000L + now.tv_nsec / 1000000;
-}
 
 static int child_pipe[2];
 static void on_child(int signal) {
@@ -34,12 +27,14 @@ int main(int argc, char **argv) {
     int count = 0;
     wait[count++] = (struct pollfd){ports[CONTROL], POLLIN | (control_wants_write() ? POLLOUT : 0), 0};
     wait[count++] = (struct pollfd){child_pipe[0], POLLIN, 0};
+    count += collect_poll(wait + count);
     count += runner_poll(wait + count);
     poll(wait, (nfds_t)count, (int)runner_timeout(monotonic_ms()));
     char drop[64];
     while (read(child_pipe[0], drop, sizeof drop) > 0) {
     }
     control_turn();
+    collect_turn();
     runner_turn(monotonic_ms());
   }
 }

@@ -1,4 +1,4 @@
-/* The running step: its cgroup, its pipes, its end; and a file being collected. One at a time. */
+/* The running step: its cgroup, its pipes, its end. One at a time. */
 #define _GNU_SOURCE
 #include "init.h"
 #include <errno.h>
@@ -30,13 +30,9 @@ static struct pump input = {.from = -1, .to = -1}, output = {.from = -1, .to = -
 static uint64_t input_total = UINT64_MAX; /* bytes of stdin that the host announced for the step */
 static struct message message;
 
-int collect_busy(void);
-int collect_poll(struct pollfd *out);
-void collect_turn(void);
-
 /* Bytes of an earlier step's stdin that are still to come must not reach the next one. */
 static int input_open(void) { return input.from >= 0 && !(input_total != UINT64_MAX && input.read >= input_total); }
-int runner_busy(void) { return step.running || collect_busy(); }
+int runner_busy(void) { return step.running; }
 
 static int cgroup_write(const char *file, const char *text) {
   char path[192];
@@ -83,7 +79,6 @@ static void report_end(long code, long signal_number, const char *reason, const 
 }
 
 void runner_step(struct step *wanted) {
-  if (runner_busy()) return control_failed("step", EBUSY, "another step or collection is running");
   if (input_open()) return control_failed("step", EBUSY, "the stdin of the last step has not ended");
   int in[2], out[2], err[2], report[2];
   if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(report, O_CLOEXEC)) die("pipes: %s", strerror(errno));
@@ -179,7 +174,6 @@ static void close_stdin(void) {
 }
 
 void runner_turn(long now) {
-  collect_turn();
   pump_run(&input);
   if (step.stdin_to >= 0 && (input.to < 0 || (pump_done(&input) && input_total != UINT64_MAX))) close_stdin();
   if (!step.running) return;
@@ -214,8 +208,7 @@ static int wait_for(const struct pump *pump, struct pollfd *out) {
 }
 
 int runner_poll(struct pollfd *out) {
-  int count = collect_poll(out);
-  count += wait_for(&input, out + count);
+  int count = wait_for(&input, out);
   if (!step.running) return count;
   count += wait_for(&output, out + count);
   return count + wait_for(&errors, out + count);

@@ -1,0 +1,9 @@
+#define _GNU_SOURCE
+#include "init.h"
+#include <time.h>
+
+long monotonic_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000L + now.tv_nsec / 1000000;
+}
