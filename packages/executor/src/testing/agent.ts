@@ -1,5 +1,5 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { readdirSync, readFileSync } from 'node:fs';
+import { constants, readdirSync, readFileSync } from 'node:fs';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@glovebox/base';
@@ -82,6 +82,9 @@ export class TestAgent {
     await instance.start();
     const script = join(root, 'client', 'src.mjs');
     await writeFile(script, fakeClient);
+    // As `up` does it: a checkout may lie where only its owner comes.
+    const node = join(root, 'client', 'node');
+    await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
     const http = openHttp(instance.url);
     const { credential } = instance;
     const identity = { name: 'test', version: '0', credential, tiers: ['vm-emulated' as const] };
@@ -116,7 +119,7 @@ export class TestAgent {
       credential,
       tiers: identity.tiers,
       directories,
-      uploadClient: { node: process.execPath, script },
+      uploadClient: { node, script },
     };
     const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
     const agent = makeAgent({ runtime, http, leases, log, queue, room });
