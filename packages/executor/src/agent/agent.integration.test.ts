@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '@glovebox/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { nothingLeft, TestAgent } from '../testing/agent.ts';
+import { hostProgram } from '../testing/images.ts';
 import { testJob } from '../testing/job.ts';
 
 let agent: TestAgent;
@@ -154,6 +155,18 @@ describe('a repository', () => {
     expect(agent.instance.output('step.docker.0')).toBe('1000\n/data\ncode of the repository\n');
     expect(agent.instance.output('step.docker.1')).toBe('/data/sub\nnew\ny\n');
     expect(mark).toEqual({ operation: 'markComplete' });
+  });
+
+  it('is clean to git, for a user who owns none of it, until something is changed', async () => {
+    const gitImage = await agent.putImage('git', { user: 'worker' }, hostProgram('/usr/bin/git'));
+    const script =
+      'git status --porcelain; echo ---; echo y > sub/file; git status --porcelain; git log --format=%H';
+    const mark = await agent.run({
+      ...repository(),
+      dockerSteps: [{ image: gitImage, argv: ['sh', '-c', script] }],
+    });
+    expect(mark).toEqual({ operation: 'markComplete' });
+    expect(agent.instance.output('step.docker.0')).toBe(`---\n M sub/file\n${commit}\n`);
   });
 
   it('gives its index to the upload route; no credential is in the VM', async () => {

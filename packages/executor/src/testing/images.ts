@@ -72,6 +72,16 @@ export async function busyboxImage(
   return { file, ...(await writeImageArchive(file, { config: image, layerFile })) };
 }
 
+/** A program of this host with the libraries that it is linked with, for an image. */
+export function hostProgram(path: string): ImageFile[] {
+  const libraries = execFileSync('ldd', [path], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
+  return [path, ...libraries].map((file) => ({
+    path: file.slice(1),
+    content: readFileSync(file),
+    mode: 0o755,
+  }));
+}
+
 async function busybox(directory: string): Promise<Buffer> {
   const unpacked = join(directory, 'busybox');
   await mkdir(unpacked, { recursive: true });

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ScriptedGuest, scriptedGuest } from '../testing/guest.ts';
 
@@ -47,6 +49,13 @@ describe('a file that is collected', () => {
     const file = text(scripted.guest.collect(request));
     scripted.say('collected', 'index', 0, status, 'in words');
     await expect(file).rejects.toMatchObject({ code, message: expect.stringContaining('in words') });
+  });
+
+  it('and is not to be had before anybody reads it is the same error for who reads it then', async () => {
+    const file = scripted.guest.collect(request);
+    scripted.say('collected', 'index', 0, 'missing', 'in words');
+    await vi.waitUntil(() => file.destroyed);
+    await expect(pipeline(file, new PassThrough())).rejects.toMatchObject({ code: 'artifact_missing' });
   });
 
   it('that is larger than was allowed ends at the bound, whatever the guest goes on to say', async () => {

@@ -23,6 +23,8 @@ export function collectFile(
   ask: (fields: (string | number)[]) => Promise<Answer>,
 ): Readable {
   const out = new PassThrough();
+  // The guest may answer before anybody reads: whoever then does is told, and nobody else is.
+  out.on('error', () => {});
   let received = 0;
   const taking = bulk.begin((chunk) => {
     received += chunk.length;
