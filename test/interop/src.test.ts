@@ -1,0 +1,83 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+import type { Job } from '@glovebox/protocol';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { domains } from '../../packages/instance/src/domains.ts';
+import {
+  type GitTarget,
+  repository,
+  startGitTarget,
+} from '../../packages/instance/src/testing/git-target.ts';
+import { makeSource, type Source } from '../../packages/instance/src/testing/source.ts';
+
+/** The `src` client that others wrote, by path: `SRC_CLIENT=… npm run test:interop`. */
+const client = process.env.SRC_CLIENT ?? '';
+
+let server: TestServer;
+let source: Source;
+let target: GitTarget;
+let job: Job;
+let directory: string;
+beforeAll(async () => {
+  expect(existsSync(client), 'SRC_CLIENT names no file').toBe(true);
+  server = await startTestServer();
+  source = makeSource();
+  target = await startGitTarget(server, domains);
+  await target.put(source.commit, source.alone(source.commit));
+  job = await target.lease(source.commit);
+  directory = await mkdtemp(join(tmpdir(), 'src-'));
+  const recorded = JSON.parse(
+    await readFile(join(import.meta.dirname, '../../packages/src-cli/src/testing/recording.json'), 'utf8'),
+  ) as { indexes: Record<string, string> };
+  const index = gunzipSync(Buffer.from(recorded.indexes['index.scip'] ?? '', 'base64'));
+  await writeFile(join(directory, 'index.scip'), index);
+});
+afterAll(async () => {
+  await rm(directory, { recursive: true });
+  await target.stop();
+  source.remove();
+  await server.stop();
+});
+
+/** As an executor runs it for a job. */
+function upload(...more: string[]) {
+  const args = [
+    'code-intel',
+    'upload',
+    '-no-progress',
+    `-repo=${repository}`,
+    `-commit=${source.commit}`,
+    '-root=.',
+  ];
+  const env = {
+    SRC_ENDPOINT: target.instance.url,
+    SRC_HEADER_AUTHORIZATION: `token-executor ${job.token}`,
+    HOME: directory,
+  };
+  return promisify(execFile)(client, [...args, '-file=index.scip', ...more], { cwd: directory, env });
+}
+
+test.each(['/.executors/scip/upload', '/.executors/lsif/upload'])(
+  'the real client uploads to %s',
+  async (route) => {
+    const { stdout } = await upload(`-upload-route=${route}`, `-associated-index-id=${job.id}`, '-json');
+    const { uploadId } = JSON.parse(stdout) as { uploadId: number };
+    const record = await (await target.instance.api('GET', `/api/uploads/${uploadId}`)).json();
+    expect(record).toMatchObject({ repository, commit: source.commit, root: '', indexer: 'scip-typescript' });
+    expect((record as { documents: number }).documents).toBeGreaterThan(0);
+  },
+);
+
+test('the real client is told, once and with its reason, what is refused', async () => {
+  const refused = upload('-upload-route=/.executors/scip/upload', '-associated-index-id=4711');
+  await expect(refused).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('invalid token') as string,
+  });
+});
