@@ -13,6 +13,8 @@ export const agentConfigSchema = z.strictObject({
   credentialFile: path,
   /** What the canary found. */
   tiers: z.array(tierSchema),
+  /** What the helper runs its VMs with. */
+  vmm: z.enum(['qemu', 'firecracker']),
   directories: z.strictObject({
     /** Read-only disks; the helper opens them here by name. */
     disks: path,

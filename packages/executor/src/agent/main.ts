@@ -22,7 +22,7 @@ try {
   const vms = remoteVms();
   const clock = systemClock;
   const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
-  const { directories, tiers, cacheBytes } = config;
+  const { directories, tiers, vmm, cacheBytes } = config;
   const credential = (await readFile(config.credentialFile, 'utf8')).trim();
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
@@ -36,7 +36,7 @@ try {
     onTrouble: (message) => log.warn(message),
   });
   const runtime = {
-    ...{ vms, spawn, clock, credential, tiers, directories },
+    ...{ vms, vmm, spawn, clock, credential, tiers, directories },
     instanceUrl: config.instanceUrl,
     executorName: config.name,
     uploadClient: config.uploadClient,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, serveSpawn } from '@glovebox/base';
-import { canLimit, qemu, sweepVms } from '@glovebox/microvm';
+import { canLimit, qemu, sweepVms, type Vmm } from '@glovebox/microvm';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -37,12 +37,13 @@ interface HelperDeps {
 export async function startHelper(config: HelperConfig, deps: HelperDeps): Promise<Helper> {
   const { clock, log } = deps;
   const places = await makeDirectories(config);
+  const vmm = qemu(config.qemu);
   const cgroups = await canLimit();
   const sweep = () => sweepVms(places.vms);
   const swept = await sweep();
   if (swept.found > 0) log.warn({ swept }, 'a crash had left virtual machines');
   const agentConfig = join(config.state, 'executor/config.json');
-  await writeFile(agentConfig, JSON.stringify(agentConfigOf(config, places)), { mode: 0o644 });
+  await writeFile(agentConfig, JSON.stringify(agentConfigOf(config, places, vmm)), { mode: 0o644 });
   const runFile = join(config.state, 'run/executor.json');
 
   const start = async () => {
@@ -56,7 +57,7 @@ export async function startHelper(config: HelperConfig, deps: HelperDeps): Promi
     });
     const vms = serveVms(child, {
       host: {
-        vmm: qemu(config.qemu),
+        vmm,
         launcher: config.launcher,
         guest: config.guest,
         diskDirectory: places.disks,
@@ -135,11 +136,12 @@ async function makeDirectories({ state, identities }: HelperConfig): Promise<Pla
   };
 }
 
-function agentConfigOf(config: HelperConfig, places: Places): AgentConfig {
+function agentConfigOf(config: HelperConfig, places: Places, vmm: Vmm): AgentConfig {
   const { instanceUrl, name, version, credentialFile, tiers, resources, cacheBytes, runtime } = config;
   const { disks, blobs, work } = places;
   return {
     ...{ instanceUrl, name, version, credentialFile, tiers, resources, cacheBytes },
+    vmm: vmm.name,
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },
   };

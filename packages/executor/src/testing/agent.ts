@@ -100,8 +100,9 @@ export class TestAgent {
       clock: systemClock,
       onTrouble: (message) => void warnings.push(message),
     });
+    const vmm = qemu('/usr/bin/qemu-system-x86_64');
     const vms = localVms({
-      vmm: qemu('/usr/bin/qemu-system-x86_64'),
+      vmm,
       launcher: await buildLauncher(join(root, 'launcher')),
       guest,
       diskDirectory: directories.disks,
@@ -112,6 +113,7 @@ export class TestAgent {
     });
     const runtime = {
       vms,
+      vmm: vmm.name,
       spawn: localSpawn(isRoot ? { uid: spawnUid, gid: process.getgid?.() ?? 0 } : null),
       clock: systemClock,
       instanceUrl: instance.url,

@@ -21,6 +21,8 @@ import type { AgentVm, VmSource } from './vm-source.ts';
 /** What a runtime has to work with; the same for every job. */
 export interface RuntimeDeps {
   readonly vms: VmSource;
+  /** What these VMs run on: it is on the record of every job. */
+  readonly vmm: RunResult['vmm'];
   readonly spawn: Spawn;
   readonly clock: Clock;
   readonly instanceUrl: string;
@@ -77,7 +79,7 @@ export async function runInVm(
     failure ??= await explain(error, null, lease);
   }
   if (work) await rm(work, { recursive: true, force: true });
-  return { result: tier && { tier, vmm: 'qemu', ...learned }, failure };
+  return { result: tier && { tier, vmm: deps.vmm, ...learned }, failure };
 }
 
 type Learned = { -readonly [K in keyof Omit<RunResult, 'tier' | 'vmm'>]: RunResult[K] };
