@@ -103,7 +103,9 @@ describe('a command', () => {
 
   it('that wants more memory than it has is stopped, and says so', async () => {
     const doubling = 'x=0123456789abcdef; while :; do x=$x$x; done';
-    const mark = await agent.run({ dockerSteps: [{ image, argv: ['sh', '-c', doubling] }] });
+    // It may take init ten seconds to see that it gets no further.
+    const step = { image, argv: ['sh', '-c', doubling] };
+    const mark = await agent.run({ dockerSteps: [step] }, { deadlineMs: 100_000 }, 100_000);
     expect(mark).toMatchObject({ operation: 'markFailed', reason: 'memory' });
     expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
   });

@@ -170,7 +170,7 @@ export class TestAgent {
     return mark;
   }
 
-  async until<T>(what: () => T | undefined | false, timeoutMs = 30_000): Promise<T> {
+  async until<T>(what: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
     for (const end = Date.now() + timeoutMs; Date.now() < end; ) {
       const value = what();
       if (value) return value;
