@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { JobLease } from '../auth/job.ts';
 import { commitNotFound } from '../errors.ts';
 import { goneSignal } from '../http/closed.ts';
 import { readBytes } from '../http/executor/body.ts';
+import { leaseOf, requireLease } from '../http/executor/lease.ts';
 import type { DomainDeps } from '../instance.ts';
 import { runBackend } from './backend.ts';
 import { gitRouteUnknown } from './errors.ts';
@@ -16,7 +16,6 @@ export interface GitRouteOptions {
 }
 
 type Service = 'info/refs' | 'git-upload-pack';
-const lease = 'lease';
 
 /**
  * `/.executors/git/{name}/info/refs?service=git-upload-pack` and `/git-upload-pack`: git's smart protocol, for reading, under a
@@ -30,15 +29,13 @@ export function gitRoutes(
   { stallMs = 60_000 }: GitRouteOptions = {},
 ): void {
   readBytes(scope, requestMax);
-  scope.decorateRequest(lease);
-  scope.addHook('onRequest', async (request) => {
-    const repository = repositoryIn(request);
-    request.setDecorator<JobLease>(lease, await deps.authenticateJob(request, { repository }));
-    request.raw.setTimeout(stallMs);
-  });
+  requireLease(scope, async (request) =>
+    deps.authenticateJob(request, { repository: repositoryIn(request) }),
+  );
+  scope.addHook('onRequest', async (request) => void request.raw.setTimeout(stallMs));
   const serve = async (request: FastifyRequest, reply: FastifyReply, service: Service) => {
     const gone = goneSignal(reply);
-    const { repository, commit } = request.getDecorator<JobLease>(lease);
+    const { repository, commit } = leaseOf(request);
     const directory = commits.find(repository, commit);
     if (!directory) throw commitNotFound(repository, commit);
     const body = service === 'info/refs' ? null : await unpacked(request);

@@ -8,13 +8,13 @@ import type { JobRow } from '../../queue/job.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
-import { leaseOf, requireLease } from './lease.ts';
+import { leaseOf, requireQueueLease } from './lease.ts';
 import { queueParam } from './queues.ts';
 
 /** Routes of a job's token for what it reads: its stdin and its images. */
 export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   const { db, wakes, clock, kinds, blobs, jobAuth } = deps;
-  requireLease(scope, jobAuth);
+  requireQueueLease(scope, jobAuth);
 
   scope.get(`/.executors/queue/${queueParam}/input`, async (request, reply) => {
     const lease = leaseOf(request);

@@ -11,7 +11,7 @@ import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
 import type { EntryFacts } from '../../logs/sql/entries.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs, jobBodyAs, readBytes, readJson } from './body.ts';
-import { leaseOf, requireLease } from './lease.ts';
+import { leaseOf, requireQueueLease } from './lease.ts';
 import { queueParam } from './queues.ts';
 
 /** Upstream's executors send the whole output of a step in one text. */
@@ -20,7 +20,7 @@ const appendLimitBytes = 4 * 2 ** 20;
 
 /** Routes of a job's token for what its steps say. */
 export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDeps): Promise<void> {
-  requireLease(scope, jobAuth);
+  requireQueueLease(scope, jobAuth);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
   await scope.register(async (json) => {

@@ -10,12 +10,12 @@ import { fenced, mark } from '../../queue/queue.ts';
 import { saveResult } from '../../queue/sql/attempt.ts';
 import type { HttpDeps } from '../deps.ts';
 import { jobBodyAs, readJson } from './body.ts';
-import { leaseOf, requireLease } from './lease.ts';
+import { leaseOf, requireQueueLease } from './lease.ts';
 import { queueParam } from './queues.ts';
 
 /** Routes of a job's token that end its attempt, and the facts of its run before that. */
 export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpDeps): void {
-  requireLease(scope, jobAuth);
+  requireQueueLease(scope, jobAuth);
   readJson(scope, 2 ** 20);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
