@@ -1,5 +1,5 @@
 import { systemClock } from '@glovebox/base';
-import { type Tier, tierSchema } from '@glovebox/protocol';
+import { labelsSchema, type Tier, tierSchema } from '@glovebox/protocol';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { openState } from './state/state.ts';
 import { versionOfThis } from './up/settings.ts';
@@ -38,11 +38,17 @@ export function makeProgram(): Command {
   program
     .command('up')
     .description('start the instance and an executor on this machine')
+    .option(
+      '--label <label>',
+      'a label of the executor, for jobs that ask for it (repeatable)',
+      labels,
+      [] as string[],
+    )
     .addOption(json())
-    .action(async (options: { json?: boolean }) => {
+    .action(async (options: { label: string[]; json?: boolean }) => {
       const { bringUp } = await import('./up/up.ts');
       const { findRunning } = await import('./up/running.ts');
-      const deps = context();
+      const deps = { ...context(), labels: options.label };
       const client = await bringUp(deps);
       const { tiers } = await client.status();
       const url = findRunning(deps.state).instance?.url;
@@ -184,6 +190,13 @@ function tiers(value: string, before: Tier[]): Tier[] {
 function variables(value: string, before: string[]): string[] {
   if (!/^[^=\0]+=[^\0]*$/.test(value)) throw new InvalidArgumentError('It has the form NAME=VALUE.');
   return [...before, value];
+}
+
+function labels(value: string, before: string[]): string[] {
+  const parsed = labelsSchema.safeParse([...before, value]);
+  if (!parsed.success)
+    throw new InvalidArgumentError('It has the form NAME or NAME=VALUE; at most 32 of them.');
+  return parsed.data;
 }
 
 function number(least: number, most: number): (value: string) => number {

@@ -166,3 +166,19 @@ export const userFailed = (name: string, why: string) =>
     message: `the user ${name} could not be made: ${why}`,
     remedy: `Make it: useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ${name}`,
   });
+
+export const idempotencyConflict = () =>
+  refused(
+    409,
+    'idempotency_conflict',
+    'this idempotency key belongs to another request',
+    'Use a new key for a new request, and the same body for a repeated one.',
+  );
+
+export const tooManyQueued = (tenant: string, bound: number) =>
+  refused(
+    429,
+    'too_many_queued',
+    `${tenant} has ${bound} jobs waiting, which is the bound`,
+    'Wait until some have started, cancel some, or have the bound of the instance raised.',
+  );

@@ -1,4 +1,4 @@
-import { tierSchema } from '@glovebox/protocol';
+import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 
 const path = z.string().startsWith('/');
@@ -13,6 +13,8 @@ export const agentConfigSchema = z.strictObject({
   credentialFile: path,
   /** What the canary found. */
   tiers: z.array(tierSchema),
+  /** What jobs can ask for beside that, e.g. `region=eu`. */
+  labels: labelsSchema,
   /** What the helper runs its VMs with. */
   vmm: z.enum(['qemu', 'firecracker']),
   directories: z.strictObject({

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { arch } from 'node:os';
 import { factsOf, remoteSpawn, systemClock } from '@glovebox/base';
+import { archSchema } from '@glovebox/protocol';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { remoteVms } from '../helper/remote-vms.ts';
@@ -28,7 +30,11 @@ try {
   const janitor = { clock, caches, work: directories.work, cacheBytes };
   await sweepWork(janitor);
   const http = openHttp(config.instanceUrl);
-  const queue = openQueue(http, { name: config.name, version: config.version, credential, tiers });
+  const queue = openQueue(http, {
+    ...{ name: config.name, version: config.version, credential, tiers },
+    arch: archSchema.parse(arch()),
+    labels: config.labels,
+  });
   const leases = keepLeases({
     queue,
     queues: agentQueues,

@@ -1,4 +1,4 @@
-import { tierSchema } from '@glovebox/protocol';
+import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 
 const path = z.string().startsWith('/');
@@ -14,6 +14,8 @@ export const helperConfigSchema = z.strictObject({
   credentialFile: path,
   /** What the canary found on this host. */
   tiers: z.array(tierSchema),
+  /** What jobs can ask for beside that, e.g. `region=eu`. */
+  labels: labelsSchema,
   /** The state directory: `executor/` in it is the agent's, `vms/` the helper's. */
   state: path,
   /** Node, and scripts: readable by everybody, writable by root alone. */

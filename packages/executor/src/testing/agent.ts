@@ -87,7 +87,14 @@ export class TestAgent {
     await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
     const http = openHttp(instance.url);
     const { credential } = instance;
-    const identity = { name: 'test', version: '0', credential, tiers: ['vm-emulated' as const] };
+    const identity = {
+      name: 'test',
+      version: '0',
+      credential,
+      tiers: ['vm-emulated' as const],
+      arch: 'x64' as const,
+      labels: [],
+    };
     const queue = openQueue(http, identity);
     const warnings: unknown[] = [];
     const log = {

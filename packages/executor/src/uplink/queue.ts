@@ -1,5 +1,6 @@
 import { arch, platform } from 'node:os';
 import {
+  type Arch,
   type DequeueRequest,
   type HeartbeatRequest,
   type HeartbeatResponse,
@@ -19,6 +20,8 @@ export interface ExecutorIdentity {
   /** Good for leasing and heartbeats alone. */
   readonly credential: string;
   readonly tiers: readonly Tier[];
+  readonly arch: Arch;
+  readonly labels: readonly string[];
 }
 
 /** Names a leased job. */
@@ -74,7 +77,8 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
         queues,
         glovebox: {
           tiers: [...executor.tiers],
-          arch: arch(),
+          arch: executor.arch,
+          labels: [...executor.labels],
           total,
           freeCpus: free.cpus,
           freeMemoryMiB: free.memoryMiB,

@@ -14,7 +14,13 @@ import { openPhase } from './log.ts';
 import { openQueue } from './queue.ts';
 
 const plainJob = testJob();
-const identity = { name: 'test', version: '0', tiers: ['vm-emulated' as const] };
+const identity = {
+  name: 'test',
+  version: '0',
+  tiers: ['vm-emulated' as const],
+  arch: 'x64' as const,
+  labels: [],
+};
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
 const room = { free, total: free };
 

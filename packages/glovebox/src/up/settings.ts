@@ -40,6 +40,7 @@ export async function helperConfig(
     readonly root: boolean;
     readonly instanceUrl: string;
     readonly tiers: readonly Tier[];
+    readonly labels: readonly string[];
     readonly guest: GuestImage;
   },
 ): Promise<HelperConfig> {
@@ -51,6 +52,7 @@ export async function helperConfig(
     name: hostname(),
     credentialFile: join(state.run, 'executor-credential'),
     tiers: [...facts.tiers],
+    labels: [...facts.labels],
     state: state.root,
     runtime: {
       directory: runtime.directory,

@@ -16,6 +16,8 @@ export interface UpDeps {
   readonly state: State;
   readonly clock: Clock;
   readonly root: boolean;
+  /** Of the executor, if it is started now. */
+  readonly labels?: readonly string[];
   readonly onProgress: (line: string) => void;
 }
 
@@ -56,7 +58,7 @@ async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client
   const guest = await buildGuest({ directory: state.guest, onProgress });
   const { tiers } = await probeThisHost({ state, clock, root, runtime, guest, fresh: false, onProgress });
   onProgress('starting the executor');
-  const facts = { version: versionOfThis(), root, instanceUrl: url, tiers, guest };
+  const facts = { version: versionOfThis(), root, instanceUrl: url, tiers, labels: deps.labels ?? [], guest };
   const settings = await helperConfig(state, runtime, facts);
   const config = join(state.run, 'helper.json');
   await writeSettings(config, settings);

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { commitSchema, relativePathSchema } from '@glovebox/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { transaction } from '../db/connect.ts';
 import { badRequest, forbidden, leaseLost } from '../errors.ts';
 import type { DomainDeps } from '../instance.ts';
 import { recordUpload } from '../queue/queue.ts';
@@ -39,7 +40,7 @@ export function uploadRoutes(
     if (!isTheirs || (associatedIndexId !== undefined && associatedIndexId !== lease.jobId))
       throw forbidden('invalid token');
     const payload = readPayload(bodyOf(request), promisedSize(request));
-    const id = await db.transaction().execute(async (tx) => {
+    const id = await transaction(db, async (tx) => {
       const stored = await storeIndex(tx, { ...place, jobId: lease.jobId }, payload);
       const job = await lockLeasedJob(tx, lease);
       if (!job) throw leaseLost(lease.jobId);

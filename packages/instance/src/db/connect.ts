@@ -31,7 +31,51 @@ export function connect(connection: Connection, options: { readonly connections?
   return new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
 }
 
-/** Tells who waits for it, in any process, that `topic` has changed; they hear it when this transaction commits. */
-export async function wake(db: Db, topic: string): Promise<void> {
-  await sql`select pg_notify('glovebox', ${topic})`.execute(db);
+/** Topics that transactions have announced, by transaction: told when it commits. */
+const announced = new WeakMap<Db, Set<string>>();
+
+/**
+ * Runs a transaction. What `wake` announces in it is told after its commit, not by it: PostgreSQL lets one transaction commit at
+ * a time while each holds a notification, syncs included.
+ */
+export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promise<T> {
+  const topics = new Set<string>();
+  const result = await db.transaction().execute(async (tx) => {
+    announced.set(tx, topics);
+    return await run(tx);
+  });
+  announce(db, topics);
+  return result;
+}
+
+/** Tells who waits for it, in any process, that `topic` has changed: after the commit of `transaction`. A hint, which can be lost. */
+export function wake(db: Db, topic: string): void {
+  const topics = announced.get(db);
+  if (topics) topics.add(topic);
+  else announce(db, [topic]);
+}
+
+/** Topics on their way, by database: what comes while some are being told goes with the next. */
+const telling = new WeakMap<Db, Set<string>>();
+
+function announce(db: Db, topics: Iterable<string>): void {
+  const waiting = telling.get(db);
+  if (waiting) {
+    for (const topic of topics) waiting.add(topic);
+    return;
+  }
+  const now = [...topics];
+  if (now.length === 0) return;
+  const next = new Set<string>();
+  telling.set(db, next);
+  void sql`
+    select set_config('synchronous_commit', 'off', true), pg_notify('glovebox', topic)
+    from unnest(${now}::text[]) as topic
+  `
+    .execute(db)
+    .catch(() => {}) // whoever waits asks by itself after a while
+    .finally(() => {
+      telling.delete(db);
+      announce(db, next);
+    });
 }

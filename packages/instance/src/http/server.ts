@@ -4,6 +4,7 @@ import { blobRoutes } from './api/blobs.ts';
 import { eventRoutes } from './api/events.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
+import { shareRoutes } from './api/shares.ts';
 import { statusRoutes } from './api/status.ts';
 import type { HttpDeps } from './deps.ts';
 import { answerError } from './errors.ts';
@@ -51,6 +52,7 @@ export async function buildServer(deps: HttpDeps, options: ServerOptions): Promi
   await app.register(async (scope) => eventRoutes(scope, deps));
   await app.register(async (scope) => inputRoutes(scope, deps));
   await app.register(async (scope) => blobRoutes(scope, deps));
+  await app.register(async (scope) => shareRoutes(scope, deps));
   await app.register(async (scope) => statusRoutes(scope, deps));
   for (const plugin of options.plugins) await app.register(plugin);
   return app;

@@ -1,7 +1,7 @@
 import { digestSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 import { blobNotFound, commitNotFound } from '../errors.ts';
-import type { QueueKind } from '../queue/kind.ts';
+import { demandOf, type QueueKind } from '../queue/kind.ts';
 
 const payloadSchema = z.object({
   root: z.string(),
@@ -27,14 +27,11 @@ export function codeintelKind(has: {
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        accept: request.accept,
-        cpus: request.cpus,
-        memoryMiB: request.memoryMiB,
-        scratchMiB: request.scratchMiB,
+        demand: demandOf(request),
         input: false,
         // Indexing reads and uploads: to do it again changes nothing but the result of the same commit.
-        maxResets: 3,
-        maxRetries: 0,
+        maxResets: request.maxResets,
+        maxRetries: request.maxRetries,
       };
     },
     content(job) {
@@ -66,6 +63,5 @@ export function codeintelKind(has: {
         },
       };
     },
-    async ended() {}, // its upload, if it left one, was stored under its lease
   };
 }

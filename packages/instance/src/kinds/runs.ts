@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { digestSchema } from '@glovebox/protocol';
 import { blobNotFound } from '../errors.ts';
-import type { QueueKind } from '../queue/kind.ts';
+import { demandOf, type QueueKind } from '../queue/kind.ts';
 
 const payloadSchema = z.object({
   image: digestSchema,
@@ -23,14 +23,11 @@ export function runsKind(blobs: { has(digest: string): Promise<boolean> }): Queu
         payload: payloadSchema.parse(request),
         repository: '',
         commit: '',
-        accept: request.accept,
-        cpus: request.cpus,
-        memoryMiB: request.memoryMiB,
-        scratchMiB: request.scratchMiB,
+        demand: demandOf(request),
         input: request.stdin,
         // A fresh VM without a network: an attempt that was lost had no effect but its output, which names its attempt.
-        maxResets: 3,
-        maxRetries: 0,
+        maxResets: request.maxResets,
+        maxRetries: request.maxRetries,
       };
     },
     content(job) {
@@ -47,6 +44,5 @@ export function runsKind(blobs: { has(digest: string): Promise<boolean> }): Queu
         glovebox: { deadlineMs: run.deadlineMs, stdin: run.stdin, inspect: run.inspect, upload: null },
       };
     },
-    async ended() {}, // its record and its log are all that it leaves
   };
 }

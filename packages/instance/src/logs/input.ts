@@ -1,6 +1,7 @@
 import { hasEnded } from '@glovebox/protocol';
 import { sql } from 'kysely';
-import { type Db, wake } from '../db/connect.ts';
+import { type Db, transaction, wake } from '../db/connect.ts';
+import { inputTopic } from '../db/topics.ts';
 import { inputEnded, inputTooBig, jobEnded, jobNotFound, noInput, offsetGap } from '../errors.ts';
 import { lockJob } from '../queue/sql/lock.ts';
 
@@ -20,7 +21,7 @@ export async function appendInput(
   data: Buffer,
   end: boolean,
 ): Promise<number> {
-  return await db.transaction().execute(async (tx) => {
+  return await transaction(db, async (tx) => {
     const job = await lockJob(tx, id);
     if (!job) throw jobNotFound(id);
     if (!job.takes_input) throw noInput(id);
@@ -34,7 +35,7 @@ export async function appendInput(
     if (fresh.length > 0)
       await sql`insert into job_input values (${id}, ${job.input_bytes}, ${fresh})`.execute(tx);
     await sql`update jobs set input_bytes = ${next}, input_ended = ${end} where id = ${id}`.execute(tx);
-    await wake(tx, `input:${id}`);
+    wake(tx, inputTopic(id));
     return next;
   });
 }

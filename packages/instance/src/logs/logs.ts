@@ -12,7 +12,7 @@ import {
   streamCap,
   updateEntry,
 } from './sql/entries.ts';
-import { appendEvent, appendOutput } from './sql/events.ts';
+import { appendEntryEvent, appendOutput } from './sql/events.ts';
 
 /** Bytes of one stream of one entry. */
 export interface Append {
@@ -35,7 +35,7 @@ export async function addEntry(
   return await fenced(db, lease, async (tx) => {
     const row = await insertEntry(tx, lease.jobId, lease.attempt, facts);
     if (row.entry > entryLimit) throw tooManyEntries(entryLimit);
-    await appendEvent(tx, lease.jobId, { type: 'entry', entry: entryOf(row) });
+    await appendEntryEvent(tx, lease.jobId, entryOf(row));
     await appendWhole(tx, lease, row.entry, out);
     return row.entry;
   });
@@ -53,7 +53,7 @@ export async function changeEntry(
     const row = await updateEntry(tx, lease.jobId, lease.attempt, entry, facts);
     if (!row) throw entryNotFound(entry);
     await appendWhole(tx, lease, entry, out);
-    await appendEvent(tx, lease.jobId, { type: 'entry', entry: entryOf(row) });
+    await appendEntryEvent(tx, lease.jobId, entryOf(row));
   });
 }
 
@@ -86,7 +86,6 @@ async function append(tx: Db, lease: JobLease, bytes: Append): Promise<number> {
     await appendOutput(tx, jobId, { attempt, entry, stream, offset: received, data: kept });
   const changed = await saveBytes(tx, jobId, attempt, entry, stream, end);
   // Said once when it begins; the entry's last update says how much it was.
-  if (received <= streamCap && end > streamCap)
-    await appendEvent(tx, jobId, { type: 'entry', entry: entryOf(changed) });
+  if (received <= streamCap && end > streamCap) await appendEntryEvent(tx, jobId, entryOf(changed));
   return end;
 }

@@ -4,11 +4,11 @@ import type { JobLease } from '../auth/job.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import type { JobRow } from './job.ts';
-import type { NewJob } from './kind.ts';
-import { cancel, enqueue, expireLeases, fenced, type Leased, lease, mark } from './queue.ts';
-import { readJob } from './sql/read.ts';
-import { renewLeases } from './sql/renew.ts';
+import { cancel, expireLeases, fenced, heartbeat, type Leased, mark } from './queue.ts';
+import { listAttempts } from './sql/list.ts';
+import { readRecord } from './sql/read.ts';
 import type { Offer } from './sql/take.ts';
+import { type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
 let db: Db;
@@ -23,40 +23,10 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-const newJob: NewJob = {
-  payload: {},
-  repository: '',
-  commit: '',
-  accept: ['vm-emulated'],
-  cpus: 1,
-  memoryMiB: 1024,
-  scratchMiB: 1024,
-  input: false,
-  maxResets: 1,
-  maxRetries: 0,
-};
-const offer: Offer = {
-  executor: 'e1',
-  queues: ['runs'],
-  tiers: ['vm-emulated'],
-  free: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
-  native: true,
-};
-const add = (changes: Partial<NewJob> = {}) => enqueue(db, 'runs', { ...newJob, ...changes });
-const take = (changes: Partial<Offer> = {}) => lease(db, { ...offer, ...changes }, 12_000);
-const leaseOf = ({ job }: Leased): JobLease => ({
-  jobId: job.id,
-  attempt: job.attempt,
-  executor: job.executor as string,
-  queue: job.queue,
-  repository: job.repository,
-  commit: job.commit,
-});
-/** As if this long had passed since the last heartbeat. */
-const pass = (ms: number) =>
-  sql`update jobs set lease_expires_at = lease_expires_at - make_interval(secs => ${ms / 1000})
-      where state = 'processing'`.execute(db);
-const stateOf = async (id: number) => (await readJob(db, id))?.state;
+const { add, take, pass } = testQueue(() => db);
+const stateOf = async (id: number) => (await readRecord(db, id))?.state;
+const renew = (executor: string, held: { jobId: number; attempt: number | null }[]) =>
+  heartbeat(db, kinds, executor, ['runs'], held);
 const write = (held: JobLease) =>
   fenced(db, held, async (tx, job) => {
     await sql`update jobs set message = 'written' where id = ${job.id}`.execute(tx);
@@ -76,7 +46,7 @@ describe('a lease', () => {
     expect(new Set(taken).size).toBe(40);
   });
 
-  test.each<[string, Partial<NewJob>, Partial<Offer>]>([
+  test.each<[string, JobChanges, Partial<Offer>]>([
     ['a tier that the job does not accept', {}, { tiers: ['container'] }],
     ['no tier at all', {}, { tiers: [] }],
     ['another queue', {}, { queues: ['codeintel'] }],
@@ -84,9 +54,24 @@ describe('a lease', () => {
     ['too few CPUs', { cpus: 3 }, {}],
     ['too little disk', { scratchMiB: 5000 }, {}],
     ['no native extension', {}, { native: false, free: null }],
+    ['another architecture', { arch: 'arm64' }, {}],
+    ['an architecture that it did not name', { arch: 'x64' }, { arch: null }],
+    ['a label that it does not have', { labels: ['gpu', 'region=eu'] }, { labels: ['gpu'] }],
+    ['a time that has not come', { processAfter: new Date(Date.now() + 60_000) }, {}],
   ])('is not given for %s', async (_, job, changes) => {
     await add(job);
     expect(await take(changes)).toBeNull();
+  });
+
+  test.each<[string, JobChanges, Partial<Offer>]>([
+    ['all labels and more', { labels: ['gpu', 'region=eu'] }, { labels: ['region=eu', 'fast', 'gpu'] }],
+    ['the architecture', { arch: 'x64' }, {}],
+    ['one of the tiers', { accept: ['vm-hardware', 'vm-emulated'] }, {}],
+    ['no native extension, for a job that needs none', { needsNative: false }, { native: false, free: null }],
+    ['a time that has come', { processAfter: new Date(Date.now() - 60_000) }, {}],
+  ])('is given for %s', async (_, job, changes) => {
+    const { id } = await add(job);
+    expect((await take(changes))?.job.id).toBe(id);
   });
 
   test('goes to the oldest job first', async () => {
@@ -150,11 +135,11 @@ describe('a heartbeat', () => {
   test('renews this executor, this attempt, and nothing else', async () => {
     await add();
     const { job } = (await take()) as Leased;
-    expect(await renewLeases(db, 'e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
-    expect(await renewLeases(db, 'e1', [{ jobId: job.id, attempt: 2 }])).toEqual([]);
-    expect(await renewLeases(db, 'e1', [{ jobId: job.id, attempt: null }])).toHaveLength(1);
+    expect(await renew('e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
+    expect(await renew('e1', [{ jobId: job.id, attempt: 2 }])).toEqual([]);
+    expect(await renew('e1', [{ jobId: job.id, attempt: null }])).toHaveLength(1);
     await pass(11_000);
-    expect(await renewLeases(db, 'e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
+    expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
     await pass(11_000);
     expect(await expireLeases(db, kinds, 0)).toBe(0);
   });
@@ -163,16 +148,14 @@ describe('a heartbeat', () => {
     await add();
     const { job } = (await take()) as Leased;
     await pass(12_100);
-    expect(await renewLeases(db, 'e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
+    expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
   });
 
   test('of many jobs in any order, many at once, never deadlocks', async () => {
     for (let n = 0; n < 20; n += 1) await add();
     const held: { jobId: number; attempt: number }[] = [];
     for (let one = await take(); one; one = await take()) held.push({ jobId: one.job.id, attempt: 1 });
-    await Promise.all(
-      Array.from({ length: 40 }, (_, n) => renewLeases(db, 'e1', n % 2 ? held : held.toReversed())),
-    );
+    await Promise.all(Array.from({ length: 40 }, (_, n) => renew('e1', n % 2 ? held : held.toReversed())));
     expect(held).toHaveLength(20);
   });
 
@@ -180,8 +163,38 @@ describe('a heartbeat', () => {
     const { id } = await add();
     await take();
     await cancel(db, kinds, id);
-    const [renewed] = await renewLeases(db, 'e1', [{ jobId: id, attempt: 1 }]);
+    const [renewed] = await renew('e1', [{ jobId: id, attempt: 1 }]);
     expect(renewed).toMatchObject({ id, cancel_requested: true });
+  });
+});
+
+describe('a cancel while a job runs', () => {
+  test('kills its token at once, and is no end yet', async () => {
+    const { id } = await add();
+    const held = leaseOf((await take()) as Leased);
+    expect(await cancel(db, kinds, id)).toMatchObject({ state: 'processing', cancelRequested: true });
+    await expect(write(held)).rejects.toMatchObject({ code: 'lease_lost' });
+    for (const said of ['complete', 'error', 'fail'] as const)
+      await expect(mark(db, kinds, held, said, null)).rejects.toMatchObject({ code: 'lease_lost' });
+    expect(await stateOf(id)).toBe('processing');
+  });
+
+  test('has ended it with the first heartbeat that does not name it', async () => {
+    const { id } = await add();
+    const other = await add();
+    await take();
+    await take();
+    await cancel(db, kinds, id);
+    await renew('e1', [
+      { jobId: id, attempt: 1 },
+      { jobId: other.id, attempt: 1 },
+    ]);
+    await heartbeat(db, kinds, 'e2', ['runs'], []);
+    await heartbeat(db, kinds, 'e1', ['codeintel'], []);
+    expect(await stateOf(id)).toBe('processing');
+    await renew('e1', [{ jobId: other.id, attempt: 1 }]);
+    expect(await readRecord(db, id)).toMatchObject({ state: 'canceled', failure: { reason: 'canceled' } });
+    expect(await stateOf(other.id)).toBe('processing');
   });
 });
 
@@ -195,11 +208,9 @@ describe('a lease that ran out', () => {
     expect(await expireLeases(db, kinds, 1_000)).toBe(1);
     expect(await stateOf(id)).toBe('queued');
     await take({ executor: 'e2' });
-    const { rows } =
-      await sql`select attempt, executor, outcome, reason from attempts order by attempt`.execute(db);
-    expect(rows).toEqual([
-      { attempt: 1, executor: 'e1', outcome: 'lost', reason: 'lease_lost' },
-      { attempt: 2, executor: 'e2', outcome: 'processing', reason: null },
+    expect(await listAttempts(db, id)).toMatchObject([
+      { attempt: 1, executor: 'e1', outcome: 'lost', failure: { reason: 'lease_lost' } },
+      { attempt: 2, executor: 'e2', outcome: 'processing', failure: null, endedAt: null },
     ]);
   });
 
@@ -210,16 +221,20 @@ describe('a lease that ran out', () => {
       await pass(20_000);
       await expireLeases(db, kinds, 1_000);
     }
-    expect(await readJob(db, id)).toMatchObject({ state: 'failed', reason: 'lease_lost', resets: 1 });
+    expect(await readRecord(db, id)).toMatchObject({
+      state: 'failed',
+      failure: { reason: 'lease_lost', message: 'its executor e1 was not heard of in time, 2 times' },
+    });
   });
 
   test('is ended once by two reapers at once', async () => {
-    const { id } = await add({ maxResets: 3 });
+    await add({ maxResets: 3 });
     await take();
     await pass(20_000);
     const counts = await Promise.all([expireLeases(db, kinds, 0), expireLeases(db, kinds, 0)]);
     expect(counts.toSorted()).toEqual([0, 1]);
-    expect((await readJob(db, id))?.resets).toBe(1);
+    const { rows } = await sql`select resets from jobs`.execute(db);
+    expect(rows).toEqual([{ resets: 1 }]);
   });
 
   test('of a canceled job ends it as canceled', async () => {
@@ -274,9 +289,19 @@ describe('an end', () => {
     await mark(db, kinds, leaseOf((await take()) as Leased), 'error', { reason: 'vmm_died', message: 'no' });
     expect(await stateOf(id)).toBe('errored');
     expect(await take()).toBeNull();
-    await sql`update jobs set process_after = clock_timestamp()`.execute(db);
+    await sql`update jobs set process_after = null, rank_at = queued_at`.execute(db);
     const again = (await take()) as Leased;
     await mark(db, kinds, leaseOf(again), 'error', { reason: 'vmm_died', message: 'no' });
     expect(await stateOf(id)).toBe('failed');
   });
+});
+
+test('a tenant has at most so many jobs waiting; others, and those that run, do not count', async () => {
+  const bounded = (tenant: string) => add({ tenant }, 3);
+  for (let n = 0; n < 3; n += 1) await bounded('acme');
+  await expect(bounded('acme')).rejects.toMatchObject({ code: 'too_many_queued', status: 429 });
+  await bounded('other');
+  await take();
+  await take();
+  await bounded('acme');
 });

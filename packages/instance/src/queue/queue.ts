@@ -1,27 +1,51 @@
 import type { JobRecord, QueueName } from '@glovebox/protocol';
+import { hasEnded } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import { newSecret, secretHash } from '../auth/secret.ts';
-import { type Db, wake } from '../db/connect.ts';
-import { jobEnded, jobNotFound, leaseLost } from '../errors.ts';
-import { type JobRow, type JobWithAttempt, recordOf } from './job.ts';
-import type { NewJob, QueueKinds } from './kind.ts';
-import { appendJobEvent, moveJob, workTopic } from './move.ts';
-import { beginAttempt } from './sql/attempt.ts';
+import { type Db, transaction, wake } from '../db/connect.ts';
+import { jobTopic, workTopic } from '../db/topics.ts';
+import { idempotencyConflict, jobEnded, jobNotFound, leaseLost, tooManyQueued } from '../errors.ts';
+import type { JobRow } from './job.ts';
+import type { NewJob, Order, QueueKinds } from './kind.ts';
+import { findByKey } from './sql/find.ts';
 import { insertJob } from './sql/insert.ts';
-import { lockExpiredJobs, lockJob, lockLeasedJob } from './sql/lock.ts';
-import { readJob } from './sql/read.ts';
-import type { Failure } from './sql/save.ts';
+import { lineFor } from './sql/lines.ts';
+import { lockLeasedJob } from './sql/lock.ts';
+import { cancelJob, expireJobs, type Failure, markLeased, releaseJobs } from './sql/move.ts';
+import { insertJobEvent, readRecord } from './sql/read.ts';
+import { type Held, type Renewed, renewLeases } from './sql/renew.ts';
+import { countLease } from './sql/shares.ts';
 import { type Offer, takeJob } from './sql/take.ts';
+import { countQueued } from './sql/waiting.ts';
 
-/** Stores a new job and tells executors that wait. */
-export async function enqueue(db: Db, queue: QueueName, job: NewJob): Promise<JobRecord> {
-  return await db.transaction().execute(async (tx) => {
-    const id = await insertJob(tx, queue, job);
-    await appendJobEvent(tx, id);
-    await wake(tx, workTopic);
-    return recordOf((await readJob(tx, id)) as JobWithAttempt);
-  });
+/** Jobs of one tenant that may wait at once, unless the instance is told another number. */
+export const queuedMax = 10_000;
+
+/**
+ * Stores a new job and tells executors that wait. A repeat of a request by its idempotency key returns the job that the first
+ * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests at the same moment may exceed the bound by their number).
+ */
+export async function enqueue(
+  db: Db,
+  queue: QueueName,
+  job: NewJob,
+  order: Order,
+  bound = queuedMax,
+): Promise<JobRecord> {
+  const known = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));
+  if (known) return known;
+  if ((await countQueued(db, order.tenant, bound)) >= bound) throw tooManyQueued(order.tenant, bound);
+  const line = await lineFor(db, order.tenant, queue, job.demand);
+  const made = await insertJob(db, queue, line, job, order);
+  if (made) {
+    wake(db, workTopic);
+    return made;
+  }
+  // The same request came twice at once, and the other one was first.
+  const other = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));
+  if (!other) throw idempotencyConflict();
+  return other;
 }
 
 /** A leased job, and the only copy of its token. */
@@ -33,13 +57,11 @@ export interface Leased {
 /** Leases one job that fits the offer, or null. */
 export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | null> {
   const token = newSecret();
-  return await db.transaction().execute(async (tx) => {
-    const job = await takeJob(tx, offer, secretHash(token), leaseMs);
-    if (!job) return null;
-    await beginAttempt(tx, job);
-    await appendJobEvent(tx, job.id);
-    return { job, token };
-  });
+  const job = await takeJob(db, offer, secretHash(token), leaseMs);
+  if (!job) return null;
+  countLease(db, job.share_id);
+  wake(db, jobTopic(job.id));
+  return { job, token };
 }
 
 /**
@@ -51,17 +73,23 @@ export async function fenced<T>(
   lease: JobLease,
   write: (tx: Db, job: JobRow) => Promise<T>,
 ): Promise<T> {
-  return await db.transaction().execute(async (tx) => {
+  return await transaction(db, async (tx) => {
     const job = await lockLeasedJob(tx, lease);
     if (!job) throw leaseLost(lease.jobId);
     return await write(tx, job);
   });
 }
 
+/** Tells those who follow a job what it is now, in a transaction that holds its row. */
+export async function tellOfJob(tx: Db, id: number): Promise<void> {
+  await insertJobEvent(tx, id);
+  wake(tx, jobTopic(id));
+}
+
 /** Names the upload that a job left, in the transaction of `fenced` that stores it. */
 export async function recordUpload(tx: Db, job: JobRow, uploadId: number): Promise<void> {
   await sql`update jobs set upload_id = ${uploadId} where id = ${job.id}`.execute(tx);
-  await appendJobEvent(tx, job.id);
+  await tellOfJob(tx, job.id);
 }
 
 /** Ends a lease as its executor says; the token is dead after it. Errors: `lease_lost`. */
@@ -72,32 +100,67 @@ export async function mark(
   transition: 'complete' | 'error' | 'fail',
   failure: Failure | null,
 ): Promise<void> {
-  await fenced(db, lease, async (tx, job) => {
-    await moveJob(tx, kinds, job, transition, failure);
-  });
+  const job = await moving(db, kinds, lease.queue, async (tx) => markLeased(tx, lease, transition, failure));
+  if (!job) throw leaseLost(lease.jobId);
 }
 
 /** Asks for a job's end: at once while it waits, by its executor while it runs. Errors: `job_not_found`, `job_ended`. */
 export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<JobRecord> {
-  return await db.transaction().execute(async (tx) => {
-    const job = await lockJob(tx, id);
-    if (!job) throw jobNotFound(id);
-    if (job.state !== 'canceled' && !(await moveJob(tx, kinds, job, 'cancel', null)))
-      throw jobEnded(id, job.state);
-    return recordOf((await readJob(tx, id)) as JobWithAttempt);
+  return await transaction(db, async (tx) => {
+    const job = await cancelJob(tx, id);
+    if (job) await told(tx, kinds, job);
+    const record = await readRecord(tx, id);
+    if (!record) throw jobNotFound(id);
+    if (!job && record.state !== 'canceled') throw jobEnded(id, record.state);
+    return record;
   });
+}
+
+/** Renews an executor's leases, and ends what was to be canceled and what it does not hold any more. */
+export async function heartbeat(
+  db: Db,
+  kinds: QueueKinds,
+  executor: string,
+  queues: readonly QueueName[],
+  held: readonly Held[],
+): Promise<Renewed[]> {
+  const { renewed, canceling } = await renewLeases(db, executor, queues, held);
+  if (canceling) {
+    await transaction(db, async (tx) => {
+      const ids = held.map((one) => one.jobId);
+      for (const job of await releaseJobs(tx, executor, queues, ids)) await told(tx, kinds, job);
+    });
+  }
+  return renewed;
 }
 
 /** Ends leases that ran out at least `marginMs` ago: their jobs run again, or have failed. Returns how many. */
 export async function expireLeases(db: Db, kinds: QueueKinds, marginMs: number): Promise<number> {
-  return await db.transaction().execute(async (tx) => {
-    const jobs = await lockExpiredJobs(tx, marginMs, 100);
-    for (const job of jobs) {
-      await moveJob(tx, kinds, job, 'expire', {
-        reason: 'lease_lost',
-        message: `its executor ${job.executor} was not heard of in time, ${job.resets + 1} times`,
-      });
-    }
+  return await transaction(db, async (tx) => {
+    const jobs = await expireJobs(tx, marginMs, 100);
+    for (const job of jobs) await told(tx, kinds, job);
     return jobs.length;
   });
+}
+
+/** One statement where the kind has nothing to store with it. */
+async function moving(
+  db: Db,
+  kinds: QueueKinds,
+  queue: QueueName,
+  move: (db: Db) => Promise<JobRow | undefined>,
+): Promise<JobRow | undefined> {
+  const run = async (tx: Db) => {
+    const job = await move(tx);
+    if (job) await told(tx, kinds, job);
+    return job;
+  };
+  return kinds.get(queue)?.ended ? await transaction(db, run) : await run(db);
+}
+
+/** What follows from a move beyond its row. */
+async function told(tx: Db, kinds: QueueKinds, job: JobRow): Promise<void> {
+  wake(tx, jobTopic(job.id));
+  if (hasEnded(job.state)) await kinds.get(job.queue)?.ended?.(tx, job);
+  else if (job.state !== 'processing') wake(tx, workTopic);
 }

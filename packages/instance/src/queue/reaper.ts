@@ -3,10 +3,13 @@ import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
 import type { QueueKinds } from './kind.ts';
 import { expireLeases } from './queue.ts';
+import { tidyLines } from './sql/lines.ts';
 
 /** After a lease's end, before its job may run again: the clocks of the two sides do not tick alike. */
 const marginMs = 1_000;
 const periodMs = 500;
+/** Every so many rounds, lines are looked through. */
+const tidyEvery = 10;
 
 /** Ends leases that ran out, until it is stopped. Any number of instances may do it at once. */
 export async function reap(
@@ -16,10 +19,11 @@ export async function reap(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
+  for (let round = 1; !signal.aborted; round += 1) {
     try {
       const count = await expireLeases(db, kinds, marginMs);
       if (count > 0) log.warn({ count }, 'leases ran out');
+      if (round % tidyEvery === 0) await tidyLines(db);
     } catch (error) {
       log.error({ error }, 'looking for leases that ran out failed; it is tried again');
     }

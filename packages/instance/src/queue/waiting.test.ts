@@ -1,22 +1,25 @@
-import type { Tier } from '@glovebox/protocol';
+import type { JobRecord, Tier } from '@glovebox/protocol';
 import { describe, expect, test } from 'vitest';
-import type { JobRow } from './job.ts';
 import type { ConnectedExecutor } from './sql/executors.ts';
-import { whyWaiting } from './waiting.ts';
+import { whyNotYet, whyWaiting } from './waiting.ts';
 
 const job = {
   state: 'queued',
   queue: 'runs',
   accept: ['vm-hardware'],
-  cpus: 2,
-  memory_mib: 2048,
-  scratch_mib: 4096,
-} as JobRow;
+  tenant: 'acme',
+  arch: null,
+  labels: [] as string[],
+  resources: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
+  processAfter: null,
+} as JobRecord;
 const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor => ({
   name: 'e1',
   version: '1',
   queues: ['runs'],
   tiers: ['vm-hardware'],
+  arch: 'x64',
+  labels: [],
   cpus: 2,
   memory_mib: 2048,
   scratch_mib: 4096,
@@ -51,5 +54,72 @@ describe('why a job waits', () => {
 
   test('is asked of waiting jobs alone', () => {
     expect(whyWaiting({ ...job, state: 'processing' }, [])).toBeNull();
+  });
+});
+
+describe('why a job that asks for more waits', () => {
+  test.each<[string, Partial<JobRecord>, Partial<ConnectedExecutor>[], string | null]>([
+    ['another architecture', { arch: 'arm64' }, [{}], 'arch_not_offered'],
+    ['an architecture that nobody named', { arch: 'x64' }, [{ arch: null }], 'arch_not_offered'],
+    ['a label that nobody has', { labels: ['gpu'] }, [{ labels: ['region=eu'] }], 'label_not_offered'],
+    [
+      'labels that no one has together',
+      { labels: ['a', 'b'] },
+      [{ labels: ['a'] }, { labels: ['b'] }],
+      'label_not_offered',
+    ],
+    ['labels that one has', { labels: ['b', 'a'] }, [{ labels: ['a', 'b', 'c'] }], null],
+    // The one with the label is too small: what would help is a bigger one with it.
+    ['a label on a small one', { labels: ['gpu'] }, [{ labels: ['gpu'], cpus: 1 }, {}], 'too_big'],
+  ])('%s', (_, asks, connected, reason) => {
+    expect(whyWaiting({ ...job, ...asks }, connected.map(executor))?.reason ?? null).toBe(reason);
+  });
+
+  test('names the labels that are missing', () => {
+    const waiting = whyWaiting({ ...job, labels: ['gpu', 'region=eu'] }, [executor({ labels: ['gpu'] })]);
+    expect(waiting?.message).toBe('no connected executor has the label region=eu');
+  });
+});
+
+describe('why a job does not run yet', () => {
+  const now = new Date('2026-11-25T12:00:00.000Z');
+  const standing = { own: 4, others: 10, share: 0.2, pace: 0.5 };
+
+  test('says how many are ahead, the share, and when it may start', () => {
+    expect(whyNotYet(job, [executor()], standing, now)).toEqual({
+      state: 'queued',
+      waiting: {
+        reason: 'turn',
+        message: '14 ahead, 4 of them of acme, whose share is 20 %',
+        remedy: 'Wait, connect more executors, or have the weight of the share changed.',
+      },
+      ahead: 14,
+      share: 0.2,
+      expectedStartAt: '2026-11-25T12:00:30.000Z',
+    });
+  });
+
+  test('promises no start while nothing has ended, or nobody can run it', () => {
+    expect(whyNotYet(job, [executor()], { ...standing, pace: null }, now).expectedStartAt).toBeNull();
+    expect(whyNotYet(job, [], standing, now)).toMatchObject({
+      waiting: { reason: 'no_executor' },
+      expectedStartAt: null,
+    });
+  });
+
+  test('is the time that it was told, and no start is expected before', () => {
+    const later = { ...job, processAfter: '2026-11-25T13:00:00.000Z' };
+    expect(whyNotYet(later, [executor()], standing, now)).toMatchObject({
+      waiting: { reason: 'later' },
+      expectedStartAt: '2026-11-25T13:00:00.000Z',
+    });
+    const retried = { ...later, state: 'errored' as const };
+    expect(whyNotYet(retried, [executor()], standing, now).waiting?.message).toContain(
+      'its last attempt failed',
+    );
+  });
+
+  test('is nothing when it does not wait', () => {
+    expect(whyNotYet({ ...job, state: 'processing' }, [executor()], undefined, now).waiting).toBeNull();
   });
 });

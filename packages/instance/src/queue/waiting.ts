@@ -1,9 +1,9 @@
-import { type JobRecord, tierMeaning } from '@glovebox/protocol';
-import type { JobRow } from './job.ts';
+import { type JobRecord, tierMeaning, type Why } from '@glovebox/protocol';
 import type { ConnectedExecutor } from './sql/executors.ts';
+import type { Standing } from './sql/standing.ts';
 
 /** Why a queued job cannot start on any connected executor, and what to do; null when it just waits its turn. */
-export function whyWaiting(job: JobRow, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   if (job.state !== 'queued' && job.state !== 'errored') return null;
   const serving = connected.filter((executor) => executor.queues.includes(job.queue));
   if (serving.length === 0) {
@@ -14,23 +14,45 @@ export function whyWaiting(job: JobRow, connected: readonly ConnectedExecutor[])
         'Start one: `glovebox up` on this machine, or an executor elsewhere with this instance as its URL.',
     };
   }
-  const fitting = serving.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
-  if (fitting.length === 0) return noTier(job, serving);
-  const big = fitting.some(
+  const accepted = serving.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
+  if (accepted.length === 0) return noTier(job, serving);
+  const built = accepted.filter((executor) => job.arch === null || executor.arch === job.arch);
+  if (built.length === 0) {
+    return {
+      reason: 'arch_not_offered',
+      message: `it wants ${job.arch}; no connected executor that it accepts has such processors`,
+      remedy: `Connect an executor on ${job.arch}, or ask for another architecture.`,
+    };
+  }
+  const labeled = built.filter((executor) => job.labels.every((label) => executor.labels.includes(label)));
+  if (labeled.length === 0) return noLabels(job, built);
+  const big = labeled.some(
     (executor) =>
-      (executor.cpus ?? Infinity) >= job.cpus &&
-      (executor.memory_mib ?? Infinity) >= job.memory_mib &&
-      (executor.scratch_mib ?? Infinity) >= job.scratch_mib,
+      (executor.cpus ?? Infinity) >= job.resources.cpus &&
+      (executor.memory_mib ?? Infinity) >= job.resources.memoryMiB &&
+      (executor.scratch_mib ?? Infinity) >= job.resources.scratchMiB,
   );
   if (big) return null;
   return {
     reason: 'too_big',
-    message: `it wants ${job.cpus} CPUs, ${job.memory_mib} MiB of memory and ${job.scratch_mib} MiB of disk; no connected executor has that much`,
+    message: `it wants ${job.resources.cpus} CPUs, ${job.resources.memoryMiB} MiB of memory and ${job.resources.scratchMiB} MiB of disk; no connected executor has that much`,
     remedy: 'Ask for less, or connect a bigger executor.',
   };
 }
 
-function noTier(job: JobRow, serving: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+function noLabels(job: JobRecord, built: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const missing = job.labels.filter((label) => !built.some((executor) => executor.labels.includes(label)));
+  return {
+    reason: 'label_not_offered',
+    message:
+      missing.length > 0
+        ? `no connected executor has the label ${missing.join(', ')}`
+        : `no connected executor has all of the labels ${job.labels.join(', ')}`,
+    remedy: 'Give an executor the label (`labels` in its configuration), or ask for others.',
+  };
+}
+
+function noTier(job: JobRecord, serving: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   const offered = [...new Set(serving.flatMap((executor) => executor.tiers))];
   const accepted = job.accept.join(' or ');
   if (offered.length === 0) {
@@ -45,5 +67,44 @@ function noTier(job: JobRow, serving: readonly ConnectedExecutor[]): JobRecord['
     reason: 'tier_not_offered',
     message: `it accepts ${accepted}; the connected executors offer ${meanings}`,
     remedy: `If that is enough for this code, accept it: \`--accept ${offered[0]}\`. Else connect an executor that offers ${accepted}.`,
+  };
+}
+
+/** What is said of a job that waits its turn or its time, or cannot run here; null when it waits for nothing. */
+export function whyNotYet(
+  job: JobRecord,
+  connected: readonly ConnectedExecutor[],
+  standing: Standing | undefined,
+  now: Date,
+): Why {
+  const { state } = job;
+  if (!standing) return { state, waiting: null, ahead: null, share: null, expectedStartAt: null };
+  const ahead = standing.own + standing.others;
+  const where = { state, ahead, share: standing.share };
+  const cannot = whyWaiting(job, connected);
+  if (cannot) return { ...where, waiting: cannot, expectedStartAt: null };
+  const notBefore = job.processAfter === null ? now : new Date(job.processAfter);
+  const turn = standing.pace === null ? null : now.getTime() + ((ahead + 1) / standing.pace) * 1000;
+  const expected = turn === null ? null : new Date(Math.max(turn, notBefore.getTime())).toISOString();
+  if (notBefore > now) {
+    const message =
+      state === 'errored'
+        ? `its last attempt failed; it is tried again from ${job.processAfter} on`
+        : `it was told not to start before ${job.processAfter}`;
+    return {
+      ...where,
+      waiting: { reason: 'later', message, remedy: 'Wait, or cancel it.' },
+      expectedStartAt: expected,
+    };
+  }
+  const percent = Math.round(standing.share * 100);
+  return {
+    ...where,
+    waiting: {
+      reason: 'turn',
+      message: `${ahead} ahead, ${standing.own} of them of ${job.tenant}, whose share is ${percent} %`,
+      remedy: 'Wait, connect more executors, or have the weight of the share changed.',
+    },
+    expectedStartAt: expected,
   };
 }

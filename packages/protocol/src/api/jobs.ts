@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { commitSchema, digestSchema, queueNameSchema, relativePathSchema } from '../executor/job.ts';
+import { archSchema, labelsSchema } from '../capability.ts';
 import { tierSchema } from '../tier.ts';
 
 /** Every request of people and programs carries `Authorization: token <access token>`. */
@@ -12,7 +13,26 @@ const limits = {
   scratchMiB: z.int().min(64).max(1_048_576).default(4096),
   deadlineMs: z.int().min(1_000).max(86_400_000).default(3_600_000),
   inspect: z.boolean().default(false),
+  /** Null: any. */
+  arch: archSchema.nullable().default(null),
+  /** Labels that the executor must have, all of them. */
+  labels: labelsSchema.default([]),
+  /** Each point is a minute that it counts as queued earlier, within its tenant's share. */
+  priority: z.int().min(0).max(100).default(0),
+  /** It does not start before. */
+  processAfter: z.iso.datetime({ offset: true }).nullable().default(null),
+  /** Losses of its executor that it survives, and errors that another try may mend. */
+  maxResets: z.int().min(0).max(20).default(3),
+  maxRetries: z.int().min(0).max(20).default(0),
+  /** Pause before the first retry; doubled with each, up to an hour. */
+  retryPauseMs: z.int().min(0).max(3_600_000).default(5_000),
 };
+
+/** Header of `POST /api/jobs`: the same request with the same key, of the same tenant, makes one job. */
+export const idempotencyHeader = 'idempotency-key';
+export const idempotencyKeySchema = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters without blanks');
 
 /** `POST /api/jobs`: 201 with a job record. */
 export const createJobSchema = z.discriminatedUnion('queue', [
@@ -66,13 +86,21 @@ export const jobRecordSchema = z.object({
   queue: queueNameSchema,
   state: jobStateSchema,
   attempt: z.int().nonnegative(),
+  /** Whose it is, for fair shares and bounds. */
+  tenant: z.string(),
+  priority: z.int(),
   accept: z.array(tierSchema),
+  arch: archSchema.nullable(),
+  labels: z.array(z.string()),
+  resources: z.object({ cpus: z.int(), memoryMiB: z.int(), scratchMiB: z.int() }),
   executor: z.string().nullable(),
   tier: tierSchema.nullable(),
   vmm: z.string().nullable(),
   exitCode: z.int().nullable(),
   failure: z.object({ reason: z.string(), message: z.string() }).nullable(),
-  /** Why a queued job is not running, and what to do; null when it just waits its turn or is not queued. */
+  /** Its end was asked for; it comes when its executor has let it go. */
+  cancelRequested: z.boolean(),
+  /** Why a queued job cannot start, and what to do; null when it just waits its turn (`GET /api/jobs/{id}/why`) or is not queued. */
   waiting: z.object({ reason: z.string(), message: z.string(), remedy: z.string() }).nullable(),
   guest: z.object({ kernel: z.string(), interfaces: z.array(z.string()) }).nullable(),
   inspection: z
@@ -82,6 +110,7 @@ export const jobRecordSchema = z.object({
   /** The upload that this job left, once it is stored. */
   uploadId: z.int().nullable(),
   queuedAt: z.string(),
+  processAfter: z.string().nullable(),
   startedAt: z.string().nullable(),
   finishedAt: z.string().nullable(),
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { archSchema, labelsSchema } from '../capability.ts';
 import { tierSchema } from '../tier.ts';
 import { jobIdSchema, queueNameSchema } from './job.ts';
 
@@ -26,7 +27,9 @@ export const dequeueRequestSchema = z.object({
   glovebox: z
     .object({
       tiers: z.array(tierSchema),
-      arch: z.string(),
+      arch: archSchema,
+      /** What else its admin says of it; jobs can ask for it. */
+      labels: labelsSchema.default([]),
       /** What the largest job could have when nothing else runs. */
       total: z.object({
         cpus: z.int().nonnegative(),

@@ -1,10 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { jobStateSchema } from '../api/jobs.ts';
-import { afterTransition, hasEnded, type JobLife, type JobTransition, newLife } from './table.ts';
+import {
+  afterTransition,
+  hasEnded,
+  type JobLife,
+  type JobTransition,
+  jobTransitions,
+  newLife,
+} from './table.ts';
 
-const transitions: readonly JobTransition[] = ['lease', 'complete', 'error', 'fail', 'cancel', 'expire'];
-const anyTransition = fc.constantFrom(...transitions);
+const anyTransition = fc.constantFrom(...jobTransitions);
 const limits = fc.record({ maxResets: fc.nat(3), maxRetries: fc.nat(3) });
 const anyLife: fc.Arbitrary<JobLife> = fc.record({
   state: fc.constantFrom(...jobStateSchema.options),
@@ -68,6 +74,16 @@ describe('the table of the lifecycle', () => {
         }
       }),
     );
+  });
+
+  test('after a cancel an executor can say nothing of the job but that it has let it go', () => {
+    const leased = afterTransition(newLife({ maxResets: 1, maxRetries: 1 }), 'lease') as JobLife;
+    const canceling = afterTransition(leased, 'cancel') as JobLife;
+    for (const said of ['complete', 'error', 'fail'] as const)
+      expect(afterTransition(canceling, said)).toBeNull();
+    for (const end of ['release', 'expire'] as const)
+      expect(afterTransition(canceling, end)?.state).toBe('canceled');
+    expect(afterTransition(leased, 'release')).toBeNull();
   });
 
   test('resets and retries are bounded, and with them the attempts', () => {

@@ -16,10 +16,11 @@ export interface JobLife {
 }
 
 /**
- * What can happen to a job. `lease`, `complete`, `error` and `fail` come from executors, `cancel` from people, `expire` from
- * the instance's clock when a lease ran out.
+ * What can happen to a job. `lease`, `complete`, `error` and `fail` come from executors, `cancel` from people; `expire` from the
+ * instance's clock when a lease ran out, `release` from a heartbeat that no longer names a job whose cancel was asked for.
  */
-export type JobTransition = 'lease' | 'complete' | 'error' | 'fail' | 'cancel' | 'expire';
+export const jobTransitions = ['lease', 'complete', 'error', 'fail', 'cancel', 'release', 'expire'] as const;
+export type JobTransition = (typeof jobTransitions)[number];
 
 /** States that nothing leaves. `errored` is not one: an errored job will be retried. */
 export const endStates = ['completed', 'failed', 'canceled'] as const satisfies readonly JobState[];
@@ -47,10 +48,11 @@ export function afterTransition(job: JobLife, transition: JobTransition): JobLif
 
 function whileProcessing(job: JobLife, transition: JobTransition): JobLife | null {
   if (transition === 'lease') return null;
-  // The executor stops it and says so; until then the lease is good, so that its last words still arrive.
+  // Its token is dead from now on; the job has ended when its executor has let it go, or can no longer hold it.
   if (transition === 'cancel') return { ...job, cancelRequested: true };
-  // Whatever else ended it: who asked for a cancel is told that it was canceled.
-  if (job.cancelRequested) return { ...job, state: 'canceled' };
+  if (job.cancelRequested)
+    return transition === 'expire' || transition === 'release' ? { ...job, state: 'canceled' } : null;
+  if (transition === 'release') return null;
   if (transition === 'complete') return { ...job, state: 'completed' };
   if (transition === 'error' && job.retries < job.maxRetries)
     return { ...job, state: 'errored', retries: job.retries + 1 };

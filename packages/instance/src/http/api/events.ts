@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { requireToken } from '../../auth/people.ts';
+import { jobTopic } from '../../db/topics.ts';
 import { readEvents, type StoredEvent } from '../../logs/sql/events.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
@@ -45,7 +46,7 @@ async function follow(
   stream: EventStream,
   gone: AbortSignal,
 ): Promise<void> {
-  const subscription = deps.wakes.subscribe(`job:${id}`);
+  const subscription = deps.wakes.subscribe(jobTopic(id));
   try {
     let seq = after;
     let told = '';

@@ -1,29 +1,41 @@
-import { createJobSchema, jobIdSchema, type JobRecord } from '@glovebox/protocol';
+import { createHash } from 'node:crypto';
+import {
+  type Attempt,
+  createJobSchema,
+  idempotencyHeader,
+  idempotencyKeySchema,
+  jobIdSchema,
+  type JobRecord,
+  listJobsSchema,
+  type Why,
+} from '@glovebox/protocol';
 import { GloveboxError } from '@glovebox/base';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { requireToken } from '../../auth/people.ts';
-import { jobNotFound } from '../../errors.ts';
-import { recordOf } from '../../queue/job.ts';
+import { badRequest, jobNotFound } from '../../errors.ts';
+import type { Order } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
-import { readJob } from '../../queue/sql/read.ts';
-import { whyWaiting } from '../../queue/waiting.ts';
+import { listAttempts, listJobs } from '../../queue/sql/list.ts';
+import { readRecord } from '../../queue/sql/read.ts';
+import { readStanding } from '../../queue/sql/standing.ts';
+import { whyNotYet, whyWaiting } from '../../queue/waiting.ts';
 import type { HttpDeps } from '../deps.ts';
 
 export const jobParams = z.object({ id: z.coerce.number().pipe(jobIdSchema) });
 
-/** The job's record as of now, with why it waits. Errors: `job_not_found`. */
+/** The job's record as of now, with why it cannot start. Errors: `job_not_found`. */
 export async function currentRecord({ db }: Pick<HttpDeps, 'db'>, id: number): Promise<JobRecord> {
-  const job = await readJob(db, id);
-  if (!job) throw jobNotFound(id);
-  const waits = job.state === 'queued' || job.state === 'errored';
-  return recordOf(job, waits ? whyWaiting(job, await connectedExecutors(db)) : null);
+  const record = await readRecord(db, id);
+  if (!record) throw jobNotFound(id);
+  const waits = record.state === 'queued' || record.state === 'errored';
+  return waits ? { ...record, waiting: whyWaiting(record, await connectedExecutors(db)) } : record;
 }
 
 export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
-  const { db, kinds } = deps;
+  const { db, kinds, clock } = deps;
   const app = scope.withTypeProvider<ZodTypeProvider>();
   scope.addHook('onRequest', async (request) => requireToken(db, request));
 
@@ -36,13 +48,49 @@ export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
         message: `this instance has no queue ${request.body.queue}`,
       });
     }
-    const { id } = await enqueue(db, kind.name, await kind.create(request.body));
+    const order = orderOf(request, request.body);
+    const { id } = await enqueue(db, kind.name, await kind.create(request.body), order);
     return reply.code(201).send(await currentRecord(deps, id));
   });
+  app.get('/api/jobs', { schema: { querystring: listJobsSchema } }, (request) => listJobs(db, request.query));
   app.get('/api/jobs/:id', { schema: { params: jobParams } }, (request) =>
     currentRecord(deps, request.params.id),
+  );
+  app.get('/api/jobs/:id/why', { schema: { params: jobParams } }, async (request): Promise<Why> => {
+    const { id } = request.params;
+    const record = await readRecord(db, id);
+    if (!record) throw jobNotFound(id);
+    const now = new Date(clock.now());
+    return whyNotYet(record, await connectedExecutors(db), await readStanding(db, id), now);
+  });
+  app.get(
+    '/api/jobs/:id/attempts',
+    { schema: { params: jobParams } },
+    async (request): Promise<{ attempts: Attempt[] }> => {
+      const { id } = request.params;
+      if (!(await readRecord(db, id))) throw jobNotFound(id);
+      return { attempts: await listAttempts(db, id) };
+    },
   );
   app.post('/api/jobs/:id/cancel', { schema: { params: jobParams } }, (request) =>
     cancel(db, kinds, request.params.id),
   );
+}
+
+/** Who asks for a job, and how it is to be tried. */
+function orderOf(request: FastifyRequest, body: z.output<typeof createJobSchema>): Order {
+  const key = request.headers[idempotencyHeader];
+  const parsed = key === undefined ? null : idempotencyKeySchema.safeParse(key);
+  if (parsed && !parsed.success) throw badRequest(`Idempotency-Key ${parsed.error.issues[0]?.message}`);
+  return {
+    tenant: 'admin',
+    priority: body.priority,
+    processAfter: body.processAfter === null ? null : new Date(body.processAfter),
+    retryPauseMs: body.retryPauseMs,
+    idempotency: parsed && {
+      key: parsed.data,
+      // The schema has put its parts in one order.
+      requestSha256: createHash('sha256').update(JSON.stringify(body)).digest(),
+    },
+  };
 }

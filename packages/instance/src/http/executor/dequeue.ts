@@ -3,7 +3,7 @@ import { dequeueRequestSchema, type Job, type QueueName, type Tier } from '@glov
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
-import { workTopic } from '../../queue/move.ts';
+import { workTopic } from '../../db/topics.ts';
 import { type Leased, lease, mark } from '../../queue/queue.ts';
 import { seeExecutor, touchExecutor } from '../../queue/sql/executors.ts';
 import type { Offer } from '../../queue/sql/take.ts';
@@ -50,6 +50,8 @@ export async function dequeue(
     executor: body.executorName,
     queues,
     tiers,
+    arch: native?.arch ?? null,
+    labels: native?.labels ?? [],
     free: free ?? null,
     native: native !== undefined,
   };

@@ -4,8 +4,8 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { authenticateExecutor } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
+import { heartbeat as renew } from '../../queue/queue.ts';
 import { seeExecutor } from '../../queue/sql/executors.ts';
-import { renewLeases } from '../../queue/sql/renew.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
 import { checkQueueNames, isNative } from './queues.ts';
@@ -31,12 +31,13 @@ export async function heartbeat(
       message: 'queueNames must be set for multi-queue heartbeats',
     });
   const native = isNative(request) ? body.glovebox : undefined;
+  const queues = only ? [only] : body.queueNames;
   const seen = await seeExecutor(deps.db, {
     name: body.executorName,
     credentialId,
     version: body.executorVersion ?? body.version,
     native: native !== undefined,
-    queues: only ? [only] : body.queueNames,
+    queues,
     tiers: native?.tiers ?? null,
     offer: null,
   });
@@ -47,7 +48,7 @@ export async function heartbeat(
   const held = ids
     .filter((id) => Number.isSafeInteger(id))
     .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
-  const renewed = await renewLeases(deps.db, body.executorName, held);
+  const renewed = await renew(deps.db, deps.kinds, body.executorName, queues, held);
   const named = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);
   return {
     knownIds: renewed.map(named),

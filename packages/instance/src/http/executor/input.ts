@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { digestSchema, inputEndHeader, inputQuerySchema } from '@glovebox/protocol';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
+import { inputTopic } from '../../db/topics.ts';
 import { blobNotFound } from '../../errors.ts';
 import { readInput } from '../../logs/input.ts';
 import type { JobRow } from '../../queue/job.ts';
@@ -20,7 +21,7 @@ export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
     const lease = leaseOf(request);
     const { offset, waitMs } = bodyAs(inputQuerySchema, request.query);
     const gone = goneSignal(reply, deps.stopping);
-    const subscription = wakes.subscribe(`input:${lease.jobId}`);
+    const subscription = wakes.subscribe(inputTopic(lease.jobId));
     try {
       const deadline = clock.bootTime() + waitMs;
       let part = await readInput(db, lease.jobId, offset);

@@ -5,8 +5,7 @@ import {
 } from '@glovebox/protocol';
 import { GloveboxError } from '@glovebox/base';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { appendJobEvent } from '../../queue/move.ts';
-import { fenced, mark } from '../../queue/queue.ts';
+import { fenced, mark, tellOfJob } from '../../queue/queue.ts';
 import { saveResult } from '../../queue/sql/attempt.ts';
 import type { HttpDeps } from '../deps.ts';
 import { jobBodyAs, readJson } from './body.ts';
@@ -40,7 +39,7 @@ export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpD
     const result = jobBodyAs(jobResultRequestSchema, request.body, lease);
     await fenced(db, lease, async (tx, job) => {
       await saveResult(tx, job, result);
-      await appendJobEvent(tx, job.id);
+      await tellOfJob(tx, job.id);
     });
     return reply.code(204).send();
   });

@@ -175,7 +175,7 @@ describe('dequeue', () => {
     await instance.run({ accept: ['container'] });
     const upstream = { executorName: 'up', version: '5.3.0', queues: ['runs'] };
     expect((await ask(upstream)).status).toBe(204);
-    await sql`update jobs set needs_native = false`.execute(instance.db);
+    await sql`update lines set needs_native = false`.execute(instance.db);
     const answer = await ask(upstream);
     expect(answer.status).toBe(200);
     expect(await answer.json()).not.toHaveProperty('glovebox');

@@ -1,11 +1,7 @@
 import type { JobRecord, LogEntry } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { type Db, wake } from '../../db/connect.ts';
-
-/** What of a job's row holds its sequence still: the caller has locked it. */
-type Body =
-  | { readonly type: 'job'; readonly job: JobRecord }
-  | { readonly type: 'entry'; readonly entry: LogEntry };
+import { jobTopic } from '../../db/topics.ts';
 
 export interface Output {
   readonly attempt: number;
@@ -15,32 +11,33 @@ export interface Output {
   readonly data: Uint8Array;
 }
 
-/** Appends an event to a job whose row the transaction holds, and tells those who follow it. */
-export async function appendEvent(tx: Db, jobId: number, body: Body): Promise<void> {
+/** Appends a log entry, as it is now, to the events of a job whose row the transaction holds, and tells those who follow it. */
+export async function appendEntryEvent(tx: Db, jobId: number, entry: LogEntry): Promise<void> {
   await sql`
-    insert into job_events (job_id, seq, type, body)
-    select ${jobId}, coalesce(max(seq), 0) + 1, ${body.type}, ${JSON.stringify(body)}::jsonb
-    from job_events where job_id = ${jobId}
+    insert into job_events (job_id, type, body)
+    values (${jobId}, 'entry', ${JSON.stringify({ type: 'entry', entry })}::jsonb)
   `.execute(tx);
-  await wake(tx, `job:${jobId}`);
+  wake(tx, jobTopic(jobId));
 }
 
-/** As `appendEvent`, for bytes of a step. */
+/** As `appendEntryEvent`, for bytes of a step. */
 export async function appendOutput(tx: Db, jobId: number, output: Output): Promise<void> {
   await sql`
-    insert into job_events (job_id, seq, type, attempt, entry, stream, start_offset, data)
-    select ${jobId}, coalesce(max(seq), 0) + 1, 'output', ${output.attempt}::int, ${output.entry}::int,
-           ${output.stream}, ${output.offset}::bigint, ${output.data}::bytea
-    from job_events where job_id = ${jobId}
+    insert into job_events (job_id, type, attempt, entry, stream, start_offset, data)
+    values (${jobId}, 'output', ${output.attempt}, ${output.entry}, ${output.stream}, ${output.offset},
+            ${output.data}::bytea)
   `.execute(tx);
-  await wake(tx, `job:${jobId}`);
+  wake(tx, jobTopic(jobId));
 }
 
 /** A stored event; `body` for `job` and `entry`, the rest for `output`. */
 export interface StoredEvent {
   readonly seq: number;
   readonly type: 'job' | 'entry' | 'output';
-  readonly body: Body | null;
+  readonly body:
+    | { readonly type: 'job'; readonly job: JobRecord }
+    | { readonly type: 'entry'; readonly entry: LogEntry }
+    | null;
   readonly attempt: number;
   readonly entry: number;
   readonly stream: 'stdout' | 'stderr';

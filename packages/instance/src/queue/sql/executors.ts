@@ -1,4 +1,4 @@
-import type { DequeueRequest, QueueName, Tier } from '@glovebox/protocol';
+import type { Arch, DequeueRequest, QueueName, Tier } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
@@ -20,16 +20,17 @@ export interface SeenExecutor {
 export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<boolean> {
   const { offer } = seen;
   const { rows } = await sql`
-    insert into executors as known (name, credential_id, version, native, queues, tiers, arch,
+    insert into executors as known (name, credential_id, version, native, queues, tiers, arch, labels,
                                     cpus, memory_mib, scratch_mib)
     values (${seen.name}, ${seen.credentialId}, ${seen.version}, ${seen.native}, ${seen.queues},
-            coalesce(${seen.tiers}::text[], '{}'), ${offer?.arch ?? null},
+            coalesce(${seen.tiers}::text[], '{}'), ${offer?.arch ?? null}, coalesce(${offer?.labels ?? null}::text[], '{}'),
             ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null})
     on conflict (name) do update set
       credential_id = excluded.credential_id, version = coalesce(nullif(excluded.version, ''), known.version), native = excluded.native,
       queues = case when excluded.queues = '{}' then known.queues else excluded.queues end,
       tiers = coalesce(${seen.tiers}::text[], known.tiers),
       arch = coalesce(excluded.arch, known.arch),
+      labels = coalesce(${offer?.labels ?? null}::text[], known.labels),
       cpus = coalesce(excluded.cpus, known.cpus),
       memory_mib = coalesce(excluded.memory_mib, known.memory_mib),
       scratch_mib = coalesce(excluded.scratch_mib, known.scratch_mib),
@@ -51,6 +52,8 @@ export interface ConnectedExecutor {
   readonly version: string;
   readonly queues: QueueName[];
   readonly tiers: Tier[];
+  readonly arch: Arch | null;
+  readonly labels: string[];
   /** What a job could have when nothing else runs there. Null when it never said. */
   readonly cpus: number | null;
   readonly memory_mib: number | null;
@@ -60,7 +63,7 @@ export interface ConnectedExecutor {
 
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, last_seen_at, cpus, memory_mib, scratch_mib
+    select name, version, queues, tiers, arch, labels, last_seen_at, cpus, memory_mib, scratch_mib
     from executors
     where last_seen_at > clock_timestamp() - make_interval(secs => ${connectedMs / 1000})
     order by name

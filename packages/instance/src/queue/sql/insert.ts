@@ -1,16 +1,38 @@
-import type { QueueName } from '@glovebox/protocol';
+import type { JobRecord, QueueName } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import type { NewJob } from '../kind.ts';
+import type { NewJob, Order } from '../kind.ts';
 
-/** A new job, queued; its id. */
-export async function insertJob(tx: Db, queue: QueueName, job: NewJob): Promise<number> {
-  const { rows } = await sql<{ id: number }>`
-    insert into jobs (queue, payload, repository, commit, accept, cpus, memory_mib, scratch_mib,
-                      max_resets, max_retries, takes_input, input_ended)
-    values (${queue}, ${JSON.stringify(job.payload)}::jsonb, ${job.repository}, ${job.commit}, ${job.accept},
-            ${job.cpus}, ${job.memoryMiB}, ${job.scratchMiB}, ${job.maxResets}, ${job.maxRetries}, ${job.input}, ${!job.input})
-    returning id
-  `.execute(tx);
-  return (rows[0] as { id: number }).id;
+/** A new job in its line, with the event of it. Null where the tenant's idempotency key is taken. */
+export async function insertJob(
+  db: Db,
+  queue: QueueName,
+  lineId: number,
+  job: NewJob,
+  order: Order,
+): Promise<JobRecord | null> {
+  const { demand } = job;
+  const { rows } = await sql<{ record: JobRecord }>`
+    with job as (
+      insert into jobs (queue, payload, repository, commit, accept, arch, labels, cpus, memory_mib, scratch_mib,
+                        needs_native, max_resets, max_retries, takes_input, input_ended, tenant, line_id, priority,
+                        rank_at, process_after, retry_pause_ms, idempotency_key, request_sha256)
+      values (${queue}, ${JSON.stringify(job.payload)}::jsonb, ${job.repository}, ${job.commit}, ${demand.accept},
+              ${demand.arch}, ${demand.labels}, ${demand.cpus}, ${demand.memoryMiB}, ${demand.scratchMiB},
+              ${demand.needsNative}, ${job.maxResets}, ${job.maxRetries}, ${job.input}, ${!job.input},
+              ${order.tenant}, ${lineId}, ${order.priority},
+              greatest(clock_timestamp(), ${order.processAfter}::timestamptz)
+                - make_interval(mins => ${order.priority}::int),
+              ${order.processAfter}, ${order.retryPauseMs}, ${order.idempotency?.key ?? null},
+              ${order.idempotency?.requestSha256 ?? null})
+      on conflict (tenant, idempotency_key) do nothing
+      returning jobs as row
+    ), event as (
+      insert into job_events (job_id, type, body)
+      select (row).id, 'job', jsonb_build_object('type', 'job', 'job', job_record(row, null)) from job
+      returning body
+    )
+    select body -> 'job' as record from event
+  `.execute(db);
+  return rows[0]?.record ?? null;
 }

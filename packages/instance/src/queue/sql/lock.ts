@@ -13,20 +13,9 @@ export async function lockJob(tx: Db, id: number): Promise<JobRow | undefined> {
 export async function lockLeasedJob(tx: Db, lease: JobLease): Promise<JobRow | undefined> {
   const { rows } = await sql<JobRow>`
     select * from jobs
-    where id = ${lease.jobId} and state = 'processing' and attempt = ${lease.attempt}
-      and executor = ${lease.executor} and lease_expires_at > clock_timestamp()
+    where id = ${lease.jobId} and attempt = ${lease.attempt} and executor = ${lease.executor}
+      and state = 'processing' and not cancel_requested and lease_expires_at > clock_timestamp()
     for update
   `.execute(tx);
   return rows[0];
-}
-
-/** Jobs whose lease ran out `marginMs` ago; those that somebody else holds come next time. */
-export async function lockExpiredJobs(tx: Db, marginMs: number, limit: number): Promise<JobRow[]> {
-  const { rows } = await sql<JobRow>`
-    select * from jobs
-    where state = 'processing' and lease_expires_at < clock_timestamp() - make_interval(secs => ${marginMs / 1000})
-    order by id limit ${limit}
-    for update skip locked
-  `.execute(tx);
-  return rows;
 }

@@ -16,10 +16,16 @@ export interface Held {
 
 /**
  * Renews the leases that this executor still has. A lease that ran out stays so: its VM is dead by the executor's own clock.
- * The rows are locked in the order of their ids first, or two heartbeats of many jobs could wait for each other.
+ * The rows are locked in the order of their ids first, or two heartbeats of many jobs could wait for each other. `canceling`
+ * says whether a job of these queues that is to be canceled was not named.
  */
-export async function renewLeases(db: Db, executor: string, held: readonly Held[]): Promise<Renewed[]> {
-  const { rows } = await sql<Renewed>`
+export async function renewLeases(
+  db: Db,
+  executor: string,
+  queues: readonly QueueName[],
+  held: readonly Held[],
+): Promise<{ renewed: Renewed[]; canceling: boolean }> {
+  const { rows } = await sql<{ renewed: Renewed[] | null; canceling: boolean }>`
     with held as (
       select * from unnest(${held.map((h) => h.jobId)}::bigint[], ${held.map((h) => h.attempt)}::int[])
         as held (id, attempt)
@@ -30,10 +36,17 @@ export async function renewLeases(db: Db, executor: string, held: readonly Held[
         and jobs.lease_expires_at > clock_timestamp()
       order by jobs.id
       for no key update of jobs
+    ), renewed as (
+      update jobs set lease_expires_at = clock_timestamp() + make_interval(secs => jobs.lease_ms / 1000.0)
+      from locked where jobs.id = locked.id
+      returning jobs.id, jobs.queue, jobs.cancel_requested
     )
-    update jobs set lease_expires_at = clock_timestamp() + make_interval(secs => jobs.lease_ms / 1000.0)
-    from locked where jobs.id = locked.id
-    returning jobs.id, jobs.queue, jobs.cancel_requested
+    select (select jsonb_agg(to_jsonb(renewed)) from renewed) as renewed,
+      exists (
+        select from jobs where executor = ${executor} and state = 'processing' and cancel_requested
+          and queue = any(${queues}::text[]) and not exists (select from held where held.id = jobs.id)
+      ) as canceling
   `.execute(db);
-  return rows;
+  const { renewed, canceling } = rows[0] as { renewed: Renewed[] | null; canceling: boolean };
+  return { renewed: renewed ?? [], canceling };
 }

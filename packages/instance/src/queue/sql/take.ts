@@ -1,4 +1,4 @@
-import type { QueueName, Tier } from '@glovebox/protocol';
+import type { Arch, QueueName, Tier } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
@@ -8,42 +8,75 @@ export interface Offer {
   readonly executor: string;
   readonly queues: readonly QueueName[];
   readonly tiers: readonly Tier[];
+  /** Null: it did not say, so it gets only jobs that run on any. */
+  readonly arch: Arch | null;
+  readonly labels: readonly string[];
   /** Null: it did not say, so nothing is too big for it. */
   readonly free: { readonly cpus: number; readonly memoryMiB: number; readonly scratchMiB: number } | null;
   readonly native: boolean;
 }
 
+export interface TakenJob extends JobRow {
+  readonly share_id: number;
+}
+
 /**
- * Leases the oldest job that fits the offer, if there is one. Two executors that ask at once get different jobs: a row that the
- * other one holds is skipped.
+ * Leases one job that fits the offer, if there is one: of the shares with a fitting job the one furthest behind, and in it the
+ * job that comes first. The lazy joins look at no more lines and jobs than it takes to find one. Two executors that ask at
+ * once get different jobs: a row that the other one holds is skipped.
  */
 export async function takeJob(
-  tx: Db,
+  db: Db,
   offer: Offer,
   tokenHash: Buffer,
   leaseMs: number,
-): Promise<JobRow | undefined> {
+): Promise<TakenJob | undefined> {
   const { cpus, memoryMiB, scratchMiB } = offer.free ?? {};
-  const { rows } = await sql<JobRow>`
-    update jobs set
-      state = 'processing', attempt = attempt + 1, executor = ${offer.executor}, token_sha256 = ${tokenHash},
-      lease_ms = ${leaseMs}, lease_expires_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1000}),
-      started_at = clock_timestamp(), finished_at = null, process_after = null, reason = null, message = null
-    where id = (
-      select id from jobs
-      where state in ('queued', 'errored')
-        and queue = any(${offer.queues})
-        and accept && ${offer.tiers}::text[]
-        and (process_after is null or process_after <= clock_timestamp())
-        and (${offer.native} or not needs_native)
-        and cpus <= coalesce(${cpus ?? null}::int, cpus)
-        and memory_mib <= coalesce(${memoryMiB ?? null}::int, memory_mib)
-        and scratch_mib <= coalesce(${scratchMiB ?? null}::int, scratch_mib)
-      order by queued_at, id
+  const { rows } = await sql<TakenJob>`
+    with next as (
+      select job.id, share.share_id
+      from (
+        select share_id, array_agg(lines.id) as lines
+        from lines join shares on shares.id = share_id
+        where busy and queue = any(${offer.queues}::text[]) and accept && ${offer.tiers}::text[]
+          and (arch is null or arch = ${offer.arch}::text) and labels <@ ${offer.labels}::text[]
+          and (${offer.native}::boolean or not needs_native)
+          and cpus <= coalesce(${cpus ?? null}::int, cpus)
+          and memory_mib <= coalesce(${memoryMiB ?? null}::int, memory_mib)
+          and scratch_mib <= coalesce(${scratchMiB ?? null}::int, scratch_mib)
+        group by share_id, pass
+        order by pass, share_id
+      ) as share
+      cross join lateral (
+        select line.id from unnest(share.lines) as line (id)
+        cross join lateral (
+          select rank_at, jobs.id as head from jobs
+          where line_id = line.id and state in ('queued', 'errored') and rank_at <= now()
+            and (process_after is null or process_after <= now())
+          order by rank_at, jobs.id limit 1
+        ) as first
+        order by rank_at, head
+      ) as line
+      cross join lateral (
+        select id from jobs
+        where line_id = line.id and state in ('queued', 'errored') and rank_at <= now()
+          and (process_after is null or process_after <= now())
+        order by rank_at, id limit 1
+        for update skip locked
+      ) as job
       limit 1
-      for update skip locked
+    ), leased as (
+      update jobs set
+        state = 'processing', attempt = attempt + 1, executor = ${offer.executor}, token_sha256 = ${tokenHash},
+        lease_ms = ${leaseMs}, lease_expires_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1000}),
+        started_at = clock_timestamp(), finished_at = null, process_after = null, reason = null, message = null
+      from next where jobs.id = next.id
+      returning jobs as row, share_id
+    ), event as (
+      insert into job_events (job_id, type, body)
+      select (row).id, 'job', jsonb_build_object('type', 'job', 'job', job_record(row, null)) from leased
     )
-    returning *
-  `.execute(tx);
+    select (row).*, share_id from leased
+  `.execute(db);
   return rows[0];
 }

@@ -1,0 +1,8 @@
+/** Topics of `wake`: what somebody may wait for. */
+
+/** Work for executors. */
+export const workTopic = 'queue';
+/** What happens to a job, for those who follow it. */
+export const jobTopic = (id: number) => `job:${id}`;
+/** Bytes on a job's stdin. */
+export const inputTopic = (id: number) => `input:${id}`;

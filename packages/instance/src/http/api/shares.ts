@@ -1,0 +1,25 @@
+import { queueNameSchema, type Share, shareWeightSchema } from '@glovebox/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { requireToken } from '../../auth/people.ts';
+import { listShares, weighShare } from '../../queue/sql/list.ts';
+import type { HttpDeps } from '../deps.ts';
+
+const shareParams = z.object({ queue: queueNameSchema, tenant: z.string().min(1).max(200) });
+
+/** What part of all leases each tenant gets in each queue. */
+export function shareRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
+  const app = scope.withTypeProvider<ZodTypeProvider>();
+  scope.addHook('onRequest', async (request) => requireToken(db, request));
+  app.get('/api/shares', async (): Promise<{ shares: Share[] }> => ({ shares: await listShares(db) }));
+  app.put(
+    '/api/shares/:queue/:tenant',
+    { schema: { params: shareParams, body: shareWeightSchema } },
+    async (request, reply) => {
+      const { tenant, queue } = request.params;
+      await weighShare(db, tenant, queue, request.body.weight);
+      return reply.code(204).send();
+    },
+  );
+}

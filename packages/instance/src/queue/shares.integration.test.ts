@@ -1,0 +1,200 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { connect, type Db } from '../db/connect.ts';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import { expireLeases, mark } from './queue.ts';
+import { tidyLines } from './sql/lines.ts';
+import { weighShare } from './sql/list.ts';
+import { readStanding } from './sql/standing.ts';
+import { type JobChanges, leaseOf, testQueue } from './testing.ts';
+
+let server: TestServer;
+let db: Db;
+const { add, take, pass } = testQueue(() => db);
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  db = connect(await server.clone(), { connections: 4 });
+  return () => db.destroy();
+});
+
+const addMany = async (count: number, changes: JobChanges) => {
+  for (let n = 0; n < count; n += 1) await add(changes);
+};
+/** Leases are counted for their share a moment later; here one after the other. */
+const counted = () =>
+  expect.poll(async () => {
+    const { rows } = await sql<{ counted: boolean }>`
+      select (select sum(round(pass * weight)) from shares) >= (select sum(attempt) from jobs) as counted
+    `.execute(db);
+    return rows[0]?.counted;
+  });
+/** Tenants in the order in which their jobs are leased. */
+async function order(count: number): Promise<string[]> {
+  const tenants: string[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const leased = await take();
+    if (!leased) break;
+    tenants.push(leased.job.tenant);
+    await counted().toBe(true);
+  }
+  return tenants;
+}
+const share = (tenants: readonly string[], tenant: string) =>
+  tenants.filter((one) => one === tenant).length / tenants.length;
+
+describe('shares', () => {
+  test('of equal weight take turns, however much one of them has queued before', async () => {
+    await addMany(30, { tenant: 'many' });
+    await addMany(3, { tenant: 'few' });
+    const leased = await order(8);
+    expect(leased.slice(0, 6).toSorted()).toEqual(['few', 'few', 'few', 'many', 'many', 'many']);
+    expect(leased.slice(6)).toEqual(['many', 'many']);
+  });
+
+  test('of other weights get their part', async () => {
+    await weighShare(db, 'heavy', 'runs', 3);
+    await addMany(24, { tenant: 'heavy' });
+    await addMany(24, { tenant: 'light' });
+    expect(share(await order(24), 'heavy')).toBeCloseTo(0.75, 1);
+  });
+
+  test('are of a tenant in a queue: its other queue does not pay', async () => {
+    await addMany(6, { tenant: 'acme', queue: 'codeintel' });
+    await addMany(6, { tenant: 'acme', queue: 'runs' });
+    const queues: string[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      queues.push((await take({ queues: ['runs', 'codeintel'] }))?.job.queue ?? '');
+      await counted().toBe(true);
+    }
+    expect(queues.filter((queue) => queue === 'runs')).toHaveLength(3);
+  });
+
+  test('save nothing up while they ask for nothing', async () => {
+    await add({ tenant: 'idle' });
+    await order(1);
+    await addMany(20, { tenant: 'busy' });
+    await tidyLines(db);
+    await order(10);
+    await addMany(10, { tenant: 'idle' });
+    // Not ten turns for the ten that it did not take: one, and then by turns.
+    expect(share(await order(8), 'idle')).toBeCloseTo(0.5, 1);
+  });
+
+  test('are not held up by what nobody can run', async () => {
+    await addMany(50, { tenant: 'waits', labels: ['gpu'] });
+    await addMany(2, { tenant: 'waits' });
+    await add({ tenant: 'runs' });
+    expect((await order(4)).toSorted()).toEqual(['runs', 'waits', 'waits']);
+  });
+});
+
+describe('in a share', () => {
+  test('what asks for different things starts in the order of queueing', async () => {
+    const ids: number[] = [];
+    for (const cpus of [1, 2, 1, 2, 2]) ids.push((await add({ cpus })).id);
+    const leased: (number | undefined)[] = [];
+    for (let n = 0; n < ids.length; n += 1) leased.push((await take())?.job.id);
+    expect(leased).toEqual(ids);
+  });
+
+  test('a point of priority is a minute, and no more', async () => {
+    const old = await add();
+    const older = await add();
+    await sql`update jobs set rank_at = rank_at - interval '150 seconds' where id = ${older.id}`.execute(db);
+    await sql`update jobs set rank_at = rank_at - interval '90 seconds' where id = ${old.id}`.execute(db);
+    const urgent = await add({ priority: 2 });
+    const leased: (number | undefined)[] = [];
+    for (let n = 0; n < 3; n += 1) leased.push((await take())?.job.id);
+    expect(leased).toEqual([older.id, urgent.id, old.id]);
+  });
+
+  test('priority starts nothing before the time that it was told', async () => {
+    await add({ priority: 100, processAfter: new Date(Date.now() + 60_000) });
+    expect(await take()).toBeNull();
+  });
+
+  test('a job whose lease was lost keeps its place', async () => {
+    const first = await add({ maxResets: 3 });
+    await add();
+    await take();
+    await pass(20_000);
+    await expireLeases(db, new Map(), 0);
+    expect((await take())?.job.id).toBe(first.id);
+  });
+});
+
+describe('a line', () => {
+  const busy = async () => {
+    const { rows } = await sql<{ busy: boolean }>`select busy from lines order by id`.execute(db);
+    return rows.map((row) => row.busy);
+  };
+
+  test('in which nobody waits is put aside, and is back with the next job', async () => {
+    await add();
+    await tidyLines(db);
+    expect(await busy()).toEqual([true]);
+    await take();
+    await tidyLines(db);
+    expect(await busy()).toEqual([false]);
+    const { id } = await add();
+    expect(await busy()).toEqual([true]);
+    expect((await take())?.job.id).toBe(id);
+  });
+
+  test('that was put aside while its job was tried is back before the next tries', async () => {
+    const { id } = await add({ maxRetries: 1, retryPauseMs: 0 });
+    const leased = await take();
+    await tidyLines(db);
+    if (leased) await mark(db, new Map(), leaseOf(leased), 'error', { reason: 'vmm_died', message: 'no' });
+    await tidyLines(db);
+    expect((await take())?.job).toMatchObject({ id, attempt: 2 });
+  });
+});
+
+describe('the standing of a job', () => {
+  test('counts its own share before it, and the turns of the others', async () => {
+    await addMany(3, { tenant: 'acme' });
+    const { id } = await add({ tenant: 'acme' });
+    await addMany(2, { tenant: 'acme' });
+    await addMany(2, { tenant: 'small' });
+    await addMany(50, { tenant: 'big' });
+    const standing = await readStanding(db, id);
+    expect(standing).toMatchObject({ own: 3, share: 1 / 3, pace: null });
+    // Two of the small one, and of the big one as many as of its own, give or take a tie.
+    expect(standing?.others).toBeGreaterThanOrEqual(5);
+    expect(standing?.others).toBeLessThanOrEqual(6);
+  });
+
+  test('is what then happens', async () => {
+    await addMany(8, { tenant: 'other' });
+    await addMany(2, { tenant: 'acme' });
+    const { id } = await add({ tenant: 'acme' });
+    const standing = await readStanding(db, id);
+    let ahead = 0;
+    for (let leased = await take(); leased && leased.job.id !== id; leased = await take()) {
+      ahead += 1;
+      await counted().toBe(true);
+    }
+    expect(Math.abs(ahead - ((standing?.own ?? 0) + (standing?.others ?? 0)))).toBeLessThanOrEqual(1);
+  });
+
+  test('knows the pace from what ended lately', async () => {
+    await addMany(3, {});
+    for (let n = 0; n < 2; n += 1) {
+      const leased = await take();
+      if (leased) await mark(db, new Map(), leaseOf(leased), 'complete', null);
+    }
+    const { id } = await add();
+    expect((await readStanding(db, id))?.pace).toBeCloseTo(2 / 600, 5);
+  });
+
+  test('is nothing for a job that does not wait', async () => {
+    const { id } = await add();
+    await take();
+    expect(await readStanding(db, id)).toBeUndefined();
+  });
+});

@@ -1,0 +1,73 @@
+import type { QueueName } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import type { JobLease } from '../auth/job.ts';
+import type { Db } from '../db/connect.ts';
+import type { Demand, NewJob, Order } from './kind.ts';
+import { enqueue, type Leased, lease } from './queue.ts';
+import type { Offer } from './sql/take.ts';
+
+/** What a test changes of an ordinary job. */
+export type JobChanges = Partial<Demand & Omit<NewJob, 'demand'> & Order> & { readonly queue?: QueueName };
+
+/** The queue of a database, with ordinary jobs and an executor `e1` that can run them. */
+export function testQueue(db: () => Db) {
+  const offer: Offer = {
+    executor: 'e1',
+    queues: ['runs'],
+    tiers: ['vm-emulated'],
+    arch: 'x64',
+    labels: [],
+    free: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
+    native: true,
+  };
+  return {
+    offer,
+    add: (changes: JobChanges = {}, bound?: number) => {
+      const job: NewJob = {
+        payload: changes.payload ?? {},
+        repository: changes.repository ?? '',
+        commit: changes.commit ?? '',
+        demand: {
+          accept: changes.accept ?? ['vm-emulated'],
+          arch: changes.arch ?? null,
+          labels: changes.labels ?? [],
+          cpus: changes.cpus ?? 1,
+          memoryMiB: changes.memoryMiB ?? 1024,
+          scratchMiB: changes.scratchMiB ?? 1024,
+          needsNative: changes.needsNative ?? true,
+        },
+        input: changes.input ?? false,
+        maxResets: changes.maxResets ?? 1,
+        maxRetries: changes.maxRetries ?? 0,
+      };
+      return enqueue(
+        db(),
+        changes.queue ?? 'runs',
+        job,
+        {
+          tenant: changes.tenant ?? 'acme',
+          priority: changes.priority ?? 0,
+          processAfter: changes.processAfter ?? null,
+          retryPauseMs: changes.retryPauseMs ?? 5_000,
+          idempotency: changes.idempotency ?? null,
+        },
+        bound,
+      );
+    },
+    take: (changes: Partial<Offer> = {}) => lease(db(), { ...offer, ...changes }, 12_000),
+    /** As if this long had passed since the last heartbeat. */
+    pass: (ms: number) =>
+      sql`update jobs set lease_expires_at = lease_expires_at - make_interval(secs => ${ms / 1000})
+          where state = 'processing'`.execute(db()),
+  };
+}
+
+/** What the token of a leased job stands for. */
+export const leaseOf = ({ job }: Leased): JobLease => ({
+  jobId: job.id,
+  attempt: job.attempt,
+  executor: job.executor as string,
+  queue: job.queue,
+  repository: job.repository,
+  commit: job.commit,
+});
