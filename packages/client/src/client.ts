@@ -1,16 +1,26 @@
 import type { Readable } from 'node:stream';
 import { factsOf } from '@glovebox/base';
 import {
+  type Attempt,
+  attemptsSchema,
   type CreateJob,
   definitionExampleSchema,
   definitionsSchema,
   type JobEvent,
+  type JobPage,
+  jobPageSchema,
   type JobRecord,
   jobRecordSchema,
+  type ListJobs,
+  type QueueName,
+  type Share,
+  sharesSchema,
   type Status,
   statusSchema,
   type UploadRecord,
   uploadRecordSchema,
+  type Why,
+  whySchema,
 } from '@glovebox/protocol';
 import { z } from 'zod';
 import { jobEvents } from './events.ts';
@@ -28,6 +38,12 @@ export interface Position {
 export interface Client {
   createJob(job: CreateJob): Promise<JobRecord>;
   job(id: number): Promise<JobRecord>;
+  /** Jobs from the newest on, a page. */
+  jobs(filter?: ListJobs): Promise<JobPage>;
+  attempts(id: number): Promise<Attempt[]>;
+  why(id: number): Promise<Why>;
+  shares(): Promise<Share[]>;
+  setShare(queue: QueueName, tenant: string, weight: number): Promise<void>;
   cancel(id: number): Promise<void>;
   /** A job's events to its end, each once, over restarts of the instance. */
   events(id: number, options?: { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
@@ -52,6 +68,14 @@ export function openClient(options: ClientOptions): Client {
   return {
     createJob: (job) => http.ask(jobRecordSchema, { method: 'POST', path: '/api/jobs', json: job }),
     job: (id) => get(jobRecordSchema, `/api/jobs/${id}`),
+    jobs: (filter = {}) => get(jobPageSchema, `/api/jobs?${queryOf(filter)}`),
+    attempts: async (id) => (await get(attemptsSchema, `/api/jobs/${id}/attempts`)).attempts,
+    why: (id) => get(whySchema, `/api/jobs/${id}/why`),
+    shares: async () => (await get(sharesSchema, '/api/shares')).shares,
+    setShare(queue, tenant, weight) {
+      const path = `/api/shares/${queue}/${encodeURIComponent(tenant)}`;
+      return quietly(http.send({ method: 'PUT', path, json: { weight } }));
+    },
     cancel: (id) => quietly(http.send({ method: 'POST', path: `/api/jobs/${id}/cancel` })),
     events: (id, { signal } = {}) => jobEvents(http, id, signal),
     async sendInput(id, input, signal) {
@@ -98,6 +122,11 @@ export function openClient(options: ClientOptions): Client {
       }),
     status: () => get(statusSchema, '/api/status'),
   };
+}
+
+function queryOf(filter: ListJobs): string {
+  const given = Object.entries(filter).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
 }
 
 /** The answer's body is of no use, but has to be read before the connection is. */

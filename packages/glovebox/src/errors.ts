@@ -21,6 +21,14 @@ export function notStarted(what: string, why: string, log: string): GloveboxErro
   });
 }
 
+export function notRunning(state: string): GloveboxError {
+  return new GloveboxError({
+    code: 'not_running',
+    message: `no instance runs in ${state}`,
+    remedy: 'Start it with `glovebox up`, or set GLOVEBOX_STATE to the directory of one that runs.',
+  });
+}
+
 export function stillRunning(state: string): GloveboxError {
   return new GloveboxError({
     code: 'still_running',

@@ -25,11 +25,14 @@ async function ended(...args: string[]): Promise<number> {
 }
 
 describe('help', () => {
-  it.each(['run', 'demo', 'up', 'down', 'status', 'clean', 'doctor'])('is given on %s', async (name) => {
-    expect(await ended(name, '--help')).toBe(0);
-    expect(said.stdout).toMatch(new RegExp(`^Usage: glovebox ${name} `));
-    expect(said.stderr).toBe('');
-  });
+  it.each(['run', 'demo', 'jobs', 'shares', 'up', 'down', 'status', 'clean', 'doctor'])(
+    'is given on %s',
+    async (name) => {
+      expect(await ended(name, '--help')).toBe(0);
+      expect(said.stdout).toMatch(new RegExp(`^Usage: glovebox ${name} `));
+      expect(said.stderr).toBe('');
+    },
+  );
 });
 
 describe('a mistake', () => {
@@ -48,6 +51,10 @@ describe('a mistake', () => {
     ['a disk that is too small', ['run', '--scratch', '-1', 'x'], 'from 64 to 1048576'],
     ['an isolation that there is not', ['run', '--accept', 'magic', 'x'], 'vm-hardware, vm-pvm, vm-emulated'],
     ['a variable without a value', ['run', '--env', 'NAME', 'x'], 'NAME=VALUE'],
+    ['a job without a number', ['jobs', 'why', 'mine'], 'A job has a number'],
+    ['a state that there is not', ['jobs', 'list', '--state', 'nearly'], 'queued, processing'],
+    ['a weight of nothing', ['shares', 'set', 'runs', 'acme', '0'], 'from 0.001 to 1000'],
+    ['a label with blanks', ['run', '--label', 'two words', 'x'], 'NAME=VALUE'],
     ['a variable without a name', ['run', '-e', '=value', 'x'], 'NAME=VALUE'],
   ])('like %s is told in one line, with one on what to do', async (_what, args, told) => {
     expect(await ended(...args)).not.toBe(0);

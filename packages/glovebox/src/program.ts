@@ -1,6 +1,7 @@
 import { systemClock } from '@glovebox/base';
 import { labelsSchema, type Tier, tierSchema } from '@glovebox/protocol';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { addJobs } from './jobs/program.ts';
 import { openState } from './state/state.ts';
 import { versionOfThis } from './up/settings.ts';
 
@@ -34,6 +35,7 @@ export function makeProgram(): Command {
   const json = () => new Option('--json', 'print one JSON object on stdout');
   addRun(program);
   addDemo(program);
+  addJobs(program, { state: () => context().state, printJson });
 
   program
     .command('up')
@@ -115,6 +117,7 @@ function addRun(program: Command): void {
     .option('--cpus <n>', 'processors', number(1, 64), 1)
     .option('--memory <MiB>', 'memory', number(128, 2 ** 20), 1024)
     .option('--scratch <MiB>', 'writable disk', number(64, 2 ** 20), 4096)
+    .option('--label <label>', 'only on an executor with this label (repeatable)', labels, [] as string[])
     .option('--timeout <seconds>', 'stop it after this time', number(1, 86_400), 3600)
     .option('--json', 'print the job as one JSON object on stdout, and its output on stderr')
     .addHelpText(
@@ -142,6 +145,7 @@ function addRun(program: Command): void {
           cpus: options.cpus,
           memoryMiB: options.memory,
           scratchMiB: options.scratch,
+          labels: options.label,
           deadlineMs: options.timeout * 1000,
         },
         stdin,
@@ -160,6 +164,7 @@ interface RunOptions {
   readonly cpus: number;
   readonly memory: number;
   readonly scratch: number;
+  readonly label: string[];
   readonly timeout: number;
   readonly json?: boolean;
 }

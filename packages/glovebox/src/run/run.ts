@@ -4,6 +4,7 @@ import type { Client } from '@glovebox/client';
 import type { CreateJob, JobRecord } from '@glovebox/protocol';
 import { interruptedCode, watchInterrupts } from './interrupt.ts';
 import { watchJob } from './watch.ts';
+import { write } from './write.ts';
 
 export interface RunRequest {
   readonly job: CreateJob & { queue: 'runs' };
@@ -74,13 +75,6 @@ function codeOf(job: JobRecord, note: (line: string) => void): number {
   note(job.failure?.message ?? `the job is ${job.state}`);
   if (job.failure?.reason === 'step_not_started') return job.exitCode ?? 127;
   return failureCodes[job.failure?.reason ?? ''] ?? otherFailure;
-}
-
-function write(stream: Writable, bytes: Buffer): Promise<void> | void {
-  if (stream.write(bytes)) return undefined;
-  return new Promise((resolve) => {
-    stream.once('drain', resolve).once('close', resolve);
-  });
 }
 
 /** Passes stdin on with its end. What the command does not read any more is no error. */

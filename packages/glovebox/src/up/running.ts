@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Client, openClient } from '@glovebox/client';
 import { executorFileSchema } from '@glovebox/executor';
 import { instanceFileSchema } from '@glovebox/instance';
+import { notRunning } from '../errors.ts';
 import { readJson, type State } from '../state/state.ts';
 
 /** A process of ours that runs now. */
@@ -44,4 +45,11 @@ export function scriptOf(state: State, pid: number, name: string): string | null
 export async function clientOf(state: State, url: string): Promise<Client> {
   const token = (await readFile(join(state.run, 'token'), 'utf8')).trim();
   return openClient({ url, token });
+}
+
+/** The client of the instance that runs here. Errors: `not_running`. */
+export async function runningClient(state: State): Promise<Client> {
+  const { instance } = findRunning(state);
+  if (!instance) throw notRunning(state.root);
+  return await clientOf(state, instance.url);
 }
