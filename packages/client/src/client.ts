@@ -6,6 +6,7 @@ import {
   type CreateJob,
   definitionExampleSchema,
   definitionsSchema,
+  idempotencyHeader,
   type JobEvent,
   type JobPage,
   jobPageSchema,
@@ -36,7 +37,8 @@ export interface Position {
 
 /** An instance's API for people and programs. Errors of every method: `instance_unreachable`, `answer_unknown`, and the instance's own. */
 export interface Client {
-  createJob(job: CreateJob): Promise<JobRecord>;
+  /** With an idempotency key it may be asked again when no answer came: there will be one job. */
+  createJob(job: CreateJob, options?: { readonly idempotencyKey?: string }): Promise<JobRecord>;
   job(id: number): Promise<JobRecord>;
   /** Jobs from the newest on, a page. */
   jobs(filter?: ListJobs): Promise<JobPage>;
@@ -66,7 +68,13 @@ export function openClient(options: ClientOptions): Client {
   const http = openHttp(options);
   const get = <S extends z.ZodType>(schema: S, path: string) => http.ask(schema, { method: 'GET', path });
   return {
-    createJob: (job) => http.ask(jobRecordSchema, { method: 'POST', path: '/api/jobs', json: job }),
+    createJob: (job, { idempotencyKey } = {}) =>
+      http.ask(jobRecordSchema, {
+        method: 'POST',
+        path: '/api/jobs',
+        json: job,
+        ...(idempotencyKey !== undefined && { headers: { [idempotencyHeader]: idempotencyKey } }),
+      }),
     job: (id) => get(jobRecordSchema, `/api/jobs/${id}`),
     jobs: (filter = {}) => get(jobPageSchema, `/api/jobs?${queryOf(filter)}`),
     attempts: async (id) => (await get(attemptsSchema, `/api/jobs/${id}/attempts`)).attempts,
