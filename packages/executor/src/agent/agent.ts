@@ -27,8 +27,7 @@ const pauseMs = 1_000;
 export function makeAgent(
   deps: WorkDeps & { readonly queue: QueueClient; readonly room: Reservations },
 ): Agent {
-  const { runtime, leases, queue, room, log } = deps;
-  const { clock } = runtime;
+  const { clock, leases, queue, room, log } = deps;
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();

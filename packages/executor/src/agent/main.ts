@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { remoteVms } from '../helper/remote-vms.ts';
 import { sweepWork, trimCaches } from '../janitor/janitor.ts';
+import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
@@ -41,13 +42,11 @@ try {
     clock,
     onTrouble: (message) => log.warn(message),
   });
-  const runtime = {
-    ...{ vms, vmm, spawn, clock, credential, tiers, directories },
-    instanceUrl: config.instanceUrl,
-    executorName: config.name,
-    uploadClient: config.uploadClient,
-  };
-  const agent = makeAgent({ runtime, http, leases, log, queue, room: openReservations(config.resources) });
+  const { instanceUrl, name: executorName, uploadClient } = config;
+  const host = { vms, vmm, spawn, clock, credential, tiers, directories };
+  const runtime = microvmRuntime({ ...host, instanceUrl, executorName, uploadClient });
+  const room = openReservations(config.resources);
+  const agent = makeAgent({ runtime, clock, executorName, http, leases, log, queue, room });
   let signals = 0;
   process.on('SIGTERM', () => {
     signals += 1;

@@ -1,14 +1,15 @@
-import { factsOf } from '@glovebox/base';
+import { type Clock, factsOf } from '@glovebox/base';
 import type { Job } from '@glovebox/protocol';
 import type { Log } from '../log.ts';
-import { runnable } from '../runtime/microvm/plan.ts';
-import { type RunOutcome, type RuntimeDeps, runInVm } from '../runtime/microvm/run.ts';
+import type { RunOutcome, Runtime } from '../runtime/runtime.ts';
 import type { Http } from '../uplink/http.ts';
 import { type JobClient, openJob } from '../uplink/job.ts';
 import type { Lease, Leases } from '../uplink/leases.ts';
 
 export interface WorkDeps {
-  readonly runtime: RuntimeDeps;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly executorName: string;
   readonly http: Http;
   readonly leases: Leases;
   readonly log: Log;
@@ -36,7 +37,7 @@ const worthAnotherTry = new Set([
  * called with the lease once there is one.
  */
 export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => void): Promise<void> {
-  const { runtime, http, leases, log } = deps;
+  const { clock, executorName, http, leases, log } = deps;
   const { queue } = job;
   const about = { job: job.id, attempt: job.glovebox?.attempt };
   if (!queue) {
@@ -52,8 +53,8 @@ export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => v
   }
   held(lease);
   try {
-    const client = openJob(http, { ...job, queue }, runtime.executorName, runtime.clock, lease.lost);
-    const outcome = await run(deps, job, lease, client);
+    const client = openJob(http, { ...job, queue }, executorName, clock, lease.lost);
+    const outcome = await run(deps.runtime, job, lease, client);
     const failure = outcome.failure && factsOf(outcome.failure);
     log.info({ ...about, failure }, 'the job ended');
     if (lease.lost.aborted) return;
@@ -66,9 +67,9 @@ export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => v
   }
 }
 
-async function run(deps: WorkDeps, job: Job, lease: Lease, client: JobClient): Promise<RunOutcome> {
+async function run(runtime: Runtime, job: Job, lease: Lease, client: JobClient): Promise<RunOutcome> {
   try {
-    return await runInVm(deps.runtime, runnable(job), lease, client);
+    return await runtime.run(job, lease, client);
   } catch (error) {
     return { result: null, failure: error };
   }

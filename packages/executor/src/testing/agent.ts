@@ -9,6 +9,7 @@ import type { Job, NativeJob } from '@glovebox/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
 import { openReservations } from '../agent/room.ts';
+import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
@@ -118,7 +119,7 @@ export class TestAgent {
       runDirectory: join(root, 'run'),
       identity: isRoot ? { uid: 1_900_001_906, gid: 1_900_001_906 } : null,
     });
-    const runtime = {
+    const runtime = microvmRuntime({
       vms,
       vmm: vmm.name,
       spawn: localSpawn(isRoot ? { uid: spawnUid, gid: process.getgid?.() ?? 0 } : null),
@@ -129,9 +130,10 @@ export class TestAgent {
       tiers: identity.tiers,
       directories,
       uploadClient: { node, script },
-    };
+    });
     const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
-    const agent = makeAgent({ runtime, http, leases, log, queue, room });
+    const from = { clock: systemClock, executorName: identity.name };
+    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, room });
     const ran = agent.run();
     const stop = async () => {
       agent.stop();

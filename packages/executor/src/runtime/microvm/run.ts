@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Clock, factsOf, type Spawn } from '@glovebox/base';
 import type { LeftOver } from '@glovebox/microvm';
 import { type ImageDisk, imageDisk } from '@glovebox/oci';
-import type { JobResultRequest, Tier } from '@glovebox/protocol';
+import type { Tier } from '@glovebox/protocol';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import { fetchBlob } from '../../uplink/blob.ts';
 import { jobInput } from '../../uplink/input.ts';
@@ -12,14 +12,23 @@ import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import { openPhase, type PhaseLog } from '../../uplink/log.ts';
 import { workspaceDisk } from '../../workspace/workspace.ts';
+import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
 import { inspectVm } from './inspect.ts';
-import { chooseTier, type DiskPlan, imageDigest, planDisks, type RunnableJob, vmSpec } from './plan.ts';
+import {
+  chooseTier,
+  type DiskPlan,
+  imageDigest,
+  planDisks,
+  type RunnableJob,
+  runnable,
+  vmSpec,
+} from './plan.ts';
 import { runSteps, scriptFiles } from './steps.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
 /** What a runtime has to work with; the same for every job. */
-export interface RuntimeDeps {
+export interface MicrovmDeps {
   readonly vms: VmSource;
   /** What these VMs run on: it is on the record of every job. */
   readonly vmm: RunResult['vmm'];
@@ -41,21 +50,16 @@ export interface RuntimeDeps {
   readonly uploadClient: UploadClient;
 }
 
-export type RunResult = Omit<JobResultRequest, 'executorName' | 'jobId'>;
-
-/** How a run ended: what it learned is told even when it failed. */
-export interface RunOutcome {
-  /** Null when no tier was found for it. */
-  readonly result: RunResult | null;
-  /** Null when every step ended well. */
-  readonly failure: unknown;
-}
-
 const indexMax = 2 * 2 ** 30;
 
+/** Runs jobs in microVMs. */
+export function microvmRuntime(deps: MicrovmDeps): Runtime {
+  return { run: async (job, lease, client) => runInVm(deps, runnable(job), lease, client) };
+}
+
 /** Runs a leased job in a fresh VM, which is destroyed whatever happens. Never rejects. */
-export async function runInVm(
-  deps: RuntimeDeps,
+async function runInVm(
+  deps: MicrovmDeps,
   job: RunnableJob,
   lease: Lease,
   client: JobClient,
@@ -85,7 +89,7 @@ export async function runInVm(
 type Learned = { -readonly [K in keyof Omit<RunResult, 'tier' | 'vmm'>]: RunResult[K] };
 
 interface Run {
-  readonly deps: RuntimeDeps;
+  readonly deps: MicrovmDeps;
   readonly job: RunnableJob;
   readonly lease: Lease;
   readonly client: JobClient;
