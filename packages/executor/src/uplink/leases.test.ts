@@ -8,12 +8,15 @@ const leaseMs = 12_000;
 const job: JobReference = { id: 7, queue: 'runs' };
 
 function setUp(
-  answer: (asked: readonly JobReference[]) => Promise<{ knownIds: string[]; cancelIds: string[] }>,
+  answer: (
+    asked: readonly JobReference[],
+    signal: AbortSignal,
+  ) => Promise<{ knownIds: string[]; cancelIds: string[] }>,
 ) {
   const clock = fakeClock();
   const queue: QueueClient = {
     lease: () => Promise.resolve(null),
-    heartbeat: (_queues, jobs) => answer(jobs),
+    heartbeat: (_queues, jobs, signal) => answer(jobs, signal),
   };
   const leases = keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} });
   const stop = new AbortController();
@@ -89,6 +92,23 @@ describe('leases', () => {
       expect(lease.lost.aborted).toBe(code === 'lease_lost');
       stop.abort();
     }
+  });
+
+  it('are asked for again when a heartbeat was not answered for 4 s', async () => {
+    const signals: AbortSignal[] = [];
+    const { clock, stop, run } = setUp(
+      (_jobs, signal) =>
+        new Promise((_, reject) => {
+          signals.push(signal);
+          signal.addEventListener('abort', () => reject(signal.reason as Error));
+        }),
+    );
+    run();
+    await clock.advance(3_999);
+    expect(signals.map((signal) => signal.aborted)).toEqual([false]);
+    await clock.advance(2_001);
+    expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
+    stop.abort();
   });
 
   it('of a job that a running heartbeat did not name are not judged by its answer', async () => {

@@ -2,6 +2,7 @@ import { type Clock, factsOf } from '@glovebox/base';
 import type { QueueName } from '@glovebox/protocol';
 import { canceled, leaseLost } from '../errors.ts';
 import type { JobReference, QueueClient } from './queue.ts';
+import { within } from './retry.ts';
 
 /** A held job. Its deadline is on the boot-time clock, counted from the sending of the last answered heartbeat. */
 export interface Lease {
@@ -67,10 +68,9 @@ export function keepLeases(deps: {
   const beat = async () => {
     const asked = [...held];
     const sent = clock.bootTime();
-    const answer = await queue.heartbeat(
-      queues,
-      asked.map((entry) => entry.job),
-      AbortSignal.timeout(answerMs),
+    const jobs = asked.map((entry) => entry.job);
+    const answer = await within(clock, answerMs, 'renew its leases', (signal) =>
+      queue.heartbeat(queues, jobs, signal),
     );
     const known = new Set(answer.knownIds ?? []);
     const toCancel = new Set(answer.cancelIds ?? []);

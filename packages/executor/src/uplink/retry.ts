@@ -1,4 +1,5 @@
 import { type Clock, GloveboxError } from '@glovebox/base';
+import { instanceUnreachable } from '../errors.ts';
 
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
@@ -20,5 +21,28 @@ export async function retrying<T>(
       if (!(error instanceof GloveboxError) || error.code !== 'instance_unreachable') throw error;
     }
     await clock.sleep(pause, signal).catch(() => signal.throwIfAborted());
+  }
+}
+
+/**
+ * Gives a request up that takes longer than `ms`: the signal that `ask` gets is aborted then. Errors: `instance_unreachable`,
+ * and those of `ask`.
+ */
+export async function within<T>(
+  clock: Clock,
+  ms: number,
+  what: string,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const answered = new AbortController();
+  void clock.sleep(ms, answered.signal).then(
+    () => late.abort(instanceUnreachable(what, `it did not answer within ${ms} ms`)),
+    () => {},
+  );
+  try {
+    return await ask(late.signal);
+  } finally {
+    answered.abort();
   }
 }
