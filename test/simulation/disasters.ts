@@ -1,0 +1,143 @@
+import type { Coverage, Fault } from './coverage.ts';
+import type { Database } from './database.ts';
+import type { Machine } from './machine.ts';
+import type { Network } from './network.ts';
+import type { Replica } from './replica.ts';
+import type { World } from './world.ts';
+
+export interface Scene {
+  readonly world: World;
+  readonly coverage: Coverage;
+  readonly network: Network;
+  readonly database: Database;
+  readonly machines: readonly Machine[];
+  readonly replicas: readonly Replica[];
+  /** Jobs that an executor works on, or may be given; all of them without one. */
+  concerned(machine?: Machine): Iterable<number>;
+}
+
+/**
+ * How far the database's clock may be set at once, ms, both ways together: with the drift of an executor's clock within one lease it
+ * stays below the margins of the two sides (2 s and 1 s). What is beyond them is a promise nobody made.
+ */
+const databaseStepMs = 2_000;
+
+/** What happens again and again, each on the average every so often. Of a seed, some do. */
+const disasters: readonly { readonly everyMs: number; readonly strike: (scene: Scene) => void }[] = [
+  { everyMs: 10_000, strike: stopExecutor },
+  { everyMs: 15_000, strike: killExecutor },
+  { everyMs: 25_000, strike: endExecutor },
+  { everyMs: 6_000, strike: killReplica },
+  { everyMs: 10_000, strike: cutOff },
+  { everyMs: 12_000, strike: loseDatabase },
+  { everyMs: 8_000, strike: setMachineClock },
+  { everyMs: 6_000, strike: setDatabaseClock },
+];
+
+/** Lets disasters strike until the returned function is called, which mends everything. */
+export function unleash(scene: Scene): () => void {
+  const { world, network, machines, replicas, database } = scene;
+  const { random } = world;
+  let calm = false;
+  network.weather = {
+    loss: random.pick([0, 0.02, 0.1, 0.25]),
+    duplicates: random.pick([0, 0.05, 0.3]),
+    late: random.pick([0, 0.03, 0.15]),
+    lateMs: 25_000,
+  };
+  for (const { everyMs, strike } of disasters) {
+    if (random.chance(0.35)) continue;
+    const next = () =>
+      world.after(-Math.log(1 - random.next()) * everyMs, () => {
+        if (calm) return;
+        strike(scene);
+        next();
+      });
+    next();
+  }
+  return () => {
+    calm = true;
+    network.weather = { loss: 0, duplicates: 0, late: 0, lateMs: 0 };
+    network.partitions.clear();
+    database.away = false;
+    for (const machine of machines) {
+      machine.continue();
+      machine.start();
+    }
+    for (const replica of replicas) replica.start();
+  };
+}
+
+function strike(scene: Scene, fault: Fault, what: string, jobs: Iterable<number>): void {
+  scene.world.note(`${what}: ${fault}`);
+  scene.coverage.fault(fault, jobs);
+}
+
+/** A short while or a long one, ms: longer than a lease now and then. */
+function while_({ random }: World): number {
+  return random.chance(0.5) ? random.between(100, 3_000) : random.between(3_000, 22_000);
+}
+
+function stopExecutor(scene: Scene): void {
+  const machine = scene.world.random.pick(scene.machines);
+  strike(scene, 'executor stopped', machine.name, scene.concerned(machine));
+  machine.stop();
+  scene.world.after(while_(scene.world), () => machine.continue());
+}
+
+function killExecutor(scene: Scene): void {
+  const machine = scene.world.random.pick(scene.machines);
+  strike(scene, 'executor killed', machine.name, scene.concerned(machine));
+  machine.kill();
+  scene.world.after(while_(scene.world), () => machine.start());
+}
+
+function endExecutor({ world, machines }: Scene): void {
+  const machine = world.random.pick(machines);
+  world.note(`${machine.name}: is told to end`);
+  machine.end();
+  world.after(while_(world), () => machine.start());
+}
+
+function killReplica(scene: Scene): void {
+  const replica = scene.world.random.pick(scene.replicas);
+  strike(scene, 'replica killed', replica.name, scene.concerned());
+  replica.kill();
+  scene.world.after(scene.world.random.between(50, 4_000), () => replica.start());
+}
+
+function cutOff({ world, network, machines, replicas }: Scene): void {
+  const { random } = world;
+  const partition = {
+    host: random.pick(machines).name,
+    server: random.chance(0.6) ? null : random.pick(replicas).name,
+    direction: random.pick(['requests', 'answers', 'both', 'both'] as const),
+  };
+  world.note(
+    `${partition.host}: is cut off from ${partition.server ?? 'all replicas'} (${partition.direction})`,
+  );
+  network.partitions.add(partition);
+  world.after(while_(world), () => network.partitions.delete(partition));
+}
+
+function loseDatabase({ world, database }: Scene): void {
+  world.note('the database is away');
+  database.away = true;
+  world.after(world.random.between(50, 3_000), () => {
+    database.away = false;
+  });
+}
+
+function setMachineClock(scene: Scene): void {
+  const { random } = scene.world;
+  const machine = random.pick(scene.machines);
+  strike(scene, "executor's clock set", machine.name, scene.concerned(machine));
+  machine.clock.step(random.between(-1, 1) * random.pick([1_000, 3_600_000, 1e10]));
+}
+
+function setDatabaseClock(scene: Scene): void {
+  const { random } = scene.world;
+  strike(scene, "database's clock set", 'database', scene.concerned());
+  const half = databaseStepMs / 2;
+  scene.database.offsetMs = random.chance(0.6) ? random.pick([-half, half]) : random.between(-half, half);
+}

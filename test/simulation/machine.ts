@@ -1,0 +1,196 @@
+import type { Job } from '@glovebox/protocol';
+import { agentQueues, type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
+import { openReservations } from '../../packages/executor/src/agent/room.ts';
+import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
+import type { Http } from '../../packages/executor/src/uplink/http.ts';
+import { keepLeases, type Leases } from '../../packages/executor/src/uplink/leases.ts';
+import { openQueue } from '../../packages/executor/src/uplink/queue.ts';
+import { MachineClock, processClock } from './clocks.ts';
+import type { Guard } from './guards.ts';
+import type { Network, Reply, WireRequest } from './network.ts';
+import { Process } from './process.ts';
+import { credential } from './replica.ts';
+import { simulatedRuntime } from './runtime.ts';
+import { leaseMs } from './store.ts';
+import { type Program, Vm } from './vm.ts';
+import type { World } from './world.ts';
+
+const marginMs = 2_000;
+const resources = { cpus: 2, memoryMiB: 2 * (128 + 384), scratchMiB: 256 };
+
+interface MachineDeps {
+  readonly world: World;
+  readonly network: Network;
+  readonly removed: Guard | null;
+  program(job: Job): Program;
+  booted(vm: Vm): void;
+  answered(request: WireRequest, reply: Reply): void;
+}
+
+/** A machine with an executor: the product's own agent, on this machine's clock, with the simulated network and VMs. */
+export class Machine {
+  readonly name: string;
+  readonly clock: MachineClock;
+  private readonly deps: MachineDeps;
+  private process: Process;
+  private agent: Agent | null = null;
+  /** Gives up each request of the agent that is not answered. */
+  private readonly connections = new Set<() => void>();
+
+  constructor(name: string, deps: MachineDeps) {
+    this.name = name;
+    this.deps = deps;
+    const { world, removed } = deps;
+    this.clock = new MachineClock(world, removed === 'clock rate' ? 0.4 : 0.05);
+    this.process = new Process(world);
+    this.start();
+  }
+
+  /** Starts its agent, if there is none. */
+  start(): void {
+    if (this.agent) return;
+    const process = new Process(this.deps.world);
+    const clock = processClock(this.deps.world, this.clock, process);
+    const http = this.http(process);
+    const identity = { name: this.name, version: '1', credential, tiers: ['vm-emulated' as const] };
+    const queue = openQueue(http, identity);
+    const note = (message: string) => this.deps.world.note(`${this.name}: ${message}`);
+    const leases = this.leases(keepLeases({ queue, queues: agentQueues, clock, onTrouble: note }), () =>
+      clock.bootTime(),
+    );
+    const runtime = simulatedRuntime({
+      clock,
+      startVm: async (job) => {
+        await clock.sleep(this.deps.world.random.between(20, 400));
+        return this.vm(job, process);
+      },
+      renew: (vm, deadline) => vm.renew(this.deadline(deadline, clock.bootTime())),
+    });
+    const log = {
+      info: (facts: object, message: string) => note(`${message} ${JSON.stringify(facts)}`),
+      warn: (facts: object, message: string) => note(`${message} ${JSON.stringify(facts)}`),
+    };
+    const from = { clock, executorName: this.name, room: openReservations(resources) };
+    const agent = makeAgent({ runtime, ...from, http, leases, log, queue });
+    this.process = process;
+    this.agent = agent;
+    void agent.run().then(() => {
+      if (this.agent === agent) this.agent = null;
+    });
+    note('starts');
+  }
+
+  /** SIGKILL of the agent; its VMs have their launchers. */
+  kill(): void {
+    this.process.kill();
+    this.agent = null;
+    for (const close of this.connections) close();
+    this.connections.clear();
+  }
+
+  /** SIGSTOP and SIGCONT. */
+  stop(): void {
+    this.process.stop();
+  }
+  continue(): void {
+    this.process.continue();
+  }
+
+  /** As an admin ends it: its jobs are given back. */
+  end(): void {
+    this.process.deliver(() => this.agent?.stop());
+  }
+
+  private vm(job: Job, agent: Process): Vm {
+    const { world, removed, program, booted } = this.deps;
+    const of = { jobId: job.id, attempt: job.glovebox?.attempt ?? 0 };
+    return new Vm(of, { world, machine: this.clock, agent }, program(job), removed, booted);
+  }
+
+  /** What the launcher is told, or what it would be without a guard. */
+  private deadline(deadline: number, now: number): number {
+    if (this.deps.removed === 'executor margin') return deadline + marginMs;
+    return this.deps.removed === 'deadline from sending' ? now + leaseMs - marginMs : deadline;
+  }
+
+  /** The agent's leases, or what they would be if it did not wait for a heartbeat. */
+  private leases(real: Leases, now: () => number): Leases {
+    if (this.deps.removed !== 'heartbeat before boot') return real;
+    return {
+      run: real.run,
+      hold: async (job, ms) => {
+        const deadline = now() + ms - marginMs;
+        const holding = real.hold(job, ms);
+        holding.catch(() => {});
+        const { signal } = new AbortController();
+        return {
+          stopped: signal,
+          lost: signal,
+          deadline: () => deadline,
+          onRenewed: (listener) => void holding.then((lease) => lease.onRenewed(listener)).catch(() => {}),
+          stop: () => {},
+          release: () => void holding.then((lease) => lease.release()).catch(() => {}),
+        };
+      },
+    };
+  }
+
+  private http(process: Process): Http {
+    const { world, network, answered } = this.deps;
+    return ({ method, path, headers, body, signal, what }) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) {
+          reject(signal.reason as Error);
+          return;
+        }
+        const request: WireRequest = {
+          from: this.name,
+          sentAt: world.time,
+          method,
+          path,
+          headers: { ...headers, 'x-glovebox-protocol': '1' },
+          body: this.body(path, Buffer.from(body ?? '')),
+        };
+        const abort = () => {
+          giveUp();
+          this.connections.delete(giveUp);
+          reject(signal?.reason as Error);
+        };
+        const giveUp = network.send(request, (reply) =>
+          process.deliver(() => {
+            this.connections.delete(giveUp);
+            signal?.removeEventListener('abort', abort);
+            if (signal?.aborted) return;
+            answered(request, reply);
+            if ('gone' in reply) reject(instanceUnreachable(what, reply.gone));
+            else resolve(responseOf(reply));
+          }),
+        );
+        this.connections.add(giveUp);
+        signal?.addEventListener('abort', abort, { once: true });
+      });
+  }
+
+  /** What is sent, or what would be if heartbeats did not name the attempts. */
+  private body(path: string, body: Buffer): Buffer {
+    if (this.deps.removed !== 'attempt in heartbeat' || !path.endsWith('/heartbeat')) return body;
+    const { glovebox: _, ...rest } = JSON.parse(body.toString()) as Record<string, unknown>;
+    return Buffer.from(JSON.stringify(rest));
+  }
+}
+
+function responseOf({ answer, broken }: Extract<Reply, { broken: boolean }>): Response {
+  const { status, headers = {}, body } = answer;
+  if (status === 204) return new Response(null, { status });
+  const bytes = Buffer.from(body);
+  if (!broken) return new Response(bytes, { status, headers });
+  const half = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(bytes.subarray(0, bytes.length / 2));
+    },
+    pull(controller) {
+      controller.error(new Error('the connection broke off'));
+    },
+  });
+  return new Response(half, { status, headers });
+}

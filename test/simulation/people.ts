@@ -1,0 +1,51 @@
+import type { Network, WireRequest } from './network.ts';
+import type { Reply } from './network.ts';
+import type { World } from './world.ts';
+
+interface PeopleDeps {
+  readonly world: World;
+  readonly network: Network;
+  answered(request: WireRequest, reply: Reply): void;
+}
+
+const retryMs = 700;
+
+/** Puts jobs on the instance for `forMs`, and cancels some of them, again and again until that is answered. */
+export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
+  const { world } = deps;
+  const { random } = world;
+  const jobs = random.int(3, 9);
+  for (let n = 0; n < jobs; n += 1) {
+    const limits = { maxResets: random.int(0, 4), maxRetries: random.int(0, 2) };
+    const input = random.chance(0.3) ? 'x'.repeat(random.int(1, 200)) : null;
+    world.after(random.between(0, forMs), () => {
+      send(deps, '/api/jobs', { ...limits, input }, (reply) => {
+        if ('gone' in reply || reply.answer.status !== 201) return;
+        const { id } = JSON.parse(String(reply.answer.body)) as { id: number };
+        for (let times = random.pick([0, 0, 0, 1, 2]); times > 0; times -= 1)
+          world.after(random.between(0, 40_000), () => cancel(deps, id));
+      });
+    });
+  }
+}
+
+function cancel(deps: PeopleDeps, id: number): void {
+  send(deps, `/api/jobs/${id}/cancel`, {}, (reply) => {
+    if ('gone' in reply || reply.answer.status >= 500) deps.world.after(retryMs, () => cancel(deps, id));
+  });
+}
+
+function send(deps: PeopleDeps, path: string, body: object, reply: (reply: Reply) => void): void {
+  const request: WireRequest = {
+    from: 'people',
+    sentAt: deps.world.time,
+    method: 'POST',
+    path,
+    headers: {},
+    body: Buffer.from(JSON.stringify(body)),
+  };
+  deps.network.send(request, (answer) => {
+    deps.answered(request, answer);
+    reply(answer);
+  });
+}

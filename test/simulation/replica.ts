@@ -1,0 +1,318 @@
+import {
+  addLogEntryRequestSchema,
+  appendLogQuerySchema,
+  dequeueRequestSchema,
+  executorNameHeader,
+  heartbeatRequestSchema,
+  inputEndHeader,
+  inputQuerySchema,
+  type Job,
+  jobIdHeader,
+  jobResultRequestSchema,
+  markFailedRequestSchema,
+  updateLogEntryRequestSchema,
+} from '@glovebox/protocol';
+import { GloveboxError } from '@glovebox/base';
+import { z } from 'zod';
+import { type Database, errorAnswer } from './database.ts';
+import type { Guard } from './guards.ts';
+import type { Answer, Server, WireRequest } from './network.ts';
+import { type JobLease, leaseMs, type Store, type StoredJob } from './store.ts';
+import type { Truth } from './truth.ts';
+import type { World } from './world.ts';
+
+export const credential = 'the credential of the executors';
+const reaperPeriodMs = 500;
+
+export interface ReplicaDeps {
+  readonly world: World;
+  readonly database: Database;
+  readonly store: Store;
+  readonly truth: Truth;
+  readonly removed: Guard | null;
+  /** Tells every replica that there may be work. */
+  announce(): void;
+  /** The database refused a transaction of this request. */
+  refused(request: WireRequest): void;
+  /** How long a body takes to come, ms. */
+  bodyMs(): number;
+}
+
+/** One process of the instance: everything that it knows itself is lost with it. */
+export class Replica implements Server {
+  readonly name: string;
+  private readonly deps: ReplicaDeps;
+  private alive = false;
+  /** Of its requests that are not answered yet: breaks the connection. */
+  private readonly connections = new Set<() => void>();
+  /** Requests for work that are held: each looks again. */
+  private readonly held = new Set<() => void>();
+  private life = 0;
+
+  constructor(name: string, deps: ReplicaDeps) {
+    this.name = name;
+    this.deps = deps;
+    this.start();
+  }
+
+  start(): void {
+    if (this.alive) return;
+    this.alive = true;
+    this.reap();
+  }
+
+  /** SIGKILL. */
+  kill(): void {
+    this.alive = false;
+    this.life += 1;
+    this.held.clear();
+    for (const breakOff of this.connections) breakOff();
+    this.connections.clear();
+  }
+
+  /** There may be work. */
+  wake(): void {
+    for (const look of this.held) look();
+  }
+
+  receive(request: WireRequest, answer: (answer: Answer | null) => void): () => void {
+    if (!this.alive) {
+      answer(null);
+      return () => {};
+    }
+    const call = new Call(request, answer, this.connections);
+    this.later(this.deps.world.random.between(0.1, 2), () => this.route(call));
+    return () => call.leave();
+  }
+
+  private route(call: Call): void {
+    const { path } = call.request;
+    if (path === '/.executors/queue/dequeue') this.dequeue(call);
+    else if (path === '/.executors/queue/heartbeat') this.heartbeat(call);
+    else if (path.startsWith('/api/jobs')) this.people(call);
+    else this.jobRoute(call);
+  }
+
+  private dequeue(call: Call): void {
+    const { world, database, store } = this.deps;
+    const body = dequeueRequestSchema.parse(JSON.parse(call.request.body.toString()));
+    const deadline = world.time + (body.glovebox?.waitMs ?? 0);
+    let seen: StoredJob | undefined;
+    const look = () => {
+      if (call.over) {
+        this.held.delete(look);
+        return;
+      }
+      let leased: StoredJob | null = null;
+      const token = `t${world.random.next().toString(36).slice(2)}`;
+      const { answer, refused } = database.transact(() => {
+        leased = store.take(body.executorName, token, seen);
+        return { status: 200, body: leased ? JSON.stringify(wireJob(leased, token)) : '' };
+      });
+      seen = store.next();
+      if (refused) this.deps.refused(call.request);
+      if (refused || leased) call.answer(answer);
+      else if (world.time >= deadline) call.answer({ status: 204, body: '' });
+      else this.later(Math.min(deadline - world.time, 1_000), look);
+    };
+    this.held.add(look);
+    look();
+  }
+
+  private heartbeat(call: Call): void {
+    const { store, truth } = this.deps;
+    const { request } = call;
+    const body = heartbeatRequestSchema.parse(JSON.parse(request.body.toString()));
+    const attempts = new Map(body.glovebox?.leases?.map((held) => [held.jobId, held.attempt]));
+    const ids = body.jobIdsByQueue.flatMap((group) => group.jobIds).map(Number);
+    const held = ids.map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
+    const observed = (job: StoredJob) => truth.renewed(job, request.from, request.sentAt);
+    this.commit(call, () => {
+      const renewed = store.renew(body.executorName, held, observed);
+      const named = (jobs: StoredJob[]) => jobs.map((job) => `${job.id}-runs`);
+      const cancelIds = named(renewed.filter((job) => job.life.cancelRequested));
+      return json(200, { knownIds: named(renewed), cancelIds });
+    });
+  }
+
+  private people(call: Call): void {
+    const { store } = this.deps;
+    const { path, body } = call.request;
+    this.commit(call, () => {
+      if (path.endsWith('/cancel')) {
+        store.cancel(Number(path.split('/')[3]));
+        return json(200, {});
+      }
+      const { input, ...limits } = newJobSchema.parse(JSON.parse(body.toString()));
+      return json(201, { id: store.enqueue(limits, input === null ? null : Buffer.from(input)).id });
+    });
+  }
+
+  private jobRoute(call: Call): void {
+    const { store } = this.deps;
+    const { headers, path } = call.request;
+    const token = (headers.authorization ?? '').replace('Bearer ', '');
+    const jobId = Number(headers[jobIdHeader]);
+    const lease = store.authenticate(token, jobId);
+    if (!lease) {
+      call.answer({ status: 401, body: 'invalid token' });
+      return;
+    }
+    if (lease.jobId !== jobId || lease.executor !== headers[executorNameHeader]) {
+      call.answer({ status: 403, body: 'invalid token' });
+      return;
+    }
+    const [operation = '', query] = (path.split('/').at(-1) ?? '').split('?');
+    if (operation === 'input') {
+      const { offset } = inputQuerySchema.parse(Object.fromEntries(new URLSearchParams(query)));
+      const { bytes, end } = store.readInput(lease, offset);
+      call.answer({ status: 200, headers: end ? { [inputEndHeader]: 'true' } : {}, body: bytes });
+      return;
+    }
+    // Who may write is looked at before the body is there, and again when it is.
+    this.later(this.deps.bodyMs(), () => this.write(call, lease, operation, query ?? ''));
+  }
+
+  private write(call: Call, lease: JobLease, operation: string, query: string): void {
+    const { store, world, removed } = this.deps;
+    const { body } = call.request;
+    const parsed = () => JSON.parse(body.toString()) as unknown;
+    const writes: Record<string, () => Answer> = {
+      addExecutionLogEntry: () =>
+        json(200, store.addEntry(lease, addLogEntryRequestSchema.parse(parsed()).key)),
+      updateExecutionLogEntry() {
+        const { entryId, exitCode } = updateLogEntryRequestSchema.parse(parsed());
+        store.endEntry(lease, entryId, exitCode ?? null);
+        return done;
+      },
+      appendLog() {
+        const to = appendLogQuerySchema.parse(Object.fromEntries(new URLSearchParams(query)));
+        return json(200, { offset: store.append(lease, to, body) });
+      },
+      result() {
+        store.saveResult(lease, jobResultRequestSchema.parse(parsed()));
+        return done;
+      },
+      markComplete() {
+        store.mark(lease, 'complete', null);
+        return done;
+      },
+      markErrored() {
+        store.mark(lease, 'error', markFailedRequestSchema.parse(parsed()).reason ?? null);
+        return done;
+      },
+      markFailed() {
+        store.mark(lease, 'fail', markFailedRequestSchema.parse(parsed()).reason ?? null);
+        return done;
+      },
+    };
+    const write = writes[operation] as () => Answer;
+    if (removed === 'commit before answer' && operation === 'markComplete') {
+      call.answer(done);
+      this.later(world.random.between(0, 100), () => this.commit(call, write));
+    } else this.commit(call, write);
+  }
+
+  private commit(call: Call, work: () => Answer): void {
+    const { database, announce, refused: onRefused } = this.deps;
+    const { request } = call;
+    const { answer, refused } = database.transact(() => {
+      try {
+        return work();
+      } catch (error) {
+        if (error instanceof GloveboxError) return errorAnswer(error, request.path);
+        throw error;
+      }
+    });
+    if (refused) onRefused(request);
+    announce();
+    call.answer(answer);
+  }
+
+  private reap(): void {
+    const { database, store, announce } = this.deps;
+    database.transact(() => {
+      store.expire();
+      return done;
+    });
+    announce();
+    this.later(reaperPeriodMs, () => this.reap());
+  }
+
+  /** Later in this life. */
+  private later(ms: number, run: () => void): void {
+    const { life } = this;
+    this.deps.world.after(ms, () => {
+      if (life === this.life) run();
+    });
+  }
+}
+
+const done: Answer = { status: 204, body: '' };
+const json = (status: number, body: unknown): Answer => ({ status, body: JSON.stringify(body) });
+const newJobSchema = z.object({
+  maxResets: z.int(),
+  maxRetries: z.int(),
+  input: z.string().nullable(),
+});
+
+/** A request that is being worked on. */
+class Call {
+  readonly request: WireRequest;
+  over = false;
+  private readonly reply: (answer: Answer | null) => void;
+  private readonly connections: Set<() => void>;
+  private readonly breakOff = () => this.end(null);
+
+  constructor(request: WireRequest, reply: (answer: Answer | null) => void, connections: Set<() => void>) {
+    this.request = request;
+    this.reply = reply;
+    this.connections = connections;
+    connections.add(this.breakOff);
+  }
+
+  answer(answer: Answer): void {
+    this.end(answer);
+  }
+
+  /** Its client is gone. */
+  leave(): void {
+    this.over = true;
+    this.connections.delete(this.breakOff);
+  }
+
+  private end(answer: Answer | null): void {
+    if (this.over) return;
+    this.leave();
+    this.reply(answer);
+  }
+}
+
+function wireJob(job: StoredJob, token: string): Job {
+  return {
+    version: 2,
+    id: job.id,
+    token,
+    queue: 'runs',
+    repositoryName: '',
+    repositoryDirectory: '',
+    commit: '',
+    fetchTags: false,
+    shallowClone: true,
+    sparseCheckout: null,
+    files: {},
+    dockerSteps: [{ image: `blob:sha256:${'0'.repeat(64)}` }],
+    cliSteps: null,
+    redactedValues: null,
+    glovebox: {
+      attempt: job.life.attempt,
+      accept: ['vm-emulated'],
+      resources: { cpus: 1, memoryMiB: 128, scratchMiB: 64 },
+      leaseMs,
+      deadlineMs: 600_000,
+      stdin: job.takesInput,
+      inspect: false,
+      upload: null,
+    },
+  };
+}

@@ -1,0 +1,119 @@
+import type { Clock } from '@glovebox/base';
+import type { Job } from '@glovebox/protocol';
+import { leaseLost, stepFailed, vmmDied } from '../../packages/executor/src/errors.ts';
+import type { Runtime } from '../../packages/executor/src/runtime/runtime.ts';
+import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
+import type { Lease } from '../../packages/executor/src/uplink/leases.ts';
+import { openPhase, type PhaseLog } from '../../packages/executor/src/uplink/log.ts';
+import type { Vm } from './vm.ts';
+
+interface RuntimeDeps {
+  readonly clock: Clock;
+  /** Takes as long as a VM takes to be made ready; it runs at its first renewal. */
+  startVm(job: Job): Promise<Vm>;
+  /** Feeds the launcher. */
+  renew(vm: Vm, deadline: number): void;
+}
+
+/** The microVM runtime's way through a job (`runtime/microvm/run.ts`), with a simulated VM. */
+export function simulatedRuntime(deps: RuntimeDeps): Runtime {
+  return {
+    async run(job, lease, client) {
+      const run: Run = { deps, job, lease, client, vm: null };
+      let failure: unknown = null;
+      let exitCode: number | null = null;
+      try {
+        const vm = await phase(run, 'setup.vm', () => boot(run));
+        exitCode = await step(run, vm);
+        if (exitCode !== 0) throw stepFailed('0', exitCode, '');
+      } catch (error) {
+        failure = explain(error, run);
+      }
+      await tearDown(run);
+      const kernel = `j${job.id}-a${job.glovebox?.attempt}`;
+      const facts = { exitCode, guest: { kernel, interfaces: [] }, inspection: null, leftOver: {} };
+      return { result: { tier: 'vm-emulated', vmm: 'qemu', ...facts }, failure };
+    },
+  };
+}
+
+interface Run {
+  readonly deps: RuntimeDeps;
+  readonly job: Job;
+  readonly lease: Lease;
+  readonly client: JobClient;
+  vm: Vm | null;
+}
+
+async function phase<T>(run: Run, key: string, body: (log: PhaseLog) => Promise<T>): Promise<T> {
+  const log = await openPhase(run.client, run.deps.clock, key, []);
+  try {
+    run.lease.stopped.throwIfAborted();
+    const value = await body(log);
+    await log.end(0);
+    return value;
+  } catch (error) {
+    await log.end(1).catch(() => {});
+    throw error;
+  }
+}
+
+async function boot(run: Run): Promise<Vm> {
+  const { deps, lease } = run;
+  lease.stopped.throwIfAborted();
+  const vm = await deps.startVm(run.job);
+  run.vm = vm;
+  deps.renew(vm, lease.deadline());
+  lease.onRenewed((deadline) => deps.renew(vm, deadline));
+  const kill = () => vm.kill();
+  lease.stopped.addEventListener('abort', kill, { once: true });
+  if (lease.stopped.aborted) kill();
+  return vm;
+}
+
+async function step(run: Run, vm: Vm): Promise<number> {
+  const log = await openPhase(run.client, run.deps.clock, 'step.docker.0', ['program']);
+  const feeding = feed(run, vm);
+  feeding.catch(() => {}); // the VM's end is what tells
+  try {
+    for (;;) {
+      await vm.change();
+      for (const stream of ['stdout', 'stderr'] as const) await log.write(stream, vm.take(stream));
+      if (vm.exit !== null) break;
+      if (vm.end) throw new Error('the VM is gone');
+    }
+  } catch (error) {
+    await log.end(-1).catch(() => {});
+    throw error;
+  }
+  await log.end(vm.exit);
+  return vm.exit;
+}
+
+async function feed({ job, lease, client }: Run, vm: Vm): Promise<void> {
+  if (!job.glovebox?.stdin) return;
+  for (let offset = 0; ; ) {
+    const { bytes, end } = await client.input(offset, lease.stopped);
+    offset += bytes.length;
+    if (end) break;
+  }
+  vm.endInput();
+}
+
+function explain(error: unknown, { lease, vm }: Run): unknown {
+  if (lease.stopped.aborted) return lease.stopped.reason;
+  if (vm?.end === 'lease') return leaseLost('the virtual machine outlived it and was killed');
+  return vm?.end ? vmmDied(vm.end, '') : error;
+}
+
+async function tearDown({ deps, lease, client, vm }: Run): Promise<void> {
+  if (!vm) return;
+  const opening = lease.lost.aborted
+    ? null
+    : openPhase(client, deps.clock, 'teardown.vm', []).catch(() => null);
+  vm.kill();
+  while (!vm.end) await vm.change();
+  const log = await opening;
+  if (!log) return;
+  await log.end(0).catch(() => {});
+}

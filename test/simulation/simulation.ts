@@ -1,0 +1,140 @@
+import { hasEnded, jobIdHeader } from '@glovebox/protocol';
+import type { Job } from '@glovebox/protocol';
+import { Coverage } from './coverage.ts';
+import { Database } from './database.ts';
+import { type Scene, unleash } from './disasters.ts';
+import type { Guard } from './guards.ts';
+import { Machine } from './machine.ts';
+import { Network, type Reply, type WireRequest } from './network.ts';
+import { letPeopleWork } from './people.ts';
+import { Replica } from './replica.ts';
+import { Store } from './store.ts';
+import { Truth } from './truth.ts';
+import type { Program } from './vm.ts';
+import { World } from './world.ts';
+
+export interface Outcome {
+  readonly seed: number;
+  /** The first broken promise, or null. */
+  readonly violation: string | null;
+  /** Of everything that happened. */
+  readonly digest: string;
+  readonly trace: readonly string[];
+  readonly events: number;
+  /** True time that passed in it, ms. */
+  readonly virtualMs: number;
+  readonly coverage: Coverage;
+  /** How the jobs have ended, and the attempts that they took. */
+  readonly jobs: readonly { readonly state: string; readonly attempts: number }[];
+}
+
+export interface SimulationOptions {
+  /** Taken out, to see whether it is missed. */
+  readonly removed?: Guard;
+  /** Nothing goes wrong. */
+  readonly calm?: boolean;
+}
+
+/** By then every job has ended once nothing goes wrong any more, ms; a silent connection is given up after 300 s. */
+const patienceMs = 1_500_000;
+/** What was sent before may come in this time. */
+const lateMs = 35_000;
+
+/** One history: executors, replicas, people and their jobs, in disasters and then in calm. The same seed, the same history. */
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Outcome> {
+  const { removed = null, calm = false } = options;
+  const world = new World(seed);
+  const { random } = world;
+  const coverage = new Coverage();
+  const database = new Database(world);
+  const truth = new Truth(world, coverage, () => database.now());
+  const store = new Store(truth, removed, () => database.now());
+  const replicas: Replica[] = [];
+  const waiting = () =>
+    [...store.jobs.values()]
+      .filter(({ life }) => !hasEnded(life.state) && life.state !== 'processing')
+      .map(({ id }) => id);
+  const about = (request: WireRequest): Iterable<number> => concernedBy(request, waiting);
+  const network = new Network(world, coverage, replicas, about);
+  let slow = false;
+  const instance = {
+    ...{ world, database, store, truth, removed },
+    announce: () => {
+      for (const replica of replicas) world.after(random.between(0, 5), () => replica.wake());
+    },
+    refused: (request: WireRequest) => coverage.fault('database away', about(request)),
+    bodyMs: () => (slow && random.chance(0.05) ? random.between(0, 25_000) : random.between(0, 5)),
+  };
+  for (let n = random.int(1, 3); n > 0; n -= 1) replicas.push(new Replica(`replica ${n}`, instance));
+  const answered = (request: WireRequest, reply: Reply) => {
+    if ('answer' in reply && !reply.broken) truth.answered(request, reply.answer);
+  };
+  const machines = Array.from({ length: random.int(1, 3) }, (_, n) => {
+    const booted: ConstructorParameters<typeof Machine>[1]['booted'] = (vm) =>
+      truth.bootedVm(vm, store.jobs.get(vm.jobId) as NonNullable<ReturnType<typeof store.next>>);
+    return new Machine(`e${n + 1}`, {
+      ...{ world, network, removed, booted, answered },
+      program: (job) => someProgram(world, job),
+    });
+  });
+  const scene: Scene = {
+    ...{ world, coverage, network, database, machines, replicas },
+    *concerned(machine) {
+      for (const { id, life, executor } of store.jobs.values())
+        if (!hasEnded(life.state) && (!machine || executor === null || executor === machine.name)) yield id;
+    },
+  };
+  const badMs = random.between(30_000, 90_000);
+  letPeopleWork({ world, network, answered }, badMs * 0.7);
+  let mended = false;
+  const mend = calm ? () => {} : unleash(scene);
+  slow = !calm;
+  world.after(badMs, () => {
+    mend();
+    slow = false;
+    mended = true;
+    world.note('nothing goes wrong any more');
+  });
+  const allEnded = () => mended && [...store.jobs.values()].every(({ life }) => hasEnded(life.state));
+  if (!(await world.run(allEnded, badMs + patienceMs))) {
+    const left = [...store.jobs.values()].filter(({ life }) => !hasEnded(life.state));
+    world.violate(`these jobs never end: ${left.map(({ id, life }) => `j${id} (${life.state})`).join(', ')}`);
+  }
+  await world.run(() => false, lateMs);
+  if (world.violation === null) truth.atTheEnd(store.jobs);
+  return {
+    seed,
+    violation: world.violation,
+    digest: world.digest(),
+    trace: world.trace,
+    events: world.events,
+    virtualMs: world.time,
+    coverage,
+    jobs: [...store.jobs.values()].map(({ life }) => ({ state: life.state, attempts: life.attempt })),
+  };
+}
+
+function concernedBy(request: WireRequest, waiting: () => number[]): Iterable<number> {
+  const { path, headers, body } = request;
+  if (path.startsWith('/api/jobs/')) return [Number(path.split('/')[3])];
+  if (path === '/api/jobs') return [];
+  if (path.endsWith('/dequeue')) return waiting();
+  if (!path.endsWith('/heartbeat')) return [Number(headers[jobIdHeader])];
+  const { jobIdsByQueue } = JSON.parse(body.toString()) as { jobIdsByQueue: { jobIds: string[] }[] };
+  return jobIdsByQueue.flatMap(({ jobIds }) => jobIds.map(Number));
+}
+
+function someProgram({ random }: World, job: Job): Program {
+  const chunks = random.int(0, 12);
+  const longMs = random.pick([200, 1_000, 3_000]);
+  return {
+    takesInput: job.glovebox?.stdin ?? false,
+    output: Array.from({ length: chunks }, () => ({
+      afterMs: random.chance(0.4) ? random.between(0, 30) : random.between(0, longMs),
+      stream: random.chance(0.8) ? 'stdout' : 'stderr',
+      bytes: random.chance(0.02) ? 300_000 : random.int(1, 3_000),
+    })),
+    afterMs: random.between(0, longMs),
+    end: random.pick([0, 0, 0, 0, 1, 'died'] as const),
+  };
+}

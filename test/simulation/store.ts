@@ -1,0 +1,272 @@
+import { afterTransition, hasEnded, type JobLife, type JobTransition, newLife } from '@glovebox/protocol';
+import type { JobResultRequest } from '@glovebox/protocol';
+import {
+  entryNotFound,
+  jobEnded,
+  jobNotFound,
+  leaseLost,
+  offsetGap,
+} from '../../packages/instance/src/errors.ts';
+import type { Guard } from './guards.ts';
+import type { Truth } from './truth.ts';
+
+/** What the database keeps: the model of `packages/instance/src/queue`, statement by statement. A call is a transaction. */
+
+export interface LogEntry {
+  readonly key: string;
+  exitCode: number | null;
+  readonly stdout: Buffer[];
+  readonly stderr: Buffer[];
+}
+
+export interface StoredAttempt {
+  readonly attempt: number;
+  readonly executor: string;
+  outcome: string;
+  result: JobResultRequest | null;
+  readonly entries: LogEntry[];
+}
+
+export interface StoredJob {
+  readonly id: number;
+  readonly input: Buffer;
+  readonly takesInput: boolean;
+  life: JobLife;
+  executor: string | null;
+  token: string | null;
+  expiresAt: number | null;
+  processAfter: number;
+  reason: string | null;
+  readonly attempts: StoredAttempt[];
+  /** How often its end took effect. */
+  ends: number;
+}
+
+/** What a token stood for when it was looked up. */
+export interface JobLease {
+  readonly token: string;
+  readonly jobId: number;
+  readonly attempt: number;
+  readonly executor: string;
+}
+
+export const leaseMs = 12_000;
+const reaperMarginMs = 1_000;
+const retryMs = 5_000;
+
+export class Store {
+  readonly jobs = new Map<number, StoredJob>();
+  private readonly truth: Truth;
+  private readonly removed: Guard | null;
+  private readonly clock: () => number;
+
+  /** `clock`: the database's, ms. */
+  constructor(truth: Truth, removed: Guard | null, clock: () => number) {
+    this.truth = truth;
+    this.removed = removed;
+    this.clock = clock;
+  }
+
+  enqueue(limits: { maxResets: number; maxRetries: number }, input: Buffer | null): StoredJob {
+    const job: StoredJob = {
+      id: this.jobs.size + 1,
+      input: input ?? Buffer.alloc(0),
+      takesInput: input !== null,
+      life: newLife(limits),
+      executor: null,
+      token: null,
+      expiresAt: null,
+      processAfter: 0,
+      reason: null,
+      attempts: [],
+      ends: 0,
+    };
+    this.jobs.set(job.id, job);
+    return job;
+  }
+
+  /** The job that `take` would lease; the row is not held. */
+  next(): StoredJob | undefined {
+    const waits = ({ life, processAfter }: StoredJob) =>
+      (life.state === 'queued' || life.state === 'errored') && processAfter <= this.clock();
+    return [...this.jobs.values()].find(waits);
+  }
+
+  take(executor: string, token: string, seen?: StoredJob): StoredJob | null {
+    const job = this.on('one lease') ? this.next() : seen;
+    if (!job) return null;
+    const before = job.life;
+    const life = this.on('one lease') ? afterTransition(before, 'lease') : leasedAnyhow(before);
+    if (!life) return null;
+    this.truth.willLease(job, life.attempt);
+    Object.assign(job, { executor, token, expiresAt: this.clock() + leaseMs, processAfter: 0, reason: null });
+    job.life = life;
+    job.attempts.push({ attempt: life.attempt, executor, outcome: 'processing', result: null, entries: [] });
+    this.truth.moved(job, before, 'lease');
+    return job;
+  }
+
+  /** The lease of a request's token; null: 401. */
+  authenticate(token: string, jobId: number): JobLease | null {
+    const job = this.on('token')
+      ? [...this.jobs.values()].find((one) => one.token === token)
+      : this.jobs.get(jobId);
+    if (!job || !this.holds(job)) return null;
+    if (this.on('read expiry') && !this.lasts(job)) return null;
+    return { token, jobId: job.id, attempt: job.life.attempt, executor: job.executor as string };
+  }
+
+  /** A job's stdin from an offset. */
+  readInput(lease: JobLease, offset: number): { bytes: Buffer; end: boolean } {
+    const job = this.jobs.get(lease.jobId) as StoredJob;
+    this.truth.read(lease, job);
+    return { bytes: job.input.subarray(offset, offset + 64), end: offset + 64 >= job.input.length };
+  }
+
+  /** Runs a write that commits only under a good lease. Errors: `lease_lost`. */
+  fenced<T>(lease: JobLease, what: string, write: (job: StoredJob) => T): T {
+    const job = this.jobs.get(lease.jobId);
+    const good =
+      job &&
+      this.holds(job) &&
+      job.executor === lease.executor &&
+      (job.life.attempt === lease.attempt || !this.on('commit attempt')) &&
+      (this.lasts(job) || !this.on('commit expiry'));
+    if (!good) {
+      this.truth.refused(lease.jobId);
+      throw leaseLost(lease.jobId);
+    }
+    this.truth.wrote(lease, job, what);
+    return write(job);
+  }
+
+  addEntry(lease: JobLease, key: string): number {
+    return this.fenced(lease, 'a log entry', (job) =>
+      attemptOf(job, lease).entries.push({ key, exitCode: null, stdout: [], stderr: [] }),
+    );
+  }
+
+  endEntry(lease: JobLease, entry: number, exitCode: number | null): void {
+    this.fenced(lease, 'the end of a log entry', (job) => {
+      entryOf(job, lease, entry).exitCode = exitCode;
+    });
+  }
+
+  append(
+    lease: JobLease,
+    to: { entry: number; stream: 'stdout' | 'stderr'; offset: number },
+    data: Buffer,
+  ): number {
+    return this.fenced(lease, 'output', (job) => {
+      const entry = entryOf(job, lease, to.entry);
+      const stored = lengthOf(entry[to.stream]);
+      if (to.offset > stored) throw offsetGap(stored, to.offset);
+      const fresh = this.on('idempotent offset') ? data.subarray(stored - to.offset) : data;
+      if (fresh.length > 0) entry[to.stream].push(fresh);
+      this.truth.appended(job, lease.attempt, entry, to.stream);
+      return stored + fresh.length;
+    });
+  }
+
+  saveResult(lease: JobLease, result: JobResultRequest): void {
+    this.fenced(lease, 'a result', (job) => {
+      attemptOf(job, lease).result = result;
+    });
+  }
+
+  mark(lease: JobLease, transition: 'complete' | 'error' | 'fail', reason: string | null): void {
+    this.fenced(lease, `the mark ${transition}`, (job) => this.move(job, transition, reason));
+  }
+
+  /** Errors: `job_not_found`, `job_ended`. */
+  cancel(id: number): void {
+    const job = this.jobs.get(id);
+    if (!job) throw jobNotFound(id);
+    if (job.life.state !== 'canceled' && !this.move(job, 'cancel', null)) throw jobEnded(id, job.life.state);
+  }
+
+  /** The jobs of these that the executor still has; their leases are renewed, of which `observed` is told before. */
+  renew(
+    executor: string,
+    held: readonly { jobId: number; attempt: number | null }[],
+    observed: (job: StoredJob) => void,
+  ): StoredJob[] {
+    const renewed: StoredJob[] = [];
+    for (const { jobId, attempt } of held) {
+      const job = this.jobs.get(jobId);
+      if (!job || job.life.state !== 'processing' || job.executor !== executor) continue;
+      if (this.on('renew attempt') && job.life.attempt !== (attempt ?? job.life.attempt)) continue;
+      if (this.on('renew expiry') && !this.lasts(job)) continue;
+      observed(job);
+      job.expiresAt = this.clock() + leaseMs;
+      renewed.push(job);
+    }
+    return renewed;
+  }
+
+  /** Ends leases that ran out. */
+  expire(): void {
+    const before = this.clock() - (this.on('reaper margin') ? reaperMarginMs : 0);
+    for (const job of this.jobs.values())
+      if (job.life.state === 'processing' && (job.expiresAt as number) < before)
+        this.move(job, 'expire', 'lease_lost');
+  }
+
+  /** Whether a lease that is held has not run out. */
+  private lasts(job: StoredJob): boolean {
+    return job.expiresAt !== null && job.expiresAt > this.clock();
+  }
+
+  private holds(job: StoredJob): boolean {
+    return job.life.state === 'processing' || !this.on('token dies');
+  }
+
+  private move(job: StoredJob, transition: JobTransition, reason: string | null): boolean {
+    const before = job.life;
+    const life = this.table(before, transition);
+    if (!life) return false;
+    job.life = life;
+    if (life.state !== 'processing') {
+      job.reason = life.state === 'queued' ? null : reason;
+      const attempt = job.attempts.at(-1);
+      if (before.state === 'processing' && attempt)
+        attempt.outcome = transition === 'expire' ? 'lost' : life.state;
+      if (this.on('token dies')) Object.assign(job, { executor: null, token: null, expiresAt: null });
+      if (life.state === 'errored') job.processAfter = this.clock() + retryMs;
+      if (hasEnded(life.state)) job.ends += 1;
+    }
+    this.truth.moved(job, before, transition);
+    return true;
+  }
+
+  /** The table, or what it would be without a guard. */
+  private table(life: JobLife, transition: JobTransition): JobLife | null {
+    if (!this.on('cancel stays') && transition === 'expire')
+      return afterTransition({ ...life, cancelRequested: false }, transition);
+    if (!this.on('resets counted') && transition === 'expire')
+      return afterTransition({ ...life, resets: 0 }, transition);
+    return afterTransition(life, transition);
+  }
+
+  private on(guard: Guard): boolean {
+    return this.removed !== guard;
+  }
+}
+
+function leasedAnyhow(life: JobLife): JobLife {
+  return { ...life, state: 'processing', attempt: life.attempt + 1 };
+}
+
+function attemptOf(job: StoredJob, lease: JobLease): StoredAttempt {
+  return job.attempts.find(({ attempt }) => attempt === lease.attempt) as StoredAttempt;
+}
+
+function entryOf(job: StoredJob, lease: JobLease, entry: number): LogEntry {
+  const found = attemptOf(job, lease).entries[entry - 1];
+  if (!found) throw entryNotFound(entry);
+  return found;
+}
+
+export function lengthOf(pieces: readonly Buffer[]): number {
+  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+}
