@@ -46,7 +46,8 @@ export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => v
   }
   let lease: Lease;
   try {
-    lease = await leases.hold({ id: job.id, queue }, job.glovebox?.leaseMs ?? upstreamLeaseMs);
+    const attempt = job.glovebox?.attempt ?? null;
+    lease = await leases.hold({ id: job.id, queue, attempt }, job.glovebox?.leaseMs ?? upstreamLeaseMs);
   } catch (error) {
     log.warn({ ...about, error: factsOf(error) }, 'the job was not begun');
     return;
@@ -55,9 +56,10 @@ export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => v
   try {
     const client = openJob(http, { ...job, queue }, executorName, clock, lease.lost);
     const outcome = await run(deps.runtime, job, lease, client);
-    const failure = outcome.failure && factsOf(outcome.failure);
+    const failure = outcome.failure === null ? null : factsOf(outcome.failure);
     log.info({ ...about, failure }, 'the job ended');
-    if (lease.lost.aborted) return;
+    // The VM may have been told first that the lease is over. The instance finds out by itself, and has the job tried again.
+    if (lease.lost.aborted || failure?.code === 'lease_lost') return;
     if (outcome.result) await client.result(outcome.result);
     await mark(client, outcome.failure);
   } catch (error) {

@@ -5,7 +5,7 @@ import { keepLeases, marginMs } from './leases.ts';
 import type { JobReference, QueueClient } from './queue.ts';
 
 const leaseMs = 12_000;
-const job: JobReference = { id: 7, queue: 'runs' };
+const job: JobReference = { id: 7, queue: 'runs', attempt: 1 };
 
 function setUp(
   answer: (
@@ -92,6 +92,35 @@ describe('leases', () => {
       expect(lease.lost.aborted).toBe(code === 'lease_lost');
       stop.abort();
     }
+  });
+
+  it('that ended while nobody looked are not asked for, and no answer brings them back', async () => {
+    const asked: number[] = [];
+    let late = 0;
+    const { clock, leases } = setUp(async (jobs) => {
+      asked.push(jobs.length);
+      if (late > 0) await clock.sleep(late);
+      return { knownIds: names(jobs), cancelIds: [] };
+    });
+    const first = await leases.hold(job, leaseMs);
+    // Nobody beats: the process stands still until the lease has almost ended.
+    await clock.advance(leaseMs - marginMs - 1_000);
+    late = 1_500;
+    const holding = leases.hold({ ...job, id: 8 }, leaseMs);
+    await clock.advance(1_500);
+    await holding;
+    expect(first.stopped.reason).toMatchObject({ code: 'lease_lost' });
+    const third = leases.hold({ ...job, id: 9 }, leaseMs);
+    await clock.advance(1_500);
+    await third;
+    expect(asked).toEqual([1, 2, 2]);
+  });
+
+  it('of a job that is canceled before its first heartbeat are held, so that its end can be told', async () => {
+    const { leases } = setUp((jobs) => Promise.resolve({ knownIds: names(jobs), cancelIds: names(jobs) }));
+    const lease = await leases.hold(job, leaseMs);
+    expect(lease.stopped.reason).toMatchObject({ code: 'canceled' });
+    expect(lease.lost.aborted).toBe(false);
   });
 
   it('are asked for again when a heartbeat was not answered for 4 s', async () => {

@@ -66,20 +66,24 @@ export function keepLeases(deps: {
       if (clock.bootTime() >= entry.deadline) lose(entry, leaseLost('no heartbeat was answered in time'));
   };
   const beat = async () => {
+    // A process that stood still asks for nothing that is dead by now; nor does an answer bring it back.
+    expire();
     const asked = [...held];
     const sent = clock.bootTime();
     const jobs = asked.map((entry) => entry.job);
     const answer = await within(clock, answerMs, 'renew its leases', (signal) =>
       queue.heartbeat(queues, jobs, signal),
     );
+    expire();
     const known = new Set(answer.knownIds ?? []);
     const toCancel = new Set(answer.cancelIds ?? []);
     for (const entry of asked) {
       if (!held.has(entry)) continue;
       const name = `${entry.job.id}-${entry.job.queue}`;
-      if (toCancel.has(name)) stop(entry, canceled('somebody asked for it'));
+      // A lease is confirmed by the answer that cancels its job, too: only under a lease can its end be told.
       if (known.has(name)) renew(entry, sent + entry.leaseMs - marginMs);
       else lose(entry, leaseLost('the instance gave it up'));
+      if (toCancel.has(name)) stop(entry, canceled('somebody asked for it'));
     }
   };
   const renew = (entry: Held, deadline: number) => {
@@ -109,7 +113,12 @@ export function keepLeases(deps: {
       entry.confirmed.promise.catch(() => {});
       held.add(entry);
       void tryBeat();
-      await entry.confirmed.promise;
+      try {
+        await entry.confirmed.promise;
+      } catch (error) {
+        held.delete(entry); // or it would be renewed for nobody
+        throw error;
+      }
       return {
         stopped: entry.stopped.signal,
         lost: entry.lost.signal,

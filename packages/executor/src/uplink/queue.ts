@@ -28,6 +28,8 @@ export interface ExecutorIdentity {
 export interface JobReference {
   readonly id: number;
   readonly queue: QueueName;
+  /** Null when the instance, an upstream one, does not count them. */
+  readonly attempt: number | null;
 }
 
 export interface Room {
@@ -103,7 +105,10 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
           queueName,
           jobIds: jobs.filter((job) => job.queue === queueName).map((job) => String(job.id)),
         })),
-        glovebox: { tiers: [...executor.tiers] },
+        glovebox: {
+          tiers: [...executor.tiers],
+          leases: jobs.flatMap(({ id, attempt }) => (attempt === null ? [] : [{ jobId: id, attempt }])),
+        },
       };
       const what = 'renew its leases';
       const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);

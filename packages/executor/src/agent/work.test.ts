@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { leaseLost, stepFailed, vmmDied } from '../errors.ts';
+import { fakeClock } from '../testing/clock.ts';
+import { testJob } from '../testing/job.ts';
+import type { Http } from '../uplink/http.ts';
+import { keepLeases } from '../uplink/leases.ts';
+import { openQueue } from '../uplink/queue.ts';
+import { workOn } from './work.ts';
+
+/** Works on a job whose run ends with `failure`, for an instance that agrees with everything; what the agent asked it. */
+async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
+  const requests: [string, unknown][] = [];
+  const http: Http = ({ path, body }) => {
+    requests.push([path.split('/').at(-1) ?? '', JSON.parse(String(body))]);
+    const answer = { knownIds: ['5-runs'], cancelIds: [] };
+    return Promise.resolve(
+      path.endsWith('/heartbeat') ? Response.json(answer) : new Response(null, { status: 204 }),
+    );
+  };
+  const clock = fakeClock();
+  const identity = { name: 'test', version: '0', credential: 'x', tiers: ['vm-emulated' as const] };
+  const queue = openQueue(http, identity);
+  const deps = {
+    runtime: { run: () => Promise.resolve({ result: null, failure }) },
+    ...{ clock, http, executorName: 'test', log: { info: () => {}, warn: () => {} } },
+    leases: keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} }),
+  };
+  await workOn(deps, testJob({}, { attempt: 3 }), () => {});
+  return requests;
+}
+const marks = async (failure: unknown) =>
+  (await requestsOfRun(failure)).map(([path]) => path).filter((path) => path.startsWith('mark'));
+
+describe('the end of a run', () => {
+  it('is told as what it was', async () => {
+    expect(await marks(null)).toEqual(['markComplete']);
+    expect(await marks(stepFailed('0', 1, ''))).toEqual(['markFailed']);
+    expect(await marks(vmmDied('signal 9', ''))).toEqual(['markErrored']);
+  });
+
+  it('whose VM outlived its lease is told to nobody: the instance has the job tried again', async () => {
+    expect(await marks(leaseLost('the virtual machine outlived it and was killed'))).toEqual([]);
+  });
+});
+
+it('A heartbeat names the attempt that is held', async () => {
+  expect(await requestsOfRun(null)).toContainEqual([
+    'heartbeat',
+    expect.objectContaining({
+      glovebox: { tiers: ['vm-emulated'], leases: [{ jobId: 5, attempt: 3 }] },
+    }),
+  ]);
+});
