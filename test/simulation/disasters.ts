@@ -96,7 +96,6 @@ function endExecutor({ world, machines }: Scene): void {
   const machine = world.random.pick(machines);
   world.note(`${machine.name}: is told to end`);
   machine.end();
-  world.after(while_(world), () => machine.start());
 }
 
 function killReplica(scene: Scene): void {

@@ -16,6 +16,7 @@ import { type Program, Vm } from './vm.ts';
 import type { World } from './world.ts';
 
 const marginMs = 2_000;
+const restartMs = 1_000;
 const resources = { cpus: 2, memoryMiB: 2 * (128 + 384), scratchMiB: 256 };
 
 interface MachineDeps {
@@ -74,8 +75,11 @@ export class Machine {
     const agent = makeAgent({ runtime, ...from, http, leases, log, queue });
     this.process = process;
     this.agent = agent;
+    // The executor's helper starts another one when it has ended.
     void agent.run().then(() => {
-      if (this.agent === agent) this.agent = null;
+      note('has ended');
+      this.agent = null;
+      this.deps.world.after(restartMs, () => this.start());
     });
     note('starts');
   }
@@ -96,7 +100,7 @@ export class Machine {
     this.process.continue();
   }
 
-  /** As an admin ends it: its jobs are given back. */
+  /** As an admin ends it: its jobs are given back, and another agent starts. */
   end(): void {
     this.process.deliver(() => this.agent?.stop());
   }

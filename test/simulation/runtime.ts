@@ -78,16 +78,18 @@ async function step(run: Run, vm: Vm): Promise<number> {
   try {
     for (;;) {
       await vm.change();
+      const { exit, end } = vm; // what is taken after it is all that there is
       for (const stream of ['stdout', 'stderr'] as const) await log.write(stream, vm.take(stream));
-      if (vm.exit !== null) break;
-      if (vm.end) throw new Error('the VM is gone');
+      if (exit !== null) {
+        await log.end(exit);
+        return exit;
+      }
+      if (end) throw new Error('the VM is gone');
     }
   } catch (error) {
     await log.end(-1).catch(() => {});
     throw error;
   }
-  await log.end(vm.exit);
-  return vm.exit;
 }
 
 async function feed({ job, lease, client }: Run, vm: Vm): Promise<void> {
