@@ -12,7 +12,7 @@ export interface Scene {
   readonly database: Database;
   readonly machines: readonly Machine[];
   readonly replicas: readonly Replica[];
-  /** Jobs that an executor works on, or may be given; all of them without one. */
+  /** Jobs that an executor works on, may be given, or has just ended; of all executors without one. */
   concerned(machine?: Machine): Iterable<number>;
 }
 
@@ -31,7 +31,7 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
   { everyMs: 10_000, strike: cutOff },
   { everyMs: 12_000, strike: loseDatabase },
   { everyMs: 8_000, strike: setMachineClock },
-  { everyMs: 6_000, strike: setDatabaseClock },
+  { everyMs: 4_000, strike: setDatabaseClock },
 ];
 
 /** Lets disasters strike until the returned function is called, which mends everything. */
@@ -138,5 +138,5 @@ function setDatabaseClock(scene: Scene): void {
   const { random } = scene.world;
   strike(scene, "database's clock set", 'database', scene.concerned());
   const half = databaseStepMs / 2;
-  scene.database.offsetMs = random.chance(0.6) ? random.pick([-half, half]) : random.between(-half, half);
+  scene.database.offsetMs = random.chance(0.8) ? random.pick([-half, half]) : random.between(-half, half);
 }

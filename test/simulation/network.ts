@@ -139,7 +139,9 @@ export class Network {
 
   private delay(request: WireRequest): number {
     const { random } = this.world;
-    if (!random.chance(this.weather.late)) return random.between(0.2, 20);
+    // What was held for long has been forgotten on its way: the lease that an answer brings may be old.
+    const late = this.weather.late * (request.path.endsWith('/dequeue') ? 3 : 1);
+    if (!random.chance(late)) return random.between(0.2, 20);
     this.hit('late', request);
     return random.between(0, random.chance(0.7) ? 4_000 : this.weather.lateMs);
   }

@@ -98,7 +98,9 @@ export class Replica implements Server {
     const body = dequeueRequestSchema.parse(JSON.parse(call.request.body.toString()));
     const deadline = world.time + (body.glovebox?.waitMs ?? 0);
     let seen: StoredJob | undefined;
+    let again = () => {};
     const look = () => {
+      again();
       if (call.over) {
         this.held.delete(look);
         return;
@@ -113,7 +115,7 @@ export class Replica implements Server {
       if (refused) this.deps.refused(call.request);
       if (refused || leased) call.answer(answer);
       else if (world.time >= deadline) call.answer({ status: 204, body: '' });
-      else this.later(Math.min(deadline - world.time, 1_000), look);
+      else again = this.later(Math.min(deadline - world.time, 1_000), look);
     };
     this.held.add(look);
     look();
@@ -209,12 +211,12 @@ export class Replica implements Server {
     const write = writes[operation] as () => Answer;
     if (removed === 'commit before answer' && operation === 'markComplete') {
       call.answer(done);
-      this.later(world.random.between(0, 100), () => this.commit(call, write));
+      this.later(world.random.between(0, 1_000), () => this.commit(call, write));
     } else this.commit(call, write);
   }
 
   private commit(call: Call, work: () => Answer): void {
-    const { database, announce, refused: onRefused } = this.deps;
+    const { database, store, announce, refused: onRefused } = this.deps;
     const { request } = call;
     const { answer, refused } = database.transact(() => {
       try {
@@ -225,7 +227,7 @@ export class Replica implements Server {
       }
     });
     if (refused) onRefused(request);
-    announce();
+    if (store.next()) announce();
     call.answer(answer);
   }
 
@@ -235,14 +237,14 @@ export class Replica implements Server {
       store.expire();
       return done;
     });
-    announce();
+    if (store.next()) announce();
     this.later(reaperPeriodMs, () => this.reap());
   }
 
   /** Later in this life. */
-  private later(ms: number, run: () => void): void {
+  private later(ms: number, run: () => void): () => void {
     const { life } = this;
-    this.deps.world.after(ms, () => {
+    return this.deps.world.after(ms, () => {
       if (life === this.life) run();
     });
   }

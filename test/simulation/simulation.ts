@@ -63,7 +63,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       for (const replica of replicas) world.after(random.between(0, 5), () => replica.wake());
     },
     refused: (request: WireRequest) => coverage.fault('database away', about(request)),
-    bodyMs: () => (slow && random.chance(0.05) ? random.between(0, 25_000) : random.between(0, 5)),
+    bodyMs: () => (slow && random.chance(0.1) ? random.between(0, 25_000) : random.between(0, 5)),
   };
   for (let n = random.int(1, 3); n > 0; n -= 1) replicas.push(new Replica(`replica ${n}`, instance));
   const answered = (request: WireRequest, reply: Reply) => {
@@ -80,8 +80,11 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   const scene: Scene = {
     ...{ world, coverage, network, database, machines, replicas },
     *concerned(machine) {
-      for (const { id, life, executor } of store.jobs.values())
-        if (!hasEnded(life.state) && (!machine || executor === null || executor === machine.name)) yield id;
+      const recently = database.now() - 5_000;
+      for (const { id, executor, finishedAt, attempts } of store.jobs.values()) {
+        const of = executor ?? (finishedAt === null ? null : attempts.at(-1)?.executor);
+        if ((finishedAt ?? Infinity) > recently && (!machine || of === null || of === machine.name)) yield id;
+      }
     },
   };
   const badMs = random.between(30_000, 90_000);
@@ -132,7 +135,7 @@ function someProgram({ random }: World, job: Job): Program {
       stream: random.chance(0.8) ? 'stdout' : 'stderr',
       bytes: random.chance(0.02) ? 300_000 : random.int(1, 3_000),
     })),
-    afterMs: random.between(0, longMs),
+    afterMs: random.chance(0.3) ? random.between(10_000, 60_000) : random.between(0, longMs),
     end: random.pick([0, 0, 0, 0, 1, 'died'] as const),
   };
 }

@@ -37,6 +37,7 @@ export interface StoredJob {
   expiresAt: number | null;
   processAfter: number;
   reason: string | null;
+  finishedAt: number | null;
   readonly attempts: StoredAttempt[];
   /** How often its end took effect. */
   ends: number;
@@ -78,6 +79,7 @@ export class Store {
       expiresAt: null,
       processAfter: 0,
       reason: null,
+      finishedAt: null,
       attempts: [],
       ends: 0,
     };
@@ -233,7 +235,10 @@ export class Store {
         attempt.outcome = transition === 'expire' ? 'lost' : life.state;
       if (this.on('token dies')) Object.assign(job, { executor: null, token: null, expiresAt: null });
       if (life.state === 'errored') job.processAfter = this.clock() + retryMs;
-      if (hasEnded(life.state)) job.ends += 1;
+      if (hasEnded(life.state)) {
+        job.finishedAt = this.clock();
+        job.ends += 1;
+      }
     }
     this.truth.moved(job, before, transition);
     return true;
