@@ -53,7 +53,10 @@ export class Machine {
     const process = new Process(this.deps.world);
     const clock = processClock(this.deps.world, this.clock, process);
     const http = this.http(process);
-    const identity = { name: this.name, version: '1', credential, tiers: ['vm-emulated' as const] };
+    const identity = {
+      ...{ name: this.name, version: '1', credential },
+      ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [] },
+    };
     const queue = openQueue(http, identity);
     const note = (message: string) => this.deps.world.note(`${this.name}: ${message}`);
     const leases = this.leases(keepLeases({ queue, queues: agentQueues, clock, onTrouble: note }), () =>

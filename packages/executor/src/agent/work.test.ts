@@ -18,7 +18,14 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
     );
   };
   const clock = fakeClock();
-  const identity = { name: 'test', version: '0', credential: 'x', tiers: ['vm-emulated' as const] };
+  const identity = {
+    name: 'test',
+    version: '0',
+    credential: 'x',
+    tiers: ['vm-emulated' as const],
+    arch: 'x64' as const,
+    labels: [],
+  };
   const queue = openQueue(http, identity);
   const deps = {
     runtime: { run: () => Promise.resolve({ result: null, failure }) },
