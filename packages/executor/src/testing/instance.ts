@@ -71,7 +71,7 @@ export class FakeInstance {
     if (url.pathname === '/.executors/queue/dequeue') return void this.dequeue(request, response, body);
     if (url.pathname === '/.executors/queue/heartbeat') return void this.heartbeat(request, response, body);
     const job = this.leased.get(Number(request.headers['x-sourcegraph-job-id']));
-    if (!job || request.headers.authorization !== `Bearer ${job.token}`) {
+    if (!job || this.canceled.has(job.id) || request.headers.authorization !== `Bearer ${job.token}`) {
       response.writeHead(401).end('invalid token');
       return;
     }
@@ -100,8 +100,13 @@ export class FakeInstance {
     }
   };
 
-  private readonly heartbeat: Route = (_request, response) => {
+  private readonly heartbeat: Route = (_request, response, body) => {
     const name = (job: Job) => `${job.id}-${job.queue}`;
+    const { glovebox } = JSON.parse(body.toString()) as { glovebox: { leases: { jobId: number }[] } };
+    for (const id of this.canceled) {
+      if (glovebox.leases.some((lease) => lease.jobId === id) || !this.leased.delete(id)) continue;
+      this.marks.push({ operation: 'released' });
+    }
     const held = [...this.leased.values()];
     response.end(
       JSON.stringify({

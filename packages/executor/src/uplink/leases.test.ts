@@ -88,10 +88,28 @@ describe('leases', () => {
       now = { knownIds: [...answer.knownIds], cancelIds: [...answer.cancelIds] };
       await clock.advance(2_001);
       expect(lease.stopped.reason).toMatchObject({ code });
-      // How a canceled job ended can still be told.
-      expect(lease.lost.aborted).toBe(code === 'lease_lost');
+      expect(lease.lost.reason).toMatchObject({ code });
       stop.abort();
     }
+  });
+
+  it('of a canceled job are held until its VM is gone, and then the instance hears of it at once', async () => {
+    let cancelIds: string[] = [];
+    const asked: string[][] = [];
+    const { clock, leases, stop, run } = setUp((jobs) => {
+      asked.push(names(jobs));
+      return Promise.resolve({ knownIds: names(jobs), cancelIds });
+    });
+    const lease = await leases.hold(job, leaseMs);
+    run();
+    cancelIds = ['7-runs'];
+    await clock.advance(2_001);
+    expect(lease.stopped.reason).toMatchObject({ code: 'canceled' });
+    expect(asked.at(-1)).toEqual(['7-runs']);
+    const before = asked.length;
+    lease.release();
+    expect(asked.slice(before)).toEqual([[]]);
+    stop.abort();
   });
 
   it('that ended while nobody looked are not asked for, and no answer brings them back', async () => {
@@ -116,9 +134,9 @@ describe('leases', () => {
     expect(asked).toEqual([1, 2, 2]);
   });
 
-  it('of a job that is canceled before its first heartbeat are held, so that its end can be told', async () => {
+  it('of a job that an upstream instance cancels before its first heartbeat are held, so that its end can be told', async () => {
     const { leases } = setUp((jobs) => Promise.resolve({ knownIds: names(jobs), cancelIds: names(jobs) }));
-    const lease = await leases.hold(job, leaseMs);
+    const lease = await leases.hold({ ...job, attempt: null }, leaseMs);
     expect(lease.stopped.reason).toMatchObject({ code: 'canceled' });
     expect(lease.lost.aborted).toBe(false);
   });

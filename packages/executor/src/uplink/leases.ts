@@ -8,7 +8,7 @@ import { within } from './retry.ts';
 export interface Lease {
   /** Aborted when the job has to stop: with `lease_lost`, `canceled`, or what `stop` was given. */
   readonly stopped: AbortSignal;
-  /** Aborted with `lease_lost`: nothing of the job may be written any more. */
+  /** Aborted when nothing of the job may be written any more: with `lease_lost`, or `canceled` by an instance that ends a token with that. */
   readonly lost: AbortSignal;
   /** Boot time (ms) at which everything of the job must be dead. */
   deadline(): number;
@@ -61,6 +61,12 @@ export function keepLeases(deps: {
     entry.lost.abort(reason);
     stop(entry, reason);
   };
+  /** Only upstream's instances still listen to how it ended. Ours hears of it when a heartbeat no longer names the job. */
+  const cancel = (entry: Held) => {
+    const reason = canceled('somebody asked for it');
+    if (entry.job.attempt !== null) entry.lost.abort(reason);
+    stop(entry, reason);
+  };
   const expire = () => {
     for (const entry of held)
       if (clock.bootTime() >= entry.deadline) lose(entry, leaseLost('no heartbeat was answered in time'));
@@ -83,7 +89,7 @@ export function keepLeases(deps: {
       // A lease is confirmed by the answer that cancels its job, too: only under a lease can its end be told.
       if (known.has(name)) renew(entry, sent + entry.leaseMs - marginMs);
       else lose(entry, leaseLost('the instance gave it up'));
-      if (toCancel.has(name)) stop(entry, canceled('somebody asked for it'));
+      if (toCancel.has(name)) cancel(entry);
     }
   };
   const renew = (entry: Held, deadline: number) => {
@@ -125,7 +131,10 @@ export function keepLeases(deps: {
         deadline: () => entry.deadline,
         onRenewed: (listener) => void entry.listeners.push(listener),
         stop: (reason) => stop(entry, reason),
-        release: () => void held.delete(entry),
+        release() {
+          held.delete(entry);
+          if (factsOf(entry.stopped.signal.reason).code === 'canceled') void tryBeat();
+        },
       };
     },
     async run(ended) {
