@@ -41,6 +41,18 @@ const targets: Readonly<Record<string, (tree: readonly Process[]) => Process | u
     tree.findLast(({ command }) => command.startsWith('postgres: glovebox')),
 };
 
+/** Its file is not there while what it names is being started again. */
+async function rootPid(of: 'instance' | 'executor'): Promise<number> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return stack.pid(of);
+    } catch (error) {
+      if (tries > 300) throw error;
+      await sleep(100);
+    }
+  }
+}
+
 /** The instance's answer, however often it is away; nothing that is repeated here may be done twice. */
 async function insist<T>(ask: (client: Client) => Promise<T>): Promise<T> {
   for (let tries = 0; ; tries += 1) {
@@ -106,7 +118,8 @@ test(
       await keepBusy();
       await sleep(random.below(2_500));
       const name = random.pick(Object.keys(targets));
-      const tree = [...treeOf(stack.pid('instance')), ...treeOf(stack.pid('executor'))];
+      const roots = await Promise.all([rootPid('instance'), rootPid('executor')]);
+      const tree = roots.flatMap(treeOf);
       const victim = targets[name]?.(tree);
       if (!victim) continue;
       signal(victim.pid, 'SIGKILL');

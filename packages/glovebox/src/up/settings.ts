@@ -15,7 +15,12 @@ import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from '.
 export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
 /** The instance's settings. */
-export function keeperConfig(state: State, runtime: Runtime, version: string, root: boolean): KeeperConfig {
+export function keeperConfig(
+  state: State,
+  runtime: Runtime,
+  facts: { readonly version: string; readonly root: boolean; readonly port: number },
+): KeeperConfig {
+  const { version, root, port } = facts;
   return {
     version,
     state: state.root,
@@ -24,7 +29,7 @@ export function keeperConfig(state: State, runtime: Runtime, version: string, ro
     node: runtime.node,
     script: runtime.instance,
     migrations: runtime.migrations,
-    port: 0,
+    port,
     hosts: [],
     executor: root ? agentIdentity : null,
     spawnUid: root ? instanceSpawnUid : null,

@@ -2,12 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@glovebox/base';
 import type { Client } from '@glovebox/client';
+import { helperConfigSchema } from '@glovebox/executor';
 import { buildGuest } from '@glovebox/microvm';
 import { probeThisHost } from '../doctor/probe.ts';
 import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
-import type { State } from '../state/state.ts';
-import { stopAll } from './down.ts';
+import { readJson, type State } from '../state/state.ts';
+import { stopAll, stopExecutor } from './down.ts';
+import { portForInstance } from './port.ts';
 import { startDaemon } from './processes.ts';
 import { clientOf, findRunning } from './running.ts';
 import { helperConfig, keeperConfig, versionOfThis, writeSettings } from './settings.ts';
@@ -46,12 +48,25 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     await removeOldRuntimes(state, runtime);
     const url = instance?.url ?? (await startInstance(deps, runtime));
     const client = await clientOf(state, url);
+    if (executor && executorsInstance(state) !== url) {
+      onProgress('the instance is at another address than the executor knows');
+      await stopExecutor(executor, { ...deps, drain: false });
+      executor = null;
+    }
     if (!executor) await startExecutor(deps, runtime, url, client);
     return client;
   } finally {
     unlock();
   }
 }
+
+/** Where the executor that runs here was told to lease from. */
+function executorsInstance(state: State): string | undefined {
+  return helperConfigSchema.pick({ instanceUrl: true }).safeParse(readJson(helperFile(state))).data
+    ?.instanceUrl;
+}
+
+const helperFile = (state: State) => join(state.run, 'helper.json');
 
 async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client: Client): Promise<void> {
   const { state, clock, root, onProgress } = deps;
@@ -60,7 +75,7 @@ async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client
   onProgress('starting the executor');
   const facts = { version: versionOfThis(), root, instanceUrl: url, tiers, labels: deps.labels ?? [], guest };
   const settings = await helperConfig(state, runtime, facts);
-  const config = join(state.run, 'helper.json');
+  const config = helperFile(state);
   await writeSettings(config, settings);
   const log = logOf(state, 'executor');
   const daemon = { what: 'the executor', node: runtime.node, script: runtime.helper, config, log };
@@ -78,7 +93,10 @@ export function logOf(state: State, name: 'instance' | 'executor'): string {
 async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime: Runtime): Promise<string> {
   onProgress('starting the instance');
   const config = join(state.run, 'keeper.json');
-  await writeSettings(config, keeperConfig(state, runtime, versionOfThis(), root));
+  await writeSettings(
+    config,
+    keeperConfig(state, runtime, { version: versionOfThis(), root, port: await portForInstance(state) }),
+  );
   const log = logOf(state, 'instance');
   const daemon = { what: 'the instance', node: runtime.node, script: runtime.keeper, config, log };
   return startDaemon(daemon, clock, async () => findRunning(state).instance?.url ?? null);
