@@ -72,6 +72,9 @@ interface Followed {
   readonly ended: Promise<JobRecord>;
 }
 
+/** Why a job waits is said to who is there, and kept nowhere. */
+const isHint = (event: JobEvent) => event.type === 'job' && event.job.waiting !== null;
+
 async function startJob(key: string): Promise<Followed> {
   const { id } = await insist((client) =>
     client.createJob(
@@ -92,7 +95,7 @@ async function startJob(key: string): Promise<Followed> {
   const seen: JobEvent[] = [];
   const follow = async () => {
     // The client resumes after the last event that it has given, over restarts of the instance.
-    for await (const event of stack.client().events(id)) seen.push(event);
+    for await (const event of stack.client().events(id)) if (!isHint(event)) seen.push(event);
     return insist((client) => client.job(id));
   };
   return { id, seen, ended: follow() };
@@ -149,7 +152,7 @@ async function expectWhole(record: JobRecord, seen: readonly JobEvent[]): Promis
   expect(attempts.map(({ outcome }) => outcome).filter((outcome) => outcome === 'completed')).toHaveLength(1);
   expect(attempts.at(-1)).toMatchObject({ attempt: record.attempt, outcome: 'completed' });
   const now: JobEvent[] = [];
-  for await (const event of stack.client().events(record.id)) now.push(event);
+  for await (const event of stack.client().events(record.id)) if (!isHint(event)) now.push(event);
   expect(now).toEqual(seen);
   for (const { attempt } of attempts) {
     const text = textOf(seen, attempt);

@@ -73,10 +73,13 @@ export async function outlast({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job
 export async function startTestInstance(
   connection: Connection,
   domains: (deps: DomainDeps) => Promise<Domains> = everyCommit,
+  secrets: Pick<TestInstance, 'accessToken' | 'credential'> = {
+    accessToken: newSecret(),
+    credential: newSecret(),
+  },
 ): Promise<TestInstance> {
   const directory = await mkdtemp(join(tmpdir(), 'glovebox-instance-'));
-  const accessToken = newSecret();
-  const credential = newSecret();
+  const { accessToken, credential } = secrets;
   const directories = {
     blobs: join(directory, 'blobs'),
     repositories: join(directory, 'repositories'),

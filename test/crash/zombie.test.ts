@@ -1,0 +1,186 @@
+import { execFileSync } from 'node:child_process';
+import {
+  createReadStream,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Job, type JobEvent, jobSchema, protocolHeader, protocolVersion } from '@glovebox/protocol';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
+import { Stack } from '../stack.ts';
+import { type Process, signal, treeOf } from './processes.ts';
+
+/** Everything of an executor but its virtual machines and their launchers stands still, as if its host had stalled. */
+const stallMs = 60_000;
+
+let stack: Stack;
+let image: string;
+
+beforeEach(async () => {
+  stack = await Stack.make();
+  const up = await stack.glovebox(['up']);
+  expect(up.code, up.stderr).toBe(0);
+  const made = await busyboxImage(stack.state, 'plain');
+  image = made.digest;
+  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
+  return () => stack.stop();
+});
+
+/** A job that never stops to talk, with its processes. */
+async function talkingJob(): Promise<{ id: number; stalled: Process[]; vmm: Process }> {
+  const { id } = await stack.client().createJob({
+    queue: 'runs',
+    image,
+    argv: ['sh', '-c', 'while :; do echo tick; sleep 0.1; done'],
+    accept: ['vm-hardware', 'vm-emulated'],
+    memoryMiB: 192,
+    scratchMiB: 64,
+  });
+  for await (const event of stack.client().events(id)) if (event.type === 'output') break;
+  const tree = treeOf(stack.pid('executor'));
+  const vmm = tree.find(({ command }) => command.includes(`-name glovebox-j${id}-`));
+  if (!vmm) throw new Error(`no virtual machine among ${JSON.stringify(tree)}`);
+  const stalled = tree.filter(({ command }) => /\/(helper|agent)\.mjs/.test(command));
+  expect(stalled).toHaveLength(2);
+  return { id, stalled, vmm };
+}
+
+/** A second executor, on the wire alone: it takes what the first one loses. */
+function secondExecutor() {
+  const { url } = JSON.parse(readFileSync(join(stack.state, 'run/instance.json'), 'utf8')) as { url: string };
+  const credential = readFileSync(join(stack.state, 'run/executor-credential'), 'utf8').trim();
+  const post = (path: string, body: object, headers: Record<string, string> = {}) =>
+    fetch(`${url}/.executors/queue/${path}`, {
+      method: 'POST',
+      headers: {
+        authorization: `token-executor ${credential}`,
+        [protocolHeader]: protocolVersion,
+        ...headers,
+      },
+      body: JSON.stringify({ executorName: 'second', ...body }),
+    });
+  const room = { cpus: 1, memoryMiB: 1024, scratchMiB: 1024 };
+  const offer = {
+    ...{ tiers: ['vm-emulated', 'vm-hardware'], arch: 'x64', total: room, waitMs: 1_000 },
+    ...{ freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 1024 },
+  };
+  return {
+    /** The next job, and when it was granted. */
+    async lease(): Promise<{ job: Job; at: number }> {
+      for (;;) {
+        const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], glovebox: offer });
+        const at = performance.now();
+        if (answer.status === 200) return { job: jobSchema.parse(await answer.json()), at };
+        expect(answer.status).toBe(204);
+      }
+    },
+    async beat({ id, glovebox }: Job): Promise<string[]> {
+      const leases = [{ jobId: id, attempt: glovebox?.attempt }];
+      const answer = await post('heartbeat', {
+        queueNames: ['runs'],
+        jobIdsByQueue: [{ queueName: 'runs', jobIds: [String(id)] }],
+        glovebox: { tiers: offer.tiers, leases },
+      });
+      return ((await answer.json()) as { knownIds: string[] }).knownIds;
+    },
+    async complete({ id, token }: Job): Promise<number> {
+      const headers = {
+        authorization: `Bearer ${token}`,
+        'x-sourcegraph-job-id': String(id),
+        'x-sourcegraph-executor-name': 'second',
+      };
+      return (await post('runs/markComplete', { jobId: id }, headers)).status;
+    },
+  };
+}
+
+/** When a process is dead, as whoever waits for it sees it: at the latest some milliseconds ago. */
+async function deathOf({ pid }: Process): Promise<number> {
+  while (isAlive(pid)) await sleep(2);
+  return performance.now();
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    // After the name, which may hold anything: the state, Z once it is dead and not yet waited for.
+    return !/^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1) ?? 'Z');
+  } catch {
+    return false;
+  }
+}
+
+describe('an executor that stands still', () => {
+  test('has lost its VM before its job runs again, and wakes as a zombie whose words are refused', {
+    timeout: 180_000,
+  }, async () => {
+    const { id, stalled, vmm } = await talkingJob();
+    const second = secondExecutor();
+    const stalledAt = performance.now();
+    for (const { pid } of stalled) signal(pid, 'SIGSTOP');
+    const [died, next] = await Promise.all([deathOf(vmm), second.lease()]);
+    expect(next.job).toMatchObject({ id, glovebox: { attempt: 2 } });
+    expect(died, `the VM outlived its lease by ${died - next.at} ms`).toBeLessThan(next.at);
+    expect(next.at - stalledAt, 'from the death of an executor to the next attempt').toBeLessThan(15_000);
+    while (performance.now() < stalledAt + stallMs) {
+      expect(await second.beat(next.job)).toEqual([`${id}-runs`]);
+      await sleep(2_000);
+    }
+    for (const { pid } of stalled) signal(pid, 'SIGCONT');
+    // Its log writer, its heartbeat and its end of the job all try now.
+    for (let n = 0; n < 3; n += 1) {
+      await sleep(1_500);
+      expect(await second.beat(next.job)).toEqual([`${id}-runs`]);
+    }
+    expect(await second.complete(next.job)).toBe(204);
+    const events: JobEvent[] = [];
+    for await (const event of stack.client().events(id)) events.push(event);
+    const secondAt = events.findIndex((event) => event.type === 'job' && event.job.attempt === 2);
+    const ofFirst = events.slice(secondAt).filter((event) => event.type !== 'job');
+    expect(ofFirst, 'what the first attempt wrote after the second one began').toEqual([]);
+    expect(await stack.client().attempts(id)).toMatchObject([
+      { attempt: 1, outcome: 'lost', failure: { reason: 'lease_lost' } },
+      { attempt: 2, outcome: 'completed', executor: 'second' },
+    ]);
+    await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+    // And it is of use again.
+    const archive = `docker-archive:${(await busyboxImage(stack.state, 'plain')).file}`;
+    const run = await stack.glovebox(['run', '--accept', 'vm-emulated', archive, '--', 'echo', 'again']);
+    expect(run).toMatchObject({ code: 0, stdout: 'again\n' });
+  });
+
+  test('is found out by this test when its VMs have no watchdog', { timeout: 120_000 }, async () => {
+    takeWatchdogOut();
+    const { stalled, vmm } = await talkingJob();
+    const second = secondExecutor();
+    for (const { pid } of stalled) signal(pid, 'SIGSTOP');
+    await second.lease();
+    expect(isAlive(vmm.pid)).toBe(true);
+    for (const { pid } of stalled) signal(pid, 'SIGCONT');
+    await deathOf(vmm);
+  });
+});
+
+/** Puts a launcher in place of the one that is there which does not look at its timer. */
+function takeWatchdogOut(): void {
+  const source = readFileSync('packages/microvm/src/launcher/launcher.c', 'utf8');
+  const watch = '} else if (wait[1].revents) reason = "lease", over = 1;';
+  expect(source).toContain(watch);
+  const directory = mkdtempSync(join(tmpdir(), 'launcher-'));
+  const file = join(directory, 'launcher.c');
+  writeFileSync(file, source.replace(watch, '}'));
+  const [name = ''] = readdirSync(join(stack.state, 'runtime')).filter((entry) =>
+    entry.startsWith('launcher-'),
+  );
+  const aside = join(stack.state, 'runtime', `${name}.other`);
+  execFileSync('gcc', ['-static', '-O2', '-o', aside, file]);
+  renameSync(aside, join(stack.state, 'runtime', name));
+  rmSync(directory, { recursive: true });
+}
