@@ -1,4 +1,5 @@
 import { GloveboxError } from '@glovebox/base';
+import type { Scope } from '@glovebox/protocol';
 
 /** A refusal that crosses HTTP; `message` is also the text that upstream's executors get. */
 function refused(status: number, code: string, message: string, remedy?: string): GloveboxError {
@@ -15,6 +16,52 @@ export const accessTokenNeeded = () =>
     'this needs an access token',
     'Send `Authorization: token <access token>`; the first one is in the file run/token of the state directory.',
   );
+
+/** A token that is good, but not for this. */
+export const scopeMissing = (
+  person: {
+    readonly name: string;
+    readonly scopes: readonly string[];
+    readonly token: { readonly name: string };
+  },
+  scope: Scope,
+) =>
+  refused(
+    403,
+    'scope_missing',
+    `this needs an access token with the scope ${scope}; ${person.token.name} of ${person.name} has ${person.scopes.join(', ')}`,
+    scope === 'admin'
+      ? 'Have an admin do it, whose token has the scope admin.'
+      : `Make another one: \`glovebox tokens create NAME --scope ${scope}\`.`,
+  );
+
+export const nameTaken = (what: string, name: string) =>
+  refused(409, 'name_taken', `there is ${what} with the name ${name}`, 'Choose another name.');
+
+export const userNotFound = (name: string) =>
+  refused(404, 'user_not_found', `there is no user ${name}`, 'Make it first: POST /api/access/users.');
+
+export const accessNotFound = (what: string, id: number) =>
+  refused(404, 'access_not_found', `there is no ${what} ${id}, or no more`, 'List those that there are.');
+
+export const notAdmin = (user: string) =>
+  refused(
+    400,
+    'invalid_request',
+    `${user} is no admin, and so no token of theirs can be one's`,
+    'Choose other scopes, or make a user who is an admin.',
+  );
+
+export const outlasts = (end: Date) =>
+  refused(
+    400,
+    'invalid_request',
+    `a token cannot make one that lasts longer than itself, until ${end.toISOString()}`,
+    'Say when the new one ends, or use a token that does not.',
+  );
+
+export const tooManyTokens = (user: string, bound: number) =>
+  refused(409, 'too_many_tokens', `${user} has ${bound} access tokens`, 'Revoke one that is not used.');
 
 export const jobNotFound = (id: number) =>
   refused(

@@ -15,7 +15,7 @@ const repository = 'github.com/acme/payments';
 async function domain({
   authenticateJob,
   authenticateUpload,
-  requireToken,
+  requirePerson,
   db,
 }: DomainDeps): Promise<Domains> {
   return {
@@ -30,9 +30,9 @@ async function domain({
         await fenced(db, lease, (tx, job) => recordUpload(tx, job, 77));
         return reply.code(202).send({ id: '77' });
       });
-      app.get('/api/theirs', async (request, reply) => {
-        await requireToken(request);
-        return reply.send('theirs');
+      await app.register(async (scope) => {
+        requirePerson(scope);
+        scope.get('/api/uploads/:id', async () => 'theirs');
       });
     },
   };
@@ -149,9 +149,9 @@ test('a lease that is lost while an upload runs commits nothing of it', async ()
 });
 
 test('routes of another domain ask for an access token by the same rule', async () => {
-  expect((await instance.api('GET', '/api/theirs')).status).toBe(200);
-  expect((await fetch(`${instance.url}/api/theirs`)).status).toBe(401);
-  const wrong = await instance.api('GET', '/api/theirs', undefined, { authorization: 'token wrong' });
+  expect((await instance.api('GET', '/api/uploads/1')).status).toBe(200);
+  expect((await fetch(`${instance.url}/api/uploads/1`)).status).toBe(401);
+  const wrong = await instance.api('GET', '/api/uploads/1', undefined, { authorization: 'token wrong' });
   expect(await wrong.json()).toMatchObject({ error: { remedy: expect.stringContaining('run/token') } });
 });
 

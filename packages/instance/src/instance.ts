@@ -1,16 +1,16 @@
 import type { Clock, Spawn } from '@glovebox/base';
 import type { QueueName } from '@glovebox/protocol';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first.ts';
 import { type JobAuth, jobAuth } from './auth/job.ts';
-import { requireToken } from './auth/people.ts';
 import { openBlobStore } from './blobs/store.ts';
 import type { InstanceConfig } from './config.ts';
 import { connect, type Db } from './db/connect.ts';
 import { migrate } from './db/migrate.ts';
 import { listen } from './db/wakes.ts';
 import { portInUse } from './errors.ts';
+import { requirePerson } from './http/api/person.ts';
 import { buildServer } from './http/server.ts';
 import { codeintelKind } from './kinds/codeintel.ts';
 import { runsKind } from './kinds/runs.ts';
@@ -24,8 +24,8 @@ export interface DomainDeps extends JobAuth {
   /** Runs git and the like, in the privileged parent. */
   readonly spawn: Spawn;
   readonly directories: InstanceConfig['directories'];
-  /** Refuses a request of people without a good access token. */
-  readonly requireToken: (request: FastifyRequest) => Promise<void>;
+  /** Has the routes of a scope, made after it, ask people for an access token that is good for them. */
+  readonly requirePerson: (scope: FastifyInstance) => void;
 }
 
 /** A domain beside the queue: its routes, and what the queue asks of it. */
@@ -70,7 +70,7 @@ export async function startInstance(
       clock,
       spawn,
       directories: config.directories,
-      requireToken: (request) => requireToken(db, request),
+      requirePerson: (scope) => requirePerson(scope, db),
     });
     const has = { blob: blobs.has, commit: others.hasCommit };
     const kinds = new Map<QueueName, QueueKind>(

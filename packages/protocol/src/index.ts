@@ -1,3 +1,4 @@
+export * from './api/access.ts';
 export * from './api/codeintel.ts';
 export * from './api/jobs.ts';
 export * from './api/queue.ts';

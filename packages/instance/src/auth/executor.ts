@@ -1,26 +1,77 @@
 import { GloveboxError } from '@glovebox/base';
+import type { QueueName } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
-import { unauthorized } from '../errors.ts';
+import { forbidden, unauthorized } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
+import { noteUse, unnoted } from './used.ts';
 
-/** The id of the credential that a lease or a heartbeat was asked with. Statuses are upstream's (reference §1.2). */
-export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<number> {
-  const secret = secretIn(request, ['token-executor']);
-  const { rows } = await sql<{ id: number | null; any: boolean }>`
-    select (select id from executor_credentials where sha256 = ${secretHash(secret)} and revoked_at is null) as id,
-      exists (select from executor_credentials where revoked_at is null) as any
-  `.execute(db);
-  const found = rows[0] as { id: number | null; any: boolean };
-  if (!found.any) {
-    throw new GloveboxError({
-      status: 500,
-      code: 'no_executor_credential',
-      message: 'Executors are not configured on this instance',
-    });
-  }
-  if (found.id === null) throw unauthorized('');
-  return found.id;
+/** What a lease or a heartbeat was asked with. The names of executors belong to it, whichever of its secrets they send. */
+export interface ExecutorCredential {
+  readonly id: number;
+  readonly name: string;
+  readonly queues: readonly QueueName[];
 }
+
+interface Found extends ExecutorCredential {
+  readonly secretId: number;
+  readonly unnoted: boolean;
+}
+
+/** The credential that a lease or a heartbeat was asked with. Statuses are upstream's (reference §1.2). */
+export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
+  const secret = secretIn(request, ['token-executor']);
+  const { rows } = await sql<Found>`
+    select credential.id, name, queues, secret.id as "secretId", ${unnoted} as unnoted
+    from executor_secrets secret join executor_credentials credential on credential.id = credential_id
+    where sha256 = ${secretHash(secret)} and (ends_at is null or ends_at > statement_timestamp())
+      and credential_is_good(credential)
+  `.execute(db);
+  const [found] = rows;
+  if (!found) throw (await hasCredentials(db)) ? unauthorized('') : noCredentials();
+  if (found.unnoted) await noteUse(db, 'executor_secrets', found.secretId);
+  const { id, name, queues } = found;
+  return { id, name, queues };
+}
+
+async function hasCredentials(db: Db): Promise<boolean> {
+  const { rows } = await sql`select from executor_credentials where revoked_at is null limit 1`.execute(db);
+  return rows.length > 0;
+}
+
+const noCredentials = () =>
+  new GloveboxError({
+    status: 500,
+    code: 'no_executor_credential',
+    message: 'Executors are not configured on this instance',
+  });
+
+/** Refuses what a credential is not good for. Errors: `forbidden`. */
+export function requireQueues({ name, queues }: ExecutorCredential, wanted: readonly QueueName[]): void {
+  const others = [...new Set(wanted)].filter((queue) => !queues.includes(queue));
+  if (others.length === 0) return;
+  throw forbidden(
+    `the credential ${name} is not good for ${others.join(', ')}, but for ${queues.join(', ') || 'no queue'}: ` +
+      'give this executor other queues, or a credential that is good for them',
+  );
+}
+
+/** Whether a credential is good still, for a request that has been held. Errors: `unauthorized`. */
+export async function requireGood(db: Db, { id }: ExecutorCredential): Promise<void> {
+  const { rows } = await sql`
+    select from executor_credentials credential where id = ${id} and credential_is_good(credential)
+  `.execute(db);
+  if (rows.length === 0) throw unauthorized('');
+}
+
+/**
+ * Of a row of `jobs`: whatever its executor's name belongs to is good, so that a job's token dies with the credential under
+ * which it was leased. (The name stays with that one until its leases have ended, queue/sql/executors.ts.)
+ */
+export const credentialHolds = sql<boolean>`
+  not exists (
+    select from executors join executor_credentials credential on credential.id = credential_id
+    where executors.name = jobs.executor and not credential_is_good(credential)
+  )`;

@@ -1,5 +1,6 @@
+import { queueNameSchema } from '@glovebox/protocol';
 import { sql } from 'kysely';
-import type { Db } from '../db/connect.ts';
+import { type Db, transaction } from '../db/connect.ts';
 
 /** Hashes of the secrets that the keeper made at the first start; the secrets themselves are in files of their readers. */
 export interface FirstSecrets {
@@ -7,23 +8,47 @@ export interface FirstSecrets {
   readonly executorCredentialSha256: Buffer;
 }
 
-const tables = {
-  access_tokens: 'accessTokenSha256',
-  executor_credentials: 'executorCredentialSha256',
-} as const;
-
-/** Makes the first secrets good; whatever was the first before (its file was lost) is so no longer. */
+/**
+ * Makes the first secrets good: a token of the user `admin`, and a credential for all queues, each with the name `first`. A
+ * secret that is known already stays what it has become; one that is not takes the place of the first before it, whose file
+ * was lost.
+ */
 export async function acceptFirstSecrets(db: Db, secrets: FirstSecrets): Promise<void> {
-  await db.transaction().execute(async (tx) => {
-    for (const [name, key] of Object.entries(tables)) {
-      const table = sql.table(name);
-      await sql`
-        update ${table} set revoked_at = clock_timestamp()
-        where name = 'first' and sha256 <> ${secrets[key]} and revoked_at is null
-      `.execute(tx);
-      await sql`
-        insert into ${table} (name, sha256) values ('first', ${secrets[key]}) on conflict (sha256) do nothing
-      `.execute(tx);
-    }
+  await transaction(db, async (tx) => {
+    // Instances that start at once do it one after the other.
+    await sql`lock table users in exclusive mode`.execute(tx);
+    await acceptToken(tx, secrets.accessTokenSha256);
+    await acceptCredential(tx, secrets.executorCredentialSha256);
   });
+}
+
+async function acceptToken(tx: Db, sha256: Buffer): Promise<void> {
+  const { rows } = await sql`select from access_tokens where sha256 = ${sha256}`.execute(tx);
+  if (rows.length > 0) return;
+  await sql`
+    update access_tokens set revoked_at = clock_timestamp() from users
+    where users.id = user_id and users.name = 'admin' and access_tokens.name = 'first' and revoked_at is null
+  `.execute(tx);
+  await sql`
+    insert into access_tokens (user_id, name, scopes, sha256)
+    select id, 'first', '{admin}', ${sha256} from users where name = 'admin'
+  `.execute(tx);
+}
+
+async function acceptCredential(tx: Db, sha256: Buffer): Promise<void> {
+  const { rows } = await sql`select from executor_secrets where sha256 = ${sha256}`.execute(tx);
+  if (rows.length > 0) return;
+  // The same credential with another secret: its executors keep their names.
+  await sql`
+    update executor_secrets set ends_at = clock_timestamp() from executor_credentials credential
+    where credential.id = credential_id and credential.name = 'first' and revoked_at is null
+  `.execute(tx);
+  await sql`
+    with first as (
+      insert into executor_credentials as known (name, queues) values ('first', ${queueNameSchema.options})
+      on conflict (name) where revoked_at is null do update set expires_at = null
+      returning id
+    )
+    insert into executor_secrets (credential_id, sha256) select id, ${sha256} from first
+  `.execute(tx);
 }

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { badRequest, forbidden, unauthorized } from '../errors.ts';
+import { credentialHolds } from './executor.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
 
@@ -67,6 +68,7 @@ async function leaseOf(db: Db, token: string): Promise<JobLease> {
     select id as "jobId", attempt, executor, queue, repository, commit
     from jobs
     where token_sha256 = ${secretHash(token)} and state = 'processing' and lease_expires_at > clock_timestamp()
+      and ${credentialHolds}
   `.execute(db);
   if (!rows[0]) throw unauthorized('invalid token');
   return rows[0];

@@ -1,16 +1,50 @@
-import { tokenScheme } from '@glovebox/protocol';
+import { type Scope, tokenScheme } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
-import { accessTokenNeeded } from '../errors.ts';
+import { accessTokenNeeded, scopeMissing } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
+import { noteUse, unnoted } from './used.ts';
 
-/** Refuses a request of people and programs without a good access token. */
-export async function requireToken(db: Db, request: FastifyRequest): Promise<void> {
-  const token = secretIn(request, [tokenScheme]);
-  const { rows } = await sql`
-    select from access_tokens where sha256 = ${secretHash(token)} and revoked_at is null
+/** Who asks, by an access token. */
+export interface Person {
+  readonly userId: number;
+  /** Also the tenant of the jobs that they make. */
+  readonly name: string;
+  /** Both the user is an admin and the token has the scope. */
+  readonly admin: boolean;
+  /** Of the token. */
+  readonly scopes: readonly Scope[];
+  readonly token: { readonly name: string; readonly expiresAt: Date | null };
+}
+
+interface Found extends Omit<Person, 'token'> {
+  readonly tokenId: number;
+  readonly tokenName: string;
+  readonly expiresAt: Date | null;
+  readonly unnoted: boolean;
+}
+
+/** Whose access token a request carries. Errors: `unauthorized`. */
+export async function authenticate(db: Db, request: FastifyRequest): Promise<Person> {
+  const secret = secretIn(request, [tokenScheme]);
+  const { rows } = await sql<Found>`
+    select users.id as "userId", users.name, admin and 'admin' = any(scopes) as admin, scopes,
+      token.id as "tokenId", token.name as "tokenName", expires_at as "expiresAt", ${unnoted} as unnoted
+    from access_tokens token join users on users.id = user_id
+    where sha256 = ${secretHash(secret)} and revoked_at is null
+      and (expires_at is null or expires_at > statement_timestamp())
   `.execute(db);
-  if (rows.length === 0) throw accessTokenNeeded();
+  const [found] = rows;
+  if (!found) throw accessTokenNeeded();
+  if (found.unnoted) await noteUse(db, 'access_tokens', found.tokenId);
+  const { userId, name, admin, scopes, tokenName, expiresAt } = found;
+  return { userId, name, admin, scopes, token: { name: tokenName, expiresAt } };
+}
+
+/** Refuses what a person's token is not good for. Errors: `scope_missing`. */
+export function requireScope(person: Person, scope: Scope): void {
+  if (person.admin || (scope !== 'admin' && person.scopes.includes(scope))) return;
+  throw scopeMissing(person, scope);
 }

@@ -12,10 +12,10 @@ const params = z.object({ id: z.coerce.number().int().positive().max(Number.MAX_
 /** `GET /api/uploads/{id}`, `/definition` and `/example`. */
 export function codeintelRoutes(
   scope: FastifyInstance,
-  { db, requireToken }: Pick<DomainDeps, 'db' | 'requireToken'>,
+  { db, requirePerson }: Pick<DomainDeps, 'db' | 'requirePerson'>,
 ): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  scope.addHook('onRequest', requireToken);
+  requirePerson(scope);
   app.get('/api/uploads/:id', { schema: { params } }, (request) => existing(db, request.params.id));
   app.get(
     '/api/uploads/:id/definition',

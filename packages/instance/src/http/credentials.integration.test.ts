@@ -1,6 +1,7 @@
-import type { Job } from '@glovebox/protocol';
+import { type Job, madeCredentialSchema, madeTokenSchema, type Scope, scopeSchema } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { scopeOf } from '../auth/scopes.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { domains } from '../domains.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
@@ -18,6 +19,9 @@ let target: GitTarget;
 let instance: TestInstance;
 let job: Job;
 let image: string;
+/** Ids of a token and a credential that may be revoked. */
+let token: number;
+let credential: number;
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -27,6 +31,10 @@ beforeAll(async () => {
   await target.put(source.commit, source.alone(source.commit));
   job = await target.lease(source.commit);
   image = await instance.image();
+  const made = (what: string, body: object) =>
+    instance.api('POST', `/api/access/${what}`, { name: 'spare', ...body }).then((answer) => answer.json());
+  token = madeTokenSchema.parse(await made('tokens', { scopes: ['tokens'] })).id;
+  credential = madeCredentialSchema.parse(await made('executor-credentials', { queues: [] })).id;
 });
 afterAll(async () => {
   await target.stop();
@@ -42,6 +50,8 @@ function ask(route: string, headers: Record<string, string>): Promise<Response> 
     .replace(':queue', 'codeintel')
     .replace(':id', String(job.id))
     .replace(':digest', image)
+    .replace(':token', String(token))
+    .replace(':credential', String(credential))
     .replace('*', `${repository}/pack?commit=${source.commit}`);
   const hasBody = method === 'POST' || method === 'PUT';
   const body = JSON.stringify({ executorName: 'e3', queueNames: ['codeintel'], queues: ['runs'] });
@@ -62,7 +72,10 @@ async function statusOf(route: string, headers: Record<string, string>): Promise
 async function everything(): Promise<unknown> {
   const { rows } = await sql`
     select (select jsonb_agg(j order by id) from jobs j) as jobs, (select count(*) from job_events) as events,
-      (select count(*) from uploads) as uploads, (select jsonb_agg(e.name order by name) from executors e) as executors
+      (select count(*) from uploads) as uploads, (select jsonb_agg(e.name order by name) from executors e) as executors,
+      (select jsonb_agg(t order by id) from access_tokens t) as tokens, (select jsonb_agg(u order by id) from users u) as users,
+      (select jsonb_agg(c order by id) from executor_credentials c) as credentials,
+      (select jsonb_agg(s.id order by id) from executor_secrets s) as secrets
   `.execute(instance.db);
   return rows[0];
 }
@@ -107,6 +120,31 @@ describe('routes of people', () => {
       expect(status, route).toBeLessThan(500);
     }
   });
+});
+
+test('each route of people needs one scope: a token with all others is refused, and one with it alone is not', async () => {
+  await instance.api('POST', '/api/access/users', { name: 'ann' });
+  const scopes = scopeSchema.options.filter((scope) => scope !== 'admin');
+  const tokenFor = async (name: string, wanted: readonly Scope[]) => {
+    const answer = await instance.api('POST', '/api/access/tokens', { name, user: 'ann', scopes: wanted });
+    return { authorization: `token ${madeTokenSchema.parse(await answer.json()).secret}` };
+  };
+  for (const [index, scope] of scopeSchema.options.entries()) {
+    const others = await tokenFor(
+      `others-${index}`,
+      scopes.filter((other) => other !== scope),
+    );
+    const alone = scope === 'admin' ? null : await tokenFor(`alone-${index}`, [scope]);
+    const routes = peoplesRoutes().filter(
+      (route) => scopeOf(...(route.split(' ') as [string, string])) === scope,
+    );
+    expect(routes.length, scope).toBeGreaterThan(0);
+    for (const route of routes) {
+      expect(await statusOf(route, others), route).toBe(403);
+      if (alone && !route.endsWith('/cancel'))
+        expect([401, 403], route).not.toContain(await statusOf(route, alone));
+    }
+  }
 });
 
 describe('routes of executors', () => {

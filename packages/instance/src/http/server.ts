@@ -1,5 +1,6 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
+import { accessRoutes } from './api/access.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { eventRoutes } from './api/events.ts';
 import { inputRoutes } from './api/input.ts';
@@ -48,6 +49,7 @@ export async function buildServer(deps: HttpDeps, options: ServerOptions): Promi
   await app.register(async (scope) => markRoutes(scope, deps));
   await app.register(async (scope) => logRoutes(scope, deps));
   await app.register(async (scope) => jobInputRoutes(scope, deps));
+  await app.register(async (scope) => accessRoutes(scope, deps));
   await app.register(async (scope) => jobRoutes(scope, deps));
   await app.register(async (scope) => eventRoutes(scope, deps));
   await app.register(async (scope) => inputRoutes(scope, deps));

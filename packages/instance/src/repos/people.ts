@@ -17,10 +17,10 @@ const nameSchema = z
 /** `POST /api/repositories/{name}/pack?commit=`: puts one commit there, as a pack. */
 export function packRoutes(
   scope: FastifyInstance,
-  { requireToken }: Pick<DomainDeps, 'requireToken'>,
+  { requirePerson }: Pick<DomainDeps, 'requirePerson'>,
   commits: CommitStore,
 ): void {
-  scope.addHook('onRequest', requireToken);
+  requirePerson(scope);
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   scope.post('/api/repositories/*', async (request, reply) => {

@@ -3,15 +3,15 @@ import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { requireToken } from '../../auth/people.ts';
 import type { HttpDeps } from '../deps.ts';
+import { requirePerson } from './person.ts';
 
 const params = z.object({ digest: digestSchema });
 
 /** `PUT /api/blobs/{digest}`: a file by the digest of its bytes; `HEAD` asks whether it is there. */
 export function blobRoutes(scope: FastifyInstance, { db, blobs }: HttpDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  scope.addHook('onRequest', async (request) => requireToken(db, request));
+  requirePerson(scope, db);
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
 

@@ -2,12 +2,12 @@ import { hasEnded, type JobEvent } from '@glovebox/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { requireToken } from '../../auth/people.ts';
 import { jobTopic } from '../../db/topics.ts';
 import { readEvents, type StoredEvent } from '../../logs/sql/events.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { currentRecord, jobParams } from './jobs.ts';
+import { requirePerson } from './person.ts';
 import { type EventStream, openEventStream } from './stream.ts';
 
 /** Events that are read at once; each is at most 1 MiB. */
@@ -20,7 +20,7 @@ const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 /** `GET /api/jobs/{id}/events`: what happened to a job, then what happens, until it has ended. */
 export function eventRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  scope.addHook('onRequest', async (request) => requireToken(deps.db, request));
+  requirePerson(scope, deps.db);
   app.get('/api/jobs/:id/events', { schema: { params: jobParams } }, async (request, reply) => {
     const { id } = request.params;
     await currentRecord(deps, id); // 404 while a status can still be sent

@@ -1,18 +1,18 @@
 import { jobInputQuerySchema } from '@glovebox/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { requireToken } from '../../auth/people.ts';
 import { appendInput } from '../../logs/input.ts';
 import type { HttpDeps } from '../deps.ts';
 import { readBytes } from '../executor/body.ts';
 import { jobParams } from './jobs.ts';
+import { requirePerson } from './person.ts';
 
 const inputLimitBytes = 4 * 2 ** 20;
 
 /** `POST /api/jobs/{id}/input`: bytes for a job's stdin. */
 export function inputRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  scope.addHook('onRequest', async (request) => requireToken(db, request));
+  requirePerson(scope, db);
   readBytes(scope, inputLimitBytes);
   app.post(
     '/api/jobs/:id/input',

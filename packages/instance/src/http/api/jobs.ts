@@ -13,7 +13,8 @@ import { GloveboxError } from '@glovebox/base';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { requireToken } from '../../auth/people.ts';
+import { requireScope } from '../../auth/people.ts';
+import { queueScopes } from '../../auth/scopes.ts';
 import { badRequest, jobNotFound } from '../../errors.ts';
 import type { Order } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
@@ -23,6 +24,7 @@ import { readRecord } from '../../queue/sql/read.ts';
 import { readStanding } from '../../queue/sql/standing.ts';
 import { whyNotYet, whyWaiting } from '../../queue/waiting.ts';
 import type { HttpDeps } from '../deps.ts';
+import { personOf, requirePerson } from './person.ts';
 
 export const jobParams = z.object({ id: z.coerce.number().pipe(jobIdSchema) });
 
@@ -37,7 +39,7 @@ export async function currentRecord({ db }: Pick<HttpDeps, 'db'>, id: number): P
 export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   const { db, kinds, clock } = deps;
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  scope.addHook('onRequest', async (request) => requireToken(db, request));
+  requirePerson(scope, db);
 
   app.post('/api/jobs', { schema: { body: createJobSchema } }, async (request, reply) => {
     const kind = kinds.get(request.body.queue);
@@ -48,6 +50,7 @@ export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
         message: `this instance has no queue ${request.body.queue}`,
       });
     }
+    for (const needed of queueScopes[kind.name]) requireScope(personOf(request), needed);
     const order = orderOf(request, request.body);
     const { id } = await enqueue(db, kind.name, await kind.create(request.body), order);
     return reply.code(201).send(await currentRecord(deps, id));
@@ -83,7 +86,7 @@ function orderOf(request: FastifyRequest, body: z.output<typeof createJobSchema>
   const parsed = key === undefined ? null : idempotencyKeySchema.safeParse(key);
   if (parsed && !parsed.success) throw badRequest(`Idempotency-Key ${parsed.error.issues[0]?.message}`);
   return {
-    tenant: 'admin',
+    tenant: personOf(request).name,
     priority: body.priority,
     processAfter: body.processAfter === null ? null : new Date(body.processAfter),
     retryPauseMs: body.retryPauseMs,

@@ -2,16 +2,16 @@ import { queueNameSchema, type Share, shareWeightSchema } from '@glovebox/protoc
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { requireToken } from '../../auth/people.ts';
 import { listShares, weighShare } from '../../queue/sql/list.ts';
 import type { HttpDeps } from '../deps.ts';
+import { requirePerson } from './person.ts';
 
 const shareParams = z.object({ queue: queueNameSchema, tenant: z.string().min(1).max(200) });
 
 /** What part of all leases each tenant gets in each queue. */
 export function shareRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  scope.addHook('onRequest', async (request) => requireToken(db, request));
+  requirePerson(scope, db);
   app.get('/api/shares', async (): Promise<{ shares: Share[] }> => ({ shares: await listShares(db) }));
   app.put(
     '/api/shares/:queue/:tenant',

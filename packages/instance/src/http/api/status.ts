@@ -1,14 +1,14 @@
 import type { Status } from '@glovebox/protocol';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
-import { requireToken } from '../../auth/people.ts';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
 import type { HttpDeps } from '../deps.ts';
+import { requirePerson } from './person.ts';
 
 /** `GET /api/status`: what this instance is, and what could run a job now. */
 export function statusRoutes(scope: FastifyInstance, { db, version }: HttpDeps): void {
-  scope.get('/api/status', async (request, reply) => {
-    await requireToken(db, request);
+  requirePerson(scope, db);
+  scope.get('/api/status', async (_request, reply) => {
     const executors = await connectedExecutors(db);
     const { rows } = await sql<Status['jobs']>`
       select count(*) filter (where state in ('queued', 'errored'))::int as queued,

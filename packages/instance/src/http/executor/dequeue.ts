@@ -1,7 +1,12 @@
 import { GloveboxError } from '@glovebox/base';
 import { dequeueRequestSchema, type Job, type QueueName, type Tier } from '@glovebox/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { authenticateExecutor } from '../../auth/executor.ts';
+import {
+  authenticateExecutor,
+  type ExecutorCredential,
+  requireGood,
+  requireQueues,
+} from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { workTopic } from '../../db/topics.ts';
 import { type Leased, lease, mark } from '../../queue/queue.ts';
@@ -24,15 +29,16 @@ export async function dequeue(
   reply: FastifyReply,
   only: QueueName | null,
 ): Promise<FastifyReply> {
-  const credentialId = await authenticateExecutor(deps.db, request);
+  const credential = await authenticateExecutor(deps.db, request);
   if (!only) checkQueueNames((request.body as { queues?: unknown } | null)?.queues);
   const body = bodyAs(dequeueRequestSchema, request.body);
   const native = isNative(request) ? body.glovebox : undefined;
   const queues = only ? [only] : body.queues;
+  requireQueues(credential, queues);
   const tiers = native?.tiers ?? unsaidTiers;
   const seen = await seeExecutor(deps.db, {
     name: body.executorName,
-    credentialId,
+    credentialId: credential.id,
     version: body.version,
     native: native !== undefined,
     queues,
@@ -57,7 +63,7 @@ export async function dequeue(
   };
   const leaseMs = native ? nativeLeaseMs : upstreamLeaseMs;
   const gone = goneSignal(reply, deps.stopping);
-  const leased = await leaseOrWait(deps, offer, leaseMs, native?.waitMs ?? 0, gone);
+  const leased = await leaseOrWait(deps, credential, offer, leaseMs, native?.waitMs ?? 0, gone);
   if (!leased) return reply.code(204).send();
   const job = await wireJob(deps, leased, body.version !== '', native ? leaseMs : null);
   return reply.send(only ? { ...job, queue: undefined } : job);
@@ -66,6 +72,7 @@ export async function dequeue(
 /** Leases a job, now or as soon as there is one within `waitMs`. */
 async function leaseOrWait(
   deps: HttpDeps,
+  credential: ExecutorCredential,
   offer: Offer,
   leaseMs: number,
   waitMs: number,
@@ -76,6 +83,7 @@ async function leaseOrWait(
   try {
     const deadline = clock.bootTime() + waitMs;
     for (let round = 1; !gone.aborted; round += 1) {
+      if (round > 1) await requireGood(db, credential);
       const leased = await lease(db, offer, leaseMs);
       if (leased) return leased;
       const left = deadline - clock.bootTime();

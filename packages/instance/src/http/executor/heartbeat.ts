@@ -2,7 +2,7 @@ import { GloveboxError } from '@glovebox/base';
 import { type HeartbeatResponse, heartbeatRequestSchema, type QueueName } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { authenticateExecutor } from '../../auth/executor.ts';
+import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { heartbeat as renew } from '../../queue/queue.ts';
 import { seeExecutor } from '../../queue/sql/executors.ts';
@@ -16,7 +16,7 @@ export async function heartbeat(
   request: FastifyRequest,
   only: QueueName | null,
 ): Promise<HeartbeatResponse> {
-  const credentialId = await authenticateExecutor(deps.db, request);
+  const credential = await authenticateExecutor(deps.db, request);
   const raw = request.body as { queueNames?: unknown; jobIdsByQueue?: unknown } | null;
   if (!only) {
     checkQueueNames(raw?.queueNames);
@@ -32,9 +32,11 @@ export async function heartbeat(
     });
   const native = isNative(request) ? body.glovebox : undefined;
   const queues = only ? [only] : body.queueNames;
+  const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
+  requireQueues(credential, [...queues, ...groups.map((group) => group.queueName)]);
   const seen = await seeExecutor(deps.db, {
     name: body.executorName,
-    credentialId,
+    credentialId: credential.id,
     version: body.executorVersion ?? body.version,
     native: native !== undefined,
     queues,
@@ -42,7 +44,6 @@ export async function heartbeat(
     offer: null,
   });
   if (!seen) throw forbidden('another credential uses this executor name');
-  const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
   const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
   const ids = groups.flatMap((group) => group.jobIds).map((id) => Number.parseInt(String(id), 10));
   const held = ids

@@ -1,4 +1,4 @@
-import type { Job } from '@glovebox/protocol';
+import { type Job, madeCredentialSchema } from '@glovebox/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { sql } from 'kysely';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
@@ -217,13 +217,13 @@ describe('dequeue', () => {
   });
   test('a name that another credential uses is refused', async () => {
     await instance.lease();
-    await sql`insert into executor_credentials (name, sha256) values ('second', sha256('other'))`.execute(
-      instance.db,
-    );
+    const wanted = { name: 'second', queues: ['runs'] };
+    const second = await instance.api('POST', '/api/access/executor-credentials', wanted);
+    const { secret } = madeCredentialSchema.parse(await second.json());
     const answer = await instance.executor(
       'dequeue',
       { executorName: 'e1', queues: ['runs'] },
-      { authorization: 'token-executor other' },
+      { authorization: `token-executor ${secret}` },
     );
     expect(answer.status).toBe(403);
   });

@@ -16,7 +16,10 @@ export interface SeenExecutor {
   readonly offer: DequeueRequest['glovebox'] | null;
 }
 
-/** Keeps what an executor said of itself. False when its name belongs to another good credential. */
+/**
+ * Keeps what an executor said of itself. False when its name belongs to another good credential, or to one that was and whose
+ * leases have not ended: their tokens must stay dead.
+ */
 export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<boolean> {
   const { offer } = seen;
   const { rows } = await sql`
@@ -36,7 +39,10 @@ export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<boolean> 
       scratch_mib = coalesce(excluded.scratch_mib, known.scratch_mib),
       last_seen_at = clock_timestamp()
     where known.credential_id = excluded.credential_id
-      or exists (select from executor_credentials c where c.id = known.credential_id and c.revoked_at is not null)
+      or (
+        exists (select from executor_credentials c where c.id = known.credential_id and not credential_is_good(c))
+        and not exists (select from jobs where executor = known.name and state = 'processing')
+      )
     returning name
   `.execute(db);
   return rows.length === 1;

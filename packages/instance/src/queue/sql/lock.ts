@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { credentialHolds } from '../../auth/executor.ts';
 import type { JobLease } from '../../auth/job.ts';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
@@ -15,6 +16,7 @@ export async function lockLeasedJob(tx: Db, lease: JobLease): Promise<JobRow | u
     select * from jobs
     where id = ${lease.jobId} and attempt = ${lease.attempt} and executor = ${lease.executor}
       and state = 'processing' and not cancel_requested and lease_expires_at > clock_timestamp()
+      and ${credentialHolds}
     for update
   `.execute(tx);
   return rows[0];

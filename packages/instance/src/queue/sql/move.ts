@@ -1,5 +1,6 @@
 import type { JobTransition, QueueName } from '@glovebox/protocol';
 import { type RawBuilder, sql } from 'kysely';
+import { credentialHolds } from '../../auth/executor.ts';
 import type { JobLease } from '../../auth/job.ts';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
@@ -110,7 +111,7 @@ export async function markLeased(
 ): Promise<JobRow | undefined> {
   const held = sql`
     id = ${lease.jobId} and attempt = ${lease.attempt} and executor = ${lease.executor}
-    and state = 'processing' and lease_expires_at > clock_timestamp() for no key update`;
+    and state = 'processing' and lease_expires_at > clock_timestamp() and ${credentialHolds} for no key update`;
   return (await moveJobs(db, held, move, failure))[0];
 }
 

@@ -1,0 +1,283 @@
+import {
+  type CredentialRecord,
+  credentialsSchema,
+  type CreateCredential,
+  type Job,
+  type MadeCredential,
+  madeCredentialSchema,
+} from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import { lockLeasedJob } from '../queue/sql/lock.ts';
+import { jobHeaders, outlast, startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { acceptFirstSecrets } from './first.ts';
+import { newSecret, secretHash } from './secret.ts';
+
+let server: TestServer;
+let instance: TestInstance;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  instance = await startTestInstance(await server.clone());
+  return () => instance.stop();
+});
+
+const path = '/api/access/executor-credentials';
+const create = (wanted: CreateCredential) => instance.api('POST', path, wanted);
+async function made(answer: Promise<Response>): Promise<MadeCredential> {
+  const response = await answer;
+  expect(response.status).toBe(201);
+  return madeCredentialSchema.parse(await response.json());
+}
+const rotate = (id: number, body: object = {}) => made(instance.api('POST', `${path}/${id}/rotate`, body));
+const revoke = (id: number, query = '') => instance.api('POST', `${path}/${id}/revoke${query}`);
+const listed = async (): Promise<CredentialRecord[]> =>
+  credentialsSchema.parse(await (await instance.api('GET', path)).json()).credentials;
+
+const as = (secret: string) => ({ authorization: `token-executor ${secret}` });
+const dequeue = (secret: string, body: object = {}, route = 'dequeue') =>
+  instance.executor(route, { executorName: 'e1', queues: ['runs'], ...body }, as(secret));
+const beat = (secret: string, body: object = {}, route = 'heartbeat') =>
+  instance.executor(route, { executorName: 'e1', queueNames: ['runs'], ...body }, as(secret));
+
+describe('a credential', () => {
+  test('is one of several, each with a name, a secret that is shown once, and its hash', async () => {
+    const one = await made(create({ name: 'one', queues: ['runs'] }));
+    const two = await made(create({ name: 'two', queues: ['codeintel'] }));
+    expect((await listed()).map(({ name, queues }) => [name, queues])).toEqual([
+      ['first', ['codeintel', 'batches', 'runs']],
+      ['one', ['runs']],
+      ['two', ['codeintel']],
+    ]);
+    expect((await dequeue(one.secret)).status).toBe(204);
+    expect((await dequeue(two.secret, { executorName: 'e2', queues: ['codeintel'] })).status).toBe(204);
+    const { rows } = await sql<{ all: string }>`
+      select (select jsonb_agg(c)::text from executor_credentials c) || (select jsonb_agg(s)::text from executor_secrets s) as all
+    `.execute(instance.db);
+    for (const { secret } of [one, two]) {
+      expect(rows[0]?.all).not.toContain(secret);
+      expect(rows[0]?.all).toContain(secretHash(secret).toString('hex'));
+    }
+  });
+
+  test('has a name that no other good one has', async () => {
+    const { id } = await made(create({ name: 'one', queues: [] }));
+    expect((await create({ name: 'one', queues: [] })).status).toBe(409);
+    await revoke(id);
+    expect((await create({ name: 'one', queues: [] })).status).toBe(201);
+  });
+
+  test.each([
+    ['the route of all queues', 'dequeue', { queues: ['runs', 'codeintel'] }],
+    ['the route of one', 'codeintel/dequeue', {}],
+    ['a heartbeat for all queues', 'heartbeat', { queueNames: ['runs', 'codeintel'] }],
+    [
+      'a heartbeat for jobs',
+      'heartbeat',
+      { queueNames: ['runs'], jobIdsByQueue: [{ queueName: 'codeintel', jobIds: [] }] },
+    ],
+    ['a heartbeat for one', 'codeintel/heartbeat', {}],
+  ])('is refused for a queue outside its scope: %s', async (_, route, body) => {
+    const { secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const answer = await dequeue(secret, body, route);
+    expect(answer.status).toBe(403);
+    expect(await answer.text()).toBe(
+      'the credential one is not good for codeintel, but for runs: give this executor other queues, or a credential that is good for them',
+    );
+    const { rows } = await sql`select from executors`.execute(instance.db);
+    expect(rows).toEqual([]);
+  });
+
+  test('without a queue leases nothing', async () => {
+    const { secret } = await made(create({ name: 'one', queues: [] }));
+    expect(await (await dequeue(secret)).text()).toContain('but for no queue');
+    expect((await instance.executor('dequeue', { executorName: 'e1', queues: [] }, as(secret))).status).toBe(
+      204,
+    );
+  });
+
+  test('ends when it expires', async () => {
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const { id, secret } = await made(create({ name: 'one', queues: ['runs'], expiresAt }));
+    expect((await dequeue(secret)).status).toBe(204);
+    await sql`update executor_credentials set expires_at = clock_timestamp() where id = ${id}`.execute(
+      instance.db,
+    );
+    expect((await dequeue(secret)).status).toBe(401);
+  });
+});
+
+describe('a rotation', () => {
+  test('makes a second secret good beside the first, until the overlap ends; the executor keeps its name', async () => {
+    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    expect((await dequeue(secret)).status).toBe(204);
+    const next = await rotate(id, { overlapMs: 60_000 });
+    expect(next.secrets).toMatchObject([
+      { endsAt: null, lastUsedAt: null },
+      { endsAt: expect.any(String), lastUsedAt: expect.any(String) },
+    ]);
+    for (const one of [secret, next.secret, secret]) {
+      expect((await dequeue(one)).status).toBe(204);
+      expect((await beat(one)).status).toBe(200);
+    }
+    await sql`update executor_secrets set ends_at = clock_timestamp() where ends_at is not null`.execute(
+      instance.db,
+    );
+    expect((await dequeue(secret)).status).toBe(401);
+    expect((await dequeue(next.secret)).status).toBe(204);
+    expect((await listed()).find(({ name }) => name === 'one')?.secrets).toHaveLength(1);
+  });
+
+  test('renews the lease of a job that was leased with the secret before', async () => {
+    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const job = await lease(secret);
+    const next = await rotate(id);
+    const jobIdsByQueue = [{ queueName: 'runs', jobIds: [job.id] }];
+    expect(await (await beat(next.secret, { jobIdsByQueue })).json()).toMatchObject({
+      knownIds: [`${job.id}-runs`],
+    });
+    expect((await write(job)).status).toBe(200);
+  });
+
+  test('without an overlap ends the first at once', async () => {
+    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const next = await rotate(id, { overlapMs: 0 });
+    expect((await dequeue(secret)).status).toBe(401);
+    expect((await dequeue(next.secret)).status).toBe(204);
+  });
+
+  test('is over when what it replaced is revoked, and no later for another rotation', async () => {
+    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const second = await rotate(id, { overlapMs: 60_000 });
+    const firstEnd = second.secrets[1]?.endsAt;
+    const third = await rotate(id, { overlapMs: 86_400_000 });
+    expect(third.secrets[2]?.endsAt).toBe(firstEnd);
+    expect((await revoke(id, '?replaced=true')).status).toBe(204);
+    expect((await dequeue(secret)).status).toBe(401);
+    expect((await dequeue(second.secret)).status).toBe(401);
+    expect((await dequeue(third.secret)).status).toBe(204);
+  });
+
+  test('of what there is not, or no more, is refused', async () => {
+    const { id } = await made(create({ name: 'one', queues: [] }));
+    await revoke(id);
+    for (const one of [id, 4711])
+      for (const operation of ['rotate', 'revoke', 'revoke?replaced=true']) {
+        const answer = await instance.api('POST', `${path}/${one}/${operation}`, {});
+        expect(answer.status).toBe(404);
+      }
+  });
+});
+
+/** A job of the queue `runs`, leased by `e1` under this secret, for as long as the test takes. */
+async function lease(secret: string): Promise<Job> {
+  await instance.run();
+  const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
+  const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
+  const answer = await dequeue(secret, {
+    glovebox: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
+  });
+  expect(answer.status).toBe(200);
+  const job = (await answer.json()) as Job;
+  await outlast(instance, job);
+  return job;
+}
+/** A write under the job's token. */
+const write = (job: Job) =>
+  instance.executor(
+    'runs/addExecutionLogEntry',
+    { executorName: 'e1', jobId: job.id, key: 'step', command: [], startTime: '2026-01-02T03:04:05Z' },
+    jobHeaders(job),
+  );
+
+describe('a revoked credential', () => {
+  let credential: MadeCredential;
+  let job: Job;
+
+  beforeEach(async () => {
+    credential = await made(create({ name: 'one', queues: ['runs'] }));
+    job = await lease(credential.secret);
+    expect((await write(job)).status).toBe(200);
+    expect((await revoke(credential.id)).status).toBe(204);
+  });
+
+  test('leases nothing and renews nothing, by whichever of its secrets', async () => {
+    expect((await dequeue(credential.secret)).status).toBe(401);
+    expect((await beat(credential.secret)).status).toBe(401);
+  });
+
+  test('takes the job tokens of its executors with it at once', async () => {
+    expect((await write(job)).status).toBe(401);
+    const held = {
+      jobId: job.id,
+      attempt: 1,
+      executor: 'e1',
+      queue: 'runs',
+      repository: '',
+      commit: '',
+    } as const;
+    expect(await lockLeasedJob(instance.db, held)).toBeUndefined();
+  });
+
+  test('keeps the name of an executor until its leases have ended, so that its job tokens stay dead', async () => {
+    const other = await made(create({ name: 'two', queues: ['runs'] }));
+    const refused = await dequeue(other.secret);
+    expect(refused.status).toBe(403);
+    expect((await write(job)).status).toBe(401);
+    await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(
+      instance.db,
+    );
+    await expect.poll(async () => (await dequeue(other.secret)).status, { timeout: 20_000 }).not.toBe(403);
+    expect((await write(job)).status).toBe(401);
+  });
+});
+
+test('a request for work that is being held is refused when its credential is revoked', async () => {
+  const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+  const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
+  const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
+  const held = dequeue(secret, {
+    glovebox: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 30_000, ...free },
+  });
+  const known = async () => (await sql`select from executors`.execute(instance.db)).rows.length;
+  await expect.poll(known, { timeout: 20_000 }).toBe(1);
+  await revoke(id);
+  await instance.run();
+  expect((await held).status).toBe(401);
+  const { rows } = await sql`select from jobs where state = 'queued'`.execute(instance.db);
+  expect(rows).toHaveLength(1);
+});
+
+describe('the first credential', () => {
+  const accept = (secret: string) =>
+    acceptFirstSecrets(instance.db, {
+      accessTokenSha256: secretHash(instance.accessToken),
+      executorCredentialSha256: secretHash(secret),
+    });
+
+  test('that was rotated stays so when the instance starts again with its old secret', async () => {
+    const [first] = await listed();
+    const next = await rotate(first?.id ?? 0, { overlapMs: 0 });
+    await accept(instance.credential);
+    expect((await dequeue(instance.credential)).status).toBe(401);
+    expect((await dequeue(next.secret)).status).toBe(204);
+  });
+
+  test('that was revoked stays so', async () => {
+    const [first] = await listed();
+    await revoke(first?.id ?? 0);
+    await accept(instance.credential);
+    expect((await dequeue(instance.credential)).status).toBe(500);
+  });
+
+  test('whose file was lost gets another secret, and the one before ends', async () => {
+    const secret = newSecret();
+    await accept(secret);
+    expect((await dequeue(instance.credential)).status).toBe(401);
+    expect((await dequeue(secret)).status).toBe(204);
+  });
+});

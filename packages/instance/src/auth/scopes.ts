@@ -1,0 +1,46 @@
+import type { QueueName, Scope } from '@glovebox/protocol';
+
+/** What each route of people needs, as `METHOD url`; HEAD needs what GET does. A route that is not here does not start. */
+const routeScopes: Readonly<Record<string, Scope>> = {
+  'GET /api/status': 'jobs:read',
+  'GET /api/jobs': 'jobs:read',
+  'GET /api/jobs/:id': 'jobs:read',
+  'GET /api/jobs/:id/why': 'jobs:read',
+  'GET /api/jobs/:id/attempts': 'jobs:read',
+  'GET /api/jobs/:id/events': 'jobs:read',
+  'GET /api/shares': 'jobs:read',
+  'POST /api/jobs': 'jobs:write',
+  'POST /api/jobs/:id/cancel': 'jobs:write',
+  'POST /api/jobs/:id/input': 'jobs:write',
+  'GET /api/blobs/:digest': 'jobs:write',
+  'PUT /api/blobs/:digest': 'jobs:write',
+  'GET /api/uploads/:id': 'code:read',
+  'GET /api/uploads/:id/definition': 'code:read',
+  'GET /api/uploads/:id/example': 'code:read',
+  'POST /api/repositories/*': 'code:write',
+  'PUT /api/shares/:queue/:tenant': 'admin',
+  'GET /api/access/tokens': 'tokens',
+  'POST /api/access/tokens': 'tokens',
+  'POST /api/access/tokens/:token/revoke': 'tokens',
+  'GET /api/access/users': 'admin',
+  'POST /api/access/users': 'admin',
+  'GET /api/access/executor-credentials': 'admin',
+  'POST /api/access/executor-credentials': 'admin',
+  'POST /api/access/executor-credentials/:credential/rotate': 'admin',
+  'POST /api/access/executor-credentials/:credential/revoke': 'admin',
+};
+
+/** What a job needs besides `jobs:write`: whoever names a repository's job and its command reads the code by it. */
+export const queueScopes: Readonly<Record<QueueName, readonly Scope[]>> = {
+  runs: [],
+  codeintel: ['code:read', 'code:write'],
+  batches: ['code:read', 'code:write'],
+};
+
+/** Errors: `TypeError` for a route that the table does not name. */
+export function scopeOf(method: string, url: string): Scope {
+  const route = `${method === 'HEAD' ? 'GET' : method} ${url}`;
+  const scope = routeScopes[route];
+  if (!scope) throw new TypeError(`auth/scopes.ts does not say what ${route} needs`);
+  return scope;
+}

@@ -1,0 +1,74 @@
+import {
+  createCredentialSchema,
+  createTokenSchema,
+  createUserSchema,
+  revokeCredentialQuerySchema,
+  rotateCredentialSchema,
+} from '@glovebox/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import {
+  createCredential,
+  endRotation,
+  listCredentials,
+  revokeCredential,
+  rotateCredential,
+} from '../../auth/credentials.ts';
+import { createToken, listTokens, revokeToken } from '../../auth/tokens.ts';
+import { createUser, listUsers } from '../../auth/users.ts';
+import type { HttpDeps } from '../deps.ts';
+import { personOf, requirePerson } from './person.ts';
+
+const id = z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER);
+const tokenParams = z.object({ token: id });
+const credentialParams = z.object({ credential: id });
+
+/** Users, access tokens, and the credentials of executors. */
+export function accessRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
+  const app = scope.withTypeProvider<ZodTypeProvider>();
+  requirePerson(scope, db);
+  // An answer may hold a secret.
+  scope.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'));
+
+  app.get('/api/access/users', async () => ({ users: await listUsers(db) }));
+  app.post('/api/access/users', { schema: { body: createUserSchema } }, async (request, reply) =>
+    reply.code(201).send(await createUser(db, request.body)),
+  );
+
+  app.get('/api/access/tokens', async (request) => ({ tokens: await listTokens(db, personOf(request)) }));
+  app.post('/api/access/tokens', { schema: { body: createTokenSchema } }, async (request, reply) =>
+    reply.code(201).send(await createToken(db, personOf(request), request.body)),
+  );
+  app.post(
+    '/api/access/tokens/:token/revoke',
+    { schema: { params: tokenParams } },
+    async (request, reply) => {
+      await revokeToken(db, personOf(request), request.params.token);
+      return reply.code(204).send();
+    },
+  );
+
+  const credentials = '/api/access/executor-credentials';
+  app.get(credentials, async () => ({ credentials: await listCredentials(db) }));
+  app.post(credentials, { schema: { body: createCredentialSchema } }, async (request, reply) =>
+    reply.code(201).send(await createCredential(db, request.body)),
+  );
+  app.post(
+    `${credentials}/:credential/rotate`,
+    { schema: { params: credentialParams, body: rotateCredentialSchema } },
+    async (request, reply) => {
+      const made = await rotateCredential(db, request.params.credential, request.body.overlapMs);
+      return reply.code(201).send(made);
+    },
+  );
+  app.post(
+    `${credentials}/:credential/revoke`,
+    { schema: { params: credentialParams, querystring: revokeCredentialQuerySchema } },
+    async (request, reply) => {
+      const end = request.query.replaced === 'true' ? endRotation : revokeCredential;
+      await end(db, request.params.credential);
+      return reply.code(204).send();
+    },
+  );
+}

@@ -1,0 +1,111 @@
+import { z } from 'zod';
+import { queueNameSchema } from '../executor/job.ts';
+
+/** What an access token may be good for. `admin` is everything, and honoured for users who are admins alone. */
+export const scopeMeaning = {
+  'jobs:read': 'see jobs, their output, shares and the status',
+  'jobs:write': 'start and cancel jobs, send them input, put images',
+  'code:read': 'see what was indexed',
+  'code:write': 'put commits; with code:read, have them indexed',
+  tokens: 'list, make and revoke access tokens of their user',
+  admin: 'everything, for everybody: users, executors, shares',
+} as const;
+export const scopeSchema = z.enum(
+  Object.keys(scopeMeaning) as [keyof typeof scopeMeaning, ...(keyof typeof scopeMeaning)[]],
+);
+export type Scope = z.infer<typeof scopeSchema>;
+
+/** Of a user, a token or a credential. Not a number, so that a command can take either a name or an id. */
+export const accessNameSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z][A-Za-z0-9._@-]{0,99}$/,
+    'must be a letter and at most 99 more letters, digits, dots, hyphens, `_` or `@`',
+  );
+
+const id = z.int().positive();
+const time = z.string();
+/** When it ends by itself; null or missing: never. */
+const expiresAt = z.iso.datetime({ offset: true }).nullable().default(null);
+
+/** `GET /api/access/users` */
+export const userRecordSchema = z.object({ id, name: accessNameSchema, admin: z.boolean(), createdAt: time });
+export const usersSchema = z.object({ users: z.array(userRecordSchema) });
+export type UserRecord = z.infer<typeof userRecordSchema>;
+
+/** `POST /api/access/users`: 201 with the user. Its jobs' tenant has its name. */
+export const createUserSchema = z.object({ name: accessNameSchema, admin: z.boolean().default(false) });
+export type CreateUser = z.input<typeof createUserSchema>;
+
+/** `GET /api/access/tokens`: those of the user who asks, of everybody for an admin; revoked ones are left out. */
+export const tokenRecordSchema = z.object({
+  id,
+  name: accessNameSchema,
+  user: accessNameSchema,
+  scopes: z.array(scopeSchema),
+  createdAt: time,
+  expiresAt: time.nullable(),
+  /** To the minute. */
+  lastUsedAt: time.nullable(),
+});
+export const tokensSchema = z.object({ tokens: z.array(tokenRecordSchema) });
+export type TokenRecord = z.infer<typeof tokenRecordSchema>;
+
+/**
+ * `POST /api/access/tokens`: 201 with the token and its secret, which is shown here and never again. It gets no scope that the
+ * token of the request does not have, and does not outlast it. `POST /api/access/tokens/{id}/revoke`: 204.
+ */
+export const createTokenSchema = z.object({
+  name: accessNameSchema,
+  /** Another user's: for admins. */
+  user: accessNameSchema.optional(),
+  scopes: z
+    .array(scopeSchema)
+    .min(1)
+    .transform((scopes) => [...new Set(scopes)]),
+  expiresAt,
+});
+export type CreateToken = z.input<typeof createTokenSchema>;
+export const madeTokenSchema = tokenRecordSchema.extend({ secret: z.string() });
+export type MadeToken = z.infer<typeof madeTokenSchema>;
+
+/** `GET /api/access/executor-credentials`: revoked ones are left out. */
+export const credentialRecordSchema = z.object({
+  id,
+  name: accessNameSchema,
+  /** The only ones that its executors may lease from. */
+  queues: z.array(queueNameSchema),
+  createdAt: time,
+  expiresAt: time.nullable(),
+  /** Its good secrets, newest first: more than one while a rotation overlaps. */
+  secrets: z.array(
+    z.object({
+      createdAt: time,
+      /** Set by the rotation that replaced it. */
+      endsAt: time.nullable(),
+      /** To the minute. */
+      lastUsedAt: time.nullable(),
+    }),
+  ),
+});
+export const credentialsSchema = z.object({ credentials: z.array(credentialRecordSchema) });
+export type CredentialRecord = z.infer<typeof credentialRecordSchema>;
+
+/** `POST /api/access/executor-credentials`: 201 with the credential and its secret, which is shown here and never again. */
+export const createCredentialSchema = z.object({
+  name: accessNameSchema,
+  queues: z.array(queueNameSchema).transform((queues) => [...new Set(queues)]),
+  expiresAt,
+});
+export type CreateCredential = z.input<typeof createCredentialSchema>;
+export const madeCredentialSchema = credentialRecordSchema.extend({ secret: z.string() });
+export type MadeCredential = z.infer<typeof madeCredentialSchema>;
+
+/** `POST /api/access/executor-credentials/{id}/rotate`: 201 as above, with a new secret; those from before end with the overlap. */
+export const rotateCredentialSchema = z.object({
+  overlapMs: z.int().min(0).max(7_776_000_000).default(86_400_000),
+});
+export type RotateCredential = z.input<typeof rotateCredentialSchema>;
+
+/** `POST /api/access/executor-credentials/{id}/revoke`: 204. `replaced`: only the secrets that a rotation replaced. */
+export const revokeCredentialQuerySchema = z.object({ replaced: z.enum(['true', 'false']).default('false') });
