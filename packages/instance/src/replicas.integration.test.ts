@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, jobRecordSchema } from '@glovebox/protocol';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, connect } from './db/connect.ts';
 import { startTestServer, type TestServer } from './db/testing.ts';
 import { jobHeaders, startTestInstance, type TestInstance } from './testing/instance.ts';
@@ -20,10 +20,10 @@ beforeEach(async () => {
   one = await startTestInstance(connection);
   // The same first secrets: it is the same instance, on another machine.
   other = await startTestInstance(connection, undefined, one);
-  return async () => {
-    await other.stop();
-    await one.stop();
-  };
+});
+afterEach(async () => {
+  await other.stop();
+  await one.stop();
 });
 
 const complete = (instance: TestInstance, job: Job, executor: string) =>
