@@ -43,9 +43,7 @@ export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): J
   const isOld = (request: FastifyRequest) => executorsWithoutJobTokens && isWithoutToken(request);
   return {
     async authenticateJob(request, bound) {
-      const lease = isOld(request)
-        ? await leaseWithoutToken(db, request)
-        : await leaseWithToken(db, request);
+      const lease = isOld(request) ? await leaseWithoutToken(db, request) : await leaseWithToken(db, request);
       if ('queue' in bound && lease.queue !== bound.queue) throw forbidden('invalid token');
       if ('repository' in bound && (lease.repository === '' || lease.repository !== bound.repository))
         throw forbidden('invalid token');

@@ -24,7 +24,12 @@ export function uploadStep(
   const command = [
     ...['src', 'code-intel', 'upload', '-no-progress'],
     ...['-repo', job.repository, '-commit', job.commit, '-root', root === '' ? '.' : root],
-    ...['-upload-route', '/.executors/scip/upload', '-file', root === '' ? file : file.slice(root.length + 1)],
+    ...[
+      '-upload-route',
+      '/.executors/scip/upload',
+      '-file',
+      root === '' ? file : file.slice(root.length + 1),
+    ],
     ...['-associated-index-id', String(job.id), '-max-payload-size', String(largestPayloadMB)],
   ];
   return {
