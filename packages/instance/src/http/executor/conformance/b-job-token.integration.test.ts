@@ -1,7 +1,5 @@
-import type { Job } from '@glovebox/protocol';
-import { sql } from 'kysely';
+import { type Job, madeCredentialSchema } from '@glovebox/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { newSecret } from '../../../auth/secret.ts';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { domains } from '../../../domains.ts';
 import type { DomainDeps } from '../../../instance.ts';
@@ -167,11 +165,10 @@ describe("the executors' credential on the routes of a job", () => {
     });
 
     test("B11: is refused for a job that another credential's executor holds", async () => {
-      const second = newSecret();
-      await sql`insert into executor_credentials (name, sha256) values ('second', sha256(${second}))`.execute(
-        lenient.db,
-      );
-      expect(await send('addExecutionLogEntry', entry, second)).toEqual([403, '']);
+      const wanted = { name: 'second', queues: ['codeintel'] };
+      const second = await lenient.api('POST', '/api/access/executor-credentials', wanted);
+      const { secret } = madeCredentialSchema.parse(await second.json());
+      expect(await send('addExecutionLogEntry', entry, secret)).toEqual([403, '']);
     });
 
     test('B11: the job token of its payload stays good, and bearers are as strict as ever', async () => {
