@@ -43,9 +43,11 @@ export async function buildServer(deps: HttpDeps, options: ServerOptions): Promi
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
   const methodsOf = noteMethods(app);
-  app.setNotFoundHandler((request) => {
+  app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request.url.replace(/\?.*$/s, ''));
-    throw allowed.length > 0 ? methodNotAllowed(request.method, allowed) : routeNotFound(request);
+    if (allowed.length === 0) throw routeNotFound(request);
+    reply.header('allow', allowed.join(', '));
+    throw methodNotAllowed(request.method, allowed);
   });
   app.addHook('onRequest', onlyHosts(options.hosts));
   await app.register(async (scope) => executorRoutes(scope, deps));

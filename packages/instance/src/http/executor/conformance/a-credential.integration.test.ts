@@ -116,4 +116,10 @@ describe('a path', () => {
     expect((await raw(url, 'POST', good(), body)).status).toBe(204);
     expect((await raw(url, 'PUT', good(), body)).status).toBe(405);
   });
+
+  test('says with 405 what it takes', async () => {
+    const answer = await fetch(`${instance.url}/.executors/scip/upload`);
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST, HEAD']);
+    await answer.body?.cancel();
+  });
 });

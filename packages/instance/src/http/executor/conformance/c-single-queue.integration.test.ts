@@ -282,6 +282,21 @@ describe('a heartbeat', () => {
     expect(rows).toEqual([{ name: 'up', version: '5.3.0', queues: ['codeintel'] }]);
   });
 
+  // Upstream's token lives until the executor has marked the job; here it is dead with the cancel.
+  test('that does not name a canceled job any more has ended it, whatever its executor said', async () => {
+    const job = await executor.leased();
+    await instance.api('POST', `/api/jobs/${job.id}/cancel`);
+    const mark = executor.onJob(job, 'markFailed', { errorMessage: 'canceled' });
+    expect((await answerOf(mark))[0]).toBe(401);
+    expect(await record(job.id)).toMatchObject({ state: 'processing' });
+    await beat({ jobIds: [] });
+    expect(await record(job.id)).toMatchObject({ state: 'canceled' });
+  });
+
+  test('beyond its bound is 413', async () => {
+    expect((await beat({ prometheusMetrics: 'x'.repeat(5 * 2 ** 20) }))[0]).toBe(413);
+  });
+
   test('C30: of an executor without a name is 500', async () => {
     expect(await beat({ executorName: '' })).toEqual([500, '{"error":"worker hostname cannot be empty"}']);
   });

@@ -77,8 +77,7 @@ describe('a dequeue from several queues', () => {
 
   test('D8: one queue alone is served for as long as it has jobs', async () => {
     await fill('codeintel', 3);
-    for (let n = 0; n < 3; n += 1)
-      expect((await answerOf(executor.dequeueAny(['codeintel'])))[0]).toBe(200);
+    for (let n = 0; n < 3; n += 1) expect((await answerOf(executor.dequeueAny(['codeintel'])))[0]).toBe(200);
     expect((await answerOf(executor.dequeueAny(['codeintel'])))[0]).toBe(204);
   });
 
@@ -157,10 +156,9 @@ describe('a heartbeat for several queues', () => {
 
   test('D16: without jobs keeps the executor known, and answers empty lists', async () => {
     expect(await beat({ queueNames: both })).toEqual([200, empty]);
-    expect(await beat({ queueNames: both, jobIdsByQueue: [{ queueName: 'codeintel', jobIds: null }] })).toEqual([
-      200,
-      empty,
-    ]);
+    expect(
+      await beat({ queueNames: both, jobIdsByQueue: [{ queueName: 'codeintel', jobIds: null }] }),
+    ).toEqual([200, empty]);
     const { rows } = await sql`select name, queues from executors`.execute(instance.db);
     expect(rows).toEqual([{ name: 'up', queues: both }]);
   });

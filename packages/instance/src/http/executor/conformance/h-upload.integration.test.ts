@@ -77,7 +77,9 @@ describe('an indexing job', () => {
     const outfile = `it's $HOME, "here"; exit.scip`;
     const job = await executor.leased({ root: 'a b', outfile });
     const [command = ''] = stepOf(job, 'upload')?.commands ?? [];
-    const words = execFileSync('sh', ['-c', `src() { printf '%s\\n' "$@"; }\n${command}`]).toString().split('\n');
+    const words = execFileSync('sh', ['-c', `src() { printf '%s\\n' "$@"; }\n${command}`])
+      .toString()
+      .split('\n');
     expect(words[words.indexOf('-root') + 1]).toBe('a b');
     expect(words[words.indexOf('-file') + 1]).toBe(outfile);
   });
@@ -130,7 +132,8 @@ function upload(job: Job, changes: Record<string, string> = {}, body: Buffer = i
     }),
   );
 }
-const stored = async () => (await sql<{ id: number }>`select id, root from uploads`.execute(instance.db)).rows;
+const stored = async () =>
+  (await sql<{ id: number }>`select id, root from uploads`.execute(instance.db)).rows;
 
 describe('the token of an upload step', () => {
   test('R10: uploads one index, whose number is told as a string; nothing more', async () => {
@@ -222,7 +225,9 @@ describe('the token of an upload step', () => {
 
   test('of an earlier attempt is dead while the next one runs', async () => {
     const first = await executor.leased();
-    await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(instance.db);
+    await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(
+      instance.db,
+    );
     const next = async () => (await executor.dequeueAny(['codeintel'])).status;
     await expect.poll(next, { timeout: 20_000, interval: 200 }).toBe(200);
     expect(await upload(first)).toEqual([401, 'invalid token']);

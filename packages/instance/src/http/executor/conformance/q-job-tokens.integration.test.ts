@@ -33,9 +33,9 @@ test('Q1: a token is 40 hexadecimal digits, and stored as its hash', async () =>
 // Upstream's is of a job, a queue and a repository, and none of them may be missing; ours is of a row that has them.
 test('Q2, Q3: a job that is leased has one token, one that is not has none', async () => {
   await addIndexing(instance);
-  await expect(
-    sql`update jobs set token_sha256 = sha256('made up')`.execute(instance.db),
-  ).rejects.toThrow('jobs_token');
+  await expect(sql`update jobs set token_sha256 = sha256('made up')`.execute(instance.db)).rejects.toThrow(
+    'jobs_token',
+  );
   await executor.dequeue('codeintel');
   await expect(sql`update jobs set token_sha256 = null`.execute(instance.db)).rejects.toThrow('jobs_token');
 });
