@@ -5,7 +5,7 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { statfs } from 'node:fs/promises';
 import type { HelperConfig } from '@glovebox/executor';
-import type { KeeperConfig } from '@glovebox/instance';
+import type { KeeperSettings } from '@glovebox/instance';
 import type { GuestImage } from '@glovebox/microvm';
 import type { Tier } from '@glovebox/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -19,7 +19,7 @@ export function keeperConfig(
   state: State,
   runtime: Runtime,
   facts: { readonly version: string; readonly root: boolean; readonly port: number },
-): KeeperConfig {
+): KeeperSettings {
   const { version, root, port } = facts;
   return {
     version,

@@ -17,10 +17,18 @@ export const relativePathSchema = z
     'must be a relative path without empty, `.` or `..` parts',
   )
   .refine((path) => !path.includes('\0'), 'must not hold a NUL');
+/** A reference to an image in a registry, as container engines take it; never a bare digest. */
+export const imageReferenceSchema = z
+  .string()
+  .max(512)
+  .regex(
+    /^(?!sha256:)[a-z0-9][a-z0-9._-]*(:\d{1,5}(?=\/))?(\/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$/,
+    'must be a reference to an image, such as `name:tag` or `registry/name@sha256:<digest>`',
+  );
 export const queueNameSchema = z.enum(['codeintel', 'batches', 'runs']);
 export type QueueName = z.infer<typeof queueNameSchema>;
 
-/** One container step, as upstream's executors know it, with what only ours understand in `argv` and `user`. */
+/** One container step, as upstream's executors know it, with what only ours understand in `argv`. */
 export const dockerStepSchema = z.object({
   key: z.string().max(200).optional(),
   /** Upstream: an image reference. From our instance: `blob:<digest>`, an image archive on the instance. */
@@ -34,6 +42,14 @@ export const dockerStepSchema = z.object({
   argv: z.array(z.string()).optional(),
 });
 export type DockerStep = z.infer<typeof dockerStepSchema>;
+
+/** Arguments of the `src` command, run beside the containers. No job of our instance has one. */
+export const cliStepSchema = z.object({
+  key: z.string().max(200).optional(),
+  command: z.array(z.string()),
+  dir: z.string().max(4096).nullish(),
+  env: z.array(z.string()).nullish(),
+});
 
 /** A file that a step leaves and that the executor sends to the upload route with `src` after the last step. */
 export const uploadRequestSchema = z.object({
@@ -65,25 +81,3 @@ export const nativeJobSchema = z.object({
   upload: uploadRequestSchema.nullable(),
 });
 export type NativeJob = z.infer<typeof nativeJobSchema>;
-
-/** A leased job (reference: upstream's executor payload, versions 1 and 2), with our part in `glovebox`. */
-export const jobSchema = z.object({
-  version: z.literal(2).optional(),
-  id: jobIdSchema,
-  token: z.string().min(1),
-  queue: queueNameSchema.optional(),
-  /** `''`: the job has no repository. */
-  repositoryName: z.string(),
-  repositoryDirectory: z.string(),
-  commit: z.string(),
-  fetchTags: z.boolean(),
-  shallowClone: z.boolean(),
-  sparseCheckout: z.array(z.string()).nullable(),
-  files: z.record(z.string(), z.unknown()),
-  dockerSteps: z.array(dockerStepSchema).nullable(),
-  cliSteps: z.array(z.unknown()).nullable(),
-  redactedValues: z.record(z.string(), z.string()).nullable(),
-  dockerAuthConfig: z.object({ auths: z.record(z.string(), z.unknown()).optional() }).optional(),
-  glovebox: nativeJobSchema.optional(),
-});
-export type Job = z.infer<typeof jobSchema>;

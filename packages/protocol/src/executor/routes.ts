@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { byteSizeSchema } from './size.ts';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { tierSchema } from '../tier.ts';
 import { jobIdSchema, queueNameSchema } from './job.ts';
@@ -10,6 +11,20 @@ export const protocolVersion = '1';
 export const jobIdHeader = 'x-sourcegraph-job-id';
 export const executorNameHeader = 'x-sourcegraph-executor-name';
 
+/** What is missing or null is the zero value, as upstream reads JSON. */
+function orZero<S extends z.ZodType>(schema: S, zero: z.output<S>) {
+  return schema.nullish().transform((value) => value ?? zero);
+}
+
+/** Ids are numbers or strings of digits, whichever the sender likes. */
+const idSchema = z.union([
+  jobIdSchema,
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a number')
+    .transform(Number),
+]);
+
 const executorName = z
   .string({ error: 'worker hostname cannot be empty' })
   .min(1, 'worker hostname cannot be empty')
@@ -18,11 +33,13 @@ const executorName = z
 /** `POST /.executors/queue/dequeue`: 200 with a job, or 204. */
 export const dequeueRequestSchema = z.object({
   executorName,
-  version: z.string().default(''),
-  numCPUs: z.int().optional(),
-  memory: z.string().optional(),
-  diskSpace: z.string().optional(),
-  queues: z.array(queueNameSchema).default([]),
+  /** Says which payload it understands (`payloadVersion`). */
+  version: orZero(z.string(), ''),
+  /** What one job has there; upstream's variables `VM_…` are made of it. 0 and `''`: it does not say. */
+  numCPUs: orZero(z.int().nonnegative(), 0),
+  memory: orZero(byteSizeSchema, null),
+  diskSpace: orZero(byteSizeSchema, null),
+  queues: orZero(z.array(queueNameSchema), []),
   /** Native: what this executor can do, and how long the request may be held until work comes. */
   glovebox: z
     .object({
@@ -48,21 +65,22 @@ export type DequeueRequest = z.input<typeof dequeueRequestSchema>;
 /** `POST /.executors/queue/heartbeat` */
 export const heartbeatRequestSchema = z.object({
   executorName,
-  version: z.string().default(''),
+  version: orZero(z.string(), ''),
   /** On a queue's own route, in place of `jobIdsByQueue`; its answers are plain ids. */
-  jobIds: z.array(z.union([z.string(), z.int()])).default([]),
-  jobIdsByQueue: z
-    .array(z.object({ queueName: queueNameSchema, jobIds: z.array(z.union([z.string(), z.int()])) }))
-    .default([]),
-  queueNames: z.array(queueNameSchema).default([]),
-  os: z.string().optional(),
-  architecture: z.string().optional(),
-  dockerVersion: z.string().optional(),
-  executorVersion: z.string().optional(),
-  gitVersion: z.string().optional(),
-  igniteVersion: z.string().optional(),
-  srcCliVersion: z.string().optional(),
-  prometheusMetrics: z.string().optional(),
+  jobIds: orZero(z.array(idSchema), []),
+  jobIdsByQueue: orZero(
+    z.array(z.object({ queueName: queueNameSchema, jobIds: orZero(z.array(idSchema), []) })),
+    [],
+  ),
+  queueNames: orZero(z.array(queueNameSchema), []),
+  os: z.string().nullish(),
+  architecture: z.string().nullish(),
+  dockerVersion: z.string().nullish(),
+  executorVersion: z.string().nullish(),
+  gitVersion: z.string().nullish(),
+  igniteVersion: z.string().nullish(),
+  srcCliVersion: z.string().nullish(),
+  prometheusMetrics: z.string().nullish(),
   /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`: another attempt is not renewed. */
   glovebox: z
     .object({
@@ -73,12 +91,14 @@ export const heartbeatRequestSchema = z.object({
 });
 export type HeartbeatRequest = z.input<typeof heartbeatRequestSchema>;
 
-/** Ids are `"<id>-<queue>"`. A job of ours that is not in `knownIds` is lost: stop it. */
+const knownIdSchema = z.union([z.string(), z.int().transform(String)]);
+
+/** Ids are `"<id>-<queue>"`, on a queue's own route `"<id>"`; older instances send numbers. A job of ours that is not in `knownIds` is lost: stop it. */
 export const heartbeatResponseSchema = z.object({
-  knownIds: z.array(z.string()).nullable(),
-  cancelIds: z.array(z.string()).nullable(),
+  knownIds: z.array(knownIdSchema).nullable(),
+  cancelIds: z.array(knownIdSchema).nullable(),
 });
-export type HeartbeatResponse = z.infer<typeof heartbeatResponseSchema>;
+export type HeartbeatResponse = z.output<typeof heartbeatResponseSchema>;
 
 const jobOperation = z.object({ executorName, jobId: jobIdSchema });
 

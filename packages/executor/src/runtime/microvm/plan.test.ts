@@ -15,8 +15,8 @@ describe('a job', () => {
 
   it.each<[string, Partial<Job>]>([
     ['has no steps', { dockerSteps: [] }],
-    ['has steps of the `src` command', { cliSteps: [{}] }],
-    ['has extra files', { files: { a: {} } }],
+    ['has steps of the `src` command', { cliSteps: [{ command: [] }] }],
+    ['has extra files', { files: { a: { content: null, bucket: '', key: '', modifiedAt: '' } } }],
     ['part of the repository', { sparseCheckout: ['a'] }],
     ['values to hide', { redactedValues: { secret: 'x' } }],
     ['not one that was put on the instance', { dockerSteps: [{ image: 'debian:12' }] }],

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import { cliStepSchema, dockerStepSchema, jobIdSchema, nativeJobSchema, queueNameSchema } from './job.ts';
+
+const { base64ToUint8Array, uint8ArrayToBase64 } = z.core.util;
+
+/** The two forms of a job on the wire: in the second, files are bytes, and there are credentials of registries. */
+export type PayloadVersion = 1 | 2;
+
+/** A file that a job brings, by its path from the top of the workspace: its bytes, or where the files route has them. */
+export interface JobFile {
+  readonly content: Uint8Array | null;
+  readonly bucket: string;
+  readonly key: string;
+  /** RFC 3339; the year 1 stands for none. */
+  readonly modifiedAt: string;
+}
+
+const noTime = '0001-01-01T00:00:00Z';
+const wireFileSchema = z.union([
+  z.object({
+    content: z.string().default(''),
+    bucket: z.string().default(''),
+    key: z.string().default(''),
+    modifiedAt: z.iso.datetime({ offset: true }).default(noTime),
+  }),
+  // Of instances before 4.1.
+  z.string().transform((content) => ({ content, bucket: '', key: '', modifiedAt: noTime })),
+]);
+
+const wireJobSchema = z.object({
+  version: z.union([z.literal(1), z.literal(2)]).default(1),
+  id: jobIdSchema,
+  token: z.string().min(1),
+  queue: queueNameSchema.optional(),
+  /** `''`: the job has no repository. */
+  repositoryName: z.string(),
+  repositoryDirectory: z.string(),
+  commit: z.string(),
+  fetchTags: z.boolean(),
+  shallowClone: z.boolean(),
+  sparseCheckout: z.array(z.string()).nullable(),
+  files: z.record(z.string(), wireFileSchema),
+  dockerSteps: z.array(dockerStepSchema).nullable(),
+  cliSteps: z.array(cliStepSchema).nullable(),
+  redactedValues: z.record(z.string(), z.string()).nullable(),
+  /** What Docker calls `config.json`; `auth` is base64 of `user:password`. */
+  dockerAuthConfig: z
+    .object({ auths: z.record(z.string(), z.object({ auth: z.base64() })).optional() })
+    .optional(),
+  glovebox: nativeJobSchema.optional(),
+});
+
+/** A leased job, read from either form (reference: upstream's executor payload), with our part in `glovebox`. */
+export const jobSchema = wireJobSchema.transform(({ version, files, ...job }, context) => {
+  const decoded: Record<string, JobFile> = {};
+  for (const [path, { content, ...file }] of Object.entries(files)) {
+    if (version === 2 && !z.base64().safeParse(content).success) {
+      context.addIssue({ code: 'custom', path: ['files', path, 'content'], message: 'must be base64' });
+      return z.NEVER;
+    }
+    const bytes = version === 2 ? base64ToUint8Array(content) : new TextEncoder().encode(content);
+    decoded[path] = { content: file.key === '' ? bytes : null, ...file };
+  }
+  return { ...job, files: decoded };
+});
+export type Job = z.infer<typeof jobSchema>;
+
+/**
+ * The job as an executor that understands `version` gets it: upstream's keys in upstream's order, with `null` where there is
+ * nothing. Errors: `TypeError` for a file that the first version cannot carry, which has text alone.
+ */
+export function encodeJob(job: Job, version: PayloadVersion): object {
+  const { queue, sparseCheckout, dockerSteps, cliSteps, redactedValues, glovebox } = job;
+  return {
+    ...(version === 2 && { version }),
+    id: job.id,
+    token: job.token,
+    ...(queue !== undefined && { queue }),
+    repositoryName: job.repositoryName,
+    repositoryDirectory: job.repositoryDirectory,
+    commit: job.commit,
+    fetchTags: job.fetchTags,
+    shallowClone: job.shallowClone,
+    sparseCheckout,
+    files: Object.fromEntries(
+      Object.entries(job.files).map(([path, file]) => [path, encodeFile(path, file, version)]),
+    ),
+    dockerSteps,
+    cliSteps,
+    redactedValues,
+    ...(version === 2 && { dockerAuthConfig: job.dockerAuthConfig ?? {} }),
+    ...(glovebox !== undefined && { glovebox }),
+  };
+}
+
+function encodeFile(path: string, { content, bucket, key, modifiedAt }: JobFile, version: PayloadVersion) {
+  const text = content === null || content.length === 0 ? '' : encodeContent(path, content, version);
+  return { ...(text && { content: text }), ...(bucket && { bucket }), ...(key && { key }), modifiedAt };
+}
+
+function encodeContent(path: string, content: Uint8Array, version: PayloadVersion): string {
+  if (version === 2) return uint8ArrayToBase64(content);
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+  } catch {
+    throw new TypeError(`the file ${path} is not text, and this executor takes no other`);
+  }
+}
