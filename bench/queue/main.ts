@@ -25,14 +25,14 @@ Markdown on standard output, progress on standard error.
 const full: Sizes = {
   rounds: 3,
   jobs: new Map([
-    [1, 1_000],
-    [4, 2_000],
-    [16, 4_000],
+    [1, 500],
+    [4, 1_000],
+    [16, 2_000],
   ]),
-  limitMs: 15_000,
+  limitMs: 10_000,
   queued: 1_000_000,
   aged: 10_000,
-  dispatches: 200,
+  dispatches: 150,
   executors: [2_500, 5_000, 10_000],
   beatMs: 20_000,
 };

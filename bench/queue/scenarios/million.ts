@@ -8,6 +8,7 @@ export const million = rateScenario({
     const measured = [...sizes.jobs.values()].reduce((sum, jobs) => sum + jobs, 0);
     // More than are taken out, so that it is as deep at the end; a worker may take some over its share.
     await contender.fill(sizes.queued + 2 * sizes.rounds * measured);
+    return undefined;
   },
   supply: async () => {},
 });

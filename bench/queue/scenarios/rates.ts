@@ -18,10 +18,12 @@ const makers: Readonly<Record<string, (database: BenchDatabase) => Promise<Conte
 };
 
 interface RateOptions extends Pick<Scenario, 'name' | 'title'> {
-  /** Once, before the rounds. */
-  prepare?(bench: Bench, contender: Contender): Promise<void>;
-  /** Before a round; returns what is to be done after it. */
-  begin?(bench: Bench, contender: Contender, database: BenchDatabase): Promise<() => Promise<void>>;
+  /** Once, before the rounds; returns what is to be done after them. */
+  prepare?(
+    bench: Bench,
+    contender: Contender,
+    database: BenchDatabase,
+  ): Promise<(() => Promise<void>) | undefined>;
   /** Puts the jobs of one measurement there; what it measures of that goes to `note`. */
   supply(
     contender: Contender,
@@ -44,23 +46,24 @@ export function rateScenario(options: RateOptions): Scenario {
 async function measureRates(bench: Bench, options: RateOptions): Promise<Outcome> {
   const { server, sizes, say } = bench;
   const samples: Sample[] = [];
-  const entries: { contender: Contender; database: BenchDatabase }[] = [];
+  const contenders: Contender[] = [];
+  const ends: (() => Promise<void>)[] = [];
   try {
+    const databases: BenchDatabase[] = [];
     for (const [name, make] of Object.entries(makers)) {
       const database = await server.database(`${options.name}_${name}`);
       const contender = await make(database);
-      entries.push({ contender, database });
+      contenders.push(contender);
+      databases.push(database);
       say(`${options.name}: ${contender.name}`);
-      await options.prepare?.(bench, contender);
+      const end = await options.prepare?.(bench, contender, database);
+      if (end) ends.push(end);
     }
-    await server.settle(entries.map(({ database }) => database));
+    await server.settle(databases);
     for (let round = 1; round <= sizes.rounds; round += 1) {
-      const ends = [];
-      for (const { contender, database } of entries)
-        ends.push(await options.begin?.(bench, contender, database));
       for (const [workers, jobs] of sizes.jobs) {
         say(`${options.name}: round ${round} of ${sizes.rounds}, ${workers} workers`);
-        for (const { contender } of rotated(entries, round)) {
+        for (const contender of rotated(contenders, round)) {
           const note = (metric: string, value: number) =>
             samples.push({ scenario: options.name, metric, contender: contender.name, round, value });
           await options.supply(contender, jobs, workers, note);
@@ -69,10 +72,10 @@ async function measureRates(bench: Bench, options: RateOptions): Promise<Outcome
           note(`lease + complete/s, ${workers} w.`, (completed / ms) * 1000);
         }
       }
-      for (const end of ends) await end?.();
     }
   } finally {
-    for (const { contender } of entries) await contender.close();
+    for (const end of ends) await end();
+    for (const contender of contenders) await contender.close();
   }
-  return { samples, notes: new Map(entries.map(({ contender }) => [contender.name, contender.note])) };
+  return { samples, notes: new Map(contenders.map(({ name, note }) => [name, note])) };
 }

@@ -9,7 +9,7 @@ export interface Sizes {
   /** A measurement ends then, with fewer jobs. */
   readonly limitMs: number;
   readonly queued: number;
-  /** Jobs that end under an old snapshot before it is measured. */
+  /** Jobs that end under an old snapshot before anything is measured. */
   readonly aged: number;
   readonly dispatches: number;
   readonly executors: readonly number[];
