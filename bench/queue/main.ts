@@ -99,7 +99,9 @@ async function bench(options: Options, left: AsyncDisposableStack): Promise<void
     const outcome = await scenario.run({ server, sizes, say, left });
     samples.push(...outcome.samples);
     print(table(scenario, outcome));
-    print(`Load of the machine at its end: ${shown(loadavg()[0] ?? 0)} on ${availableParallelism()} cores.\n`);
+    print(
+      `Load of the machine at its end: ${shown(loadavg()[0] ?? 0)} on ${availableParallelism()} cores.\n`,
+    );
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ facts, samples }, null, 2));
   }
 }

@@ -1,10 +1,10 @@
 import { median, type Sample } from './measure.ts';
 import type { Outcome, Scenario } from './scenarios/scenario.ts';
 
-/** A figure as a table shows it: cut off, never rounded up. */
+/** A figure as a table shows it: three digits, or all before the point; cut off, never rounded up. */
 export function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
-  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   return (Math.trunc(value * 10 ** digits) / 10 ** digits).toFixed(digits);
 }
 

@@ -8,7 +8,14 @@ const root = resolve(import.meta.dirname, '../..');
 const sample = { scenario: 's', metric: 'jobs/s' };
 
 test('figures are cut off, never rounded up', () => {
-  expect([0.999, 9.999, 99.99, 1999.9].map(shown)).toEqual(['0.99', '9.99', '99.9', '1999']);
+  expect([0, 0.0012345, 0.9999, 9.999, 99.99, 1999.9].map(shown)).toEqual([
+    '0',
+    '0.00123',
+    '0.999',
+    '9.99',
+    '99.9',
+    '1999',
+  ]);
 });
 
 test('a percentile is one of the values', () => {

@@ -14,18 +14,28 @@ async function end(child: ChildProcess): Promise<void> {
   const patience = new AbortController();
   await Promise.race([
     exited,
-    delay(10_000, undefined, { signal: patience.signal }).then(() => child.kill('SIGKILL')),
+    delay(10_000, undefined, { signal: patience.signal }).then(() => {
+      child.kill('SIGKILL');
+      return exited;
+    }),
   ]);
   patience.abort();
 }
 
+/** Its answer to a message. Errors: when it ends instead. */
 async function ask<T>(child: ChildProcess, message: object): Promise<T> {
-  const exited = once(child, 'exit').then(([code]) => {
-    throw new Error(`a process of the bench ended with ${code}`);
-  });
-  const answered = once(child, 'message').then(([answer]) => answer as T);
-  child.send(message);
-  return await Promise.race([answered, exited]);
+  const heard = new AbortController();
+  const { signal } = heard;
+  try {
+    const exited = once(child, 'exit', { signal }).then(([code]) => {
+      throw new Error(`a process of the bench ended with ${code}`);
+    });
+    const answered = once(child, 'message', { signal }).then(([answer]) => answer as T);
+    child.send(message);
+    return await Promise.race([answered, exited]);
+  } finally {
+    heard.abort();
+  }
 }
 
 /** An instance in a process of its own. */
