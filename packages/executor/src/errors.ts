@@ -18,6 +18,15 @@ export function instanceRefused(what: string, status: number, text: string): Glo
   });
 }
 
+export function credentialUnreadable(file: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'credential_unreadable',
+    message: `there is no credential in ${file}: ${why}`,
+    remedy:
+      'Put the secret that `glovebox executors credentials create` or `rotate` printed there, for the agent alone to read.',
+  });
+}
+
 /** The job is no longer ours: whatever we would write is refused. */
 export function leaseLost(why: string): GloveboxError {
   return new GloveboxError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });
