@@ -8,6 +8,7 @@ import { sweepWork, trimCaches } from '../janitor/janitor.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { readCredential } from '../uplink/credential.ts';
 import { openHttp } from '../uplink/http.ts';
+import { takeRoute } from '../uplink/route.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { agentQueues, makeAgent } from './agent.ts';
@@ -30,6 +31,7 @@ try {
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
   await sweepWork(janitor);
+  await takeRoute(config.instanceUrl, config.route);
   const http = openHttp(config.instanceUrl);
   const queue = openQueue(http, {
     ...{ name: config.name, version: config.version, credential, tiers },
