@@ -1,5 +1,6 @@
 import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
+import { routeSchema } from '../uplink/route.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
@@ -9,6 +10,7 @@ const identity = z.strictObject({ uid: id, gid: id });
 export const helperConfigSchema = z.strictObject({
   version: z.string().min(1),
   instanceUrl: z.url({ protocol: /^https?$/ }),
+  route: routeSchema.prefault({}),
   name: z.string().min(1).max(200),
   /** Readable by the agent alone. */
   credentialFile: path,
@@ -33,6 +35,8 @@ export const helperConfigSchema = z.strictObject({
   cacheBytes: z.int().positive(),
 });
 export type HelperConfig = z.infer<typeof helperConfigSchema>;
+/** The same as it is written: what has a default may be left out. */
+export type HelperSettings = z.input<typeof helperConfigSchema>;
 
 /** `run/executor.json`, there while the executor works. */
 export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int(), name: z.string() });

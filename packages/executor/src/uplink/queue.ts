@@ -11,14 +11,14 @@ import {
   type Tier,
 } from '@glovebox/protocol';
 import { instanceRefused } from '../errors.ts';
+import type { Credential } from './credential.ts';
 import { expectStatus, type Http } from './http.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {
   readonly name: string;
   readonly version: string;
-  /** Good for leasing and heartbeats alone. */
-  readonly credential: string;
+  readonly credential: Credential;
   readonly tiers: readonly Tier[];
   readonly arch: Arch;
   readonly labels: readonly string[];
@@ -55,19 +55,26 @@ export interface QueueClient {
 }
 
 export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
-  const headers = {
-    authorization: `token-executor ${executor.credential}`,
-    'content-type': 'application/json',
-  };
-  const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
-    http({
+  const { credential } = executor;
+  const post = async (
+    path: string,
+    body: DequeueRequest | HeartbeatRequest,
+    signal: AbortSignal,
+    what: string,
+  ): Promise<Response> => {
+    const { secret } = credential;
+    const response = await http({
       method: 'POST',
       path: `/.executors/queue/${path}`,
-      headers,
+      headers: { authorization: `token-executor ${secret}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
       signal,
       what,
     });
+    if (response.status !== 401 || !(await credential.renew(secret))) return response;
+    await response.body?.cancel();
+    return post(path, body, signal, what);
+  };
   return {
     async lease(queues, { free, total }, waitMs, signal) {
       const body: DequeueRequest = {

@@ -7,6 +7,7 @@ import { type ImageDisk, imageDisk } from '@glovebox/oci';
 import type { Tier } from '@glovebox/protocol';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import { fetchBlob } from '../../uplink/blob.ts';
+import type { Credential } from '../../uplink/credential.ts';
 import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
@@ -37,7 +38,7 @@ export interface MicrovmDeps {
   readonly instanceUrl: string;
   readonly executorName: string;
   /** Searched for in a VM that is inspected. */
-  readonly credential: string;
+  readonly credential: Pick<Credential, 'secret'>;
   readonly tiers: readonly Tier[];
   readonly directories: {
     /** Read-only disks; the helper opens them by name. */
@@ -158,7 +159,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
   if (job.glovebox.inspect) {
     await phase(run, 'inspect', async (log) => {
-      learned.inspection = await inspectVm(vm, [deps.credential, job.token], control);
+      learned.inspection = await inspectVm(vm, [deps.credential.secret, job.token], control);
       await say(log, JSON.stringify(learned.inspection));
     });
   }
