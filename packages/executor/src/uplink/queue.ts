@@ -10,8 +10,10 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
-import { instanceRefused } from '../errors.ts';
+import { instanceRefused, instanceUnreachable } from '../errors.ts';
 import { expectStatus, type Http } from './http.ts';
+import { negotiated } from './negotiate.ts';
+import type { OrderSource } from './push.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {
@@ -54,11 +56,10 @@ export interface QueueClient {
   ): Promise<HeartbeatResponse>;
 }
 
-export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
-  const headers = {
-    authorization: `token-executor ${executor.credential}`,
-    'content-type': 'application/json',
-  };
+export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & OrderSource {
+  const { http, version } = negotiated(plain);
+  const authorization = `token-executor ${executor.credential}`;
+  const headers = { authorization, 'content-type': 'application/json' };
   const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
     http({
       method: 'POST',
@@ -69,6 +70,15 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
       what,
     });
   return {
+    version,
+    async openOrders(signal) {
+      const what = 'be told what changes';
+      const path = `/.executors/queue/push?executorName=${encodeURIComponent(executor.name)}`;
+      const response = await http({ method: 'GET', path, headers: { authorization }, signal, what });
+      if (response.status !== 200) await expectStatus(response, [200], what);
+      if (!response.body) throw instanceUnreachable(what, 'its answer has no body');
+      return response.body;
+    },
     async lease(queues, { free, total }, waitMs, signal) {
       const body: DequeueRequest = {
         executorName: executor.name,
