@@ -74,7 +74,7 @@ function secondExecutor() {
       method: 'POST',
       headers: {
         authorization: `token-executor ${credential}`,
-        [protocolHeader]: protocolVersion,
+        [protocolHeader]: String(protocolVersion),
         ...headers,
       },
       body: JSON.stringify({ executorName: 'second', ...body }),

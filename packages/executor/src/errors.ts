@@ -53,6 +53,15 @@ export function credentialUnreadable(file: string, why: string): GloveboxError {
   });
 }
 
+/** The two sides are more than one version apart. */
+export function versionsApart(instance: string, executor: number): GloveboxError {
+  return new GloveboxError({
+    code: 'versions_apart',
+    message: `this executor speaks version ${executor} of the native protocol, and the instance version ${instance.slice(0, 20)}`,
+    remedy: 'Bring the older of the two up to date: versions that are one apart work together.',
+  });
+}
+
 /** The job is no longer ours: whatever we would write is refused. */
 export function leaseLost(why: string): GloveboxError {
   return new GloveboxError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });

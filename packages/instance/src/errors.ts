@@ -240,8 +240,33 @@ export const migrationFailed = (name: string, why: string, cause: unknown) =>
   new GloveboxError({
     code: 'migration_failed',
     message: `the database cannot be brought up to date: ${name}: ${why}`,
-    remedy: 'Use the version of Glovebox that last used this database, or a newer one.',
+    remedy: 'What PostgreSQL says above has to be mended first; nothing of this migration was kept.',
     cause,
+  });
+
+/** The two sides are more than one version apart, and neither knows what the other would say. */
+export const versionsApart = (executor: string, instance: number) =>
+  new GloveboxError({
+    status: 426,
+    code: 'versions_apart',
+    message: `this instance speaks version ${instance} of the native protocol, and the executor version ${JSON.stringify(executor.slice(0, 20))}`,
+    remedy: 'Bring the older of the two up to date: versions that are one apart work together.',
+    details: { instance, executor: executor.slice(0, 20) },
+  });
+
+export const executorNotFound = (name: string) =>
+  refused(
+    404,
+    'executor_not_found',
+    `there is no executor ${JSON.stringify(name)}`,
+    'Look at the names that `GET /api/status` lists.',
+  );
+
+export const databaseNewer = (database: string, binary: string) =>
+  new GloveboxError({
+    code: 'database_newer',
+    message: `the database is at ${database}, and this version of Glovebox knows migrations up to ${binary}`,
+    remedy: 'Use the version of Glovebox that last used this database, or a newer one.',
   });
 
 export const userFailed = (name: string, why: string) =>

@@ -1,5 +1,4 @@
 import { collect } from '@glovebox/base';
-import { protocolHeader, protocolVersion } from '@glovebox/protocol';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
 export interface HttpRequest {
@@ -24,7 +23,7 @@ export function openHttp(instanceUrl: string): Http {
       return await fetch(`${base}${path}`, {
         method,
         redirect: 'manual',
-        headers: { ...headers, [protocolHeader]: protocolVersion },
+        headers,
         ...(body !== undefined && { body }),
         ...(signal && { signal }),
       });

@@ -10,9 +10,11 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
-import { instanceRefused } from '../errors.ts';
+import { instanceRefused, instanceUnreachable } from '../errors.ts';
 import type { Credential } from './credential.ts';
-import { expectStatus, type Http } from './http.ts';
+import { expectStatus, type Http, type HttpRequest } from './http.ts';
+import { negotiated } from './negotiate.ts';
+import type { OrderSource } from './push.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {
@@ -54,28 +56,32 @@ export interface QueueClient {
   ): Promise<HeartbeatResponse>;
 }
 
-export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
+export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & OrderSource {
+  const { http, version } = negotiated(plain);
   const { credential } = executor;
-  const post = async (
-    path: string,
-    body: DequeueRequest | HeartbeatRequest,
-    signal: AbortSignal,
-    what: string,
-  ): Promise<Response> => {
+  /** Under the executor's credential, which may just have been rotated. */
+  const ask = async (request: Omit<HttpRequest, 'headers'>): Promise<Response> => {
     const { secret } = credential;
     const response = await http({
-      method: 'POST',
-      path: `/.executors/queue/${path}`,
+      ...request,
       headers: { authorization: `token-executor ${secret}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal,
-      what,
     });
     if (response.status !== 401 || !(await credential.renew(secret))) return response;
     await response.body?.cancel();
-    return post(path, body, signal, what);
+    return ask(request);
   };
+  const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
+    ask({ method: 'POST', path: `/.executors/queue/${path}`, body: JSON.stringify(body), signal, what });
   return {
+    version,
+    async openOrders(signal) {
+      const what = 'be told what changes';
+      const path = `/.executors/queue/push?executorName=${encodeURIComponent(executor.name)}`;
+      const response = await ask({ method: 'GET', path, signal, what });
+      if (response.status !== 200) await expectStatus(response, [200], what);
+      if (!response.body) throw instanceUnreachable(what, 'its answer has no body');
+      return response.body;
+    },
     async lease(queues, { free, total }, waitMs, signal) {
       const body: DequeueRequest = {
         executorName: executor.name,

@@ -10,6 +10,7 @@ import {
   jobRecordSchema,
   jobSchema,
   protocolHeader,
+  protocolVersion,
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
@@ -149,7 +150,11 @@ export async function startTestInstance(
       send(
         'POST',
         `/.executors/queue/${path}`,
-        { authorization: `token-executor ${credential}`, [protocolHeader]: '1', ...headers },
+        {
+          authorization: `token-executor ${credential}`,
+          [protocolHeader]: String(protocolVersion),
+          ...headers,
+        },
         body,
       ),
     async image(content = 'an image archive') {

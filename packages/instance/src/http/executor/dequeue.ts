@@ -22,8 +22,9 @@ import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
 import { freeOf, machineVariables } from './machine.ts';
+import { isNative } from './negotiate.ts';
 import { payloadOf, type Recipient } from './payload.ts';
-import { checkQueueNames, isNative } from './queues.ts';
+import { checkQueueNames } from './queues.ts';
 
 /** How long a lease is good after a heartbeat: ours beat every 2 s, upstream's every 5 s (reference §4.4). */
 const nativeLeaseMs = 10_000;
