@@ -34,16 +34,22 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
   { everyMs: 4_000, strike: setDatabaseClock },
 ];
 
-/** Lets disasters strike until the returned function is called, which mends everything. */
-export function unleash(scene: Scene): () => void {
+export interface Disasters {
+  /** An executor just got a job: the worst moment for something to happen to it. */
+  handedOver(executor: string): void;
+  /** Mends everything; nothing goes wrong after it. */
+  end(): void;
+}
+
+export function unleash(scene: Scene): Disasters {
   const { world, network, machines, replicas, database } = scene;
   const { random } = world;
   let calm = false;
   network.weather = {
-    loss: random.pick([0, 0.02, 0.1, 0.25]),
+    loss: random.pick([0, 0.02, 0.1, 0.3]),
     duplicates: random.pick([0, 0.05, 0.3]),
     late: random.pick([0, 0.03, 0.15]),
-    lateMs: 25_000,
+    lateMs: 20_000,
   };
   for (const { everyMs, strike } of disasters) {
     if (random.chance(0.35)) continue;
@@ -55,7 +61,7 @@ export function unleash(scene: Scene): () => void {
       });
     next();
   }
-  return () => {
+  const mend = () => {
     calm = true;
     network.weather = { loss: 0, duplicates: 0, late: 0, lateMs: 0 };
     network.partitions.clear();
@@ -65,6 +71,18 @@ export function unleash(scene: Scene): () => void {
       machine.start();
     }
     for (const replica of replicas) replica.start();
+  };
+  return {
+    end: mend,
+    handedOver(executor) {
+      if (calm || !random.chance(0.35)) return;
+      const strikeIt = random.pick([stopExecutor, killExecutor, cutOff, cutOff]);
+      const machine = machines.find(({ name }) => name === executor) as Machine;
+      world.after(random.chance(0.6) ? 0 : random.between(0, 2_000), () => {
+        // For longer than a lease, mostly.
+        if (!calm) strikeIt(scene, machine, random.between(5_000, 20_000));
+      });
+    },
   };
 }
 
@@ -78,18 +96,24 @@ function while_({ random }: World): number {
   return random.chance(0.5) ? random.between(100, 3_000) : random.between(3_000, 22_000);
 }
 
-function stopExecutor(scene: Scene): void {
-  const machine = scene.world.random.pick(scene.machines);
+function stopExecutor(
+  scene: Scene,
+  machine = scene.world.random.pick(scene.machines),
+  forMs = while_(scene.world),
+): void {
   strike(scene, 'executor stopped', machine.name, scene.concerned(machine));
   machine.stop();
-  scene.world.after(while_(scene.world), () => machine.continue());
+  scene.world.after(forMs, () => machine.continue());
 }
 
-function killExecutor(scene: Scene): void {
-  const machine = scene.world.random.pick(scene.machines);
+function killExecutor(
+  scene: Scene,
+  machine = scene.world.random.pick(scene.machines),
+  forMs = while_(scene.world),
+): void {
   strike(scene, 'executor killed', machine.name, scene.concerned(machine));
   machine.kill();
-  scene.world.after(while_(scene.world), () => machine.start());
+  scene.world.after(forMs, () => machine.start());
 }
 
 function endExecutor({ world, machines }: Scene): void {
@@ -105,18 +129,24 @@ function killReplica(scene: Scene): void {
   scene.world.after(scene.world.random.between(50, 4_000), () => replica.start());
 }
 
-function cutOff({ world, network, machines, replicas }: Scene): void {
+function cutOff(
+  scene: Scene,
+  machine = scene.world.random.pick(scene.machines),
+  forMs = while_(scene.world),
+): void {
+  const { world, network, replicas } = scene;
   const { random } = world;
   const partition = {
-    host: random.pick(machines).name,
+    host: machine.name,
     server: random.chance(0.6) ? null : random.pick(replicas).name,
     direction: random.pick(['requests', 'answers', 'both', 'both'] as const),
+    heartbeats: random.chance(0.5),
   };
   world.note(
     `${partition.host}: is cut off from ${partition.server ?? 'all replicas'} (${partition.direction})`,
   );
   network.partitions.add(partition);
-  world.after(while_(world), () => network.partitions.delete(partition));
+  world.after(forMs, () => network.partitions.delete(partition));
 }
 
 function loseDatabase({ world, database }: Scene): void {

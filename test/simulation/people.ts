@@ -22,7 +22,7 @@ export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
       send(deps, '/api/jobs', { ...limits, input }, (reply) => {
         if ('gone' in reply || reply.answer.status !== 201) return;
         const { id } = JSON.parse(String(reply.answer.body)) as { id: number };
-        for (let times = random.pick([0, 0, 0, 1, 2]); times > 0; times -= 1)
+        for (let times = random.pick([0, 0, 0, 1, 2, 3]); times > 0; times -= 1)
           world.after(random.between(0, 40_000), () => cancel(deps, id));
       });
     });

@@ -2,7 +2,7 @@ import { hasEnded, jobIdHeader } from '@glovebox/protocol';
 import type { Job } from '@glovebox/protocol';
 import { Coverage } from './coverage.ts';
 import { Database } from './database.ts';
-import { type Scene, unleash } from './disasters.ts';
+import { type Disasters, type Scene, unleash } from './disasters.ts';
 import type { Guard } from './guards.ts';
 import { Machine } from './machine.ts';
 import { Network, type Reply, type WireRequest } from './network.ts';
@@ -63,11 +63,14 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       for (const replica of replicas) world.after(random.between(0, 5), () => replica.wake());
     },
     refused: (request: WireRequest) => coverage.fault('database away', about(request)),
-    bodyMs: () => (slow && random.chance(0.1) ? random.between(0, 25_000) : random.between(0, 5)),
+    bodyMs: () => (slow && random.chance(0.15) ? random.between(0, 25_000) : random.between(0, 5)),
   };
   for (let n = random.int(1, 3); n > 0; n -= 1) replicas.push(new Replica(`replica ${n}`, instance));
+  let disasters: Disasters | null = null;
   const answered = (request: WireRequest, reply: Reply) => {
-    if ('answer' in reply && !reply.broken) truth.answered(request, reply.answer);
+    if (!('answer' in reply) || reply.broken) return;
+    truth.answered(request, reply.answer);
+    if (request.path.endsWith('/dequeue') && reply.answer.status === 200) disasters?.handedOver(request.from);
   };
   const machines = Array.from({ length: random.int(1, 3) }, (_, n) => {
     const booted: ConstructorParameters<typeof Machine>[1]['booted'] = (vm) =>
@@ -89,10 +92,10 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   };
   const badMs = random.between(30_000, 90_000);
   letPeopleWork({ world, network, answered }, badMs * 0.7);
-  const mend = calm ? () => {} : unleash(scene);
+  disasters = calm ? null : unleash(scene);
   slow = !calm;
   world.after(badMs, () => {
-    mend();
+    disasters?.end();
     slow = false;
     world.note('nothing goes wrong any more');
   });
