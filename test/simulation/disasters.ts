@@ -35,11 +35,14 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
 ];
 
 export interface Disasters {
-  /** An executor just got a job: the worst moment for something to happen to it. */
-  handedOver(executor: string): void;
+  /** An executor was just answered: with a job, late with a renewal, or that the end of a job is stored. */
+  answered(executor: string, what: WorstMoment): void;
   /** Mends everything; nothing goes wrong after it. */
   end(): void;
 }
+
+/** When it matters most that something happens. */
+export type WorstMoment = 'leased' | 'renewed late' | 'ended';
 
 export function unleash(scene: Scene): Disasters {
   const { world, network, machines, replicas, database } = scene;
@@ -74,13 +77,23 @@ export function unleash(scene: Scene): Disasters {
   };
   return {
     end: mend,
-    handedOver(executor) {
+    answered(executor, what) {
       if (calm || !random.chance(0.35)) return;
-      const strikeIt = random.pick([stopExecutor, killExecutor, cutOff, cutOff]);
       const machine = machines.find(({ name }) => name === executor) as Machine;
+      if (what === 'ended') {
+        if (random.chance(0.5)) killReplica(scene);
+        else killExecutor(scene, machine);
+        return;
+      }
+      const strikeIt = random.pick([stopExecutor, killExecutor, cutOff, cutOff]);
       world.after(random.chance(0.6) ? 0 : random.between(0, 2_000), () => {
         // For longer than a lease, mostly.
         if (!calm) strikeIt(scene, machine, random.between(5_000, 20_000));
+      });
+      if (random.chance(0.5)) return;
+      setDatabaseClock(scene, -databaseStepMs / 2);
+      world.after(random.between(0, 9_000), () => {
+        if (!calm) setDatabaseClock(scene, databaseStepMs / 2);
       });
     },
   };
@@ -164,9 +177,10 @@ function setMachineClock(scene: Scene): void {
   machine.clock.step(random.between(-1, 1) * random.pick([1_000, 3_600_000, 1e10]));
 }
 
-function setDatabaseClock(scene: Scene): void {
-  const { random } = scene.world;
+function setDatabaseClock(
+  scene: Scene,
+  offsetMs = scene.world.random.between(-1, 1) * (databaseStepMs / 2),
+): void {
   strike(scene, "database's clock set", 'database', scene.concerned());
-  const half = databaseStepMs / 2;
-  scene.database.offsetMs = random.chance(0.8) ? random.pick([-half, half]) : random.between(-half, half);
+  scene.database.offsetMs = offsetMs;
 }

@@ -2,7 +2,7 @@ import { hasEnded, jobIdHeader } from '@glovebox/protocol';
 import type { Job } from '@glovebox/protocol';
 import { Coverage } from './coverage.ts';
 import { Database } from './database.ts';
-import { type Disasters, type Scene, unleash } from './disasters.ts';
+import { type Disasters, type Scene, unleash, type WorstMoment } from './disasters.ts';
 import type { Guard } from './guards.ts';
 import { Machine } from './machine.ts';
 import { Network, type Reply, type WireRequest } from './network.ts';
@@ -70,7 +70,8 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   const answered = (request: WireRequest, reply: Reply) => {
     if (!('answer' in reply) || reply.broken) return;
     truth.answered(request, reply.answer);
-    if (request.path.endsWith('/dequeue') && reply.answer.status === 200) disasters?.handedOver(request.from);
+    const moment = worstMoment(request, reply.answer.status, world.time - request.sentAt);
+    if (moment) disasters?.answered(request.from, moment);
   };
   const machines = Array.from({ length: random.int(1, 3) }, (_, n) => {
     const booted: ConstructorParameters<typeof Machine>[1]['booted'] = (vm) =>
@@ -116,6 +117,13 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     coverage,
     jobs: [...store.jobs.values()].map(({ life }) => ({ state: life.state, attempts: life.attempt })),
   };
+}
+
+function worstMoment({ path }: WireRequest, status: number, tookMs: number): WorstMoment | null {
+  if (status >= 300) return null;
+  if (path.endsWith('/dequeue')) return status === 200 ? 'leased' : null;
+  if (path.endsWith('/heartbeat')) return tookMs > 2_000 ? 'renewed late' : null;
+  return path.includes('/mark') ? 'ended' : null;
 }
 
 function concernedBy(request: WireRequest, waiting: () => number[]): Iterable<number> {
