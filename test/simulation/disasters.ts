@@ -24,12 +24,12 @@ const databaseStepMs = 2_000;
 
 /** What happens again and again, each on the average every so often. Of a seed, some do. */
 const disasters: readonly { readonly everyMs: number; readonly strike: (scene: Scene) => void }[] = [
-  { everyMs: 10_000, strike: stopExecutor },
+  { everyMs: 8_000, strike: stopExecutor },
   { everyMs: 15_000, strike: killExecutor },
   { everyMs: 25_000, strike: endExecutor },
   { everyMs: 6_000, strike: killReplica },
-  { everyMs: 10_000, strike: cutOff },
-  { everyMs: 12_000, strike: loseDatabase },
+  { everyMs: 7_000, strike: cutOff },
+  { everyMs: 8_000, strike: loseDatabase },
   { everyMs: 8_000, strike: setMachineClock },
   { everyMs: 4_000, strike: setDatabaseClock },
 ];
@@ -49,9 +49,9 @@ export function unleash(scene: Scene): Disasters {
   const { random } = world;
   let calm = false;
   network.weather = {
-    loss: random.pick([0, 0.02, 0.1, 0.3]),
-    duplicates: random.pick([0, 0.05, 0.3]),
-    late: random.pick([0, 0.03, 0.15]),
+    loss: random.pick([0, 0.02, 0.1, 0.2, 0.3]),
+    duplicates: random.pick([0, 0.05, 0.2, 0.4]),
+    late: random.pick([0, 0.03, 0.1, 0.2]),
     lateMs: 20_000,
   };
   for (const { everyMs, strike } of disasters) {

@@ -29,9 +29,12 @@ export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
   }
 }
 
-function cancel(deps: PeopleDeps, id: number): void {
+/** Somebody wants a job to end, and some say so twice. */
+export function cancel(deps: PeopleDeps, id: number): void {
+  const { world } = deps;
+  if (world.random.chance(0.2)) world.after(world.random.between(0, 5_000), () => cancel(deps, id));
   send(deps, `/api/jobs/${id}/cancel`, {}, (reply) => {
-    if ('gone' in reply || reply.answer.status >= 500) deps.world.after(retryMs, () => cancel(deps, id));
+    if ('gone' in reply || reply.answer.status >= 500) world.after(retryMs, () => cancel(deps, id));
   });
 }
 

@@ -6,9 +6,9 @@ import { type Disasters, type Scene, unleash, type WorstMoment } from './disaste
 import type { Guard } from './guards.ts';
 import { Machine } from './machine.ts';
 import { Network, type Reply, type WireRequest } from './network.ts';
-import { letPeopleWork } from './people.ts';
+import { cancel, letPeopleWork } from './people.ts';
 import { Replica } from './replica.ts';
-import { Store } from './store.ts';
+import { Store, type StoredJob } from './store.ts';
 import { Truth } from './truth.ts';
 import type { Program } from './vm.ts';
 import { World } from './world.ts';
@@ -25,7 +25,7 @@ export interface Outcome {
   readonly virtualMs: number;
   readonly coverage: Coverage;
   /** How the jobs have ended, and the attempts that they took. */
-  readonly jobs: readonly { readonly state: string; readonly attempts: number }[];
+  readonly jobs: readonly { readonly state: string; readonly attempts: number; readonly resets: number }[];
 }
 
 export interface SimulationOptions {
@@ -56,14 +56,14 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       .map(({ id }) => id);
   const about = (request: WireRequest): Iterable<number> => concernedBy(request, waiting);
   const network = new Network(world, coverage, replicas, about);
-  let slow = false;
+  let slowBodies = 0;
   const instance = {
     ...{ world, database, store, truth, removed },
     announce: () => {
       for (const replica of replicas) world.after(random.between(0, 5), () => replica.wake());
     },
     refused: (request: WireRequest) => coverage.fault('database away', about(request)),
-    bodyMs: () => (slow && random.chance(0.15) ? random.between(0, 25_000) : random.between(0, 5)),
+    bodyMs: () => (random.chance(slowBodies) ? random.between(0, 25_000) : random.between(0, 5)),
   };
   for (let n = random.int(1, 3); n > 0; n -= 1) replicas.push(new Replica(`replica ${n}`, instance));
   let disasters: Disasters | null = null;
@@ -72,12 +72,15 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     truth.answered(request, reply.answer);
     const moment = worstMoment(request, reply.answer.status, world.time - request.sentAt);
     if (moment) disasters?.answered(request.from, moment);
+    // Just before it would have ended.
+    if (!calm && request.path.endsWith('/result') && random.chance(0.3))
+      cancel(people, Number(request.headers[jobIdHeader]));
   };
+  const people = { world, network, answered };
   const machines = Array.from({ length: random.int(1, 3) }, (_, n) => {
-    const booted: ConstructorParameters<typeof Machine>[1]['booted'] = (vm) =>
-      truth.bootedVm(vm, store.jobs.get(vm.jobId) as NonNullable<ReturnType<typeof store.next>>);
     return new Machine(`e${n + 1}`, {
-      ...{ world, network, removed, booted, answered },
+      ...{ world, network, removed, answered },
+      booted: (vm) => truth.bootedVm(vm, store.jobs.get(vm.jobId) as StoredJob),
       program: (job) => someProgram(world, job),
     });
   });
@@ -92,12 +95,12 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     },
   };
   const badMs = random.between(30_000, 90_000);
-  letPeopleWork({ world, network, answered }, badMs * 0.7);
+  letPeopleWork(people, badMs * 0.7);
   disasters = calm ? null : unleash(scene);
-  slow = !calm;
+  slowBodies = calm ? 0 : random.pick([0, 0.1, 0.3, 0.3]);
   world.after(badMs, () => {
     disasters?.end();
-    slow = false;
+    slowBodies = 0;
     world.note('nothing goes wrong any more');
   });
   const allEnded = () =>
@@ -115,7 +118,11 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     events: world.events,
     virtualMs: world.time,
     coverage,
-    jobs: [...store.jobs.values()].map(({ life }) => ({ state: life.state, attempts: life.attempt })),
+    jobs: [...store.jobs.values()].map(({ life: { state, attempt, resets } }) => ({
+      state,
+      attempts: attempt,
+      resets,
+    })),
   };
 }
 
@@ -147,6 +154,6 @@ function someProgram({ random }: World, job: Job): Program {
       bytes: random.chance(0.02) ? 300_000 : random.int(1, 3_000),
     })),
     afterMs: random.chance(0.3) ? random.between(10_000, 60_000) : random.between(0, longMs),
-    end: random.pick([0, 0, 0, 0, 1, 'died'] as const),
+    end: random.pick([0, 0, 0, 1, 'died'] as const),
   };
 }
