@@ -23,9 +23,9 @@ interface MachineDeps {
   readonly world: World;
   readonly network: Network;
   readonly removed: Guard | null;
-  program(job: Job): Program;
-  booted(vm: Vm): void;
-  answered(request: WireRequest, reply: Reply): void;
+  readonly program: (job: Job) => Program;
+  readonly booted: (vm: Vm) => void;
+  readonly answered: (request: WireRequest, reply: Reply) => void;
 }
 
 /** A machine with an executor: the product's own agent, on this machine's clock, with the simulated network and VMs. */
@@ -124,7 +124,7 @@ export class Machine {
   private leases(real: Leases, now: () => number): Leases {
     if (this.deps.removed !== 'heartbeat before boot') return real;
     return {
-      run: real.run,
+      run: (ended) => real.run(ended),
       hold: async (job, ms) => {
         const deadline = now() + ms - marginMs;
         const holding = real.hold(job, ms);

@@ -1,11 +1,10 @@
-import type { Network, WireRequest } from './network.ts';
-import type { Reply } from './network.ts';
+import type { Network, Reply, WireRequest } from './network.ts';
 import type { World } from './world.ts';
 
 interface PeopleDeps {
   readonly world: World;
   readonly network: Network;
-  answered(request: WireRequest, reply: Reply): void;
+  readonly answered: (request: WireRequest, reply: Reply) => void;
 }
 
 const retryMs = 700;
