@@ -35,14 +35,14 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
 ];
 
 export interface Disasters {
-  /** An executor was just answered: with a job, late with a renewal, or that the end of a job is stored. */
+  /** An executor was just answered: with a job, with a lease of which much is over, or that the end of a job is stored. */
   answered(executor: string, what: WorstMoment): void;
   /** Mends everything; nothing goes wrong after it. */
   end(): void;
 }
 
 /** When it matters most that something happens. */
-export type WorstMoment = 'leased' | 'renewed late' | 'ended';
+export type WorstMoment = 'leased' | 'late' | 'ended';
 
 export function unleash(scene: Scene): Disasters {
   const { world, network, machines, replicas, database } = scene;
@@ -78,7 +78,7 @@ export function unleash(scene: Scene): Disasters {
   return {
     end: mend,
     answered(executor, what) {
-      if (calm || !random.chance(0.35)) return;
+      if (calm || !random.chance(what === 'late' ? 0.8 : 0.3)) return;
       const machine = machines.find(({ name }) => name === executor) as Machine;
       if (what === 'ended') {
         if (random.chance(0.5)) killReplica(scene);
@@ -86,7 +86,7 @@ export function unleash(scene: Scene): Disasters {
         return;
       }
       const strikeIt = random.pick([stopExecutor, killExecutor, cutOff, cutOff]);
-      world.after(random.chance(0.6) ? 0 : random.between(0, 2_000), () => {
+      world.after(random.chance(0.7) ? 0 : random.between(0, 2_000), () => {
         // For longer than a lease, mostly.
         if (!calm) strikeIt(scene, machine, random.between(5_000, 20_000));
       });

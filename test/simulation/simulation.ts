@@ -5,10 +5,10 @@ import { Database } from './database.ts';
 import { type Disasters, type Scene, unleash, type WorstMoment } from './disasters.ts';
 import type { Guard } from './guards.ts';
 import { Machine } from './machine.ts';
-import { Network, type Reply, type WireRequest } from './network.ts';
+import { type Answer, Network, type Reply, type WireRequest } from './network.ts';
 import { cancel, letPeopleWork } from './people.ts';
 import { Replica } from './replica.ts';
-import { Store, type StoredJob } from './store.ts';
+import { leaseMs, Store, type StoredJob } from './store.ts';
 import { Truth } from './truth.ts';
 import type { Program } from './vm.ts';
 import { World } from './world.ts';
@@ -37,6 +37,7 @@ export interface SimulationOptions {
 
 /** By then every job has ended once nothing goes wrong any more, ms; a silent connection is given up after 300 s. */
 const patienceMs = 1_500_000;
+const lateMoreThanMs = 2_500;
 /** What was sent while things went wrong has come by then. */
 const lateMs = 35_000;
 
@@ -70,7 +71,8 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   const answered = (request: WireRequest, reply: Reply) => {
     if (!('answer' in reply) || reply.broken) return;
     truth.answered(request, reply.answer);
-    const moment = worstMoment(request, reply.answer.status, world.time - request.sentAt);
+    const leftMs = (jobId: number) => (store.jobs.get(jobId)?.expiresAt ?? 0) - database.now();
+    const moment = worstMoment(request, reply.answer, world.time - request.sentAt, leftMs);
     if (moment) disasters?.answered(request.from, moment);
     // Just before it would have ended.
     if (!calm && request.path.endsWith('/result') && random.chance(0.3))
@@ -126,10 +128,19 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   };
 }
 
-function worstMoment({ path }: WireRequest, status: number, tookMs: number): WorstMoment | null {
+function worstMoment(
+  { path }: WireRequest,
+  { status, body }: Answer,
+  tookMs: number,
+  leftMs: (jobId: number) => number,
+): WorstMoment | null {
   if (status >= 300) return null;
-  if (path.endsWith('/dequeue')) return status === 200 ? 'leased' : null;
-  if (path.endsWith('/heartbeat')) return tookMs > 2_000 ? 'renewed late' : null;
+  if (path.endsWith('/dequeue')) {
+    if (status === 204) return null;
+    const { id } = JSON.parse(String(body)) as { id: number };
+    return leftMs(id) < leaseMs - lateMoreThanMs ? 'late' : 'leased';
+  }
+  if (path.endsWith('/heartbeat')) return tookMs > lateMoreThanMs ? 'late' : null;
   return path.includes('/mark') ? 'ended' : null;
 }
 
@@ -153,7 +164,7 @@ function someProgram({ random }: World, job: Job): Program {
       stream: random.chance(0.8) ? 'stdout' : 'stderr',
       bytes: random.chance(0.02) ? 300_000 : random.int(1, 3_000),
     })),
-    afterMs: random.chance(0.3) ? random.between(10_000, 60_000) : random.between(0, longMs),
+    afterMs: random.chance(0.4) ? random.between(10_000, 60_000) : random.between(0, longMs),
     end: random.pick([0, 0, 0, 1, 'died'] as const),
   };
 }
