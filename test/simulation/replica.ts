@@ -130,6 +130,7 @@ export class Replica implements Server {
     const observed = (job: StoredJob) => truth.renewed(job, request.from, request.sentAt);
     this.commit(call, () => {
       const renewed = store.renew(body.executorName, held, observed);
+      store.release(body.executorName, ids);
       const named = (jobs: StoredJob[]) => jobs.map((job) => `${job.id}-runs`);
       const cancelIds = named(renewed.filter((job) => job.life.cancelRequested));
       return json(200, { knownIds: named(renewed), cancelIds });
