@@ -40,7 +40,7 @@ export interface Instance {
   /** Where it is reached from elsewhere, if it is. */
   readonly tlsPort: number | null;
   /** Ends held requests and streams, lets the others finish, and closes the database's connections. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** Starts the instance: database up to date, HTTP, reaper. Errors: `migration_failed`, and those of `listenHttp`. */

@@ -14,7 +14,7 @@ import { choose } from './choose.ts';
 /** What these commands need of the program that they are part of. */
 export interface AccessDeps {
   state(): State;
-  printJson(value: unknown): void;
+  readonly printJson: (value: unknown) => void;
   /** Words for people: a secret is the only thing on stdout. */
   note(line: string): void;
 }

@@ -37,7 +37,7 @@ class PreparingClient extends Client {
 
   override query = ((text: unknown, values?: unknown, ...rest: unknown[]) => {
     if (typeof text !== 'string' || !Array.isArray(values) || values.length === 0 || rest.length > 0)
-      return send(super.query, this, [text, values, ...rest]);
+      return (super.query as Send)(text, values, ...rest);
     const name = createHash('sha1').update(text).digest('base64');
     return (super.query({ name, text, values }) as Promise<unknown>).catch((error: unknown) => {
       if ((error as { code?: string }).code === planOfBefore) void this.end().catch(() => {});
@@ -49,8 +49,7 @@ class PreparingClient extends Client {
 /** "cached plan must not change result type" (feature_not_supported). */
 const planOfBefore = '0A000';
 
-const send = (query: unknown, client: Client, args: unknown[]): unknown =>
-  (query as (...args: unknown[]) => unknown).apply(client, args);
+type Send = (...args: unknown[]) => unknown;
 
 /** A pool of connections. It makes new ones when PostgreSQL was restarted; what was under way then fails once. */
 export function connect(connection: Connection, options: { readonly connections?: number } = {}): Db {

@@ -13,7 +13,7 @@ export interface Listening {
   /** Of the other addresses. */
   readonly tlsPort: number | null;
   /** Ends what is idle, lets requests finish for a while, then cuts them off. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /**
