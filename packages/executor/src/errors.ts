@@ -32,6 +32,16 @@ export function jobRefused(why: string, remedy: string): GloveboxError {
   return new GloveboxError({ code: 'job_refused', message: `the job cannot be run: ${why}`, remedy });
 }
 
+/** A step that carries its instance's credential into the guest and is not of the one form that we take it out of. */
+export function uploadStepRefused(why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'upload_step_refused',
+    message: `the job would bring a credential of its instance into the virtual machine: ${why}`,
+    remedy:
+      "Have the instance send its own form of the step `upload`, or set `exposeCredentials` in this executor's configuration.",
+  });
+}
+
 export function imageUnavailable(image: string, why: string): GloveboxError {
   return new GloveboxError({
     code: 'image_not_found',

@@ -25,7 +25,7 @@ try {
   const vms = remoteVms();
   const clock = systemClock;
   const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
-  const { directories, tiers, vmm, cacheBytes } = config;
+  const { directories, tiers, upstream, vmm, cacheBytes } = config;
   const credential = (await readFile(config.credentialFile, 'utf8')).trim();
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
@@ -43,7 +43,7 @@ try {
     onTrouble: (message) => log.warn(message),
   });
   const { instanceUrl, name: executorName, uploadClient } = config;
-  const host = { vms, vmm, spawn, clock, credential, tiers, directories };
+  const host = { vms, vmm, spawn, clock, credential, upstream, tiers, directories };
   const runtime = microvmRuntime({ ...host, instanceUrl, executorName, uploadClient });
   const room = openReservations(config.resources);
   const agent = makeAgent({ runtime, clock, executorName, http, leases, log, queue, room });

@@ -8,6 +8,7 @@ import type { ImageConfig } from '@glovebox/oci';
 import type { Job, NativeJob } from '@glovebox/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
+import { upstreamJobsSchema } from '../agent/config.ts';
 import { openReservations } from '../agent/room.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
@@ -127,6 +128,7 @@ export class TestAgent {
       instanceUrl: instance.url,
       executorName: 'test',
       credential,
+      upstream: upstreamJobsSchema.parse({}),
       tiers: identity.tiers,
       directories,
       uploadClient: { node, script },
