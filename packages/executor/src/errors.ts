@@ -18,6 +18,15 @@ export function instanceRefused(what: string, status: number, text: string): Glo
   });
 }
 
+/** With upstream's own hint, for its instances. */
+export function credentialRefused(text: string): GloveboxError {
+  return new GloveboxError({
+    code: 'credential_refused',
+    message: `failed to authorize with frontend, is executors.accessToken set correctly in the site-config? ${text.slice(0, 300)}`,
+    remedy: "Check this executor's credential, and that the instance has not revoked it.",
+  });
+}
+
 /** The job is no longer ours: whatever we would write is refused. */
 export function leaseLost(why: string): GloveboxError {
   return new GloveboxError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });

@@ -1,5 +1,5 @@
 import type { DockerStep, Job } from '@glovebox/protocol';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { testJob } from '../testing/job.ts';
 import { takeUploadStep } from './upload-step.ts';

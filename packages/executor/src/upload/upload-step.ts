@@ -81,8 +81,8 @@ function isSrc(image: string): boolean {
 function credentialOf({ image, env }: DockerStep): string {
   if (!isSrc(image)) throw uploadStepRefused(`the image ${image.slice(0, 200)} is not that of \`src\``);
   const lines = (env ?? []).map((line) => line.split(/=(.*)/s));
-  const names = lines.map(([name]) => name).sort();
-  if (names.join() !== 'SRC_ENDPOINT,SRC_HEADER_AUTHORIZATION')
+  const names = new Set(lines.map(([name]) => name));
+  if (lines.length !== 2 || !names.has('SRC_ENDPOINT') || !names.has('SRC_HEADER_AUTHORIZATION'))
     throw uploadStepRefused(
       'the environment of its step `upload` is not SRC_ENDPOINT and SRC_HEADER_AUTHORIZATION',
     );
