@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
+import { redactor } from './redact.ts';
 import { retrying } from './retry.ts';
 import type { EntryState } from './whole-log.ts';
 
@@ -52,12 +53,14 @@ const markWhat = 'say how the job ended';
 /** `lease` bounds every repetition: once it is over, nothing of the job is written any more. */
 export function openJob(
   http: Http,
-  job: Pick<Job, 'id' | 'token' | 'glovebox'> & { readonly queue: QueueName },
+  job: Pick<Job, 'id' | 'token' | 'glovebox' | 'redactedValues'> & { readonly queue: QueueName },
   executorName: string,
   clock: Clock,
   lease: AbortSignal,
 ): JobClient {
   const native = job.glovebox !== undefined;
+  const redact = redactor(job.redactedValues);
+  const redacted = (facts: EntryFacts) => ({ ...facts, command: facts.command.map(redact) });
   const base = `/.executors/queue/${job.queue}`;
   const own = { executorName, jobId: job.id };
   const identity = {
@@ -89,12 +92,12 @@ export function openJob(
     });
   /** Once, and without our reason: whether a lost answer was a yes, an instance of upstream's kind cannot say. */
   const markUpstream = async (operation: string, body: object) => {
-    const text = await post(operation, body, markWhat, [200, 204, 404]);
+    const text = await post(operation, body, markWhat, [204, 404]);
     if (text !== '') throw leaseLost('the instance does not take its end');
   };
   const mark = native ? markHere : markUpstream;
   const end = (message: string, reason: string) => ({
-    errorMessage: message.slice(0, messageMax),
+    errorMessage: redact(message).slice(0, messageMax),
     ...(native && { reason: reason.slice(0, 100) }),
   });
   return {
@@ -103,14 +106,19 @@ export function openJob(
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
       const what = 'begin a log entry';
-      const text = await post('addExecutionLogEntry', facts, what, [200]);
+      const text = await post('addExecutionLogEntry', redacted(facts), what, [200]);
       const entry = z.int().positive().safeParse(Number(text));
       if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');
       return entry.data;
     },
     async updateEntry(entryId, facts, state) {
+      const out = 'out' in state && { out: redact(state.out) };
       await retrying(clock, lease, () =>
-        post('updateExecutionLogEntry', { entryId, ...facts, ...state }, 'update a log entry'),
+        post(
+          'updateExecutionLogEntry',
+          { entryId, ...redacted(facts), ...state, ...out },
+          'update a log entry',
+        ),
       );
     },
     async append(entry, stream, offset, bytes) {

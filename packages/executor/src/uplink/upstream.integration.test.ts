@@ -31,8 +31,14 @@ afterEach(() => upstream.stop());
 
 const queueClient = (single: QueueName | null) =>
   openUpstreamQueue(openHttp(upstream.url), executor, systemClock, single, each);
-const jobClient = (queue: QueueName, job: Pick<Job, 'id' | 'token'> = { id: 42, token: 'sometoken' }) =>
-  openJob(openHttp(upstream.url), { ...job, queue }, executor.name, systemClock, signal);
+const jobClient = (queue: QueueName, redactedValues: Job['redactedValues'] = null) =>
+  openJob(
+    openHttp(upstream.url),
+    { id: 42, token: 'sometoken', queue, redactedValues },
+    executor.name,
+    systemClock,
+    signal,
+  );
 const reference = (id: number, queue: QueueName) => ({ id, queue, attempt: null });
 
 describe('leasing', () => {
@@ -262,6 +268,25 @@ describe('a job', () => {
     });
     expect(updates.slice(0, -1).every(({ exitCode }) => exitCode === undefined)).toBe(true);
     expect(upstream.received.some(({ line }) => line.includes('appendLog'))).toBe(false);
+  });
+
+  it('N4: tells nobody what it has to hide, in no command, output or message', async () => {
+    for (const [operation, answer] of Object.entries({
+      addExecutionLogEntry: { status: 200, body: '1' },
+      updateExecutionLogEntry: { status: 204 },
+      markFailed: { status: 204 },
+    }))
+      upstream.answer(`POST /.executors/queue/codeintel/${operation}`, answer);
+    const client = jobClient('codeintel', { npm_s3cr3t: '${{ secrets.NPM_TOKEN }}' });
+    const log = await openPhase(client, systemClock, 'a', ['npm', 'npm_s3cr3t']);
+    await log.write('stdout', Buffer.from('it is npm_s3'));
+    await log.write('stdout', Buffer.from('cr3t\n'));
+    await log.end(0);
+    await client.failed('not npm_s3cr3t', 'x');
+    expect(JSON.stringify(upstream.received)).not.toContain('s3cr3t');
+    expect(upstream.bodies('updateExecutionLogEntry').at(-1)).toMatchObject({
+      ...{ command: ['npm', '${{ secrets.NPM_TOKEN }}'], out: 'stdout: it is ${{ secrets.NPM_TOKEN }}\n' },
+    });
   });
 
   it('N2: fails when the end of a log is not taken', async () => {
