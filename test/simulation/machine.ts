@@ -1,4 +1,4 @@
-import type { Job, QueueName } from '@glovebox/protocol';
+import { type Job, protocolHeader, type QueueName } from '@glovebox/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
 import { openReservations } from '../../packages/executor/src/agent/room.ts';
 import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
@@ -54,7 +54,8 @@ export class Machine {
     const clock = processClock(this.deps.world, this.clock, process);
     const http = this.http(process);
     const identity = {
-      ...{ name: this.name, version: '1', credential },
+      ...{ name: this.name, version: '1' },
+      credential: { secret: credential, renew: async () => false },
       ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [] },
     };
     const queue = openQueue(http, identity);
@@ -123,7 +124,7 @@ export class Machine {
   private leases(real: Leases, now: () => number): Leases {
     if (this.deps.removed !== 'heartbeat before boot') return real;
     return {
-      run: real.run,
+      ...real,
       hold: async (job, ms) => {
         const deadline = now() + ms - marginMs;
         const holding = real.hold(job, ms);
@@ -154,7 +155,7 @@ export class Machine {
           sentAt: world.time,
           method,
           path,
-          headers: { ...headers, 'x-glovebox-protocol': '1' },
+          headers: { ...headers, [protocolHeader]: '1' },
           body: this.body(path, Buffer.from(body ?? '')),
         };
         const abort = () => {
@@ -185,9 +186,11 @@ export class Machine {
   }
 }
 
+/** The simulated instance speaks the first version. */
 function responseOf({ answer, broken }: Extract<Reply, { broken: boolean }>): Response {
-  const { status, headers = {}, body } = answer;
-  if (status === 204) return new Response(null, { status });
+  const { status, body } = answer;
+  const headers = { ...answer.headers, [protocolHeader]: '1' };
+  if (status === 204) return new Response(null, { status, headers });
   const bytes = Buffer.from(body);
   if (!broken) return new Response(bytes, { status, headers });
   const half = new ReadableStream<Uint8Array>({

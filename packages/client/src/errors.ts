@@ -16,12 +16,3 @@ export function answerUnknown(url: string, what: string, why: string): GloveboxE
     remedy: 'Use a client of the same version as the instance.',
   });
 }
-
-/** An event that goes on and on would fill the memory of whoever waits for its end. */
-export function eventTooLong(maxLength: number): GloveboxError {
-  return new GloveboxError({
-    code: 'answer_unknown',
-    message: `the instance sent an event of more than ${maxLength} characters`,
-    remedy: 'Use a client of the same version as the instance.',
-  });
-}

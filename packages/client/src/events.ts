@@ -1,12 +1,13 @@
-import { factsOf } from '@glovebox/base';
+import { factsOf, readEvents } from '@glovebox/base';
 import { hasEnded, type JobEvent, jobEventSchema } from '@glovebox/protocol';
 import { answerUnknown } from './errors.ts';
 import type { Http } from './http.ts';
-import { readEvents } from './sse.ts';
 
 /** How long an instance that went away (a restart) is waited for before its absence is an error. */
 const patienceMs = 60_000;
 const pauseMs = 500;
+/** Longest event that is taken, characters: a job's output comes in parts of at most 1 MiB, as base64. */
+const eventMax = 4 * 2 ** 20;
 
 /**
  * What happened to a job and what happens to it, each event once, until it has ended. A stream that breaks is resumed where it
@@ -28,7 +29,7 @@ export async function* jobEvents(
         signal,
       });
       if (!response.body) return;
-      for await (const event of readEvents(response.body)) {
+      for await (const event of readEvents(response.body, eventMax)) {
         goodAt = performance.now();
         const body = parse(http, event.data);
         yield body;

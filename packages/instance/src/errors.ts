@@ -179,6 +179,21 @@ export const portInUse = (port: number) =>
     remedy: 'Choose another one (0 takes any that is free), or stop the other program.',
   });
 
+/** `file`: which of the two is at fault. */
+export const tlsUnusable = (file: string, why: string) =>
+  new GloveboxError({
+    code: 'tls_unusable',
+    message: `TLS cannot be spoken with ${file}: ${why}`,
+    remedy: 'Name a certificate and its key, both as PEM, which the user of the instance may read.',
+  });
+
+export const listenFailed = (address: string, port: number, why: string) =>
+  new GloveboxError({
+    code: 'listen_failed',
+    message: `the instance cannot listen on ${address}, port ${port}: ${why}`,
+    remedy: 'Choose an address of this machine and a free port, from 1024 on: the instance is not root.',
+  });
+
 export const configInvalid = (file: string, why: string) =>
   new GloveboxError({
     code: 'config_invalid',
@@ -225,8 +240,33 @@ export const migrationFailed = (name: string, why: string, cause: unknown) =>
   new GloveboxError({
     code: 'migration_failed',
     message: `the database cannot be brought up to date: ${name}: ${why}`,
-    remedy: 'Use the version of Glovebox that last used this database, or a newer one.',
+    remedy: 'What PostgreSQL says above has to be mended first; nothing of this migration was kept.',
     cause,
+  });
+
+/** The two sides are more than one version apart, and neither knows what the other would say. */
+export const versionsApart = (executor: string, instance: number) =>
+  new GloveboxError({
+    status: 426,
+    code: 'versions_apart',
+    message: `this instance speaks version ${instance} of the native protocol, and the executor version ${JSON.stringify(executor.slice(0, 20))}`,
+    remedy: 'Bring the older of the two up to date: versions that are one apart work together.',
+    details: { instance, executor: executor.slice(0, 20) },
+  });
+
+export const executorNotFound = (name: string) =>
+  refused(
+    404,
+    'executor_not_found',
+    `there is no executor ${JSON.stringify(name)}`,
+    'Look at the names that `GET /api/status` lists.',
+  );
+
+export const databaseNewer = (database: string, binary: string) =>
+  new GloveboxError({
+    code: 'database_newer',
+    message: `the database is at ${database}, and this version of Glovebox knows migrations up to ${binary}`,
+    remedy: 'Use the version of Glovebox that last used this database, or a newer one.',
   });
 
 export const userFailed = (name: string, why: string) =>

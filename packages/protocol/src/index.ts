@@ -5,6 +5,7 @@ export * from './api/queue.ts';
 export * from './api/status.ts';
 export * from './capability.ts';
 export * from './executor/job.ts';
+export * from './executor/native.ts';
 export * from './executor/payload.ts';
 export * from './executor/routes.ts';
 export * from './executor/version.ts';

@@ -1,7 +1,9 @@
 import { factsOf } from '@glovebox/base';
-import type { QueueName } from '@glovebox/protocol';
+import { type Order, type QueueName, upstreamVersion } from '@glovebox/protocol';
 import { executorStopped } from '../errors.ts';
+import { onChange, tellOf } from '../log.ts';
 import type { Lease } from '../uplink/leases.ts';
+import { followOrders, type OrderSource } from '../uplink/push.ts';
 import type { QueueClient, Room } from '../uplink/queue.ts';
 import type { Reservations } from './room.ts';
 import { type WorkDeps, workOn } from './work.ts';
@@ -18,12 +20,14 @@ export interface Agent {
 /** How long the instance may hold a request for work. Shorter while something runs, because the offer grows when it ends. */
 const idleWaitMs = 30_000;
 const busyWaitMs = 1_000;
-/** Before asking again when the instance cannot be reached, or nothing fits. */
+/** Before asking again when the instance cannot be reached, holds no request, or wants nothing to be leased, or nothing fits. */
 const pauseMs = 1_000;
+/** The same, of an instance that refuses our version. */
+const refusedPauseMs = 30_000;
 
 export function makeAgent(
   deps: WorkDeps & {
-    readonly queue: QueueClient;
+    readonly queue: QueueClient & OrderSource;
     readonly queues: QueueName[];
     readonly room: Reservations;
     /** What a job gets that does not say it. */
@@ -34,9 +38,19 @@ export function makeAgent(
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();
-  const pause = () => clock.sleep(pauseMs, draining.signal).catch(() => {});
+  /** Aborted, and made anew, to end a pause. */
+  let rouse = new AbortController();
+  const pause = (ms = pauseMs) =>
+    clock.sleep(ms, AbortSignal.any([draining.signal, rouse.signal])).catch(() => {});
+  const obey = (order: Order) => {
+    leases.obey(order);
+    if (order.type !== 'work' && order.type !== 'drain') return;
+    rouse.abort(new Error('there is news'));
+    rouse = new AbortController();
+  };
 
   const leaseOne = async () => {
+    if (leases.draining()) return pause();
     const free = room.free();
     if (!free) {
       await Promise.race([pause(), ...running]);
@@ -49,6 +63,7 @@ export function makeAgent(
       running.size > 0 ? busyWaitMs : idleWaitMs,
       draining.signal,
     );
+    if (!job && queue.version() === upstreamVersion) await pause(); // it does not hold requests
     if (!job) return;
     log.info({ job: job.id, attempt: job.glovebox?.attempt }, 'a job was leased');
     const release = room.reserve(job.glovebox?.resources ?? deps.jobRoom);
@@ -67,14 +82,22 @@ export function makeAgent(
   return {
     async run() {
       const beating = new AbortController();
-      const beats = leases.run(beating.signal);
+      const trouble = (message: string) => log.warn({}, message);
+      const beats = Promise.all([
+        leases.run(beating.signal),
+        followOrders({ source: queue, clock, obey, onTrouble: trouble }, beating.signal),
+      ]);
+      const say = onChange(trouble);
       while (!draining.signal.aborted) {
         try {
           await leaseOne();
+          say(null);
         } catch (error) {
           if (draining.signal.aborted) break;
-          log.warn({ error: factsOf(error) }, 'no job could be leased');
-          await pause();
+          const facts = factsOf(error);
+          const refused = facts.code === 'versions_apart'; // the heartbeat's trouble too, and said with it
+          if (!refused) say(`no job could be leased: ${tellOf(facts)}`);
+          await pause(refused ? refusedPauseMs : pauseMs);
         }
       }
       await Promise.all(running);

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Job } from '@glovebox/protocol';
+import { commonVersion, type Job, type Order, protocolHeader } from '@glovebox/protocol';
 
 export interface FakeEntry {
   key: string;
@@ -28,6 +28,13 @@ export class FakeInstance {
   result: unknown = null;
   input = Buffer.alloc(0);
   inputEnded = true;
+  /** The version that it speaks; null: upstream's protocol, which has no header. */
+  speaks: number | null = 2;
+  /** What the executor said that it speaks, with each request on its own routes. */
+  readonly heard: (string | undefined)[] = [];
+  draining = false;
+  /** The open push streams. */
+  readonly streams = new Set<ServerResponse>();
   /** Where bare repositories lie that the git route serves; '' for none. */
   repositories = '';
   /** Answers before the routes below: return true when it did. */
@@ -68,6 +75,8 @@ export class FakeInstance {
     const url = new URL(request.url ?? '/', 'http://fake');
     this.requests.push(`${request.method} ${url.pathname}`);
     if (this.intercept(request, response, body)) return;
+    if (/^\/\.executors\/queue\/\w+$/.test(url.pathname) && this.refuses(request, response)) return;
+    if (url.pathname === '/.executors/queue/push') return void this.push(request, response, body);
     if (url.pathname === '/.executors/queue/dequeue') return void this.dequeue(request, response, body);
     if (url.pathname === '/.executors/queue/heartbeat') return void this.heartbeat(request, response, body);
     const job = this.leased.get(Number(request.headers['x-sourcegraph-job-id']));
@@ -90,10 +99,39 @@ export class FakeInstance {
     else response.writeHead(404).end();
   }
 
+  /** Tells what the push stream tells. */
+  tell(order: Order): void {
+    for (const stream of this.streams) stream.write(`data: ${JSON.stringify(order)}\n\n`);
+  }
+
+  private refuses(request: IncomingMessage, response: ServerResponse): boolean {
+    const header = request.headers[protocolHeader]?.toString();
+    this.heard.push(header);
+    if (this.speaks === null) return false;
+    response.setHeader(protocolHeader, String(this.speaks));
+    if (commonVersion(header, this.speaks) !== null) return false;
+    response.writeHead(426).end('{"error":"other versions"}');
+    return true;
+  }
+
+  private readonly push: Route = (request, response) => {
+    if ((this.speaks ?? 0) < 2) response.writeHead(404).end();
+    else if (request.headers.authorization !== `token-executor ${this.credential}`)
+      response.writeHead(401).end();
+    else {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+      this.streams.add(response);
+      response.once('close', () => this.streams.delete(response));
+    }
+  };
+
   private readonly dequeue: Route = (request, response) => {
+    if (request.headers.authorization !== `token-executor ${this.credential}`) {
+      response.writeHead(401).end();
+      return;
+    }
     const job = this.jobs.shift();
-    if (request.headers.authorization !== `token-executor ${this.credential}`) response.writeHead(401).end();
-    else if (!job) setTimeout(() => response.writeHead(204).end(), 50);
+    if (!job) setTimeout(() => response.writeHead(204).end(), 50);
     else {
       this.leased.set(job.id, job);
       response.end(JSON.stringify(job));
@@ -112,6 +150,7 @@ export class FakeInstance {
       JSON.stringify({
         knownIds: held.map(name),
         cancelIds: held.filter((job) => this.canceled.has(job.id)).map(name),
+        ...((this.speaks ?? 0) >= 2 && { glovebox: { draining: this.draining } }),
       }),
     );
   };

@@ -1,7 +1,10 @@
 import { type Clock, factsOf } from '@glovebox/base';
-import { type HeartbeatRequest, protocolHeader, protocolVersion, type QueueName } from '@glovebox/protocol';
+import { type HeartbeatRequest, type QueueName, upstreamVersion } from '@glovebox/protocol';
 import { credentialRefused } from '../errors.ts';
+import { onChange, tellOf } from '../log.ts';
+import { asExecutor } from './credential.ts';
 import { bodyOf, expectStatus, type Http } from './http.ts';
+import { negotiated } from './negotiate.ts';
 import type { ExecutorIdentity } from './queue.ts';
 
 const pauseMs = 1_000;
@@ -14,8 +17,8 @@ export interface Caller {
 }
 
 /**
- * Asks for the instance each second until it can be reached, as upstream's executors do when they start. Resolves with whether
- * it speaks our part of the protocol. Errors: `credential_refused`, `instance_refused`, and the signal's reason.
+ * Asks for the instance each second until it takes us, as upstream's executors do when they start; what stands in the way is said
+ * when it changes. Resolves with whether it speaks our part of the protocol. Errors: the signal's reason.
  */
 export async function connect(
   caller: Caller,
@@ -23,15 +26,14 @@ export async function connect(
   signal: AbortSignal,
   onTrouble: (message: string) => void,
 ): Promise<{ readonly native: boolean }> {
+  const say = onChange(onTrouble);
   for (;;) {
     try {
       await checkCredential(caller, signal);
       return await ping(caller, signal);
     } catch (error) {
       signal.throwIfAborted();
-      const { code, message } = factsOf(error);
-      if (code !== 'instance_unreachable') throw error;
-      onTrouble(message);
+      say(tellOf(factsOf(error)));
     }
     await clock.sleep(pauseMs, signal);
   }
@@ -40,8 +42,8 @@ export async function connect(
 /** Errors: `credential_refused`, `instance_unreachable`, `instance_refused`. */
 async function checkCredential({ http, executor }: Caller, signal: AbortSignal): Promise<void> {
   const what = 'check the credential';
-  const headers = { authorization: `token-executor ${executor.credential}` };
-  const response = await http({ method: 'GET', path: '/.executors/test/auth', headers, signal, what });
+  const ask = asExecutor(http, executor.credential);
+  const response = await ask({ method: 'GET', path: '/.executors/test/auth', signal, what });
   if (response.status === 401) throw credentialRefused(await bodyOf(response, what));
   await expectStatus(response, [200], what);
 }
@@ -53,17 +55,17 @@ async function ping({ http, executor, queues }: Caller, signal: AbortSignal): Pr
     executorName: executor.name,
     ...(Array.isArray(queues) && { queueNames: queues }),
   };
-  const response = await http({
+  const { http: negotiating, version } = negotiated(http);
+  const response = await asExecutor(
+    negotiating,
+    executor.credential,
+  )({
     method: 'POST',
     path: `/.executors/queue/${Array.isArray(queues) ? '' : `${queues}/`}heartbeat`,
-    headers: {
-      authorization: `token-executor ${executor.credential}`,
-      'content-type': 'application/json',
-    },
     body: JSON.stringify(body),
     signal,
     what,
   });
   await expectStatus(response, [200], what);
-  return { native: response.headers.get(protocolHeader) === protocolVersion };
+  return { native: version() !== upstreamVersion };
 }

@@ -1,18 +1,14 @@
+import type { HeartbeatResponse } from '@glovebox/protocol';
 import { describe, expect, it } from 'vitest';
 import { fakeClock } from '../testing/clock.ts';
 import { instanceUnreachable } from '../errors.ts';
 import { keepLeases, marginMs } from './leases.ts';
 import type { JobReference, QueueClient } from './queue.ts';
 
-const leaseMs = 12_000;
+const leaseMs = 10_000;
 const job: JobReference = { id: 7, queue: 'runs', attempt: 1 };
 
-function setUp(
-  answer: (
-    asked: readonly JobReference[],
-    signal: AbortSignal,
-  ) => Promise<{ knownIds: string[]; cancelIds: string[] }>,
-) {
+function setUp(answer: (asked: readonly JobReference[], signal: AbortSignal) => Promise<HeartbeatResponse>) {
   const clock = fakeClock();
   const queue: QueueClient = {
     lease: () => Promise.resolve(null),
@@ -109,6 +105,63 @@ describe('leases', () => {
     const before = asked.length;
     lease.release();
     expect(asked.slice(before)).toEqual([[]]);
+    stop.abort();
+  });
+
+  it('are ended by what is told early of their attempt, though no heartbeat is answered', async () => {
+    for (const [type, code] of [
+      ['cancel', 'canceled'],
+      ['lost', 'lease_lost'],
+    ] as const) {
+      let silent = false;
+      const { leases } = setUp((jobs) =>
+        silent ? new Promise(() => {}) : Promise.resolve({ knownIds: names(jobs), cancelIds: [] }),
+      );
+      const lease = await leases.hold({ ...job, attempt: 2 }, leaseMs);
+      silent = true;
+      leases.obey({ type, jobId: 7, queue: 'runs', attempt: 1 });
+      leases.obey({ type, jobId: 7, queue: 'batches', attempt: 2 });
+      leases.obey({ type, jobId: 8, queue: 'runs', attempt: 2 });
+      expect(lease.stopped.aborted).toBe(false);
+      leases.obey({ type, jobId: 7, queue: 'runs', attempt: 2 });
+      const { reason } = lease.stopped;
+      expect(reason).toMatchObject({ code });
+      expect(lease.lost.reason).toBe(reason);
+      leases.obey({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 2 });
+      expect(lease.stopped.reason).toBe(reason);
+    }
+  });
+
+  it('of a job that was canceled by push before its first heartbeat was answered are not begun, nor named again', async () => {
+    const asked: string[][] = [];
+    const { clock, leases, stop, run } = setUp((jobs) => {
+      asked.push(names(jobs));
+      return new Promise(() => {});
+    });
+    const holding = leases.hold(job, leaseMs);
+    leases.obey({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 1 });
+    await expect(holding).rejects.toMatchObject({ code: 'canceled' });
+    run();
+    await clock.advance(1);
+    expect(asked).toEqual([['7-runs'], []]);
+    stop.abort();
+  });
+
+  it('of an executor that is to drain say so, by the last that was told', async () => {
+    let draining = true;
+    const { clock, leases, stop, run } = setUp(() =>
+      Promise.resolve({ knownIds: [], cancelIds: [], glovebox: { draining } }),
+    );
+    leases.obey({ type: 'drain', draining: true });
+    expect(leases.draining()).toBe(true);
+    leases.obey({ type: 'drain', draining: false });
+    expect(leases.draining()).toBe(false);
+    run();
+    await clock.advance(1);
+    expect(leases.draining()).toBe(true);
+    draining = false;
+    await clock.advance(2_000);
+    expect(leases.draining()).toBe(false);
     stop.abort();
   });
 

@@ -1,6 +1,7 @@
 import { type Clock, factsOf } from '@glovebox/base';
-import type { QueueName } from '@glovebox/protocol';
+import type { Order, QueueName } from '@glovebox/protocol';
 import { canceled, leaseLost } from '../errors.ts';
+import { onChange, tellOf } from '../log.ts';
 import type { JobReference, QueueClient } from './queue.ts';
 import { within } from './retry.ts';
 
@@ -22,13 +23,20 @@ export interface Lease {
 export interface Leases {
   /** Takes over a job just leased: resolves at the first answered heartbeat, before which nothing may boot. Errors: `lease_lost`. */
   hold(job: JobReference, leaseMs: number): Promise<Lease>;
+  /** The instance wants nothing more to be leased. */
+  draining(): boolean;
+  /** Does what the instance has told early. What it tells again, or of another attempt than the one held, does nothing. */
+  obey(order: Order): void;
   /** Beats until stopped. */
   run(ended: AbortSignal): Promise<void>;
 }
 
 const intervalMs = 2_000;
+/** While the instance refuses our version and there is nothing to renew. */
+const refusedIntervalMs = 30_000;
 /** A heartbeat that is not answered by then is given up. */
 const answerMs = 4_000;
+const givenUp = () => leaseLost('the instance gave it up');
 /** Between our end of a lease and the instance's. */
 export const marginMs = 2_000;
 
@@ -49,8 +57,10 @@ export function keepLeases(deps: {
   readonly clock: Clock;
   readonly onTrouble: (message: string) => void;
 }): Leases {
-  const { queue, queues, clock, onTrouble } = deps;
+  const { queue, queues, clock } = deps;
+  const say = onChange(deps.onTrouble);
   const held = new Set<Held>();
+  let draining = false;
 
   const stop = (entry: Held, reason: Error) => {
     entry.confirmed.reject(reason);
@@ -81,6 +91,7 @@ export function keepLeases(deps: {
       queue.heartbeat(queues, jobs, signal),
     );
     expire();
+    draining = answer.glovebox?.draining ?? false;
     const known = new Set(answer.knownIds ?? []);
     const toCancel = new Set(answer.cancelIds ?? []);
     for (const entry of asked) {
@@ -88,7 +99,7 @@ export function keepLeases(deps: {
       const name = `${entry.job.id}-${entry.job.queue}`;
       // A lease is confirmed by the answer that cancels its job, too: only under a lease can its end be told.
       if (known.has(name)) renew(entry, sent + entry.leaseMs - marginMs);
-      else lose(entry, leaseLost('the instance gave it up'));
+      else lose(entry, givenUp());
       if (toCancel.has(name)) cancel(entry);
     }
   };
@@ -99,10 +110,13 @@ export function keepLeases(deps: {
     entry.confirmed.resolve();
     for (const listener of entry.listeners) listener(entry.deadline);
   };
-  const tryBeat = () =>
-    beat()
-      .catch((error: unknown) => onTrouble(factsOf(error).message))
-      .finally(expire);
+  /** What went wrong, if something did. */
+  const tryBeat = async () => {
+    const trouble = await beat().then(() => null, factsOf);
+    say(trouble && tellOf(trouble));
+    expire();
+    return trouble?.code;
+  };
 
   return {
     async hold(job, leaseMs) {
@@ -137,12 +151,29 @@ export function keepLeases(deps: {
         },
       };
     },
+    draining: () => draining,
+    obey(order) {
+      if (order.type === 'drain') draining = order.draining;
+      if (order.type !== 'cancel' && order.type !== 'lost') return;
+      const { jobId, queue, attempt } = order;
+      for (const entry of held) {
+        const { job } = entry;
+        if (job.id !== jobId || job.queue !== queue || job.attempt !== attempt) continue;
+        if (order.type === 'cancel') cancel(entry);
+        else lose(entry, givenUp());
+      }
+    },
     async run(ended) {
-      while (!ended.aborted) {
-        await tryBeat();
+      const rest = async () => {
         const next = Math.min(...[...held].map((entry) => entry.deadline - clock.bootTime()), intervalMs);
         await clock.sleep(Math.max(next, 10), ended).catch(() => {});
         expire();
+      };
+      while (!ended.aborted) {
+        const trouble = await tryBeat();
+        const again = clock.bootTime() + (trouble === 'versions_apart' ? refusedIntervalMs : 0);
+        do await rest();
+        while (clock.bootTime() < again && held.size === 0 && !ended.aborted);
       }
     },
   };

@@ -10,14 +10,17 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
+import { instanceUnreachable } from '../errors.ts';
+import { asExecutor, type Credential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
+import { negotiated } from './negotiate.ts';
+import type { OrderSource } from './push.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {
   readonly name: string;
   readonly version: string;
-  /** Good for leasing and heartbeats alone. */
-  readonly credential: string;
+  readonly credential: Credential;
   readonly tiers: readonly Tier[];
   readonly arch: Arch;
   readonly labels: readonly string[];
@@ -53,21 +56,21 @@ export interface QueueClient {
   ): Promise<HeartbeatResponse>;
 }
 
-export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
-  const headers = {
-    authorization: `token-executor ${executor.credential}`,
-    'content-type': 'application/json',
-  };
+export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & OrderSource {
+  const { http, version } = negotiated(plain);
+  const ask = asExecutor(http, executor.credential);
   const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
-    http({
-      method: 'POST',
-      path: `/.executors/queue/${path}`,
-      headers,
-      body: JSON.stringify(body),
-      signal,
-      what,
-    });
+    ask({ method: 'POST', path: `/.executors/queue/${path}`, body: JSON.stringify(body), signal, what });
   return {
+    version,
+    async openOrders(signal) {
+      const what = 'be told what changes';
+      const path = `/.executors/queue/push?executorName=${encodeURIComponent(executor.name)}`;
+      const response = await ask({ method: 'GET', path, signal, what });
+      if (response.status !== 200) await expectStatus(response, [200], what);
+      if (!response.body) throw instanceUnreachable(what, 'its answer has no body');
+      return response.body;
+    },
     async lease(queues, { free, total }, waitMs, signal) {
       const body: DequeueRequest = {
         executorName: executor.name,

@@ -1,18 +1,18 @@
 import { arch, platform } from 'node:os';
-import type { Clock } from '@glovebox/base';
 import {
   type DequeueRequest,
   type HeartbeatRequest,
   heartbeatResponseSchema,
   jobSchema,
   type QueueName,
+  upstreamVersion,
 } from '@glovebox/protocol';
 import { z } from 'zod';
+import { asExecutor } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
+import { instanceRefused } from '../errors.ts';
+import type { OrderSource } from './push.ts';
 import type { ExecutorIdentity, JobReference, QueueClient, Room } from './queue.ts';
-
-/** How often upstream's executors ask for work: its instances answer at once. */
-const pollMs = 1_000;
 
 /** Upstream reads the names of JSON in any case, and writes two of these; older instances know no `cancelIds`. */
 const answerSchema = z
@@ -30,33 +30,27 @@ const answerSchema = z
 export function openUpstreamQueue(
   http: Http,
   executor: ExecutorIdentity,
-  clock: Clock,
   single: QueueName | null,
   each: Room,
-): QueueClient {
-  const headers = {
-    authorization: `token-executor ${executor.credential}`,
-    'content-type': 'application/json',
-  };
+): QueueClient & OrderSource {
+  const ask = asExecutor(http, executor.credential);
   const base = single === null ? '/.executors/queue' : `/.executors/queue/${single}`;
   const post = (
     operation: string,
     body: DequeueRequest | HeartbeatRequest,
     signal: AbortSignal,
     what: string,
-  ) =>
-    http({ method: 'POST', path: `${base}/${operation}`, headers, body: JSON.stringify(body), signal, what });
+  ) => ask({ method: 'POST', path: `${base}/${operation}`, body: JSON.stringify(body), signal, what });
   const fits = (free: Room) =>
     free.cpus >= each.cpus && free.memoryMiB >= each.memoryMiB && free.scratchMiB >= each.scratchMiB;
-  const pause = (waitMs: number, signal: AbortSignal) => clock.sleep(Math.min(waitMs, pollMs), signal);
 
   return {
-    async lease(queues, { free }, waitMs, signal) {
+    version: () => upstreamVersion,
+    // Nobody asks: it is not of that version.
+    openOrders: () => Promise.reject(instanceRefused('be told what changes', 404, '')),
+    async lease(queues, { free }, _waitMs, signal) {
       const what = 'lease a job';
-      if (!fits(free)) {
-        await pause(waitMs, signal);
-        return null;
-      }
+      if (!fits(free)) return null;
       const body: DequeueRequest = {
         executorName: executor.name,
         version: executor.version,
@@ -67,12 +61,9 @@ export function openUpstreamQueue(
       };
       const response = await post('dequeue', body, signal, what);
       const text = await expectStatus(response, [200, 204], what);
-      if (response.status === 200) {
-        const job = parseAnswer(jobSchema, text, what);
-        return single === null ? job : { ...job, queue: single };
-      }
-      await pause(waitMs, signal);
-      return null;
+      if (response.status === 204) return null;
+      const job = parseAnswer(jobSchema, text, what);
+      return single === null ? job : { ...job, queue: single };
     },
     async heartbeat(queues, jobs, signal) {
       const body: HeartbeatRequest = {

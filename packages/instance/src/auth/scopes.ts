@@ -19,6 +19,8 @@ const routeScopes: Readonly<Record<string, Scope>> = {
   'GET /api/uploads/:id/example': 'code:read',
   'POST /api/repositories/*': 'code:write',
   'PUT /api/shares/:queue/:tenant': 'admin',
+  'POST /api/executors/:name/drain': 'admin',
+  'POST /api/executors/:name/resume': 'admin',
   'GET /api/access/tokens': 'tokens',
   'POST /api/access/tokens': 'tokens',
   'POST /api/access/tokens/:token/revoke': 'tokens',

@@ -6,3 +6,5 @@ export const workTopic = 'queue';
 export const jobTopic = (id: number) => `job:${id}`;
 /** Bytes on a job's stdin. */
 export const inputTopic = (id: number) => `input:${id}`;
+/** What an executor has to be told: of its jobs, and of itself. */
+export const executorTopic = (name: string) => `executor:${name}`;

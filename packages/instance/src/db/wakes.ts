@@ -4,8 +4,11 @@ import { clientConfig, type Connection } from './connect.ts';
 
 /** Somebody who waits for a topic to change. */
 interface Subscription {
-  /** Resolves at the next change since the last call, after `ms`, or when `signal` is aborted; never rejects. */
-  next(ms: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves at the next change since the last call, after `ms`, or when `signal` is aborted, with whether there was one; never
+   * rejects.
+   */
+  next(ms: number, signal: AbortSignal): Promise<boolean>;
   close(): void;
 }
 
@@ -60,15 +63,17 @@ export function listen(connection: Connection, clock: Clock): Wakes {
         async next(ms, signal) {
           if (!pending && !signal.aborted) {
             const done = new AbortController();
-            const changed = new Promise<void>((resolve) => {
+            const rung = new Promise<void>((resolve) => {
               woken = resolve;
             });
             const late = clock.sleep(ms, AbortSignal.any([signal, done.signal])).catch(() => {});
-            await Promise.race([changed, late]);
+            await Promise.race([rung, late]);
             done.abort();
             woken = undefined;
           }
+          const changed = pending;
           pending = false;
+          return changed;
         },
         close() {
           members.delete(notify);

@@ -53,6 +53,8 @@ function ask(route: string, headers: Record<string, string>): Promise<Response> 
     .replace(':digest', image)
     .replace(':token', String(token))
     .replace(':credential', String(credential))
+    .replace(':name', 'e1')
+    .replace('/push', '/push?executorName=e3')
     .replace('*', `${repository}/pack?commit=${source.commit}`);
   const hasBody = method === 'POST' || method === 'PUT';
   const body = JSON.stringify({ executorName: 'e3', queueNames: ['codeintel'], queues: ['runs'] });

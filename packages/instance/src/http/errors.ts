@@ -19,7 +19,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   } else if (status === 500) {
     reply.code(status).send({ error: message });
   } else {
-    reply.code(status).send({ error: message, code, ...details });
+    reply.code(status).send({ error: message, code, ...(remedy && { remedy }), ...details });
   }
 }
 

@@ -4,6 +4,7 @@ import { methodNotAllowed, routeNotFound } from '../errors.ts';
 import { accessRoutes } from './api/access.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { eventRoutes } from './api/events.ts';
+import { drainRoutes } from './api/executors.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
 import { shareRoutes } from './api/shares.ts';
@@ -61,6 +62,7 @@ export async function buildServer(deps: HttpDeps, options: ServerOptions): Promi
   await app.register(async (scope) => inputRoutes(scope, deps));
   await app.register(async (scope) => blobRoutes(scope, deps));
   await app.register(async (scope) => shareRoutes(scope, deps));
+  await app.register(async (scope) => drainRoutes(scope, deps));
   await app.register(async (scope) => statusRoutes(scope, deps));
   for (const plugin of options.plugins) await app.register(plugin);
   return app;

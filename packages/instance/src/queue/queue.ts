@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import { newSecret, secretHash } from '../auth/secret.ts';
 import { type Db, transaction, wake } from '../db/connect.ts';
-import { jobTopic, workTopic } from '../db/topics.ts';
+import { executorTopic, jobTopic, workTopic } from '../db/topics.ts';
 import { idempotencyConflict, jobEnded, jobNotFound, leaseLost, tooManyQueued } from '../errors.ts';
 import type { JobRow } from './job.ts';
 import type { NewJob, Order, QueueKinds } from './kind.ts';
@@ -109,6 +109,7 @@ export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<Job
   return await transaction(db, async (tx) => {
     const job = await cancelJob(tx, id);
     if (job) await told(tx, kinds, job);
+    if (job?.executor) wake(tx, executorTopic(job.executor));
     const record = await readRecord(tx, id);
     if (!record) throw jobNotFound(id);
     if (!job && record.state !== 'canceled') throw jobEnded(id, record.state);
@@ -138,7 +139,10 @@ export async function heartbeat(
 export async function expireLeases(db: Db, kinds: QueueKinds, marginMs: number): Promise<number> {
   return await transaction(db, async (tx) => {
     const jobs = await expireJobs(tx, marginMs, 100);
-    for (const job of jobs) await told(tx, kinds, job);
+    for (const job of jobs) {
+      await told(tx, kinds, job);
+      if (job.held_by !== null) wake(tx, executorTopic(job.held_by));
+    }
     return jobs.length;
   });
 }

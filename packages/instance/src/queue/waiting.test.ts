@@ -23,6 +23,7 @@ const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor =
   cpus: 2,
   memory_mib: 2048,
   scratch_mib: 4096,
+  draining: false,
   last_seen_at: new Date(0),
   ...changes,
 });
@@ -31,6 +32,8 @@ describe('why a job waits', () => {
   test.each<[string, ConnectedExecutor[], string | null]>([
     ['nobody is there', [], 'no_executor'],
     ['only another queue is served', [executor({ queues: ['batches'] })], 'no_executor'],
+    ['everybody drains', [executor({ draining: true })], 'executors_drain'],
+    ['one of two drains', [executor({ draining: true }), executor()], null],
     ['another tier is offered', [executor({ tiers: ['vm-emulated'] })], 'tier_not_offered'],
     ['no tier is offered', [executor({ tiers: [] })], 'tier_not_offered'],
     ['nobody has that much memory', [executor({ memory_mib: 2047 })], 'too_big'],

@@ -5,7 +5,9 @@ import type { Standing } from './sql/standing.ts';
 /** Why a queued job cannot start on any connected executor, and what to do; null when it just waits its turn. */
 export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   if (job.state !== 'queued' && job.state !== 'errored') return null;
-  const serving = connected.filter((executor) => executor.queues.includes(job.queue));
+  const known = connected.filter((executor) => executor.queues.includes(job.queue));
+  const serving = known.filter((executor) => !executor.draining);
+  if (serving.length === 0 && known.length > 0) return allDrain(job, known);
   if (serving.length === 0) {
     return {
       reason: 'no_executor',
@@ -37,6 +39,15 @@ export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor
     reason: 'too_big',
     message: `it wants ${job.resources.cpus} CPUs, ${job.resources.memoryMiB} MiB of memory and ${job.resources.scratchMiB} MiB of disk; no connected executor has that much`,
     remedy: 'Ask for less, or connect a bigger executor.',
+  };
+}
+
+function allDrain(job: JobRecord, known: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const names = known.map((executor) => executor.name).join(', ');
+  return {
+    reason: 'executors_drain',
+    message: `every connected executor for ${job.queue} was told to lease nothing more: ${names}`,
+    remedy: `Let one of them lease again (POST /api/executors/${encodeURIComponent(known[0]?.name ?? '')}/resume), or connect another.`,
   };
 }
 

@@ -208,7 +208,7 @@ describe('a client', () => {
     const glovebox = { tiers: ['vm-emulated'], arch: 'x64', total, ...free, waitMs: 1.5 * stallMs };
     const credential = {
       authorization: `token-executor ${target.instance.credential}`,
-      [protocolHeader]: protocolVersion,
+      [protocolHeader]: String(protocolVersion),
     };
     const body = JSON.stringify({ executorName: 'e1', version: '1', queues: ['runs'], glovebox });
     expect(await send('POST', '/.executors/queue/dequeue', credential, body)).toEqual([204, true]);

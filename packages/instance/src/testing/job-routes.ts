@@ -78,6 +78,7 @@ export const executorRoutes: readonly string[] = [
   'POST /.executors/queue/:queue/dequeue',
   'POST /.executors/queue/heartbeat',
   'POST /.executors/queue/:queue/heartbeat',
+  'GET /.executors/queue/push',
 ];
 
 /** Every route that anybody may ask. */

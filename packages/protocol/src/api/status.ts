@@ -10,6 +10,8 @@ export const statusSchema = z.object({
       name: z.string(),
       version: z.string(),
       tiers: z.array(tierSchema),
+      /** It leases nothing more, by an admin's request. */
+      draining: z.boolean(),
       lastSeenAt: z.string(),
     }),
   ),

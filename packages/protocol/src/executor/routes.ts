@@ -4,9 +4,6 @@ import { archSchema, labelsSchema } from '../capability.ts';
 import { tierSchema } from '../tier.ts';
 import { jobIdSchema, queueNameSchema } from './job.ts';
 
-/** Sent by our executors on every request, answered by our instance: each side falls back when it is missing. */
-export const protocolHeader = 'x-glovebox-protocol';
-export const protocolVersion = '1';
 /** Headers of a job route, beside `Authorization: Bearer <job token>`. */
 export const jobIdHeader = 'x-sourcegraph-job-id';
 export const executorNameHeader = 'x-sourcegraph-executor-name';
@@ -97,6 +94,8 @@ const knownIdSchema = z.union([z.string(), z.int().transform(String)]);
 export const heartbeatResponseSchema = z.object({
   knownIds: z.array(knownIdSchema).nullable(),
   cancelIds: z.array(knownIdSchema).nullable(),
+  /** Native, from version 2 on: lease nothing more. */
+  glovebox: z.object({ draining: z.boolean() }).optional(),
 });
 export type HeartbeatResponse = z.output<typeof heartbeatResponseSchema>;
 

@@ -7,7 +7,7 @@ import { chooseTier, hasWorkspace, planDisks, runnable, vmSpec } from './plan.ts
 
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
-const host = { credential: 'our-own-credential', upstream: upstreamJobsSchema.parse({}) };
+const host = { credential: { secret: 'our-own-credential' }, upstream: upstreamJobsSchema.parse({}) };
 const good = () => testJob({ dockerSteps: [{ image }] });
 
 describe('a job', () => {

@@ -22,7 +22,7 @@ export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
 /** What this executor brings to every job. */
 export interface Host {
   /** Its credential, which no job may hold. */
-  readonly credential: string;
+  readonly credential: { readonly secret: string };
   readonly upstream: UpstreamJobs;
 }
 
@@ -73,7 +73,11 @@ function nativeJob(job: Job, glovebox: NativeJob): RunnableJob {
 
 /** What it does not say is what the admin says of such jobs. */
 function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
-  const { job, upload, secrets, exposed } = takeUploadStep(given, [credential], upstream.exposeCredentials);
+  const { job, upload, secrets, exposed } = takeUploadStep(
+    given,
+    [credential.secret],
+    upstream.exposeCredentials,
+  );
   const { accept, resources, deadlineMs } = upstream;
   return {
     ...job,

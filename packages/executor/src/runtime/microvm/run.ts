@@ -9,6 +9,7 @@ import type { Tier } from '@glovebox/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import { fetchBlob } from '../../uplink/blob.ts';
+import type { Credential } from '../../uplink/credential.ts';
 import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
@@ -40,7 +41,7 @@ export interface MicrovmDeps {
   readonly instanceUrl: string;
   readonly executorName: string;
   /** No job may hold it; searched for in a VM that is inspected. */
-  readonly credential: string;
+  readonly credential: Pick<Credential, 'secret'>;
   readonly upstream: UpstreamJobs;
   readonly tiers: readonly Tier[];
   readonly directories: {
@@ -169,7 +170,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
   if (job.glovebox.inspect) {
     await phase(run, 'inspect', async (log) => {
-      learned.inspection = await inspectVm(vm, [deps.credential, job.token], control);
+      learned.inspection = await inspectVm(vm, [deps.credential.secret, job.token], control);
       await say(log, JSON.stringify(learned.inspection));
     });
   }

@@ -21,6 +21,7 @@ export function statusRoutes(scope: FastifyInstance, { db, version }: HttpDeps):
         name: executor.name,
         version: executor.version,
         tiers: executor.tiers,
+        draining: executor.draining,
         lastSeenAt: executor.last_seen_at.toISOString(),
       })),
       tiers: [...new Set(executors.flatMap((executor) => executor.tiers))],

@@ -9,8 +9,13 @@ export interface EventStream {
   end(): void;
 }
 
-export function openEventStream(response: ServerResponse): EventStream {
+/** `headers`: besides those of every such stream. */
+export function openEventStream(
+  response: ServerResponse,
+  headers: Readonly<Record<string, string>> = {},
+): EventStream {
   response.writeHead(200, {
+    ...headers,
     'content-type': 'text/event-stream',
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',

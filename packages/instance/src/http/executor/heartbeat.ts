@@ -1,5 +1,10 @@
 import { GloveboxError } from '@glovebox/base';
-import { type HeartbeatResponse, heartbeatRequestSchema, type QueueName } from '@glovebox/protocol';
+import {
+  type HeartbeatResponse,
+  heartbeatRequestSchema,
+  ordersVersion,
+  type QueueName,
+} from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
@@ -8,7 +13,8 @@ import { heartbeat as renew } from '../../queue/queue.ts';
 import { seeExecutor } from '../../queue/sql/executors.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
-import { checkQueueNames, isNative } from './queues.ts';
+import { isNative, versionOf } from './negotiate.ts';
+import { checkQueueNames } from './queues.ts';
 
 /** Renews an executor's leases, and tells which of them are lost or to be canceled. */
 export async function heartbeat(
@@ -54,5 +60,6 @@ export async function heartbeat(
   return {
     knownIds: renewed.map(named),
     cancelIds: renewed.filter((job) => job.cancel_requested).map(named),
+    ...(versionOf(request) >= ordersVersion && { glovebox: { draining: seen.draining } }),
   };
 }

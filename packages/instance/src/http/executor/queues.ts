@@ -1,5 +1,5 @@
 import { GloveboxError } from '@glovebox/base';
-import { protocolHeader, protocolVersion, queueNameSchema } from '@glovebox/protocol';
+import { queueNameSchema } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
@@ -7,9 +7,6 @@ import { z } from 'zod';
 export const queueParam = ':queue(^(?:codeintel|batches|runs)$)';
 export const queueOf = (request: FastifyRequest) =>
   queueNameSchema.parse((request.params as { queue?: unknown }).queue);
-
-/** The executor speaks our extension. */
-export const isNative = (request: FastifyRequest) => request.headers[protocolHeader] === protocolVersion;
 
 /** Names that a request holds, before its schema sees them: upstream has one text for all that are wrong. */
 export function checkQueueNames(names: unknown): void {

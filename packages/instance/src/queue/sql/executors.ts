@@ -17,12 +17,12 @@ export interface SeenExecutor {
 }
 
 /**
- * Keeps what an executor said of itself. False when its name belongs to another good credential, or to one that was and whose
+ * Keeps what an executor said of itself. Null when its name belongs to another good credential, or to one that was and whose
  * leases have not ended: their tokens must stay dead.
  */
-export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<boolean> {
+export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<{ draining: boolean } | null> {
   const { offer } = seen;
-  const { rows } = await sql`
+  const { rows } = await sql<{ draining: boolean }>`
     insert into executors as known (name, credential_id, version, native, queues, tiers, arch, labels,
                                     cpus, memory_mib, scratch_mib)
     values (${seen.name}, ${seen.credentialId}, ${seen.version}, ${seen.native}, ${seen.queues},
@@ -43,9 +43,9 @@ export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<boolean> 
         exists (select from executor_credentials c where c.id = known.credential_id and not credential_is_good(c))
         and not exists (select from jobs where executor = known.name and state = 'processing')
       )
-    returning name
+    returning draining
   `.execute(db);
-  return rows.length === 1;
+  return rows[0] ?? null;
 }
 
 /** Keeps an executor connected whose request for work is being held. */
@@ -64,12 +64,14 @@ export interface ConnectedExecutor {
   readonly cpus: number | null;
   readonly memory_mib: number | null;
   readonly scratch_mib: number | null;
+  /** It is to lease nothing more. */
+  readonly draining: boolean;
   readonly last_seen_at: Date;
 }
 
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, arch, labels, last_seen_at, cpus, memory_mib, scratch_mib
+    select name, version, queues, tiers, arch, labels, draining, last_seen_at, cpus, memory_mib, scratch_mib
     from executors
     where last_seen_at > clock_timestamp() - make_interval(secs => ${connectedMs / 1000})
     order by name

@@ -15,6 +15,11 @@ export interface Failure {
 /** A transition other than `lease`, which `takeJob` makes. */
 type Move = Exclude<JobTransition, 'lease'>;
 
+/** A job that moved, and who held its lease before. */
+interface MovedJob extends JobRow {
+  readonly held_by: string | null;
+}
+
 /** The longest pause before a retry. */
 const longestPauseMs = 3_600_000;
 
@@ -28,8 +33,8 @@ async function moveJobs(
   jobs: RawBuilder<unknown>,
   move: Move,
   failure: Failure | null,
-): Promise<JobRow[]> {
-  const { rows } = await sql<JobRow>`
+): Promise<MovedJob[]> {
+  const { rows } = await sql<MovedJob>`
     with job as (
       select id, executor as held_by, resets as resets_before, ${nextState(move)} as next from jobs
       where ${jobs}
@@ -67,7 +72,7 @@ async function moveJobs(
       left join ended on (ended.row).job_id = (moved.row).id
       left join attempts last on last.job_id = (moved.row).id and last.attempt = (moved.row).attempt
     )
-    select (row).* from moved
+    select (row).*, held_by from moved
   `.execute(db);
   return rows;
 }
@@ -121,7 +126,7 @@ export async function cancelJob(db: Db, id: number): Promise<JobRow | undefined>
 }
 
 /** Ends leases that ran out `marginMs` ago, at most `limit`; those that somebody else holds come next time. */
-export async function expireJobs(db: Db, marginMs: number, limit: number): Promise<JobRow[]> {
+export async function expireJobs(db: Db, marginMs: number, limit: number): Promise<MovedJob[]> {
   const expired = sql`
     state = 'processing' and lease_expires_at < clock_timestamp() - make_interval(secs => ${marginMs / 1000})
     order by id limit ${limit} for no key update skip locked`;

@@ -23,7 +23,7 @@ export interface TakenJob extends JobRow {
 /**
  * Leases one job that fits the offer, if there is one: of the shares with a fitting job the one furthest behind, and in it the
  * job that comes first. The lazy joins look at no more lines and jobs than it takes to find one. Two executors that ask at
- * once get different jobs: a row that the other one holds is skipped.
+ * once get different jobs: a row that the other one holds is skipped. One that is draining gets none.
  */
 export async function takeJob(
   db: Db,
@@ -38,7 +38,8 @@ export async function takeJob(
       from (
         select share_id, array_agg(lines.id) as lines
         from lines join shares on shares.id = share_id
-        where busy and queue = any(${offer.queues}::text[]) and accept && ${offer.tiers}::text[]
+        where not exists (select from executors where name = ${offer.executor} and draining)
+          and busy and queue = any(${offer.queues}::text[]) and accept && ${offer.tiers}::text[]
           and (arch is null or arch = ${offer.arch}::text) and labels <@ ${offer.labels}::text[]
           and (${offer.native}::boolean or not needs_native)
           and cpus <= coalesce(${cpus ?? null}::int, cpus)

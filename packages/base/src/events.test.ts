@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readEvents, type ServerEvent } from './sse.ts';
+import { readEvents, type ServerEvent } from './events.ts';
+
+const longest = 2 ** 20;
 
 /** Everything that comes. */
 const all = <T>(items: AsyncIterable<T>) => Readable.from(items).toArray() as Promise<T[]>;
@@ -14,7 +16,7 @@ async function* inChunks(bytes: Uint8Array, sizes: readonly number[]): AsyncGene
   }
 }
 async function read(text: string, sizes: readonly number[] = [1_000_000]): Promise<ServerEvent[]> {
-  return all(readEvents(inChunks(Buffer.from(text), sizes)));
+  return all(readEvents(inChunks(Buffer.from(text), sizes), longest));
 }
 
 const line = fc.string({ unit: 'binary' }).filter((text) => !/[\r\n]/.test(text));
@@ -49,7 +51,7 @@ describe('a stream of events', () => {
         let complete = 0;
         for (let sum = 0; (sum += texts[complete]?.length ?? Number.POSITIVE_INFINITY) <= length; )
           complete++;
-        const pieces = readEvents(inChunks(whole.subarray(0, length), sizes));
+        const pieces = readEvents(inChunks(whole.subarray(0, length), sizes), longest);
         expect(await all(pieces)).toEqual(events.slice(0, complete));
       }),
     );
@@ -58,7 +60,7 @@ describe('a stream of events', () => {
   it('of any bytes is read to its end', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), sizes, async (bytes, sizes) => {
-        const events = await all(readEvents(inChunks(bytes, sizes)));
+        const events = await all(readEvents(inChunks(bytes, sizes), longest));
         expect(events.length).toBeLessThan(bytes.length + 1);
       }),
     );
@@ -75,7 +77,7 @@ describe('a stream of events', () => {
       for (;;) yield Buffer.from(piece);
     };
     for (const piece of ['x'.repeat(65_536), `data: ${'x'.repeat(65_536)}\n`])
-      await expect(all(readEvents(endless(piece)))).rejects.toMatchObject({
+      await expect(all(readEvents(endless(piece), longest))).rejects.toMatchObject({
         code: 'answer_unknown',
       });
   });

@@ -1,0 +1,71 @@
+import { factsOf, systemClock } from '@glovebox/base';
+import { makeAgent } from '../agent/agent.ts';
+import { openReservations } from '../agent/room.ts';
+import { canceled } from '../errors.ts';
+import { type Http, openHttp } from '../uplink/http.ts';
+import { keepLeases } from '../uplink/leases.ts';
+import { openQueue } from '../uplink/queue.ts';
+
+/** An agent at work whose jobs, without a VM, run until they have to stop. */
+export class WaitingAgent {
+  /** Jobs at work, as `<id> <attempt>`. */
+  readonly running = new Set<string>();
+  /** How each job was stopped, in order: the code of the reason. */
+  readonly stopped: { readonly job: string; readonly code: string }[] = [];
+  readonly warnings: string[] = [];
+  /** Paths of requests that were answered; a stream is when it begins. */
+  readonly answered: string[] = [];
+  /** Requests whose path it matches get no answer. */
+  withheld: RegExp | null = null;
+  private readonly agent: { run(): Promise<void>; stop(): void };
+  private readonly ran: Promise<void>;
+
+  constructor(instanceUrl: string, credential: string, name = 'waiting') {
+    const plain = openHttp(instanceUrl);
+    const http: Http = async (request) => {
+      if (this.withheld?.test(request.path)) return unanswered(request.signal);
+      const response = await plain(request);
+      this.answered.push(request.path);
+      return response;
+    };
+    const identity = {
+      ...{ name, version: '0', credential: { secret: credential, renew: async () => false }, labels: [] },
+      ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const },
+    };
+    const queue = openQueue(http, identity);
+    const onTrouble = (message: string) => void this.warnings.push(message);
+    const leases = keepLeases({ queue, queues: ['runs'], clock: systemClock, onTrouble });
+    this.agent = makeAgent({
+      runtime: {
+        run: async (job, lease) => {
+          const name = `${job.id} ${job.glovebox?.attempt}`;
+          this.running.add(name);
+          await new Promise((resolve) => {
+            if (lease.stopped.aborted) resolve(null);
+            lease.stopped.addEventListener('abort', resolve);
+          });
+          this.running.delete(name);
+          this.stopped.push({ job: name, code: factsOf(lease.stopped.reason).code });
+          return { result: null, failure: lease.stopped.reason ?? canceled('') };
+        },
+      },
+      ...{ clock: systemClock, executorName: name, http, leases, queue, queues: ['codeintel', 'runs'] },
+      jobRoom: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
+      log: { info: () => {}, warn: (_facts, message) => void this.warnings.push(message) },
+      room: openReservations({ cpus: 2, memoryMiB: 4096, scratchMiB: 8192 }),
+    });
+    this.ran = this.agent.run();
+  }
+
+  async stop(): Promise<void> {
+    this.withheld = null;
+    this.agent.stop();
+    await this.ran;
+  }
+}
+
+function unanswered(signal: AbortSignal | undefined): Promise<Response> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error));
+  });
+}

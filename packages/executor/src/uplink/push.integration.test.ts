@@ -1,0 +1,190 @@
+import type { Order } from '@glovebox/protocol';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FakeInstance } from '../testing/instance.ts';
+import { testJob } from '../testing/job.ts';
+import { WaitingAgent } from '../testing/waiting-agent.ts';
+
+/** What an agent does with what its instance tells, and with the version that it speaks. */
+let instance: FakeInstance;
+let agent: WaitingAgent;
+let lastId = 0;
+
+beforeEach(async () => {
+  instance = new FakeInstance();
+  await instance.start();
+});
+afterEach(async () => {
+  await agent.stop();
+  await instance.stop();
+});
+
+const start = () => (agent = new WaitingAgent(instance.url, instance.credential));
+const until = (what: () => Promise<void> | void) => vi.waitFor(what, { timeout: 60_000, interval: 20 });
+const connected = () => until(() => expect(instance.streams.size).toBe(1));
+
+/** A job at work. */
+async function running(attempt = 1) {
+  const id = ++lastId;
+  instance.jobs.push(testJob({ id }, { attempt }));
+  await until(() => expect(agent.running).toContain(`${id} ${attempt}`));
+  return { jobId: id, queue: 'runs' as const, attempt };
+}
+const asked = (path: string) => instance.requests.filter((line) => line.endsWith(`/queue/${path}`)).length;
+const containing = (text: string) => expect.stringContaining(text) as string;
+
+describe('a running job is stopped', () => {
+  it('by the push stream, while no heartbeat is answered', async () => {
+    start();
+    await connected();
+    const { jobId, ...job } = await running();
+    agent.withheld = /heartbeat/;
+    instance.tell({ type: 'cancel', jobId, ...job });
+    await until(() => expect(agent.stopped).toEqual([{ job: `${jobId} 1`, code: 'canceled' }]));
+  });
+
+  it('by the heartbeat, while nothing is pushed', async () => {
+    start().withheld = /push/;
+    const { jobId } = await running();
+    instance.canceled.add(jobId);
+    await until(() => expect(agent.stopped).toEqual([{ job: `${jobId} 1`, code: 'canceled' }]));
+    expect(instance.streams.size).toBe(0);
+  });
+
+  it('by a lost lease, and writes nothing then', async () => {
+    start();
+    await connected();
+    const job = await running();
+    instance.tell({ type: 'lost', ...job });
+    await until(() => expect(agent.stopped).toEqual([{ job: `${job.jobId} 1`, code: 'lease_lost' }]));
+    expect(instance.marks).toEqual([]);
+  });
+
+  it('once, however often it is told, and not by what was told of another attempt, job or queue', async () => {
+    start();
+    await connected();
+    const other = await running(2);
+    const job = await running();
+    instance.tell({ type: 'cancel', ...other, attempt: 1 });
+    instance.tell({ type: 'lost', ...other, attempt: 3 });
+    instance.tell({ type: 'cancel', ...other, jobId: 4711 });
+    instance.tell({ type: 'cancel', ...other, queue: 'codeintel' });
+    for (let times = 0; times < 3; times++) instance.tell({ type: 'cancel', ...job });
+    await until(() => expect(agent.stopped).toEqual([{ job: `${job.jobId} 1`, code: 'canceled' }]));
+    // Streams are in order: what was told before was looked at before.
+    expect([...agent.running]).toEqual([`${other.jobId} 2`]);
+  });
+});
+
+describe('a push stream', () => {
+  it('that breaks off is opened again', async () => {
+    start();
+    await connected();
+    for (const stream of instance.streams) stream.destroy();
+    await until(() => expect(asked('push')).toBe(2));
+    await connected();
+  });
+
+  it('may tell what the executor does not know, or nonsense, and goes on', async () => {
+    start();
+    await connected();
+    const { jobId, ...job } = await running();
+    instance.tell({ type: 'new', jobId } as unknown as Order);
+    for (const stream of instance.streams) stream.write(': quiet\n\ndata: {\n\nevent: x\ndata: 7\n\n');
+    instance.tell({ type: 'cancel', jobId, ...job });
+    await until(() => expect(agent.stopped).toHaveLength(1));
+    expect(asked('push')).toBe(1);
+  });
+
+  it('with an endless event is left, and the job goes on', async () => {
+    start();
+    await connected();
+    await running();
+    for (const stream of instance.streams) stream.write(`data: ${'x'.repeat(70_000)}`);
+    await until(() => expect(asked('push')).toBe(2));
+    expect(agent.running.size).toBe(1);
+    expect(agent.warnings).toEqual([containing('more than 65536 characters')]);
+  });
+});
+
+describe('an executor that is to drain', () => {
+  it.each([
+    ['by the push stream', /heartbeat/],
+    ['by the heartbeat', /push/],
+  ])('hears it %s, leases nothing, and leases again when that is taken back', async (_, withheld) => {
+    start();
+    const pushed = withheld.test('heartbeat');
+    if (pushed) await connected();
+    agent.withheld = withheld;
+    const tell = (draining: boolean) => {
+      if (pushed) instance.tell({ type: 'drain', draining });
+      instance.draining = draining;
+    };
+    tell(true);
+    await until(() => {
+      const before = asked('dequeue');
+      return new Promise((resolve) => setTimeout(resolve, 300)).then(() =>
+        expect(asked('dequeue')).toBe(before),
+      );
+    });
+    instance.jobs.push(testJob({ id: ++lastId }));
+    tell(false);
+    agent.withheld = pushed ? null : withheld;
+    await until(() => expect(agent.running.size).toBe(1));
+  });
+});
+
+describe('an instance', () => {
+  it('of version 1 is asked for no stream, in its own version; its jobs are run and canceled by the heartbeat', async () => {
+    instance.speaks = 1;
+    start();
+    const { jobId } = await running();
+    instance.canceled.add(jobId);
+    await until(() => expect(agent.stopped).toEqual([{ job: `${jobId} 1`, code: 'canceled' }]));
+    await until(() => expect(instance.marks).toEqual([{ operation: 'released' }]));
+    expect(asked('push')).toBe(0);
+    // The first two are sent before there is an answer.
+    expect(new Set(instance.heard.slice(2))).toEqual(new Set(['1']));
+    expect(agent.warnings).toEqual([]);
+  });
+
+  it('that is brought up to date is spoken to in the new version', async () => {
+    instance.speaks = 1;
+    start();
+    await until(() => expect(instance.heard).toContain('1'));
+    instance.speaks = 2;
+    await connected();
+    expect(instance.heard.at(-1)).toBe('2');
+  });
+
+  it('of version 3 is spoken to in ours', async () => {
+    instance.speaks = 3;
+    start();
+    await running();
+    expect(new Set(instance.heard)).toEqual(new Set(['2']));
+    expect(agent.warnings).toEqual([]);
+  });
+
+  it("of upstream's is asked for no stream, and for work once a second", async () => {
+    instance.speaks = null;
+    start();
+    await until(() => expect(asked('dequeue')).toBeGreaterThan(2));
+    const before = asked('dequeue');
+    const since = Date.now();
+    await until(() => expect(asked('heartbeat')).toBeGreaterThan(2));
+    expect(asked('dequeue') - before).toBeLessThanOrEqual((Date.now() - since) / 1_000 + 1);
+    expect(asked('push')).toBe(0);
+  });
+
+  it.each([4, 9])('of version %d is said to be too far apart, once, and is asked seldom', async (speaks) => {
+    instance.speaks = speaks;
+    start();
+    const versions = `this executor speaks version 2 of the native protocol, and the instance version ${speaks}`;
+    await until(() =>
+      expect(agent.warnings).toEqual([containing(`${versions}. Bring the older of the two`)]),
+    );
+    const before = asked('dequeue');
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    expect([asked('heartbeat'), asked('dequeue')]).toEqual([1, before]);
+    expect(agent.warnings).toHaveLength(1);
+  });
+});

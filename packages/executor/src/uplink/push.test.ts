@@ -1,0 +1,111 @@
+import type { Order } from '@glovebox/protocol';
+import { describe, expect, it } from 'vitest';
+import { instanceUnreachable } from '../errors.ts';
+import { fakeClock } from '../testing/clock.ts';
+import { followOrders } from './push.ts';
+
+/** A source whose streams a test makes; `open` is called at each try. */
+function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) => void, version = () => 2) {
+  const clock = fakeClock();
+  const opened: number[] = [];
+  const obeyed: Order[] = [];
+  const troubles: string[] = [];
+  let canceled = 0;
+  const ended = new AbortController();
+  const source = {
+    version,
+    openOrders: () => {
+      opened.push(clock.bootTime());
+      const body = new ReadableStream<Uint8Array>({ start: open, cancel: () => void canceled++ });
+      return Promise.resolve(body);
+    },
+  };
+  const obey = (order: Order) => void obeyed.push(order);
+  const onTrouble = (message: string) => void troubles.push(message);
+  const following = followOrders({ source, clock, obey, onTrouble }, ended.signal);
+  const end = async () => {
+    ended.abort(new Error('the test is over'));
+    await clock.advance(60_000);
+    await following;
+  };
+  return { clock, opened, obeyed, troubles, canceled: () => canceled, end };
+}
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+describe('the push stream', () => {
+  it('that ends at once is opened again with growing pauses, up to 10 s', async () => {
+    const { clock, opened, end } = setUp((controller) => controller.close());
+    await clock.advance(60_000);
+    const pauses = opened.slice(1).map((at, index) => at - (opened[index] ?? 0));
+    expect(pauses.slice(0, 7)).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 10_000]);
+    expect(new Set(pauses.slice(7))).toEqual(new Set([10_000]));
+    await end();
+  });
+
+  it('that lasted is opened again soon', async () => {
+    const ends: (() => void)[] = [];
+    const { clock, opened, end } = setUp((controller) => void ends.push(() => controller.close()));
+    for (let quiet = 0; quiet < 2; quiet++) {
+      await clock.advance(20_000);
+      ends.at(-1)?.();
+      await clock.advance(1_000);
+    }
+    expect(opened).toHaveLength(3);
+    await end();
+  });
+
+  it('from which nothing was heard for 25 s is given up and opened again', async () => {
+    const controllers: ReadableStreamDefaultController<Uint8Array>[] = [];
+    const { clock, opened, canceled, end } = setUp((controller) => void controllers.push(controller));
+    for (let silence = 0; silence < 5; silence++) {
+      await clock.advance(20_000);
+      controllers[0]?.enqueue(bytes(':\n\n'));
+    }
+    expect(opened).toHaveLength(1);
+    await clock.advance(24_900);
+    expect(opened).toHaveLength(1);
+    await clock.advance(400);
+    expect([opened.length, canceled()]).toEqual([2, 1]);
+    await end();
+  });
+
+  it('is not opened while the instance speaks a version without it', async () => {
+    let version = 1;
+    const { clock, opened, end } = setUp(
+      (controller) => controller.close(),
+      () => version,
+    );
+    await clock.advance(60_000);
+    expect(opened).toEqual([]);
+    version = 2;
+    await clock.advance(10_000);
+    expect(opened.length).toBeGreaterThan(0);
+    await end();
+  });
+
+  it('gives its orders in their order, in whatever pieces they come', async () => {
+    const text = 'data: {"type":"work"}\n\n:\n\ndata: {"type":"drain","draining":true}\n\n';
+    const { clock, obeyed, end } = setUp((controller) => {
+      for (const one of bytes(text)) controller.enqueue(Uint8Array.of(one));
+    });
+    await clock.advance(1);
+    expect(obeyed).toEqual([{ type: 'work' }, { type: 'drain', draining: true }]);
+    await end();
+  });
+
+  it('whose trouble goes on says so once, and again when it comes back', async () => {
+    let good = 0;
+    const { clock, troubles, end } = setUp((controller) => {
+      const trouble = instanceUnreachable('be told', 'down');
+      if (good === 0) controller.error(trouble);
+      else controller.enqueue(bytes('data: {"type":"work"}\n\n'));
+      good = Math.max(0, good - 1);
+    });
+    await clock.advance(40_000);
+    expect(troubles).toEqual([expect.stringContaining('down')]);
+    good = 1;
+    await clock.advance(120_000);
+    expect(troubles).toHaveLength(2);
+    await end();
+  });
+});

@@ -1,0 +1,88 @@
+import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { connect, type Db } from './connect.ts';
+import { migrate } from './migrate.ts';
+import { migrations, startTestServer, type TestServer } from './testing.ts';
+
+let server: TestServer;
+let directory: string;
+let db: Db;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-migrate-'));
+  db = connect(await server.clone(), { connections: 2 });
+  return async () => {
+    await db.destroy();
+    await rm(directory, { recursive: true });
+  };
+});
+
+const newest = (await readdir(migrations)).sort().at(-1)?.replace('.sql', '') ?? '';
+
+/** The migrations of a binary: those that there are, with `more` besides. */
+async function binary(more: Record<string, string> = {}): Promise<string> {
+  for (const name of await readdir(migrations)) await copyFile(join(migrations, name), join(directory, name));
+  for (const [name, text] of Object.entries(more)) await writeFile(join(directory, name), text);
+  return directory;
+}
+const tables = async () => {
+  const { rows } = await sql<{ name: string }>`
+    select table_name as name from information_schema.tables where table_schema = 'public' order by 1
+  `.execute(db);
+  return rows.map(({ name }) => name);
+};
+
+describe('a database', () => {
+  test('newer than the binary is refused, with both named, and left as it is', async () => {
+    await migrate(db, await binary({ '9000_future.sql': 'create table future ()' }));
+    const before = await tables();
+    await expect(migrate(db, migrations)).rejects.toMatchObject({
+      code: 'database_newer',
+      message: `the database is at 9000_future, and this version of Glovebox knows migrations up to ${newest}`,
+      remedy: expect.stringContaining('or a newer one') as string,
+    });
+    expect(await tables()).toEqual(before);
+  });
+
+  test('newer than a binary that has a migration of its own gets nothing of it', async () => {
+    await migrate(db, await binary({ '9000_future.sql': 'create table future ()' }));
+    await rm(join(directory, '9000_future.sql'));
+    await expect(
+      migrate(db, await binary({ '8000_other.sql': 'create table other ()' })),
+    ).rejects.toMatchObject({ code: 'database_newer' });
+    expect(await tables()).not.toContain('other');
+  });
+
+  test('whose migrations were numbered before one that is new gets the new one', async () => {
+    await migrate(db, await binary({ '0000_new.sql': 'create table new_one ()' }));
+    expect(await tables()).toContain('new_one');
+  });
+
+  test('whose new migration fails keeps nothing of it, and the migration is named', async () => {
+    const broken = await binary({ '9000_broken.sql': 'create table half (); select 1 / 0' });
+    await expect(migrate(db, broken)).rejects.toMatchObject({
+      code: 'migration_failed',
+      message: expect.stringMatching(/9000_broken: division by zero/) as string,
+    });
+    expect(await tables()).not.toContain('half');
+  });
+
+  test('that is brought up to date by several at once has each migration once', async () => {
+    const later = await binary({ '9000_later.sql': 'create table later ()' });
+    const other = connect(await server.clone(), { connections: 2 });
+    try {
+      await Promise.all([migrate(other, later), migrate(other, later), migrate(other, later)]);
+      const { rows } = await sql`select from kysely_migration where name = '9000_later'`.execute(other);
+      expect(rows).toHaveLength(1);
+    } finally {
+      await other.destroy();
+    }
+  });
+});

@@ -1,0 +1,32 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { wake } from '../../db/connect.ts';
+import { executorTopic, workTopic } from '../../db/topics.ts';
+import { executorNotFound } from '../../errors.ts';
+import { setDraining } from '../../queue/sql/orders.ts';
+import type { HttpDeps } from '../deps.ts';
+import { requirePerson } from './person.ts';
+
+const params = z.object({ name: z.string().min(1).max(200) });
+
+/**
+ * `POST /api/executors/{name}/drain`: it leases nothing more, and what runs there goes on; `…/resume` takes that back. 204, also
+ * when it was so before. Errors: `executor_not_found`.
+ */
+export function drainRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
+  const app = scope.withTypeProvider<ZodTypeProvider>();
+  requirePerson(scope, db);
+  for (const [action, draining] of [
+    ['drain', true],
+    ['resume', false],
+  ] as const) {
+    app.post(`/api/executors/:name/${action}`, { schema: { params } }, async (request, reply) => {
+      const { name } = request.params;
+      if (!(await setDraining(db, name, draining))) throw executorNotFound(name);
+      wake(db, executorTopic(name));
+      if (!draining) wake(db, workTopic); // a request of it may be held
+      return reply.code(204).send();
+    });
+  }
+}

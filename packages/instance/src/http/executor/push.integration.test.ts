@@ -1,0 +1,194 @@
+import { readEvents } from '@glovebox/base';
+import { type Job, madeCredentialSchema, type Order, orderSchema } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Connection } from '../../db/connect.ts';
+import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
+
+let server: TestServer;
+let connection: Connection;
+/** Two replicas; the credential is the one of `other`, which was started last. */
+let instance: TestInstance;
+let other: TestInstance;
+const leaving = new AbortController();
+
+beforeAll(async () => {
+  server = await startTestServer();
+  connection = await server.clone();
+  instance = await startTestInstance(connection);
+  other = await startTestInstance(connection);
+});
+afterAll(async () => {
+  leaving.abort();
+  await instance.stop();
+  await other.stop();
+  await server.stop();
+});
+
+const authorization = () => `token-executor ${other.credential}`;
+
+function open(executor: string, { at = instance, headers = {} } = {}): Promise<Response> {
+  return fetch(`${at.url}/.executors/queue/push?executorName=${executor}`, {
+    headers: { authorization: authorization(), ...headers },
+    signal: leaving.signal,
+  });
+}
+
+/** The orders of an open stream, as they come. */
+async function follow(executor: string, at = instance) {
+  const response = await open(executor, { at });
+  expect(response.status).toBe(200);
+  const events = readEvents(response.body as ReadableStream<Uint8Array>, 65_536);
+  const next = async (): Promise<Order | null> => {
+    const { done, value } = await events.next();
+    return done ? null : orderSchema.parse(JSON.parse(value.data));
+  };
+  return {
+    next,
+    /** The next one that is no hint at work: those come with other tests' jobs, too. */
+    async told(): Promise<Order | null> {
+      for (;;) {
+        const order = await next();
+        if (order?.type !== 'work') return order;
+      }
+    },
+  };
+}
+
+async function credential(name: string) {
+  const answer = await other.api('POST', '/api/access/executor-credentials', { name, queues: ['runs'] });
+  return madeCredentialSchema.parse(await answer.json());
+}
+async function leased(executor: string): Promise<Job> {
+  await other.run();
+  const job = await other.lease({ executor, waitMs: 10_000 });
+  if (!job) throw new Error('no job was leased');
+  return job;
+}
+const heartbeat = async (executor: string) => {
+  const answer = await other.executor('heartbeat', { executorName: executor, queueNames: ['runs'] });
+  return (await answer.json()) as { glovebox: { draining: boolean } };
+};
+const cancel = (job: Job) => other.api('POST', `/api/jobs/${job.id}/cancel`);
+const attemptOf = ({ id }: Job) => ({ jobId: id, queue: 'runs', attempt: 1 });
+const free = { type: 'drain', draining: false };
+
+describe('the push stream', () => {
+  test('tells first what is true when it is opened', async () => {
+    const [job, running] = [await leased('first'), await leased('first')];
+    await cancel(job);
+    const stream = await follow('first');
+    expect([await stream.told(), await stream.told()]).toEqual([free, { type: 'cancel', ...attemptOf(job) }]);
+    await cancel(running);
+    expect(await stream.told()).toEqual({ type: 'cancel', ...attemptOf(running) });
+  });
+
+  test('tells of a cancel that another replica was asked for, and of no job of another executor', async () => {
+    const [mine, theirs] = [await leased('mine'), await leased('theirs')];
+    const stream = await follow('mine');
+    expect(await stream.told()).toEqual(free);
+    await cancel(theirs);
+    await cancel(mine);
+    expect(await stream.told()).toEqual({ type: 'cancel', ...attemptOf(mine) });
+  });
+
+  test('tells of a lease that ran out, with its attempt', async () => {
+    const job = await leased('slow');
+    const stream = await follow('slow');
+    expect(await stream.told()).toEqual(free);
+    await sql`
+      update jobs set lease_expires_at = clock_timestamp() - interval '1 minute' where id = ${job.id}
+    `.execute(instance.db);
+    expect(await stream.told()).toEqual({ type: 'lost', ...attemptOf(job) });
+    await cancel(job);
+  });
+
+  test('hints at work, not once for each of many jobs', async () => {
+    const stream = await follow('idle');
+    expect(await stream.told()).toEqual(free);
+    const jobs = await Promise.all(Array.from({ length: 20 }, () => other.run()));
+    expect(await stream.next()).toEqual({ type: 'work' });
+    await other.api('POST', '/api/executors/idle/drain');
+    const hints: unknown[] = [];
+    for (let order = await stream.next(); order?.type === 'work'; order = await stream.next())
+      hints.push(order);
+    expect(hints.length).toBeLessThan(20);
+    await other.api('POST', '/api/executors/idle/resume');
+    for (const { id } of jobs) await other.api('POST', `/api/jobs/${id}/cancel`);
+  });
+
+  test('of an executor is one: a newer one ends the older, on another replica too', async () => {
+    const first = await follow('twice');
+    expect(await first.told()).toEqual(free);
+    const second = await follow('twice', other);
+    expect(await second.told()).toEqual(free);
+    expect(await first.told()).toBeNull();
+    const third = await follow('twice', other);
+    expect(await third.told()).toEqual(free);
+    expect(await second.told()).toBeNull();
+  });
+
+  test('is refused under a name that another credential uses, and without a name', async () => {
+    await leased('known');
+    const stranger = { headers: { authorization: `token-executor ${(await credential('second')).secret}` } };
+    expect((await open('known', stranger)).status).toBe(403);
+    const nameless = await open('');
+    expect([nameless.status, await nameless.text()]).toEqual([
+      500,
+      expect.stringContaining('hostname cannot be empty'),
+    ]);
+  });
+
+  test('ends when its credential is no longer good', async () => {
+    const { secret, id } = await credential('short');
+    const response = await open('dismissed', { headers: { authorization: `token-executor ${secret}` } });
+    expect(response.status).toBe(200);
+    await other.api('POST', `/api/access/executor-credentials/${id}/revoke`);
+    const text = await response.text();
+    expect(text).toContain('drain');
+  });
+
+  test('ends when the instance does', async () => {
+    const third = await startTestInstance(await server.clone());
+    const response = await fetch(`${third.url}/.executors/queue/push?executorName=e1`, {
+      headers: { authorization: `token-executor ${third.credential}` },
+    });
+    const text = response.text();
+    await third.stop();
+    expect(await text).toContain('drain');
+  });
+});
+
+describe('an executor that is to drain', () => {
+  const ask = async (action: string, name = 'e%2F1') =>
+    (await other.api('POST', `/api/executors/${name}/${action}`)).status;
+
+  test('is told on its stream and with its heartbeat, leases nothing more, and leases again when that is taken back', async () => {
+    const executor = 'e/1';
+    await heartbeat(executor);
+    const stream = await follow('e%2F1');
+    expect(await stream.told()).toEqual(free);
+    expect(await ask('drain')).toBe(204);
+    expect(await stream.told()).toEqual({ type: 'drain', draining: true });
+    expect((await heartbeat(executor)).glovebox).toEqual({ draining: true });
+
+    const { id } = await other.run();
+    expect(await other.lease({ executor })).toBeNull();
+    const status = (await (await other.api('GET', '/api/status')).json()) as {
+      executors: { name: string; draining: boolean }[];
+    };
+    expect(status.executors.find(({ name }) => name === executor)).toMatchObject({ draining: true });
+
+    // Its request is held, and answered when it may lease again.
+    const waiting = other.lease({ executor, waitMs: 30_000 });
+    expect(await ask('resume')).toBe(204);
+    expect((await waiting)?.id).toBe(id);
+    expect(await stream.told()).toEqual(free);
+    expect((await heartbeat(executor)).glovebox).toEqual({ draining: false });
+  });
+
+  test('that nobody knows is 404', async () => {
+    expect([await ask('drain', 'nobody'), await ask('resume', 'nobody')]).toEqual([404, 404]);
+  });
+});

@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'vitest';
+import type { Orders } from '../../queue/sql/orders.ts';
+import { ordersSince } from './push.ts';
+
+const attempt = { jobId: 7, queue: 'runs' as const, attempt: 1 };
+const orders = (changes: Partial<Orders> = {}): Orders => ({
+  ...{ draining: false, stream: 1, held: [], lost: [] },
+  ...changes,
+});
+const held = (canceling: boolean, of = attempt) => [{ ...of, canceling }];
+
+describe('an executor is told', () => {
+  test('first what is true now', () => {
+    expect(ordersSince(null, orders())).toEqual([{ type: 'drain', draining: false }]);
+    expect(ordersSince(null, orders({ draining: true, held: held(true) }))).toEqual([
+      { type: 'drain', draining: true },
+      { type: 'cancel', ...attempt },
+    ]);
+  });
+
+  test('nothing when nothing has changed', () => {
+    const same = orders({ draining: true, held: held(true) });
+    expect(ordersSince(same, same)).toEqual([]);
+  });
+
+  test('each change once', () => {
+    expect(ordersSince(orders({ held: held(false) }), orders({ held: held(true) }))).toEqual([
+      { type: 'cancel', ...attempt },
+    ]);
+    expect(ordersSince(orders({ draining: true }), orders())).toEqual([{ type: 'drain', draining: false }]);
+    expect(ordersSince(orders({ held: held(false) }), orders({ lost: [attempt] }))).toEqual([
+      { type: 'lost', ...attempt },
+    ]);
+  });
+
+  test('of another attempt of a job that was canceled before', () => {
+    const again = { ...attempt, attempt: 2 };
+    expect(ordersSince(orders({ held: held(true) }), orders({ held: held(true, again) }))).toEqual([
+      { type: 'cancel', ...again },
+    ]);
+  });
+});

@@ -1,0 +1,102 @@
+import { factsOf } from '@glovebox/base';
+import { type Order, protocolHeader, protocolVersion, pushQuerySchema } from '@glovebox/protocol';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { authenticateExecutor } from '../../auth/executor.ts';
+import { wake } from '../../db/connect.ts';
+import { executorTopic, workTopic } from '../../db/topics.ts';
+import { forbidden } from '../../errors.ts';
+import { seeExecutor } from '../../queue/sql/executors.ts';
+import { countStream, type Orders, readOrders } from '../../queue/sql/orders.ts';
+import { type EventStream, openEventStream } from '../api/stream.ts';
+import { goneSignal } from '../closed.ts';
+import type { HttpDeps } from '../deps.ts';
+import { bodyAs } from './body.ts';
+
+/** Silence after which something is sent, and after which the database is asked without a hint. */
+const quietMs = 10_000;
+/** Between two hints that there is work. */
+const workPauseMs = 250;
+
+/**
+ * Tells an executor at once what its next heartbeat would tell it: first what is true now, then what changes. Its newest stream
+ * ends the others, on whichever replica they are; so does a credential that is no longer good.
+ */
+export async function push(deps: HttpDeps, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const { db } = deps;
+  const { id: credentialId } = await authenticateExecutor(db, request);
+  const { executorName } = bodyAs(pushQuerySchema, request.query);
+  const unsaid = { version: '', queues: [], tiers: null, offer: null };
+  const seen = await seeExecutor(db, { name: executorName, credentialId, native: true, ...unsaid });
+  if (!seen) throw forbidden('another credential uses this executor name');
+  const number = await countStream(db, executorName);
+  wake(db, executorTopic(executorName));
+
+  const left = goneSignal(reply, deps.stopping);
+  const over = new AbortController();
+  const gone = AbortSignal.any([left, over.signal]);
+  reply.hijack();
+  const stream = openEventStream(reply.raw, { [protocolHeader]: String(protocolVersion) });
+  const stillGood = () => authenticateExecutor(db, request);
+  const telling = [
+    tellOrders(deps, executorName, number, stream, gone, stillGood),
+    hintAtWork(deps, stream, gone),
+  ].map((task) => task.finally(() => over.abort()));
+  for (const result of await Promise.allSettled(telling)) {
+    if (result.status === 'rejected' && !left.aborted)
+      request.log.warn({ error: factsOf(result.reason), executor: executorName }, 'a push stream broke off');
+  }
+  stream.end();
+}
+
+async function tellOrders(
+  deps: HttpDeps,
+  executor: string,
+  number: number,
+  stream: EventStream,
+  gone: AbortSignal,
+  stillGood: () => Promise<unknown>,
+): Promise<void> {
+  const subscription = deps.wakes.subscribe(executorTopic(executor));
+  try {
+    let before: Orders | null = null;
+    while (!gone.aborted) {
+      const now = await readOrders(deps.db, executor, before?.held ?? []);
+      if (!now || now.stream !== number) return;
+      for (const order of ordersSince(before, now)) await stream.event(null, order);
+      before = now;
+      if (await subscription.next(quietMs, gone)) continue;
+      await stillGood();
+      await stream.comment();
+    }
+  } finally {
+    subscription.close();
+  }
+}
+
+async function hintAtWork(deps: HttpDeps, stream: EventStream, gone: AbortSignal): Promise<void> {
+  const subscription = deps.wakes.subscribe(workTopic);
+  const hint: Order = { type: 'work' };
+  try {
+    while (!gone.aborted) {
+      if (!(await subscription.next(quietMs, gone))) continue;
+      await stream.event(null, hint);
+      await deps.clock.sleep(workPauseMs, gone).catch(() => {});
+    }
+  } finally {
+    subscription.close();
+  }
+}
+
+/** What an executor that was told of `before` has to be told of `now`. */
+export function ordersSince(before: Orders | null, now: Orders): Order[] {
+  const orders: Order[] = [];
+  if (before?.draining !== now.draining) orders.push({ type: 'drain', draining: now.draining });
+  const told = new Set(
+    before?.held.filter((job) => job.canceling).map((job) => `${job.jobId} ${job.attempt}`),
+  );
+  for (const { canceling, ...attempt } of now.held)
+    if (canceling && !told.has(`${attempt.jobId} ${attempt.attempt}`))
+      orders.push({ type: 'cancel', ...attempt });
+  for (const attempt of now.lost) orders.push({ type: 'lost', ...attempt });
+  return orders;
+}
