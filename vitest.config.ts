@@ -32,6 +32,7 @@ export default defineConfig({
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], ...vm } },
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], ...vm } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm } },
+      { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },
     ],
   },

@@ -1,4 +1,10 @@
-import { afterTransition, type JobLife, type JobTransition, newLife } from '@glovebox/protocol';
+import {
+  afterTransition,
+  type JobLife,
+  type JobTransition,
+  jobTransitions,
+  newLife,
+} from '@glovebox/protocol';
 
 /** What the simulation does to the system. */
 export const faults = [
@@ -18,8 +24,6 @@ export const faults = [
 ] as const;
 export type Fault = (typeof faults)[number];
 
-const transitions: readonly JobTransition[] = ['lease', 'complete', 'error', 'fail', 'cancel', 'expire'];
-
 /** The name of a transition: where from, what, where to. `*`: a cancel was asked for. */
 export function edgeName(before: JobLife, transition: JobTransition, after: JobLife): string {
   const name = (life: JobLife) =>
@@ -35,7 +39,7 @@ export function allEdges(): string[] {
     const key = JSON.stringify({ ...life, attempt: 0 });
     if (seen.has(key)) return;
     seen.add(key);
-    for (const transition of transitions) {
+    for (const transition of jobTransitions) {
       const next = afterTransition(life, transition);
       if (!next) continue;
       found.add(edgeName(life, transition, next));

@@ -24,26 +24,35 @@ const databaseStepMs = 2_000;
 
 /** What happens again and again, each on the average every so often. Of a seed, some do. */
 const disasters: readonly { readonly everyMs: number; readonly strike: (scene: Scene) => void }[] = [
-  { everyMs: 10_000, strike: stopExecutor },
+  { everyMs: 8_000, strike: stopExecutor },
   { everyMs: 15_000, strike: killExecutor },
   { everyMs: 25_000, strike: endExecutor },
   { everyMs: 6_000, strike: killReplica },
-  { everyMs: 10_000, strike: cutOff },
-  { everyMs: 12_000, strike: loseDatabase },
+  { everyMs: 7_000, strike: cutOff },
+  { everyMs: 8_000, strike: loseDatabase },
   { everyMs: 8_000, strike: setMachineClock },
   { everyMs: 4_000, strike: setDatabaseClock },
 ];
 
-/** Lets disasters strike until the returned function is called, which mends everything. */
-export function unleash(scene: Scene): () => void {
+export interface Disasters {
+  /** An executor was just answered: with a job, with a lease of which much is over, or that the end of a job is stored. */
+  answered(executor: string, what: WorstMoment): void;
+  /** Mends everything; nothing goes wrong after it. */
+  end(): void;
+}
+
+/** When it matters most that something happens. */
+export type WorstMoment = 'leased' | 'late' | 'ended';
+
+export function unleash(scene: Scene): Disasters {
   const { world, network, machines, replicas, database } = scene;
   const { random } = world;
   let calm = false;
   network.weather = {
-    loss: random.pick([0, 0.02, 0.1, 0.25]),
-    duplicates: random.pick([0, 0.05, 0.3]),
-    late: random.pick([0, 0.03, 0.15]),
-    lateMs: 25_000,
+    loss: random.pick([0, 0.02, 0.1, 0.2, 0.3]),
+    duplicates: random.pick([0, 0.05, 0.2, 0.4]),
+    late: random.pick([0, 0.03, 0.1, 0.2]),
+    lateMs: 20_000,
   };
   for (const { everyMs, strike } of disasters) {
     if (random.chance(0.35)) continue;
@@ -55,7 +64,7 @@ export function unleash(scene: Scene): () => void {
       });
     next();
   }
-  return () => {
+  const mend = () => {
     calm = true;
     network.weather = { loss: 0, duplicates: 0, late: 0, lateMs: 0 };
     network.partitions.clear();
@@ -65,6 +74,28 @@ export function unleash(scene: Scene): () => void {
       machine.start();
     }
     for (const replica of replicas) replica.start();
+  };
+  return {
+    end: mend,
+    answered(executor, what) {
+      if (calm || !random.chance(what === 'late' ? 0.8 : 0.3)) return;
+      const machine = machines.find(({ name }) => name === executor) as Machine;
+      if (what === 'ended') {
+        if (random.chance(0.5)) killReplica(scene);
+        else killExecutor(scene, machine);
+        return;
+      }
+      const strikeIt = random.pick([stopExecutor, killExecutor, cutOff, cutOff]);
+      world.after(random.chance(0.7) ? 0 : random.between(0, 2_000), () => {
+        // For longer than a lease, mostly.
+        if (!calm) strikeIt(scene, machine, random.between(5_000, 20_000));
+      });
+      if (random.chance(0.5)) return;
+      setDatabaseClock(scene, -databaseStepMs / 2);
+      world.after(random.between(0, 9_000), () => {
+        if (!calm) setDatabaseClock(scene, databaseStepMs / 2);
+      });
+    },
   };
 }
 
@@ -78,18 +109,24 @@ function while_({ random }: World): number {
   return random.chance(0.5) ? random.between(100, 3_000) : random.between(3_000, 22_000);
 }
 
-function stopExecutor(scene: Scene): void {
-  const machine = scene.world.random.pick(scene.machines);
+function stopExecutor(
+  scene: Scene,
+  machine = scene.world.random.pick(scene.machines),
+  forMs = while_(scene.world),
+): void {
   strike(scene, 'executor stopped', machine.name, scene.concerned(machine));
   machine.stop();
-  scene.world.after(while_(scene.world), () => machine.continue());
+  scene.world.after(forMs, () => machine.continue());
 }
 
-function killExecutor(scene: Scene): void {
-  const machine = scene.world.random.pick(scene.machines);
+function killExecutor(
+  scene: Scene,
+  machine = scene.world.random.pick(scene.machines),
+  forMs = while_(scene.world),
+): void {
   strike(scene, 'executor killed', machine.name, scene.concerned(machine));
   machine.kill();
-  scene.world.after(while_(scene.world), () => machine.start());
+  scene.world.after(forMs, () => machine.start());
 }
 
 function endExecutor({ world, machines }: Scene): void {
@@ -105,18 +142,24 @@ function killReplica(scene: Scene): void {
   scene.world.after(scene.world.random.between(50, 4_000), () => replica.start());
 }
 
-function cutOff({ world, network, machines, replicas }: Scene): void {
+function cutOff(
+  scene: Scene,
+  machine = scene.world.random.pick(scene.machines),
+  forMs = while_(scene.world),
+): void {
+  const { world, network, replicas } = scene;
   const { random } = world;
   const partition = {
-    host: random.pick(machines).name,
+    host: machine.name,
     server: random.chance(0.6) ? null : random.pick(replicas).name,
     direction: random.pick(['requests', 'answers', 'both', 'both'] as const),
+    heartbeats: random.chance(0.5),
   };
   world.note(
     `${partition.host}: is cut off from ${partition.server ?? 'all replicas'} (${partition.direction})`,
   );
   network.partitions.add(partition);
-  world.after(while_(world), () => network.partitions.delete(partition));
+  world.after(forMs, () => network.partitions.delete(partition));
 }
 
 function loseDatabase({ world, database }: Scene): void {
@@ -134,9 +177,10 @@ function setMachineClock(scene: Scene): void {
   machine.clock.step(random.between(-1, 1) * random.pick([1_000, 3_600_000, 1e10]));
 }
 
-function setDatabaseClock(scene: Scene): void {
-  const { random } = scene.world;
+function setDatabaseClock(
+  scene: Scene,
+  offsetMs = scene.world.random.between(-1, 1) * (databaseStepMs / 2),
+): void {
   strike(scene, "database's clock set", 'database', scene.concerned());
-  const half = databaseStepMs / 2;
-  scene.database.offsetMs = random.chance(0.8) ? random.pick([-half, half]) : random.between(-half, half);
+  scene.database.offsetMs = offsetMs;
 }

@@ -8,6 +8,7 @@ export const guards = {
   // the instance's
   token: 'a request is known by its token, not by the number of its job',
   'token dies': 'a lease is gone with the state `processing`, and its token with it',
+  'cancel ends writes': 'a token is dead from the moment that somebody cancels its job',
   'read expiry': 'nothing is read after the lease ran out',
   'commit attempt': 'a write commits only for the attempt that holds the job',
   'commit expiry': 'a write commits only before its lease runs out',

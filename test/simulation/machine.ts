@@ -23,9 +23,9 @@ interface MachineDeps {
   readonly world: World;
   readonly network: Network;
   readonly removed: Guard | null;
-  program(job: Job): Program;
-  booted(vm: Vm): void;
-  answered(request: WireRequest, reply: Reply): void;
+  readonly program: (job: Job) => Program;
+  readonly booted: (vm: Vm) => void;
+  readonly answered: (request: WireRequest, reply: Reply) => void;
 }
 
 /** A machine with an executor: the product's own agent, on this machine's clock, with the simulated network and VMs. */

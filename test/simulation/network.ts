@@ -42,6 +42,8 @@ interface Partition {
   readonly host: string;
   readonly server: string | null;
   readonly direction: 'requests' | 'answers' | 'both';
+  /** Of the heartbeats alone: some proxy on the way has had enough of them. */
+  readonly heartbeats: boolean;
 }
 
 /** Loses, doubles, delays and reorders what goes between executors and replicas. */
@@ -88,7 +90,7 @@ export class Network {
       const server = random.pick(this.servers);
       const number = (this.sent += 1);
       this.world.after(delayMs, () => {
-        if (this.cut(request.from, server.name, 'requests')) {
+        if (this.cut(request, server.name, 'requests')) {
           if (first) lose('partition');
           else this.hit('partition', request);
           return;
@@ -132,24 +134,25 @@ export class Network {
     const broken = random.chance(this.weather.loss / 4);
     if (broken) this.hit('answer lost', request);
     this.world.after(this.delay(request), () => {
-      if (this.cut(request.from, server.name, 'answers')) lose('partition');
+      if (this.cut(request, server.name, 'answers')) lose('partition');
       else end({ answer, broken });
     });
   }
 
   private delay(request: WireRequest): number {
     const { random } = this.world;
-    // What was held for long has been forgotten on its way: the lease that an answer brings may be old.
-    const late = this.weather.late * (request.path.endsWith('/dequeue') ? 3 : 1);
-    if (!random.chance(late)) return random.between(0.2, 20);
+    // Of what was held for long the way is forgotten more often: the lease that an answer brings may be old.
+    const held = request.path.endsWith('/dequeue');
+    if (!random.chance(this.weather.late * (held ? 3 : 1))) return random.between(0.2, 20);
     this.hit('late', request);
-    return random.between(0, random.chance(0.7) ? 4_000 : this.weather.lateMs);
+    return random.between(0, random.chance(held ? 0.2 : 0.7) ? 4_000 : this.weather.lateMs);
   }
 
-  private cut(host: string, server: string, direction: 'requests' | 'answers'): boolean {
+  private cut({ from, path }: WireRequest, server: string, direction: 'requests' | 'answers'): boolean {
     for (const partition of this.partitions)
       if (
-        partition.host === host &&
+        partition.host === from &&
+        (!partition.heartbeats || path.endsWith('/heartbeat')) &&
         (partition.server ?? server) === server &&
         (partition.direction === 'both' || partition.direction === direction)
       )

@@ -1,11 +1,10 @@
-import type { Network, WireRequest } from './network.ts';
-import type { Reply } from './network.ts';
+import type { Network, Reply, WireRequest } from './network.ts';
 import type { World } from './world.ts';
 
 interface PeopleDeps {
   readonly world: World;
   readonly network: Network;
-  answered(request: WireRequest, reply: Reply): void;
+  readonly answered: (request: WireRequest, reply: Reply) => void;
 }
 
 const retryMs = 700;
@@ -22,16 +21,19 @@ export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
       send(deps, '/api/jobs', { ...limits, input }, (reply) => {
         if ('gone' in reply || reply.answer.status !== 201) return;
         const { id } = JSON.parse(String(reply.answer.body)) as { id: number };
-        for (let times = random.pick([0, 0, 0, 1, 2]); times > 0; times -= 1)
+        for (let times = random.pick([0, 0, 0, 1, 2, 3]); times > 0; times -= 1)
           world.after(random.between(0, 40_000), () => cancel(deps, id));
       });
     });
   }
 }
 
-function cancel(deps: PeopleDeps, id: number): void {
+/** Somebody wants a job to end, and some say so twice. */
+export function cancel(deps: PeopleDeps, id: number): void {
+  const { world } = deps;
+  if (world.random.chance(0.2)) world.after(world.random.between(0, 5_000), () => cancel(deps, id));
   send(deps, `/api/jobs/${id}/cancel`, {}, (reply) => {
-    if ('gone' in reply || reply.answer.status >= 500) deps.world.after(retryMs, () => cancel(deps, id));
+    if ('gone' in reply || reply.answer.status >= 500) world.after(retryMs, () => cancel(deps, id));
   });
 }
 

@@ -13,7 +13,6 @@ import {
   updateLogEntryRequestSchema,
 } from '@glovebox/protocol';
 import { GloveboxError } from '@glovebox/base';
-import { z } from 'zod';
 import { type Database, errorAnswer } from './database.ts';
 import type { Guard } from './guards.ts';
 import type { Answer, Server, WireRequest } from './network.ts';
@@ -31,11 +30,11 @@ export interface ReplicaDeps {
   readonly truth: Truth;
   readonly removed: Guard | null;
   /** Tells every replica that there may be work. */
-  announce(): void;
+  readonly announce: () => void;
   /** The database refused a transaction of this request. */
-  refused(request: WireRequest): void;
+  readonly refused: (request: WireRequest) => void;
   /** How long a body takes to come, ms. */
-  bodyMs(): number;
+  readonly bodyMs: () => number;
 }
 
 /** One process of the instance: everything that it knows itself is lost with it. */
@@ -131,6 +130,7 @@ export class Replica implements Server {
     const observed = (job: StoredJob) => truth.renewed(job, request.from, request.sentAt);
     this.commit(call, () => {
       const renewed = store.renew(body.executorName, held, observed);
+      store.release(body.executorName, ids);
       const named = (jobs: StoredJob[]) => jobs.map((job) => `${job.id}-runs`);
       const cancelIds = named(renewed.filter((job) => job.life.cancelRequested));
       return json(200, { knownIds: named(renewed), cancelIds });
@@ -145,7 +145,7 @@ export class Replica implements Server {
         store.cancel(Number(path.split('/')[3]));
         return json(200, {});
       }
-      const { input, ...limits } = newJobSchema.parse(JSON.parse(body.toString()));
+      const { input, ...limits } = JSON.parse(body.toString()) as NewJob;
       return json(201, { id: store.enqueue(limits, input === null ? null : Buffer.from(input)).id });
     });
   }
@@ -252,11 +252,12 @@ export class Replica implements Server {
 
 const done: Answer = { status: 204, body: '' };
 const json = (status: number, body: unknown): Answer => ({ status, body: JSON.stringify(body) });
-const newJobSchema = z.object({
-  maxResets: z.int(),
-  maxRetries: z.int(),
-  input: z.string().nullable(),
-});
+/** What people ask for, in short. */
+interface NewJob {
+  readonly maxResets: number;
+  readonly maxRetries: number;
+  readonly input: string | null;
+}
 
 /** A request that is being worked on. */
 class Call {

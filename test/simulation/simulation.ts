@@ -2,13 +2,13 @@ import { hasEnded, jobIdHeader } from '@glovebox/protocol';
 import type { Job } from '@glovebox/protocol';
 import { Coverage } from './coverage.ts';
 import { Database } from './database.ts';
-import { type Scene, unleash } from './disasters.ts';
+import { type Disasters, type Scene, unleash, type WorstMoment } from './disasters.ts';
 import type { Guard } from './guards.ts';
 import { Machine } from './machine.ts';
-import { Network, type Reply, type WireRequest } from './network.ts';
-import { letPeopleWork } from './people.ts';
+import { type Answer, Network, type Reply, type WireRequest } from './network.ts';
+import { cancel, letPeopleWork } from './people.ts';
 import { Replica } from './replica.ts';
-import { Store } from './store.ts';
+import { leaseMs, Store, type StoredJob } from './store.ts';
 import { Truth } from './truth.ts';
 import type { Program } from './vm.ts';
 import { World } from './world.ts';
@@ -25,7 +25,7 @@ export interface Outcome {
   readonly virtualMs: number;
   readonly coverage: Coverage;
   /** How the jobs have ended, and the attempts that they took. */
-  readonly jobs: readonly { readonly state: string; readonly attempts: number }[];
+  readonly jobs: readonly { readonly state: string; readonly attempts: number; readonly resets: number }[];
 }
 
 export interface SimulationOptions {
@@ -37,6 +37,7 @@ export interface SimulationOptions {
 
 /** By then every job has ended once nothing goes wrong any more, ms; a silent connection is given up after 300 s. */
 const patienceMs = 1_500_000;
+const lateMoreThanMs = 2_500;
 /** What was sent while things went wrong has come by then. */
 const lateMs = 35_000;
 
@@ -56,24 +57,32 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       .map(({ id }) => id);
   const about = (request: WireRequest): Iterable<number> => concernedBy(request, waiting);
   const network = new Network(world, coverage, replicas, about);
-  let slow = false;
+  let slowBodies = 0;
   const instance = {
     ...{ world, database, store, truth, removed },
     announce: () => {
       for (const replica of replicas) world.after(random.between(0, 5), () => replica.wake());
     },
     refused: (request: WireRequest) => coverage.fault('database away', about(request)),
-    bodyMs: () => (slow && random.chance(0.1) ? random.between(0, 25_000) : random.between(0, 5)),
+    bodyMs: () => (random.chance(slowBodies) ? random.between(0, 25_000) : random.between(0, 5)),
   };
   for (let n = random.int(1, 3); n > 0; n -= 1) replicas.push(new Replica(`replica ${n}`, instance));
+  let disasters: Disasters | null = null;
   const answered = (request: WireRequest, reply: Reply) => {
-    if ('answer' in reply && !reply.broken) truth.answered(request, reply.answer);
+    if (!('answer' in reply) || reply.broken) return;
+    truth.answered(request, reply.answer);
+    const leftMs = (jobId: number) => (store.jobs.get(jobId)?.expiresAt ?? 0) - database.now();
+    const moment = worstMoment(request, reply.answer, world.time - request.sentAt, leftMs);
+    if (moment) disasters?.answered(request.from, moment);
+    // Just before it would have ended.
+    if (!calm && request.path.endsWith('/result') && random.chance(0.3))
+      cancel(people, Number(request.headers[jobIdHeader]));
   };
+  const people = { world, network, answered };
   const machines = Array.from({ length: random.int(1, 3) }, (_, n) => {
-    const booted: ConstructorParameters<typeof Machine>[1]['booted'] = (vm) =>
-      truth.bootedVm(vm, store.jobs.get(vm.jobId) as NonNullable<ReturnType<typeof store.next>>);
     return new Machine(`e${n + 1}`, {
-      ...{ world, network, removed, booted, answered },
+      ...{ world, network, removed, answered },
+      booted: (vm) => truth.bootedVm(vm, store.jobs.get(vm.jobId) as StoredJob),
       program: (job) => someProgram(world, job),
     });
   });
@@ -88,12 +97,12 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     },
   };
   const badMs = random.between(30_000, 90_000);
-  letPeopleWork({ world, network, answered }, badMs * 0.7);
-  const mend = calm ? () => {} : unleash(scene);
-  slow = !calm;
+  letPeopleWork(people, badMs * 0.7);
+  disasters = calm ? null : unleash(scene);
+  slowBodies = calm ? 0 : random.pick([0, 0.1, 0.3, 0.3]);
   world.after(badMs, () => {
-    mend();
-    slow = false;
+    disasters?.end();
+    slowBodies = 0;
     world.note('nothing goes wrong any more');
   });
   const allEnded = () =>
@@ -111,8 +120,28 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     events: world.events,
     virtualMs: world.time,
     coverage,
-    jobs: [...store.jobs.values()].map(({ life }) => ({ state: life.state, attempts: life.attempt })),
+    jobs: [...store.jobs.values()].map(({ life: { state, attempt, resets } }) => ({
+      state,
+      attempts: attempt,
+      resets,
+    })),
   };
+}
+
+function worstMoment(
+  { path }: WireRequest,
+  { status, body }: Answer,
+  tookMs: number,
+  leftMs: (jobId: number) => number,
+): WorstMoment | null {
+  if (status >= 300) return null;
+  if (path.endsWith('/dequeue')) {
+    if (status === 204) return null;
+    const { id } = JSON.parse(String(body)) as { id: number };
+    return leftMs(id) < leaseMs - lateMoreThanMs ? 'late' : 'leased';
+  }
+  if (path.endsWith('/heartbeat')) return tookMs > lateMoreThanMs ? 'late' : null;
+  return path.includes('/mark') ? 'ended' : null;
 }
 
 function concernedBy(request: WireRequest, waiting: () => number[]): Iterable<number> {
@@ -135,7 +164,7 @@ function someProgram({ random }: World, job: Job): Program {
       stream: random.chance(0.8) ? 'stdout' : 'stderr',
       bytes: random.chance(0.02) ? 300_000 : random.int(1, 3_000),
     })),
-    afterMs: random.chance(0.3) ? random.between(10_000, 60_000) : random.between(0, longMs),
-    end: random.pick([0, 0, 0, 0, 1, 'died'] as const),
+    afterMs: random.chance(0.4) ? random.between(10_000, 60_000) : random.between(0, longMs),
+    end: random.pick([0, 0, 0, 1, 'died'] as const),
   };
 }

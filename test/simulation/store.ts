@@ -177,7 +177,9 @@ export class Store {
   }
 
   mark(lease: JobLease, transition: 'complete' | 'error' | 'fail', reason: string | null): void {
-    this.fenced(lease, `the mark ${transition}`, (job) => this.move(job, transition, reason));
+    this.fenced(lease, `the mark ${transition}`, (job) => {
+      if (!this.move(job, transition, reason)) throw leaseLost(job.id);
+    });
   }
 
   /** Errors: `job_not_found`, `job_ended`. */
@@ -206,6 +208,13 @@ export class Store {
     return renewed;
   }
 
+  /** Ends what was to be canceled and what its executor does not hold any more. */
+  release(executor: string, held: readonly number[]): void {
+    for (const job of this.jobs.values())
+      if (job.executor === executor && job.life.cancelRequested && !held.includes(job.id))
+        this.move(job, 'release', null);
+  }
+
   /** Ends leases that ran out. */
   expire(): void {
     const before = this.clock() - (this.on('reaper margin') ? reaperMarginMs : 0);
@@ -220,7 +229,8 @@ export class Store {
   }
 
   private holds(job: StoredJob): boolean {
-    return job.life.state === 'processing' || !this.on('token dies');
+    if (!this.on('token dies')) return true;
+    return job.life.state === 'processing' && (!job.life.cancelRequested || !this.on('cancel ends writes'));
   }
 
   private move(job: StoredJob, transition: JobTransition, reason: string | null): boolean {
@@ -228,11 +238,12 @@ export class Store {
     const life = this.table(before, transition);
     if (!life) return false;
     job.life = life;
+    if (this.on('token dies') && this.on('cancel ends writes')) job.token = null;
     if (life.state !== 'processing') {
       job.reason = life.state === 'queued' ? null : reason;
       const attempt = job.attempts.at(-1);
       if (before.state === 'processing' && attempt)
-        attempt.outcome = transition === 'expire' ? 'lost' : life.state;
+        attempt.outcome = transition === 'expire' && life.state !== 'canceled' ? 'lost' : life.state;
       if (this.on('token dies')) Object.assign(job, { executor: null, token: null, expiresAt: null });
       if (life.state === 'errored') job.processAfter = this.clock() + retryMs;
       if (hasEnded(life.state)) {

@@ -49,8 +49,7 @@ export class Truth {
     this.coverage.transition(job.id, edge);
     if (transition === 'lease')
       this.leases.set(job.token as string, { jobId: job.id, attempt: life.attempt, over: false });
-    else if (life.state !== 'processing')
-      for (const lease of this.leases.values()) if (lease.jobId === job.id) lease.over = true;
+    else for (const lease of this.leases.values()) if (lease.jobId === job.id) lease.over = true;
     if (before.cancelRequested && !life.cancelRequested) this.broken(job, 'had its cancel taken back');
     if (life.attempt > 1 + life.maxResets + life.maxRetries) this.broken(job, 'is tried without end');
     const exit = this.vmOf(job.id, life.attempt)?.exit;
@@ -118,7 +117,7 @@ export class Truth {
       const { jobId, attempt } = this.leases.get(tokenOf(headers)) as IssuedLease;
       this.acknowledged.push((jobs) => {
         const job = jobs.get(jobId) as StoredJob;
-        const kept = job.life.attempt === attempt && ['completed', 'canceled'].includes(job.life.state);
+        const kept = job.life.attempt === attempt && job.life.state === 'completed';
         return kept ? null : `j${jobId} was completed by attempt ${attempt}, and that is lost`;
       });
     }

@@ -166,13 +166,14 @@ static void arm(int timer, long deadline) {
   if (timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL)) fail("timer");
 }
 
-/* Until the first renewal: nothing runs before its lease does. */
+/* Until the first renewal: nothing runs before its lease does, nor after it. */
 static long wait_for_lease(void) {
   for (int open = 1;;) {
     struct pollfd wait = {lease, POLLIN, 0};
     if (poll(&wait, 1, LEASE_MAX_MS) == 0) end(-1, 0, "lease");
     long deadline = read_lease(&open);
     if (deadline < 0) end(-1, 0, "killed");
+    if (deadline > 0 && deadline <= boot_ms()) end(-1, 0, "lease");
     if (deadline > 0) return deadline;
     if (!open) end(-1, 0, "lease");
   }

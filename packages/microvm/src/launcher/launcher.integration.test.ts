@@ -77,6 +77,13 @@ describe('before the first renewal', () => {
     expect(await endOf(launched)).toMatchObject({ told: '-1 0 lease' });
   });
 
+  it('a lease that is over already is the end: an agent that stood still starts nothing', async () => {
+    const launched = start(['/usr/bin/echo', 'ran']);
+    launched.renew(-1_000);
+    expect(await endOf(launched)).toMatchObject({ told: '-1 0 lease' });
+    expect(await launched.stdout).toBe('');
+  });
+
   it('a kill is the end', async () => {
     const launched = start(sleep());
     launched.lease.write('K\n');

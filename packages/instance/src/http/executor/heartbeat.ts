@@ -51,9 +51,8 @@ export async function heartbeat(
   });
   if (!seen) throw forbidden('another credential uses this executor name');
   const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
-  const ids = groups.flatMap((group) => group.jobIds).map((id) => Number.parseInt(String(id), 10));
-  const held = ids
-    .filter((id) => Number.isSafeInteger(id))
+  const held = groups
+    .flatMap((group) => group.jobIds)
     .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
   const renewed = await renew(deps.db, deps.kinds, body.executorName, queues, held);
   const named = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);

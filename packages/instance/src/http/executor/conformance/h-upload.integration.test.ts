@@ -216,6 +216,10 @@ describe('the token of an upload step', () => {
     ['ran out', () => sql`update jobs set lease_expires_at = clock_timestamp()`.execute(instance.db)],
     ['was marked', (job) => executor.onJob(job, 'markComplete')],
     ['was canceled', (job) => instance.api('POST', `/api/jobs/${job.id}/cancel`)],
+    [
+      'was of a credential that is revoked',
+      () => sql`update executor_credentials set revoked_at = clock_timestamp()`.execute(instance.db),
+    ],
   ])('is dead when the lease %s', async (_, end) => {
     const job = await executor.leased();
     await end(job);
