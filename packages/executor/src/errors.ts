@@ -44,6 +44,15 @@ export function instanceRefused(what: string, status: number, text: string): Glo
   });
 }
 
+/** With upstream's own hint, for its instances. */
+export function credentialRefused(text: string): GloveboxError {
+  return new GloveboxError({
+    code: 'credential_refused',
+    message: `failed to authorize with frontend, is executors.accessToken set correctly in the site-config? ${text.slice(0, 300)}`,
+    remedy: "Check this executor's credential, and that the instance has not revoked it.",
+  });
+}
+
 export function credentialUnreadable(file: string, why: string): GloveboxError {
   return new GloveboxError({
     code: 'credential_unreadable',
@@ -76,11 +85,29 @@ export function jobRefused(why: string, remedy: string): GloveboxError {
   return new GloveboxError({ code: 'job_refused', message: `the job cannot be run: ${why}`, remedy });
 }
 
+/** A step that carries its instance's credential into the guest and is not of the one form that we take it out of. */
+export function uploadStepRefused(why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'upload_step_refused',
+    message: `the job would bring a credential of its instance into the virtual machine: ${why}`,
+    remedy:
+      "Have the instance send its own form of the step `upload`, or set `exposeCredentials` in this executor's configuration.",
+  });
+}
+
 export function imageUnavailable(image: string, why: string): GloveboxError {
   return new GloveboxError({
     code: 'image_not_found',
     message: `the image ${image.slice(0, 200)} is not to be had: ${why}`,
     remedy: 'Put the image archive on the instance again and start the job anew.',
+  });
+}
+
+export function fileMissing(place: string): GloveboxError {
+  return new GloveboxError({
+    code: 'file_not_found',
+    message: `the instance does not have the job's file ${place.slice(0, 300)}`,
+    remedy: 'Upload the files of its batch spec again.',
   });
 }
 

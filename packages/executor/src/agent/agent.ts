@@ -4,12 +4,9 @@ import { executorStopped } from '../errors.ts';
 import { onChange, tellOf } from '../log.ts';
 import type { Lease } from '../uplink/leases.ts';
 import { followOrders, type OrderSource } from '../uplink/push.ts';
-import type { QueueClient } from '../uplink/queue.ts';
+import type { QueueClient, Room } from '../uplink/queue.ts';
 import type { Reservations } from './room.ts';
 import { type WorkDeps, workOn } from './work.ts';
-
-/** The queues that this executor works on. */
-export const agentQueues: QueueName[] = ['codeintel', 'runs'];
 
 export interface Agent {
   /** Leases and works until told to drain; resolves when the last job has ended. */
@@ -29,9 +26,15 @@ const pauseMs = 1_000;
 const refusedPauseMs = 30_000;
 
 export function makeAgent(
-  deps: WorkDeps & { readonly queue: QueueClient & OrderSource; readonly room: Reservations },
+  deps: WorkDeps & {
+    readonly queue: QueueClient & OrderSource;
+    readonly queues: QueueName[];
+    readonly room: Reservations;
+    /** What a job gets that does not say it. */
+    readonly jobRoom: Room;
+  },
 ): Agent {
-  const { clock, leases, queue, room, log } = deps;
+  const { clock, leases, queue, queues, room, log } = deps;
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();
@@ -55,7 +58,7 @@ export function makeAgent(
     }
     // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
     const job = await queue.lease(
-      agentQueues,
+      queues,
       { free, total: room.total },
       running.size > 0 ? busyWaitMs : idleWaitMs,
       draining.signal,
@@ -63,7 +66,7 @@ export function makeAgent(
     if (!job && queue.version() === upstreamVersion) await pause(); // it does not hold requests
     if (!job) return;
     log.info({ job: job.id, attempt: job.glovebox?.attempt }, 'a job was leased');
-    const release = room.reserve(job.glovebox?.resources ?? { cpus: 1, memoryMiB: 0, scratchMiB: 0 });
+    const release = room.reserve(job.glovebox?.resources ?? deps.jobRoom);
     let own: Lease | null = null;
     const work = workOn(deps, job, (lease) => {
       own = lease;

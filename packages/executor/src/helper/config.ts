@@ -1,5 +1,6 @@
 import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
+import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
 import { routeSchema } from '../uplink/route.ts';
 
 const path = z.string().startsWith('/');
@@ -18,6 +19,8 @@ export const helperConfigSchema = z.strictObject({
   tiers: z.array(tierSchema),
   /** What jobs can ask for beside that, e.g. `region=eu`. */
   labels: labelsSchema,
+  queues: queuesSchema.default(['codeintel', 'runs']),
+  upstream: upstreamJobsSchema.prefault({}),
   /** The state directory: `executor/` in it is the agent's, `vms/` the helper's. */
   state: path,
   /** Node, and scripts: readable by everybody, writable by root alone. */

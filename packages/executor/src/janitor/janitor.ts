@@ -15,10 +15,10 @@ export interface JanitorDeps {
 /** Younger than this a file may be about to be used. */
 const restMs = 600_000;
 
-/** What a crash left of jobs and half-made files; for an agent that starts, before its first job. */
+/** What a crash left of jobs, of the files that they brought, and half-made ones; for an agent that starts, before its first job. */
 export async function sweepWork({ work, caches }: JanitorDeps): Promise<number> {
   const unfinished = async (directory: string) =>
-    (await readdir(directory)).filter((name) => name.startsWith('.disk-') || name.endsWith('.partial'));
+    (await readdir(directory)).filter((name) => /^\.disk-|^files-|\.partial$/.test(name));
   const paths = (await readdir(work)).map((name) => join(work, name));
   for (const cache of caches) paths.push(...(await unfinished(cache)).map((name) => join(cache, name)));
   for (const path of paths) await rm(path, { recursive: true, force: true });

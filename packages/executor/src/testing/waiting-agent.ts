@@ -49,7 +49,8 @@ export class WaitingAgent {
           return { result: null, failure: lease.stopped.reason ?? canceled('') };
         },
       },
-      ...{ clock: systemClock, executorName: name, http, leases, queue },
+      ...{ clock: systemClock, executorName: name, http, leases, queue, queues: ['codeintel', 'runs'] },
+      jobRoom: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
       log: { info: () => {}, warn: (_facts, message) => void this.warnings.push(message) },
       room: openReservations({ cpus: 2, memoryMiB: 4096, scratchMiB: 8192 }),
     });

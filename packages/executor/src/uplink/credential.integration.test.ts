@@ -55,7 +55,7 @@ describe('the credential in a file', () => {
     };
     expect(await Promise.all([lease(), beat(), lease()])).toEqual([
       null,
-      { knownIds: [], cancelIds: [] },
+      expect.objectContaining({ knownIds: [], cancelIds: [] }),
       null,
     ]);
   });
@@ -69,10 +69,10 @@ describe('the credential in a file', () => {
     };
     await writeFile(file, 'one');
     const { beat } = await start();
-    expect(await beat()).toEqual({ knownIds: [], cancelIds: [] });
+    expect(await beat()).toEqual(expect.objectContaining({ knownIds: [], cancelIds: [] }));
     accepted = 'two';
     await writeFile(file, 'two');
-    expect(await beat()).toEqual({ knownIds: [], cancelIds: [] });
+    expect(await beat()).toEqual(expect.objectContaining({ knownIds: [], cancelIds: [] }));
     expect(instance.requests).toHaveLength(3);
   });
 

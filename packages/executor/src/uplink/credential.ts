@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { credentialUnreadable } from '../errors.ts';
+import type { Http, HttpRequest } from './http.ts';
 
 /** The executor's credential, good for leases and heartbeats alone. */
 export interface Credential {
@@ -35,4 +36,22 @@ async function readSecret(file: string): Promise<string> {
   // It becomes a header's value.
   if (!/^[\x21-\x7e]{1,1000}$/.test(secret)) throw credentialUnreadable(file, 'it is not one line of text');
   return secret;
+}
+
+/** Requests under the executor's credential, which may just have been rotated. Errors: those of `Http` and `renew`. */
+export function asExecutor(
+  http: Http,
+  credential: Credential,
+): (request: Omit<HttpRequest, 'headers'>) => Promise<Response> {
+  const ask = async (request: Omit<HttpRequest, 'headers'>): Promise<Response> => {
+    const { secret } = credential;
+    const response = await http({
+      ...request,
+      headers: { authorization: `token-executor ${secret}`, 'content-type': 'application/json' },
+    });
+    if (response.status !== 401 || !(await credential.renew(secret))) return response;
+    await response.body?.cancel();
+    return ask(request);
+  };
+  return ask;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '@glovebox/base';
 import type { EntryFacts, JobClient, OutputStream } from './job.ts';
+import { wholeTextPhase } from './whole-log.ts';
 
 /** A phase of a job as the instance shows it: begun when it is made, its output appended as it comes. */
 export interface PhaseLog {
@@ -28,6 +29,8 @@ export async function openPhase(
     startTime: new Date(clock.now()).toISOString(),
   };
   const entry = await client.addEntry(facts);
+  if (client.wholeLog)
+    return wholeTextPhase(clock, started, (state) => client.updateEntry(entry, facts, state));
   const send = (stream: OutputStream) =>
     appender(clock, (offset, bytes) => client.append(entry, stream, offset, bytes));
   const streams = { stdout: send('stdout'), stderr: send('stderr') };

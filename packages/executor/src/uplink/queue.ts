@@ -10,9 +10,9 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
-import { instanceRefused, instanceUnreachable } from '../errors.ts';
-import type { Credential } from './credential.ts';
-import { expectStatus, type Http, type HttpRequest } from './http.ts';
+import { instanceUnreachable } from '../errors.ts';
+import { asExecutor, type Credential } from './credential.ts';
+import { expectStatus, type Http, parseAnswer } from './http.ts';
 import { negotiated } from './negotiate.ts';
 import type { OrderSource } from './push.ts';
 
@@ -58,18 +58,7 @@ export interface QueueClient {
 
 export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & OrderSource {
   const { http, version } = negotiated(plain);
-  const { credential } = executor;
-  /** Under the executor's credential, which may just have been rotated. */
-  const ask = async (request: Omit<HttpRequest, 'headers'>): Promise<Response> => {
-    const { secret } = credential;
-    const response = await http({
-      ...request,
-      headers: { authorization: `token-executor ${secret}`, 'content-type': 'application/json' },
-    });
-    if (response.status !== 401 || !(await credential.renew(secret))) return response;
-    await response.body?.cancel();
-    return ask(request);
-  };
+  const ask = asExecutor(http, executor.credential);
   const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
     ask({ method: 'POST', path: `/.executors/queue/${path}`, body: JSON.stringify(body), signal, what });
   return {
@@ -104,7 +93,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
       const what = 'lease a job';
       const response = await post('dequeue', body, signal, what);
       const text = await expectStatus(response, [200, 204], what);
-      return response.status === 204 ? null : parse(jobSchema, text, what);
+      return response.status === 204 ? null : parseAnswer(jobSchema, text, what);
     },
     async heartbeat(queues, jobs, signal) {
       const body: HeartbeatRequest = {
@@ -125,25 +114,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
       };
       const what = 'renew its leases';
       const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);
-      return parse(heartbeatResponseSchema, text, what);
+      return parseAnswer(heartbeatResponseSchema, text, what);
     },
   };
-}
-
-interface Schema<T> {
-  safeParse(value: unknown): { success: true; data: T } | { success: false; error: { message: string } };
-}
-
-function parse<T>(schema: Schema<T>, text: string, what: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw instanceRefused(what, 200, 'its answer is not JSON');
-  }
-  const parsed = schema.safeParse(value);
-  // The answer may hold a job's token: only what is wrong with it is said.
-  if (!parsed.success)
-    throw instanceRefused(what, 200, `its answer has another form: ${parsed.error.message}`);
-  return parsed.data;
 }

@@ -1,37 +1,51 @@
 import { randomBytes } from 'node:crypto';
 import type { VmSpec } from '@glovebox/microvm';
 import type { ImageDisk } from '@glovebox/oci';
-import {
-  commitSchema,
-  type DockerStep,
-  type Job,
-  type NativeJob,
-  type QueueName,
-  type Tier,
-} from '@glovebox/protocol';
+import { commitSchema, type DockerStep, type Job, type NativeJob, type Tier } from '@glovebox/protocol';
+import type { UpstreamJobs } from '../../agent/config.ts';
 import { jobRefused } from '../../errors.ts';
+import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
+import { checkFiles } from './job-files.ts';
 
-/** A job that passed the door: of our instance, and with nothing in it that is not understood. */
-export type RunnableJob = Job & {
-  readonly queue: QueueName;
+/** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
+export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
   readonly dockerSteps: DockerStep[];
-  readonly glovebox: NativeJob;
+  /** Attempt 0: its instance, one of upstream's kind, does not count them. */
+  readonly glovebox: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
+  readonly upload: Upload | null;
+  /** What none of its files may hold. */
+  readonly secrets: readonly string[];
+  /** It may bring its instance's credential into the guest. */
+  readonly exposed: boolean;
 };
 
-/** Errors: `job_refused` for what this executor would have to leave out. */
-export function runnable(job: Job): RunnableJob {
+/** What this executor brings to every job. */
+export interface Host {
+  /** Its credential, which no job may hold. */
+  readonly credential: { readonly secret: string };
+  readonly upstream: UpstreamJobs;
+}
+
+/** Errors: `job_refused` for what this executor would have to leave out, `upload_step_refused`. */
+export function runnable(job: Job, host: Host): RunnableJob {
+  const made = job.glovebox ? nativeJob(job, job.glovebox) : upstreamJob(job, host);
   const other = 'Send it to an executor of the kind that it was made for.';
-  const { glovebox, queue, dockerSteps } = job;
-  if (!glovebox || !queue) throw jobRefused('it does not come from a Glovebox instance', other);
-  if (!dockerSteps || dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
+  const { dockerSteps, upload } = made;
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
-  if (Object.keys(job.files).length > 0) throw jobRefused('it has extra files', other);
+  if (dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
+  checkFiles(job.files);
   if (job.sparseCheckout && job.sparseCheckout.length > 0)
     throw jobRefused('it wants a part of the repository only', other);
-  if (Object.keys(job.redactedValues ?? {}).length > 0)
+  if (job.repositoryDirectory !== '')
+    throw jobRefused('it wants the repository in a directory of the workspace', other);
+  if (job.fetchTags) throw jobRefused("it wants the repository's tags", other);
+  if (job.repositoryName !== '' && !job.shallowClone)
+    throw jobRefused("it wants the repository's whole history", other);
+  // The text of its log goes out as it comes.
+  if (job.glovebox && Object.keys(job.redactedValues ?? {}).length > 0)
     throw jobRefused('it has values to hide in its log', other);
   for (const step of dockerSteps) {
-    if (imageDigest(step.image) === null)
+    if (!job.glovebox || imageDigest(step.image) === null)
       throw jobRefused(
         `the image ${step.image.slice(0, 200)} is not one that was put on the instance`,
         'Put the image archive on the instance and name it `blob:<digest>`.',
@@ -39,9 +53,38 @@ export function runnable(job: Job): RunnableJob {
   }
   if (job.repositoryName !== '' && !commitSchema.safeParse(job.commit).success)
     throw jobRefused('its commit is not 40 hexadecimal digits', 'Name the commit in full.');
-  if (glovebox.upload && job.repositoryName === '')
+  if (upload && job.repositoryName === '')
     throw jobRefused('it uploads an index but has no repository', 'Name the repository and the commit.');
-  return { ...job, queue, dockerSteps, glovebox };
+  return made;
+}
+
+function nativeJob(job: Job, glovebox: NativeJob): RunnableJob {
+  const route = '/.executors/scip/upload';
+  const how = { route, associatedIndexId: job.id, authorization: `Bearer ${job.token}` };
+  return {
+    ...job,
+    dockerSteps: job.dockerSteps ?? [],
+    glovebox,
+    upload: glovebox.upload && { ...glovebox.upload, ...how },
+    secrets: [job.token],
+    exposed: false,
+  };
+}
+
+/** What it does not say is what the admin says of such jobs. */
+function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
+  const { job, upload, secrets, exposed } = takeUploadStep(
+    given,
+    [credential.secret],
+    upstream.exposeCredentials,
+  );
+  const { accept, resources, deadlineMs } = upstream;
+  return {
+    ...job,
+    dockerSteps: job.dockerSteps ?? [],
+    glovebox: { attempt: 0, accept, resources, deadlineMs, stdin: false, inspect: false },
+    ...{ upload, secrets, exposed },
+  };
 }
 
 /** The digest of `blob:sha256:…`, or null. */
@@ -61,23 +104,29 @@ export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): T
   return tier;
 }
 
+/** Steps have a workspace when there is something to put into it. */
+export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolean {
+  return job.repositoryName !== '' || Object.keys(job.files).length > 0;
+}
+
 /** Which disk of the VM holds what. */
 export interface DiskPlan {
   /** Names in the disk directory, in slot order. */
   readonly disks: readonly string[];
   /** Slot of each step's image. */
   readonly imageSlots: readonly number[];
-  /** Slot of the workspace, or null without a repository. */
-  readonly workspaceSlot: number | null;
+  /** Slots of what the workspace is made of, what covers the others first; none without a workspace. */
+  readonly workspaceSlots: readonly number[];
 }
 
-/** Every disk once, however many steps use it. */
-export function planDisks(images: readonly ImageDisk[], workspace: string | null): DiskPlan {
+/** Every disk once, however many steps use it; those of the workspace are the last. */
+export function planDisks(images: readonly ImageDisk[], workspace: readonly string[]): DiskPlan {
   const disks = [...new Set(images.map((image) => image.file))];
-  const imageSlots = images.map((image) => disks.indexOf(image.file));
-  return workspace === null
-    ? { disks, imageSlots, workspaceSlot: null }
-    : { disks: [...disks, workspace], imageSlots, workspaceSlot: disks.length };
+  return {
+    disks: [...disks, ...workspace],
+    imageSlots: images.map((image) => disks.indexOf(image.file)),
+    workspaceSlots: workspace.map((_, index) => disks.length + index),
+  };
 }
 
 /** A VM for one try of a job; its id is never used twice. */

@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, factsOf, type Spawn } from '@glovebox/base';
+import { writeDisk } from '@glovebox/disk';
 import type { LeftOver } from '@glovebox/microvm';
 import { type ImageDisk, imageDisk } from '@glovebox/oci';
 import type { Tier } from '@glovebox/protocol';
+import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import { fetchBlob } from '../../uplink/blob.ts';
 import type { Credential } from '../../uplink/credential.ts';
@@ -16,6 +18,7 @@ import { workspaceDisk } from '../../workspace/workspace.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
 import { inspectVm } from './inspect.ts';
+import { filesTar } from './job-files.ts';
 import {
   chooseTier,
   type DiskPlan,
@@ -37,8 +40,9 @@ export interface MicrovmDeps {
   readonly clock: Clock;
   readonly instanceUrl: string;
   readonly executorName: string;
-  /** Searched for in a VM that is inspected. */
+  /** No job may hold it; searched for in a VM that is inspected. */
   readonly credential: Pick<Credential, 'secret'>;
+  readonly upstream: UpstreamJobs;
   readonly tiers: readonly Tier[];
   readonly directories: {
     /** Read-only disks; the helper opens them by name. */
@@ -55,7 +59,7 @@ const indexMax = 2 * 2 ** 30;
 
 /** Runs jobs in microVMs. */
 export function microvmRuntime(deps: MicrovmDeps): Runtime {
-  return { run: async (job, lease, client) => runInVm(deps, runnable(job), lease, client) };
+  return { run: async (job, lease, client) => runInVm(deps, runnable(job, deps), lease, client) };
 }
 
 /** Runs a leased job in a fresh VM, which is destroyed whatever happens. Never rejects. */
@@ -66,7 +70,7 @@ async function runInVm(
   client: JobClient,
 ): Promise<RunOutcome> {
   const learned: Learned = { exitCode: null, guest: null, inspection: null, leftOver: {} };
-  const run: Run = { deps, job, lease, client, learned, vm: null };
+  const run: Run = { deps, job, lease, client, learned, vm: null, filesDisk: null };
   let tier: Tier | null = null;
   let failure: unknown = null;
   let work: string | null = null;
@@ -84,6 +88,7 @@ async function runInVm(
     failure ??= await explain(error, null, lease);
   }
   if (work) await rm(work, { recursive: true, force: true });
+  if (run.filesDisk) await rm(run.filesDisk, { force: true });
   return { result: tier && { tier, vmm: deps.vmm, ...learned }, failure };
 }
 
@@ -96,6 +101,8 @@ interface Run {
   readonly client: JobClient;
   readonly learned: Learned;
   vm: AgentVm | null;
+  /** The disk of the files that the job brings: no other job's, so it goes with it. */
+  filesDisk: string | null;
 }
 
 /** One phase is one log entry: it begins, says what it likes, and ends well or with the error's words. */
@@ -124,6 +131,10 @@ function say(log: PhaseLog, line: string, stream: 'stdout' | 'stderr' = 'stdout'
 async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const { deps, job, lease, client, learned } = run;
   const files = scriptFiles(job);
+  if (job.exposed)
+    await phase(run, 'setup.credential', (log) =>
+      say(log, 'credential exposed: its steps can read what their instance sent with it'),
+    );
   const { images, plan } = await prepareDisks(run);
   const hostname = `job-${job.id}`;
   const control = randomBytes(24).toString('hex');
@@ -145,7 +156,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       learned.exitCode = exitCode;
     },
   );
-  const { upload } = job.glovebox;
+  const { upload } = job;
   const uploads = join(work, 'upload');
   if (upload) {
     await phase(run, 'collect', async (log) => {
@@ -167,16 +178,17 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     await phase(run, 'upload', (log) => {
       const { spawn, uploadClient, instanceUrl, executorName } = deps;
       const from = { spawn, client: uploadClient, instanceUrl, executorName, log, stopped: lease.stopped };
-      return uploadIndex(from, job, uploads);
+      return uploadIndex(from, job, upload, uploads);
     });
   }
 }
 
-/** Workspace and images at the same time; their entries in their order. */
+/** Files, workspace and images at the same time; their entries in their order. */
 async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: DiskPlan }> {
   const { deps, job, lease, client } = run;
   const { spawn, clock, instanceUrl, directories } = deps;
   const open = (key: string) => openPhase(client, clock, key, []);
+  const filesLog = Object.keys(job.files).length === 0 ? null : await open('setup.fs.extras');
   const workspaceLog = job.repositoryName === '' ? null : await open('setup.workspace');
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
@@ -198,11 +210,23 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
     }
     return disks;
   });
-  // Both are waited for: nothing may work on in a directory that is removed.
-  const [made, fetched] = await Promise.allSettled([images, workspace]);
+  const extras =
+    filesLog &&
+    within(filesLog, run, async (log) => {
+      const file = `files-${randomBytes(16).toString('hex')}.sqfs`;
+      run.filesDisk = join(directories.disks, file);
+      const tar = filesTar(job, client, clock);
+      await writeDisk(spawn, tar.bytes, run.filesDisk, () => ({ entries: tar.entries() }));
+      await say(log, Object.keys(job.files).join('\n'));
+      return file;
+    });
+  // All are waited for: nothing may work on in a directory that is removed.
+  const [made, fetched, brought] = await Promise.allSettled([images, workspace, extras]);
   if (made.status === 'rejected') throw made.reason;
   if (fetched.status === 'rejected') throw fetched.reason;
-  return { images: made.value, plan: planDisks(made.value, fetched.value) };
+  if (brought.status === 'rejected') throw brought.reason;
+  const layers = [brought.value, fetched.value].filter((file) => file !== null);
+  return { images: made.value, plan: planDisks(made.value, layers) };
 }
 
 /** A boot that hangs is tried once more, in another VM. */
