@@ -103,14 +103,6 @@ export function imageUnavailable(image: string, why: string): GloveboxError {
   });
 }
 
-export function fileMissing(place: string): GloveboxError {
-  return new GloveboxError({
-    code: 'file_not_found',
-    message: `the instance does not have the job's file ${place.slice(0, 300)}`,
-    remedy: 'Upload the files of its batch spec again.',
-  });
-}
-
 /** Bytes of the instance that are not what they were named. */
 export function blobDamaged(digest: string, why: string): GloveboxError {
   return new GloveboxError({ code: 'blob_damaged', message: `${digest} arrived damaged: ${why}` });

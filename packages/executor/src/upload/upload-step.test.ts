@@ -130,7 +130,7 @@ describe('the step that uploads, in upstream’s form', () => {
 
   it('of another form stays in the job where the admin allows it, and the job says so', () => {
     const job = withLine(`${line}; id`);
-    expect(takeUploadStep(job, [], true)).toEqual({ job, upload: null, secrets: [], exposed: true });
+    expect(takeUploadStep(job, [], true)).toEqual({ job, upload: null, exposed: true });
     expect(takeUploadStep(upstreamJob(), [], true)).toMatchObject({ exposed: false });
   });
 });

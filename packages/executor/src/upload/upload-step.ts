@@ -1,7 +1,6 @@
 import { factsOf } from '@glovebox/base';
 import { type DockerStep, type Job, relativePathSchema } from '@glovebox/protocol';
 import { uploadStepRefused } from '../errors.ts';
-import { refuseCredentials } from './credentials.ts';
 import { shellWords } from './shell-words.ts';
 
 /** An index that the executor uploads after the last step, and as whom. */
@@ -28,8 +27,6 @@ export interface Taken {
   /** Without the step and its credential. */
   readonly job: Job;
   readonly upload: Upload | null;
-  /** What no other part of the job may hold, fetched ones included. */
-  readonly secrets: readonly string[];
   /** The job keeps a credential, because the admin allows it. */
   readonly exposed: boolean;
 }
@@ -44,7 +41,7 @@ export function takeUploadStep(job: Job, secrets: readonly string[], expose: boo
     return { ...take(job, secrets), exposed: false };
   } catch (error) {
     if (!expose || factsOf(error).code !== 'upload_step_refused') throw error;
-    return { job, upload: null, secrets: [], exposed: true };
+    return { job, upload: null, exposed: true };
   }
 }
 
@@ -52,18 +49,13 @@ function take(job: Job, secrets: readonly string[]): Omit<Taken, 'exposed'> {
   const steps = job.dockerSteps ?? [];
   const at = steps.findIndex(mayUpload);
   const step = steps[at];
-  if (!step) return { job: without(job, secrets), upload: null, secrets: [...secrets, job.token, scheme] };
+  if (!step) return { job: without(job, secrets), upload: null };
   if (at !== steps.length - 1) throw uploadStepRefused('a step follows the one that uploads');
   const credential = credentialOf(step);
   const rest = without({ ...job, dockerSteps: steps.slice(0, -1) }, [...secrets, credential]);
   // What of the step goes to the guest, and what is said of it if it is refused.
-  const all = [...secrets, credential, job.token];
-  refuseCredentials({ ...step, env: null }, all);
-  return {
-    job: rest,
-    secrets: [...all, scheme],
-    upload: { ...readCommand(job, step), authorization: `${scheme}${credential}` },
-  };
+  refuseCredentials({ ...step, env: null }, [...secrets, credential, job.token]);
+  return { job: rest, upload: { ...readCommand(job, step), authorization: `${scheme}${credential}` } };
 }
 
 /** The job without its redactions of `secrets`. Errors: `upload_step_refused` when one is anywhere else but its own token. */
@@ -149,4 +141,28 @@ function pathOf(text: string | undefined): string {
   if (text?.startsWith('/') || !relativePathSchema.safeParse(path === '.' ? '' : path).success)
     throw uploadStepRefused('a path of its step `upload` leads out of the repository');
   return path === '.' ? '' : path;
+}
+
+function refuseCredentials(value: object, secrets: readonly string[]): void {
+  const place = placeOf(
+    value,
+    secrets.map((secret) => Buffer.from(secret)),
+    'job',
+  );
+  if (place !== null) throw uploadStepRefused(`one is in ${place}`);
+}
+
+/** The first place in which one of `needles` is, its own name included; null for none. */
+function placeOf(value: unknown, needles: readonly Buffer[], place: string): string | null {
+  if (typeof value === 'string' || value instanceof Uint8Array) {
+    const bytes = Buffer.from(value as string);
+    return needles.some((needle) => bytes.includes(needle)) ? place : null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  for (const [name, inner] of Object.entries(value)) {
+    // A name may be the secret itself: then it is not said.
+    const found = placeOf(name, needles, `a name of ${place}`) ?? placeOf(inner, needles, `${place}.${name}`);
+    if (found !== null) return found.slice(0, 200);
+  }
+  return null;
 }

@@ -99,9 +99,10 @@ export async function prepareGuest(
   plan.imageSlots.forEach((slot, step) => {
     overlay(guest, `/images/${slot}`, `/scratch/roots/${step}`, guestPaths.root(step), 0o755);
   });
-  const layers = plan.workspaceSlots.map((slot) => `/layers/${slot}`);
-  for (const slot of plan.workspaceSlots) mountDisk(guest, slot, `/layers/${slot}`);
-  if (layers.length > 0) overlay(guest, layers.join(':'), '/scratch/workspace', guestPaths.workspace, 0o777);
+  if (plan.workspaceSlot !== null) {
+    mountDisk(guest, plan.workspaceSlot, '/commit');
+    overlay(guest, '/commit', '/scratch/workspace', guestPaths.workspace, 0o777);
+  }
   const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${facts.hostname}\n`;
   const files = {
     hosts,

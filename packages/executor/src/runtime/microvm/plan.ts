@@ -5,7 +5,6 @@ import { commitSchema, type DockerStep, type Job, type NativeJob, type Tier } fr
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { jobRefused } from '../../errors.ts';
 import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
-import { checkFiles } from './job-files.ts';
 
 /** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
 export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
@@ -13,8 +12,6 @@ export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
   /** Attempt 0: its instance, one of upstream's kind, does not count them. */
   readonly glovebox: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
   readonly upload: Upload | null;
-  /** What none of its files may hold. */
-  readonly secrets: readonly string[];
   /** It may bring its instance's credential into the guest. */
   readonly exposed: boolean;
 };
@@ -33,7 +30,7 @@ export function runnable(job: Job, host: Host): RunnableJob {
   const { dockerSteps, upload } = made;
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
   if (dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
-  checkFiles(job.files);
+  if (Object.keys(job.files).length > 0) throw jobRefused('it has extra files', other);
   if (job.sparseCheckout && job.sparseCheckout.length > 0)
     throw jobRefused('it wants a part of the repository only', other);
   if (job.repositoryDirectory !== '')
@@ -66,24 +63,20 @@ function nativeJob(job: Job, glovebox: NativeJob): RunnableJob {
     dockerSteps: job.dockerSteps ?? [],
     glovebox,
     upload: glovebox.upload && { ...glovebox.upload, ...how },
-    secrets: [job.token],
     exposed: false,
   };
 }
 
 /** What it does not say is what the admin says of such jobs. */
 function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
-  const { job, upload, secrets, exposed } = takeUploadStep(
-    given,
-    [credential.secret],
-    upstream.exposeCredentials,
-  );
+  const { job, upload, exposed } = takeUploadStep(given, [credential.secret], upstream.exposeCredentials);
   const { accept, resources, deadlineMs } = upstream;
   return {
     ...job,
     dockerSteps: job.dockerSteps ?? [],
     glovebox: { attempt: 0, accept, resources, deadlineMs, stdin: false, inspect: false },
-    ...{ upload, secrets, exposed },
+    upload,
+    exposed,
   };
 }
 
@@ -104,29 +97,23 @@ export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): T
   return tier;
 }
 
-/** Steps have a workspace when there is something to put into it. */
-export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolean {
-  return job.repositoryName !== '' || Object.keys(job.files).length > 0;
-}
-
 /** Which disk of the VM holds what. */
 export interface DiskPlan {
   /** Names in the disk directory, in slot order. */
   readonly disks: readonly string[];
   /** Slot of each step's image. */
   readonly imageSlots: readonly number[];
-  /** Slots of what the workspace is made of, what covers the others first; none without a workspace. */
-  readonly workspaceSlots: readonly number[];
+  /** Slot of the workspace, or null without a repository. */
+  readonly workspaceSlot: number | null;
 }
 
-/** Every disk once, however many steps use it; those of the workspace are the last. */
-export function planDisks(images: readonly ImageDisk[], workspace: readonly string[]): DiskPlan {
+/** Every disk once, however many steps use it. */
+export function planDisks(images: readonly ImageDisk[], workspace: string | null): DiskPlan {
   const disks = [...new Set(images.map((image) => image.file))];
-  return {
-    disks: [...disks, ...workspace],
-    imageSlots: images.map((image) => disks.indexOf(image.file)),
-    workspaceSlots: workspace.map((_, index) => disks.length + index),
-  };
+  const imageSlots = images.map((image) => disks.indexOf(image.file));
+  return workspace === null
+    ? { disks, imageSlots, workspaceSlot: null }
+    : { disks: [...disks, workspace], imageSlots, workspaceSlot: disks.length };
 }
 
 /** A VM for one try of a job; its id is never used twice. */

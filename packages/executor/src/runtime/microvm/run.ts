@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, factsOf, type Spawn } from '@glovebox/base';
-import { writeDisk } from '@glovebox/disk';
 import type { LeftOver } from '@glovebox/microvm';
 import { type ImageDisk, imageDisk } from '@glovebox/oci';
 import type { Tier } from '@glovebox/protocol';
@@ -18,7 +17,6 @@ import { workspaceDisk } from '../../workspace/workspace.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
 import { inspectVm } from './inspect.ts';
-import { filesTar } from './job-files.ts';
 import {
   chooseTier,
   type DiskPlan,
@@ -70,7 +68,7 @@ async function runInVm(
   client: JobClient,
 ): Promise<RunOutcome> {
   const learned: Learned = { exitCode: null, guest: null, inspection: null, leftOver: {} };
-  const run: Run = { deps, job, lease, client, learned, vm: null, filesDisk: null };
+  const run: Run = { deps, job, lease, client, learned, vm: null };
   let tier: Tier | null = null;
   let failure: unknown = null;
   let work: string | null = null;
@@ -88,7 +86,6 @@ async function runInVm(
     failure ??= await explain(error, null, lease);
   }
   if (work) await rm(work, { recursive: true, force: true });
-  if (run.filesDisk) await rm(run.filesDisk, { force: true });
   return { result: tier && { tier, vmm: deps.vmm, ...learned }, failure };
 }
 
@@ -101,8 +98,6 @@ interface Run {
   readonly client: JobClient;
   readonly learned: Learned;
   vm: AgentVm | null;
-  /** The disk of the files that the job brings: no other job's, so it goes with it. */
-  filesDisk: string | null;
 }
 
 /** One phase is one log entry: it begins, says what it likes, and ends well or with the error's words. */
@@ -183,12 +178,11 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
 }
 
-/** Files, workspace and images at the same time; their entries in their order. */
+/** Workspace and images at the same time; their entries in their order. */
 async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: DiskPlan }> {
   const { deps, job, lease, client } = run;
   const { spawn, clock, instanceUrl, directories } = deps;
   const open = (key: string) => openPhase(client, clock, key, []);
-  const filesLog = Object.keys(job.files).length === 0 ? null : await open('setup.fs.extras');
   const workspaceLog = job.repositoryName === '' ? null : await open('setup.workspace');
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
@@ -210,23 +204,11 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
     }
     return disks;
   });
-  const extras =
-    filesLog &&
-    within(filesLog, run, async (log) => {
-      const file = `files-${randomBytes(16).toString('hex')}.sqfs`;
-      run.filesDisk = join(directories.disks, file);
-      const tar = filesTar(job, client, clock);
-      await writeDisk(spawn, tar.bytes, run.filesDisk, () => ({ entries: tar.entries() }));
-      await say(log, Object.keys(job.files).join('\n'));
-      return file;
-    });
-  // All are waited for: nothing may work on in a directory that is removed.
-  const [made, fetched, brought] = await Promise.allSettled([images, workspace, extras]);
+  // Both are waited for: nothing may work on in a directory that is removed.
+  const [made, fetched] = await Promise.allSettled([images, workspace]);
   if (made.status === 'rejected') throw made.reason;
   if (fetched.status === 'rejected') throw fetched.reason;
-  if (brought.status === 'rejected') throw brought.reason;
-  const layers = [brought.value, fetched.value].filter((file) => file !== null);
-  return { images: made.value, plan: planDisks(made.value, layers) };
+  return { images: made.value, plan: planDisks(made.value, fetched.value) };
 }
 
 /** A boot that hangs is tried once more, in another VM. */

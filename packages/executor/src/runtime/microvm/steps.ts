@@ -13,7 +13,7 @@ import {
   workspaceTarget,
 } from './command.ts';
 import { guestPaths } from './guest.ts';
-import { hasWorkspace, type RunnableJob, stepMemoryBytes } from './plan.ts';
+import { type RunnableJob, stepMemoryBytes } from './plan.ts';
 
 const pidsMax = 4096;
 /** The channel's bound on a file that is sent. */
@@ -72,7 +72,7 @@ async function runStep(
   const step = job.dockerSteps[index] as RunnableJob['dockerSteps'][number];
   const image = (deps.images[index] as ImageDisk).config;
   const name = stepName(step, index);
-  const inWorkspace = hasWorkspace(job);
+  const inWorkspace = job.repositoryName !== '';
   const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
   const argv = stepArguments(step, image, script);
   const remainingMs = deadline - clock.bootTime();
