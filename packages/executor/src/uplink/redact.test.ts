@@ -1,0 +1,53 @@
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { redact, redactor } from './redact.ts';
+
+function inPieces(pieces: readonly string[], redactions: Record<string, string>): string {
+  const { write, end } = redactor(redactions);
+  const told = pieces.map((piece) => write(Buffer.from(piece, 'latin1')));
+  return Buffer.concat([...told, end()]).toString('latin1');
+}
+
+describe('a value that a job wants hidden', () => {
+  it('is replaced, the longest first, and what is not one stays', () => {
+    const redactions = { 'token-executor T1': 'token-executor REDACTED', T1: 'REMOVED', '': 'never' };
+    expect(redact('a token-executor T1, T1 and T2', redactions)).toBe(
+      'a token-executor REDACTED, REMOVED and T2',
+    );
+    expect(redact('schlüssel=größe\n', { größe: '…' })).toBe('schlüssel=…\n');
+    expect(redact('(a+)+ a.b', { '(a+)+': 'x', 'a.b': 'y' })).toBe('x y');
+    expect(redact('as it is', {})).toBe('as it is');
+  });
+
+  it('is found across lines, and when it comes byte by byte', () => {
+    expect(inPieces([...'key: one\ntwo!'], { 'one\ntwo': '***' })).toBe('key: ***!');
+  });
+
+  it('is not shown because it begins like a longer one that does not follow', () => {
+    expect(inPieces(['xa', 'bd'], { xab: '*', abc: '+' })).toBe('*d');
+  });
+});
+
+test('a value is told as soon as nothing of it can be hidden', () => {
+  const { write } = redactor({ secret: '***' });
+  expect(write(Buffer.from('plain sec')).toString()).toBe('plain ');
+  expect(write(Buffer.from('ond secre')).toString()).toBe('second ');
+  expect(write(Buffer.from('t ')).toString()).toBe('*** ');
+});
+
+test('N4: wherever a text is cut, the same is hidden, and no value is left', () => {
+  const letters = fc.string({ unit: fc.constantFrom('a', 'b', '\n', '\u00e9'), maxLength: 4 });
+  const property = fc.property(
+    fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', '\u00e9'), maxLength: 6 })),
+    fc.array(letters, { minLength: 1, maxLength: 4 }),
+    (pieces, values) => {
+      const redactions = Object.fromEntries(values.map((value) => [value, '#']));
+      const bytes = pieces.map((piece) => Buffer.from(piece).toString('latin1'));
+      const told = inPieces(bytes, redactions);
+      expect(told).toBe(inPieces([bytes.join('')], redactions));
+      for (const value of values.filter((one) => one !== ''))
+        expect(told.includes(Buffer.from(value).toString('latin1'))).toBe(false);
+    },
+  );
+  fc.assert(property, { numRuns: 2_000 });
+});
