@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
+import { type Redactions, redact } from './redact.ts';
 import { retrying } from './retry.ts';
 
 export type OutputStream = 'stdout' | 'stderr';
@@ -22,6 +23,8 @@ export interface EntryFacts {
 
 /** The routes of one job: everything that leaves the executor for it goes through here, under the job's token. */
 export interface JobClient {
+  /** Values that the job wants hidden, and what is shown in their place; messages of marks are sent without them. */
+  readonly redactions: Redactions;
   /** The number of the new entry. Not repeated: it would add another. */
   addEntry(facts: EntryFacts): Promise<number>;
   updateEntry(entry: number, facts: EntryFacts, end: { exitCode: number; durationMs: number }): Promise<void>;
@@ -43,13 +46,14 @@ const messageMax = 100_000;
 /** `lease` bounds every repetition: once it is over, nothing of the job is written any more. */
 export function openJob(
   http: Http,
-  job: Pick<Job, 'id' | 'token'> & { readonly queue: QueueName },
+  job: Pick<Job, 'id' | 'token' | 'redactedValues'> & { readonly queue: QueueName },
   executorName: string,
   clock: Clock,
   lease: AbortSignal,
 ): JobClient {
   const base = `/.executors/queue/${job.queue}`;
   const own = { executorName, jobId: job.id };
+  const redactions = job.redactedValues ?? {};
   const identity = {
     authorization: `Bearer ${job.token}`,
     [jobIdHeader]: String(job.id),
@@ -77,7 +81,12 @@ export function openJob(
       const good = tries > 1 ? [200, 204, 401, 404] : [200, 204];
       await post(operation, body, 'say how the job ended', good);
     });
+  const failure = (message: string, reason: string) => ({
+    errorMessage: redact(message, redactions).slice(0, messageMax),
+    reason: reason.slice(0, 100),
+  });
   return {
+    redactions,
     open,
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
@@ -126,9 +135,7 @@ export function openJob(
       await retrying(clock, lease, () => post('result', facts, "send the job's result"));
     },
     complete: () => mark('markComplete', {}),
-    errored: (message, reason) =>
-      mark('markErrored', { errorMessage: message.slice(0, messageMax), reason: reason.slice(0, 100) }),
-    failed: (message, reason) =>
-      mark('markFailed', { errorMessage: message.slice(0, messageMax), reason: reason.slice(0, 100) }),
+    errored: (message, reason) => mark('markErrored', failure(message, reason)),
+    failed: (message, reason) => mark('markFailed', failure(message, reason)),
   };
 }

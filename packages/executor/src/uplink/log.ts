@@ -1,5 +1,6 @@
 import type { Clock } from '@glovebox/base';
 import type { EntryFacts, JobClient, OutputStream } from './job.ts';
+import { redact, redactor } from './redact.ts';
 
 /** A phase of a job as the instance shows it: begun when it is made, its output appended as it comes. */
 export interface PhaseLog {
@@ -15,26 +16,31 @@ const batchBytes = 65_536;
 /** How much may wait for the instance before the guest has to. */
 const waitingMax = 4 * batchBytes;
 
+/** Nothing of it holds a value that the job wants hidden. */
 export async function openPhase(
   client: JobClient,
   clock: Clock,
   key: string,
   command: readonly string[],
 ): Promise<PhaseLog> {
+  const { redactions } = client;
   const started = clock.bootTime();
   const facts: EntryFacts = {
     key,
-    command: [...command],
+    command: command.map((argument) => redact(argument, redactions)),
     startTime: new Date(clock.now()).toISOString(),
   };
   const entry = await client.addEntry(facts);
   const send = (stream: OutputStream) =>
     appender(clock, (offset, bytes) => client.append(entry, stream, offset, bytes));
   const streams = { stdout: send('stdout'), stderr: send('stderr') };
+  const redactors = { stdout: redactor(redactions), stderr: redactor(redactions) };
   return {
-    write: (stream, chunk) => streams[stream].write(chunk),
+    write: (stream, chunk) => streams[stream].write(redactors[stream].write(chunk)),
     async end(exitCode) {
       const durationMs = clock.bootTime() - started;
+      await streams.stdout.write(redactors.stdout.end());
+      await streams.stderr.write(redactors.stderr.end());
       await streams.stdout.drained();
       await streams.stderr.drained();
       await client.updateEntry(entry, facts, { exitCode, durationMs });

@@ -1,8 +1,8 @@
 /** Takes the values that a job wants hidden out of a text. */
 export interface Redactor {
   /** What of the bytes so far can be told; the rest, which may be the start of such a value, waits for what follows. */
-  write(chunk: Uint8Array): Buffer;
-  end(): Buffer;
+  readonly write: (chunk: Uint8Array) => Buffer;
+  readonly end: () => Buffer;
 }
 
 /** Values and what stands in their place. */
@@ -20,7 +20,7 @@ export function redactor(redactions: Redactions): Redactor {
     .sort((a, b) => b.value.length - a.value.length);
   const longest = values[0]?.value.length ?? 0;
   const shownFor = new Map(values.map(({ value, shown }) => [value, shown]));
-  const pattern = new RegExp(values.map(({ value }) => RegExp.escape(value)).join('|') || '(?!)', 'g');
+  const pattern = new RegExp(values.map(({ value }) => escaped(value)).join('|') || '(?!)', 'g');
   let held = '';
 
   /** Where a value begins that the text breaks off in; the text's end when there is none. */
@@ -56,6 +56,11 @@ export function redactor(redactions: Redactions): Redactor {
 export function redact(text: string, redactions: Redactions): string {
   const { write, end } = redactor(redactions);
   return Buffer.concat([write(Buffer.from(text)), end()]).toString('utf8');
+}
+
+/** As a pattern that matches this text alone. */
+function escaped(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
 function bytesOf(text: string): string {

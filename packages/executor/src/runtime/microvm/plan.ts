@@ -7,6 +7,7 @@ import {
   type Job,
   type NativeJob,
   type QueueName,
+  relativePathSchema,
   type Tier,
 } from '@glovebox/protocol';
 import { jobRefused } from '../../errors.ts';
@@ -25,11 +26,10 @@ export function runnable(job: Job): RunnableJob {
   if (!glovebox || !queue) throw jobRefused('it does not come from a Glovebox instance', other);
   if (!dockerSteps || dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
-  if (Object.keys(job.files).length > 0) throw jobRefused('it has extra files', other);
   if (job.sparseCheckout && job.sparseCheckout.length > 0)
     throw jobRefused('it wants a part of the repository only', other);
-  if (Object.keys(job.redactedValues ?? {}).length > 0)
-    throw jobRefused('it has values to hide in its log', other);
+  if (!relativePathSchema.safeParse(job.repositoryDirectory).success)
+    throw jobRefused('the directory of its repository is not one of the workspace', 'Name one inside of it.');
   for (const step of dockerSteps) {
     if (imageDigest(step.image) === null)
       throw jobRefused(
@@ -42,6 +42,11 @@ export function runnable(job: Job): RunnableJob {
   if (glovebox.upload && job.repositoryName === '')
     throw jobRefused('it uploads an index but has no repository', 'Name the repository and the commit.');
   return { ...job, queue, dockerSteps, glovebox };
+}
+
+/** Whether its steps find a directory with a repository, or files of the job, or both. */
+export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolean {
+  return job.repositoryName !== '' || Object.keys(job.files).length > 0;
 }
 
 /** The digest of `blob:sha256:…`, or null. */

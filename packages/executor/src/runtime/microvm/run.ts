@@ -11,6 +11,7 @@ import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import { openPhase, type PhaseLog } from '../../uplink/log.ts';
+import { collectFiles } from '../../workspace/files.ts';
 import { workspaceDisk } from '../../workspace/workspace.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
@@ -18,6 +19,7 @@ import { inspectVm } from './inspect.ts';
 import {
   chooseTier,
   type DiskPlan,
+  hasWorkspace,
   imageDigest,
   planDisks,
   type RunnableJob,
@@ -176,15 +178,18 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
   const { deps, job, lease, client } = run;
   const { spawn, clock, instanceUrl, directories } = deps;
   const open = (key: string) => openPhase(client, clock, key, []);
-  const workspaceLog = job.repositoryName === '' ? null : await open('setup.workspace');
+  const workspaceLog = hasWorkspace(job) ? await open('setup.workspace') : null;
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
-  const wanted = { repository: job.repositoryName, commit: job.commit };
+  const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
   const workspace =
     workspaceLog &&
-    within(workspaceLog, run, (log) =>
-      workspaceDisk(source, client, wanted, lease.stopped, (line) => void say(log, line).catch(() => {})),
-    );
+    within(workspaceLog, run, async (log) => {
+      const files = await collectFiles(client, job.files, clock, lease.stopped);
+      const contents = { commit, directory: job.repositoryDirectory, files };
+      const tell = (line: string) => void say(log, line).catch(() => {});
+      return workspaceDisk(source, client, contents, lease.stopped, tell);
+    });
   const images = within(imageLog, run, async () => {
     const disks: ImageDisk[] = [];
     for (const { image } of job.dockerSteps) {
