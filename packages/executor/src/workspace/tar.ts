@@ -6,6 +6,7 @@ import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
 import { packFiles, type Repository, repositoryInvalid } from '@glovebox/git';
 import { readObjects } from './blobs.ts';
 import type { WorkspaceFile } from './files.ts';
+import { isPartOf, type SparseDirectories } from './sparse.ts';
 import { fixedMtime, statIndex } from './stat-index.ts';
 import type { TreeEntry } from './tree.ts';
 
@@ -29,6 +30,11 @@ const config = `[core]
 	auto = false
 `;
 
+const sparseConfig = `[core]
+	sparseCheckout = true
+	sparseCheckoutCone = false
+`;
+
 export interface WorkspaceTar {
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Members written so far. */
@@ -40,6 +46,7 @@ export interface PlacedCommit {
   readonly repository: Repository;
   readonly tree: readonly TreeEntry[];
   readonly directory: string;
+  readonly sparse: SparseDirectories;
 }
 
 /**
@@ -70,16 +77,18 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     }
   };
 
-  const gitDirectory = async function* ({ repository, tree, directory: top }: PlacedCommit) {
+  const gitDirectory = async function* ({ repository, tree, directory: top, sparse }: PlacedCommit) {
     const git = joined(top, '.git');
     yield* parents(git);
     for (const path of ['', '/objects', '/objects/info', '/objects/pack']) yield directory(`${git}${path}`);
     for (const path of ['/refs', '/refs/heads', '/refs/tags', '/info']) yield directory(`${git}${path}`);
     yield* file(`${git}/HEAD`, `${repository.commit}\n`);
-    yield* file(`${git}/config`, config);
+    yield* file(`${git}/config`, sparse.length > 0 ? `${config}${sparseConfig}` : config);
+    if (sparse.length > 0)
+      yield* file(`${git}/info/sparse-checkout`, sparse.map((part) => `/${part}*\n`).join(''));
     if (repository.shallow) yield* file(`${git}/shallow`, `${repository.commit}\n`);
     // Younger than every file, else git takes them for changed in the same second and reads them all.
-    yield* file(`${git}/index`, statIndex(tree), fixedMtime + 1);
+    yield* file(`${git}/index`, statIndex(tree, sparse), fixedMtime + 1);
     for (const name of await packFiles(repository.packs)) {
       const path = join(repository.packs, name);
       const { size } = await stat(path);
@@ -89,7 +98,8 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     }
   };
 
-  const files = async function* ({ repository, tree, directory: top }: PlacedCommit) {
+  const files = async function* ({ repository, tree: whole, directory: top, sparse }: PlacedCommit) {
+    const tree = whole.filter((entry) => isPartOf(entry.path, sparse));
     const blobs = tree.filter((entry) => entry.type !== 'submodule');
     const objects = readObjects(repository, [repository.commit, ...blobs.map((entry) => entry.object)]);
     try {

@@ -48,7 +48,7 @@ function makeWorkspace(
     disks: join(root, 'disks'),
     work: join(root, 'work'),
   };
-  const contents = { commit: { repository, commit }, directory: '', files: [], ...more };
+  const contents = { commit: { repository, commit }, directory: '', sparse: [], files: [], ...more };
   return workspaceDisk(source, client, contents, lease, onProgress);
 }
 
@@ -229,9 +229,27 @@ describe('a workspace', () => {
         make({ files: [file('b', 'x')] }),
         make({ files: [file('a', 'x', 1_700_000_001)] }),
         make({ files: [file('a', 'x')], directory: 'd' }),
+        make({ files: [file('a', 'x')], sparse: ['deep/'] }),
       ]);
-      expect(new Set([...names, disk]).size).toBe(6);
+      expect(new Set([...names, disk]).size).toBe(7);
       expect(await make({ files: [file('a', 'x')] })).toBe(names[0]);
+    });
+
+    it('L4: holds a part of the commit, and git misses nothing of the rest', async () => {
+      const made = unsquash(await make({ sparse: ['deep/er/'] }));
+      expect((await readdir(made)).sort()).toEqual(['.git', 'deep']);
+      expect(await readdir(join(made, 'deep'))).toEqual(['er']);
+      const plain = (...args: string[]) =>
+        execFileSync('git', ['-C', made, '-c', 'safe.directory=*', ...args], {
+          env: { PATH: process.env.PATH },
+        }).toString();
+      expect(plain('status', '--porcelain')).toBe('');
+      writeFileSync(join(made, 'deep/er/file'), 'changed\n');
+      plain('add', '--all');
+      // A diff of what a step did, as batch changes take it, has its change alone.
+      expect(plain('diff', '--cached', '--name-status')).toBe('M\tdeep/er/file\n');
+      expect(plain('fsck', '--strict')).toBe('');
+      expect(plain('ls-files', '-t').match(/^H /gm)).toHaveLength(1);
     });
 
     it('L5: needs no repository', async () => {

@@ -10,6 +10,7 @@ import { retrying } from '../uplink/retry.ts';
 import { askRepository, fetchPack, type Wanted } from './fetch.ts';
 import { checkPlaces, type WorkspaceFile } from './files.ts';
 import { type PlacedCommit, workspaceTar } from './tar.ts';
+import type { SparseDirectories } from './sparse.ts';
 import { listTree } from './tree.ts';
 
 export interface WorkspaceSource {
@@ -29,6 +30,8 @@ export interface WorkspaceContents {
   readonly commit: Wanted | null;
   /** Where the commit lies, a path from the top; `''` is the top. */
   readonly directory: string;
+  /** The parts of the commit that are checked out; none: all of it. */
+  readonly sparse: SparseDirectories;
   readonly files: readonly WorkspaceFile[];
 }
 
@@ -66,9 +69,9 @@ export async function workspaceDisk(
   return file;
 }
 
-function keyOf(instanceUrl: string, { commit, directory, files }: WorkspaceContents): string {
+function keyOf(instanceUrl: string, { commit, directory, sparse, files }: WorkspaceContents): string {
   const hash = createHash('sha256');
-  const name = [format, instanceUrl, commit?.repository, commit?.commit, directory, files.length];
+  const name = [format, instanceUrl, commit?.repository, commit?.commit, directory, sparse, files.length];
   hash.update(JSON.stringify(name));
   for (const { path, content, mtime } of files)
     hash.update(JSON.stringify([path, mtime, content.length])).update(content);
@@ -78,7 +81,7 @@ function keyOf(instanceUrl: string, { commit, directory, files }: WorkspaceConte
 async function makeDisk(
   source: WorkspaceSource,
   client: JobClient,
-  { commit, directory, files }: WorkspaceContents,
+  { commit, directory, sparse, files }: WorkspaceContents,
   signal: AbortSignal,
   path: string,
   onProgress: (line: string) => void,
@@ -91,7 +94,7 @@ async function makeDisk(
       const pack = await fetchPack(client, commit, signal);
       const repository = await makeRepository(source.spawn, join(work, 'git'), commit.commit, pack);
       onProgress('objects fetched and checked');
-      placed = { repository, tree: await listTree(repository), directory };
+      placed = { repository, tree: await listTree(repository), directory, sparse };
     }
     const tree = placed?.tree ?? [];
     if (files.length > 0) checkPlaces(files, tree, directory);

@@ -23,7 +23,7 @@ describe('a job', () => {
   it.each<[string, Partial<Job>]>([
     ['has no steps', { dockerSteps: [] }],
     ['has steps of the `src` command', { cliSteps: [{ command: [] }] }],
-    ['part of the repository', { sparseCheckout: ['a'] }],
+    ['it wants the part', { sparseCheckout: ['a'] }],
     ['not one of the workspace', { repositoryDirectory: '../x' }],
     ['not one that was put on the instance', { dockerSteps: [{ image: 'debian:12' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],

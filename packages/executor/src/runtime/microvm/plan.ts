@@ -11,6 +11,7 @@ import {
   type Tier,
 } from '@glovebox/protocol';
 import { jobRefused } from '../../errors.ts';
+import { sparseDirectories } from '../../workspace/sparse.ts';
 
 /** A job that passed the door: of our instance, and with nothing in it that is not understood. */
 export type RunnableJob = Job & {
@@ -26,10 +27,9 @@ export function runnable(job: Job): RunnableJob {
   if (!glovebox || !queue) throw jobRefused('it does not come from a Glovebox instance', other);
   if (!dockerSteps || dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
-  if (job.sparseCheckout && job.sparseCheckout.length > 0)
-    throw jobRefused('it wants a part of the repository only', other);
   if (!relativePathSchema.safeParse(job.repositoryDirectory).success)
     throw jobRefused('the directory of its repository is not one of the workspace', 'Name one inside of it.');
+  sparseDirectories(job.sparseCheckout); // refuses what it does not understand, before anything is started
   for (const step of dockerSteps) {
     if (imageDigest(step.image) === null)
       throw jobRefused(

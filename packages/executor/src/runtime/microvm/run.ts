@@ -12,6 +12,7 @@ import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import { openPhase, type PhaseLog } from '../../uplink/log.ts';
 import { collectFiles } from '../../workspace/files.ts';
+import { sparseDirectories } from '../../workspace/sparse.ts';
 import { workspaceDisk } from '../../workspace/workspace.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
@@ -186,7 +187,8 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
     workspaceLog &&
     within(workspaceLog, run, async (log) => {
       const files = await collectFiles(client, job.files, clock, lease.stopped);
-      const contents = { commit, directory: job.repositoryDirectory, files };
+      const sparse = sparseDirectories(job.sparseCheckout);
+      const contents = { commit, directory: job.repositoryDirectory, sparse, files };
       const tell = (line: string) => void say(log, line).catch(() => {});
       return workspaceDisk(source, client, contents, lease.stopped, tell);
     });
