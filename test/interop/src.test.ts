@@ -1,14 +1,15 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import type { Job } from '@glovebox/protocol';
+import type { Job, JobRecord } from '@glovebox/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { domains } from '../../packages/instance/src/domains.ts';
+import { upstreamExecutor } from '../../packages/instance/src/http/executor/conformance/upstream.ts';
 import {
   type GitTarget,
   repository,
@@ -80,4 +81,18 @@ test('the real client is told, once and with its reason, what is refused', async
     code: 1,
     stderr: expect.stringContaining('invalid token') as string,
   });
+});
+
+test('the real client does the last step of a job that an executor of another maker has leased', async () => {
+  const { instance } = target;
+  const made = await upstreamExecutor(instance).leased({ repository, commit: source.commit });
+  const step = made.dockerSteps?.at(-1);
+  const variables = Object.fromEntries(step?.env?.map((line) => line.split(/=(.*)/s, 2)) ?? []);
+  await symlink(client, join(directory, 'src'));
+  const PATH = `${directory}:${process.env.PATH}`;
+  const env = { ...variables, SRC_ENDPOINT: instance.url, HOME: directory, PATH };
+  await promisify(execFile)('sh', ['-c', (step?.commands ?? []).join('\n')], { cwd: directory, env });
+  const record = (await (await instance.api('GET', `/api/jobs/${made.id}`)).json()) as JobRecord;
+  const upload = await (await instance.api('GET', `/api/uploads/${record.uploadId}`)).json();
+  expect(upload).toMatchObject({ repository, commit: source.commit, root: '', indexer: 'scip-typescript' });
 });

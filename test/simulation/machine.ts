@@ -1,5 +1,5 @@
-import type { Job } from '@glovebox/protocol';
-import { agentQueues, type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
+import type { Job, QueueName } from '@glovebox/protocol';
+import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
 import { openReservations } from '../../packages/executor/src/agent/room.ts';
 import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
 import type { Http } from '../../packages/executor/src/uplink/http.ts';
@@ -58,10 +58,9 @@ export class Machine {
       ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [] },
     };
     const queue = openQueue(http, identity);
+    const queues: QueueName[] = ['codeintel', 'runs'];
     const note = (message: string) => this.deps.world.note(`${this.name}: ${message}`);
-    const leases = this.leases(keepLeases({ queue, queues: agentQueues, clock, onTrouble: note }), () =>
-      clock.bootTime(),
-    );
+    const leases = this.leases(keepLeases({ queue, queues, clock, onTrouble: note }), () => clock.bootTime());
     const runtime = simulatedRuntime({
       clock,
       startVm: async (job) => {
@@ -75,7 +74,7 @@ export class Machine {
       warn: (facts: object, message: string) => note(`${message} ${JSON.stringify(facts)}`),
     };
     const from = { clock, executorName: this.name, room: openReservations(resources) };
-    const agent = makeAgent({ runtime, ...from, http, leases, log, queue });
+    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues, jobRoom: resources });
     this.process = process;
     this.agent = agent;
     // The executor's helper starts another one when it has ended.

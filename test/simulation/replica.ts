@@ -292,7 +292,6 @@ class Call {
 
 function wireJob(job: StoredJob, token: string): Job {
   return {
-    version: 2,
     id: job.id,
     token,
     queue: 'runs',

@@ -18,6 +18,15 @@ export function instanceRefused(what: string, status: number, text: string): Glo
   });
 }
 
+/** With upstream's own hint, for its instances. */
+export function credentialRefused(text: string): GloveboxError {
+  return new GloveboxError({
+    code: 'credential_refused',
+    message: `failed to authorize with frontend, is executors.accessToken set correctly in the site-config? ${text.slice(0, 300)}`,
+    remedy: "Check this executor's credential, and that the instance has not revoked it.",
+  });
+}
+
 /** The job is no longer ours: whatever we would write is refused. */
 export function leaseLost(why: string): GloveboxError {
   return new GloveboxError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });
@@ -30,6 +39,16 @@ export function canceled(why: string): GloveboxError {
 /** What an executor of ours cannot run, said before anything is started. */
 export function jobRefused(why: string, remedy: string): GloveboxError {
   return new GloveboxError({ code: 'job_refused', message: `the job cannot be run: ${why}`, remedy });
+}
+
+/** A step that carries its instance's credential into the guest and is not of the one form that we take it out of. */
+export function uploadStepRefused(why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'upload_step_refused',
+    message: `the job would bring a credential of its instance into the virtual machine: ${why}`,
+    remedy:
+      "Have the instance send its own form of the step `upload`, or set `exposeCredentials` in this executor's configuration.",
+  });
 }
 
 export function imageUnavailable(image: string, why: string): GloveboxError {

@@ -1,1 +1,1 @@
-export { executorFileSchema, type HelperConfig, helperConfigSchema } from './helper/config.ts';
+export { executorFileSchema, type HelperSettings, helperConfigSchema } from './helper/config.ts';

@@ -1,10 +1,37 @@
 import { readFileSync } from 'node:fs';
+import { imageReferenceSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 import { connectionSchema } from './db/connect.ts';
 import { configInvalid } from './errors.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const path = z.string().startsWith('/');
+
+/** The release of `src` that executors of upstream's kind are told to use: the one that the upload was tried with. */
+export const srcVersion = '7.6.0';
+
+/** What executors of upstream's kind are told. */
+export const upstreamSchema = z
+  .strictObject({
+    /** Where they, and the containers of their jobs, reach this instance. Null: they get no job with an upload. */
+    url: z
+      .url({ protocol: /^https?$/ })
+      .nullable()
+      .default(null),
+    /** Image of the step that uploads, with `src` in it. */
+    srcImage: imageReferenceSchema.default(`sourcegraph/src-cli:${srcVersion}`),
+  })
+  .prefault({});
+export type Upstream = z.output<typeof upstreamSchema>;
+
+/** Leniences that are off until an admin wants them. */
+export const compatibilitySchema = z
+  .strictObject({
+    /** Executors older than job tokens use their credential on the routes of the jobs that they hold. */
+    executorsWithoutJobTokens: z.boolean().default(false),
+  })
+  .prefault({});
+export type Compatibility = z.output<typeof compatibilitySchema>;
 
 /** What the unprivileged process of the instance is told, as a JSON file. It holds no secret but, maybe, a database's URL. */
 export const instanceConfigSchema = z.strictObject({
@@ -21,6 +48,8 @@ export const instanceConfigSchema = z.strictObject({
   /** Of the secrets that the keeper made. */
   accessTokenSha256: sha256,
   executorCredentialSha256: sha256,
+  upstream: upstreamSchema,
+  compatibility: compatibilitySchema,
 });
 export type InstanceConfig = z.infer<typeof instanceConfigSchema>;
 

@@ -11,6 +11,12 @@ export const unauthorized = (message: string, remedy?: string) =>
 export const forbidden = (message: string) => refused(403, 'forbidden', message);
 export const badRequest = (message: string) => refused(400, 'invalid_request', message);
 
+export const routeNotFound = ({ method, url }: { method: string; url: string }) =>
+  refused(404, 'not_found', `there is no ${method} ${url.slice(0, 500)}`);
+
+export const methodNotAllowed = (method: string, allowed: readonly string[]) =>
+  refused(405, 'method_not_allowed', `this path takes ${allowed.join(' and ')}, not ${method}`);
+
 export const accessTokenNeeded = () =>
   unauthorized(
     'this needs an access token',
@@ -122,6 +128,22 @@ export const inputTooBig = (maxBytes: number) =>
 
 export const blobNotFound = (digest: string) =>
   refused(404, 'blob_not_found', `there is no blob ${digest}`, `Put it there: PUT /api/blobs/${digest}.`);
+
+export const imageNeedsContainer = (image: string) =>
+  refused(
+    400,
+    'tier_not_offered',
+    `${image} is pulled by executors that do not say how they isolate a job`,
+    'Accept that (`"accept": ["container"]`, and nothing else), or put the image on the instance: PUT /api/blobs/<digest>.',
+  );
+
+export const executorUrlMissing = () =>
+  refused(
+    409,
+    'executor_url_missing',
+    'this instance does not know the address under which executors of other makers reach it',
+    'Set `upstream.url` in its configuration, or put the image on the instance: PUT /api/blobs/<digest>.',
+  );
 
 export const blobDigestWrong = (named: string, actual: string) =>
   refused(

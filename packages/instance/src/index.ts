@@ -1,3 +1,3 @@
 export type { JobAuth, JobLease } from './auth/job.ts';
-export { type KeeperConfig, instanceFileSchema, keeperConfigSchema } from './keeper/config.ts';
+export { type KeeperSettings, instanceFileSchema, keeperConfigSchema } from './keeper/config.ts';
 export type { Db } from './db/connect.ts';

@@ -63,7 +63,7 @@ export async function startInstance(
       executorCredentialSha256: Buffer.from(config.executorCredentialSha256, 'hex'),
     });
     const blobs = await openBlobStore(config.directories.blobs);
-    const auth = jobAuth(db);
+    const auth = jobAuth(db, config.compatibility);
     const others = await domains({
       ...auth,
       db,
@@ -72,12 +72,19 @@ export async function startInstance(
       directories: config.directories,
       requirePerson: (scope) => requirePerson(scope, db),
     });
-    const has = { blob: blobs.has, commit: others.hasCommit };
+    const has = {
+      blob: blobs.has,
+      commit: others.hasCommit,
+      executorUrl: config.upstream.url !== null,
+    };
     const kinds = new Map<QueueName, QueueKind>(
       [runsKind(blobs), codeintelKind(has)].map((kind) => [kind.name, kind]),
     );
     const app = await buildServer(
-      { version: config.version, db, wakes, clock, kinds, blobs, jobAuth: auth, stopping: stopping.signal },
+      {
+        ...{ version: config.version, upstream: config.upstream, stopping: stopping.signal },
+        ...{ db, wakes, clock, kinds, blobs, jobAuth: auth },
+      },
       { log, hosts: config.hosts, plugins: [others.plugin] },
     );
     const port = await listenOn(app, config.port);

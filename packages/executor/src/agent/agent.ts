@@ -2,12 +2,9 @@ import { factsOf } from '@glovebox/base';
 import type { QueueName } from '@glovebox/protocol';
 import { executorStopped } from '../errors.ts';
 import type { Lease } from '../uplink/leases.ts';
-import type { QueueClient } from '../uplink/queue.ts';
+import type { QueueClient, Room } from '../uplink/queue.ts';
 import type { Reservations } from './room.ts';
 import { type WorkDeps, workOn } from './work.ts';
-
-/** The queues that this executor works on. */
-export const agentQueues: QueueName[] = ['codeintel', 'runs'];
 
 export interface Agent {
   /** Leases and works until told to drain; resolves when the last job has ended. */
@@ -25,9 +22,15 @@ const busyWaitMs = 1_000;
 const pauseMs = 1_000;
 
 export function makeAgent(
-  deps: WorkDeps & { readonly queue: QueueClient; readonly room: Reservations },
+  deps: WorkDeps & {
+    readonly queue: QueueClient;
+    readonly queues: QueueName[];
+    readonly room: Reservations;
+    /** What a job gets that does not say it. */
+    readonly jobRoom: Room;
+  },
 ): Agent {
-  const { clock, leases, queue, room, log } = deps;
+  const { clock, leases, queue, queues, room, log } = deps;
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();
@@ -41,14 +44,14 @@ export function makeAgent(
     }
     // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
     const job = await queue.lease(
-      agentQueues,
+      queues,
       { free, total: room.total },
       running.size > 0 ? busyWaitMs : idleWaitMs,
       draining.signal,
     );
     if (!job) return;
     log.info({ job: job.id, attempt: job.glovebox?.attempt }, 'a job was leased');
-    const release = room.reserve(job.glovebox?.resources ?? { cpus: 1, memoryMiB: 0, scratchMiB: 0 });
+    const release = room.reserve(job.glovebox?.resources ?? deps.jobRoom);
     let own: Lease | null = null;
     const work = workOn(deps, job, (lease) => {
       own = lease;

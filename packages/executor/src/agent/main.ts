@@ -7,10 +7,12 @@ import { readConfig } from '../config.ts';
 import { remoteVms } from '../helper/remote-vms.ts';
 import { sweepWork, trimCaches } from '../janitor/janitor.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
+import { connect } from '../uplink/connect.ts';
 import { openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
-import { agentQueues, makeAgent } from './agent.ts';
+import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
+import { makeAgent } from './agent.ts';
 import { agentConfigSchema } from './config.ts';
 import { openReservations } from './room.ts';
 
@@ -25,40 +27,53 @@ try {
   const vms = remoteVms();
   const clock = systemClock;
   const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
-  const { directories, tiers, vmm, cacheBytes } = config;
+  const { directories, tiers, upstream, vmm, cacheBytes } = config;
   const credential = (await readFile(config.credentialFile, 'utf8')).trim();
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
   await sweepWork(janitor);
   const http = openHttp(config.instanceUrl);
-  const queue = openQueue(http, {
+  const executor = {
     ...{ name: config.name, version: config.version, credential, tiers },
     arch: archSchema.parse(arch()),
     labels: config.labels,
-  });
-  const leases = keepLeases({
-    queue,
-    queues: agentQueues,
+  };
+  const onTrouble = (message: string) => log.warn(message);
+  // Without its helper it can end no VM: their leases do, and the jobs are tried again elsewhere.
+  process.on('disconnect', () => process.exit(1));
+  process.send?.('working');
+  const leave = () => process.exit(0);
+  process.on('SIGTERM', leave);
+  const { native } = await connect(
+    { http, executor, queues: config.queues },
     clock,
-    onTrouble: (message) => log.warn(message),
-  });
+    new AbortController().signal,
+    onTrouble,
+  );
+  process.off('SIGTERM', leave);
+  const queues = [config.queues].flat();
+  const single = typeof config.queues === 'string' ? config.queues : null;
+  const jobRoom = upstream.resources;
+  const queue = native
+    ? openQueue(http, executor)
+    : openUpstreamQueue(http, executor, clock, single, jobRoom);
+  const leases = keepLeases({ queue, queues, clock, onTrouble });
   const { instanceUrl, name: executorName, uploadClient } = config;
-  const host = { vms, vmm, spawn, clock, credential, tiers, directories };
+  const host = { vms, vmm, spawn, clock, credential, upstream, tiers, directories };
   const runtime = microvmRuntime({ ...host, instanceUrl, executorName, uploadClient });
   const room = openReservations(config.resources);
-  const agent = makeAgent({ runtime, clock, executorName, http, leases, log, queue, room });
+  const agent = makeAgent({
+    ...{ runtime, clock, executorName, http, leases, log, queue, queues, room, jobRoom },
+  });
   let signals = 0;
   process.on('SIGTERM', () => {
     signals += 1;
     if (signals === 1) agent.drain();
     else agent.stop();
   });
-  // Without its helper it can end no VM: their leases do, and the jobs are tried again elsewhere.
-  process.on('disconnect', () => process.exit(1));
   const trimming = setInterval(() => {
     trimCaches(janitor).catch((error: unknown) => log.warn({ error: factsOf(error) }, 'the caches grow'));
   }, trimEveryMs);
-  process.send?.('working');
   await agent.run();
   clearInterval(trimming);
   process.exit(0);

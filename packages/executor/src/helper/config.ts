@@ -1,5 +1,6 @@
 import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
+import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
@@ -16,6 +17,8 @@ export const helperConfigSchema = z.strictObject({
   tiers: z.array(tierSchema),
   /** What jobs can ask for beside that, e.g. `region=eu`. */
   labels: labelsSchema,
+  queues: queuesSchema.default(['codeintel', 'runs']),
+  upstream: upstreamJobsSchema.prefault({}),
   /** The state directory: `executor/` in it is the agent's, `vms/` the helper's. */
   state: path,
   /** Node, and scripts: readable by everybody, writable by root alone. */
@@ -32,7 +35,9 @@ export const helperConfigSchema = z.strictObject({
   }),
   cacheBytes: z.int().positive(),
 });
-export type HelperConfig = z.infer<typeof helperConfigSchema>;
+export type HelperConfig = z.output<typeof helperConfigSchema>;
+/** The same as it is written: what has a default may be left out. */
+export type HelperSettings = z.input<typeof helperConfigSchema>;
 
 /** `run/executor.json`, there while the executor works. */
 export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int(), name: z.string() });

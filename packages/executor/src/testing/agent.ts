@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { localSpawn, systemClock } from '@glovebox/base';
 import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@glovebox/microvm';
 import type { ImageConfig } from '@glovebox/oci';
-import type { Job, NativeJob } from '@glovebox/protocol';
+import type { Job, NativeJob, QueueName } from '@glovebox/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
+import { upstreamJobsSchema } from '../agent/config.ts';
 import { openReservations } from '../agent/room.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
@@ -127,13 +128,16 @@ export class TestAgent {
       instanceUrl: instance.url,
       executorName: 'test',
       credential,
+      upstream: upstreamJobsSchema.parse({}),
       tiers: identity.tiers,
       directories,
       uploadClient: { node, script },
     });
     const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
     const from = { clock: systemClock, executorName: identity.name };
-    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, room });
+    const queues: QueueName[] = ['codeintel', 'runs'];
+    const jobRoom = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
+    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues, room, jobRoom });
     const ran = agent.run();
     const stop = async () => {
       agent.stop();

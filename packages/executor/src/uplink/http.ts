@@ -71,3 +71,22 @@ export async function expectStatus(
     throw instanceUnreachable(what, `${response.status} ${text.slice(0, 200)}`);
   throw instanceRefused(what, response.status, text);
 }
+
+interface Schema<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false; error: { message: string } };
+}
+
+/** An answer of JSON, checked. Errors: `instance_refused`. */
+export function parseAnswer<T>(schema: Schema<T>, text: string, what: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw instanceRefused(what, 200, 'its answer is not JSON');
+  }
+  const parsed = schema.safeParse(value);
+  // The answer may hold a job's token: only what is wrong with it is said.
+  if (!parsed.success)
+    throw instanceRefused(what, 200, `its answer has another form: ${parsed.error.message}`);
+  return parsed.data;
+}

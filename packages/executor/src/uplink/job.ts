@@ -8,10 +8,11 @@ import {
   type QueueName,
 } from '@glovebox/protocol';
 import { z } from 'zod';
-import { instanceRefused, instanceUnreachable } from '../errors.ts';
+import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
 import { type Redactions, redact } from './redact.ts';
 import { retrying } from './retry.ts';
+import type { EntryState } from './whole-log.ts';
 
 export type OutputStream = 'stdout' | 'stderr';
 
@@ -23,17 +24,24 @@ export interface EntryFacts {
 
 /** The routes of one job: everything that leaves the executor for it goes through here, under the job's token. */
 export interface JobClient {
-  /** Values that the job wants hidden, and what is shown in their place; messages of marks are sent without them. */
+  /** Values that the job wants hidden, and what is shown in their place. Messages of marks are sent without them. */
   readonly redactions: Redactions;
+  /** The instance, one of upstream's kind, takes no output by offset: an entry's text is sent as a whole. */
+  readonly wholeLog: boolean;
   /** The number of the new entry. Not repeated: it would add another. */
   addEntry(facts: EntryFacts): Promise<number>;
-  updateEntry(entry: number, facts: EntryFacts, end: { exitCode: number; durationMs: number }): Promise<void>;
+  updateEntry(
+    entry: number,
+    facts: EntryFacts,
+    state: EntryState | { exitCode: number; durationMs: number },
+  ): Promise<void>;
   append(entry: number, stream: OutputStream, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Bytes of the job's stdin from `offset`; waits for the first of them. */
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
   /** A request under the job's token, as it is answered. */
   open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Response>;
   blobPath(digest: string): string;
+  /** Nothing for an instance of upstream's kind, which has no place for it. */
   result(facts: Omit<JobResultRequest, 'executorName' | 'jobId'>): Promise<void>;
   complete(): Promise<void>;
   errored(message: string, reason: string): Promise<void>;
@@ -42,18 +50,20 @@ export interface JobClient {
 
 const inputWaitMs = 20_000;
 const messageMax = 100_000;
+const markWhat = 'say how the job ended';
 
 /** `lease` bounds every repetition: once it is over, nothing of the job is written any more. */
 export function openJob(
   http: Http,
-  job: Pick<Job, 'id' | 'token' | 'redactedValues'> & { readonly queue: QueueName },
+  job: Pick<Job, 'id' | 'token' | 'glovebox' | 'redactedValues'> & { readonly queue: QueueName },
   executorName: string,
   clock: Clock,
   lease: AbortSignal,
 ): JobClient {
+  const native = job.glovebox !== undefined;
+  const redactions = job.redactedValues ?? {};
   const base = `/.executors/queue/${job.queue}`;
   const own = { executorName, jobId: job.id };
-  const redactions = job.redactedValues ?? {};
   const identity = {
     authorization: `Bearer ${job.token}`,
     [jobIdHeader]: String(job.id),
@@ -75,18 +85,25 @@ export function openJob(
     });
     return expectStatus(response, good, what);
   };
-  const mark = (operation: string, body: object) =>
+  const markHere = (operation: string, body: object) =>
     retrying(clock, lease, async (tries) => {
       // A mark whose answer was lost has ended the lease: repeated, it finds no job.
       const good = tries > 1 ? [200, 204, 401, 404] : [200, 204];
-      await post(operation, body, 'say how the job ended', good);
+      await post(operation, body, markWhat, good);
     });
-  const failure = (message: string, reason: string) => ({
+  /** Once, and without our reason: whether a lost answer was a yes, an instance of upstream's kind cannot say. */
+  const markUpstream = async (operation: string, body: object) => {
+    const text = await post(operation, body, markWhat, [204, 404]);
+    if (text !== '') throw leaseLost('the instance does not take its end');
+  };
+  const mark = native ? markHere : markUpstream;
+  const end = (message: string, reason: string) => ({
     errorMessage: redact(message, redactions).slice(0, messageMax),
-    reason: reason.slice(0, 100),
+    ...(native && { reason: reason.slice(0, 100) }),
   });
   return {
     redactions,
+    wholeLog: !native,
     open,
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
@@ -96,9 +113,9 @@ export function openJob(
       if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');
       return entry.data;
     },
-    async updateEntry(entryId, facts, end) {
+    async updateEntry(entryId, facts, state) {
       await retrying(clock, lease, () =>
-        post('updateExecutionLogEntry', { entryId, ...facts, ...end }, 'end a log entry'),
+        post('updateExecutionLogEntry', { entryId, ...facts, ...state }, 'update a log entry'),
       );
     },
     async append(entry, stream, offset, bytes) {
@@ -132,10 +149,10 @@ export function openJob(
         return { bytes: Buffer.from(bytes), end: response.headers.get(inputEndHeader) === 'true' };
       }),
     async result(facts) {
-      await retrying(clock, lease, () => post('result', facts, "send the job's result"));
+      if (native) await retrying(clock, lease, () => post('result', facts, "send the job's result"));
     },
     complete: () => mark('markComplete', {}),
-    errored: (message, reason) => mark('markErrored', failure(message, reason)),
-    failed: (message, reason) => mark('markFailed', failure(message, reason)),
+    errored: (message, reason) => mark('markErrored', end(message, reason)),
+    failed: (message, reason) => mark('markFailed', end(message, reason)),
   };
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '@glovebox/base';
 import type { EntryFacts, JobClient, OutputStream } from './job.ts';
 import { redact, redactor } from './redact.ts';
+import { wholeTextPhase } from './whole-log.ts';
 
 /** A phase of a job as the instance shows it: begun when it is made, its output appended as it comes. */
 export interface PhaseLog {
@@ -31,16 +32,34 @@ export async function openPhase(
     startTime: new Date(clock.now()).toISOString(),
   };
   const entry = await client.addEntry(facts);
+  const log = client.wholeLog
+    ? wholeTextPhase(clock, started, (state) => client.updateEntry(entry, facts, state))
+    : appendedPhase(client, clock, started, entry, facts);
+  const redactors = { stdout: redactor(redactions), stderr: redactor(redactions) };
+  return {
+    write: (stream, chunk) => log.write(stream, redactors[stream].write(chunk)),
+    async end(exitCode) {
+      await log.write('stdout', redactors.stdout.end());
+      await log.write('stderr', redactors.stderr.end());
+      await log.end(exitCode);
+    },
+  };
+}
+
+function appendedPhase(
+  client: JobClient,
+  clock: Clock,
+  started: number,
+  entry: number,
+  facts: EntryFacts,
+): PhaseLog {
   const send = (stream: OutputStream) =>
     appender(clock, (offset, bytes) => client.append(entry, stream, offset, bytes));
   const streams = { stdout: send('stdout'), stderr: send('stderr') };
-  const redactors = { stdout: redactor(redactions), stderr: redactor(redactions) };
   return {
-    write: (stream, chunk) => streams[stream].write(redactors[stream].write(chunk)),
+    write: (stream, chunk) => streams[stream].write(chunk),
     async end(exitCode) {
       const durationMs = clock.bootTime() - started;
-      await streams.stdout.write(redactors.stdout.end());
-      await streams.stderr.write(redactors.stderr.end());
       await streams.stdout.drained();
       await streams.stderr.drained();
       await client.updateEntry(entry, facts, { exitCode, durationMs });

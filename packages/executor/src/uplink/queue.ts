@@ -10,8 +10,7 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
-import { instanceRefused } from '../errors.ts';
-import { expectStatus, type Http } from './http.ts';
+import { expectStatus, type Http, parseAnswer } from './http.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {
@@ -91,7 +90,7 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
       const what = 'lease a job';
       const response = await post('dequeue', body, signal, what);
       const text = await expectStatus(response, [200, 204], what);
-      return response.status === 204 ? null : parse(jobSchema, text, what);
+      return response.status === 204 ? null : parseAnswer(jobSchema, text, what);
     },
     async heartbeat(queues, jobs, signal) {
       const body: HeartbeatRequest = {
@@ -112,25 +111,7 @@ export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
       };
       const what = 'renew its leases';
       const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);
-      return parse(heartbeatResponseSchema, text, what);
+      return parseAnswer(heartbeatResponseSchema, text, what);
     },
   };
-}
-
-interface Schema<T> {
-  safeParse(value: unknown): { success: true; data: T } | { success: false; error: { message: string } };
-}
-
-function parse<T>(schema: Schema<T>, text: string, what: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw instanceRefused(what, 200, 'its answer is not JSON');
-  }
-  const parsed = schema.safeParse(value);
-  // The answer may hold a job's token: only what is wrong with it is said.
-  if (!parsed.success)
-    throw instanceRefused(what, 200, `its answer has another form: ${parsed.error.message}`);
-  return parsed.data;
 }

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Spawn, sharedDirectory } from '@glovebox/base';
-import { executorNameHeader, jobIdHeader } from '@glovebox/protocol';
+import { executorNameHeader, type Job, jobIdHeader } from '@glovebox/protocol';
 import { uploadFailed } from '../errors.ts';
-import type { RunnableJob } from '../runtime/microvm/plan.ts';
 import type { OutputStream } from '../uplink/job.ts';
 import type { PhaseLog } from '../uplink/log.ts';
 import { openUploadProxy } from './proxy.ts';
+import type { Upload } from './upload-step.ts';
 
 /** The bundled `src` and what runs it, as paths of the host. */
 export interface UploadClient {
@@ -35,7 +35,7 @@ export async function storeIndex(directory: string, content: Readable): Promise<
 
 /**
  * Sends the stored index with `src`, which runs like every program that reads a tenant's bytes: under the Spawn profile, in
- * an empty directory, with every flag given, and with one way out, to the upload route of this instance. The job's token is
+ * an empty directory, with every flag given, and with one way out, to the upload route of this instance. The credential is
  * in its environment alone. Errors: `upload_failed`.
  */
 export async function uploadIndex(
@@ -47,11 +47,10 @@ export async function uploadIndex(
     readonly log: PhaseLog;
     readonly stopped: AbortSignal;
   },
-  job: RunnableJob,
+  job: Pick<Job, 'id' | 'repositoryName' | 'commit'>,
+  upload: Upload,
   directory: string,
 ): Promise<void> {
-  const { upload } = job.glovebox;
-  if (!upload) return;
   const proxy = await openUploadProxy(join(directory, socketName), deps.instanceUrl, {
     [jobIdHeader]: String(job.id),
     [executorNameHeader]: deps.executorName,
@@ -65,7 +64,7 @@ export async function uploadIndex(
         // By way of the socket; the host name is only shown.
         SRC_ENDPOINT: `http://${new URL(deps.instanceUrl).host}`,
         SRC_PROXY: `unix://${workTarget}/${socketName}`,
-        SRC_HEADER_AUTHORIZATION: `Bearer ${job.token}`,
+        SRC_HEADER_AUTHORIZATION: upload.authorization,
       },
       binds: [
         { source: deps.client.node, target: uploadProgram, mode: 'ro' },
@@ -91,17 +90,20 @@ export async function uploadIndex(
   }
 }
 
-function uploadArguments(job: RunnableJob, upload: NonNullable<RunnableJob['glovebox']['upload']>): string[] {
+function uploadArguments(
+  { repositoryName, commit }: Pick<Job, 'repositoryName' | 'commit'>,
+  { root, indexer, route, associatedIndexId }: Upload,
+): string[] {
   return [
     'code-intel',
     'upload',
     '-no-progress',
-    `-repo=${job.repositoryName}`,
-    `-commit=${job.commit}`,
-    `-root=${upload.root}`,
+    `-repo=${repositoryName}`,
+    `-commit=${commit}`,
+    `-root=${root}`,
     `-file=${workTarget}/${indexName}`,
-    `-indexer=${upload.indexer}`,
-    '-upload-route=/.executors/scip/upload',
-    `-associated-index-id=${job.id}`,
+    ...(indexer === null ? [] : [`-indexer=${indexer}`]),
+    `-upload-route=${route}`,
+    `-associated-index-id=${associatedIndexId}`,
   ];
 }

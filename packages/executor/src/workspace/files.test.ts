@@ -10,7 +10,11 @@ const { signal } = new AbortController();
 const mebibyte = Buffer.alloc(2 ** 20);
 
 /** The files of a job, from an instance that answers like this; and what it was asked. */
-async function collected(files: Job['files'], answer = () => new Response('from the instance')) {
+async function collected(
+  files: Job['files'],
+  answer = () => new Response('from the instance'),
+  secrets: string[] = [],
+) {
   const asked: string[] = [];
   const http: Http = ({ method, path, headers }) => {
     asked.push(`${method} ${path} ${headers.authorization}`);
@@ -19,7 +23,7 @@ async function collected(files: Job['files'], answer = () => new Response('from 
   const job = { ...testJob({ token: 'T' }), queue: 'batches' as const };
   const clock = fakeClock();
   const client = openJob(http, job, 'test', clock, signal);
-  return { files: await collectFiles(client, files, clock, signal), asked };
+  return { files: await collectFiles(client, files, secrets, clock, signal), asked };
 }
 const inline = (content: string | Buffer, modifiedAt = '0001-01-01T00:00:00Z') => ({
   ...{ content: Buffer.from(content), bucket: '', key: '', modifiedAt },
@@ -83,6 +87,15 @@ test.each(['../x', '/etc/passwd', '', 'a/../../b', 'a//b', './a', 'a\0b'])(
     await expect(collected({ [path]: inline('x') })).rejects.toMatchObject({ code: 'job_refused' });
   },
 );
+
+test('a credential comes in by no file, also not by one that is only named', async () => {
+  const answer = () => new Response('a hunter2 in it');
+  const refused = expect.stringContaining('holds a credential') as string;
+  for (const files of [{ x: named('a/b') }, { x: inline('a hunter2 in it') }, { hunter2: inline('') }]) {
+    await expect(collected(files, answer, ['hunter2'])).rejects.toMatchObject({ message: refused });
+    expect((await collected(files, answer, ['hunter3'])).files).toHaveLength(1);
+  }
+});
 
 test('files are bounded, those that the instance sends before they are all here', async () => {
   const large = Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`f${at}`, inline(mebibyte)]));

@@ -20,10 +20,14 @@ const limits = { files: 10_000, bytes: 64 * 2 ** 20 } as const;
 /** What a disk can say of a time, in seconds. */
 const latestMtime = 2 ** 32 - 1;
 
-/** The files of a job with their bytes, in the order of their paths. Errors: `job_refused`, `file_missing`, `instance_…`. */
+/**
+ * The files of a job with their bytes, in the order of their paths; none of `secrets` is in them. Errors: `job_refused`,
+ * `file_missing`, `instance_…`.
+ */
 export async function collectFiles(
   client: JobClient,
   files: Readonly<Record<string, JobFile>>,
+  secrets: readonly string[],
   clock: Clock,
   signal: AbortSignal,
 ): Promise<WorkspaceFile[]> {
@@ -39,6 +43,9 @@ export async function collectFiles(
     const content = file.content ?? (await fetchFile(client, file, left, clock, signal));
     left -= content.length;
     if (left < 0) throw filesRefused(`they have more than ${limits.bytes} bytes`);
+    const bytes = Buffer.from(content.buffer, content.byteOffset, content.length);
+    if (secrets.some((secret) => path.includes(secret) || bytes.includes(secret)))
+      throw filesRefused('one holds a credential');
     collected.push({ path: Buffer.from(path).toString('latin1'), content, mtime: mtimeOf(file) });
   }
   return collected.sort((a, b) => (a.path < b.path ? -1 : 1));

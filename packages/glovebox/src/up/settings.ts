@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { statfs } from 'node:fs/promises';
-import type { HelperConfig } from '@glovebox/executor';
-import type { KeeperConfig } from '@glovebox/instance';
+import type { HelperSettings } from '@glovebox/executor';
+import type { KeeperSettings } from '@glovebox/instance';
 import type { GuestImage } from '@glovebox/microvm';
 import type { Tier } from '@glovebox/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -19,7 +19,7 @@ export function keeperConfig(
   state: State,
   runtime: Runtime,
   facts: { readonly version: string; readonly root: boolean; readonly port: number },
-): KeeperConfig {
+): KeeperSettings {
   const { version, root, port } = facts;
   return {
     version,
@@ -48,7 +48,7 @@ export async function helperConfig(
     readonly labels: readonly string[];
     readonly guest: GuestImage;
   },
-): Promise<HelperConfig> {
+): Promise<HelperSettings> {
   const disk = await statfs(state.root);
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   return {

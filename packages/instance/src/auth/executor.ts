@@ -8,6 +8,8 @@ import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
 import { noteUse, unnoted } from './used.ts';
 
+export const credentialScheme = 'token-executor';
+
 /** What a lease or a heartbeat was asked with. The names of executors belong to it, whichever of its secrets they send. */
 export interface ExecutorCredential {
   readonly id: number;
@@ -22,7 +24,7 @@ interface Found extends ExecutorCredential {
 
 /** The credential that a lease or a heartbeat was asked with. Statuses are upstream's (reference §1.2). */
 export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
-  const secret = secretIn(request, ['token-executor']);
+  const secret = secretIn(request, [credentialScheme]);
   const { rows } = await sql<Found>`
     select credential.id, name, queues, secret.id as "secretId", ${unnoted} as unnoted
     from executor_secrets secret join executor_credentials credential on credential.id = credential_id

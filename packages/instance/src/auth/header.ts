@@ -1,5 +1,6 @@
+import { executorNameHeader, jobIdHeader } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
-import { unauthorized } from '../errors.ts';
+import { badRequest, unauthorized } from '../errors.ts';
 
 /**
  * The secret in `Authorization: <scheme> <secret>`, in one of the schemes. Statuses and texts are upstream's (reference §1.2,
@@ -24,3 +25,22 @@ export function secretIn(request: FastifyRequest, schemes: readonly string[]): s
 }
 
 const noSecret = () => unauthorized('no token value in the HTTP Authorization request header');
+
+/** The executor that a request names in its header. */
+export function executorIn(request: FastifyRequest): string {
+  const executor = request.headers[executorNameHeader];
+  if (typeof executor !== 'string' || executor === '') throw badRequest('worker hostname cannot be empty');
+  return executor;
+}
+
+/** The job that a request names in its header. */
+export function jobIdIn(request: FastifyRequest): number {
+  const value = request.headers[jobIdHeader];
+  if (typeof value !== 'string' || value === '')
+    throw badRequest("job ID not provided in header 'X-Sourcegraph-Job-ID'");
+  if (!/^[+-]?\d{1,15}$/.test(value))
+    throw badRequest(
+      `failed to parse Job ID: strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+    );
+  return Number(value);
+}

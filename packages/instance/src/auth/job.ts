@@ -1,11 +1,14 @@
-import { executorNameHeader, jobIdHeader, type QueueName } from '@glovebox/protocol';
+import type { QueueName } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
+import type { Compatibility } from '../config.ts';
 import type { Db } from '../db/connect.ts';
-import { badRequest, forbidden, unauthorized } from '../errors.ts';
+import { forbidden, unauthorized } from '../errors.ts';
 import { credentialHolds } from './executor.ts';
-import { secretIn } from './header.ts';
+import { executorIn, jobIdIn, secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
+import { authenticateUpload, type UploadGrant } from './upload.ts';
+import { goodCredential, isNamedByBody, isWithoutToken, leaseWithoutToken } from './without-token.ts';
 
 /** What a job token stands for: one attempt of one job by one executor, and the one commit that it may read. */
 export interface JobLease {
@@ -27,39 +30,41 @@ export interface JobAuth {
     request: FastifyRequest,
     bound: { readonly queue: string } | { readonly repository: string },
   ) => Promise<JobLease>;
-  /** The lease of an upload by `src`, which sends the token alone, in the scheme that it was given. */
-  readonly authenticateUpload: (request: FastifyRequest) => Promise<JobLease>;
+  /**
+   * Whether the lease of this request is known only when its body is there: its executor is older than job tokens, such are
+   * welcome, and its credential is good. Errors: upstream's.
+   */
+  readonly isNamedByBody: (request: FastifyRequest) => Promise<boolean>;
+  readonly authenticateUpload: (request: FastifyRequest) => Promise<UploadGrant>;
 }
 
-export function jobAuth(db: Db): JobAuth {
+export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): JobAuth {
+  // Upstream takes the executors' shared secret from everybody; ours can only lease and heartbeat.
+  const isOld = (request: FastifyRequest) => executorsWithoutJobTokens && isWithoutToken(request);
   return {
     async authenticateJob(request, bound) {
-      // Upstream also takes the executors' shared secret here; ours can only lease and heartbeat.
-      const token = secretIn(request, ['Bearer']);
-      const jobId = jobIdIn(request);
-      const executor = request.headers[executorNameHeader];
-      if (typeof executor !== 'string' || executor === '')
-        throw badRequest('worker hostname cannot be empty');
-      const lease = await leaseOf(db, token);
-      if (lease.jobId !== jobId || lease.executor !== executor) throw forbidden('invalid token');
+      const lease = isOld(request) ? await leaseWithoutToken(db, request) : await leaseWithToken(db, request);
       if ('queue' in bound && lease.queue !== bound.queue) throw forbidden('invalid token');
       if ('repository' in bound && (lease.repository === '' || lease.repository !== bound.repository))
         throw forbidden('invalid token');
       return lease;
     },
-    authenticateUpload: (request) => leaseOf(db, secretIn(request, ['Bearer', 'token', 'token-executor'])),
+    async isNamedByBody(request) {
+      if (!isOld(request) || !isNamedByBody(request)) return false;
+      await goodCredential(db, request);
+      return true;
+    },
+    authenticateUpload: (request) => authenticateUpload(db, request),
   };
 }
 
-function jobIdIn(request: FastifyRequest): number {
-  const value = request.headers[jobIdHeader];
-  if (typeof value !== 'string' || value === '')
-    throw badRequest("job ID not provided in header 'X-Sourcegraph-Job-ID'");
-  if (!/^[+-]?\d{1,15}$/.test(value))
-    throw badRequest(
-      `failed to parse Job ID: strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
-    );
-  return Number(value);
+async function leaseWithToken(db: Db, request: FastifyRequest): Promise<JobLease> {
+  const token = secretIn(request, ['Bearer']);
+  const jobId = jobIdIn(request);
+  const executor = executorIn(request);
+  const lease = await leaseOf(db, token);
+  if (lease.jobId !== jobId || lease.executor !== executor) throw forbidden('invalid token');
+  return lease;
 }
 
 /** The lease that a token stands for, while it lasts. */

@@ -3,6 +3,7 @@ import { commitSchema, relativePathSchema } from '@glovebox/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { transaction } from '../db/connect.ts';
+import { spendUploadToken } from '../auth/upload.ts';
 import { badRequest, forbidden, leaseLost } from '../errors.ts';
 import type { DomainDeps } from '../instance.ts';
 import { recordUpload } from '../queue/queue.ts';
@@ -14,7 +15,12 @@ const short = z.string().max(200).default('');
 const querySchema = z.object({
   repository: z.string().min(1).max(400),
   commit: commitSchema,
-  root: relativePathSchema.default(''),
+  // `.` as the command line has it.
+  root: z
+    .string()
+    .default('')
+    .transform((root) => (root === '.' ? '' : root))
+    .pipe(relativePathSchema),
   indexerName: short,
   indexerVersion: short,
   associatedIndexId: z.coerce.number().int().optional(),
@@ -33,17 +39,22 @@ export function uploadRoutes(
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   const take = async (request: FastifyRequest, reply: FastifyReply) => {
-    const lease = await authenticateUpload(request);
+    const grant = await authenticateUpload(request);
     const place = placeIn(request);
-    const isTheirs = place.repository === lease.repository && place.commit === lease.commit;
-    const { associatedIndexId } = place;
-    if (!isTheirs || (associatedIndexId !== undefined && associatedIndexId !== lease.jobId))
+    const { associatedIndexId = grant.jobId } = place;
+    if (
+      place.repository !== grant.repository ||
+      place.commit !== grant.commit ||
+      (grant.root !== null && place.root !== grant.root) ||
+      associatedIndexId !== grant.jobId
+    )
       throw forbidden('invalid token');
     const payload = readPayload(bodyOf(request), promisedSize(request));
     const id = await transaction(db, async (tx) => {
-      const stored = await storeIndex(tx, { ...place, jobId: lease.jobId }, payload);
-      const job = await lockLeasedJob(tx, lease);
-      if (!job) throw leaseLost(lease.jobId);
+      const stored = await storeIndex(tx, { ...place, jobId: grant.jobId }, payload);
+      const job = await lockLeasedJob(tx, grant);
+      if (!job) throw leaseLost(grant.jobId);
+      if (grant.root !== null && !(await spendUploadToken(tx, grant))) throw forbidden('invalid token');
       await recordUpload(tx, job, stored);
       return stored;
     });

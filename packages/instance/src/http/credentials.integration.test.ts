@@ -6,7 +6,7 @@ import { startTestServer, type TestServer } from '../db/testing.ts';
 import { domains } from '../domains.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders, type TestInstance } from '../testing/instance.ts';
-import { executorRoutes, jobRoutes } from '../testing/job-routes.ts';
+import { executorRoutes, jobRoutes, publicRoutes } from '../testing/job-routes.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 
 /**
@@ -42,7 +42,8 @@ afterAll(async () => {
   source.remove();
 });
 
-const peoplesRoutes = () => instance.routes.filter((route) => !route.includes(' /.executors'));
+const peoplesRoutes = () =>
+  instance.routes.filter((route) => !route.includes(' /.executors') && !publicRoutes.includes(route));
 
 function ask(route: string, headers: Record<string, string>): Promise<Response> {
   const [method = '', url = ''] = route.split(' ');
@@ -96,7 +97,7 @@ async function expectRefused(routes: readonly string[], all: readonly Record<str
 }
 
 test('every route is for people, for executors, or for one job', () => {
-  const known = [...executorRoutes, ...Object.keys(jobRoutes)];
+  const known = [...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
   expect(instance.routes.filter((route) => !known.includes(route) && !/ \/api\//.test(route))).toEqual([]);
   expect(peoplesRoutes().length).toBeGreaterThan(10);
 });

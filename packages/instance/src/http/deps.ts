@@ -1,6 +1,7 @@
 import type { Clock } from '@glovebox/base';
 import type { JobAuth } from '../auth/job.ts';
 import type { BlobStore } from '../blobs/store.ts';
+import type { Upstream } from '../config.ts';
 import type { Db } from '../db/connect.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { QueueKinds } from '../queue/kind.ts';
@@ -8,6 +9,7 @@ import type { QueueKinds } from '../queue/kind.ts';
 /** What the routes stand on. */
 export interface HttpDeps {
   readonly version: string;
+  readonly upstream: Upstream;
   readonly db: Db;
   readonly wakes: Wakes;
   readonly clock: Clock;

@@ -16,6 +16,8 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     reply.code(500).send({ error: 'unknown job' });
   } else if (status === 400 || status === 401 || status === 403) {
     reply.code(status).type('text/plain; charset=utf-8').send(message);
+  } else if (status === 500) {
+    reply.code(status).send({ error: message });
   } else {
     reply.code(status).send({ error: message, code, ...details });
   }

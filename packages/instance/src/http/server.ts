@@ -1,5 +1,6 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
+import { methodNotAllowed, routeNotFound } from '../errors.ts';
 import { accessRoutes } from './api/access.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { eventRoutes } from './api/events.ts';
@@ -13,7 +14,9 @@ import { executorRoutes } from './executor/executor.ts';
 import { jobInputRoutes } from './executor/input.ts';
 import { logRoutes } from './executor/logs.ts';
 import { markRoutes } from './executor/marks.ts';
+import { srcVersionRoutes } from './executor/src-version.ts';
 import { onlyHosts } from './hosts.ts';
+import { noteMethods } from './methods.ts';
 
 /** A request's JSON body, bytes; what is bigger has a route that takes a stream. */
 const jsonLimitBytes = 4 * 2 ** 20;
@@ -39,13 +42,16 @@ export async function buildServer(deps: HttpDeps, options: ServerOptions): Promi
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
+  const methodsOf = noteMethods(app);
   app.setNotFoundHandler((request, reply) => {
-    reply
-      .code(404)
-      .send({ error: { code: 'not_found', message: `there is no ${request.method} ${request.url}` } });
+    const allowed = methodsOf(request.url.replace(/\?.*$/s, ''));
+    if (allowed.length === 0) throw routeNotFound(request);
+    reply.header('allow', allowed.join(', '));
+    throw methodNotAllowed(request.method, allowed);
   });
   app.addHook('onRequest', onlyHosts(options.hosts));
   await app.register(async (scope) => executorRoutes(scope, deps));
+  await app.register(async (scope) => srcVersionRoutes(scope));
   await app.register(async (scope) => markRoutes(scope, deps));
   await app.register(async (scope) => logRoutes(scope, deps));
   await app.register(async (scope) => jobInputRoutes(scope, deps));

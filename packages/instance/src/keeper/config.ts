@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { compatibilitySchema, upstreamSchema } from '../config.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
@@ -22,8 +23,13 @@ export const keeperConfigSchema = z.strictObject({
   executor: z.strictObject({ uid: id, gid: id }).nullable(),
   /** As whom programs run that read a tenant's bytes for the instance; null without root. */
   spawnUid: id.nullable(),
+  /** For the instance. */
+  upstream: upstreamSchema,
+  compatibility: compatibilitySchema,
 });
 export type KeeperConfig = z.infer<typeof keeperConfigSchema>;
+/** The same as it is written: what has a default may be left out. */
+export type KeeperSettings = z.input<typeof keeperConfigSchema>;
 
 /** `run/instance.json`, there while the instance listens. */
 export const instanceFileSchema = z.object({ url: z.string(), pid: z.int() });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type JobRecord, jobRecordSchema } from '@glovebox/protocol';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type InstanceFile, instanceFileSchema, type KeeperConfig } from './config.ts';
+import { type InstanceFile, instanceFileSchema, type KeeperSettings } from './config.ts';
 import { writeWhole } from './secrets.ts';
 
 /** The real processes, with their real users where the tests run as root. */
@@ -59,8 +59,8 @@ interface Started {
   said(): string;
 }
 
-function start(changes: Partial<KeeperConfig> = {}): Started {
-  const config: KeeperConfig = {
+function start(changes: Partial<KeeperSettings> = {}): Started {
+  const config: KeeperSettings = {
     version: '0.0.0-test',
     state,
     databaseUrl: null,

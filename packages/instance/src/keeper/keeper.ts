@@ -47,6 +47,8 @@ export async function startKeeper(config: KeeperConfig, deps: KeeperDeps): Promi
     hosts: config.hosts,
     accessTokenSha256: keptSecret(join(config.state, 'run/token'), null),
     executorCredentialSha256: keptSecret(join(config.state, 'run/executor-credential'), config.executor),
+    upstream: config.upstream,
+    compatibility: config.compatibility,
   });
   const start = async (first: RunningInstance | null) =>
     // Again on the same port: executors and people have the URL.

@@ -1,11 +1,18 @@
-import { digestSchema } from '@glovebox/protocol';
+import { type DockerStep, digestSchema } from '@glovebox/protocol';
 import { z } from 'zod';
-import { blobNotFound, commitNotFound } from '../errors.ts';
+import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 
 const payloadSchema = z.object({
   root: z.string(),
-  indexer: z.object({ name: z.string(), image: digestSchema, argv: z.array(z.string()) }),
+  indexer: z.object({
+    name: z.string(),
+    /** The digest of an archive, or a reference. */
+    image: z.string(),
+    /** One of them, as the image is an archive or a reference. */
+    argv: z.array(z.string()).optional(),
+    commands: z.array(z.string()).optional(),
+  }),
   outfile: z.string(),
   deadlineMs: z.int(),
   inspect: z.boolean(),
@@ -15,19 +22,26 @@ const payloadSchema = z.object({
 export function codeintelKind(has: {
   blob(digest: string): Promise<boolean>;
   commit(repository: string, commit: string): Promise<boolean>;
+  /** Upstream's executors are told where to upload to. */
+  readonly executorUrl: boolean;
 }): QueueKind {
   return {
     name: 'codeintel',
     async create(request) {
       if (request.queue !== 'codeintel') throw new TypeError(`not an indexing job: ${request.queue}`);
       const { repository, commit } = request;
-      if (!(await has.blob(request.indexer.image))) throw blobNotFound(request.indexer.image);
+      const { image } = request.indexer;
+      const isArchive = isDigest(image);
+      if (isArchive && !(await has.blob(image))) throw blobNotFound(image);
+      // Who pulls images says nothing of its isolation: a job may go there only if that is all that it asks for.
+      if (!isArchive && request.accept.some((tier) => tier !== 'container')) throw imageNeedsContainer(image);
+      if (!isArchive && !has.executorUrl) throw executorUrlMissing();
       if (!(await has.commit(repository, commit))) throw commitNotFound(repository, commit);
       return {
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: demandOf(request),
+        demand: { ...demandOf(request), needsNative: isArchive },
         input: false,
         // Indexing reads and uploads: to do it again changes nothing but the result of the same commit.
         maxResets: request.maxResets,
@@ -43,16 +57,7 @@ export function codeintelKind(has: {
         shallowClone: true,
         sparseCheckout: null,
         files: {},
-        dockerSteps: [
-          {
-            key: 'indexer',
-            image: `blob:${indexer.image}`,
-            commands: [],
-            dir: root,
-            env: [],
-            argv: indexer.argv,
-          },
-        ],
+        dockerSteps: [stepOf(indexer, root)],
         cliSteps: null,
         redactedValues: null,
         glovebox: {
@@ -64,4 +69,12 @@ export function codeintelKind(has: {
       };
     },
   };
+}
+
+const isDigest = (image: string) => digestSchema.safeParse(image).success;
+
+function stepOf(indexer: z.output<typeof payloadSchema>['indexer'], dir: string): DockerStep {
+  const { image, argv = [], commands = [] } = indexer;
+  const step = { key: 'indexer', image, commands, dir, env: [] };
+  return isDigest(image) ? { ...step, image: `blob:${image}`, argv } : step;
 }

@@ -48,10 +48,7 @@ export interface Order {
 }
 
 /** The part of an executor's job that its kind decides; the queue adds id, token and lease. */
-type JobContent = Omit<
-  Job,
-  'version' | 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'glovebox'
-> & {
+type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'glovebox'> & {
   readonly glovebox: Pick<NonNullable<Job['glovebox']>, 'deadlineMs' | 'stdin' | 'inspect' | 'upload'>;
 };
 

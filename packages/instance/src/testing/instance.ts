@@ -28,6 +28,9 @@ const noSpawn: Spawn = async (request) => {
 /** Another domain that has every commit and no routes. */
 const everyCommit = async (): Promise<Domains> => ({ hasCommit: async () => true, plugin: async () => {} });
 
+/** What upstream's executors are told. */
+export const executorUrl = 'https://glovebox.test';
+
 /** A running instance with what a test needs to speak to it. */
 export interface TestInstance {
   readonly url: string;
@@ -73,13 +76,12 @@ export async function outlast({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job
 export async function startTestInstance(
   connection: Connection,
   domains: (deps: DomainDeps) => Promise<Domains> = everyCommit,
-  secrets: Pick<TestInstance, 'accessToken' | 'credential'> = {
-    accessToken: newSecret(),
-    credential: newSecret(),
-  },
+  settings: Partial<Pick<TestInstance, 'accessToken' | 'credential'>> & {
+    readonly executorsWithoutJobTokens?: boolean;
+  } = {},
 ): Promise<TestInstance> {
   const directory = await mkdtemp(join(tmpdir(), 'glovebox-instance-'));
-  const { accessToken, credential } = secrets;
+  const { accessToken = newSecret(), credential = newSecret(), executorsWithoutJobTokens = false } = settings;
   const directories = {
     blobs: join(directory, 'blobs'),
     repositories: join(directory, 'repositories'),
@@ -103,6 +105,8 @@ export async function startTestInstance(
       hosts: ['glovebox.test'],
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
+      upstream: { url: executorUrl, srcImage: 'src:1' },
+      compatibility: { executorsWithoutJobTokens },
     },
     { clock: systemClock, spawn: noSpawn, log: pino({ level: 'fatal' }) },
     domains,

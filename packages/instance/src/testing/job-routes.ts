@@ -72,11 +72,19 @@ export const jobRoutes: Readonly<Record<string, Sample>> = {
 export const executorRoutes: readonly string[] = [
   'GET /.executors/test/auth',
   'HEAD /.executors/test/auth',
+  'GET /.executors/queue/.executors/test/auth',
+  'HEAD /.executors/queue/.executors/test/auth',
   'POST /.executors/queue/dequeue',
   'POST /.executors/queue/:queue/dequeue',
   'POST /.executors/queue/heartbeat',
   'POST /.executors/queue/:queue/heartbeat',
 ];
+
+/** Every route that anybody may ask. */
+export const publicRoutes: readonly string[] = ['', '/.executors/queue'].flatMap((prefix) => [
+  `GET ${prefix}/.api/src-cli/version`,
+  `HEAD ${prefix}/.api/src-cli/version`,
+]);
 
 export function sendTo(
   url: string,

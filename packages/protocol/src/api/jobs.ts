@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { commitSchema, digestSchema, queueNameSchema, relativePathSchema } from '../executor/job.ts';
+import {
+  commitSchema,
+  digestSchema,
+  imageReferenceSchema,
+  queueNameSchema,
+  relativePathSchema,
+} from '../executor/job.ts';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { tierSchema } from '../tier.ts';
 
@@ -34,6 +40,8 @@ export const idempotencyKeySchema = z
   .string()
   .regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters without blanks');
 
+const indexerName = z.string().max(100);
+
 /** `POST /api/jobs`: 201 with a job record. */
 export const createJobSchema = z.discriminatedUnion('queue', [
   z.object({
@@ -54,7 +62,27 @@ export const createJobSchema = z.discriminatedUnion('queue', [
     repository: z.string().min(1).max(400),
     commit: commitSchema,
     root: relativePathSchema.default(''),
-    indexer: z.object({ name: z.string().max(100), image: digestSchema, argv: z.array(z.string()).max(256) }),
+    indexer: z.union(
+      [
+        z.strictObject({
+          name: indexerName,
+          /** An image archive that was put on the instance, which this instance's own executors run. */
+          image: digestSchema,
+          argv: z.array(z.string()).max(256),
+        }),
+        z.strictObject({
+          name: indexerName,
+          /** An image of a registry, which executors of upstream's kind pull; `accept` is `['container']`, for they name no tier. */
+          image: imageReferenceSchema,
+          /** Lines of a `/bin/sh` script, which takes the image's entrypoint's place. */
+          commands: z.array(z.string().max(131_072)).min(1).max(256),
+        }),
+      ],
+      {
+        error:
+          'is either {name, image: "sha256:<digest>", argv} or {name, image: "<reference to a registry>", commands}',
+      },
+    ),
     /** Where the indexer leaves its index, below `root`. */
     outfile: relativePathSchema.default('index.scip'),
     ...limits,

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeJob, type Job, jobSchema } from './payload.ts';
 
@@ -94,7 +94,7 @@ describe('G5: a round trip', () => {
       cliSteps: fc.option(fc.array(cliStep)),
       redactedValues: fc.option(fc.dictionary(name, fc.string(), { noNullPrototype: true })),
       ...(second && { dockerAuthConfig: fc.constantFrom({}, { auths: { r: { auth: 'Zm9v' } } }) }),
-    }) as fc.Arbitrary<Job>;
+    });
   const same = (job: Job, version: 1 | 2) => {
     expect(jobSchema.parse(JSON.parse(JSON.stringify(encodeJob(job, version))))).toEqual(job);
   };

@@ -17,7 +17,13 @@ function orZero<S extends z.ZodType>(schema: S, zero: z.output<S>) {
 }
 
 /** Ids are numbers or strings of digits, whichever the sender likes. */
-const idSchema = z.union([jobIdSchema, z.string().regex(/^\d{1,15}$/, 'must be a number').transform(Number)]);
+const idSchema = z.union([
+  jobIdSchema,
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a number')
+    .transform(Number),
+]);
 
 const executorName = z
   .string({ error: 'worker hostname cannot be empty' })

@@ -1,16 +1,18 @@
 import type { ImageConfig } from '@glovebox/oci';
 import type { Job } from '@glovebox/protocol';
 import { describe, expect, it } from 'vitest';
+import { upstreamJobsSchema } from '../../agent/config.ts';
 import { testJob } from '../../testing/job.ts';
 import { chooseTier, hasWorkspace, planDisks, runnable, vmSpec } from './plan.ts';
 
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
+const host = { credential: 'our-own-credential', upstream: upstreamJobsSchema.parse({}) };
 const good = () => testJob({ dockerSteps: [{ image }] });
 
 describe('a job', () => {
   it('is taken when everything in it is understood', () => {
-    expect(runnable(good()).dockerSteps).toHaveLength(1);
+    expect(runnable(good(), host).dockerSteps).toHaveLength(1);
   });
 
   it('finds a workspace when it has a repository, or files of its own', () => {
@@ -28,7 +30,7 @@ describe('a job', () => {
     ['not one that was put on the instance', { dockerSteps: [{ image: 'debian:12' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
   ])('that %s is refused', (why, change) => {
-    expect(() => runnable({ ...good(), ...change })).toThrow(why);
+    expect(() => runnable({ ...good(), ...change }, host)).toThrow(why);
   });
 });
 
@@ -55,7 +57,7 @@ describe('the disks', () => {
 describe('the virtual machine', () => {
   it('has an id of its own for every try', () => {
     const plan = planDisks([{ file: 'a', config }], null);
-    const [one, two] = [1, 2].map(() => vmSpec(runnable(good()), 'vm-emulated', plan));
+    const [one, two] = [1, 2].map(() => vmSpec(runnable(good(), host), 'vm-emulated', plan));
     expect(one?.id).toMatch(/^j5-a1-[0-9a-f]{8}$/);
     expect(one?.id).not.toBe(two?.id);
     expect(one).toMatchObject({ acceleration: 'emulated', cpus: 1, memoryMiB: 256, disks: ['a'] });

@@ -6,32 +6,46 @@ import {
   type DockerStep,
   type Job,
   type NativeJob,
-  type QueueName,
   relativePathSchema,
   type Tier,
 } from '@glovebox/protocol';
+import type { UpstreamJobs } from '../../agent/config.ts';
 import { jobRefused } from '../../errors.ts';
+import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
 import { sparseDirectories } from '../../workspace/sparse.ts';
 
-/** A job that passed the door: of our instance, and with nothing in it that is not understood. */
-export type RunnableJob = Job & {
-  readonly queue: QueueName;
+/** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
+export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
   readonly dockerSteps: DockerStep[];
-  readonly glovebox: NativeJob;
+  /** Attempt 0: its instance, one of upstream's kind, does not count them. */
+  readonly glovebox: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
+  readonly upload: Upload | null;
+  /** It may bring its instance's credential into the guest. */
+  readonly exposed: boolean;
 };
 
-/** Errors: `job_refused` for what this executor would have to leave out. */
-export function runnable(job: Job): RunnableJob {
+/** What this executor brings to every job. */
+export interface Host {
+  /** Its credential, which no job may hold. */
+  readonly credential: string;
+  readonly upstream: UpstreamJobs;
+}
+
+/** Errors: `job_refused` for what this executor would have to leave out, `upload_step_refused`. */
+export function runnable(job: Job, host: Host): RunnableJob {
+  const made = job.glovebox ? nativeJob(job, job.glovebox) : upstreamJob(job, host);
   const other = 'Send it to an executor of the kind that it was made for.';
-  const { glovebox, queue, dockerSteps } = job;
-  if (!glovebox || !queue) throw jobRefused('it does not come from a Glovebox instance', other);
-  if (!dockerSteps || dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
+  const { dockerSteps, upload } = made;
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
+  if (dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
   if (!relativePathSchema.safeParse(job.repositoryDirectory).success)
     throw jobRefused('the directory of its repository is not one of the workspace', 'Name one inside of it.');
   sparseDirectories(job.sparseCheckout); // refuses what it does not understand, before anything is started
+  if (job.fetchTags) throw jobRefused("it wants the repository's tags", other);
+  if (job.repositoryName !== '' && !job.shallowClone)
+    throw jobRefused("it wants the repository's whole history", other);
   for (const step of dockerSteps) {
-    if (imageDigest(step.image) === null)
+    if (!job.glovebox || imageDigest(step.image) === null)
       throw jobRefused(
         `the image ${step.image.slice(0, 200)} is not one that was put on the instance`,
         'Put the image archive on the instance and name it `blob:<digest>`.',
@@ -39,14 +53,45 @@ export function runnable(job: Job): RunnableJob {
   }
   if (job.repositoryName !== '' && !commitSchema.safeParse(job.commit).success)
     throw jobRefused('its commit is not 40 hexadecimal digits', 'Name the commit in full.');
-  if (glovebox.upload && job.repositoryName === '')
+  if (upload && job.repositoryName === '')
     throw jobRefused('it uploads an index but has no repository', 'Name the repository and the commit.');
-  return { ...job, queue, dockerSteps, glovebox };
+  return made;
+}
+
+function nativeJob(job: Job, glovebox: NativeJob): RunnableJob {
+  const route = '/.executors/scip/upload';
+  const how = { route, associatedIndexId: job.id, authorization: `Bearer ${job.token}` };
+  return {
+    ...job,
+    dockerSteps: job.dockerSteps ?? [],
+    glovebox,
+    upload: glovebox.upload && { ...glovebox.upload, ...how },
+    exposed: false,
+  };
+}
+
+/** What it does not say is what the admin says of such jobs. */
+function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
+  const { job, upload, exposed } = takeUploadStep(given, [credential], upstream.exposeCredentials);
+  const { accept, resources, deadlineMs } = upstream;
+  return {
+    ...job,
+    dockerSteps: job.dockerSteps ?? [],
+    glovebox: { attempt: 0, accept, resources, deadlineMs, stdin: false, inspect: false },
+    upload,
+    exposed,
+  };
 }
 
 /** Whether its steps find a directory with a repository, or files of the job, or both. */
 export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolean {
   return job.repositoryName !== '' || Object.keys(job.files).length > 0;
+}
+
+/** Credentials that must not be in what goes into the guest. */
+export function secretsOf({ token, upload, exposed }: RunnableJob, credential: string): string[] {
+  if (exposed) return [];
+  return [credential, token, ...(upload ? [upload.authorization.replace(/^\S+ /, '')] : [])];
 }
 
 /** The digest of `blob:sha256:…`, or null. */

@@ -5,6 +5,7 @@ import { type Clock, factsOf, type Spawn } from '@glovebox/base';
 import type { LeftOver } from '@glovebox/microvm';
 import { type ImageDisk, imageDisk } from '@glovebox/oci';
 import type { Tier } from '@glovebox/protocol';
+import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import { fetchBlob } from '../../uplink/blob.ts';
 import { jobInput } from '../../uplink/input.ts';
@@ -25,6 +26,7 @@ import {
   planDisks,
   type RunnableJob,
   runnable,
+  secretsOf,
   vmSpec,
 } from './plan.ts';
 import { runSteps, scriptFiles } from './steps.ts';
@@ -39,8 +41,9 @@ export interface MicrovmDeps {
   readonly clock: Clock;
   readonly instanceUrl: string;
   readonly executorName: string;
-  /** Searched for in a VM that is inspected. */
+  /** No job may hold it; searched for in a VM that is inspected. */
   readonly credential: string;
+  readonly upstream: UpstreamJobs;
   readonly tiers: readonly Tier[];
   readonly directories: {
     /** Read-only disks; the helper opens them by name. */
@@ -57,7 +60,7 @@ const indexMax = 2 * 2 ** 30;
 
 /** Runs jobs in microVMs. */
 export function microvmRuntime(deps: MicrovmDeps): Runtime {
-  return { run: async (job, lease, client) => runInVm(deps, runnable(job), lease, client) };
+  return { run: async (job, lease, client) => runInVm(deps, runnable(job, deps), lease, client) };
 }
 
 /** Runs a leased job in a fresh VM, which is destroyed whatever happens. Never rejects. */
@@ -126,6 +129,10 @@ function say(log: PhaseLog, line: string, stream: 'stdout' | 'stderr' = 'stdout'
 async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const { deps, job, lease, client, learned } = run;
   const files = scriptFiles(job);
+  if (job.exposed)
+    await phase(run, 'setup.credential', (log) =>
+      say(log, 'credential exposed: its steps can read what their instance sent with it'),
+    );
   const { images, plan } = await prepareDisks(run);
   const hostname = `job-${job.id}`;
   const control = randomBytes(24).toString('hex');
@@ -147,7 +154,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       learned.exitCode = exitCode;
     },
   );
-  const { upload } = job.glovebox;
+  const { upload } = job;
   const uploads = join(work, 'upload');
   if (upload) {
     await phase(run, 'collect', async (log) => {
@@ -169,7 +176,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     await phase(run, 'upload', (log) => {
       const { spawn, uploadClient, instanceUrl, executorName } = deps;
       const from = { spawn, client: uploadClient, instanceUrl, executorName, log, stopped: lease.stopped };
-      return uploadIndex(from, job, uploads);
+      return uploadIndex(from, job, upload, uploads);
     });
   }
 }
@@ -182,11 +189,12 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
   const workspaceLog = hasWorkspace(job) ? await open('setup.workspace') : null;
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
+  const secrets = secretsOf(job, deps.credential);
   const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
   const workspace =
     workspaceLog &&
     within(workspaceLog, run, async (log) => {
-      const files = await collectFiles(client, job.files, clock, lease.stopped);
+      const files = await collectFiles(client, job.files, secrets, clock, lease.stopped);
       const sparse = sparseDirectories(job.sparseCheckout);
       const contents = { commit, directory: job.repositoryDirectory, sparse, files };
       const tell = (line: string) => void say(log, line).catch(() => {});

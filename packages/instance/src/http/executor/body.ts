@@ -13,12 +13,15 @@ function notUnmarshalled(why: string): GloveboxError {
   });
 }
 
-/** The checked body of an executor's request. Statuses and texts are upstream's (reference §1.4). */
+/**
+ * The checked body of an executor's request. Statuses and texts are upstream's (reference §1.4): `null` is an object in which
+ * everything is missing.
+ */
 export function bodyAs<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
-  const parsed = schema.safeParse(body);
+  const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;
-  const missingName = parsed.error.issues.find((issue) => issue.path.join('.') === 'executorName');
-  if (missingName)
+  const nameless = !(body as { executorName?: unknown } | null | undefined)?.executorName;
+  if (nameless && parsed.error.issues.some((issue) => issue.path.join('.') === 'executorName'))
     throw new GloveboxError({
       status: 500,
       code: 'invalid_request',
@@ -39,8 +42,14 @@ export function jobBodyAs<S extends z.ZodType<{ jobId: number; executorName: str
   return checked;
 }
 
-/** Makes a scope read every body as JSON, whatever it says it is: upstream does not look at the content type. */
+/**
+ * Makes a scope read every body as JSON, whatever it says it is: upstream does not look at the content type. A POST without any
+ * is refused.
+ */
 export function readJson(scope: FastifyInstance, limitBytes: number): void {
+  scope.addHook('preValidation', async ({ method, body }) => {
+    if (method === 'POST' && body === undefined) throw notUnmarshalled('EOF');
+  });
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', { parseAs: 'string', bodyLimit: limitBytes }, (_request, text, done) => {
     try {

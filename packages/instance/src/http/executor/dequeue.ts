@@ -1,5 +1,11 @@
 import { GloveboxError } from '@glovebox/base';
-import { dequeueRequestSchema, type Job, type QueueName, type Tier } from '@glovebox/protocol';
+import {
+  dequeueRequestSchema,
+  type PayloadVersion,
+  payloadVersion,
+  type QueueName,
+  type Tier,
+} from '@glovebox/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   authenticateExecutor,
@@ -9,12 +15,14 @@ import {
 } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { workTopic } from '../../db/topics.ts';
-import { type Leased, lease, mark } from '../../queue/queue.ts';
+import { type Leased, lease } from '../../queue/queue.ts';
 import { seeExecutor, touchExecutor } from '../../queue/sql/executors.ts';
 import type { Offer } from '../../queue/sql/take.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
+import { freeOf, machineVariables } from './machine.ts';
+import { payloadOf, type Recipient } from './payload.ts';
 import { checkQueueNames, isNative } from './queues.ts';
 
 /** How long a lease is good after a heartbeat: ours beat every 2 s, upstream's every 5 s (reference §4.4). */
@@ -22,6 +30,7 @@ const nativeLeaseMs = 12_000;
 const upstreamLeaseMs = 25_000;
 /** An executor that does not say what it has: the weakest, so that nothing runs in less than it accepts. */
 const unsaidTiers: readonly Tier[] = ['container'];
+
 /** Leases a job to an executor, on one queue's own route (`only`) or on that of all. */
 export async function dequeue(
   deps: HttpDeps,
@@ -47,26 +56,36 @@ export async function dequeue(
   });
   if (!seen) throw forbidden('another credential uses this executor name');
   if (queues.length === 0) return reply.code(204).send();
-  const free = native && {
-    cpus: native.freeCpus,
-    memoryMiB: native.freeMemoryMiB,
-    scratchMiB: native.freeScratchMiB,
-  };
+  const to: Recipient = native
+    ? { native: true, leaseMs: nativeLeaseMs }
+    : { native: false, version: versionFor(body.version), variables: machineVariables(body) };
   const offer: Offer = {
     executor: body.executorName,
     queues,
     tiers,
     arch: native?.arch ?? null,
     labels: native?.labels ?? [],
-    free: free ?? null,
+    free: native
+      ? { cpus: native.freeCpus, memoryMiB: native.freeMemoryMiB, scratchMiB: native.freeScratchMiB }
+      : freeOf(body),
     native: native !== undefined,
   };
-  const leaseMs = native ? nativeLeaseMs : upstreamLeaseMs;
+  const leaseMs = to.native ? to.leaseMs : upstreamLeaseMs;
   const gone = goneSignal(reply, deps.stopping);
   const leased = await leaseOrWait(deps, credential, offer, leaseMs, native?.waitMs ?? 0, gone);
   if (!leased) return reply.code(204).send();
-  const job = await wireJob(deps, leased, body.version !== '', native ? leaseMs : null);
-  return reply.send(only ? { ...job, queue: undefined } : job);
+  return reply.send(await payloadOf(deps, { leased, to, single: only !== null, log: request.log }));
+}
+
+/** Found out before anything is leased. Errors: upstream's text. */
+function versionFor(version: string): PayloadVersion {
+  const found = payloadVersion(version);
+  if (found !== null) return found;
+  throw new GloveboxError({
+    status: 500,
+    code: 'invalid_request',
+    message: `failed to check version ${JSON.stringify(version)}: Invalid Semantic Version`,
+  });
 }
 
 /** Leases a job, now or as soon as there is one within `waitMs`. */
@@ -95,46 +114,5 @@ async function leaseOrWait(
     return null;
   } finally {
     subscription.close();
-  }
-}
-
-/** The job as the executor gets it; one that its kind cannot make has failed. */
-async function wireJob(
-  deps: HttpDeps,
-  leased: Leased,
-  versioned: boolean,
-  nativeLease: number | null,
-): Promise<Job> {
-  const { job, token } = leased;
-  const kind = deps.kinds.get(job.queue);
-  try {
-    if (!kind) throw new TypeError(`this instance has no queue ${job.queue}`);
-    const { glovebox, ...content } = kind.content(job);
-    return {
-      ...(versioned && { version: 2, dockerAuthConfig: {} }),
-      id: job.id,
-      token,
-      queue: job.queue,
-      repositoryName: job.repository,
-      commit: job.commit,
-      ...content,
-      ...(nativeLease !== null && {
-        glovebox: {
-          ...glovebox,
-          attempt: job.attempt,
-          accept: job.accept,
-          resources: { cpus: job.cpus, memoryMiB: job.memory_mib, scratchMiB: job.scratch_mib },
-          leaseMs: nativeLease,
-        },
-      }),
-    };
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const lost = { jobId: job.id, attempt: job.attempt, executor: job.executor ?? '', queue: job.queue };
-    await mark(deps.db, deps.kinds, { ...lost, repository: '', commit: '' }, 'fail', {
-      reason: 'record_invalid',
-      message: `failed to transform record: ${why}`,
-    });
-    throw new GloveboxError({ status: 500, code: 'record_invalid', message: `RecordTransformer: ${why}` });
   }
 }

@@ -16,10 +16,12 @@ export function executorRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   scope.addHook('onSend', async (_request, reply) => {
     reply.header(protocolHeader, protocolVersion);
   });
-  scope.get('/.executors/test/auth', async (request, reply) => {
-    await authenticateExecutor(deps.db, request);
-    return reply.type('text/plain').send('ok');
-  });
+  // Upstream's `validate` asks under the prefix of the queues too, and sends a body.
+  for (const prefix of ['', '/.executors/queue'])
+    scope.get(`${prefix}/.executors/test/auth`, async (request, reply) => {
+      await authenticateExecutor(deps.db, request);
+      return reply.type('text/plain').send('ok');
+    });
   scope.post('/.executors/queue/dequeue', async (request, reply) => dequeue(deps, request, reply, null));
   scope.post(`/.executors/queue/${queueParam}/dequeue`, async (request, reply) =>
     dequeue(deps, request, reply, queueOf(request)),

@@ -8,7 +8,7 @@ import { startTestServer, type TestServer } from '../../db/testing.ts';
 import { domains } from '../../domains.ts';
 import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
 import { jobHeaders, type TestInstance } from '../../testing/instance.ts';
-import { executorRoutes, jobRoutes, sendTo } from '../../testing/job-routes.ts';
+import { executorRoutes, jobRoutes, publicRoutes, sendTo } from '../../testing/job-routes.ts';
 import { makeSource, type Source } from '../../testing/source.ts';
 
 /**
@@ -95,7 +95,8 @@ async function traces(...jobs: Job[]): Promise<unknown> {
 
 test('these are all routes under /.executors', () => {
   const found = instance.routes.filter((route) => route.includes(' /.executors'));
-  expect(found.sort()).toEqual([...Object.keys(jobRoutes), ...executorRoutes].sort());
+  const known = [...Object.keys(jobRoutes), ...executorRoutes, ...publicRoutes];
+  expect(found.sort()).toEqual(known.filter((route) => route.includes(' /.executors')).sort());
 });
 
 interface Forged {

@@ -15,9 +15,20 @@ export function requireLease(
   });
 }
 
-/** The same, of routes that name the job's queue. */
-export function requireQueueLease(scope: FastifyInstance, { authenticateJob }: JobAuth): void {
-  requireLease(scope, (request) => authenticateJob(request, { queue: queueOf(request) }));
+/**
+ * The same, of routes that name the job's queue. A request whose body has to say which lease it means is known by its
+ * executor's credential until then.
+ */
+export function requireQueueLease(scope: FastifyInstance, { authenticateJob, isNamedByBody }: JobAuth): void {
+  scope.decorateRequest(decorator);
+  const authenticate = async (request: FastifyRequest) =>
+    request.setDecorator<JobLease>(decorator, await authenticateJob(request, { queue: queueOf(request) }));
+  scope.addHook('onRequest', async (request) => {
+    if (!(await isNamedByBody(request))) await authenticate(request);
+  });
+  scope.addHook('preHandler', async (request) => {
+    if (await isNamedByBody(request)) await authenticate(request);
+  });
 }
 
 /** What the token of a request stands for, on a route of a scope that requires one. */

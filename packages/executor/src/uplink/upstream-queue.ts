@@ -1,0 +1,120 @@
+import { arch, platform } from 'node:os';
+import type { Clock } from '@glovebox/base';
+import {
+  type DequeueRequest,
+  type HeartbeatRequest,
+  heartbeatResponseSchema,
+  jobSchema,
+  type QueueName,
+} from '@glovebox/protocol';
+import { z } from 'zod';
+import { expectStatus, type Http, parseAnswer } from './http.ts';
+import type { ExecutorIdentity, JobReference, QueueClient, Room } from './queue.ts';
+
+/** How often upstream's executors ask for work: its instances answer at once. */
+const pollMs = 1_000;
+
+/** Upstream reads the names of JSON in any case, and writes two of these; older instances know no `cancelIds`. */
+const answerSchema = z
+  .record(z.string(), z.unknown())
+  .transform((answer) => {
+    const lower = new Map(Object.entries(answer).map(([name, value]) => [name.toLowerCase(), value]));
+    return { knownIds: lower.get('knownids') ?? null, cancelIds: lower.get('cancelids') ?? null };
+  })
+  .pipe(heartbeatResponseSchema);
+
+/**
+ * The routes of an executor on an instance of upstream's kind (reference §1.4): with `single`, those of that queue alone, whose
+ * ids are bare numbers; else those of several. A job is asked for when `each`, what all of them get, is free.
+ */
+export function openUpstreamQueue(
+  http: Http,
+  executor: ExecutorIdentity,
+  clock: Clock,
+  single: QueueName | null,
+  each: Room,
+): QueueClient {
+  const headers = {
+    authorization: `token-executor ${executor.credential}`,
+    'content-type': 'application/json',
+  };
+  const base = single === null ? '/.executors/queue' : `/.executors/queue/${single}`;
+  const post = (
+    operation: string,
+    body: DequeueRequest | HeartbeatRequest,
+    signal: AbortSignal,
+    what: string,
+  ) =>
+    http({ method: 'POST', path: `${base}/${operation}`, headers, body: JSON.stringify(body), signal, what });
+  const fits = (free: Room) =>
+    free.cpus >= each.cpus && free.memoryMiB >= each.memoryMiB && free.scratchMiB >= each.scratchMiB;
+  const pause = (waitMs: number, signal: AbortSignal) => clock.sleep(Math.min(waitMs, pollMs), signal);
+
+  return {
+    async lease(queues, { free }, waitMs, signal) {
+      const what = 'lease a job';
+      if (!fits(free)) {
+        await pause(waitMs, signal);
+        return null;
+      }
+      const body: DequeueRequest = {
+        executorName: executor.name,
+        version: executor.version,
+        numCPUs: each.cpus,
+        memory: `${each.memoryMiB}M`,
+        diskSpace: `${each.scratchMiB}M`,
+        ...(single === null && { queues }),
+      };
+      const response = await post('dequeue', body, signal, what);
+      const text = await expectStatus(response, [200, 204], what);
+      if (response.status === 200) {
+        const job = parseAnswer(jobSchema, text, what);
+        return single === null ? job : { ...job, queue: single };
+      }
+      await pause(waitMs, signal);
+      return null;
+    },
+    async heartbeat(queues, jobs, signal) {
+      const body: HeartbeatRequest = {
+        executorName: executor.name,
+        ...(single === null
+          ? { version: '', jobIdsByQueue: idsByQueue(jobs), queueNames: queues }
+          : { version: 'V2', jobIds: jobs.map(({ id }) => id) }),
+        ...telemetry(executor, jobs.length),
+      };
+      const what = 'renew its leases';
+      const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);
+      const { knownIds, cancelIds } = parseAnswer(answerSchema, text, what);
+      const named = (ids: readonly string[] | null) =>
+        (ids ?? []).map((id) => (single === null ? id : `${id}-${single}`));
+      return { knownIds: named(knownIds), cancelIds: named(cancelIds) };
+    },
+  };
+}
+
+function idsByQueue(jobs: readonly JobReference[]) {
+  const queues = [...new Set(jobs.map(({ queue }) => queue))].toSorted();
+  return queues.map((queueName) => ({
+    queueName,
+    jobIds: jobs.filter(({ queue }) => queue === queueName).map(({ id }) => String(id)),
+  }));
+}
+
+/** What an admin sees of us there. What upstream's executors have and ours do without is empty. */
+function telemetry(executor: ExecutorIdentity, running: number) {
+  const metrics = [
+    '# HELP glovebox_executor_jobs Jobs that this executor holds.',
+    '# TYPE glovebox_executor_jobs gauge',
+    `glovebox_executor_jobs ${running}`,
+  ];
+  return {
+    os: platform(),
+    architecture: arch(),
+    dockerVersion: '',
+    executorVersion: executor.version,
+    gitVersion: '',
+    igniteVersion: '',
+    srcCliVersion: '',
+    prometheusMetrics: `${metrics.join('\n')}\n`,
+  };
+}

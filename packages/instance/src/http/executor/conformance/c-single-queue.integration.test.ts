@@ -1,0 +1,345 @@
+import type { Job } from '@glovebox/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { jobHeaders, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
+import { addIndexing, answerOf, commit, upstreamExecutor } from './upstream.ts';
+
+let server: TestServer;
+let instance: TestInstance;
+let executor: ReturnType<typeof upstreamExecutor>;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  instance = await startTestInstance(await server.clone());
+  executor = upstreamExecutor(instance);
+  return () => instance.stop();
+});
+
+const record = async (id: number) =>
+  (await (await instance.api('GET', `/api/jobs/${id}`)).json()) as Record<string, unknown>;
+const entry = { key: 'setup.git.init', command: ['git', 'init'], startTime: '2023-01-02T03:04:15Z' };
+const dequeued = (more: object = {}) => answerOf(executor.dequeue('codeintel', more));
+const usual =
+  '"env":["VM_MEM=12.0 GB","VM_MEM_GB=12","VM_MEM_MB=12288","VM_DISK=20.0 GB","VM_DISK_GB=20","VM_DISK_MB=20480"]';
+
+describe('a dequeue', () => {
+  test.each([
+    ['C1', '', '', ''],
+    ['C1', '4.2.1', '', ''],
+    ['C2', 'dev', '"version":2,', ',"dockerAuthConfig":{}'],
+    ['C2', '5.3.0', '"version":2,', ',"dockerAuthConfig":{}'],
+  ])('%s: of version %j is answered byte by byte as upstream does', async (_, version, first, last) => {
+    const { id } = await addIndexing(instance);
+    const [status, text] = await dequeued({ version });
+    const { token, redactedValues } = JSON.parse(text) as Job;
+    const [authorization = '', upload = ''] = Object.keys(redactedValues ?? {});
+    expect(token).toMatch(/^[0-9a-f]{40}$/);
+    expect(upload).toMatch(/^[0-9a-f]{40}$/);
+    expect(status).toBe(200);
+    const src = `src code-intel upload -no-progress -repo acme/payments -commit ${commit} -root . -upload-route /.executors/scip/upload -file index.scip -associated-index-id ${id} -max-payload-size 4096`;
+    expect(text).toBe(
+      `{${first}"id":${id},"token":"${token}","repositoryName":"acme/payments","repositoryDirectory":"","commit":"${commit}",` +
+        '"fetchTags":false,"shallowClone":true,"sparseCheckout":null,"files":{},"dockerSteps":[' +
+        '{"key":"indexer","image":"sourcegraph/scip-typescript:autoindex",' +
+        `"commands":["npm ci --ignore-scripts","scip-typescript index"],"dir":"",${usual}},` +
+        `{"key":"upload","image":"src:1","commands":["${src}"],"dir":"",` +
+        `"env":["SRC_ENDPOINT=https://glovebox.test","SRC_HEADER_AUTHORIZATION=${authorization}"]}],` +
+        `"cliSteps":null,"redactedValues":{"token-executor ${upload}":"token-executor REDACTED","${upload}":"PASSWORD_REMOVED"}${last}}`,
+    );
+  });
+
+  test('C3: without a job is 204, and makes no token', async () => {
+    expect(await dequeued()).toEqual([204, '']);
+    const { rows } = await sql`select from upload_tokens`.execute(instance.db);
+    expect(rows).toEqual([]);
+  });
+
+  test.each([[{ executorName: '' }], [{ executorName: null }], [{ executorName: undefined }]])(
+    'C4: of an executor without a name is 500, and leases nothing: %j',
+    async (name) => {
+      const { id } = await addIndexing(instance);
+      expect(await dequeued(name)).toEqual([500, '{"error":"worker hostname cannot be empty"}']);
+      expect(await record(id)).toMatchObject({ state: 'queued' });
+    },
+  );
+
+  // Upstream tells what its store said.
+  test('C5: is 500 when the database fails, and what it said stays in the log', async () => {
+    await sql`alter table lines rename to gone`.execute(instance.db);
+    expect(await dequeued()).toEqual([500, '{"error":"something went wrong in the instance"}']);
+  });
+
+  // Upstream finds out when it has leased the job already, which is then stuck until it is stale.
+  test('C6: of a version that is none is 500, and leases nothing', async () => {
+    const { id } = await addIndexing(instance);
+    expect(await dequeued({ version: 'latest' })).toEqual([
+      500,
+      '{"error":"failed to check version \\"latest\\": Invalid Semantic Version"}',
+    ]);
+    expect(await record(id)).toMatchObject({ state: 'queued', attempt: 0 });
+  });
+
+  test('C7: of a record that makes no job is 500, and the job has failed', async () => {
+    const { id } = await addIndexing(instance);
+    await sql`update jobs set payload = payload - 'outfile'`.execute(instance.db);
+    const [status, text] = await dequeued();
+    expect(status).toBe(500);
+    expect((JSON.parse(text) as { error: string }).error).toMatch(/^RecordTransformer: .*outfile/s);
+    const failure = { message: expect.stringMatching(/^failed to transform record: .*outfile/s) as string };
+    expect(await record(id)).toMatchObject({ state: 'failed', failure });
+  });
+
+  test('C8: is 500 also when the job cannot be failed', async () => {
+    await addIndexing(instance);
+    await sql`update jobs set payload = '{}'`.execute(instance.db);
+    await sql`alter table jobs add check (state <> 'failed')`.execute(instance.db);
+    const [status, text] = await dequeued();
+    expect([status, text]).toEqual([500, expect.stringContaining('RecordTransformer: ')]);
+  });
+
+  test('C9, C11: is an error when the upload token cannot be kept; the lease runs out', async () => {
+    const { id } = await addIndexing(instance);
+    await sql`alter table upload_tokens rename to gone`.execute(instance.db);
+    expect((await dequeued())[0]).toBe(500);
+    expect(await record(id)).toMatchObject({ state: 'processing' });
+  });
+
+  // A token is made by the lease itself: there is none to be found, and none to be made again.
+  test('C10: of a job that was leased before has a new token, and the old one is dead', async () => {
+    const first = await executor.leased();
+    await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(
+      instance.db,
+    );
+    await expect.poll(() => record(first.id), { timeout: 20_000 }).toMatchObject({ state: 'queued' });
+    const second = JSON.parse((await dequeued())[1]) as Job;
+    expect(second.id).toBe(first.id);
+    expect((await answerOf(executor.onJob(first, 'addExecutionLogEntry', entry)))[0]).toBe(401);
+    expect((await answerOf(executor.onJob(second, 'addExecutionLogEntry', entry)))[0]).toBe(200);
+  });
+
+  test('leases what fits, as far as the executor says what it has', async () => {
+    await addIndexing(instance, { cpus: 4, memoryMiB: 8192 });
+    expect((await dequeued({ numCPUs: 2 }))[0]).toBe(204);
+    expect((await dequeued({ memory: '4G' }))[0]).toBe(204);
+    expect((await dequeued({ numCPUs: 4, memory: '8G', diskSpace: '20G' }))[0]).toBe(200);
+  });
+
+  test('with a size that is none is refused', async () => {
+    const [status, text] = await dequeued({ memory: 'much' });
+    expect([status, text]).toEqual([400, expect.stringMatching(/^Failed to unmarshal payload: .*memory/s)]);
+  });
+
+  test('gives a lease of 25 seconds', async () => {
+    await executor.leased();
+    const { rows } = await sql`select lease_ms from jobs`.execute(instance.db);
+    expect(rows).toEqual([{ lease_ms: 25_000 }]);
+  });
+});
+
+describe('a log entry', () => {
+  const output = async () => {
+    const { rows } = await sql<{ data: Buffer }>`
+      select data from job_events where type = 'output' order by seq
+    `.execute(instance.db);
+    return rows.map(({ data }) => data.toString());
+  };
+
+  test('C12: is answered with its bare number, from 1, and kept whole', async () => {
+    const job = await executor.leased();
+    const said = { ...entry, exitCode: 0, out: 'stdout: done\n', durationMs: 20 };
+    expect(await answerOf(executor.onJob(job, 'addExecutionLogEntry', said))).toEqual([200, '1']);
+    expect(await answerOf(executor.onJob(job, 'addExecutionLogEntry', entry))).toEqual([200, '2']);
+    const { rows } = await sql`
+      select key, command, start_time, exit_code, duration_ms from log_entries where entry = 1
+    `.execute(instance.db);
+    expect(rows).toEqual([
+      {
+        ...{ key: 'setup.git.init', command: ['git', 'init'], exit_code: 0, duration_ms: 20 },
+        start_time: new Date('2023-01-02T03:04:15Z'),
+      },
+    ]);
+    expect(await output()).toEqual(['stdout: done\n']);
+  });
+
+  test('C15: is replaced with 204; output that is sent whole again is kept once', async () => {
+    const job = await executor.leased();
+    await executor.onJob(job, 'addExecutionLogEntry', { ...entry, out: 'stdout: a\n' });
+    const more = { ...entry, entryId: 1, exitCode: 1, out: 'stdout: a\nstdout: b\n' };
+    expect(await answerOf(executor.onJob(job, 'updateExecutionLogEntry', more))).toEqual([204, '']);
+    expect(await output()).toEqual(['stdout: a\n', 'stdout: b\n']);
+  });
+
+  test('C16: that there is not is an unknown job', async () => {
+    const job = await executor.leased();
+    const asked = executor.onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 7 });
+    expect(await answerOf(asked)).toEqual([500, '{"error":"unknown job"}']);
+  });
+
+  test('C14: is 500 when the database fails, and what it said stays in the log', async () => {
+    const job = await executor.leased();
+    await sql`alter table log_entries rename to gone`.execute(instance.db);
+    const asked = executor.onJob(job, 'addExecutionLogEntry', entry);
+    expect(await answerOf(asked)).toEqual([500, '{"error":"something went wrong in the instance"}']);
+  });
+
+  // Once the lease is over its token is dead: upstream's is not, and the job unknown.
+  test('C13: of a job that is not held any more is 401', async () => {
+    const job = await executor.leased();
+    await executor.onJob(job, 'markComplete');
+    const asked = executor.onJob(job, 'addExecutionLogEntry', entry);
+    expect(await answerOf(asked)).toEqual([401, 'invalid token']);
+  });
+});
+
+/** Has the job's row held, takes its lease while a request waits for it, and lets go. */
+async function whileLeaseEnds(job: Job, ask: () => Promise<Response>): Promise<[number, string]> {
+  return await instance.db
+    .transaction()
+    .execute(async (tx) => {
+      await sql`select from jobs where id = ${job.id} for update`.execute(tx);
+      const asked = answerOf(ask());
+      await expect
+        .poll(
+          async () =>
+            (await sql`select from pg_stat_activity where wait_event_type = 'Lock'`.execute(instance.db)).rows
+              .length,
+          { timeout: 20_000 },
+        )
+        .toBe(1);
+      await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 hour' where id = ${job.id}`.execute(
+        tx,
+      );
+      return { asked };
+    })
+    .then(({ asked }) => asked);
+}
+
+describe('a mark', () => {
+  test.each([
+    ['C17', 'markComplete', {}, 'completed', null],
+    ['C21', 'markErrored', { errorMessage: 'oops' }, 'failed', 'oops'],
+    ['C25', 'markFailed', { errorMessage: 'oops' }, 'failed', 'oops'],
+  ])('%s: %s is 204, with its message, and kills the token', async (_, operation, more, state, message) => {
+    const job = await executor.leased();
+    expect(await answerOf(executor.onJob(job, operation, more))).toEqual([204, '']);
+    expect(await record(job.id)).toMatchObject({ state, failure: message && { message } });
+    const { rows } = await sql`select token_sha256 from jobs`.execute(instance.db);
+    expect(rows).toEqual([{ token_sha256: null }]);
+    // Upstream answers 404: its lookup of the token comes later.
+    expect(await answerOf(executor.onJob(job, operation, more))).toEqual([401, 'invalid token']);
+  });
+
+  const marks = [
+    ['C18', 'C19, C20', 'markComplete', {}],
+    ['C22', 'C23, C24', 'markErrored', { errorMessage: 'oops' }],
+    ['C26', 'C27, C28', 'markFailed', { errorMessage: 'oops' }],
+  ] as const;
+  test.each(marks)(
+    '%s: is 404 with `null` when the lease ends under it: %3$s',
+    async (_, __, operation, more) => {
+      const job = await executor.leased();
+      const ended = whileLeaseEnds(job, () => executor.onJob(job, operation, more));
+      expect(await ended).toEqual([404, 'null']);
+    },
+  );
+
+  // The token dies with the mark, in one statement: C20 is C19.
+  test.each(marks)(
+    '%2$s: is 500 when the database fails; the token stays: %3$s',
+    async (_, __, operation, more) => {
+      const job = await executor.leased();
+      await sql`alter table attempts rename to gone`.execute(instance.db);
+      const asked = executor.onJob(job, operation, more);
+      expect(await answerOf(asked)).toEqual([500, '{"error":"something went wrong in the instance"}']);
+      expect((await answerOf(executor.onJob(job, 'addExecutionLogEntry', entry)))[0]).toBe(200);
+    },
+  );
+});
+
+test('C13: a log entry whose lease ends under it is of an unknown job', async () => {
+  const job = await executor.leased();
+  const ended = whileLeaseEnds(job, () => executor.onJob(job, 'addExecutionLogEntry', entry));
+  expect(await ended).toEqual([500, '{"error":"unknown job"}']);
+});
+
+describe('a heartbeat', () => {
+  const telemetry = {
+    ...{ version: 'V2', os: 'linux', architecture: 'amd64', dockerVersion: '27.1', executorVersion: '5.3.0' },
+    ...{ gitVersion: '2.45', igniteVersion: '', srcCliVersion: '7.6.0', prometheusMetrics: 'up 1\n' },
+  };
+  const beat = (body: object) =>
+    answerOf(executor.executor('codeintel/heartbeat', { executorName: 'up', ...telemetry, ...body }));
+
+  test('C29: names what is held and what is to be canceled; the executor is known', async () => {
+    const { id } = await executor.leased();
+    expect(await beat({ jobIds: [id, 4711] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
+    await instance.api('POST', `/api/jobs/${id}/cancel`);
+    expect(await beat({ jobIds: [id] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":["${id}"]}`]);
+    const { rows } = await sql`select name, version, queues from executors`.execute(instance.db);
+    expect(rows).toEqual([{ name: 'up', version: '5.3.0', queues: ['codeintel'] }]);
+  });
+
+  // Upstream's token lives until the executor has marked the job; here it is dead with the cancel.
+  test('that does not name a canceled job any more has ended it, whatever its executor said', async () => {
+    const job = await executor.leased();
+    await instance.api('POST', `/api/jobs/${job.id}/cancel`);
+    const mark = executor.onJob(job, 'markFailed', { errorMessage: 'canceled' });
+    expect((await answerOf(mark))[0]).toBe(401);
+    expect(await record(job.id)).toMatchObject({ state: 'processing' });
+    await beat({ jobIds: [] });
+    expect(await record(job.id)).toMatchObject({ state: 'canceled' });
+  });
+
+  test('beyond its bound is 413', async () => {
+    expect((await beat({ prometheusMetrics: 'x'.repeat(5 * 2 ** 20) }))[0]).toBe(413);
+  });
+
+  test('C30: of an executor without a name is 500', async () => {
+    expect(await beat({ executorName: '' })).toEqual([500, '{"error":"worker hostname cannot be empty"}']);
+  });
+
+  test('C31: is 500 when the executor cannot be stored', async () => {
+    await sql`alter table executors rename to gone`.execute(instance.db);
+    expect((await beat({ jobIds: [] }))[0]).toBe(500);
+  });
+
+  test('C33: takes ids as numbers and as strings', async () => {
+    const { id } = await executor.leased();
+    for (const jobIds of [[id], [String(id)]])
+      expect(await beat({ jobIds })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
+    expect((await beat({ jobIds: ['x'] }))[0]).toBe(400);
+  });
+
+  test('with nulls where there is nothing is good, and so is a ping of a name alone', async () => {
+    const nothing = { jobIds: null, jobIdsByQueue: null, queueNames: null, prometheusMetrics: null };
+    expect(await beat(nothing)).toEqual([200, '{"knownIds":[],"cancelIds":[]}']);
+    const ping = executor.executor('codeintel/heartbeat', { executorName: 'up' });
+    expect(await answerOf(ping)).toEqual([200, '{"knownIds":[],"cancelIds":[]}']);
+  });
+});
+
+test.each([
+  ['what is no JSON', '{'],
+  ['nothing', ''],
+  ['JSON of another type', '[]'],
+  ['a field of another type', '{"executorName":1}'],
+])('C32: a body that is %s is 400', async (_, body) => {
+  const job = await executor.leased();
+  for (const [path, headers] of [
+    ['codeintel/dequeue', { authorization: `token-executor ${instance.credential}` }],
+    ['codeintel/heartbeat', { authorization: `token-executor ${instance.credential}` }],
+    ['codeintel/addExecutionLogEntry', jobHeaders(job, 'up')],
+    ['codeintel/markFailed', jobHeaders(job, 'up')],
+  ] as const) {
+    const asked = fetch(`${instance.url}/.executors/queue/${path}`, { method: 'POST', headers, body });
+    const [status, text] = await answerOf(asked);
+    expect([path, status, text]).toEqual([
+      path,
+      400,
+      expect.stringMatching(/^Failed to unmarshal payload: /),
+    ]);
+  }
+});

@@ -1,0 +1,42 @@
+import { dequeueRequestSchema } from '@glovebox/protocol';
+import { expect, test } from 'vitest';
+import { freeOf, machineVariables } from './machine.ts';
+
+const machine = (said: object) => dequeueRequestSchema.parse({ executorName: 'e', ...said });
+
+test('H3: a machine that does not say is the usual one', () => {
+  expect(machineVariables(machine({}))).toEqual([
+    'VM_MEM=12.0 GB',
+    'VM_MEM_GB=12',
+    'VM_MEM_MB=12288',
+    'VM_DISK=20.0 GB',
+    'VM_DISK_GB=20',
+    'VM_DISK_MB=20480',
+  ]);
+});
+
+test('H3: what a machine says is told in three units', () => {
+  expect(machineVariables(machine({ numCPUs: 4, memory: '1536M', diskSpace: '1G' }))).toEqual([
+    'VM_CPUS=4',
+    'VM_MEM=1.5 GB',
+    'VM_MEM_GB=1',
+    'VM_MEM_MB=1536',
+    'VM_DISK=1024.0 MB',
+    'VM_DISK_GB=1',
+    'VM_DISK_MB=1024',
+  ]);
+});
+
+test('H3: a size of 0 is not told', () => {
+  expect(machineVariables(machine({ memory: '0 KB', diskSpace: '0 KB' }))).toEqual([]);
+});
+
+test('only what fits is offered to it, as far as it says', () => {
+  expect(freeOf(machine({ numCPUs: 2, memory: '1536M', diskSpace: '1G' }))).toEqual({
+    ...{ cpus: 2, memoryMiB: 1536, scratchMiB: 1024 },
+  });
+  const unbounded = 2 ** 31 - 1;
+  expect(freeOf(machine({ memory: '0 KB' }))).toEqual({
+    ...{ cpus: unbounded, memoryMiB: unbounded, scratchMiB: unbounded },
+  });
+});
