@@ -9,7 +9,7 @@ import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 
 /** What the instance grants. */
-const leaseMs = 12_000;
+const leaseMs = 10_000;
 /** A lease, the next attempt, and room. */
 const timeout = 60_000;
 

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, type JobEvent, jobSchema, protocolHeader, protocolVersion } from '@glovebox/protocol';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 import { type Process, signal, treeOf } from './processes.ts';
@@ -23,6 +23,15 @@ const stallMs = 60_000;
 
 let stack: Stack;
 let image: string;
+let standing: readonly Process[] = [];
+
+function stall(processes: readonly Process[]): void {
+  standing = processes;
+  for (const { pid } of processes) signal(pid, 'SIGSTOP');
+}
+function wake(processes: readonly Process[]): void {
+  for (const { pid } of processes) signal(pid, 'SIGCONT');
+}
 
 beforeEach(async () => {
   stack = await Stack.make();
@@ -31,7 +40,10 @@ beforeEach(async () => {
   const made = await busyboxImage(stack.state, 'plain');
   image = made.digest;
   await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
-  return () => stack.stop();
+});
+afterEach(async () => {
+  wake(standing);
+  await stack.stop();
 });
 
 /** A job that never stops to talk, with its processes. */
@@ -158,12 +170,12 @@ describe('an executor that stands still', () => {
 
   test('is found out by this test when its VMs have no watchdog', { timeout: 120_000 }, async () => {
     takeWatchdogOut();
-    const { stalled, vmm } = await talkingJob();
-    const second = secondExecutor();
-    for (const { pid } of stalled) signal(pid, 'SIGSTOP');
-    await second.lease();
+    const { id, stalled, vmm } = await talkingJob();
+    stall(stalled);
+    await secondExecutor().lease();
     expect(isAlive(vmm.pid)).toBe(true);
-    for (const { pid } of stalled) signal(pid, 'SIGCONT');
+    await stack.client().cancel(id);
+    wake(stalled);
     await deathOf(vmm);
   });
 });

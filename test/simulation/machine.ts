@@ -54,7 +54,8 @@ export class Machine {
     const clock = processClock(this.deps.world, this.clock, process);
     const http = this.http(process);
     const identity = {
-      ...{ name: this.name, version: '1', credential },
+      ...{ name: this.name, version: '1' },
+      credential: { secret: credential, renew: async () => false },
       ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [] },
     };
     const queue = openQueue(http, identity);

@@ -51,7 +51,7 @@ export interface JobLease {
   readonly executor: string;
 }
 
-export const leaseMs = 12_000;
+export const leaseMs = 10_000;
 const reaperMarginMs = 1_000;
 const retryMs = 5_000;
 

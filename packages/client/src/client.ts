@@ -24,6 +24,7 @@ import {
   whySchema,
 } from '@glovebox/protocol';
 import { z } from 'zod';
+import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
 
@@ -60,6 +61,7 @@ export interface Client {
   /** One reference with its definition, or null when the index has none. */
   example(upload: number): Promise<z.infer<typeof definitionExampleSchema> | null>;
   status(): Promise<Status>;
+  readonly access: AccessClient;
 }
 
 const nextOffsetSchema = z.object({ offset: z.int().nonnegative() });
@@ -129,6 +131,7 @@ export function openClient(options: ClientOptions): Client {
         throw error;
       }),
     status: () => get(statusSchema, '/api/status'),
+    access: accessClient(http),
   };
 }
 

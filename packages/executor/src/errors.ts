@@ -9,6 +9,32 @@ export function instanceUnreachable(what: string, why: string): GloveboxError {
   });
 }
 
+/** The instance, or who says to be it, has not shown who it is. */
+export function instanceUntrusted(what: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'instance_unreachable',
+    message: `the instance is not trusted to ${what}: ${why}`,
+    remedy:
+      'Check its certificate and its name. A CA of your own is named as `route.caFile` in the configuration.',
+  });
+}
+
+export function plainHttpRefused(url: string): GloveboxError {
+  return new GloveboxError({
+    code: 'plain_http_refused',
+    message: `${url} is on another machine and without TLS: whoever is in between would read the credential and every job`,
+    remedy: 'Use https, or say `"route": {"plainHttp": true}` in the configuration.',
+  });
+}
+
+export function caUnusable(file: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'ca_unusable',
+    message: `no CA can be read from ${file}: ${why}`,
+    remedy: 'Name a file of certificates as PEM, which the agent may read.',
+  });
+}
+
 /** The instance refused for good. */
 export function instanceRefused(what: string, status: number, text: string): GloveboxError {
   return new GloveboxError({
@@ -24,6 +50,15 @@ export function credentialRefused(text: string): GloveboxError {
     code: 'credential_refused',
     message: `failed to authorize with frontend, is executors.accessToken set correctly in the site-config? ${text.slice(0, 300)}`,
     remedy: "Check this executor's credential, and that the instance has not revoked it.",
+  });
+}
+
+export function credentialUnreadable(file: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'credential_unreadable',
+    message: `there is no credential in ${file}: ${why}`,
+    remedy:
+      'Put the secret that `glovebox executors credentials create` or `rotate` printed there, for the agent alone to read.',
   });
 }
 

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 const command = resolve(import.meta.dirname, '../bin/glovebox.mjs');
-const commands = ['run', 'demo', 'up', 'down', 'status', 'clean', 'doctor'];
+const commands = ['run', 'demo', 'tokens', 'users', 'executors', 'up', 'down', 'status', 'clean', 'doctor'];
 
 let root: string;
 let state: string;

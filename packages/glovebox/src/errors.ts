@@ -29,6 +29,14 @@ export function notRunning(state: string): GloveboxError {
   });
 }
 
+export function settingsInvalid(file: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'settings_invalid',
+    message: `${file} is not usable: ${why}`,
+    remedy: 'Correct it, or remove it: docs/access.md says what it may hold.',
+  });
+}
+
 export function stillRunning(state: string): GloveboxError {
   return new GloveboxError({
     code: 'still_running',

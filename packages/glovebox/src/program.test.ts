@@ -25,14 +25,24 @@ async function ended(...args: string[]): Promise<number> {
 }
 
 describe('help', () => {
-  it.each(['run', 'demo', 'jobs', 'shares', 'up', 'down', 'status', 'clean', 'doctor'])(
-    'is given on %s',
-    async (name) => {
-      expect(await ended(name, '--help')).toBe(0);
-      expect(said.stdout).toMatch(new RegExp(`^Usage: glovebox ${name} `));
-      expect(said.stderr).toBe('');
-    },
-  );
+  it.each([
+    'run',
+    'demo',
+    'jobs',
+    'shares',
+    'tokens',
+    'users',
+    'executors',
+    'up',
+    'down',
+    'status',
+    'clean',
+    'doctor',
+  ])('is given on %s', async (name) => {
+    expect(await ended(name, '--help')).toBe(0);
+    expect(said.stdout).toMatch(new RegExp(`^Usage: glovebox ${name} `));
+    expect(said.stderr).toBe('');
+  });
 });
 
 describe('a mistake', () => {
@@ -55,6 +65,19 @@ describe('a mistake', () => {
     ['a state that there is not', ['jobs', 'list', '--state', 'nearly'], 'queued, processing'],
     ['a weight of nothing', ['shares', 'set', 'runs', 'acme', '0'], 'from 0.001 to 1000'],
     ['a label with blanks', ['run', '--label', 'two words', 'x'], 'NAME=VALUE'],
+    ['a scope that there is not', ['tokens', 'create', 'ci', '--scope', 'all'], 'jobs:read, jobs:write'],
+    ['a token without a scope', ['tokens', 'create', 'ci'], "option '--scope <scope>' not specified"],
+    ['a name that could be an id', ['tokens', 'create', '7', '--scope', 'tokens'], 'must be a letter'],
+    [
+      'a queue that there is not',
+      ['executors', 'credentials', 'create', 'x', '--queue', 'y'],
+      'codeintel, batches',
+    ],
+    [
+      'an overlap that never ends',
+      ['executors', 'credentials', 'rotate', 'x', '--overlap', '9999'],
+      'from 0 to 2160',
+    ],
     ['a variable without a name', ['run', '-e', '=value', 'x'], 'NAME=VALUE'],
   ])('like %s is told in one line, with one on what to do', async (_what, args, told) => {
     expect(await ended(...args)).not.toBe(0);

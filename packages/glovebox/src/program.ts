@@ -1,6 +1,7 @@
 import { systemClock } from '@glovebox/base';
 import { labelsSchema, type Tier, tierSchema } from '@glovebox/protocol';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { addAccess } from './access/program.ts';
 import { addJobs } from './jobs/program.ts';
 import { openState } from './state/state.ts';
 import { versionOfThis } from './up/settings.ts';
@@ -36,6 +37,7 @@ export function makeProgram(): Command {
   addRun(program);
   addDemo(program);
   addJobs(program, { state: () => context().state, printJson });
+  addAccess(program, { state: () => context().state, printJson, note });
 
   program
     .command('up')

@@ -33,6 +33,17 @@ export const compatibilitySchema = z
   .prefault({});
 export type Compatibility = z.output<typeof compatibilitySchema>;
 
+/** Where the instance listens besides loopback, over TLS alone. */
+export const tlsConfigSchema = z.strictObject({
+  /** `0.0.0.0` and `::` are all addresses of this machine. */
+  address: z.union([z.ipv4(), z.ipv6()]),
+  port: z.int().min(0).max(65_535),
+  /** PEM, with the certificates in between; the instance's user reads both, again when they change. */
+  certificateFile: path,
+  keyFile: path,
+});
+export type TlsConfig = z.infer<typeof tlsConfigSchema>;
+
 /** What the unprivileged process of the instance is told, as a JSON file. It holds no secret but, maybe, a database's URL. */
 export const instanceConfigSchema = z.strictObject({
   version: z.string().min(1),
@@ -45,6 +56,7 @@ export const instanceConfigSchema = z.strictObject({
   port: z.int().min(0).max(65_535),
   /** Host names, besides loopback's, under which requests may reach it. */
   hosts: z.array(z.string().min(1)),
+  tls: tlsConfigSchema.nullable().default(null),
   /** Of the secrets that the keeper made. */
   accessTokenSha256: sha256,
   executorCredentialSha256: sha256,

@@ -179,6 +179,21 @@ export const portInUse = (port: number) =>
     remedy: 'Choose another one (0 takes any that is free), or stop the other program.',
   });
 
+/** `file`: which of the two is at fault. */
+export const tlsUnusable = (file: string, why: string) =>
+  new GloveboxError({
+    code: 'tls_unusable',
+    message: `TLS cannot be spoken with ${file}: ${why}`,
+    remedy: 'Name a certificate and its key, both as PEM, which the user of the instance may read.',
+  });
+
+export const listenFailed = (address: string, port: number, why: string) =>
+  new GloveboxError({
+    code: 'listen_failed',
+    message: `the instance cannot listen on ${address}, port ${port}: ${why}`,
+    remedy: 'Choose an address of this machine and a free port, from 1024 on: the instance is not root.',
+  });
+
 export const configInvalid = (file: string, why: string) =>
   new GloveboxError({
     code: 'config_invalid',

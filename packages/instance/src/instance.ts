@@ -9,8 +9,8 @@ import type { InstanceConfig } from './config.ts';
 import { connect, type Db } from './db/connect.ts';
 import { migrate } from './db/migrate.ts';
 import { listen } from './db/wakes.ts';
-import { portInUse } from './errors.ts';
 import { requirePerson } from './http/api/person.ts';
+import { listenHttp } from './http/listen.ts';
 import { buildServer } from './http/server.ts';
 import { codeintelKind } from './kinds/codeintel.ts';
 import { runsKind } from './kinds/runs.ts';
@@ -37,11 +37,13 @@ export interface Domains {
 export interface Instance {
   readonly url: string;
   readonly port: number;
+  /** Where it is reached from elsewhere, if it is. */
+  readonly tlsPort: number | null;
   /** Ends held requests and streams, lets the others finish, and closes the database's connections. */
   close(): Promise<void>;
 }
 
-/** Starts the instance: database up to date, HTTP on loopback, reaper. Errors: `migration_failed`, `port_in_use`. */
+/** Starts the instance: database up to date, HTTP, reaper. Errors: `migration_failed`, and those of `listenHttp`. */
 export async function startInstance(
   config: InstanceConfig,
   deps: { readonly clock: Clock; readonly spawn: Spawn; readonly log: Logger },
@@ -87,14 +89,15 @@ export async function startInstance(
       },
       { log, hosts: config.hosts, plugins: [others.plugin] },
     );
-    const port = await listenOn(app, config.port);
+    const { port, tlsPort, close } = await listenHttp(app, config, deps);
     const reaping = reap(db, kinds, clock, log, stopping.signal);
     return {
       url: `http://127.0.0.1:${port}`,
       port,
+      tlsPort,
       async close() {
         stopping.abort();
-        await closeHttp(app, clock);
+        await close();
         await reaping;
         await release();
       },
@@ -102,31 +105,5 @@ export async function startInstance(
   } catch (error) {
     await release();
     throw error;
-  }
-}
-
-async function listenOn(app: FastifyInstance, port: number): Promise<number> {
-  try {
-    await app.listen({ host: '127.0.0.1', port });
-  } catch (error) {
-    await app.close();
-    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portInUse(port) : error;
-  }
-  const address = app.server.address();
-  return typeof address === 'object' && address ? address.port : port;
-}
-
-/** Requests that still run are waited for this long. */
-const patienceMs = 5_000;
-
-/** A connection that becomes idle only now, because its stream ended, would be kept open for another minute. */
-async function closeHttp(app: FastifyInstance, clock: Clock): Promise<void> {
-  const closed = new AbortController();
-  const closing = app.close().then(() => closed.abort());
-  const giveUpAt = clock.bootTime() + patienceMs;
-  while (!closed.signal.aborted) {
-    if (clock.bootTime() < giveUpAt) app.server.closeIdleConnections();
-    else app.server.closeAllConnections();
-    await Promise.race([closing, clock.sleep(50)]);
   }
 }

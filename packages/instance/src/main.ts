@@ -27,7 +27,7 @@ try {
   // Without its keeper nobody runs git for it, and the database goes too.
   process.on('disconnect', () => void close());
   await tell({ type: 'instance.listening', url: instance.url, port: instance.port });
-  log.info({ url: instance.url }, 'listening');
+  log.info({ url: instance.url, tlsPort: instance.tlsPort }, 'listening');
 } catch (error) {
   const { code, message, remedy } = factsOf(error);
   log.error({ error }, 'the instance did not start');

@@ -1,5 +1,6 @@
 import { labelsSchema, queueNameSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
+import { routeSchema } from '../uplink/route.ts';
 
 const path = z.string().startsWith('/');
 
@@ -31,6 +32,7 @@ export const queuesSchema = z.union([z.array(queueNameSchema).min(1), queueNameS
 /** What the agent is told by whoever starts it; a JSON file, without credentials in it. */
 export const agentConfigSchema = z.strictObject({
   instanceUrl: z.url({ protocol: /^https?$/ }),
+  route: routeSchema.prefault({}),
   /** Unique among the instance's executors. */
   name: z.string().min(1).max(200),
   version: z.string(),

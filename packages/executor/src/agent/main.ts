@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { factsOf, remoteSpawn, systemClock } from '@glovebox/base';
 import { archSchema } from '@glovebox/protocol';
@@ -8,7 +7,9 @@ import { remoteVms } from '../helper/remote-vms.ts';
 import { sweepWork, trimCaches } from '../janitor/janitor.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { connect } from '../uplink/connect.ts';
+import { readCredential } from '../uplink/credential.ts';
 import { openHttp } from '../uplink/http.ts';
+import { takeRoute } from '../uplink/route.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
@@ -28,10 +29,11 @@ try {
   const clock = systemClock;
   const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
   const { directories, tiers, upstream, vmm, cacheBytes } = config;
-  const credential = (await readFile(config.credentialFile, 'utf8')).trim();
+  const credential = await readCredential(config.credentialFile);
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
   await sweepWork(janitor);
+  await takeRoute(config.instanceUrl, config.route);
   const http = openHttp(config.instanceUrl);
   const executor = {
     ...{ name: config.name, version: config.version, credential, tiers },

@@ -21,7 +21,7 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
   const identity = {
     name: 'test',
     version: '0',
-    credential: 'x',
+    credential: { secret: 'x', renew: async () => false },
     tiers: ['vm-emulated' as const],
     arch: 'x64' as const,
     labels: [],

@@ -1,6 +1,7 @@
 import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
+import { routeSchema } from '../uplink/route.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
@@ -10,6 +11,7 @@ const identity = z.strictObject({ uid: id, gid: id });
 export const helperConfigSchema = z.strictObject({
   version: z.string().min(1),
   instanceUrl: z.url({ protocol: /^https?$/ }),
+  route: routeSchema.prefault({}),
   name: z.string().min(1).max(200),
   /** Readable by the agent alone. */
   credentialFile: path,

@@ -137,11 +137,12 @@ async function makeDirectories({ state, identities }: HelperConfig): Promise<Pla
 }
 
 function agentConfigOf(config: HelperConfig, places: Places, vmm: Vmm): AgentConfig {
-  const { instanceUrl, name, version, credentialFile, tiers, labels, queues, upstream } = config;
+  const { instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream } = config;
   const { resources, cacheBytes, runtime } = config;
   const { disks, blobs, work } = places;
   return {
-    ...{ instanceUrl, name, version, credentialFile, tiers, labels, queues, upstream, resources, cacheBytes },
+    ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream },
+    ...{ resources, cacheBytes },
     vmm: vmm.name,
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },

@@ -88,7 +88,7 @@ export class TestAgent {
     const node = join(root, 'client', 'node');
     await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
     const http = openHttp(instance.url);
-    const { credential } = instance;
+    const credential = { secret: instance.credential, renew: async () => false };
     const identity = {
       name: 'test',
       version: '0',

@@ -91,9 +91,12 @@ export class FakeInstance {
   }
 
   private readonly dequeue: Route = (request, response) => {
+    if (request.headers.authorization !== `token-executor ${this.credential}`) {
+      response.writeHead(401).end();
+      return;
+    }
     const job = this.jobs.shift();
-    if (request.headers.authorization !== `token-executor ${this.credential}`) response.writeHead(401).end();
-    else if (!job) setTimeout(() => response.writeHead(204).end(), 50);
+    if (!job) setTimeout(() => response.writeHead(204).end(), 50);
     else {
       this.leased.set(job.id, job);
       response.end(JSON.stringify(job));

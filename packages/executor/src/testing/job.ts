@@ -26,7 +26,7 @@ export function testJob(
       attempt: 1,
       accept: ['vm-emulated'],
       resources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
-      leaseMs: 12_000,
+      leaseMs: 10_000,
       deadlineMs: 60_000,
       stdin: false,
       inspect: false,

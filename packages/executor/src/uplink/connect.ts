@@ -1,6 +1,7 @@
 import { type Clock, factsOf } from '@glovebox/base';
 import { type HeartbeatRequest, protocolHeader, protocolVersion, type QueueName } from '@glovebox/protocol';
 import { credentialRefused } from '../errors.ts';
+import { askAsExecutor } from './credential.ts';
 import { bodyOf, expectStatus, type Http } from './http.ts';
 import type { ExecutorIdentity } from './queue.ts';
 
@@ -40,8 +41,8 @@ export async function connect(
 /** Errors: `credential_refused`, `instance_unreachable`, `instance_refused`. */
 async function checkCredential({ http, executor }: Caller, signal: AbortSignal): Promise<void> {
   const what = 'check the credential';
-  const headers = { authorization: `token-executor ${executor.credential}` };
-  const response = await http({ method: 'GET', path: '/.executors/test/auth', headers, signal, what });
+  const request = { method: 'GET', path: '/.executors/test/auth', signal, what } as const;
+  const response = await askAsExecutor(http, executor.credential, request);
   if (response.status === 401) throw credentialRefused(await bodyOf(response, what));
   await expectStatus(response, [200], what);
 }
@@ -53,13 +54,9 @@ async function ping({ http, executor, queues }: Caller, signal: AbortSignal): Pr
     executorName: executor.name,
     ...(Array.isArray(queues) && { queueNames: queues }),
   };
-  const response = await http({
+  const response = await askAsExecutor(http, executor.credential, {
     method: 'POST',
     path: `/.executors/queue/${Array.isArray(queues) ? '' : `${queues}/`}heartbeat`,
-    headers: {
-      authorization: `token-executor ${executor.credential}`,
-      'content-type': 'application/json',
-    },
     body: JSON.stringify(body),
     signal,
     what,

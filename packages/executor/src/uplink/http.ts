@@ -1,6 +1,6 @@
 import { collect } from '@glovebox/base';
 import { protocolHeader, protocolVersion } from '@glovebox/protocol';
-import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
+import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -30,15 +30,26 @@ export function openHttp(instanceUrl: string): Http {
       });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
+      if (isUntrusted(error)) throw instanceUntrusted(what, reasonOf(error));
       throw instanceUnreachable(what, reasonOf(error));
     }
   };
 }
 
-/** The words of a failed fetch lie in its cause. */
+/** OpenSSL's codes, and Node's for a name that is not the certificate's. */
+function isUntrusted(error: unknown): boolean {
+  return /CERT|UNABLE_TO_VERIFY/.test(innermost(error).code ?? '');
+}
+
+/** The words of a failed fetch lie in its cause, those of a proxy in the cause of that. */
 export function reasonOf(error: unknown): string {
-  const { cause, message } = error as Error;
-  return cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code || message : message;
+  const { message, code } = innermost(error);
+  return message || code || (error as Error).message;
+}
+
+function innermost(error: unknown): NodeJS.ErrnoException {
+  const { cause } = error as Error;
+  return cause instanceof Error ? innermost(cause) : (error as Error);
 }
 
 /** Largest JSON answer of the instance that is read. */

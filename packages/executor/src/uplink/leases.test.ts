@@ -4,7 +4,7 @@ import { instanceUnreachable } from '../errors.ts';
 import { keepLeases, marginMs } from './leases.ts';
 import type { JobReference, QueueClient } from './queue.ts';
 
-const leaseMs = 12_000;
+const leaseMs = 10_000;
 const job: JobReference = { id: 7, queue: 'runs', attempt: 1 };
 
 function setUp(

@@ -10,14 +10,14 @@ import {
   type QueueName,
   type Tier,
 } from '@glovebox/protocol';
+import { askAsExecutor, type Credential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {
   readonly name: string;
   readonly version: string;
-  /** Good for leasing and heartbeats alone. */
-  readonly credential: string;
+  readonly credential: Credential;
   readonly tiers: readonly Tier[];
   readonly arch: Arch;
   readonly labels: readonly string[];
@@ -54,18 +54,9 @@ export interface QueueClient {
 }
 
 export function openQueue(http: Http, executor: ExecutorIdentity): QueueClient {
-  const headers = {
-    authorization: `token-executor ${executor.credential}`,
-    'content-type': 'application/json',
-  };
   const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
-    http({
-      method: 'POST',
-      path: `/.executors/queue/${path}`,
-      headers,
-      body: JSON.stringify(body),
-      signal,
-      what,
+    askAsExecutor(http, executor.credential, {
+      ...{ method: 'POST', path: `/.executors/queue/${path}`, body: JSON.stringify(body), signal, what },
     });
   return {
     async lease(queues, { free, total }, waitMs, signal) {

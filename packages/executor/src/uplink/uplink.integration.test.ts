@@ -21,6 +21,7 @@ const identity = {
   arch: 'x64' as const,
   labels: [],
 };
+const fixed = (secret: string) => ({ secret, renew: async () => false });
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
 const room = { free, total: free };
 
@@ -44,11 +45,11 @@ afterEach(async () => {
 describe('the queue', () => {
   it('leases a job, finds none, and is refused with a wrong credential', async () => {
     instance.jobs.push(plainJob);
-    const queue = openQueue(openHttp(instance.url), { ...identity, credential: instance.credential });
+    const queue = openQueue(openHttp(instance.url), { ...identity, credential: fixed(instance.credential) });
     const { signal } = new AbortController();
     expect(await queue.lease(['runs'], room, 0, signal)).toEqual(plainJob);
     expect(await queue.lease(['runs'], room, 0, signal)).toBeNull();
-    const stranger = openQueue(openHttp(instance.url), { ...identity, credential: 'other' });
+    const stranger = openQueue(openHttp(instance.url), { ...identity, credential: fixed('other') });
     await expect(stranger.lease(['runs'], room, 0, signal)).rejects.toMatchObject({
       code: 'instance_refused',
     });
@@ -56,7 +57,7 @@ describe('the queue', () => {
 
   it('says what is unreachable', async () => {
     await instance.stop();
-    const queue = openQueue(openHttp(instance.url), { ...identity, credential: instance.credential });
+    const queue = openQueue(openHttp(instance.url), { ...identity, credential: fixed(instance.credential) });
     instance = new FakeInstance();
     await instance.start();
     await expect(queue.lease(['runs'], room, 0, new AbortController().signal)).rejects.toMatchObject({

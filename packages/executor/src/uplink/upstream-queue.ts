@@ -8,6 +8,7 @@ import {
   type QueueName,
 } from '@glovebox/protocol';
 import { z } from 'zod';
+import { askAsExecutor } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
 import type { ExecutorIdentity, JobReference, QueueClient, Room } from './queue.ts';
 
@@ -34,10 +35,6 @@ export function openUpstreamQueue(
   single: QueueName | null,
   each: Room,
 ): QueueClient {
-  const headers = {
-    authorization: `token-executor ${executor.credential}`,
-    'content-type': 'application/json',
-  };
   const base = single === null ? '/.executors/queue' : `/.executors/queue/${single}`;
   const post = (
     operation: string,
@@ -45,7 +42,9 @@ export function openUpstreamQueue(
     signal: AbortSignal,
     what: string,
   ) =>
-    http({ method: 'POST', path: `${base}/${operation}`, headers, body: JSON.stringify(body), signal, what });
+    askAsExecutor(http, executor.credential, {
+      ...{ method: 'POST', path: `${base}/${operation}`, body: JSON.stringify(body), signal, what },
+    });
   const fits = (free: Room) =>
     free.cpus >= each.cpus && free.memoryMiB >= each.memoryMiB && free.scratchMiB >= each.scratchMiB;
   const pause = (waitMs: number, signal: AbortSignal) => clock.sleep(Math.min(waitMs, pollMs), signal);

@@ -15,7 +15,12 @@ const v1 = {
   ...{ cliSteps: null, redactedValues: null },
 };
 const executor = {
-  ...{ name: 'deadbeef', version: '5.2.0', credential: 'hunter2', tiers: ['vm-hardware' as const] },
+  ...{
+    name: 'deadbeef',
+    version: '5.2.0',
+    credential: { secret: 'hunter2', renew: async () => false },
+    tiers: ['vm-hardware' as const],
+  },
   ...{ arch: 'x64' as const, labels: [] },
 };
 const each = { cpus: 4, memoryMiB: 12_288, scratchMiB: 20_480 };

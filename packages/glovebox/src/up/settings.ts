@@ -1,18 +1,38 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { statfs } from 'node:fs/promises';
 import type { HelperSettings } from '@glovebox/executor';
-import type { KeeperSettings } from '@glovebox/instance';
+import { type KeeperConfig, type KeeperSettings, keeperConfigSchema } from '@glovebox/instance';
 import type { GuestImage } from '@glovebox/microvm';
 import type { Tier } from '@glovebox/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
+import { settingsInvalid } from '../errors.ts';
 import type { State } from '../state/state.ts';
 import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
 
 export const qemuPath = '/usr/bin/qemu-system-x86_64';
+
+/** What an admin may say of the instance; all of it has defaults. */
+const adminSchema = keeperConfigSchema.pick({ hosts: true, tls: true, upstream: true, compatibility: true });
+type AdminSettings = Pick<KeeperConfig, 'hosts' | 'tls' | 'upstream' | 'compatibility'>;
+
+/** `settings.json` of the state directory; without the file, the defaults. Errors: `settings_invalid`. */
+export function adminSettings(state: State): AdminSettings {
+  const file = join(state.root, 'settings.json');
+  let value: unknown = {};
+  try {
+    if (existsSync(file)) value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw settingsInvalid(file, (error as Error).message);
+  }
+  const parsed = adminSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  throw settingsInvalid(file, issues.join('; '));
+}
 
 /** The instance's settings. */
 export function keeperConfig(
@@ -30,9 +50,9 @@ export function keeperConfig(
     script: runtime.instance,
     migrations: runtime.migrations,
     port,
-    hosts: [],
     executor: root ? agentIdentity : null,
     spawnUid: root ? instanceSpawnUid : null,
+    ...adminSettings(state),
   };
 }
 

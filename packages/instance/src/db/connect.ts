@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { Kysely, PostgresDialect, sql } from 'kysely';
-import { type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
+import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 import { z } from 'zod';
 
 /** Where a PostgreSQL is: a socket directory with peer authentication, or a URL of the admin's. */
@@ -23,9 +24,41 @@ export function clientConfig(connection: Connection): ClientConfig {
   return { ...where, types, application_name: 'glovebox', connectionTimeoutMillis: 10_000, keepAlive: true };
 }
 
+/**
+ * Has PostgreSQL parse and plan each statement once a connection: that is most of the cost of the queue's statements. A
+ * migration by a newer instance can make a plan useless; then the connection is closed, and the next one plans anew.
+ */
+class PreparingClient extends Client {
+  constructor(config?: ClientConfig) {
+    super(config);
+    // A connection that breaks between two statements of a transaction: the next one fails, which is enough.
+    this.on('error', () => {});
+  }
+
+  override query = ((text: unknown, values?: unknown, ...rest: unknown[]) => {
+    if (typeof text !== 'string' || !Array.isArray(values) || values.length === 0 || rest.length > 0)
+      return send(super.query, this, [text, values, ...rest]);
+    const name = createHash('sha1').update(text).digest('base64');
+    return (super.query({ name, text, values }) as Promise<unknown>).catch((error: unknown) => {
+      if ((error as { code?: string }).code === planOfBefore) void this.end().catch(() => {});
+      throw error;
+    });
+  }) as Client['query'];
+}
+
+/** "cached plan must not change result type" (feature_not_supported). */
+const planOfBefore = '0A000';
+
+const send = (query: unknown, client: Client, args: unknown[]): unknown =>
+  (query as (...args: unknown[]) => unknown).apply(client, args);
+
 /** A pool of connections. It makes new ones when PostgreSQL was restarted; what was under way then fails once. */
 export function connect(connection: Connection, options: { readonly connections?: number } = {}): Db {
-  const pool = new Pool({ ...clientConfig(connection), max: options.connections ?? 16 });
+  const pool = new Pool({
+    ...clientConfig(connection),
+    max: options.connections ?? 16,
+    Client: PreparingClient,
+  });
   // An idle connection that PostgreSQL ended: the pool has dropped it already.
   pool.on('error', () => {});
   return new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
@@ -55,6 +88,9 @@ export function wake(db: Db, topic: string): void {
   else announce(db, [topic]);
 }
 
+/** What comes within this time of the last telling is told together. */
+const gatherMs = 10;
+
 /** Topics on their way, by database: what comes while some are being told goes with the next. */
 const telling = new WeakMap<Db, Set<string>>();
 
@@ -75,7 +111,9 @@ function announce(db: Db, topics: Iterable<string>): void {
     .execute(db)
     .catch(() => {}) // whoever waits asks by itself after a while
     .finally(() => {
-      telling.delete(db);
-      announce(db, next);
+      setTimeout(() => {
+        telling.delete(db);
+        announce(db, next);
+      }, gatherMs).unref();
     });
 }

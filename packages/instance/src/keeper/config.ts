@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tlsConfigSchema } from '../config.ts';
 import { compatibilitySchema, upstreamSchema } from '../config.ts';
 
 const path = z.string().startsWith('/');
@@ -18,7 +19,8 @@ export const keeperConfigSchema = z.strictObject({
   script: path,
   migrations: path,
   port: z.int().min(0).max(65_535),
-  hosts: z.array(z.string().min(1)),
+  hosts: z.array(z.string().min(1)).default([]),
+  tls: tlsConfigSchema.nullable().default(null),
   /** Who reads `run/executor-credential`; null without root. */
   executor: z.strictObject({ uid: id, gid: id }).nullable(),
   /** As whom programs run that read a tenant's bytes for the instance; null without root. */

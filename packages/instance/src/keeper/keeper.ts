@@ -45,6 +45,7 @@ export async function startKeeper(config: KeeperConfig, deps: KeeperDeps): Promi
     directories,
     port,
     hosts: config.hosts,
+    tls: config.tls,
     accessTokenSha256: keptSecret(join(config.state, 'run/token'), null),
     executorCredentialSha256: keptSecret(join(config.state, 'run/executor-credential'), config.executor),
     upstream: config.upstream,

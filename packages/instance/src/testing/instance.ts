@@ -17,6 +17,7 @@ import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import { newSecret, secretHash } from '../auth/secret.ts';
+import type { TlsConfig } from '../config.ts';
 import { type Connection, connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
 import { type DomainDeps, type Domains, type Instance, startInstance } from '../instance.ts';
@@ -34,6 +35,7 @@ export const executorUrl = 'https://glovebox.test';
 /** A running instance with what a test needs to speak to it. */
 export interface TestInstance {
   readonly url: string;
+  readonly tlsPort: number | null;
   /** Of all its files. */
   readonly directory: string;
   readonly db: Db;
@@ -78,6 +80,7 @@ export async function startTestInstance(
   domains: (deps: DomainDeps) => Promise<Domains> = everyCommit,
   settings: Partial<Pick<TestInstance, 'accessToken' | 'credential'>> & {
     readonly executorsWithoutJobTokens?: boolean;
+    readonly tls?: TlsConfig;
   } = {},
 ): Promise<TestInstance> {
   const directory = await mkdtemp(join(tmpdir(), 'glovebox-instance-'));
@@ -103,6 +106,7 @@ export async function startTestInstance(
       directories,
       port: 0,
       hosts: ['glovebox.test'],
+      tls: settings.tls ?? null,
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
       upstream: { url: executorUrl, srcImage: 'src:1' },
@@ -110,7 +114,12 @@ export async function startTestInstance(
     },
     { clock: systemClock, spawn: noSpawn, log: pino({ level: 'fatal' }) },
     domains,
-  ).finally(() => unsubscribe('fastify.initialization', listen));
+  )
+    .catch(async (error: unknown) => {
+      await rm(directory, { recursive: true });
+      throw error;
+    })
+    .finally(() => unsubscribe('fastify.initialization', listen));
   const db = connect(connection, { connections: 4 });
   const bodyOf = (body: unknown): string | Uint8Array<ArrayBuffer> | undefined => {
     if (body === undefined) return undefined;
@@ -128,6 +137,7 @@ export async function startTestInstance(
   };
   const self: TestInstance = {
     url: instance.url,
+    tlsPort: instance.tlsPort,
     directory,
     db,
     routes,

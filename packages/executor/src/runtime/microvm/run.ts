@@ -8,6 +8,7 @@ import type { Tier } from '@glovebox/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import { fetchBlob } from '../../uplink/blob.ts';
+import type { Credential } from '../../uplink/credential.ts';
 import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
@@ -22,6 +23,7 @@ import {
   chooseTier,
   type DiskPlan,
   hasWorkspace,
+  type Host,
   imageDigest,
   planDisks,
   type RunnableJob,
@@ -42,7 +44,7 @@ export interface MicrovmDeps {
   readonly instanceUrl: string;
   readonly executorName: string;
   /** No job may hold it; searched for in a VM that is inspected. */
-  readonly credential: string;
+  readonly credential: Pick<Credential, 'secret'>;
   readonly upstream: UpstreamJobs;
   readonly tiers: readonly Tier[];
   readonly directories: {
@@ -60,7 +62,11 @@ const indexMax = 2 * 2 ** 30;
 
 /** Runs jobs in microVMs. */
 export function microvmRuntime(deps: MicrovmDeps): Runtime {
-  return { run: async (job, lease, client) => runInVm(deps, runnable(job, deps), lease, client) };
+  return { run: async (job, lease, client) => runInVm(deps, runnable(job, hostOf(deps)), lease, client) };
+}
+
+function hostOf({ credential, upstream }: MicrovmDeps): Host {
+  return { credential: credential.secret, upstream };
 }
 
 /** Runs a leased job in a fresh VM, which is destroyed whatever happens. Never rejects. */
@@ -168,7 +174,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
   if (job.glovebox.inspect) {
     await phase(run, 'inspect', async (log) => {
-      learned.inspection = await inspectVm(vm, [deps.credential, job.token], control);
+      learned.inspection = await inspectVm(vm, [deps.credential.secret, job.token], control);
       await say(log, JSON.stringify(learned.inspection));
     });
   }
@@ -189,7 +195,7 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
   const workspaceLog = hasWorkspace(job) ? await open('setup.workspace') : null;
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
-  const secrets = secretsOf(job, deps.credential);
+  const secrets = secretsOf(job, deps.credential.secret);
   const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
   const workspace =
     workspaceLog &&

@@ -26,7 +26,7 @@ import { payloadOf, type Recipient } from './payload.ts';
 import { checkQueueNames, isNative } from './queues.ts';
 
 /** How long a lease is good after a heartbeat: ours beat every 2 s, upstream's every 5 s (reference §4.4). */
-const nativeLeaseMs = 12_000;
+const nativeLeaseMs = 10_000;
 const upstreamLeaseMs = 25_000;
 /** An executor that does not say what it has: the weakest, so that nothing runs in less than it accepts. */
 const unsaidTiers: readonly Tier[] = ['container'];

@@ -17,6 +17,9 @@ export function countLease(db: Db, shareId: number): void {
   void count(db, new Map([[shareId, 1]]));
 }
 
+/** What is leased within this time of the last count is counted together. */
+const gatherMs = 10;
+
 async function count(db: Db, leases: ReadonlyMap<number, number>): Promise<void> {
   const next = new Map<number, number>();
   counting.set(db, next);
@@ -28,6 +31,8 @@ async function count(db: Db, leases: ReadonlyMap<number, number>): Promise<void>
   `
     .execute(db)
     .catch(() => {});
-  if (next.size > 0) return count(db, next);
-  counting.delete(db);
+  setTimeout(() => {
+    if (next.size > 0) void count(db, next);
+    else counting.delete(db);
+  }, gatherMs).unref();
 }

@@ -1,0 +1,79 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Dispatcher } from '../contenders/dispatcher.ts';
+import { gloveboxDispatch } from '../contenders/glovebox-http.ts';
+import { graphileWorkerDispatch } from '../contenders/graphile-worker.ts';
+import { pgBossDispatch } from '../contenders/pg-boss.ts';
+import { percentile, rotated, type Sample } from '../measure.ts';
+import type { Bench, Outcome, Scenario } from './scenario.ts';
+
+const waiting = [1, 16];
+/** One contender's turn ends then, with fewer jobs. */
+const turnMs = 20_000;
+/** A job that nobody has after this is lost. */
+const patienceMs = 10_000;
+
+/** From the call that stores a job until a worker that waits has it, one job at a time. */
+export const dispatch: Scenario = {
+  name: 'dispatch',
+  title: 'Dispatch: from the call that stores a job to a waiting worker having it, ms (its commit included)',
+  lessIsBetter: true,
+  async run(bench) {
+    const { server, sizes, say } = bench;
+    const dispatchers: Dispatcher[] = [];
+    try {
+      dispatchers.push(
+        await gloveboxDispatch(bench, await server.database('dispatch_glovebox')),
+        await pgBossDispatch(await server.database('dispatch_pg_boss_polling'), false),
+        await pgBossDispatch(await server.database('dispatch_pg_boss_notify'), true),
+        await graphileWorkerDispatch(await server.database('dispatch_graphile_worker')),
+      );
+      const samples: Sample[] = [];
+      for (let round = 1; round <= sizes.rounds; round += 1) {
+        for (const workers of waiting) {
+          say(`dispatch: round ${round} of ${sizes.rounds}, ${workers} waiting`);
+          for (const dispatcher of rotated(dispatchers, round)) {
+            const times = await timesOf(bench, dispatcher, workers);
+            const sample = { scenario: 'dispatch', contender: dispatcher.name, round };
+            samples.push({ ...sample, metric: `p50, ${workers} waiting`, value: percentile(times, 0.5) });
+            samples.push({ ...sample, metric: `p99, ${workers} waiting`, value: percentile(times, 0.99) });
+          }
+        }
+      }
+      const notes = new Map(dispatchers.map(({ name, note }) => [name, note]));
+      return { samples, notes } satisfies Outcome;
+    } finally {
+      for (const dispatcher of dispatchers) await dispatcher.close();
+    }
+  },
+};
+
+async function timesOf({ sizes }: Bench, dispatcher: Dispatcher, workers: number): Promise<number[]> {
+  const leasedAt = new Map<string, number>();
+  let wake = () => {};
+  const stop = await dispatcher.start(workers, (id) => {
+    leasedAt.set(id, performance.now());
+    wake();
+  });
+  const times: number[] = [];
+  await delay(1_000); // until they wait
+  const end = performance.now() + turnMs;
+  while (times.length < sizes.dispatches && performance.now() < end) {
+    const sentAt = performance.now();
+    const id = await dispatcher.send();
+    // Its worker may have had it before we had its id.
+    const late = AbortSignal.timeout(patienceMs);
+    while (!leasedAt.has(id)) {
+      if (late.aborted) throw new Error(`${dispatcher.name} gave a job to nobody within ${patienceMs} ms`);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        late.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    times.push((leasedAt.get(id) as number) - sentAt);
+    leasedAt.delete(id);
+    // Out of step with whoever polls, and until the worker waits again.
+    await delay(30 + Math.random() * 30);
+  }
+  await stop();
+  return times;
+}

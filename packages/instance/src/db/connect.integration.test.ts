@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '@glovebox/base';
+import { sql } from 'kysely';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Connection, connect, type Db, transaction, wake } from './connect.ts';
+import { startTestServer, type TestServer } from './testing.ts';
+import { listen, type Wakes } from './wakes.ts';
+
+let server: TestServer;
+let connection: Connection;
+let db: Db;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  connection = await server.clone();
+  db = connect(connection, { connections: 1 });
+});
+afterEach(() => db.destroy());
+
+describe('a statement', () => {
+  test('is planned once a connection', async () => {
+    for (let n = 0; n < 3; n += 1) await sql`select ${n}::int as number`.execute(db);
+    const { rows } = await sql<{ calls: number }>`
+      select (generic_plans + custom_plans)::int as calls from pg_prepared_statements where statement like '%as number'
+    `.execute(db);
+    expect(rows).toEqual([{ calls: 3 }]);
+  });
+
+  test('whose table a newer instance has changed fails once, and is planned anew', async () => {
+    const read = () => sql`select * from users where name <> ${''}`.execute(db);
+    await read();
+    const newer = connect(connection, { connections: 1 });
+    await sql`alter table users add column nickname text`.execute(newer);
+    await newer.destroy();
+    await expect(read()).rejects.toMatchObject({ code: '0A000' });
+    expect((await read()).rows[0]).toHaveProperty('nickname');
+  });
+});
+
+describe('what a transaction announces', () => {
+  let wakes: Wakes;
+  let heard: number;
+  beforeEach(async () => {
+    wakes = listen(connection, systemClock);
+    heard = 0;
+    const subscription = wakes.subscribe('topic');
+    const closing = new AbortController();
+    void (async () => {
+      while (!closing.signal.aborted) {
+        const at = performance.now();
+        await subscription.next(60_000, closing.signal);
+        if (!closing.signal.aborted && performance.now() - at < 59_000) heard += 1;
+      }
+    })();
+    // It listens when a first word gets through.
+    await expect
+      .poll(async () => {
+        wake(db, 'topic');
+        await sleep(50);
+        return heard;
+      })
+      .toBeGreaterThan(0);
+    await sleep(100);
+    heard = 0;
+    return async () => {
+      closing.abort();
+      await wakes.close();
+    };
+  });
+
+  test('is told after its commit, not before', async () => {
+    await transaction(db, async (tx) => {
+      wake(tx, 'topic');
+      await sleep(150);
+      expect(heard).toBe(0);
+    });
+    await expect.poll(() => heard).toBe(1);
+  });
+
+  test('is not told when it is rolled back', async () => {
+    const failing = transaction(db, async (tx) => {
+      wake(tx, 'topic');
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    await sleep(150);
+    expect(heard).toBe(0);
+  });
+
+  test('comes through, all of it, when much is told at once', async () => {
+    for (let n = 0; n < 200; n += 1) wake(db, n === 150 ? 'topic' : `other:${n}`);
+    await expect.poll(() => heard).toBe(1);
+  });
+});

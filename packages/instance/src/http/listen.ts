@@ -1,0 +1,69 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '@glovebox/base';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { TlsConfig } from '../config.ts';
+import { portInUse } from '../errors.ts';
+import { listenTls, type TlsServer } from './tls.ts';
+
+export interface Listening {
+  /** Of loopback. */
+  readonly port: number;
+  /** Of the other addresses. */
+  readonly tlsPort: number | null;
+  /** Ends what is idle, lets requests finish for a while, then cuts them off. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens on loopback, in the clear, and beside it on an address of the admin's, over TLS. There is no way to be reached from
+ * elsewhere without it. Errors: `port_in_use`, `tls_unusable`, `listen_failed`; the app is closed then.
+ */
+export async function listenHttp(
+  app: FastifyInstance,
+  config: { readonly port: number; readonly tls: TlsConfig | null },
+  deps: { readonly clock: Clock; readonly log: Logger },
+): Promise<Listening> {
+  let tls: TlsServer | null = null;
+  try {
+    await app.listen({ host: '127.0.0.1', port: config.port });
+    if (config.tls) tls = await listenTls(app, config.tls, deps);
+  } catch (error) {
+    await app.close();
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portInUse(config.port) : error;
+  }
+  const stopping = new AbortController();
+  const following = tls?.follow(stopping.signal);
+  return {
+    port: portOf(app.server),
+    tlsPort: tls && portOf(tls.server),
+    async close() {
+      stopping.abort();
+      await following;
+      await closeServers(app, tls ? [tls.server] : [], deps.clock);
+    },
+  };
+}
+
+const portOf = (server: Pick<Server, 'address'>) => (server.address() as AddressInfo).port;
+
+/** Requests that still run are waited for this long. */
+const patienceMs = 5_000;
+
+type Closing = Pick<Server, 'close' | 'closeIdleConnections' | 'closeAllConnections'>;
+
+/** A connection that becomes idle only now, because its stream ended, would be kept open for another minute. */
+async function closeServers(app: FastifyInstance, others: readonly Closing[], clock: Clock): Promise<void> {
+  const closed = new AbortController();
+  const ended = others.map((server) => new Promise((resolve) => server.close(resolve)));
+  const closing = Promise.all([app.close(), ...ended]).then(() => closed.abort());
+  const giveUpAt = clock.bootTime() + patienceMs;
+  while (!closed.signal.aborted) {
+    for (const server of [app.server, ...others]) {
+      if (clock.bootTime() < giveUpAt) server.closeIdleConnections();
+      else server.closeAllConnections();
+    }
+    await Promise.race([closing, clock.sleep(50)]);
+  }
+}

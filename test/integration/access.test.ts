@@ -1,0 +1,172 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
+
+/** The commands as they are typed, where a real instance runs. */
+const command = resolve(import.meta.dirname, '../../packages/glovebox/bin/glovebox.mjs');
+
+let server: TestServer;
+let instance: TestInstance;
+let state: string;
+let keeper: ChildProcess;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  state = await mkdtemp(join(tmpdir(), 'glovebox-access-'));
+  const runtime = join(state, 'runtime/test');
+  for (const directory of [runtime, join(state, 'run')]) await mkdir(directory, { recursive: true });
+  // A process that looks like the keeper of the instance, which is in this one.
+  const script = join(runtime, 'keeper.mjs');
+  await writeFile(script, 'setInterval(() => {}, 60_000)');
+  keeper = spawn(process.execPath, [script], { stdio: 'ignore' });
+});
+afterAll(async () => {
+  keeper.kill();
+  await rm(state, { recursive: true });
+  await server.stop();
+});
+beforeEach(async () => {
+  instance = await startTestInstance(await server.clone());
+  await writeFile(join(state, 'run/instance.json'), JSON.stringify({ url: instance.url, pid: keeper.pid }));
+  await writeFile(join(state, 'run/token'), `${instance.accessToken}\n`);
+  return () => instance.stop();
+});
+
+interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function glovebox(...args: string[]): Promise<Ended> {
+  return new Promise((done) => {
+    const env = { PATH: process.env.PATH, HOME: state, GLOVEBOX_STATE: state };
+    execFile(process.execPath, [command, ...args], { env }, (error, stdout, stderr) => {
+      done({ status: error ? Number(error.code) : 0, stdout, stderr });
+    });
+  });
+}
+
+/** What a command that makes a secret prints: it, alone. */
+async function secretOf(...args: string[]): Promise<string> {
+  const { status, stdout, stderr } = await glovebox(...args);
+  expect({ status, stderr }).toEqual({
+    status: 0,
+    stderr: 'this is the only time that the secret is shown\n',
+  });
+  expect(stdout).toMatch(/^[0-9a-f]{40}\n$/);
+  return stdout.trim();
+}
+
+const status = async (path: string, secret: string) =>
+  (await instance.api('GET', path, undefined, { authorization: `token ${secret}` })).status;
+const dequeue = async (secret: string, queue = 'runs') =>
+  (
+    await instance.executor(
+      'dequeue',
+      { executorName: 'e1', queues: [queue] },
+      { authorization: `token-executor ${secret}` },
+    )
+  ).status;
+
+describe('glovebox tokens', () => {
+  test('makes one that is good for its scopes, lists it without its secret, and ends it', async () => {
+    const secret = await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read', '--days', '30');
+    expect(await status('/api/jobs', secret)).toBe(200);
+    expect(await status('/api/access/users', secret)).toBe(403);
+    const { stdout } = await glovebox('tokens', 'list');
+    expect(stdout).toMatch(/^ID +NAME +USER +SCOPES +USED +EXPIRES\n/);
+    expect(stdout).toMatch(
+      /^2 +ci +admin +jobs:read +\d{4}-\d\d-\d\d \d\d:\d\d +\d{4}-\d\d-\d\d \d\d:\d\d$/m,
+    );
+    expect(stdout).not.toContain(secret);
+    expect(await glovebox('tokens', 'revoke', 'ci')).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'the access token ci of admin is revoked\n',
+    });
+    expect(await status('/api/jobs', secret)).toBe(401);
+  });
+
+  test('makes those of other users, told apart by their id where the name is not enough', async () => {
+    expect((await glovebox('users', 'create', 'ann')).status).toBe(0);
+    expect((await glovebox('users', 'list')).stdout).toMatch(/^admin +yes .*\nann +no /m);
+    await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read');
+    const secret = await secretOf('tokens', 'create', 'ci', '--user', 'ann', '--scope', 'jobs:read');
+    expect(await glovebox('tokens', 'revoke', 'ci')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: 'glovebox: ci is the name of more than one access token\n  Give the id of one: 2, 3.\n',
+    });
+    expect((await glovebox('tokens', 'revoke', '3')).status).toBe(0);
+    expect(await status('/api/jobs', secret)).toBe(401);
+  });
+
+  test('prints one JSON object where it is asked to', async () => {
+    const made = await glovebox(
+      'tokens',
+      'create',
+      'ci',
+      '--scope',
+      'tokens',
+      '--scope',
+      'jobs:read',
+      '--json',
+    );
+    const token = JSON.parse(made.stdout) as { secret: string };
+    expect(token).toMatchObject({
+      name: 'ci',
+      user: 'admin',
+      scopes: ['tokens', 'jobs:read'],
+      expiresAt: null,
+    });
+    expect(await status('/api/access/tokens', token.secret)).toBe(200);
+    const listed = await glovebox('tokens', 'list', '--json');
+    expect(JSON.parse(listed.stdout)).toMatchObject({ tokens: [{ name: 'ci' }, { name: 'first' }] });
+  });
+
+  test('tells what is wrong, and what to do', async () => {
+    await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read');
+    expect(await glovebox('tokens', 'create', 'ci', '--scope', 'jobs:read')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'glovebox: there is an access token of admin with the name ci\n  Choose another name.\n',
+    });
+    expect(await glovebox('tokens', 'revoke', 'other')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr:
+        'glovebox: there is no access token other\n  `glovebox tokens list` shows those that there are.\n',
+    });
+  });
+});
+
+describe('glovebox executors', () => {
+  const credentials = (...args: string[]) => glovebox('executors', 'credentials', ...args);
+
+  test('makes a credential for its queues, rotates it with an overlap, and ends it', async () => {
+    const first = await secretOf('executors', 'credentials', 'create', 'lab', '--queue', 'runs');
+    expect([await dequeue(first), await dequeue(first, 'codeintel')]).toEqual([204, 403]);
+    const second = await secretOf('executors', 'credentials', 'rotate', 'lab', '--overlap', '1');
+    expect([await dequeue(first), await dequeue(second)]).toEqual([204, 204]);
+    const { stdout } = await credentials('list');
+    expect(stdout.match(/^2 +lab +runs .*$/gm)).toHaveLength(2);
+    expect((await credentials('revoke', 'lab', '--replaced')).status).toBe(0);
+    expect([await dequeue(first), await dequeue(second)]).toEqual([401, 204]);
+    expect((await credentials('revoke', 'lab')).stderr).toBe('the credential lab is revoked\n');
+    expect(await dequeue(second)).toBe(401);
+    expect((await credentials('rotate', 'lab')).status).toBe(2);
+  });
+
+  test('lists those that are connected', async () => {
+    expect((await glovebox('executors', 'list')).stdout).toBe('no executor is connected\n');
+    await instance.lease();
+    expect((await glovebox('executors', 'list')).stdout).toMatch(/^e1 +0\.1\.0 +vm-emulated /m);
+    const { stdout } = await glovebox('executors', 'list', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ executors: [{ name: 'e1' }] });
+  });
+});
