@@ -103,6 +103,15 @@ export function imageUnavailable(image: string, why: string): GloveboxError {
   });
 }
 
+/** A file that a job brings by its place on the instance. */
+export function fileMissing(file: string, why: string): GloveboxError {
+  return new GloveboxError({
+    code: 'file_missing',
+    message: `the job's file ${file.slice(0, 200)} is not to be had: ${why}`,
+    remedy: 'Upload the file again and start the job anew.',
+  });
+}
+
 /** Bytes of the instance that are not what they were named. */
 export function blobDamaged(digest: string, why: string): GloveboxError {
   return new GloveboxError({ code: 'blob_damaged', message: `${digest} arrived damaged: ${why}` });

@@ -10,7 +10,7 @@ import {
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
-import { redactor } from './redact.ts';
+import { type Redactions, redact } from './redact.ts';
 import { retrying } from './retry.ts';
 import type { EntryState } from './whole-log.ts';
 
@@ -24,6 +24,8 @@ export interface EntryFacts {
 
 /** The routes of one job: everything that leaves the executor for it goes through here, under the job's token. */
 export interface JobClient {
+  /** Values that the job wants hidden, and what is shown in their place. Messages of marks are sent without them. */
+  readonly redactions: Redactions;
   /** The instance, one of upstream's kind, takes no output by offset: an entry's text is sent as a whole. */
   readonly wholeLog: boolean;
   /** The number of the new entry. Not repeated: it would add another. */
@@ -59,8 +61,7 @@ export function openJob(
   lease: AbortSignal,
 ): JobClient {
   const native = job.glovebox !== undefined;
-  const redact = redactor(job.redactedValues);
-  const redacted = (facts: EntryFacts) => ({ ...facts, command: facts.command.map(redact) });
+  const redactions = job.redactedValues ?? {};
   const base = `/.executors/queue/${job.queue}`;
   const own = { executorName, jobId: job.id };
   const identity = {
@@ -97,28 +98,24 @@ export function openJob(
   };
   const mark = native ? markHere : markUpstream;
   const end = (message: string, reason: string) => ({
-    errorMessage: redact(message).slice(0, messageMax),
+    errorMessage: redact(message, redactions).slice(0, messageMax),
     ...(native && { reason: reason.slice(0, 100) }),
   });
   return {
+    redactions,
     wholeLog: !native,
     open,
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
       const what = 'begin a log entry';
-      const text = await post('addExecutionLogEntry', redacted(facts), what, [200]);
+      const text = await post('addExecutionLogEntry', facts, what, [200]);
       const entry = z.int().positive().safeParse(Number(text));
       if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');
       return entry.data;
     },
     async updateEntry(entryId, facts, state) {
-      const out = 'out' in state && { out: redact(state.out) };
       await retrying(clock, lease, () =>
-        post(
-          'updateExecutionLogEntry',
-          { entryId, ...redacted(facts), ...state, ...out },
-          'update a log entry',
-        ),
+        post('updateExecutionLogEntry', { entryId, ...facts, ...state }, 'update a log entry'),
       );
     },
     async append(entry, stream, offset, bytes) {

@@ -1,5 +1,6 @@
 import type { Clock } from '@glovebox/base';
 import type { EntryFacts, JobClient, OutputStream } from './job.ts';
+import { redact, redactor } from './redact.ts';
 import { wholeTextPhase } from './whole-log.ts';
 
 /** A phase of a job as the instance shows it: begun when it is made, its output appended as it comes. */
@@ -16,21 +17,42 @@ const batchBytes = 65_536;
 /** How much may wait for the instance before the guest has to. */
 const waitingMax = 4 * batchBytes;
 
+/** Nothing of it holds a value that the job wants hidden. */
 export async function openPhase(
   client: JobClient,
   clock: Clock,
   key: string,
   command: readonly string[],
 ): Promise<PhaseLog> {
+  const { redactions } = client;
   const started = clock.bootTime();
   const facts: EntryFacts = {
     key,
-    command: [...command],
+    command: command.map((argument) => redact(argument, redactions)),
     startTime: new Date(clock.now()).toISOString(),
   };
   const entry = await client.addEntry(facts);
-  if (client.wholeLog)
-    return wholeTextPhase(clock, started, (state) => client.updateEntry(entry, facts, state));
+  const log = client.wholeLog
+    ? wholeTextPhase(clock, started, (state) => client.updateEntry(entry, facts, state))
+    : appendedPhase(client, clock, started, entry, facts);
+  const redactors = { stdout: redactor(redactions), stderr: redactor(redactions) };
+  return {
+    write: (stream, chunk) => log.write(stream, redactors[stream].write(chunk)),
+    async end(exitCode) {
+      await log.write('stdout', redactors.stdout.end());
+      await log.write('stderr', redactors.stderr.end());
+      await log.end(exitCode);
+    },
+  };
+}
+
+function appendedPhase(
+  client: JobClient,
+  clock: Clock,
+  started: number,
+  entry: number,
+  facts: EntryFacts,
+): PhaseLog {
   const send = (stream: OutputStream) =>
     appender(clock, (offset, bytes) => client.append(entry, stream, offset, bytes));
   const streams = { stdout: send('stdout'), stderr: send('stderr') };

@@ -99,6 +99,24 @@ describe('log entries', () => {
   });
 });
 
+it('N4: a value that the job wants hidden is in no output, no command and no message', async () => {
+  const job = { ...plainJob, queue: 'runs' as const, redactedValues: { hunter2: '***', '***': 'x' } };
+  const hiding = openJob(openHttp(instance.url), job, 'test', systemClock, lease.signal);
+  const bodies: string[] = [];
+  instance.intercept = (_request, _response, body) => {
+    bodies.push(body.toString());
+    return false;
+  };
+  const log = await openPhase(hiding, systemClock, 'step.docker.0', ['login', '-p=hunter2']);
+  for (const piece of ['user hun', 'ter', '2 in\n', 'hunt']) await log.write('stdout', Buffer.from(piece));
+  await log.end(1);
+  await hiding.failed('the step ended with: bad password hunter2', 'step_failed');
+  expect(instance.entries[0]?.stdout.toString()).toBe('user *** in\nhunt');
+  expect(instance.marks).toMatchObject([{ errorMessage: 'the step ended with: bad password ***' }]);
+  expect(bodies.join('\n')).not.toContain('hunter2');
+  expect(bodies[0]).toContain('-p=***');
+});
+
 describe('blobs', () => {
   const bytes = Buffer.from('an image archive'.repeat(10_000));
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;

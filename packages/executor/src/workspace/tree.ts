@@ -72,8 +72,8 @@ function typeOf(mode: string, kind: string): TreeEntry['type'] {
   throw repositoryInvalid(`an entry with the mode ${mode}`);
 }
 
-/** Checks paths one after the other: each by itself, and that no two of them are in each other's way. */
-export function pathChecker(): (path: string) => void {
+/** Checks paths one after the other: each by itself, and that no two of them are in each other's way. `refuse` makes the error. */
+export function pathChecker(refuse: (why: string) => Error = repositoryInvalid): (path: string) => void {
   const directories = new Set<string>();
   const files = new Set<string>();
   let last = '';
@@ -81,20 +81,20 @@ export function pathChecker(): (path: string) => void {
     const shown = JSON.stringify(path.slice(0, 200));
     const parts = path.split('/');
     if (path.length > limits.path || parts.length > limits.depth)
-      throw repositoryInvalid(`the path ${shown} is too long or too deep`);
+      throw refuse(`the path ${shown} is too long or too deep`);
     for (const part of parts) {
       if (part === '' || part === '.' || part === '..' || part.length > limits.name || part.includes('\0'))
-        throw repositoryInvalid(`the path ${shown} is not one of a file below the root`);
-      if (part.toLowerCase() === '.git') throw repositoryInvalid(`the path ${shown} is git's own`);
+        throw refuse(`the path ${shown} is not one of a file below the root`);
+      if (part.toLowerCase() === '.git') throw refuse(`the path ${shown} is git's own`);
     }
     // Latin1 strings compare like their bytes, and git sorts by those.
-    if (path <= last) throw repositoryInvalid(`the path ${shown} comes twice or out of order`);
+    if (path <= last) throw refuse(`the path ${shown} comes twice or out of order`);
     last = path;
-    if (directories.has(path)) throw repositoryInvalid(`${shown} is a file and a directory`);
+    if (directories.has(path)) throw refuse(`${shown} is a file and a directory`);
     for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
       const parent = path.slice(0, end);
       if (directories.has(parent)) break;
-      if (files.has(parent)) throw repositoryInvalid(`${JSON.stringify(parent)} is a file and a directory`);
+      if (files.has(parent)) throw refuse(`${JSON.stringify(parent)} is a file and a directory`);
       directories.add(parent);
     }
     files.add(path);

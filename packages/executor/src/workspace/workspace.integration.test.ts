@@ -9,7 +9,7 @@ import { FakeInstance } from '../testing/instance.ts';
 import { testJob } from '../testing/job.ts';
 import { openHttp } from '../uplink/http.ts';
 import { openJob } from '../uplink/job.ts';
-import { workspaceDisk } from './workspace.ts';
+import { type WorkspaceContents, workspaceDisk } from './workspace.ts';
 
 const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
 const lease = new AbortController().signal;
@@ -38,6 +38,7 @@ function makeWorkspace(
   repository: string,
   commit: string,
   onProgress = (_line: string) => {},
+  more: Partial<WorkspaceContents> = {},
 ): Promise<string> {
   const client = openJob(openHttp(instance.url), { ...job, queue: 'runs' }, 'test', systemClock, lease);
   const source = {
@@ -47,7 +48,8 @@ function makeWorkspace(
     disks: join(root, 'disks'),
     work: join(root, 'work'),
   };
-  return workspaceDisk(source, client, { repository, commit }, lease, onProgress);
+  const contents = { commit: { repository, commit }, directory: '', sparse: [], files: [], ...more };
+  return workspaceDisk(source, client, contents, lease, onProgress);
 }
 
 function unsquash(file: string): string {
@@ -181,7 +183,7 @@ describe('a workspace', () => {
     instance.requests.length = 0;
     expect(await makeWorkspace('acme/plain', commit, (line) => lines.push(line))).toBe(disk);
     expect(instance.requests).toEqual(['GET /.executors/git/acme/plain/info/refs']);
-    expect(lines).toEqual(['the disk of this commit is in the cache']);
+    expect(lines).toEqual(['the disk of this workspace is in the cache']);
     instance.leased.clear();
     await expect(makeWorkspace('acme/plain', commit)).rejects.toMatchObject({ code: 'instance_refused' });
   });
@@ -198,9 +200,83 @@ describe('a workspace', () => {
     await expect(makeWorkspace('acme/plain', object)).rejects.toMatchObject({ code: 'repository_invalid' });
   });
 
-  it('leaves nothing behind but the disk', async () => {
+  describe('with the commit in a directory, and files beside it', () => {
+    const file = (path: string, content: string, mtime = 1_700_000_000) => ({
+      path: Buffer.from(path).toString('latin1'),
+      content: Buffer.from(content),
+      mtime,
+    });
+    const files = [file('input.json', '{}'), file('workspace-files/d/größe.py', 'print()')];
+    const make = (more: Partial<WorkspaceContents>) => makeWorkspace('acme/plain', commit, () => {}, more);
+
+    it('L7, L10: holds both where they were to be, and git sees the commit alone', async () => {
+      const made = unsquash(await make({ directory: 'sub/repository', files }));
+      expect((await readdir(made)).sort()).toEqual(['input.json', 'sub', 'workspace-files']);
+      expect(readFileSync(join(made, 'workspace-files/d/größe.py'), 'utf8')).toBe('print()');
+      expect(lstatSync(join(made, 'workspace-files/d/größe.py')).mtimeMs).toBe(1_700_000_000_000);
+      expect(lstatSync(join(made, 'input.json')).mode & 0o777).toBe(0o666);
+      const status = execFileSync('git', ['-c', 'safe.directory=*', 'status', '--porcelain'], {
+        cwd: join(made, 'sub/repository'),
+        env: { PATH: process.env.PATH },
+      });
+      expect(status.toString()).toBe('');
+    });
+
+    it('is another disk when a byte, a path or a time is another', async () => {
+      const names = await Promise.all([
+        make({ files: [file('a', 'x')] }),
+        make({ files: [file('a', 'y')] }),
+        make({ files: [file('b', 'x')] }),
+        make({ files: [file('a', 'x', 1_700_000_001)] }),
+        make({ files: [file('a', 'x')], directory: 'd' }),
+        make({ files: [file('a', 'x')], sparse: ['deep/'] }),
+      ]);
+      expect(new Set([...names, disk]).size).toBe(7);
+      expect(await make({ files: [file('a', 'x')] })).toBe(names[0]);
+    });
+
+    it('L4: holds a part of the commit, and git misses nothing of the rest', async () => {
+      const made = unsquash(await make({ sparse: ['deep/er/'] }));
+      expect((await readdir(made)).sort()).toEqual(['.git', 'deep']);
+      expect(await readdir(join(made, 'deep'))).toEqual(['er']);
+      const plain = (...args: string[]) =>
+        execFileSync('git', ['-C', made, '-c', 'safe.directory=*', ...args], {
+          env: { PATH: process.env.PATH },
+        }).toString();
+      expect(plain('status', '--porcelain')).toBe('');
+      writeFileSync(join(made, 'deep/er/file'), 'changed\n');
+      plain('add', '--all');
+      // A diff of what a step did, as batch changes take it, has its change alone.
+      expect(plain('diff', '--cached', '--name-status')).toBe('M\tdeep/er/file\n');
+      expect(plain('fsck', '--strict')).toBe('');
+      expect(plain('ls-files', '-t').match(/^H /gm)).toHaveLength(1);
+    });
+
+    it('L5: needs no repository', async () => {
+      instance.requests.length = 0;
+      const made = unsquash(await make({ commit: null, files }));
+      expect((await readdir(made)).sort()).toEqual(['input.json', 'workspace-files']);
+      expect(instance.requests).toEqual([]);
+    });
+
+    it.each([
+      ['a file of the commit', '', 'empty'],
+      ['a directory of the commit', '', 'deep'],
+      ['what is below a link of the commit', '', 'deep/link/x'],
+      ["git's own directory", 'repository', 'repository/.git/config'],
+      ['the directory of the commit', 'repository', 'repository'],
+    ])('is refused when a file is in the place of %s', async (_, directory, path) => {
+      await expect(make({ directory, files: [file(path, 'x')] })).rejects.toMatchObject({
+        code: 'job_refused',
+      });
+    });
+  });
+
+  it('leaves nothing behind but disks', async () => {
     expect(await readdir(join(root, 'work'))).toEqual([]);
-    expect(await readdir(join(root, 'disks'))).toEqual([disk]);
+    const disks = await readdir(join(root, 'disks'));
+    expect(disks).toContain(disk);
+    expect(disks.filter((name) => !/^workspace-[0-9a-f]{32}\.sqfs$/.test(name))).toEqual([]);
   });
 });
 

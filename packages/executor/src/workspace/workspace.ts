@@ -6,8 +6,11 @@ import type { Clock, Spawn } from '@glovebox/base';
 import { writeDisk } from '@glovebox/disk';
 import { makeRepository } from '@glovebox/git';
 import type { JobClient } from '../uplink/job.ts';
+import { retrying } from '../uplink/retry.ts';
 import { askRepository, fetchPack, type Wanted } from './fetch.ts';
-import { workspaceTar } from './tar.ts';
+import { checkPlaces, type WorkspaceFile } from './files.ts';
+import { type PlacedCommit, workspaceTar } from './tar.ts';
+import type { SparseDirectories } from './sparse.ts';
 import { listTree } from './tree.ts';
 
 export interface WorkspaceSource {
@@ -21,33 +24,43 @@ export interface WorkspaceSource {
   readonly work: string;
 }
 
-/** Changes when the same commit would give another disk. */
-const format = 1;
+/** What lies in a workspace. */
+export interface WorkspaceContents {
+  /** Null: the job has no repository. */
+  readonly commit: Wanted | null;
+  /** Where the commit lies, a path from the top; `''` is the top. */
+  readonly directory: string;
+  /** The parts of the commit that are checked out; none: all of it. */
+  readonly sparse: SparseDirectories;
+  readonly files: readonly WorkspaceFile[];
+}
+
+/** Changes when the same contents would give another disk. */
+const format = 2;
 const making = new Map<string, Promise<void>>();
 
 /**
- * The read-only disk of a commit, made once; its name in the disk directory. The instance is asked with this job's token
- * even if the disk is there. Errors: `commit_missing`, `repository_invalid`, `instance_…`, `git_protocol`.
+ * The read-only disk of these contents, made once; its name in the disk directory. The instance is asked with this job's token
+ * even if the disk is there. Errors: `commit_missing`, `repository_invalid`, `job_refused`, `instance_…`, `git_protocol`.
  */
 export async function workspaceDisk(
   source: WorkspaceSource,
   client: JobClient,
-  wanted: Wanted,
+  contents: WorkspaceContents,
   signal: AbortSignal,
   onProgress: (line: string) => void,
 ): Promise<string> {
-  await askRepository(client, wanted, signal);
-  const key = createHash('sha256')
-    .update(JSON.stringify([format, source.instanceUrl, wanted.repository, wanted.commit]))
-    .digest('hex');
-  const file = `workspace-${key.slice(0, 32)}.sqfs`;
+  const { commit } = contents;
+  // A question may be repeated: a connection that was left open for long is often closed.
+  if (commit) await retrying(source.clock, signal, () => askRepository(client, commit, signal));
+  const file = `workspace-${keyOf(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
   // Another job may be making it; if that one fails, or is canceled, it is our turn.
   await making.get(path)?.catch(() => {});
   signal.throwIfAborted();
-  if (existsSync(path)) onProgress('the disk of this commit is in the cache');
+  if (existsSync(path)) onProgress('the disk of this workspace is in the cache');
   else {
-    const running = makeDisk(source, client, wanted, signal, path, onProgress);
+    const running = makeDisk(source, client, contents, signal, path, onProgress);
     making.set(path, running);
     await running.finally(() => making.delete(path));
   }
@@ -56,25 +69,39 @@ export async function workspaceDisk(
   return file;
 }
 
+function keyOf(instanceUrl: string, { commit, directory, sparse, files }: WorkspaceContents): string {
+  const hash = createHash('sha256');
+  const name = [format, instanceUrl, commit?.repository, commit?.commit, directory, sparse, files.length];
+  hash.update(JSON.stringify(name));
+  for (const { path, content, mtime } of files)
+    hash.update(JSON.stringify([path, mtime, content.length])).update(content);
+  return hash.digest('hex').slice(0, 32);
+}
+
 async function makeDisk(
   source: WorkspaceSource,
   client: JobClient,
-  wanted: Wanted,
+  { commit, directory, sparse, files }: WorkspaceContents,
   signal: AbortSignal,
   path: string,
   onProgress: (line: string) => void,
 ): Promise<void> {
-  const directory = await mkdtemp(join(source.work, 'repository-'));
+  const work = await mkdtemp(join(source.work, 'repository-'));
   try {
-    await chmod(directory, 0o711); // git's uid must come through
-    const pack = await fetchPack(client, wanted, signal);
-    const repository = await makeRepository(source.spawn, join(directory, 'git'), wanted.commit, pack);
-    onProgress('objects fetched and checked');
-    const tree = await listTree(repository);
-    const tar = workspaceTar(repository, tree);
+    await chmod(work, 0o711); // git's uid must come through
+    let placed: PlacedCommit | null = null;
+    if (commit) {
+      const pack = await fetchPack(client, commit, signal);
+      const repository = await makeRepository(source.spawn, join(work, 'git'), commit.commit, pack);
+      onProgress('objects fetched and checked');
+      placed = { repository, tree: await listTree(repository), directory, sparse };
+    }
+    const tree = placed?.tree ?? [];
+    if (files.length > 0) checkPlaces(files, tree, directory);
+    const tar = workspaceTar(placed, files);
     const { bytes } = await writeDisk(source.spawn, tar.bytes, path, () => ({ entries: tar.entries() }));
-    onProgress(`${tree.length} files on a disk of ${bytes} bytes`);
+    onProgress(`${tree.length + files.length} files on a disk of ${bytes} bytes`);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await rm(work, { recursive: true, force: true });
   }
 }

@@ -33,19 +33,20 @@ describe('the command of a step', () => {
 
 describe('the environment of a step', () => {
   it("is PATH and HOSTNAME, then the image's, then the step's; nothing of the executor's", () => {
-    expect(stepEnvironment(step({ env: ['A=step=1', 'HOME', '=x', 'B='] }), image, 'job-1', false)).toEqual([
+    expect(stepEnvironment(step({ env: ['A=step=1', 'HOME', '=x', 'B='] }), image, 'job-1', null)).toEqual([
       'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       'HOSTNAME=job-1',
       'LANG=C',
       'A=step=1',
       'B=',
     ]);
-    expect(stepEnvironment(step({ env: ['PATH=/x'] }), image, 'h', false)[0]).toBe('PATH=/x');
+    expect(stepEnvironment(step({ env: ['PATH=/x'] }), image, 'h', null)[0]).toBe('PATH=/x');
   });
 
   it("makes the workspace git's to trust, unless the step configures git itself", () => {
-    expect(stepEnvironment(step(), image, 'h', true)).toContain('GIT_CONFIG_VALUE_0=/data');
-    expect(stepEnvironment(step({ env: ['GIT_CONFIG_COUNT=0'] }), image, 'h', true)).not.toContain(
+    expect(stepEnvironment(step(), image, 'h', '')).toContain('GIT_CONFIG_VALUE_0=/data');
+    expect(stepEnvironment(step(), image, 'h', 'a/b')).toContain('GIT_CONFIG_VALUE_0=/data/a/b');
+    expect(stepEnvironment(step({ env: ['GIT_CONFIG_COUNT=0'] }), image, 'h', '')).not.toContain(
       'GIT_CONFIG_VALUE_0=/data',
     );
   });

@@ -31,13 +31,13 @@ export function stepArguments(step: DockerStep, image: ImageConfig, script: stri
 
 /**
  * The whole environment, with Docker's meaning: PATH and HOSTNAME, the image's, then the step's. HOME is left to init, which
- * reads it from the image's passwd. In a workspace, git is told that it is not somebody else's.
+ * reads it from the image's passwd. Git is told that the repository, at this path of the workspace, is not somebody else's.
  */
 export function stepEnvironment(
   step: DockerStep,
   image: ImageConfig,
   hostname: string,
-  inWorkspace: boolean,
+  repository: string | null,
   extra: Readonly<Record<string, string>> = {},
 ): string[] {
   const variables = new Map([
@@ -49,10 +49,10 @@ export function stepEnvironment(
     // `NAME` alone would be the executor's own variable in Docker: a job gets none of those.
     if (equals > 0 && !line.includes('\0')) variables.set(line.slice(0, equals), line.slice(equals + 1));
   }
-  if (inWorkspace && !variables.has('GIT_CONFIG_COUNT')) {
+  if (repository !== null && !variables.has('GIT_CONFIG_COUNT')) {
     variables.set('GIT_CONFIG_COUNT', '1');
     variables.set('GIT_CONFIG_KEY_0', 'safe.directory');
-    variables.set('GIT_CONFIG_VALUE_0', workspaceTarget);
+    variables.set('GIT_CONFIG_VALUE_0', [workspaceTarget, repository].filter(Boolean).join('/'));
   }
   for (const [name, value] of Object.entries(extra)) variables.set(name, value);
   return [...variables].map(([name, value]) => `${name}=${value}`);

@@ -3,7 +3,7 @@ import type { Job } from '@glovebox/protocol';
 import { describe, expect, it } from 'vitest';
 import { upstreamJobsSchema } from '../../agent/config.ts';
 import { testJob } from '../../testing/job.ts';
-import { chooseTier, planDisks, runnable, vmSpec } from './plan.ts';
+import { chooseTier, hasWorkspace, planDisks, runnable, vmSpec } from './plan.ts';
 
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
@@ -15,12 +15,18 @@ describe('a job', () => {
     expect(runnable(good(), host).dockerSteps).toHaveLength(1);
   });
 
+  it('finds a workspace when it has a repository, or files of its own', () => {
+    const file = { content: new Uint8Array(), bucket: '', key: '', modifiedAt: '' };
+    expect(hasWorkspace(good())).toBe(false);
+    expect(hasWorkspace({ ...good(), repositoryName: 'a' })).toBe(true);
+    expect(hasWorkspace({ ...good(), files: { a: file } })).toBe(true);
+  });
+
   it.each<[string, Partial<Job>]>([
     ['has no steps', { dockerSteps: [] }],
     ['has steps of the `src` command', { cliSteps: [{ command: [] }] }],
-    ['has extra files', { files: { a: { content: null, bucket: '', key: '', modifiedAt: '' } } }],
-    ['part of the repository', { sparseCheckout: ['a'] }],
-    ['values to hide', { redactedValues: { secret: 'x' } }],
+    ['it wants the part', { sparseCheckout: ['a'] }],
+    ['not one of the workspace', { repositoryDirectory: '../x' }],
     ['not one that was put on the instance', { dockerSteps: [{ image: 'debian:12' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
   ])('that %s is refused', (why, change) => {

@@ -1,10 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { VmSpec } from '@glovebox/microvm';
 import type { ImageDisk } from '@glovebox/oci';
-import { commitSchema, type DockerStep, type Job, type NativeJob, type Tier } from '@glovebox/protocol';
+import {
+  commitSchema,
+  type DockerStep,
+  type Job,
+  type NativeJob,
+  relativePathSchema,
+  type Tier,
+} from '@glovebox/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { jobRefused } from '../../errors.ts';
 import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
+import { sparseDirectories } from '../../workspace/sparse.ts';
 
 /** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
 export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
@@ -30,17 +38,12 @@ export function runnable(job: Job, host: Host): RunnableJob {
   const { dockerSteps, upload } = made;
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
   if (dockerSteps.length === 0) throw jobRefused('it has no steps', 'Give it one.');
-  if (Object.keys(job.files).length > 0) throw jobRefused('it has extra files', other);
-  if (job.sparseCheckout && job.sparseCheckout.length > 0)
-    throw jobRefused('it wants a part of the repository only', other);
-  if (job.repositoryDirectory !== '')
-    throw jobRefused('it wants the repository in a directory of the workspace', other);
+  if (!relativePathSchema.safeParse(job.repositoryDirectory).success)
+    throw jobRefused('the directory of its repository is not one of the workspace', 'Name one inside of it.');
+  sparseDirectories(job.sparseCheckout); // refuses what it does not understand, before anything is started
   if (job.fetchTags) throw jobRefused("it wants the repository's tags", other);
   if (job.repositoryName !== '' && !job.shallowClone)
     throw jobRefused("it wants the repository's whole history", other);
-  // The text of its log goes out as it comes.
-  if (job.glovebox && Object.keys(job.redactedValues ?? {}).length > 0)
-    throw jobRefused('it has values to hide in its log', other);
   for (const step of dockerSteps) {
     if (!job.glovebox || imageDigest(step.image) === null)
       throw jobRefused(
@@ -78,6 +81,17 @@ function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
     upload,
     exposed,
   };
+}
+
+/** Whether its steps find a directory with a repository, or files of the job, or both. */
+export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolean {
+  return job.repositoryName !== '' || Object.keys(job.files).length > 0;
+}
+
+/** Credentials that must not be in what goes into the guest. */
+export function secretsOf({ token, upload, exposed }: RunnableJob, credential: string): string[] {
+  if (exposed) return [];
+  return [credential, token, ...(upload ? [upload.authorization.replace(/^\S+ /, '')] : [])];
 }
 
 /** The digest of `blob:sha256:…`, or null. */

@@ -13,6 +13,8 @@ import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import { openPhase, type PhaseLog } from '../../uplink/log.ts';
+import { collectFiles } from '../../workspace/files.ts';
+import { sparseDirectories } from '../../workspace/sparse.ts';
 import { workspaceDisk } from '../../workspace/workspace.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
@@ -20,10 +22,12 @@ import { inspectVm } from './inspect.ts';
 import {
   chooseTier,
   type DiskPlan,
+  hasWorkspace,
   imageDigest,
   planDisks,
   type RunnableJob,
   runnable,
+  secretsOf,
   vmSpec,
 } from './plan.ts';
 import { runSteps, scriptFiles } from './steps.ts';
@@ -183,15 +187,20 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
   const { deps, job, lease, client } = run;
   const { spawn, clock, instanceUrl, directories } = deps;
   const open = (key: string) => openPhase(client, clock, key, []);
-  const workspaceLog = job.repositoryName === '' ? null : await open('setup.workspace');
+  const workspaceLog = hasWorkspace(job) ? await open('setup.workspace') : null;
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
-  const wanted = { repository: job.repositoryName, commit: job.commit };
+  const secrets = secretsOf(job, deps.credential.secret);
+  const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
   const workspace =
     workspaceLog &&
-    within(workspaceLog, run, (log) =>
-      workspaceDisk(source, client, wanted, lease.stopped, (line) => void say(log, line).catch(() => {})),
-    );
+    within(workspaceLog, run, async (log) => {
+      const files = await collectFiles(client, job.files, secrets, clock, lease.stopped);
+      const sparse = sparseDirectories(job.sparseCheckout);
+      const contents = { commit, directory: job.repositoryDirectory, sparse, files };
+      const tell = (line: string) => void say(log, line).catch(() => {});
+      return workspaceDisk(source, client, contents, lease.stopped, tell);
+    });
   const images = within(imageLog, run, async () => {
     const disks: ImageDisk[] = [];
     for (const { image } of job.dockerSteps) {

@@ -13,7 +13,7 @@ import {
   workspaceTarget,
 } from './command.ts';
 import { guestPaths } from './guest.ts';
-import { type RunnableJob, stepMemoryBytes } from './plan.ts';
+import { hasWorkspace, type RunnableJob, stepMemoryBytes } from './plan.ts';
 
 const pidsMax = 4096;
 /** The channel's bound on a file that is sent. */
@@ -72,7 +72,8 @@ async function runStep(
   const step = job.dockerSteps[index] as RunnableJob['dockerSteps'][number];
   const image = (deps.images[index] as ImageDisk).config;
   const name = stepName(step, index);
-  const inWorkspace = job.repositoryName !== '';
+  const inWorkspace = hasWorkspace(job);
+  const repository = job.repositoryName === '' ? null : job.repositoryDirectory;
   const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
   const argv = stepArguments(step, image, script);
   const remainingMs = deadline - clock.bootTime();
@@ -95,7 +96,7 @@ async function runStep(
         id: `step-${index}`,
         root: guestPaths.root(index),
         argv,
-        env: stepEnvironment(step, image, hostname, inWorkspace, deps.extra),
+        env: stepEnvironment(step, image, hostname, repository, deps.extra),
         user: image.user,
         cwd: stepDirectory(step, image, inWorkspace),
         hostname,
