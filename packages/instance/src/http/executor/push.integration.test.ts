@@ -130,7 +130,7 @@ describe('the push stream', () => {
   });
 
   test('is refused under a name that another credential uses, and without a name', async () => {
-    await leased('known');
+    await cancel(await leased('known'));
     const stranger = { headers: { authorization: `token-executor ${(await credential('second')).secret}` } };
     expect((await open('known', stranger)).status).toBe(403);
     const nameless = await open('');
