@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { type Job, type JobEvent, jobEventSchema } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -148,6 +150,24 @@ describe('the events of a job', () => {
     await instance.stop();
     expect(outputOf(await following)).toBe('x');
     expect(performance.now() - begun).toBeLessThan(3_000);
+    instance = await startTestInstance(await server.clone()); // for the hook
+  });
+
+  test('do not hold it up though their reader has stopped reading', async () => {
+    const job = await started();
+    // More than the kernel's buffers of both sides hold.
+    for (let part = 0; part < 4; part++) await append(job, part * 4 * 2 ** 20, Buffer.alloc(4 * 2 ** 20));
+    const reader = request(`${instance.url}/api/jobs/${job.id}/events`, {
+      headers: { authorization: `token ${instance.accessToken}` },
+    });
+    reader.end();
+    const [response] = (await once(reader, 'response')) as [IncomingMessage];
+    response.on('error', () => {}); // it is cut off
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const begun = performance.now();
+    await instance.stop();
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    reader.destroy();
     instance = await startTestInstance(await server.clone()); // for the hook
   });
 });

@@ -27,7 +27,7 @@ export function eventRoutes(scope: FastifyInstance, deps: HttpDeps): void {
     const after = lastEventId.parse(request.headers['last-event-id'] ?? 0);
     const gone = goneSignal(reply, deps.stopping);
     reply.hijack();
-    const stream = openEventStream(reply.raw);
+    const stream = openEventStream(reply.raw, gone);
     try {
       await follow(deps, id, after, stream, gone);
     } catch (error) {

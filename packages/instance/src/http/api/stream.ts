@@ -9,9 +9,13 @@ export interface EventStream {
   end(): void;
 }
 
-/** `headers`: besides those of every such stream. */
+/**
+ * `gone`: aborted when nobody reads any more, or nothing more is to be said; a write that waits for room then rejects.
+ * `headers`: besides those of every such stream.
+ */
 export function openEventStream(
   response: ServerResponse,
+  gone: AbortSignal,
   headers: Readonly<Record<string, string>> = {},
 ): EventStream {
   response.writeHead(200, {
@@ -24,18 +28,15 @@ export function openEventStream(
   const write = async (text: string) => {
     if (response.destroyed) throw new Error('the reader is gone');
     if (response.write(text)) return;
-    const closed = new AbortController();
-    const onClose = () => closed.abort();
-    response.once('close', onClose);
-    try {
-      await once(response, 'drain', { signal: closed.signal });
-    } finally {
-      response.off('close', onClose);
-    }
+    await once(response, 'drain', { signal: gone });
   };
   return {
     event: (id, data) => write(`${id === null ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`),
     comment: () => write(':\n\n'),
-    end: () => response.end(),
+    end() {
+      // A reader that has stopped reading would never see the end.
+      if (response.writableNeedDrain) response.destroy();
+      else response.end();
+    },
   };
 }

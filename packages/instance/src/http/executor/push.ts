@@ -35,7 +35,7 @@ export async function push(deps: HttpDeps, request: FastifyRequest, reply: Fasti
   const over = new AbortController();
   const gone = AbortSignal.any([left, over.signal]);
   reply.hijack();
-  const stream = openEventStream(reply.raw, { [protocolHeader]: String(protocolVersion) });
+  const stream = openEventStream(reply.raw, gone, { [protocolHeader]: String(protocolVersion) });
   const stillGood = () => authenticateExecutor(db, request);
   const telling = [
     tellOrders(deps, executorName, number, stream, gone, stillGood),
