@@ -158,10 +158,13 @@ describe("the executors' credential on the routes of a job", () => {
       expect((await send('addExecutionLogEntry', { ...entry, ...names }))[0]).toBeOneOf([400, 403]);
     });
 
-    test('B11: is refused when headers and body disagree', async () => {
-      const headers = { 'x-sourcegraph-job-id': String(old.id), 'x-sourcegraph-executor-name': 'up' };
-      const said = await send('markComplete', { jobId: 4711 }, lenient.credential, headers);
-      expect(said).toEqual([403, 'invalid token']);
+    test.each<[string, object, string]>([
+      ['job', { jobId: 4711 }, 'up'],
+      ['executor', {}, 'e2'],
+    ])('B11: is refused when headers and body disagree on the %s', async (_, body, name) => {
+      const headers = { 'x-sourcegraph-job-id': String(old.id), 'x-sourcegraph-executor-name': name };
+      const [status] = await send('addExecutionLogEntry', { ...entry, ...body }, lenient.credential, headers);
+      expect(status).toBe(403);
     });
 
     test("B11: is refused for a job that another credential's executor holds", async () => {

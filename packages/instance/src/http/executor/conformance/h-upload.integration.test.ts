@@ -217,6 +217,10 @@ describe('the token of an upload step', () => {
     ['was marked', (job) => executor.onJob(job, 'markComplete')],
     ['was canceled', (job) => instance.api('POST', `/api/jobs/${job.id}/cancel`)],
     [
+      'was followed by one that has no such token',
+      () => sql`update jobs set attempt = attempt + 1`.execute(instance.db),
+    ],
+    [
       'was of a credential that is revoked',
       () => sql`update executor_credentials set revoked_at = clock_timestamp()`.execute(instance.db),
     ],
