@@ -1,7 +1,7 @@
 import type { Coverage, Fault } from './coverage.ts';
 import type { Database } from './database.ts';
 import type { Machine } from './machine.ts';
-import type { Network } from './network.ts';
+import type { Network, Partition } from './network.ts';
 import type { Replica } from './replica.ts';
 import type { World } from './world.ts';
 
@@ -85,7 +85,8 @@ export function unleash(scene: Scene): Disasters {
         else killExecutor(scene, machine);
         return;
       }
-      const strikeIt = random.pick([stopExecutor, killExecutor, cutOff, cutOff]);
+      const some = [stopExecutor, cutOff, what === 'late' ? stopHeartbeats : killExecutor];
+      const strikeIt = random.pick(some);
       world.after(random.chance(0.7) ? 0 : random.between(0, 2_000), () => {
         // For longer than a lease, mostly.
         if (!calm) strikeIt(scene, machine, random.between(5_000, 20_000));
@@ -147,19 +148,24 @@ function cutOff(
   machine = scene.world.random.pick(scene.machines),
   forMs = while_(scene.world),
 ): void {
-  const { world, network, replicas } = scene;
-  const { random } = world;
-  const partition = {
+  const { random } = scene.world;
+  partition(scene, forMs, {
     host: machine.name,
-    server: random.chance(0.6) ? null : random.pick(replicas).name,
+    server: random.chance(0.6) ? null : random.pick(scene.replicas).name,
     direction: random.pick(['requests', 'answers', 'both', 'both'] as const),
     heartbeats: random.chance(0.5),
-  };
-  world.note(
-    `${partition.host}: is cut off from ${partition.server ?? 'all replicas'} (${partition.direction})`,
-  );
-  network.partitions.add(partition);
-  world.after(forMs, () => network.partitions.delete(partition));
+  });
+}
+
+function stopHeartbeats(scene: Scene, machine: Machine, forMs: number): void {
+  partition(scene, forMs, { host: machine.name, server: null, direction: 'requests', heartbeats: true });
+}
+
+function partition({ world, network }: Scene, forMs: number, cut: Partition): void {
+  const what = cut.heartbeats ? 'heartbeats' : 'everything';
+  world.note(`${cut.host}: is cut off from ${cut.server ?? 'all replicas'} (${cut.direction}, ${what})`);
+  network.partitions.add(cut);
+  world.after(forMs, () => network.partitions.delete(cut));
 }
 
 function loseDatabase({ world, database }: Scene): void {
@@ -179,7 +185,8 @@ function setMachineClock(scene: Scene): void {
 
 function setDatabaseClock(
   scene: Scene,
-  offsetMs = scene.world.random.between(-1, 1) * (databaseStepMs / 2),
+  offsetMs = scene.world.random.pick([-1, -1, scene.world.random.between(-1, 1), 1, 1]) *
+    (databaseStepMs / 2),
 ): void {
   strike(scene, "database's clock set", 'database', scene.concerned());
   scene.database.offsetMs = offsetMs;

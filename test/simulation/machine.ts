@@ -68,6 +68,7 @@ export class Machine {
         await clock.sleep(this.deps.world.random.between(20, 400));
         return this.vm(job, process);
       },
+      thinkMs: () => this.deps.world.random.between(0, 800),
       renew: (vm, deadline) => vm.renew(this.deadline(deadline, clock.bootTime())),
     });
     const log = {
@@ -128,14 +129,22 @@ export class Machine {
       hold: async (job, ms) => {
         const deadline = now() + ms - marginMs;
         const holding = real.hold(job, ms);
-        holding.catch(() => {});
-        const { signal } = new AbortController();
+        const [stopped, lost] = [new AbortController(), new AbortController()];
+        const fail = (error: Error) => {
+          lost.abort(error);
+          stopped.abort(error);
+        };
+        holding.then((lease) => {
+          lease.lost.addEventListener('abort', () => lost.abort(lease.lost.reason));
+          lease.stopped.addEventListener('abort', () => stopped.abort(lease.stopped.reason));
+          if (lease.stopped.aborted) fail(lease.stopped.reason as Error);
+        }, fail);
         return {
-          stopped: signal,
-          lost: signal,
+          stopped: stopped.signal,
+          lost: lost.signal,
           deadline: () => deadline,
           onRenewed: (listener) => void holding.then((lease) => lease.onRenewed(listener)).catch(() => {}),
-          stop: () => {},
+          stop: (reason) => stopped.abort(reason),
           release: () => void holding.then((lease) => lease.release()).catch(() => {}),
         };
       },

@@ -38,7 +38,7 @@ export interface Weather {
 /** Node's own patience with a connection that is silent. */
 const silenceMs = 300_000;
 
-interface Partition {
+export interface Partition {
   readonly host: string;
   readonly server: string | null;
   readonly direction: 'requests' | 'answers' | 'both';
@@ -106,7 +106,7 @@ export class Network {
       });
     };
     if (random.chance(this.weather.loss)) lose('request lost');
-    else carry(true, this.delay(request));
+    else carry(true, this.delay(request, false));
     if (random.chance(this.weather.duplicates)) {
       this.hit('duplicate', request);
       carry(false, random.chance(0.5) ? random.between(0, 500) : random.between(0, 30_000));
@@ -133,19 +133,22 @@ export class Network {
     }
     const broken = random.chance(this.weather.loss / 4);
     if (broken) this.hit('answer lost', request);
-    this.world.after(this.delay(request), () => {
+    this.world.after(this.delay(request, true), () => {
       if (this.cut(request, server.name, 'answers')) lose('partition');
       else end({ answer, broken });
     });
   }
 
-  private delay(request: WireRequest): number {
+  private delay(request: WireRequest, answer: boolean): number {
     const { random } = this.world;
     // Of what was held for long the way is forgotten more often: the lease that an answer brings may be old.
     const held = request.path.endsWith('/dequeue');
     if (!random.chance(this.weather.late * (held ? 3 : 1))) return random.between(0.2, 20);
     this.hit('late', request);
-    return random.between(0, random.chance(held ? 0.2 : 0.7) ? 4_000 : this.weather.lateMs);
+    // As late as a renewal may be that still counts, and a lease that still lasts.
+    if (answer && request.path.endsWith('/heartbeat')) return random.between(2_000, 4_000);
+    if (answer && held && random.chance(0.5)) return random.between(2_000, 10_000);
+    return random.between(0, random.chance(0.7) ? 4_000 : this.weather.lateMs);
   }
 
   private cut({ from, path }: WireRequest, server: string, direction: 'requests' | 'answers'): boolean {

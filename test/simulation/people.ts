@@ -16,7 +16,7 @@ export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
   const jobs = random.int(4, 14);
   for (let n = 0; n < jobs; n += 1) {
     const limits = { maxResets: random.int(0, 4), maxRetries: random.int(0, 2) };
-    const input = random.chance(0.3) ? 'x'.repeat(random.int(1, 1_000)) : null;
+    const input = random.chance(0.5) ? 'x'.repeat(random.int(1, 1_500)) : null;
     world.after(random.between(0, forMs), () => {
       send(deps, '/api/jobs', { ...limits, input }, (reply) => {
         if ('gone' in reply || reply.answer.status !== 201) return;

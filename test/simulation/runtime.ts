@@ -11,6 +11,8 @@ interface RuntimeDeps {
   readonly clock: Clock;
   /** Takes as long as a VM takes to be made ready; it runs at its first renewal. */
   startVm(job: Job): Promise<Vm>;
+  /** How long a program thinks about a piece of its input, ms. */
+  readonly thinkMs: () => number;
   /** Feeds the launcher. */
   renew(vm: Vm, deadline: number): void;
 }
@@ -92,12 +94,13 @@ async function step(run: Run, vm: Vm): Promise<number> {
   }
 }
 
-async function feed({ job, lease, client }: Run, vm: Vm): Promise<void> {
+async function feed({ deps, job, lease, client }: Run, vm: Vm): Promise<void> {
   if (!job.glovebox?.stdin) return;
   for (let offset = 0; ; ) {
     const { bytes, end } = await client.input(offset, lease.stopped);
     offset += bytes.length;
     if (end) break;
+    await deps.clock.sleep(deps.thinkMs(), lease.stopped);
   }
   vm.endInput();
 }

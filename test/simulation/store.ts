@@ -54,6 +54,8 @@ export interface JobLease {
 export const leaseMs = 10_000;
 const reaperMarginMs = 1_000;
 const retryMs = 5_000;
+/** What one answer holds of a job's stdin, bytes. */
+const inputPiece = 32;
 
 export class Store {
   readonly jobs = new Map<number, StoredJob>();
@@ -122,7 +124,8 @@ export class Store {
   readInput(lease: JobLease, offset: number): { bytes: Buffer; end: boolean } {
     const job = this.jobs.get(lease.jobId) as StoredJob;
     this.truth.read(lease, job);
-    return { bytes: job.input.subarray(offset, offset + 64), end: offset + 64 >= job.input.length };
+    const end = offset + inputPiece;
+    return { bytes: job.input.subarray(offset, end), end: end >= job.input.length };
   }
 
   /** Runs a write that commits only under a good lease. Errors: `lease_lost`. */
