@@ -76,7 +76,7 @@ export class Machine {
       warn: (facts: object, message: string) => note(`${message} ${JSON.stringify(facts)}`),
     };
     const from = { clock, executorName: this.name, room: openReservations(resources) };
-    const agent = makeAgent({ runtime, ...from, http, leases, log, queue });
+    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues: agentQueues });
     this.process = process;
     this.agent = agent;
     // The executor's helper starts another one when it has ended.

@@ -6,7 +6,7 @@ import type { QueueClient } from '../uplink/queue.ts';
 import type { Reservations } from './room.ts';
 import { type WorkDeps, workOn } from './work.ts';
 
-/** The queues that this executor works on. */
+/** The queues whose jobs an executor can run. */
 export const agentQueues: QueueName[] = ['codeintel', 'runs'];
 
 export interface Agent {
@@ -25,9 +25,9 @@ const busyWaitMs = 1_000;
 const pauseMs = 1_000;
 
 export function makeAgent(
-  deps: WorkDeps & { readonly queue: QueueClient; readonly room: Reservations },
+  deps: WorkDeps & { readonly queue: QueueClient; readonly queues: QueueName[]; readonly room: Reservations },
 ): Agent {
-  const { clock, leases, queue, room, log } = deps;
+  const { clock, leases, queue, queues, room, log } = deps;
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();
@@ -41,7 +41,7 @@ export function makeAgent(
     }
     // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
     const job = await queue.lease(
-      agentQueues,
+      queues,
       { free, total: room.total },
       running.size > 0 ? busyWaitMs : idleWaitMs,
       draining.signal,

@@ -8,6 +8,11 @@ const path = z.string().startsWith('/');
 export const agentConfigSchema = z.strictObject({
   instanceUrl: z.url({ protocol: /^https?$/ }),
   route: routeSchema.prefault({}),
+  /** Of which it leases jobs; its credential has to be good for each. */
+  queues: z
+    .array(z.enum(['codeintel', 'runs']))
+    .min(1)
+    .default(['codeintel', 'runs']),
   /** Unique among the instance's executors. */
   name: z.string().min(1).max(200),
   version: z.string(),

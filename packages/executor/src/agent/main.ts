@@ -11,7 +11,7 @@ import { openHttp } from '../uplink/http.ts';
 import { takeRoute } from '../uplink/route.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
-import { agentQueues, makeAgent } from './agent.ts';
+import { makeAgent } from './agent.ts';
 import { agentConfigSchema } from './config.ts';
 import { openReservations } from './room.ts';
 
@@ -26,7 +26,7 @@ try {
   const vms = remoteVms();
   const clock = systemClock;
   const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
-  const { directories, tiers, vmm, cacheBytes } = config;
+  const { directories, tiers, queues, vmm, cacheBytes } = config;
   const credential = await readCredential(config.credentialFile);
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
@@ -40,7 +40,7 @@ try {
   });
   const leases = keepLeases({
     queue,
-    queues: agentQueues,
+    queues,
     clock,
     onTrouble: (message) => log.warn(message),
   });
@@ -48,7 +48,8 @@ try {
   const host = { vms, vmm, spawn, clock, credential, tiers, directories };
   const runtime = microvmRuntime({ ...host, instanceUrl, executorName, uploadClient });
   const room = openReservations(config.resources);
-  const agent = makeAgent({ runtime, clock, executorName, http, leases, log, queue, room });
+  const from = { clock, executorName, http, log };
+  const agent = makeAgent({ runtime, ...from, leases, queue, queues, room });
   let signals = 0;
   process.on('SIGTERM', () => {
     signals += 1;

@@ -11,6 +11,11 @@ export const helperConfigSchema = z.strictObject({
   version: z.string().min(1),
   instanceUrl: z.url({ protocol: /^https?$/ }),
   route: routeSchema.prefault({}),
+  /** Of which it leases jobs; its credential has to be good for each. */
+  queues: z
+    .array(z.enum(['codeintel', 'runs']))
+    .min(1)
+    .default(['codeintel', 'runs']),
   name: z.string().min(1).max(200),
   /** Readable by the agent alone. */
   credentialFile: path,

@@ -137,11 +137,12 @@ async function makeDirectories({ state, identities }: HelperConfig): Promise<Pla
 }
 
 function agentConfigOf(config: HelperConfig, places: Places, vmm: Vmm): AgentConfig {
-  const { instanceUrl, route, name, version, credentialFile, tiers, labels, resources, cacheBytes, runtime } =
-    config;
+  const { instanceUrl, route, queues, credentialFile, cacheBytes, runtime } = config;
+  const { name, version, tiers, labels, resources } = config;
   const { disks, blobs, work } = places;
   return {
-    ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, resources, cacheBytes },
+    ...{ instanceUrl, route, queues, credentialFile, cacheBytes },
+    ...{ name, version, tiers, labels, resources },
     vmm: vmm.name,
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },

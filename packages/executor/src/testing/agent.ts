@@ -7,7 +7,7 @@ import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@glovebox/mic
 import type { ImageConfig } from '@glovebox/oci';
 import type { Job, NativeJob } from '@glovebox/protocol';
 import { expect } from 'vitest';
-import { makeAgent } from '../agent/agent.ts';
+import { agentQueues, makeAgent } from '../agent/agent.ts';
 import { openReservations } from '../agent/room.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
@@ -133,7 +133,7 @@ export class TestAgent {
     });
     const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
     const from = { clock: systemClock, executorName: identity.name };
-    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, room });
+    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues: agentQueues, room });
     const ran = agent.run();
     const stop = async () => {
       agent.stop();
