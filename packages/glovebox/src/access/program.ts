@@ -47,8 +47,8 @@ const days = () => new Option('--days <n>', 'it ends after so many; else never')
 const endAfter = (count: number | undefined) =>
   count === undefined ? null : new Date(Date.now() + count * dayMs).toISOString();
 
-function print({ printJson }: AccessDeps, { json: asJson }: Json, value: unknown, lines: readonly string[]) {
-  if (asJson) printJson(value);
+function print(deps: AccessDeps, { json: asJson }: Json, value: unknown, lines: readonly string[]): void {
+  if (asJson) deps.printJson(value);
   else process.stdout.write(`${lines.join('\n')}\n`);
 }
 
