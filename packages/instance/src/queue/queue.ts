@@ -39,8 +39,9 @@ export async function enqueue(
   const line = await lineFor(db, order.tenant, queue, job.demand);
   const made = await insertJob(db, queue, line, job, order);
   if (made) {
+    if (made.aside) await lineFor(db, order.tenant, queue, job.demand);
     wake(db, workTopic);
-    return made;
+    return made.record;
   }
   // The same request came twice at once, and the other one was first.
   const other = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));

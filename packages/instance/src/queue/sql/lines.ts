@@ -53,13 +53,20 @@ async function joinShare(db: Db, tenant: string, queue: QueueName): Promise<void
 
 /**
  * Takes lines in which nobody waits out of the way of leases, and puts back one that a job has entered while this happened. A
- * line that an enqueue is holding is left alone.
+ * line that an enqueue is holding is left alone; one that an enqueue finds held here is asked about again by it.
  */
 export async function tidyLines(db: Db): Promise<void> {
   const somebody = sql`exists (select from jobs where line_id = lines.id and state in ('queued', 'errored'))`;
+  await db.transaction().execute(async (tx) => {
+    const { rows } = await sql<{ id: number }>`
+      select id from lines where busy and not ${somebody} for update skip locked
+    `.execute(tx);
+    // Asked again under the lock: by now a job may have come.
+    const ids = rows.map((row) => row.id);
+    if (ids.length > 0)
+      await sql`update lines set busy = false where id = any(${ids}::bigint[]) and not ${somebody}`.execute(
+        tx,
+      );
+  });
   await sql`update lines set busy = true where not busy and ${somebody}`.execute(db);
-  await sql`
-    update lines set busy = false
-    where id in (select id from lines where busy and not ${somebody} for update skip locked)
-  `.execute(db);
 }

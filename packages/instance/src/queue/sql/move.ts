@@ -57,6 +57,10 @@ async function moveJobs(
         message = case when next in ('queued', 'processing') then null else ${causeOf(move, failure).message} end
       from job where jobs.id = job.id and next is not null
       returning jobs as row, held_by, next, resets_before
+    ), back as (
+      -- While it ran, its line may have been put aside.
+      update lines set busy = true from moved
+      where lines.id = (moved.row).line_id and next in ('queued', 'errored') and not busy
     ), ended as (
       insert into attempts (job_id, attempt, executor, outcome, reason, message, started_at, ended_at)
       select (row).id, (row).attempt, held_by, case when ${move} = 'expire' and next <> 'canceled' then 'lost' else next end,
