@@ -16,7 +16,7 @@ export interface BeatsAnswer {
   readonly answered: number;
   /** Beats that could not be sent because the one before, a whole period ago, had no answer yet. */
   readonly missed: number;
-  /** Answers that were no 200, and broken connections. */
+  /** Answers that were no 200 or did not come, and broken connections. */
   readonly failed: number;
   /** Answers that no longer named the executor's job: its lease had run out. */
   readonly lost: number;
@@ -25,6 +25,9 @@ export interface BeatsAnswer {
   /** How late this process itself was at worst in sending one. */
   readonly latestMs: number;
 }
+
+/** A beat without an answer after this has failed. */
+const patienceMs = 15_000;
 
 process.on('SIGINT', () => {});
 process.once('disconnect', () => process.exit());
@@ -82,6 +85,7 @@ async function beat(order: BeatsOrder, agent: Agent, executorName: string, jobId
       {
         method: 'POST',
         agent,
+        signal: AbortSignal.timeout(patienceMs),
         headers: {
           authorization: `token-executor ${order.credential}`,
           'content-type': 'application/json',
