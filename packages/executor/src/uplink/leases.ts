@@ -118,6 +118,12 @@ export function keepLeases(deps: {
     return trouble?.code;
   };
 
+  /** A canceled job has ended for the instance with the first heartbeat that does not name it: it is not kept waiting. */
+  const letGo = (entry: Held) => {
+    held.delete(entry);
+    if (factsOf(entry.stopped.signal.reason).code === 'canceled') void tryBeat();
+  };
+
   return {
     async hold(job, leaseMs) {
       const entry: Held = {
@@ -136,7 +142,7 @@ export function keepLeases(deps: {
       try {
         await entry.confirmed.promise;
       } catch (error) {
-        held.delete(entry); // or it would be renewed for nobody
+        letGo(entry); // or it would be renewed for nobody
         throw error;
       }
       return {
@@ -145,10 +151,7 @@ export function keepLeases(deps: {
         deadline: () => entry.deadline,
         onRenewed: (listener) => void entry.listeners.push(listener),
         stop: (reason) => stop(entry, reason),
-        release() {
-          held.delete(entry);
-          if (factsOf(entry.stopped.signal.reason).code === 'canceled') void tryBeat();
-        },
+        release: () => letGo(entry),
       };
     },
     draining: () => draining,
