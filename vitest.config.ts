@@ -5,6 +5,11 @@ import { defineConfig } from 'vitest/config';
  * because two emulated VMs on two cores only measure each other.
  * The others are slices of their own (`npm run ci:NAME`).
  */
+/** Of the integration tests: the queue's histories and the routes of executors, one by one, which take minutes. */
+const wire = [
+  'packages/instance/src/queue/lifecycle.integration.test.ts',
+  'packages/instance/src/http/executor/**/*.integration.test.ts',
+];
 const vm = {
   fileParallelism: false,
   testTimeout: 120_000,
@@ -26,9 +31,11 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['{packages/*/src,images}/**/*.integration.test.ts', 'test/integration/**/*.test.ts'],
+          exclude: [...wire, '**/node_modules/**'],
           ...vm,
         },
       },
+      { test: { name: 'wire', include: wire, ...vm } },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], ...vm } },
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], ...vm } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm } },
