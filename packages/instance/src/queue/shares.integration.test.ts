@@ -164,16 +164,16 @@ describe('a line', () => {
   });
 
   test('is never left aside with a job in it, however enqueues and tidying meet', async () => {
-    let tidying = true;
+    const done = new AbortController();
     const tidy = (async () => {
-      while (tidying) await tidyLines(db);
+      while (!done.signal.aborted) await tidyLines(db);
     })();
     const hidden: number[] = [];
     for (let n = 0; n < 150; n += 1) {
       const { id } = await add();
       if ((await take())?.job.id !== id) hidden.push(id);
     }
-    tidying = false;
+    done.abort();
     await tidy;
     expect(hidden).toEqual([]);
   });
