@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 import { z } from 'zod';
+import { gathered } from './gather.ts';
 
 /** Where a PostgreSQL is: a socket directory with peer authentication, or a URL of the admin's. */
 export const connectionSchema = z.union([
@@ -76,7 +77,7 @@ export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promi
     announced.set(tx, topics);
     return await run(tx);
   });
-  announce(db, topics);
+  for (const topic of topics) announce(db, topic);
   return result;
 }
 
@@ -84,35 +85,13 @@ export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promi
 export function wake(db: Db, topic: string): void {
   const topics = announced.get(db);
   if (topics) topics.add(topic);
-  else announce(db, [topic]);
+  else announce(db, topic);
 }
 
-/** What comes within this time of the last telling is told together. */
-const gatherMs = 10;
-
-/** Topics on their way, by database: what comes while some are being told goes with the next. */
-const telling = new WeakMap<Db, Set<string>>();
-
-function announce(db: Db, topics: Iterable<string>): void {
-  const waiting = telling.get(db);
-  if (waiting) {
-    for (const topic of topics) waiting.add(topic);
-    return;
-  }
-  const now = [...topics];
-  if (now.length === 0) return;
-  const next = new Set<string>();
-  telling.set(db, next);
-  void sql`
+/** Whoever waits and does not hear it asks by itself after a while. */
+const announce = gathered<string>((db, topics) =>
+  sql`
     select set_config('synchronous_commit', 'off', true), pg_notify('glovebox', topic)
-    from unnest(${now}::text[]) as topic
-  `
-    .execute(db)
-    .catch(() => {}) // whoever waits asks by itself after a while
-    .finally(() => {
-      setTimeout(() => {
-        telling.delete(db);
-        announce(db, next);
-      }, gatherMs).unref();
-    });
-}
+    from unnest(${[...topics.keys()]}::text[]) as topic
+  `.execute(db),
+);
