@@ -61,6 +61,8 @@ export interface Client {
   /** One reference with its definition, or null when the index has none. */
   example(upload: number): Promise<z.infer<typeof definitionExampleSchema> | null>;
   status(): Promise<Status>;
+  /** Whether an executor is to lease nothing more; what runs there goes on. Errors: `executor_not_found`. */
+  setDraining(executor: string, draining: boolean): Promise<void>;
   readonly access: AccessClient;
 }
 
@@ -131,6 +133,10 @@ export function openClient(options: ClientOptions): Client {
         throw error;
       }),
     status: () => get(statusSchema, '/api/status'),
+    setDraining(executor, draining) {
+      const path = `/api/executors/${encodeURIComponent(executor)}/${draining ? 'drain' : 'resume'}`;
+      return quietly(http.send({ method: 'POST', path }));
+    },
     access: accessClient(http),
   };
 }

@@ -50,6 +50,7 @@ export function jobRecord(state: JobRecord['state']): JobRecord {
     priority: 0,
     arch: null,
     labels: [],
+    needsNative: true,
     resources: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },
     cancelRequested: false,
     processAfter: null,

@@ -2,7 +2,13 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { commonVersion, type Job, type Order, protocolHeader } from '@glovebox/protocol';
+import {
+  addLogEntryRequestSchema,
+  commonVersion,
+  type Job,
+  type Order,
+  protocolHeader,
+} from '@glovebox/protocol';
 
 export interface FakeEntry {
   key: string;
@@ -172,9 +178,10 @@ export class FakeInstance {
 
   private readonly jobRoutes: Readonly<Record<string, Route>> = {
     addExecutionLogEntry: (_request, response, body) => {
-      const { key } = JSON.parse(body.toString()) as { key: string };
-      this.entries.push({ key, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: null });
-      response.end(String(this.entries.length));
+      const { key, glovebox } = addLogEntryRequestSchema.parse(JSON.parse(body.toString()));
+      const entry = glovebox?.entry ?? this.entries.length + 1;
+      this.entries[entry - 1] ??= { key, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: null };
+      response.end(String(entry));
     },
     updateExecutionLogEntry: (_request, response, body) => {
       const { entryId, exitCode } = JSON.parse(body.toString()) as { entryId: number; exitCode: number };

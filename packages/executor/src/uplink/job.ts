@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
 import { type Redactions, redact } from './redact.ts';
-import { retrying } from './retry.ts';
+import { retrying, within } from './retry.ts';
 import type { EntryState } from './whole-log.ts';
 
 export type OutputStream = 'stdout' | 'stderr';
@@ -28,7 +28,7 @@ export interface JobClient {
   readonly redactions: Redactions;
   /** The instance, one of upstream's kind, takes no output by offset: an entry's text is sent as a whole. */
   readonly wholeLog: boolean;
-  /** The number of the new entry. Not repeated: it would add another. */
+  /** The number of the new entry. Asked once of an instance of upstream's kind, where it would add another. */
   addEntry(facts: EntryFacts): Promise<number>;
   updateEntry(
     entry: number,
@@ -48,6 +48,8 @@ export interface JobClient {
   failed(message: string, reason: string): Promise<void>;
 }
 
+/** For an answer on a job's routes, blobs and uploads apart. An upstream instance is sent a step's whole output at once. */
+const answerMs = 60_000;
 const inputWaitMs = 20_000;
 const messageMax = 100_000;
 const markWhat = 'say how the job ended';
@@ -62,6 +64,7 @@ export function openJob(
 ): JobClient {
   const native = job.glovebox !== undefined;
   const redactions = job.redactedValues ?? {};
+  let entries = 0;
   const base = `/.executors/queue/${job.queue}`;
   const own = { executorName, jobId: job.id };
   const identity = {
@@ -75,16 +78,22 @@ export function openJob(
       headers: { ...identity, ...request.headers },
       signal: request.signal ?? lease,
     });
-  const post = async (operation: string, body: object, what: string, good = [200, 204]) => {
-    const response = await open({
-      method: 'POST',
-      path: `${base}/${operation}`,
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ ...own, ...body }),
-      what,
-    });
-    return expectStatus(response, good, what);
-  };
+  /** The answer's text, in time. */
+  const ask = (request: Omit<HttpRequest, 'signal'>, good: readonly number[]) =>
+    within(clock, answerMs, request.what, async (late) =>
+      expectStatus(await open({ ...request, signal: AbortSignal.any([lease, late]) }), good, request.what),
+    );
+  const post = (operation: string, body: object, what: string, good = [200, 204]) =>
+    ask(
+      {
+        method: 'POST',
+        path: `${base}/${operation}`,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ ...own, ...body }),
+        what,
+      },
+      good,
+    );
   const markHere = (operation: string, body: object) =>
     retrying(clock, lease, async (tries) => {
       // A mark whose answer was lost has ended the lease: repeated, it finds no job.
@@ -108,7 +117,10 @@ export function openJob(
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
       const what = 'begin a log entry';
-      const text = await post('addExecutionLogEntry', facts, what, [200]);
+      const add = (body: object) => post('addExecutionLogEntry', body, what, [200]);
+      entries += 1;
+      const numbered = { ...facts, glovebox: { entry: entries } };
+      const text = await (native ? retrying(clock, lease, () => add(numbered)) : add(facts));
       const entry = z.int().positive().safeParse(Number(text));
       if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');
       return entry.data;
@@ -119,34 +131,34 @@ export function openJob(
       );
     },
     async append(entry, stream, offset, bytes) {
-      const what = 'append output';
-      await retrying(clock, lease, async () => {
-        const response = await open({
-          method: 'POST',
-          path: `${base}/appendLog?entry=${entry}&stream=${stream}&offset=${offset}`,
-          headers: { 'content-type': 'application/octet-stream' },
-          body: bytes,
-          what,
-        });
-        await expectStatus(response, [200], what);
-      });
+      const request: Omit<HttpRequest, 'signal'> = {
+        method: 'POST',
+        path: `${base}/appendLog?entry=${entry}&stream=${stream}&offset=${offset}`,
+        headers: { 'content-type': 'application/octet-stream' },
+        body: bytes,
+        what: 'append output',
+      };
+      await retrying(clock, lease, () => ask(request, [200]));
     },
     input: (offset, signal) =>
-      retrying(clock, signal, async () => {
+      retrying(clock, signal, () => {
         const what = "read the job's input";
-        const response = await open({
-          method: 'GET',
-          path: `${base}/input?offset=${offset}&waitMs=${inputWaitMs}`,
-          headers: {},
-          signal,
-          what,
+        return within(clock, inputWaitMs + answerMs, what, async (late) => {
+          const either = AbortSignal.any([signal, late]);
+          const response = await open({
+            method: 'GET',
+            path: `${base}/input?offset=${offset}&waitMs=${inputWaitMs}`,
+            headers: {},
+            signal: either,
+            what,
+          });
+          if (response.status !== 200) await expectStatus(response, [200], what);
+          const bytes = await response.arrayBuffer().catch((error: unknown) => {
+            either.throwIfAborted();
+            throw instanceUnreachable(what, reasonOf(error));
+          });
+          return { bytes: Buffer.from(bytes), end: response.headers.get(inputEndHeader) === 'true' };
         });
-        if (response.status !== 200) await expectStatus(response, [200], what);
-        const bytes = await response.arrayBuffer().catch((error: unknown) => {
-          signal.throwIfAborted();
-          throw instanceUnreachable(what, reasonOf(error));
-        });
-        return { bytes: Buffer.from(bytes), end: response.headers.get(inputEndHeader) === 'true' };
       }),
     async result(facts) {
       if (native) await retrying(clock, lease, () => post('result', facts, "send the job's result"));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collect, systemClock } from '@glovebox/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fakeClock } from '../testing/clock.ts';
 import { FakeInstance } from '../testing/instance.ts';
 import { testJob } from '../testing/job.ts';
 import { fetchBlob } from './blob.ts';
@@ -86,6 +87,38 @@ describe('log entries', () => {
       true,
     );
     expect(instance.entries[0]?.stderr.toString()).toBe('oh');
+  });
+
+  it('are begun once, also when the answer is lost', async () => {
+    const asked: unknown[] = [];
+    instance.intercept = (request, response, body) => {
+      if (!request.url?.endsWith('/addExecutionLogEntry')) return false;
+      asked.push(JSON.parse(body.toString()).glovebox);
+      if (asked.length === 2) response.destroy();
+      return asked.length === 2;
+    };
+    await openPhase(client, systemClock, 'a', []);
+    await openPhase(client, systemClock, 'b', []);
+    expect(asked).toEqual([{ entry: 1 }, { entry: 2 }, { entry: 2 }]);
+    expect(instance.entries.map(({ key }) => key)).toEqual(['a', 'b']);
+  });
+
+  it('are asked again of an instance that is silent', async () => {
+    const clock = fakeClock();
+    const job = { ...plainJob, queue: 'runs' as const };
+    const hasty = openJob(openHttp(instance.url), job, 'test', clock, lease.signal);
+    let asked = 0;
+    instance.intercept = () => {
+      asked += 1;
+      return asked === 1;
+    };
+    const begun = hasty.addEntry({ key: 'a', command: [], startTime: new Date(0).toISOString() });
+    await expect.poll(() => asked).toBe(1);
+    await clock.advance(59_000);
+    expect(asked).toBe(1);
+    await clock.advance(1_000);
+    await expect.poll(() => clock.advance(100).then(() => asked)).toBe(2);
+    expect(await begun).toBe(1);
   });
 
   it('say that the lease is lost when the fence refuses a write', async () => {

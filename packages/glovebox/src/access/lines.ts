@@ -37,9 +37,9 @@ export function credentialLines(credentials: readonly CredentialRecord[]): strin
 export function executorLines(executors: Status['executors']): string[] {
   if (executors.length === 0) return ['no executor is connected'];
   return table([
-    ['NAME', 'VERSION', 'ISOLATION', 'SEEN'],
-    ...executors.map(({ name, version, tiers, lastSeenAt }) => [
-      ...[name, version || 'unknown', tiers.join(',') || 'none'],
+    ['NAME', 'VERSION', 'ISOLATION', 'LEASES', 'SEEN'],
+    ...executors.map(({ name, version, tiers, draining, lastSeenAt }) => [
+      ...[name, version || 'unknown', tiers.join(',') || 'none', draining ? 'nothing more' : 'yes'],
       when(lastSeenAt, ''),
     ]),
   ]);

@@ -137,6 +137,21 @@ function addExecutors(program: Command, shared: Shared): void {
       print(shared, options, { executors: all }, executorLines(all));
     });
 
+  for (const [action, draining, description, words] of [
+    ['drain', true, 'have an executor lease nothing more; what runs there goes on', 'leases nothing more'],
+    ['resume', false, 'have an executor lease again', 'leases again'],
+  ] as const) {
+    executors
+      .command(action)
+      .description(description)
+      .argument('<name>', 'which one')
+      .addOption(json())
+      .action(async (name: string, options: Json) => {
+        await (await shared.client()).setDraining(name, draining);
+        done(shared, options, { executor: name, draining }, `the executor ${name} ${words}`);
+      });
+  }
+
   const credentials = executors.command('credentials').description('what executors lease with');
   const chosen = async (access: Client['access'], text: string) => {
     const list = 'glovebox executors credentials list';

@@ -17,6 +17,7 @@ const job: JobRecord = {
   priority: 0,
   arch: null,
   labels: [],
+  needsNative: true,
   resources: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },
   cancelRequested: false,
   processAfter: null,

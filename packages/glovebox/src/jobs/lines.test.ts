@@ -12,6 +12,7 @@ const job = {
   accept: ['vm-emulated'],
   arch: null,
   labels: ['gpu'],
+  needsNative: true,
   resources: { cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
   failure: { reason: 'vmm_died', message: 'it is gone\nits last words' },
   cancelRequested: false,

@@ -23,17 +23,20 @@ export interface Append {
 }
 
 /**
- * A new log entry of the attempt; its number. `out` is upstream's way to send output: whole, again and again; it is kept as
- * the entry's stdout. Errors: `lease_lost`, `too_many_entries`.
+ * A new log entry of the attempt; its number, which is `wanted` unless that is null: asked again, it stays as it is. `out` is
+ * upstream's way to send output: whole, again and again; it is kept as the entry's stdout. Errors: `lease_lost`,
+ * `too_many_entries`.
  */
 export async function addEntry(
   db: Db,
   lease: JobLease,
+  wanted: number | null,
   facts: EntryFacts,
   out: string | undefined,
 ): Promise<number> {
   return await fenced(db, lease, async (tx) => {
-    const row = await insertEntry(tx, lease.jobId, lease.attempt, facts);
+    const row = await insertEntry(tx, lease.jobId, lease.attempt, wanted, facts);
+    if (!row) return wanted as number;
     if (row.entry > entryLimit) throw tooManyEntries(entryLimit);
     await appendEntryEvent(tx, lease.jobId, entryOf(row));
     await appendWhole(tx, lease, row.entry, out);

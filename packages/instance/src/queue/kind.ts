@@ -6,6 +6,9 @@ import type { JobRow } from './job.ts';
 /** A checked `POST /api/jobs`, of any queue. */
 type JobRequest = z.output<typeof createJobSchema>;
 
+/** How long a lease is good after a heartbeat, ms: ours beat every 2 s, upstream's executors every 5 s. */
+export const leaseTimes = { native: 10_000, upstream: 25_000 } as const;
+
 /** What the queue stores of a new job. `payload` is its kind's alone. */
 export interface NewJob {
   readonly payload: unknown;

@@ -114,7 +114,7 @@ async function make(
       where id = ${id} and state = 'processing'
     `.execute(db);
     // A reaper leaves alone what another one is ending just now; then that one has to finish first.
-    do await expireLeases(db, kinds, 60_000);
+    do await expireLeases(db, kinds, new Date(Date.now() - 60_000));
     while (await isExpired(id));
   } else if (held) await mark(db, kinds, held, transition, null).catch(refused);
   return null;

@@ -4,11 +4,11 @@ import type { JobLease } from '../auth/job.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import type { JobRow } from './job.ts';
-import { cancel, expireLeases, fenced, heartbeat, type Leased, mark } from './queue.ts';
+import { cancel, fenced, heartbeat, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/list.ts';
 import { readRecord } from './sql/read.ts';
 import type { Offer } from './sql/take.ts';
-import { type JobChanges, leaseOf, testQueue } from './testing.ts';
+import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
 let db: Db;
@@ -122,7 +122,7 @@ describe('a write', () => {
     await add();
     const first = leaseOf((await take()) as Leased);
     await pass(20_000);
-    await expireLeases(db, kinds, 1_000);
+    await expire(db, kinds, 1_000);
     const second = leaseOf((await take()) as Leased);
     expect(second.attempt).toBe(2);
     await write(second);
@@ -141,7 +141,7 @@ describe('a heartbeat', () => {
     await pass(11_000);
     expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
     await pass(11_000);
-    expect(await expireLeases(db, kinds, 0)).toBe(0);
+    expect(await expire(db, kinds, 0)).toBe(0);
   });
 
   test('does not bring back a lease that ran out', async () => {
@@ -203,9 +203,9 @@ describe('a lease that ran out', () => {
     const { id } = await add();
     await take();
     await pass(12_500);
-    expect(await expireLeases(db, kinds, 1_000)).toBe(0);
+    expect(await expire(db, kinds, 1_000)).toBe(0);
     await pass(1_000);
-    expect(await expireLeases(db, kinds, 1_000)).toBe(1);
+    expect(await expire(db, kinds, 1_000)).toBe(1);
     expect(await stateOf(id)).toBe('queued');
     await take({ executor: 'e2' });
     expect(await listAttempts(db, id)).toMatchObject([
@@ -219,7 +219,7 @@ describe('a lease that ran out', () => {
     for (let n = 0; n < 2; n += 1) {
       expect(await take()).not.toBeNull();
       await pass(20_000);
-      await expireLeases(db, kinds, 1_000);
+      await expire(db, kinds, 1_000);
     }
     expect(await readRecord(db, id)).toMatchObject({
       state: 'failed',
@@ -231,7 +231,7 @@ describe('a lease that ran out', () => {
     await add({ maxResets: 3 });
     await take();
     await pass(20_000);
-    const counts = await Promise.all([expireLeases(db, kinds, 0), expireLeases(db, kinds, 0)]);
+    const counts = await Promise.all([expire(db, kinds, 0), expire(db, kinds, 0)]);
     expect(counts.toSorted()).toEqual([0, 1]);
     const { rows } = await sql`select resets from jobs`.execute(db);
     expect(rows).toEqual([{ resets: 1 }]);
@@ -242,7 +242,7 @@ describe('a lease that ran out', () => {
     await take();
     await cancel(db, kinds, id);
     await pass(20_000);
-    await expireLeases(db, kinds, 0);
+    await expire(db, kinds, 0);
     expect(await stateOf(id)).toBe('canceled');
   });
 });

@@ -136,10 +136,10 @@ export async function heartbeat(
   return renewed;
 }
 
-/** Ends leases that ran out at least `marginMs` ago: their jobs run again, or have failed. Returns how many. */
-export async function expireLeases(db: Db, kinds: QueueKinds, marginMs: number): Promise<number> {
+/** Ends leases that ran out before this, of the database's clock: their jobs run again, or have failed. Returns how many. */
+export async function expireLeases(db: Db, kinds: QueueKinds, before: Date): Promise<number> {
   return await transaction(db, async (tx) => {
-    const jobs = await expireJobs(tx, marginMs, 100);
+    const jobs = await expireJobs(tx, before, 100);
     for (const job of jobs) {
       await told(tx, kinds, job);
       if (job.held_by !== null) wake(tx, executorTopic(job.held_by));

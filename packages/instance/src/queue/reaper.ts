@@ -1,9 +1,11 @@
 import type { Clock } from '@glovebox/base';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
-import type { QueueKinds } from './kind.ts';
+import { leaseTimes, type QueueKinds } from './kind.ts';
+import { readBetween, steadyClock } from './database-clock.ts';
 import { expireLeases } from './queue.ts';
 import { tidyLines } from './sql/lines.ts';
+import { databaseTime } from './sql/time.ts';
 
 /** After a lease's end, before its job may run again: the clocks of the two sides do not tick alike. */
 const marginMs = 1_000;
@@ -19,9 +21,16 @@ export async function reap(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
+  const believed = steadyClock(leaseTimes.upstream + marginMs, (ms) =>
+    log.warn(
+      { ms },
+      "the database's clock was set forward: leases end by the time before, until all of that time are over",
+    ),
+  );
   for (let round = 1; !signal.aborted; round += 1) {
     try {
-      const count = await expireLeases(db, kinds, marginMs);
+      const time = believed(await readBetween(clock, () => databaseTime(db)));
+      const count = await expireLeases(db, kinds, new Date(time - marginMs));
       if (count > 0) log.warn({ count }, 'leases ran out');
       if (round % tidyEvery === 0) await tidyLines(db);
     } catch (error) {

@@ -2,11 +2,11 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { expireLeases, mark } from './queue.ts';
+import { mark } from './queue.ts';
 import { tidyLines } from './sql/lines.ts';
 import { weighShare } from './sql/list.ts';
 import { readStanding } from './sql/standing.ts';
-import { type JobChanges, leaseOf, testQueue } from './testing.ts';
+import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
 let db: Db;
@@ -123,7 +123,7 @@ describe('in a share', () => {
     await add();
     await take();
     await pass(20_000);
-    await expireLeases(db, new Map(), 0);
+    await expire(db, new Map(), 0);
     expect((await take())?.job.id).toBe(first.id);
   });
 });
@@ -158,7 +158,7 @@ describe('a line', () => {
     await take();
     await tidyLines(db);
     await pass(20_000);
-    await expireLeases(db, new Map(), 0);
+    await expire(db, new Map(), 0);
     expect(await busy()).toContain(true);
     expect((await take())?.job).toMatchObject({ id: lost.id, attempt: 2 });
   });

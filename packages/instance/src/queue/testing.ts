@@ -2,9 +2,10 @@ import type { QueueName } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import type { Db } from '../db/connect.ts';
-import type { Demand, NewJob, Order } from './kind.ts';
-import { enqueue, type Leased, lease } from './queue.ts';
+import type { Demand, NewJob, Order, QueueKinds } from './kind.ts';
+import { enqueue, expireLeases, type Leased, lease } from './queue.ts';
 import type { Offer } from './sql/take.ts';
+import { databaseTime } from './sql/time.ts';
 
 /** What a test changes of an ordinary job. */
 export type JobChanges = Partial<Demand & Omit<NewJob, 'demand'> & Order> & { readonly queue?: QueueName };
@@ -71,3 +72,8 @@ export const leaseOf = ({ job }: Leased): JobLease => ({
   repository: job.repository,
   commit: job.commit,
 });
+
+/** Ends leases that ran out at least `marginMs` ago, to the millisecond. */
+export async function expire(db: Db, kinds: QueueKinds, marginMs: number): Promise<number> {
+  return await expireLeases(db, kinds, new Date((await databaseTime(db)) + 1 - marginMs));
+}

@@ -10,6 +10,7 @@ const job = {
   tenant: 'acme',
   arch: null,
   labels: [] as string[],
+  needsNative: true,
   resources: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
   processAfter: null,
 } as JobRecord;
@@ -18,6 +19,7 @@ const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor =
   version: '1',
   queues: ['runs'],
   tiers: ['vm-hardware'],
+  native: true,
   arch: 'x64',
   labels: [],
   cpus: 2,
@@ -37,6 +39,8 @@ describe('why a job waits', () => {
     ['another tier is offered', [executor({ tiers: ['vm-emulated'] })], 'tier_not_offered'],
     ['no tier is offered', [executor({ tiers: [] })], 'tier_not_offered'],
     ['nobody has that much memory', [executor({ memory_mib: 2047 })], 'too_big'],
+    ["only upstream's executors are there", [executor({ native: false })], 'native_not_offered'],
+    ['one of two is ours', [executor({ native: false }), executor()], null],
     ['it waits its turn', [executor()], null],
     ['it fits one of two', [executor({ cpus: 1 }), executor()], null],
     [
@@ -63,6 +67,7 @@ describe('why a job waits', () => {
 describe('why a job that asks for more waits', () => {
   test.each<[string, Partial<JobRecord>, Partial<ConnectedExecutor>[], string | null]>([
     ['another architecture', { arch: 'arm64' }, [{}], 'arch_not_offered'],
+    ['nothing of ours', { needsNative: false }, [{ native: false }], null],
     ['an architecture that nobody named', { arch: 'x64' }, [{ arch: null }], 'arch_not_offered'],
     ['a label that nobody has', { labels: ['gpu'] }, [{ labels: ['region=eu'] }], 'label_not_offered'],
     [

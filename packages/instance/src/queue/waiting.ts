@@ -16,8 +16,17 @@ export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor
         'Start one: `glovebox up` on this machine, or an executor elsewhere with this instance as its URL.',
     };
   }
-  const accepted = serving.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
-  if (accepted.length === 0) return noTier(job, serving);
+  const speaking = serving.filter((executor) => executor.native || !job.needsNative);
+  if (speaking.length === 0) {
+    return {
+      reason: 'native_not_offered',
+      message:
+        "its images are archives, which the connected executors, all of upstream's kind, have no way to",
+      remedy: 'Connect an executor of Glovebox, or name the images by their reference in a registry.',
+    };
+  }
+  const accepted = speaking.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
+  if (accepted.length === 0) return noTier(job, speaking);
   const built = accepted.filter((executor) => job.arch === null || executor.arch === job.arch);
   if (built.length === 0) {
     return {
@@ -47,7 +56,7 @@ function allDrain(job: JobRecord, known: readonly ConnectedExecutor[]): JobRecor
   return {
     reason: 'executors_drain',
     message: `every connected executor for ${job.queue} was told to lease nothing more: ${names}`,
-    remedy: `Let one of them lease again (POST /api/executors/${encodeURIComponent(known[0]?.name ?? '')}/resume), or connect another.`,
+    remedy: `Let one of them lease again (\`glovebox executors resume ${known[0]?.name ?? ''}\`), or connect another.`,
   };
 }
 

@@ -120,6 +120,8 @@ export const jobRecordSchema = z.object({
   accept: z.array(tierSchema),
   arch: archSchema.nullable(),
   labels: z.array(z.string()),
+  /** Only executors that speak the native extension can run it: upstream's have no way to its image archives. */
+  needsNative: z.boolean(),
   resources: z.object({ cpus: z.int(), memoryMiB: z.int(), scratchMiB: z.int() }),
   executor: z.string().nullable(),
   tier: tierSchema.nullable(),

@@ -101,8 +101,7 @@ export type HeartbeatResponse = z.output<typeof heartbeatResponseSchema>;
 
 const jobOperation = z.object({ executorName, jobId: jobIdSchema });
 
-/** `POST /.executors/queue/{queue}/addExecutionLogEntry`: 200 with the bare number of the entry, from 1. */
-export const addLogEntryRequestSchema = jobOperation.extend({
+const logEntrySchema = jobOperation.extend({
   key: z.string().min(1).max(200),
   command: z.array(z.string()).nullable(),
   startTime: z.iso.datetime({ offset: true }),
@@ -110,10 +109,18 @@ export const addLogEntryRequestSchema = jobOperation.extend({
   out: z.string().optional(),
   durationMs: z.int().nonnegative().nullish(),
 });
+
+/**
+ * `POST /.executors/queue/{queue}/addExecutionLogEntry`: 200 with the bare number of the entry, from 1. Native, in version 2:
+ * the number that it is to have; where there is such an entry, nothing changes, so that a lost answer is asked for again.
+ */
+export const addLogEntryRequestSchema = logEntrySchema.extend({
+  glovebox: z.object({ entry: z.int().min(1).max(1_000) }).optional(),
+});
 export type AddLogEntryRequest = z.input<typeof addLogEntryRequestSchema>;
 
 /** `POST /.executors/queue/{queue}/updateExecutionLogEntry`: 204. Without `out` the text stays as it is (native). */
-export const updateLogEntryRequestSchema = addLogEntryRequestSchema.extend({ entryId: z.int().positive() });
+export const updateLogEntryRequestSchema = logEntrySchema.extend({ entryId: z.int().positive() });
 export type UpdateLogEntryRequest = z.input<typeof updateLogEntryRequestSchema>;
 
 /**

@@ -15,6 +15,7 @@ import {
 } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { workTopic } from '../../db/topics.ts';
+import { leaseTimes } from '../../queue/kind.ts';
 import { type Leased, lease } from '../../queue/queue.ts';
 import { seeExecutor, touchExecutor } from '../../queue/sql/executors.ts';
 import type { Offer } from '../../queue/sql/take.ts';
@@ -26,9 +27,6 @@ import { isNative } from './negotiate.ts';
 import { payloadOf, type Recipient } from './payload.ts';
 import { checkQueueNames } from './queues.ts';
 
-/** How long a lease is good after a heartbeat: ours beat every 2 s, upstream's every 5 s (reference §4.4). */
-const nativeLeaseMs = 10_000;
-const upstreamLeaseMs = 25_000;
 /** An executor that does not say what it has: the weakest, so that nothing runs in less than it accepts. */
 const unsaidTiers: readonly Tier[] = ['container'];
 
@@ -58,7 +56,7 @@ export async function dequeue(
   if (!seen) throw forbidden('another credential uses this executor name');
   if (queues.length === 0) return reply.code(204).send();
   const to: Recipient = native
-    ? { native: true, leaseMs: nativeLeaseMs }
+    ? { native: true, leaseMs: leaseTimes.native }
     : { native: false, version: versionFor(body.version), variables: machineVariables(body) };
   const offer: Offer = {
     executor: body.executorName,
@@ -71,7 +69,7 @@ export async function dequeue(
       : freeOf(body),
     native: native !== undefined,
   };
-  const leaseMs = to.native ? to.leaseMs : upstreamLeaseMs;
+  const leaseMs = to.native ? to.leaseMs : leaseTimes.upstream;
   const gone = goneSignal(reply, deps.stopping);
   const leased = await leaseOrWait(deps, credential, offer, leaseMs, native?.waitMs ?? 0, gone);
   if (!leased) return reply.code(204).send();

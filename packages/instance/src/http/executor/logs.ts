@@ -28,7 +28,9 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDep
     json.post(path('addExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
       const body = jobBodyAs(addLogEntryRequestSchema, request.body, lease);
-      const entry = await addEntry(db, lease, factsIn(body), body.out).catch(asUnknownJob);
+      const entry = await addEntry(db, lease, body.glovebox?.entry ?? null, factsIn(body), body.out).catch(
+        asUnknownJob,
+      );
       return reply.type('application/json').send(String(entry));
     });
     json.post(path('updateExecutionLogEntry'), async (request, reply) => {
@@ -51,7 +53,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDep
   });
 }
 
-function factsIn(body: z.output<typeof addLogEntryRequestSchema>): EntryFacts {
+function factsIn(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'glovebox'>): EntryFacts {
   return {
     key: body.key,
     command: body.command ?? [],

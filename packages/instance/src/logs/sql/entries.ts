@@ -23,21 +23,23 @@ export interface EntryFacts {
   readonly durationMs: number | null;
 }
 
-/** Appends an entry to an attempt; the caller holds the job's row. */
+/** Gives an attempt this entry, without a number the next one; undefined: it has it. The caller holds the job's row. */
 export async function insertEntry(
   tx: Db,
   jobId: number,
   attempt: number,
+  entry: number | null,
   facts: EntryFacts,
-): Promise<EntryRow> {
+): Promise<EntryRow | undefined> {
   const { rows } = await sql<EntryRow>`
     insert into log_entries (job_id, attempt, entry, key, command, start_time, exit_code, duration_ms)
-    select ${jobId}::bigint, ${attempt}::int, coalesce(max(entry), 0) + 1, ${facts.key}, ${facts.command}::text[],
+    select ${jobId}::bigint, ${attempt}::int, coalesce(${entry}::int, max(entry) + 1, 1), ${facts.key}, ${facts.command}::text[],
       ${facts.startTime}::timestamptz, ${facts.exitCode}::int, ${facts.durationMs}::bigint
     from log_entries where job_id = ${jobId} and attempt = ${attempt}
+    on conflict (job_id, attempt, entry) do nothing
     returning *
   `.execute(tx);
-  return rows[0] as EntryRow;
+  return rows[0];
 }
 
 export async function updateEntry(

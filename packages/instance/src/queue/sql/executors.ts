@@ -58,6 +58,7 @@ export interface ConnectedExecutor {
   readonly version: string;
   readonly queues: QueueName[];
   readonly tiers: Tier[];
+  readonly native: boolean;
   readonly arch: Arch | null;
   readonly labels: string[];
   /** What a job could have when nothing else runs there. Null when it never said. */
@@ -71,7 +72,7 @@ export interface ConnectedExecutor {
 
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, arch, labels, draining, last_seen_at, cpus, memory_mib, scratch_mib
+    select name, version, queues, tiers, native, arch, labels, draining, last_seen_at, cpus, memory_mib, scratch_mib
     from executors
     where last_seen_at > clock_timestamp() - make_interval(secs => ${connectedMs / 1000})
     order by name

@@ -129,10 +129,10 @@ export async function cancelJob(db: Db, id: number): Promise<JobRow | undefined>
   return (await moveJobs(db, sql`id = ${id} for no key update`, 'cancel', null))[0];
 }
 
-/** Ends leases that ran out `marginMs` ago, at most `limit`; those that somebody else holds come next time. */
-export async function expireJobs(db: Db, marginMs: number, limit: number): Promise<MovedJob[]> {
+/** Ends leases that ran out before this, at most `limit`; those that somebody else holds come next time. */
+export async function expireJobs(db: Db, before: Date, limit: number): Promise<MovedJob[]> {
   const expired = sql`
-    state = 'processing' and lease_expires_at < clock_timestamp() - make_interval(secs => ${marginMs / 1000})
+    state = 'processing' and lease_expires_at < ${before}
     order by id limit ${limit} for no key update skip locked`;
   return await moveJobs(db, expired, 'expire', null);
 }

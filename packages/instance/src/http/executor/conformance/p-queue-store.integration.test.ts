@@ -4,10 +4,10 @@ import type { JobLease } from '../../../auth/job.ts';
 import { connect, type Db } from '../../../db/connect.ts';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { addEntry, changeEntry } from '../../../logs/logs.ts';
-import { cancel, expireLeases, heartbeat, type Leased, mark } from '../../../queue/queue.ts';
+import { cancel, heartbeat, type Leased, mark } from '../../../queue/queue.ts';
 import { listShares } from '../../../queue/sql/list.ts';
 import { readRecord } from '../../../queue/sql/read.ts';
-import { type JobChanges, leaseOf, testQueue } from '../../../queue/testing.ts';
+import { expire, type JobChanges, leaseOf, testQueue } from '../../../queue/testing.ts';
 
 /** The vectors of upstream's queue store (reference §10.16), as far as ours has the same. P2 and P7, of gauges and views, have none. */
 let server: TestServer;
@@ -65,11 +65,11 @@ describe('a dequeue', () => {
   // Upstream forgets the entries of the attempt before.
   test('P5: begins a log of its own, and that of the attempt before stays', async () => {
     const first = await held();
-    expect(await addEntry(db, first, facts, undefined)).toBe(1);
+    expect(await addEntry(db, first, null, facts, undefined)).toBe(1);
     await pass(60_000);
-    await expireLeases(db, kinds, 0);
+    await expire(db, kinds, 0);
     const second = leaseOf((await take()) as Leased);
-    expect(await addEntry(db, second, facts, undefined)).toBe(1);
+    expect(await addEntry(db, second, null, facts, undefined)).toBe(1);
     const { rows } = await sql`select attempt, entry from log_entries order by attempt`.execute(db);
     expect(rows).toEqual([
       { attempt: 1, entry: 1 },
@@ -117,19 +117,19 @@ describe('a dequeue', () => {
 describe('a log entry', () => {
   test('P12: is numbered from 1, and kept in order', async () => {
     const lease = await held();
-    for (const key of ['a', 'b', 'c']) await addEntry(db, lease, { ...facts, key }, undefined);
+    for (const key of ['a', 'b', 'c']) await addEntry(db, lease, null, { ...facts, key }, undefined);
     const { rows } = await sql`select entry, key from log_entries order by entry`.execute(db);
     expect(rows).toEqual([
       { entry: 1, key: 'a' },
       { entry: 2, key: 'b' },
       { entry: 3, key: 'c' },
     ]);
-    await expect(addEntry(db, { ...lease, jobId: 4711 }, facts, undefined)).rejects.toMatchObject(lost);
+    await expect(addEntry(db, { ...lease, jobId: 4711 }, null, facts, undefined)).rejects.toMatchObject(lost);
   });
 
   test('P13: is replaced by its number; there is none at 0, nor beyond the last', async () => {
     const lease = await held();
-    await addEntry(db, lease, facts, undefined);
+    await addEntry(db, lease, null, facts, undefined);
     await changeEntry(db, lease, 1, { ...facts, exitCode: 7 }, undefined);
     const { rows } = await sql`select exit_code from log_entries`.execute(db);
     expect(rows).toEqual([{ exit_code: 7 }]);
@@ -185,14 +185,14 @@ describe('P18: a lease that ran out', () => {
     const { jobId } = await held({ maxResets: 1 });
     await pass(60_000);
     const fresh = await held();
-    expect(await expireLeases(db, kinds, 0)).toBe(1);
+    expect(await expire(db, kinds, 0)).toBe(1);
     expect(await record(jobId)).toMatchObject({ state: 'queued' });
     expect(await record(fresh.jobId)).toMatchObject({ state: 'processing' });
     await take();
     await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute' where id = ${jobId}`.execute(
       db,
     );
-    expect(await expireLeases(db, kinds, 0)).toBe(1);
+    expect(await expire(db, kinds, 0)).toBe(1);
     expect(await record(jobId)).toMatchObject({ state: 'failed', failure: { reason: 'lease_lost' } });
   });
 
@@ -201,9 +201,9 @@ describe('P18: a lease that ran out', () => {
     await pass(60_000);
     await db.transaction().execute(async (tx) => {
       await sql`select from jobs where id = ${jobId} for update`.execute(tx);
-      expect(await expireLeases(db, kinds, 0)).toBe(0);
+      expect(await expire(db, kinds, 0)).toBe(0);
     });
-    expect(await expireLeases(db, kinds, 0)).toBe(1);
+    expect(await expire(db, kinds, 0)).toBe(1);
   });
 });
 

@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { connect, type Db } from '../db/connect.ts';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import type { Leased } from '../queue/queue.ts';
+import { leaseOf, testQueue } from '../queue/testing.ts';
+import { addEntry, appendLog } from './logs.ts';
+import { readEntry } from './sql/entries.ts';
+
+let server: TestServer;
+let db: Db;
+const { add, take } = testQueue(() => db);
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  db = connect(await server.clone());
+  return () => db.destroy();
+});
+
+const facts = {
+  key: 'a',
+  command: ['x'],
+  startTime: '2026-01-02T03:04:05Z',
+  exitCode: null,
+  durationMs: null,
+};
+
+test('an entry that is asked for again by its number is there once, and keeps what it has', async () => {
+  const { id } = await add();
+  const lease = leaseOf((await take()) as Leased);
+  const data = Buffer.from('output');
+  expect(await addEntry(db, lease, 1, facts, undefined)).toBe(1);
+  await appendLog(db, lease, { entry: 1, stream: 'stdout', offset: 0, data });
+  expect(await addEntry(db, lease, 1, { ...facts, key: 'b' }, 'more')).toBe(1);
+  expect(await readEntry(db, id, 1, 1)).toMatchObject({ key: 'a', stdout_bytes: data.length });
+  // A later one may be asked for before an earlier one whose request was lost.
+  expect(await addEntry(db, lease, 3, facts, undefined)).toBe(3);
+  expect(await addEntry(db, lease, 2, facts, undefined)).toBe(2);
+  expect(await addEntry(db, lease, null, facts, undefined)).toBe(4);
+});
+
+test('a number beyond the bound is refused', async () => {
+  await add();
+  const lease = leaseOf((await take()) as Leased);
+  await expect(addEntry(db, lease, 1_001, facts, undefined)).rejects.toMatchObject({
+    code: 'too_many_entries',
+  });
+});

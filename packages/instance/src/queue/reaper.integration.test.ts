@@ -1,0 +1,68 @@
+import { systemClock } from '@glovebox/base';
+import pino from 'pino';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { connect, type Db } from '../db/connect.ts';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import { reap } from './reaper.ts';
+import { readRecord } from './sql/read.ts';
+import { testQueue } from './testing.ts';
+
+let server: TestServer;
+let db: Db;
+const { add, take, pass } = testQueue(() => db);
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  db = connect(await server.clone());
+  return () => db.destroy();
+});
+
+/** Reaps while `during` runs. */
+async function reaping(clock: typeof systemClock, during: () => Promise<void>): Promise<void> {
+  const stopping = new AbortController();
+  const reaper = reap(db, new Map(), clock, pino({ enabled: false }), stopping.signal);
+  await during().finally(() => stopping.abort());
+  await reaper;
+}
+const stateOf = async (id: number) => (await readRecord(db, id))?.state;
+
+test('a lease that ran out is ended', async () => {
+  const { id } = await add();
+  await take();
+  await reaping(systemClock, async () => {
+    await pass(13_500);
+    await expect.poll(() => stateOf(id), { timeout: 5_000 }).toBe('queued');
+  });
+});
+
+test("a lease that ran out only because the database's clock was set forward is not", async () => {
+  const { id } = await add();
+  await take();
+  // To a process whose own clock stands still, that of the database jumps ahead from round to round.
+  let boot = 1_000_000;
+  let rounds = 0;
+  const clock = {
+    ...systemClock,
+    bootTime: () => boot,
+    async sleep() {
+      rounds += 1;
+      await systemClock.sleep(400);
+    },
+  };
+  const someRounds = async () => {
+    const from = rounds;
+    await expect.poll(() => rounds, { timeout: 10_000 }).toBeGreaterThan(from + 5);
+  };
+  await reaping(clock, async () => {
+    await someRounds();
+    await pass(11_900); // which leaves 100 ms
+    await someRounds();
+    expect(await stateOf(id)).toBe('processing');
+    // When every lease from before the step is over, the new time is believed.
+    boot += 26_000;
+    await expect.poll(() => stateOf(id), { timeout: 10_000 }).toBe('queued');
+  });
+});
