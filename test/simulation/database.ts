@@ -6,6 +6,10 @@ import type { World } from './world.ts';
 export class Database {
   /** By which its clock is off. */
   offsetMs = 0;
+  /** By which it was set forward for good. */
+  leaptMs = 0;
+  /** Until when a process that starts could not know of that. */
+  leapKnownUntil = 0;
   away = false;
   private readonly world: World;
 
@@ -14,7 +18,7 @@ export class Database {
   }
 
   now(): number {
-    return this.world.time + this.offsetMs;
+    return this.world.time + this.offsetMs + this.leaptMs;
   }
 
   /**

@@ -17,8 +17,8 @@ export interface Scene {
 }
 
 /**
- * How far the database's clock may be set at once, ms, both ways together: with the drift of an executor's clock within one lease it
- * stays below the margins of the two sides (2 s and 1 s). What is beyond them is a promise nobody made.
+ * How far the database's clock is set to and fro, ms, both ways together: with the drift of an executor's clock within one lease it
+ * stays below the margins of the two sides (2 s and 1 s).
  */
 const databaseStepMs = 2_000;
 
@@ -32,7 +32,11 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
   { everyMs: 8_000, strike: loseDatabase },
   { everyMs: 8_000, strike: setMachineClock },
   { everyMs: 4_000, strike: setDatabaseClock },
+  { everyMs: 15_000, strike: leapDatabaseClock },
 ];
+
+/** How long a process of the instance must have been there to know that the database's clock leapt. */
+const leapMs = 30_000;
 
 export interface Disasters {
   /** An executor was just answered: with a job, with a lease of which much is over, or that the end of a job is stored. */
@@ -137,6 +141,7 @@ function endExecutor({ world, machines }: Scene): void {
 }
 
 function killReplica(scene: Scene): void {
+  if (scene.world.time < scene.database.leapKnownUntil) return;
   const replica = scene.world.random.pick(scene.replicas);
   strike(scene, 'replica killed', replica.name, scene.concerned());
   replica.kill();
@@ -190,4 +195,13 @@ function setDatabaseClock(
 ): void {
   strike(scene, "database's clock set", 'database', scene.concerned());
   scene.database.offsetMs = offsetMs;
+}
+
+/** Somebody sets the database's clock forward by any time, while all replicas are there to see it, which is all they promise. */
+function leapDatabaseClock(scene: Scene): void {
+  const { world, database, replicas } = scene;
+  if (!replicas.every((replica) => replica.isUp)) return;
+  strike(scene, "database's clock set", 'database, for good', scene.concerned());
+  database.leaptMs += world.random.pick([2_000, 9_000, 60_000, 3_600_000]);
+  database.leapKnownUntil = world.time + leapMs;
 }

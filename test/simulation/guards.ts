@@ -16,6 +16,8 @@ export const guards = {
   'renew attempt': 'a heartbeat renews the attempt that it names',
   'renew expiry': 'a heartbeat does not bring back a lease that ran out',
   'reaper margin': 'a job waits a second after the end of its lease',
+  'steady clock': "leases outlive a database's clock that is set forward",
+  'entry number': 'a log entry that is asked for again is there once',
   'idempotent offset': 'bytes that arrived before are not kept twice',
   'commit before answer': 'nothing is acknowledged that is not committed',
   'cancel stays': 'a cancel outlives the loss of the executor',

@@ -13,6 +13,7 @@ import {
   updateLogEntryRequestSchema,
 } from '@glovebox/protocol';
 import { GloveboxError } from '@glovebox/base';
+import { type Reading, steadyClock } from '../../packages/instance/src/queue/database-clock.ts';
 import { type Database, errorAnswer } from './database.ts';
 import type { Guard } from './guards.ts';
 import type { Answer, Server, WireRequest } from './network.ts';
@@ -22,6 +23,8 @@ import type { World } from './world.ts';
 
 export const credential = 'the credential of the executors';
 const reaperPeriodMs = 500;
+/** The longest lease here, and the reaper's margin. */
+const steadyHoldMs = leaseMs + 1_000;
 
 export interface ReplicaDeps {
   readonly world: World;
@@ -47,6 +50,7 @@ export class Replica implements Server {
   /** Requests for work that are held: each looks again. */
   private readonly held = new Set<() => void>();
   private life = 0;
+  private believed = steadyClock(steadyHoldMs, () => {});
 
   constructor(name: string, deps: ReplicaDeps) {
     this.name = name;
@@ -57,7 +61,12 @@ export class Replica implements Server {
   start(): void {
     if (this.alive) return;
     this.alive = true;
+    this.believed = steadyClock(steadyHoldMs, () => {});
     this.reap();
+  }
+
+  get isUp(): boolean {
+    return this.alive;
   }
 
   /** SIGKILL. */
@@ -180,8 +189,10 @@ export class Replica implements Server {
     const { body } = call.request;
     const parsed = () => JSON.parse(body.toString()) as unknown;
     const writes: Record<string, () => Answer> = {
-      addExecutionLogEntry: () =>
-        json(200, store.addEntry(lease, addLogEntryRequestSchema.parse(parsed()).key)),
+      addExecutionLogEntry() {
+        const { key, glovebox } = addLogEntryRequestSchema.parse(parsed());
+        return json(200, store.addEntry(lease, key, (glovebox as { entry: number }).entry));
+      },
       updateExecutionLogEntry() {
         const { entryId, exitCode } = updateLogEntryRequestSchema.parse(parsed());
         store.endEntry(lease, entryId, exitCode ?? null);
@@ -232,9 +243,10 @@ export class Replica implements Server {
   }
 
   private reap(): void {
-    const { database, store, announce } = this.deps;
+    const { database, store, announce, world, removed } = this.deps;
     database.transact(() => {
-      store.expire();
+      const reading: Reading = { database: database.now(), before: world.time, after: world.time };
+      store.expire(removed === 'steady clock' ? reading.database : this.believed(reading));
       return done;
     });
     if (store.next()) announce();

@@ -145,10 +145,13 @@ export class Store {
     return write(job);
   }
 
-  addEntry(lease: JobLease, key: string): number {
-    return this.fenced(lease, 'a log entry', (job) =>
-      attemptOf(job, lease).entries.push({ key, exitCode: null, stdout: [], stderr: [] }),
-    );
+  addEntry(lease: JobLease, key: string, wanted: number): number {
+    return this.fenced(lease, 'a log entry', (job) => {
+      const { entries } = attemptOf(job, lease);
+      const entry = this.on('entry number') ? wanted : entries.length + 1;
+      entries[entry - 1] ??= { key, exitCode: null, stdout: [], stderr: [] };
+      return entry;
+    });
   }
 
   endEntry(lease: JobLease, entry: number, exitCode: number | null): void {
@@ -218,9 +221,9 @@ export class Store {
         this.move(job, 'release', null);
   }
 
-  /** Ends leases that ran out. */
-  expire(): void {
-    const before = this.clock() - (this.on('reaper margin') ? reaperMarginMs : 0);
+  /** Ends leases that ran out, by the time that the reaper believes. */
+  expire(time: number): void {
+    const before = time - (this.on('reaper margin') ? reaperMarginMs : 0);
     for (const job of this.jobs.values())
       if (job.life.state === 'processing' && (job.expiresAt as number) < before)
         this.move(job, 'expire', 'lease_lost');

@@ -140,14 +140,18 @@ export class Truth {
         this.broken(job, `is ${job.life.state} with ${done.length} completed attempts`);
       for (const { attempt, result, entries } of done) {
         const written = this.vmOf(job.id, attempt)?.written;
-        const whole = entries.some(
+        const steps = entries.filter((entry) => entry.key.startsWith('step.'));
+        const whole = steps.every(
           (entry) =>
-            entry.key.startsWith('step.') &&
             entry.exitCode === 0 &&
             lengthOf(entry.stdout) === written?.stdout &&
             lengthOf(entry.stderr) === written.stderr,
         );
-        if (!whole) this.broken(job, `is completed without the whole log of attempt ${attempt}`);
+        if (steps.length !== 1 || !whole)
+          this.broken(
+            job,
+            `is completed with ${steps.length} logs of attempt ${attempt}, or not with all of it`,
+          );
         if (result?.guest?.kernel !== `j${job.id}-a${attempt}`)
           this.broken(job, `shows the result of ${result?.guest?.kernel} for attempt ${attempt}`);
       }

@@ -30,6 +30,15 @@ describe("the database's clock", () => {
     expect(steps).toEqual([3_600_000]);
   });
 
+  test('that was set forward again meanwhile is believed when the leases from before that are over', () => {
+    const { at, steps } = database();
+    at(0, 0);
+    at(500, 5_000);
+    for (let now = 20_000; now < 20_000 + holdMs; now += 500) expect(at(now, 60_000)).toBe(now - 60_000);
+    expect(at(20_000 + holdMs, 60_000)).toBe(20_000 + holdMs);
+    expect(steps).toEqual([5_000, 55_000]);
+  });
+
   test('that was set back is believed at once, and so is its way back', () => {
     const { at, steps } = database();
     at(0, 0);

@@ -15,28 +15,37 @@ export interface Reading {
  * machine, and virtual machines on the boot-time clocks of theirs: when somebody sets the former forward, leases that are good
  * would look as if they had run out. Such a step is believed after `holdMs`, the longest lease and the reaper's margin: by
  * then, every lease from before it has ended by itself or was renewed after it. A step back makes leases longer, and is
- * believed at once.
+ * believed at once. The first reading is believed too: a step is only seen by a process that was there before it.
  */
 export function steadyClock(holdMs: number, onStep: (ms: number) => void): (reading: Reading) => number {
-  let known: { readonly database: number; readonly at: number } | null = null;
-  let steppedAt: number | null = null;
+  let last: Point | null = null;
+  let believed: Point | null = null;
+  let doubtedUntil = Number.NEGATIVE_INFINITY;
   return ({ database, before, after }) => {
     const took = after - before;
-    const expected = known ? known.database + before - known.at : database;
-    const ahead = database - expected - took;
-    if (ahead <= toleranceMs) steppedAt = null;
-    else if (steppedAt === null) {
-      steppedAt = after;
-      onStep(ahead);
+    const step = last ? database - went(last, before) - took : 0;
+    if (step > toleranceMs) {
+      onStep(step);
+      doubtedUntil = after + holdMs;
     }
-    const believed = steppedAt === null ? took <= toleranceMs : after - steppedAt >= holdMs;
-    if (believed || !known) {
-      known = { database, at: before };
-      steppedAt = null;
-      return database;
-    }
-    return Math.min(database, expected);
+    const reading = { database, at: before };
+    // Where in a slow answer's time the clock was read, nobody knows.
+    const exact = took <= toleranceMs;
+    if (exact) last = reading;
+    if (believed && (!exact || after < doubtedUntil)) return Math.min(database, went(believed, before));
+    believed = reading;
+    return database;
   };
+}
+
+interface Point {
+  readonly database: number;
+  readonly at: number;
+}
+
+/** What a clock that showed this then shows now, unless somebody sets it. */
+function went({ database, at }: Point, now: number): number {
+  return database + now - at;
 }
 
 /** Reads a clock of somebody else's, between two readings of ours. */
