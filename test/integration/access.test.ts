@@ -169,4 +169,18 @@ describe('glovebox executors', () => {
     const { stdout } = await glovebox('executors', 'list', '--json');
     expect(JSON.parse(stdout)).toMatchObject({ executors: [{ name: 'e1' }] });
   });
+
+  test('has one of them lease nothing more, and lease again', async () => {
+    await instance.lease();
+    const told = await glovebox('executors', 'drain', 'e1');
+    expect(told).toEqual({ status: 0, stdout: '', stderr: 'the executor e1 leases nothing more\n' });
+    expect((await glovebox('executors', 'list')).stdout).toMatch(/^e1 .* nothing more /m);
+    const { stdout } = await glovebox('executors', 'resume', 'e1', '--json');
+    expect(JSON.parse(stdout)).toEqual({ executor: 'e1', draining: false });
+    expect((await glovebox('executors', 'list')).stdout).toMatch(/^e1 .* yes /m);
+    expect(await glovebox('executors', 'drain', 'e2')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('there is no executor "e2"'),
+    });
+  });
 });

@@ -259,7 +259,7 @@ export const executorNotFound = (name: string) =>
     404,
     'executor_not_found',
     `there is no executor ${JSON.stringify(name)}`,
-    'Look at the names that `GET /api/status` lists.',
+    'Look at the names that `glovebox executors list` shows.',
   );
 
 export const databaseNewer = (database: string, binary: string) =>
