@@ -5,6 +5,7 @@ import { onChange, tellOf } from '../log.ts';
 import type { Lease } from '../uplink/leases.ts';
 import { followOrders, type OrderSource } from '../uplink/push.ts';
 import type { QueueClient, Room } from '../uplink/queue.ts';
+import { within } from '../uplink/retry.ts';
 import type { Reservations } from './room.ts';
 import { type WorkDeps, workOn } from './work.ts';
 
@@ -20,6 +21,8 @@ export interface Agent {
 /** How long the instance may hold a request for work. Shorter while something runs, because the offer grows when it ends. */
 const idleWaitMs = 30_000;
 const busyWaitMs = 1_000;
+/** An answer that is later than this has got lost on its way: nobody tells of a connection that died. */
+const lateMs = 10_000;
 /** Before asking again when the instance cannot be reached, holds no request, or wants nothing to be leased, or nothing fits. */
 const pauseMs = 1_000;
 /** The same, of an instance that refuses our version. */
@@ -57,11 +60,9 @@ export function makeAgent(
       return;
     }
     // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
-    const job = await queue.lease(
-      queues,
-      { free, total: room.total },
-      running.size > 0 ? busyWaitMs : idleWaitMs,
-      draining.signal,
+    const waitMs = running.size > 0 ? busyWaitMs : idleWaitMs;
+    const job = await within(clock, waitMs + lateMs, 'lease a job', (late) =>
+      queue.lease(queues, { free, total: room.total }, waitMs, AbortSignal.any([draining.signal, late])),
     );
     if (!job && queue.version() === upstreamVersion) await pause(); // it does not hold requests
     if (!job) return;
