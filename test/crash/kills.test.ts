@@ -7,6 +7,7 @@ import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 import { type Process, signal, treeOf } from './processes.ts';
 import { randomFrom } from './random.ts';
+import { textOf } from './output.ts';
 
 /** `GLOVEBOX_KILLS=200 npm run ci:crash` for a night; a failure is done again with its `GLOVEBOX_SEED`. */
 const kills = Number(process.env.GLOVEBOX_KILLS ?? 50);
@@ -161,16 +162,4 @@ async function expectWhole(record: JobRecord, seen: readonly JobEvent[]): Promis
     expect(output.startsWith(text), `attempt ${attempt} of job ${record.id}: ${text}`).toBe(true);
     if (attempt === record.attempt) expect(text).toBe(output);
   }
-}
-
-function textOf(events: readonly JobEvent[], attempt: number): string {
-  const steps = new Set<number>();
-  let text = '';
-  for (const event of events) {
-    if (event.type === 'entry' && event.entry.attempt === attempt && event.entry.key.startsWith('step.'))
-      steps.add(event.entry.entry);
-    if (event.type === 'output' && event.attempt === attempt && steps.has(event.entry))
-      text += Buffer.from(event.data, 'base64').toString();
-  }
-  return text;
 }

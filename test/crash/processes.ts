@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A process of this machine, as /proc shows it. */
 export interface Process {
@@ -39,5 +40,20 @@ export function signal(pid: number, name: NodeJS.Signals): void {
     process.kill(pid, name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** When a process is dead, as whoever waits for it sees it: at the latest some milliseconds ago. */
+export async function deathOf({ pid }: Process): Promise<number> {
+  while (isAlive(pid)) await sleep(2);
+  return performance.now();
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    // After the name, which may hold anything: the state, Z once it is dead and not yet waited for.
+    return !/^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1) ?? 'Z');
+  } catch {
+    return false;
   }
 }

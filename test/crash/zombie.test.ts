@@ -12,11 +12,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, type JobEvent, jobSchema, protocolHeader, protocolVersion } from '@glovebox/protocol';
+import type { JobEvent } from '@glovebox/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
-import { type Process, signal, treeOf } from './processes.ts';
+import { deathOf, isAlive, type Process, signal, treeOf } from './processes.ts';
+import { secondExecutor } from './second-executor.ts';
 
 /** Everything of an executor but its virtual machines and their launchers stands still, as if its host had stalled. */
 const stallMs = 60_000;
@@ -65,76 +66,12 @@ async function talkingJob(): Promise<{ id: number; stalled: Process[]; vmm: Proc
   return { id, stalled, vmm };
 }
 
-/** A second executor, on the wire alone: it takes what the first one loses. */
-function secondExecutor() {
-  const { url } = JSON.parse(readFileSync(join(stack.state, 'run/instance.json'), 'utf8')) as { url: string };
-  const credential = readFileSync(join(stack.state, 'run/executor-credential'), 'utf8').trim();
-  const post = (path: string, body: object, headers: Record<string, string> = {}) =>
-    fetch(`${url}/.executors/queue/${path}`, {
-      method: 'POST',
-      headers: {
-        authorization: `token-executor ${credential}`,
-        [protocolHeader]: String(protocolVersion),
-        ...headers,
-      },
-      body: JSON.stringify({ executorName: 'second', ...body }),
-    });
-  const room = { cpus: 1, memoryMiB: 1024, scratchMiB: 1024 };
-  const offer = {
-    ...{ tiers: ['vm-emulated', 'vm-hardware'], arch: 'x64', total: room, waitMs: 1_000 },
-    ...{ freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 1024 },
-  };
-  return {
-    /** The next job, and when it was granted. */
-    async lease(): Promise<{ job: Job; at: number }> {
-      for (;;) {
-        const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], glovebox: offer });
-        const at = performance.now();
-        if (answer.status === 200) return { job: jobSchema.parse(await answer.json()), at };
-        expect(answer.status).toBe(204);
-      }
-    },
-    async beat({ id, glovebox }: Job): Promise<string[]> {
-      const leases = [{ jobId: id, attempt: glovebox?.attempt }];
-      const answer = await post('heartbeat', {
-        queueNames: ['runs'],
-        jobIdsByQueue: [{ queueName: 'runs', jobIds: [String(id)] }],
-        glovebox: { tiers: offer.tiers, leases },
-      });
-      return ((await answer.json()) as { knownIds: string[] }).knownIds;
-    },
-    async complete({ id, token }: Job): Promise<number> {
-      const headers = {
-        authorization: `Bearer ${token}`,
-        'x-sourcegraph-job-id': String(id),
-        'x-sourcegraph-executor-name': 'second',
-      };
-      return (await post('runs/markComplete', { jobId: id }, headers)).status;
-    },
-  };
-}
-
-/** When a process is dead, as whoever waits for it sees it: at the latest some milliseconds ago. */
-async function deathOf({ pid }: Process): Promise<number> {
-  while (isAlive(pid)) await sleep(2);
-  return performance.now();
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    // After the name, which may hold anything: the state, Z once it is dead and not yet waited for.
-    return !/^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1) ?? 'Z');
-  } catch {
-    return false;
-  }
-}
-
 describe('an executor that stands still', () => {
   test('has lost its VM before its job runs again, and wakes as a zombie whose words are refused', {
     timeout: 180_000,
   }, async () => {
     const { id, stalled, vmm } = await talkingJob();
-    const second = secondExecutor();
+    const second = secondExecutor(stack);
     const stalledAt = performance.now();
     for (const { pid } of stalled) signal(pid, 'SIGSTOP');
     const [died, next] = await Promise.all([deathOf(vmm), second.lease()]);
@@ -172,7 +109,7 @@ describe('an executor that stands still', () => {
     takeWatchdogOut();
     const { id, stalled, vmm } = await talkingJob();
     stall(stalled);
-    await secondExecutor().lease();
+    await secondExecutor(stack).lease();
     expect(isAlive(vmm.pid)).toBe(true);
     await stack.client().cancel(id);
     wake(stalled);

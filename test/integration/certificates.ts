@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 
 export interface CertificateFiles {
@@ -10,7 +11,7 @@ export interface CertificateFiles {
 /** An authority of a test's own, in files below its directory. */
 export interface Authority {
   readonly caFile: string;
-  /** A certificate for these names, which ends `days` from now. */
+  /** A certificate for these names or addresses, which ends `days` from now. */
   issue(file: string, names: readonly string[], days?: number): CertificateFiles;
 }
 
@@ -28,7 +29,8 @@ export function makeAuthority(directory: string, name: string): Authority {
       const [request, extensions] = [path(`${file}.csr`), path(`${file}.ext`)];
       const files = { certificateFile: path(`${file}.pem`), keyFile: path(`${file}.key`) };
       openssl('req', ...key, '-keyout', files.keyFile, '-out', request, '-subj', `/CN=${names[0]}`);
-      writeFileSync(extensions, `subjectAltName=${names.map((one) => `DNS:${one}`).join()}`);
+      const subjects = names.map((one) => `${isIP(one) ? 'IP' : 'DNS'}:${one}`);
+      writeFileSync(extensions, `subjectAltName=${subjects.join()}`);
       const signer = ['-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', String(days)];
       openssl(
         ...['x509', '-req', '-in', request, ...signer],

@@ -21,8 +21,8 @@ export interface Agent {
 /** How long the instance may hold a request for work. Shorter while something runs, because the offer grows when it ends. */
 const idleWaitMs = 30_000;
 const busyWaitMs = 1_000;
-/** For an answer to a request for work, besides what the instance may hold it. */
-const answerMs = 30_000;
+/** An answer that is later than this has got lost on its way: nobody tells of a connection that died. */
+const lateMs = 10_000;
 /** Before asking again when the instance cannot be reached, holds no request, or wants nothing to be leased, or nothing fits. */
 const pauseMs = 1_000;
 /** The same, of an instance that refuses our version. */
@@ -61,7 +61,7 @@ export function makeAgent(
     }
     // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
     const waitMs = running.size > 0 ? busyWaitMs : idleWaitMs;
-    const job = await within(clock, waitMs + answerMs, 'lease a job', (late) =>
+    const job = await within(clock, waitMs + lateMs, 'lease a job', (late) =>
       queue.lease(queues, { free, total: room.total }, waitMs, AbortSignal.any([draining.signal, late])),
     );
     if (!job && queue.version() === upstreamVersion) await pause(); // it does not hold requests

@@ -72,6 +72,42 @@ describe('leases', () => {
     stop.abort();
   });
 
+  it('are renewed by the next heartbeat though one before it gets no answer at all', async () => {
+    let silentUntil = 0;
+    const { clock, leases, stop, run } = setUp((jobs) =>
+      clock.bootTime() < silentUntil
+        ? new Promise(() => {})
+        : Promise.resolve({ knownIds: names(jobs), cancelIds: [] }),
+    );
+    const lease = await leases.hold(job, leaseMs);
+    run();
+    const last = lease.deadline();
+    silentUntil = clock.bootTime() + leaseMs / 2;
+    await clock.advance(leaseMs);
+    expect(lease.stopped.aborted).toBe(false);
+    expect(lease.deadline()).toBeGreaterThan(last);
+    stop.abort();
+  });
+
+  it('ask for no more at a time than an instance that does not answer can hold', async () => {
+    let open = 0;
+    let most = 0;
+    const { clock, stop, run } = setUp((_jobs, signal) => {
+      open += 1;
+      most = Math.max(most, open);
+      return new Promise((_, reject) =>
+        signal.addEventListener('abort', () => {
+          open -= 1;
+          reject(signal.reason as Error);
+        }),
+      );
+    });
+    run();
+    await clock.advance(60_000);
+    expect(most).toBeLessThanOrEqual(2);
+    stop.abort();
+  });
+
   it('are lost when the instance does not know the job, and ended when it cancels it', async () => {
     for (const [answer, code] of [
       [{ knownIds: [], cancelIds: [] }, 'lease_lost'],
@@ -191,7 +227,7 @@ describe('leases', () => {
     expect(lease.lost.aborted).toBe(false);
   });
 
-  it('are asked for again when a heartbeat was not answered for 4 s', async () => {
+  it('are asked for again whether or not a heartbeat is answered, which is given up after 4 s', async () => {
     const signals: AbortSignal[] = [];
     const { clock, stop, run } = setUp(
       (_jobs, signal) =>
@@ -202,9 +238,9 @@ describe('leases', () => {
     );
     run();
     await clock.advance(3_999);
-    expect(signals.map((signal) => signal.aborted)).toEqual([false]);
-    await clock.advance(2_001);
-    expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
+    expect(signals.map((signal) => signal.aborted)).toEqual([false, false]);
+    await clock.advance(2);
+    expect(signals.map((signal) => signal.aborted)).toEqual([true, false, false]);
     stop.abort();
   });
 

@@ -172,11 +172,16 @@ export function keepLeases(deps: {
         await clock.sleep(Math.max(next, 10), ended).catch(() => {});
         expire();
       };
+      let trouble: string | undefined;
       while (!ended.aborted) {
-        const trouble = await tryBeat();
-        const again = clock.bootTime() + (trouble === 'versions_apart' ? refusedIntervalMs : 0);
+        // The next one does not wait for the answer: a connection that has died costs one heartbeat, not the lease.
+        void tryBeat().then((code) => {
+          trouble = code;
+        });
+        const sent = clock.bootTime();
+        const pauses = () => trouble === 'versions_apart' && clock.bootTime() < sent + refusedIntervalMs;
         do await rest();
-        while (clock.bootTime() < again && held.size === 0 && !ended.aborted);
+        while (pauses() && held.size === 0 && !ended.aborted);
       }
     },
   };

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { fakeClock } from '../testing/clock.ts';
+import { keepLeases } from '../uplink/leases.ts';
+import { makeAgent } from './agent.ts';
+import { openReservations } from './room.ts';
+
+test('a request for work whose answer got lost is given up and made again', async () => {
+  const clock = fakeClock();
+  const signals: AbortSignal[] = [];
+  const unanswered = (signal: AbortSignal) =>
+    new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
+    });
+  const queue = {
+    version: () => 1,
+    openOrders: unanswered,
+    heartbeat: () => Promise.resolve({ knownIds: [], cancelIds: [] }),
+    lease(_queues: unknown, _room: unknown, _waitMs: number, signal: AbortSignal) {
+      signals.push(signal);
+      return unanswered(signal);
+    },
+  };
+  const warnings: string[] = [];
+  const agent = makeAgent({
+    ...{ clock, queue, queues: ['runs'], executorName: 'e1', http: () => unanswered(AbortSignal.abort()) },
+    runtime: { run: () => Promise.resolve({ result: null, failure: null }) },
+    leases: keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} }),
+    log: { info: () => {}, warn: (_facts, message) => void warnings.push(message) },
+    room: openReservations({ cpus: 1, memoryMiB: 1024, scratchMiB: 1024 }),
+    jobRoom: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
+  });
+  const running = agent.run();
+  await clock.advance(30_000);
+  expect(signals.map((signal) => signal.aborted)).toEqual([false]); // held, as it may be
+  await clock.advance(15_000);
+  expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
+  expect(warnings).toEqual([expect.stringContaining('did not answer within 40000 ms')]);
+  agent.stop();
+  await clock.advance(2_000);
+  await running;
+});
