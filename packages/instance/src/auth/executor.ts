@@ -65,14 +65,6 @@ export function requireQueues({ name, queues }: ExecutorCredential, wanted: read
   );
 }
 
-/** Whether a credential is good still, for a request that has been held. Errors: `unauthorized`. */
-export async function requireGood(db: Db, { id }: ExecutorCredential): Promise<void> {
-  const { rows } = await sql`
-    select from executor_credentials credential where id = ${id} and credential_is_good(credential)
-  `.execute(db);
-  if (rows.length === 0) throw unauthorized('');
-}
-
 /**
  * Of a row of `jobs`: whatever its executor's name belongs to is good, so that a job's token dies with the credential under
  * which it was leased. (The name stays with that one until its leases have ended, queue/sql/executors.ts.)

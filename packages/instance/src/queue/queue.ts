@@ -6,7 +6,14 @@ import { newSecret, secretHash } from '../auth/secret.ts';
 import { type Db, transaction, wake } from '../db/connect.ts';
 import { together } from '../db/gather.ts';
 import { executorTopic, jobTopic, workTopic } from '../db/topics.ts';
-import { idempotencyConflict, jobEnded, jobNotFound, leaseLost, tooManyQueued } from '../errors.ts';
+import {
+  idempotencyConflict,
+  jobEnded,
+  jobNotFound,
+  leaseLost,
+  tooManyQueued,
+  unauthorized,
+} from '../errors.ts';
 import type { JobRow } from './job.ts';
 import type { NewJob, Order, QueueKinds } from './kind.ts';
 import { type Beat, type Beaten, renewMany } from './sql/beats.ts';
@@ -58,11 +65,12 @@ export interface Leased {
   readonly token: string;
 }
 
-/** Leases one job that fits the offer, or null. */
-export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | null> {
+/** Leases one job that fits the offer, unless its executor is to lease none. Errors: `unauthorized`. */
+export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'draining'> {
   const token = newSecret();
-  const job = await takeJob(db, offer, secretHash(token), leaseMs);
-  if (!job) return null;
+  const { job, draining, good } = await takeJob(db, offer, secretHash(token), leaseMs);
+  if (!good) throw unauthorized('');
+  if (!job) return draining ? 'draining' : 'nothing';
   countLease(db, job.share_id);
   wake(db, jobTopic(job.id));
   return { job, token };

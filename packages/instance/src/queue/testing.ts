@@ -56,7 +56,10 @@ export function testQueue(db: () => Db) {
         bound,
       );
     },
-    take: (changes: Partial<Offer> = {}) => lease(db(), { ...offer, ...changes }, 12_000),
+    take: async (changes: Partial<Offer> = {}) => {
+      const answer = await lease(db(), { ...offer, ...changes }, 12_000);
+      return typeof answer === 'object' ? answer : null;
+    },
     /** A heartbeat; the jobs that it renewed. */
     beat: async (executor: string, held: readonly Held[], queues: QueueName[] = ['runs']) => {
       const credentialId = await testCredential(db());

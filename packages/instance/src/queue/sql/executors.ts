@@ -58,9 +58,15 @@ export const newsOfExecutor = sql<boolean>`(
   or known.queues <> coalesce(nullif(beat.queues, '{}'), known.queues) or known.tiers <> coalesce(beat.tiers, known.tiers)
 )`;
 
-/** Keeps an executor connected whose request for work is being held. */
-export async function touchExecutor(db: Db, name: string): Promise<void> {
-  await sql`update executors set last_seen_at = clock_timestamp() where name = ${name}`.execute(db);
+/** Keeps executors connected whose requests for work are being held, where nothing else does. It may fail: there is a next time. */
+export function touchExecutors(db: Db, names: readonly string[]): void {
+  void sql`
+    update executors set last_seen_at = clock_timestamp()
+    where name = any(${[...names]}::text[])
+      and last_seen_at < clock_timestamp() - make_interval(secs => ${seenEveryMs / 1000})
+  `
+    .execute(db)
+    .catch(() => {});
 }
 
 export interface ConnectedExecutor {
