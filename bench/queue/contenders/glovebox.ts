@@ -83,7 +83,7 @@ export async function glovebox(connection: Connection): Promise<Contender> {
     work: (workers, limit) =>
       workBy(workers, limit, async () => {
         const leased = await lease(db, offer, leaseMs);
-        if (!leased) return 0;
+        if (typeof leased === 'string') return 0;
         const { id, attempt, queue, repository, commit } = leased.job;
         const held = { jobId: id, attempt, executor: offer.executor, queue, repository, commit };
         await mark(db, kinds, held, 'complete', null);

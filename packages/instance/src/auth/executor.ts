@@ -3,6 +3,7 @@ import type { QueueName } from '@glovebox/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
+import { together } from '../db/gather.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
@@ -24,19 +25,23 @@ interface Found extends ExecutorCredential {
 
 /** The credential that a lease or a heartbeat was asked with. Statuses are upstream's (reference §1.2). */
 export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
-  const secret = secretIn(request, [credentialScheme]);
-  const { rows } = await sql<Found>`
-    select credential.id, name, queues, secret.id as "secretId", ${unnoted} as unnoted
-    from executor_secrets secret join executor_credentials credential on credential.id = credential_id
-    where sha256 = ${secretHash(secret)} and (ends_at is null or ends_at > statement_timestamp())
-      and credential_is_good(credential)
-  `.execute(db);
-  const [found] = rows;
+  const found = await findCredential(db, secretHash(secretIn(request, [credentialScheme])));
   if (!found) throw (await hasCredentials(db)) ? unauthorized('') : noCredentials();
   if (found.unnoted) await noteUse(db, 'executor_secrets', found.secretId);
   const { id, name, queues } = found;
   return { id, name, queues };
 }
+
+/** Every request of an executor asks this; those that come close together are one statement. */
+const findCredential = together<Buffer, Found | undefined>(250, async (db, hashes) => {
+  const { rows } = await sql<Found & { sha256: Buffer }>`
+    select credential.id, name, queues, secret.id as "secretId", sha256, ${unnoted} as unnoted
+    from executor_secrets secret join executor_credentials credential on credential.id = credential_id
+    where sha256 = any(${[...hashes]}::bytea[]) and (ends_at is null or ends_at > statement_timestamp())
+      and credential_is_good(credential)
+  `.execute(db);
+  return hashes.map((hash) => rows.find(({ sha256 }) => sha256.equals(hash)));
+});
 
 async function hasCredentials(db: Db): Promise<boolean> {
   const { rows } = await sql`select from executor_credentials where revoked_at is null limit 1`.execute(db);
@@ -58,14 +63,6 @@ export function requireQueues({ name, queues }: ExecutorCredential, wanted: read
     `the credential ${name} is not good for ${others.join(', ')}, but for ${queues.join(', ') || 'no queue'}: ` +
       'give this executor other queues, or a credential that is good for them',
   );
-}
-
-/** Whether a credential is good still, for a request that has been held. Errors: `unauthorized`. */
-export async function requireGood(db: Db, { id }: ExecutorCredential): Promise<void> {
-  const { rows } = await sql`
-    select from executor_credentials credential where id = ${id} and credential_is_good(credential)
-  `.execute(db);
-  if (rows.length === 0) throw unauthorized('');
 }
 
 /**

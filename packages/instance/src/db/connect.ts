@@ -65,14 +65,14 @@ export function connect(connection: Connection, options: { readonly connections?
 }
 
 /** Topics that transactions have announced, by transaction: told when it commits. */
-const announced = new WeakMap<Db, Set<string>>();
+const announced = new WeakMap<Db, string[]>();
 
 /**
  * Runs a transaction. What `wake` announces in it is told after its commit, not by it: PostgreSQL lets one transaction commit at
  * a time while each holds a notification, syncs included.
  */
 export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promise<T> {
-  const topics = new Set<string>();
+  const topics: string[] = [];
   const result = await db.transaction().execute(async (tx) => {
     announced.set(tx, topics);
     return await run(tx);
@@ -84,14 +84,23 @@ export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promi
 /** Tells who waits for it, in any process, that `topic` has changed: after the commit of `transaction`. A hint, which can be lost. */
 export function wake(db: Db, topic: string): void {
   const topics = announced.get(db);
-  if (topics) topics.add(topic);
+  if (topics) topics.push(topic);
   else announce(db, topic);
+}
+
+/** How often something was announced at once is told where it was more than once; topics begin with a letter. */
+const announcementOf = (topic: string, times: number) => (times === 1 ? topic : `${times} ${topic}`);
+
+/** What `announcementOf` made. */
+export function readAnnouncement(payload: string): { readonly topic: string; readonly times: number } {
+  const [, times, topic] = /^(?:(\d+) )?(.*)$/s.exec(payload) ?? [];
+  return { topic: topic ?? '', times: Number(times ?? 1) };
 }
 
 /** Whoever waits and does not hear it asks by itself after a while. */
 const announce = gathered<string>((db, topics) =>
   sql`
-    select set_config('synchronous_commit', 'off', true), pg_notify('glovebox', topic)
-    from unnest(${[...topics.keys()]}::text[]) as topic
+    select set_config('synchronous_commit', 'off', true), pg_notify('glovebox', announcement)
+    from unnest(${[...topics].map(([topic, times]) => announcementOf(topic, times))}::text[]) as announcement
   `.execute(db),
 );

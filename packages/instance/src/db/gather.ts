@@ -30,3 +30,46 @@ export function gathered<K>(
     }
   };
 }
+
+/**
+ * Gathers questions, by database, and asks them together, `most` at once at the most: the first at the end of the caller's turn,
+ * those that come meanwhile when that one is answered. `ask` returns an answer for each, in their order. Where it fails, each is
+ * asked again by itself, so that nobody gets the error of another: it must do no harm to ask twice.
+ */
+export function together<Q, A>(
+  most: number,
+  ask: (db: Db, questions: readonly Q[]) => Promise<readonly A[]>,
+): (db: Db, question: Q) => Promise<A> {
+  interface Asked extends PromiseWithResolvers<A> {
+    readonly question: Q;
+  }
+  const waiting = new WeakMap<Db, Asked[]>();
+  const answer = async (db: Db, asked: readonly Asked[]): Promise<void> => {
+    try {
+      const answers = await ask(
+        db,
+        asked.map(({ question }) => question),
+      );
+      for (const [place, { resolve }] of asked.entries()) resolve(answers[place] as A);
+    } catch (error) {
+      if (asked.length === 1) asked[0]?.reject(error);
+      else await Promise.all(asked.map((one) => answer(db, [one])));
+    }
+  };
+  const answerWaiting = async (db: Db, asked: Asked[]) => {
+    await Promise.resolve(); // what the same turn adds goes with it
+    while (asked.length > 0) await answer(db, asked.splice(0, most));
+    waiting.delete(db);
+  };
+  return (db, question) => {
+    const one = { ...Promise.withResolvers<A>(), question };
+    const others = waiting.get(db);
+    if (others) others.push(one);
+    else {
+      const asked = [one];
+      waiting.set(db, asked);
+      void answerWaiting(db, asked);
+    }
+    return one.promise;
+  };
+}

@@ -1,14 +1,14 @@
 import type { Clock } from '@glovebox/base';
 import { Client } from 'pg';
-import { clientConfig, type Connection } from './connect.ts';
+import { clientConfig, type Connection, readAnnouncement } from './connect.ts';
 
 /** Somebody who waits for a topic to change. */
 interface Subscription {
   /**
-   * Resolves at the next change since the last call, after `ms`, or when `signal` is aborted, with whether there was one; never
-   * rejects.
+   * Resolves at the next change since the last call, after `ms`, or when `signal` is aborted, with how many changes there were;
+   * never rejects.
    */
-  next(ms: number, signal: AbortSignal): Promise<boolean>;
+  next(ms: number, signal: AbortSignal): Promise<number>;
   close(): void;
 }
 
@@ -20,12 +20,12 @@ export interface Wakes {
 
 /** Listens on a connection of its own, and makes a new one when it breaks. */
 export function listen(connection: Connection, clock: Clock): Wakes {
-  const topics = new Map<string, Set<() => void>>();
+  const topics = new Map<string, Set<(times: number) => void>>();
   const closing = new AbortController();
   let current: Client | undefined;
 
-  const ring = (topic: string) => {
-    for (const notify of topics.get(topic) ?? []) notify();
+  const ring = (topic: string, times: number) => {
+    for (const notify of topics.get(topic) ?? []) notify(times);
   };
   const stay = async () => {
     const client = new Client(clientConfig(connection));
@@ -34,11 +34,14 @@ export function listen(connection: Connection, clock: Clock): Wakes {
       client.on('end', resolve);
       client.on('error', () => resolve());
     });
-    client.on('notification', (message) => ring(message.payload ?? ''));
+    client.on('notification', (message) => {
+      const { topic, times } = readAnnouncement(message.payload ?? '');
+      ring(topic, times);
+    });
     await client.connect();
     await client.query('listen glovebox');
-    // What happened while nobody listened.
-    for (const topic of topics.keys()) ring(topic);
+    // What happened while nobody listened, however often.
+    for (const topic of topics.keys()) ring(topic, Infinity);
     await ended;
   };
   const running = (async () => {
@@ -51,17 +54,17 @@ export function listen(connection: Connection, clock: Clock): Wakes {
 
   return {
     subscribe(topic) {
-      let pending = false;
+      let pending = 0;
       let woken: (() => void) | undefined;
-      const notify = () => {
-        pending = true;
+      const notify = (times: number) => {
+        pending += times;
         woken?.();
       };
       const members = topics.get(topic) ?? new Set();
       topics.set(topic, members.add(notify));
       return {
         async next(ms, signal) {
-          if (!pending && !signal.aborted) {
+          if (pending === 0 && !signal.aborted) {
             const done = new AbortController();
             const rung = new Promise<void>((resolve) => {
               woken = resolve;
@@ -71,9 +74,9 @@ export function listen(connection: Connection, clock: Clock): Wakes {
             done.abort();
             woken = undefined;
           }
-          const changed = pending;
-          pending = false;
-          return changed;
+          const times = pending;
+          pending = 0;
+          return times;
         },
         close() {
           members.delete(notify);

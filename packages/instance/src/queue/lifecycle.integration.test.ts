@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JobLease } from '../auth/job.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { cancel, expireLeases, heartbeat, mark } from './queue.ts';
+import { cancel, expireLeases, mark } from './queue.ts';
 import { leaseOf, testQueue } from './testing.ts';
 
 /**
@@ -25,7 +25,7 @@ const longest = 12;
 
 let server: TestServer;
 let db: Db;
-const { add, take } = testQueue(() => db);
+const { add, take, beat } = testQueue(() => db);
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -107,7 +107,7 @@ async function make(
     return leased && leaseOf(leased);
   }
   if (transition === 'cancel') await cancel(db, kinds, id).catch(refused);
-  else if (transition === 'release') await heartbeat(db, kinds, name, ['runs'], []);
+  else if (transition === 'release') await beat(name, []);
   else if (transition === 'expire') {
     await sql`
       update jobs set lease_expires_at = clock_timestamp() - interval '1 hour'

@@ -4,7 +4,7 @@ import type { JobLease } from '../auth/job.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import type { JobRow } from './job.ts';
-import { cancel, fenced, heartbeat, type Leased, mark } from './queue.ts';
+import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/list.ts';
 import { readRecord } from './sql/read.ts';
 import type { Offer } from './sql/take.ts';
@@ -23,10 +23,8 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-const { add, take, pass } = testQueue(() => db);
+const { add, take, pass, beat } = testQueue(() => db);
 const stateOf = async (id: number) => (await readRecord(db, id))?.state;
-const renew = (executor: string, held: { jobId: number; attempt: number | null }[]) =>
-  heartbeat(db, kinds, executor, ['runs'], held);
 const write = (held: JobLease) =>
   fenced(db, held, async (tx, job) => {
     await sql`update jobs set message = 'written' where id = ${job.id}`.execute(tx);
@@ -135,11 +133,11 @@ describe('a heartbeat', () => {
   test('renews this executor, this attempt, and nothing else', async () => {
     await add();
     const { job } = (await take()) as Leased;
-    expect(await renew('e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
-    expect(await renew('e1', [{ jobId: job.id, attempt: 2 }])).toEqual([]);
-    expect(await renew('e1', [{ jobId: job.id, attempt: null }])).toHaveLength(1);
+    expect(await beat('e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
+    expect(await beat('e1', [{ jobId: job.id, attempt: 2 }])).toEqual([]);
+    expect(await beat('e1', [{ jobId: job.id, attempt: null }])).toHaveLength(1);
     await pass(11_000);
-    expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
+    expect(await beat('e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
     await pass(11_000);
     expect(await expire(db, kinds, 0)).toBe(0);
   });
@@ -148,14 +146,14 @@ describe('a heartbeat', () => {
     await add();
     const { job } = (await take()) as Leased;
     await pass(12_100);
-    expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
+    expect(await beat('e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
   });
 
   test('of many jobs in any order, many at once, never deadlocks', async () => {
     for (let n = 0; n < 20; n += 1) await add();
     const held: { jobId: number; attempt: number }[] = [];
     for (let one = await take(); one; one = await take()) held.push({ jobId: one.job.id, attempt: 1 });
-    await Promise.all(Array.from({ length: 40 }, (_, n) => renew('e1', n % 2 ? held : held.toReversed())));
+    await Promise.all(Array.from({ length: 40 }, (_, n) => beat('e1', n % 2 ? held : held.toReversed())));
     expect(held).toHaveLength(20);
   });
 
@@ -163,7 +161,7 @@ describe('a heartbeat', () => {
     const { id } = await add();
     await take();
     await cancel(db, kinds, id);
-    const [renewed] = await renew('e1', [{ jobId: id, attempt: 1 }]);
+    const [renewed] = await beat('e1', [{ jobId: id, attempt: 1 }]);
     expect(renewed).toMatchObject({ id, cancel_requested: true });
   });
 });
@@ -185,14 +183,14 @@ describe('a cancel while a job runs', () => {
     await take();
     await take();
     await cancel(db, kinds, id);
-    await renew('e1', [
+    await beat('e1', [
       { jobId: id, attempt: 1 },
       { jobId: other.id, attempt: 1 },
     ]);
-    await heartbeat(db, kinds, 'e2', ['runs'], []);
-    await heartbeat(db, kinds, 'e1', ['codeintel'], []);
+    await beat('e2', []);
+    await beat('e1', [], ['codeintel']);
     expect(await stateOf(id)).toBe('processing');
-    await renew('e1', [{ jobId: other.id, attempt: 1 }]);
+    await beat('e1', [{ jobId: other.id, attempt: 1 }]);
     expect(await readRecord(db, id)).toMatchObject({ state: 'canceled', failure: { reason: 'canceled' } });
     expect(await stateOf(other.id)).toBe('processing');
   });

@@ -4,17 +4,27 @@ import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import { newSecret, secretHash } from '../auth/secret.ts';
 import { type Db, transaction, wake } from '../db/connect.ts';
+import { together } from '../db/gather.ts';
 import { executorTopic, jobTopic, workTopic } from '../db/topics.ts';
-import { idempotencyConflict, jobEnded, jobNotFound, leaseLost, tooManyQueued } from '../errors.ts';
+import {
+  idempotencyConflict,
+  jobEnded,
+  jobNotFound,
+  leaseLost,
+  tooManyQueued,
+  unauthorized,
+} from '../errors.ts';
 import type { JobRow } from './job.ts';
 import type { NewJob, Order, QueueKinds } from './kind.ts';
+import { type Beat, type Beaten, renewMany } from './sql/beats.ts';
+import { seeExecutor } from './sql/executors.ts';
 import { findByKey } from './sql/find.ts';
 import { insertJob } from './sql/insert.ts';
 import { lineFor } from './sql/lines.ts';
 import { lockLeasedJob } from './sql/lock.ts';
 import { cancelJob, expireJobs, type Failure, markLeased, releaseJobs } from './sql/move.ts';
 import { insertJobEvent, readRecord } from './sql/read.ts';
-import { type Held, type Renewed, renewLeases } from './sql/renew.ts';
+import { renewLeases } from './sql/renew.ts';
 import { countLease } from './sql/shares.ts';
 import { type Offer, takeJob } from './sql/take.ts';
 import { countQueued } from './sql/waiting.ts';
@@ -55,11 +65,12 @@ export interface Leased {
   readonly token: string;
 }
 
-/** Leases one job that fits the offer, or null. */
-export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | null> {
+/** Leases one job that fits the offer, unless its executor is to lease none. Errors: `unauthorized`. */
+export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'draining'> {
   const token = newSecret();
-  const job = await takeJob(db, offer, secretHash(token), leaseMs);
-  if (!job) return null;
+  const { job, draining, good } = await takeJob(db, offer, secretHash(token), leaseMs);
+  if (!good) throw unauthorized('');
+  if (!job) return draining ? 'draining' : 'nothing';
   countLease(db, job.share_id);
   wake(db, jobTopic(job.id));
   return { job, token };
@@ -118,22 +129,29 @@ export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<Job
   });
 }
 
-/** Renews an executor's leases, and ends what was to be canceled and what it does not hold any more. */
-export async function heartbeat(
-  db: Db,
-  kinds: QueueKinds,
-  executor: string,
-  queues: readonly QueueName[],
-  held: readonly Held[],
-): Promise<Renewed[]> {
-  const { renewed, canceling } = await renewLeases(db, executor, queues, held);
-  if (canceling) {
-    await transaction(db, async (tx) => {
-      const ids = held.map((one) => one.jobId);
-      for (const job of await releaseJobs(tx, executor, queues, ids)) await told(tx, kinds, job);
-    });
-  }
-  return renewed;
+/**
+ * Keeps what an executor says of itself, renews its leases, and ends what was to be canceled and what it does not hold any more.
+ * Heartbeats that come close together are one commit. Null: its name belongs to another credential.
+ */
+export async function heartbeat(db: Db, kinds: QueueKinds, beat: Beat): Promise<Beaten | null> {
+  const together = beat.held.length <= heldMax ? await renewTogether(db, beat) : null;
+  const beaten = together ?? (await renewAlone(db, beat));
+  if (!beaten?.canceling) return beaten;
+  const { name, queues } = beat.seen;
+  await transaction(db, async (tx) => {
+    const ids = beat.held.map((one) => one.jobId);
+    for (const job of await releaseJobs(tx, name, queues, ids)) await told(tx, kinds, job);
+  });
+  return beaten;
+}
+
+const renewTogether = together(250, renewMany);
+/** One that names more jobs than anybody runs does not hold up others. */
+const heldMax = 1_000;
+
+async function renewAlone(db: Db, { seen, held }: Beat): Promise<Beaten | null> {
+  const known = await seeExecutor(db, seen);
+  return known && { ...known, ...(await renewLeases(db, seen.name, seen.queues, held)) };
 }
 
 /** Ends leases that ran out before this, of the database's clock: their jobs run again, or have failed. Returns how many. */

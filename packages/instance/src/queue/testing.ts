@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import type { Db } from '../db/connect.ts';
 import type { Demand, NewJob, Order, QueueKinds } from './kind.ts';
-import { enqueue, expireLeases, type Leased, lease } from './queue.ts';
+import { enqueue, expireLeases, heartbeat, type Leased, lease } from './queue.ts';
+import type { Held } from './sql/renew.ts';
 import type { Offer } from './sql/take.ts';
 import { databaseTime } from './sql/time.ts';
 
@@ -55,12 +56,38 @@ export function testQueue(db: () => Db) {
         bound,
       );
     },
-    take: (changes: Partial<Offer> = {}) => lease(db(), { ...offer, ...changes }, 12_000),
+    take: async (changes: Partial<Offer> = {}) => {
+      const answer = await lease(db(), { ...offer, ...changes }, 12_000);
+      return typeof answer === 'object' ? answer : null;
+    },
+    /** A heartbeat; the jobs that it renewed. */
+    beat: async (executor: string, held: readonly Held[], queues: QueueName[] = ['runs']) => {
+      const credentialId = await testCredential(db());
+      const seen = {
+        name: executor,
+        credentialId,
+        version: '',
+        native: true,
+        queues,
+        tiers: null,
+        offer: null,
+      };
+      const beaten = await heartbeat(db(), new Map(), { seen, held });
+      return beaten?.renewed ?? [];
+    },
     /** As if this long had passed since the last heartbeat. */
     pass: (ms: number) =>
       sql`update jobs set lease_expires_at = lease_expires_at - make_interval(secs => ${ms / 1000})
           where state = 'processing'`.execute(db()),
   };
+}
+
+async function testCredential(db: Db): Promise<number> {
+  const { rows } = await sql<{ id: number }>`
+    insert into executor_credentials (name) values ('test')
+    on conflict (name) where revoked_at is null do update set name = excluded.name returning id
+  `.execute(db);
+  return (rows[0] as { id: number }).id;
 }
 
 /** What the token of a leased job stands for. */

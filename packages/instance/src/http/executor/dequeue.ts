@@ -7,18 +7,13 @@ import {
   type Tier,
 } from '@glovebox/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import {
-  authenticateExecutor,
-  type ExecutorCredential,
-  requireGood,
-  requireQueues,
-} from '../../auth/executor.ts';
+import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
-import { workTopic } from '../../db/topics.ts';
 import { leaseTimes } from '../../queue/kind.ts';
-import { type Leased, lease } from '../../queue/queue.ts';
-import { seeExecutor, touchExecutor } from '../../queue/sql/executors.ts';
+import { lease } from '../../queue/queue.ts';
+import { seeExecutor } from '../../queue/sql/executors.ts';
 import type { Offer } from '../../queue/sql/take.ts';
+import type { Waiters } from '../../queue/waiters.ts';
 import { goneSignal } from '../closed.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
@@ -33,6 +28,7 @@ const unsaidTiers: readonly Tier[] = ['container'];
 /** Leases a job to an executor, on one queue's own route (`only`) or on that of all. */
 export async function dequeue(
   deps: HttpDeps,
+  waiters: Waiters,
   request: FastifyRequest,
   reply: FastifyReply,
   only: QueueName | null,
@@ -71,8 +67,10 @@ export async function dequeue(
   };
   const leaseMs = to.native ? to.leaseMs : leaseTimes.upstream;
   const gone = goneSignal(reply, deps.stopping);
-  const leased = await leaseOrWait(deps, credential, offer, leaseMs, native?.waitMs ?? 0, gone);
-  if (!leased) return reply.code(204).send();
+  const ask = () => lease(deps.db, offer, leaseMs);
+  const waitMs = native?.waitMs ?? 0;
+  const leased = waitMs > 0 ? await waiters.wait({ offer, ask, waitMs, gone }) : await ask();
+  if (leased === null || typeof leased === 'string') return reply.code(204).send();
   return reply.send(await payloadOf(deps, { leased, to, single: only !== null, log: request.log }));
 }
 
@@ -85,33 +83,4 @@ function versionFor(version: string): PayloadVersion {
     code: 'invalid_request',
     message: `failed to check version ${JSON.stringify(version)}: Invalid Semantic Version`,
   });
-}
-
-/** Leases a job, now or as soon as there is one within `waitMs`. */
-async function leaseOrWait(
-  deps: HttpDeps,
-  credential: ExecutorCredential,
-  offer: Offer,
-  leaseMs: number,
-  waitMs: number,
-  gone: AbortSignal,
-): Promise<Leased | null> {
-  const { db, wakes, clock } = deps;
-  const subscription = wakes.subscribe(workTopic);
-  try {
-    const deadline = clock.bootTime() + waitMs;
-    for (let round = 1; !gone.aborted; round += 1) {
-      if (round > 1) await requireGood(db, credential);
-      const leased = await lease(db, offer, leaseMs);
-      if (leased) return leased;
-      const left = deadline - clock.bootTime();
-      if (left <= 0) return null;
-      // Announcements are hints: a second without one, and the table is asked again.
-      await subscription.next(Math.min(left, 1_000), gone);
-      if (round % 5 === 0) await touchExecutor(db, offer.executor);
-    }
-    return null;
-  } finally {
-    subscription.close();
-  }
 }

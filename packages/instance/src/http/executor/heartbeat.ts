@@ -9,8 +9,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
-import { heartbeat as renew } from '../../queue/queue.ts';
-import { seeExecutor } from '../../queue/sql/executors.ts';
+import { heartbeat as beat } from '../../queue/queue.ts';
 import type { HttpDeps } from '../deps.ts';
 import { bodyAs } from './body.ts';
 import { isNative, versionOf } from './negotiate.ts';
@@ -40,25 +39,26 @@ export async function heartbeat(
   const queues = only ? [only] : body.queueNames;
   const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
   requireQueues(credential, [...queues, ...groups.map((group) => group.queueName)]);
-  const seen = await seeExecutor(deps.db, {
-    name: body.executorName,
-    credentialId: credential.id,
-    version: body.executorVersion ?? body.version,
-    native: native !== undefined,
-    queues,
-    tiers: native?.tiers ?? null,
-    offer: null,
-  });
-  if (!seen) throw forbidden('another credential uses this executor name');
   const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
-  const held = groups
-    .flatMap((group) => group.jobIds)
-    .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
-  const renewed = await renew(deps.db, deps.kinds, body.executorName, queues, held);
+  const beaten = await beat(deps.db, deps.kinds, {
+    seen: {
+      name: body.executorName,
+      credentialId: credential.id,
+      version: body.executorVersion ?? body.version,
+      native: native !== undefined,
+      queues,
+      tiers: native?.tiers ?? null,
+      offer: null,
+    },
+    held: groups
+      .flatMap((group) => group.jobIds)
+      .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null })),
+  });
+  if (!beaten) throw forbidden('another credential uses this executor name');
   const named = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);
   return {
-    knownIds: renewed.map(named),
-    cancelIds: renewed.filter((job) => job.cancel_requested).map(named),
-    ...(versionOf(request) >= ordersVersion && { glovebox: { draining: seen.draining } }),
+    knownIds: beaten.renewed.map(named),
+    cancelIds: beaten.renewed.filter((job) => job.cancel_requested).map(named),
+    ...(versionOf(request) >= ordersVersion && { glovebox: { draining: beaten.draining } }),
   };
 }

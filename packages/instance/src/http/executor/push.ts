@@ -64,7 +64,7 @@ async function tellOrders(
       if (!now || now.stream !== number) return;
       for (const order of ordersSince(before, now)) await stream.event(null, order);
       before = now;
-      if (await subscription.next(quietMs, gone)) continue;
+      if ((await subscription.next(quietMs, gone)) > 0) continue;
       await stillGood();
       await stream.comment();
     }
@@ -78,7 +78,7 @@ async function hintAtWork(deps: HttpDeps, stream: EventStream, gone: AbortSignal
   const hint: Order = { type: 'work' };
   try {
     while (!gone.aborted) {
-      if (!(await subscription.next(quietMs, gone))) continue;
+      if ((await subscription.next(quietMs, gone)) === 0) continue;
       await stream.event(null, hint);
       await deps.clock.sleep(workPauseMs, gone).catch(() => {});
     }

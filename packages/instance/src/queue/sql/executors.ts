@@ -48,9 +48,25 @@ export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<{ drainin
   return rows[0] ?? null;
 }
 
-/** Keeps an executor connected whose request for work is being held. */
-export async function touchExecutor(db: Db, name: string): Promise<void> {
-  await sql`update executors set last_seen_at = clock_timestamp() where name = ${name}`.execute(db);
+/** While it says nothing new, when it was heard of is written this often: not with every heartbeat. */
+const seenEveryMs = 4_000;
+
+/** Of the row `known` of an executor, and what it says now, `beat`: the row has to be written. (A clock may have been set back.) */
+export const newsOfExecutor = sql<boolean>`(
+  known.last_seen_at not between clock_timestamp() - make_interval(secs => ${sql.lit(seenEveryMs / 1000)}) and clock_timestamp()
+  or known.native <> beat.native or known.version <> coalesce(nullif(beat.version, ''), known.version)
+  or known.queues <> coalesce(nullif(beat.queues, '{}'), known.queues) or known.tiers <> coalesce(beat.tiers, known.tiers)
+)`;
+
+/** Keeps executors connected whose requests for work are being held, where nothing else does. It may fail: there is a next time. */
+export function touchExecutors(db: Db, names: readonly string[]): void {
+  void sql`
+    update executors set last_seen_at = clock_timestamp()
+    where name = any(${[...names]}::text[])
+      and last_seen_at < clock_timestamp() - make_interval(secs => ${seenEveryMs / 1000})
+  `
+    .execute(db)
+    .catch(() => {});
 }
 
 export interface ConnectedExecutor {

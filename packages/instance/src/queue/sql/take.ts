@@ -16,29 +16,57 @@ export interface Offer {
   readonly native: boolean;
 }
 
+/** Nothing fits `less` that does not fit `more`. */
+export function covers(more: Offer, less: Offer): boolean {
+  const within = (few: readonly string[], many: readonly string[]) => few.every((one) => many.includes(one));
+  const fits =
+    more.free === null ||
+    (less.free !== null &&
+      less.free.cpus <= more.free.cpus &&
+      less.free.memoryMiB <= more.free.memoryMiB &&
+      less.free.scratchMiB <= more.free.scratchMiB);
+  return (
+    fits &&
+    within(less.queues, more.queues) &&
+    within(less.tiers, more.tiers) &&
+    within(less.labels, more.labels) &&
+    (less.arch === null || less.arch === more.arch) &&
+    (more.native || !less.native)
+  );
+}
+
 export interface TakenJob extends JobRow {
   readonly share_id: number;
+}
+
+/** What became of an offer. */
+interface Taken {
+  /** Null: none fits, or its executor may have none. */
+  readonly job: TakenJob | null;
+  readonly draining: boolean;
+  /** Whatever its executor's name belongs to is good; so is a name that nobody knows. */
+  readonly good: boolean;
 }
 
 /**
  * Leases one job that fits the offer, if there is one: of the shares with a fitting job the one furthest behind, and in it the
  * job that comes first. The lazy joins look at no more lines and jobs than it takes to find one. Two executors that ask at
- * once get different jobs: a row that the other one holds is skipped. One that is draining gets none.
+ * once get different jobs: a row that the other one holds is skipped. One that is draining gets none, nor does one whose
+ * credential is no longer good.
  */
-export async function takeJob(
-  db: Db,
-  offer: Offer,
-  tokenHash: Buffer,
-  leaseMs: number,
-): Promise<TakenJob | undefined> {
+export async function takeJob(db: Db, offer: Offer, tokenHash: Buffer, leaseMs: number): Promise<Taken> {
   const { cpus, memoryMiB, scratchMiB } = offer.free ?? {};
-  const { rows } = await sql<TakenJob>`
-    with next as (
+  const { rows } = await sql<Partial<TakenJob> & Omit<Taken, 'job'>>`
+    with asker as (
+      select coalesce(bool_or(draining), false) as draining, coalesce(bool_and(credential_is_good(credential)), true) as good
+      from executors join executor_credentials credential on credential.id = credential_id
+      where executors.name = ${offer.executor}
+    ), next as (
       select job.id, share.share_id
       from (
         select share_id, array_agg(lines.id) as lines
         from lines join shares on shares.id = share_id
-        where not exists (select from executors where name = ${offer.executor} and draining)
+        where (select good and not draining from asker)
           and busy and queue = any(${offer.queues}::text[]) and accept && ${offer.tiers}::text[]
           and (arch is null or arch = ${offer.arch}::text) and labels <@ ${offer.labels}::text[]
           and (${offer.native}::boolean or not needs_native)
@@ -77,7 +105,8 @@ export async function takeJob(
       insert into job_events (job_id, type, body)
       select (row).id, 'job', jsonb_build_object('type', 'job', 'job', job_record(row, null)) from leased
     )
-    select (row).*, share_id from leased
+    select (row).*, share_id, asker.* from asker left join leased on true
   `.execute(db);
-  return rows[0];
+  const { draining, good, ...job } = rows[0] as TakenJob & Omit<Taken, 'job'>;
+  return { draining, good, job: job.id === null ? null : job };
 }

@@ -4,7 +4,7 @@ import type { JobLease } from '../../../auth/job.ts';
 import { connect, type Db } from '../../../db/connect.ts';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { addEntry, changeEntry } from '../../../logs/logs.ts';
-import { cancel, heartbeat, type Leased, mark } from '../../../queue/queue.ts';
+import { cancel, type Leased, mark } from '../../../queue/queue.ts';
 import { listShares } from '../../../queue/sql/list.ts';
 import { readRecord } from '../../../queue/sql/read.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from '../../../queue/testing.ts';
@@ -22,7 +22,7 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-const { add, take, pass } = testQueue(() => db);
+const { add, take, pass, beat } = testQueue(() => db);
 const held = async (changes: JobChanges = {}): Promise<JobLease> => {
   await add(changes);
   return leaseOf((await take()) as Leased);
@@ -223,7 +223,7 @@ describe('a heartbeat', () => {
     const waiting = await add();
     const before = await ends();
     const named = [mine.jobId, others.jobId, waiting.id].map((jobId) => ({ jobId, attempt: null }));
-    const renewed = await heartbeat(db, kinds, 'e1', ['runs'], named);
+    const renewed = await beat('e1', named);
     expect(renewed.map(({ id }) => id)).toEqual([mine.jobId]);
     const after = await ends();
     expect(after.get(mine.jobId)).toBeGreaterThan(before.get(mine.jobId) ?? Infinity);
@@ -235,9 +235,9 @@ describe('a heartbeat', () => {
     const other = await held();
     await cancel(db, kinds, other.jobId);
     const named = [one, other].map(({ jobId }) => ({ jobId, attempt: null }));
-    const renewed = await heartbeat(db, kinds, 'e1', ['runs'], named);
+    const renewed = await beat('e1', named);
     const canceled = renewed.filter((job) => job.cancel_requested).map(({ id }) => id);
     expect([renewed.length, canceled]).toEqual([2, [other.jobId]]);
-    expect(await heartbeat(db, kinds, 'e2', ['runs'], named)).toEqual([]);
+    expect(await beat('e2', named)).toEqual([]);
   });
 });

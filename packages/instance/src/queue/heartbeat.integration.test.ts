@@ -1,0 +1,184 @@
+import * as fc from 'fast-check';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { connect, type Db } from '../db/connect.ts';
+import { startTestServer, type TestServer } from '../db/testing.ts';
+import { cancel, heartbeat } from './queue.ts';
+import { type Beat, renewMany } from './sql/beats.ts';
+import { seeExecutor } from './sql/executors.ts';
+import { type Held, renewLeases } from './sql/renew.ts';
+import { testQueue } from './testing.ts';
+
+/** Heartbeats that come close together; what one does by itself is in `queue.integration.test.ts`. */
+let server: TestServer;
+let db: Db;
+const kinds = new Map();
+const { add, take, beat } = testQueue(() => db);
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  db = connect(await server.clone(), { connections: 12 });
+  return () => db.destroy();
+});
+
+/** A job that this executor runs. */
+async function runBy(executor: string): Promise<Held> {
+  await add();
+  const leased = await take({ executor });
+  return { jobId: leased?.job.id as number, attempt: 1 };
+}
+const credential = async (name: string) => {
+  const { rows } = await sql<{ id: number }>`
+    insert into executor_credentials (name) values (${name}) returning id`.execute(db);
+  return rows[0]?.id as number;
+};
+const beatOf = (name: string, credentialId: number, held: readonly Held[] = [], version = '1'): Beat => ({
+  seen: { name, credentialId, version, native: true, queues: ['runs'], tiers: ['container'], offer: null },
+  held,
+});
+const ids = (renewed: readonly { id: number }[] | undefined) => renewed?.map(({ id }) => id);
+const executors = async () => {
+  const { rows } = await sql<{ name: string; version: string; at: string }>`
+    select name, version, last_seen_at::text as at from executors order by name`.execute(db);
+  return rows;
+};
+
+/** Holds rows, as another transaction, until it is told to let go. */
+async function holding(rows: string): Promise<() => Promise<void>> {
+  const held = Promise.withResolvers<void>();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = db.transaction().execute(async (tx) => {
+    await sql.raw(`${rows} for update`).execute(tx);
+    held.resolve();
+    await promise;
+  });
+  await held.promise;
+  return async () => {
+    resolve();
+    await done;
+  };
+}
+
+describe('heartbeats at once', () => {
+  test('have each its own answer', async () => {
+    const [one, other] = [await runBy('e1'), await runBy('e2')];
+    await cancel(db, kinds, other.jobId);
+    // The first of each makes the executor known.
+    for (let round = 1; round <= 2; round += 1) {
+      const [first, second, third] = await Promise.all([
+        beat('e1', [one]),
+        beat('e2', [other]),
+        beat('e3', [one]),
+      ]);
+      expect(first).toMatchObject([{ id: one.jobId, cancel_requested: false }]);
+      expect(second).toMatchObject([{ id: other.jobId, cancel_requested: true }]);
+      expect(third).toEqual([]);
+    }
+  });
+
+  test('of one executor are all answered', async () => {
+    const held = await runBy('e1');
+    for (let round = 1; round <= 2; round += 1) {
+      const answers = await Promise.all([1, 2, 3].map(() => beat('e1', [held])));
+      expect(answers.map(ids)).toEqual([[held.jobId], [held.jobId], [held.jobId]]);
+    }
+  });
+
+  test.each([
+    ['job', (held: Held) => `select from jobs where id = ${held.jobId}`],
+    ['row', () => `select from executors where name = 'e1'`],
+  ])('do not wait for one whose %s somebody else holds; it has its answer when it may', async (_, rows) => {
+    const [slow, quick] = [await runBy('e1'), await runBy('e2')];
+    await Promise.all([beat('e1', [slow]), beat('e2', [quick])]);
+    await sql`update executors set last_seen_at = last_seen_at - interval '1 minute'`.execute(db);
+    const letGo = await holding(rows(slow));
+    const waiting = beat('e1', [slow]);
+    for (let round = 1; round <= 3; round += 1) expect(ids(await beat('e2', [quick]))).toEqual([quick.jobId]);
+    await letGo();
+    expect(ids(await waiting)).toEqual([slow.jobId]);
+  });
+
+  test('are not failed by one that cannot be stored', async () => {
+    const held = await runBy('e1');
+    await beat('e1', [held]);
+    const [broken, good] = await Promise.allSettled([beat('e\0', []), beat('e1', [held])]);
+    expect(broken?.status).toBe('rejected');
+    expect(good).toMatchObject({ status: 'fulfilled', value: [{ id: held.jobId }] });
+  });
+
+  test('under the name of another credential are refused, and renew nothing', async () => {
+    const [own, other] = [await credential('own'), await credential('other')];
+    const held = await runBy('e1');
+    await heartbeat(db, kinds, beatOf('e1', own));
+    const end = async () => (await sql`select lease_expires_at as at from jobs`.execute(db)).rows;
+    const before = await end();
+    const beats = [beatOf('e1', other, [held]), beatOf('e2', other)].map((one) => heartbeat(db, kinds, one));
+    expect(await Promise.all(beats)).toMatchObject([null, { renewed: [] }]);
+    expect(await end()).toEqual(before);
+    expect(ids((await heartbeat(db, kinds, beatOf('e1', own, [held])))?.renewed)).toEqual([held.jobId]);
+  });
+
+  test('are one commit, whatever many they are', async () => {
+    const own = await credential('own');
+    const beats = Array.from({ length: 100 }, (_, n) => beatOf(`e${n}`, own));
+    await Promise.all(beats.map((one) => heartbeat(db, kinds, one)));
+    await sql`update executors set last_seen_at = last_seen_at - interval '1 minute'`.execute(db);
+    const answers = await renewMany(db, beats);
+    expect(answers).toEqual(beats.map(() => ({ draining: false, canceling: false, renewed: [] })));
+    const { rows } = await sql`select distinct xmin::text from executors`.execute(db);
+    expect(rows).toHaveLength(1);
+  });
+});
+
+test('an executor that says what it said before is written every few seconds; what is new at once', async () => {
+  const own = await credential('own');
+  const say = (version: string) => heartbeat(db, kinds, beatOf('e1', own, [], version));
+  await say('1');
+  const first = await executors();
+  await say('1');
+  await say('');
+  expect(await executors()).toEqual(first);
+  await say('2');
+  const second = await executors();
+  expect(second).toMatchObject([{ version: '2' }]);
+  await sql`update executors set last_seen_at = last_seen_at - interval '5 seconds'`.execute(db);
+  await say('2');
+  expect((await executors())[0]?.at).not.toBe(second[0]?.at);
+  expect(Date.parse((await executors())[0]?.at ?? '')).toBeGreaterThanOrEqual(
+    Date.parse(second[0]?.at ?? ''),
+  );
+});
+
+test('what many heartbeats are told together is what each is told by itself', {
+  timeout: 60_000,
+}, async () => {
+  const own = await credential('own');
+  const names = ['e0', 'e1', 'e2', 'e3'];
+  for (const name of names) await seeExecutor(db, beatOf(name, own).seen);
+  const jobIds: number[] = [];
+  for (let n = 0; n < 24; n += 1) jobIds.push((await runBy(`e${n % 4}`)).jobId);
+  await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 second' where id % 5 = 0`.execute(
+    db,
+  );
+  for (const id of jobIds.filter((one) => one % 3 === 0)) await cancel(db, kinds, id);
+  const held = fc.record({
+    jobId: fc.constantFrom(...jobIds, 4711),
+    attempt: fc.constantFrom<(number | null)[]>(null, 1, 2),
+  });
+  const beats = fc.sample(
+    fc.record({ name: fc.constantFrom(...names), held: fc.array(held, { maxLength: 6 }) }),
+    { numRuns: 200, seed: 9 },
+  );
+  const asBeats = beats.map((one) => beatOf(one.name, own, one.held));
+  const sorted = (renewed: readonly { id: number }[]) => renewed.toSorted((a, b) => a.id - b.id);
+  const together = (await renewMany(db, asBeats)).map(
+    (one) => one && { ...one, renewed: sorted(one.renewed) },
+  );
+  for (const [n, { seen, held: named }] of asBeats.entries()) {
+    const { renewed, canceling } = await renewLeases(db, seen.name, seen.queues, named);
+    expect(together[n]).toEqual({ draining: false, canceling, renewed: sorted(renewed) });
+  }
+});
