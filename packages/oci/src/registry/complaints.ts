@@ -18,6 +18,7 @@ export function explainComplaint(reference: string, stderr: string, auths: Regis
   const words = readable(stderr, secretsIn(auths));
   const is = (pattern: RegExp) => pattern.test(words);
   if (is(/file too large/i)) return imageTooBig('a layer is larger than its manifest says');
+  if (is(/exceeded maximum allowed size/i)) return imageTooBig('its manifest is too large');
   if (is(/unauthorized|authentication required|invalid username\/password|\bdenied\b|\b40[13]\b|forbidden/i))
     return registryUnauthorized(reference, words);
   if (is(/(manifest|name|repository|blob) unknown|not found|\b404\b/i))
@@ -44,9 +45,14 @@ function secretsIn(auths: RegistryAuths): string[] {
 }
 
 function readable(stderr: string, secrets: readonly string[]): string {
-  let words = stderr.trim().split('\n').at(-1) ?? '';
-  words = (/\bmsg="(.*)"$/.exec(words)?.[1] ?? words).replaceAll(/\\(["\\])/g, '$1');
+  const line = stderr.trim().split('\n').at(-1) ?? '';
+  const whole = /\bmsg="(.*)"$/.exec(line)?.[1];
+  let words = (whole ?? line)
+    .replaceAll(/\\(["\\])/g, '$1')
+    .replace(/^Error parsing image name "[^"]*": /, '');
   for (const secret of secrets) words = words.replaceAll(secret, '…');
+  // A line without its beginning was cut, maybe in the middle of a secret.
+  if (whole === undefined) words = words.slice(secrets[0]?.length ?? 0);
   return words
     .replaceAll(/\?[^\s"]*/g, '?…')
     .replaceAll(/[^\x20-\x7e…]/g, ' ')

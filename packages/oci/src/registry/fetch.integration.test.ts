@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -55,9 +55,13 @@ afterEach(async () => {
   for (const name of ['cache', 'work']) await rm(join(root, name), { recursive: true });
 });
 
-const spawn: Spawn = (request) => {
+let alive = 0;
+const spawn: Spawn = async (request) => {
   started.push(request);
-  return profile(request);
+  alive += 1;
+  const process = await profile(request);
+  void process.exited.then(() => (alive -= 1));
+  return process;
 };
 const insecure = (place = registry.place) => registriesSchema.parse([{ location: place, insecure: true }]);
 const depsFor = (registries: Registries, more: Partial<FetchDeps> = {}): FetchDeps => ({
@@ -286,10 +290,7 @@ describe('is refused before a layer is fetched', () => {
 
   it('a manifest of 64 MiB', async () => {
     registry.putManifest('tool', '1', types.manifest, Buffer.alloc(64 * 2 ** 20, ' '));
-    const error = await fetchIt('tool:1').catch((caught: unknown) => caught);
-    expect(error).toMatchObject({
-      code: expect.stringMatching(/^(image_too_big|registry_unreachable)$/) as string,
-    });
+    await expect(fetchIt('tool:1')).rejects.toMatchObject(refused('image_too_big', 'manifest'));
     expect(registry.blobRequests()).toBe(0);
   });
 });
@@ -302,9 +303,7 @@ describe('a registry that lies', () => {
     registry.put('tool', '1', image());
     const digest = digestOf(gzipSync(layers[0] as Buffer));
     registry.blobs.set(digest, change(registry.blobs.get(digest) as Buffer));
-    await expect(fetchIt('tool:1')).rejects.toMatchObject({
-      code: expect.stringMatching(/^(image_invalid|registry_unreachable)$/) as string,
-    });
+    await expect(fetchIt('tool:1')).rejects.toMatchObject({ code: 'image_invalid' });
     expect(readdirSync(join(root, 'cache'))).toEqual([]);
   });
 
@@ -360,20 +359,11 @@ describe('a registry that lies', () => {
 describe('a registry that does not answer', () => {
   it('in time is given up, and everything that asked it is dead', async () => {
     registry.put('tool', '1', image());
-    registry.intercept = (request) => request.url?.includes('/blobs/') ?? false;
-    const config = manifestOf(image());
-    expect(config.digest).toMatch(/^sha256:/);
-    const slow = registry.intercept;
-    let first = true; // the configuration comes
-    registry.intercept = (request, response) => {
-      if (!slow(request, response)) return false;
-      if (!first) return true;
-      first = false;
-      return false;
-    };
+    registry.intercept = ({ url = '' }) => url.endsWith(digestOf(gzipSync(layers[0] as Buffer)));
     await expect(fetchIt('tool:1', { copyMs: 2_000 })).rejects.toMatchObject(
       refused('registry_unreachable', 'not done after 2 s'),
     );
+    expect(alive).toBe(0);
   });
 
   it('is let go of when nobody waits any more, and not before', async () => {
@@ -402,6 +392,7 @@ describe('a registry that does not answer', () => {
     expect(await second).toMatchObject({ message: 'the second gave up' });
     release();
     expect(readdirSync(join(root, 'cache'))).toEqual([]);
+    expect(alive).toBe(0);
   });
 
   it('at all is unreachable', async () => {
@@ -447,6 +438,5 @@ describe('what is not public', () => {
     const get = fetchImage(depsFor(registries), `${registry.place}/tool:1`, {}, signal);
     await expect(get).rejects.toMatchObject({ code: 'registry_unreachable' });
     expect(registry.requests).toEqual([]);
-    expect(readFileSync(node).length).toBeGreaterThan(0);
   });
 });
