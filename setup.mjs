@@ -19,6 +19,8 @@ const packages = {
     'squashfs-tools',
     'e2fsprogs',
     'git',
+    'skopeo',
+    'ca-certificates',
     'gcc',
     'libc6-dev',
     'lz4',

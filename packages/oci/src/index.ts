@@ -5,3 +5,7 @@ export { imageDisk } from './cache.ts';
 export { imageInvalid } from './errors.ts';
 export { flattenImage } from './flatten.ts';
 export { digestOfFile, packLayout, writeImageArchive } from './pack.ts';
+export type { FetchedImage } from './registry/fetch.ts';
+export { fetchImage } from './registry/fetch.ts';
+export type { Registries, RegistryAuths } from './registry/registries.ts';
+export { registriesSchema, registryAuthsSchema } from './registry/registries.ts';

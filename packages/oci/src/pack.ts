@@ -48,10 +48,14 @@ export async function packLayout(directory: string, reference?: string): Promise
   const blobs = new Map(
     [top, manifest.config, ...manifest.layers].map((blob) => [blob.digest, blobFile(blob)]),
   );
-  return Readable.from(archive(top, blobs), { objectMode: false });
+  return Readable.from(packBlobs(top, blobs), { objectMode: false });
 }
 
-async function* archive(top: Descriptor, blobs: ReadonlyMap<string, string>): AsyncGenerator<Buffer> {
+/** An archive of one image: its manifest, and the file of each blob, the manifest's too, by digest. */
+export async function* packBlobs(
+  top: Descriptor,
+  blobs: ReadonlyMap<string, string>,
+): AsyncGenerator<Buffer> {
   const { annotations: _tags, ...plain } = top;
   yield* small('oci-layout', layoutVersion);
   yield* small('index.json', JSON.stringify({ schemaVersion: 2, manifests: [plain] }));

@@ -1,3 +1,4 @@
+import { registriesSchema } from '@glovebox/oci';
 import { labelsSchema, queueNameSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 import { routeSchema } from '../uplink/route.ts';
@@ -60,6 +61,10 @@ export const agentConfigSchema = z.strictObject({
     scratchMiB: z.int().positive(),
   }),
   upstream: upstreamJobsSchema.prefault({}),
+  /** Registries that are not public, not spoken to by TLS, or have mirrors. */
+  registries: registriesSchema.default([]),
+  /** Docker's `config.json`, readable by the agent alone: for jobs that bring no credentials of registries. */
+  registryAuthFile: path.nullable().default(null),
   /** Allocated bytes of disks and blobs above which the longest unused are removed. */
   cacheBytes: z.int().positive(),
   uploadClient: z.strictObject({ node: path, script: path }),

@@ -58,9 +58,10 @@ try {
   const jobRoom = upstream.resources;
   const queue = native ? openQueue(http, executor) : openUpstreamQueue(http, executor, single, jobRoom);
   const leases = keepLeases({ queue, queues, clock, onTrouble });
-  const { instanceUrl, name: executorName, uploadClient } = config;
+  const { instanceUrl, name: executorName, uploadClient, registries, registryAuthFile } = config;
   const host = { vms, vmm, spawn, clock, credential, upstream, tiers, directories };
-  const runtime = microvmRuntime({ ...host, instanceUrl, executorName, uploadClient });
+  const images = { registries, registryAuthFile };
+  const runtime = microvmRuntime({ ...host, ...images, instanceUrl, executorName, uploadClient });
   const room = openReservations(config.resources);
   const agent = makeAgent({
     ...{ runtime, clock, executorName, http, leases, log, queue, queues, room, jobRoom },

@@ -21,6 +21,7 @@ const upstreamLeaseMs = 25_000;
 /** Failures that another try may mend: of this machine or of the way to the instance, not of the job. */
 const worthAnotherTry = new Set([
   'instance_unreachable',
+  'registry_unreachable',
   'guest_not_ready',
   'vmm_died',
   'vm_refused',

@@ -1,3 +1,4 @@
+import { registriesSchema } from '@glovebox/oci';
 import { labelsSchema, tierSchema } from '@glovebox/protocol';
 import { z } from 'zod';
 import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
@@ -21,6 +22,8 @@ export const helperConfigSchema = z.strictObject({
   labels: labelsSchema,
   queues: queuesSchema.default(['codeintel', 'runs']),
   upstream: upstreamJobsSchema.prefault({}),
+  registries: registriesSchema.default([]),
+  registryAuthFile: path.nullable().default(null),
   /** The state directory: `executor/` in it is the agent's, `vms/` the helper's. */
   state: path,
   /** Node, and scripts: readable by everybody, writable by root alone. */

@@ -138,7 +138,7 @@ async function makeDirectories({ state, identities }: HelperConfig): Promise<Pla
 
 function agentConfigOf(config: HelperConfig, places: Places, vmm: Vmm): AgentConfig {
   const { instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream } = config;
-  const { resources, cacheBytes, runtime } = config;
+  const { resources, cacheBytes, runtime, registries, registryAuthFile } = config;
   const { disks, blobs, work } = places;
   return {
     ...{
@@ -151,6 +151,8 @@ function agentConfigOf(config: HelperConfig, places: Places, vmm: Vmm): AgentCon
       labels,
       queues,
       upstream,
+      registries,
+      registryAuthFile,
       resources,
       cacheBytes,
     },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@glovebox/base';
 import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@glovebox/microvm';
-import type { ImageConfig } from '@glovebox/oci';
+import type { ImageConfig, Registries } from '@glovebox/oci';
 import type { Job, NativeJob, QueueName } from '@glovebox/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
@@ -14,6 +14,8 @@ import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
+import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
+import type { FakeUpstream } from './fake-upstream.ts';
 import { busyboxImage, type ImageFile } from './images.ts';
 import { FakeInstance } from './instance.ts';
 import { testJob } from './job.ts';
@@ -50,7 +52,7 @@ post('/.executors/queue/dequeue', (refused) => post(path, (status) => {
 
 /**
  * An agent at work in this process, with real VMs, against an instance in memory. `recipe`: a guest image other than the one
- * that ships, for tests that take a defence away.
+ * that ships, for tests that take a defence away. `upstream`: what it leases from in place of that instance.
  */
 export class TestAgent {
   readonly instance: FakeInstance;
@@ -72,7 +74,10 @@ export class TestAgent {
     this.warnings = warnings;
   }
 
-  static async start(recipe?: GuestRecipe): Promise<TestAgent> {
+  static async start(
+    recipe?: GuestRecipe,
+    upstream?: { readonly instance: FakeUpstream; readonly registries: Registries },
+  ): Promise<TestAgent> {
     const root = await mkdtemp(join(tmpdir(), 'glovebox-agent-'));
     await chmod(root, 0o711);
     const directories = { disks: join(root, 'disks'), blobs: join(root, 'blobs'), work: join(root, 'work') };
@@ -87,7 +92,8 @@ export class TestAgent {
     // As `up` does it: a checkout may lie where only its owner comes.
     const node = join(root, 'client', 'node');
     await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
-    const http = openHttp(instance.url);
+    const instanceUrl = upstream?.instance.url ?? instance.url;
+    const http = openHttp(instanceUrl);
     const credential = { secret: instance.credential, renew: async () => false };
     const identity = {
       name: 'test',
@@ -97,7 +103,8 @@ export class TestAgent {
       arch: 'x64' as const,
       labels: [],
     };
-    const queue = openQueue(http, identity);
+    const jobRoom = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
+    const queue = upstream ? openUpstreamQueue(http, identity, null, jobRoom) : openQueue(http, identity);
     const warnings: unknown[] = [];
     const log = {
       info: () => {},
@@ -125,10 +132,12 @@ export class TestAgent {
       vmm: vmm.name,
       spawn: localSpawn(isRoot ? { uid: spawnUid, gid: process.getgid?.() ?? 0 } : null),
       clock: systemClock,
-      instanceUrl: instance.url,
+      instanceUrl,
       executorName: 'test',
       credential,
-      upstream: upstreamJobsSchema.parse({}),
+      upstream: upstreamJobsSchema.parse({ accept: ['vm-emulated'], resources: jobRoom }),
+      registries: upstream?.registries ?? [],
+      registryAuthFile: null,
       tiers: identity.tiers,
       directories,
       uploadClient: { node, script },
@@ -136,7 +145,6 @@ export class TestAgent {
     const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
     const from = { clock: systemClock, executorName: identity.name };
     const queues: QueueName[] = ['codeintel', 'runs'];
-    const jobRoom = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
     const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues, room, jobRoom });
     const ran = agent.run();
     const stop = async () => {

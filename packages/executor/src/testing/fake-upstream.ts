@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { httpBackend } from './instance.ts';
 
 interface Received {
   /** `POST /.executors/…` */
@@ -21,6 +22,8 @@ interface Answer {
 export class FakeUpstream {
   readonly received: Received[] = [];
   url = '';
+  /** Where bare repositories lie that the git route serves; '' for none. */
+  repositories = '';
   private readonly answers = new Map<string, () => Answer>();
   private readonly server: Server;
 
@@ -30,7 +33,13 @@ export class FakeUpstream {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         const line = `${request.method} ${request.url}`;
-        const text = Buffer.concat(chunks).toString();
+        const bytes = Buffer.concat(chunks);
+        if (this.repositories && request.url?.startsWith('/.executors/git/')) {
+          this.received.push({ line, headers: request.headers, body: null });
+          httpBackend(this.repositories, request, response, bytes);
+          return;
+        }
+        const text = bytes.toString();
         this.received.push({
           line,
           headers: request.headers,

@@ -223,7 +223,12 @@ export class FakeInstance {
 }
 
 /** Git's own CGI program, as the instance runs it (without its grants). */
-function httpBackend(root: string, request: IncomingMessage, response: ServerResponse, body: Buffer): void {
+export function httpBackend(
+  root: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Buffer,
+): void {
   const url = new URL(request.url ?? '/', 'http://fake');
   const child = spawn('git', ['http-backend'], {
     env: {

@@ -19,6 +19,7 @@ const programs = [
   ['/usr/bin/sqfstar', 'squashfs-tools'],
   ['/usr/sbin/mkfs.ext4', 'e2fsprogs'],
   ['/usr/bin/git', 'git'],
+  ['/usr/bin/skopeo', 'skopeo'],
   ['/usr/bin/setpriv', 'util-linux'],
   ['/usr/bin/gcc', 'gcc'],
 ] as const;

@@ -31,7 +31,7 @@ export type QueueName = z.infer<typeof queueNameSchema>;
 /** One container step, as upstream's executors know it, with what only ours understand in `argv`. */
 export const dockerStepSchema = z.object({
   key: z.string().max(200).optional(),
-  /** Upstream: an image reference. From our instance: `blob:<digest>`, an image archive on the instance. */
+  /** A reference to an image in a registry. From our instance also `blob:<digest>`, an image archive on the instance. */
   image: z.string().max(1024),
   /** Lines of a `/bin/sh` script, run in place of the image's entrypoint. Empty when `argv` is given. */
   commands: z.array(z.string()).nullish(),

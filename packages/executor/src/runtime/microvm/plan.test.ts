@@ -22,12 +22,22 @@ describe('a job', () => {
     expect(hasWorkspace({ ...good(), files: { a: file } })).toBe(true);
   });
 
+  it('may name an image of a registry; one on its instance only if it is one of ours', () => {
+    const { glovebox: _ours, ...upstream } = good();
+    const references = ['debian:12', 'registry.test:5000/a/b', `a@sha256:${'0'.repeat(64)}`];
+    for (const reference of references)
+      for (const job of [good(), upstream])
+        expect(runnable({ ...job, dockerSteps: [{ image: reference }] }, host).dockerSteps).toHaveLength(1);
+    expect(() => runnable(upstream, host)).toThrow('names no image');
+  });
+
   it.each<[string, Partial<Job>]>([
     ['has no steps', { dockerSteps: [] }],
     ['has steps of the `src` command', { cliSteps: [{ command: [] }] }],
     ['it wants the part', { sparseCheckout: ['a'] }],
     ['not one of the workspace', { repositoryDirectory: '../x' }],
-    ['not one that was put on the instance', { dockerSteps: [{ image: 'debian:12' }] }],
+    ['names no image', { dockerSteps: [{ image: '-v' }] }],
+    ['names no image', { dockerSteps: [{ image: 'https://registry.test/a' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
   ])('that %s is refused', (why, change) => {
     expect(() => runnable({ ...good(), ...change }, host)).toThrow(why);

@@ -4,6 +4,7 @@ import type { ImageDisk } from '@glovebox/oci';
 import {
   commitSchema,
   type DockerStep,
+  imageReferenceSchema,
   type Job,
   type NativeJob,
   relativePathSchema,
@@ -45,10 +46,11 @@ export function runnable(job: Job, host: Host): RunnableJob {
   if (job.repositoryName !== '' && !job.shallowClone)
     throw jobRefused("it wants the repository's whole history", other);
   for (const step of dockerSteps) {
-    if (!job.glovebox || imageDigest(step.image) === null)
+    const onInstance = job.glovebox && imageDigest(step.image) !== null;
+    if (!onInstance && !imageReferenceSchema.safeParse(step.image).success)
       throw jobRefused(
-        `the image ${step.image.slice(0, 200)} is not one that was put on the instance`,
-        'Put the image archive on the instance and name it `blob:<digest>`.',
+        `${JSON.stringify(step.image.slice(0, 200))} names no image`,
+        'Name one of a registry, such as `name:tag`, or one that was put on our instance as `blob:<digest>`.',
       );
   }
   if (job.repositoryName !== '' && !commitSchema.safeParse(job.commit).success)

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, factsOf, type Spawn } from '@glovebox/base';
 import type { LeftOver } from '@glovebox/microvm';
-import { type ImageDisk, imageDisk } from '@glovebox/oci';
+import type { ImageDisk, Registries } from '@glovebox/oci';
 import type { Tier } from '@glovebox/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
-import { fetchBlob } from '../../uplink/blob.ts';
 import type { Credential } from '../../uplink/credential.ts';
 import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
@@ -18,12 +17,12 @@ import { sparseDirectories } from '../../workspace/sparse.ts';
 import { workspaceDisk } from '../../workspace/workspace.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
+import { imageDisks } from './images.ts';
 import { inspectVm } from './inspect.ts';
 import {
   chooseTier,
   type DiskPlan,
   hasWorkspace,
-  imageDigest,
   planDisks,
   type RunnableJob,
   runnable,
@@ -55,6 +54,9 @@ export interface MicrovmDeps {
     readonly work: string;
   };
   readonly uploadClient: UploadClient;
+  readonly registries: Registries;
+  /** Docker's `config.json`, for jobs that bring no credentials of registries. */
+  readonly registryAuthFile: string | null;
 }
 
 const indexMax = 2 * 2 ** 30;
@@ -201,18 +203,10 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
       const tell = (line: string) => void say(log, line).catch(() => {});
       return workspaceDisk(source, client, contents, lease.stopped, tell);
     });
-  const images = within(imageLog, run, async () => {
-    const disks: ImageDisk[] = [];
-    for (const { image } of job.dockerSteps) {
-      const digest = imageDigest(image) as string; // `runnable` has looked
-      const archive = await fetchBlob(client, digest, directories.blobs, clock, lease.stopped);
-      const disk = await imageDisk(spawn, archive, directories.disks);
-      const now = clock.now() / 1000;
-      await utimes(join(directories.disks, disk.file), now, now); // the janitor removes what was not used for long
-      disks.push(disk);
-    }
-    return disks;
-  });
+  const from = { ...deps, node: deps.uploadClient.node };
+  const images = within(imageLog, run, (log) =>
+    imageDisks(from, client, job, lease.stopped, (line) => say(log, line)),
+  );
   // Both are waited for: nothing may work on in a directory that is removed.
   const [made, fetched] = await Promise.allSettled([images, workspace]);
   if (made.status === 'rejected') throw made.reason;

@@ -1,0 +1,57 @@
+/** What is said to the bridge on its stdin, as JSON: credentials are in no argument, environment or file of the host. */
+export interface BridgeOrders {
+  /** Written to /tmp, which is the sandbox's own memory, for its user alone. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Ports of this machine that are forwarded: Go asks no proxy for loopback addresses. */
+  readonly loopback: readonly number[];
+  readonly command: readonly string[];
+}
+
+/** Where the proxy's socket is inside. */
+export const proxySocket = '/proxy/socket';
+
+/**
+ * Runs in the sandbox, by Node: its network is empty but for its own loopback, and Go's programs know proxies by TCP alone. So
+ * this listens there for the command, and hands every byte to the socket.
+ */
+export const bridgeScript = `
+const { spawn } = require('node:child_process');
+const { readFileSync, writeFileSync } = require('node:fs');
+const { connect, createServer } = require('node:net');
+const { files, loopback, command } = JSON.parse(readFileSync(0, 'utf8'));
+for (const [name, text] of Object.entries(files)) writeFileSync('/tmp/' + name, text, { mode: 0o600 });
+const join = (one, other) => {
+  for (const [from, to] of [[one, other], [other, one]]) {
+    from.pipe(to);
+    from.on('error', () => to.destroy());
+    from.once('close', () => to.destroySoon());
+  }
+};
+const listen = (port, serve) =>
+  new Promise((done, failed) => {
+    const server = createServer(serve).once('error', failed);
+    server.listen(port, '127.0.0.1', () => done(server.address().port));
+  });
+const forward = (port) => (socket) => {
+  const out = connect('${proxySocket}');
+  out.on('error', () => socket.destroy());
+  out.write(Buffer.from([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, port >> 8, port & 255]));
+  const answer = () => {
+    const bytes = out.read(12);
+    if (!bytes) return;
+    out.off('readable', answer);
+    if (bytes.length < 12 || bytes[3] !== 0) return void socket.destroy();
+    join(socket, out);
+  };
+  out.on('readable', answer);
+};
+(async () => {
+  for (const port of loopback) await listen(port, forward(port));
+  const port = await listen(0, (socket) => join(socket, connect('${proxySocket}')));
+  const proxy = 'socks5://127.0.0.1:' + port;
+  const env = { ...process.env, HTTP_PROXY: proxy, HTTPS_PROXY: proxy, SSL_CERT_FILE: '/tmp/ca.pem' };
+  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 1, 2], env });
+  child.once('error', (error) => { console.error(String(error)); process.exit(127); });
+  child.once('exit', (code, signal) => process.exit(code ?? (signal === 'SIGXFSZ' ? 153 : 1)));
+})();
+`;
