@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { sync } from '../durable.ts';
 import { blobDigestWrong, blobNotFound, blobTooBig } from '../errors.ts';
 
 /** Files by the digest of their bytes, on a disk. A blob that is there is whole and synced. */
@@ -24,6 +25,7 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
   const staging = join(directory, 'staging');
   await mkdir(blobs, { recursive: true, mode: 0o700 });
   await mkdir(staging, { recursive: true, mode: 0o700 });
+  await sync(directory);
   for (const name of await readdir(staging)) await rm(join(staging, name), { force: true });
 
   const fileOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));
@@ -32,8 +34,14 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
       (found) => found.size,
       () => null,
     );
+  /** Whether it is there to stay: another writer may have renamed it just now and not have synced it yet. */
+  const has = async (digest: string) => {
+    if ((await sizeOf(digest)) === null) return false;
+    await sync(blobs);
+    return true;
+  };
   return {
-    has: async (digest) => (await sizeOf(digest)) !== null,
+    has,
     async size(digest) {
       const size = await sizeOf(digest);
       if (size === null) throw blobNotFound(digest);
@@ -41,7 +49,7 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
     },
     read: (digest) => createReadStream(fileOf(digest)),
     async write(digest, bytes) {
-      if ((await sizeOf(digest)) !== null) {
+      if (await has(digest)) {
         bytes.resume(); // the sender is told when it has sent all
         return false;
       }
@@ -50,7 +58,7 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
         const actual = await writeHashed(bytes, staged);
         if (actual !== digest) throw blobDigestWrong(digest, actual);
         await rename(staged, fileOf(digest));
-        await syncDirectory(blobs);
+        await sync(blobs);
       } finally {
         await rm(staged, { force: true });
       }
@@ -76,14 +84,4 @@ async function writeHashed(bytes: Readable, file: string): Promise<string> {
     createWriteStream(file, { mode: 0o600, flush: true }),
   );
   return `sha256:${hash.digest('hex')}`;
-}
-
-/** A rename is there after a power loss only when its directory was synced. */
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

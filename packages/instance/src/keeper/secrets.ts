@@ -8,7 +8,9 @@ import {
   writeSync,
   closeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { newSecret, secretHash } from '../auth/secret.ts';
+import { syncNow } from '../durable.ts';
 
 /**
  * The secret in a file that only its owner reads, made at the first start; its hash, which is all that the instance gets.
@@ -22,7 +24,7 @@ export function keptSecret(file: string, owner: { uid: number; gid: number } | n
   return secretHash(readFileSync(file, 'utf8').trim()).toString('hex');
 }
 
-/** Writes a file that is there whole or not at all. */
+/** Writes a file that is there whole or not at all, after a power loss too. */
 export function writeWhole(file: string, text: string, mode: number): void {
   const staged = `${file}.new`;
   const descriptor = openSync(staged, 'w', mode);
@@ -33,4 +35,5 @@ export function writeWhole(file: string, text: string, mode: number): void {
     closeSync(descriptor);
   }
   renameSync(staged, file);
+  syncNow(dirname(file));
 }

@@ -4,6 +4,7 @@ import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError, runToEnd, type Spawn } from '@glovebox/base';
 import { gitEnvironment, makeRepository } from '@glovebox/git';
+import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
 
 /**
@@ -15,7 +16,7 @@ export interface CommitStore {
   /** Directory of the repository that holds this commit, or null. */
   find(repository: string, commit: string): string | null;
   /**
-   * Takes a pack with the whole commit and nothing else. False when it was there. Errors: `repository_invalid`,
+   * Takes a pack with the whole commit and nothing else, synced. False when it was there. Errors: `repository_invalid`,
    * `commit_incomplete`, `pack_holds_more`.
    */
   add(repository: string, commit: string, pack: AsyncIterable<Uint8Array>): Promise<boolean>;
@@ -38,7 +39,10 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
     },
     async add(repository, commit, pack) {
       const path = pathOf(repository, commit);
-      if (existsSync(path)) return false;
+      if (existsSync(path)) {
+        await sync(placeOf(repository)); // its writer may be about to do that
+        return false;
+      }
       const staged = join(staging, randomUUID());
       try {
         // Its parents, if it has any, are left out in any case.
@@ -46,9 +50,12 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
         await checkExact(spawn, staged, made.commit);
         await mkdir(placeOf(repository), { recursive: true });
         await chmod(placeOf(repository), 0o711);
+        await sync(directory);
+        await syncTree(staged);
         await rename(staged, path).catch((error: NodeJS.ErrnoException) => {
           if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
         });
+        await sync(placeOf(repository));
       } finally {
         await rm(staged, { recursive: true, force: true });
       }

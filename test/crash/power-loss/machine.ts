@@ -1,0 +1,144 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { localSpawn, systemClock } from '@glovebox/base';
+import {
+  buildGuest,
+  buildLauncher,
+  canLimit,
+  connectGuest,
+  type GuestImage,
+  qemu,
+  startVm,
+  type Vmm,
+} from '@glovebox/microvm';
+import { type ImageDisk, imageDisk } from '@glovebox/oci';
+import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/guest.ts';
+import { planDisks } from '../../../packages/executor/src/runtime/microvm/plan.ts';
+import type { Acknowledged, Careless, Said } from './load.ts';
+import { powerLossImage } from './image.ts';
+
+const isRoot = process.getuid?.() === 0;
+const identity = isRoot ? { uid: 1_900_001_907, gid: 1_900_001_907 } : null;
+const owner = isRoot ? 1_900_000_002 : (process.getuid?.() ?? 0);
+
+/** A machine whose power can fail: what starts VMs, one after the other, from one image. */
+export interface Site {
+  readonly directory: string;
+  readonly launcher: string;
+  readonly guest: GuestImage;
+  readonly image: ImageDisk;
+}
+
+export async function makeSite(directory: string): Promise<Site> {
+  chmodSync(directory, 0o711);
+  for (const name of ['disks', 'run', 'kept']) {
+    mkdirSync(join(directory, name));
+    chmodSync(join(directory, name), 0o711);
+  }
+  const { archive } = await powerLossImage(join(directory, 'images'));
+  const disks = join(directory, 'disks');
+  const image = await imageDisk(localSpawn(null), archive, disks);
+  if (isRoot) chownSync(join(disks, image.file), owner, owner);
+  return {
+    directory,
+    launcher: await buildLauncher(join(directory, 'launcher')),
+    guest: await buildGuest({ directory: join(directory, 'guest'), onProgress: () => {} }),
+    image,
+  };
+}
+
+/** A disk that outlives its VM, blank: ext4 with a journal, as a server has it. */
+export function makeDisk(site: Site, name: string): string {
+  const file = join(site.directory, 'kept', name);
+  writeFileSync(file, '', { mode: 0o600 });
+  truncateSync(file, 1024 * 2 ** 20);
+  execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-F', '-m', '0', '-E', 'root_owner=1000:1000', file]);
+  if (identity) chownSync(file, identity.uid, identity.gid);
+  return file;
+}
+
+export function copyDisk(from: string, to: string): string {
+  execFileSync('cp', ['--sparse=always', '--preserve=mode,ownership', from, to]);
+  return to;
+}
+
+/**
+ * The product's VMM with one disk more, which is a file of this test's. The guest's flushes reach it (`cache=writeback`); the
+ * product's own scratch disk, which dies with its VM, ignores them.
+ */
+function withDisk(disk: string): Vmm {
+  const product = qemu('/usr/bin/qemu-system-x86_64');
+  return {
+    ...product,
+    devices: (spec) => [...product.devices(spec), disk],
+    command: (spec, fds) => [
+      ...product.command(spec, fds),
+      ...['-drive', `id=kept,file=${disk},format=raw,if=none,cache=writeback`],
+      ...['-device', 'virtio-blk-device,drive=kept'],
+    ],
+  };
+}
+
+/**
+ * Boots the instance on the disk, gives it what was acknowledged before, and hands on each line that it says. Resolves when
+ * `until` does, by which the VMM has been killed with no warning: what the guest had not written to its disk is lost.
+ */
+export async function runUntilPowerLoss(
+  site: Site,
+  { disk, careless, before }: { disk: string; careless: Careless; before: readonly Acknowledged[] },
+  said: (line: Said) => void,
+  until: Promise<void>,
+): Promise<void> {
+  const spec = {
+    ...{ id: `power-${process.pid}`, acceleration: 'emulated' as const },
+    ...{ cpus: 2, memoryMiB: 1024, scratchMiB: 64, disks: [site.image.file] },
+  };
+  const { directory, launcher, guest: guestImage } = site;
+  const host = {
+    ...{ vmm: withDisk(disk), launcher, guest: guestImage, identity, cgroups: await canLimit() },
+    ...{ diskDirectory: join(directory, 'disks'), diskOwner: owner, runDirectory: join(directory, 'run') },
+  };
+  const vm = await startVm(spec, host);
+  try {
+    const guest = connectGuest(vm.sockets, systemClock);
+    vm.sockets.console.resume();
+    vm.sockets.lease.write(`R ${Math.round(systemClock.bootTime() + 600_000)}\n`);
+    await Promise.race([guest.ready(60_000), guest.broken]);
+    const vmm = await vm.check();
+    await prepareGuest(guest, planDisks([site.image], null), { hostname: 'power', files: {} });
+    guest.mount({ type: 'ext4', source: '/dev/vdc', target: '/kept', flags: ['nodev'] });
+    const ran = guest.step(
+      {
+        ...{ id: 'load', root: guestPaths.root(0), cwd: '/', hostname: 'power', user: 'node' },
+        argv: [...site.image.config.entrypoint, careless],
+        env: [...site.image.config.env],
+        binds: [{ source: '/kept', target: '/state', mode: 'rw' }],
+        ...{ memoryBytes: 900 * 2 ** 20, pids: 200, deadlineMs: 0 },
+      },
+      {
+        stdin: Readable.from(before.map((one) => `${JSON.stringify(one)}\n`)),
+        stdout: linesTo(said),
+        stderr: (chunk) => void process.stderr.write(chunk),
+      },
+    );
+    ran.catch(() => {}); // it ends with its VM
+    await Promise.race([until, guest.broken, ran]);
+    process.kill(vmm, 'SIGKILL');
+    await vm.exited;
+    guest.close();
+  } finally {
+    await vm.destroy();
+  }
+}
+
+/** Only whole lines: what the power cut off was not said. */
+function linesTo(said: (line: Said) => void): (chunk: Buffer) => void {
+  let rest = '';
+  return (chunk) => {
+    const lines = (rest + chunk.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) said(JSON.parse(line) as Said);
+  };
+}
