@@ -17,3 +17,4 @@ export type {
   SpawnLimits,
   SpawnRequest,
 } from './spawn/spawn.ts';
+export { stderrLines } from './stderr-lines.ts';

@@ -162,6 +162,15 @@ export function memoryExceeded(step: string, limitBytes: number): GloveboxError 
   });
 }
 
+/** This machine has no room for what the job needs, whatever its share of it is. */
+export function diskFull(what: string): GloveboxError {
+  return new GloveboxError({
+    code: 'disk_full',
+    message: `the disk of the executor is full: ${what}`,
+    remedy: 'The job is tried again. Free space on the machine of the executor, in its state directory.',
+  });
+}
+
 /** The virtual machine ended while the job still ran. */
 export function vmmDied(reason: string, complaints: string): GloveboxError {
   return new GloveboxError({

@@ -172,6 +172,15 @@ export const hostUnknown = (host: string) =>
     'Use the address that `glovebox status` prints, or list the name in `hosts` of its configuration.',
   );
 
+/** Of the database or of the directories: nothing of the request was kept. */
+export const storageFull = () =>
+  refused(
+    507,
+    'storage_full',
+    'the disk of the instance is full',
+    'Free space there (`glovebox status` says what takes it); nothing has to be started again, and this can be repeated then.',
+  );
+
 export const portInUse = (port: number) =>
   new GloveboxError({
     code: 'port_in_use',

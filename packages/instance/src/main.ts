@@ -1,11 +1,11 @@
-import { factsOf, remoteSpawn, systemClock } from '@glovebox/base';
+import { factsOf, remoteSpawn, stderrLines, systemClock } from '@glovebox/base';
 import { pino } from 'pino';
 import { type InstanceMessage, instanceConfigSchema, readConfig } from './config.ts';
 import { domains } from './domains.ts';
 import { startInstance } from './instance.ts';
 
 /** The instance's unprivileged process: `main.ts CONFIG`, a child of the keeper. */
-const log = pino({ base: null }, pino.destination(2));
+const log = pino({ base: null }, stderrLines);
 const tell = (message: InstanceMessage) =>
   new Promise<void>((resolve) => {
     if (process.connected && process.send) process.send(message, () => resolve());

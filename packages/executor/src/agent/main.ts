@@ -1,5 +1,5 @@
 import { arch } from 'node:os';
-import { factsOf, remoteSpawn, systemClock } from '@glovebox/base';
+import { factsOf, remoteSpawn, stderrLines, systemClock } from '@glovebox/base';
 import { archSchema } from '@glovebox/protocol';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
@@ -21,7 +21,7 @@ import { openReservations } from './room.ts';
 const trimEveryMs = 600_000;
 
 /** The executor's unprivileged process, a child of the helper: `main.ts CONFIG`. SIGTERM drains, a second one stops. */
-const log = pino({ base: null }, pino.destination(2));
+const log = pino({ base: null }, stderrLines);
 try {
   // First of all: the helper's messages are lost until somebody listens.
   const spawn = remoteSpawn();

@@ -30,6 +30,7 @@ const worthAnotherTry = new Set([
   'disk_invalid',
   'blob_damaged',
   'executor_stopped',
+  'disk_full',
   'internal',
 ]);
 

@@ -70,8 +70,12 @@ export async function startHelper(config: HelperConfig, deps: HelperDeps): Promi
     });
     const [first] = await Promise.race([once(child, 'message'), exited]);
     if (first !== 'working') throw agentFailed(String(child.exitCode ?? child.signalCode));
-    await writeFile(runFile, JSON.stringify({ pid: process.pid, agentPid: child.pid, name: config.name }), {
-      mode: 0o644,
+    const running = { pid: process.pid, agentPid: child.pid, name: config.name };
+    await writeFile(runFile, JSON.stringify(running), { mode: 0o644 }).catch(async (error: unknown) => {
+      child.kill('SIGKILL'); // or there would soon be two
+      await exited;
+      await vms.destroyAll();
+      throw error;
     });
     const gone = exited.then(async () => {
       await vms.destroyAll();

@@ -1,11 +1,11 @@
-import { factsOf, systemClock } from '@glovebox/base';
+import { factsOf, stderrLines, systemClock } from '@glovebox/base';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { helperConfigSchema } from './config.ts';
 import { startHelper } from './helper.ts';
 
 /** The executor's privileged process: `main.ts CONFIG`. SIGTERM drains, a second one stops. */
-const log = pino({ base: null }, pino.destination(2));
+const log = pino({ base: null }, stderrLines);
 try {
   const config = await readConfig(helperConfigSchema, process.argv[2] ?? '');
   const helper = await startHelper(config, { clock: systemClock, log });

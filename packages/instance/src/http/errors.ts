@@ -1,8 +1,12 @@
 import { type ErrorFacts, factsOf, GloveboxError } from '@glovebox/base';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { storageFull } from '../errors.ts';
 
 /** Codes of PostgreSQL's that mean: it is away or going away. */
 const unavailable = /^(57P0[123]|53300|08\w{3}|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE)$/;
+
+/** PostgreSQL's and the system's, of a request that finds no room. */
+const full = /^(53100|ENOSPC|EDQUOT)$/;
 
 /** Answers an error as its side of the instance does: upstream's forms for executors, ours for people. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
@@ -26,6 +30,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 function knownError(error: unknown): ErrorFacts | null {
   if (error instanceof GloveboxError) return factsOf(error);
   const { statusCode, code, message } = error as FastifyError;
+  if (full.test(code ?? '')) return factsOf(storageFull());
   if (unavailable.test(code ?? '') || /Connection terminated|timeout exceeded when trying/.test(message)) {
     return {
       status: 503,

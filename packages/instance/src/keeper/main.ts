@@ -1,11 +1,11 @@
-import { factsOf, systemClock } from '@glovebox/base';
+import { factsOf, stderrLines, systemClock } from '@glovebox/base';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { keeperConfigSchema } from './config.ts';
 import { startKeeper } from './keeper.ts';
 
 /** The instance's privileged parent: `main.ts CONFIG`. */
-const log = pino({ base: null }, pino.destination(2));
+const log = pino({ base: null }, stderrLines);
 try {
   const config = readConfig(keeperConfigSchema, process.argv[2] ?? '');
   const keeper = await startKeeper(config, { clock: systemClock, log, searchPath: process.env.PATH ?? '' });

@@ -7,7 +7,7 @@ import {
   type VmExit,
   type VmSpec,
 } from '@glovebox/microvm';
-import { leaseLost, vmmDied } from '../../errors.ts';
+import { diskFull, leaseLost, vmmDied } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { DiskPlan } from './plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
@@ -53,10 +53,17 @@ export async function bootVm(
   return { vm, guest, console: () => console };
 }
 
+/** Errors whose words are this host's, never a guest's. */
+const ofThisHost = new Set(['internal', 'program_failed', 'spawn_failed', 'vm_refused']);
+/** Node's words, and those of the programs that we run. */
+const noRoom = /ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/i;
+
 /** What an error of a running VM really means: the stop of the job or the death of the VMM come before what they broke. */
 export async function explain(error: unknown, vm: AgentVm | null, lease: Lease): Promise<unknown> {
   if (lease.stopped.aborted) return lease.stopped.reason;
-  const ambiguous = ['guest_not_ready', 'guest_protocol', 'internal'].includes(factsOf(error).code);
+  const { code, message } = factsOf(error);
+  if (ofThisHost.has(code) && noRoom.test(message)) return diskFull(message.slice(0, 500));
+  const ambiguous = ['guest_not_ready', 'guest_protocol', 'internal'].includes(code);
   const dead = vm && ambiguous && (await Promise.race([vm.exited, soon()]));
   if (!dead) return error;
   if (dead.reason === 'lease') return leaseLost('the virtual machine outlived it and was killed');
