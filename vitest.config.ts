@@ -10,6 +10,8 @@ const wire = [
   'packages/instance/src/queue/lifecycle.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
 ];
+/** Of the crash tests: an instance in an emulated VM, started again and again, which takes minutes. */
+const power = 'test/crash/power-loss.test.ts';
 const vm = {
   fileParallelism: false,
   testTimeout: 120_000,
@@ -37,7 +39,8 @@ export default defineConfig({
       },
       { test: { name: 'wire', include: wire, ...vm } },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], ...vm } },
-      { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], ...vm } },
+      { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: [power], ...vm } },
+      { test: { name: 'power', include: [power], ...vm } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },

@@ -45,12 +45,14 @@ async function life(options: {
   before: readonly Acknowledged[];
   forMs: number;
 }): Promise<Life> {
+  console.log(new Date(), 'life', options.careless, options.before.length); // DEBUG
   const told: Life = { acknowledged: [], missing: [], checked: -1, writeCache: '', broken: '' };
   const { promise: checked, resolve } = Promise.withResolvers<void>();
   await runUntilPowerLoss(
     site,
     options,
     (line) => {
+      if (!('acknowledged' in line)) console.log(new Date(), line); // DEBUG
       if ('acknowledged' in line) told.acknowledged.push(line.acknowledged);
       else if ('missing' in line) told.missing.push(line.missing);
       else if ('broken' in line) told.broken = line.broken;
@@ -76,7 +78,7 @@ async function loseAgainAndAgain(careless: Careless): Promise<Outcome> {
   const all: Acknowledged[] = [];
   for (let lost = 0; ; lost += 1) {
     const last = lost === losses;
-    const told = await life({ disk, careless, before: all, forMs: last ? 0 : 1_000 + random.below(4_000) });
+    const told = await life({ disk, careless, before: all, forMs: last ? 0 : 4_000 + random.below(6_000) });
     const { missing, broken } = told;
     if (last || broken !== '' || missing.length > 0)
       return { losses: lost, acknowledged: all.length, missing, broken };

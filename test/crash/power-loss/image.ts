@@ -20,10 +20,12 @@ export async function powerLossImage(directory: string): Promise<BuiltImage> {
         ...['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1', 'busybox-static'],
         // The keeper starts its children with setpriv.
         ...['util-linux', 'libcap-ng0'],
+        // The locale of the database.
+        'libc-bin',
       ],
       wanted: [
         ...['bin/busybox', 'lib64', 'lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu'],
-        ...['usr/bin/node', 'usr/bin/setpriv', programs.slice(1), postgres.slice(1)],
+        ...['usr/bin/node', 'usr/bin/setpriv', 'usr/lib/locale', programs.slice(1), postgres.slice(1)],
       ],
       unwanted: /\/(gconv|audit|security)(\/|$)|\.(map|a)$/,
       async install(root) {

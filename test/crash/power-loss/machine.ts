@@ -101,10 +101,12 @@ export async function runUntilPowerLoss(
     ...{ diskDirectory: join(directory, 'disks'), diskOwner: owner, runDirectory: join(directory, 'run') },
   };
   const vm = await startVm(spec, host);
+  const renew = () => void vm.sockets.lease.write(`R ${Math.round(systemClock.bootTime() + 60_000)}\n`);
+  const renewing = setInterval(renew, 5_000);
   try {
     const guest = connectGuest(vm.sockets, systemClock);
     vm.sockets.console.resume();
-    vm.sockets.lease.write(`R ${Math.round(systemClock.bootTime() + 600_000)}\n`);
+    renew();
     await Promise.race([guest.ready(60_000), guest.broken]);
     const vmm = await vm.check();
     await prepareGuest(guest, planDisks([site.image], null), { hostname: 'power', files: {} });
@@ -129,6 +131,7 @@ export async function runUntilPowerLoss(
     await vm.exited;
     guest.close();
   } finally {
+    clearInterval(renewing);
     await vm.destroy();
   }
 }
