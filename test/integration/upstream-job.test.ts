@@ -87,10 +87,10 @@ test('a job of an instance of upstream’s kind runs in a VM, on an image that i
       },
       {
         ...{ key: 'step.1', image: `${registry.place}/group/tool:1.0`, dir: 'repository' },
-        ...{ commands: ['cat part/made'], env: [] },
+        ...{ commands: ['cat part/made; echo "$HIDDEN"'], env: ['HIDDEN=hidden-value'] },
       },
     ],
-    ...{ cliSteps: null, redactedValues: { 'a-token-of-this-job': 'TOKEN' } },
+    ...{ cliSteps: null, redactedValues: { 'hidden-value': 'SECRET' } },
     dockerAuthConfig: { auths: { [registry.place]: { auth: basic } } },
   };
   const good = { status: 204 };
@@ -124,7 +124,7 @@ test('a job of an instance of upstream’s kind runs in a VM, on an image that i
   expect(output('step.docker.step.0')).toBe(
     `stdout: image step\n${lines('wanted brought fetched')}${lines('.: part')}stdout: \n${lines('..: extra input.json repository 0')}`,
   );
-  expect(output('step.docker.step.1')).toBe('stdout: kept\n');
+  expect(output('step.docker.step.1')).toBe('stdout: kept\nstdout: SECRET\n');
   expect(output('setup.image')).toContain(`group/tool:1.0 is ${digest}`);
   expect(JSON.stringify(upstream.bodies('updateExecutionLogEntry'))).not.toContain(basic);
   expect(readdirSync(join(agent.root, 'work'))).toEqual([]);

@@ -25,7 +25,7 @@ export interface ProxyRules {
 const idleMs = 60_000;
 const maxConnections = 64;
 const version = 5;
-const answers = { granted: 0, failed: 1, notAllowed: 2, unreachable: 4 } as const;
+const answers = { granted: 0, notAllowed: 2, unreachable: 4 } as const;
 
 /**
  * A SOCKS 5 proxy (RFC 1928, CONNECT without authentication) on a socket in a directory that is bound into a sandbox. A host is
@@ -49,7 +49,10 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   const serve = async (socket: Socket) => {
     const { host, port } = await readRequest(socket);
     const address = await allowedAddress(host, port, rules, fail);
-    if (address === null) return void socket.end(reply(answers.notAllowed));
+    if (address === null) {
+      socket.end(reply(answers.notAllowed));
+      return;
+    }
     const onward = keep(connect({ host: address, port }));
     await once(onward, 'connect');
     onward.on('data', (chunk: Buffer) => {
