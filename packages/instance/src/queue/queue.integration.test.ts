@@ -270,6 +270,42 @@ describe('an end', () => {
     expect(ended).toEqual([id]);
   });
 
+  test('of many jobs at once: each once, of its own lease alone, and none waits for one that somebody holds', async () => {
+    const leases: JobLease[] = [];
+    for (let n = 0; n < 8; n += 1) {
+      await add();
+      leases.push(leaseOf((await take({ executor: `e${n}` })) as Leased));
+    }
+    const [slow, lost, ...good] = leases as [JobLease, JobLease, ...JobLease[]];
+    const entered = Promise.withResolvers<void>();
+    const letGo = Promise.withResolvers<void>();
+    const writing = fenced(db, slow, async () => {
+      entered.resolve();
+      await letGo.promise;
+    });
+    await entered.promise;
+    const complete = (lease: JobLease) => mark(db, kinds, lease, 'complete', null);
+    const waiting = complete(slow);
+    const wrong = [{ ...lost, executor: 'e9' }, ...good.map((lease) => ({ ...lease, attempt: 2 })), ...good];
+    const answers = await Promise.allSettled([...good, ...wrong].map(complete));
+    expect(answers.map(({ status }) => status)).toEqual([
+      ...good.map(() => 'fulfilled'),
+      ...wrong.map(() => 'rejected'),
+    ]);
+    letGo.resolve();
+    await Promise.all([writing, waiting]);
+    const { rows } = await sql`
+      select state, count(*)::int as count from jobs left join attempts on job_id = id group by state order by state
+    `.execute(db);
+    expect(rows).toEqual([
+      { state: 'completed', count: 7 },
+      { state: 'processing', count: 1 },
+    ]);
+    const { rows: events } = await sql`
+      select from job_events where body -> 'job' ->> 'state' = 'completed'`.execute(db);
+    expect(events).toHaveLength(7);
+  });
+
   test('of a waiting job by a cancel is at once, of an ended one refused', async () => {
     const { id } = await add();
     expect((await cancel(db, kinds, id)).state).toBe('canceled');
@@ -302,4 +338,10 @@ test('a tenant has at most so many jobs waiting; others, and those that run, do 
   await take();
   await take();
   await bounded('acme');
+});
+
+test('a tenant far from its bound is not counted for each job, and stops at it', async () => {
+  const bounded = () => add({}, 60);
+  for (let n = 0; n < 60; n += 1) await bounded();
+  await expect(bounded()).rejects.toMatchObject({ code: 'too_many_queued' });
 });

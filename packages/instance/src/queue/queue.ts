@@ -16,25 +16,25 @@ import {
 } from '../errors.ts';
 import type { JobRow } from './job.ts';
 import type { NewJob, Order, QueueKinds } from './kind.ts';
+import { hasRoom } from './room.ts';
 import { type Beat, type Beaten, renewMany } from './sql/beats.ts';
 import { seeExecutor } from './sql/executors.ts';
 import { findByKey } from './sql/find.ts';
 import { insertJob } from './sql/insert.ts';
 import { lineFor } from './sql/lines.ts';
 import { lockLeasedJob } from './sql/lock.ts';
-import { cancelJob, expireJobs, type Failure, markLeased, releaseJobs } from './sql/move.ts';
+import { cancelJob, completeMany, expireJobs, type Failure, markLeased, releaseJobs } from './sql/move.ts';
 import { insertJobEvent, readRecord } from './sql/read.ts';
 import { renewLeases } from './sql/renew.ts';
 import { countLease } from './sql/shares.ts';
 import { type Offer, takeJob } from './sql/take.ts';
-import { countQueued } from './sql/waiting.ts';
 
 /** Jobs of one tenant that may wait at once, unless the instance is told another number. */
 export const queuedMax = 10_000;
 
 /**
  * Stores a new job and tells executors that wait. A repeat of a request by its idempotency key returns the job that the first
- * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests at the same moment may exceed the bound by their number).
+ * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests at the same moment, and those at many replicas, may exceed the bound a little).
  */
 export async function enqueue(
   db: Db,
@@ -45,7 +45,7 @@ export async function enqueue(
 ): Promise<JobRecord> {
   const known = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));
   if (known) return known;
-  if ((await countQueued(db, order.tenant, bound)) >= bound) throw tooManyQueued(order.tenant, bound);
+  if (!(await hasRoom(db, order.tenant, bound))) throw tooManyQueued(order.tenant, bound);
   const line = await lineFor(db, order.tenant, queue, job.demand);
   const made = await insertJob(db, queue, line, job, order);
   if (made) {
@@ -104,7 +104,10 @@ export async function recordUpload(tx: Db, job: JobRow, uploadId: number): Promi
   await tellOfJob(tx, job.id);
 }
 
-/** Ends a lease as its executor says; the token is dead after it. Errors: `lease_lost`. */
+/**
+ * Ends a lease as its executor says; the token is dead after it. Ends of jobs that completed close together are one commit, where
+ * their kind has nothing to store with them. Errors: `lease_lost`.
+ */
 export async function mark(
   db: Db,
   kinds: QueueKinds,
@@ -112,9 +115,15 @@ export async function mark(
   transition: 'complete' | 'error' | 'fail',
   failure: Failure | null,
 ): Promise<void> {
+  if (transition === 'complete' && !kinds.get(lease.queue)?.ended) {
+    const job = await completeTogether(db, lease);
+    if (job) return await told(db, kinds, job);
+  }
   const job = await moving(db, kinds, lease.queue, async (tx) => markLeased(tx, lease, transition, failure));
   if (!job) throw leaseLost(lease.jobId);
 }
+
+const completeTogether = together(50, completeMany);
 
 /** Asks for a job's end: at once while it waits, by its executor while it runs. Errors: `job_not_found`, `job_ended`. */
 export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<JobRecord> {

@@ -34,7 +34,7 @@ export async function insertJob(
               ${order.processAfter}, ${order.retryPauseMs}, ${order.idempotency?.key ?? null},
               ${order.idempotency?.requestSha256 ?? null}::bytea
       from line
-      on conflict (tenant, idempotency_key) do nothing
+      on conflict (tenant, idempotency_key) where idempotency_key is not null do nothing
       returning jobs as row
     ), event as (
       insert into job_events (job_id, type, body)
