@@ -6,7 +6,7 @@ const root = join(import.meta.dirname, '../..');
 /** Files of tests that CI runs: the default suite and its slices. */
 const runs =
   /^(packages|images)\/.*\.test\.ts$|^test\/(unit|static|integration|commands|crash|hostile)\/.*\.test\.ts$/;
-const invariants = [1, 2, 3, 5, 6, 7, 8, 10];
+const invariants = [1, 2, 3, 5, 6, 7, 8, 10, 11];
 
 interface Row {
   readonly invariant: number;

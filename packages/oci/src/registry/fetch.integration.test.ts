@@ -147,10 +147,11 @@ describe('an image of a registry', () => {
     expect(fetched.digest).toBe(digest);
   });
 
-  it('comes by name from where the name leads', async () => {
+  it('comes by name from where the name leads: the first address that answers', async () => {
     const digest = registry.put('tool', '1', image());
     const place = `registry.test:${registry.place.split(':')[1]}`;
-    const resolve = (host: string) => Promise.resolve(host === 'registry.test' ? ['127.0.0.1'] : []);
+    const resolve = (host: string) =>
+      Promise.resolve(host === 'registry.test' ? ['127.0.0.2', '127.0.0.1'] : []);
     const fetched = await fetchImage(depsFor(insecure(place), { resolve }), `${place}/tool:1`, {}, signal);
     expect(fetched.digest).toBe(digest);
   });

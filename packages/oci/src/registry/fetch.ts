@@ -62,7 +62,7 @@ export async function fetchImage(
   const document = async (wanted: Descriptor) =>
     verified(wanted, wanted === top ? first : await ask([`docker://${name}@${wanted.digest}`]));
   const chosen = await selectManifest([top], undefined, document);
-  const bytes = chosen === top ? first : await document(chosen);
+  const bytes = await document(chosen);
   const manifest = parseDocument(manifestSchema, bytes, 'the manifest');
   const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMax);
 

@@ -42,19 +42,19 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   const keep = (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    socket.setTimeout(idleMs, () => socket.destroy());
+    socket.setTimeout(idleMs, () => socket.destroy(new Error('nothing came')));
     socket.on('error', () => socket.destroy()); // the program sees it as the end
     return socket;
   };
   const serve = async (socket: Socket) => {
     const { host, port } = await readRequest(socket);
-    const address = await allowedAddress(host, port, rules, fail);
-    if (address === null) {
+    const addresses = await allowedAddresses(host, port, rules);
+    if (addresses.length === 0) {
+      fail(registryNotPublic(`${host}:${port}`));
       socket.end(reply(answers.notAllowed));
       return;
     }
-    const onward = keep(connect({ host: address, port }));
-    await once(onward, 'connect');
+    const onward = await dial(addresses, (address) => keep(connect({ host: address, port })));
     onward.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= rules.maxBytes) return;
@@ -108,17 +108,29 @@ async function take(socket: Socket, bytes: number): Promise<Buffer> {
   }
 }
 
-async function allowedAddress(
+/** Those of a host that may be dialled. */
+async function allowedAddresses(
   host: string,
   port: number,
   { named, resolve }: ProxyRules,
-  fail: (error: GloveboxError) => void,
-): Promise<string | null> {
+): Promise<readonly string[]> {
   const addresses = isIP(host) ? [host] : await resolve(host);
-  const address = named.has(`${host}:${port}`) ? addresses[0] : addresses.find(isPublic);
-  if (address !== undefined) return address;
-  fail(registryNotPublic(`${host}:${port}`));
-  return null;
+  return named.has(`${host}:${port}`) ? addresses : addresses.filter(isPublic);
+}
+
+/** The first that answers: a machine without IPv6 may still be told of such addresses. */
+async function dial(addresses: readonly string[], open: (address: string) => Socket): Promise<Socket> {
+  let last: unknown;
+  for (const address of addresses) {
+    const socket = open(address);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
 }
 
 function reply(answer: number): Buffer {

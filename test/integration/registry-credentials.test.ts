@@ -1,0 +1,91 @@
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { localSpawn, systemClock } from '@glovebox/base';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/images.ts';
+import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
+import { file, layerOf, layoutFiles } from '../../packages/oci/src/testing/image.ts';
+import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
+
+/** Whose credential a registry is shown, when a step names an image of it. */
+const isRoot = process.getuid?.() === 0;
+const spawn = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
+const other = Buffer.from('other:password').toString('base64');
+/** No step of these jobs is on the instance. */
+const client = {} as JobClient;
+
+let root: string;
+let registry: FakeRegistry;
+let deps: ImageDeps;
+let digest: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'glovebox-credentials-'));
+  await chmod(root, 0o711);
+  const [disks, blobs, work] = ['disks', 'blobs', 'work'].map((name) => join(root, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const path of [disks, blobs, work]) {
+    mkdirSync(path);
+    await chmod(path, 0o711);
+  }
+  const node = join(root, 'node');
+  copyFileSync(process.execPath, node);
+  registry = await FakeRegistry.start();
+  registry.basic = basic;
+  digest = registry.put('tool', '1', layoutFiles([layerOf(file('a'))]));
+  const registryAuthFile = join(root, 'config.json');
+  const registries = [{ location: registry.place, insecure: true, mirrors: [] }];
+  const directories = { disks, blobs, work };
+  deps = { spawn, clock: systemClock, directories, registries, registryAuthFile, node };
+});
+afterAll(async () => {
+  await registry.stop();
+  await rm(root, { recursive: true, force: true });
+});
+beforeEach(() => own(basic));
+
+const own = (auth: string) =>
+  writeFileSync(deps.registryAuthFile as string, JSON.stringify({ auths: { [registry.place]: { auth } } }));
+const disks = async (dockerAuthConfig?: { auths?: Record<string, { auth: string }> }, steps = 1) => {
+  const dockerSteps = Array.from({ length: steps }, () => ({ image: `${registry.place}/tool:1` }));
+  const said: string[] = [];
+  const job = { dockerSteps, dockerAuthConfig };
+  const made = await imageDisks(deps, client, job, new AbortController().signal, (line) => {
+    said.push(line);
+    return Promise.resolve();
+  });
+  return { files: made.map((disk) => disk.file), said };
+};
+
+describe('a registry is shown', () => {
+  it('the credential of the executor, as it is now, when the job brings none', async () => {
+    const { files, said } = await disks({});
+    expect(files).toEqual([expect.stringMatching(/^image-/)]);
+    expect(said).toEqual([`${registry.place}/tool:1 is ${digest}`]);
+    own(other);
+    await expect(disks()).rejects.toMatchObject({ code: 'registry_unauthorized' });
+  });
+
+  it('that of the job and no other when it brings some, also for what is cached', async () => {
+    own(other);
+    await disks({ auths: { [registry.place]: { auth: basic } } });
+    own(basic);
+    const wrong = { auths: { [registry.place]: { auth: other } } };
+    await expect(disks(wrong)).rejects.toMatchObject({ code: 'registry_unauthorized' });
+  });
+});
+
+it('steps with one image are asked for once, and get one disk', async () => {
+  const { files, said } = await disks(undefined, 3);
+  expect(files).toEqual([files[0], files[0], files[0]]);
+  expect(said).toHaveLength(1);
+});
+
+it('a file of credentials that is none is told by its name', async () => {
+  writeFileSync(deps.registryAuthFile as string, '{');
+  await expect(disks()).rejects.toMatchObject({ code: 'config_invalid' });
+});
