@@ -45,14 +45,12 @@ async function life(options: {
   before: readonly Acknowledged[];
   forMs: number;
 }): Promise<Life> {
-  console.log(new Date(), 'life', options.careless, options.before.length); // DEBUG
   const told: Life = { acknowledged: [], missing: [], checked: -1, writeCache: '', broken: '' };
   const { promise: checked, resolve } = Promise.withResolvers<void>();
   await runUntilPowerLoss(
     site,
     options,
     (line) => {
-      if (!('acknowledged' in line)) console.log(new Date(), line); // DEBUG
       if ('acknowledged' in line) told.acknowledged.push(line.acknowledged);
       else if ('missing' in line) told.missing.push(line.missing);
       else if ('broken' in line) told.broken = line.broken;
