@@ -212,8 +212,9 @@ async function runJob(running: Running): Promise<void> {
   acknowledge({ kind: 'end', id });
 }
 
+/** A job that a slow machine's lease has run out on is given up; what of it was acknowledged has been said. */
 async function work(running: Running): Promise<never> {
-  for (;;) await runJob(running);
+  for (;;) await runJob(running).catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
 }
 
 try {
