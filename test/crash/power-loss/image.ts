@@ -50,6 +50,7 @@ async function bundlePrograms(directory: string): Promise<void> {
     entryPoints: {
       keeper: join(source, 'keeper/main.ts'),
       instance: join(source, 'main.ts'),
+      careless: join(import.meta.dirname, 'careless.ts'),
       load: join(import.meta.dirname, 'load.ts'),
     },
     outdir: directory,
@@ -63,7 +64,6 @@ async function bundlePrograms(directory: string): Promise<void> {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
   });
-  await cp(join(import.meta.dirname, 'careless.mjs'), join(directory, 'careless.mjs'));
   await cp(join(source, 'db/migrations'), join(directory, 'migrations'), { recursive: true });
 }
 

@@ -74,7 +74,11 @@ async function start(careless: Careless): Promise<Running> {
   await untilListening(keeper, listening);
   const { url } = JSON.parse(readFileSync(listening, 'utf8')) as { url: string };
   const secret = (name: string) => readFileSync(join(state, 'run', name), 'utf8').trim();
-  return { url, client: openClient({ url, token: secret('token') }), credential: secret('executor-credential') };
+  return {
+    url,
+    client: openClient({ url, token: secret('token') }),
+    credential: secret('executor-credential'),
+  };
 }
 
 async function untilListening(keeper: ChildProcess, file: string): Promise<void> {
@@ -121,7 +125,12 @@ async function check(running: Running): Promise<number> {
 }
 
 const executorName = 'power';
-async function post(running: Running, path: string, body: object | string | Buffer, job?: Job): Promise<Response> {
+async function post(
+  running: Running,
+  path: string,
+  body: object | string | Buffer,
+  job?: Job,
+): Promise<Response> {
   const isBytes = Buffer.isBuffer(body) || typeof body === 'string';
   const response = await fetch(`${running.url}/.executors/${path}`, {
     method: 'POST',
@@ -190,14 +199,22 @@ async function runJob(running: Running): Promise<void> {
   const emptyIndex = gzipSync(Buffer.from([0x0a, 0x00]));
   const uploaded = await post(running, `scip/upload?${place}`, emptyIndex, job);
   acknowledge({ kind: 'upload', id: Number(((await uploaded.json()) as { id: string }).id) });
-  const facts = { tier: 'vm-emulated', vmm: 'qemu', exitCode: 0, guest: null, inspection: null, leftOver: {} };
+  const facts = {
+    tier: 'vm-emulated',
+    vmm: 'qemu',
+    exitCode: 0,
+    guest: null,
+    inspection: null,
+    leftOver: {},
+  };
   await post(running, 'queue/codeintel/result', { ...mine, ...facts }, job);
   await post(running, 'queue/codeintel/markComplete', mine, job);
   acknowledge({ kind: 'end', id });
 }
 
+/** A job that a slow machine's lease has run out on is given up; what of it was acknowledged has been said. */
 async function work(running: Running): Promise<never> {
-  for (;;) await runJob(running);
+  for (;;) await runJob(running).catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
 }
 
 try {
