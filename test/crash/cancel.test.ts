@@ -32,7 +32,9 @@ test('a cancel ends the virtual machine, and is the end of the job', {
     });
     for await (const event of stack.client().events(id)) if (event.type === 'output') break;
     await sleep((n * 2_000) / cancels); // anywhere between two heartbeats
-    const vmm = treeOf(stack.pid('executor')).find(({ command }) => command.includes(`-name glovebox-j${id}-`));
+    const vmm = treeOf(stack.pid('executor')).find(({ command }) =>
+      command.includes(`-name glovebox-j${id}-`),
+    );
     if (!vmm) throw new Error(`job ${id} has no virtual machine`);
     const at = performance.now();
     const [died] = await Promise.all([deathOf(vmm), stack.client().cancel(id)]);

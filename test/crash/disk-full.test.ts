@@ -120,7 +120,8 @@ test('a full disk: what was acknowledged is kept, what is refused is told why, a
   expect(textOf(events, job.attempt)).toBe(counted);
   for (let attempt = 1; attempt < job.attempt; attempt += 1)
     expect(counted.startsWith(textOf(events, attempt))).toBe(true);
-  for (const id of kept) expect(await insist(() => stack.client().job(id))).toMatchObject({ id, state: 'queued' });
+  for (const id of kept)
+    expect(await insist(() => stack.client().job(id))).toMatchObject({ id, state: 'queued' });
   const after = await follow(await insist(() => startJob()));
   expect(after.job).toMatchObject({ state: 'completed', attempt: 1 });
   expect(textOf(after.events, 1)).toBe(counted);
