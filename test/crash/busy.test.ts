@@ -28,7 +28,11 @@ test('with every core at 100 % no lease is lost: two busy processes a core besid
   const { id } = await stack.client().createJob({
     queue: 'runs',
     image,
-    argv: ['sh', '-c', 'echo begun; while :; do echo tick; n=0; while [ $n -lt 1000 ]; do n=$((n+1)); done; done'],
+    argv: [
+      'sh',
+      '-c',
+      'echo begun; while :; do echo tick; n=0; while [ $n -lt 1000 ]; do n=$((n+1)); done; done',
+    ],
     accept: ['vm-hardware', 'vm-emulated'],
     memoryMiB: 192,
     scratchMiB: 64,

@@ -99,12 +99,21 @@ async function openDisk(name: string, host: VmHost): Promise<FileHandle> {
   throw vmRefused(`the disk ${name} is not a regular file of the executor`);
 }
 
+/** Takes the file's whole room now: a guest that found the host's disk full later could only be stopped. */
+async function takeRoom(file: FileHandle, path: string, bytes: number): Promise<void> {
+  try {
+    await promisify(execFile)('/usr/bin/fallocate', ['--length', String(bytes), path]);
+  } catch (error) {
+    if (!/not supported/i.test((error as Error).message)) throw error;
+    await file.truncate(bytes); // a file system that promises no room
+  }
+}
+
 /** A blank ext4 disk without a name: it is gone with its last descriptor, whatever happens. */
 async function makeScratch(path: string, sizeMiB: number): Promise<[writer: FileHandle, reader: FileHandle]> {
   const file = await open(path, 'wx+', 0o600);
   try {
-    // Taken now, whole: a guest that finds the host's disk full later could only be stopped.
-    await promisify(execFile)('/usr/bin/fallocate', ['--posix', '--length', `${sizeMiB}MiB`, path]);
+    await takeRoom(file, path, sizeMiB * 2 ** 20);
     const options = ['-q', '-F', '-m', '0', '-O', '^has_journal', '-E', 'nodiscard,lazy_itable_init=1', path];
     await promisify(execFile)('/usr/sbin/mkfs.ext4', options);
     return [file, await open(path, 'r')];
