@@ -1,13 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 test('a process goes on when its log can no longer be written', () => {
   const full = openSync('/dev/full', 'w');
-  const module = join(import.meta.dirname, 'stderr-lines.ts');
   const script = `
-    const { stderrLines } = await import(${JSON.stringify(module)});
+    const { stderrLines } = await import(${JSON.stringify(import.meta.resolve('@glovebox/base'))});
     const { pino } = await import(${JSON.stringify(import.meta.resolve('pino'))});
     const log = pino({ base: null }, stderrLines);
     for (let n = 0; n < 100; n += 1) log.warn('trouble');
