@@ -6,7 +6,11 @@ const db = {} as Db;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Asks for the doubles of numbers; each asking waits until it is let go. */
-function doubles(most: number, fails: (numbers: readonly number[]) => boolean = () => false) {
+function doubles(
+  most: number,
+  fails: (numbers: readonly number[]) => boolean = () => false,
+  severity: string | null = 'ERROR',
+) {
   const asked: (readonly number[])[] = [];
   const gates: PromiseWithResolvers<void>[] = [];
   const ask = together<number, number>(most, async (_, numbers) => {
@@ -14,7 +18,7 @@ function doubles(most: number, fails: (numbers: readonly number[]) => boolean = 
     const gate = Promise.withResolvers<void>();
     gates.push(gate);
     await gate.promise;
-    if (fails(numbers)) throw new Error(`no ${numbers.join(' ')}`);
+    if (fails(numbers)) throw Object.assign(new Error(`no ${numbers.join(' ')}`), { severity });
     return numbers.map((n) => 2 * n);
   });
   const letGo = async () => {
@@ -63,11 +67,23 @@ describe('questions that are asked together', () => {
     await letGo();
     expect(await all).toEqual([
       { status: 'fulfilled', value: 2 },
-      { status: 'rejected', reason: new Error('no 2') },
+      { status: 'rejected', reason: expect.objectContaining({ message: 'no 2' }) },
       { status: 'fulfilled', value: 6 },
     ]);
     expect(asked).toEqual([[1, 2, 3], [1], [2], [3]]);
   });
+
+  test.each([null, 'FATAL'])(
+    'fail together, and are not asked twice, where it may have been done (%s)',
+    async (severity) => {
+      const { asked, letGo, ask } = doubles(10, () => true, severity);
+      const all = Promise.allSettled([1, 2].map((n) => ask(n)));
+      await turn();
+      await letGo();
+      expect((await all).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+      expect(asked).toEqual([[1, 2]]);
+    },
+  );
 
   test('are of one database', async () => {
     const { asked, letGo, ask } = doubles(10);

@@ -1,3 +1,4 @@
+import type { DatabaseError } from 'pg';
 import type { Db } from './connect.ts';
 
 /**
@@ -31,8 +32,9 @@ export function gathered<K>(
 
 /**
  * Gathers questions, by database, and asks them together, `most` at once at the most: the first at the end of the caller's turn,
- * those that come meanwhile when that one is answered. `ask` returns an answer for each, in their order. Where it fails, each is
- * asked again by itself, so that nobody gets the error of another: it must do no harm to ask twice.
+ * those that come meanwhile when that one is answered. `ask` is one statement and returns an answer for each, in their order. Where
+ * PostgreSQL refuses it, nothing was done, and each is asked by itself, so that nobody gets the error of another. Where the
+ * connection broke nobody knows what was done: that is everybody's error.
  */
 export function together<Q, A>(
   most: number,
@@ -50,8 +52,9 @@ export function together<Q, A>(
       );
       for (const [place, { resolve }] of asked.entries()) resolve(answers[place] as A);
     } catch (error) {
-      if (asked.length === 1) asked[0]?.reject(error);
-      else await Promise.all(asked.map((one) => answer(db, [one])));
+      const refused = (error as Partial<DatabaseError>).severity === 'ERROR';
+      if (refused && asked.length > 1) await Promise.all(asked.map((one) => answer(db, [one])));
+      else for (const one of asked) one.reject(error);
     }
   };
   const answerWaiting = async (db: Db, asked: Asked[]) => {
