@@ -6,14 +6,15 @@ import { defineConfig } from 'vitest/config';
  * The others are slices of their own (`npm run ci:NAME`).
  */
 /**
- * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, images of
- * registries and the jobs of upstream's instances that name them.
+ * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, TLS, access and
+ * the push stream, images of registries and the jobs of upstream's instances that name them.
  */
 const wire = [
   'packages/instance/src/queue/lifecycle.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
-  'test/integration/{upstream-job,registry-credentials}.test.ts',
+  'packages/executor/src/uplink/push.integration.test.ts',
+  'test/integration/{access,registry-credentials,tls,upstream-job}.test.ts',
 ];
 /** Of the crash tests: an instance in an emulated VM, started again and again, which takes minutes. */
 const power = 'test/crash/power-loss.test.ts';
