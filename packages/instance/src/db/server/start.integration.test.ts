@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -73,6 +73,21 @@ describe('a private PostgreSQL', () => {
     writeFileSync(join(directory, 'data/postmaster.pid'), `${process.pid}\n${join(directory, 'data')}\n`);
     const second = await startDatabase(options, systemClock);
     await second.stop();
+  });
+
+  test('starts after a crash while its data was being made', async () => {
+    mkdirSync(join(directory, 'data.new'));
+    writeFileSync(join(directory, 'data.new/PG_VERSION'), '18\n');
+    const server = await startDatabase(options, systemClock);
+    await server.stop();
+    expect(readdirSync(directory)).not.toContain('data.new');
+  });
+
+  test('refuses data that are not its own, and leaves them', async () => {
+    mkdirSync(join(directory, 'data'));
+    writeFileSync(join(directory, 'data/somebody'), 'else');
+    await expect(startDatabase(options, systemClock)).rejects.toMatchObject({ code: 'database_failed' });
+    expect(readdirSync(join(directory, 'data'))).toEqual(['somebody']);
   });
 
   test('refuses a path that no socket can have', async () => {

@@ -1,9 +1,19 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@glovebox/base';
 import { Client } from 'pg';
+import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../errors.ts';
 import { clientConfig, type Connection } from '../connect.ts';
 import { findBinaries } from './binaries.ts';
@@ -75,10 +85,10 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
     embeddedPackage: options.embeddedPackage,
     embeddedCopy: join(root, 'programs'),
   });
-  own(data, options.runAs, 0o700);
   own(socket, options.runAs, 0o755);
   await ensureFree(data, clock);
-  if (!existsSync(join(data, 'PG_VERSION'))) initialize(bin, data, options.runAs);
+  if (!existsSync(join(data, 'PG_VERSION'))) initialize(bin, root, data, options.runAs);
+  own(data, options.runAs, 0o700);
   grantAccess(data, options);
 
   const settings = { listen_addresses: '', unix_socket_directories: socket, ...options.settings };
@@ -110,17 +120,25 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
   };
 }
 
-function initialize(bin: string, data: string, user: SystemUser | null): void {
-  const flags = ['-D', data, '-U', 'postgres', '-A', 'peer', '-E', 'UTF8', '--locale=C.UTF-8'];
+/** Made aside, and synced by initdb: what a crash left half made is never taken for a whole one. */
+function initialize(bin: string, root: string, data: string, user: SystemUser | null): void {
+  const aside = join(root, 'data.new');
+  rmSync(aside, { recursive: true, force: true });
+  own(aside, user, 0o700);
+  const flags = ['-D', aside, '-U', 'postgres', '-A', 'peer', '-E', 'UTF8', '--locale=C.UTF-8'];
   const made = spawnSync(...asUser(user, [join(bin, 'initdb'), ...flags]), {
     cwd: '/',
     encoding: 'utf8',
     env: { LC_ALL: 'C.UTF-8' },
   });
-  if (made.status === 0) return;
-  // Half of a directory would be taken for a whole one at the next start.
-  rmSync(data, { recursive: true, force: true });
-  throw databaseFailed('making the database', made.error?.message ?? made.stderr.trim().slice(-1000));
+  if (made.status !== 0)
+    throw databaseFailed('making the database', made.error?.message ?? made.stderr.trim().slice(-1000));
+  try {
+    renameSync(aside, data);
+  } catch (error) {
+    throw databaseFailed('making the database', (error as Error).message);
+  }
+  syncNow(root);
 }
 
 /** Who may be which role: nobody by a password, nobody from a network. */
