@@ -32,7 +32,7 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
   { everyMs: 8_000, strike: loseDatabase },
   { everyMs: 8_000, strike: setMachineClock },
   { everyMs: 4_000, strike: setDatabaseClock },
-  { everyMs: 15_000, strike: leapDatabaseClock },
+  { everyMs: 60_000, strike: leapDatabaseClock },
 ];
 
 /** How long a process of the instance must have been there to know that the database's clock leapt. */
@@ -98,7 +98,9 @@ export function unleash(scene: Scene): Disasters {
       if (random.chance(0.5)) return;
       setDatabaseClock(scene, -databaseStepMs / 2);
       world.after(random.between(0, 9_000), () => {
-        if (!calm) setDatabaseClock(scene, databaseStepMs / 2);
+        if (calm) return;
+        setDatabaseClock(scene, databaseStepMs / 2);
+        if (random.chance(0.7)) killReplica(scene); // one that starts after it has nothing to doubt it by
       });
     },
   };
