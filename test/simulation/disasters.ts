@@ -202,7 +202,7 @@ function setDatabaseClock(
 /** Somebody sets the database's clock forward by any time, while all replicas are there to see it, which is all they promise. */
 function leapDatabaseClock(scene: Scene): void {
   const { world, database, replicas } = scene;
-  if (!replicas.every((replica) => replica.isUp)) return;
+  if (!replicas.every((replica) => replica.knowsClock)) return;
   strike(scene, "database's clock set", 'database, for good', scene.concerned());
   database.leaptMs += world.random.pick([2_000, 9_000, 60_000, 3_600_000]);
   database.leapKnownUntil = world.time + leapMs;

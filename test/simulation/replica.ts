@@ -51,6 +51,7 @@ export class Replica implements Server {
   private readonly held = new Set<() => void>();
   private life = 0;
   private believed = steadyClock(steadyHoldMs, () => {});
+  private hasRead = false;
 
   constructor(name: string, deps: ReplicaDeps) {
     this.name = name;
@@ -62,11 +63,13 @@ export class Replica implements Server {
     if (this.alive) return;
     this.alive = true;
     this.believed = steadyClock(steadyHoldMs, () => {});
+    this.hasRead = false;
     this.reap();
   }
 
-  get isUp(): boolean {
-    return this.alive;
+  /** It is there, and has read the database's clock. */
+  get knowsClock(): boolean {
+    return this.alive && this.hasRead;
   }
 
   /** SIGKILL. */
@@ -245,6 +248,7 @@ export class Replica implements Server {
   private reap(): void {
     const { database, store, announce, world, removed } = this.deps;
     database.transact(() => {
+      this.hasRead = true;
       const reading: Reading = { database: database.now(), before: world.time, after: world.time };
       store.expire(removed === 'steady clock' ? reading.database : this.believed(reading));
       return done;
