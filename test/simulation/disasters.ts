@@ -100,7 +100,7 @@ export function unleash(scene: Scene): Disasters {
       world.after(random.between(0, 9_000), () => {
         if (calm) return;
         setDatabaseClock(scene, databaseStepMs / 2);
-        if (random.chance(0.7)) killReplica(scene); // one that starts after it has nothing to doubt it by
+        if (random.chance(0.9)) killReplica(scene); // one that starts after it has nothing to doubt it by
       });
     },
   };
