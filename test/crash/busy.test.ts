@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
-import { createReadStream, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
+import { upWithImage } from './up.ts';
 
 /** Four leases. */
 const busyMs = 40_000;
@@ -14,11 +13,7 @@ let image: string;
 
 beforeAll(async () => {
   stack = await Stack.make();
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
-  const made = await busyboxImage(stack.state, 'plain');
-  image = made.digest;
-  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
+  image = await upWithImage(stack);
 });
 afterAll(() => stack.stop());
 

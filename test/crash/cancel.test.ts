@@ -1,9 +1,8 @@
-import { createReadStream, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 import { deathOf, treeOf } from './processes.ts';
+import { upWithImage } from './up.ts';
 
 /** The measure of the goal that a canceled job's VM is gone in less than a second: printed, because machines differ. */
 const cancels = Number(process.env.GLOVEBOX_CANCELS ?? 10);
@@ -13,11 +12,7 @@ let image: string;
 
 beforeAll(async () => {
   stack = await Stack.make();
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
-  const made = await busyboxImage(stack.state, 'plain');
-  image = made.digest;
-  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
+  image = await upWithImage(stack);
 });
 afterAll(() => stack.stop());
 

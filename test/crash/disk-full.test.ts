@@ -1,16 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { hash, randomBytes } from 'node:crypto';
-import { closeSync, createReadStream, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '@glovebox/base';
 import type { JobEvent, JobRecord } from '@glovebox/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 import { textOf } from './output.ts';
 import { isAlive } from './processes.ts';
+import { upWithImage } from './up.ts';
 
 /** Database, blobs, logs, caches and scratch disks are all on it, as on a machine with one disk. */
 const diskMiB = 1_200;
@@ -26,11 +26,7 @@ let image: string;
 beforeEach(async () => {
   stack = await Stack.make();
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMiB}m,mode=755`, 'tmpfs', stack.state]);
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
-  const made = await busyboxImage(stack.state, 'plain');
-  image = made.digest;
-  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
+  image = await upWithImage(stack);
 });
 afterEach(async () => {
   free();

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { createReadStream, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '@glovebox/client';
 import type { JobRecord, LogEntry } from '@glovebox/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
+import { upWithImage } from './up.ts';
 
 /** What the instance grants. */
 const leaseMs = 10_000;
@@ -22,12 +22,8 @@ let directory: string;
 beforeAll(async () => {
   stack = await Stack.make();
   directory = mkdtempSync(join(tmpdir(), 'crash-'));
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
+  image = await upWithImage(stack);
   client = stack.client();
-  const made = await busyboxImage(directory, 'plain');
-  image = made.digest;
-  await client.putBlob(image, createReadStream(made.file), statSync(made.file).size);
   const git = (args: string[], input = '') =>
     execFileSync('git', ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], { input });
   git(['init', '-q']);

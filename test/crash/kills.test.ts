@@ -1,13 +1,12 @@
-import { createReadStream, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@glovebox/client';
 import type { JobEvent, JobRecord } from '@glovebox/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 import { type Process, signal, treeOf } from './processes.ts';
 import { randomFrom } from './random.ts';
 import { textOf } from './output.ts';
+import { upWithImage } from './up.ts';
 
 /** `GLOVEBOX_KILLS=200 npm run ci:crash` for a night; a failure is done again with its `GLOVEBOX_SEED`. */
 const kills = Number(process.env.GLOVEBOX_KILLS ?? 50);
@@ -22,11 +21,7 @@ let image: string;
 
 beforeAll(async () => {
   stack = await Stack.make();
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
-  const made = await busyboxImage(stack.state, 'plain');
-  image = made.digest;
-  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
+  image = await upWithImage(stack);
 });
 afterAll(() => stack.stop());
 

@@ -1,19 +1,10 @@
 import { spawn } from 'node:child_process';
-import {
-  chmodSync,
-  closeSync,
-  createReadStream,
-  openSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobEvent } from '@glovebox/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { makeAuthority } from '../integration/certificates.ts';
 import { Stack } from '../stack.ts';
 import { Link } from './link.ts';
@@ -21,6 +12,7 @@ import { textOf } from './output.ts';
 import { deathOf, isAlive, type Process, signal, treeOf } from './processes.ts';
 import { secondExecutor } from './second-executor.ts';
 import { SlowWay } from './slow-way.ts';
+import { upWithImage } from './up.ts';
 
 /** What the instance grants, and how often an executor asks for it again. */
 const leaseMs = 10_000;
@@ -47,12 +39,8 @@ beforeAll(async () => {
   for (const file of Object.values(files)) chmodSync(file, 0o644);
   const tls = { address: link.here, port: secure.port, ...files };
   writeFileSync(join(stack.state, 'settings.json'), JSON.stringify({ hosts: [link.here], tls }));
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
+  image = await upWithImage(stack);
   await startFarExecutor('far', secure.port);
-  const made = await busyboxImage(stack.state, 'plain');
-  image = made.digest;
-  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
 });
 afterEach(() => link.heal());
 afterAll(async () => {

@@ -1,14 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import {
-  createReadStream,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +9,7 @@ import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
 import { deathOf, isAlive, type Process, signal, treeOf } from './processes.ts';
 import { secondExecutor } from './second-executor.ts';
+import { upWithImage } from './up.ts';
 
 /** Everything of an executor but its virtual machines and their launchers stands still, as if its host had stalled. */
 const stallMs = 60_000;
@@ -36,11 +28,7 @@ function wake(processes: readonly Process[]): void {
 
 beforeEach(async () => {
   stack = await Stack.make();
-  const up = await stack.glovebox(['up']);
-  expect(up.code, up.stderr).toBe(0);
-  const made = await busyboxImage(stack.state, 'plain');
-  image = made.digest;
-  await stack.client().putBlob(image, createReadStream(made.file), statSync(made.file).size);
+  image = await upWithImage(stack);
 });
 afterEach(async () => {
   wake(standing);
