@@ -104,7 +104,9 @@ test.each<Careless>(['the instance', 'PostgreSQL'])(
   async (careless) => {
     const outcome = await loseAgainAndAgain(careless);
     console.log(JSON.stringify({ careless, ...outcome, missing: outcome.missing.length }));
-    expect(outcome.missing.length + outcome.broken.length).toBeGreaterThan(0);
+    // A database that was not synced may not start at all: PostgreSQL says so and ends. One that is only slow is no finding.
+    if (careless === 'PostgreSQL' && outcome.broken !== '') expect(outcome.broken).toMatch(/ended with/);
+    else expect(outcome.missing.length).toBeGreaterThan(0);
   },
   losses * 120_000,
 );
