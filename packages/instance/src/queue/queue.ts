@@ -34,7 +34,8 @@ export const queuedMax = 10_000;
 
 /**
  * Stores a new job and tells executors that wait. A repeat of a request by its idempotency key returns the job that the first
- * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests at the same moment, and those at many replicas, may exceed the bound a little).
+ * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests at the same moment, and those at many replicas, may
+ * exceed the bound a little).
  */
 export async function enqueue(
   db: Db,
@@ -143,8 +144,8 @@ export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<Job
  * Heartbeats that come close together are one commit. Null: its name belongs to another credential.
  */
 export async function heartbeat(db: Db, kinds: QueueKinds, beat: Beat): Promise<Beaten | null> {
-  const together = beat.held.length <= heldMax ? await renewTogether(db, beat) : null;
-  const beaten = together ?? (await renewAlone(db, beat));
+  const batched = beat.held.length <= heldMax ? await renewTogether(db, beat) : null;
+  const beaten = batched ?? (await renewAlone(db, beat));
   if (!beaten?.canceling) return beaten;
   const { name, queues } = beat.seen;
   await transaction(db, async (tx) => {
