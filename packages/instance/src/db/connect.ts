@@ -98,7 +98,7 @@ export function readAnnouncement(payload: string): { readonly topic: string; rea
 }
 
 /** Whoever waits and does not hear it asks by itself after a while. */
-const announce = gathered<string>(10, (db, topics) =>
+const announce = gathered<string>((db, topics) =>
   sql`
     select set_config('synchronous_commit', 'off', true), pg_notify('glovebox', announcement)
     from unnest(${[...topics].map(([topic, times]) => announcementOf(topic, times))}::text[]) as announcement

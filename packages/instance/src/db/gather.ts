@@ -1,12 +1,14 @@
 import type { DatabaseError } from 'pg';
 import type { Db } from './connect.ts';
 
+/** What comes within this time of the last sending is sent together. */
+const gatherMs = 10;
+
 /**
  * Gathers calls, by database, and sends them together: the first at the end of the caller's turn, those that come meanwhile with
- * the next, `everyMs` later. Only for what may be lost: an error of `send` is nobody's. `send` gets how often each key was given.
+ * the next. Only for what may be lost: an error of `send` is nobody's. `send` gets how often each key was given.
  */
 export function gathered<K>(
-  everyMs: number,
   send: (db: Db, counts: ReadonlyMap<K, number>) => Promise<unknown>,
 ): (db: Db, key: K) => void {
   const waiting = new WeakMap<Db, Map<K, number>>();
@@ -18,7 +20,7 @@ export function gathered<K>(
     setTimeout(() => {
       if (waiting.get(db)?.size) void sendWaiting(db);
       else waiting.delete(db);
-    }, everyMs).unref();
+    }, gatherMs).unref();
   };
   return (db, key) => {
     const counts = waiting.get(db);
