@@ -5,7 +5,7 @@ import { migrations } from '../../../packages/instance/src/db/testing.ts';
 import { runsKind } from '../../../packages/instance/src/kinds/runs.ts';
 import type { NewJob, Order, QueueKinds } from '../../../packages/instance/src/queue/kind.ts';
 import { enqueue, lease, mark } from '../../../packages/instance/src/queue/queue.ts';
-import { lineFor } from '../../../packages/instance/src/queue/sql/lines.ts';
+import { openLine } from '../../../packages/instance/src/queue/sql/lines.ts';
 import type { Offer } from '../../../packages/instance/src/queue/sql/take.ts';
 import { type Contender, poolSize, share, workBy } from './contender.ts';
 
@@ -64,7 +64,7 @@ export async function glovebox(connection: Connection): Promise<Contender> {
         while (turn()) await enqueue(db, 'runs', newJob, order, queuedMax);
       }),
     async fill(jobs) {
-      const line = await lineFor(db, order.tenant, 'runs', newJob.demand);
+      const line = await openLine(db, order.tenant, 'runs', newJob.demand);
       await withClient(connection, async (client) => {
         await client.query(
           `with made as (
@@ -96,7 +96,7 @@ export async function glovebox(connection: Connection): Promise<Contender> {
 /** Gives each of `executors` (named `e0` and on) a job that it runs; the ids, in their order. */
 export async function holdJobs(connection: Connection, executors: number): Promise<number[]> {
   const db = connect(connection, { connections: 1 });
-  const line = await lineFor(db, order.tenant, 'runs', newJob.demand);
+  const line = await openLine(db, order.tenant, 'runs', newJob.demand);
   await db.destroy();
   return await withClient(connection, async (client) => {
     await client.query("delete from jobs where executor ~ '^e[0-9]+$'");

@@ -39,12 +39,23 @@ class PreparingClient extends Client {
   override query = ((text: unknown, values?: unknown, ...rest: unknown[]) => {
     if (typeof text !== 'string' || !Array.isArray(values) || values.length === 0 || rest.length > 0)
       return (super.query as Send)(text, values, ...rest);
-    const name = createHash('sha1').update(text).digest('base64');
+    const name = nameOf(text);
     return (super.query({ name, text, values }) as Promise<unknown>).catch((error: unknown) => {
       if ((error as { code?: string }).code === planOfBefore) void this.end().catch(() => {});
       throw error;
     });
   }) as Client['query'];
+}
+
+/** Names of statements by their text, of which there are as many as there are in the code. */
+const names = new Map<string, string>();
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) {
+    name = createHash('sha1').update(text).digest('base64');
+    names.set(text, name);
+  }
+  return name;
 }
 
 /** "cached plan must not change result type" (feature_not_supported). */

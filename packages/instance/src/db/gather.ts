@@ -33,19 +33,20 @@ export function gathered<K>(
 }
 
 /**
- * Gathers questions, by database, and asks them together, `most` at once at the most: the first at the end of the caller's turn,
- * those that come meanwhile when that one is answered. `ask` is one statement and returns an answer for each, in their order. Where
- * PostgreSQL refuses it, nothing was done, and each is asked by itself, so that nobody gets the error of another. Where the
+ * Gathers questions, by database and key, and asks them together, `most` at once at the most: the first at the end of the caller's
+ * turn, those that come meanwhile when that one is answered. `ask` is one statement and returns an answer for each, in their order.
+ * Where PostgreSQL refuses it, nothing was done, and each is asked by itself, so that nobody gets the error of another. Where the
  * connection broke nobody knows what was done: that is everybody's error.
  */
 export function together<Q, A>(
   most: number,
   ask: (db: Db, questions: readonly Q[]) => Promise<readonly A[]>,
+  keyOf: (question: Q) => string = () => '',
 ): (db: Db, question: Q) => Promise<A> {
   interface Asked extends PromiseWithResolvers<A> {
     readonly question: Q;
   }
-  const waiting = new WeakMap<Db, Asked[]>();
+  const databases = new WeakMap<Db, Map<string, Asked[]>>();
   const answer = async (db: Db, asked: readonly Asked[]): Promise<void> => {
     try {
       const answers = await ask(
@@ -59,19 +60,22 @@ export function together<Q, A>(
       else for (const one of asked) one.reject(error);
     }
   };
-  const answerWaiting = async (db: Db, asked: Asked[]) => {
+  const answerWaiting = async (db: Db, waiting: Map<string, Asked[]>, key: string, asked: Asked[]) => {
     await Promise.resolve(); // what the same turn adds goes with it
     while (asked.length > 0) await answer(db, asked.splice(0, most));
-    waiting.delete(db);
+    waiting.delete(key);
   };
   return (db, question) => {
     const one = { ...Promise.withResolvers<A>(), question };
-    const others = waiting.get(db);
+    const waiting = databases.get(db) ?? new Map<string, Asked[]>();
+    databases.set(db, waiting);
+    const key = keyOf(question);
+    const others = waiting.get(key);
     if (others) others.push(one);
     else {
       const asked = [one];
-      waiting.set(db, asked);
-      void answerWaiting(db, asked);
+      waiting.set(key, asked);
+      void answerWaiting(db, waiting, key, asked);
     }
     return one.promise;
   };

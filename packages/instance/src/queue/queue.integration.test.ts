@@ -302,7 +302,7 @@ describe('an end', () => {
       { state: 'processing', count: 1 },
     ]);
     const { rows: events } = await sql`
-      select from job_events where body -> 'job' ->> 'state' = 'completed'`.execute(db);
+      select from job_events where type = 'job' and state = 'completed'`.execute(db);
     expect(events).toHaveLength(7);
   });
 

@@ -21,13 +21,12 @@ import { type Beat, type Beaten, renewMany } from './sql/beats.ts';
 import { seeExecutor } from './sql/executors.ts';
 import { findByKey } from './sql/find.ts';
 import { insertJob } from './sql/insert.ts';
-import { lineFor } from './sql/lines.ts';
+import { openLine } from './sql/lines.ts';
 import { lockLeasedJob } from './sql/lock.ts';
 import { cancelJob, completeMany, expireJobs, type Failure, markLeased, releaseJobs } from './sql/move.ts';
 import { insertJobEvent, readRecord } from './sql/read.ts';
 import { renewLeases } from './sql/renew.ts';
-import { countLease } from './sql/shares.ts';
-import { type Offer, takeJob } from './sql/take.ts';
+import { type Asking, type Offer, offerKey, type Taken, takeJobs } from './sql/take.ts';
 
 /** Jobs of one tenant that may wait at once, unless the instance is told another number. */
 export const queuedMax = 10_000;
@@ -47,10 +46,12 @@ export async function enqueue(
   const known = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));
   if (known) return known;
   if (!(await hasRoom(db, order.tenant, bound))) throw tooManyQueued(order.tenant, bound);
-  const line = await lineFor(db, order.tenant, queue, job.demand);
-  const made = await insertJob(db, queue, line, job, order);
-  if (made) {
-    if (made.aside) await lineFor(db, order.tenant, queue, job.demand);
+  let made = await insertJob(db, queue, job, order);
+  while (!made.lined) {
+    await openLine(db, order.tenant, queue, job.demand);
+    made = await insertJob(db, queue, job, order);
+  }
+  if (made.record) {
     wake(db, workTopic);
     return made.record;
   }
@@ -66,16 +67,23 @@ export interface Leased {
   readonly token: string;
 }
 
-/** Leases one job that fits the offer, unless its executor is to lease none. Errors: `unauthorized`. */
+/**
+ * Leases one job that fits the offer, unless its executor is to lease none. Leases for equal offers that come close together are
+ * one commit. Errors: `unauthorized`.
+ */
 export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'draining'> {
   const token = newSecret();
-  const { job, draining, good } = await takeJob(db, offer, secretHash(token), leaseMs);
+  const asking = { offer, tokenHash: secretHash(token), leaseMs };
+  const near = await takeTogether(db, asking);
+  const { job, draining, good } = near.contended ? await takeFurther(db, asking) : near;
   if (!good) throw unauthorized('');
   if (!job) return draining ? 'draining' : 'nothing';
-  countLease(db, job.share_id);
   wake(db, jobTopic(job.id));
   return { job, token };
 }
+
+const takeTogether = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 16), offerKey);
+const takeFurther = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 1_000), offerKey);
 
 /**
  * Runs a write of a job route in a transaction that holds the job's row and commits only under a good lease. Nothing of an

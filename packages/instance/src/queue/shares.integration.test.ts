@@ -2,11 +2,10 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { type Leased, mark } from './queue.ts';
+import { mark } from './queue.ts';
 import { tidyLines } from './sql/lines.ts';
 import { weighShare } from './sql/list.ts';
 import { readStanding } from './sql/standing.ts';
-import type { Offer } from './sql/take.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
@@ -25,25 +24,11 @@ beforeEach(async () => {
 const addMany = async (count: number, changes: JobChanges) => {
   for (let n = 0; n < count; n += 1) await add(changes);
 };
-/** Leases that all shares were counted, and what they were lifted by when they had asked for nothing. */
-async function counts(): Promise<number> {
-  const { rows } = await sql<{
-    counts: number;
-  }>`select sum(round(pass * weight))::int as counts from shares`.execute(db);
-  return rows[0]?.counts ?? 0;
-}
-/** A lease is counted for its share a moment later; here one after the other. */
-async function takeCounted(changes: Partial<Offer> = {}): Promise<Leased | null> {
-  const before = await counts();
-  const leased = await take(changes);
-  if (leased) await expect.poll(counts).toBe(before + 1);
-  return leased;
-}
 /** Tenants in the order in which their jobs are leased. */
 async function order(count: number): Promise<string[]> {
   const tenants: string[] = [];
   for (let n = 0; n < count; n += 1) {
-    const leased = await takeCounted();
+    const leased = await take();
     if (!leased) break;
     tenants.push(leased.job.tenant);
   }
@@ -73,7 +58,7 @@ describe('shares', () => {
     await addMany(6, { tenant: 'acme', queue: 'runs' });
     const queues: string[] = [];
     for (let n = 0; n < 6; n += 1) {
-      queues.push((await takeCounted({ queues: ['runs', 'codeintel'] }))?.job.queue ?? '');
+      queues.push((await take({ queues: ['runs', 'codeintel'] }))?.job.queue ?? '');
     }
     expect(queues.filter((queue) => queue === 'runs')).toHaveLength(3);
   });
@@ -86,7 +71,6 @@ describe('shares', () => {
     await order(10);
     await addMany(10, { tenant: 'idle' });
     // Not ten turns for the ten that it did not take: one, and then by turns.
-    // (A lease may be counted after the next one.)
     expect(share(await order(8), 'idle')).toBeLessThan(0.75);
   });
 
@@ -204,7 +188,7 @@ describe('the standing of a job', () => {
     const { id } = await add({ tenant: 'acme' });
     const standing = await readStanding(db, id);
     let ahead = 0;
-    while ((await takeCounted())?.job.id !== id) ahead += 1;
+    while ((await take())?.job.id !== id) ahead += 1;
     expect(Math.abs(ahead - ((standing?.own ?? 0) + (standing?.others ?? 0)))).toBeLessThanOrEqual(1);
   });
 

@@ -2,6 +2,7 @@ import type { JobRecord, LogEntry } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { type Db, wake } from '../../db/connect.ts';
 import { jobTopic } from '../../db/topics.ts';
+import { recordAtMoment } from '../../queue/sql/columns.ts';
 
 export interface Output {
   readonly attempt: number;
@@ -48,8 +49,11 @@ export interface StoredEvent {
 /** Events after `seq`, at most `limit`; each holds at most what one append brought. */
 export async function readEvents(db: Db, jobId: number, seq: number, limit: number): Promise<StoredEvent[]> {
   const { rows } = await sql<StoredEvent>`
-    select seq, type, body, attempt, entry, stream, start_offset, data from job_events
-    where job_id = ${jobId} and seq > ${seq} order by seq limit ${limit}
+    select seq, type, moment.attempt, entry, stream, start_offset, data,
+      case when type = 'job' and body is null then jsonb_build_object('type', 'job', 'job', ${recordAtMoment}) else body end as body
+    from job_events as moment join jobs on jobs.id = job_id
+    left join attempts on type = 'job' and attempts.job_id = moment.job_id and attempts.attempt = moment.attempt
+    where moment.job_id = ${jobId} and seq > ${seq} order by seq limit ${limit}
   `.execute(db);
   return rows;
 }

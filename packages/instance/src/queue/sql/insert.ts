@@ -2,25 +2,22 @@ import type { JobRecord, QueueName } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { NewJob, Order } from '../kind.ts';
+import { changedColumns, insertMoments } from './columns.ts';
+import { lineOf } from './lines.ts';
 
-export interface Inserted {
-  readonly record: JobRecord;
-  /** Its line was put aside while it came: it has to be made busy again. */
-  readonly aside: boolean;
+interface Inserted {
+  /** Null where there is no line, or the tenant's idempotency key is taken. */
+  readonly record: JobRecord | null;
+  /** Its line is there, and busy. */
+  readonly lined: boolean;
 }
 
-/** A new job in its line, with the event of it. Null where the tenant's idempotency key is taken. */
-export async function insertJob(
-  db: Db,
-  queue: QueueName,
-  lineId: number,
-  job: NewJob,
-  order: Order,
-): Promise<Inserted | null> {
+/** A new job in its line, with the event of it. */
+export async function insertJob(db: Db, queue: QueueName, job: NewJob, order: Order): Promise<Inserted> {
   const { demand } = job;
   const { rows } = await sql<Inserted>`
     with line as (
-      select id, busy from lines where id = ${lineId} for key share
+      select id from lines where ${lineOf(order.tenant, queue, demand)} and busy for key share
     ), job as (
       insert into jobs (queue, payload, repository, commit, accept, arch, labels, cpus, memory_mib, scratch_mib,
                         needs_native, max_resets, max_retries, takes_input, input_ended, tenant, line_id, priority,
@@ -35,13 +32,9 @@ export async function insertJob(
               ${order.idempotency?.requestSha256 ?? null}::bytea
       from line
       on conflict (tenant, idempotency_key) where idempotency_key is not null do nothing
-      returning jobs as row
-    ), event as (
-      insert into job_events (job_id, type, body)
-      select (row).id, 'job', jsonb_build_object('type', 'job', 'job', job_record(row, null)) from job
-      returning body
-    )
-    select body -> 'job' as record, not busy as aside from event, line
+      returning job_record(jobs, null) as record, ${changedColumns('jobs')}
+    ), event as (${insertMoments(sql`job`)})
+    select (select record from job) as record, exists (select from line) as lined
   `.execute(db);
-  return rows[0] ?? null;
+  return rows[0] as Inserted;
 }

@@ -3,15 +3,15 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { Demand } from '../kind.ts';
 
-interface Line {
-  readonly id: number;
-  readonly busy: boolean;
-}
+/** Of `lines`: the one in which a tenant's jobs with this demand wait. */
+export const lineOf = (tenant: string, queue: QueueName, demand: Demand) => sql`
+  share_id = (select id from shares where tenant = ${tenant} and queue = ${queue})
+  and accept = ${demand.accept}::text[] and arch is not distinct from ${demand.arch}::text
+  and labels = ${demand.labels}::text[] and cpus = ${demand.cpus} and memory_mib = ${demand.memoryMiB}
+  and scratch_mib = ${demand.scratchMiB} and needs_native = ${demand.needsNative}`;
 
-/** The number of the line in which a tenant's jobs with this demand wait; it is made, and made busy, where it has to be. */
-export async function lineFor(db: Db, tenant: string, queue: QueueName, demand: Demand): Promise<number> {
-  const found = await findLine(db, tenant, queue, demand);
-  if (found?.busy) return found.id;
+/** Makes that line, or makes it busy, so that leases look at it; its number. */
+export async function openLine(db: Db, tenant: string, queue: QueueName, demand: Demand): Promise<number> {
   await joinShare(db, tenant, queue);
   const { rows } = await sql<{ id: number }>`
     insert into lines (share_id, accept, arch, labels, cpus, memory_mib, scratch_mib, needs_native)
@@ -23,17 +23,6 @@ export async function lineFor(db: Db, tenant: string, queue: QueueName, demand: 
     returning id
   `.execute(db);
   return (rows[0] as { id: number }).id;
-}
-
-async function findLine(db: Db, tenant: string, queue: QueueName, demand: Demand): Promise<Line | undefined> {
-  const { rows } = await sql<Line>`
-    select lines.id, busy from lines join shares on shares.id = share_id
-    where tenant = ${tenant} and queue = ${queue} and accept = ${demand.accept}::text[]
-      and arch is not distinct from ${demand.arch}::text and labels = ${demand.labels}::text[]
-      and cpus = ${demand.cpus} and memory_mib = ${demand.memoryMiB} and scratch_mib = ${demand.scratchMiB}
-      and needs_native = ${demand.needsNative}
-  `.execute(db);
-  return rows[0];
 }
 
 /**
@@ -53,7 +42,7 @@ async function joinShare(db: Db, tenant: string, queue: QueueName): Promise<void
 
 /**
  * Takes lines in which nobody waits out of the way of leases, and puts back one that a job has entered while this happened. A
- * line that an enqueue is holding is left alone; one that an enqueue finds held here is asked about again by it.
+ * line that an enqueue is holding is left alone; an enqueue that finds it held here waits, and then opens it again.
  */
 export async function tidyLines(db: Db): Promise<void> {
   const somebody = sql`exists (select from jobs where line_id = lines.id and state in ('queued', 'errored'))`;

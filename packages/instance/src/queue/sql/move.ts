@@ -4,6 +4,7 @@ import { credentialHolds } from '../../auth/executor.ts';
 import type { JobLease } from '../../auth/job.ts';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
+import { changedColumns, insertMoments, rowColumns } from './columns.ts';
 
 /** Why a job is not completed. */
 export interface Failure {
@@ -56,27 +57,20 @@ async function moveJobs(
         reason = case when next in ('queued', 'processing') then null else ${causeOf(move, failure).reason} end,
         message = case when next in ('queued', 'processing') then null else ${causeOf(move, failure).message} end
       from job where jobs.id = job.id and next is not null
-      returning jobs as row, held_by, next, resets_before
+      returning held_by, next, resets_before, line_id, ${changedColumns('jobs')}
     ), back as (
       -- While it ran, its line may have been put aside.
       update lines set busy = true from moved
-      where lines.id = (moved.row).line_id and next in ('queued', 'errored') and not busy
+      where lines.id = line_id and next in ('queued', 'errored') and not busy
     ), ended as (
       insert into attempts (job_id, attempt, executor, outcome, reason, message, started_at, ended_at)
-      select (row).id, (row).attempt, held_by, case when ${move} = 'expire' and next <> 'canceled' then 'lost' else next end,
-        ${causeOf(move, failure).reason}, ${causeOf(move, failure).message}, (row).started_at, clock_timestamp()
+      select id, attempt, held_by, case when ${move} = 'expire' and next <> 'canceled' then 'lost' else next end,
+        ${causeOf(move, failure).reason}, ${causeOf(move, failure).message}, started_at, clock_timestamp()
       from moved where held_by is not null and next <> 'processing'
       on conflict (job_id, attempt) do update set
         outcome = excluded.outcome, reason = excluded.reason, message = excluded.message, ended_at = excluded.ended_at
-      returning attempts as row
-    ), event as (
-      insert into job_events (job_id, type, body)
-      select (moved.row).id, 'job', jsonb_build_object('type', 'job', 'job', job_record(moved.row, coalesce(ended.row, last)))
-      from moved
-      left join ended on (ended.row).job_id = (moved.row).id
-      left join attempts last on last.job_id = (moved.row).id and last.attempt = (moved.row).attempt
-    )
-    select (row).*, held_by from moved
+    ), event as (${insertMoments(sql`moved`)})
+    select ${rowColumns('moved')}, held_by from moved
   `.execute(db);
   return rows;
 }

@@ -1,6 +1,7 @@
 import type { JobRecord } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import { insertMoments } from './columns.ts';
 
 /** A job with its last attempt, as people see it, but for why it waits. */
 export async function readRecord(db: Db, id: number): Promise<JobRecord | undefined> {
@@ -14,10 +15,5 @@ export async function readRecord(db: Db, id: number): Promise<JobRecord | undefi
 
 /** The job as it is now, as an event; the caller holds its row. */
 export async function insertJobEvent(tx: Db, id: number): Promise<void> {
-  await sql`
-    insert into job_events (job_id, type, body)
-    select jobs.id, 'job', jsonb_build_object('type', 'job', 'job', job_record(jobs, attempts))
-    from jobs left join attempts on attempts.job_id = jobs.id and attempts.attempt = jobs.attempt
-    where jobs.id = ${id}
-  `.execute(tx);
+  await insertMoments(sql`(select * from jobs where id = ${id})`).execute(tx);
 }

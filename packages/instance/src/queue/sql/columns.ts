@@ -1,0 +1,58 @@
+import { type RawBuilder, sql } from 'kysely';
+import type { JobRow } from '../job.ts';
+
+/** Of `jobs`: what a `JobRow` has. */
+const ofRow = [
+  'id',
+  'queue',
+  'state',
+  'payload',
+  'repository',
+  'commit',
+  'tenant',
+  'accept',
+  'cpus',
+  'memory_mib',
+  'scratch_mib',
+  'attempt',
+  'executor',
+  'takes_input',
+  'input_bytes',
+  'input_ended',
+  'started_at',
+] as const satisfies readonly (keyof JobRow)[];
+
+/** Of `jobs`, and of `job_events` for an event of type `job`: what can change of a job. */
+const ofMoment = [
+  'state',
+  'attempt',
+  'executor',
+  'cancel_requested',
+  'reason',
+  'message',
+  'upload_id',
+  'process_after',
+  'started_at',
+  'finished_at',
+] as const;
+
+const list = (names: readonly string[], of?: string) =>
+  sql.join(names.map((name) => sql.ref(of === undefined ? name : `${of}.${name}`)));
+
+/** The columns of a `JobRow`, of `table`. */
+export const rowColumns = (table: string) => list(ofRow, table);
+
+/** What `insertMoments` and `rowColumns` read, for the `returning` of a statement that changes jobs. */
+export const changedColumns = (table: string) => list([...new Set([...ofRow, ...ofMoment])], table);
+
+/** The event of each job in `changed`, which has the columns of `changedColumns`: as it is now. The jobs' rows are held. */
+export function insertMoments(changed: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
+    insert into job_events (job_id, type, ${list(ofMoment)})
+    select moment.id, 'job', ${list(ofMoment, 'moment')} from ${changed} as moment`;
+}
+
+/** Of the rows `jobs`, its `attempts`, and `moment` of `job_events`: the job's record then. What its attempt found is of now. */
+export const recordAtMoment = sql`job_record(
+  jsonb_populate_record(jobs, (select to_jsonb(was) from (select ${list(ofMoment, 'moment')}) as was)), attempts
+)`;
