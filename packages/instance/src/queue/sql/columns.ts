@@ -1,4 +1,4 @@
-import { type RawBuilder, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { JobRow } from '../job.ts';
 
 /** Of `jobs`: what a `JobRow` has. */
@@ -36,21 +36,19 @@ const ofMoment = [
   'finished_at',
 ] as const;
 
+/** As text, once: these names are ours, and Kysely would compile each of them with each statement. */
 const list = (names: readonly string[], of?: string) =>
-  sql.join(names.map((name) => sql.ref(of === undefined ? name : `${of}.${name}`)));
+  sql.raw(names.map((name) => (of === undefined ? name : `${of}.${name}`)).join(', '));
 
-/** The columns of a `JobRow`, of `table`. */
-export const rowColumns = (table: string) => list(ofRow, table);
+/** The columns of a `JobRow`, of `row`. */
+export const rowColumns = list(ofRow, 'row');
 
-/** What `insertMoments` and `rowColumns` read, for the `returning` of a statement that changes jobs. */
-export const changedColumns = (table: string) => list([...new Set([...ofRow, ...ofMoment])], table);
+/** What `rowColumns` and `insertEvents` read, for the `returning` of a statement that changes `jobs`. */
+export const changedColumns = list([...new Set([...ofRow, ...ofMoment])], 'jobs');
 
-/** The event of each job in `changed`, which has the columns of `changedColumns`: as it is now. The jobs' rows are held. */
-export function insertMoments(changed: RawBuilder<unknown>): RawBuilder<unknown> {
-  return sql`
-    insert into job_events (job_id, type, ${list(ofMoment)})
-    select moment.id, 'job', ${list(ofMoment, 'moment')} from ${changed} as moment`;
-}
+/** Stores the event of each job in `moment`, which has the `changedColumns`: as it is now. Somebody holds the jobs' rows. */
+export const insertEvents = sql`
+  insert into job_events (job_id, type, ${list(ofMoment)}) select moment.id, 'job', ${list(ofMoment, 'moment')}`;
 
 /** Of the rows `jobs`, its `attempts`, and `moment` of `job_events`: the job's record then. What its attempt found is of now. */
 export const recordAtMoment = sql`job_record(

@@ -2,7 +2,7 @@ import type { JobRecord, QueueName } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { NewJob, Order } from '../kind.ts';
-import { changedColumns, insertMoments } from './columns.ts';
+import { changedColumns, insertEvents } from './columns.ts';
 import { lineOf } from './lines.ts';
 
 interface Inserted {
@@ -32,8 +32,8 @@ export async function insertJob(db: Db, queue: QueueName, job: NewJob, order: Or
               ${order.idempotency?.requestSha256 ?? null}::bytea
       from line
       on conflict (tenant, idempotency_key) where idempotency_key is not null do nothing
-      returning job_record(jobs, null) as record, ${changedColumns('jobs')}
-    ), event as (${insertMoments(sql`job`)})
+      returning job_record(jobs, null) as record, ${changedColumns}
+    ), event as (${insertEvents} from job as moment)
     select (select record from job) as record, exists (select from line) as lined
   `.execute(db);
   return rows[0] as Inserted;

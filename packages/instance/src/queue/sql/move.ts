@@ -4,7 +4,7 @@ import { credentialHolds } from '../../auth/executor.ts';
 import type { JobLease } from '../../auth/job.ts';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
-import { changedColumns, insertMoments, rowColumns } from './columns.ts';
+import { changedColumns, insertEvents, rowColumns } from './columns.ts';
 
 /** Why a job is not completed. */
 export interface Failure {
@@ -37,8 +37,7 @@ async function moveJobs(
 ): Promise<MovedJob[]> {
   const { rows } = await sql<MovedJob>`
     with job as (
-      select id, executor as held_by, resets as resets_before, ${nextState(move)} as next from jobs
-      where ${jobs}
+      select jobs.id, jobs.executor as held_by, resets as resets_before, ${nextState(move)} as next from ${jobs}
     ), moved as (
       update jobs set
         state = next,
@@ -57,7 +56,7 @@ async function moveJobs(
         reason = case when next in ('queued', 'processing') then null else ${causeOf(move, failure).reason} end,
         message = case when next in ('queued', 'processing') then null else ${causeOf(move, failure).message} end
       from job where jobs.id = job.id and next is not null
-      returning held_by, next, resets_before, line_id, ${changedColumns('jobs')}
+      returning held_by, next, resets_before, line_id, ${changedColumns}
     ), back as (
       -- While it ran, its line may have been put aside.
       update lines set busy = true from moved
@@ -69,8 +68,8 @@ async function moveJobs(
       from moved where held_by is not null and next <> 'processing'
       on conflict (job_id, attempt) do update set
         outcome = excluded.outcome, reason = excluded.reason, message = excluded.message, ended_at = excluded.ended_at
-    ), event as (${insertMoments(sql`moved`)})
-    select ${rowColumns('moved')}, held_by from moved
+    ), event as (${insertEvents} from moved as moment)
+    select ${rowColumns}, held_by from moved as row
   `.execute(db);
   return rows;
 }
@@ -113,7 +112,7 @@ export async function markLeased(
   failure: Failure | null,
 ): Promise<JobRow | undefined> {
   const held = sql`
-    id = ${lease.jobId} and attempt = ${lease.attempt} and executor = ${lease.executor}
+    jobs where id = ${lease.jobId} and attempt = ${lease.attempt} and executor = ${lease.executor}
     and state = 'processing' and lease_expires_at > clock_timestamp() and ${credentialHolds} for no key update`;
   return (await moveJobs(db, held, move, failure))[0];
 }
@@ -126,14 +125,17 @@ export async function completeMany(
   db: Db,
   leases: readonly JobLease[],
 ): Promise<readonly (JobRow | undefined)[]> {
-  const ids = leases.map(({ jobId }) => jobId);
   const held = sql`
-    id = any(${ids}::bigint[]) and (id, attempt, executor) in (
-      select * from unnest(${ids}::bigint[], ${leases.map(({ attempt }) => attempt)}::int[],
-        ${leases.map(({ executor }) => executor)}::text[])
-    )
-    and state = 'processing' and lease_expires_at > clock_timestamp() and ${credentialHolds}
-    for no key update of jobs skip locked`;
+    unnest(
+      ${leases.map(({ jobId }) => jobId)}::bigint[], ${leases.map(({ attempt }) => attempt)}::int[],
+      ${leases.map(({ executor }) => executor)}::text[]
+    ) as lease (id, attempt, executor)
+    cross join lateral (
+      select * from jobs
+      where jobs.id = lease.id and jobs.attempt = lease.attempt and jobs.executor = lease.executor
+        and state = 'processing' and lease_expires_at > clock_timestamp() and ${credentialHolds}
+      for no key update of jobs skip locked
+    ) as jobs`;
   const moved = new Map((await moveJobs(db, held, 'complete', null)).map((job) => [job.id, job]));
   return leases.map(({ jobId, attempt, executor }) => {
     const job = moved.get(jobId);
@@ -145,13 +147,13 @@ export async function completeMany(
 
 /** Asks for a job's end. */
 export async function cancelJob(db: Db, id: number): Promise<JobRow | undefined> {
-  return (await moveJobs(db, sql`id = ${id} for no key update`, 'cancel', null))[0];
+  return (await moveJobs(db, sql`jobs where id = ${id} for no key update`, 'cancel', null))[0];
 }
 
 /** Ends leases that ran out before this, at most `limit`; those that somebody else holds come next time. */
 export async function expireJobs(db: Db, before: Date, limit: number): Promise<MovedJob[]> {
   const expired = sql`
-    state = 'processing' and lease_expires_at < ${before}
+    jobs where state = 'processing' and lease_expires_at < ${before}
     order by id limit ${limit} for no key update skip locked`;
   return await moveJobs(db, expired, 'expire', null);
 }
@@ -164,7 +166,7 @@ export async function releaseJobs(
   held: readonly number[],
 ): Promise<JobRow[]> {
   const released = sql`
-    executor = ${executor} and state = 'processing' and cancel_requested
+    jobs where executor = ${executor} and state = 'processing' and cancel_requested
     and queue = any(${queues}::text[]) and id <> all(${held}::bigint[])
     order by id for no key update`;
   return await moveJobs(db, released, 'release', null);

@@ -1,7 +1,7 @@
 import type { JobRecord } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import { insertMoments } from './columns.ts';
+import { insertEvents } from './columns.ts';
 
 /** A job with its last attempt, as people see it, but for why it waits. */
 export async function readRecord(db: Db, id: number): Promise<JobRecord | undefined> {
@@ -15,5 +15,5 @@ export async function readRecord(db: Db, id: number): Promise<JobRecord | undefi
 
 /** The job as it is now, as an event; the caller holds its row. */
 export async function insertJobEvent(tx: Db, id: number): Promise<void> {
-  await insertMoments(sql`(select * from jobs where id = ${id})`).execute(tx);
+  await sql`${insertEvents} from jobs as moment where id = ${id}`.execute(tx);
 }

@@ -2,7 +2,7 @@ import type { Arch, QueueName, Tier } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
-import { changedColumns, insertMoments, rowColumns } from './columns.ts';
+import { changedColumns, insertEvents, rowColumns } from './columns.ts';
 
 /** What an executor that asks for work can run. */
 export interface Offer {
@@ -123,7 +123,7 @@ export async function takeJobs(db: Db, askings: readonly Asking[], spare: number
       from (select id, share_id, row_number() over (order by turn, share_id) as place from held) as placed
       join seat using (place)
       where jobs.id = placed.id
-      returning n, share_id, ${changedColumns('jobs')}
+      returning n, share_id, ${changedColumns}
     ), charged as (
       -- In the order of their ids, as everybody does who holds more than one of them.
       select shares.id from shares where id in (select share_id from leased) order by id for no key update
@@ -131,10 +131,10 @@ export async function takeJobs(db: Db, askings: readonly Asking[], spare: number
       update shares set pass = pass + leased.count / weight
       from charged join (select share_id, count(*) from leased group by share_id) as leased on leased.share_id = charged.id
       where shares.id = charged.id
-    ), event as (${insertMoments(sql`leased`)})
-    select ${rowColumns('leased')}, asker.draining, asker.good,
-      leased.id is null and (select count(*) from waiting) > (select count(*) from held) as contended
-    from asker left join leased using (n) order by n
+    ), event as (${insertEvents} from leased as moment)
+    select ${rowColumns}, asker.draining, asker.good,
+      row.id is null and (select count(*) from waiting) > (select count(*) from held) as contended
+    from asker left join leased as row using (n) order by n
   `.execute(db);
   return rows.map(({ draining, good, contended, ...job }) => ({
     ...{ draining, good, contended },
