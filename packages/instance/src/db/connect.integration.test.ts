@@ -21,12 +21,16 @@ beforeEach(async () => {
 afterEach(() => db.destroy());
 
 describe('a statement', () => {
-  test('is planned once a connection', async () => {
-    for (let n = 0; n < 3; n += 1) await sql`select ${n}::int as number`.execute(db);
-    const { rows } = await sql<{ calls: number }>`
-      select (generic_plans + custom_plans)::int as calls from pg_prepared_statements where statement like '%as number'
+  test('is planned once a connection, also where it has lists', async () => {
+    for (let n = 0; n < 8; n += 1)
+      await sql`select name from users join unnest(${[n, n + 1]}::bigint[]) as of (id) using (id)`.execute(
+        db,
+      );
+    const { rows } = await sql<{ own: number; general: number }>`
+      select custom_plans::int as own, generic_plans::int as general from pg_prepared_statements
+      where statement like '%as of (id)%'
     `.execute(db);
-    expect(rows).toEqual([{ calls: 3 }]);
+    expect(rows).toEqual([{ own: 0, general: 8 }]);
   });
 
   test('whose table a newer instance has changed fails once, and is planned anew', async () => {

@@ -69,6 +69,9 @@ export function connect(connection: Connection, options: { readonly connections?
     ...clientConfig(connection),
     max: options.connections ?? 16,
     Client: PreparingClient,
+    // Left to itself, PostgreSQL takes the lists in our statements for longer than they are, thinks that it can do better for the
+    // values of each call, and plans anew with each.
+    options: '-c plan_cache_mode=force_generic_plan',
   });
   // An idle connection that PostgreSQL ended: the pool has dropped it already.
   pool.on('error', () => {});

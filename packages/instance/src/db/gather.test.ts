@@ -10,17 +10,22 @@ function doubles(
   most: number,
   fails: (numbers: readonly number[]) => boolean = () => false,
   severity: string | null = 'ERROR',
+  keyOf?: (n: number) => string,
 ) {
   const asked: (readonly number[])[] = [];
   const gates: PromiseWithResolvers<void>[] = [];
-  const ask = together<number, number>(most, async (_, numbers) => {
-    asked.push(numbers);
-    const gate = Promise.withResolvers<void>();
-    gates.push(gate);
-    await gate.promise;
-    if (fails(numbers)) throw Object.assign(new Error(`no ${numbers.join(' ')}`), { severity });
-    return numbers.map((n) => 2 * n);
-  });
+  const ask = together<number, number>(
+    most,
+    async (_, numbers) => {
+      asked.push(numbers);
+      const gate = Promise.withResolvers<void>();
+      gates.push(gate);
+      await gate.promise;
+      if (fails(numbers)) throw Object.assign(new Error(`no ${numbers.join(' ')}`), { severity });
+      return numbers.map((n) => 2 * n);
+    },
+    keyOf,
+  );
   const letGo = async () => {
     for (const gate of gates.splice(0)) gate.resolve();
     await turn();
@@ -84,6 +89,18 @@ describe('questions that are asked together', () => {
       expect(asked).toEqual([[1, 2]]);
     },
   );
+
+  test('are of one key, and wait for those of no other', async () => {
+    const { asked, letGo, ask } = doubles(10, undefined, undefined, (n) => (n % 2 ? 'odd' : 'even'));
+    const all = [1, 2, 3, 4].map((n) => ask(n));
+    await turn();
+    expect(asked).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
+    await letGo();
+    expect(await Promise.all(all)).toEqual([2, 4, 6, 8]);
+  });
 
   test('are of one database', async () => {
     const { asked, letGo, ask } = doubles(10);

@@ -6,6 +6,7 @@ import { startTestServer, type TestServer } from '../db/testing.ts';
 import type { JobRow } from './job.ts';
 import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/list.ts';
+import { setDraining } from './sql/orders.ts';
 import { readRecord } from './sql/read.ts';
 import type { Offer } from './sql/take.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
@@ -76,6 +77,62 @@ describe('a lease', () => {
     const first = await add();
     await add();
     expect((await take())?.job.id).toBe(first.id);
+  });
+});
+
+describe('leases for equal offers at once', () => {
+  const executors = ['e1', 'e2', 'e3', 'e4', 'e5', 'e6'];
+  const takeAll = (changes: Partial<Offer> = {}) =>
+    Promise.all(executors.map((executor) => take({ ...changes, executor })));
+
+  test('are one commit, with a job and a token for each', async () => {
+    const ids: number[] = [];
+    for (const _ of executors) ids.push((await add()).id);
+    const leased = await takeAll();
+    expect(leased.map((one) => one?.job.id)).toEqual(ids);
+    expect(leased.map((one) => one?.job.executor)).toEqual(executors);
+    const { rows } = await sql<{ commits: number; tokens: number }>`
+      select count(distinct xmin::text)::int as commits, count(distinct token_sha256)::int as tokens from jobs
+    `.execute(db);
+    expect(rows).toEqual([{ commits: 1, tokens: 6 }]);
+    await Promise.all(leased.map((one) => write(leaseOf(one as Leased))));
+  });
+
+  test('are as many as there are jobs', async () => {
+    await add();
+    await add({ cpus: 2 });
+    expect((await takeAll()).filter((one) => one !== null)).toHaveLength(2);
+    expect(await takeAll()).toEqual(executors.map(() => null));
+  });
+
+  test('take turns between tenants', async () => {
+    for (const tenant of ['many', 'many', 'many', 'many', 'many', 'many', 'few', 'few', 'few'])
+      await add({ tenant });
+    const leased = await takeAll();
+    expect(leased.filter((one) => one?.job.tenant === 'few')).toHaveLength(3);
+    expect(leased.filter((one) => one?.job.tenant === 'many')).toHaveLength(3);
+    expect((await takeAll()).filter((one) => one !== null)).toHaveLength(3);
+  });
+
+  test('leave out one that is to have none', async () => {
+    for (const _ of executors) await add();
+    await beat('e2', []);
+    await setDraining(db, 'e2', true);
+    const leased = await takeAll();
+    expect(leased.map((one) => one !== null)).toEqual([true, false, true, true, true, true]);
+  });
+
+  test.each([1, 20, 300])('pass over %i jobs that somebody else holds, and wait for none', async (held) => {
+    for (let n = 0; n < held + 6; n += 1) await add();
+    await db.transaction().execute(async (tx) => {
+      const { rows } = await sql<{ id: number }>`
+        select id from jobs order by id limit ${held} for no key update`.execute(tx);
+      const leased = await takeAll();
+      expect(leased.filter((one) => one !== null)).toHaveLength(6);
+      expect(rows.map(({ id }) => id)).not.toContain(leased[0]?.job.id);
+      expect(await take()).toBeNull();
+    });
+    expect(await take()).not.toBeNull();
   });
 });
 

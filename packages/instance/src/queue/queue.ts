@@ -82,7 +82,7 @@ export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leas
   return { job, token };
 }
 
-const takeTogether = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 16), offerKey);
+const takeTogether = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 8), offerKey);
 const takeFurther = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 1_000), offerKey);
 
 /**

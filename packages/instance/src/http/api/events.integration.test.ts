@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
-import { type Job, type JobEvent, jobEventSchema } from '@glovebox/protocol';
+import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchema } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
@@ -84,6 +84,46 @@ describe('the events of a job', () => {
     expect(outputOf(received)).toBe('one two');
     expect(received.at(-1)?.event).toMatchObject({ type: 'job', job: { state: 'completed' } });
     expect(received.map(({ id }) => id)).toEqual(received.map((_, n) => n + 1));
+  });
+
+  test('have the job as it was at each, read when it is over', async () => {
+    const records: JobRecord[] = [];
+    const look = async (id: number) =>
+      records.push(jobRecordSchema.parse(await (await instance.api('GET', `/api/jobs/${id}`)).json()));
+    const { id } = await instance.run({ maxRetries: 1, retryPauseMs: 0 });
+    await look(id);
+    let job = (await instance.lease()) as Job;
+    await look(id);
+    await onJob(job, 'markErrored', { errorMessage: 'no disk', reason: 'storage_full' });
+    await look(id);
+    job = (await instance.lease()) as Job;
+    await look(id);
+    await onJob(job, 'markFailed', { errorMessage: 'exit code 1', reason: 'step_failed' });
+    await look(id);
+    expect(records.map(({ state }) => state)).toEqual([
+      'queued',
+      'processing',
+      'errored',
+      'processing',
+      'failed',
+    ]);
+    const told = (await follow(id)).map(({ event }) => (event.type === 'job' ? event.job : null));
+    // Why it waits is of the time of asking, and so is what an attempt left.
+    const plain = (record: JobRecord | null) => ({ ...record, waiting: null });
+    expect(told.map(plain)).toEqual(records.map(plain));
+  });
+
+  test('that were stored with their whole record, by an older instance, come as they are', async () => {
+    const { id } = await instance.run();
+    const job = {
+      ...jobRecordSchema.parse(await (await instance.api('GET', `/api/jobs/${id}`)).json()),
+      tenant: 'of-before',
+    };
+    const old = { type: 'job', job };
+    await sql`update job_events set state = null, body = ${JSON.stringify(old)}::jsonb where job_id = ${id}`.execute(
+      instance.db,
+    );
+    expect((await follow(id, 0, () => true))[0]?.event).toEqual(old);
   });
 
   test('resume after the last one that was seen: each once, from whatever place', async () => {

@@ -69,7 +69,7 @@ export async function takeJobs(db: Db, askings: readonly Asking[], spare: number
   const { queues, tiers, arch, labels, free, native } = (askings[0] as Asking).offer;
   const { cpus, memoryMiB, scratchMiB } = free ?? {};
   const of = <T>(pick: (asking: Asking) => T) => askings.map(pick);
-  const depth = askings.length + spare;
+  const depth = 2 ** Math.ceil(Math.log2(askings.length + spare));
   const { rows } = await sql<JobRow & Omit<Taken, 'job'>>`
     with asker as (
       select n, asked.executor, token, asked.lease_ms, coalesce(draining, false) as draining,
@@ -101,10 +101,11 @@ export async function takeJobs(db: Db, askings: readonly Asking[], spare: number
         cross join lateral (
           select job.id, rank_at from unnest(share.lines) as line (id)
           cross join lateral (
+            -- A number in the text, of few, so that the planner knows that it is small: a line may have a million jobs.
             select jobs.id, rank_at from jobs where line_id = line.id and ${mayStart}
-            order by rank_at, jobs.id limit ${depth}
+            order by rank_at, jobs.id limit ${sql.lit(depth)}
           ) as job
-          order by rank_at, job.id limit ${depth}
+          order by rank_at, job.id limit ${sql.lit(depth)}
         ) as job
         -- From share to share, and no further than all of them could need.
         limit ${depth * askings.length}
