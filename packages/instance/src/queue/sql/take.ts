@@ -44,8 +44,8 @@ export interface Asking {
 }
 
 /** Askings with the same key have the same offer, but for who asks. */
-export function offerKey({ offer: { executor: _, ...offer } }: Asking): string {
-  return JSON.stringify(offer);
+export function offerKey({ offer }: Asking): string {
+  return JSON.stringify({ ...offer, executor: '' });
 }
 
 /** What became of an offer. */
