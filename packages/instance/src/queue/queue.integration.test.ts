@@ -8,7 +8,7 @@ import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/list.ts';
 import { setDraining } from './sql/orders.ts';
 import { readRecord } from './sql/read.ts';
-import type { Offer } from './sql/take.ts';
+import { type Offer, takeJobs } from './sql/take.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
@@ -24,7 +24,7 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-const { add, take, pass, beat } = testQueue(() => db);
+const { add, take, pass, beat, offer } = testQueue(() => db);
 const stateOf = async (id: number) => (await readRecord(db, id))?.state;
 const write = (held: JobLease) =>
   fenced(db, held, async (tx, job) => {
@@ -120,6 +120,10 @@ describe('leases for equal offers at once', () => {
     await setDraining(db, 'e2', true);
     const leased = await takeAll();
     expect(leased.map((one) => one !== null)).toEqual([true, false, true, true, true, true]);
+    const asking = { offer: { ...offer, executor: 'e2' }, tokenHash: Buffer.alloc(32), leaseMs: 12_000 };
+    expect(await takeJobs(db, [asking], 8)).toEqual([
+      { job: null, draining: true, good: true, contended: false },
+    ]);
   });
 
   test.each([1, 20, 300])('pass over %i jobs that somebody else holds, and wait for none', async (held) => {

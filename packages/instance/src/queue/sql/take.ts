@@ -134,7 +134,8 @@ export async function takeJobs(db: Db, askings: readonly Asking[], spare: number
       where shares.id = charged.id
     ), event as (${insertEvents} from leased as moment)
     select ${rowColumns}, asker.draining, asker.good,
-      row.id is null and (select count(*) from waiting) > (select count(*) from held) as contended
+      row.id is null and (select count(*) from held) < least((select count(*) from seat), (select count(*) from waiting))
+        as contended
     from asker left join leased as row using (n) order by n
   `.execute(db);
   return rows.map(({ draining, good, contended, ...job }) => ({
