@@ -56,8 +56,8 @@ export function testQueue(db: () => Db) {
         bound,
       );
     },
-    take: async (changes: Partial<Offer> = {}) => {
-      const answer = await lease(db(), { ...offer, ...changes }, 12_000);
+    take: async (changes: Partial<Offer> = {}, leaseMs = 12_000) => {
+      const answer = await lease(db(), { ...offer, ...changes }, leaseMs);
       return typeof answer === 'object' ? answer : null;
     },
     /** A heartbeat; the jobs that it renewed. */
