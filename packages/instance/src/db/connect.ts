@@ -63,15 +63,26 @@ const planOfBefore = '0A000';
 
 type Send = (...args: unknown[]) => unknown;
 
+/** PostgreSQL's settings for statements that are planned once, and then asked of tables of any size. */
+const planning = {
+  // Left to itself, it takes the lists in our statements for longer than they are, thinks that it can do better for the values of
+  // each call, and plans anew with each.
+  plan_cache_mode: 'force_generic_plan',
+  // A plan that was made while a table was small must not walk through it when it has grown, as it can within a second.
+  enable_seqscan: 'off',
+  // It compiles what it thinks is costly, and without walks through tables that is a guess.
+  jit: 'off',
+};
+
 /** A pool of connections. It makes new ones when PostgreSQL was restarted; what was under way then fails once. */
 export function connect(connection: Connection, options: { readonly connections?: number } = {}): Db {
   const pool = new Pool({
     ...clientConfig(connection),
     max: options.connections ?? 16,
     Client: PreparingClient,
-    // Left to itself, PostgreSQL takes the lists in our statements for longer than they are, thinks that it can do better for the
-    // values of each call, and plans anew with each.
-    options: '-c plan_cache_mode=force_generic_plan',
+    options: Object.entries(planning)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
   });
   // An idle connection that PostgreSQL ended: the pool has dropped it already.
   pool.on('error', () => {});

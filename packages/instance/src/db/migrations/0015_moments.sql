@@ -1,6 +1,6 @@
--- A job's event holds what can change of a job, as it was, in place of the whole record: that was a third of each move's cost.
+-- The event of a move holds what can change of a job, as it was, in place of the whole record: that was a third of its cost.
 alter table job_events
-  -- For `job`, unless it has a body, as those from before have. Its attempt is in `attempt`.
+  -- For `job`, unless it has a body. Its attempt is in `attempt`.
   add column state text,
   add column executor text,
   add column cancel_requested boolean,

@@ -86,29 +86,44 @@ describe('the events of a job', () => {
     expect(received.map(({ id }) => id)).toEqual(received.map((_, n) => n + 1));
   });
 
-  test('have the job as it was at each, read when it is over', async () => {
+  test('have the job as it was at each, also when it is over', async () => {
     const records: JobRecord[] = [];
-    const look = async (id: number) =>
-      records.push(jobRecordSchema.parse(await (await instance.api('GET', `/api/jobs/${id}`)).json()));
     const { id } = await instance.run({ maxRetries: 1, retryPauseMs: 0 });
-    await look(id);
-    let job = (await instance.lease()) as Job;
-    await look(id);
-    await onJob(job, 'markErrored', { errorMessage: 'no disk', reason: 'storage_full' });
-    await look(id);
-    job = (await instance.lease()) as Job;
-    await look(id);
-    await onJob(job, 'markFailed', { errorMessage: 'exit code 1', reason: 'step_failed' });
-    await look(id);
-    expect(records.map(({ state }) => state)).toEqual([
-      'queued',
-      'processing',
-      'errored',
-      'processing',
-      'failed',
+    const look = async () =>
+      records.push(jobRecordSchema.parse(await (await instance.api('GET', `/api/jobs/${id}`)).json()));
+    const found = (exitCode: number) => ({
+      ...{
+        tier: 'vm-emulated',
+        vmm: 'qemu',
+        exitCode,
+        guest: null,
+        inspection: null,
+        leftOver: { processes: exitCode },
+      },
+    });
+    await look();
+    for (const [mark, reason] of [
+      ['markErrored', 'storage_full'],
+      ['markFailed', 'step_failed'],
+    ] as const) {
+      const job = (await instance.lease()) as Job;
+      await look();
+      for (const exitCode of [1, 2]) {
+        expect((await onJob(job, 'result', found(exitCode))).status).toBe(204);
+        await look();
+      }
+      await onJob(job, mark, { errorMessage: 'no', reason });
+      await look();
+    }
+    expect(records.map(({ state, exitCode }) => [state, exitCode])).toEqual([
+      ['queued', null],
+      ...[null, 1, 2].map((exitCode) => ['processing', exitCode]),
+      ['errored', 2],
+      ...[null, 1, 2].map((exitCode) => ['processing', exitCode]),
+      ['failed', 2],
     ]);
     const told = (await follow(id)).map(({ event }) => (event.type === 'job' ? event.job : null));
-    // Why it waits is of the time of asking, and so is what an attempt left.
+    // Why it waits is of the time of asking.
     const plain = (record: JobRecord | null) => ({ ...record, waiting: null });
     expect(told.map(plain)).toEqual(records.map(plain));
   });

@@ -52,7 +52,6 @@ export async function readEvents(db: Db, jobId: number, seq: number, limit: numb
     select seq, type, moment.attempt, entry, stream, start_offset, data,
       case when type = 'job' and body is null then jsonb_build_object('type', 'job', 'job', ${recordAtMoment}) else body end as body
     from job_events as moment join jobs on jobs.id = job_id
-    left join attempts on type = 'job' and attempts.job_id = moment.job_id and attempts.attempt = moment.attempt
     where moment.job_id = ${jobId} and seq > ${seq} order by seq limit ${limit}
   `.execute(db);
   return rows;

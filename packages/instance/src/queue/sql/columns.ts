@@ -50,7 +50,15 @@ export const changedColumns = list([...new Set([...ofRow, ...ofMoment])], 'jobs'
 export const insertEvents = sql`
   insert into job_events (job_id, type, ${list(ofMoment)}) select moment.id, 'job', ${list(ofMoment, 'moment')}`;
 
-/** Of the rows `jobs`, its `attempts`, and `moment` of `job_events`: the job's record then. What its attempt found is of now. */
+/**
+ * Of the rows `jobs` and `moment` of `job_events`, which `insertEvents` stored: the job's record then, with what its attempt had
+ * found. When it was leased that was nothing; after any other move nothing is added to it.
+ */
 export const recordAtMoment = sql`job_record(
-  jsonb_populate_record(jobs, (select to_jsonb(was) from (select ${list(ofMoment, 'moment')}) as was)), attempts
+  jsonb_populate_record(jobs, (select to_jsonb(was) from (select ${list(ofMoment, 'moment')}) as was)),
+  (
+    select attempts from attempts
+    where attempts.job_id = jobs.id and attempts.attempt = moment.attempt
+      and (moment.state <> 'processing' or moment.cancel_requested)
+  )
 )`;

@@ -1,7 +1,6 @@
 import type { JobRecord } from '@glovebox/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import { insertEvents } from './columns.ts';
 
 /** A job with its last attempt, as people see it, but for why it waits. */
 export async function readRecord(db: Db, id: number): Promise<JobRecord | undefined> {
@@ -13,7 +12,15 @@ export async function readRecord(db: Db, id: number): Promise<JobRecord | undefi
   return rows[0]?.record;
 }
 
-/** The job as it is now, as an event; the caller holds its row. */
+/**
+ * The job as it is now, as an event; the caller holds its row. Whole, unlike those of moves: what its attempt found may be told
+ * again while it runs, and an event stays as it was.
+ */
 export async function insertJobEvent(tx: Db, id: number): Promise<void> {
-  await sql`${insertEvents} from jobs as moment where id = ${id}`.execute(tx);
+  await sql`
+    insert into job_events (job_id, type, body)
+    select jobs.id, 'job', jsonb_build_object('type', 'job', 'job', job_record(jobs, attempts))
+    from jobs left join attempts on attempts.job_id = jobs.id and attempts.attempt = jobs.attempt
+    where jobs.id = ${id}
+  `.execute(tx);
 }
