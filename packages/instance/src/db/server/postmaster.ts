@@ -4,25 +4,38 @@ import { join } from 'node:path';
 import type { Clock } from '@glovebox/base';
 import { databaseInUse } from '../../errors.ts';
 
-/** The pid of a live PostgreSQL that works on this directory. */
-function livePostmaster(dataDirectory: string): number | null {
+interface Postmaster {
+  readonly pid: number;
+  /** It was told to end, and does: what it has in memory is written out first, which may take a while. */
+  readonly stopping: boolean;
+}
+
+/** The live PostgreSQL that works on this directory. */
+function livePostmaster(dataDirectory: string): Postmaster | null {
   try {
-    const pid = Number(readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8').split('\n', 1)[0]);
+    const lines = readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8').split('\n');
+    const pid = Number(lines[0]);
     // PostgreSQL's working directory is its data: a pid that was given to another program since is not it.
-    return pid > 1 && readlinkSync(`/proc/${pid}/cwd`) === dataDirectory ? pid : null;
+    if (!(pid > 1) || readlinkSync(`/proc/${pid}/cwd`) !== dataDirectory) return null;
+    return { pid, stopping: lines[7]?.trim() === 'stopping' }; // PostgreSQL's pidfile.h: the line of its status
   } catch {
     return null;
   }
 }
 
+/** For one whose parent just died to be told, and for one that is stopping to end. */
+const patienceMs = { told: 5_000, stopping: 60_000 };
+
 /**
- * Makes sure that no PostgreSQL works on the directory: one whose parent just died gets `patienceMs` to end, another run's is
- * refused by name, and a file that a crash left is removed. Errors: `database_in_use`.
+ * Makes sure that no PostgreSQL works on the directory: one whose parent just died gets time to end, another run's is refused by
+ * name, and a file that a crash left is removed. Errors: `database_in_use`.
  */
-export async function ensureFree(dataDirectory: string, clock: Clock, patienceMs = 5_000): Promise<void> {
-  for (let waited = 0; waited < patienceMs && livePostmaster(dataDirectory) !== null; waited += 100)
+export async function ensureFree(dataDirectory: string, clock: Clock): Promise<void> {
+  const start = clock.bootTime();
+  for (let found = livePostmaster(dataDirectory); found; found = livePostmaster(dataDirectory)) {
+    if (clock.bootTime() - start > (found.stopping ? patienceMs.stopping : patienceMs.told))
+      throw databaseInUse(dataDirectory, found.pid);
     await clock.sleep(100);
-  const pid = livePostmaster(dataDirectory);
-  if (pid !== null) throw databaseInUse(dataDirectory, pid);
+  }
   await rm(join(dataDirectory, 'postmaster.pid'), { force: true });
 }

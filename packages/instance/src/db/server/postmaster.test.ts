@@ -1,0 +1,71 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '@glovebox/base';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ensureFree } from './postmaster.ts';
+
+let data: string;
+/** Works in the directory of the data, as PostgreSQL does. */
+let holder: ChildProcess;
+beforeEach(() => {
+  data = realpathSync(mkdtempSync(join(tmpdir(), 'glovebox-data-')));
+  holder = spawn('sleep', ['60'], { cwd: data });
+});
+afterEach(() => {
+  holder.kill('SIGKILL');
+  rmSync(data, { recursive: true });
+});
+
+const file = (status: string) =>
+  writeFileSync(
+    join(data, 'postmaster.pid'),
+    [holder.pid, data, 1, 5432, '/run', '', ' 1 2', status].join('\n'),
+  );
+/** Time passes only by sleeping; `at` is called with what has passed, ms. */
+function clockOf(at: (ms: number) => void): Clock {
+  let now = 0;
+  return {
+    now: () => now,
+    bootTime: () => now,
+    sleep: async (ms: number) => {
+      now += ms;
+      at(now);
+    },
+  };
+}
+
+test('one that is stopping is waited for', async () => {
+  file('stopping');
+  await ensureFree(
+    data,
+    clockOf((ms) => ms >= 30_000 && rmSync(join(data, 'postmaster.pid'), { force: true })),
+  );
+});
+
+test.each([
+  ['ready   ', 5_000],
+  ['stopping', 60_000],
+])('one that stays %s is refused after %i ms', async (status, patience) => {
+  file(status);
+  let passed = 0;
+  const refused = ensureFree(
+    data,
+    clockOf((ms) => (passed = ms)),
+  );
+  await expect(refused).rejects.toMatchObject({ code: 'database_in_use' });
+  expect(passed).toBeGreaterThanOrEqual(patience);
+  expect(passed).toBeLessThan(patience + 1_000);
+});
+
+test('a file of one that is gone is removed', async () => {
+  file('ready   ');
+  holder.kill('SIGKILL');
+  await new Promise((resolve) => holder.once('exit', resolve));
+  await ensureFree(
+    data,
+    clockOf(() => {}),
+  );
+  expect(existsSync(join(data, 'postmaster.pid'))).toBe(false);
+});
