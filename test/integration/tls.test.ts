@@ -246,7 +246,7 @@ describe("an executor's way to its instance", () => {
     const url = urlOf(running, 'glovebox.test');
     await take(url, { caFile: authority.caFile, proxy: { url: proxy.url } });
     const socketPath = join(directory, 'upload.sock');
-    const uploads = await openUploadProxy(socketPath, url, {});
+    const uploads = await openUploadProxy(socketPath, url, {}, () => {});
     const headers = { authorization: 'Bearer 0123' };
     const asked = httpRequest({ socketPath, path: '/.executors/scip/upload', method: 'HEAD', headers }).end();
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];

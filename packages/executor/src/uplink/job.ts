@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import { type Clock, factsOf } from '@glovebox/base';
 import {
   executorNameHeader,
   inputEndHeader,
@@ -26,8 +26,8 @@ export interface EntryFacts {
 export interface JobClient {
   /** Values that the job wants hidden, and what is shown in their place. Messages of marks are sent without them. */
   readonly redactions: Redactions;
-  /** The instance, one of upstream's kind, takes no output by offset: an entry's text is sent as a whole. */
-  readonly wholeLog: boolean;
+  /** Whether the instance leased this job natively. One of upstream's kind takes no output by offset, and its tokens outlive leases. */
+  readonly native: boolean;
   /** The number of the new entry. Asked once of an instance of upstream's kind, where it would add another. */
   addEntry(facts: EntryFacts): Promise<number>;
   updateEntry(
@@ -38,7 +38,7 @@ export interface JobClient {
   append(entry: number, stream: OutputStream, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Bytes of the job's stdin from `offset`; waits for the first of them. */
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
-  /** A request under the job's token, as it is answered. */
+  /** A request under the job's token, as it is answered. Errors: `lease_lost` where the token is not known any more. */
   open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Response>;
   blobPath(digest: string): string;
   /** Nothing for an instance of upstream's kind, which has no place for it. */
@@ -72,12 +72,17 @@ export function openJob(
     [jobIdHeader]: String(job.id),
     [executorNameHeader]: executorName,
   };
-  const open: JobClient['open'] = (request) =>
-    http({
+  const open: JobClient['open'] = async (request) => {
+    const response = await http({
       ...request,
       headers: { ...identity, ...request.headers },
       signal: request.signal ?? lease,
     });
+    // By the instance's clock the lease may be over before it is by ours. That says nothing of the job: it is not to fail by it.
+    if (response.status !== 401) return response;
+    await response.body?.cancel();
+    throw leaseLost('the instance does not know its token any more');
+  };
   /** The answer's text, in time. */
   const ask = (request: Omit<HttpRequest, 'signal'>, good: readonly number[]) =>
     within(clock, answerMs, request.what, async (late) =>
@@ -97,8 +102,10 @@ export function openJob(
   const markHere = (operation: string, body: object) =>
     retrying(clock, lease, async (tries) => {
       // A mark whose answer was lost has ended the lease: repeated, it finds no job.
-      const good = tries > 1 ? [200, 204, 401, 404] : [200, 204];
-      await post(operation, body, markWhat, good);
+      const good = tries > 1 ? [200, 204, 404] : [200, 204];
+      await post(operation, body, markWhat, good).catch((error: unknown) => {
+        if (tries === 1 || factsOf(error).code !== 'lease_lost') throw error;
+      });
     });
   /** Once, and without our reason: whether a lost answer was a yes, an instance of upstream's kind cannot say. */
   const markUpstream = async (operation: string, body: object) => {
@@ -112,7 +119,7 @@ export function openJob(
   });
   return {
     redactions,
-    wholeLog: !native,
+    native,
     open,
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {

@@ -32,9 +32,9 @@ export async function openPhase(
     startTime: new Date(clock.now()).toISOString(),
   };
   const entry = await client.addEntry(facts);
-  const log = client.wholeLog
-    ? wholeTextPhase(clock, started, (state) => client.updateEntry(entry, facts, state))
-    : appendedPhase(client, clock, started, entry, facts);
+  const log = client.native
+    ? appendedPhase(client, clock, started, entry, facts)
+    : wholeTextPhase(clock, started, (state) => client.updateEntry(entry, facts, state));
   const redactors = { stdout: redactor(redactions), stderr: redactor(redactions) };
   return {
     write: (stream, chunk) => log.write(stream, redactors[stream].write(chunk)),

@@ -130,6 +130,14 @@ describe('log entries', () => {
     await log.write('stdout', Buffer.from('x'));
     await expect(log.end(0)).rejects.toMatchObject({ code: 'lease_lost' });
   });
+
+  it('say so, too, when the token is dead for the instance, which is no failure of the job', async () => {
+    const log = await openPhase(client, systemClock, 'a', []);
+    instance.leased.clear();
+    await log.write('stdout', Buffer.from('x'));
+    await expect(log.end(0)).rejects.toMatchObject({ code: 'lease_lost' });
+    await expect(client.complete()).rejects.toMatchObject({ code: 'lease_lost' });
+  });
 });
 
 it('N4: a value that the job wants hidden is in no output, no command and no message', async () => {
@@ -165,7 +173,7 @@ describe('blobs', () => {
       'H',
     ]);
     instance.leased.clear();
-    await expect(fetchIt()).rejects.toMatchObject({ code: 'instance_refused' });
+    await expect(fetchIt()).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
   it('with other bytes than their name says leave nothing', async () => {

@@ -20,12 +20,13 @@ const hopHeaders = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trail
 /**
  * Listens on a socket in a directory that is bound into the client's sandbox, and forwards requests for the upload routes to
  * the configured instance: nothing else, and nowhere else, whatever the client asks for. `headers` name the job; the client
- * brings its credential itself.
+ * brings its credential itself. `answered` is told the status of each answer, and null when there is none.
  */
 export async function openUploadProxy(
   socketPath: string,
   instanceUrl: string,
   headers: Readonly<Record<string, string>>,
+  answered: (status: number | null) => void,
 ): Promise<UploadProxy> {
   const base = instanceUrl.replace(/\/+$/, '');
   const server = createServer((request, response) => {
@@ -33,7 +34,7 @@ export async function openUploadProxy(
       response.writeHead(403).end('only the upload routes are reachable from here');
       return;
     }
-    forward(request, response, new URL(`${base}${request.url}`), headers);
+    forward(request, response, new URL(`${base}${request.url}`), headers, answered);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(socketPath, resolve);
@@ -53,11 +54,13 @@ function forward(
   response: ServerResponse,
   url: URL,
   headers: Readonly<Record<string, string>>,
+  answered: (status: number | null) => void,
 ): void {
   const kept: OutgoingHttpHeaders = { ...request.headers, ...headers };
   for (const name of hopHeaders) delete kept[name];
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
   const onward = send(url, { method: request.method, headers: kept }, (answer) => {
+    answered(answer.statusCode ?? null);
     const back = { ...answer.headers };
     for (const name of hopHeaders) delete back[name];
     response.writeHead(answer.statusCode ?? 502, back);
@@ -65,6 +68,7 @@ function forward(
     answer.on('error', () => response.destroy());
   });
   onward.on('error', (error) => {
+    answered(null);
     if (response.headersSent) response.destroy();
     else response.writeHead(502).end(`the instance could not be reached: ${error.message}`);
   });

@@ -3,9 +3,9 @@ import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Spawn, sharedDirectory } from '@glovebox/base';
+import { type GloveboxError, type Spawn, sharedDirectory } from '@glovebox/base';
 import { executorNameHeader, type Job, jobIdHeader } from '@glovebox/protocol';
-import { uploadFailed } from '../errors.ts';
+import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
 import type { OutputStream } from '../uplink/job.ts';
 import type { PhaseLog } from '../uplink/log.ts';
 import { openUploadProxy } from './proxy.ts';
@@ -36,7 +36,7 @@ export async function storeIndex(directory: string, content: Readable): Promise<
 /**
  * Sends the stored index with `src`, which runs like every program that reads a tenant's bytes: under the Spawn profile, in
  * an empty directory, with every flag given, and with one way out, to the upload route of this instance. The credential is
- * in its environment alone. Errors: `upload_failed`.
+ * in its environment alone. Errors: `upload_failed`; `instance_unreachable` and `lease_lost`, which are no failure of the job.
  */
 export async function uploadIndex(
   deps: {
@@ -44,6 +44,8 @@ export async function uploadIndex(
     readonly client: UploadClient;
     readonly instanceUrl: string;
     readonly executorName: string;
+    /** Whether the instance leased the job natively. */
+    readonly native: boolean;
     readonly log: PhaseLog;
     readonly stopped: AbortSignal;
   },
@@ -51,10 +53,15 @@ export async function uploadIndex(
   upload: Upload,
   directory: string,
 ): Promise<void> {
-  const proxy = await openUploadProxy(join(directory, socketName), deps.instanceUrl, {
-    [jobIdHeader]: String(job.id),
-    [executorNameHeader]: deps.executorName,
-  });
+  let status: number | null = 0;
+  const proxy = await openUploadProxy(
+    join(directory, socketName),
+    deps.instanceUrl,
+    { [jobIdHeader]: String(job.id), [executorNameHeader]: deps.executorName },
+    (answered) => {
+      status = answered;
+    },
+  );
   try {
     const process = await deps.spawn({
       label: 'src code-intel upload',
@@ -84,10 +91,20 @@ export async function uploadIndex(
     deps.stopped.removeEventListener('abort', kill);
     deps.stopped.throwIfAborted();
     if (timedOut) throw uploadFailed(`it took more than ${timeMs / 1000} s`);
-    if (code !== 0) throw uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);
+    if (code !== 0) throw failure(code, status, deps.native);
   } finally {
     await proxy.close();
   }
+}
+
+/** By the last status that the client saw; null when the instance gave no answer. */
+function failure(code: number | null, status: number | null, native: boolean): GloveboxError {
+  const what = 'upload an index';
+  if (status === null) return instanceUnreachable(what, 'it did not answer');
+  if (status >= 500) return instanceUnreachable(what, `it answered ${status}`);
+  // At an instance of upstream's kind the token is the executors' own and outlives every lease: there it is a wrong one.
+  if (status === 401 && native) return leaseLost('the instance does not know its token any more');
+  return uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);
 }
 
 function uploadArguments(

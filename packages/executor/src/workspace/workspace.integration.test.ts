@@ -185,7 +185,7 @@ describe('a workspace', () => {
     expect(instance.requests).toEqual(['GET /.executors/git/acme/plain/info/refs']);
     expect(lines).toEqual(['the disk of this workspace is in the cache']);
     instance.leased.clear();
-    await expect(makeWorkspace('acme/plain', commit)).rejects.toMatchObject({ code: 'instance_refused' });
+    await expect(makeWorkspace('acme/plain', commit)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
   it('of a commit or repository that is not there is refused by name', async () => {

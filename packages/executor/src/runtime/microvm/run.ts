@@ -178,8 +178,17 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   if (upload) {
     await phase(run, 'upload', (log) => {
       const { spawn, uploadClient, instanceUrl, executorName } = deps;
-      const from = { spawn, client: uploadClient, instanceUrl, executorName, log, stopped: lease.stopped };
-      return uploadIndex(from, job, upload, uploads);
+      const { native } = client;
+      const to = {
+        spawn,
+        client: uploadClient,
+        instanceUrl,
+        executorName,
+        native,
+        log,
+        stopped: lease.stopped,
+      };
+      return uploadIndex(to, job, upload, uploads);
     });
   }
 }

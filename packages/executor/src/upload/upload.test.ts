@@ -1,0 +1,82 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import type { Spawn } from '@glovebox/base';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { uploadIndex } from './upload.ts';
+
+let directory: string;
+let instance: Server;
+/** What the instance answers; null: it breaks the connection. */
+let status: number | null;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'glovebox-upload-'));
+  instance = createServer((_request, response) => {
+    if (status === null) response.destroy();
+    else response.writeHead(status).end();
+  });
+  await once(instance.listen(0, '127.0.0.1'), 'listening');
+});
+afterEach(async () => {
+  instance.close().closeAllConnections();
+  await rm(directory, { recursive: true });
+});
+
+/** In place of the sandboxed client: it asks through the socket and ends well with 202 alone. */
+const fakeSpawn: Spawn = async () => {
+  const socketPath = join(directory, 'instance.sock');
+  const asked = request({ socketPath, method: 'POST', path: '/.executors/scip/upload' }).end();
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  const code = answer.resume().statusCode === 202 ? 0 : 1;
+  const exited = Promise.resolve({ code, signal: null, timedOut: false });
+  return {
+    stdin: new PassThrough(),
+    stdout: Readable.from([]),
+    stderr: Readable.from([]),
+    exited,
+    kill() {},
+  };
+};
+
+function upload(native: boolean): Promise<void> {
+  return uploadIndex(
+    {
+      spawn: fakeSpawn,
+      client: { node: '/node', script: '/src.mjs' },
+      instanceUrl: `http://127.0.0.1:${(instance.address() as AddressInfo).port}`,
+      executorName: 'test',
+      native,
+      log: { write: async () => {}, end: async () => {} },
+      stopped: new AbortController().signal,
+    },
+    { id: 1, repositoryName: 'acme/plain', commit: 'c'.repeat(40) },
+    {
+      ...{ file: 'index.scip', root: '', indexer: null, route: '/.executors/scip/upload' },
+      ...{ associatedIndexId: 1, authorization: 'token-executor 01234567' },
+    },
+    directory,
+  );
+}
+
+test('an index that the instance takes is uploaded', async () => {
+  status = 202;
+  await upload(true);
+});
+
+test.each<[number | null, boolean, string]>([
+  [400, true, 'upload_failed'],
+  [403, true, 'upload_failed'],
+  [401, true, 'lease_lost'],
+  [401, false, 'upload_failed'],
+  [503, true, 'instance_unreachable'],
+  [503, false, 'instance_unreachable'],
+  [null, true, 'instance_unreachable'],
+])('the answer %s to a job that is native (%s) is %s', async (answer, native, code) => {
+  status = answer;
+  await expect(upload(native)).rejects.toMatchObject({ code });
+});
