@@ -75,11 +75,12 @@ async function boot(run: Run): Promise<Vm> {
 
 async function step(run: Run, vm: Vm): Promise<number> {
   const log = await openPhase(run.client, run.deps.clock, 'step.docker.0', ['program']);
-  const feeding = feed(run, vm);
-  feeding.catch(() => {}); // the VM's end is what tells
+  const { promise: starved, reject } = Promise.withResolvers<never>();
+  starved.catch(() => {}); // the VM's end may come first
+  feed(run, vm).catch(reject);
   try {
     for (;;) {
-      await vm.change();
+      await Promise.race([vm.change(), starved]);
       const { exit, end } = vm; // what is taken after it is all that there is
       for (const stream of ['stdout', 'stderr'] as const) await log.write(stream, vm.take(stream));
       if (exit !== null) {

@@ -203,14 +203,18 @@ export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
       send('step', stepFields(step));
       await started;
       const stdin = feedStdin(sockets.stdin, streams.stdin, (total) => send('stdin-end', [step.id, total]));
+      const { stdout, stderr } = taken;
+      try {
+        await Promise.race([exited, stdin.failed, stdout.failed, stderr.failed]);
+      } catch (error) {
+        void stdin.stop(); // a guest that reads nothing would be waited for
+        throw error;
+      }
+      await stdin.stop();
       const [, code, signal, stdoutBytes, stderrBytes, reason, message, durationMs, peakMemoryBytes] = (
         await exited
       ).fields;
-      await stdin.stop();
-      await Promise.race([
-        Promise.all([taken.stdout.until(stdoutBytes), taken.stderr.until(stderrBytes)]),
-        broken,
-      ]);
+      await Promise.race([Promise.all([stdout.until(stdoutBytes), stderr.until(stderrBytes)]), broken]);
       return { code, signal, reason, message, durationMs, stdoutBytes, stderrBytes, peakMemoryBytes };
     },
     signal: (id, signal) => send('signal', [id, signal]),

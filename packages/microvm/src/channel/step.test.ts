@@ -110,8 +110,18 @@ describe('a step', () => {
       },
     });
     scripted.vm.stderr.write('x');
-    sayExited(0, 1);
-    await expect(exit).rejects.toThrow('the log is full');
+    await expect(exit).rejects.toThrow('the log is full'); // it has not ended, and need not
+  });
+
+  it('whose stdin fails, fails with that error, and is never told that it had all of it', async () => {
+    const stdin = new Readable({ read: nowhere });
+    const { exit } = await startStep({ stdin });
+    stdin.push('half');
+    await happens(() => scripted.vm.stdin.read() !== null);
+    stdin.destroy(new Error('the instance does not answer'));
+    await expect(exit).rejects.toThrow('the instance does not answer');
+    scripted.guest.signal('one', 9);
+    expect((await scripted.heard()).verb).toBe('signal'); // and nothing before it
   });
 
   it('follows another', async () => {

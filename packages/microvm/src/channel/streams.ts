@@ -7,6 +7,8 @@ const missingByteMs = 5_000;
 
 /** One use of an output stream: from now until a promised number of bytes. */
 export interface Taking {
+  /** Rejects as soon as the bytes cannot be taken, with the sink's error. */
+  readonly failed: Promise<never>;
   /** Resolves when exactly `total` bytes were taken. Errors: `guest_protocol` for one too many or a missing one. */
   until(total: number): Promise<void>;
 }
@@ -23,6 +25,7 @@ export function countingReader(socket: Socket): OutputReader {
   let stray = 0;
   let failure: unknown = null;
   let notify = () => {};
+  let tellFailed: (error: unknown) => void = () => {};
 
   const pump = async (chunk: Buffer) => {
     if (!sink) {
@@ -35,6 +38,7 @@ export function countingReader(socket: Socket): OutputReader {
       taken += chunk.length;
     } catch (error) {
       failure ??= error;
+      tellFailed(failure);
     }
     notify();
     socket.resume();
@@ -46,8 +50,15 @@ export function countingReader(socket: Socket): OutputReader {
       sink = next;
       taken = 0;
       failure = null;
-      if (stray > 0) failure = guestProtocol(`${stray} bytes of output from nowhere`);
+      const { promise: failed, reject } = Promise.withResolvers<never>();
+      failed.catch(() => {}); // `until` tells it, too
+      tellFailed = reject;
+      if (stray > 0) {
+        failure = guestProtocol(`${stray} bytes of output from nowhere`);
+        tellFailed(failure);
+      }
       return {
+        failed,
         until: (total) =>
           new Promise<void>((resolve, reject) => {
             let last = taken;
@@ -76,17 +87,24 @@ export function countingReader(socket: Socket): OutputReader {
   };
 }
 
-/**
- * Feeds a step's stdin and tells its end. `stop` ends it early (the step is over): what was already written is
- * announced, so that the guest can swallow it.
- */
+/** A step's stdin on its way. */
+export interface Feeding {
+  /** Rejects with the source's error: the program must not take what came before it for all that there is. */
+  readonly failed: Promise<never>;
+  /** Ends it early (the step is over): what was already written is announced, so that the guest can swallow it. */
+  stop(): Promise<void>;
+}
+
+/** Feeds a step's stdin and tells its end. */
 export function feedStdin(
   socket: Socket,
   source: Readable | null,
   announce: (total: number) => void,
-): { stop(): Promise<void> } {
+): Feeding {
   let written = 0;
   let stopped = false;
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  failed.catch(() => {}); // whoever waits on it sees it
   const feed = async () => {
     try {
       for await (const chunk of source ?? []) {
@@ -95,12 +113,15 @@ export function feedStdin(
         written += bytes.length;
         if (!socket.write(bytes)) await drained(socket);
       }
-    } finally {
-      announce(written);
+    } catch (error) {
+      reject(error);
+      if (!stopped) return;
     }
+    announce(written);
   };
-  const done = feed().catch(() => {}); // a source that fails has ended
+  const done = feed();
   return {
+    failed,
     async stop() {
       stopped = true;
       source?.destroy();
