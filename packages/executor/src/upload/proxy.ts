@@ -68,9 +68,13 @@ function forward(
     answer.on('error', () => response.destroy());
   });
   onward.on('error', (error) => {
+    // After an answer, or when the client has left, it says nothing of the instance.
+    if (response.headersSent || response.destroyed) {
+      response.destroy();
+      return;
+    }
     answered(null);
-    if (response.headersSent) response.destroy();
-    else response.writeHead(502).end(`the instance could not be reached: ${error.message}`);
+    response.writeHead(502).end(`the instance could not be reached: ${error.message}`);
   });
   request.on('error', () => onward.destroy());
   response.on('close', () => onward.destroy());

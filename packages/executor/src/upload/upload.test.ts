@@ -11,14 +11,14 @@ import { uploadIndex } from './upload.ts';
 
 let directory: string;
 let instance: Server;
-/** What the instance answers; null: it breaks the connection. */
-let status: number | null;
+/** What the instance answers; null: it breaks the connection; `nothing`: the client leaves before it answers. */
+let status: number | null | 'nothing';
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'glovebox-upload-'));
   instance = createServer((_request, response) => {
     if (status === null) response.destroy();
-    else response.writeHead(status).end();
+    else if (status !== 'nothing') response.writeHead(status).end();
   });
   await once(instance.listen(0, '127.0.0.1'), 'listening');
 });
@@ -31,8 +31,16 @@ afterEach(async () => {
 const fakeSpawn: Spawn = async () => {
   const socketPath = join(directory, 'instance.sock');
   const asked = request({ socketPath, method: 'POST', path: '/.executors/scip/upload' }).end();
-  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-  const code = answer.resume().statusCode === 202 ? 0 : 1;
+  let code = 1;
+  if (status === 'nothing') {
+    const [arrived] = (await once(instance, 'request')) as [IncomingMessage];
+    asked.on('error', () => {}).destroy();
+    await new Promise((resolve) => arrived.on('error', () => {}).once('close', resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+  } else {
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    if (answer.resume().statusCode === 202) code = 0;
+  }
   const exited = Promise.resolve({ code, signal: null, timedOut: false });
   return {
     stdin: new PassThrough(),
@@ -68,7 +76,7 @@ test('an index that the instance takes is uploaded', async () => {
   await upload(true);
 });
 
-test.each<[number | null, boolean, string]>([
+test.each<[typeof status, boolean, string]>([
   [400, true, 'upload_failed'],
   [403, true, 'upload_failed'],
   [401, true, 'lease_lost'],
@@ -76,6 +84,7 @@ test.each<[number | null, boolean, string]>([
   [503, true, 'instance_unreachable'],
   [503, false, 'instance_unreachable'],
   [null, true, 'instance_unreachable'],
+  ['nothing', true, 'upload_failed'],
 ])('the answer %s to a job that is native (%s) is %s', async (answer, native, code) => {
   status = answer;
   await expect(upload(native)).rejects.toMatchObject({ code });
