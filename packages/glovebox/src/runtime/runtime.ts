@@ -42,7 +42,7 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
     const made = await mkdtemp(join(state.runtime, '.bundle-'));
     await bundle(made);
     await cp(join(sourceOf('instance'), 'db/migrations'), join(made, 'migrations'), { recursive: true });
-    await chmod(made, 0o755);
+    await makeReadable(made);
     await rename(made, directory);
   }
   const script = (name: keyof typeof programs) => join(directory, `${name}.mjs`);
@@ -67,6 +67,13 @@ export async function removeOldRuntimes(state: State, current: Runtime): Promise
     const path = join(state.runtime, name);
     if (!keep.has(path)) await rm(path, { recursive: true, force: true });
   }
+}
+
+/** For everybody, whatever the modes of the checkout: it may have been made under a umask that shuts others out. */
+async function makeReadable(directory: string): Promise<void> {
+  await chmod(directory, 0o755);
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
+    await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
 }
 
 async function bundle(directory: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +24,11 @@ beforeAll(async () => {
   shipped = mkdtempSync(join(tmpdir(), 'glovebox-shipped-'));
   chmodSync(shipped, 0o755);
   cpSync(process.execPath, join(shipped, 'node'), { dereference: true });
-  cpSync(join(source, 'db/migrations'), join(shipped, 'migrations'), { recursive: true });
+  // Copied for everybody to read: so may the checkout not be.
+  const migrations = join(shipped, 'migrations');
+  cpSync(join(source, 'db/migrations'), migrations, { recursive: true });
+  chmodSync(migrations, 0o755);
+  for (const name of readdirSync(migrations)) chmodSync(join(migrations, name), 0o644);
   await build({
     entryPoints: [join(source, 'main.ts')],
     outfile: join(shipped, 'instance.mjs'),
