@@ -38,7 +38,7 @@ const usage = {
   --commit REV   the commit; default: HEAD
   --json         print one JSON object as the last line of stdout, progress on stderr
 
-Installs what is missing (with GLOVEBOX_INSTALL=never it only says what), starts an instance and an executor, and indexes
+Installs what is missing (with FUMEHOOD_INSTALL=never it only says what), starts an instance and an executor, and indexes
 the repository in a fresh virtual machine.`,
 };
 
@@ -54,7 +54,7 @@ class Mistake extends Error {
 export function checkMachine(platform, arch) {
   if (platform !== 'linux' || arch !== 'x64')
     throw new Mistake(
-      `Glovebox runs on Linux on x86-64; this is ${platform} on ${arch}.`,
+      `Fumehood runs on Linux on x86-64; this is ${platform} on ${arch}.`,
       'Use such a machine, or a virtual machine of one.',
     );
 }
@@ -143,7 +143,7 @@ async function installDebian(names) {
   if (names.length === 0 && lists) return;
   const line = names.length === 0 ? 'apt-get update' : all;
   const what = names.length === 0 ? "Debian's package lists are" : 'Debian packages are';
-  if (process.env.GLOVEBOX_INSTALL === 'never') throw new Mistake(`${what} missing`, line);
+  if (process.env.FUMEHOOD_INSTALL === 'never') throw new Mistake(`${what} missing`, line);
   if (process.getuid() !== 0)
     throw new Mistake(`${what} missing, and only root can install them`, `sudo sh -c '${line}'`);
   if (process.stdin.isTTY && process.stderr.isTTY) {
@@ -169,7 +169,7 @@ function installNpm() {
   const lock = statSync(join(here, 'package-lock.json')).mtimeMs;
   const done = statSync(join(here, 'node_modules/.package-lock.json'), { throwIfNoEntry: false });
   if (done && done.mtimeMs >= lock) return;
-  if (process.env.GLOVEBOX_INSTALL === 'never')
+  if (process.env.FUMEHOOD_INSTALL === 'never')
     throw new Mistake('npm packages are missing', `npm ci --prefix ${here}`);
   say('installing npm packages');
   // npm's settings of the command that runs this would be taken for its own.
@@ -218,7 +218,7 @@ const commands = {
       checkDemo(parsed);
       return null;
     },
-    run: (args) => goOn([join(here, 'packages/glovebox/src/main.ts'), 'demo', ...args]),
+    run: (args) => goOn([join(here, 'packages/fumehood/src/main.ts'), 'demo', ...args]),
   },
   test: {
     packages: [...packages.demo, ...packages.test],
@@ -257,7 +257,7 @@ if (process.argv[1] && pathToFileURL(resolve(process.argv[1])).href === import.m
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
     if (!(error instanceof Mistake)) throw error;
-    say(`glovebox: ${error.message}\n  ${error.remedy}`);
+    say(`fumehood: ${error.message}\n  ${error.remedy}`);
     process.exitCode = 2;
   }
 }

@@ -18,9 +18,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { GloveboxError } from '@glovebox/base';
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
-import { type ImageConfig, writeImageArchive } from '@glovebox/oci';
+import { FumehoodError } from '@fumehood/base';
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { type ImageConfig, writeImageArchive } from '@fumehood/oci';
 
 const run = promisify(execFile);
 
@@ -62,7 +62,7 @@ export async function buildImage(
   const digestFile = join(directory, `${key}.digest`);
   if (existsSync(digestFile)) return { archive, digest: await readFile(digestFile, 'utf8') };
   await mkdir(directory, { recursive: true });
-  const work = await mkdtemp(join(tmpdir(), 'glovebox-image-'));
+  const work = await mkdtemp(join(tmpdir(), 'fumehood-image-'));
   try {
     const root = join(work, 'root');
     onProgress('fetching Debian packages');
@@ -104,7 +104,7 @@ export async function tool(name: string, args: readonly string[], cwd: string): 
     await run(name, args, { cwd, maxBuffer: 2 ** 24 });
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
-    throw new GloveboxError({
+    throw new FumehoodError({
       code: 'tool_failed',
       message: `${name} ${args[0]} failed: ${(stderr || message).trim().slice(-500)}`,
       remedy:

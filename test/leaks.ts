@@ -15,7 +15,7 @@ let own: string;
 let found: Set<string>;
 
 beforeAll(async () => {
-  own = mkdtempSync(join(tmpdir(), 'glovebox-test-'));
+  own = mkdtempSync(join(tmpdir(), 'fumehood-test-'));
   await chmod(own, 0o711); // programs of another user work in there
   process.env.TMPDIR = own;
   found = new Set(present());
@@ -43,14 +43,14 @@ function leftBehind(): string[] {
 /** Virtual machines, their launchers and cgroups, mounts, loop devices. */
 function present(): string[] {
   return [
-    ...processes().filter((command) => /\0-name\0glovebox-|^\S*\/launcher[^/]*\0--lease\0/.test(command)),
+    ...processes().filter((command) => /\0-name\0fumehood-|^\S*\/launcher[^/]*\0--lease\0/.test(command)),
     ...mountPoints(),
     ...readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) =>
-      /\/glovebox-[^/]+$/.test(path),
+      /\/fumehood-[^/]+$/.test(path),
     ),
     ...readdirSync('/sys/block')
       .map((name) => read(`/sys/block/${name}/loop/backing_file`))
-      .filter((file) => file.includes('glovebox')),
+      .filter((file) => file.includes('fumehood')),
   ];
 }
 

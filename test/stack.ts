@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Client, openClient } from '@glovebox/client';
+import { type Client, openClient } from '@fumehood/client';
 
 const repository = join(import.meta.dirname, '..');
 
@@ -47,7 +47,7 @@ export function runProgram(argv: readonly string[], options: CommandOptions = {}
   });
 }
 
-/** Glovebox as a user has it, in a state directory of its own. */
+/** Fumehood as a user has it, in a state directory of its own. */
 export class Stack {
   readonly state: string;
 
@@ -62,9 +62,9 @@ export class Stack {
   }
 
   /** The command line. */
-  glovebox(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
-    const command = join(repository, 'packages/glovebox/bin/glovebox.mjs');
-    const env = { GLOVEBOX_STATE: this.state, ...options.env };
+  fumehood(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    const command = join(repository, 'packages/fumehood/bin/fumehood.mjs');
+    const env = { FUMEHOOD_STATE: this.state, ...options.env };
     return runProgram([process.execPath, command, ...args], { ...options, env });
   }
 
@@ -89,7 +89,7 @@ export class Stack {
   }
 
   async stop(): Promise<void> {
-    await this.glovebox(['down']);
+    await this.fumehood(['down']);
     await rm(this.state, { recursive: true, force: true });
   }
 

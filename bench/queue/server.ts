@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { Client } from 'pg';
 import { clientConfig } from '../../packages/instance/src/db/connect.ts';
 import { startDatabase } from '../../packages/instance/src/db/server/start.ts';
@@ -27,7 +27,7 @@ export interface BenchServer {
 
 /** Starts PostgreSQL as the product does, durable; the only settings are a quiet log and room for every contender's connections. */
 export async function startServer(): Promise<BenchServer> {
-  const directory = await mkdtemp(join(tmpdir(), 'glovebox-bench-'));
+  const directory = await mkdtemp(join(tmpdir(), 'fumehood-bench-'));
   const { username } = userInfo();
   const server = await startDatabase(
     {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { digestOfFile, flattenImage, type ImageArchive, openArchive } from '@glovebox/oci';
+import { digestOfFile, flattenImage, type ImageArchive, openArchive } from '@fumehood/oci';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from './build.ts';
 
@@ -15,7 +15,7 @@ const make = () => build({ directory: join(root, 'images'), onProgress: (line) =
 
 beforeAll(async () => {
   said = [];
-  root = await mkdtemp(join(tmpdir(), 'glovebox-recipe-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-recipe-'));
   built = await make();
   image = await openArchive(built.archive);
 });

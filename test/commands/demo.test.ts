@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readIndex } from '@glovebox/scip';
+import { readIndex } from '@fumehood/scip';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
 
@@ -63,7 +63,7 @@ function commit(path: string, files: Readonly<Record<string, string>>): string {
 }
 
 async function demo(args: readonly string[]): Promise<{ report: DemoReport; stderr: string }> {
-  const { code, stdout, stderr } = await stack.glovebox(['demo', '--json', ...args]);
+  const { code, stdout, stderr } = await stack.fumehood(['demo', '--json', ...args]);
   expect(code, stderr).toBe(0);
   return { report: JSON.parse(stdout.trimEnd().split('\n').at(-1) as string) as DemoReport, stderr };
 }
@@ -166,7 +166,7 @@ describe('a demo that goes wrong', () => {
       'a.ts': 'export {};\n',
       'tsconfig.json': '{ "files": [] }',
     });
-    const { code, stdout, stderr } = await stack.glovebox(['demo', '--repo', path]);
+    const { code, stdout, stderr } = await stack.fumehood(['demo', '--repo', path]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(/✗ indexer/);
     expect(stderr).toMatch(/the step indexer .*exit code \d+/s);
@@ -180,7 +180,7 @@ describe('a demo that goes wrong', () => {
     ['during the upload', /▸ upload/],
   ])('because of Ctrl-C %s leaves nothing, with 130', async (_, interruptAt) => {
     path ??= tiny();
-    const { code, stdout, stderr } = await stack.glovebox(['demo', '--repo', path], { interruptAt });
+    const { code, stdout, stderr } = await stack.fumehood(['demo', '--repo', path], { interruptAt });
     expect(code, stderr).toBe(130);
     expect(stdout).toBe('');
     expect(stderr).toContain('stopping the job');

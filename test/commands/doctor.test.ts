@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 async function examine(): Promise<Doctor> {
-  const { code, stdout, stderr } = await stack.glovebox(['doctor', '--json']);
+  const { code, stdout, stderr } = await stack.fumehood(['doctor', '--json']);
   expect(code, stderr).toBe(0);
   return JSON.parse(stdout) as Doctor;
 }
@@ -26,7 +26,7 @@ test('promises the tiers in which a job then really runs, and no other', async (
   const { file } = await busyboxImage(stack.state, 'plain');
   for (const tier of tiers) {
     const accept = tier === 'vm-hardware' ? [] : ['--accept', tier];
-    const ran = await stack.glovebox(['run', '--json', ...accept, `docker-archive:${file}`, '--', 'id']);
+    const ran = await stack.fumehood(['run', '--json', ...accept, `docker-archive:${file}`, '--', 'id']);
     expect(ran.code, ran.stderr).toBe(0);
     // Where there is hardware, the strongest tier that is accepted is taken.
     expect(JSON.parse(ran.stdout)).toMatchObject({

@@ -42,7 +42,7 @@ beforeAll(async () => {
   mkdirSync(traps);
   for (const name of others)
     writeFileSync(join(traps, name), `#!/bin/sh\necho ${name} >> ${called}\nexit 1\n`, { mode: 0o755 });
-  const env = { GLOVEBOX_STATE: stack.state, PATH: `${traps}:${process.env.PATH}` };
+  const env = { FUMEHOOD_STATE: stack.state, PATH: `${traps}:${process.env.PATH}` };
   demo = await runProgram(['npm', 'run', '--silent', 'demo'], { env });
 });
 afterAll(() => stack.stop());

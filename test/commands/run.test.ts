@@ -11,16 +11,16 @@ let image: string;
 beforeAll(async () => {
   stack = await Stack.make();
   image = `docker-archive:${(await busyboxImage(stack.state, 'plain', { env: ['FROM=image'] })).file}`;
-  const up = await stack.glovebox(['up']);
+  const up = await stack.fumehood(['up']);
   expect(up.code, up.stderr).toBe(0);
 });
 afterAll(() => stack.stop());
 afterEach(() => expect(stack.jobFiles()).toEqual([]));
 
 const run = (args: readonly string[], options?: CommandOptions) =>
-  stack.glovebox(['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', ...args], options);
+  stack.fumehood(['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', ...args], options);
 
-describe('glovebox run', () => {
+describe('fumehood run', () => {
   test('runs the command in a VM; its outputs and its exit code are this one’s', async () => {
     const script = 'echo out; echo err >&2; echo "$FROM $MINE"; exit 7';
     const ended = await run(['-e', 'MINE=mine', image, '--', 'sh', '-c', script]);
@@ -49,9 +49,9 @@ describe('glovebox run', () => {
   });
 
   test('accepts hardware isolation alone; where there is none it says what to do, with 3', async () => {
-    const { stdout } = await stack.glovebox(['status', '--json']);
+    const { stdout } = await stack.fumehood(['status', '--json']);
     const { tiers } = (JSON.parse(stdout) as { answer: { tiers: string[] } }).answer;
-    const ended = await stack.glovebox(['run', image, '--', 'echo', 'hello']);
+    const ended = await stack.fumehood(['run', image, '--', 'echo', 'hello']);
     if (tiers.includes('vm-hardware')) return expect(ended).toMatchObject({ code: 0, stdout: 'hello\n' });
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('--accept vm-emulated');
@@ -81,9 +81,9 @@ describe('glovebox run', () => {
 
 describe('what runs', () => {
   test('status says where it is and what it has, as text and as JSON', async () => {
-    const text = await stack.glovebox(['status']);
+    const text = await stack.fumehood(['status']);
     expect(text.stdout).toContain(stack.state);
-    const { stdout } = await stack.glovebox(['status', '--json']);
+    const { stdout } = await stack.fumehood(['status', '--json']);
     expect(JSON.parse(stdout)).toMatchObject({ state: stack.state });
   });
 
@@ -112,7 +112,7 @@ describe('what runs', () => {
   });
 });
 
-/** As `glovebox/src/up/identities.ts` gives them out. */
+/** As `fumehood/src/up/identities.ts` gives them out. */
 const agentUid = 1_900_000_001;
 const firstVmUid = 1_900_001_000;
 
@@ -127,6 +127,6 @@ const namespaceOf = (pid: string, kind: string) => readlinkSync(`/proc/${pid}/ns
 function vmm(): string[] {
   return execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' })
     .split('\n')
-    .filter((line) => /^\s*\d+ \/usr\/bin\/qemu\S* -name glovebox-j/.test(line))
+    .filter((line) => /^\s*\d+ \/usr\/bin\/qemu\S* -name fumehood-j/.test(line))
     .map((line) => line.trim().split(' ')[0] as string);
 }

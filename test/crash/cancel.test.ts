@@ -5,7 +5,7 @@ import { deathOf, treeOf } from './processes.ts';
 import { upWithImage } from './up.ts';
 
 /** The measure of the goal that a canceled job's VM is gone in less than a second: printed, because machines differ. */
-const cancels = Number(process.env.GLOVEBOX_CANCELS ?? 10);
+const cancels = Number(process.env.FUMEHOOD_CANCELS ?? 10);
 
 let stack: Stack;
 let image: string;
@@ -28,7 +28,7 @@ test('a cancel ends the virtual machine, and is the end of the job', {
     for await (const event of stack.client().events(id)) if (event.type === 'output') break;
     await sleep((n * 2_000) / cancels); // anywhere between two heartbeats
     const vmm = treeOf(stack.pid('executor')).find(({ command }) =>
-      command.includes(`-name glovebox-j${id}-`),
+      command.includes(`-name fumehood-j${id}-`),
     );
     if (!vmm) throw new Error(`job ${id} has no virtual machine`);
     const at = performance.now();

@@ -4,8 +4,8 @@ import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GloveboxError } from '@glovebox/base';
-import type { JobEvent, JobRecord } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import type { JobEvent, JobRecord } from '@fumehood/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
 import { textOf } from './output.ts';
@@ -30,7 +30,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   free();
-  await stack.glovebox(['down']);
+  await stack.fumehood(['down']);
   execFileSync('umount', ['--lazy', stack.state]);
   await stack.stop();
 });
@@ -96,8 +96,8 @@ test('a full disk: what was acknowledged is kept, what is refused is told why, a
     try {
       kept.push(await startJob({ env: text(), accept: ['vm-hardware'] }));
     } catch (error) {
-      expect(error).toBeInstanceOf(GloveboxError);
-      const { code, remedy } = error as GloveboxError;
+      expect(error).toBeInstanceOf(FumehoodError);
+      const { code, remedy } = error as FumehoodError;
       refusals.add(code);
       expect(remedy, code).toBeTruthy();
       await sleep(100);

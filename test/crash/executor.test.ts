@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Client } from '@glovebox/client';
-import type { JobRecord, LogEntry } from '@glovebox/protocol';
+import type { Client } from '@fumehood/client';
+import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
 import { upWithImage } from './up.ts';
@@ -79,14 +79,14 @@ async function follow(id: number): Promise<Story> {
     entries.set(`${event.entry.attempt}.${event.entry.entry}`, event.entry);
     if (event.entry.attempt === attempt) continue;
     attempt = event.entry.attempt;
-    met.push(...machinesOf(id).filter((name) => !name.startsWith(`glovebox-j${id}-a${attempt}-`)));
+    met.push(...machinesOf(id).filter((name) => !name.startsWith(`fumehood-j${id}-a${attempt}-`)));
   }
   return { job: await client.job(id), entries: [...entries.values()], met };
 }
 
 function machinesOf(id: number): string[] {
   const all = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' });
-  return [...all.matchAll(new RegExp(`-name (glovebox-j${id}-\\S+)`, 'g'))].map(
+  return [...all.matchAll(new RegExp(`-name (fumehood-j${id}-\\S+)`, 'g'))].map(
     (match) => match[1] as string,
   );
 }
@@ -145,7 +145,7 @@ describe('kill -9 of the helper', () => {
       process.kill(stack.pid('executor'), 'SIGKILL');
       await expect.poll(() => machinesOf(id), { timeout: leaseMs }).toEqual([]);
       expect(performance.now() - at).toBeLessThan(leaseMs);
-      const up = await stack.glovebox(['up']);
+      const up = await stack.fumehood(['up']);
       expect(up.code, up.stderr).toBe(0);
       await expectRecovered(id);
     },

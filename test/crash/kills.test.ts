@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@glovebox/client';
-import type { JobEvent, JobRecord } from '@glovebox/protocol';
+import type { Client } from '@fumehood/client';
+import type { JobEvent, JobRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
 import { type Process, signal, treeOf } from './processes.ts';
@@ -8,9 +8,9 @@ import { randomFrom } from './random.ts';
 import { textOf } from './output.ts';
 import { upWithImage } from './up.ts';
 
-/** `GLOVEBOX_KILLS=200 npm run ci:crash` for a night; a failure is done again with its `GLOVEBOX_SEED`. */
-const kills = Number(process.env.GLOVEBOX_KILLS ?? 50);
-const seed = Number(process.env.GLOVEBOX_SEED ?? Date.now() % 1_000_000);
+/** `FUMEHOOD_KILLS=200 npm run ci:crash` for a night; a failure is done again with its `FUMEHOOD_SEED`. */
+const kills = Number(process.env.FUMEHOOD_KILLS ?? 50);
+const seed = Number(process.env.FUMEHOOD_SEED ?? Date.now() % 1_000_000);
 /** Jobs that are there at once. */
 const width = 3;
 const lines = 20;
@@ -29,12 +29,12 @@ afterAll(() => stack.stop());
 const targets: Readonly<Record<string, (tree: readonly Process[]) => Process | undefined>> = {
   helper: (tree) => tree.find(({ command }) => command.includes('/helper.mjs')),
   agent: (tree) => tree.find(({ command }) => command.includes('/agent.mjs')),
-  'a virtual machine': (tree) => tree.find(({ command }) => /qemu-system\S* .*-name glovebox-/.test(command)),
+  'a virtual machine': (tree) => tree.find(({ command }) => /qemu-system\S* .*-name fumehood-/.test(command)),
   keeper: (tree) => tree.find(({ command }) => command.includes('/keeper.mjs')),
   instance: (tree) => tree.find(({ command }) => command.includes('/instance.mjs')),
   PostgreSQL: (tree) => tree.find(({ command }) => /\/postgres -D /.test(command)),
   'a backend of PostgreSQL': (tree) =>
-    tree.findLast(({ command }) => command.startsWith('postgres: glovebox')),
+    tree.findLast(({ command }) => command.startsWith('postgres: fumehood')),
 };
 
 /** Its file is not there while what it names is being started again. */
@@ -100,7 +100,7 @@ async function startJob(key: string): Promise<Followed> {
 test(
   'kill -9 of whatever it hits: nothing is lost, nothing done twice, nothing left',
   async () => {
-    console.log(`${kills} kills, GLOVEBOX_SEED=${seed}`);
+    console.log(`${kills} kills, FUMEHOOD_SEED=${seed}`);
     const random = randomFrom(seed);
     const hit: Record<string, number> = {};
     const all: Followed[] = [];
@@ -126,7 +126,7 @@ test(
       done += 1;
       hit[name] = (hit[name] ?? 0) + 1;
       if (name === 'keeper' || name === 'helper') {
-        const up = await stack.glovebox(['up']);
+        const up = await stack.fumehood(['up']);
         expect(up.code, `after a kill of the ${name}: ${up.stderr}`).toBe(0);
       }
     }

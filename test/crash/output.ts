@@ -1,4 +1,4 @@
-import type { JobEvent } from '@glovebox/protocol';
+import type { JobEvent } from '@fumehood/protocol';
 
 /** What the steps of an attempt wrote, as those who followed it were told. */
 export function textOf(events: readonly JobEvent[], attempt: number): string {

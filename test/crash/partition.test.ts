@@ -3,7 +3,7 @@ import { chmodSync, closeSync, openSync, readFileSync, writeFileSync } from 'nod
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobEvent } from '@glovebox/protocol';
+import type { JobEvent } from '@fumehood/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { makeAuthority } from '../integration/certificates.ts';
 import { Stack } from '../stack.ts';
@@ -88,7 +88,7 @@ async function countingJob(count: number): Promise<{ id: number; vmm: Process }>
     scratchMiB: 64,
   });
   for await (const output of outputOf(id)) if (output) break;
-  const vmm = treeOf(stack.pid('executor')).find(({ command }) => command.includes(`-name glovebox-j${id}-`));
+  const vmm = treeOf(stack.pid('executor')).find(({ command }) => command.includes(`-name fumehood-j${id}-`));
   if (!vmm) throw new Error('the job has no virtual machine');
   return { id, vmm };
 }
@@ -125,7 +125,7 @@ describe('an executor that is cut off for longer than its lease', () => {
     const cutAt = performance.now();
     link.cut();
     const [died, next] = await Promise.all([deathOf(vmm), second.lease()]);
-    expect(next.job).toMatchObject({ id, glovebox: { attempt: 2 } });
+    expect(next.job).toMatchObject({ id, fumehood: { attempt: 2 } });
     expect(died, `the VM outlived its lease by ${died - next.at} ms`).toBeLessThan(next.at);
     expect(next.at - cutAt, 'from the cut to the next attempt').toBeLessThan(requeueMs);
     link.heal();

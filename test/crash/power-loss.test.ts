@@ -11,10 +11,10 @@ import { randomFrom } from './random.ts';
  * The power of the machine that the instance runs on, PostgreSQL and stores with it, fails. The machine is one of our own VMs,
  * and its VMM is killed: what the guest had not flushed was in its memory, and is gone, as at a power loss; what it had
  * flushed is in the disk's file. (A disk that lies about flushes, or loses what it was not told to flush, is not tried.)
- * `GLOVEBOX_POWER_LOSSES=50` for a night; a failure is done again with its `GLOVEBOX_SEED`.
+ * `FUMEHOOD_POWER_LOSSES=50` for a night; a failure is done again with its `FUMEHOOD_SEED`.
  */
-const losses = Number(process.env.GLOVEBOX_POWER_LOSSES ?? 5);
-const seed = Number(process.env.GLOVEBOX_SEED ?? Date.now() % 1_000_000);
+const losses = Number(process.env.FUMEHOOD_POWER_LOSSES ?? 5);
+const seed = Number(process.env.FUMEHOOD_SEED ?? Date.now() % 1_000_000);
 
 let site: Site;
 let fresh: string;

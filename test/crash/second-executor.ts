@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Job, jobSchema, protocolHeader, protocolVersion } from '@glovebox/protocol';
+import { type Job, jobSchema, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { expect } from 'vitest';
 import type { Stack } from '../stack.ts';
 
@@ -27,18 +27,18 @@ export function secondExecutor(stack: Stack) {
     /** The next job, and when it was granted. */
     async lease(): Promise<{ job: Job; at: number }> {
       for (;;) {
-        const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], glovebox: offer });
+        const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], fumehood: offer });
         const at = performance.now();
         if (answer.status === 200) return { job: jobSchema.parse(await answer.json()), at };
         expect(answer.status).toBe(204);
       }
     },
-    async beat({ id, glovebox }: Job): Promise<string[]> {
-      const leases = [{ jobId: id, attempt: glovebox?.attempt }];
+    async beat({ id, fumehood }: Job): Promise<string[]> {
+      const leases = [{ jobId: id, attempt: fumehood?.attempt }];
       const answer = await post('heartbeat', {
         queueNames: ['runs'],
         jobIdsByQueue: [{ queueName: 'runs', jobIds: [String(id)] }],
-        glovebox: { tiers: offer.tiers, leases },
+        fumehood: { tiers: offer.tiers, leases },
       });
       return ((await answer.json()) as { knownIds: string[] }).knownIds;
     },

@@ -5,7 +5,7 @@ import type { Stack } from '../stack.ts';
 
 /** Starts instance and executor; the digest of an image with a shell, which the instance has, for jobs. */
 export async function upWithImage(stack: Stack): Promise<string> {
-  const up = await stack.glovebox(['up']);
+  const up = await stack.fumehood(['up']);
   expect(up.code, up.stderr).toBe(0);
   const { file, digest } = await busyboxImage(stack.state, 'plain');
   await stack.client().putBlob(digest, createReadStream(file), statSync(file).size);

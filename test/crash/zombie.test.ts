@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobEvent } from '@glovebox/protocol';
+import type { JobEvent } from '@fumehood/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { Stack } from '../stack.ts';
@@ -47,7 +47,7 @@ async function talkingJob(): Promise<{ id: number; stalled: Process[]; vmm: Proc
   });
   for await (const event of stack.client().events(id)) if (event.type === 'output') break;
   const tree = treeOf(stack.pid('executor'));
-  const vmm = tree.find(({ command }) => command.includes(`-name glovebox-j${id}-`));
+  const vmm = tree.find(({ command }) => command.includes(`-name fumehood-j${id}-`));
   if (!vmm) throw new Error(`no virtual machine among ${JSON.stringify(tree)}`);
   const stalled = tree.filter(({ command }) => /\/(helper|agent)\.mjs/.test(command));
   expect(stalled).toHaveLength(2);
@@ -63,7 +63,7 @@ describe('an executor that stands still', () => {
     const stalledAt = performance.now();
     for (const { pid } of stalled) signal(pid, 'SIGSTOP');
     const [died, next] = await Promise.all([deathOf(vmm), second.lease()]);
-    expect(next.job).toMatchObject({ id, glovebox: { attempt: 2 } });
+    expect(next.job).toMatchObject({ id, fumehood: { attempt: 2 } });
     expect(died, `the VM outlived its lease by ${died - next.at} ms`).toBeLessThan(next.at);
     expect(next.at - stalledAt, 'from the death of an executor to the next attempt').toBeLessThan(15_000);
     while (performance.now() < stalledAt + stallMs) {
@@ -89,7 +89,7 @@ describe('an executor that stands still', () => {
     await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
     // And it is of use again.
     const archive = `docker-archive:${(await busyboxImage(stack.state, 'plain')).file}`;
-    const run = await stack.glovebox(['run', '--accept', 'vm-emulated', archive, '--', 'echo', 'again']);
+    const run = await stack.fumehood(['run', '--accept', 'vm-emulated', archive, '--', 'echo', 'again']);
     expect(run).toMatchObject({ code: 0, stdout: 'again\n' });
   });
 

@@ -25,7 +25,7 @@ test.each([
     const boot = agent.instance.entries.find(({ key }) => key === 'setup.vm');
     expect(boot?.stderr.toString().match(/did not come up/g)).toHaveLength(2);
     expect(boot?.stderr.toString()).toContain('trying once more');
-    expect(mark.errorMessage).toContain('glovebox doctor');
+    expect(mark.errorMessage).toContain('fumehood doctor');
     expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
   } finally {
     await agent.stop();

@@ -1,6 +1,6 @@
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type GuestRecipe, guestRecipe } from '@glovebox/microvm';
+import { type GuestRecipe, guestRecipe } from '@fumehood/microvm';
 
 /** A place in init's sources, and what is to stand there. */
 export type Change = readonly [file: string, from: string, to: string];

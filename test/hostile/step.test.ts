@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GuestRecipe } from '@glovebox/microvm';
+import type { GuestRecipe } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/agent.ts';
 import { type Change, changedGuest } from './guest.ts';
@@ -11,7 +11,7 @@ let directory: string;
 let program: Buffer;
 
 beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'glovebox-hostile-'));
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-hostile-'));
   const binary = join(directory, 'attack');
   execFileSync('gcc', [
     '-static',

@@ -7,7 +7,7 @@ import { startTestServer, type TestServer } from '../../packages/instance/src/db
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 
 /** The commands as they are typed, where a real instance runs. */
-const command = resolve(import.meta.dirname, '../../packages/glovebox/bin/glovebox.mjs');
+const command = resolve(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
 
 let server: TestServer;
 let instance: TestInstance;
@@ -16,7 +16,7 @@ let keeper: ChildProcess;
 
 beforeAll(async () => {
   server = await startTestServer();
-  state = await mkdtemp(join(tmpdir(), 'glovebox-access-'));
+  state = await mkdtemp(join(tmpdir(), 'fumehood-access-'));
   const runtime = join(state, 'runtime/test');
   for (const directory of [runtime, join(state, 'run')]) await mkdir(directory, { recursive: true });
   // A process that looks like the keeper of the instance, which is in this one.
@@ -42,9 +42,9 @@ interface Ended {
   readonly stderr: string;
 }
 
-function glovebox(...args: string[]): Promise<Ended> {
+function fumehood(...args: string[]): Promise<Ended> {
   return new Promise((done) => {
-    const env = { PATH: process.env.PATH, HOME: state, GLOVEBOX_STATE: state };
+    const env = { PATH: process.env.PATH, HOME: state, FUMEHOOD_STATE: state };
     execFile(process.execPath, [command, ...args], { env }, (error, stdout, stderr) => {
       done({ status: error ? Number(error.code) : 0, stdout, stderr });
     });
@@ -53,7 +53,7 @@ function glovebox(...args: string[]): Promise<Ended> {
 
 /** What a command that makes a secret prints: it, alone. */
 async function secretOf(...args: string[]): Promise<string> {
-  const { status, stdout, stderr } = await glovebox(...args);
+  const { status, stdout, stderr } = await fumehood(...args);
   expect({ status, stderr }).toEqual({
     status: 0,
     stderr: 'this is the only time that the secret is shown\n',
@@ -73,18 +73,18 @@ const dequeue = async (secret: string, queue = 'runs') =>
     )
   ).status;
 
-describe('glovebox tokens', () => {
+describe('fumehood tokens', () => {
   test('makes one that is good for its scopes, lists it without its secret, and ends it', async () => {
     const secret = await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read', '--days', '30');
     expect(await status('/api/jobs', secret)).toBe(200);
     expect(await status('/api/access/users', secret)).toBe(403);
-    const { stdout } = await glovebox('tokens', 'list');
+    const { stdout } = await fumehood('tokens', 'list');
     expect(stdout).toMatch(/^ID +NAME +USER +SCOPES +USED +EXPIRES\n/);
     expect(stdout).toMatch(
       /^2 +ci +admin +jobs:read +\d{4}-\d\d-\d\d \d\d:\d\d +\d{4}-\d\d-\d\d \d\d:\d\d$/m,
     );
     expect(stdout).not.toContain(secret);
-    expect(await glovebox('tokens', 'revoke', 'ci')).toEqual({
+    expect(await fumehood('tokens', 'revoke', 'ci')).toEqual({
       status: 0,
       stdout: '',
       stderr: 'the access token ci of admin is revoked\n',
@@ -93,21 +93,21 @@ describe('glovebox tokens', () => {
   });
 
   test('makes those of other users, told apart by their id where the name is not enough', async () => {
-    expect((await glovebox('users', 'create', 'ann')).status).toBe(0);
-    expect((await glovebox('users', 'list')).stdout).toMatch(/^admin +yes .*\nann +no /m);
+    expect((await fumehood('users', 'create', 'ann')).status).toBe(0);
+    expect((await fumehood('users', 'list')).stdout).toMatch(/^admin +yes .*\nann +no /m);
     await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read');
     const secret = await secretOf('tokens', 'create', 'ci', '--user', 'ann', '--scope', 'jobs:read');
-    expect(await glovebox('tokens', 'revoke', 'ci')).toEqual({
+    expect(await fumehood('tokens', 'revoke', 'ci')).toEqual({
       status: 2,
       stdout: '',
-      stderr: 'glovebox: ci is the name of more than one access token\n  Give the id of one: 2, 3.\n',
+      stderr: 'fumehood: ci is the name of more than one access token\n  Give the id of one: 2, 3.\n',
     });
-    expect((await glovebox('tokens', 'revoke', '3')).status).toBe(0);
+    expect((await fumehood('tokens', 'revoke', '3')).status).toBe(0);
     expect(await status('/api/jobs', secret)).toBe(401);
   });
 
   test('prints one JSON object where it is asked to', async () => {
-    const made = await glovebox(
+    const made = await fumehood(
       'tokens',
       'create',
       'ci',
@@ -125,28 +125,28 @@ describe('glovebox tokens', () => {
       expiresAt: null,
     });
     expect(await status('/api/access/tokens', token.secret)).toBe(200);
-    const listed = await glovebox('tokens', 'list', '--json');
+    const listed = await fumehood('tokens', 'list', '--json');
     expect(JSON.parse(listed.stdout)).toMatchObject({ tokens: [{ name: 'ci' }, { name: 'first' }] });
   });
 
   test('tells what is wrong, and what to do', async () => {
     await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read');
-    expect(await glovebox('tokens', 'create', 'ci', '--scope', 'jobs:read')).toEqual({
+    expect(await fumehood('tokens', 'create', 'ci', '--scope', 'jobs:read')).toEqual({
       status: 1,
       stdout: '',
-      stderr: 'glovebox: there is an access token of admin with the name ci\n  Choose another name.\n',
+      stderr: 'fumehood: there is an access token of admin with the name ci\n  Choose another name.\n',
     });
-    expect(await glovebox('tokens', 'revoke', 'other')).toEqual({
+    expect(await fumehood('tokens', 'revoke', 'other')).toEqual({
       status: 2,
       stdout: '',
       stderr:
-        'glovebox: there is no access token other\n  `glovebox tokens list` shows those that there are.\n',
+        'fumehood: there is no access token other\n  `fumehood tokens list` shows those that there are.\n',
     });
   });
 });
 
-describe('glovebox executors', () => {
-  const credentials = (...args: string[]) => glovebox('executors', 'credentials', ...args);
+describe('fumehood executors', () => {
+  const credentials = (...args: string[]) => fumehood('executors', 'credentials', ...args);
 
   test('makes a credential for its queues, rotates it with an overlap, and ends it', async () => {
     const first = await secretOf('executors', 'credentials', 'create', 'lab', '--queue', 'runs');
@@ -163,22 +163,22 @@ describe('glovebox executors', () => {
   });
 
   test('lists those that are connected', async () => {
-    expect((await glovebox('executors', 'list')).stdout).toBe('no executor is connected\n');
+    expect((await fumehood('executors', 'list')).stdout).toBe('no executor is connected\n');
     await instance.lease();
-    expect((await glovebox('executors', 'list')).stdout).toMatch(/^e1 +0\.1\.0 +vm-emulated /m);
-    const { stdout } = await glovebox('executors', 'list', '--json');
+    expect((await fumehood('executors', 'list')).stdout).toMatch(/^e1 +0\.1\.0 +vm-emulated /m);
+    const { stdout } = await fumehood('executors', 'list', '--json');
     expect(JSON.parse(stdout)).toMatchObject({ executors: [{ name: 'e1' }] });
   });
 
   test('has one of them lease nothing more, and lease again', async () => {
     await instance.lease();
-    const told = await glovebox('executors', 'drain', 'e1');
+    const told = await fumehood('executors', 'drain', 'e1');
     expect(told).toEqual({ status: 0, stdout: '', stderr: 'the executor e1 leases nothing more\n' });
-    expect((await glovebox('executors', 'list')).stdout).toMatch(/^e1 .* nothing more /m);
-    const { stdout } = await glovebox('executors', 'resume', 'e1', '--json');
+    expect((await fumehood('executors', 'list')).stdout).toMatch(/^e1 .* nothing more /m);
+    const { stdout } = await fumehood('executors', 'resume', 'e1', '--json');
     expect(JSON.parse(stdout)).toEqual({ executor: 'e1', draining: false });
-    expect((await glovebox('executors', 'list')).stdout).toMatch(/^e1 .* yes /m);
-    expect(await glovebox('executors', 'drain', 'e2')).toMatchObject({
+    expect((await fumehood('executors', 'list')).stdout).toMatch(/^e1 .* yes /m);
+    expect(await fumehood('executors', 'drain', 'e2')).toMatchObject({
       status: 1,
       stderr: expect.stringContaining('there is no executor "e2"'),
     });

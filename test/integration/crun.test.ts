@@ -49,7 +49,7 @@ let agent: TestAgent;
 let directory: string;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  directory = mkdtempSync(join(tmpdir(), 'glovebox-crun-'));
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-crun-'));
   await agent.putImage('plain');
   const layer = join(agent.root, 'images/plain.layer');
   mkdirSync(join(directory, 'rootfs'));
@@ -131,7 +131,7 @@ function crun(one: Case, hostname: string, args: string[]) {
   for (const file of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(bundle, file), '');
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(dockerConfig(one, hostname, args, bundle)));
   const state = ['--root', join(bundle, 'state'), '--cgroup-manager=disabled'];
-  const id = `glovebox-test-${process.pid}-${bundle.slice(-6)}`;
+  const id = `fumehood-test-${process.pid}-${bundle.slice(-6)}`;
   const command = ['crun', ...state, 'run', '--bundle', bundle, id];
   // It wants the one kind of cgroups or the other, and finds both on some hosts.
   const alone = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$0" "$@"';

@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, systemClock } from '@glovebox/base';
+import { localSpawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/images.ts';
 import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
@@ -21,7 +21,7 @@ let registry: FakeRegistry;
 let deps: ImageDeps;
 let digest: string;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-credentials-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-credentials-'));
   await chmod(root, 0o711);
   const [disks, blobs, work] = ['disks', 'blobs', 'work'].map((name) => join(root, name)) as [
     string,

@@ -23,7 +23,7 @@ const packages = [
 let root: string;
 let programs: string;
 beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-setup-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-setup-'));
   programs = join(root, 'bin');
   mkdirSync(programs);
   for (const name of ['apt-get', 'npm', 'sudo']) program(name, `touch '${join(root, 'sprung')}'; exit 1`);
@@ -58,7 +58,7 @@ function run(args: readonly string[], nodeFlags: readonly string[] = [], path = 
   return spawnSync(process.execPath, [...nodeFlags, setup, ...args], {
     encoding: 'utf8',
     cwd: root,
-    env: { PATH: `${programs}${path}`, HOME: root, GLOVEBOX_INSTALL: 'never' },
+    env: { PATH: `${programs}${path}`, HOME: root, FUMEHOOD_INSTALL: 'never' },
     timeout: 20_000, // far more than it takes, and far less than any set-up
   });
 }
@@ -66,7 +66,7 @@ function run(args: readonly string[], nodeFlags: readonly string[] = [], path = 
 /** A mistake is told in a line that says what is wrong, with what to do below it. Returns the lines. */
 function mistake(...facts: Parameters<typeof run>): string[] {
   const { status, stdout, stderr } = run(...facts);
-  expect(stderr).toMatch(/^glovebox: [^\n]+\n {2}\S/);
+  expect(stderr).toMatch(/^fumehood: [^\n]+\n {2}\S/);
   expect(stderr).not.toMatch(/^ +at /m);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   return stderr.trimEnd().split('\n');
@@ -92,7 +92,7 @@ describe('before any set-up', () => {
     ['a repository that is not there', ['--repo', '/nonexistent'], '/nonexistent is no directory'],
     ['a directory that is no repository', ['--repo=/'], '/ is not a git repository'],
   ])('%s is a mistake', (_what, args, told) => {
-    expect(mistake(['demo', ...args])[0]).toBe(`glovebox: ${told}`);
+    expect(mistake(['demo', ...args])[0]).toBe(`fumehood: ${told}`);
   });
 
   it.each([
@@ -101,7 +101,7 @@ describe('before any set-up', () => {
     ['a directory that is not in the commit', ['--root', 'nowhere'], 'the commit has no directory nowhere'],
     ['a file for a directory', ['--root', 'below/file'], 'the commit has no directory below/file'],
   ])('%s is a mistake', (_what, args, told) => {
-    expect(mistake(['demo', '--repo', 'repository', ...args])[0]).toBe(`glovebox: ${told}`);
+    expect(mistake(['demo', '--repo', 'repository', ...args])[0]).toBe(`fumehood: ${told}`);
   });
 
   it.each([[[]], [['frobnicate']], [['constructor']]])(
@@ -119,7 +119,7 @@ describe('before any set-up', () => {
     const flags = [`--import=data:text/javascript,${encodeURIComponent(pretend)}`];
     for (const command of ['demo', 'test', 'check'])
       expect(mistake([command], flags)[0]).toBe(
-        `glovebox: Glovebox runs on Linux on x86-64; this is ${told}.`,
+        `fumehood: Fumehood runs on Linux on x86-64; this is ${told}.`,
       );
   });
 });
@@ -135,7 +135,7 @@ describe('where nothing may be installed', () => {
   it.each(packages)('the line that installs %s is told', (missing) => {
     has(packages.filter((name) => name !== missing));
     const [what, line] = mistake(demo);
-    expect(what).toBe('glovebox: Debian packages are missing');
+    expect(what).toBe('fumehood: Debian packages are missing');
     expect(line).toMatch(install([missing]));
   });
 
@@ -154,6 +154,6 @@ describe('where nothing may be installed', () => {
   it('a system that is not made from Debian is told so', () => {
     rmSync(join(programs, 'dpkg-query'), { force: true });
     const onlyThese = '';
-    expect(mistake(demo, [], onlyThese)[0]).toMatch(/^glovebox: this is no Debian system/);
+    expect(mistake(demo, [], onlyThese)[0]).toMatch(/^fumehood: this is no Debian system/);
   });
 });

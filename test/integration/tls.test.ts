@@ -29,9 +29,9 @@ let connection: Connection;
 
 beforeAll(async () => {
   server = await startTestServer();
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-tls-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-tls-'));
   authority = makeAuthority(directory, 'ours');
-  good = authority.issue('good', ['glovebox.test', 'localhost']);
+  good = authority.issue('good', ['fumehood.test', 'localhost']);
 });
 afterAll(async () => {
   await server.stop();
@@ -77,8 +77,8 @@ function askSecurely({ tlsPort, accessToken }: TestInstance, host: string): Prom
 describe('an instance with a certificate', () => {
   test('answers over TLS as it does on loopback, to the names that it has', async () => {
     const running = await start();
-    expect(await askSecurely(running, 'glovebox.test')).toBe(200);
-    expect(await askSecurely(running, `glovebox.test:${running.tlsPort}`)).toBe(200);
+    expect(await askSecurely(running, 'fumehood.test')).toBe(200);
+    expect(await askSecurely(running, `fumehood.test:${running.tlsPort}`)).toBe(200);
     expect(await askSecurely(running, 'other.test')).toBe(421);
     expect((await running.api('GET', '/api/status')).status).toBe(200);
   });
@@ -99,11 +99,11 @@ describe('an instance with a certificate', () => {
   });
 
   test('takes what replaces the files without a restart, and keeps the old when that is no pair', async () => {
-    const files = authority.issue('renewed', ['glovebox.test']);
+    const files = authority.issue('renewed', ['fumehood.test']);
     const running = await start(files);
     const first = fingerprint(files);
     expect(await shown(running)).toBe(first);
-    const next = authority.issue('next', ['glovebox.test']);
+    const next = authority.issue('next', ['fumehood.test']);
     copyFileSync(next.keyFile, files.keyFile); // the key alone is no pair
     await new Promise((resolve) => setTimeout(resolve, 6_000));
     expect(await shown(running)).toBe(first);
@@ -168,7 +168,7 @@ describe("an executor's way to its instance", () => {
     });
   };
 
-  test.each(['http://glovebox.test', 'http://10.0.0.1:80', 'http://127.0.0.1.glovebox.test'])(
+  test.each(['http://fumehood.test', 'http://10.0.0.1:80', 'http://127.0.0.1.fumehood.test'])(
     'is not without TLS to another machine, like %s, unless that is wanted',
     async (url) => {
       await expect(take(url)).rejects.toMatchObject({ code: 'plain_http_refused' });
@@ -210,10 +210,10 @@ describe("an executor's way to its instance", () => {
   test('goes through a proxy, which sees whom it leads to and nothing else', async () => {
     await using proxy = await new ConnectProxy().start();
     const running = await start();
-    const url = urlOf(running, 'glovebox.test');
+    const url = urlOf(running, 'fumehood.test');
     await take(url, { caFile: authority.caFile, proxy: { url: proxy.url } });
     expect(await beat(running, url)).toMatchObject({ knownIds: [], cancelIds: [] });
-    expect(proxy.asked).toEqual([`glovebox.test:${running.tlsPort}`]);
+    expect(proxy.asked).toEqual([`fumehood.test:${running.tlsPort}`]);
   });
 
   test('goes around the proxy to the hosts that are excepted, and to this machine', async () => {
@@ -222,14 +222,14 @@ describe("an executor's way to its instance", () => {
     await take(urlOf(running), { caFile: authority.caFile, proxy: { url: proxy.url, except: ['.test'] } });
     await beat(running, urlOf(running));
     await beat(running, running.url);
-    await expect(beat(running, urlOf(running, 'glovebox.test'))).rejects.toThrow('glovebox.test');
+    await expect(beat(running, urlOf(running, 'fumehood.test'))).rejects.toThrow('fumehood.test');
     expect(proxy.asked).toEqual([]);
   });
 
   test('that a proxy does not let it go is told, and tried again later', async () => {
     await using proxy = await new ConnectProxy().start();
     const running = await start();
-    const url = urlOf(running, 'glovebox.test');
+    const url = urlOf(running, 'fumehood.test');
     proxy.allows = false;
     await take(url, { caFile: authority.caFile, proxy: { url: proxy.url } });
     await expect(beat(running, url)).rejects.toMatchObject({
@@ -243,7 +243,7 @@ describe("an executor's way to its instance", () => {
   test('is the same for an upload', async () => {
     await using proxy = await new ConnectProxy().start();
     const running = await start();
-    const url = urlOf(running, 'glovebox.test');
+    const url = urlOf(running, 'fumehood.test');
     await take(url, { caFile: authority.caFile, proxy: { url: proxy.url } });
     const socketPath = join(directory, 'upload.sock');
     const uploads = await openUploadProxy(socketPath, url, {}, () => {});
@@ -251,7 +251,7 @@ describe("an executor's way to its instance", () => {
     const asked = httpRequest({ socketPath, path: '/.executors/scip/upload', method: 'HEAD', headers }).end();
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];
     expect(answer.resume().statusCode).toBe(401); // the instance's own
-    expect(proxy.asked).toEqual([`glovebox.test:${running.tlsPort}`]);
+    expect(proxy.asked).toEqual([`fumehood.test:${running.tlsPort}`]);
     await uploads.close();
   });
 
@@ -259,7 +259,7 @@ describe("an executor's way to its instance", () => {
     ['is not there', '/nonexistent.pem'],
     ['is none', import.meta.filename],
   ])('with a CA that %s is refused, with the name of the file', async (_, caFile) => {
-    const taking = take('https://glovebox.test', { caFile });
+    const taking = take('https://fumehood.test', { caFile });
     await expect(taking).rejects.toMatchObject({ code: 'ca_unusable' });
     await expect(taking).rejects.toThrow(caFile);
   });

@@ -22,7 +22,7 @@ let agent: TestAgent;
 let commit: string;
 let digest: string;
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-upstream-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-upstream-'));
   commit = makeRepository();
   upstream = await FakeUpstream.start();
   upstream.repositories = join(root, 'repositories');

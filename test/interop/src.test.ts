@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import type { Job, JobRecord } from '@glovebox/protocol';
+import type { Job, JobRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { domains } from '../../packages/instance/src/domains.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { Process } from './process.ts';
 import type { World } from './world.ts';
 

@@ -4,7 +4,7 @@ import {
   type JobTransition,
   jobTransitions,
   newLife,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 
 /** What the simulation does to the system. */
 export const faults = [

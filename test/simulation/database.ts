@@ -1,4 +1,4 @@
-import { factsOf } from '@glovebox/base';
+import { factsOf } from '@fumehood/base';
 import type { Answer } from './network.ts';
 import type { World } from './world.ts';
 

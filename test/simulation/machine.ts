@@ -1,4 +1,4 @@
-import { type Job, protocolHeader, type QueueName } from '@glovebox/protocol';
+import { type Job, protocolHeader, type QueueName } from '@fumehood/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
 import { openReservations } from '../../packages/executor/src/agent/room.ts';
 import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
@@ -111,7 +111,7 @@ export class Machine {
 
   private vm(job: Job, agent: Process): Vm {
     const { world, removed, program, booted } = this.deps;
-    const of = { jobId: job.id, attempt: job.glovebox?.attempt ?? 0 };
+    const of = { jobId: job.id, attempt: job.fumehood?.attempt ?? 0 };
     return new Vm(of, { world, machine: this.clock, agent }, program(job), removed, booted);
   }
 
@@ -190,7 +190,7 @@ export class Machine {
   /** What is sent, or what would be if heartbeats did not name the attempts. */
   private body(path: string, body: Buffer): Buffer {
     if (this.deps.removed !== 'attempt in heartbeat' || !path.endsWith('/heartbeat')) return body;
-    const { glovebox: _, ...rest } = JSON.parse(body.toString()) as Record<string, unknown>;
+    const { fumehood: _, ...rest } = JSON.parse(body.toString()) as Record<string, unknown>;
     return Buffer.from(JSON.stringify(rest));
   }
 }

@@ -11,8 +11,8 @@ import {
   jobResultRequestSchema,
   markFailedRequestSchema,
   updateLogEntryRequestSchema,
-} from '@glovebox/protocol';
-import { GloveboxError } from '@glovebox/base';
+} from '@fumehood/protocol';
+import { FumehoodError } from '@fumehood/base';
 import { type Reading, steadyClock } from '../../packages/instance/src/queue/database-clock.ts';
 import { type Database, errorAnswer } from './database.ts';
 import type { Guard } from './guards.ts';
@@ -107,7 +107,7 @@ export class Replica implements Server {
   private dequeue(call: Call): void {
     const { world, database, store } = this.deps;
     const body = dequeueRequestSchema.parse(JSON.parse(call.request.body.toString()));
-    const deadline = world.time + (body.glovebox?.waitMs ?? 0);
+    const deadline = world.time + (body.fumehood?.waitMs ?? 0);
     let seen: StoredJob | undefined;
     let again = () => {};
     const look = () => {
@@ -136,7 +136,7 @@ export class Replica implements Server {
     const { store, truth } = this.deps;
     const { request } = call;
     const body = heartbeatRequestSchema.parse(JSON.parse(request.body.toString()));
-    const attempts = new Map(body.glovebox?.leases?.map((held) => [held.jobId, held.attempt]));
+    const attempts = new Map(body.fumehood?.leases?.map((held) => [held.jobId, held.attempt]));
     const ids = body.jobIdsByQueue.flatMap((group) => group.jobIds).map(Number);
     const held = ids.map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
     const observed = (job: StoredJob) => truth.renewed(job, request.from, request.sentAt);
@@ -193,8 +193,8 @@ export class Replica implements Server {
     const parsed = () => JSON.parse(body.toString()) as unknown;
     const writes: Record<string, () => Answer> = {
       addExecutionLogEntry() {
-        const { key, glovebox } = addLogEntryRequestSchema.parse(parsed());
-        return json(200, store.addEntry(lease, key, (glovebox as { entry: number }).entry));
+        const { key, fumehood } = addLogEntryRequestSchema.parse(parsed());
+        return json(200, store.addEntry(lease, key, (fumehood as { entry: number }).entry));
       },
       updateExecutionLogEntry() {
         const { entryId, exitCode } = updateLogEntryRequestSchema.parse(parsed());
@@ -236,7 +236,7 @@ export class Replica implements Server {
       try {
         return work();
       } catch (error) {
-        if (error instanceof GloveboxError) return errorAnswer(error, request.path);
+        if (error instanceof FumehoodError) return errorAnswer(error, request.path);
         throw error;
       }
     });
@@ -322,7 +322,7 @@ function wireJob(job: StoredJob, token: string): Job {
     dockerSteps: [{ image: `blob:sha256:${'0'.repeat(64)}` }],
     cliSteps: null,
     redactedValues: null,
-    glovebox: {
+    fumehood: {
       attempt: job.life.attempt,
       accept: ['vm-emulated'],
       resources: { cpus: 1, memoryMiB: 128, scratchMiB: 64 },

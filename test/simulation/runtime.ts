@@ -1,5 +1,5 @@
-import type { Clock } from '@glovebox/base';
-import type { Job } from '@glovebox/protocol';
+import type { Clock } from '@fumehood/base';
+import type { Job } from '@fumehood/protocol';
 import { leaseLost, stepFailed, vmmDied } from '../../packages/executor/src/errors.ts';
 import type { Runtime } from '../../packages/executor/src/runtime/runtime.ts';
 import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
@@ -32,7 +32,7 @@ export function simulatedRuntime(deps: RuntimeDeps): Runtime {
         failure = explain(error, run);
       }
       await tearDown(run);
-      const kernel = `j${job.id}-a${job.glovebox?.attempt}`;
+      const kernel = `j${job.id}-a${job.fumehood?.attempt}`;
       const facts = { exitCode, guest: { kernel, interfaces: [] }, inspection: null, leftOver: {} };
       return { result: { tier: 'vm-emulated', vmm: 'qemu', ...facts }, failure };
     },
@@ -96,7 +96,7 @@ async function step(run: Run, vm: Vm): Promise<number> {
 }
 
 async function feed({ deps, job, lease, client }: Run, vm: Vm): Promise<void> {
-  if (!job.glovebox?.stdin) return;
+  if (!job.fumehood?.stdin) return;
   for (let offset = 0; ; ) {
     const { bytes, end } = await client.input(offset, lease.stopped);
     offset += bytes.length;

@@ -1,5 +1,5 @@
-import { hasEnded, jobIdHeader } from '@glovebox/protocol';
-import type { Job } from '@glovebox/protocol';
+import { hasEnded, jobIdHeader } from '@fumehood/protocol';
+import type { Job } from '@fumehood/protocol';
 import { Coverage } from './coverage.ts';
 import { Database } from './database.ts';
 import { type Disasters, type Scene, unleash, type WorstMoment } from './disasters.ts';
@@ -158,7 +158,7 @@ function someProgram({ random }: World, job: Job): Program {
   const chunks = random.int(0, 12);
   const longMs = random.pick([200, 1_000, 3_000]);
   return {
-    takesInput: job.glovebox?.stdin ?? false,
+    takesInput: job.fumehood?.stdin ?? false,
     output: Array.from({ length: chunks }, () => ({
       afterMs: random.chance(0.4) ? random.between(0, 30) : random.between(0, longMs),
       stream: random.chance(0.8) ? 'stdout' : 'stderr',

@@ -1,5 +1,5 @@
-import { afterTransition, hasEnded, type JobLife, type JobTransition, newLife } from '@glovebox/protocol';
-import type { JobResultRequest } from '@glovebox/protocol';
+import { afterTransition, hasEnded, type JobLife, type JobTransition, newLife } from '@fumehood/protocol';
+import type { JobResultRequest } from '@fumehood/protocol';
 import {
   entryNotFound,
   jobEnded,

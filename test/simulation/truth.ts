@@ -1,4 +1,4 @@
-import { hasEnded, type JobLife, type JobTransition } from '@glovebox/protocol';
+import { hasEnded, type JobLife, type JobTransition } from '@fumehood/protocol';
 import { type Coverage, edgeName } from './coverage.ts';
 import { guestBytes } from './guest.ts';
 import type { Answer, WireRequest } from './network.ts';
@@ -99,8 +99,8 @@ export class Truth {
     if (status >= 300) return;
     const operation = path.split(/[/?]/).find((part) => operations.has(part));
     if (path === '/.executors/queue/dequeue' && status === 200) {
-      const job = JSON.parse(String(body)) as { id: number; glovebox: { attempt: number } };
-      this.handedOver.set(`${from}/${job.id}/${job.glovebox.attempt}`, this.world.time);
+      const job = JSON.parse(String(body)) as { id: number; fumehood: { attempt: number } };
+      this.handedOver.set(`${from}/${job.id}/${job.fumehood.attempt}`, this.world.time);
     } else if (path === '/api/jobs') {
       const { id } = JSON.parse(String(body)) as { id: number };
       this.acknowledged.push((jobs) => (jobs.has(id) ? null : `the job j${id} that was taken is gone`));

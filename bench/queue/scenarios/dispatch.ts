@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from '../contenders/dispatcher.ts';
-import { gloveboxDispatch } from '../contenders/glovebox-http.ts';
+import { fumehoodDispatch } from '../contenders/fumehood-http.ts';
 import { graphileWorkerDispatch } from '../contenders/graphile-worker.ts';
 import { pgBossDispatch } from '../contenders/pg-boss.ts';
 import { percentile, rotated, type Sample } from '../measure.ts';
@@ -22,7 +22,7 @@ export const dispatch: Scenario = {
     const dispatchers: Dispatcher[] = [];
     try {
       dispatchers.push(
-        await gloveboxDispatch(bench, await server.database('dispatch_glovebox')),
+        await fumehoodDispatch(bench, await server.database('dispatch_fumehood')),
         await pgBossDispatch(await server.database('dispatch_pg_boss_polling'), false),
         await pgBossDispatch(await server.database('dispatch_pg_boss_notify'), true),
         await graphileWorkerDispatch(await server.database('dispatch_graphile_worker')),

@@ -1,4 +1,4 @@
-import { holdJobs } from '../contenders/glovebox.ts';
+import { holdJobs } from '../contenders/fumehood.ts';
 import { percentile, type Sample } from '../measure.ts';
 import { runBeats, startInstanceProcess } from '../processes/start.ts';
 import type { Scenario } from './scenario.ts';

@@ -1,6 +1,6 @@
 import { ceiling } from '../contenders/ceiling.ts';
 import type { Contender } from '../contenders/contender.ts';
-import { glovebox } from '../contenders/glovebox.ts';
+import { fumehood } from '../contenders/fumehood.ts';
 import { graphileWorker } from '../contenders/graphile-worker.ts';
 import { pgBoss } from '../contenders/pg-boss.ts';
 import { rotated, type Sample } from '../measure.ts';
@@ -9,7 +9,7 @@ import type { Bench, Outcome, Scenario } from './scenario.ts';
 
 const batch = 50;
 const makers: Readonly<Record<string, (database: BenchDatabase) => Promise<Contender>>> = {
-  glovebox,
+  fumehood,
   'pg-boss': (database) => pgBoss(database, 1),
   'graphile-worker': (database) => graphileWorker(database, 1),
   'pg-boss-batch': (database) => pgBoss(database, batch),

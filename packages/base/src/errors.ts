@@ -14,7 +14,7 @@ export interface ErrorFacts {
 }
 
 /** The one error class; packages make theirs in their own `errors.ts` as functions that return it. */
-export class GloveboxError extends Error {
+export class FumehoodError extends Error {
   readonly code: string;
   readonly remedy: string | undefined;
   readonly status: number | undefined;
@@ -22,7 +22,7 @@ export class GloveboxError extends Error {
 
   constructor(facts: ErrorFacts) {
     super(facts.message, facts.cause === undefined ? undefined : { cause: facts.cause });
-    this.name = 'GloveboxError';
+    this.name = 'FumehoodError';
     this.code = facts.code;
     this.remedy = facts.remedy;
     this.status = facts.status;
@@ -32,7 +32,7 @@ export class GloveboxError extends Error {
 
 /** The error as plain facts that can be sent, logged or printed. Anything unexpected gets the code `internal`. */
 export function factsOf(error: unknown): ErrorFacts {
-  if (error instanceof GloveboxError) {
+  if (error instanceof FumehoodError) {
     const { code, message, remedy, status, details } = error;
     return { code, message, details, ...(remedy && { remedy }), ...(status && { status }) };
   }

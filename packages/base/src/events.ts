@@ -1,4 +1,4 @@
-import { GloveboxError } from './errors.ts';
+import { FumehoodError } from './errors.ts';
 
 /** One server-sent event. */
 export interface ServerEvent {
@@ -41,8 +41,8 @@ export async function* readEvents(
 }
 
 /** An event that goes on and on would fill the memory of whoever waits for its end. */
-function tooLong(longest: number): GloveboxError {
-  return new GloveboxError({
+function tooLong(longest: number): FumehoodError {
+  return new FumehoodError({
     code: 'answer_unknown',
     message: `the instance sent an event of more than ${longest} characters`,
     remedy: 'Use the same version as the instance.',

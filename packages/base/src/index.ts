@@ -1,7 +1,7 @@
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export type { ErrorFacts } from './errors.ts';
-export { factsOf, GloveboxError } from './errors.ts';
+export { factsOf, FumehoodError } from './errors.ts';
 export { readEvents } from './events.ts';
 export { localSpawn } from './spawn/local.ts';
 export type { Identity } from './spawn/profile.ts';

@@ -13,7 +13,7 @@ import {
   type UserRecord,
   userRecordSchema,
   usersSchema,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import type { Http } from './http.ts';
 
 /** Users, access tokens, and the credentials of executors. A secret is in the answer that made it, and in no other. */

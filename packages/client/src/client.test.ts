@@ -55,7 +55,7 @@ describe('an error of the client', () => {
     await server[Symbol.asyncDispose]();
     expect(await failure(open(server).status())).toMatchObject({
       code: 'instance_unreachable',
-      remedy: 'Check that it runs: `glovebox status`.',
+      remedy: 'Check that it runs: `fumehood status`.',
     });
   });
 });

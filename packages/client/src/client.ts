@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { factsOf } from '@glovebox/base';
+import { factsOf } from '@fumehood/base';
 import {
   type Attempt,
   attemptsSchema,
@@ -22,7 +22,7 @@ import {
   uploadRecordSchema,
   type Why,
   whySchema,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { z } from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents } from './events.ts';

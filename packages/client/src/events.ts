@@ -1,5 +1,5 @@
-import { factsOf, readEvents } from '@glovebox/base';
-import { hasEnded, type JobEvent, jobEventSchema } from '@glovebox/protocol';
+import { factsOf, readEvents } from '@fumehood/base';
+import { hasEnded, type JobEvent, jobEventSchema } from '@fumehood/protocol';
 import { answerUnknown } from './errors.ts';
 import type { Http } from './http.ts';
 

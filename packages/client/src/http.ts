@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import { GloveboxError } from '@glovebox/base';
-import { apiErrorSchema, tokenScheme } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import { apiErrorSchema, tokenScheme } from '@fumehood/protocol';
 import type { z } from 'zod';
 import { answerUnknown, instanceUnreachable } from './errors.ts';
 
@@ -68,14 +68,14 @@ export function openHttp({ url, token }: ClientOptions): Http {
   };
 }
 
-async function refusal(url: string, request: Request, response: Response): Promise<GloveboxError> {
+async function refusal(url: string, request: Request, response: Response): Promise<FumehoodError> {
   const text = await response.text().catch(() => '');
   try {
     const { error } = apiErrorSchema.parse(JSON.parse(text));
-    return new GloveboxError({ ...error, status: response.status });
+    return new FumehoodError({ ...error, status: response.status });
   } catch {
     const { method, path } = request;
-    return new GloveboxError({
+    return new FumehoodError({
       code: 'instance_refused',
       status: response.status,
       message: `the instance at ${url} answered ${response.status} to ${method} ${path}`,

@@ -4,7 +4,7 @@ import { createReadStream, lstatSync, readFileSync, readlinkSync, statSync } fro
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn } from '@glovebox/base';
+import { localSpawn } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { diskSize, writeDisk } from './disk.ts';
 import { archive, inPieces, member } from './testing/archive.ts';
@@ -30,7 +30,7 @@ const make = (bytes: AsyncIterable<Uint8Array>, entries = 0, name = 'disk') =>
   writeDisk(spawn, bytes, join(directory, name), () => ({ entries }));
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-disk-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-disk-'));
   await chmod(directory, 0o711);
   tree = join(directory, 'tree');
 });

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { chmod, copyFile, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
-import { runToEnd, type Spawn, sharedDirectory } from '@glovebox/base';
+import { runToEnd, type Spawn, sharedDirectory } from '@fumehood/base';
 import { diskInvalid } from './errors.ts';
 
 /** Apparent size of every read-only disk: one size fits every slot of a template (design §4). Sparse on the host. */

@@ -11,7 +11,7 @@ const long = `${'deep/'.repeat(30)}${'name'.repeat(30)}`;
 const target = 'target/'.repeat(30);
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-tar-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-tar-'));
   const tree = join(root, 'tree');
   await mkdir(join(tree, long, '..'), { recursive: true });
   await writeFile(join(tree, 'plain'), 'plain\n', { mode: 0o640 });

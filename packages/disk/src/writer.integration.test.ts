@@ -17,7 +17,7 @@ let file: string;
 const tar = (...args: string[]) => execFileSync('tar', [...args, '-f', file], { encoding: 'utf8' });
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-tar-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-tar-'));
   file = join(root, 'archive.tar');
   const members = [
     member({ path: 'd', type: 'directory', mode: 0o1755, mtime: 86_400 }),

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 test('a process goes on when its log can no longer be written', () => {
   const full = openSync('/dev/full', 'w');
   const script = `
-    const { stderrLines } = await import(${JSON.stringify(import.meta.resolve('@glovebox/base'))});
+    const { stderrLines } = await import(${JSON.stringify(import.meta.resolve('@fumehood/base'))});
     const { pino } = await import(${JSON.stringify(import.meta.resolve('pino'))});
     const log = pino({ base: null }, stderrLines);
     for (let n = 0; n < 100; n += 1) log.warn('trouble');

@@ -1,4 +1,4 @@
-import type { ErrorFacts } from '@glovebox/base';
+import type { ErrorFacts } from '@fumehood/base';
 
 /** The part of a logger that an executor uses. */
 export interface Log {

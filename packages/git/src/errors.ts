@@ -1,8 +1,8 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 
 /** What a repository holds and none of ours may. */
-export function repositoryInvalid(why: string): GloveboxError {
-  return new GloveboxError({
+export function repositoryInvalid(why: string): FumehoodError {
+  return new FumehoodError({
     code: 'repository_invalid',
     status: 400,
     message: `the repository cannot be used: ${why}`,

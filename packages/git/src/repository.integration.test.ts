@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { collect, localSpawn } from '@glovebox/base';
+import { collect, localSpawn } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type CommitPack, makeRepository, packFiles, type Repository } from './repository.ts';
 
@@ -65,7 +65,7 @@ let second: string;
 let other: string;
 
 beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-git-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-git-'));
   chmodSync(root, 0o711);
   mkdirSync(join(root, 'source'));
   git(['init', '-q', '-b', 'main']);

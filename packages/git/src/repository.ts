@@ -2,13 +2,13 @@ import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
-  GloveboxError,
+  FumehoodError,
   runToEnd,
   type Spawn,
   type SpawnedProcess,
   type SpawnRequest,
   sharedDirectory,
-} from '@glovebox/base';
+} from '@fumehood/base';
 import { repositoryInvalid } from './errors.ts';
 
 /** A bare repository that holds one commit and nothing else. Git reads it under the Spawn profile only. */
@@ -89,7 +89,7 @@ export async function makeRepository(
 
 /** What index-pack says is about the objects: the repository's fault, not this machine's. */
 function asInvalid(error: unknown): unknown {
-  const isOurs = error instanceof GloveboxError && error.code === 'program_failed';
+  const isOurs = error instanceof FumehoodError && error.code === 'program_failed';
   return isOurs ? repositoryInvalid(error.message) : error;
 }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { imageReferenceSchema } from '@glovebox/protocol';
+import { imageReferenceSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { connectionSchema } from './db/connect.ts';
 import { configInvalid } from './errors.ts';

@@ -1,9 +1,9 @@
-import { GloveboxError } from '@glovebox/base';
-import type { Scope } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import type { Scope } from '@fumehood/protocol';
 
 /** A refusal that crosses HTTP; `message` is also the text that upstream's executors get. */
-function refused(status: number, code: string, message: string, remedy?: string): GloveboxError {
-  return new GloveboxError({ status, code, message, remedy });
+function refused(status: number, code: string, message: string, remedy?: string): FumehoodError {
+  return new FumehoodError({ status, code, message, remedy });
 }
 
 export const unauthorized = (message: string, remedy?: string) =>
@@ -38,7 +38,7 @@ export const scopeMissing = (
     `this needs an access token with the scope ${scope}; ${person.token.name} of ${person.name} has ${person.scopes.join(', ')}`,
     scope === 'admin'
       ? 'Have an admin do it, whose token has the scope admin.'
-      : `Make another one: \`glovebox tokens create NAME --scope ${scope}\`.`,
+      : `Make another one: \`fumehood tokens create NAME --scope ${scope}\`.`,
   );
 
 export const nameTaken = (what: string, name: string) =>
@@ -93,7 +93,7 @@ export const jobEnded = (id: number, state: string) =>
   refused(409, 'job_ended', `job ${id} has ended as ${state}`, 'Make a new one.');
 
 export const offsetGap = (wanted: number, offered: number) =>
-  new GloveboxError({
+  new FumehoodError({
     status: 409,
     code: 'offset_gap',
     message: `bytes from ${offered} were sent, but those from ${wanted} are missing`,
@@ -169,7 +169,7 @@ export const hostUnknown = (host: string) =>
     421,
     'host_unknown',
     `this instance is not ${JSON.stringify(host.slice(0, 100))}`,
-    'Use the address that `glovebox status` prints, or list the name in `hosts` of its configuration.',
+    'Use the address that `fumehood status` prints, or list the name in `hosts` of its configuration.',
   );
 
 /** Of the database or of the directories: nothing of the request was kept. */
@@ -178,11 +178,11 @@ export const storageFull = () =>
     507,
     'storage_full',
     'the disk of the instance is full',
-    'Free space there (`glovebox status` says what takes it); nothing has to be started again, and this can be repeated then.',
+    'Free space there (`fumehood status` says what takes it); nothing has to be started again, and this can be repeated then.',
   );
 
 export const portInUse = (port: number) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'port_in_use',
     message: `port ${port} is in use by another program`,
     remedy: 'Choose another one (0 takes any that is free), or stop the other program.',
@@ -190,63 +190,63 @@ export const portInUse = (port: number) =>
 
 /** `file`: which of the two is at fault. */
 export const tlsUnusable = (file: string, why: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'tls_unusable',
     message: `TLS cannot be spoken with ${file}: ${why}`,
     remedy: 'Name a certificate and its key, both as PEM, which the user of the instance may read.',
   });
 
 export const listenFailed = (address: string, port: number, why: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'listen_failed',
     message: `the instance cannot listen on ${address}, port ${port}: ${why}`,
     remedy: 'Choose an address of this machine and a free port, from 1024 on: the instance is not root.',
   });
 
 export const configInvalid = (file: string, why: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'config_invalid',
     message: `the configuration ${file} is not usable: ${why}`,
     remedy: 'Correct the file.',
   });
 
 export const postgresMissing = () =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'postgres_missing',
     message: 'there is no PostgreSQL 15 or newer on this machine',
     remedy: 'Install it (Debian: apt-get install postgresql), or set DATABASE_URL to a database.',
   });
 
 export const databaseVersion = (directory: string, needed: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'database_version',
     message: `the data in ${directory} are of PostgreSQL ${needed}, and its programs are not on this machine`,
     remedy: `Install PostgreSQL ${needed} (Debian: apt-get install postgresql-${needed}).`,
   });
 
 export const databaseInUse = (directory: string, pid: number) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'database_in_use',
     message: `the database in ${directory} is in use by another run (PostgreSQL with pid ${pid})`,
-    remedy: 'Stop that run first (`glovebox down`), or choose another directory with GLOVEBOX_STATE.',
+    remedy: 'Stop that run first (`fumehood down`), or choose another directory with FUMEHOOD_STATE.',
   });
 
 export const databaseFailed = (what: string, why: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'database_failed',
     message: `${what} failed: ${why}`,
-    remedy: 'The lines above from PostgreSQL say why; `glovebox clean --all` starts over without its data.',
+    remedy: 'The lines above from PostgreSQL say why; `fumehood clean --all` starts over without its data.',
   });
 
 export const socketPathTooLong = (path: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'path_too_long',
     message: `${path} is too long for a unix socket (107 bytes)`,
-    remedy: 'Choose a state directory with a shorter path (GLOVEBOX_STATE).',
+    remedy: 'Choose a state directory with a shorter path (FUMEHOOD_STATE).',
   });
 
 export const migrationFailed = (name: string, why: string, cause: unknown) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'migration_failed',
     message: `the database cannot be brought up to date: ${name}: ${why}`,
     remedy: 'What PostgreSQL says above has to be mended first; nothing of this migration was kept.',
@@ -255,7 +255,7 @@ export const migrationFailed = (name: string, why: string, cause: unknown) =>
 
 /** The two sides are more than one version apart, and neither knows what the other would say. */
 export const versionsApart = (executor: string, instance: number) =>
-  new GloveboxError({
+  new FumehoodError({
     status: 426,
     code: 'versions_apart',
     message: `this instance speaks version ${instance} of the native protocol, and the executor version ${JSON.stringify(executor.slice(0, 20))}`,
@@ -268,18 +268,18 @@ export const executorNotFound = (name: string) =>
     404,
     'executor_not_found',
     `there is no executor ${JSON.stringify(name)}`,
-    'Look at the names that `glovebox executors list` shows.',
+    'Look at the names that `fumehood executors list` shows.',
   );
 
 export const databaseNewer = (database: string, binary: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'database_newer',
-    message: `the database is at ${database}, and this version of Glovebox knows migrations up to ${binary}`,
-    remedy: 'Use the version of Glovebox that last used this database, or a newer one.',
+    message: `the database is at ${database}, and this version of Fumehood knows migrations up to ${binary}`,
+    remedy: 'Use the version of Fumehood that last used this database, or a newer one.',
   });
 
 export const userFailed = (name: string, why: string) =>
-  new GloveboxError({
+  new FumehoodError({
     code: 'user_failed',
     message: `the user ${name} could not be made: ${why}`,
     remedy: `Make it: useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ${name}`,

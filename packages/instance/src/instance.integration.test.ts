@@ -1,4 +1,4 @@
-import type { Job } from '@glovebox/protocol';
+import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { acceptFirstSecrets } from './auth/first.ts';
@@ -70,7 +70,7 @@ describe('an indexing job', () => {
       repositoryName: repository,
       commit,
       dockerSteps: [{ key: 'indexer', dir: 'web', argv: ['index'] }],
-      glovebox: { upload: { file: 'web/index.scip', root: 'web', indexer: 'scip-typescript' } },
+      fumehood: { upload: { file: 'web/index.scip', root: 'web', indexer: 'scip-typescript' } },
     });
     expect(JSON.stringify(job)).not.toContain(instance.credential);
   });

@@ -1,5 +1,5 @@
-import type { Clock, Spawn } from '@glovebox/base';
-import type { QueueName } from '@glovebox/protocol';
+import type { Clock, Spawn } from '@fumehood/base';
+import type { QueueName } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first.ts';

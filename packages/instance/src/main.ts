@@ -1,4 +1,4 @@
-import { factsOf, remoteSpawn, stderrLines, systemClock } from '@glovebox/base';
+import { factsOf, remoteSpawn, stderrLines, systemClock } from '@fumehood/base';
 import { pino } from 'pino';
 import { type InstanceMessage, instanceConfigSchema, readConfig } from './config.ts';
 import { domains } from './domains.ts';

@@ -56,4 +56,4 @@ export interface VmExit {
 }
 
 /** Begins the name of everything that a VM has on its host: cgroup, process, files. */
-export const vmNamePrefix = 'glovebox-';
+export const vmNamePrefix = 'fumehood-';

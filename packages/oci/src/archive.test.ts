@@ -21,7 +21,7 @@ import {
 
 let root: string;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-archive-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-archive-'));
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 

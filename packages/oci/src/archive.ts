@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { collect, GloveboxError } from '@glovebox/base';
-import { readTar } from '@glovebox/disk';
+import { collect, FumehoodError } from '@fumehood/base';
+import { readTar } from '@fumehood/disk';
 import type { z } from 'zod';
 import { imageInvalid, imageNotFound } from './errors.ts';
 import {
@@ -69,7 +69,7 @@ async function membersOf(file: string): Promise<Map<string, Member>> {
       if (entry.type === 'file')
         members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset, size: entry.size });
   } catch (error) {
-    throw error instanceof GloveboxError ? imageInvalid(error.message) : error;
+    throw error instanceof FumehoodError ? imageInvalid(error.message) : error;
   }
   return members;
 }

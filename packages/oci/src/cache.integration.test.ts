@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { localSpawn, type Spawn } from '@glovebox/base';
+import { localSpawn, type Spawn } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { imageDisk } from './cache.ts';
 import {
@@ -32,7 +32,7 @@ let root: string;
 let cache: string;
 beforeEach(async () => {
   started = [];
-  root = await mkdtemp(join(tmpdir(), 'glovebox-cache-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-cache-'));
   cache = join(root, 'cache');
   await mkdir(cache);
   for (const path of [root, cache]) await chmod(path, 0o711);

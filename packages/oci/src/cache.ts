@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Spawn } from '@glovebox/base';
-import { writeDisk } from '@glovebox/disk';
+import type { Spawn } from '@fumehood/base';
+import { writeDisk } from '@fumehood/disk';
 import { type ImageConfig, openArchive } from './archive.ts';
 import { flattenImage } from './flatten.ts';
 

@@ -25,7 +25,7 @@ import { modelOf } from './testing/model.ts';
 
 let root: string;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-flatten-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-flatten-'));
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 

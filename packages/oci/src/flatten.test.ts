@@ -19,7 +19,7 @@ import {
 
 let root: string;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-flatten-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-flatten-'));
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 

@@ -1,4 +1,4 @@
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import type { ImageArchive } from './archive.ts';
 import { imageInvalid } from './errors.ts';
 import { readLayer } from './layer.ts';

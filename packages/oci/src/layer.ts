@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { PassThrough, pipeline, Readable, Transform } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { GloveboxError } from '@glovebox/base';
-import { type ReadEntry, readTar } from '@glovebox/disk';
+import { FumehoodError } from '@fumehood/base';
+import { type ReadEntry, readTar } from '@fumehood/disk';
 import type { ImageLayer } from './archive.ts';
 import { imageInvalid, imageTooBig } from './errors.ts';
 
@@ -44,7 +44,7 @@ export async function* readLayer(file: string, layer: ImageLayer, budget: Budget
     while (!(await chunks.next()).done); // what follows the archive's end belongs to the digest
   } catch (error) {
     // zlib's errors have no meaning for people
-    throw error instanceof GloveboxError ? error : imageInvalid(`a layer is damaged (${String(error)})`);
+    throw error instanceof FumehoodError ? error : imageInvalid(`a layer is damaged (${String(error)})`);
   } finally {
     plain.destroy();
   }

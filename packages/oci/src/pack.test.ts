@@ -14,7 +14,7 @@ let root: string;
 let layout: string;
 let number = 0;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-pack-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-pack-'));
 });
 beforeEach(() => {
   layout = join(root, `layout-${number++}`);

@@ -3,7 +3,7 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+import { tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import {
   blobPath,
   type ImageConfig,

@@ -1,4 +1,4 @@
-import type { ReadEntry } from '@glovebox/disk';
+import type { ReadEntry } from '@fumehood/disk';
 import type { ImageArchive, ImageLayer } from './archive.ts';
 import { imageInvalid, imageTooBig } from './errors.ts';
 import { type Budget, readLayer } from './layer.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { readSettings } from './settings.ts';
 import { sendIndex } from './upload.ts';

@@ -1,12 +1,12 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 
 /** Wrong settings or arguments: nothing was sent. */
-export function settingsInvalid(message: string, remedy: string): GloveboxError {
-  return new GloveboxError({ code: 'settings_invalid', message, remedy });
+export function settingsInvalid(message: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'settings_invalid', message, remedy });
 }
 
-export function fileUnreadable(file: string, why: string): GloveboxError {
-  return new GloveboxError({
+export function fileUnreadable(file: string, why: string): FumehoodError {
+  return new FumehoodError({
     code: 'file_unreadable',
     message: `the index ${file} cannot be read: ${why}`,
     remedy: 'Name the file that the indexer wrote with -file.',
@@ -14,9 +14,9 @@ export function fileUnreadable(file: string, why: string): GloveboxError {
 }
 
 /** The instance answered, and not with an upload's id. */
-export function uploadRefused(status: number, body: string): GloveboxError {
+export function uploadRefused(status: number, body: string): FumehoodError {
   const said = body.trimStart().startsWith('<') ? '' : body.trim().slice(0, 500);
-  return new GloveboxError({
+  return new FumehoodError({
     code: 'upload_refused',
     status,
     message: `the upload was answered with ${status}${said && `: ${said}`}`,
@@ -27,8 +27,8 @@ export function uploadRefused(status: number, body: string): GloveboxError {
   });
 }
 
-export function instanceUnreachable(endpoint: string, why: string): GloveboxError {
-  return new GloveboxError({
+export function instanceUnreachable(endpoint: string, why: string): FumehoodError {
+  return new FumehoodError({
     code: 'instance_unreachable',
     message: `${endpoint} cannot be reached: ${why}`,
     remedy: 'Check SRC_ENDPOINT and SRC_PROXY.',

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bundleSrc, type Ended, runSrc } from './testing/program.ts';
 import { TestServer } from './testing/server.ts';
@@ -23,7 +23,7 @@ let server: TestServer;
 let endpoint: string;
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-src-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-src-'));
   mkdirSync(join(root, 'directory'));
   writeFileSync(join(root, 'index.scip'), head);
   writeFileSync(join(root, 'garbage'), 'this is no index');

@@ -1,4 +1,4 @@
-import { factsOf, systemClock } from '@glovebox/base';
+import { factsOf, systemClock } from '@fumehood/base';
 import { CommanderError } from 'commander';
 import { exitCodeOf, makeCommand, withTwoDashes } from './command.ts';
 

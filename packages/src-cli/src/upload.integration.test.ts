@@ -34,7 +34,7 @@ let root: string;
 let server: TestServer;
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-src-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-src-'));
   for (const [name, gzip] of Object.entries(recording.indexes))
     writeFileSync(join(root, name), gunzipSync(Buffer.from(gzip, 'base64')));
   await bundleSrc(root);

@@ -5,8 +5,8 @@ import { request as requestHttps } from 'node:https';
 import { normalize } from 'node:path/posix';
 import { pipeline } from 'node:stream';
 import { createGzip } from 'node:zlib';
-import { type Clock, collect, factsOf } from '@glovebox/base';
-import { readIndex } from '@glovebox/scip';
+import { type Clock, collect, factsOf } from '@fumehood/base';
+import { readIndex } from '@fumehood/scip';
 import { fileUnreadable, instanceUnreachable, settingsInvalid, uploadRefused } from './errors.ts';
 import type { Settings } from './settings.ts';
 
@@ -106,7 +106,7 @@ function post(settings: Settings, path: string, file: string, bytes: number): Pr
       ...(socketPath !== null && { socketPath }),
       headers: {
         host: endpoint.host,
-        'user-agent': 'glovebox-src',
+        'user-agent': 'fumehood-src',
         'content-type': 'application/x-protobuf+scip',
         'x-uncompressed-size': String(bytes),
         ...headers,

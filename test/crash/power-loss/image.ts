@@ -7,7 +7,7 @@ import { type BuiltImage, buildImage } from '../../../images/recipe.ts';
 const packages = join(import.meta.dirname, '../../../packages');
 
 /** Where the image has what it runs. */
-export const programs = '/opt/glovebox';
+export const programs = '/opt/fumehood';
 const postgres = '/opt/postgres';
 
 /** The image of an instance with its own PostgreSQL, from npm and Debian packages, and of the program that loads it. */

@@ -6,8 +6,8 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { type Client, openClient } from '@glovebox/client';
-import type { Job } from '@glovebox/protocol';
+import { type Client, openClient } from '@fumehood/client';
+import type { Job } from '@fumehood/protocol';
 
 /**
  * Runs in the guest: `load.mjs CARELESS`, with what was acknowledged before on stdin, a line each. Starts the instance on the
@@ -38,7 +38,7 @@ export type Said =
 /** Whose fsync is taken out: nobody's, the stores', PostgreSQL's. */
 export type Careless = 'nobody' | 'the instance' | 'PostgreSQL';
 
-const state = '/state/glovebox';
+const state = '/state/fumehood';
 const programs = import.meta.dirname;
 const repository = 'acme/power';
 const commit = 'c'.repeat(40);
@@ -142,7 +142,7 @@ async function post(
             'x-sourcegraph-executor-name': executorName,
           }
         : { authorization: `token-executor ${running.credential}` }),
-      'x-glovebox-protocol': '2',
+      'x-fumehood-protocol': '2',
       ...(!isBytes && { 'content-type': 'application/json' }),
     },
     body: isBytes ? new Uint8Array(Buffer.from(body)) : JSON.stringify(body),
@@ -166,7 +166,7 @@ async function lease(running: Running): Promise<Job | null> {
     executorName,
     version: '0.1.0',
     queues: ['codeintel'],
-    glovebox: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
+    fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
   });
   return response.status === 204 ? null : ((await response.json()) as Job);
 }
@@ -183,7 +183,7 @@ async function runJob(running: Running): Promise<void> {
   if (!job) return; // another worker has it
   const { id } = job;
   const mine = { executorName, jobId: id };
-  const attempt = job.glovebox?.attempt ?? 0;
+  const attempt = job.fumehood?.attempt ?? 0;
   const entryFacts = { key: 'step', command: [], startTime: new Date().toISOString() };
   const added = await post(running, 'queue/codeintel/addExecutionLogEntry', { ...mine, ...entryFacts }, job);
   const entry = Number(await added.text());

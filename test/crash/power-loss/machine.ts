@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { localSpawn, systemClock } from '@glovebox/base';
+import { localSpawn, systemClock } from '@fumehood/base';
 import {
   buildGuest,
   buildLauncher,
@@ -12,8 +12,8 @@ import {
   qemu,
   startVm,
   type Vmm,
-} from '@glovebox/microvm';
-import { type ImageDisk, imageDisk } from '@glovebox/oci';
+} from '@fumehood/microvm';
+import { type ImageDisk, imageDisk } from '@fumehood/oci';
 import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/guest.ts';
 import { planDisks } from '../../../packages/executor/src/runtime/microvm/plan.ts';
 import type { Acknowledged, Careless, Said } from './load.ts';

@@ -1,22 +1,22 @@
-import { GloveboxError } from '../errors.ts';
+import { FumehoodError } from '../errors.ts';
 
-export function spawnFailed(label: string, why: string): GloveboxError {
-  return new GloveboxError({
+export function spawnFailed(label: string, why: string): FumehoodError {
+  return new FumehoodError({
     code: 'spawn_failed',
     message: `${label} could not be started: ${why}`,
-    remedy: 'Run `glovebox doctor`: it says which package or permission is missing.',
+    remedy: 'Run `fumehood doctor`: it says which package or permission is missing.',
   });
 }
 
-export function programFailed(label: string, status: string, stderr: string): GloveboxError {
+export function programFailed(label: string, status: string, stderr: string): FumehoodError {
   const lines = stderr.trim().split('\n').slice(-5).join('\n');
-  return new GloveboxError({
+  return new FumehoodError({
     code: 'program_failed',
     message: `${label} ${status}${lines && `: ${lines}`}`,
     details: { stderr: lines },
   });
 }
 
-export function tooBig(what: string, maxBytes: number): GloveboxError {
-  return new GloveboxError({ code: 'too_big', message: `${what} is larger than ${maxBytes} bytes` });
+export function tooBig(what: string, maxBytes: number): FumehoodError {
+  return new FumehoodError({ code: 'too_big', message: `${what} is larger than ${maxBytes} bytes` });
 }

@@ -37,7 +37,7 @@ let root: string;
 const own = () => join(root, 'own');
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-local-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-local-'));
   chmodSync(root, 0o711);
   mkdirSync(own());
   chmodSync(own(), 0o777);

@@ -22,7 +22,7 @@ const own = () => join(root, 'own');
 const outside = () => join(root, 'outside');
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-profile-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-profile-'));
   chmodSync(root, 0o711);
   for (const [directory, mode] of [
     [shown(), 0o755],
@@ -108,7 +108,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
     });
 
     it('that reaches a socket of the host without a path', async () => {
-      const name = `glovebox-profile-${process.pid}`;
+      const name = `fumehood-profile-${process.pid}`;
       await listen({ path: `\0${name}` });
       expect(await attack(profile, ['abstract', name])).toBe('ECONNREFUSED');
       expect(await attack(unprivileged, ['abstract', name])).toBe('done');
@@ -164,7 +164,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
     });
 
     it('and no environment but what is passed', async () => {
-      vi.stubEnv('GLOVEBOX_TEST_SECRET', 'secret');
+      vi.stubEnv('FUMEHOOD_TEST_SECRET', 'secret');
       const environment = async (spawn: Spawn) => {
         const request = { program: '/usr/bin/env', args: ['-0'], env: { GIVEN: 'a b=c\n"' } };
         return (await outcome(spawn, request)).split('\0').filter(Boolean);
@@ -176,7 +176,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
         'PATH=/usr/bin:/bin',
         'PWD=/tmp',
       ]);
-      expect(await environment(unprivileged)).toContain('GLOVEBOX_TEST_SECRET=secret');
+      expect(await environment(unprivileged)).toContain('FUMEHOOD_TEST_SECRET=secret');
       vi.unstubAllEnvs();
     });
   });

@@ -21,7 +21,7 @@ let reports: Report[];
 let tags = 0;
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-remote-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-remote-'));
   chmodSync(root, 0o711);
   for (const name of ['shown', 'hidden']) {
     mkdirSync(join(root, name));

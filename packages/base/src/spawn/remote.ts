@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { z } from 'zod';
-import { GloveboxError } from '../errors.ts';
+import { FumehoodError } from '../errors.ts';
 import { spawnFailed } from './errors.ts';
 import { type SpawnCall, spawnAnswerSchema, spawnRequestSchema } from './messages.ts';
 import type { ExitStatus, Spawn, SpawnedProcess } from './spawn.ts';
@@ -30,7 +30,7 @@ export function remoteSpawn(): Spawn {
       if (answer.name === 'stderr') entry.started();
     } else {
       pending.delete(answer.id);
-      if (answer.type === 'spawn.refused') entry.refused(new GloveboxError(answer.error));
+      if (answer.type === 'spawn.refused') entry.refused(new FumehoodError(answer.error));
       else
         entry.exited({
           code: answer.code,

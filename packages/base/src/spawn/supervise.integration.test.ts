@@ -15,7 +15,7 @@ let root: string;
 const mark = () => join(root, 'own', 'ran');
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'glovebox-supervise-'));
+  root = mkdtempSync(join(tmpdir(), 'fumehood-supervise-'));
   chmodSync(root, 0o711);
   mkdirSync(join(root, 'own'));
   chmodSync(join(root, 'own'), 0o777);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { JobRecord } from '@glovebox/protocol';
+import type { JobRecord } from '@fumehood/protocol';
 
 /** An instance as a client sees one: it answers one request after the other as it was told to, and the last way for ever. */
 export class TestServer {

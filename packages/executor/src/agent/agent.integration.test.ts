@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { nothingLeft, TestAgent } from '../testing/agent.ts';
 import { hostProgram } from '../testing/images.ts';
@@ -118,7 +118,7 @@ describe('a job that has to stop', () => {
     await agent.until(() => agent.instance.output('step.docker.0').includes('started'));
   };
 
-  const machine = () => execFileSync('ps', ['-eo', 'args']).toString().includes(`glovebox-j${agent.lastId}-`);
+  const machine = () => execFileSync('ps', ['-eo', 'args']).toString().includes(`fumehood-j${agent.lastId}-`);
 
   it('because it was canceled is let go when its VM is destroyed, and writes nothing more', async () => {
     await start();

@@ -1,5 +1,5 @@
-import { factsOf } from '@glovebox/base';
-import { type Order, type QueueName, upstreamVersion } from '@glovebox/protocol';
+import { factsOf } from '@fumehood/base';
+import { type Order, type QueueName, upstreamVersion } from '@fumehood/protocol';
 import { executorStopped } from '../errors.ts';
 import { onChange, tellOf } from '../log.ts';
 import type { Lease } from '../uplink/leases.ts';
@@ -66,8 +66,8 @@ export function makeAgent(
     );
     if (!job && queue.version() === upstreamVersion) await pause(); // it does not hold requests
     if (!job) return;
-    log.info({ job: job.id, attempt: job.glovebox?.attempt }, 'a job was leased');
-    const release = room.reserve(job.glovebox?.resources ?? deps.jobRoom);
+    log.info({ job: job.id, attempt: job.fumehood?.attempt }, 'a job was leased');
+    const release = room.reserve(job.fumehood?.resources ?? deps.jobRoom);
     let own: Lease | null = null;
     const work = workOn(deps, job, (lease) => {
       own = lease;

@@ -1,5 +1,5 @@
-import { registriesSchema } from '@glovebox/oci';
-import { labelsSchema, queueNameSchema, tierSchema } from '@glovebox/protocol';
+import { registriesSchema } from '@fumehood/oci';
+import { labelsSchema, queueNameSchema, tierSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { routeSchema } from '../uplink/route.ts';
 

@@ -1,6 +1,6 @@
 import { arch } from 'node:os';
-import { factsOf, remoteSpawn, stderrLines, systemClock } from '@glovebox/base';
-import { archSchema } from '@glovebox/protocol';
+import { factsOf, remoteSpawn, stderrLines, systemClock } from '@fumehood/base';
+import { archSchema } from '@fumehood/protocol';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { remoteVms } from '../helper/remote-vms.ts';

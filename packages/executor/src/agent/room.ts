@@ -1,4 +1,4 @@
-import type { NativeJob } from '@glovebox/protocol';
+import type { NativeJob } from '@fumehood/protocol';
 import type { Room } from '../uplink/queue.ts';
 
 /** A VMM's own memory beside its guest's, reserved with it; the cgroup of a VM has the same allowance. */

@@ -54,7 +54,7 @@ it('A heartbeat names the attempt that is held', async () => {
   expect(await requestsOfRun(null)).toContainEqual([
     'heartbeat',
     expect.objectContaining({
-      glovebox: { tiers: ['vm-emulated'], leases: [{ jobId: 5, attempt: 3 }] },
+      fumehood: { tiers: ['vm-emulated'], leases: [{ jobId: 5, attempt: 3 }] },
     }),
   ]);
 });

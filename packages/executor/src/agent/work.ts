@@ -1,5 +1,5 @@
-import { type Clock, factsOf } from '@glovebox/base';
-import type { Job } from '@glovebox/protocol';
+import { type Clock, factsOf } from '@fumehood/base';
+import type { Job } from '@fumehood/protocol';
 import type { Log } from '../log.ts';
 import type { RunOutcome, Runtime } from '../runtime/runtime.ts';
 import type { Http } from '../uplink/http.ts';
@@ -41,15 +41,15 @@ const worthAnotherTry = new Set([
 export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => void): Promise<void> {
   const { clock, executorName, http, leases, log } = deps;
   const { queue } = job;
-  const about = { job: job.id, attempt: job.glovebox?.attempt };
+  const about = { job: job.id, attempt: job.fumehood?.attempt };
   if (!queue) {
     log.warn(about, 'a job came without a queue: it cannot be answered for');
     return;
   }
   let lease: Lease;
   try {
-    const attempt = job.glovebox?.attempt ?? null;
-    lease = await leases.hold({ id: job.id, queue, attempt }, job.glovebox?.leaseMs ?? upstreamLeaseMs);
+    const attempt = job.fumehood?.attempt ?? null;
+    lease = await leases.hold({ id: job.id, queue, attempt }, job.fumehood?.leaseMs ?? upstreamLeaseMs);
   } catch (error) {
     log.warn({ ...about, error: factsOf(error) }, 'the job was not begun');
     return;

@@ -1,5 +1,5 @@
-import { registriesSchema } from '@glovebox/oci';
-import { labelsSchema, tierSchema } from '@glovebox/protocol';
+import { registriesSchema } from '@fumehood/oci';
+import { labelsSchema, tierSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
 import { routeSchema } from '../uplink/route.ts';

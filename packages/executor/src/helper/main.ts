@@ -1,4 +1,4 @@
-import { factsOf, stderrLines, systemClock } from '@glovebox/base';
+import { factsOf, stderrLines, systemClock } from '@fumehood/base';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { helperConfigSchema } from './config.ts';
@@ -15,6 +15,6 @@ try {
   process.exit(0);
 } catch (error) {
   const { message, remedy } = factsOf(error);
-  process.stderr.write(`glovebox: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+  process.stderr.write(`fumehood: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
   process.exit(1);
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import { GloveboxError } from '@glovebox/base';
-import { type LeftOver, type VmExit, type VmSockets, vmSocketNames } from '@glovebox/microvm';
+import { FumehoodError } from '@fumehood/base';
+import { type LeftOver, type VmExit, type VmSockets, vmSocketNames } from '@fumehood/microvm';
 import { helperGone } from '../errors.ts';
 import type { AgentVm, VmSource } from '../runtime/microvm/vm-source.ts';
 import { type VmAnswer, type VmCall, vmAnswerSchema } from './messages.ts';
@@ -53,7 +53,7 @@ export function remoteVms(): VmSource {
         entry.destroyed?.resolve(answer.left);
         break;
       case 'vm.refused':
-        refuse(entry, new GloveboxError(answer.error));
+        refuse(entry, new FumehoodError(answer.error));
         break;
     }
   });

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { factsOf } from '@glovebox/base';
-import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@glovebox/microvm';
+import { factsOf } from '@fumehood/base';
+import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@fumehood/microvm';
 import { vmRefused } from '../errors.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
 

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type JanitorDeps, sweepWork, trimCaches } from './janitor.ts';
 
@@ -9,7 +9,7 @@ let root: string;
 let deps: JanitorDeps;
 
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-janitor-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-janitor-'));
   const [work, disks, blobs] = ['work', 'disks', 'blobs'].map((name) => join(root, name)) as [
     string,
     string,

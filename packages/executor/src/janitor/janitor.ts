@@ -1,6 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 
 export interface JanitorDeps {
   readonly clock: Clock;

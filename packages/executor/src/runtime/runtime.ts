@@ -1,4 +1,4 @@
-import type { Job, JobResultRequest } from '@glovebox/protocol';
+import type { Job, JobResultRequest } from '@fumehood/protocol';
 import type { JobClient } from '../uplink/job.ts';
 import type { Lease } from '../uplink/leases.ts';
 

@@ -2,10 +2,10 @@ import { constants, readdirSync, readFileSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, systemClock } from '@glovebox/base';
-import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@glovebox/microvm';
-import type { ImageConfig, Registries } from '@glovebox/oci';
-import type { Job, NativeJob, QueueName } from '@glovebox/protocol';
+import { localSpawn, systemClock } from '@fumehood/base';
+import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@fumehood/microvm';
+import type { ImageConfig, Registries } from '@fumehood/oci';
+import type { Job, NativeJob, QueueName } from '@fumehood/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
 import { upstreamJobsSchema } from '../agent/config.ts';
@@ -78,7 +78,7 @@ export class TestAgent {
     recipe?: GuestRecipe,
     upstream?: { readonly instance: FakeUpstream; readonly registries: Registries },
   ): Promise<TestAgent> {
-    const root = await mkdtemp(join(tmpdir(), 'glovebox-agent-'));
+    const root = await mkdtemp(join(tmpdir(), 'fumehood-agent-'));
     await chmod(root, 0o711);
     const directories = { disks: join(root, 'disks'), blobs: join(root, 'blobs'), work: join(root, 'work') };
     for (const name of ['disks', 'blobs', 'work', 'run', 'images', 'client', 'repositories'])

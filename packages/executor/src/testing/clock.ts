@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 
 /** A clock that moves only when it is told to; sleepers wake in the order of their time. */
 export interface FakeClock extends Clock {

@@ -4,8 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
-import { type ImageConfig, writeImageArchive } from '@glovebox/oci';
+import { tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { type ImageConfig, writeImageArchive } from '@fumehood/oci';
 
 const applets = [
   'sh',

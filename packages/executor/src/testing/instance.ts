@@ -8,7 +8,7 @@ import {
   type Job,
   type Order,
   protocolHeader,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 
 export interface FakeEntry {
   key: string;
@@ -146,9 +146,9 @@ export class FakeInstance {
 
   private readonly heartbeat: Route = (_request, response, body) => {
     const name = (job: Job) => `${job.id}-${job.queue}`;
-    const { glovebox } = JSON.parse(body.toString()) as { glovebox: { leases: { jobId: number }[] } };
+    const { fumehood } = JSON.parse(body.toString()) as { fumehood: { leases: { jobId: number }[] } };
     for (const id of this.canceled) {
-      if (glovebox.leases.some((lease) => lease.jobId === id) || !this.leased.delete(id)) continue;
+      if (fumehood.leases.some((lease) => lease.jobId === id) || !this.leased.delete(id)) continue;
       this.marks.push({ operation: 'released' });
     }
     const held = [...this.leased.values()];
@@ -156,7 +156,7 @@ export class FakeInstance {
       JSON.stringify({
         knownIds: held.map(name),
         cancelIds: held.filter((job) => this.canceled.has(job.id)).map(name),
-        ...((this.speaks ?? 0) >= 2 && { glovebox: { draining: this.draining } }),
+        ...((this.speaks ?? 0) >= 2 && { fumehood: { draining: this.draining } }),
       }),
     );
   };
@@ -178,8 +178,8 @@ export class FakeInstance {
 
   private readonly jobRoutes: Readonly<Record<string, Route>> = {
     addExecutionLogEntry: (_request, response, body) => {
-      const { key, glovebox } = addLogEntryRequestSchema.parse(JSON.parse(body.toString()));
-      const entry = glovebox?.entry ?? this.entries.length + 1;
+      const { key, fumehood } = addLogEntryRequestSchema.parse(JSON.parse(body.toString()));
+      const entry = fumehood?.entry ?? this.entries.length + 1;
       this.entries[entry - 1] ??= { key, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: null };
       response.end(String(entry));
     },
@@ -204,7 +204,7 @@ export class FakeInstance {
     },
     input: (request, response) => {
       const offset = Number(new URL(request.url ?? '/', 'http://fake').searchParams.get('offset'));
-      if (this.inputEnded) response.setHeader('x-glovebox-input-end', 'true');
+      if (this.inputEnded) response.setHeader('x-fumehood-input-end', 'true');
       response.end(this.input.subarray(offset));
     },
     blob: (request, response) => {

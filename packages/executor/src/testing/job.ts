@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import type { Job, NativeJob } from '@glovebox/protocol';
+import type { Job, NativeJob } from '@fumehood/protocol';
 
 /** A job as our instance leases it, with what a test does not care about filled in. */
 export function testJob(
   job: Partial<Job> = {},
   native: Partial<NativeJob> = {},
-): Job & { glovebox: NativeJob } {
+): Job & { fumehood: NativeJob } {
   return {
     id: 5,
     // As unlikely to be in a VM by chance as a real one: jobs search their VM for it.
@@ -22,7 +22,7 @@ export function testJob(
     cliSteps: null,
     redactedValues: null,
     ...job,
-    glovebox: {
+    fumehood: {
       attempt: 1,
       accept: ['vm-emulated'],
       resources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },

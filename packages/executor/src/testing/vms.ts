@@ -1,4 +1,4 @@
-import { canLimit, startVm, type VmHost } from '@glovebox/microvm';
+import { canLimit, startVm, type VmHost } from '@fumehood/microvm';
 import type { VmSource } from '../runtime/microvm/vm-source.ts';
 
 /** VMs of this very process, without the helper between: what the helper does, in one place. */

@@ -1,4 +1,4 @@
-import { factsOf, systemClock } from '@glovebox/base';
+import { factsOf, systemClock } from '@fumehood/base';
 import { makeAgent } from '../agent/agent.ts';
 import { openReservations } from '../agent/room.ts';
 import { canceled } from '../errors.ts';
@@ -38,7 +38,7 @@ export class WaitingAgent {
     this.agent = makeAgent({
       runtime: {
         run: async (job, lease) => {
-          const name = `${job.id} ${job.glovebox?.attempt}`;
+          const name = `${job.id} ${job.fumehood?.attempt}`;
           this.running.add(name);
           await new Promise((resolve) => {
             if (lease.stopped.aborted) resolve(null);

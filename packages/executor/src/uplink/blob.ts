@@ -4,7 +4,7 @@ import { mkdir, rename, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Clock, GloveboxError } from '@glovebox/base';
+import { type Clock, FumehoodError } from '@fumehood/base';
 import { blobDamaged, imageUnavailable, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from './http.ts';
 import type { JobClient } from './job.ts';
@@ -69,7 +69,7 @@ async function store(
     await pipeline(body, checked, createWriteStream(partial, { flags: 'wx', mode: 0o600 })).catch(
       (error: unknown) => {
         signal.throwIfAborted();
-        if (error instanceof GloveboxError || (error as NodeJS.ErrnoException).syscall === 'write')
+        if (error instanceof FumehoodError || (error as NodeJS.ErrnoException).syscall === 'write')
           throw error;
         throw instanceUnreachable(what, reasonOf(error));
       },

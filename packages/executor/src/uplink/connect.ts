@@ -1,5 +1,5 @@
-import { type Clock, factsOf } from '@glovebox/base';
-import { type HeartbeatRequest, type QueueName, upstreamVersion } from '@glovebox/protocol';
+import { type Clock, factsOf } from '@fumehood/base';
+import { type HeartbeatRequest, type QueueName, upstreamVersion } from '@fumehood/protocol';
 import { credentialRefused } from '../errors.ts';
 import { onChange, tellOf } from '../log.ts';
 import { asExecutor } from './credential.ts';

@@ -14,7 +14,7 @@ let directory: string;
 let file: string;
 
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-credential-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-credential-'));
   file = join(directory, 'credential');
   instance = new FakeInstance();
   await instance.start();

@@ -1,4 +1,4 @@
-import { collect, type Clock, GloveboxError } from '@glovebox/base';
+import { collect, type Clock, FumehoodError } from '@fumehood/base';
 import { fileMissing, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from './http.ts';
 import type { JobClient } from './job.ts';
@@ -28,7 +28,7 @@ export function fetchFile(
     if (!response.body) return Buffer.alloc(0);
     return collect(response.body, maxBytes).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw error instanceof GloveboxError ? error : instanceUnreachable(what, reasonOf(error));
+      throw error instanceof FumehoodError ? error : instanceUnreachable(what, reasonOf(error));
     });
   });
 }

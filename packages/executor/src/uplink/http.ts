@@ -1,4 +1,4 @@
-import { collect } from '@glovebox/base';
+import { collect } from '@fumehood/base';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
 export interface HttpRequest {

@@ -1,4 +1,4 @@
-import { type Clock, factsOf } from '@glovebox/base';
+import { type Clock, factsOf } from '@fumehood/base';
 import {
   executorNameHeader,
   inputEndHeader,
@@ -6,7 +6,7 @@ import {
   jobIdHeader,
   type JobResultRequest,
   type QueueName,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
@@ -57,12 +57,12 @@ const markWhat = 'say how the job ended';
 /** `lease` bounds every repetition: once it is over, nothing of the job is written any more. */
 export function openJob(
   http: Http,
-  job: Pick<Job, 'id' | 'token' | 'glovebox' | 'redactedValues'> & { readonly queue: QueueName },
+  job: Pick<Job, 'id' | 'token' | 'fumehood' | 'redactedValues'> & { readonly queue: QueueName },
   executorName: string,
   clock: Clock,
   lease: AbortSignal,
 ): JobClient {
-  const native = job.glovebox !== undefined;
+  const native = job.fumehood !== undefined;
   const redactions = job.redactedValues ?? {};
   let entries = 0;
   const base = `/.executors/queue/${job.queue}`;
@@ -126,7 +126,7 @@ export function openJob(
       const what = 'begin a log entry';
       const add = (body: object) => post('addExecutionLogEntry', body, what, [200]);
       entries += 1;
-      const numbered = { ...facts, glovebox: { entry: entries } };
+      const numbered = { ...facts, fumehood: { entry: entries } };
       const text = await (native ? retrying(clock, lease, () => add(numbered)) : add(facts));
       const entry = z.int().positive().safeParse(Number(text));
       if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');

@@ -1,4 +1,4 @@
-import type { HeartbeatResponse } from '@glovebox/protocol';
+import type { HeartbeatResponse } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { fakeClock } from '../testing/clock.ts';
 import { instanceUnreachable } from '../errors.ts';
@@ -183,7 +183,7 @@ describe('leases', () => {
   it('of an executor that is to drain say so, by the last that was told', async () => {
     let draining = true;
     const { clock, leases, stop, run } = setUp(() =>
-      Promise.resolve({ knownIds: [], cancelIds: [], glovebox: { draining } }),
+      Promise.resolve({ knownIds: [], cancelIds: [], fumehood: { draining } }),
     );
     leases.obey({ type: 'drain', draining: true });
     expect(leases.draining()).toBe(true);

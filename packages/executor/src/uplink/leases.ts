@@ -1,5 +1,5 @@
-import { type Clock, factsOf } from '@glovebox/base';
-import type { Order, QueueName } from '@glovebox/protocol';
+import { type Clock, factsOf } from '@fumehood/base';
+import type { Order, QueueName } from '@fumehood/protocol';
 import { canceled, leaseLost } from '../errors.ts';
 import { onChange, tellOf } from '../log.ts';
 import type { JobReference, QueueClient } from './queue.ts';
@@ -91,7 +91,7 @@ export function keepLeases(deps: {
       queue.heartbeat(queues, jobs, signal),
     );
     expire();
-    draining = answer.glovebox?.draining ?? false;
+    draining = answer.fumehood?.draining ?? false;
     const known = new Set(answer.knownIds ?? []);
     const toCancel = new Set(answer.cancelIds ?? []);
     for (const entry of asked) {

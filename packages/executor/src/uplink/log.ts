@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { EntryFacts, JobClient, OutputStream } from './job.ts';
 import { redact, redactor } from './redact.ts';
 import { wholeTextPhase } from './whole-log.ts';

@@ -1,4 +1,4 @@
-import { commonVersion, protocolHeader, protocolVersion, upstreamVersion } from '@glovebox/protocol';
+import { commonVersion, protocolHeader, protocolVersion, upstreamVersion } from '@fumehood/protocol';
 import { instanceUnreachable, versionsApart } from '../errors.ts';
 import type { Http } from './http.ts';
 

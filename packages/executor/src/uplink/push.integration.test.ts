@@ -1,4 +1,4 @@
-import type { Order } from '@glovebox/protocol';
+import type { Order } from '@fumehood/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeInstance } from '../testing/instance.ts';
 import { testJob } from '../testing/job.ts';

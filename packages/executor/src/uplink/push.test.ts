@@ -1,4 +1,4 @@
-import type { Order } from '@glovebox/protocol';
+import type { Order } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { instanceUnreachable } from '../errors.ts';
 import { fakeClock } from '../testing/clock.ts';

@@ -1,5 +1,5 @@
-import { type Clock, factsOf, readEvents } from '@glovebox/base';
-import { type Order, orderSchema, ordersVersion } from '@glovebox/protocol';
+import { type Clock, factsOf, readEvents } from '@fumehood/base';
+import { type Order, orderSchema, ordersVersion } from '@fumehood/protocol';
 import { onChange, tellOf } from '../log.ts';
 import { within } from './retry.ts';
 

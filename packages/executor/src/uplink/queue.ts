@@ -9,7 +9,7 @@ import {
   jobSchema,
   type QueueName,
   type Tier,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { instanceUnreachable } from '../errors.ts';
 import { asExecutor, type Credential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
@@ -79,7 +79,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
         memory: `${free.memoryMiB}M`,
         diskSpace: `${free.scratchMiB}M`,
         queues,
-        glovebox: {
+        fumehood: {
           tiers: [...executor.tiers],
           arch: executor.arch,
           labels: [...executor.labels],
@@ -107,7 +107,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
           queueName,
           jobIds: jobs.filter((job) => job.queue === queueName).map((job) => String(job.id)),
         })),
-        glovebox: {
+        fumehood: {
           tiers: [...executor.tiers],
           leases: jobs.flatMap(({ id, attempt }) => (attempt === null ? [] : [{ jobId: id, attempt }])),
         },

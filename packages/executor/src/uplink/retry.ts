@@ -1,4 +1,4 @@
-import { type Clock, GloveboxError } from '@glovebox/base';
+import { type Clock, FumehoodError } from '@fumehood/base';
 import { instanceUnreachable } from '../errors.ts';
 
 const firstPauseMs = 100;
@@ -18,7 +18,7 @@ export async function retrying<T>(
     try {
       return await attempt(tries);
     } catch (error) {
-      if (!(error instanceof GloveboxError) || error.code !== 'instance_unreachable') throw error;
+      if (!(error instanceof FumehoodError) || error.code !== 'instance_unreachable') throw error;
     }
     await clock.sleep(pause, signal).catch(() => signal.throwIfAborted());
   }

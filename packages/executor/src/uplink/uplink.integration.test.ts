@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { collect, systemClock } from '@glovebox/base';
+import { collect, systemClock } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fakeClock } from '../testing/clock.ts';
 import { FakeInstance } from '../testing/instance.ts';
@@ -32,7 +32,7 @@ let directory: string;
 const lease = new AbortController();
 
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-uplink-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-uplink-'));
   instance = new FakeInstance();
   await instance.start();
   instance.leased.set(5, plainJob);
@@ -93,7 +93,7 @@ describe('log entries', () => {
     const asked: unknown[] = [];
     instance.intercept = (request, response, body) => {
       if (!request.url?.endsWith('/addExecutionLogEntry')) return false;
-      asked.push(JSON.parse(body.toString()).glovebox);
+      asked.push(JSON.parse(body.toString()).fumehood);
       if (asked.length === 2) response.destroy();
       return asked.length === 2;
     };

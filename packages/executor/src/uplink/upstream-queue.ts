@@ -6,7 +6,7 @@ import {
   jobSchema,
   type QueueName,
   upstreamVersion,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { z } from 'zod';
 import { asExecutor } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
@@ -94,9 +94,9 @@ function idsByQueue(jobs: readonly JobReference[]) {
 /** What an admin sees of us there. What upstream's executors have and ours do without is empty. */
 function telemetry(executor: ExecutorIdentity, running: number) {
   const metrics = [
-    '# HELP glovebox_executor_jobs Jobs that this executor holds.',
-    '# TYPE glovebox_executor_jobs gauge',
-    `glovebox_executor_jobs ${running}`,
+    '# HELP fumehood_executor_jobs Jobs that this executor holds.',
+    '# TYPE fumehood_executor_jobs gauge',
+    `fumehood_executor_jobs ${running}`,
   ];
   return {
     os: platform(),

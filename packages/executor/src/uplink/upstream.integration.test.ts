@@ -1,5 +1,5 @@
-import { systemClock } from '@glovebox/base';
-import type { Job, QueueName } from '@glovebox/protocol';
+import { systemClock } from '@fumehood/base';
+import type { Job, QueueName } from '@fumehood/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeUpstream } from '../testing/fake-upstream.ts';
 import { connect } from './connect.ts';
@@ -107,7 +107,7 @@ describe('heartbeats', () => {
   const telemetry = {
     ...{ os: 'linux', architecture: expect.any(String) as string, executorVersion: '5.2.0' },
     ...{ dockerVersion: '', gitVersion: '', igniteVersion: '', srcCliVersion: '' },
-    prometheusMetrics: expect.stringMatching(/^# HELP .*\nglovebox_executor_jobs 2\n$/s) as string,
+    prometheusMetrics: expect.stringMatching(/^# HELP .*\nfumehood_executor_jobs 2\n$/s) as string,
   };
 
   it('E9, G8: on the route of one queue name bare ids; the answer’s are those of that queue', async () => {

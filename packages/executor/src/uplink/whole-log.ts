@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { OutputStream } from './job.ts';
 import type { PhaseLog } from './log.ts';
 

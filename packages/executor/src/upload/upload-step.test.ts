@@ -1,4 +1,4 @@
-import type { DockerStep, Job } from '@glovebox/protocol';
+import type { DockerStep, Job } from '@fumehood/protocol';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { testJob } from '../testing/job.ts';
@@ -24,7 +24,7 @@ const indexer: DockerStep = {
 
 /** As an instance of upstream's kind makes it (reference §2.3). */
 function upstreamJob(change: Partial<Job> = {}): Job {
-  const { glovebox: _, ...job } = testJob({
+  const { fumehood: _, ...job } = testJob({
     id: 8812,
     queue: 'codeintel',
     repositoryName: 'github.com/acme/payments',

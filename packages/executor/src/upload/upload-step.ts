@@ -1,5 +1,5 @@
-import { factsOf } from '@glovebox/base';
-import { type DockerStep, type Job, relativePathSchema } from '@glovebox/protocol';
+import { factsOf } from '@fumehood/base';
+import { type DockerStep, type Job, relativePathSchema } from '@fumehood/protocol';
 import { uploadStepRefused } from '../errors.ts';
 import { shellWords } from './shell-words.ts';
 

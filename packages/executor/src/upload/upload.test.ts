@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
-import type { Spawn } from '@glovebox/base';
+import type { Spawn } from '@fumehood/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { uploadIndex } from './upload.ts';
 
@@ -15,7 +15,7 @@ let instance: Server;
 let status: number | null | 'nothing';
 
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-upload-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-upload-'));
   instance = createServer((_request, response) => {
     if (status === null) response.destroy();
     else if (status !== 'nothing') response.writeHead(status).end();

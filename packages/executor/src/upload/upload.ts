@@ -3,8 +3,8 @@ import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type GloveboxError, type Spawn, sharedDirectory } from '@glovebox/base';
-import { executorNameHeader, type Job, jobIdHeader } from '@glovebox/protocol';
+import { type FumehoodError, type Spawn, sharedDirectory } from '@fumehood/base';
+import { executorNameHeader, type Job, jobIdHeader } from '@fumehood/protocol';
 import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
 import type { OutputStream } from '../uplink/job.ts';
 import type { PhaseLog } from '../uplink/log.ts';
@@ -18,8 +18,8 @@ export interface UploadClient {
 }
 
 /** Where the client finds itself and its work; the helper's list of programs names the first. */
-export const uploadProgram = '/opt/glovebox/node';
-const scriptTarget = '/opt/glovebox/src.mjs';
+export const uploadProgram = '/opt/fumehood/node';
+const scriptTarget = '/opt/fumehood/src.mjs';
 const workTarget = '/upload';
 const indexName = 'index.scip';
 const socketName = 'instance.sock';
@@ -98,7 +98,7 @@ export async function uploadIndex(
 }
 
 /** By the last status that the client saw; null when the instance gave no answer. */
-function failure(code: number | null, status: number | null, native: boolean): GloveboxError {
+function failure(code: number | null, status: number | null, native: boolean): FumehoodError {
   const what = 'upload an index';
   if (status === null) return instanceUnreachable(what, 'it did not answer');
   if (status >= 500) return instanceUnreachable(what, `it answered ${status}`);

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Repository, repositoryInvalid } from '@glovebox/git';
+import { type Repository, repositoryInvalid } from '@fumehood/git';
 
 /** An object as `git cat-file --batch` gives it. */
 export interface GitObject {

@@ -1,5 +1,5 @@
-import { collect, GloveboxError } from '@glovebox/base';
-import { type CommitPack, packMax, repositoryInvalid } from '@glovebox/git';
+import { collect, FumehoodError } from '@fumehood/base';
+import { type CommitPack, packMax, repositoryInvalid } from '@fumehood/git';
 import { commitMissing, gitProtocol, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from '../uplink/http.ts';
 import type { JobClient } from '../uplink/job.ts';
@@ -116,7 +116,7 @@ async function* packBytes(packets: AsyncGenerator<Packet>, wanted: Wanted): Asyn
     if (band !== 1) continue;
     size += packet.bytes.length - 1;
     if (size > packMax)
-      throw new GloveboxError({ code: 'too_big', message: `the commit needs more than ${packMax} bytes` });
+      throw new FumehoodError({ code: 'too_big', message: `the commit needs more than ${packMax} bytes` });
     yield packet.bytes.subarray(1);
   }
   throw gitProtocol('the pack breaks off');

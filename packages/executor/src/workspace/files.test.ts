@@ -1,4 +1,4 @@
-import { type Job, jobSchema } from '@glovebox/protocol';
+import { type Job, jobSchema } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { fakeClock } from '../testing/clock.ts';
 import { testJob } from '../testing/job.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '@glovebox/base';
-import { type JobFile, relativePathSchema } from '@glovebox/protocol';
+import type { Clock } from '@fumehood/base';
+import { type JobFile, relativePathSchema } from '@fumehood/protocol';
 import { jobRefused } from '../errors.ts';
 import { fetchFile } from '../uplink/files.ts';
 import type { JobClient } from '../uplink/job.ts';

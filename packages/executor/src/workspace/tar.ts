@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { collect } from '@glovebox/base';
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
-import { packFiles, type Repository, repositoryInvalid } from '@glovebox/git';
+import { collect } from '@fumehood/base';
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { packFiles, type Repository, repositoryInvalid } from '@fumehood/git';
 import { readObjects } from './blobs.ts';
 import type { WorkspaceFile } from './files.ts';
 import { isPartOf, type SparseDirectories } from './sparse.ts';

@@ -1,4 +1,4 @@
-import { type Repository, repositoryInvalid } from '@glovebox/git';
+import { type Repository, repositoryInvalid } from '@fumehood/git';
 
 /** A path of a commit. Names are byte strings in `latin1`: git promises no encoding. */
 export interface TreeEntry {

@@ -3,7 +3,7 @@ import { existsSync, lstatSync, readFileSync, readlinkSync, writeFileSync } from
 import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, systemClock } from '@glovebox/base';
+import { localSpawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeInstance } from '../testing/instance.ts';
 import { testJob } from '../testing/job.ts';
@@ -59,7 +59,7 @@ function unsquash(file: string): string {
 }
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'glovebox-workspace-'));
+  root = await mkdtemp(join(tmpdir(), 'fumehood-workspace-'));
   await chmod(root, 0o711);
   for (const name of ['disks', 'work', 'home', 'repositories']) {
     await mkdir(join(root, name));

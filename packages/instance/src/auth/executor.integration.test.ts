@@ -5,7 +5,7 @@ import {
   type Job,
   type MadeCredential,
   madeCredentialSchema,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
@@ -179,7 +179,7 @@ async function lease(secret: string): Promise<Job> {
   const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
   const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
   const answer = await dequeue(secret, {
-    glovebox: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
+    fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
   });
   expect(answer.status).toBe(200);
   const job = (await answer.json()) as Job;
@@ -241,7 +241,7 @@ test('a request for work that is being held is refused when its credential is re
   const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
   const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
   const held = dequeue(secret, {
-    glovebox: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 30_000, ...free },
+    fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 30_000, ...free },
   });
   const known = async () => (await sql`select from executors`.execute(instance.db)).rows.length;
   await expect.poll(known, { timeout: 20_000 }).toBe(1);

@@ -1,5 +1,5 @@
-import { GloveboxError } from '@glovebox/base';
-import type { QueueName } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import type { QueueName } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
@@ -49,7 +49,7 @@ async function hasCredentials(db: Db): Promise<boolean> {
 }
 
 const noCredentials = () =>
-  new GloveboxError({
+  new FumehoodError({
     status: 500,
     code: 'no_executor_credential',
     message: 'Executors are not configured on this instance',

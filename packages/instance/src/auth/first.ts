@@ -1,4 +1,4 @@
-import { queueNameSchema } from '@glovebox/protocol';
+import { queueNameSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { type Db, transaction } from '../db/connect.ts';
 

@@ -1,4 +1,4 @@
-import { executorNameHeader, jobIdHeader } from '@glovebox/protocol';
+import { executorNameHeader, jobIdHeader } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { badRequest, unauthorized } from '../errors.ts';
 

@@ -1,4 +1,4 @@
-import type { QueueName } from '@glovebox/protocol';
+import type { QueueName } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Compatibility } from '../config.ts';

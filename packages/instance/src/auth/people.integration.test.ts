@@ -4,7 +4,7 @@ import {
   madeTokenSchema,
   type Scope,
   tokensSchema,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
@@ -73,7 +73,7 @@ describe('an access token', () => {
       error: {
         code: 'scope_missing',
         message: 'this needs an access token with the scope jobs:write; ci of ann has jobs:read',
-        remedy: 'Make another one: `glovebox tokens create NAME --scope jobs:write`.',
+        remedy: 'Make another one: `fumehood tokens create NAME --scope jobs:write`.',
       },
     });
   });

@@ -1,4 +1,4 @@
-import { type Scope, tokenScheme } from '@glovebox/protocol';
+import { type Scope, tokenScheme } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';

@@ -1,4 +1,4 @@
-import type { QueueName, Scope } from '@glovebox/protocol';
+import type { QueueName, Scope } from '@fumehood/protocol';
 
 /** What each route of people needs, as `METHOD url`; HEAD needs what GET does. A route that is not here does not start. */
 const routeScopes: Readonly<Record<string, Scope>> = {

@@ -1,4 +1,4 @@
-import type { createTokenSchema, MadeToken, TokenRecord } from '@glovebox/protocol';
+import type { createTokenSchema, MadeToken, TokenRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
 import { type Db, transaction } from '../db/connect.ts';

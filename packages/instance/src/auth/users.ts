@@ -1,4 +1,4 @@
-import type { UserRecord } from '@glovebox/protocol';
+import type { UserRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { nameTaken } from '../errors.ts';

@@ -1,5 +1,5 @@
-import { GloveboxError } from '@glovebox/base';
-import { jobIdHeader, jobIdSchema } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import { jobIdHeader, jobIdSchema } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import { z } from 'zod';
@@ -25,7 +25,7 @@ export function isNamedByBody(request: FastifyRequest): boolean {
 /** The credential of such a request; upstream's job routes have another status for a wrong one than the executors' own. */
 export async function goodCredential(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
   return await authenticateExecutor(db, request).catch((error: unknown) => {
-    throw error instanceof GloveboxError && error.status === 401 ? forbidden('') : error;
+    throw error instanceof FumehoodError && error.status === 401 ? forbidden('') : error;
   });
 }
 

@@ -1,7 +1,7 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 
-export function uploadNotFound(id: number): GloveboxError {
-  return new GloveboxError({
+export function uploadNotFound(id: number): FumehoodError {
+  return new FumehoodError({
     status: 404,
     code: 'upload_not_found',
     message: `there is no upload ${id}`,
@@ -10,16 +10,16 @@ export function uploadNotFound(id: number): GloveboxError {
   });
 }
 
-export function noExample(id: number): GloveboxError {
-  return new GloveboxError({
+export function noExample(id: number): FumehoodError {
+  return new FumehoodError({
     status: 404,
     code: 'no_example',
     message: `nothing in upload ${id} refers to something that is defined in it`,
   });
 }
 
-export function payloadInvalid(why: string): GloveboxError {
-  return new GloveboxError({
+export function payloadInvalid(why: string): FumehoodError {
+  return new FumehoodError({
     status: 400,
     code: 'payload_invalid',
     message: `the upload cannot be read: ${why}`,
@@ -27,8 +27,8 @@ export function payloadInvalid(why: string): GloveboxError {
   });
 }
 
-export function payloadTooBig(maxBytes: number): GloveboxError {
-  return new GloveboxError({
+export function payloadTooBig(maxBytes: number): FumehoodError {
+  return new FumehoodError({
     status: 413,
     code: 'payload_too_big',
     message: `an index has at most ${maxBytes} bytes`,

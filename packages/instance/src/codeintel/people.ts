@@ -1,4 +1,4 @@
-import { definitionQuerySchema } from '@glovebox/protocol';
+import { definitionQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';

@@ -1,5 +1,5 @@
-import type { UploadRecord } from '@glovebox/protocol';
-import { isLocal } from '@glovebox/scip';
+import type { UploadRecord } from '@fumehood/protocol';
+import { isLocal } from '@fumehood/scip';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import type { StoredOccurrence } from './store.ts';

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { type Document, indexInvalid, isDefinition, isLocal, rangeOf, readIndex } from '@glovebox/scip';
+import { type Document, indexInvalid, isDefinition, isLocal, rangeOf, readIndex } from '@fumehood/scip';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { commitSchema, relativePathSchema } from '@glovebox/protocol';
+import { commitSchema, relativePathSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { transaction } from '../db/connect.ts';

@@ -22,7 +22,7 @@ const types: CustomTypesConfig = {
 
 export function clientConfig(connection: Connection): ClientConfig {
   const where = 'url' in connection ? { connectionString: connection.url } : connection;
-  return { ...where, types, application_name: 'glovebox', connectionTimeoutMillis: 10_000, keepAlive: true };
+  return { ...where, types, application_name: 'fumehood', connectionTimeoutMillis: 10_000, keepAlive: true };
 }
 
 /**
@@ -125,7 +125,7 @@ export function readAnnouncement(payload: string): { readonly topic: string; rea
 /** Whoever waits and does not hear it asks by itself after a while. */
 const announce = gathered<string>((db, topics) =>
   sql`
-    select set_config('synchronous_commit', 'off', true), pg_notify('glovebox', announcement)
+    select set_config('synchronous_commit', 'off', true), pg_notify('fumehood', announcement)
     from unnest(${[...topics].map(([topic, times]) => announcementOf(topic, times))}::text[]) as announcement
   `.execute(db),
 );

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-migrate-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-migrate-'));
   db = connect(await server.clone(), { connections: 2 });
   return async () => {
     await db.destroy();
@@ -45,7 +45,7 @@ describe('a database', () => {
     const before = await tables();
     await expect(migrate(db, migrations)).rejects.toMatchObject({
       code: 'database_newer',
-      message: `the database is at 9000_future, and this version of Glovebox knows migrations up to ${newest}`,
+      message: `the database is at 9000_future, and this version of Fumehood knows migrations up to ${newest}`,
       remedy: expect.stringContaining('or a newer one') as string,
     });
     expect(await tables()).toEqual(before);

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { sql } from 'kysely';
 import { keeperUsers } from '../keeper/users.ts';
 import { type Connection, connect } from './connect.ts';
@@ -19,7 +19,7 @@ export const migrations = join(import.meta.dirname, 'migrations');
 
 /** Starts a server as the keeper does, but without syncs: what a test writes need not survive a power loss. */
 export async function startTestServer(): Promise<TestServer> {
-  const directory = await mkdtemp(join(tmpdir(), 'glovebox-db-'));
+  const directory = await mkdtemp(join(tmpdir(), 'fumehood-db-'));
   const { username } = userInfo();
   const server = await startDatabase(
     {
@@ -42,7 +42,7 @@ export async function startTestServer(): Promise<TestServer> {
     async clone() {
       clones += 1;
       const name = `test_${clones}`;
-      await sql`create database ${sql.ref(name)} template glovebox owner glovebox`.execute(admin);
+      await sql`create database ${sql.ref(name)} template fumehood owner fumehood`.execute(admin);
       return { ...server.connection, database: name };
     },
     async stop() {

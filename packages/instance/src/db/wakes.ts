@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { Client } from 'pg';
 import { clientConfig, type Connection, readAnnouncement } from './connect.ts';
 
@@ -39,7 +39,7 @@ export function listen(connection: Connection, clock: Clock): Wakes {
       ring(topic, times);
     });
     await client.connect();
-    await client.query('listen glovebox');
+    await client.query('listen fumehood');
     // What happened while nobody listened, however often.
     for (const topic of topics.keys()) ring(topic, Infinity);
     await ended;

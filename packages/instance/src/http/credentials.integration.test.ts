@@ -1,4 +1,4 @@
-import { type Job, madeCredentialSchema, madeTokenSchema, type Scope, scopeSchema } from '@glovebox/protocol';
+import { type Job, madeCredentialSchema, madeTokenSchema, type Scope, scopeSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scopeOf } from '../auth/scopes.ts';

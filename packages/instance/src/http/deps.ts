@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { JobAuth } from '../auth/job.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { Upstream } from '../config.ts';

@@ -1,4 +1,4 @@
-import { type ErrorFacts, factsOf, GloveboxError } from '@glovebox/base';
+import { type ErrorFacts, factsOf, FumehoodError } from '@fumehood/base';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { storageFull } from '../errors.ts';
 
@@ -28,7 +28,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 }
 
 function knownError(error: unknown): ErrorFacts | null {
-  if (error instanceof GloveboxError) return factsOf(error);
+  if (error instanceof FumehoodError) return factsOf(error);
   const { statusCode, code, message } = error as FastifyError;
   if (full.test(code ?? '')) return factsOf(storageFull());
   if (unavailable.test(code ?? '') || /Connection terminated|timeout exceeded when trying/.test(message)) {

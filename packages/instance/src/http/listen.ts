@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';

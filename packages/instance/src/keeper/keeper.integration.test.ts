@@ -5,7 +5,7 @@ import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, stat
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JobRecord, jobRecordSchema } from '@glovebox/protocol';
+import { type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type InstanceFile, instanceFileSchema, type KeeperSettings } from './config.ts';
@@ -21,7 +21,7 @@ let state: string;
 let running: ChildProcess[];
 
 beforeAll(async () => {
-  shipped = mkdtempSync(join(tmpdir(), 'glovebox-shipped-'));
+  shipped = mkdtempSync(join(tmpdir(), 'fumehood-shipped-'));
   chmodSync(shipped, 0o755);
   cpSync(process.execPath, join(shipped, 'node'), { dereference: true });
   // Copied for everybody to read: so may the checkout not be.
@@ -44,7 +44,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(shipped, { recursive: true, force: true }));
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'glovebox-keeper-'));
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-keeper-'));
   chmodSync(directory, 0o755);
   state = join(directory, 'state');
   running = [];
@@ -209,7 +209,7 @@ describe('the keeper', () => {
     await once(keeper.child, 'exit');
     taken.close();
     expect(keeper.child.exitCode).toBe(1);
-    expect(keeper.said()).toContain(`glovebox: port ${port} is in use by another program\n  `);
+    expect(keeper.said()).toContain(`fumehood: port ${port} is in use by another program\n  `);
     expect(() => statSync(join(state, 'postgres/data/postmaster.pid'))).toThrow();
   });
 });

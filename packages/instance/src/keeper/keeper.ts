@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, GloveboxError, type SpawnPolicy, serveSpawn } from '@glovebox/base';
+import { type Clock, FumehoodError, type SpawnPolicy, serveSpawn } from '@fumehood/base';
 import type { Logger } from 'pino';
 import { type InstanceConfig, type InstanceMessage, instanceMessageSchema } from '../config.ts';
 import type { Connection } from '../db/connect.ts';
@@ -174,12 +174,12 @@ async function untilListening(child: ChildProcess): Promise<Listening> {
       const parsed = instanceMessageSchema.safeParse(message);
       if (!parsed.success) return; // another vocabulary's
       if (parsed.data.type === 'instance.listening') resolve(parsed.data);
-      else reject(new GloveboxError(parsed.data.error));
+      else reject(new FumehoodError(parsed.data.error));
     });
     child.once('error', reject);
     child.once('exit', (code, signal) =>
       reject(
-        new GloveboxError({
+        new FumehoodError({
           code: 'instance_failed',
           message: `the instance ended with ${code ?? signal} before it listened`,
           remedy: 'Its log says why.',

@@ -1,4 +1,4 @@
-import { factsOf, stderrLines, systemClock } from '@glovebox/base';
+import { factsOf, stderrLines, systemClock } from '@fumehood/base';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { keeperConfigSchema } from './config.ts';
@@ -20,6 +20,6 @@ try {
   process.on('SIGINT', () => void stop());
 } catch (error) {
   const { message, remedy } = factsOf(error);
-  process.stderr.write(`glovebox: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+  process.stderr.write(`fumehood: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
   process.exit(1);
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 
 /** Something that runs until it dies or is stopped. */

@@ -51,8 +51,8 @@ export function keeperUsers(): KeeperUsers {
     return { admin: username, instance: { name: username, uid, gid }, postgres: null, root: false };
   return {
     admin: username,
-    instance: systemUser('glovebox'),
-    postgres: findUser('postgres') ?? systemUser('glovebox-postgres'),
+    instance: systemUser('fumehood'),
+    postgres: findUser('postgres') ?? systemUser('fumehood-postgres'),
     root: true,
   };
 }

@@ -1,4 +1,4 @@
-import { type DockerStep, digestSchema } from '@glovebox/protocol';
+import { type DockerStep, digestSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
@@ -60,7 +60,7 @@ export function codeintelKind(has: {
         dockerSteps: [stepOf(indexer, root)],
         cliSteps: null,
         redactedValues: null,
-        glovebox: {
+        fumehood: {
           deadlineMs,
           stdin: false,
           inspect,

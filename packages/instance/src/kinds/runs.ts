@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { digestSchema } from '@glovebox/protocol';
+import { digestSchema } from '@fumehood/protocol';
 import { blobNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 
@@ -41,7 +41,7 @@ export function runsKind(blobs: { has(digest: string): Promise<boolean> }): Queu
         dockerSteps: [{ image: `blob:${run.image}`, commands: [], dir: '', env: run.env, argv: run.argv }],
         cliSteps: null,
         redactedValues: null,
-        glovebox: { deadlineMs: run.deadlineMs, stdin: run.stdin, inspect: run.inspect, upload: null },
+        fumehood: { deadlineMs: run.deadlineMs, stdin: run.stdin, inspect: run.inspect, upload: null },
       };
     },
   };

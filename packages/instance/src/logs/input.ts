@@ -1,4 +1,4 @@
-import { hasEnded } from '@glovebox/protocol';
+import { hasEnded } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { type Db, transaction, wake } from '../db/connect.ts';
 import { inputTopic } from '../db/topics.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 
 /** A step forward of less than this is not told from a slow answer; the margin of the reaper is larger. */
 const toleranceMs = 250;

@@ -1,4 +1,4 @@
-import type { JobState, QueueName, Tier } from '@glovebox/protocol';
+import type { JobState, QueueName, Tier } from '@fumehood/protocol';
 
 /** A row of `jobs`, as the queue's statements return it. */
 export interface JobRow {

@@ -1,4 +1,4 @@
-import type { Arch, createJobSchema, Job, QueueName, Tier } from '@glovebox/protocol';
+import type { Arch, createJobSchema, Job, QueueName, Tier } from '@fumehood/protocol';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';
 import type { JobRow } from './job.ts';
@@ -51,8 +51,8 @@ export interface Order {
 }
 
 /** The part of an executor's job that its kind decides; the queue adds id, token and lease. */
-type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'glovebox'> & {
-  readonly glovebox: Pick<NonNullable<Job['glovebox']>, 'deadlineMs' | 'stdin' | 'inspect' | 'upload'>;
+type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
+  readonly fumehood: Pick<NonNullable<Job['fumehood']>, 'deadlineMs' | 'stdin' | 'inspect' | 'upload'>;
 };
 
 /** All that the queue knows of what its jobs are for. */

@@ -1,11 +1,11 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 import {
   afterTransition,
   type JobLife,
   type JobTransition,
   jobTransitions,
   newLife,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -20,7 +20,7 @@ import { leaseOf, testQueue } from './testing.ts';
  * step. One slow history would be all that fits into a test, so a batch of them runs in one database, each on its own job,
  * executor and label.
  */
-const histories = Number(process.env.GLOVEBOX_HISTORIES ?? 1_000);
+const histories = Number(process.env.FUMEHOOD_HISTORIES ?? 1_000);
 const batch = 250;
 /** No lease ends by itself while its history lasts, however slow the machine. */
 const longestMs = 600_000;
@@ -104,7 +104,7 @@ async function make(
 ): Promise<JobLease | null> {
   const kinds = new Map();
   const refused = (error: unknown) => {
-    if (error instanceof GloveboxError && ['lease_lost', 'job_ended'].includes(error.code)) return null;
+    if (error instanceof FumehoodError && ['lease_lost', 'job_ended'].includes(error.code)) return null;
     throw error;
   };
   if (transition === 'lease') {

@@ -1,5 +1,5 @@
-import type { JobRecord, QueueName } from '@glovebox/protocol';
-import { hasEnded } from '@glovebox/protocol';
+import type { JobRecord, QueueName } from '@fumehood/protocol';
+import { hasEnded } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { JobLease } from '../auth/job.ts';
 import { newSecret, secretHash } from '../auth/secret.ts';

@@ -1,4 +1,4 @@
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import pino from 'pino';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
 import { leaseTimes, type QueueKinds } from './kind.ts';

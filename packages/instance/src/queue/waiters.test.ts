@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Wakes } from '../db/wakes.ts';
 import type { Leased } from './queue.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { workTopic } from '../db/topics.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { Leased } from './queue.ts';

@@ -1,4 +1,4 @@
-import type { JobRecord, Tier } from '@glovebox/protocol';
+import type { JobRecord, Tier } from '@fumehood/protocol';
 import { describe, expect, test } from 'vitest';
 import type { ConnectedExecutor } from './sql/executors.ts';
 import { whyNotYet, whyWaiting } from './waiting.ts';

@@ -1,4 +1,4 @@
-import { type JobRecord, tierMeaning, type Why } from '@glovebox/protocol';
+import { type JobRecord, tierMeaning, type Why } from '@fumehood/protocol';
 import type { ConnectedExecutor } from './sql/executors.ts';
 import type { Standing } from './sql/standing.ts';
 
@@ -13,7 +13,7 @@ export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor
       reason: 'no_executor',
       message: `no executor for ${job.queue} is connected`,
       remedy:
-        'Start one: `glovebox up` on this machine, or an executor elsewhere with this instance as its URL.',
+        'Start one: `fumehood up` on this machine, or an executor elsewhere with this instance as its URL.',
     };
   }
   const speaking = serving.filter((executor) => executor.native || !job.needsNative);
@@ -22,7 +22,7 @@ export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor
       reason: 'native_not_offered',
       message:
         "its images are archives, which the connected executors, all of upstream's kind, have no way to",
-      remedy: 'Connect an executor of Glovebox, or name the images by their reference in a registry.',
+      remedy: 'Connect an executor of Fumehood, or name the images by their reference in a registry.',
     };
   }
   const accepted = speaking.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
@@ -56,7 +56,7 @@ function allDrain(job: JobRecord, known: readonly ConnectedExecutor[]): JobRecor
   return {
     reason: 'executors_drain',
     message: `every connected executor for ${job.queue} was told to lease nothing more: ${names}`,
-    remedy: `Let one of them lease again (\`glovebox executors resume ${known[0]?.name ?? ''}\`), or connect another.`,
+    remedy: `Let one of them lease again (\`fumehood executors resume ${known[0]?.name ?? ''}\`), or connect another.`,
   };
 }
 
@@ -79,7 +79,7 @@ function noTier(job: JobRecord, serving: readonly ConnectedExecutor[]): JobRecor
     return {
       reason: 'tier_not_offered',
       message: `it accepts ${accepted}; the connected executors cannot run any VM`,
-      remedy: 'Run `glovebox doctor` on their machines: it says why, and what to do.',
+      remedy: 'Run `fumehood doctor` on their machines: it says why, and what to do.',
     };
   }
   const meanings = offered.map((tier) => `${tier} (${tierMeaning[tier]})`).join('; ');

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Spawn } from '@glovebox/base';
-import { gitEnvironment } from '@glovebox/git';
+import type { Spawn } from '@fumehood/base';
+import { gitEnvironment } from '@fumehood/git';
 import { backendFailed } from './errors.ts';
 
 export interface BackendRequest {

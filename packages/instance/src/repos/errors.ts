@@ -1,8 +1,8 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 
 /** A pack that is not exactly its commit. */
-function notTheCommit(code: string, commit: string, message: string): GloveboxError {
-  return new GloveboxError({
+function notTheCommit(code: string, commit: string, message: string): FumehoodError {
+  return new FumehoodError({
     status: 400,
     code,
     message,
@@ -18,12 +18,12 @@ export const packHoldsMore = (commit: string) =>
   notTheCommit('pack_holds_more', commit, `the pack holds more than the commit ${commit}`);
 
 /** Anything but reading by git's smart protocol. */
-export function gitRouteUnknown(path: string): GloveboxError {
-  return new GloveboxError({ status: 404, code: 'not_found', message: `there is no ${path} here` });
+export function gitRouteUnknown(path: string): FumehoodError {
+  return new FumehoodError({ status: 404, code: 'not_found', message: `there is no ${path} here` });
 }
 
-export function requestTooBig(maxBytes: number): GloveboxError {
-  return new GloveboxError({
+export function requestTooBig(maxBytes: number): FumehoodError {
+  return new FumehoodError({
     status: 413,
     code: 'request_too_big',
     message: `a request of git's has at most ${maxBytes} bytes`,
@@ -31,14 +31,14 @@ export function requestTooBig(maxBytes: number): GloveboxError {
   });
 }
 
-export function requestBroken(why: string): GloveboxError {
-  return new GloveboxError({
+export function requestBroken(why: string): FumehoodError {
+  return new FumehoodError({
     status: 400,
     code: 'invalid_request',
     message: `the request cannot be unpacked: ${why}`,
   });
 }
 
-export function backendFailed(why: string): GloveboxError {
-  return new GloveboxError({ status: 502, code: 'git_failed', message: `git could not answer: ${why}` });
+export function backendFailed(why: string): FumehoodError {
+  return new FumehoodError({ status: 502, code: 'git_failed', message: `git could not answer: ${why}` });
 }

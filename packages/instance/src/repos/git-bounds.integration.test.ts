@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { Agent, type ClientRequest, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { SpawnedProcess } from '@glovebox/base';
-import { protocolHeader, protocolVersion } from '@glovebox/protocol';
+import type { SpawnedProcess } from '@fumehood/base';
+import { protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import type { DomainDeps, Domains } from '../instance.ts';
@@ -205,12 +205,12 @@ describe('a client', () => {
     expect(await send('GET', refs, target.headers())).toEqual([200, false]);
     const free = { freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 4096 };
     const total = { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 };
-    const glovebox = { tiers: ['vm-emulated'], arch: 'x64', total, ...free, waitMs: 1.5 * stallMs };
+    const fumehood = { tiers: ['vm-emulated'], arch: 'x64', total, ...free, waitMs: 1.5 * stallMs };
     const credential = {
       authorization: `token-executor ${target.instance.credential}`,
       [protocolHeader]: String(protocolVersion),
     };
-    const body = JSON.stringify({ executorName: 'e1', version: '1', queues: ['runs'], glovebox });
+    const body = JSON.stringify({ executorName: 'e1', version: '1', queues: ['runs'], fumehood });
     expect(await send('POST', '/.executors/queue/dequeue', credential, body)).toEqual([204, true]);
     agent.destroy();
   });

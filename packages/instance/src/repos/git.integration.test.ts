@@ -180,7 +180,7 @@ it('git hands out by version 2 whatever a repository has, without any configurat
 describe('the git client', () => {
   /** What a client of one protocol version has after it asked for each of the ids. */
   async function fetched(target: GitTarget, version: number, ids: readonly string[]): Promise<string[]> {
-    const directory = mkdtempSync(join(tmpdir(), 'glovebox-client-'));
+    const directory = mkdtempSync(join(tmpdir(), 'fumehood-client-'));
     const git = (...args: string[]) =>
       run('git', ['-C', directory, '-c', `protocol.version=${version}`, ...args], { env: environment });
     const environment = { PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null' };

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { commitSchema } from '@glovebox/protocol';
+import { commitSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { badRequest } from '../errors.ts';

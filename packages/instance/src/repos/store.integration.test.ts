@@ -1,7 +1,7 @@
 import { mkdtempSync, chmodSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, type Spawn } from '@glovebox/base';
+import { localSpawn, type Spawn } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeSource, type Source } from '../testing/source.ts';
 import { type CommitStore, openCommits } from './store.ts';
@@ -16,7 +16,7 @@ let source: Source;
 let commits: CommitStore;
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'glovebox-commits-'));
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-commits-'));
   chmodSync(directory, 0o711);
   source = makeSource();
   commits = await openCommits(directory, spawn);

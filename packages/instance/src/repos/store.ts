@@ -2,8 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GloveboxError, runToEnd, type Spawn } from '@glovebox/base';
-import { gitEnvironment, makeRepository } from '@glovebox/git';
+import { FumehoodError, runToEnd, type Spawn } from '@fumehood/base';
+import { gitEnvironment, makeRepository } from '@fumehood/git';
 import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
 
@@ -83,7 +83,7 @@ async function checkExact(spawn: Spawn, directory: string, commit: string): Prom
     },
     { maxStdoutBytes: findingsMax },
   ).catch((error: unknown) => {
-    const code = error instanceof GloveboxError ? error.code : '';
+    const code = error instanceof FumehoodError ? error.code : '';
     if (code === 'program_failed') throw commitIncomplete(commit);
     throw code === 'too_big' ? packHoldsMore(commit) : error;
   });

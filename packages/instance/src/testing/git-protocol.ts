@@ -20,7 +20,7 @@ export const command = (name: string, ...lines: string[]) =>
 export function objectsIn(answer: Buffer): string[] {
   const pack = packIn(answer);
   if (pack.length === 0) return [];
-  const directory = mkdtempSync(join(tmpdir(), 'glovebox-answer-'));
+  const directory = mkdtempSync(join(tmpdir(), 'fumehood-answer-'));
   const git = (args: readonly string[], input?: Buffer) =>
     execFileSync('git', ['--git-dir', directory, ...args], { input, stdio: ['pipe', 'pipe', 'ignore'] });
   try {

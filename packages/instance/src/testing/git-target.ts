@@ -1,5 +1,5 @@
-import { localSpawn, type Spawn, type SpawnedProcess } from '@glovebox/base';
-import type { Job } from '@glovebox/protocol';
+import { localSpawn, type Spawn, type SpawnedProcess } from '@fumehood/base';
+import type { Job } from '@fumehood/protocol';
 import type { TestServer } from '../db/testing.ts';
 import type { DomainDeps, Domains } from '../instance.ts';
 import { jobHeaders, outlast, startTestInstance, type TestInstance } from './instance.ts';

@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { GloveboxError, type Spawn, systemClock } from '@glovebox/base';
+import { FumehoodError, type Spawn, systemClock } from '@fumehood/base';
 import {
   type Job,
   type JobRecord,
@@ -13,7 +13,7 @@ import {
   protocolVersion,
   type QueueName,
   type Tier,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { pino } from 'pino';
@@ -24,14 +24,14 @@ import { migrations } from '../db/testing.ts';
 import { type DomainDeps, type Domains, type Instance, startInstance } from '../instance.ts';
 
 const noSpawn: Spawn = async (request) => {
-  throw new GloveboxError({ code: 'spawn_failed', message: `no programs in this test: ${request.label}` });
+  throw new FumehoodError({ code: 'spawn_failed', message: `no programs in this test: ${request.label}` });
 };
 
 /** Another domain that has every commit and no routes. */
 const everyCommit = async (): Promise<Domains> => ({ hasCommit: async () => true, plugin: async () => {} });
 
 /** What upstream's executors are told. */
-export const executorUrl = 'https://glovebox.test';
+export const executorUrl = 'https://fumehood.test';
 
 /** A running instance with what a test needs to speak to it. */
 export interface TestInstance {
@@ -84,7 +84,7 @@ export async function startTestInstance(
     readonly tls?: TlsConfig;
   } = {},
 ): Promise<TestInstance> {
-  const directory = await mkdtemp(join(tmpdir(), 'glovebox-instance-'));
+  const directory = await mkdtemp(join(tmpdir(), 'fumehood-instance-'));
   const { accessToken = newSecret(), credential = newSecret(), executorsWithoutJobTokens = false } = settings;
   const directories = {
     blobs: join(directory, 'blobs'),
@@ -106,7 +106,7 @@ export async function startTestInstance(
       migrations,
       directories,
       port: 0,
-      hosts: ['glovebox.test'],
+      hosts: ['fumehood.test'],
       tls: settings.tls ?? null,
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
@@ -175,7 +175,7 @@ export async function startTestInstance(
         executorName: executor,
         version: '0.1.0',
         queues,
-        glovebox: { tiers, arch: 'x64', waitMs, ...free },
+        fumehood: { tiers, arch: 'x64', waitMs, ...free },
       });
       return response.status === 204 ? null : jobSchema.parse(await response.json());
     },

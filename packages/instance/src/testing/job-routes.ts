@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import type { Job } from '@glovebox/protocol';
+import type { Job } from '@fumehood/protocol';
 import { command } from './git-protocol.ts';
 
 /** A request on a route of a job's token, rightly made for that job, but for its headers. */

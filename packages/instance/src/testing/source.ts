@@ -24,7 +24,7 @@ export interface Source {
 export const secretText = 'of the branch that nobody may read\n';
 
 export function makeSource(): Source {
-  const directory = mkdtempSync(join(tmpdir(), 'glovebox-source-'));
+  const directory = mkdtempSync(join(tmpdir(), 'fumehood-source-'));
   const run = (args: readonly string[], input = ''): Buffer =>
     execFileSync('git', ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
       env: { PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null' },

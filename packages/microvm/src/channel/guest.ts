@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { guestCommandFailed, guestNotReady, guestProtocol } from '../errors.ts';
 import type { VmSockets } from '../vm.ts';
 import { type CollectRequest, collectFile } from './collect.ts';

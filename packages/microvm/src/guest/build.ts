@@ -56,7 +56,7 @@ export async function buildGuest(options: {
   if (present) return present;
   const target = join(options.directory, await sourceKey(recipe));
   await mkdir(options.directory, { recursive: true });
-  const work = await mkdtemp(join(tmpdir(), 'glovebox-guest-'));
+  const work = await mkdtemp(join(tmpdir(), 'fumehood-guest-'));
   try {
     options.onProgress('fetching the kernel package');
     const tree = await unpackKernelPackage(work);

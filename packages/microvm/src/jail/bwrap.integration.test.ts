@@ -16,7 +16,7 @@ let directory: string;
 let launcher: string;
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-jail-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-jail-'));
   launcher = await buildLauncher(directory);
 });
 afterAll(() => rm(directory, { recursive: true }));

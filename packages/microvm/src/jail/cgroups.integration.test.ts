@@ -12,7 +12,7 @@ let name: string;
 let member: ChildProcess | null = null;
 
 beforeEach(() => {
-  name = `glovebox-test-${randomInt(1e9, 1e10)}`;
+  name = `fumehood-test-${randomInt(1e9, 1e10)}`;
 });
 afterEach(async () => {
   await endMember();
@@ -57,7 +57,7 @@ describe.skipIf(!isRoot)('a cgroup', () => {
     const joins = await makeCgroup(name, limits);
     const pid = await addMember(joins);
     const lines = (await readFile(`/proc/${pid}/cgroup`, 'latin1')).split('\n');
-    expect(lines.filter((line) => line.endsWith(`/glovebox/${name}`))).toHaveLength(joins.length);
+    expect(lines.filter((line) => line.endsWith(`/fumehood/${name}`))).toHaveLength(joins.length);
     expect(joins.map((file) => dirname(file))).toEqual(cgroupDirectories(name));
   });
 

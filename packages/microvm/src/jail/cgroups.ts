@@ -3,7 +3,7 @@ import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const root = '/sys/fs/cgroup';
-const parent = 'glovebox';
+const parent = 'fumehood';
 
 export interface CgroupLimits {
   readonly memoryBytes: number;

@@ -5,7 +5,7 @@ import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { jailArguments } from '../jail/bwrap.ts';
 import { makeCgroup, removeCgroup } from '../jail/cgroups.ts';
@@ -28,7 +28,7 @@ let marker: string;
 let running: Launched[] = [];
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-launcher-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-launcher-'));
   launcher = await buildLauncher(directory);
 });
 afterAll(() => rm(directory, { recursive: true }));
@@ -261,7 +261,7 @@ describe('the command', () => {
   });
 
   it.skipIf(!isRoot)('is in its cgroup from its first instruction on, and the launcher is not', async () => {
-    const name = `glovebox-test-${marker}`;
+    const name = `fumehood-test-${marker}`;
     const joins = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 16, cpus: 1 });
     const launched = start(['/usr/bin/cat', '/proc/self/cgroup'], {
       extra: joins.flatMap((file) => ['--cgroup', file]),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
-import { type Clock, factsOf } from '@glovebox/base';
+import { type Clock, factsOf } from '@fumehood/base';
 import { connectGuest } from '../channel/guest.ts';
 import { canLimit } from '../jail/cgroups.ts';
 import type { Acceleration, VmSpec } from '../vm.ts';
@@ -101,7 +101,7 @@ function limitsFinding(cgroups: boolean, root: boolean): Finding {
       check,
       good: false,
       detail: 'without root all virtual machines share one user of this machine, and no cgroup bounds them',
-      remedy: 'Run Glovebox as root: it gives up every privilege for everything that runs for a job.',
+      remedy: 'Run Fumehood as root: it gives up every privilege for everything that runs for a job.',
     };
   if (!cgroups)
     return {

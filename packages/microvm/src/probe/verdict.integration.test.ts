@@ -10,7 +10,7 @@ let directory: string;
 let binary: string;
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-verdict-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-verdict-'));
   binary = join(directory, 'vmm');
   await writeFile(binary, 'a VMM');
 });

@@ -13,7 +13,7 @@ const report: HostReport = {
 };
 
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-verdict-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-verdict-'));
   file = join(directory, 'verdict.json');
 });
 afterEach(() => rm(directory, { recursive: true }));

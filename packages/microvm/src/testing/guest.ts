@@ -1,4 +1,4 @@
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { encodeMessage, type Message, messageReader } from '../channel/frame.ts';
 import { connectGuest, type Guest } from '../channel/guest.ts';
 import type { VmSockets } from '../vm.ts';

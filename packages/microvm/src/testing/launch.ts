@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { vi } from 'vitest';
 
 /** Numbers that the descriptors have in the launcher. */

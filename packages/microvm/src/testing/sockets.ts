@@ -7,7 +7,7 @@ import { vmSocketNames } from '../vm.ts';
 /** Two ends of one stream, in the kernel, without a file or a port. */
 export async function socketPair(): Promise<readonly [Socket, Socket]> {
   const server = createServer();
-  const name = `\0glovebox-test-${randomUUID()}`;
+  const name = `\0fumehood-test-${randomUUID()}`;
   await once(server.listen(name), 'listening');
   const near = connect(name);
   const [far] = (await once(server, 'connection')) as [Socket];

@@ -14,8 +14,8 @@ let directory: string;
 let planted: ChildProcess[] = [];
 
 beforeEach(async () => {
-  name = `glovebox-test-${randomInt(1e9, 1e10)}`;
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-leftover-'));
+  name = `fumehood-test-${randomInt(1e9, 1e10)}`;
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-leftover-'));
 });
 afterEach(async () => {
   for (const child of planted) await end(child);
@@ -39,7 +39,7 @@ const count = (namespaces = new Set<string>()) => countLeftOver(name, namespaces
 
 describe('what a VM left', () => {
   it('is nothing where there is nothing', async () => {
-    await writeFile(join(directory, 'glovebox-another.vm'), '');
+    await writeFile(join(directory, 'fumehood-another.vm'), '');
     expect(count(new Set(['net:[1]']))).toEqual(nothing);
   });
 
@@ -54,7 +54,7 @@ describe('what a VM left', () => {
   });
 
   it('counts a process that has it in a path', async () => {
-    plant('launcher', '--cgroup', `/sys/fs/cgroup/glovebox/${name}/cgroup.procs`);
+    plant('launcher', '--cgroup', `/sys/fs/cgroup/fumehood/${name}/cgroup.procs`);
     await vi.waitUntil(() => count().processes === 1);
   });
 

@@ -10,7 +10,7 @@ export function qemu(binary: string): Vmm {
     devices: (spec) => (spec.acceleration === 'kvm' ? ['/dev/kvm'] : []),
     command: (spec, fds) => [
       binary,
-      ...['-name', `glovebox-${spec.id}`],
+      ...['-name', `fumehood-${spec.id}`],
       ...machine(spec),
       ...['-m', String(spec.memoryMiB), '-smp', String(spec.cpus)],
       ...[

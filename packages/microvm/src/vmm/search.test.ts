@@ -11,7 +11,7 @@ let directory: string;
 let file: FileHandle;
 
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-search-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-search-'));
   file = await open(join(directory, 'memory'), 'w+');
 });
 afterEach(async () => {

@@ -18,12 +18,12 @@ let directory: string;
 let running: Launched[] = [];
 
 beforeAll(async () => {
-  programs = await mkdtemp(join(tmpdir(), 'glovebox-launcher-'));
+  programs = await mkdtemp(join(tmpdir(), 'fumehood-launcher-'));
   launcher = await buildLauncher(programs);
 });
 afterAll(() => rm(programs, { recursive: true }));
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'glovebox-sweep-'));
+  directory = await mkdtemp(join(tmpdir(), 'fumehood-sweep-'));
 });
 afterEach(async () => {
   for (const launched of running) launched.kill();
@@ -31,7 +31,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-const newName = () => `glovebox-test-${randomInt(1e9, 1e10)}`;
+const newName = () => `fumehood-test-${randomInt(1e9, 1e10)}`;
 /** What `startVm` makes of a VM, with a program that waits in the place of the VMM. */
 async function startLikeVm(name: string): Promise<Launched> {
   await writeFile(recordPath(directory, name), '');

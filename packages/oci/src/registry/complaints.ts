@@ -1,4 +1,4 @@
-import type { GloveboxError } from '@glovebox/base';
+import type { FumehoodError } from '@fumehood/base';
 import {
   imageInvalid,
   imageNotFound,
@@ -14,7 +14,7 @@ const shownMax = 300;
  * What skopeo's last words mean. They hold whatever a registry likes to say: only the kind of the error is taken from them, and
  * for a person what is left when credentials, the queries of URLs and control characters are out.
  */
-export function explainComplaint(reference: string, stderr: string, auths: RegistryAuths): GloveboxError {
+export function explainComplaint(reference: string, stderr: string, auths: RegistryAuths): FumehoodError {
   const words = readable(stderr, secretsIn(auths));
   const is = (pattern: RegExp) => pattern.test(words);
   if (is(/file too large/i)) return imageTooBig('a layer is larger than its manifest says');

@@ -104,7 +104,7 @@ describe('a real registry with passwords', () => {
   let real: Awaited<ReturnType<typeof realRegistry>>;
   let work: string;
   beforeAll(async () => {
-    work = await mkdtemp(join(tmpdir(), 'glovebox-real-registry-'));
+    work = await mkdtemp(join(tmpdir(), 'fumehood-real-registry-'));
     real = await realRegistry(work);
     const auths = join(work, 'auth.json');
     writeFileSync(auths, JSON.stringify({ auths: { [real.place]: { auth: basic } } }));

@@ -3,7 +3,7 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { chmod, lstat, mkdtemp, rename, rm, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { sharedDirectory } from '@glovebox/base';
+import { sharedDirectory } from '@fumehood/base';
 import { z } from 'zod';
 import { parseConfig, parseDocument, selectManifest, verified } from '../archive.ts';
 import { imageInvalid, imageTooBig } from '../errors.ts';

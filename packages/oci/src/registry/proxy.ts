@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { connect, createServer, isIP, type Socket } from 'node:net';
-import type { GloveboxError } from '@glovebox/base';
+import type { FumehoodError } from '@fumehood/base';
 import { imageTooBig, registryNotPublic } from '../errors.ts';
 import { isPublic } from './addresses.ts';
 
 /** The only way out for a program that fetches an image. */
 export interface RegistryProxy {
   /** Why it broke a connection off, if it did: the program only sees that it was. */
-  failure(): GloveboxError | null;
+  failure(): FumehoodError | null;
   close(): Promise<void>;
 }
 
@@ -35,8 +35,8 @@ const answers = { granted: 0, notAllowed: 2, unreachable: 4 } as const;
 export async function openRegistryProxy(path: string, rules: ProxyRules): Promise<RegistryProxy> {
   const sockets = new Set<Socket>();
   let bytes = 0;
-  let failure: GloveboxError | null = null;
-  const fail = (error: GloveboxError) => {
+  let failure: FumehoodError | null = null;
+  const fail = (error: FumehoodError) => {
     failure ??= error;
   };
   const keep = (socket: Socket) => {

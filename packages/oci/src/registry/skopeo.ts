@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { factsOf, runToEnd, type Spawn, type SpawnBind, sharedDirectory } from '@glovebox/base';
+import { factsOf, runToEnd, type Spawn, type SpawnBind, sharedDirectory } from '@fumehood/base';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
 import { type BridgeOrders, bridgeScript, proxySocket } from './bridge.ts';
 import { explainComplaint } from './complaints.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { localSpawn, type Spawn, type SpawnRequest } from '@glovebox/base';
+import { localSpawn, type Spawn, type SpawnRequest } from '@fumehood/base';
 import { expect } from 'vitest';
 import { openArchive } from '../archive.ts';
 import { flattenImage } from '../flatten.ts';
@@ -30,7 +30,7 @@ export class Fetching {
   }
 
   static async make(): Promise<Fetching> {
-    const root = await mkdtemp(join(tmpdir(), 'glovebox-registry-'));
+    const root = await mkdtemp(join(tmpdir(), 'fumehood-registry-'));
     chmodSync(root, 0o711);
     copyFileSync(process.execPath, join(root, 'node'));
     return new Fetching(root);
@@ -64,7 +64,7 @@ export class Fetching {
   depsFor(registries: Registries, more: Partial<FetchDeps> = {}): FetchDeps {
     return {
       spawn: this.spawn,
-      node: { source: join(this.root, 'node'), target: '/opt/glovebox/node' },
+      node: { source: join(this.root, 'node'), target: '/opt/fumehood/node' },
       registries,
       work: join(this.root, 'work'),
       cache: join(this.root, 'cache'),

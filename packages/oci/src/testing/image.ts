@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readTar, type TarEntry, tarEnd, tarHeader, tarPadding } from '@glovebox/disk';
+import { readTar, type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 
 export type LayerMember = Pick<TarEntry, 'path'> & Partial<TarEntry> & { readonly content?: string };
 

@@ -60,7 +60,7 @@ export const uploadRequestSchema = z.object({
   indexer: z.string().max(200),
 });
 
-/** What only our executors understand; the header `x-glovebox-protocol` says that they do. */
+/** What only our executors understand; the header `x-fumehood-protocol` says that they do. */
 export const nativeJobSchema = z.object({
   attempt: z.int().positive(),
   /** Tiers the job accepts; the executor refuses to start it in any other. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { jobIdSchema, queueNameSchema } from './job.ts';
 
 /** Sent with every request on an executor's own routes, and with every answer: the version that its sender speaks. */
-export const protocolHeader = 'x-glovebox-protocol';
+export const protocolHeader = 'x-fumehood-protocol';
 /** The native extension that this build speaks; docs/protocol-native.md says what each version has. */
 export const protocolVersion = 2;
 /** The version of a side that sends no header: upstream's protocol, without the extension. */

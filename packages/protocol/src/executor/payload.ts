@@ -47,10 +47,10 @@ const wireJobSchema = z.object({
   dockerAuthConfig: z
     .object({ auths: z.record(z.string(), z.object({ auth: z.base64() })).optional() })
     .optional(),
-  glovebox: nativeJobSchema.optional(),
+  fumehood: nativeJobSchema.optional(),
 });
 
-/** A leased job, read from either form (reference: upstream's executor payload), with our part in `glovebox`. */
+/** A leased job, read from either form (reference: upstream's executor payload), with our part in `fumehood`. */
 export const jobSchema = wireJobSchema.transform(({ version, files, ...job }, context) => {
   const decoded: Record<string, JobFile> = {};
   for (const [path, { content, ...file }] of Object.entries(files)) {
@@ -70,7 +70,7 @@ export type Job = z.infer<typeof jobSchema>;
  * nothing. Errors: `TypeError` for a file that the first version cannot carry, which has text alone.
  */
 export function encodeJob(job: Job, version: PayloadVersion): object {
-  const { queue, sparseCheckout, dockerSteps, cliSteps, redactedValues, glovebox } = job;
+  const { queue, sparseCheckout, dockerSteps, cliSteps, redactedValues, fumehood } = job;
   return {
     ...(version === 2 && { version }),
     id: job.id,
@@ -89,7 +89,7 @@ export function encodeJob(job: Job, version: PayloadVersion): object {
     cliSteps,
     redactedValues,
     ...(version === 2 && { dockerAuthConfig: job.dockerAuthConfig ?? {} }),
-    ...(glovebox !== undefined && { glovebox }),
+    ...(fumehood !== undefined && { fumehood }),
   };
 }
 

@@ -38,7 +38,7 @@ export const dequeueRequestSchema = z.object({
   diskSpace: orZero(byteSizeSchema, null),
   queues: orZero(z.array(queueNameSchema), []),
   /** Native: what this executor can do, and how long the request may be held until work comes. */
-  glovebox: z
+  fumehood: z
     .object({
       tiers: z.array(tierSchema),
       arch: archSchema,
@@ -79,7 +79,7 @@ export const heartbeatRequestSchema = z.object({
   srcCliVersion: z.string().nullish(),
   prometheusMetrics: z.string().nullish(),
   /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`: another attempt is not renewed. */
-  glovebox: z
+  fumehood: z
     .object({
       tiers: z.array(tierSchema),
       leases: z.array(z.object({ jobId: jobIdSchema, attempt: z.int().positive() })).optional(),
@@ -95,7 +95,7 @@ export const heartbeatResponseSchema = z.object({
   knownIds: z.array(knownIdSchema).nullable(),
   cancelIds: z.array(knownIdSchema).nullable(),
   /** Native, from version 2 on: lease nothing more. */
-  glovebox: z.object({ draining: z.boolean() }).optional(),
+  fumehood: z.object({ draining: z.boolean() }).optional(),
 });
 export type HeartbeatResponse = z.output<typeof heartbeatResponseSchema>;
 
@@ -115,7 +115,7 @@ const logEntrySchema = jobOperation.extend({
  * the number that it is to have; where there is such an entry, nothing changes, so that a lost answer is asked for again.
  */
 export const addLogEntryRequestSchema = logEntrySchema.extend({
-  glovebox: z.object({ entry: z.int().min(1).max(1_000) }).optional(),
+  fumehood: z.object({ entry: z.int().min(1).max(1_000) }).optional(),
 });
 export type AddLogEntryRequest = z.input<typeof addLogEntryRequestSchema>;
 
@@ -135,13 +135,13 @@ export const appendLogQuerySchema = z.object({
 
 /**
  * Native. `GET /.executors/queue/{queue}/input?offset=B&waitMs=M`: raw bytes of the job's stdin from that offset (may be
- * none); header `x-glovebox-input-end: true` when nothing follows them.
+ * none); header `x-fumehood-input-end: true` when nothing follows them.
  */
 export const inputQuerySchema = z.object({
   offset: z.coerce.number().int().nonnegative(),
   waitMs: z.coerce.number().int().min(0).max(60_000).default(0),
 });
-export const inputEndHeader = 'x-glovebox-input-end';
+export const inputEndHeader = 'x-fumehood-input-end';
 
 /** Native. `GET /.executors/queue/{queue}/blob/{digest}`: an image archive named in the job's steps. */
 

@@ -1,5 +1,5 @@
-import type { ImageConfig } from '@glovebox/oci';
-import type { DockerStep } from '@glovebox/protocol';
+import type { ImageConfig } from '@fumehood/oci';
+import type { DockerStep } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { stepArguments, stepDirectory, stepEnvironment, stepName, stepScript } from './command.ts';
 
@@ -26,7 +26,7 @@ describe('the command of a step', () => {
   it('is a script in the place of the entrypoint when there are lines', () => {
     const lines = step({ commands: ['set -e', 'echo "$A"'] });
     expect(stepScript(lines)).toBe('#!/bin/sh\nset -e\necho "$A"\n');
-    expect(stepArguments(lines, image, '/glovebox/0.sh')).toEqual(['/bin/sh', '/glovebox/0.sh']);
+    expect(stepArguments(lines, image, '/fumehood/0.sh')).toEqual(['/bin/sh', '/fumehood/0.sh']);
     expect(stepScript(step({ commands: [] }))).toBeNull();
   });
 });

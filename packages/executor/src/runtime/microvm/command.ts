@@ -1,5 +1,5 @@
-import type { ImageConfig } from '@glovebox/oci';
-import type { DockerStep } from '@glovebox/protocol';
+import type { ImageConfig } from '@fumehood/oci';
+import type { DockerStep } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
 
 /** Where a step finds its workspace, as upstream's executors have it. */

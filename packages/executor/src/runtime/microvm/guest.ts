@@ -1,4 +1,4 @@
-import { type Clock, factsOf } from '@glovebox/base';
+import { type Clock, factsOf } from '@fumehood/base';
 import {
   type Acceleration,
   connectGuest,
@@ -6,7 +6,7 @@ import {
   type GuestFacts,
   type VmExit,
   type VmSpec,
-} from '@glovebox/microvm';
+} from '@fumehood/microvm';
 import { diskFull, leaseLost, vmmDied } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { DiskPlan } from './plan.ts';
@@ -88,7 +88,7 @@ export function devicePath(slot: number): string {
 
 export const guestPaths = {
   workspace: '/workspace',
-  files: '/run/glovebox',
+  files: '/run/fumehood',
   root: (step: number) => `/roots/${step}`,
 } as const;
 

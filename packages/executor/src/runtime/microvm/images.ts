@@ -1,6 +1,6 @@
 import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Spawn } from '@glovebox/base';
+import type { Clock, Spawn } from '@fumehood/base';
 import {
   fetchImage,
   type ImageDisk,
@@ -8,7 +8,7 @@ import {
   type Registries,
   type RegistryAuths,
   registryAuthsSchema,
-} from '@glovebox/oci';
+} from '@fumehood/oci';
 import { z } from 'zod';
 import { readConfig } from '../../config.ts';
 import { fetchBlob } from '../../uplink/blob.ts';

@@ -1,5 +1,5 @@
-import { openMonitor } from '@glovebox/microvm';
-import type { JobResultRequest } from '@glovebox/protocol';
+import { openMonitor } from '@fumehood/microvm';
+import type { JobResultRequest } from '@fumehood/protocol';
 import type { AgentVm } from './vm-source.ts';
 
 type Inspection = NonNullable<JobResultRequest['inspection']>;

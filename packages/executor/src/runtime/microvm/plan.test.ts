@@ -1,5 +1,5 @@
-import type { ImageConfig } from '@glovebox/oci';
-import type { Job } from '@glovebox/protocol';
+import type { ImageConfig } from '@fumehood/oci';
+import type { Job } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { upstreamJobsSchema } from '../../agent/config.ts';
 import { testJob } from '../../testing/job.ts';
@@ -23,7 +23,7 @@ describe('a job', () => {
   });
 
   it('may name an image of a registry; one on its instance only if it is one of ours', () => {
-    const { glovebox: _ours, ...upstream } = good();
+    const { fumehood: _ours, ...upstream } = good();
     const references = ['debian:12', 'registry.test:5000/a/b', `a@sha256:${'0'.repeat(64)}`];
     for (const reference of references)
       for (const job of [good(), upstream])

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { VmSpec } from '@glovebox/microvm';
-import type { ImageDisk } from '@glovebox/oci';
+import type { VmSpec } from '@fumehood/microvm';
+import type { ImageDisk } from '@fumehood/oci';
 import {
   commitSchema,
   type DockerStep,
@@ -9,17 +9,17 @@ import {
   type NativeJob,
   relativePathSchema,
   type Tier,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { jobRefused } from '../../errors.ts';
 import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
 import { sparseDirectories } from '../../workspace/sparse.ts';
 
 /** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
-export type RunnableJob = Omit<Job, 'dockerSteps' | 'glovebox'> & {
+export type RunnableJob = Omit<Job, 'dockerSteps' | 'fumehood'> & {
   readonly dockerSteps: DockerStep[];
   /** Attempt 0: its instance, one of upstream's kind, does not count them. */
-  readonly glovebox: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
+  readonly fumehood: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
   readonly upload: Upload | null;
   /** It may bring its instance's credential into the guest. */
   readonly exposed: boolean;
@@ -34,7 +34,7 @@ export interface Host {
 
 /** Errors: `job_refused` for what this executor would have to leave out, `upload_step_refused`. */
 export function runnable(job: Job, host: Host): RunnableJob {
-  const made = job.glovebox ? nativeJob(job, job.glovebox) : upstreamJob(job, host);
+  const made = job.fumehood ? nativeJob(job, job.fumehood) : upstreamJob(job, host);
   const other = 'Send it to an executor of the kind that it was made for.';
   const { dockerSteps, upload } = made;
   if (job.cliSteps && job.cliSteps.length > 0) throw jobRefused('it has steps of the `src` command', other);
@@ -46,7 +46,7 @@ export function runnable(job: Job, host: Host): RunnableJob {
   if (job.repositoryName !== '' && !job.shallowClone)
     throw jobRefused("it wants the repository's whole history", other);
   for (const step of dockerSteps) {
-    const onInstance = job.glovebox && imageDigest(step.image) !== null;
+    const onInstance = job.fumehood && imageDigest(step.image) !== null;
     if (!onInstance && !imageReferenceSchema.safeParse(step.image).success)
       throw jobRefused(
         `${JSON.stringify(step.image.slice(0, 200))} names no image`,
@@ -60,14 +60,14 @@ export function runnable(job: Job, host: Host): RunnableJob {
   return made;
 }
 
-function nativeJob(job: Job, glovebox: NativeJob): RunnableJob {
+function nativeJob(job: Job, fumehood: NativeJob): RunnableJob {
   const route = '/.executors/scip/upload';
   const how = { route, associatedIndexId: job.id, authorization: `Bearer ${job.token}` };
   return {
     ...job,
     dockerSteps: job.dockerSteps ?? [],
-    glovebox,
-    upload: glovebox.upload && { ...glovebox.upload, ...how },
+    fumehood,
+    upload: fumehood.upload && { ...fumehood.upload, ...how },
     exposed: false,
   };
 }
@@ -79,7 +79,7 @@ function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
   return {
     ...job,
     dockerSteps: job.dockerSteps ?? [],
-    glovebox: { attempt: 0, accept, resources, deadlineMs, stdin: false, inspect: false },
+    fumehood: { attempt: 0, accept, resources, deadlineMs, stdin: false, inspect: false },
     upload,
     exposed,
   };
@@ -108,7 +108,7 @@ export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): T
   if (!tier)
     throw jobRefused(
       `it accepts ${accept.join(', ')}, and this executor offers ${offered.join(', ') || 'nothing'}`,
-      'Run `glovebox doctor` on the executor.',
+      'Run `fumehood doctor` on the executor.',
     );
   return tier;
 }
@@ -135,9 +135,9 @@ export function planDisks(images: readonly ImageDisk[], workspace: string | null
 /** A VM for one try of a job; its id is never used twice. */
 export function vmSpec(job: RunnableJob, tier: Tier, plan: DiskPlan): VmSpec {
   return {
-    id: `j${job.id}-a${job.glovebox.attempt}-${randomBytes(4).toString('hex')}`,
+    id: `j${job.id}-a${job.fumehood.attempt}-${randomBytes(4).toString('hex')}`,
     acceleration: tier === 'vm-emulated' ? 'emulated' : 'kvm',
-    ...job.glovebox.resources,
+    ...job.fumehood.resources,
     disks: plan.disks,
   };
 }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, factsOf, type Spawn } from '@glovebox/base';
-import type { LeftOver } from '@glovebox/microvm';
-import type { ImageDisk, Registries } from '@glovebox/oci';
-import type { Tier } from '@glovebox/protocol';
+import { type Clock, factsOf, type Spawn } from '@fumehood/base';
+import type { LeftOver } from '@fumehood/microvm';
+import type { ImageDisk, Registries } from '@fumehood/oci';
+import type { Tier } from '@fumehood/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
@@ -79,7 +79,7 @@ async function runInVm(
   let failure: unknown = null;
   let work: string | null = null;
   try {
-    tier = chooseTier(job.glovebox.accept, deps.tiers);
+    tier = chooseTier(job.fumehood.accept, deps.tiers);
     work = await mkdtemp(join(deps.directories.work, `job-${job.id}-`));
     await chmod(work, 0o711); // programs of another uid work below it
     await runPhases(run, tier, work);
@@ -139,7 +139,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const { images, plan } = await prepareDisks(run);
   const hostname = `job-${job.id}`;
   const control = randomBytes(24).toString('hex');
-  const marker = job.glovebox.inspect ? { GLOVEBOX_CONTROL: control } : {};
+  const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};
   const { guest, vm } = await phase(run, 'setup.vm', (log) => bootWithRetry(run, tier, plan, log));
   await phase(run, 'setup.guest', async (log) => {
     const facts = await prepareGuest(guest, plan, { hostname, files: { ...files, ...marker } });
@@ -169,7 +169,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       await say(log, `took ${path} out of the workspace`);
     });
   }
-  if (job.glovebox.inspect) {
+  if (job.fumehood.inspect) {
     await phase(run, 'inspect', async (log) => {
       learned.inspection = await inspectVm(vm, [deps.credential.secret, job.token], control);
       await say(log, JSON.stringify(learned.inspection));

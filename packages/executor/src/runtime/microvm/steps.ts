@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
-import type { Clock } from '@glovebox/base';
-import type { Guest, StepExit } from '@glovebox/microvm';
-import type { ImageDisk } from '@glovebox/oci';
+import type { Clock } from '@fumehood/base';
+import type { Guest, StepExit } from '@fumehood/microvm';
+import type { ImageDisk } from '@fumehood/oci';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { PhaseLog } from '../../uplink/log.ts';
 import {
@@ -20,7 +20,7 @@ const pidsMax = 4096;
 const scriptMax = 60_000;
 /** How much of a failed step's output its error shows. */
 const lastBytes = 1_000;
-const scriptDirectory = '/glovebox';
+const scriptDirectory = '/fumehood';
 
 export interface StepDeps {
   readonly guest: Guest;
@@ -58,7 +58,7 @@ function scriptName(index: number): string {
  * `memory`, and the guest's.
  */
 export async function runSteps(deps: StepDeps, ended: (exitCode: number) => void): Promise<void> {
-  const deadline = deps.clock.bootTime() + deps.job.glovebox.deadlineMs;
+  const deadline = deps.clock.bootTime() + deps.job.fumehood.deadlineMs;
   for (const index of deps.job.dockerSteps.keys()) await runStep(deps, index, deadline, ended);
 }
 
@@ -77,8 +77,8 @@ async function runStep(
   const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
   const argv = stepArguments(step, image, script);
   const remainingMs = deadline - clock.bootTime();
-  if (remainingMs <= 0) throw deadlinePassed(name, job.glovebox.deadlineMs);
-  const memoryBytes = stepMemoryBytes(job.glovebox.resources.memoryMiB);
+  if (remainingMs <= 0) throw deadlinePassed(name, job.fumehood.deadlineMs);
+  const memoryBytes = stepMemoryBytes(job.fumehood.resources.memoryMiB);
   const bind = (file: string, target: string, mode: 'ro' | 'rw' = 'rw') => ({
     source: `${guestPaths.files}/${file}`,
     target,
@@ -114,7 +114,7 @@ async function runStep(
         deadlineMs: Math.ceil(remainingMs),
       },
       {
-        stdin: index === 0 && job.glovebox.stdin ? deps.openInput() : null,
+        stdin: index === 0 && job.fumehood.stdin ? deps.openInput() : null,
         stdout: take('stdout'),
         stderr: take('stderr'),
       },
@@ -128,7 +128,7 @@ async function runStep(
   await log.end(exitCode);
   ended(exitCode);
   const text = Buffer.from(last.stderr.trim() || last.stdout.trim(), 'latin1').toString('utf8');
-  if (exit.reason === 'deadline') throw deadlinePassed(name, job.glovebox.deadlineMs);
+  if (exit.reason === 'deadline') throw deadlinePassed(name, job.fumehood.deadlineMs);
   if (exit.reason === 'memory') throw memoryExceeded(name, memoryBytes);
   if (exit.reason === 'start') throw stepNotStarted(name, exit.message);
   if (exitCode !== 0) throw stepFailed(name, exitCode, text.split('\n').slice(-10).join('\n'));

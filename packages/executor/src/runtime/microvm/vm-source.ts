@@ -1,4 +1,4 @@
-import type { LeftOver, VmExit, VmSockets, VmSpec } from '@glovebox/microvm';
+import type { LeftOver, VmExit, VmSockets, VmSpec } from '@fumehood/microvm';
 
 /** A VM as the agent holds it. It boots at the first renewal. */
 export interface AgentVm {

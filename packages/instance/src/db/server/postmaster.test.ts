@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ensureFree } from './postmaster.ts';
 
@@ -10,7 +10,7 @@ let data: string;
 /** Works in the directory of the data, as PostgreSQL does. */
 let holder: ChildProcess;
 beforeEach(() => {
-  data = realpathSync(mkdtempSync(join(tmpdir(), 'glovebox-data-')));
+  data = realpathSync(mkdtempSync(join(tmpdir(), 'fumehood-data-')));
   holder = spawn('sleep', ['60'], { cwd: data });
 });
 afterEach(() => {

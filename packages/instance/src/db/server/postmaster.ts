@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { databaseInUse } from '../../errors.ts';
 
 interface Postmaster {

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writ
 import { createRequire } from 'node:module';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { keeperUsers } from '../../keeper/users.ts';
@@ -16,7 +16,7 @@ let directory: string;
 let options: DatabaseOptions;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'glovebox-pg-'));
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-pg-'));
   const { username } = userInfo();
   options = {
     directory,
@@ -43,7 +43,7 @@ describe('a private PostgreSQL', () => {
       const { rows } = await client.query(
         "select current_user as who, current_setting('listen_addresses') as network",
       );
-      expect(rows).toEqual([{ who: 'glovebox', network: '' }]);
+      expect(rows).toEqual([{ who: 'fumehood', network: '' }]);
       await client.end();
       if (process.getuid?.() !== 0) return;
       // Somebody else of this machine, who says that he is the owner.
@@ -56,9 +56,9 @@ describe('a private PostgreSQL', () => {
         '-h',
         host,
         '-U',
-        'glovebox',
+        'fumehood',
       ];
-      const other = spawnSync('setpriv', [...flags, '-c', 'select 1', 'glovebox'], { encoding: 'utf8' });
+      const other = spawnSync('setpriv', [...flags, '-c', 'select 1', 'fumehood'], { encoding: 'utf8' });
       expect(other.status).not.toBe(0);
       expect(other.stderr).toContain('eer authentication failed');
     } finally {
@@ -142,7 +142,7 @@ describe('connections', () => {
     const subscription = wakes.subscribe('topic');
     const begun = performance.now();
     // Until it listens again, what is announced is not heard: hence again and again.
-    const calling = setInterval(() => void sql`select pg_notify('glovebox', 'topic')`.execute(db), 100);
+    const calling = setInterval(() => void sql`select pg_notify('fumehood', 'topic')`.execute(db), 100);
     await subscription.next(10_000, new AbortController().signal);
     clearInterval(calling);
     expect(performance.now() - begun).toBeLessThan(5_000);

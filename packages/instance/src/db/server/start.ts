@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '@glovebox/base';
+import type { Clock } from '@fumehood/base';
 import { Client } from 'pg';
 import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../errors.ts';
@@ -53,7 +53,7 @@ export interface Database {
   stop(): Promise<void>;
 }
 
-const role = 'glovebox';
+const role = 'fumehood';
 
 /** The command as the user of the database, dying with this process. */
 function asUser(user: SystemUser | null, command: readonly string[]): [string, string[]] {
@@ -145,10 +145,10 @@ function initialize(bin: string, root: string, data: string, user: SystemUser | 
 function grantAccess(data: string, options: DatabaseOptions): void {
   const admins = new Set([options.admin, options.runAs?.name ?? options.admin]);
   const lines = [
-    ...[...admins].flatMap((user) => [`glovebox "${user}" postgres`, `glovebox "${user}" ${role}`]),
-    ...(admins.has(options.owner) ? [] : [`glovebox "${options.owner}" ${role}`]),
+    ...[...admins].flatMap((user) => [`fumehood "${user}" postgres`, `fumehood "${user}" ${role}`]),
+    ...(admins.has(options.owner) ? [] : [`fumehood "${options.owner}" ${role}`]),
   ];
-  writeFileSync(join(data, 'pg_hba.conf'), 'local all all peer map=glovebox\n');
+  writeFileSync(join(data, 'pg_hba.conf'), 'local all all peer map=fumehood\n');
   writeFileSync(join(data, 'pg_ident.conf'), `${lines.join('\n')}\n`);
 }
 

@@ -4,7 +4,7 @@ import {
   createUserSchema,
   revokeCredentialQuerySchema,
   rotateCredentialSchema,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-import { digestSchema } from '@glovebox/protocol';
+import { digestSchema } from '@fumehood/protocol';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';

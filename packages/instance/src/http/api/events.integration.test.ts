@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
-import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchema } from '@glovebox/protocol';
+import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
@@ -268,7 +268,7 @@ describe("a job's input", () => {
   const read = async (job: Job, offset: number, waitMs = 0) => {
     const url = `${instance.url}/.executors/queue/runs/input?offset=${offset}&waitMs=${waitMs}`;
     const answer = await fetch(url, { headers: jobHeaders(job) });
-    return [await answer.text(), answer.headers.get('x-glovebox-input-end')];
+    return [await answer.text(), answer.headers.get('x-fumehood-input-end')];
   };
 
   test('is read from any offset, and its end is told with its last bytes', async () => {
@@ -314,7 +314,7 @@ describe('the API of people', () => {
         }).end();
       });
     expect(await statusFor('evil.example:80')).toBe(421);
-    expect(await statusFor('glovebox.test:1234')).toBe(401);
+    expect(await statusFor('fumehood.test:1234')).toBe(401);
     expect(await statusFor('localhost')).toBe(401);
   });
 

@@ -1,4 +1,4 @@
-import { hasEnded, type JobEvent } from '@glovebox/protocol';
+import { hasEnded, type JobEvent } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';

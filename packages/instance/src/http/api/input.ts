@@ -1,4 +1,4 @@
-import { jobInputQuerySchema } from '@glovebox/protocol';
+import { jobInputQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { appendInput } from '../../logs/input.ts';

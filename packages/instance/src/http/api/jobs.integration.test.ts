@@ -5,7 +5,7 @@ import {
   type JobRecord,
   sharesSchema,
   whySchema,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
 import { jobHeaders, startTestInstance, type TestInstance } from '../../testing/instance.ts';

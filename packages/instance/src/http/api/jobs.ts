@@ -8,8 +8,8 @@ import {
   type JobRecord,
   listJobsSchema,
   type Why,
-} from '@glovebox/protocol';
-import { GloveboxError } from '@glovebox/base';
+} from '@fumehood/protocol';
+import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -44,7 +44,7 @@ export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
   app.post('/api/jobs', { schema: { body: createJobSchema } }, async (request, reply) => {
     const kind = kinds.get(request.body.queue);
     if (!kind) {
-      throw new GloveboxError({
+      throw new FumehoodError({
         status: 400,
         code: 'queue_unknown',
         message: `this instance has no queue ${request.body.queue}`,

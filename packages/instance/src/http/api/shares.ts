@@ -1,4 +1,4 @@
-import { queueNameSchema, type Share, shareWeightSchema } from '@glovebox/protocol';
+import { queueNameSchema, type Share, shareWeightSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-import type { Status } from '@glovebox/protocol';
+import type { Status } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { connectedExecutors } from '../../queue/sql/executors.ts';

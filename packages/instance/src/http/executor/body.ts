@@ -1,12 +1,12 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { JobLease } from '../../auth/job.ts';
 import { forbidden } from '../../errors.ts';
 
 /** Upstream's answer to a body that is no JSON of its type. */
-function notUnmarshalled(why: string): GloveboxError {
-  return new GloveboxError({
+function notUnmarshalled(why: string): FumehoodError {
+  return new FumehoodError({
     status: 400,
     code: 'invalid_request',
     message: `Failed to unmarshal payload: ${why}`,
@@ -22,7 +22,7 @@ export function bodyAs<S extends z.ZodType>(schema: S, body: unknown): z.output<
   if (parsed.success) return parsed.data;
   const nameless = !(body as { executorName?: unknown } | null | undefined)?.executorName;
   if (nameless && parsed.error.issues.some((issue) => issue.path.join('.') === 'executorName'))
-    throw new GloveboxError({
+    throw new FumehoodError({
       status: 500,
       code: 'invalid_request',
       message: 'worker hostname cannot be empty',

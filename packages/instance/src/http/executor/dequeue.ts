@@ -1,11 +1,11 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 import {
   dequeueRequestSchema,
   type PayloadVersion,
   payloadVersion,
   type QueueName,
   type Tier,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
@@ -36,7 +36,7 @@ export async function dequeue(
   const credential = await authenticateExecutor(deps.db, request);
   if (!only) checkQueueNames((request.body as { queues?: unknown } | null)?.queues);
   const body = bodyAs(dequeueRequestSchema, request.body);
-  const native = isNative(request) ? body.glovebox : undefined;
+  const native = isNative(request) ? body.fumehood : undefined;
   const queues = only ? [only] : body.queues;
   requireQueues(credential, queues);
   const tiers = native?.tiers ?? unsaidTiers;
@@ -78,7 +78,7 @@ export async function dequeue(
 function versionFor(version: string): PayloadVersion {
   const found = payloadVersion(version);
   if (found !== null) return found;
-  throw new GloveboxError({
+  throw new FumehoodError({
     status: 500,
     code: 'invalid_request',
     message: `failed to check version ${JSON.stringify(version)}: Invalid Semantic Version`,

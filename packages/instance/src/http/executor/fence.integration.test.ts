@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import type { Job } from '@glovebox/protocol';
+import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
@@ -43,7 +43,7 @@ beforeAll(async () => {
   ({ token: tokenBefore } = again = await leased());
   await expire(again, '1 minute');
   again = await target.next({ waitMs: 10_000 });
-  expect(again).toMatchObject({ glovebox: { attempt: 2 } });
+  expect(again).toMatchObject({ fumehood: { attempt: 2 } });
   ended = await leased();
   expect((await send('POST /.executors/queue/:queue/markComplete', ended)).status).toBe(204);
 });

@@ -1,10 +1,10 @@
-import { GloveboxError } from '@glovebox/base';
+import { FumehoodError } from '@fumehood/base';
 import {
   type HeartbeatResponse,
   heartbeatRequestSchema,
   ordersVersion,
   type QueueName,
-} from '@glovebox/protocol';
+} from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
@@ -30,12 +30,12 @@ export async function heartbeat(
   }
   const body = bodyAs(heartbeatRequestSchema, request.body);
   if (!only && body.queueNames.length === 0)
-    throw new GloveboxError({
+    throw new FumehoodError({
       status: 500,
       code: 'invalid_queue',
       message: 'queueNames must be set for multi-queue heartbeats',
     });
-  const native = isNative(request) ? body.glovebox : undefined;
+  const native = isNative(request) ? body.fumehood : undefined;
   const queues = only ? [only] : body.queueNames;
   const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
   requireQueues(credential, [...queues, ...groups.map((group) => group.queueName)]);
@@ -59,6 +59,6 @@ export async function heartbeat(
   return {
     knownIds: beaten.renewed.map(named),
     cancelIds: beaten.renewed.filter((job) => job.cancel_requested).map(named),
-    ...(versionOf(request) >= ordersVersion && { glovebox: { draining: beaten.draining } }),
+    ...(versionOf(request) >= ordersVersion && { fumehood: { draining: beaten.draining } }),
   };
 }

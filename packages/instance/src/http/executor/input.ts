@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { digestSchema, inputEndHeader, inputQuerySchema } from '@glovebox/protocol';
+import { digestSchema, inputEndHeader, inputQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { inputTopic } from '../../db/topics.ts';

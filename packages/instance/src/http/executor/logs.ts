@@ -2,8 +2,8 @@ import {
   addLogEntryRequestSchema,
   appendLogQuerySchema,
   updateLogEntryRequestSchema,
-} from '@glovebox/protocol';
-import { GloveboxError } from '@glovebox/base';
+} from '@fumehood/protocol';
+import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
 import { unknownJob } from '../../errors.ts';
@@ -28,7 +28,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDep
     json.post(path('addExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
       const body = jobBodyAs(addLogEntryRequestSchema, request.body, lease);
-      const entry = await addEntry(db, lease, body.glovebox?.entry ?? null, factsIn(body), body.out).catch(
+      const entry = await addEntry(db, lease, body.fumehood?.entry ?? null, factsIn(body), body.out).catch(
         asUnknownJob,
       );
       return reply.type('application/json').send(String(entry));
@@ -53,7 +53,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDep
   });
 }
 
-function factsIn(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'glovebox'>): EntryFacts {
+function factsIn(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'fumehood'>): EntryFacts {
   return {
     key: body.key,
     command: body.command ?? [],
@@ -65,5 +65,5 @@ function factsIn(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'glovebox
 
 /** Upstream has one answer for every entry that cannot be written. */
 function asUnknownJob(error: unknown): never {
-  throw error instanceof GloveboxError && error.code === 'entry_not_found' ? unknownJob() : error;
+  throw error instanceof FumehoodError && error.code === 'entry_not_found' ? unknownJob() : error;
 }

@@ -1,4 +1,4 @@
-import { dequeueRequestSchema } from '@glovebox/protocol';
+import { dequeueRequestSchema } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { freeOf, machineVariables } from './machine.ts';
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { dequeueRequestSchema } from '@glovebox/protocol';
+import type { dequeueRequestSchema } from '@fumehood/protocol';
 
 type Request = z.output<typeof dequeueRequestSchema>;
 

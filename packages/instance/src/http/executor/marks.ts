@@ -2,8 +2,8 @@ import {
   jobResultRequestSchema,
   markCompleteRequestSchema,
   markFailedRequestSchema,
-} from '@glovebox/protocol';
-import { GloveboxError } from '@glovebox/base';
+} from '@fumehood/protocol';
+import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { fenced, mark, tellOfJob } from '../../queue/queue.ts';
 import { saveResult } from '../../queue/sql/attempt.ts';
@@ -50,7 +50,7 @@ async function answerMark(reply: FastifyReply, marking: Promise<void>): Promise<
   try {
     await marking;
   } catch (error) {
-    if (error instanceof GloveboxError && error.code === 'lease_lost')
+    if (error instanceof FumehoodError && error.code === 'lease_lost')
       return reply.code(404).type('application/json').send('null');
     throw error;
   }

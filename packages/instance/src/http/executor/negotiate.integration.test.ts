@@ -1,4 +1,4 @@
-import { type Job, protocolHeader, protocolVersion } from '@glovebox/protocol';
+import { type Job, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
@@ -38,13 +38,13 @@ const offer = {
   ...{ freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536 },
 };
 async function leaseAs(header: string | null): Promise<Job | null> {
-  const answer = await ask('dequeue', header, { glovebox: offer });
+  const answer = await ask('dequeue', header, { fumehood: offer });
   return answer.status === 204 ? null : ((await answer.json()) as Job);
 }
 async function beatAs(header: string | null, leases: { jobId: number; attempt: number }[] = []) {
   const answer = await ask('heartbeat', header, {
     jobIdsByQueue: [{ queueName: 'runs', jobIds: leases.map(({ jobId }) => jobId) }],
-    glovebox: { tiers: ['vm-emulated'], leases },
+    fumehood: { tiers: ['vm-emulated'], leases },
   });
   return answer.json();
 }
@@ -53,7 +53,7 @@ describe('an executor', () => {
   test('of version 1 leases and renews as ever, and is told nothing of version 2', async () => {
     await instance.run();
     const job = await leaseAs('1');
-    expect(job).toMatchObject({ glovebox: { attempt: 1, leaseMs: 10_000 } });
+    expect(job).toMatchObject({ fumehood: { attempt: 1, leaseMs: 10_000 } });
     const { id } = job as Job;
     expect(await beatAs('1', [{ jobId: id, attempt: 1 }])).toEqual({
       knownIds: [`${id}-runs`],
@@ -67,8 +67,8 @@ describe('an executor', () => {
     'of version %s speaks ours',
     async (header) => {
       await instance.run();
-      expect(await leaseAs(header)).toMatchObject({ glovebox: { attempt: 1 } });
-      expect(await beatAs(header)).toEqual({ knownIds: [], cancelIds: [], glovebox: { draining: false } });
+      expect(await leaseAs(header)).toMatchObject({ fumehood: { attempt: 1 } });
+      expect(await beatAs(header)).toEqual({ knownIds: [], cancelIds: [], fumehood: { draining: false } });
     },
   );
 
@@ -83,7 +83,7 @@ describe('an executor', () => {
     async (header) => {
       await instance.run();
       for (const path of ['dequeue', 'heartbeat', 'runs/dequeue', 'runs/heartbeat']) {
-        const answer = await ask(path, header, { glovebox: offer });
+        const answer = await ask(path, header, { fumehood: offer });
         expect(answer.status).toBe(426);
         expect(answer.headers.get(protocolHeader)).toBe(String(protocolVersion));
         expect(await answer.json()).toEqual({

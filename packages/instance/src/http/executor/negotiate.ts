@@ -1,4 +1,4 @@
-import { commonVersion, protocolHeader, protocolVersion, upstreamVersion } from '@glovebox/protocol';
+import { commonVersion, protocolHeader, protocolVersion, upstreamVersion } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { versionsApart } from '../../errors.ts';
 

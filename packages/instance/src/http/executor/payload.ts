@@ -1,5 +1,5 @@
-import { GloveboxError } from '@glovebox/base';
-import { encodeJob, type Job, type PayloadVersion } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import { encodeJob, type Job, type PayloadVersion } from '@fumehood/protocol';
 import type { FastifyBaseLogger } from 'fastify';
 import { z } from 'zod';
 import { newSecret } from '../../auth/secret.ts';
@@ -41,7 +41,7 @@ export async function payloadOf(deps: HttpDeps, request: PayloadRequest): Promis
       log.error({ error: failed, job: id }, 'a job that cannot be handed out could not be failed'),
     );
     const transformer = single ? 'RecordTransformer' : `RecordTransformer ${queue}`;
-    throw new GloveboxError({ status: 500, code: 'record_invalid', message: `${transformer}: ${why}` });
+    throw new FumehoodError({ status: 500, code: 'record_invalid', message: `${transformer}: ${why}` });
   }
   if (made.uploads) await keepUploadToken(deps.db, { jobId: id, attempt }, uploadToken, made.uploads.root);
   return made.payload;
@@ -58,7 +58,7 @@ function transform(deps: HttpDeps, request: PayloadRequest, uploadToken: string)
   const { job, token } = leased;
   const kind = deps.kinds.get(job.queue);
   if (!kind) throw new TypeError(`this instance has no queue ${job.queue}`);
-  const { glovebox, ...content } = kind.content(job);
+  const { fumehood, ...content } = kind.content(job);
   const plain: Job = {
     ...{ id: job.id, token, repositoryName: job.repository, commit: job.commit },
     ...(!single && { queue: job.queue }),
@@ -66,10 +66,10 @@ function transform(deps: HttpDeps, request: PayloadRequest, uploadToken: string)
   };
   if (to.native) {
     const resources = { cpus: job.cpus, memoryMiB: job.memory_mib, scratchMiB: job.scratch_mib };
-    const native = { ...glovebox, attempt: job.attempt, accept: job.accept, resources, leaseMs: to.leaseMs };
-    return { payload: encodeJob({ ...plain, glovebox: native }, 2), uploads: null };
+    const native = { ...fumehood, attempt: job.attempt, accept: job.accept, resources, leaseMs: to.leaseMs };
+    return { payload: encodeJob({ ...plain, fumehood: native }, 2), uploads: null };
   }
-  const { upload } = glovebox;
+  const { upload } = fumehood;
   const steps = (content.dockerSteps ?? []).map((step) => ({
     ...step,
     env: [...to.variables, ...(step.env ?? [])],

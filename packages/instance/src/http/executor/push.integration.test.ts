@@ -1,5 +1,5 @@
-import { readEvents } from '@glovebox/base';
-import { type Job, madeCredentialSchema, type Order, orderSchema } from '@glovebox/protocol';
+import { readEvents } from '@fumehood/base';
+import { type Job, madeCredentialSchema, type Order, orderSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Connection } from '../../db/connect.ts';
@@ -68,7 +68,7 @@ async function leased(executor: string): Promise<Job> {
 }
 const heartbeat = async (executor: string) => {
   const answer = await other.executor('heartbeat', { executorName: executor, queueNames: ['runs'] });
-  return (await answer.json()) as { glovebox: { draining: boolean } };
+  return (await answer.json()) as { fumehood: { draining: boolean } };
 };
 const cancel = (job: Job) => other.api('POST', `/api/jobs/${job.id}/cancel`);
 const attemptOf = ({ id }: Job) => ({ jobId: id, queue: 'runs', attempt: 1 });
@@ -171,7 +171,7 @@ describe('an executor that is to drain', () => {
     expect(await stream.told()).toEqual(free);
     expect(await ask('drain')).toBe(204);
     expect(await stream.told()).toEqual({ type: 'drain', draining: true });
-    expect((await heartbeat(executor)).glovebox).toEqual({ draining: true });
+    expect((await heartbeat(executor)).fumehood).toEqual({ draining: true });
 
     const { id } = await other.run();
     expect(await other.lease({ executor })).toBeNull();
@@ -185,7 +185,7 @@ describe('an executor that is to drain', () => {
     expect(await ask('resume')).toBe(204);
     expect((await waiting)?.id).toBe(id);
     expect(await stream.told()).toEqual(free);
-    expect((await heartbeat(executor)).glovebox).toEqual({ draining: false });
+    expect((await heartbeat(executor)).fumehood).toEqual({ draining: false });
   });
 
   test('that nobody knows is 404', async () => {

@@ -1,5 +1,5 @@
-import { factsOf } from '@glovebox/base';
-import { type Order, protocolHeader, protocolVersion, pushQuerySchema } from '@glovebox/protocol';
+import { factsOf } from '@fumehood/base';
+import { type Order, protocolHeader, protocolVersion, pushQuerySchema } from '@fumehood/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor } from '../../auth/executor.ts';
 import { wake } from '../../db/connect.ts';

@@ -1,5 +1,5 @@
-import { GloveboxError } from '@glovebox/base';
-import { queueNameSchema } from '@glovebox/protocol';
+import { FumehoodError } from '@fumehood/base';
+import { queueNameSchema } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
@@ -16,9 +16,9 @@ export function checkQueueNames(names: unknown): void {
   if (wrong.length > 0) throw invalidQueues(wrong);
 }
 
-function invalidQueues(names: readonly string[]): GloveboxError {
+function invalidQueues(names: readonly string[]): FumehoodError {
   const supported = [...queueNameSchema.options].sort().join(', ');
-  return new GloveboxError({
+  return new FumehoodError({
     status: 500,
     code: 'invalid_queue',
     message: `Invalid queue name(s) '${names.join(', ')}' found. Supported queue names are '${supported}'.`,

@@ -1,4 +1,4 @@
-import type { DockerStep, NativeJob } from '@glovebox/protocol';
+import type { DockerStep, NativeJob } from '@fumehood/protocol';
 import { credentialScheme } from '../../auth/executor.ts';
 import type { JobRow } from '../../queue/job.ts';
 

@@ -1,4 +1,4 @@
-import { madeCredentialSchema } from '@glovebox/protocol';
+import { madeCredentialSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
@@ -27,7 +27,7 @@ describe('a dequeue', () => {
     await sql`update lines set needs_native = false`.execute(instance.db);
     const answer = await ask(upstream);
     expect(answer.status).toBe(200);
-    expect(await answer.json()).not.toHaveProperty('glovebox');
+    expect(await answer.json()).not.toHaveProperty('fumehood');
     const { rows } = await sql`select lease_ms from jobs`.execute(instance.db);
     expect(rows).toEqual([{ lease_ms: 25_000 }]);
   });
@@ -44,11 +44,11 @@ describe('a dequeue', () => {
     const held = fetch(`${instance.url}/.executors/queue/dequeue`, {
       method: 'POST',
       signal: gone.signal,
-      headers: { authorization: `token-executor ${instance.credential}`, 'x-glovebox-protocol': '1' },
+      headers: { authorization: `token-executor ${instance.credential}`, 'x-fumehood-protocol': '1' },
       body: JSON.stringify({
         executorName: 'e1',
         queues: ['runs'],
-        glovebox: {
+        fumehood: {
           tiers: ['vm-emulated'],
           arch: 'x64',
           total: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },

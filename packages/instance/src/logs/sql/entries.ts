@@ -1,4 +1,4 @@
-import type { LogEntry } from '@glovebox/protocol';
+import type { LogEntry } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 

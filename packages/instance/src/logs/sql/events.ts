@@ -1,4 +1,4 @@
-import type { JobRecord, LogEntry } from '@glovebox/protocol';
+import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { type Db, wake } from '../../db/connect.ts';
 import { jobTopic } from '../../db/topics.ts';

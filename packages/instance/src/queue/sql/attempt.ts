@@ -1,4 +1,4 @@
-import type { JobResultRequest } from '@glovebox/protocol';
+import type { JobResultRequest } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';

@@ -1,4 +1,4 @@
-import type { Arch, DequeueRequest, QueueName, Tier } from '@glovebox/protocol';
+import type { Arch, DequeueRequest, QueueName, Tier } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
@@ -13,7 +13,7 @@ export interface SeenExecutor {
   readonly queues: readonly QueueName[];
   /** Null: it did not say this time. */
   readonly tiers: readonly Tier[] | null;
-  readonly offer: DequeueRequest['glovebox'] | null;
+  readonly offer: DequeueRequest['fumehood'] | null;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { JobRecord } from '@glovebox/protocol';
+import type { JobRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { idempotencyConflict } from '../../errors.ts';

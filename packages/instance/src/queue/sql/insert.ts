@@ -1,4 +1,4 @@
-import type { JobRecord, QueueName } from '@glovebox/protocol';
+import type { JobRecord, QueueName } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { NewJob, Order } from '../kind.ts';

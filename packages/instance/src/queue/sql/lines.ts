@@ -1,4 +1,4 @@
-import type { QueueName } from '@glovebox/protocol';
+import type { QueueName } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { Demand } from '../kind.ts';

@@ -1,5 +1,5 @@
-import type { Attempt, JobPage, Share } from '@glovebox/protocol';
-import type { listJobsSchema } from '@glovebox/protocol';
+import type { Attempt, JobPage, Share } from '@fumehood/protocol';
+import type { listJobsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
 import type { Db } from '../../db/connect.ts';

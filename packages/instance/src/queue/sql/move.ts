@@ -1,4 +1,4 @@
-import type { JobTransition, QueueName } from '@glovebox/protocol';
+import type { JobTransition, QueueName } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import { credentialHolds } from '../../auth/executor.ts';
 import type { JobLease } from '../../auth/job.ts';

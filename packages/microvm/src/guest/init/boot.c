@@ -25,7 +25,7 @@ static const char *const port_names[PORTS] = {"control", "stdin", "stdout", "std
 void die(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  fprintf(stderr, "glovebox-init: ");
+  fprintf(stderr, "fumehood-init: ");
   vfprintf(stderr, format, args);
   fprintf(stderr, "\n");
   va_end(args);

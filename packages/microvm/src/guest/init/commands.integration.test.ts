@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { systemClock } from '@glovebox/base';
+import { systemClock } from '@fumehood/base';
 import * as fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { encodeMessage, type Message, messageReader } from '../../channel/frame.ts';

@@ -1,4 +1,4 @@
-import { type Job, madeCredentialSchema } from '@glovebox/protocol';
+import { type Job, madeCredentialSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { domains } from '../../../domains.ts';

@@ -1,4 +1,4 @@
-import type { Job } from '@glovebox/protocol';
+import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
@@ -46,7 +46,7 @@ describe('a dequeue', () => {
         '{"key":"indexer","image":"sourcegraph/scip-typescript:autoindex",' +
         `"commands":["npm ci --ignore-scripts","scip-typescript index"],"dir":"",${usual}},` +
         `{"key":"upload","image":"src:1","commands":["${src}"],"dir":"",` +
-        `"env":["SRC_ENDPOINT=https://glovebox.test","SRC_HEADER_AUTHORIZATION=${authorization}"]}],` +
+        `"env":["SRC_ENDPOINT=https://fumehood.test","SRC_HEADER_AUTHORIZATION=${authorization}"]}],` +
         `"cliSteps":null,"redactedValues":{"token-executor ${upload}":"token-executor REDACTED","${upload}":"PASSWORD_REMOVED"}${last}}`,
     );
   });

@@ -1,4 +1,4 @@
-import { type Job, jobSchema } from '@glovebox/protocol';
+import { type Job, jobSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';

@@ -57,7 +57,7 @@ test('an executor of upstream’s kind does a job, from its lease to its mark', 
 
   // Its last step: what `src` makes of the step's environment and command.
   const env = new Map(job.dockerSteps?.at(-1)?.env?.map((line) => line.split('=', 2) as [string, string]));
-  expect(env.get('SRC_ENDPOINT')).toBe('https://glovebox.test');
+  expect(env.get('SRC_ENDPOINT')).toBe('https://fumehood.test');
   const query = { repository, commit: job.commit, associatedIndexId: String(job.id), indexerName: 'x' };
   const uploaded = await fetch(
     `${instance.url}/.executors/scip/upload?${new URLSearchParams(query).toString()}`,

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
-import { type Job, jobSchema } from '@glovebox/protocol';
+import { type Job, jobSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
@@ -40,7 +40,7 @@ describe('an indexing job', () => {
       { key: 'indexer', image: indexer.image, dir: 'web', commands: indexer.commands },
       { key: 'upload', image: 'src:1', dir: 'web', commands: [src] },
     ]);
-    expect(variable(job, 'SRC_ENDPOINT')).toBe('https://glovebox.test');
+    expect(variable(job, 'SRC_ENDPOINT')).toBe('https://fumehood.test');
     expect(job).toMatchObject({ repositoryDirectory: '', shallowClone: true, files: {}, cliSteps: null });
   });
 

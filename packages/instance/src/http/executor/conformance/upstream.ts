@@ -1,5 +1,5 @@
 import { request as httpRequest } from 'node:http';
-import { type Job, type JobRecord, jobRecordSchema, jobSchema } from '@glovebox/protocol';
+import { type Job, type JobRecord, jobRecordSchema, jobSchema } from '@fumehood/protocol';
 import { jobHeaders, type TestInstance } from '../../../testing/instance.ts';
 
 /**

@@ -15,7 +15,7 @@ export function compiled(driver: string, sources: readonly string[], defines: re
   const program = { path: '' };
   let directory: string;
   beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'glovebox-init-'));
+    directory = await mkdtemp(join(tmpdir(), 'fumehood-init-'));
     const out = join(directory, driver);
     const files = [join(import.meta.dirname, `${driver}.c`), ...sources.map((name) => join(init, name))];
     await promisify(execFile)('gcc', [...strict, ...sanitizers, ...defines, '-o', out, ...files]);

@@ -1,0 +1,109 @@
+import { type JobRecord, type LogEntry, tierMeaning } from '@fumehood/protocol';
+import { inWords } from '../state/usage.ts';
+
+/** One answered question, in words of a person: lines from 1, paths from the repository's root. */
+export interface ShownDefinition {
+  readonly query: { readonly path: string; readonly line: number; readonly character: number };
+  readonly path: string;
+  readonly line: number;
+  /** The source line that it points to. */
+  readonly text: string;
+}
+
+/** Everything that the demo has to say at its end, all of it read from the run. */
+export interface Report {
+  readonly job: JobRecord;
+  readonly phasesMs: Readonly<Record<string, number>>;
+  readonly index: { readonly documents: number; readonly occurrences: number; readonly symbols: number };
+  /** Null for an index without a reference to something in another place. */
+  readonly definition: ShownDefinition | null;
+  /** The executor's count, and our own after the job's end: the larger of the two. */
+  readonly leftOver: Readonly<Record<string, number>>;
+}
+
+const names: Readonly<Record<string, string>> = {
+  'setup.workspace': 'workspace',
+  'setup.image': 'image',
+  'setup.vm': 'boot',
+  'setup.guest': 'guest',
+  'teardown.vm': 'destroyed',
+};
+
+/** The demo's word for a phase. */
+export function phaseName(key: string): string {
+  return names[key] ?? key.replace(/^step\.docker\./, '');
+}
+
+/** How long each phase of the last attempt took. */
+export function phasesOf(entries: Iterable<LogEntry>): Record<string, number> {
+  const all = [...entries];
+  const attempt = Math.max(...all.map((entry) => entry.attempt));
+  return Object.fromEntries(
+    all
+      .filter((entry) => entry.attempt === attempt && entry.durationMs !== null)
+      .map((entry) => [phaseName(entry.key), Math.round(entry.durationMs ?? 0)]),
+  );
+}
+
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+const label = (name: string) => name.padEnd(11);
+
+/** The block at the end of the demo. */
+export function block(report: Report): string {
+  const { job, phasesMs, index, definition, leftOver } = report;
+  const by = job.vmm ? ` (${job.vmm})` : '';
+  const isolation = job.tier ? `${job.tier}${by}: ${tierMeaning[job.tier]}` : 'not on the job’s record';
+  const count = (value: number, what: string) => `${value.toLocaleString('en')} ${what}`;
+  const phases = Object.entries(phasesMs).map(([name, ms]) => `${name} ${seconds(ms)}`);
+  const lines = [
+    label('isolation') + isolation,
+    label('inside') + inside(job),
+    label('phases') + (phases.join(' · ') || 'not measured'),
+    label('index') +
+      [
+        count(index.documents, 'documents'),
+        count(index.occurrences, 'occurrences'),
+        count(index.symbols, 'symbols'),
+      ].join(', '),
+  ];
+  if (definition) {
+    const { query, path, line, text } = definition;
+    lines.push(`${label('')}${query.path}:${query.line}:${query.character} is defined in ${path}:${line}`);
+    lines.push(`${label('')}  ${text.trim()}`);
+  }
+  const left = Object.entries(leftOver).map(([what, value]) => `${inPlain[what] ?? what} ${value}`);
+  lines.push(label('left over') + (left.join(', ') || 'not counted'));
+  return lines.join('\n');
+}
+
+const inPlain: Readonly<Record<string, string>> = { loopDevices: 'loop devices' };
+
+function inside({ guest, inspection }: JobRecord): string {
+  if (!guest) return 'not measured';
+  const others = guest.interfaces.filter((name) => name !== 'lo');
+  const network = others.length === 0 ? 'no network' : `network interfaces ${others.join(', ')}`;
+  return `Linux ${guest.kernel}, ${network}, ${credentials(inspection)}`;
+}
+
+function credentials(inspection: JobRecord['inspection']): string {
+  if (!inspection) return 'credentials not searched for';
+  const { credentials: searched, found, searchedBytes, controlFound } = inspection;
+  if (!controlFound) return 'credentials: the search did not even find the marker planted for it';
+  return `credentials held: ${found} (${searched} searched for in ${inWords(searchedBytes)} of its memory and disk; the marker planted there was found)`;
+}
+
+/** What `--json` prints. */
+export function asJson({ job, phasesMs, index, definition, leftOver }: Report): object {
+  return {
+    job: { id: job.id, state: job.state, attempt: job.attempt },
+    isolation: { tier: job.tier, vmm: job.vmm },
+    inside: { guest: job.guest, inspection: job.inspection },
+    phasesMs,
+    index,
+    definition,
+    leftOver,
+  };
+}

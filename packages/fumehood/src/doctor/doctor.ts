@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { release } from 'node:os';
+import { buildGuest, type Finding } from '@fumehood/microvm';
+import { type Tier, tierMeaning } from '@fumehood/protocol';
+import { prepareRuntime } from '../runtime/runtime.ts';
+import { findFormerStates } from '../state/former-name.ts';
+import type { UpDeps } from '../up/up.ts';
+import { probeThisHost } from './probe.ts';
+
+export interface DoctorReport {
+  readonly tiers: readonly Tier[];
+  readonly findings: readonly Finding[];
+}
+
+/** Programs of the system that jobs need, and the Debian packages that bring them. */
+const programs = [
+  ['/usr/bin/qemu-system-x86_64', 'qemu-system-x86'],
+  ['/usr/bin/bwrap', 'bubblewrap'],
+  ['/usr/bin/sqfstar', 'squashfs-tools'],
+  ['/usr/sbin/mkfs.ext4', 'e2fsprogs'],
+  ['/usr/bin/git', 'git'],
+  ['/usr/bin/skopeo', 'skopeo'],
+  ['/usr/bin/setpriv', 'util-linux'],
+  ['/usr/bin/gcc', 'gcc'],
+] as const;
+
+/** Looks at this machine afresh: a canary is booted, whatever was found before. */
+export async function examine(deps: UpDeps): Promise<DoctorReport> {
+  const missing = programs.filter(([path]) => !existsSync(path));
+  const found: Finding[] = [
+    {
+      check: 'system',
+      good: process.platform === 'linux' && process.arch === 'x64',
+      detail: `${process.platform} ${release()}, ${process.arch}`,
+    },
+    {
+      check: 'programs',
+      good: missing.length === 0,
+      detail: missing.length === 0 ? 'all there' : `missing: ${missing.map(([path]) => path).join(', ')}`,
+      ...(missing.length > 0 && {
+        remedy: `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`,
+      }),
+    },
+    ...findFormerStates(process.env, process.getuid?.() ?? 0).map(({ path, remedy }) => ({
+      check: 'former name',
+      good: false,
+      detail: `${path} is a state directory of this product's former name`,
+      remedy,
+    })),
+  ];
+  if (missing.length > 0) return { tiers: [], findings: found };
+  const { state, onProgress } = deps;
+  await mkdir(state.vms, { recursive: true, mode: 0o700 });
+  const runtime = await prepareRuntime(state, onProgress);
+  const guest = await buildGuest({ directory: state.guest, onProgress });
+  const { report, tiers } = await probeThisHost({ ...deps, runtime, guest, fresh: true });
+  return { tiers, findings: [...found, ...report.findings] };
+}
+
+export function doctorLines({ tiers, findings }: DoctorReport): string[] {
+  const lines = findings.flatMap(({ check, good, detail, remedy }) => [
+    `${good ? '✓' : '✗'} ${check}: ${detail}`,
+    ...(remedy && !good ? [`    ${remedy}`] : []),
+  ]);
+  if (tiers.length === 0) return [...lines, '', 'This machine can run no job.'];
+  return [
+    ...lines,
+    '',
+    'This machine can run jobs that accept:',
+    ...tiers.map((tier) => `  ${tier}: ${tierMeaning[tier]}`),
+  ];
+}

@@ -1,0 +1,34 @@
+import type { Clock } from '@fumehood/base';
+import { type GuestImage, type HostReport, probeHost, qemu } from '@fumehood/microvm';
+import type { Tier } from '@fumehood/protocol';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { State } from '../state/state.ts';
+import { canaryUid } from '../up/identities.ts';
+import { qemuPath } from '../up/settings.ts';
+
+/** What the canary said of this host, as tiers that jobs can ask for, strongest first. */
+export async function probeThisHost(deps: {
+  readonly state: State;
+  readonly clock: Clock;
+  readonly root: boolean;
+  readonly runtime: Runtime;
+  readonly guest: GuestImage;
+  /** Boots a canary even if the last verdict still holds. */
+  readonly fresh: boolean;
+  readonly onProgress: (line: string) => void;
+}): Promise<{ readonly report: HostReport; readonly tiers: readonly Tier[] }> {
+  const { state, clock, root, runtime, guest, fresh, onProgress } = deps;
+  const report = await probeHost({
+    vmm: qemu(qemuPath),
+    launcher: runtime.launcher,
+    guest,
+    runDirectory: state.vms,
+    identity: root ? { uid: canaryUid, gid: canaryUid } : null,
+    cacheFile: state.probe,
+    clock,
+    fresh,
+    onProgress,
+  });
+  const tierOf = { kvm: 'vm-hardware', emulated: 'vm-emulated' } as const;
+  return { report, tiers: report.accelerations.map((acceleration) => tierOf[acceleration]) };
+}

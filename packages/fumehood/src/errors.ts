@@ -1,0 +1,61 @@
+import { FumehoodError } from '@fumehood/base';
+
+/** Wrong arguments: nothing was done. */
+export function usage(message: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'usage', message, remedy });
+}
+
+export function stateBusy(state: string, holder: string): FumehoodError {
+  return new FumehoodError({
+    code: 'state_busy',
+    message: `${holder} is starting or stopping what runs in ${state}`,
+    remedy: 'Wait until it is done, or set FUMEHOOD_STATE to another directory.',
+  });
+}
+
+export function notStarted(what: string, why: string, log: string): FumehoodError {
+  return new FumehoodError({
+    code: 'not_started',
+    message: `${what} did not start: ${why}`,
+    remedy: `Its log is ${log}.`,
+  });
+}
+
+export function notRunning(state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'not_running',
+    message: `no instance runs in ${state}`,
+    remedy: 'Start it with `fumehood up`, or set FUMEHOOD_STATE to the directory of one that runs.',
+  });
+}
+
+export function settingsInvalid(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'settings_invalid',
+    message: `${file} is not usable: ${why}`,
+    remedy: 'Correct it, or remove it: docs/access.md says what it may hold.',
+  });
+}
+
+export function stillRunning(state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'still_running',
+    message: `an instance or an executor runs in ${state}`,
+    remedy: 'Stop it with `fumehood down`.',
+  });
+}
+
+export function imageUnknown(name: string, known: readonly string[]): FumehoodError {
+  return usage(
+    `${name} is not an image: there is no registry client yet`,
+    `Give an OCI layout as oci:DIR[:REF] (from \`skopeo copy docker://… oci:DIR\`), an archive as docker-archive:FILE, or one of: ${known.join(', ')}.`,
+  );
+}
+
+export function repositoryUnreadable(path: string, why: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'repository_unreadable', message: `${path}: ${why}`, remedy });
+}
+
+export function demoFailed(message: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'demo_failed', message, remedy });
+}

@@ -1,0 +1,85 @@
+import type { JobRecord } from '@fumehood/protocol';
+import { describe, expect, it } from 'vitest';
+import { jobLines, pageLines, shareLines, whyLines } from './lines.ts';
+
+const job = {
+  id: 12,
+  queue: 'runs',
+  state: 'failed',
+  tenant: 'acme',
+  attempt: 2,
+  priority: 0,
+  accept: ['vm-emulated'],
+  arch: null,
+  labels: ['gpu'],
+  needsNative: true,
+  resources: { cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
+  failure: { reason: 'vmm_died', message: 'it is gone\nits last words' },
+  cancelRequested: false,
+  uploadId: null,
+  queuedAt: '2026-11-25T12:00:00.000Z',
+  processAfter: null,
+  startedAt: null,
+  finishedAt: null,
+} as unknown as JobRecord;
+
+describe('what is printed', () => {
+  it('of a page is a table with what follows it', () => {
+    expect(pageLines({ jobs: [job], next: 12 })).toEqual([
+      'JOB  QUEUE  STATE   TENANT  ATTEMPT  QUEUED                    FAILURE',
+      '12   runs   failed  acme    2        2026-11-25T12:00:00.000Z  vmm_died',
+      'more: --before 12',
+    ]);
+    expect(pageLines({ jobs: [], next: null })).toEqual(['no jobs']);
+  });
+
+  it('of a job is what there is to say, and its attempts', () => {
+    const attempt = {
+      attempt: 1,
+      executor: 'e1',
+      outcome: 'lost',
+      failure: { reason: 'lease_lost', message: 'gone' },
+      tier: null,
+      vmm: null,
+      exitCode: null,
+      startedAt: '2026-11-25T12:00:01.000Z',
+      endedAt: null,
+    };
+    const lines = jobLines(job, [attempt]);
+    expect(lines).toContain('failure   vmm_died: it is gone');
+    expect(lines).toContain('labels    gpu');
+    expect(lines.join('\n')).not.toMatch(/arch|priority|started /);
+    expect(lines.at(-1)).toBe(
+      '1        lost     e1                    2026-11-25T12:00:01.000Z  lease_lost: gone',
+    );
+  });
+
+  it('of a job that is being stopped says so', () => {
+    const stopping = { ...job, state: 'processing' as const, cancelRequested: true };
+    expect(jobLines(stopping, [])).toContain('state     processing (canceling)');
+  });
+
+  it('of waiting is why, what to do, and when', () => {
+    const waiting = { reason: 'turn', message: '3 ahead', remedy: 'Wait.' };
+    const why = {
+      state: 'queued' as const,
+      waiting,
+      ahead: 3,
+      share: 1,
+      expectedStartAt: '2026-11-25T12:00:00.000Z',
+    };
+    expect(whyLines(12, why)).toEqual([
+      'job 12 waits: 3 ahead',
+      '  Wait.',
+      '  it is expected to start at 2026-11-25T12:00:00.000Z',
+    ]);
+    const running = { ...why, state: 'processing' as const, waiting: null };
+    expect(whyLines(12, running)).toEqual(['job 12 does not wait: it is processing']);
+  });
+
+  it('of shares is a table', () => {
+    expect(shareLines([{ queue: 'runs', tenant: 'acme', weight: 2, waiting: 1, running: 0 }])[1]).toBe(
+      'runs   acme    2       1        0',
+    );
+  });
+});

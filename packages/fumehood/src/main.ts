@@ -1,0 +1,21 @@
+import { factsOf } from '@fumehood/base';
+import { CommanderError } from 'commander';
+import { makeProgram } from './program.ts';
+
+/** What is wrong with what was typed, or with what it names: nothing was started. */
+const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'];
+const mistakeCode = 2;
+
+/** The `fumehood` command. */
+try {
+  await makeProgram().parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : mistakeCode;
+  else {
+    const { code, message, remedy } = factsOf(error);
+    process.stderr.write(`fumehood: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+    if (code === 'internal' && process.env.FUMEHOOD_DEBUG)
+      process.stderr.write(`${(error as Error).stack}\n`);
+    process.exitCode = process.exitCode || (mistakes.includes(code) ? mistakeCode : 1);
+  }
+}

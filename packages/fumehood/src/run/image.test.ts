@@ -1,0 +1,80 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { imageNames } from '../images/recipes.ts';
+import { parseImage } from './image.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'fumehood-image-'));
+  for (const name of ['layout', 'with:colon']) {
+    await mkdir(join(root, name));
+    await writeFile(join(root, name, 'index.json'), '{}');
+  }
+  await mkdir(join(root, 'empty'));
+  await writeFile(join(root, 'archive.tar'), '');
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const usage = (message: string, remedy: string) =>
+  expect.objectContaining({
+    code: 'usage',
+    message: expect.stringContaining(message) as string,
+    remedy: expect.stringContaining(remedy) as string,
+  }) as Error;
+
+describe('oci:DIR[:REF]', () => {
+  it('is a layout, with or without a reference', () => {
+    const directory = join(root, 'layout');
+    expect(parseImage(`oci:${directory}`)).toEqual({ kind: 'layout', directory, reference: undefined });
+    expect(parseImage(`oci:${directory}:v1.0`)).toEqual({ kind: 'layout', directory, reference: 'v1.0' });
+  });
+
+  it('takes a colon for a part of the name of a directory that is there', () => {
+    const directory = join(root, 'with:colon');
+    expect(parseImage(`oci:${directory}`)).toEqual({ kind: 'layout', directory, reference: undefined });
+    expect(parseImage(`oci:${directory}:v1`)).toEqual({ kind: 'layout', directory, reference: 'v1' });
+  });
+
+  it('is refused where there is none, and says how to make one', () => {
+    for (const name of ['nothing', 'empty', 'archive.tar', 'nothing:v1'])
+      expect(() => parseImage(`oci:${root}/${name}`)).toThrow(usage('is no OCI layout', 'skopeo copy'));
+  });
+});
+
+describe('docker-archive:FILE', () => {
+  it('is an archive', () => {
+    const file = join(root, 'archive.tar');
+    expect(parseImage(`docker-archive:${file}`)).toEqual({ kind: 'archive', file });
+  });
+
+  it('is refused where there is no such file, and says how to make one', () => {
+    for (const name of ['nothing', 'empty'])
+      expect(() => parseImage(`docker-archive:${root}/${name}`)).toThrow(
+        usage('is no file', 'docker save -o'),
+      );
+  });
+});
+
+describe('a name', () => {
+  it('is that of an image that comes with Fumehood', () => {
+    expect(imageNames).toContain('scip-typescript');
+    for (const name of imageNames) expect(parseImage(name)).toEqual({ kind: 'recipe', name });
+  });
+
+  it.each([
+    ['debian:12'],
+    ['docker://debian'],
+    ['registry.example/group/image@sha256:00'],
+    ['oci:'],
+    ['docker-archive:'],
+    ['../scip-typescript'],
+    [''],
+  ])('like %j is not one yet: the forms that there are, are told', (text) => {
+    expect(() => parseImage(text)).toThrow(
+      usage('there is no registry client yet', `oci:DIR[:REF] (from \`skopeo copy`),
+    );
+    expect(() => parseImage(text)).toThrow(usage('', imageNames.join(', ')));
+  });
+});

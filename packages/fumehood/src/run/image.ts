@@ -1,0 +1,87 @@
+import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Client } from '@fumehood/client';
+import { digestOfFile, openArchive, packLayout } from '@fumehood/oci';
+import { imageUnknown, usage } from '../errors.ts';
+import { buildImage, imageNames } from '../images/recipes.ts';
+import type { State } from '../state/state.ts';
+
+/** What an IMAGE argument names. */
+export type ImageName =
+  | { readonly kind: 'layout'; readonly directory: string; readonly reference: string | undefined }
+  | { readonly kind: 'archive'; readonly file: string }
+  | { readonly kind: 'recipe'; readonly name: string };
+
+/** Errors: `usage` for what is none of them, or is not there. */
+export function parseImage(text: string): ImageName {
+  const [scheme, rest] = text.split(/:(.*)/s);
+  if (scheme === 'oci' && rest) return parseLayout(rest);
+  if (scheme === 'docker-archive' && rest) {
+    const file = resolve(rest);
+    if (!existsSync(file) || !statSync(file).isFile())
+      throw usage(`${rest} is no file`, 'Write the archive with `docker save -o FILE IMAGE`.');
+    return { kind: 'archive', file };
+  }
+  if (imageNames.includes(text)) return { kind: 'recipe', name: text };
+  throw imageUnknown(text, imageNames);
+}
+
+/** `DIR[:REF]`: what is there as a directory is one, whatever its name. */
+function parseLayout(text: string): ImageName {
+  const whole = resolve(text);
+  const colon = text.lastIndexOf(':');
+  const [directory, reference] =
+    colon < 0 || existsSync(join(whole, 'index.json'))
+      ? [whole, undefined]
+      : [resolve(text.slice(0, colon)), text.slice(colon + 1)];
+  if (!existsSync(join(directory, 'index.json')))
+    throw usage(
+      `${directory} is no OCI layout: it has no index.json`,
+      'Make one with `skopeo copy docker://… oci:DIR` or `umoci`.',
+    );
+  return { kind: 'layout', directory, reference };
+}
+
+/** Looks into an image before anything is started for it. Errors: `image_invalid`, `image_not_found`. */
+export async function checkImage(image: ImageName): Promise<void> {
+  if (image.kind === 'archive') await openArchive(image.file);
+  if (image.kind === 'layout') (await packLayout(image.directory, image.reference)).destroy();
+}
+
+/** Sees to it that the instance has an image that was looked into; returns its digest there. */
+export async function provideImage(
+  client: Client,
+  image: ImageName,
+  state: State,
+  onProgress: (line: string) => void,
+): Promise<string> {
+  if (image.kind === 'recipe') {
+    const { archive, digest } = await buildImage(image.name, state, onProgress);
+    return send(client, archive, digest, onProgress);
+  }
+  if (image.kind === 'archive') return send(client, image.file, await digestOfFile(image.file), onProgress);
+  await mkdir(state.images, { recursive: true });
+  const work = await mkdtemp(join(state.images, '.pack-'));
+  try {
+    const file = join(work, 'image.tar');
+    await pipeline(await packLayout(image.directory, image.reference), createWriteStream(file));
+    return await send(client, file, await digestOfFile(file), onProgress);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function send(
+  client: Client,
+  file: string,
+  digest: string,
+  onProgress: (line: string) => void,
+): Promise<string> {
+  if (await client.hasBlob(digest)) return digest;
+  const { size } = statSync(file);
+  onProgress(`sending the image (${(size / 2 ** 20).toFixed(1)} MiB)`);
+  await client.putBlob(digest, createReadStream(file, { highWaterMark: 1 << 20 }), size);
+  return digest;
+}

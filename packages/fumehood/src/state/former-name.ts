@@ -1,0 +1,24 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** The name of this product before its first release. Another product has it, so no other file may contain it. */
+const formerName = 'glovebox';
+
+/** A state directory that was made under the former name, and what its owner can do about it. */
+export interface FormerState {
+  readonly path: string;
+  readonly remedy: string;
+}
+
+/** Finds state directories of the former name. Nothing reads or removes them: they may hold the only copy of somebody's data. */
+export function findFormerStates(environment: NodeJS.ProcessEnv, uid: number): FormerState[] {
+  const variable = environment[`${formerName.toUpperCase()}_STATE`];
+  const home = environment.XDG_STATE_HOME ?? join(homedir(), '.local/state');
+  const usual = uid === 0 ? join('/var/lib', formerName) : join(home, formerName);
+  const paths = [...new Set([...(variable ? [variable] : []), usual])].filter((path) => existsSync(path));
+  return paths.map((path) => ({
+    path,
+    remedy: `Nothing reads it. Stop what still runs in it (\`${formerName} down\` of the old checkout), then remove it: rm -rf ${path}`,
+  }));
+}

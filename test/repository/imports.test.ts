@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { expect, test } from 'vitest';
+
+/** Which packages of ours a package may import: imports go one way. `*` is all of them. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  protocol: [],
+  disk: ['base'],
+  git: ['base'],
+  scip: ['base'],
+  oci: ['base', 'disk'],
+  microvm: ['base'],
+  client: ['base', 'protocol'],
+  executor: ['base', 'protocol', 'disk', 'git', 'oci', 'microvm'],
+  instance: ['base', 'protocol', 'git', 'scip'],
+  'src-cli': ['base', 'scip'],
+  fumehood: ['*'],
+};
+const packagesDir = resolve(import.meta.dirname, '../../packages');
+
+/** Every module specifier in a source file: static, type-only, dynamic and re-export. */
+function specifiers(source: string): string[] {
+  const pattern = /(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+)['"]([^'"]+)['"]/gm;
+  return [...source.matchAll(pattern)].map((match) => match[1] as string);
+}
+
+function violations(name: string, file: string, source: string): string[] {
+  const found: string[] = [];
+  for (const specifier of specifiers(source)) {
+    const ours = /^@fumehood\/([^/]+)(\/.*)?$/.exec(specifier);
+    if (ours) {
+      const target = ours[1] as string;
+      const rule = allowed[name] ?? [];
+      if (!rule.includes('*') && !rule.includes(target)) found.push(`${file} imports ${specifier}`);
+      if (ours[2]) found.push(`${file} reaches into ${specifier}: import the package's index`);
+    } else if (specifier.startsWith('.')) {
+      const target = relative(join(packagesDir, name), resolve(dirname(file), specifier));
+      if (target.startsWith('..')) found.push(`${file} leaves its package by ${specifier}`);
+    }
+  }
+  return found;
+}
+
+const names = readdirSync(packagesDir);
+
+test('every package has a rule', () => {
+  expect(names.filter((name) => !(name in allowed))).toEqual([]);
+});
+
+test.each(names)('%s imports only what lies below it', (name) => {
+  const root = join(packagesDir, name, 'src');
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
+  expect(files.length).toBeGreaterThan(0);
+  const found = files.flatMap((file) =>
+    violations(name, join(root, file), readFileSync(join(root, file), 'utf8')),
+  );
+  expect(found).toEqual([]);
+});
+
+test('the rule sees what it forbids', () => {
+  const file = join(packagesDir, 'instance/src/main.ts');
+  expect(violations('instance', file, "import { x } from '@fumehood/oci';")).toHaveLength(1);
+  expect(
+    violations('instance', file, "const x = await import('@fumehood/base/src/errors.ts');"),
+  ).toHaveLength(1);
+  expect(violations('instance', file, "export { x } from '../../oci/src/index.ts';")).toHaveLength(1);
+  expect(violations('instance', file, "import { x } from '@fumehood/base';")).toHaveLength(0);
+});

@@ -1,0 +1,108 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '../..');
+/** Files of tests that CI runs: the default suite and its slices. */
+const runs =
+  /^(packages|images)\/.*\.test\.ts$|^test\/(repository|integration|commands|crash|hostile)\/.*\.test\.ts$/;
+const invariants = [1, 2, 3, 5, 6, 7, 8, 10, 11];
+
+interface Row {
+  readonly invariant: number;
+  readonly hazard: string;
+  readonly tests: string;
+}
+
+function rowsOf(markdown: string): Row[] {
+  return markdown
+    .split('\n')
+    .map((line) => line.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, '').trim()))
+    .filter((cells) => cells.length === 4 && /^\d/.test(cells[0] as string))
+    .map(([invariant = '', hazard = '', , tests = '']) => ({
+      invariant: Number.parseInt(invariant, 10),
+      hazard,
+      tests,
+    }));
+}
+
+/** What is wrong with a row's tests. `read` answers a file's text, or null. */
+function complaints({ hazard, tests }: Row, read: (file: string) => string | null): string[] {
+  const named = [...tests.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = '', name = '']) => ({
+    file,
+    name,
+  }));
+  if (named.length === 0) return [`${hazard}: names no test`];
+  return named.flatMap(({ file, name }) => {
+    const source = runs.test(file) ? read(file) : null;
+    if (source === null) return [`${hazard}: ${file} is no file of tests that CI runs`];
+    const call = callOf(source, name);
+    if (call === null) return [`${hazard}: ${file} has no test "${name}"`];
+    return /\b(skip|todo|only|fails)\b/.test(call) ? [`${hazard}: "${name}" is not run`] : [];
+  });
+}
+
+/** How the test of this name is declared: what stands between the start of its line's statement and the name. */
+function callOf(source: string, name: string): string | null {
+  for (const quote of ["'", '"', '`']) {
+    const written = `${quote}${quote === "'" ? name.replaceAll("'", "\\'") : name}${quote}`;
+    const at = source.indexOf(written);
+    if (at < 0) continue;
+    const before = source.slice(0, at);
+    const start = Math.max(...['test', 'it'].map((word) => lastCall(before, word)));
+    return start < 0 ? null : (before.slice(start).split('(')[0] as string);
+  }
+  return null;
+}
+
+function lastCall(text: string, word: string): number {
+  const found = [...text.matchAll(new RegExp(`^\\s*${word}\\b[.(]`, 'gm'))].at(-1);
+  return found ? found.index : -1;
+}
+
+function readTest(file: string): string | null {
+  const path = join(root, file);
+  return existsSync(path) ? readFileSync(path, 'utf8') : null;
+}
+
+describe('the threat model', () => {
+  const rows = rowsOf(readFileSync(join(root, 'docs/threat-model.md'), 'utf8'));
+
+  test('has rows for every invariant that is promised so far', () => {
+    expect([...new Set(rows.map(({ invariant }) => invariant))]).toEqual(invariants);
+  });
+
+  test('names for every hazard a test that is there and is run', () => {
+    expect(rows.flatMap((row) => complaints(row, readTest))).toEqual([]);
+  });
+});
+
+describe('the check of it complains about', () => {
+  const source = `
+describe('x', () => {
+  it('is there', () => {});
+  it.each([1])('takes %s', () => {});
+  it.skip('is skipped', () => {});
+  it.todo('is to come');
+});`;
+  const of = (tests: string) =>
+    complaints({ invariant: 1, hazard: 'h', tests }, (file) =>
+      file === 'packages/a/src/a.test.ts' ? source : null,
+    );
+
+  test.each([
+    ['a row without a test', 'none yet', 'names no test'],
+    ['a file that is not there', '`packages/a/src/b.test.ts` "is there"', 'no file of tests'],
+    ['a file that CI does not run', '`bench/a.test.ts` "is there"', 'no file of tests'],
+    ['a test that is not there', '`packages/a/src/a.test.ts` "is not there"', 'has no test'],
+    ['a name that only a describe has', '`packages/a/src/a.test.ts` "x"', 'has no test'],
+    ['a test that is skipped', '`packages/a/src/a.test.ts` "is skipped"', 'is not run'],
+    ['a test that is to be written', '`packages/a/src/a.test.ts` "is to come"', 'is not run'],
+  ])('%s', (_, tests, complaint) => {
+    expect(of(tests).join()).toContain(complaint);
+  });
+
+  test('nothing that is in order', () => {
+    expect(of('`packages/a/src/a.test.ts` "is there"; `packages/a/src/a.test.ts` "takes %s"')).toEqual([]);
+  });
+});
