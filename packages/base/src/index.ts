@@ -3,6 +3,7 @@ export { systemClock } from './clock.ts';
 export type { ErrorFacts } from './errors.ts';
 export { factsOf, FumehoodError } from './errors.ts';
 export { readEvents } from './events.ts';
+export { oncePerKey } from './once-per-key.ts';
 export { localSpawn } from './spawn/local.ts';
 export type { Identity } from './spawn/profile.ts';
 export { remoteSpawn } from './spawn/remote.ts';

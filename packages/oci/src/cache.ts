@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Spawn } from '@fumehood/base';
+import { oncePerKey, type Spawn } from '@fumehood/base';
 import { writeDisk } from '@fumehood/disk';
 import { type ImageConfig, openArchive } from './archive.ts';
 import { flattenImage } from './flatten.ts';
@@ -14,7 +14,7 @@ export interface ImageDisk {
 
 /** Changes when the same image would give another disk. */
 const format = 1;
-const making = new Map<string, Promise<unknown>>();
+const makeOnce = oncePerKey<void>();
 
 /**
  * The read-only disk of an image archive, made once for one content. Whoever asks has proved elsewhere that it may have the
@@ -29,11 +29,7 @@ export async function imageDisk(
   const key = createHash('sha256').update(`${format} ${archive.digest}`).digest('hex').slice(0, 32);
   const file = `image-${key}.sqfs`;
   const path = join(cacheDirectory, file);
-  if (!existsSync(path)) {
-    const running = making.get(path) ?? makeDisk(spawn, archive, path).finally(() => making.delete(path));
-    making.set(path, running);
-    await running;
-  }
+  if (!existsSync(path)) await makeOnce(path, () => makeDisk(spawn, archive, path));
   return { file, config: archive.config };
 }
 

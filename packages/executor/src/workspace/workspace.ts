@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Spawn } from '@fumehood/base';
+import { type Clock, oncePerKey, type Spawn } from '@fumehood/base';
 import { writeDisk } from '@fumehood/disk';
 import { makeRepository } from '@fumehood/git';
 import type { JobClient } from '../uplink/job.ts';
@@ -37,7 +37,7 @@ export interface WorkspaceContents {
 
 /** Changes when the same contents would give another disk. */
 const format = 2;
-const making = new Map<string, Promise<void>>();
+const makeOnce = oncePerKey<void>();
 
 /**
  * The read-only disk of these contents, made once; its name in the disk directory. The instance is asked with this job's token
@@ -55,15 +55,20 @@ export async function workspaceDisk(
   if (commit) await retrying(source.clock, signal, () => askRepository(client, commit, signal));
   const file = `workspace-${keyOf(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
-  // Another job may be making it; if that one fails, or is canceled, it is our turn.
-  await making.get(path)?.catch(() => {});
-  signal.throwIfAborted();
-  if (existsSync(path)) onProgress('the disk of this workspace is in the cache');
-  else {
-    const running = makeDisk(source, client, contents, signal, path, onProgress);
-    making.set(path, running);
-    await running.finally(() => making.delete(path));
+  let makes = false;
+  const make = () => {
+    makes = true;
+    return makeDisk(source, client, contents, signal, path, onProgress);
+  };
+  while (!existsSync(path)) {
+    // A run uses the token of the job that started it and ends with that job. When the run of another job fails, this job tries
+    // again: it starts a run of its own, or waits for the one that a third job has started meanwhile.
+    await makeOnce(path, make).catch((error: unknown) => {
+      if (makes) throw error;
+    });
+    signal.throwIfAborted();
   }
+  if (!makes) onProgress('the disk of this workspace is in the cache');
   const now = source.clock.now() / 1000;
   await utimes(path, now, now); // the janitor removes what was not used for long
   return file;

@@ -3,14 +3,13 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { chmod, lstat, mkdtemp, rename, rm, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { sharedDirectory } from '@fumehood/base';
+import { oncePerKey, sharedDirectory } from '@fumehood/base';
 import { z } from 'zod';
 import { parseConfig, parseDocument, selectManifest, verified } from '../archive.ts';
 import { imageInvalid, imageTooBig } from '../errors.ts';
 import { digestOfFile, packBlobs } from '../pack.ts';
 import { type Descriptor, manifestSchema } from '../schema.ts';
 import type { RegistryAuths } from './registries.ts';
-import { sharing } from './share.ts';
 import { documentMax, type RegistryDeps, runSkopeo } from './skopeo.ts';
 
 export interface FetchDeps extends RegistryDeps {
@@ -35,7 +34,7 @@ const defaultCopyMs = 1_800_000;
 const askMs = 60_000;
 /** What the network carries beside layers (TLS, headers, tokens, connections that broke): a part of them, and this. */
 const besides = { part: 0.1, bytes: 16 * 2 ** 20 };
-const copies = sharing<void>();
+const copyOnce = oncePerKey<void>();
 
 /**
  * An image as an archive, by its reference. The registry is asked with these credentials each time, whatever is cached: that
@@ -69,11 +68,12 @@ export async function fetchImage(
   const { digest } = chosen;
   const file = join(deps.cache, `image-${digest.replace(':', '-')}`);
   if (!existsSync(file)) {
-    await copies(file, signal, async (stop) => {
+    const copy = async (stop: AbortSignal) => {
       const config = await ask(['--config', `docker://${name}@${digest}`]);
       parseConfig(verified(manifest.config, config)); // before its layers are fetched
       await copyImage(deps, { name, top: { ...chosen, size: bytes.length }, blobs, auths, file }, stop);
-    });
+    };
+    await copyOnce(file, copy, signal);
   }
   const now = Date.now() / 1000;
   await utimes(file, now, now); // the janitor removes what was not used for long
