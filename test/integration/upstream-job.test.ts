@@ -9,8 +9,9 @@ import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
 
 /**
- * A job of upstream's batches, as its instance leases it (reference §2.3), from the lease to the mark: image of a registry with a
- * password, part of a repository, a file that it brings and one of the files route; two steps in a VM.
+ * A job of upstream's batches queue in the form in which upstream's instance leases it, from the lease to the mark. Its image comes
+ * from a registry with a password. Its workspace is a part of a repository, a file in the payload and a file of the files route. Its
+ * two steps run in a VM.
  */
 const base = '/.executors/queue';
 const time = '2023-01-02T03:04:05Z';
