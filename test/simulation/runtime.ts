@@ -4,7 +4,8 @@ import { leaseLost, stepFailed, vmmDied } from '../../packages/executor/src/erro
 import type { Runtime } from '../../packages/executor/src/runtime/runtime.ts';
 import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
 import type { Lease } from '../../packages/executor/src/uplink/leases.ts';
-import { openPhase, type PhaseLog } from '../../packages/executor/src/uplink/log.ts';
+import type { PhaseLog } from '../../packages/executor/src/uplink/log-entry.ts';
+import { openPhaseLog } from '../../packages/executor/src/uplink/phase-log.ts';
 import type { Vm } from './vm.ts';
 
 interface RuntimeDeps {
@@ -48,7 +49,7 @@ interface Run {
 }
 
 async function phase<T>(run: Run, key: string, body: (log: PhaseLog) => Promise<T>): Promise<T> {
-  const log = await openPhase(run.client, run.deps.clock, key, []);
+  const log = await openPhaseLog(run.client, run.deps.clock, key, []);
   try {
     run.lease.stopped.throwIfAborted();
     const value = await body(log);
@@ -74,7 +75,7 @@ async function boot(run: Run): Promise<Vm> {
 }
 
 async function step(run: Run, vm: Vm): Promise<number> {
-  const log = await openPhase(run.client, run.deps.clock, 'step.docker.0', ['program']);
+  const log = await openPhaseLog(run.client, run.deps.clock, 'step.docker.0', ['program']);
   const { promise: starved, reject } = Promise.withResolvers<never>();
   starved.catch(() => {}); // the VM's end may come first
   feed(run, vm).catch(reject);
@@ -116,7 +117,7 @@ async function tearDown({ deps, lease, client, vm }: Run): Promise<void> {
   if (!vm) return;
   const opening = lease.lost.aborted
     ? null
-    : openPhase(client, deps.clock, 'teardown.vm', []).catch(() => null);
+    : openPhaseLog(client, deps.clock, 'teardown.vm', []).catch(() => null);
   vm.kill();
   while (!vm.end) await vm.change();
   const log = await opening;

@@ -10,17 +10,9 @@ import {
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
+import type { EntryEnd, EntryFacts, EntryText, OutputStream } from './log-entry.ts';
 import { type Redactions, redact } from './redact.ts';
 import { retrying, within } from './retry.ts';
-import type { EntryState } from './whole-log.ts';
-
-export type OutputStream = 'stdout' | 'stderr';
-
-export interface EntryFacts {
-  readonly key: string;
-  readonly command: string[];
-  readonly startTime: string;
-}
 
 /** The routes of one job: everything that leaves the executor for it goes through here, under the job's token. */
 export interface JobClient {
@@ -30,11 +22,7 @@ export interface JobClient {
   readonly native: boolean;
   /** The number of the new entry. Asked once of an instance of upstream's kind, where it would add another. */
   addEntry(facts: EntryFacts): Promise<number>;
-  updateEntry(
-    entry: number,
-    facts: EntryFacts,
-    state: EntryState | { exitCode: number; durationMs: number },
-  ): Promise<void>;
+  updateEntry(entry: number, facts: EntryFacts, state: EntryText | EntryEnd): Promise<void>;
   append(entry: number, stream: OutputStream, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Bytes of the job's stdin from `offset`; waits for the first of them. */
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;

@@ -11,7 +11,7 @@ import { fetchBlob } from './blob.ts';
 import { openHttp } from './http.ts';
 import { jobInput } from './input.ts';
 import { type JobClient, openJob } from './job.ts';
-import { openPhase } from './log.ts';
+import { openPhaseLog } from './phase-log.ts';
 import { openQueue } from './queue.ts';
 
 const plainJob = testJob();
@@ -77,7 +77,7 @@ describe('log entries', () => {
       else response.destroy();
       return true;
     };
-    const log = await openPhase(client, systemClock, 'step.docker.0', ['echo']);
+    const log = await openPhaseLog(client, systemClock, 'step.docker.0', ['echo']);
     const line = Buffer.from('0123456789abcdef'.repeat(1024));
     for (let i = 0; i < 40; i++) await log.write('stdout', line);
     await log.write('stderr', Buffer.from('oh'));
@@ -97,8 +97,8 @@ describe('log entries', () => {
       if (asked.length === 2) response.destroy();
       return asked.length === 2;
     };
-    await openPhase(client, systemClock, 'a', []);
-    await openPhase(client, systemClock, 'b', []);
+    await openPhaseLog(client, systemClock, 'a', []);
+    await openPhaseLog(client, systemClock, 'b', []);
     expect(asked).toEqual([{ entry: 1 }, { entry: 2 }, { entry: 2 }]);
     expect(instance.entries.map(({ key }) => key)).toEqual(['a', 'b']);
   });
@@ -122,7 +122,7 @@ describe('log entries', () => {
   });
 
   it('say that the lease is lost when the fence refuses a write', async () => {
-    const log = await openPhase(client, systemClock, 'a', []);
+    const log = await openPhaseLog(client, systemClock, 'a', []);
     instance.intercept = (_request, response) => {
       response.writeHead(500).end('{"error":"unknown job"}');
       return true;
@@ -132,7 +132,7 @@ describe('log entries', () => {
   });
 
   it('say so, too, when the token is dead for the instance, which is no failure of the job', async () => {
-    const log = await openPhase(client, systemClock, 'a', []);
+    const log = await openPhaseLog(client, systemClock, 'a', []);
     instance.leased.clear();
     await log.write('stdout', Buffer.from('x'));
     await expect(log.end(0)).rejects.toMatchObject({ code: 'lease_lost' });
@@ -148,7 +148,7 @@ it('N4: a value that the job wants hidden is in no output, no command and no mes
     bodies.push(body.toString());
     return false;
   };
-  const log = await openPhase(hiding, systemClock, 'step.docker.0', ['login', '-p=hunter2']);
+  const log = await openPhaseLog(hiding, systemClock, 'step.docker.0', ['login', '-p=hunter2']);
   for (const piece of ['user hun', 'ter', '2 in\n', 'hunt']) await log.write('stdout', Buffer.from(piece));
   await log.end(1);
   await hiding.failed('the step ended with: bad password hunter2', 'step_failed');

@@ -5,7 +5,7 @@ import { FakeUpstream } from '../testing/fake-upstream.ts';
 import { connect } from './connect.ts';
 import { openHttp } from './http.ts';
 import { openJob } from './job.ts';
-import { openPhase } from './log.ts';
+import { openPhaseLog } from './phase-log.ts';
 import { openUpstreamQueue } from './upstream-queue.ts';
 
 /** Upstream's own sample of an empty job (reference §2.2), as the route of one queue answers it. */
@@ -252,7 +252,7 @@ describe('a job', () => {
   it('N1, N3: has a log of whole texts, its lines named by their stream', async () => {
     upstream.answer('POST /.executors/queue/codeintel/addExecutionLogEntry', { status: 200, body: '1' });
     upstream.answer('POST /.executors/queue/codeintel/updateExecutionLogEntry', { status: 204 });
-    const log = await openPhase(jobClient('codeintel'), systemClock, 'step.docker.0', ['sh']);
+    const log = await openPhaseLog(jobClient('codeintel'), systemClock, 'step.docker.0', ['sh']);
     await log.write('stdout', Buffer.from('one\ntw'));
     await log.write('stderr', Buffer.from('oh\n'));
     await log.write('stdout', Buffer.from('o\nend'));
@@ -275,7 +275,7 @@ describe('a job', () => {
     }))
       upstream.answer(`POST /.executors/queue/codeintel/${operation}`, answer);
     const client = jobClient('codeintel', { npm_s3cr3t: '${{ secrets.NPM_TOKEN }}' });
-    const log = await openPhase(client, systemClock, 'a', ['npm', 'npm_s3cr3t']);
+    const log = await openPhaseLog(client, systemClock, 'a', ['npm', 'npm_s3cr3t']);
     await log.write('stdout', Buffer.from('it is npm_s3'));
     await log.write('stdout', Buffer.from('cr3t\n'));
     await log.end(0);
@@ -289,7 +289,7 @@ describe('a job', () => {
   it('N2: fails when the end of a log is not taken', async () => {
     upstream.answer('POST /.executors/queue/codeintel/addExecutionLogEntry', { status: 200, body: '1' });
     upstream.answer('POST /.executors/queue/codeintel/updateExecutionLogEntry', { status: 400 });
-    const log = await openPhase(jobClient('codeintel'), systemClock, 'a', []);
+    const log = await openPhaseLog(jobClient('codeintel'), systemClock, 'a', []);
     await expect(log.end(0)).rejects.toMatchObject({ code: 'instance_refused' });
     expect(upstream.bodies('updateExecutionLogEntry')).toHaveLength(1);
   });

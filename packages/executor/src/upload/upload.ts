@@ -6,8 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { type FumehoodError, type Spawn, sharedDirectory } from '@fumehood/base';
 import { executorNameHeader, type Job, jobIdHeader } from '@fumehood/protocol';
 import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
-import type { OutputStream } from '../uplink/job.ts';
-import type { PhaseLog } from '../uplink/log.ts';
+import type { OutputStream, PhaseLog } from '../uplink/log-entry.ts';
 import { openUploadProxy } from './proxy.ts';
 import type { Upload } from './upload-step.ts';
 

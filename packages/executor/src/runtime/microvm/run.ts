@@ -11,7 +11,8 @@ import type { Credential } from '../../uplink/credential.ts';
 import { jobInput } from '../../uplink/input.ts';
 import type { JobClient } from '../../uplink/job.ts';
 import type { Lease } from '../../uplink/leases.ts';
-import { openPhase, type PhaseLog } from '../../uplink/log.ts';
+import type { PhaseLog } from '../../uplink/log-entry.ts';
+import { openPhaseLog } from '../../uplink/phase-log.ts';
 import { collectFiles } from '../../workspace/files.ts';
 import { sparseDirectories } from '../../workspace/sparse.ts';
 import { workspaceDisk } from '../../workspace/workspace.ts';
@@ -108,7 +109,7 @@ interface Run {
 
 /** One phase is one log entry: it begins, says what it likes, and ends well or with the error's words. */
 async function phase<T>(run: Run, key: string, body: (log: PhaseLog) => Promise<T>): Promise<T> {
-  return within(await openPhase(run.client, run.deps.clock, key, []), run, body);
+  return within(await openPhaseLog(run.client, run.deps.clock, key, []), run, body);
 }
 
 async function within<T>(log: PhaseLog, run: Run, body: (log: PhaseLog) => Promise<T>): Promise<T> {
@@ -150,7 +151,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   await runSteps(
     {
       ...step,
-      openPhase: (key, command) => openPhase(client, deps.clock, key, command),
+      openPhaseLog: (key, command) => openPhaseLog(client, deps.clock, key, command),
       openInput: () => jobInput(client, lease.stopped),
     },
     (exitCode) => {
@@ -197,7 +198,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
 async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: DiskPlan }> {
   const { deps, job, lease, client } = run;
   const { spawn, clock, instanceUrl, directories } = deps;
-  const open = (key: string) => openPhase(client, clock, key, []);
+  const open = (key: string) => openPhaseLog(client, clock, key, []);
   const workspaceLog = hasWorkspace(job) ? await open('setup.workspace') : null;
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
@@ -254,7 +255,7 @@ async function tearDown(run: Run): Promise<void> {
   if (!run.vm) return;
   const opening = run.lease.lost.aborted
     ? null
-    : openPhase(run.client, run.deps.clock, 'teardown.vm', []).catch(() => null);
+    : openPhaseLog(run.client, run.deps.clock, 'teardown.vm', []).catch(() => null);
   const left = await destroy(run);
   const log = await opening;
   if (!log) return;

@@ -3,7 +3,7 @@ import type { Clock } from '@fumehood/base';
 import type { Guest, StepExit } from '@fumehood/microvm';
 import type { ImageDisk } from '@fumehood/oci';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
-import type { PhaseLog } from '../../uplink/log.ts';
+import type { PhaseLog } from '../../uplink/log-entry.ts';
 import {
   stepArguments,
   stepDirectory,
@@ -31,7 +31,7 @@ export interface StepDeps {
   readonly hostname: string;
   /** Variables that the steps get beside their own. */
   readonly extra: Readonly<Record<string, string>>;
-  openPhase(key: string, command: readonly string[]): Promise<PhaseLog>;
+  openPhaseLog(key: string, command: readonly string[]): Promise<PhaseLog>;
   /** The job's stdin, for the first step. */
   openInput(): Readable;
 }
@@ -84,7 +84,7 @@ async function runStep(
     target,
     mode,
   });
-  const log = await deps.openPhase(`step.docker.${name}`, argv);
+  const log = await deps.openPhaseLog(`step.docker.${name}`, argv);
   const last = { stdout: '', stderr: '' };
   const take = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
     last[stream] = (last[stream] + chunk.toString('latin1')).slice(-lastBytes);

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { leaseLost } from '../errors.ts';
 import { fakeClock } from '../testing/clock.ts';
-import { type EntryState, wholeTextPhase } from './whole-log.ts';
+import type { EntryText } from './log-entry.ts';
+import { upstreamPhaseLog } from './upstream-log.ts';
 
-function phase(update?: (state: EntryState) => Promise<void>) {
+function phase(update?: (state: EntryText) => Promise<void>) {
   const clock = fakeClock();
-  const sent: EntryState[] = [];
-  const log = wholeTextPhase(clock, clock.bootTime(), async (state) => {
+  const sent: EntryText[] = [];
+  const log = upstreamPhaseLog(clock, clock.bootTime(), async (state) => {
     sent.push(state);
     await update?.(state);
   });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { instanceUnreachable } from '../errors.ts';
 import { fakeClock } from '../testing/clock.ts';
-import { appender } from './log.ts';
+import { openAppender } from './native-log.ts';
 import { retrying } from './retry.ts';
 
 describe('output', () => {
   it('goes out at once, then in batches, each byte by its offset', async () => {
     const clock = fakeClock();
     const sent: [number, string][] = [];
-    const out = appender(clock, (offset, bytes) => {
+    const out = openAppender(clock, (offset, bytes) => {
       sent.push([offset, Buffer.from(bytes).toString()]);
       return Promise.resolve();
     });
@@ -29,7 +29,7 @@ describe('output', () => {
   it('waits for the instance instead of filling memory', async () => {
     const clock = fakeClock();
     let open = () => {};
-    const out = appender(
+    const out = openAppender(
       clock,
       () =>
         new Promise<void>((resolve) => {
@@ -55,7 +55,7 @@ describe('output', () => {
     const clock = fakeClock();
     const lease = new AbortController();
     let tries = 0;
-    const out = appender(clock, () =>
+    const out = openAppender(clock, () =>
       retrying(clock, lease.signal, () => {
         tries += 1;
         return tries < 3 ? Promise.reject(instanceUnreachable('test', 'down')) : Promise.resolve();

@@ -1,30 +1,23 @@
 import type { Clock } from '@fumehood/base';
-import type { OutputStream } from './job.ts';
-import type { PhaseLog } from './log.ts';
+import type { EntryText, OutputStream, PhaseLog } from './log-entry.ts';
 
-/** What an update of an entry says of it so far; with `exitCode` it is over. */
-export interface EntryState {
-  readonly out: string;
-  readonly exitCode?: number;
-  readonly durationMs?: number;
-}
-
-/** Between two updates: each of them is the whole text. */
+/** The shortest time between two updates, in ms. Each update carries the whole text. */
 const updateEveryMs = 1_000;
-/** Of a long text so much of its beginning and, at least, of its end is kept, in characters. */
+/** Characters of the beginning of a long text that are kept. */
 const headMax = 500_000;
+/** Characters of the end of a long text that are kept at least; up to twice as many are. */
 const tailMax = 500_000;
-/** A longer line is told as several, in bytes. */
+/** Bytes after which a line is cut in two. */
 const lineMax = 65_536;
 
 /**
- * A phase for an instance that knows no offsets: the text so far is sent anew, at most once a second, each line with the name of
- * its stream. `update` is repeated by itself while the instance is out of reach; what it throws is for good.
+ * A phase log for an instance that does not take output by offset: `update` sends the whole text again, at most once a second,
+ * each line with the name of its stream. `update` retries while the instance is unreachable, so its first rejection is final.
  */
-export function wholeTextPhase(
+export function upstreamPhaseLog(
   clock: Clock,
   started: number,
-  update: (state: EntryState) => Promise<void>,
+  update: (text: EntryText) => Promise<void>,
 ): PhaseLog {
   const text = excerpt();
   const lines = {
@@ -51,7 +44,7 @@ export function wholeTextPhase(
         break;
       }
     }
-    // Here, and not when it has resolved: what is written in between would wait for the next.
+    // Cleared before this promise resolves: a write between the two would not start another send.
     sending = null;
   };
   return {
@@ -73,7 +66,7 @@ export function wholeTextPhase(
   };
 }
 
-/** Text of which the middle goes when it gets long. */
+/** Collects a text, and drops its middle when it gets long. */
 function excerpt() {
   let head = '';
   let tail = '';
@@ -93,24 +86,24 @@ function excerpt() {
   };
 }
 
-/** Calls back with every line of a stream; never holds more than one of them. */
+/** Splits a stream into lines. Holds at most one unfinished line, of `lineMax` bytes. */
 function lineReader(onLine: (line: string) => void) {
   let rest: Buffer = Buffer.alloc(0);
-  // Databases keep no NUL in a text.
-  const tell = (line: Buffer) => onLine(line.toString('utf8').replaceAll('\0', '\ufffd'));
+  // PostgreSQL stores no NUL in a text.
+  const emit = (line: Buffer) => onLine(line.toString('utf8').replaceAll('\0', '\ufffd'));
   return {
     add(chunk: Uint8Array) {
       rest = Buffer.concat([rest, chunk]);
       let start = 0;
       for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-        tell(rest.subarray(start, end));
+        emit(rest.subarray(start, end));
         start = end + 1;
       }
-      for (; rest.length - start > lineMax; start += lineMax) tell(rest.subarray(start, start + lineMax));
+      for (; rest.length - start > lineMax; start += lineMax) emit(rest.subarray(start, start + lineMax));
       rest = rest.subarray(start);
     },
     end() {
-      if (rest.length > 0) tell(rest);
+      if (rest.length > 0) emit(rest);
       rest = Buffer.alloc(0);
     },
   };
