@@ -13,7 +13,7 @@ const stillCiting: readonly string[] = [
   'packages/executor/src/uplink/uplink.integration.test.ts',
   'packages/executor/src/uplink/upstream-queue.ts',
   'packages/executor/src/uplink/upstream.integration.test.ts',
-  'packages/executor/src/uplink/whole-log.test.ts',
+  'packages/executor/src/uplink/upstream-log.test.ts',
   'packages/executor/src/upload/upload-step.test.ts',
   'packages/executor/src/upload/upload-step.ts',
   'packages/executor/src/workspace/fetch.ts',
