@@ -49,8 +49,6 @@ export interface VmExit {
   readonly signal: number | null;
   /** Why the launcher killed it, or `exited` when the VMM ended by itself. */
   readonly reason: 'exited' | 'killed' | 'lease' | 'start';
-  /** CLOCK_BOOTTIME of the end, milliseconds; null when the launcher did not live to tell. */
-  readonly bootTime: number | null;
   /** What launcher and VMM wrote to their stderr, its end. */
   readonly complaints: string;
 }

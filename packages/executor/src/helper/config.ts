@@ -30,7 +30,7 @@ export const helperConfigSchema = z.strictObject({
   runtime: z.strictObject({ directory: path, node: path, agent: path, src: path }),
   qemu: path,
   launcher: path,
-  guest: z.strictObject({ kernel: path, initramfs: path, kernelRelease: z.string(), digest: z.string() }),
+  guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),
   /** Null without root: everything runs as whoever started it. */
   identities: z.strictObject({ agent: identity, spawnUid: id, firstVmUid: id }).nullable(),
   resources: z.strictObject({

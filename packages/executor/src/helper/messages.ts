@@ -36,7 +36,6 @@ export const vmAnswerSchema = z.discriminatedUnion('type', [
       code: z.int().nullable(),
       signal: z.int().nullable(),
       reason: z.enum(['exited', 'killed', 'lease', 'start']),
-      bootTime: z.number().nullable(),
       complaints: z.string(),
     }),
   }),

@@ -12,8 +12,6 @@ export interface GuestFacts {
   /** Release of the kernel that the guest says it runs. */
   readonly kernel: string;
   readonly interfaces: string[];
-  /** 16 bytes that the guest drew after its reseed, as hex: unique to this VM. */
-  readonly random: string;
   /** How far its clock may be off, ms. */
   readonly clockErrorMs: number;
 }
@@ -42,10 +40,6 @@ export interface StepExit {
   readonly reason: 'exit' | 'signal' | 'deadline' | 'memory' | 'start';
   /** For `start`: what failed. */
   readonly message: string;
-  readonly stdoutBytes: number;
-  readonly stderrBytes: number;
-  readonly durationMs: number;
-  readonly peakMemoryBytes: number;
 }
 
 /** Takes a chunk of a step's output; the guest waits until it resolves. */
@@ -81,7 +75,6 @@ export interface Guest {
   file(path: string, content: Uint8Array | string, options?: Ownership): void;
   /** Runs a step to its end and until every byte of its output was taken. */
   step(step: GuestStep, streams: StepStreams): Promise<StepExit>;
-  signal(id: string, signal: number): void;
   /** A file as a stream that fails with `artifact_…` when it is not to be had. */
   collect(request: CollectRequest): Readable;
   /** Round trip, ms. */
@@ -152,10 +145,10 @@ export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
     const sent = clock.now();
     const answer = next('knocked', nonce);
     send('knock', [nonce, sent, randomBytes(64)]);
-    const [, guestTime, random, kernel, interfaces] = (await answer).fields;
+    const [, guestTime, kernel, interfaces] = (await answer).fields;
     // The guest set its clock to `sent` somewhere between our sending and its answer.
     const clockErrorMs = Math.abs(clock.now() - guestTime);
-    return { kernel, random, clockErrorMs, interfaces: interfaces.split(',').filter(Boolean) };
+    return { kernel, clockErrorMs, interfaces: interfaces.split(',').filter(Boolean) };
   };
 
   return {
@@ -211,13 +204,10 @@ export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
         throw error;
       }
       await stdin.stop();
-      const [, code, signal, stdoutBytes, stderrBytes, reason, message, durationMs, peakMemoryBytes] = (
-        await exited
-      ).fields;
+      const [, code, signal, stdoutBytes, stderrBytes, reason, message] = (await exited).fields;
       await Promise.race([Promise.all([stdout.until(stdoutBytes), stderr.until(stderrBytes)]), broken]);
-      return { code, signal, reason, message, durationMs, stdoutBytes, stderrBytes, peakMemoryBytes };
+      return { code, signal, reason, message };
     },
-    signal: (id, signal) => send('signal', [id, signal]),
     collect: (request) =>
       collectFile(request, bulk, async (fields) => {
         const collected = next('collected', request.id);

@@ -6,20 +6,16 @@ const parse = (verb: string, ...fields: (string | number)[]) =>
   parseGuestMessage({ verb, fields: fields.map((field) => Buffer.from(String(field))) });
 const refused = expect.objectContaining({ code: 'guest_protocol' });
 const hex = 'a0'.repeat(16);
-const exited = ['id', 0, 0, 10, 20, 'exit', '', 30, 40] as const;
+const exited = ['id', 0, 0, 10, 20, 'exit', ''] as const;
 
 describe('a guest may say', () => {
   it.each<[string, (string | number)[], unknown[]]>([
     ['ready', [1], ['1']],
-    [
-      'knocked',
-      [hex, 5, hex, '6.1.0-50-cloud-amd64', 'lo,eth0'],
-      [hex, 5, hex, '6.1.0-50-cloud-amd64', 'lo,eth0'],
-    ],
-    ['knocked', [hex, 5, hex, '6.1', ''], [hex, 5, hex, '6.1', '']],
+    ['knocked', [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0'], [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0']],
+    ['knocked', [hex, 5, '6.1', ''], [hex, 5, '6.1', '']],
     ['started', ['id'], ['id']],
     ['exited', [...exited], [...exited]],
-    ['exited', ['id', -1, 9, 0, 0, 'signal', '', 0, 0], ['id', -1, 9, 0, 0, 'signal', '', 0, 0]],
+    ['exited', ['id', -1, 9, 0, 0, 'signal', ''], ['id', -1, 9, 0, 0, 'signal', '']],
     ['collected', ['id', 5, 'ok', ''], ['id', 5, 'ok', '']],
     ['pong', [7], [7]],
     ['failed', ['mount', 22, 'Invalid argument'], ['mount', 22, 'Invalid argument']],
@@ -39,12 +35,12 @@ describe('a guest may not say', () => {
     ['ready', []],
     ['ready', [2]],
     ['ready', [1, 1]],
-    ['knocked', [hex.slice(1), 5, hex, '6.1', 'lo']],
-    ['knocked', [hex, 5, hex.toUpperCase(), '6.1', 'lo']],
-    ['knocked', [hex, 'soon', hex, '6.1', 'lo']],
-    ['knocked', [hex, 5, hex, '6.1\u001b[2J', 'lo']],
-    ['knocked', [hex, 5, hex, '', 'lo']],
-    ['knocked', [hex, 5, hex, '6.1', 'lo eth0']],
+    ['knocked', [hex.slice(1), 5, '6.1', 'lo']],
+    ['knocked', [hex.toUpperCase(), 5, '6.1', 'lo']],
+    ['knocked', [hex, 'soon', '6.1', 'lo']],
+    ['knocked', [hex, 5, '6.1\u001b[2J', 'lo']],
+    ['knocked', [hex, 5, '', 'lo']],
+    ['knocked', [hex, 5, '6.1', 'lo eth0']],
     ['started', ['i'.repeat(64)]],
     ['exited', exitedBut(1, 256)],
     ['exited', exitedBut(1, -2)],

@@ -15,7 +15,6 @@ const shapes = {
   knocked: z.tuple([
     z.string().regex(/^[0-9a-f]{32}$/),
     number,
-    z.string().regex(/^[0-9a-f]{32}$/),
     text(200).regex(/^[\w.+~-]+$/),
     text(512).regex(/^[\w.,:-]*$/),
   ]),
@@ -28,8 +27,6 @@ const shapes = {
     number.pipe(z.number().nonnegative()),
     z.enum(['exit', 'signal', 'deadline', 'memory', 'start']),
     text(1000),
-    number.pipe(z.number().nonnegative()),
-    number.pipe(z.number().nonnegative()),
   ]),
   collected: z.tuple([
     id,

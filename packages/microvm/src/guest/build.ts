@@ -30,7 +30,6 @@ export interface GuestImage {
   /** Uncompressed kernel (ELF with a PVH note). */
   readonly kernel: string;
   readonly initramfs: string;
-  readonly kernelRelease: string;
   /** SHA-256 over kernel and initramfs. */
   readonly digest: string;
 }
@@ -65,11 +64,11 @@ export async function buildGuest(options: {
     const name = boot.find((file) => file.startsWith('vmlinuz-'));
     if (!name) throw guestImageInvalid('the package holds no kernel');
     const kernel = await extractKernel(join(tree, 'boot', name));
-    const kernelRelease = name.slice('vmlinuz-'.length);
+    const release = name.slice('vmlinuz-'.length);
     options.onProgress('compiling init');
     const init = await compileInit(recipe.init, work);
-    const initramfs = cpio(await initramfsEntries(tree, kernelRelease, recipe.modules, init, work));
-    return await store(target, { kernel, initramfs, kernelRelease });
+    const initramfs = cpio(await initramfsEntries(tree, release, recipe.modules, init, work));
+    return await store(target, { kernel, initramfs });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -150,15 +149,11 @@ async function initramfsEntries(
   return entries;
 }
 
-async function store(
-  target: string,
-  parts: { kernel: Buffer; initramfs: Buffer; kernelRelease: string },
-): Promise<GuestImage> {
+async function store(target: string, parts: { kernel: Buffer; initramfs: Buffer }): Promise<GuestImage> {
   const digest = createHash('sha256').update(parts.kernel).update(parts.initramfs).digest('hex');
   const image: GuestImage = {
     kernel: join(target, 'vmlinux'),
     initramfs: join(target, 'initramfs.cpio'),
-    kernelRelease: parts.kernelRelease,
     digest: `sha256:${digest}`,
   };
   const aside = `${target}.${process.pid}`;

@@ -20,7 +20,7 @@ afterAll(() => rm(directory, { recursive: true }));
 function keyOf({ before = [] as string[], digest = 'sha256:1', vmm = binary } = {}): string {
   const script = `
     const { verdictKey } = await import(${JSON.stringify(module)});
-    const guest = { kernel: '/k', initramfs: '/i', kernelRelease: '6', digest: ${JSON.stringify(digest)} };
+    const guest = { kernel: '/k', initramfs: '/i', digest: ${JSON.stringify(digest)} };
     process.stdout.write(await verdictKey(${JSON.stringify(vmm)}, guest));`;
   const [program, ...args] = [...before, process.execPath, '--input-type=module', '--eval', script];
   const { stdout, stderr, status } = spawnSync(program, args, { encoding: 'utf8' });

@@ -6,7 +6,6 @@ import { guestNotReady } from '../errors.ts';
 export interface Monitor {
   /** Stops the guest's processors; its memory and disks stay as they are. */
   pause(): Promise<void>;
-  resume(): Promise<void>;
 }
 
 /** The monitor's lines are the VMM's, which a guest may have taken over: bounded and checked like a guest's. */
@@ -62,10 +61,6 @@ export function openMonitor(socket: Socket): Monitor {
     pause: async () => {
       await negotiated;
       await execute('stop');
-    },
-    resume: async () => {
-      await negotiated;
-      await execute('cont');
     },
   };
 }

@@ -237,12 +237,11 @@ function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> {
   });
   return new Promise((resolve) => {
     const end = (signal: NodeJS.Signals | null) => {
-      const told = /^(-?\d+) (\d+) (exited|killed|lease|start) (\d+)\n$/.exec(line);
+      const told = /^(-?\d+) (\d+) (exited|killed|lease|start) \d+\n$/.exec(line);
       resolve({
         code: told && told[1] !== '-1' ? Number(told[1]) : null,
         signal: told ? Number(told[2]) || null : null,
         reason: told ? (told[3] as VmExit['reason']) : signal ? 'killed' : 'start',
-        bootTime: told ? Number(told[4]) : null,
         complaints,
       });
     };

@@ -21,11 +21,9 @@ export interface VmmDescriptors {
 
 /**
  * A virtual machine monitor, as a command over inherited descriptors: it opens no path of the host but its own libraries.
- * Firecracker fits the same shape: memory, disks and the template by /proc/self/fd, one API connection in place of the
- * monitor, and ports that the guest dials.
  */
 export interface Vmm {
-  readonly name: 'qemu' | 'firecracker';
+  readonly name: 'qemu';
   /** Its path on the host, and in the jail. */
   readonly binary: string;
   /** The command line that runs `spec`, to be put into the jail. */

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -57,18 +56,15 @@ static void knock(const struct frame *frame) {
   if (random >= 0) close(random);
   struct timespec now = {ms / 1000, ms % 1000 * 1000000};
   if (wrong || clock_settime(CLOCK_REALTIME, &now)) return fail(frame, errno, strerror(errno));
-  unsigned char drawn[16];
-  char hex[33], names[512];
+  char names[512];
   struct utsname kernel;
-  if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn || uname(&kernel)) return fail(frame, errno, strerror(errno));
-  for (int i = 0; i < 16; i++) snprintf(hex + 2 * i, 3, "%02x", drawn[i]);
+  if (uname(&kernel)) return fail(frame, errno, strerror(errno));
   interfaces(names, sizeof names);
   clock_gettime(CLOCK_REALTIME, &now);
   knocked = 1;
   message_begin(&answer, "knocked");
   message_bytes(&answer, f[1].data, f[1].size);
   message_number(&answer, now.tv_sec * 1000L + now.tv_nsec / 1000000);
-  message_text(&answer, hex);
   message_text(&answer, kernel.release);
   message_text(&answer, names);
   control_send(&answer);
@@ -177,12 +173,12 @@ static void start_step(const struct frame *frame) {
   runner_step(&step);
 }
 
-static void with_id_and_number(const struct frame *frame, void (*run)(const char *, long)) {
+static void end_stdin(const struct frame *frame) {
   const char *id;
-  long number;
-  if (frame->count != 3 || !(id = field_string(&frame->fields[1], 63)) || field_number(&frame->fields[2], &number))
+  long total;
+  if (frame->count != 3 || !(id = field_string(&frame->fields[1], 63)) || field_number(&frame->fields[2], &total))
     return fail(frame, EINVAL, "malformed");
-  run(id, number);
+  runner_stdin_end(id, total);
 }
 
 static void pong(const struct frame *frame) {
@@ -209,7 +205,6 @@ void control_run(const struct frame *frame) {
   if (!strcmp(verb, "file")) return make_file(frame);
   if (!strcmp(verb, "step")) return start_step(frame);
   if (!strcmp(verb, "collect")) return busy(frame) ? (void)0 : collect_file(frame);
-  if (!strcmp(verb, "stdin-end")) return with_id_and_number(frame, runner_stdin_end);
-  if (!strcmp(verb, "signal")) return with_id_and_number(frame, runner_signal);
+  if (!strcmp(verb, "stdin-end")) return end_stdin(frame);
   fail(frame, ENOSYS, "unknown verb");
 }

@@ -58,7 +58,6 @@ void collect_turn(void);
 /* runner.c: the running step. */
 void runner_step(struct step *step);
 void runner_stdin_end(const char *id, long total);
-void runner_signal(const char *id, long number);
 int runner_busy(void);
 int runner_poll(struct pollfd *out);
 /* Moves bytes, reaps children, reports ends. `now` in ms of the monotonic clock. */

@@ -22,7 +22,7 @@ static struct {
   int running, exited, deadline_hit, starved, status, report;
   pid_t pid;
   char id[64], cgroup[128];
-  long started, deadline, duration;
+  long started, deadline;
   long looked, stall_since, stalled; /* when its memory was looked at last; since when it is mostly stalled; its counter then */
   int stdin_to, stdout_from, stderr_from;
 } step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1};
@@ -64,7 +64,7 @@ static void limit(const char *file, long value) {
   if (cgroup_write(file, text)) die("%s: %s", file, strerror(errno));
 }
 
-static void report_end(long code, long signal_number, const char *reason, const char *text, long peak) {
+static void report_end(long code, long signal_number, const char *reason, const char *text) {
   message_begin(&message, "exited");
   message_text(&message, step.id);
   message_number(&message, code);
@@ -73,8 +73,6 @@ static void report_end(long code, long signal_number, const char *reason, const 
   message_number(&message, (long)errors.read);
   message_text(&message, reason);
   message_text(&message, text);
-  message_number(&message, step.duration);
-  message_number(&message, peak);
   control_send(&message);
 }
 
@@ -120,10 +118,6 @@ void runner_stdin_end(const char *id, long total) {
   input.limit = input_total;
 }
 
-void runner_signal(const char *id, long number) {
-  if (!strcmp(id, step.id) && step.running && !step.exited && number > 0 && number < 65) kill(step.pid, (int)number);
-}
-
 /* Nothing of a step outlives it. */
 static void clear_cgroup(void) {
   cgroup_write("cgroup.kill", "1");
@@ -139,14 +133,14 @@ static void finish(void) {
   ssize_t n = read(step.report, text, sizeof text - 1);
   text[n > 0 ? n : 0] = 0;
   close(step.report);
-  long peak = cgroup_read("memory.peak", "", ""), oom = cgroup_read("memory.events", "", "oom_kill ");
+  long oom = cgroup_read("memory.events", "", "oom_kill ");
   if (rmdir(step.cgroup)) die("cgroup of a step that has ended: %s", strerror(errno));
   int signaled = WIFSIGNALED(step.status);
   long code = signaled ? -1 : WEXITSTATUS(step.status), number = signaled ? WTERMSIG(step.status) : 0;
-  if (n > 0) report_end(code, 0, "start", text, peak);
-  else if (step.deadline_hit) report_end(code, number, "deadline", "", peak);
-  else if (step.starved || (oom > 0 && signaled)) report_end(code, number, "memory", "", peak);
-  else report_end(code, number, signaled ? "signal" : "exit", "", peak);
+  if (n > 0) report_end(code, 0, "start", text);
+  else if (step.deadline_hit) report_end(code, number, "deadline", "");
+  else if (step.starved || (oom > 0 && signaled)) report_end(code, number, "memory", "");
+  else report_end(code, number, signaled ? "signal" : "exit", "");
   close(step.stdout_from), close(step.stderr_from);
   step.running = 0;
 }
@@ -186,7 +180,6 @@ void runner_turn(long now) {
   if (!step.exited && !step.deadline_hit && !step.starved) watch_memory(now);
   if (!step.exited && waitpid(step.pid, &step.status, WNOHANG) == step.pid) {
     step.exited = 1;
-    step.duration = now - step.started;
     clear_cgroup();
     close_stdin();
   }
