@@ -1,4 +1,6 @@
-import { CommanderError } from 'commander';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Command, CommanderError } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { makeProgram } from './program.ts';
 
@@ -23,6 +25,20 @@ async function ended(...args: string[]): Promise<number> {
   expect(error).toBeInstanceOf(CommanderError);
   return (error as CommanderError).exitCode;
 }
+
+/** The paths of all commands that do something, such as `jobs/list`. */
+function leaves(command: Command): string[] {
+  return command.commands.flatMap((child) =>
+    child.commands.length === 0 ? [child.name()] : leaves(child).map((path) => `${child.name()}/${path}`),
+  );
+}
+
+it('has one file in commands/ for each command, under the name of the command', () => {
+  const files = readdirSync(join(import.meta.dirname, 'commands'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+    .map((file) => file.slice(0, -'.ts'.length));
+  expect(files.toSorted()).toEqual(leaves(makeProgram()).toSorted());
+});
 
 describe('help', () => {
   it.each([

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, hostname, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
 import type { HelperSettings } from '@fumehood/executor';
 import { type KeeperConfig, type KeeperSettings, keeperConfigSchema } from '@fumehood/instance';
@@ -111,8 +111,3 @@ function embeddedPostgres(): string | null {
   }
   return null;
 }
-
-export const versionOfThis = (): string => {
-  const require = createRequire(import.meta.url);
-  return (require(join(dirname(import.meta.dirname), '../package.json')) as { version: string }).version;
-};

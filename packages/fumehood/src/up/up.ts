@@ -8,11 +8,12 @@ import { probeThisHost } from '../doctor/probe.ts';
 import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
 import { readJson, type State } from '../state/state.ts';
+import { versionOfThis } from '../version.ts';
 import { stopAll, stopExecutor } from './down.ts';
 import { portForInstance } from './port.ts';
 import { startDaemon } from './processes.ts';
 import { clientOf, findRunning } from './running.ts';
-import { helperConfig, keeperConfig, versionOfThis, writeSettings } from './settings.ts';
+import { helperConfig, keeperConfig, writeSettings } from './settings.ts';
 
 export interface UpDeps {
   readonly state: State;

@@ -1,6 +1,9 @@
 import type { JobRecord } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { jobLines, pageLines, shareLines, whyLines } from './lines.ts';
+import { shareLines } from '../shares/list.ts';
+import { pageLines } from './list.ts';
+import { jobLines } from './show.ts';
+import { whyLines } from './why.ts';
 
 const job = {
   id: 12,

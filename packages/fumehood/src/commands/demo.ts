@@ -1,0 +1,58 @@
+import { resolve } from 'node:path';
+import { normalize } from 'node:path/posix';
+import type { Command } from 'commander';
+import { commandContext } from '../cli/context.ts';
+import { note, type PrintOptions, printJson } from '../cli/print.ts';
+import { usage } from '../errors.ts';
+
+interface DemoOptions extends PrintOptions {
+  readonly repo?: string;
+  readonly root?: string;
+  readonly commit: string;
+}
+
+const ownRepository = resolve(import.meta.dirname, '../../../..');
+/** Small enough for an emulated CPU: the whole job takes less than 90 s. */
+const ownRoot = 'packages/base';
+
+/** Adds `fumehood demo`. */
+export function addDemo(program: Command): void {
+  program
+    .command('demo')
+    .description('index a git repository in a fresh VM, and print a report')
+    .option('--repo <path>', 'the git repository; default: this one')
+    .option('--root <dir>', 'the directory in it to index; default: all of it (of this one: packages/base)')
+    .option('--commit <rev>', 'the commit to index', 'HEAD')
+    .option('--json', 'print one JSON object as the last line of stdout')
+    .action(demo);
+}
+
+/** Checks all arguments before it makes or starts anything. */
+async function demo(options: DemoOptions): Promise<void> {
+  const { openRepository } = await import('../demo/repository.ts');
+  const { runDemo } = await import('../demo/demo.ts');
+  const { asJson, block } = await import('../demo/report.ts');
+  const { bringUp } = await import('../up/up.ts');
+  const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
+  const repository = await openRepository(options.repo ?? ownRepository, options.commit, root);
+  const context = commandContext();
+  const client = await bringUp(context);
+  const report = await runDemo({
+    client,
+    state: context.state,
+    repository,
+    root,
+    note,
+    output: (bytes) => void process.stderr.write(bytes),
+  });
+  note('the instance and the executor keep running; `npx fumehood down` stops them');
+  if (options.json) printJson(asJson(report));
+  else process.stdout.write(`\n${block(report)}\n`);
+}
+
+function relativeRoot(text: string): string {
+  const root = normalize(text === '' ? '.' : text).replace(/\/$/, '');
+  if (root.startsWith('/') || root === '..' || root.startsWith('../'))
+    throw usage(`--root ${text} leads out of the repository`, 'Give it as a path from its top.');
+  return root === '.' ? '' : root;
+}

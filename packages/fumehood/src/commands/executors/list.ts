@@ -1,0 +1,29 @@
+import type { Status } from '@fumehood/protocol';
+import type { Command } from 'commander';
+import { connect } from '../../cli/context.ts';
+import { jsonOption } from '../../cli/options.ts';
+import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { minuteOf, table } from '../../cli/table.ts';
+
+/** Adds `fumehood executors list`. */
+export function addExecutorsList(executors: Command): void {
+  executors
+    .command('list')
+    .description('list the connected executors')
+    .addOption(jsonOption())
+    .action(async (options: PrintOptions) => {
+      const { executors: all } = await (await connect()).status();
+      printResult(options, { executors: all }, executorLines(all));
+    });
+}
+
+function executorLines(executors: Status['executors']): string[] {
+  if (executors.length === 0) return ['no executor is connected'];
+  return table([
+    ['NAME', 'VERSION', 'ISOLATION', 'LEASES', 'SEEN'],
+    ...executors.map(({ name, version, tiers, draining, lastSeenAt }) => [
+      ...[name, version || 'unknown', tiers.join(',') || 'none', draining ? 'nothing more' : 'yes'],
+      minuteOf(lastSeenAt),
+    ]),
+  ]);
+}

@@ -1,0 +1,40 @@
+import { type JobPage, jobStateSchema, type ListJobs, queueNameSchema } from '@fumehood/protocol';
+import { type Command, Option } from 'commander';
+import { connect } from '../../cli/context.ts';
+import { jobId, jsonOption } from '../../cli/options.ts';
+import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { jobState } from '../../cli/job-state.ts';
+import { table } from '../../cli/table.ts';
+
+/** Adds `fumehood jobs list`. */
+export function addJobsList(jobs: Command): void {
+  jobs
+    .command('list')
+    .description('list jobs, newest first')
+    .addOption(new Option('--state <state>', 'only jobs in this state').choices(jobStateSchema.options))
+    .addOption(new Option('--queue <queue>', 'only jobs of this queue').choices(queueNameSchema.options))
+    .option('--tenant <tenant>', 'only jobs of this tenant')
+    .option('--before <id>', 'only jobs older than this one', jobId)
+    .option('--limit <n>', 'at most this many jobs', Number, 50)
+    .addOption(jsonOption())
+    .action(async ({ json, ...filter }: ListJobs & PrintOptions) => {
+      const page = await (await connect()).jobs(filter);
+      printResult({ json }, page, pageLines(page));
+    });
+}
+
+/** Lays out a page of jobs as a table, with the option that continues it. */
+export function pageLines({ jobs, next }: JobPage): string[] {
+  if (jobs.length === 0) return ['no jobs'];
+  const rows = jobs.map((job) => [
+    String(job.id),
+    job.queue,
+    jobState(job),
+    job.tenant,
+    String(job.attempt),
+    job.queuedAt,
+    job.failure?.reason ?? '',
+  ]);
+  const lines = table([['JOB', 'QUEUE', 'STATE', 'TENANT', 'ATTEMPT', 'QUEUED', 'FAILURE'], ...rows]);
+  return next === null ? lines : [...lines, `more: --before ${next}`];
+}

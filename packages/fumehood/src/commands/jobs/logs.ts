@@ -1,0 +1,33 @@
+import type { Client } from '@fumehood/client';
+import type { Command } from 'commander';
+import { connect } from '../../cli/context.ts';
+import { jobId } from '../../cli/options.ts';
+import { note } from '../../cli/print.ts';
+
+/** Adds `fumehood jobs logs`. */
+export function addJobsLogs(jobs: Command): void {
+  jobs
+    .command('logs')
+    .description('print the output of a job’s steps until the job ends')
+    .argument('<id>', 'number of the job', jobId)
+    .option('--phases', 'also print, on stderr, when each phase begins and ends')
+    .action(async (id: number, options: { phases?: boolean }) => {
+      await followLogs(await connect(), id, options.phases ?? false);
+    });
+}
+
+/** Prints the output of every attempt's steps, from the first attempt on, until the job ends. */
+async function followLogs(client: Client, id: number, phases: boolean): Promise<void> {
+  const { watchJob } = await import('../../run/watch.ts');
+  const { write } = await import('../../run/write.ts');
+  await watchJob(client, id, {
+    onPhase({ attempt, key, durationMs, exitCode }) {
+      if (!phases) return;
+      const event = durationMs === null ? 'began' : `ended with ${exitCode} after ${durationMs} ms`;
+      note(`attempt ${attempt}: ${key} ${event}`);
+    },
+    async onOutput(entry, stream, bytes) {
+      if (entry.key.startsWith('step.')) await write(process[stream], bytes);
+    },
+  });
+}
