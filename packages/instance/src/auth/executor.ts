@@ -64,13 +64,3 @@ export function requireQueues({ name, queues }: ExecutorCredential, wanted: read
       'give this executor other queues, or a credential that is good for them',
   );
 }
-
-/**
- * Of a row of `jobs`: whatever its executor's name belongs to is good, so that a job's token dies with the credential under
- * which it was leased. (The name stays with that one until its leases have ended, queue/sql/executors.ts.)
- */
-export const credentialHolds = sql<boolean>`
-  not exists (
-    select from executors join executor_credentials credential on credential.id = credential_id
-    where executors.name = jobs.executor and not credential_is_good(credential)
-  )`;

@@ -1,25 +1,14 @@
-import type { QueueName } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Compatibility } from '../config.ts';
 import type { Db } from '../db/connect.ts';
 import { forbidden, unauthorized } from '../errors.ts';
-import { credentialHolds } from './executor.ts';
+import type { JobLease } from '../queue/job.ts';
+import { leaseIsValid } from '../queue/sql/fence.ts';
 import { executorIn, jobIdIn, secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
 import { authenticateUpload, type UploadGrant } from './upload.ts';
 import { goodCredential, isNamedByBody, isWithoutToken, leaseWithoutToken } from './without-token.ts';
-
-/** What a job token stands for: one attempt of one job by one executor, and the one commit that it may read. */
-export interface JobLease {
-  readonly jobId: number;
-  readonly attempt: number;
-  readonly executor: string;
-  readonly queue: QueueName;
-  /** `''`: it may read no repository. */
-  readonly repository: string;
-  readonly commit: string;
-}
 
 export interface JobAuth {
   /**
@@ -71,9 +60,7 @@ async function leaseWithToken(db: Db, request: FastifyRequest): Promise<JobLease
 async function leaseOf(db: Db, token: string): Promise<JobLease> {
   const { rows } = await sql<JobLease>`
     select id as "jobId", attempt, executor, queue, repository, commit
-    from jobs
-    where token_sha256 = ${secretHash(token)} and state = 'processing' and lease_expires_at > clock_timestamp()
-      and ${credentialHolds}
+    from jobs where token_sha256 = ${secretHash(token)} and ${leaseIsValid}
   `.execute(db);
   if (!rows[0]) throw unauthorized('invalid token');
   return rows[0];

@@ -2,9 +2,9 @@ import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { unauthorized } from '../errors.ts';
-import { credentialHolds } from './executor.ts';
+import type { JobLease } from '../queue/job.ts';
+import { leaseIsValid } from '../queue/sql/fence.ts';
 import { secretIn } from './header.ts';
-import type { JobLease } from './job.ts';
 import { secretHash } from './secret.ts';
 
 /** What may be uploaded: an index of this lease's commit. */
@@ -41,8 +41,7 @@ export async function authenticateUpload(db: Db, request: FastifyRequest): Promi
     )
     select jobs.id as "jobId", jobs.attempt, executor, queue, repository, commit, root
     from grants join jobs on jobs.id = grants.id and jobs.attempt = grants.attempt
-    where state = 'processing' and not cancel_requested and lease_expires_at > clock_timestamp()
-      and ${credentialHolds}
+    where ${leaseIsValid}
   `.execute(db);
   if (!rows[0]) throw unauthorized('invalid token');
   return rows[0];

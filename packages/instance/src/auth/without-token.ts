@@ -5,9 +5,10 @@ import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Db } from '../db/connect.ts';
 import { forbidden } from '../errors.ts';
+import type { JobLease } from '../queue/job.ts';
+import { leaseIsValid } from '../queue/sql/fence.ts';
 import { authenticateExecutor, credentialScheme, type ExecutorCredential } from './executor.ts';
 import { executorIn, jobIdIn } from './header.ts';
-import type { JobLease } from './job.ts';
 
 /**
  * Executors older than job tokens, on the routes of a job: they show their credential, and name job and executor in the body
@@ -40,8 +41,7 @@ export async function leaseWithoutToken(db: Db, request: FastifyRequest): Promis
   const { rows } = await sql<JobLease>`
     select id as "jobId", attempt, executor, queue, repository, commit
     from jobs join executors on executors.name = jobs.executor
-    where id = ${jobId} and executor = ${executor} and credential_id = ${credentialId}
-      and state = 'processing' and not cancel_requested and lease_expires_at > clock_timestamp()
+    where id = ${jobId} and executor = ${executor} and credential_id = ${credentialId} and ${leaseIsValid}
   `.execute(db);
   if (!rows[0]) throw forbidden('');
   return rows[0];

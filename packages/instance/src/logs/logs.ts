@@ -1,4 +1,4 @@
-import type { JobLease } from '../auth/job.ts';
+import type { JobLease } from '../queue/job.ts';
 import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';

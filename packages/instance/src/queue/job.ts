@@ -21,3 +21,14 @@ export interface JobRow {
   readonly input_ended: boolean;
   readonly started_at: Date | null;
 }
+
+/** The lease of a job: what its token stands for. It is one attempt of one executor, which may read the one commit. */
+export interface JobLease {
+  readonly jobId: number;
+  readonly attempt: number;
+  readonly executor: string;
+  readonly queue: QueueName;
+  /** `''`: it may read no repository. */
+  readonly repository: string;
+  readonly commit: string;
+}

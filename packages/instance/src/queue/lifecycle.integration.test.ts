@@ -9,9 +9,9 @@ import {
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { JobLease } from '../auth/job.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
+import type { JobLease } from './job.ts';
 import { cancel, expireLeases, mark } from './queue.ts';
 import { leaseOf, testQueue } from './testing.ts';
 

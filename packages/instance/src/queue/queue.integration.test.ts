@@ -1,9 +1,8 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { JobLease } from '../auth/job.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import type { JobRow } from './job.ts';
+import type { JobLease, JobRow } from './job.ts';
 import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/list.ts';
 import { setDraining } from './sql/orders.ts';

@@ -1,7 +1,6 @@
 import type { JobRecord, QueueName } from '@fumehood/protocol';
 import { hasEnded } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import type { JobLease } from '../auth/job.ts';
 import { newSecret, secretHash } from '../auth/secret.ts';
 import { type Db, transaction, wake } from '../db/connect.ts';
 import { together } from '../db/gather.ts';
@@ -14,7 +13,7 @@ import {
   tooManyQueued,
   unauthorized,
 } from '../errors.ts';
-import type { JobRow } from './job.ts';
+import type { JobLease, JobRow } from './job.ts';
 import type { NewJob, Order, QueueKinds } from './kind.ts';
 import { hasRoom } from './room.ts';
 import { type Beat, type Beaten, renewMany } from './sql/beats.ts';

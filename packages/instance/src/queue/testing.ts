@@ -1,7 +1,7 @@
 import type { QueueName } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import type { JobLease } from '../auth/job.ts';
 import type { Db } from '../db/connect.ts';
+import type { JobLease } from './job.ts';
 import type { Demand, NewJob, Order, QueueKinds } from './kind.ts';
 import { enqueue, expireLeases, heartbeat, type Leased, lease } from './queue.ts';
 import type { Held } from './sql/renew.ts';

@@ -1,7 +1,7 @@
 import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { JobLease } from '../../auth/job.ts';
+import type { JobLease } from '../../queue/job.ts';
 import { forbidden } from '../../errors.ts';
 
 /** Upstream's answer to a body that is no JSON of its type. */

@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { newsOfExecutor, type SeenExecutor } from './executors.ts';
+import { leaseIsRenewable } from './fence.ts';
 import type { Held, Renewed } from './renew.ts';
 
 /** A heartbeat: what an executor says of itself, and of the jobs that it runs. */
@@ -107,8 +108,7 @@ async function ask(db: Db, beats: readonly Beat[]): Promise<Found> {
 const isHeld = sql`
   jobs.id from jobs join executors on executors.name = jobs.executor
   where jobs.id = held.id and jobs.executor = held.executor and executors.credential_id = held.credential_id
-    and jobs.state = 'processing' and jobs.attempt = coalesce(held.attempt, jobs.attempt)
-    and jobs.lease_expires_at > clock_timestamp()`;
+    and jobs.attempt = coalesce(held.attempt, jobs.attempt) and ${leaseIsRenewable}`;
 
 const list = (rows: RawBuilder<unknown>) =>
   sql`(select coalesce(jsonb_agg(to_jsonb(one)), '[]') from (${rows}) as one)`;

@@ -1,10 +1,9 @@
 import type { JobTransition, QueueName } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
-import { credentialHolds } from '../../auth/executor.ts';
-import type { JobLease } from '../../auth/job.ts';
 import type { Db } from '../../db/connect.ts';
-import type { JobRow } from '../job.ts';
+import type { JobLease, JobRow } from '../job.ts';
 import { changedColumns, insertEvents, rowColumns } from './columns.ts';
+import { isLeaseOf, leaseIsValid } from './fence.ts';
 
 /** Why a job is not completed. */
 export interface Failure {
@@ -111,9 +110,7 @@ export async function markLeased(
   move: 'complete' | 'error' | 'fail',
   failure: Failure | null,
 ): Promise<JobRow | undefined> {
-  const held = sql`
-    jobs where id = ${lease.jobId} and attempt = ${lease.attempt} and executor = ${lease.executor}
-    and state = 'processing' and lease_expires_at > clock_timestamp() and ${credentialHolds} for no key update`;
+  const held = sql`jobs where ${isLeaseOf(lease)} and ${leaseIsValid} for no key update`;
   return (await moveJobs(db, held, move, failure))[0];
 }
 
@@ -133,7 +130,7 @@ export async function completeMany(
     cross join lateral (
       select * from jobs
       where jobs.id = lease.id and jobs.attempt = lease.attempt and jobs.executor = lease.executor
-        and state = 'processing' and lease_expires_at > clock_timestamp() and ${credentialHolds}
+        and ${leaseIsValid}
       for no key update of jobs skip locked
     ) as jobs`;
   const moved = new Map((await moveJobs(db, held, 'complete', null)).map((job) => [job.id, job]));

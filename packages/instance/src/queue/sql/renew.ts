@@ -1,6 +1,7 @@
 import type { QueueName } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import { leaseIsRenewable } from './fence.ts';
 
 export interface Renewed {
   readonly id: number;
@@ -31,9 +32,7 @@ export async function renewLeases(
         as held (id, attempt)
     ), locked as (
       select jobs.id from jobs join held on jobs.id = held.id
-      where jobs.executor = ${executor} and jobs.state = 'processing'
-        and jobs.attempt = coalesce(held.attempt, jobs.attempt)
-        and jobs.lease_expires_at > clock_timestamp()
+      where jobs.executor = ${executor} and jobs.attempt = coalesce(held.attempt, jobs.attempt) and ${leaseIsRenewable}
       order by jobs.id
       for no key update of jobs
     ), renewed as (

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { JobLease } from '../../../auth/job.ts';
+import type { JobLease } from '../../../queue/job.ts';
 import { connect, type Db } from '../../../db/connect.ts';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { addEntry, changeEntry } from '../../../logs/logs.ts';
