@@ -4,7 +4,7 @@ import type { JobEvent, JobRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
 import { type Process, signal, treeOf } from './processes.ts';
-import { randomFrom } from './random.ts';
+import { seededRandom } from '../random.ts';
 import { textOf } from './output.ts';
 import { upWithImage } from './up.ts';
 
@@ -101,7 +101,7 @@ test(
   'kill -9 of whatever it hits: nothing is lost, nothing done twice, nothing left',
   async () => {
     console.log(`${kills} kills, FUMEHOOD_SEED=${seed}`);
-    const random = randomFrom(seed);
+    const random = seededRandom(seed);
     const hit: Record<string, number> = {};
     const all: Followed[] = [];
     const running = new Set<Followed>();
@@ -116,7 +116,7 @@ test(
     };
     while (done < kills) {
       await keepBusy();
-      await sleep(random.below(2_500));
+      await sleep(random.int(0, 2_499));
       const name = random.pick(Object.keys(targets));
       const roots = await Promise.all([rootPid('instance'), rootPid('executor')]);
       const tree = roots.flatMap(treeOf);

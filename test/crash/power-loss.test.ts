@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Acknowledged, Careless } from './power-loss/load.ts';
 import { copyDisk, makeDisk, makeSite, runUntilPowerLoss, type Site } from './power-loss/machine.ts';
-import { randomFrom } from './random.ts';
+import { seededRandom } from '../random.ts';
 
 /**
  * The power of the machine that the instance runs on, PostgreSQL and stores with it, fails. The machine is one of our own VMs,
@@ -74,12 +74,17 @@ interface Outcome {
 
 /** Loses power again and again, until something is missing; the last start only looks. */
 async function loseAgainAndAgain(careless: Careless): Promise<Outcome> {
-  const random = randomFrom(seed);
+  const random = seededRandom(seed);
   const disk = copyDisk(fresh, `${fresh}-${careless.replace(' ', '-')}`);
   const all: Acknowledged[] = [];
   for (let lost = 0; ; lost += 1) {
     const last = lost === losses;
-    const told = await life({ disk, careless, before: all, loadMs: last ? null : 500 + random.below(6_000) });
+    const told = await life({
+      disk,
+      careless,
+      before: all,
+      loadMs: last ? null : 500 + random.int(0, 5_999),
+    });
     const { missing, broken } = told;
     if (last || broken !== '' || missing.length > 0)
       return { losses: lost, acknowledged: all.length, missing, broken };

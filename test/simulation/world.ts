@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Random, seeded } from './random.ts';
+import { type Random, seededRandom } from '../random.ts';
 
 interface Event {
   readonly at: number;
@@ -25,7 +25,7 @@ export class World {
   private readonly hash = createHash('sha256');
 
   constructor(seed: number) {
-    this.random = seeded(seed);
+    this.random = seededRandom(seed);
   }
 
   /** Has something happen `ms` from now; the returned function takes it back. */

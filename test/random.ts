@@ -1,7 +1,8 @@
-/** A seeded source of chance: the same seed, the same draws. */
+/** A seeded generator: the same seed gives the same values in the same order. */
 export interface Random {
-  /** From 0 to below 1. */
+  /** A number from 0, below 1. */
   next(): number;
+  /** A number from `low`, below `high`. */
   between(low: number, high: number): number;
   /** A whole number from `low` to `high`, both included. */
   int(low: number, high: number): number;
@@ -10,8 +11,8 @@ export interface Random {
   shuffled<T>(list: readonly T[]): T[];
 }
 
-/** The generator is sfc32, begun with a seed that is spread by splitmix32. */
-export function seeded(seed: number): Random {
+/** Returns a generator (sfc32) whose state splitmix32 derives from the seed. */
+export function seededRandom(seed: number): Random {
   const spread = () => {
     seed = (seed + 0x9e3779b9) | 0;
     let z = seed ^ (seed >>> 16);
