@@ -1,10 +1,11 @@
 import { type Job, protocolHeader, type QueueName } from '@fumehood/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
-import { openReservations } from '../../packages/executor/src/agent/room.ts';
+import { openReservations, smallest } from '../../packages/executor/src/agent/room.ts';
 import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
 import type { Http } from '../../packages/executor/src/uplink/http.ts';
-import { keepLeases, type Leases } from '../../packages/executor/src/uplink/leases.ts';
+import { keepLeases, type Leases, marginMs } from '../../packages/executor/src/uplink/leases.ts';
 import { openQueue } from '../../packages/executor/src/uplink/queue.ts';
+import { vmmMemoryMiB } from '../../packages/microvm/src/index.ts';
 import { MachineClock, processClock } from './clocks.ts';
 import type { Guard } from './guards.ts';
 import type { Network, Reply, WireRequest } from './network.ts';
@@ -15,9 +16,8 @@ import { leaseMs } from './store.ts';
 import { type Program, Vm } from './vm.ts';
 import type { World } from './world.ts';
 
-const marginMs = 2_000;
 const restartMs = 1_000;
-const resources = { cpus: 2, memoryMiB: 2 * (128 + 384), scratchMiB: 256 };
+const resources = { cpus: 2, memoryMiB: 2 * (smallest.memoryMiB + vmmMemoryMiB), scratchMiB: 256 };
 
 interface MachineDeps {
   readonly world: World;

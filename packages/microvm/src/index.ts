@@ -16,6 +16,6 @@ export type { Monitor } from './vmm/qmp.ts';
 export { openMonitor } from './vmm/qmp.ts';
 export { qemu } from './vmm/qemu.ts';
 export type { VmHost, VmProcess } from './vmm/start.ts';
-export { startVm } from './vmm/start.ts';
+export { startVm, vmmMemoryMiB } from './vmm/start.ts';
 export { sweepVms } from './vmm/sweep.ts';
 export type { Vmm } from './vmm/vmm.ts';

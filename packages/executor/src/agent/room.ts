@@ -1,10 +1,9 @@
+import { vmmMemoryMiB } from '@fumehood/microvm';
 import type { NativeJob } from '@fumehood/protocol';
 import type { Room } from '../uplink/queue.ts';
 
-/** A VMM's own memory beside its guest's, reserved with it; the cgroup of a VM has the same allowance. */
-const vmmMemoryMiB = 384;
-/** Less than this is not worth asking for. */
-const smallest: Room = { cpus: 1, memoryMiB: 128, scratchMiB: 64 };
+/** The smallest offer that the executor makes. A job asks for at least this much (`createJobSchema`). */
+export const smallest: Room = { cpus: 1, memoryMiB: 128, scratchMiB: 64 };
 
 /** What jobs may use, reserved before they are leased: a job that does not fit is not leased (design invariant 9). */
 export interface Reservations {

@@ -2,16 +2,8 @@ import type { JobLease } from '../queue/job.ts';
 import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
-import {
-  type EntryFacts,
-  entryLimit,
-  entryOf,
-  insertEntry,
-  readEntry,
-  saveBytes,
-  streamCap,
-  updateEntry,
-} from './sql/entries.ts';
+import { entriesMax, streamBytesMax } from './limits.ts';
+import { type EntryFacts, entryOf, insertEntry, readEntry, saveBytes, updateEntry } from './sql/entries.ts';
 import { appendEntryEvent, appendOutput } from './sql/events.ts';
 
 /** Bytes of one stream of one entry. */
@@ -37,7 +29,7 @@ export async function addEntry(
   return await fenced(db, lease, async (tx) => {
     const row = await insertEntry(tx, lease.jobId, lease.attempt, wanted, facts);
     if (!row) return wanted as number;
-    if (row.entry > entryLimit) throw tooManyEntries(entryLimit);
+    if (row.entry > entriesMax) throw tooManyEntries(entriesMax);
     await appendEntryEvent(tx, lease.jobId, entryOf(row));
     await appendWhole(tx, lease, row.entry, out);
     return row.entry;
@@ -83,12 +75,12 @@ async function append(tx: Db, lease: JobLease, bytes: Append): Promise<number> {
   if (bytes.offset > received) throw offsetGap(received, bytes.offset);
   const fresh = bytes.data.subarray(received - bytes.offset);
   if (fresh.length === 0) return received;
-  const kept = fresh.subarray(0, Math.max(0, streamCap - received));
+  const kept = fresh.subarray(0, Math.max(0, streamBytesMax - received));
   const end = received + fresh.length;
   if (kept.length > 0)
     await appendOutput(tx, jobId, { attempt, entry, stream, offset: received, data: kept });
   const changed = await saveBytes(tx, jobId, attempt, entry, stream, end);
   // Said once when it begins; the entry's last update says how much it was.
-  if (received <= streamCap && end > streamCap) await appendEntryEvent(tx, jobId, entryOf(changed));
+  if (received <= streamBytesMax && end > streamBytesMax) await appendEntryEvent(tx, jobId, entryOf(changed));
   return end;
 }

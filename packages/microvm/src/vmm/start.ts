@@ -46,8 +46,11 @@ export interface VmProcess {
   destroy(): Promise<LeftOver>;
 }
 
-/** Room of a VMM beside its guest's memory (measured peak: 255 MiB under emulation). */
-const vmmMemoryMiB = 384;
+/**
+ * Memory that a VMM may use beside its guest's memory, in MiB: the limit of the VM's cgroup, and what an executor reserves for
+ * each job. The measured peak is 255 MiB, under emulation.
+ */
+export const vmmMemoryMiB = 384;
 const vmmPids = 64;
 const disksMax = 18;
 const sockets = ['lease', 'status', 'monitor', 'control', 'stdin', 'stdout', 'stderr', 'bulk'] as const;

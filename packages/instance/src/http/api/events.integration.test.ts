@@ -4,7 +4,7 @@ import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchem
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
-import { streamCap } from '../../logs/sql/entries.ts';
+import { streamBytesMax } from '../../logs/limits.ts';
 import { jobHeaders, startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
@@ -248,9 +248,11 @@ describe('output', () => {
   test('over the cap is counted and dropped, and its entry says so', async () => {
     const job = await started();
     await append(job, 0, 'head');
-    await sql`update log_entries set stdout_bytes = ${streamCap - 2}`.execute(instance.db);
-    expect(await (await append(job, streamCap - 2, 'abcdef')).json()).toEqual({ offset: streamCap + 4 });
-    await append(job, streamCap + 4, 'more');
+    await sql`update log_entries set stdout_bytes = ${streamBytesMax - 2}`.execute(instance.db);
+    expect(await (await append(job, streamBytesMax - 2, 'abcdef')).json()).toEqual({
+      offset: streamBytesMax + 4,
+    });
+    await append(job, streamBytesMax + 4, 'more');
     await onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 1, exitCode: 0, durationMs: 1 });
     await onJob(job, 'markComplete');
     const received = await follow(job.id);

@@ -1,6 +1,7 @@
 import type { LogEntry } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import { streamBytesMax } from '../limits.ts';
 
 /** A row of `log_entries`. */
 export interface EntryRow {
@@ -89,15 +90,9 @@ export async function saveBytes(
   return rows[0] as EntryRow;
 }
 
-/** What of a stream is kept, bytes; what follows is counted and dropped. */
-export const streamCap = 16 * 2 ** 20;
-
-/** Entries that an attempt may have. */
-export const entryLimit = 1_000;
-
 /** The entry as people see it. */
 export function entryOf(row: EntryRow): LogEntry {
-  const dropped = (bytes: number) => Math.max(0, bytes - streamCap);
+  const dropped = (bytes: number) => Math.max(0, bytes - streamBytesMax);
   const droppedBytes = { stdout: dropped(row.stdout_bytes), stderr: dropped(row.stderr_bytes) };
   return {
     entry: row.entry,

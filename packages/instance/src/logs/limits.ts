@@ -1,0 +1,8 @@
+/**
+ * Bytes of one stream (stdout or stderr) of one log entry that the instance keeps: 16 MiB. More bytes are counted and dropped.
+ * Without a limit, one job could fill the database.
+ */
+export const streamBytesMax = 16 * 2 ** 20;
+
+/** Log entries that one attempt may have: 1000. A job has a few for its setup and one for each step. */
+export const entriesMax = 1_000;
