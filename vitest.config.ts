@@ -13,7 +13,7 @@ const wire = [
   'packages/instance/src/queue/lifecycle.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
-  'packages/executor/src/uplink/push.integration.test.ts',
+  'packages/executor/src/uplink/push-stream.integration.test.ts',
   'test/integration/{access,registry-credentials,tls,upstream-job}.test.ts',
 ];
 /** Of the crash tests: an instance in an emulated VM, started again and again, which takes minutes. */

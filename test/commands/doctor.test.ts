@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { Stack } from '../stack.ts';
 
 interface Doctor {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { type CommandOptions, Stack } from '../stack.ts';
 
 let stack: Stack;

@@ -1,6 +1,6 @@
 import { createReadStream, statSync } from 'node:fs';
 import { expect } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import type { Stack } from '../stack.ts';
 
 /** Starts instance and executor; the digest of an image with a shell, which the instance has, for jobs. */

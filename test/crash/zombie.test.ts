@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobEvent } from '@fumehood/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { busyboxImage } from '../../packages/executor/src/testing/images.ts';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { Stack } from '../stack.ts';
 import { deathOf, isAlive, type Process, signal, treeOf } from './processes.ts';
 import { secondExecutor } from './second-executor.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { nothingLeft, TestAgent } from '../../packages/executor/src/testing/agent.ts';
+import { nothingLeft, TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import { changedGuest } from './guest.ts';
 
 let directory: string;

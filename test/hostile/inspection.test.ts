@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { TestAgent } from '../../packages/executor/src/testing/agent.ts';
-import { testJob } from '../../packages/executor/src/testing/job.ts';
+import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
+import { testJob } from '../../packages/executor/src/testing/test-job.ts';
 
 let agent: TestAgent;
 let image: string;

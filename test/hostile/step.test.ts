@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GuestRecipe } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TestAgent } from '../../packages/executor/src/testing/agent.ts';
+import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import { type Change, changedGuest } from './guest.ts';
 
 let directory: string;

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TestAgent } from '../../packages/executor/src/testing/agent.ts';
+import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 
 /**
  * A step is what `docker run` would have made of it. crun, given the configuration that Docker writes, is the oracle: the

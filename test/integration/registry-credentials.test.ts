@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/images.ts';
-import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
+import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/image-disks.ts';
+import type { JobClient } from '../../packages/executor/src/uplink/job-client.ts';
 import { file, layerOf, layoutFiles } from '../../packages/oci/src/testing/image.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
 

@@ -1,6 +1,6 @@
 import { type Job, protocolHeader, type QueueName } from '@fumehood/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
-import { openReservations, smallest } from '../../packages/executor/src/agent/room.ts';
+import { openReservations, smallest } from '../../packages/executor/src/agent/reservations.ts';
 import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
 import type { Http } from '../../packages/executor/src/uplink/http.ts';
 import { keepLeases, type Leases, marginMs } from '../../packages/executor/src/uplink/leases.ts';

@@ -2,7 +2,7 @@ import type { Clock } from '@fumehood/base';
 import type { Job } from '@fumehood/protocol';
 import { leaseLost, stepFailed, vmmDied } from '../../packages/executor/src/errors.ts';
 import type { Runtime } from '../../packages/executor/src/runtime/runtime.ts';
-import type { JobClient } from '../../packages/executor/src/uplink/job.ts';
+import type { JobClient } from '../../packages/executor/src/uplink/job-client.ts';
 import type { Lease } from '../../packages/executor/src/uplink/leases.ts';
 import type { PhaseLog } from '../../packages/executor/src/uplink/log-entry.ts';
 import { openPhaseLog } from '../../packages/executor/src/uplink/phase-log.ts';

@@ -3,9 +3,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { nothingLeft, TestAgent } from '../testing/agent.ts';
-import { hostProgram } from '../testing/images.ts';
-import { testJob } from '../testing/job.ts';
+import { nothingLeft, TestAgent } from '../testing/test-agent.ts';
+import { hostProgram } from '../testing/test-images.ts';
+import { testJob } from '../testing/test-job.ts';
 
 let agent: TestAgent;
 let image: string;

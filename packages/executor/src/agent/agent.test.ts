@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { fakeClock } from '../testing/clock.ts';
+import { fakeClock } from '../testing/fake-clock.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { makeAgent } from './agent.ts';
-import { openReservations } from './room.ts';
+import { openReservations } from './reservations.ts';
 
 test('a request for work whose answer got lost is given up and made again', async () => {
   const clock = fakeClock();

@@ -3,11 +3,11 @@ import { type Order, type QueueName, upstreamVersion } from '@fumehood/protocol'
 import { executorStopped } from '../errors.ts';
 import { onChange, tellOf } from '../log.ts';
 import type { Lease } from '../uplink/leases.ts';
-import { followOrders, type OrderSource } from '../uplink/push.ts';
+import { followOrders, type OrderSource } from '../uplink/push-stream.ts';
 import type { QueueClient, Room } from '../uplink/queue.ts';
 import { within } from '../uplink/retry.ts';
-import type { Reservations } from './room.ts';
-import { type WorkDeps, workOn } from './work.ts';
+import type { Reservations } from './reservations.ts';
+import { type WorkDeps, workOn } from './run-job.ts';
 
 export interface Agent {
   /** Leases and works until told to drain; resolves when the last job has ended. */

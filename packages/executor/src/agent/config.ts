@@ -1,7 +1,7 @@
 import { registriesSchema } from '@fumehood/oci';
 import { labelsSchema, queueNameSchema, tierSchema } from '@fumehood/protocol';
 import { z } from 'zod';
-import { routeSchema } from '../uplink/route.ts';
+import { routeSchema } from '../uplink/network-route.ts';
 
 const path = z.string().startsWith('/');
 

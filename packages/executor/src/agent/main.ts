@@ -9,13 +9,13 @@ import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { connect } from '../uplink/connect.ts';
 import { readCredential } from '../uplink/credential.ts';
 import { openHttp } from '../uplink/http.ts';
-import { takeRoute } from '../uplink/route.ts';
+import { takeRoute } from '../uplink/network-route.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import { makeAgent } from './agent.ts';
 import { agentConfigSchema } from './config.ts';
-import { openReservations } from './room.ts';
+import { openReservations } from './reservations.ts';
 
 /** How often the caches are brought below their bound. */
 const trimEveryMs = 600_000;

@@ -2,7 +2,7 @@ import { registriesSchema } from '@fumehood/oci';
 import { labelsSchema, tierSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
-import { routeSchema } from '../uplink/route.ts';
+import { routeSchema } from '../uplink/network-route.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();

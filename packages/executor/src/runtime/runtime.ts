@@ -1,5 +1,5 @@
 import type { Job, JobResultRequest } from '@fumehood/protocol';
-import type { JobClient } from '../uplink/job.ts';
+import type { JobClient } from '../uplink/job-client.ts';
 import type { Lease } from '../uplink/leases.ts';
 
 /** What a run measured of itself; stored with its attempt. */

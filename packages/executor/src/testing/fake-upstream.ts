@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { httpBackend } from './instance.ts';
+import { httpBackend } from './fake-instance.ts';
 
 interface Received {
   /** `POST /.executors/…` */

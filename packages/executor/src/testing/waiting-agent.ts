@@ -1,6 +1,6 @@
 import { factsOf, systemClock } from '@fumehood/base';
 import { makeAgent } from '../agent/agent.ts';
-import { openReservations } from '../agent/room.ts';
+import { openReservations } from '../agent/reservations.ts';
 import { canceled } from '../errors.ts';
 import { type Http, openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';

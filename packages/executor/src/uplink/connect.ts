@@ -4,7 +4,7 @@ import { credentialRefused } from '../errors.ts';
 import { onChange, tellOf } from '../log.ts';
 import { asExecutor } from './credential.ts';
 import { bodyOf, expectStatus, type Http } from './http.ts';
-import { negotiated } from './negotiate.ts';
+import { negotiated } from './negotiate-version.ts';
 import type { ExecutorIdentity } from './queue.ts';
 
 const pauseMs = 1_000;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { instanceUnreachable } from '../errors.ts';
-import { fakeClock } from '../testing/clock.ts';
+import { fakeClock } from '../testing/fake-clock.ts';
 import { openAppender } from './native-log.ts';
 import { retrying } from './retry.ts';
 

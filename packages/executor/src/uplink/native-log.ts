@@ -1,5 +1,5 @@
 import type { Clock } from '@fumehood/base';
-import type { JobClient } from './job.ts';
+import type { JobClient } from './job-client.ts';
 import type { EntryFacts, OutputStream, PhaseLog } from './log-entry.ts';
 
 /** How long output is gathered into a batch, in ms. Output after a pause of this length is sent at once. */

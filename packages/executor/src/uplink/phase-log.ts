@@ -1,5 +1,5 @@
 import type { Clock } from '@fumehood/base';
-import type { JobClient } from './job.ts';
+import type { JobClient } from './job-client.ts';
 import type { EntryFacts, PhaseLog } from './log-entry.ts';
 import { nativePhaseLog } from './native-log.ts';
 import { redact, redactor } from './redact.ts';

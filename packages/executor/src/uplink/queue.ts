@@ -13,8 +13,8 @@ import {
 import { instanceUnreachable } from '../errors.ts';
 import { asExecutor, type Credential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
-import { negotiated } from './negotiate.ts';
-import type { OrderSource } from './push.ts';
+import { negotiated } from './negotiate-version.ts';
+import type { OrderSource } from './push-stream.ts';
 
 /** Who this executor is to its instance. */
 export interface ExecutorIdentity {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { leaseLost } from '../errors.ts';
-import { fakeClock } from '../testing/clock.ts';
+import { fakeClock } from '../testing/fake-clock.ts';
 import type { EntryText } from './log-entry.ts';
 import { upstreamPhaseLog } from './upstream-log.ts';
 

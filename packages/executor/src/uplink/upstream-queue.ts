@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { asExecutor } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
 import { instanceRefused } from '../errors.ts';
-import type { OrderSource } from './push.ts';
+import type { OrderSource } from './push-stream.ts';
 import type { ExecutorIdentity, JobReference, QueueClient, Room } from './queue.ts';
 
 /** Upstream reads the names of JSON in any case, and writes two of these; older instances know no `cancelIds`. */

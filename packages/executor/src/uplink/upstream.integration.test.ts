@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeUpstream } from '../testing/fake-upstream.ts';
 import { connect } from './connect.ts';
 import { openHttp } from './http.ts';
-import { openJob } from './job.ts';
+import { openJob } from './job-client.ts';
 import { openPhaseLog } from './phase-log.ts';
 import { openUpstreamQueue } from './upstream-queue.ts';
 

@@ -1,7 +1,7 @@
 import type { DockerStep, Job } from '@fumehood/protocol';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { testJob } from '../testing/job.ts';
+import { testJob } from '../testing/test-job.ts';
 import { takeUploadStep } from './upload-step.ts';
 
 const credential = '0123456789abcdef0123';

@@ -7,7 +7,7 @@ import { type FumehoodError, type Spawn, sharedDirectory } from '@fumehood/base'
 import { executorNameHeader, type Job, jobIdHeader } from '@fumehood/protocol';
 import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
 import type { OutputStream, PhaseLog } from '../uplink/log-entry.ts';
-import { openUploadProxy } from './proxy.ts';
+import { openUploadProxy } from './upload-proxy.ts';
 import type { Upload } from './upload-step.ts';
 
 /** The bundled `src` and what runs it, as paths of the host. */

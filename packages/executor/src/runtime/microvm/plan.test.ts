@@ -2,7 +2,7 @@ import type { ImageConfig } from '@fumehood/oci';
 import type { Job } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { upstreamJobsSchema } from '../../agent/config.ts';
-import { testJob } from '../../testing/job.ts';
+import { testJob } from '../../testing/test-job.ts';
 import { chooseTier, hasWorkspace, planDisks, runnable, vmSpec } from './plan.ts';
 
 const image = `blob:sha256:${'a'.repeat(64)}`;

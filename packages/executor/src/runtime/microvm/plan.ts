@@ -13,7 +13,7 @@ import {
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { jobRefused } from '../../errors.ts';
 import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
-import { sparseDirectories } from '../../workspace/sparse.ts';
+import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 
 /** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
 export type RunnableJob = Omit<Job, 'dockerSteps' | 'fumehood'> & {

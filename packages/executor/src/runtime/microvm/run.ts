@@ -8,17 +8,17 @@ import type { Tier } from '@fumehood/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
-import { jobInput } from '../../uplink/input.ts';
-import type { JobClient } from '../../uplink/job.ts';
+import { jobInput } from '../../uplink/job-stdin.ts';
+import type { JobClient } from '../../uplink/job-client.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
-import { collectFiles } from '../../workspace/files.ts';
-import { sparseDirectories } from '../../workspace/sparse.ts';
-import { workspaceDisk } from '../../workspace/workspace.ts';
+import { collectFiles } from '../../workspace/job-files.ts';
+import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
+import { workspaceDisk } from '../../workspace/workspace-disk.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explain, guestPaths, prepareGuest, type RunningVm } from './guest.ts';
-import { imageDisks } from './images.ts';
+import { imageDisks } from './image-disks.ts';
 import { inspectVm } from './inspect.ts';
 import {
   chooseTier,

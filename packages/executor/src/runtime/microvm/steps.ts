@@ -11,7 +11,7 @@ import {
   stepName,
   stepScript,
   workspaceTarget,
-} from './command.ts';
+} from './step-command.ts';
 import { guestPaths } from './guest.ts';
 import { hasWorkspace, type RunnableJob, stepMemoryBytes } from './plan.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openReservations } from './room.ts';
+import { openReservations } from './reservations.ts';
 
 describe('reservations', () => {
   it("count a job's part and its VMM's, and give it back once", () => {

@@ -1,10 +1,10 @@
 import type { Clock } from '@fumehood/base';
 import { type JobFile, relativePathSchema } from '@fumehood/protocol';
 import { jobRefused } from '../errors.ts';
-import { fetchFile } from '../uplink/files.ts';
-import type { JobClient } from '../uplink/job.ts';
-import { fixedMtime } from './stat-index.ts';
-import { pathChecker, type TreeEntry } from './tree.ts';
+import { fetchFile } from '../uplink/fetch-job-file.ts';
+import type { JobClient } from '../uplink/job-client.ts';
+import { fixedMtime } from './git-index.ts';
+import { pathChecker, type TreeEntry } from './commit-tree.ts';
 
 /** A file that the job brings beside the repository. */
 export interface WorkspaceFile {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseRecord, pathChecker } from './tree.ts';
+import { parseRecord, pathChecker } from './commit-tree.ts';
 
 const object = 'a'.repeat(40);
 const check = (paths: string[]) => {

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { JobClient } from './job.ts';
+import type { JobClient } from './job-client.ts';
 
 /** The job's stdin as it comes. Destroying it ends the waiting for more. */
 export function jobInput(client: JobClient, lease: AbortSignal): Readable {

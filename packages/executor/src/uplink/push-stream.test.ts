@@ -1,8 +1,8 @@
 import type { Order } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { instanceUnreachable } from '../errors.ts';
-import { fakeClock } from '../testing/clock.ts';
-import { followOrders } from './push.ts';
+import { fakeClock } from '../testing/fake-clock.ts';
+import { followOrders } from './push-stream.ts';
 
 /** A source whose streams a test makes; `open` is called at each try. */
 function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) => void, version = () => 2) {

@@ -3,7 +3,7 @@ import type { Job } from '@fumehood/protocol';
 import type { Log } from '../log.ts';
 import type { RunOutcome, Runtime } from '../runtime/runtime.ts';
 import type { Http } from '../uplink/http.ts';
-import { type JobClient, openJob } from '../uplink/job.ts';
+import { type JobClient, openJob } from '../uplink/job-client.ts';
 import type { Lease, Leases } from '../uplink/leases.ts';
 
 export interface WorkDeps {

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeInstance } from '../testing/instance.ts';
-import { testJob } from '../testing/job.ts';
+import { FakeInstance } from '../testing/fake-instance.ts';
+import { testJob } from '../testing/test-job.ts';
 import { openHttp } from '../uplink/http.ts';
-import { openJob } from '../uplink/job.ts';
-import { type WorkspaceContents, workspaceDisk } from './workspace.ts';
+import { openJob } from '../uplink/job-client.ts';
+import { type WorkspaceContents, workspaceDisk } from './workspace-disk.ts';
 
 const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
 const lease = new AbortController().signal;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isPartOf, sparseDirectories } from './sparse.ts';
+import { isPartOf, sparseDirectories } from './sparse-checkout.ts';
 
 test('a directory is what a pattern of it means: all below, and nothing beside', () => {
   const directories = sparseDirectories(['services/a/*', '/docs/*']);

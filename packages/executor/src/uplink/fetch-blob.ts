@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Clock, FumehoodError } from '@fumehood/base';
 import { blobDamaged, imageUnavailable, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from './http.ts';
-import type { JobClient } from './job.ts';
+import type { JobClient } from './job-client.ts';
 import { retrying } from './retry.ts';
 
 /** Largest blob that is taken, bytes. */

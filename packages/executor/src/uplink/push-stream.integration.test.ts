@@ -1,7 +1,7 @@
 import type { Order } from '@fumehood/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeInstance } from '../testing/instance.ts';
-import { testJob } from '../testing/job.ts';
+import { FakeInstance } from '../testing/fake-instance.ts';
+import { testJob } from '../testing/test-job.ts';
 import { WaitingAgent } from '../testing/waiting-agent.ts';
 
 /** What an agent does with what its instance tells, and with the version that it speaks. */

@@ -1,10 +1,10 @@
 import { type Job, jobSchema } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
-import { fakeClock } from '../testing/clock.ts';
-import { testJob } from '../testing/job.ts';
+import { fakeClock } from '../testing/fake-clock.ts';
+import { testJob } from '../testing/test-job.ts';
 import type { Http } from '../uplink/http.ts';
-import { openJob } from '../uplink/job.ts';
-import { checkPlaces, collectFiles } from './files.ts';
+import { openJob } from '../uplink/job-client.ts';
+import { checkPlaces, collectFiles } from './job-files.ts';
 
 const { signal } = new AbortController();
 const mebibyte = Buffer.alloc(2 ** 20);

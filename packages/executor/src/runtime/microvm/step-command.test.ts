@@ -1,7 +1,7 @@
 import type { ImageConfig } from '@fumehood/oci';
 import type { DockerStep } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { stepArguments, stepDirectory, stepEnvironment, stepName, stepScript } from './command.ts';
+import { stepArguments, stepDirectory, stepEnvironment, stepName, stepScript } from './step-command.ts';
 
 const image: ImageConfig = {
   env: ['LANG=C', 'A=image'],

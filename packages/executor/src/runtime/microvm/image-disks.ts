@@ -11,8 +11,8 @@ import {
 } from '@fumehood/oci';
 import { z } from 'zod';
 import { readConfig } from '../../config.ts';
-import { fetchBlob } from '../../uplink/blob.ts';
-import type { JobClient } from '../../uplink/job.ts';
+import { fetchBlob } from '../../uplink/fetch-blob.ts';
+import type { JobClient } from '../../uplink/job-client.ts';
 import { uploadProgram } from '../../upload/upload.ts';
 import { imageDigest, type RunnableJob } from './plan.ts';
 

@@ -1,6 +1,6 @@
 import { assert, asyncProperty, integer, uint8Array } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { delimiterPacket, flushPacket, packetLine, readPackets } from './packets.ts';
+import { delimiterPacket, flushPacket, packetLine, readPackets } from './packet-lines.ts';
 
 async function read(bytes: Buffer, cut: number): Promise<string[]> {
   const chunks = function* () {

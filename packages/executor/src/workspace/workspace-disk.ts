@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { type Clock, oncePerKey, type Spawn } from '@fumehood/base';
 import { writeDisk } from '@fumehood/disk';
 import { makeRepository } from '@fumehood/git';
-import type { JobClient } from '../uplink/job.ts';
+import type { JobClient } from '../uplink/job-client.ts';
 import { retrying } from '../uplink/retry.ts';
-import { askRepository, fetchPack, type Wanted } from './fetch.ts';
-import { checkPlaces, type WorkspaceFile } from './files.ts';
-import { type PlacedCommit, workspaceTar } from './tar.ts';
-import type { SparseDirectories } from './sparse.ts';
-import { listTree } from './tree.ts';
+import { askRepository, fetchPack, type Wanted } from './fetch-commit.ts';
+import { checkPlaces, type WorkspaceFile } from './job-files.ts';
+import { type PlacedCommit, workspaceTar } from './workspace-tar.ts';
+import type { SparseDirectories } from './sparse-checkout.ts';
+import { listTree } from './commit-tree.ts';
 
 export interface WorkspaceSource {
   readonly spawn: Spawn;

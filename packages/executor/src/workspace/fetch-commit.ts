@@ -2,8 +2,8 @@ import { collect, FumehoodError } from '@fumehood/base';
 import { type CommitPack, packMax, repositoryInvalid } from '@fumehood/git';
 import { commitMissing, gitProtocol, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from '../uplink/http.ts';
-import type { JobClient } from '../uplink/job.ts';
-import { delimiterPacket, flushPacket, type Packet, packetLine, readPackets } from './packets.ts';
+import type { JobClient } from '../uplink/job-client.ts';
+import { delimiterPacket, flushPacket, type Packet, packetLine, readPackets } from './packet-lines.ts';
 
 /** What is to be fetched: one commit of one repository, without its history. */
 export interface Wanted {

@@ -1,7 +1,7 @@
 import { collect, type Clock, FumehoodError } from '@fumehood/base';
 import { fileMissing, instanceUnreachable } from '../errors.ts';
 import { expectStatus, reasonOf } from './http.ts';
-import type { JobClient } from './job.ts';
+import type { JobClient } from './job-client.ts';
 import { retrying } from './retry.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { isPartOf, type SparseDirectories } from './sparse.ts';
-import type { TreeEntry } from './tree.ts';
+import { isPartOf, type SparseDirectories } from './sparse-checkout.ts';
+import type { TreeEntry } from './commit-tree.ts';
 
 /** Seconds since 1970 that every file of a workspace was "last changed": the same everywhere, so that disks are equal. */
 export const fixedMtime = 1_000_000_000;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { leaseLost, stepFailed, vmmDied } from '../errors.ts';
-import { fakeClock } from '../testing/clock.ts';
-import { testJob } from '../testing/job.ts';
+import { fakeClock } from '../testing/fake-clock.ts';
+import { testJob } from '../testing/test-job.ts';
 import type { Http } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
-import { workOn } from './work.ts';
+import { workOn } from './run-job.ts';
 
 /** Works on a job whose run ends with `failure`, for an instance that agrees with everything; what the agent asked it. */
 async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { collect } from '@fumehood/base';
 import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import { packFiles, type Repository, repositoryInvalid } from '@fumehood/git';
-import { readObjects } from './blobs.ts';
-import type { WorkspaceFile } from './files.ts';
-import { isPartOf, type SparseDirectories } from './sparse.ts';
-import { fixedMtime, statIndex } from './stat-index.ts';
-import type { TreeEntry } from './tree.ts';
+import { readObjects } from './git-objects.ts';
+import type { WorkspaceFile } from './job-files.ts';
+import { isPartOf, type SparseDirectories } from './sparse-checkout.ts';
+import { fixedMtime, statIndex } from './git-index.ts';
+import type { TreeEntry } from './commit-tree.ts';
 
 /** A step may run as anybody: everybody may write. Git looks at the owner's right to execute alone. */
 const modes = { directory: 0o777, file: 0o666, executable: 0o777, symlink: 0o777 } as const;
