@@ -15,7 +15,6 @@ import { routeSchema, takeRoute } from '../../packages/executor/src/uplink/netwo
 import { openUploadProxy } from '../../packages/executor/src/upload/upload-proxy.ts';
 import type { Connection } from '../../packages/instance/src/db/connect.ts';
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
-import { domains } from '../../packages/instance/src/domains.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { type Authority, type CertificateFiles, makeAuthority } from './certificates.ts';
 import { ConnectProxy } from './proxy.ts';
@@ -48,7 +47,7 @@ afterEach(async () => {
 });
 async function start(files: CertificateFiles = good, more: object = {}): Promise<TestInstance> {
   const tls = { address: '127.0.0.1', port: 0, ...files, ...more };
-  instance = await startTestInstance(connection, domains, { tls });
+  instance = await startTestInstance(connection, { tls });
   return instance;
 }
 

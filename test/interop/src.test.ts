@@ -8,7 +8,6 @@ import { gunzipSync } from 'node:zlib';
 import type { Job, JobRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
-import { domains } from '../../packages/instance/src/domains.ts';
 import { upstreamExecutor } from '../../packages/instance/src/http/executor/conformance/upstream.ts';
 import {
   type GitTarget,
@@ -29,7 +28,7 @@ beforeAll(async () => {
   expect(existsSync(client), 'SRC_CLIENT names no file').toBe(true);
   server = await startTestServer();
   source = makeSource();
-  target = await startGitTarget(server, domains);
+  target = await startGitTarget(server);
   await target.put(source.commit, source.alone(source.commit));
   job = await target.lease(source.commit);
   directory = await mkdtemp(join(tmpdir(), 'src-'));

@@ -4,39 +4,26 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { acceptFirstSecrets } from './auth/first.ts';
 import { newSecret, secretHash } from './auth/secret.ts';
 import { startTestServer, type TestServer } from './db/testing.ts';
-import type { DomainDeps, Domains } from './instance.ts';
+import type { Routes } from './http/deps.ts';
+import { allRoutes } from './http/routes.ts';
 import { fenced, recordUpload } from './queue/queue.ts';
 import { jobHeaders, startTestInstance, type TestInstance } from './testing/instance.ts';
 
-/** What another domain gets from the instance, by a domain with one route for each. */
 const commit = '0123456789abcdef0123456789abcdef01234567';
 const repository = 'github.com/acme/payments';
 
-async function domain({
-  authenticateJob,
-  authenticateUpload,
-  requirePerson,
-  db,
-}: DomainDeps): Promise<Domains> {
-  return {
-    hasCommit: async (name, wanted) => name === repository && wanted === commit,
-    async plugin(app) {
-      app.get('/.executors/git/*', async (request, reply) => {
-        const named = (request.params as { '*': string })['*'].replace(/\/info\/refs$/, '');
-        return reply.send(await authenticateJob(request, { repository: named }));
-      });
-      app.post('/.executors/scip/upload', async (request, reply) => {
-        const lease = await authenticateUpload(request);
-        await fenced(db, lease, (tx, job) => recordUpload(tx, job, 77));
-        return reply.code(202).send({ id: '77' });
-      });
-      await app.register(async (scope) => {
-        requirePerson(scope);
-        scope.get('/api/uploads/:id', async () => 'theirs');
-      });
-    },
-  };
-}
+/** Answers with the lease that a job's token stands for, and takes an upload without an index. */
+const stubRoutes: Routes = (scope, { jobAuth, db }) => {
+  scope.get('/test/git/*', async (request, reply) => {
+    const named = (request.params as { '*': string })['*'].replace(/\/info\/refs$/, '');
+    return reply.send(await jobAuth.authenticateJob(request, { repository: named }));
+  });
+  scope.post('/test/upload', async (request, reply) => {
+    const lease = await jobAuth.authenticateUpload(request);
+    await fenced(db, lease, (tx, job) => recordUpload(tx, job, 77));
+    return reply.code(202).send({ id: '77' });
+  });
+};
 
 let server: TestServer;
 let instance: TestInstance;
@@ -46,7 +33,13 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  instance = await startTestInstance(await server.clone(), domain);
+  instance = await startTestInstance(await server.clone(), {
+    routes: [...allRoutes, stubRoutes],
+    openCommits: async () => ({
+      find: (name, wanted) => (name === repository && wanted === commit ? '/nonexistent' : null),
+      add: async () => false,
+    }),
+  });
   return () => instance.stop();
 });
 
@@ -60,7 +53,7 @@ async function leased(): Promise<Job> {
   return (await instance.lease({ queues: ['codeintel'] })) as Job;
 }
 const git = (name: string, headers: Record<string, string>) =>
-  fetch(`${instance.url}/.executors/git/${name}/info/refs`, { headers });
+  fetch(`${instance.url}/test/git/${name}/info/refs`, { headers });
 
 describe('an indexing job', () => {
   test('is given out with its commit, its indexer, and the file to upload; no credential but its token', async () => {
@@ -108,7 +101,7 @@ describe("a job's token", () => {
     async (scheme) => {
       const job = await leased();
       const upload = () =>
-        fetch(`${instance.url}/.executors/scip/upload`, {
+        fetch(`${instance.url}/test/upload`, {
           method: 'POST',
           headers: { authorization: `${scheme} ${job.token}` },
         });
@@ -124,7 +117,7 @@ describe("a job's token", () => {
     await leased();
     for (const secret of [instance.credential, instance.accessToken]) {
       const headers = { authorization: `token-executor ${secret}` };
-      const answer = await fetch(`${instance.url}/.executors/scip/upload`, { method: 'POST', headers });
+      const answer = await fetch(`${instance.url}/test/upload`, { method: 'POST', headers });
       expect(answer.status).toBe(401);
     }
   });
@@ -148,8 +141,8 @@ test('a lease that is lost while an upload runs commits nothing of it', async ()
   expect(await (await instance.api('GET', `/api/jobs/${job.id}`)).json()).toMatchObject({ uploadId: null });
 });
 
-test('routes of another domain ask for an access token by the same rule', async () => {
-  expect((await instance.api('GET', '/api/uploads/1')).status).toBe(200);
+test('the routes of uploads ask for an access token', async () => {
+  expect((await instance.api('GET', '/api/uploads/1')).status).toBe(404);
   expect((await fetch(`${instance.url}/api/uploads/1`)).status).toBe(401);
   const wrong = await instance.api('GET', '/api/uploads/1', undefined, { authorization: 'token wrong' });
   expect(await wrong.json()).toMatchObject({ error: { remedy: expect.stringContaining('run/token') } });

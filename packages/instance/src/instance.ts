@@ -1,55 +1,55 @@
 import type { Clock, Spawn } from '@fumehood/base';
 import type { QueueName } from '@fumehood/protocol';
-import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first.ts';
-import { type JobAuth, jobAuth } from './auth/job.ts';
+import { jobAuth } from './auth/job.ts';
 import { openBlobStore } from './blobs/store.ts';
 import type { InstanceConfig } from './config.ts';
-import { connect, type Db } from './db/connect.ts';
+import { connect } from './db/connect.ts';
 import { migrate } from './db/migrate.ts';
 import { listen } from './db/wakes.ts';
-import { requirePerson } from './http/api/person.ts';
+import type { Routes } from './http/deps.ts';
 import { listenHttp } from './http/listen.ts';
+import { allRoutes } from './http/routes.ts';
 import { buildServer } from './http/server.ts';
 import { codeintelKind } from './kinds/codeintel.ts';
 import { runsKind } from './kinds/runs.ts';
 import type { QueueKind } from './queue/kind.ts';
 import { reap } from './queue/reaper.ts';
+import { type CommitStore, openCommits } from './repos/store.ts';
 
-/** What the routes of a domain get. */
-export interface DomainDeps extends JobAuth {
-  readonly db: Db;
+export interface InstanceDeps {
   readonly clock: Clock;
-  /** Runs git and the like, in the privileged parent. */
+  /** Runs git in the privileged parent process. */
   readonly spawn: Spawn;
-  readonly directories: InstanceConfig['directories'];
-  /** Has the routes of a scope, made after it, ask people for an access token that is good for them. */
-  readonly requirePerson: (scope: FastifyInstance) => void;
+  readonly log: Logger;
 }
 
-/** A domain beside the queue: its routes, and what the queue asks of it. */
-export interface Domains {
-  readonly hasCommit: (repository: string, commit: string) => Promise<boolean>;
-  readonly plugin: (app: FastifyInstance) => Promise<void>;
+/** Parts that a test puts in the place of the real ones. */
+export interface InstanceParts {
+  readonly openCommits: (directory: string, spawn: Spawn) => Promise<CommitStore>;
+  readonly routes: readonly Routes[];
 }
 
 export interface Instance {
+  /** Of loopback, as is `port`. */
   readonly url: string;
   readonly port: number;
-  /** Where it is reached from elsewhere, if it is. */
+  /** The port of the TLS address; null without one. */
   readonly tlsPort: number | null;
-  /** Ends held requests and streams, lets the others finish, and closes the database's connections. */
+  /** Ends held requests and streams, lets the others finish, and closes the database connections. */
   close: () => Promise<void>;
 }
 
-/** Starts the instance: database up to date, HTTP, reaper. Errors: `migration_failed`, and those of `listenHttp`. */
+/**
+ * Starts the instance: brings the database up to date, serves HTTP, and runs the reaper. Errors: `migration_failed`, and those of
+ * `listenHttp`.
+ */
 export async function startInstance(
   config: InstanceConfig,
-  deps: { readonly clock: Clock; readonly spawn: Spawn; readonly log: Logger },
-  domains: (deps: DomainDeps) => Promise<Domains>,
+  { clock, spawn, log }: InstanceDeps,
+  parts: InstanceParts = { openCommits, routes: allRoutes },
 ): Promise<Instance> {
-  const { clock, spawn, log } = deps;
   const db = connect(config.connection);
   const stopping = new AbortController();
   const wakes = listen(config.connection, clock);
@@ -65,18 +65,10 @@ export async function startInstance(
       executorCredentialSha256: Buffer.from(config.executorCredentialSha256, 'hex'),
     });
     const blobs = await openBlobStore(config.directories.blobs);
-    const auth = jobAuth(db, config.compatibility);
-    const others = await domains({
-      ...auth,
-      db,
-      clock,
-      spawn,
-      directories: config.directories,
-      requirePerson: (scope) => requirePerson(scope, db),
-    });
+    const commits = await parts.openCommits(config.directories.repositories, spawn);
     const has = {
       blob: blobs.has,
-      commit: others.hasCommit,
+      commit: async (repository: string, commit: string) => commits.find(repository, commit) !== null,
       executorUrl: config.upstream.url !== null,
     };
     const kinds = new Map<QueueName, QueueKind>(
@@ -85,11 +77,11 @@ export async function startInstance(
     const app = await buildServer(
       {
         ...{ version: config.version, upstream: config.upstream, stopping: stopping.signal },
-        ...{ db, wakes, clock, kinds, blobs, jobAuth: auth },
+        ...{ db, wakes, clock, spawn, kinds, blobs, commits, jobAuth: jobAuth(db, config.compatibility) },
       },
-      { log, hosts: config.hosts, plugins: [others.plugin] },
+      { log, hosts: config.hosts, routes: parts.routes },
     );
-    const { port, tlsPort, close } = await listenHttp(app, config, deps);
+    const { port, tlsPort, close } = await listenHttp(app, config, { clock, log });
     const reaping = reap(db, kinds, clock, log, stopping.signal);
     return {
       url: `http://127.0.0.1:${port}`,

@@ -1,7 +1,6 @@
 import { factsOf, remoteSpawn, stderrLines, systemClock } from '@fumehood/base';
 import { pino } from 'pino';
 import { type InstanceMessage, instanceConfigSchema, readConfig } from './config.ts';
-import { domains } from './domains.ts';
 import { startInstance } from './instance.ts';
 
 /** The instance's unprivileged process: `main.ts CONFIG`, a child of the keeper. */
@@ -14,7 +13,7 @@ const tell = (message: InstanceMessage) =>
 
 try {
   const config = readConfig(instanceConfigSchema, process.argv[2] ?? '');
-  const instance = await startInstance(config, { clock: systemClock, spawn: remoteSpawn(), log }, domains);
+  const instance = await startInstance(config, { clock: systemClock, spawn: remoteSpawn(), log });
   let closing = false;
   const close = async () => {
     if (closing) return;

@@ -19,7 +19,7 @@ beforeEach(async () => {
   connection = await server.clone();
   one = await startTestInstance(connection);
   // The same first secrets: it is the same instance, on another machine.
-  other = await startTestInstance(connection, undefined, one);
+  other = await startTestInstance(connection, { accessToken: one.accessToken, credential: one.credential });
 });
 afterEach(async () => {
   await other.stop();

@@ -1,28 +1,19 @@
-import type { UploadRecord } from '@fumehood/protocol';
 import { isLocal } from '@fumehood/scip';
-import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
-import type { StoredOccurrence } from './store.ts';
+import {
+  findDefinitions,
+  type Location,
+  readDocument,
+  readFirstDocuments,
+  type StoredOccurrence,
+} from './sql/documents.ts';
 
-/** A place in a repository; numbers from 0. */
-export interface Location {
-  readonly path: string;
-  readonly line: number;
-  readonly character: number;
-  readonly symbol: string;
-}
-
-export async function readUpload(db: Db, id: number): Promise<UploadRecord | null> {
-  const { rows } = await sql<UploadRecord>`
-    select id, repository, commit, root, indexer, indexer_version as "indexerVersion", documents, occurrences, symbols
-    from uploads where id = ${id}
-  `.execute(db);
-  return rows[0] ?? null;
-}
+/** An example looks through this many documents. */
+const exampleDocuments = 50;
 
 /**
- * Where what stands at a position is defined: of every occurrence around the position, the narrowest first, each place once.
- * Empty when nothing is there or it is defined elsewhere.
+ * Returns where the symbols at a position are defined: of every occurrence around the position, the narrowest first, each place
+ * once. Empty when no symbol is there, or when this upload does not define it.
  */
 export async function definitionsAt(
   db: Db,
@@ -30,37 +21,31 @@ export async function definitionsAt(
   at: { readonly path: string; readonly line: number; readonly character: number },
 ): Promise<Location[]> {
   const document = await readDocument(db, id, at.path);
-  const around = document.filter((one) => holds(one, at.line, at.character)).sort(narrowerFirst);
+  const around = document.filter((one) => covers(one, at.line, at.character)).sort(narrowerFirst);
   const found = new Map<string, Location>();
   for (const [, , , , symbol] of around) {
     const places = isLocal(symbol)
-      ? definedHere(document, at.path, symbol)
-      : await definedAnywhere(db, id, [symbol]);
+      ? localDefinitions(document, at.path, symbol)
+      : await findDefinitions(db, id, [symbol]);
     for (const place of places) found.set(`${place.path}:${place.line}:${place.character}`, place);
   }
   return [...found.values()];
 }
 
-/** Documents that are looked through for an example. */
-const exampleDocuments = 50;
-
-/** The first reference, in the order of paths and lines, to what is defined in another document; else in this one. */
+/** Returns the first reference, by path and line, whose definition is in another document; else the first one in its own, or null. */
 export async function exampleOf(
   db: Db,
   id: number,
 ): Promise<{ readonly query: Location; readonly definition: Location } | null> {
-  const { rows } = await sql<{ path: string; occurrences: StoredOccurrence[] }>`
-    select path, occurrences from upload_documents where upload_id = ${id} order by path limit ${exampleDocuments}
-  `.execute(db);
   let near: { query: Location; definition: Location } | null = null;
-  for (const { path, occurrences } of rows) {
+  for (const { path, occurrences } of await readFirstDocuments(db, id, exampleDocuments)) {
     const references = occurrences.filter(
-      // What ends with a slash is a file or a namespace: as an answer it says little.
-      ([, , , , symbol, isOne]) => isOne === 0 && !isLocal(symbol) && !symbol.endsWith('/'),
+      // A symbol that ends with a slash is a file or a namespace, which makes a poor example.
+      ([, , , , symbol, isDefinition]) => isDefinition === 0 && !isLocal(symbol) && !symbol.endsWith('/'),
     );
     const symbols = [...new Set(references.map(([, , , , symbol]) => symbol))];
     const definitions = new Map(
-      (await definedAnywhere(db, id, symbols)).map((place) => [place.symbol, place]),
+      (await findDefinitions(db, id, symbols)).map((place) => [place.symbol, place]),
     );
     for (const [line, character, , , symbol] of references) {
       const definition = definitions.get(symbol);
@@ -73,14 +58,7 @@ export async function exampleOf(
   return near;
 }
 
-async function readDocument(db: Db, id: number, path: string): Promise<StoredOccurrence[]> {
-  const { rows } = await sql<{ occurrences: StoredOccurrence[] }>`
-    select occurrences from upload_documents where upload_id = ${id} and path = ${path}
-  `.execute(db);
-  return rows[0]?.occurrences ?? [];
-}
-
-function holds([fromLine, from, toLine, to]: StoredOccurrence, line: number, character: number): boolean {
+function covers([fromLine, from, toLine, to]: StoredOccurrence, line: number, character: number): boolean {
   const begun = line > fromLine || (line === fromLine && character >= from);
   const over = line > toLine || (line === toLine && character >= to);
   return begun && !over;
@@ -90,18 +68,9 @@ function narrowerFirst(a: StoredOccurrence, b: StoredOccurrence): number {
   return a[2] - a[0] - (b[2] - b[0]) || a[3] - a[1] - (b[3] - b[1]);
 }
 
-function definedHere(document: readonly StoredOccurrence[], path: string, wanted: string): Location[] {
+/** Returns where a document defines a symbol that only this document knows. */
+function localDefinitions(document: readonly StoredOccurrence[], path: string, local: string): Location[] {
   return document
-    .filter(([, , , , symbol, isOne]) => isOne === 1 && symbol === wanted)
+    .filter(([, , , , symbol, isDefinition]) => isDefinition === 1 && symbol === local)
     .map(([line, character, , , symbol]) => ({ path, line, character, symbol }));
-}
-
-async function definedAnywhere(db: Db, id: number, symbols: readonly string[]): Promise<Location[]> {
-  const { rows } = await sql<Location>`
-    select path, line, character, symbol from upload_definitions
-    where upload_id = ${id} and md5(symbol) = any(select md5(wanted) from unnest(${symbols}::text[]) wanted)
-      and symbol = any(${symbols}::text[])
-    order by path, line, character
-  `.execute(db);
-  return rows;
 }

@@ -1,34 +1,36 @@
 import { posix } from 'node:path';
 import { type Document, indexInvalid, isDefinition, isLocal, rangeOf, readIndex } from '@fumehood/scip';
-import { sql } from 'kysely';
-import type { Db } from '../db/connect.ts';
-
-/** What an index is of. */
-export interface IndexPlace {
-  readonly repository: string;
-  readonly commit: string;
-  /** From the repository's top; paths in the index are from there. */
-  readonly root: string;
-  readonly indexer: string;
-  readonly indexerVersion: string;
-  readonly jobId: number;
-}
-
-/** `[line, character, end line, end character, symbol, 1 where it is a definition]`, all numbers from 0. */
-export type StoredOccurrence = [number, number, number, number, string, 0 | 1];
-
-/** Definitions are written this many at a time. */
-const batch = 1_000;
+import { spendUploadToken, type UploadGrant } from '../auth/upload.ts';
+import { type Db, transaction } from '../db/connect.ts';
+import { forbidden, leaseLost } from '../errors.ts';
+import { recordUpload } from '../queue/queue.ts';
+import { lockLeasedJob } from '../queue/sql/lock.ts';
+import { insertDefinitions, insertDocument, type StoredOccurrence } from './sql/documents.ts';
+import { type IndexPlace, replaceUpload, saveCounts } from './sql/uploads.ts';
 
 /**
- * Reads an index from a stream into the database, in the place of an earlier one, within the caller's transaction. Returns its
- * number. Errors: `index_invalid`, and those of the stream.
+ * Stores an index while it arrives, in a transaction that commits only if the lease of its job is still valid then, so that the
+ * index is stored, decoded and visible at once, or not at all. An upload token is used up by that. Returns the upload's number.
+ * Errors: `lease_lost`, `forbidden` for a token that another upload has used, `index_invalid`, and those of the stream.
  */
-export async function storeIndex(
-  tx: Db,
-  place: IndexPlace,
+export async function storeUpload(
+  db: Db,
+  grant: UploadGrant,
+  place: Omit<IndexPlace, 'jobId'>,
   index: AsyncIterable<Uint8Array>,
 ): Promise<number> {
+  return await transaction(db, async (tx) => {
+    const id = await storeIndex(tx, { ...place, jobId: grant.jobId }, index);
+    const job = await lockLeasedJob(tx, grant);
+    if (!job) throw leaseLost(grant.jobId);
+    if (grant.root !== null && !(await spendUploadToken(tx, grant))) throw forbidden('invalid token');
+    await recordUpload(tx, job, id);
+    return id;
+  });
+}
+
+/** Stores an index in the place of an earlier one of the same commit, root and indexer; returns the upload's number. */
+async function storeIndex(tx: Db, place: IndexPlace, index: AsyncIterable<Uint8Array>): Promise<number> {
   const id = await replaceUpload(tx, place);
   const counts = { documents: 0, occurrences: 0, symbols: 0 };
   for await (const part of readIndex(index)) {
@@ -39,31 +41,11 @@ export async function storeIndex(
     counts.occurrences += document.occurrences.length;
     counts.symbols += document.symbols.length;
     const path = posix.join(place.root, document.relativePath);
-    // Of a file outside of the repository, a library's say, nothing can be shown.
+    // A file outside of the repository, such as a library's, cannot be shown.
     if (!path.startsWith('../') && !path.startsWith('/')) await storeDocument(tx, id, path, document);
   }
-  await sql`
-    update uploads set documents = ${counts.documents}, occurrences = ${counts.occurrences}, symbols = ${counts.symbols}
-    where id = ${id}
-  `.execute(tx);
+  await saveCounts(tx, id, counts);
   return id;
-}
-
-/** The new row, alone of its place: who else uploads to it waits. */
-async function replaceUpload(tx: Db, place: IndexPlace): Promise<number> {
-  const { repository, commit, root, indexer, indexerVersion, jobId } = place;
-  const key = JSON.stringify([repository, commit, root, indexer]);
-  await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx);
-  await sql`
-    delete from uploads
-    where repository = ${repository} and commit = ${commit} and root = ${root} and indexer = ${indexer}
-  `.execute(tx);
-  const { rows } = await sql<{ id: number }>`
-    insert into uploads (repository, commit, root, indexer, indexer_version, job_id)
-    values (${repository}, ${commit}, ${root}, ${indexer}, ${indexerVersion}, ${jobId})
-    returning id
-  `.execute(tx);
-  return (rows[0] as { id: number }).id;
 }
 
 async function storeDocument(tx: Db, id: number, path: string, document: Document): Promise<void> {
@@ -75,22 +57,11 @@ async function storeDocument(tx: Db, id: number, path: string, document: Documen
   // Not every indexer sorts.
   occurrences.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3]);
   const json = JSON.stringify(occurrences);
-  // PostgreSQL's text holds every character but this one.
+  // PostgreSQL's text type holds every character but NUL.
   if (path.includes('\0') || json.includes('\\u0000')) throw indexInvalid('a name holds a NUL');
-  // A path that occurs twice is one document in two parts.
-  await sql`
-    insert into upload_documents values (${id}, ${path}, ${json}::jsonb)
-    on conflict (upload_id, path) do update
-      set occurrences = upload_documents.occurrences || excluded.occurrences
-  `.execute(tx);
-  const definitions = occurrences.filter(([, , , , symbol, isOne]) => isOne === 1 && !isLocal(symbol));
-  for (let at = 0; at < definitions.length; at += batch) {
-    const part = definitions.slice(at, at + batch);
-    await sql`
-      insert into upload_definitions
-      select ${id}, symbol, ${path}, line, character
-      from unnest(${part.map((one) => one[4])}::text[], ${part.map((one) => one[0])}::int[],
-                  ${part.map((one) => one[1])}::int[]) as defined (symbol, line, character)
-    `.execute(tx);
-  }
+  await insertDocument(tx, id, path, json);
+  const definitions = occurrences.filter(
+    ([, , , , symbol, isDefined]) => isDefined === 1 && !isLocal(symbol),
+  );
+  await insertDefinitions(tx, id, path, definitions);
 }

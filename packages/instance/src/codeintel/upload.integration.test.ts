@@ -6,10 +6,7 @@ import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import type { DomainDeps, Domains } from '../instance.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
-import { codeintelRoutes } from './people.ts';
-import { uploadRoutes } from './upload.ts';
 
 /** What the real client was recorded sending: see `src-cli/src/testing`, which holds our client to the same. */
 interface Recorded {
@@ -35,19 +32,9 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  instance = await startTestInstance(await server.clone(), codeintel);
+  instance = await startTestInstance(await server.clone());
 });
 afterEach(() => instance.stop());
-
-async function codeintel(deps: DomainDeps): Promise<Domains> {
-  return {
-    hasCommit: async () => true,
-    async plugin(app) {
-      await app.register(async (scope) => uploadRoutes(scope, deps));
-      await app.register(async (scope) => codeintelRoutes(scope, deps));
-    },
-  };
-}
 
 async function leased(repository: string, commit: string): Promise<Job> {
   const indexer = { name: 'scip-typescript', image: await instance.image(), argv: ['index'] };

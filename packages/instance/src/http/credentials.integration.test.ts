@@ -3,7 +3,6 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scopeOf } from '../auth/scopes.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { domains } from '../domains.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders, type TestInstance } from '../testing/instance.ts';
 import { executorRoutes, jobRoutes, publicRoutes } from '../testing/job-routes.ts';
@@ -26,7 +25,7 @@ let credential: number;
 beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
-  target = await startGitTarget(server, domains);
+  target = await startGitTarget(server);
   instance = target.instance;
   await target.put(source.commit, source.alone(source.commit));
   job = await target.lease(source.commit);

@@ -1,21 +1,29 @@
-import type { Clock } from '@fumehood/base';
+import type { Clock, Spawn } from '@fumehood/base';
+import type { FastifyInstance } from 'fastify';
 import type { JobAuth } from '../auth/job.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { Upstream } from '../config.ts';
 import type { Db } from '../db/connect.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { QueueKinds } from '../queue/kind.ts';
+import type { CommitStore } from '../repos/store.ts';
 
-/** What the routes stand on. */
-export interface HttpDeps {
+/** What every group of routes gets. */
+export interface RouteDeps {
   readonly version: string;
   readonly upstream: Upstream;
   readonly db: Db;
   readonly wakes: Wakes;
   readonly clock: Clock;
+  /** Runs git in the privileged parent process. */
+  readonly spawn: Spawn;
   readonly kinds: QueueKinds;
   readonly blobs: BlobStore;
+  readonly commits: CommitStore;
   readonly jobAuth: JobAuth;
-  /** Aborted when the instance is about to close: held requests and streams end. */
+  /** Aborted when the instance is about to close; held requests and streams end then. */
   readonly stopping: AbortSignal;
 }
+
+/** Registers one group of routes on a Fastify scope of its own, so that its hooks and body parsers concern no other group. */
+export type Routes = (scope: FastifyInstance, deps: RouteDeps) => void | Promise<void>;

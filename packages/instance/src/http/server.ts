@@ -1,42 +1,26 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { methodNotAllowed, routeNotFound } from '../errors.ts';
-import { accessRoutes } from './api/access.ts';
-import { blobRoutes } from './api/blobs.ts';
-import { eventRoutes } from './api/events.ts';
-import { drainRoutes } from './api/executors.ts';
-import { inputRoutes } from './api/input.ts';
-import { jobRoutes } from './api/jobs.ts';
-import { shareRoutes } from './api/shares.ts';
-import { statusRoutes } from './api/status.ts';
-import type { HttpDeps } from './deps.ts';
+import type { RouteDeps, Routes } from './deps.ts';
 import { answerError } from './errors.ts';
-import { executorRoutes } from './executor/executor.ts';
-import { jobInputRoutes } from './executor/input.ts';
-import { logRoutes } from './executor/logs.ts';
-import { markRoutes } from './executor/marks.ts';
-import { srcVersionRoutes } from './executor/src-version.ts';
 import { onlyHosts } from './hosts.ts';
+import { bodyLimits } from './limits.ts';
 import { noteMethods } from './methods.ts';
-
-/** A request's JSON body, bytes; what is bigger has a route that takes a stream. */
-const jsonLimitBytes = 4 * 2 ** 20;
 
 export interface ServerOptions {
   readonly log: FastifyBaseLogger;
-  /** Names, besides this machine's loopback, under which the instance is reached. */
+  /** Names under which requests reach the instance, besides those of loopback. */
   readonly hosts: readonly string[];
-  /** Routes of other domains. */
-  readonly plugins: readonly ((app: FastifyInstance) => Promise<void>)[];
+  readonly routes: readonly Routes[];
 }
 
-/** The instance's HTTP, not yet listening. */
-export async function buildServer(deps: HttpDeps, options: ServerOptions): Promise<FastifyInstance> {
+/** Builds the instance's HTTP server, which does not listen yet. */
+export async function buildServer(deps: RouteDeps, options: ServerOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify({
     loggerInstance: options.log,
-    // A line a request would be two for each heartbeat.
+    // Fastify would log two lines for each heartbeat.
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: jsonLimitBytes,
+    bodyLimit: bodyLimits.api,
     requestTimeout: 0, // images are big and networks slow
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
   });
@@ -51,19 +35,6 @@ export async function buildServer(deps: HttpDeps, options: ServerOptions): Promi
     throw methodNotAllowed(request.method, allowed);
   });
   app.addHook('onRequest', onlyHosts(options.hosts));
-  await app.register(async (scope) => executorRoutes(scope, deps));
-  await app.register(async (scope) => srcVersionRoutes(scope));
-  await app.register(async (scope) => markRoutes(scope, deps));
-  await app.register(async (scope) => logRoutes(scope, deps));
-  await app.register(async (scope) => jobInputRoutes(scope, deps));
-  await app.register(async (scope) => accessRoutes(scope, deps));
-  await app.register(async (scope) => jobRoutes(scope, deps));
-  await app.register(async (scope) => eventRoutes(scope, deps));
-  await app.register(async (scope) => inputRoutes(scope, deps));
-  await app.register(async (scope) => blobRoutes(scope, deps));
-  await app.register(async (scope) => shareRoutes(scope, deps));
-  await app.register(async (scope) => drainRoutes(scope, deps));
-  await app.register(async (scope) => statusRoutes(scope, deps));
-  for (const plugin of options.plugins) await app.register(plugin);
+  for (const routes of options.routes) await app.register(async (scope) => routes(scope, deps));
   return app;
 }

@@ -4,17 +4,16 @@ import { once } from 'node:events';
 import { Agent, type ClientRequest, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { SpawnedProcess } from '@fumehood/base';
+import type { Spawn, SpawnedProcess } from '@fumehood/base';
 import { protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import type { DomainDeps, Domains } from '../instance.ts';
+import type { Routes } from '../http/deps.ts';
+import { gitRoutes } from '../http/executor/git.ts';
+import { allRoutes } from '../http/routes.ts';
 import { command, objectsIn, packets } from '../testing/git-protocol.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
 import { makeSource, type Source } from '../testing/source.ts';
-import { gitRoutes } from './git.ts';
-import { packRoutes } from './people.ts';
-import { openCommits } from './store.ts';
 
 /** What a request to the git route may cost, and for how long. */
 const stallMs = 2_000;
@@ -35,8 +34,8 @@ beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
   big = source.add('big', randomBytes(24 * 2 ** 20));
-  target = await startGitTarget(server, (deps) => withPatience(deps, stallMs));
-  patient = await startGitTarget(server, (deps) => withPatience(deps, 3_600_000));
+  target = await startGitTarget(server, { routes: withPatience(stallMs) });
+  patient = await startGitTarget(server, { routes: withPatience(3_600_000) });
   for (const one of [target, patient]) {
     await one.put(big, source.alone(big));
     await one.lease(big);
@@ -52,22 +51,16 @@ beforeEach(() => {
   before = target.started.length;
 });
 
-async function withPatience(deps: DomainDeps, patienceMs: number): Promise<Domains> {
-  const commits = await openCommits(deps.directories.repositories, deps.spawn);
-  const spawn: DomainDeps['spawn'] = async (wanted) => {
-    const process = await deps.spawn(wanted);
-    await held;
-    return process;
+function withPatience(patienceMs: number): readonly Routes[] {
+  const patientGitRoutes: Routes = (scope, deps) => {
+    const spawn: Spawn = async (request) => {
+      const process = await deps.spawn(request);
+      await held;
+      return process;
+    };
+    gitRoutes(scope, { ...deps, spawn }, { stallMs: patienceMs });
   };
-  return {
-    hasCommit: async () => true,
-    async plugin(app) {
-      await app.register(async (scope) => packRoutes(scope, deps, commits));
-      await app.register(async (scope) =>
-        gitRoutes(scope, { ...deps, spawn }, commits, { stallMs: patienceMs }),
-      );
-    },
-  };
+  return allRoutes.map((routes) => (routes === gitRoutes ? patientGitRoutes : routes));
 }
 
 const startedSince = () => target.started.length - before;

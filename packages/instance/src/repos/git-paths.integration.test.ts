@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { collect } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { domains } from '../domains.ts';
 import { command, objectsIn } from '../testing/git-protocol.ts';
 import { type Answer, type GitTarget, gitPath, repository, startGitTarget } from '../testing/git-target.ts';
 import { makeSource, type Source } from '../testing/source.ts';
@@ -20,7 +19,7 @@ let before: number;
 beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
-  target = await startGitTarget(server, domains);
+  target = await startGitTarget(server);
   await target.put(source.commit, source.alone(source.commit));
   await target.put(source.secret, source.alone(source.secret), 'acme/secret');
   await target.lease(source.commit);

@@ -5,12 +5,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { domains } from '../domains.ts';
-import type { DomainDeps, Domains } from '../instance.ts';
+import type { InstanceParts } from '../instance.ts';
 import { command, objectsIn, packets } from '../testing/git-protocol.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
 import { makeSource, secretText, type Source } from '../testing/source.ts';
-import { gitRoutes } from './git.ts';
 
 const run = promisify(execFile);
 
@@ -30,12 +28,12 @@ beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
   const { commit, secret } = source;
-  real = await startGitTarget(server, (deps) => domains(deps));
+  real = await startGitTarget(server);
   for (const one of [commit, secret]) await real.put(one, source.alone(one));
   await real.lease(commit);
-  open = await startGitTarget(server, (deps) => everything(deps, allowances));
+  open = await startGitTarget(server, { openCommits: oneRepository(allowances) });
   await open.lease(commit);
-  plain = await startGitTarget(server, (deps) => everything(deps, []));
+  plain = await startGitTarget(server, { openCommits: oneRepository([]) });
   await plain.lease(commit);
 });
 afterAll(async () => {
@@ -52,14 +50,12 @@ const allowances = [
 ];
 
 /** The defence taken away: whichever commit a job is about, git reads the one repository of all. */
-async function everything(deps: DomainDeps, allowed: readonly string[]): Promise<Domains> {
-  const directory = join(deps.directories.repositories, 'all.git');
-  source.git(['clone', '-q', '--bare', '.', directory]);
-  for (const name of allowed) source.git(['--git-dir', directory, 'config', name, 'true']);
-  const commits = { find: () => directory, add: async () => false };
-  return {
-    hasCommit: async () => true,
-    plugin: async (app) => gitRoutes(app, deps, commits),
+function oneRepository(allowed: readonly string[]): InstanceParts['openCommits'] {
+  return async (directory) => {
+    const all = join(directory, 'all.git');
+    source.git(['clone', '-q', '--bare', '.', all]);
+    for (const name of allowed) source.git(['--git-dir', all, 'config', name, 'true']);
+    return { find: () => all, add: async () => false };
   };
 }
 

@@ -1,8 +1,8 @@
 import { localSpawn, type Spawn, type SpawnedProcess } from '@fumehood/base';
 import type { Job } from '@fumehood/protocol';
 import type { TestServer } from '../db/testing.ts';
-import type { DomainDeps, Domains } from '../instance.ts';
-import { jobHeaders, outlast, startTestInstance, type TestInstance } from './instance.ts';
+import { openCommits } from '../repos/store.ts';
+import { jobHeaders, outlast, startTestInstance, type TestInstance, type TestSettings } from './instance.ts';
 
 export interface Answer {
   readonly status: number;
@@ -34,17 +34,14 @@ const profile: Spawn = localSpawn(
   process.getuid?.() === 0 ? { uid: 1_900_000_004, gid: process.getgid?.() ?? 0 } : null,
 );
 
-export async function startGitTarget(
-  server: TestServer,
-  domains: (deps: DomainDeps) => Promise<Domains>,
-): Promise<GitTarget> {
+export async function startGitTarget(server: TestServer, settings: TestSettings = {}): Promise<GitTarget> {
   const started: SpawnedProcess[] = [];
   const spawn: Spawn = async (request) => {
     const process = await profile(request);
     started.push(process);
     return process;
   };
-  const instance = await startTestInstance(await server.clone(), (deps) => domains({ ...deps, spawn }));
+  const instance = await startTestInstance(await server.clone(), { openCommits, ...settings, spawn });
   let job: Job;
   const headers = () => jobHeaders(job);
   const next: GitTarget['next'] = async (options) => {

@@ -21,14 +21,18 @@ import { newSecret, secretHash } from '../auth/secret.ts';
 import type { TlsConfig } from '../config.ts';
 import { type Connection, connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
-import { type DomainDeps, type Domains, type Instance, startInstance } from '../instance.ts';
+import { allRoutes } from '../http/routes.ts';
+import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
 
 const noSpawn: Spawn = async (request) => {
   throw new FumehoodError({ code: 'spawn_failed', message: `no programs in this test: ${request.label}` });
 };
 
-/** Another domain that has every commit and no routes. */
-const everyCommit = async (): Promise<Domains> => ({ hasCommit: async () => true, plugin: async () => {} });
+/** A store that has every commit, and no repository to read it from. */
+export const everyCommit: InstanceParts['openCommits'] = async () => ({
+  find: () => '/nonexistent',
+  add: async () => false,
+});
 
 /** What upstream's executors are told. */
 export const executorUrl = 'https://fumehood.test';
@@ -76,27 +80,39 @@ export async function outlast({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job
   );
 }
 
+/** Secrets, leniences and parts of a test instance; it has every commit unless told otherwise. */
+export interface TestSettings extends Partial<InstanceParts> {
+  readonly accessToken?: string;
+  readonly credential?: string;
+  readonly executorsWithoutJobTokens?: boolean;
+  readonly spawn?: Spawn;
+  readonly tls?: TlsConfig;
+}
+
 export async function startTestInstance(
   connection: Connection,
-  domains: (deps: DomainDeps) => Promise<Domains> = everyCommit,
-  settings: Partial<Pick<TestInstance, 'accessToken' | 'credential'>> & {
-    readonly executorsWithoutJobTokens?: boolean;
-    readonly tls?: TlsConfig;
-  } = {},
+  {
+    accessToken = newSecret(),
+    credential = newSecret(),
+    executorsWithoutJobTokens = false,
+    spawn = noSpawn,
+    openCommits = everyCommit,
+    routes = allRoutes,
+    tls,
+  }: TestSettings = {},
 ): Promise<TestInstance> {
   const directory = await mkdtemp(join(tmpdir(), 'fumehood-instance-'));
-  const { accessToken = newSecret(), credential = newSecret(), executorsWithoutJobTokens = false } = settings;
   const directories = {
     blobs: join(directory, 'blobs'),
     repositories: join(directory, 'repositories'),
   };
   for (const path of Object.values(directories)) await mkdir(path);
   await chmod(directory, 0o711); // programs of another user work in there
-  const routes: string[] = [];
+  const registered: string[] = [];
   const listen = (message: unknown) =>
     (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
       // Without the pattern of a parameter.
-      for (const one of [method].flat()) routes.push(`${one} ${url.replaceAll(/\([^/]*\)/g, '')}`);
+      for (const one of [method].flat()) registered.push(`${one} ${url.replaceAll(/\([^/]*\)/g, '')}`);
     });
   subscribe('fastify.initialization', listen);
   const instance: Instance = await startInstance(
@@ -107,14 +123,14 @@ export async function startTestInstance(
       directories,
       port: 0,
       hosts: ['fumehood.test'],
-      tls: settings.tls ?? null,
+      tls: tls ?? null,
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
       upstream: { url: executorUrl, srcImage: 'src:1' },
       compatibility: { executorsWithoutJobTokens },
     },
-    { clock: systemClock, spawn: noSpawn, log: pino({ level: 'fatal' }) },
-    domains,
+    { clock: systemClock, spawn, log: pino({ level: 'fatal' }) },
+    { openCommits, routes },
   )
     .catch(async (error: unknown) => {
       await rm(directory, { recursive: true });
@@ -141,7 +157,7 @@ export async function startTestInstance(
     tlsPort: instance.tlsPort,
     directory,
     db,
-    routes,
+    routes: registered,
     accessToken,
     credential,
     api: (method, path, body, headers) =>

@@ -17,15 +17,15 @@ import {
 } from '../../auth/credentials.ts';
 import { createToken, listTokens, revokeToken } from '../../auth/tokens.ts';
 import { createUser, listUsers } from '../../auth/users.ts';
-import type { HttpDeps } from '../deps.ts';
-import { personOf, requirePerson } from './person.ts';
+import type { RouteDeps } from '../deps.ts';
+import { idParam } from '../params.ts';
+import { personOf, requirePerson } from '../person.ts';
 
-const id = z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER);
-const tokenParams = z.object({ token: id });
-const credentialParams = z.object({ credential: id });
+const tokenParams = z.object({ token: idParam });
+const credentialParams = z.object({ credential: idParam });
 
 /** Users, access tokens, and the credentials of executors. */
-export function accessRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
+export function accessRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
   // An answer may hold a secret.

@@ -4,11 +4,12 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { jobTopic } from '../../db/topics.ts';
 import { readEvents, type StoredEvent } from '../../logs/sql/events.ts';
-import { goneSignal } from '../closed.ts';
-import type { HttpDeps } from '../deps.ts';
-import { currentRecord, jobParams } from './jobs.ts';
-import { requirePerson } from './person.ts';
-import { type EventStream, openEventStream } from './stream.ts';
+import { currentRecord } from '../../queue/record.ts';
+import type { RouteDeps } from '../deps.ts';
+import { type EventStream, openEventStream } from '../event-stream.ts';
+import { goneSignal } from '../gone.ts';
+import { jobParams } from '../params.ts';
+import { requirePerson } from '../person.ts';
 
 /** Events that are read at once; each is at most 1 MiB. */
 const batch = 16;
@@ -18,12 +19,12 @@ const quietMs = 10_000;
 const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 
 /** `GET /api/jobs/{id}/events`: what happened to a job, then what happens, until it has ended. */
-export function eventRoutes(scope: FastifyInstance, deps: HttpDeps): void {
+export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, deps.db);
   app.get('/api/jobs/:id/events', { schema: { params: jobParams } }, async (request, reply) => {
     const { id } = request.params;
-    await currentRecord(deps, id); // 404 while a status can still be sent
+    await currentRecord(deps.db, id); // 404 while a status can still be sent
     const after = lastEventId.parse(request.headers['last-event-id'] ?? 0);
     const gone = goneSignal(reply, deps.stopping);
     reply.hijack();
@@ -40,7 +41,7 @@ export function eventRoutes(scope: FastifyInstance, deps: HttpDeps): void {
 }
 
 async function follow(
-  deps: HttpDeps,
+  deps: RouteDeps,
   id: number,
   after: number,
   stream: EventStream,
@@ -61,7 +62,7 @@ async function follow(
       if (events.length > 0) spokenAt = deps.clock.bootTime();
       if (events.length === batch) continue;
       // Why it waits is no event of the job's: it changes with the executors. Sent without an id, it does not move a resume.
-      const record = await currentRecord(deps, id);
+      const record = await currentRecord(deps.db, id);
       const waiting = JSON.stringify(record.waiting);
       if (record.waiting !== null && waiting !== told) await stream.event(null, { type: 'job', job: record });
       told = waiting;

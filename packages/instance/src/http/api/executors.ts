@@ -5,8 +5,8 @@ import { wake } from '../../db/connect.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { executorNotFound } from '../../errors.ts';
 import { setDraining } from '../../queue/sql/orders.ts';
-import type { HttpDeps } from '../deps.ts';
-import { requirePerson } from './person.ts';
+import type { RouteDeps } from '../deps.ts';
+import { requirePerson } from '../person.ts';
 
 const params = z.object({ name: z.string().min(1).max(200) });
 
@@ -14,7 +14,7 @@ const params = z.object({ name: z.string().min(1).max(200) });
  * `POST /api/executors/{name}/drain`: it leases nothing more, and what runs there goes on; `…/resume` takes that back. 204, also
  * when it was so before. Errors: `executor_not_found`.
  */
-export function drainRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
+export function executorRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
   for (const [action, draining] of [

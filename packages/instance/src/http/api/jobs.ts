@@ -4,40 +4,29 @@ import {
   createJobSchema,
   idempotencyHeader,
   idempotencyKeySchema,
-  jobIdSchema,
-  type JobRecord,
   listJobsSchema,
   type Why,
 } from '@fumehood/protocol';
 import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { requireScope } from '../../auth/people.ts';
 import { queueScopes } from '../../auth/scopes.ts';
 import { badRequest, jobNotFound } from '../../errors.ts';
 import type { Order } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
+import { currentRecord } from '../../queue/record.ts';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
 import { listAttempts, listJobs } from '../../queue/sql/list.ts';
 import { readRecord } from '../../queue/sql/read.ts';
 import { readStanding } from '../../queue/sql/standing.ts';
-import { whyNotYet, whyWaiting } from '../../queue/waiting.ts';
-import type { HttpDeps } from '../deps.ts';
-import { personOf, requirePerson } from './person.ts';
+import { whyNotYet } from '../../queue/waiting.ts';
+import type { RouteDeps } from '../deps.ts';
+import { jobParams } from '../params.ts';
+import { personOf, requirePerson } from '../person.ts';
 
-export const jobParams = z.object({ id: z.coerce.number().pipe(jobIdSchema) });
-
-/** The job's record as of now, with why it cannot start. Errors: `job_not_found`. */
-export async function currentRecord({ db }: Pick<HttpDeps, 'db'>, id: number): Promise<JobRecord> {
-  const record = await readRecord(db, id);
-  if (!record) throw jobNotFound(id);
-  const waits = record.state === 'queued' || record.state === 'errored';
-  return waits ? { ...record, waiting: whyWaiting(record, await connectedExecutors(db)) } : record;
-}
-
-export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
-  const { db, kinds, clock } = deps;
+export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
 
@@ -53,11 +42,11 @@ export function jobRoutes(scope: FastifyInstance, deps: HttpDeps): void {
     for (const needed of queueScopes[kind.name]) requireScope(personOf(request), needed);
     const order = orderOf(request, request.body);
     const { id } = await enqueue(db, kind.name, await kind.create(request.body), order);
-    return reply.code(201).send(await currentRecord(deps, id));
+    return reply.code(201).send(await currentRecord(db, id));
   });
   app.get('/api/jobs', { schema: { querystring: listJobsSchema } }, (request) => listJobs(db, request.query));
   app.get('/api/jobs/:id', { schema: { params: jobParams } }, (request) =>
-    currentRecord(deps, request.params.id),
+    currentRecord(db, request.params.id),
   );
   app.get('/api/jobs/:id/why', { schema: { params: jobParams } }, async (request): Promise<Why> => {
     const { id } = request.params;

@@ -3,13 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { listShares, weighShare } from '../../queue/sql/list.ts';
-import type { HttpDeps } from '../deps.ts';
-import { requirePerson } from './person.ts';
+import type { RouteDeps } from '../deps.ts';
+import { requirePerson } from '../person.ts';
 
 const shareParams = z.object({ queue: queueNameSchema, tenant: z.string().min(1).max(200) });
 
 /** What part of all leases each tenant gets in each queue. */
-export function shareRoutes(scope: FastifyInstance, { db }: HttpDeps): void {
+export function shareRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
   app.get('/api/shares', async (): Promise<{ shares: Share[] }> => ({ shares: await listShares(db) }));

@@ -6,28 +6,42 @@ import {
   type QueueName,
   type Tier,
 } from '@fumehood/protocol';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { leaseTimes } from '../../queue/kind.ts';
 import { lease } from '../../queue/queue.ts';
-import { seeExecutor } from '../../queue/sql/executors.ts';
+import { seeExecutor, touchExecutors } from '../../queue/sql/executors.ts';
 import type { Offer } from '../../queue/sql/take.ts';
-import type { Waiters } from '../../queue/waiters.ts';
-import { goneSignal } from '../closed.ts';
-import type { HttpDeps } from '../deps.ts';
-import { bodyAs } from './body.ts';
-import { freeOf, machineVariables } from './machine.ts';
-import { isNative } from './negotiate.ts';
-import { payloadOf, type Recipient } from './payload.ts';
-import { checkQueueNames } from './queues.ts';
+import { makeWaiters, type Waiters } from '../../queue/waiters.ts';
+import { checkInput, readJson } from '../body.ts';
+import type { RouteDeps } from '../deps.ts';
+import { goneSignal } from '../gone.ts';
+import { bodyLimits } from '../limits.ts';
+import { isNative, negotiate } from '../negotiate.ts';
+import { freeOf, machineVariables } from '../payload/machine.ts';
+import { payloadOf, type Recipient } from '../payload/payload.ts';
+import { checkQueueNames, queueOf, queueParam } from '../queues.ts';
 
-/** An executor that does not say what it has: the weakest, so that nothing runs in less than it accepts. */
-const unsaidTiers: readonly Tier[] = ['container'];
+/** The tiers of an executor that does not name any: the weakest alone, so that no job runs in a weaker tier than it accepts. */
+const unnamedTiers: readonly Tier[] = ['container'];
 
-/** Leases a job to an executor, on one queue's own route (`only`) or on that of all. */
-export async function dequeue(
-  deps: HttpDeps,
+/** `POST /.executors/queue/dequeue`, and `…/{queue}/dequeue` for one queue: 200 with a leased job, or 204. */
+export function dequeueRoutes(scope: FastifyInstance, deps: RouteDeps): void {
+  const waiters = makeWaiters({ ...deps, keepConnected: (names) => touchExecutors(deps.db, names) });
+  readJson(scope, bodyLimits.executor);
+  negotiate(scope);
+  scope.post('/.executors/queue/dequeue', async (request, reply) =>
+    dequeue(deps, waiters, request, reply, null),
+  );
+  scope.post(`/.executors/queue/${queueParam}/dequeue`, async (request, reply) =>
+    dequeue(deps, waiters, request, reply, queueOf(request)),
+  );
+}
+
+/** `only`: the queue that the path names, or null on the route of all queues. */
+async function dequeue(
+  deps: RouteDeps,
   waiters: Waiters,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -35,11 +49,11 @@ export async function dequeue(
 ): Promise<FastifyReply> {
   const credential = await authenticateExecutor(deps.db, request);
   if (!only) checkQueueNames((request.body as { queues?: unknown } | null)?.queues);
-  const body = bodyAs(dequeueRequestSchema, request.body);
+  const body = checkInput(dequeueRequestSchema, request.body);
   const native = isNative(request) ? body.fumehood : undefined;
   const queues = only ? [only] : body.queues;
   requireQueues(credential, queues);
-  const tiers = native?.tiers ?? unsaidTiers;
+  const tiers = native?.tiers ?? unnamedTiers;
   const seen = await seeExecutor(deps.db, {
     name: body.executorName,
     credentialId: credential.id,
@@ -74,7 +88,7 @@ export async function dequeue(
   return reply.send(await payloadOf(deps, { leased, to, single: only !== null, log: request.log }));
 }
 
-/** Found out before anything is leased. Errors: upstream's text. */
+/** Returns the payload version for an executor's version; called before anything is leased. Errors: upstream's text. */
 function versionFor(version: string): PayloadVersion {
   const found = payloadVersion(version);
   if (found !== null) return found;

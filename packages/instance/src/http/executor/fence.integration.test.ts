@@ -5,7 +5,6 @@ import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
-import { domains } from '../../domains.ts';
 import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
 import { jobHeaders, type TestInstance } from '../../testing/instance.ts';
 import { executorRoutes, jobRoutes, publicRoutes, sendTo } from '../../testing/job-routes.ts';
@@ -33,7 +32,7 @@ let ended: Job;
 beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
-  target = await startGitTarget(server, domains);
+  target = await startGitTarget(server);
   instance = target.instance;
   await target.put(source.commit, source.alone(source.commit));
   await target.put(source.secret, source.alone(source.secret), otherRepository);

@@ -5,19 +5,33 @@ import {
   ordersVersion,
   type QueueName,
 } from '@fumehood/protocol';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
-import { heartbeat as beat } from '../../queue/queue.ts';
-import type { HttpDeps } from '../deps.ts';
-import { bodyAs } from './body.ts';
-import { isNative, versionOf } from './negotiate.ts';
-import { checkQueueNames } from './queues.ts';
+import { heartbeat as renewLeases } from '../../queue/queue.ts';
+import type { RouteDeps } from '../deps.ts';
+import { checkInput, readJson } from '../body.ts';
+import { bodyLimits } from '../limits.ts';
+import { isNative, negotiate, versionOf } from '../negotiate.ts';
+import { checkQueueNames, queueOf, queueParam } from '../queues.ts';
 
-/** Renews an executor's leases, and tells which of them are lost or to be canceled. */
-export async function heartbeat(
-  deps: HttpDeps,
+/**
+ * `POST /.executors/queue/heartbeat`, and `…/{queue}/heartbeat` for one queue: renews the leases of an executor, and says which of
+ * its jobs are still known and which it has to cancel.
+ */
+export function heartbeatRoutes(scope: FastifyInstance, deps: RouteDeps): void {
+  readJson(scope, bodyLimits.executor);
+  negotiate(scope);
+  scope.post('/.executors/queue/heartbeat', (request) => heartbeat(deps, request, null));
+  scope.post(`/.executors/queue/${queueParam}/heartbeat`, (request) =>
+    heartbeat(deps, request, queueOf(request)),
+  );
+}
+
+/** `only`: the queue that the path names, or null on the route of all queues. */
+async function heartbeat(
+  deps: RouteDeps,
   request: FastifyRequest,
   only: QueueName | null,
 ): Promise<HeartbeatResponse> {
@@ -28,7 +42,7 @@ export async function heartbeat(
     const groups = z.array(z.object({ queueName: z.string() })).safeParse(raw?.jobIdsByQueue);
     if (groups.success) checkQueueNames(groups.data.map((group) => group.queueName));
   }
-  const body = bodyAs(heartbeatRequestSchema, request.body);
+  const body = checkInput(heartbeatRequestSchema, request.body);
   if (!only && body.queueNames.length === 0)
     throw new FumehoodError({
       status: 500,
@@ -40,7 +54,7 @@ export async function heartbeat(
   const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
   requireQueues(credential, [...queues, ...groups.map((group) => group.queueName)]);
   const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
-  const beaten = await beat(deps.db, deps.kinds, {
+  const answer = await renewLeases(deps.db, deps.kinds, {
     seen: {
       name: body.executorName,
       credentialId: credential.id,
@@ -54,11 +68,11 @@ export async function heartbeat(
       .flatMap((group) => group.jobIds)
       .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null })),
   });
-  if (!beaten) throw forbidden('another credential uses this executor name');
-  const named = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);
+  if (!answer) throw forbidden('another credential uses this executor name');
+  const nameOf = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);
   return {
-    knownIds: beaten.renewed.map(named),
-    cancelIds: beaten.renewed.filter((job) => job.cancel_requested).map(named),
-    ...(versionOf(request) >= ordersVersion && { fumehood: { draining: beaten.draining } }),
+    knownIds: answer.renewed.map(nameOf),
+    cancelIds: answer.renewed.filter((job) => job.cancel_requested).map(nameOf),
+    ...(versionOf(request) >= ordersVersion && { fumehood: { draining: answer.draining } }),
   };
 }

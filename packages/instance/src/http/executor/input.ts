@@ -1,25 +1,24 @@
 import { Readable } from 'node:stream';
 import { digestSchema, inputEndHeader, inputQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
-import { sql } from 'kysely';
 import { inputTopic } from '../../db/topics.ts';
 import { blobNotFound } from '../../errors.ts';
 import { readInput } from '../../logs/input.ts';
-import type { JobRow } from '../../queue/job.ts';
-import { goneSignal } from '../closed.ts';
-import type { HttpDeps } from '../deps.ts';
-import { bodyAs } from './body.ts';
-import { leaseOf, requireQueueLease } from './lease.ts';
-import { queueParam } from './queues.ts';
+import { readJob } from '../../queue/sql/read.ts';
+import { goneSignal } from '../gone.ts';
+import type { RouteDeps } from '../deps.ts';
+import { checkInput } from '../body.ts';
+import { leaseOf, requireQueueLease } from '../lease.ts';
+import { queueParam } from '../queues.ts';
 
 /** Routes of a job's token for what it reads: its stdin and its images. */
-export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
+export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const { db, wakes, clock, kinds, blobs, jobAuth } = deps;
   requireQueueLease(scope, jobAuth);
 
   scope.get(`/.executors/queue/${queueParam}/input`, async (request, reply) => {
     const lease = leaseOf(request);
-    const { offset, waitMs } = bodyAs(inputQuerySchema, request.query);
+    const { offset, waitMs } = checkInput(inputQuerySchema, request.query);
     const gone = goneSignal(reply, deps.stopping);
     const subscription = wakes.subscribe(inputTopic(lease.jobId));
     try {
@@ -40,9 +39,9 @@ export function jobInputRoutes(scope: FastifyInstance, deps: HttpDeps): void {
 
   scope.get(`/.executors/queue/${queueParam}/blob/:digest`, async (request, reply) => {
     const lease = leaseOf(request);
-    const digest = bodyAs(digestSchema, (request.params as { digest?: unknown }).digest);
-    const { rows } = await sql<JobRow>`select * from jobs where id = ${lease.jobId}`.execute(db);
-    const steps = kinds.get(lease.queue)?.content(rows[0] as JobRow).dockerSteps ?? [];
+    const digest = checkInput(digestSchema, (request.params as { digest?: unknown }).digest);
+    const job = await readJob(db, lease.jobId);
+    const steps = (job && kinds.get(lease.queue)?.content(job).dockerSteps) ?? [];
     // A token reads what its job names, and does not find out what else there is.
     if (!steps.some((step) => step.image === `blob:${digest}`)) throw blobNotFound(digest);
     reply.header('content-length', await blobs.size(digest)).type('application/octet-stream');

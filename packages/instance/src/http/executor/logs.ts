@@ -9,25 +9,22 @@ import type { z } from 'zod';
 import { unknownJob } from '../../errors.ts';
 import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
 import type { EntryFacts } from '../../logs/sql/entries.ts';
-import type { HttpDeps } from '../deps.ts';
-import { bodyAs, jobBodyAs, readBytes, readJson } from './body.ts';
-import { leaseOf, requireQueueLease } from './lease.ts';
-import { queueParam } from './queues.ts';
-
-/** Upstream's executors send the whole output of a step in one text. */
-const entryLimitBytes = 64 * 2 ** 20;
-const appendLimitBytes = 4 * 2 ** 20;
+import type { RouteDeps } from '../deps.ts';
+import { bytesOf, checkInput, checkJobBody, readBytes, readJson } from '../body.ts';
+import { leaseOf, requireQueueLease } from '../lease.ts';
+import { bodyLimits } from '../limits.ts';
+import { queueParam } from '../queues.ts';
 
 /** Routes of a job's token for what its steps say. */
-export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDeps): Promise<void> {
+export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDeps): Promise<void> {
   requireQueueLease(scope, jobAuth);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
   await scope.register(async (json) => {
-    readJson(json, entryLimitBytes);
+    readJson(json, bodyLimits.logEntry);
     json.post(path('addExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
-      const body = jobBodyAs(addLogEntryRequestSchema, request.body, lease);
+      const body = checkJobBody(addLogEntryRequestSchema, request.body, lease);
       const entry = await addEntry(db, lease, body.fumehood?.entry ?? null, factsIn(body), body.out).catch(
         asUnknownJob,
       );
@@ -35,19 +32,18 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: HttpDep
     });
     json.post(path('updateExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
-      const body = jobBodyAs(updateLogEntryRequestSchema, request.body, lease);
+      const body = checkJobBody(updateLogEntryRequestSchema, request.body, lease);
       await changeEntry(db, lease, body.entryId, factsIn(body), body.out).catch(asUnknownJob);
       return reply.code(204).send();
     });
   });
 
   await scope.register(async (bytes) => {
-    readBytes(bytes, appendLimitBytes);
+    readBytes(bytes, bodyLimits.logOutput);
     bytes.post(path('appendLog'), async (request, reply) => {
       const lease = leaseOf(request);
-      const { entry, stream, offset } = bodyAs(appendLogQuerySchema, request.query);
-      const data = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      const next = await appendLog(db, lease, { entry, stream, offset, data });
+      const { entry, stream, offset } = checkInput(appendLogQuerySchema, request.query);
+      const next = await appendLog(db, lease, { entry, stream, offset, data: bytesOf(request) });
       return reply.send({ offset: next });
     });
   });

@@ -7,20 +7,21 @@ import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { fenced, mark, tellOfJob } from '../../queue/queue.ts';
 import { saveResult } from '../../queue/sql/attempt.ts';
-import type { HttpDeps } from '../deps.ts';
-import { jobBodyAs, readJson } from './body.ts';
-import { leaseOf, requireQueueLease } from './lease.ts';
-import { queueParam } from './queues.ts';
+import type { RouteDeps } from '../deps.ts';
+import { checkJobBody, readJson } from '../body.ts';
+import { leaseOf, requireQueueLease } from '../lease.ts';
+import { bodyLimits } from '../limits.ts';
+import { queueParam } from '../queues.ts';
 
 /** Routes of a job's token that end its attempt, and the facts of its run before that. */
-export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpDeps): void {
+export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: RouteDeps): void {
   requireQueueLease(scope, jobAuth);
-  readJson(scope, 2 ** 20);
+  readJson(scope, bodyLimits.mark);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
   scope.post(path('markComplete'), async (request, reply) => {
     const lease = leaseOf(request);
-    jobBodyAs(markCompleteRequestSchema, request.body, lease);
+    checkJobBody(markCompleteRequestSchema, request.body, lease);
     return await answerMark(reply, mark(db, kinds, lease, 'complete', null));
   });
   for (const [name, transition] of [
@@ -29,14 +30,14 @@ export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: HttpD
   ] as const) {
     scope.post(path(name), async (request, reply) => {
       const lease = leaseOf(request);
-      const body = jobBodyAs(markFailedRequestSchema, request.body, lease);
+      const body = checkJobBody(markFailedRequestSchema, request.body, lease);
       const failure = { reason: body.reason ?? 'failed', message: body.errorMessage };
       return await answerMark(reply, mark(db, kinds, lease, transition, failure));
     });
   }
   scope.post(path('result'), async (request, reply) => {
     const lease = leaseOf(request);
-    const result = jobBodyAs(jobResultRequestSchema, request.body, lease);
+    const result = checkJobBody(jobResultRequestSchema, request.body, lease);
     await fenced(db, lease, async (tx, job) => {
       await saveResult(tx, job, result);
       await tellOfJob(tx, job.id);

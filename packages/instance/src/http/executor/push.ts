@@ -1,16 +1,17 @@
 import { factsOf } from '@fumehood/base';
 import { type Order, protocolHeader, protocolVersion, pushQuerySchema } from '@fumehood/protocol';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor } from '../../auth/executor.ts';
 import { wake } from '../../db/connect.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { forbidden } from '../../errors.ts';
 import { seeExecutor } from '../../queue/sql/executors.ts';
 import { countStream, type Orders, readOrders } from '../../queue/sql/orders.ts';
-import { type EventStream, openEventStream } from '../api/stream.ts';
-import { goneSignal } from '../closed.ts';
-import type { HttpDeps } from '../deps.ts';
-import { bodyAs } from './body.ts';
+import { checkInput } from '../body.ts';
+import type { RouteDeps } from '../deps.ts';
+import { type EventStream, openEventStream } from '../event-stream.ts';
+import { goneSignal } from '../gone.ts';
+import { negotiate } from '../negotiate.ts';
 
 /** Silence after which something is sent, and after which the database is asked without a hint. */
 const quietMs = 10_000;
@@ -18,13 +19,21 @@ const quietMs = 10_000;
 const workPauseMs = 250;
 
 /**
- * Tells an executor at once what its next heartbeat would tell it: first what is true now, then what changes. Its newest stream
- * ends the others, on whichever replica they are; so does a credential that is no longer good.
+ * `GET /.executors/queue/push`: a stream that tells an executor at once what its next heartbeat would tell it, first the present
+ * state, then each change. The newest stream of an executor ends its others, on every replica. A stream also ends when its
+ * credential is no longer valid.
  */
-export async function push(deps: HttpDeps, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+export function pushRoutes(scope: FastifyInstance, deps: RouteDeps): void {
+  negotiate(scope);
+  scope.get('/.executors/queue/push', { exposeHeadRoute: false }, (request, reply) =>
+    push(deps, request, reply),
+  );
+}
+
+async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { db } = deps;
   const { id: credentialId } = await authenticateExecutor(db, request);
-  const { executorName } = bodyAs(pushQuerySchema, request.query);
+  const { executorName } = checkInput(pushQuerySchema, request.query);
   const unsaid = { version: '', queues: [], tiers: null, offer: null };
   const seen = await seeExecutor(db, { name: executorName, credentialId, native: true, ...unsaid });
   if (!seen) throw forbidden('another credential uses this executor name');
@@ -49,7 +58,7 @@ export async function push(deps: HttpDeps, request: FastifyRequest, reply: Fasti
 }
 
 async function tellOrders(
-  deps: HttpDeps,
+  deps: RouteDeps,
   executor: string,
   number: number,
   stream: EventStream,
@@ -73,7 +82,7 @@ async function tellOrders(
   }
 }
 
-async function hintAtWork(deps: HttpDeps, stream: EventStream, gone: AbortSignal): Promise<void> {
+async function hintAtWork(deps: RouteDeps, stream: EventStream, gone: AbortSignal): Promise<void> {
   const subscription = deps.wakes.subscribe(workTopic);
   const hint: Order = { type: 'work' };
   try {

@@ -1,6 +1,13 @@
 import type { JobRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import type { JobRow } from '../job.ts';
+
+/** Returns a job's row; undefined for one that does not exist. */
+export async function readJob(db: Db, id: number): Promise<JobRow | undefined> {
+  const { rows } = await sql<JobRow>`select * from jobs where id = ${id}`.execute(db);
+  return rows[0];
+}
 
 /** A job with its last attempt, as people see it, but for why it waits. */
 export async function readRecord(db: Db, id: number): Promise<JobRecord | undefined> {

@@ -1,3 +1,4 @@
+import type { Status } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
@@ -11,4 +12,14 @@ export async function countQueued(db: Db, tenant: string, bound: number): Promis
     ) as waiting
   `.execute(db);
   return (rows[0] as { count: number }).count;
+}
+
+/** Returns how many jobs of all tenants wait, and how many run. */
+export async function countJobs(db: Db): Promise<Status['jobs']> {
+  const { rows } = await sql<Status['jobs']>`
+    select count(*) filter (where state in ('queued', 'errored'))::int as queued,
+      count(*) filter (where state = 'processing')::int as processing
+    from jobs where state in ('queued', 'errored', 'processing')
+  `.execute(db);
+  return rows[0] ?? { queued: 0, processing: 0 };
 }

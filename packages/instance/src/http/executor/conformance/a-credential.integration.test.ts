@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { domains } from '../../../domains.ts';
 import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { answerOf, raw, upstreamExecutor } from './upstream.ts';
 
@@ -9,7 +8,7 @@ let server: TestServer;
 let instance: TestInstance;
 beforeAll(async () => {
   server = await startTestServer();
-  instance = await startTestInstance(await server.clone(), domains);
+  instance = await startTestInstance(await server.clone());
 });
 afterAll(async () => {
   await instance.stop();

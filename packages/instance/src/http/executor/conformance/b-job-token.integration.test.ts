@@ -1,8 +1,6 @@
 import { type Job, madeCredentialSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { domains } from '../../../domains.ts';
-import type { DomainDeps } from '../../../instance.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../../../testing/git-target.ts';
 import { jobHeaders, outlast, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { makeSource, type Source } from '../../../testing/source.ts';
@@ -16,7 +14,7 @@ let job: Job;
 beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
-  target = await startGitTarget(server, domains);
+  target = await startGitTarget(server);
   instance = target.instance;
   await target.put(source.commit, source.alone(source.commit));
   job = await upstreamExecutor(instance).leased({ repository: 'acme/payments', commit: source.commit });
@@ -128,13 +126,7 @@ describe("the executors' credential on the routes of a job", () => {
         }),
       );
     beforeAll(async () => {
-      const withRoutes = async (deps: DomainDeps) => ({
-        ...(await domains(deps)),
-        hasCommit: async () => true,
-      });
-      lenient = await startTestInstance(await server.clone(), withRoutes, {
-        executorsWithoutJobTokens: true,
-      });
+      lenient = await startTestInstance(await server.clone(), { executorsWithoutJobTokens: true });
       old = await upstreamExecutor(lenient).leased();
       await outlast(lenient, old);
     });

@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { domains } from '../../../domains.ts';
 import { type GitTarget, gitPath, repository, startGitTarget } from '../../../testing/git-target.ts';
 import { jobHeaders } from '../../../testing/instance.ts';
 import { makeSource, type Source } from '../../../testing/source.ts';
@@ -20,7 +19,7 @@ let directory: string;
 beforeAll(async () => {
   server = await startTestServer();
   source = makeSource();
-  target = await startGitTarget(server, domains);
+  target = await startGitTarget(server);
   await target.put(source.commit, source.alone(source.commit));
   directory = await mkdtemp(join(tmpdir(), 'upstream-'));
 });

@@ -4,8 +4,6 @@ import { type Job, jobSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { domains } from '../../../domains.ts';
-import type { DomainDeps } from '../../../instance.ts';
 import { jobHeaders, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { executorRoutes, jobRoutes, sendTo } from '../../../testing/job-routes.ts';
 import { addIndexing, answerOf, commit, indexer, upstreamExecutor } from './upstream.ts';
@@ -19,8 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  const withRoutes = async (deps: DomainDeps) => ({ ...(await domains(deps)), hasCommit: async () => true });
-  instance = await startTestInstance(await server.clone(), withRoutes);
+  instance = await startTestInstance(await server.clone());
   executor = upstreamExecutor(instance);
   return () => instance.stop();
 });

@@ -6,7 +6,7 @@ import { newSecret } from '../../auth/secret.ts';
 import { keepUploadToken } from '../../auth/upload.ts';
 import { executorUrlMissing } from '../../errors.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
-import type { HttpDeps } from '../deps.ts';
+import type { RouteDeps } from '../deps.ts';
 import { uploadStep } from './upload-step.ts';
 
 /** Who has leased a job, and so in which form it goes out. */
@@ -28,7 +28,7 @@ export interface PayloadRequest {
 }
 
 /** A leased job as its executor gets it; one that its kind cannot make has failed. Errors: `record_invalid`. */
-export async function payloadOf(deps: HttpDeps, request: PayloadRequest): Promise<object> {
+export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promise<object> {
   const { leased, single, log } = request;
   const { id, attempt, queue } = leased.job;
   const uploadToken = newSecret();
@@ -53,7 +53,7 @@ interface Transformed {
   readonly uploads: { readonly root: string } | null;
 }
 
-function transform(deps: HttpDeps, request: PayloadRequest, uploadToken: string): Transformed {
+function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string): Transformed {
   const { leased, to, single } = request;
   const { job, token } = leased;
   const kind = deps.kinds.get(job.queue);
@@ -82,7 +82,7 @@ function transform(deps: HttpDeps, request: PayloadRequest, uploadToken: string)
   return { payload, uploads: upload };
 }
 
-async function failJob(deps: HttpDeps, { job }: Leased, message: string): Promise<void> {
+async function failJob(deps: RouteDeps, { job }: Leased, message: string): Promise<void> {
   const { id: jobId, attempt, queue, executor } = job;
   const lease = { jobId, attempt, queue, executor: executor ?? '', repository: '', commit: '' };
   await mark(deps.db, deps.kinds, lease, 'fail', { reason: 'record_invalid', message });

@@ -4,7 +4,7 @@ import { freeOf, machineVariables } from './machine.ts';
 
 const machine = (said: object) => dequeueRequestSchema.parse({ executorName: 'e', ...said });
 
-test('H3: a machine that does not say is the usual one', () => {
+test('an executor that does not say its size has the usual one', () => {
   expect(machineVariables(machine({}))).toEqual([
     'VM_MEM=12.0 GB',
     'VM_MEM_GB=12',
@@ -15,7 +15,7 @@ test('H3: a machine that does not say is the usual one', () => {
   ]);
 });
 
-test('H3: what a machine says is told in three units', () => {
+test('a size is told in three units', () => {
   expect(machineVariables(machine({ numCPUs: 4, memory: '1536M', diskSpace: '1G' }))).toEqual([
     'VM_CPUS=4',
     'VM_MEM=1.5 GB',
@@ -27,11 +27,11 @@ test('H3: what a machine says is told in three units', () => {
   ]);
 });
 
-test('H3: a size of 0 is not told', () => {
+test('a size of 0 has no variables', () => {
   expect(machineVariables(machine({ memory: '0 KB', diskSpace: '0 KB' }))).toEqual([]);
 });
 
-test('only what fits is offered to it, as far as it says', () => {
+test('an executor gets jobs that fit into the size it says', () => {
   expect(freeOf(machine({ numCPUs: 2, memory: '1536M', diskSpace: '1G' }))).toEqual({
     ...{ cpus: 2, memoryMiB: 1536, scratchMiB: 1024 },
   });

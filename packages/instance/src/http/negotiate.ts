@@ -1,6 +1,6 @@
 import { commonVersion, protocolHeader, protocolVersion, upstreamVersion } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { versionsApart } from '../../errors.ts';
+import { versionsApart } from '../errors.ts';
 
 const decorator = 'protocolVersion';
 

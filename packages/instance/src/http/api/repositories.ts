@@ -1,28 +1,23 @@
-import type { Readable } from 'node:stream';
 import { commitSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { badRequest } from '../errors.ts';
-import type { DomainDeps } from '../instance.ts';
-import { gitRouteUnknown } from './errors.ts';
-import type { CommitStore } from './store.ts';
+import { badRequest } from '../../errors.ts';
+import { gitRouteUnknown } from '../../repos/errors.ts';
+import { readStream, streamOf } from '../body.ts';
+import type { RouteDeps } from '../deps.ts';
+import { requirePerson } from '../person.ts';
 
 const suffix = '/pack';
-/** Names as upstream has them: a host and a path, or just a path. */
+/** A repository's name as upstream has it: a host and a path, or a path alone. */
 const nameSchema = z
   .string()
   .max(400)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/);
 
-/** `POST /api/repositories/{name}/pack?commit=`: puts one commit there, as a pack. */
-export function packRoutes(
-  scope: FastifyInstance,
-  { requirePerson }: Pick<DomainDeps, 'requirePerson'>,
-  commits: CommitStore,
-): void {
-  requirePerson(scope);
-  scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+/** `POST /api/repositories/{name}/pack?commit=`: stores one commit, which the body holds as a pack. */
+export function repositoryRoutes(scope: FastifyInstance, { db, commits }: RouteDeps): void {
+  requirePerson(scope, db);
+  readStream(scope);
   scope.post('/api/repositories/*', async (request, reply) => {
     const path = (request.params as { '*': string })['*'];
     if (!path.endsWith(suffix)) throw gitRouteUnknown(request.url);
@@ -30,9 +25,9 @@ export function packRoutes(
     if (!name.success) throw badRequest('a repository name has letters, digits, dots, hyphens and slashes');
     const commit = commitSchema.safeParse((request.query as { commit?: unknown }).commit);
     if (!commit.success) throw badRequest('`commit` is 40 hexadecimal digits');
-    const pack = (request.body as Readable | undefined) ?? request.raw;
+    const pack = streamOf(request);
     const made = await commits.add(name.data, commit.data, pack);
-    if (!made) pack.resume(); // the sender is told when it has sent all
+    if (!made) pack.resume(); // the client reads the answer after it has sent everything
     return reply.code(made ? 201 : 200).send({ repository: name.data, commit: commit.data });
   });
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { JobAuth } from '../../auth/job.ts';
-import type { JobLease } from '../../queue/job.ts';
+import type { JobAuth } from '../auth/job.ts';
+import type { JobLease } from '../queue/job.ts';
 import { queueOf } from './queues.ts';
 
 const decorator = 'lease';

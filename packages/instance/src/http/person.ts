@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { authenticate, type Person, requireScope } from '../../auth/people.ts';
-import { scopeOf } from '../../auth/scopes.ts';
-import type { Db } from '../../db/connect.ts';
+import { authenticate, type Person, requireScope } from '../auth/people.ts';
+import { scopeOf } from '../auth/scopes.ts';
+import type { Db } from '../db/connect.ts';
 
 const decorator = 'person';
 

@@ -1,0 +1,58 @@
+import type { UploadRecord } from '@fumehood/protocol';
+import { sql } from 'kysely';
+import type { Db } from '../../db/connect.ts';
+
+/** What an uploaded index is about, and the job that made it. */
+export interface IndexPlace {
+  readonly repository: string;
+  readonly commit: string;
+  /** The indexed directory, from the top of the repository; paths in the index start there. */
+  readonly root: string;
+  readonly indexer: string;
+  readonly indexerVersion: string;
+  readonly jobId: number;
+}
+
+/** How much an index holds. */
+export interface IndexCounts {
+  readonly documents: number;
+  readonly occurrences: number;
+  readonly symbols: number;
+}
+
+/** Returns an upload's record, or null. */
+export async function readUpload(db: Db, id: number): Promise<UploadRecord | null> {
+  const { rows } = await sql<UploadRecord>`
+    select id, repository, commit, root, indexer, indexer_version as "indexerVersion", documents, occurrences, symbols
+    from uploads where id = ${id}
+  `.execute(db);
+  return rows[0] ?? null;
+}
+
+/**
+ * Inserts an upload and deletes the earlier one of the same repository, commit, root and indexer. Other uploads to that place
+ * wait until the transaction ends. Returns the upload's number.
+ */
+export async function replaceUpload(tx: Db, place: IndexPlace): Promise<number> {
+  const { repository, commit, root, indexer, indexerVersion, jobId } = place;
+  const key = JSON.stringify([repository, commit, root, indexer]);
+  await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx);
+  await sql`
+    delete from uploads
+    where repository = ${repository} and commit = ${commit} and root = ${root} and indexer = ${indexer}
+  `.execute(tx);
+  const { rows } = await sql<{ id: number }>`
+    insert into uploads (repository, commit, root, indexer, indexer_version, job_id)
+    values (${repository}, ${commit}, ${root}, ${indexer}, ${indexerVersion}, ${jobId})
+    returning id
+  `.execute(tx);
+  return (rows[0] as { id: number }).id;
+}
+
+/** Stores what was counted while the index was read. */
+export async function saveCounts(tx: Db, id: number, counts: IndexCounts): Promise<void> {
+  await sql`
+    update uploads set documents = ${counts.documents}, occurrences = ${counts.occurrences}, symbols = ${counts.symbols}
+    where id = ${id}
+  `.execute(tx);
+}

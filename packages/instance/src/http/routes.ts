@@ -1,0 +1,48 @@
+import { accessRoutes } from './api/access.ts';
+import { blobRoutes } from './api/blobs.ts';
+import { eventRoutes } from './api/events.ts';
+import { executorRoutes } from './api/executors.ts';
+import { inputRoutes } from './api/input.ts';
+import { jobRoutes } from './api/jobs.ts';
+import { repositoryRoutes } from './api/repositories.ts';
+import { shareRoutes } from './api/shares.ts';
+import { statusRoutes } from './api/status.ts';
+import { uploadRoutes } from './api/uploads.ts';
+import type { Routes } from './deps.ts';
+import { authTestRoutes } from './executor/auth-test.ts';
+import { dequeueRoutes } from './executor/dequeue.ts';
+import { gitRoutes } from './executor/git.ts';
+import { heartbeatRoutes } from './executor/heartbeat.ts';
+import { jobInputRoutes } from './executor/input.ts';
+import { logRoutes } from './executor/logs.ts';
+import { markRoutes } from './executor/marks.ts';
+import { pushRoutes } from './executor/push.ts';
+import { srcVersionRoutes } from './executor/src-version.ts';
+import { indexUploadRoutes } from './executor/upload.ts';
+
+/**
+ * All routes of the instance. Each file in `executor/` (below `/.executors`, for executors and their jobs) and in `api/` (below
+ * `/api`, for people and programs) registers one group.
+ */
+export const allRoutes: readonly Routes[] = [
+  authTestRoutes,
+  dequeueRoutes,
+  heartbeatRoutes,
+  pushRoutes,
+  logRoutes,
+  jobInputRoutes,
+  markRoutes,
+  gitRoutes,
+  indexUploadRoutes,
+  srcVersionRoutes,
+  accessRoutes,
+  jobRoutes,
+  eventRoutes,
+  inputRoutes,
+  blobRoutes,
+  repositoryRoutes,
+  uploadRoutes,
+  shareRoutes,
+  executorRoutes,
+  statusRoutes,
+];
