@@ -1,7 +1,8 @@
 import type { CredentialRecord, MadeCredential, createCredentialSchema } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import type { z } from 'zod';
-import { type Db, transaction } from '../db/connect.ts';
+import type { Db } from '../db/connect.ts';
+import { transaction } from '../db/transaction.ts';
 import { accessNotFound, nameTaken } from '../errors.ts';
 import { newSecret, secretHash } from './secret.ts';
 

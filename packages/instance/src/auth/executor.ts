@@ -3,7 +3,7 @@ import type { QueueName } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
-import { together } from '../db/gather.ts';
+import { batched } from '../db/batch.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
@@ -33,7 +33,7 @@ export async function authenticateExecutor(db: Db, request: FastifyRequest): Pro
 }
 
 /** Every request of an executor asks this; those that come close together are one statement. */
-const findCredential = together<Buffer, Found | undefined>(250, async (db, hashes) => {
+const findCredential = batched<Buffer, Found | undefined>(250, async (db, hashes) => {
   const { rows } = await sql<Found & { sha256: Buffer }>`
     select credential.id, name, queues, secret.id as "secretId", sha256, ${unnoted} as unnoted
     from executor_secrets secret join executor_credentials credential on credential.id = credential_id

@@ -1,6 +1,7 @@
 import { queueNameSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import { type Db, transaction } from '../db/connect.ts';
+import type { Db } from '../db/connect.ts';
+import { transaction } from '../db/transaction.ts';
 
 /** Hashes of the secrets that the keeper made at the first start; the secrets themselves are in files of their readers. */
 export interface FirstSecrets {

@@ -1,7 +1,8 @@
 import type { createTokenSchema, MadeToken, TokenRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
-import { type Db, transaction } from '../db/connect.ts';
+import type { Db } from '../db/connect.ts';
+import { transaction } from '../db/transaction.ts';
 import { accessNotFound, nameTaken, notAdmin, outlasts, tooManyTokens, userNotFound } from '../errors.ts';
 import { type Person, requireScope } from './people.ts';
 import { newSecret, secretHash } from './secret.ts';

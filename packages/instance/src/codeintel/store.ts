@@ -1,7 +1,8 @@
 import { posix } from 'node:path';
 import { type Document, indexInvalid, isDefinition, isLocal, rangeOf, readIndex } from '@fumehood/scip';
 import { spendUploadToken, type UploadGrant } from '../auth/upload.ts';
-import { type Db, transaction } from '../db/connect.ts';
+import type { Db } from '../db/connect.ts';
+import { transaction } from '../db/transaction.ts';
 import { forbidden, leaseLost } from '../errors.ts';
 import { recordUpload } from '../queue/queue.ts';
 import { lockLeasedJob } from '../queue/sql/lock.ts';

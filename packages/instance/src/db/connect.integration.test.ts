@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@fumehood/base';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Connection, connect, type Db, transaction, wake } from './connect.ts';
+import { type Connection, connect, type Db } from './connect.ts';
+import { transaction, wake } from './transaction.ts';
 import { startTestServer, type TestServer } from './testing.ts';
 import { listen, type Wakes } from './wakes.ts';
 

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Kysely, PostgresDialect } from 'kysely';
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 import { z } from 'zod';
-import { gathered } from './gather.ts';
 
 /** Where a PostgreSQL is: a socket directory with peer authentication, or a URL of the admin's. */
 export const connectionSchema = z.union([
@@ -88,44 +87,3 @@ export function connect(connection: Connection, options: { readonly connections?
   pool.on('error', () => {});
   return new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
 }
-
-/** Topics that transactions have announced, by transaction: told when it commits. */
-const announced = new WeakMap<Db, string[]>();
-
-/**
- * Runs a transaction. What `wake` announces in it is told after its commit, not by it: PostgreSQL lets one transaction commit at
- * a time while each holds a notification, syncs included.
- */
-export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promise<T> {
-  const topics: string[] = [];
-  const result = await db.transaction().execute(async (tx) => {
-    announced.set(tx, topics);
-    return await run(tx);
-  });
-  for (const topic of topics) announce(db, topic);
-  return result;
-}
-
-/** Tells who waits for it, in any process, that `topic` has changed: after the commit of `transaction`. A hint, which can be lost. */
-export function wake(db: Db, topic: string): void {
-  const topics = announced.get(db);
-  if (topics) topics.push(topic);
-  else announce(db, topic);
-}
-
-/** How often something was announced at once is told where it was more than once; topics begin with a letter. */
-const announcementOf = (topic: string, times: number) => (times === 1 ? topic : `${times} ${topic}`);
-
-/** What `announcementOf` made. */
-export function readAnnouncement(payload: string): { readonly topic: string; readonly times: number } {
-  const [, times, topic] = /^(?:(\d+) )?(.*)$/s.exec(payload) ?? [];
-  return { topic: topic ?? '', times: Number(times ?? 1) };
-}
-
-/** Whoever waits and does not hear it asks by itself after a while. */
-const announce = gathered<string>((db, topics) =>
-  sql`
-    select set_config('synchronous_commit', 'off', true), pg_notify('fumehood', announcement)
-    from unnest(${[...topics].map(([topic, times]) => announcementOf(topic, times))}::text[]) as announcement
-  `.execute(db),
-);

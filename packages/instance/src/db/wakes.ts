@@ -1,6 +1,7 @@
 import type { Clock } from '@fumehood/base';
 import { Client } from 'pg';
-import { clientConfig, type Connection, readAnnouncement } from './connect.ts';
+import { clientConfig, type Connection } from './connect.ts';
+import { readAnnouncement } from './transaction.ts';
 
 /** Somebody who waits for a topic to change. */
 interface Subscription {

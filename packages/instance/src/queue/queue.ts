@@ -2,8 +2,9 @@ import type { JobRecord, QueueName } from '@fumehood/protocol';
 import { hasEnded } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { newSecret, secretHash } from '../auth/secret.ts';
-import { type Db, transaction, wake } from '../db/connect.ts';
-import { together } from '../db/gather.ts';
+import type { Db } from '../db/connect.ts';
+import { transaction, wake } from '../db/transaction.ts';
+import { batched } from '../db/batch.ts';
 import { executorTopic, jobTopic, workTopic } from '../db/topics.ts';
 import {
   idempotencyConflict,
@@ -81,8 +82,8 @@ export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leas
   return { job, token };
 }
 
-const takeTogether = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 8), offerKey);
-const takeFurther = together<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 1_000), offerKey);
+const takeTogether = batched<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 8), offerKey);
+const takeFurther = batched<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 1_000), offerKey);
 
 /**
  * Runs a write of a job route in a transaction that holds the job's row and commits only under a good lease. Nothing of an
@@ -131,7 +132,7 @@ export async function mark(
   if (!job) throw leaseLost(lease.jobId);
 }
 
-const completeTogether = together(50, completeMany);
+const completeTogether = batched(50, completeMany);
 
 /** Asks for a job's end: at once while it waits, by its executor while it runs. Errors: `job_not_found`, `job_ended`. */
 export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<JobRecord> {
@@ -162,7 +163,7 @@ export async function heartbeat(db: Db, kinds: QueueKinds, beat: Beat): Promise<
   return beaten;
 }
 
-const renewTogether = together(250, renewMany);
+const renewTogether = batched(250, renewMany);
 /** One that names more jobs than anybody runs does not hold up others. */
 const heldMax = 1_000;
 

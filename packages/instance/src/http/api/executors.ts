@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { wake } from '../../db/connect.ts';
+import { wake } from '../../db/transaction.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { executorNotFound } from '../../errors.ts';
 import { setDraining } from '../../queue/sql/orders.ts';

@@ -2,7 +2,7 @@ import { factsOf } from '@fumehood/base';
 import { type Order, protocolHeader, protocolVersion, pushQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor } from '../../auth/executor.ts';
-import { wake } from '../../db/connect.ts';
+import { wake } from '../../db/transaction.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { forbidden } from '../../errors.ts';
 import { seeExecutor } from '../../queue/sql/executors.ts';

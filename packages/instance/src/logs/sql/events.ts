@@ -1,6 +1,7 @@
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import { type Db, wake } from '../../db/connect.ts';
+import type { Db } from '../../db/connect.ts';
+import { wake } from '../../db/transaction.ts';
 import { jobTopic } from '../../db/topics.ts';
 import { recordAtMoment } from '../../queue/sql/columns.ts';
 
