@@ -1,28 +1,38 @@
 import type { Socket } from 'node:net';
 
-/** How a VM's processor is run; the canary decides which of them this host really has. */
+/** How a VM's processor is run. The canary decides which of them a host really has. */
 export type Acceleration = 'kvm' | 'emulated';
 
-/** What a VM is made of. Plain data: the agent writes it, the privileged side checks and obeys it. */
+/** The id of a VM: it names the cgroup, the processes and the files of this VM. */
+export const vmIdPattern = /^[a-z0-9-]{1,40}$/;
+/** Most read-only disks of a VM. */
+export const vmDisksMax = 18;
+/**
+ * Memory that a VMM may use besides its guest's, MiB: part of the limit of the VM's cgroup, and of what an executor reserves for
+ * each job. The measured peak is 255 MiB, under emulation.
+ */
+export const vmmMemoryMiB = 384;
+
+/** What a VM consists of: plain data that the agent writes and the privileged helper checks before it starts the VM. */
 export interface VmSpec {
-  /** Letters, digits and hyphens, at most 40: names cgroup, processes and files of this VM. */
+  /** Matches `vmIdPattern`. */
   readonly id: string;
   readonly acceleration: Acceleration;
   readonly cpus: number;
   readonly memoryMiB: number;
-  /** Size of the writable scratch disk, MiB; sparse on the host. */
+  /** Size of the writable scratch disk, MiB. */
   readonly scratchMiB: number;
-  /** Names of read-only disk files in the host's disk directory, in slot order. At most 18. */
+  /** Names of read-only disk files in the host's disk directory, in slot order; at most `vmDisksMax`. */
   readonly disks: readonly string[];
 }
 
-/** Streams of a running VM, each an inherited socket pair: no path of the VM is ever dialled. */
+/** Streams of a running VM. Each is one end of an inherited socket pair: nothing of a VM listens on a path. */
 export interface VmSockets {
-  /** To the launcher: lease renewals, kill. Not to the VMM. */
+  /** To the launcher, not to the VMM: lease renewals and the kill. */
   readonly lease: Socket;
   /** The VMM's own control (QMP under QEMU). */
   readonly monitor: Socket;
-  /** The guest's console and the VMM's stderr, bounded by the reader: for diagnosis only, never parsed. */
+  /** The guest's console and the VMM's stderr, for diagnosis only: the reader bounds it and never parses it. */
   readonly console: Socket;
   readonly control: Socket;
   readonly stdin: Socket;
@@ -31,7 +41,7 @@ export interface VmSockets {
   readonly bulk: Socket;
 }
 
-/** Names of a VM's sockets, in the order in which they cross from one process to another. */
+/** Names of a VM's sockets, in the order in which one process hands them to another. */
 export const vmSocketNames = [
   'lease',
   'monitor',
@@ -43,15 +53,23 @@ export const vmSocketNames = [
   'bulk',
 ] as const satisfies readonly (keyof VmSockets)[];
 
-/** How a VM ended, as its launcher saw it. */
+/** How a VM ended, as its launcher reports it. */
 export interface VmExit {
   readonly code: number | null;
   readonly signal: number | null;
-  /** Why the launcher killed it, or `exited` when the VMM ended by itself. */
+  /**
+   * `exited`: the VMM ended by itself. `killed` and `lease`: the launcher killed it on request or because its lease ran out.
+   * `start`: the VMM did not start.
+   */
   readonly reason: 'exited' | 'killed' | 'lease' | 'start';
-  /** What launcher and VMM wrote to their stderr, its end. */
+  /** The end of what the launcher and the VMM wrote to their stderr. */
   readonly complaints: string;
 }
 
-/** Begins the name of everything that a VM has on its host: cgroup, process, files. */
+/** Prefix of every name that a VM has on its host: cgroup, processes, files. */
 export const vmNamePrefix = 'fumehood-';
+
+/** Returns the name that the VM with this id has on its host. */
+export function vmName(id: string): string {
+  return `${vmNamePrefix}${id}`;
+}

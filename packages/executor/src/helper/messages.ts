@@ -1,15 +1,16 @@
+import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
 import { z } from 'zod';
 
 const id = z.int().positive();
 
 /** A VM as the agent asks for it; `startVm` checks what it means. */
 const vmSpecSchema = z.strictObject({
-  id: z.string().regex(/^[a-z0-9-]{1,40}$/),
+  id: z.string().regex(vmIdPattern),
   acceleration: z.enum(['kvm', 'emulated']),
   cpus: z.int().min(1).max(64),
   memoryMiB: z.int().min(64).max(1_048_576),
   scratchMiB: z.int().min(16).max(1_048_576),
-  disks: z.array(z.string().max(200)).max(18),
+  disks: z.array(z.string().max(200)).max(vmDisksMax),
 });
 
 /** All that the agent can have its helper do with VMs. Kill and renewal go to the launcher, on the VM's lease socket. */

@@ -1,37 +1,34 @@
 import { PassThrough, type Readable } from 'node:stream';
 import { artifactRefused, guestProtocol } from '../errors.ts';
-import type { OutputReader } from './streams.ts';
+import type { Control } from './control.ts';
+import type { OutputReader } from './output.ts';
 
-/** A file that a step left. */
+/** A file that a step left in the guest and the host takes out. */
 export interface CollectRequest {
   readonly id: string;
-  /** A mounted root in the guest; no link leads out of it. */
+  /** A mounted root in the guest. Init resolves every link inside it. */
   readonly root: string;
-  /** Ids under which it is opened. */
+  /** Ids with which init opens the file. */
   readonly uid: number;
   readonly gid: number;
   readonly path: string;
   readonly maxBytes: number;
 }
 
-type Answer = readonly [id: string, size: number, status: string, message: string];
-
-/** The file as a stream; it ends well only after the guest confirmed its size. */
-export function collectFile(
-  request: CollectRequest,
-  bulk: OutputReader,
-  ask: (fields: (string | number)[]) => Promise<Answer>,
-): Readable {
+/** Returns the file as a stream that ends only after the guest has confirmed its size. Errors of the stream: `artifact_…`. */
+export function collectFile(request: CollectRequest, bulk: OutputReader, control: Control): Readable {
   const out = new PassThrough();
-  // The guest may answer before anybody reads: whoever then does is told, and nobody else is.
+  // The guest may answer before the caller reads: a later reader still gets the error.
   out.on('error', () => {});
   let received = 0;
-  const taking = bulk.begin((chunk) => {
+  const use = bulk.begin((chunk) => {
     received += chunk.length;
-    // Init keeps the bound too, but it is the guest's.
+    // Init has the same limit, but init is not trusted.
     if (received > request.maxBytes)
-      out.destroy(guestProtocol(`more of ${request.path} than the ${request.maxBytes} bytes asked for`));
-    // What nobody wants any more is read all the same: it must not stand in the way of the next file.
+      out.destroy(
+        guestProtocol(`it sent more of ${request.path} than the allowed ${request.maxBytes} bytes`),
+      );
+    // Bytes of a destroyed stream are read and dropped: otherwise they would block the next file.
     if (out.destroyed || out.write(chunk)) return undefined;
     return new Promise<void>((resolve) => {
       out.once('drain', resolve).once('close', resolve);
@@ -39,8 +36,10 @@ export function collectFile(
   });
   const collect = async () => {
     const { id, root, uid, gid, path, maxBytes } = request;
-    const [, size, status, message] = await ask([id, root, uid, gid, path, maxBytes]);
-    await taking.until(size);
+    const collected = control.next('collected', id);
+    control.send('collect', [id, root, uid, gid, path, maxBytes]);
+    const [, size, status, message] = (await collected).fields;
+    await use.until(size);
     if (status !== 'ok') throw artifactRefused(path, status, message);
     out.end();
   };

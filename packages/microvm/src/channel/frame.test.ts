@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeMessage, fieldsMax, frameMax, type Message, messageReader } from './frame.ts';
+import { encodeMessage, type Message, messageReader } from './frame.ts';
+import { fieldsMax, frameMax } from './limits.ts';
 
 const refused = { code: 'guest_protocol' };
 const verb = fc.stringMatching(/^[a-z-]{1,32}$/);

@@ -1,9 +1,5 @@
 import { guestProtocol } from '../errors.ts';
-
-/** Largest body of a frame, bytes; init has the same bound (guest/init/frame.h). */
-export const frameMax = 65_536;
-/** Most fields of a frame, the verb among them; init has the same bound. */
-export const fieldsMax = 4_096;
+import { fieldsMax, frameMax } from './limits.ts';
 
 /** One message: the verb and its fields. */
 export interface Message {
@@ -11,7 +7,7 @@ export interface Message {
   readonly fields: readonly Buffer[];
 }
 
-/** A message as bytes. Errors: `guest_protocol` when it is more than a frame may hold. */
+/** Encodes a message as a frame. Errors: `guest_protocol` when the message exceeds the limits of a frame. */
 export function encodeMessage(verb: string, fields: readonly (string | number | Uint8Array)[]): Buffer {
   if (fields.length >= fieldsMax)
     throw guestProtocol(`${verb} needs ${fields.length} fields, a message has fewer than ${fieldsMax}`);
@@ -30,7 +26,10 @@ export function encodeMessage(verb: string, fields: readonly (string | number | 
   return Buffer.concat([head, body]);
 }
 
-/** Splits the control stream into messages. Bounded: it never holds more than one frame and one chunk. */
+/**
+ * Returns a function that takes the chunks of a control stream and returns the messages that each one completes. It holds at
+ * most one frame and one chunk. Errors: `guest_protocol`.
+ */
 export function messageReader(): (chunk: Buffer) => Message[] {
   let rest: Buffer = Buffer.alloc(0);
   return (chunk) => {
@@ -38,7 +37,7 @@ export function messageReader(): (chunk: Buffer) => Message[] {
     const messages: Message[] = [];
     while (rest.length >= 4) {
       const size = rest.readUInt32LE(0);
-      if (size < 1 || size > frameMax) throw guestProtocol(`a frame of ${size} bytes`);
+      if (size < 1 || size > frameMax) throw guestProtocol(`it sent a frame of ${size} bytes`);
       if (rest.length < 4 + size) break;
       messages.push(decodeBody(rest.subarray(4, 4 + size)));
       rest = rest.subarray(4 + size);
@@ -50,15 +49,15 @@ export function messageReader(): (chunk: Buffer) => Message[] {
 function decodeBody(body: Buffer): Message {
   const fields: Buffer[] = [];
   for (let at = 0; at < body.length; ) {
-    if (fields.length === fieldsMax) throw guestProtocol('a frame of more fields than it may have');
-    if (body.length - at < 4) throw guestProtocol('a frame that does not come out even');
+    if (fields.length === fieldsMax) throw guestProtocol(`it sent a frame of more than ${fieldsMax} fields`);
+    if (body.length - at < 4) throw guestProtocol('it sent a frame with bytes after its last field');
     const size = body.readUInt32LE(at);
     at += 4;
-    if (size > body.length - at) throw guestProtocol('a field longer than its frame');
+    if (size > body.length - at) throw guestProtocol('it sent a field that is longer than its frame');
     fields.push(Buffer.from(body.subarray(at, at + size)));
     at += size;
   }
   const verb = fields.shift()?.toString('latin1') ?? '';
-  if (!/^[a-z-]{1,32}$/.test(verb)) throw guestProtocol('a message without a verb');
+  if (!/^[a-z-]{1,32}$/.test(verb)) throw guestProtocol('it sent a message without a verb');
   return { verb, fields };
 }

@@ -141,7 +141,7 @@ describe('the control stream', () => {
 
   it('with an unknown verb ends the guest', async () => {
     scripted.say('hello', 'world');
-    await broken('guest_protocol', 'the verb hello');
+    await broken('guest_protocol', 'the unknown verb hello');
   });
 
   it('with bytes that are no frame ends the guest', async () => {

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ScriptedGuest, scriptedGuest } from '../testing/guest.ts';
-import type { GuestStep, StepStreams } from './guest.ts';
+import type { GuestStep, StepStreams } from './step.ts';
 
 const clock = { now: () => 0, bootTime: () => 0, sleep: async () => {} };
 let scripted: ScriptedGuest;
@@ -195,7 +195,7 @@ describe('the protocol is broken by', () => {
     await vi.waitUntil(() => scripted.host.stdout.bytesRead === 5);
     const { exit } = await startStep();
     sayExited(0, 0);
-    await expect(exit).rejects.toMatchObject(lost('5 bytes of output from nowhere'));
+    await expect(exit).rejects.toMatchObject(lost('5 bytes of output while nothing was running'));
   });
 
   it('an end before its start', async () => {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { VmSpec } from '../vm.ts';
+import { type VmSpec, vmName } from '../vm.ts';
 import type { Vmm, VmmDescriptors } from './vmm.ts';
 
 /** QEMU's `microvm` machine: no BIOS tables to walk, no PCI, virtio over MMIO, ports over inherited sockets. */
@@ -10,7 +10,7 @@ export function qemu(binary: string): Vmm {
     devices: (spec) => (spec.acceleration === 'kvm' ? ['/dev/kvm'] : []),
     command: (spec, fds) => [
       binary,
-      ...['-name', `fumehood-${spec.id}`],
+      ...['-name', vmName(spec.id)],
       ...machine(spec),
       ...['-m', String(spec.memoryMiB), '-smp', String(spec.cpus)],
       ...[

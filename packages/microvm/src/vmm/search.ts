@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { vmRefused } from '../errors.ts';
 
-export interface Found {
+/** What a search found. */
+export interface SearchResult {
   readonly searchedBytes: number;
   /** How often each needle occurs, in the order in which they were given. */
   readonly found: number[];
@@ -15,7 +16,7 @@ const blank = Buffer.alloc(chunkBytes);
  * Counts needles in a file that may be large and sparse, chunk by chunk, with an overlap so that none hides at a border.
  * Errors: `vm_refused` for an empty needle, which would be found for ever.
  */
-export async function searchFile(file: FileHandle, needles: readonly Buffer[]): Promise<Found> {
+export async function searchFile(file: FileHandle, needles: readonly Buffer[]): Promise<SearchResult> {
   if (needles.some((needle) => needle.length === 0)) throw vmRefused('a search needs something to look for');
   const overlap = Math.max(0, ...needles.map((needle) => needle.length - 1));
   const buffer = Buffer.alloc(overlap + chunkBytes);

@@ -131,7 +131,7 @@ function mountDisk(guest: Guest, slot: number, target: string): void {
 
 /** Not `nosuid`: Docker's images have setuid programs, and everything in here is inside the boundary. */
 function overlay(guest: Guest, lower: string, scratch: string, target: string, mode: number): void {
-  guest.mkdir(`${scratch}/upper`, { mode });
+  guest.mkdir(`${scratch}/upper`, mode);
   guest.mkdir(`${scratch}/work`);
   guest.mount({
     type: 'overlay',

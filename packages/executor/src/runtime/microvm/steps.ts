@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
-import type { Guest, StepExit } from '@fumehood/microvm';
+import { type Guest, guestFileMax, type StepExit } from '@fumehood/microvm';
 import type { ImageDisk } from '@fumehood/oci';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
@@ -16,8 +16,6 @@ import { guestPaths } from './guest.ts';
 import { hasWorkspace, type RunnableJob, stepMemoryBytes } from './plan.ts';
 
 const pidsMax = 4096;
-/** The channel's bound on a file that is sent. */
-const scriptMax = 60_000;
 /** How much of a failed step's output its error shows. */
 const lastBytes = 1_000;
 const scriptDirectory = '/fumehood';
@@ -42,7 +40,7 @@ export function scriptFiles(job: RunnableJob): Record<string, string> {
   job.dockerSteps.forEach((step, index) => {
     const script = stepScript(step);
     if (script === null) return;
-    if (Buffer.byteLength(script) > scriptMax)
+    if (Buffer.byteLength(script) > guestFileMax)
       throw jobRefused(`the commands of step ${stepName(step, index)} are too long`, 'Put them into a file.');
     files[scriptName(index)] = script;
   });

@@ -74,23 +74,18 @@ static void make_directory(const struct frame *frame) {
   const struct field *f = frame->fields;
   const char *path;
   unsigned mode;
-  long uid, gid;
-  if (frame->count != 5 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode) || field_number(&f[3], &uid) || field_number(&f[4], &gid))
-    return fail(frame, EINVAL, "malformed");
+  if (frame->count != 3 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode)) return fail(frame, EINVAL, "malformed");
   make_parents(path);
-  if ((mkdir(path, 0755) && errno != EEXIST) || chmod(path, mode) || chown(path, (uid_t)uid, (gid_t)gid)) fail(frame, errno, strerror(errno));
+  if ((mkdir(path, 0755) && errno != EEXIST) || chmod(path, mode)) fail(frame, errno, strerror(errno));
 }
 
 static void make_file(const struct frame *frame) {
   const struct field *f = frame->fields;
   const char *path;
-  unsigned mode;
-  long uid, gid;
-  if (frame->count != 6 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode) || field_number(&f[3], &uid) || field_number(&f[4], &gid))
-    return fail(frame, EINVAL, "malformed");
+  if (frame->count != 3 || !(path = field_string(&f[1], PATH_LIMIT))) return fail(frame, EINVAL, "malformed");
   make_parents(path);
   int file = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-  int wrong = file < 0 || write(file, f[5].data, f[5].size) != (ssize_t)f[5].size || fchmod(file, mode) || fchown(file, (uid_t)uid, (gid_t)gid);
+  int wrong = file < 0 || write(file, f[2].data, f[2].size) != (ssize_t)f[2].size || fchmod(file, 0644);
   int error = errno;
   if (file >= 0) close(file);
   if (wrong) fail(frame, error, strerror(error));
@@ -100,12 +95,12 @@ static int mount_flags(const char *text, unsigned long *flags) {
   static const struct {
     const char *name;
     unsigned long flag;
-  } known[] = {{"ro", MS_RDONLY}, {"nosuid", MS_NOSUID}, {"nodev", MS_NODEV}, {"noexec", MS_NOEXEC}, {"bind", MS_BIND}};
+  } known[] = {{"ro", MS_RDONLY}, {"nodev", MS_NODEV}};
   *flags = 0;
   while (*text) {
     size_t size = strcspn(text, ","), i = 0;
-    while (i < 5 && (strlen(known[i].name) != size || memcmp(known[i].name, text, size))) i++;
-    if (i == 5) return -1;
+    while (i < 2 && (strlen(known[i].name) != size || memcmp(known[i].name, text, size))) i++;
+    if (i == 2) return -1;
     *flags |= known[i].flag;
     text += size + (text[size] == ',');
   }

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeMessage, fieldsMax, frameMax, type Message, messageReader } from '../../channel/frame.ts';
+import { encodeMessage, type Message, messageReader } from '../../channel/frame.ts';
+import { fieldsMax, frameMax } from '../../channel/limits.ts';
 import { compiled } from './testing/compile.ts';
 
 const echo = compiled('echo', ['control.c', 'frame.c'], ['-Dread=read_piece']);

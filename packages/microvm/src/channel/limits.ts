@@ -1,0 +1,16 @@
+/** Largest body of a frame, bytes. Init has the same limit (`FRAME_MAX` in guest/init/frame.h). */
+export const frameMax = 65_536;
+/** Most fields of a frame, including the verb. Init has the same limit (`FIELDS_MAX` in guest/init/frame.h). */
+export const fieldsMax = 4_096;
+/** Largest content of a file that `Guest.file` sends, bytes: it travels in one frame together with the file's facts. */
+export const guestFileMax = 60_000;
+/** Longest id of a step or a collected file, characters (`ID_MAX` in guest/init/init.h). */
+export const idMax = 63;
+/** Longest message for people that a guest may send, characters. */
+export const guestTextMax = 1_000;
+/** How long an announced output byte may take to arrive after the guest has written it, ms. */
+export const missingByteMs = 5_000;
+/** The host accepts a guest whose clock is off by at most this many ms … */
+export const clockErrorMaxMs = 100;
+/** … and gives up after this many attempts to set the clock. */
+export const knockTriesMax = 5;

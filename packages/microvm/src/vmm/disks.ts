@@ -1,0 +1,52 @@
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { vmRefused } from '../errors.ts';
+
+/**
+ * Opens a read-only disk that the agent named. It must be a regular file that `owner` owns in `directory`, so that the agent
+ * cannot have the helper open a file of somebody else. Errors: `vm_refused`.
+ */
+export async function openDisk(name: string, directory: string, owner: number): Promise<FileHandle> {
+  if (!/^[A-Za-z0-9._-]{1,200}$/.test(name) || name.startsWith('.'))
+    throw vmRefused(`${name} is not the name of a disk`);
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(join(directory, name), flags).catch((error: unknown) => {
+    throw vmRefused(`the disk ${name} cannot be opened (${(error as NodeJS.ErrnoException).code})`);
+  });
+  const stat = await file.stat();
+  if (stat.isFile() && stat.uid === owner) return file;
+  await file.close();
+  throw vmRefused(`the disk ${name} is not a regular file of the executor`);
+}
+
+/** Makes a blank ext4 disk and unlinks it: the kernel frees it with its last descriptor, also after a crash. */
+export async function makeScratchDisk(
+  path: string,
+  sizeMiB: number,
+): Promise<[writer: FileHandle, reader: FileHandle]> {
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    await allocate(file, path, sizeMiB * 2 ** 20);
+    const options = ['-q', '-F', '-m', '0', '-O', '^has_journal', '-E', 'nodiscard,lazy_itable_init=1', path];
+    await promisify(execFile)('/usr/sbin/mkfs.ext4', options);
+    return [file, await open(path, 'r')];
+  } catch (error) {
+    await file.close();
+    throw error;
+  } finally {
+    await unlink(path);
+  }
+}
+
+/** Allocates the whole file now: a VM that found the host's disk full later could only be stopped. */
+async function allocate(file: FileHandle, path: string, bytes: number): Promise<void> {
+  try {
+    await promisify(execFile)('/usr/bin/fallocate', ['--length', String(bytes), path]);
+  } catch (error) {
+    if (!/not supported/i.test((error as Error).message)) throw error;
+    await file.truncate(bytes); // this file system cannot allocate ahead
+  }
+}
