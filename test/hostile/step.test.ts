@@ -85,7 +85,7 @@ describe('without the defence the attack succeeds:', () => {
     const outcome = await attack(
       changedGuest(directory, [
         ['commands.c', '{"nodev", MS_NODEV}', '{"nodev", 0}'],
-        ['child.c', 'take(step->root, MOUNT_ATTR_NODEV)', 'take(step->root, 0)'],
+        ['child.c', 'clone_mount(step->root, MOUNT_ATTR_NODEV)', 'clone_mount(step->root, 0)'],
       ]),
     );
     expect(tries(outcome, /open \/node-vd/)).toContain('done');

@@ -1,11 +1,11 @@
 import { FumehoodError } from '@fumehood/base';
 
-/** A tool or package that this host needs is missing or failed. */
+/** A tool that builds something on this host is missing or failed. */
 export function toolFailed(tool: string, why: string, remedy: string): FumehoodError {
   return new FumehoodError({ code: 'tool_failed', message: `${tool} failed: ${why}`, remedy });
 }
 
-/** The guest's kernel or initramfs cannot be made from what was found. */
+/** The guest image cannot be built from the kernel package of this host. */
 export function guestImageInvalid(why: string): FumehoodError {
   return new FumehoodError({
     code: 'guest_image_invalid',
@@ -14,7 +14,7 @@ export function guestImageInvalid(why: string): FumehoodError {
   });
 }
 
-/** The guest said something that the protocol does not allow: the VM is lost, whatever the reason. */
+/** The guest sent something that the protocol does not allow. The VM is destroyed, whatever the reason. */
 export function guestProtocol(why: string): FumehoodError {
   return new FumehoodError({
     code: 'guest_protocol',
@@ -23,16 +23,16 @@ export function guestProtocol(why: string): FumehoodError {
   });
 }
 
-/** The guest did not come up, or stopped answering. */
+/** The guest did not come up, or its channel or its VMM's monitor ended. */
 export function guestNotReady(why: string): FumehoodError {
   return new FumehoodError({
     code: 'guest_not_ready',
     message: `the guest did not come up: ${why}`,
-    remedy: 'Run `fumehood doctor`: it boots a guest by itself and says what stands in its way.',
+    remedy: 'Run `fumehood doctor`: it boots a guest and reports what prevents it.',
   });
 }
 
-/** Init could not do what the host told it. */
+/** A command of the host failed in init. */
 export function guestCommandFailed(verb: string, errno: number, text: string): FumehoodError {
   return new FumehoodError({
     code: 'guest_command_failed',
@@ -41,7 +41,7 @@ export function guestCommandFailed(verb: string, errno: number, text: string): F
   });
 }
 
-/** A file that should be taken out of the guest is not to be had. `status` is init's word. */
+/** A file cannot be collected from the guest. `status` is that of init's `collected`. */
 export function artifactRefused(path: string, status: string, text: string): FumehoodError {
   const codes: Record<string, string> = {
     missing: 'artifact_missing',
@@ -50,12 +50,12 @@ export function artifactRefused(path: string, status: string, text: string): Fum
   };
   return new FumehoodError({
     code: codes[status] ?? 'artifact_unreadable',
-    message: `${path} cannot be taken from the workspace: ${text}`,
-    remedy: 'Check that the last step writes it as a regular file, within the limit.',
+    message: `${path} cannot be collected from the workspace: ${text}`,
+    remedy: 'Check that a step writes it as a regular file within the size limit.',
   });
 }
 
-/** What the privileged side will not start. */
+/** The privileged helper refuses a VM, or an operation on one. */
 export function vmRefused(why: string): FumehoodError {
   return new FumehoodError({ code: 'vm_refused', message: `the VM was not started: ${why}` });
 }

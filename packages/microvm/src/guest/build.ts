@@ -11,39 +11,40 @@ import { extractKernel } from './kernel.ts';
 
 const run = promisify(execFile);
 
-/** What a guest image is made from, beside Debian's kernel. */
+/** What a guest image is built from, besides Debian's kernel. */
 export interface GuestRecipe {
   /** Directory of init's C sources. */
   readonly init: string;
-  /** Debian's kernel modules, each after those that it depends on. */
+  /** Debian's kernel modules that init loads, each after its dependencies. */
   readonly modules: readonly string[];
 }
 
-/** The guest image that ships. ext4 is built into the kernel. */
+/** The recipe of the guest image that ships. ext4 is built into the kernel. */
 export const guestRecipe: GuestRecipe = {
   init: join(import.meta.dirname, 'init'),
   modules: ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'],
 };
 
-/** A guest image: what a VM boots. Paths are files that everybody may read. */
+/** The kernel and initramfs that a VM boots. Everybody may read these files. */
 export interface GuestImage {
-  /** Uncompressed kernel (ELF with a PVH note). */
+  /** Path of the uncompressed kernel (ELF with a PVH note). */
   readonly kernel: string;
+  /** Path of the initramfs. */
   readonly initramfs: string;
-  /** SHA-256 over kernel and initramfs. */
+  /** SHA-256 of kernel and initramfs. */
   readonly digest: string;
 }
 
-/** The guest image in `directory`, or null when it was not built there, or by other sources than these. */
-async function loadGuest(directory: string, recipe = guestRecipe): Promise<GuestImage | null> {
+/** Returns the guest image in `directory`, or null when it holds none of this recipe. */
+async function loadGuest(directory: string, recipe: GuestRecipe): Promise<GuestImage | null> {
   const facts = join(directory, await sourceKey(recipe), 'guest.json');
   if (!existsSync(facts)) return null;
   return JSON.parse(await readFile(facts, 'utf8')) as GuestImage;
 }
 
 /**
- * Builds the guest image once: Debian's cloud kernel with the few modules that init loads, and init itself. Needs
- * `apt-get`'s package lists, gcc and lz4. Errors: `tool_failed` with the command that mends it, `guest_image_invalid`.
+ * Builds the guest image, once for each recipe: Debian's cloud kernel, the few modules that init loads, and init itself. Needs
+ * apt's package lists, gcc and lz4. Errors: `tool_failed` with the command that mends it, `guest_image_invalid`.
  */
 export async function buildGuest(options: {
   readonly directory: string;
@@ -51,8 +52,8 @@ export async function buildGuest(options: {
   readonly recipe?: GuestRecipe | undefined;
 }): Promise<GuestImage> {
   const recipe = options.recipe ?? guestRecipe;
-  const present = await loadGuest(options.directory, recipe);
-  if (present) return present;
+  const built = await loadGuest(options.directory, recipe);
+  if (built) return built;
   const target = join(options.directory, await sourceKey(recipe));
   await mkdir(options.directory, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'fumehood-guest-'));
@@ -62,7 +63,7 @@ export async function buildGuest(options: {
     options.onProgress('unpacking the kernel');
     const boot = await readdir(join(tree, 'boot'));
     const name = boot.find((file) => file.startsWith('vmlinuz-'));
-    if (!name) throw guestImageInvalid('the package holds no kernel');
+    if (!name) throw guestImageInvalid('the package contains no kernel');
     const kernel = await extractKernel(join(tree, 'boot', name));
     const release = name.slice('vmlinuz-'.length);
     options.onProgress('compiling init');
@@ -94,7 +95,12 @@ async function unpackKernelPackage(work: string): Promise<string> {
     },
   );
   const name = /Depends: (linux-image-\S+-cloud-amd64)$/m.exec(stdout)?.[1];
-  if (!name) throw toolFailed('apt-cache', 'it knows no cloud kernel', 'Run `apt-get update` as root.');
+  if (!name)
+    throw toolFailed(
+      'apt-cache',
+      'the package lists contain no cloud kernel',
+      'Run `apt-get update` as root.',
+    );
   await aptGet(
     ['download', '-o', 'APT::Sandbox::User=root', name],
     'Run `apt-get update` as root and try again.',
@@ -156,17 +162,18 @@ async function store(target: string, parts: { kernel: Buffer; initramfs: Buffer 
     initramfs: join(target, 'initramfs.cpio'),
     digest: `sha256:${digest}`,
   };
-  const aside = `${target}.${process.pid}`;
-  await mkdir(aside, { recursive: true });
-  await chmod(aside, 0o755);
-  await writeFile(join(aside, 'vmlinux'), parts.kernel, { mode: 0o444 });
-  await writeFile(join(aside, 'initramfs.cpio'), parts.initramfs, { mode: 0o444 });
-  await writeFile(join(aside, 'guest.json'), JSON.stringify(image), { mode: 0o444 });
+  const partial = `${target}.${process.pid}`;
+  await mkdir(partial, { recursive: true });
+  await chmod(partial, 0o755);
+  await writeFile(join(partial, 'vmlinux'), parts.kernel, { mode: 0o444 });
+  await writeFile(join(partial, 'initramfs.cpio'), parts.initramfs, { mode: 0o444 });
+  await writeFile(join(partial, 'guest.json'), JSON.stringify(image), { mode: 0o444 });
   await rm(target, { recursive: true, force: true });
-  await rename(aside, target);
+  await rename(partial, target);
   return image;
 }
 
+/** Returns the last line of a failed program's stderr, or of the error itself. */
 function lastLine(error: unknown): string {
   const text = (error as { stderr?: string }).stderr || String(error);
   return text.trim().split('\n').at(-1) ?? '';

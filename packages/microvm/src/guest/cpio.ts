@@ -3,13 +3,13 @@ export interface CpioEntry {
   readonly path: string;
   /** Permissions, e.g. 0o755. */
   readonly mode: number;
-  /** Content of a file; without it the entry is a directory. */
+  /** Content of a file; absent for a directory. */
   readonly content?: Uint8Array;
 }
 
 /**
- * An initramfs archive in the kernel's `newc` format (Documentation/driver-api/early-userspace/buffer-format).
- * Owned by root, without times, so that equal input gives equal bytes.
+ * Returns an initramfs archive in the kernel's `newc` format (Documentation/driver-api/early-userspace/buffer-format.rst). Root
+ * owns every entry and all times are 0, so that equal input gives equal bytes.
  */
 export function cpio(entries: readonly CpioEntry[]): Buffer {
   const parts: Buffer[] = [];

@@ -3,20 +3,21 @@ import { readFile } from 'node:fs/promises';
 import { guestImageInvalid, toolFailed } from '../errors.ts';
 
 /**
- * The uncompressed kernel inside Debian's bzImage, whose payload is a legacy LZ4 stream. Offsets are those of the x86
- * boot protocol (Documentation/arch/x86/boot.rst: setup_sects, header, payload_offset, payload_length).
+ * Returns the uncompressed kernel inside Debian's bzImage, whose payload is a legacy LZ4 stream. The offsets are those of the x86
+ * boot protocol (Documentation/arch/x86/boot.rst: setup_sects, header, payload_offset, payload_length). Errors:
+ * `guest_image_invalid`, `tool_failed`.
  */
 export async function extractKernel(file: string): Promise<Buffer> {
   const image = await readFile(file);
   if (image.length < 0x260 || image.toString('latin1', 0x202, 0x206) !== 'HdrS') {
-    throw guestImageInvalid('the kernel is no bzImage');
+    throw guestImageInvalid('the kernel is not a bzImage');
   }
   const setupSectors = image[0x1f1] || 4;
   const start = (setupSectors + 1) * 512 + image.readUInt32LE(0x248);
   const payload = image.subarray(start, start + image.readUInt32LE(0x24c));
   if (payload.toString('hex', 0, 4) !== '02214c18')
-    throw guestImageInvalid('the kernel is not compressed by LZ4');
-  // The last four bytes are the size of what comes out.
+    throw guestImageInvalid('the kernel is not compressed with LZ4');
+  // The last four bytes are the uncompressed size.
   const size = payload.readUInt32LE(payload.length - 4);
   const kernel = await decompress(payload.subarray(0, -4), size);
   if (kernel.length !== size || kernel.toString('latin1', 0, 4) !== '\x7fELF') {
@@ -32,7 +33,7 @@ function decompress(payload: Buffer, size: number): Promise<Buffer> {
         ? reject(toolFailed('lz4', error.message, 'Install it: `apt-get install lz4`.'))
         : resolve(stdout),
     );
-    child.stdin?.on('error', () => {}); // its end is told by the callback
+    child.stdin?.on('error', () => {}); // the callback reports that lz4 has ended
     child.stdin?.end(payload);
   });
 }

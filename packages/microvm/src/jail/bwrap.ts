@@ -1,8 +1,8 @@
 /**
- * The VMM's jail as bubblewrap arguments: every namespace of its own, no network, nothing of the host's files but the
- * read-only libraries and firmware that the VMM needs, no place to write to, an empty environment. The uid, the empty
- * bounding set, no-new-privs and the cgroup come from the launcher that runs this; the VMM adds its own seccomp filter on
- * top (design invariant 6).
+ * Returns the bubblewrap command that runs a VMM in its jail (docs/invariants.md, 6): every namespace is its own, there is no
+ * network, the only files of the host are the read-only libraries and firmware that the VMM needs, nothing is writable, and the
+ * environment is empty. The launcher that runs this command sets the uid, the empty bounding set, no-new-privs and the cgroup;
+ * the VMM installs its own seccomp filter.
  */
 export function jailArguments(command: readonly string[], devices: readonly string[]): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`);
@@ -24,7 +24,7 @@ export function jailArguments(command: readonly string[], devices: readonly stri
     ...['--proc', '/proc'],
     ...['--dev', '/dev'],
     ...devices.flatMap((device) => ['--dev-bind', device, device]),
-    // What bubblewrap itself made are file systems in memory, writable and without a bound.
+    // Bubblewrap makes these file systems in memory, writable and without a size limit.
     ...['--remount-ro', '/dev'],
     ...['--remount-ro', '/'],
     ...['--chdir', '/'],

@@ -5,18 +5,19 @@ import { join } from 'node:path';
 const root = '/sys/fs/cgroup';
 const parent = 'fumehood';
 
+/** Limits of a cgroup. */
 export interface CgroupLimits {
   readonly memoryBytes: number;
   readonly pids: number;
   readonly cpus: number;
 }
 
-/** True where the host has one cgroup tree (v2); false for the older separate trees (v1), which hybrid hosts have too. */
+/** Returns true where the host has one cgroup tree (v2), false for separate trees (v1), which hybrid hosts have, too. */
 function isUnified(): boolean {
   return existsSync(join(root, 'cgroup.controllers'));
 }
 
-/** Directories that the cgroup of this name has on this host: one under v2, one a controller under v1. */
+/** Returns the directories of the cgroup of this name: one under v2, one for each controller under v1. */
 export function cgroupDirectories(name: string): string[] {
   if (isUnified()) return [join(root, parent, name)];
   return ['memory', 'cpu', 'pids']
@@ -24,7 +25,7 @@ export function cgroupDirectories(name: string): string[] {
     .map((controller) => join(root, controller, parent, name));
 }
 
-/** Makes the cgroup with its limits; returns the files to which a process writes itself to join. */
+/** Makes a cgroup with its limits. Returns the `cgroup.procs` files to which a process writes 0 to join. */
 export async function makeCgroup(name: string, limits: CgroupLimits): Promise<string[]> {
   const period = 100_000;
   const quota = String(limits.cpus * period);
@@ -59,7 +60,7 @@ async function delegateControllers(): Promise<void> {
   }
 }
 
-/** Removes the cgroup; its processes must be dead. A directory that is still busy stays, for the count and the janitor. */
+/** Removes a cgroup whose processes are dead. A directory that stays busy for 200 ms is left to the count and the sweep. */
 export async function removeCgroup(name: string): Promise<void> {
   for (const directory of cgroupDirectories(name)) {
     for (let tries = 0; tries < 20; tries++) {
@@ -73,7 +74,7 @@ export async function removeCgroup(name: string): Promise<void> {
   }
 }
 
-/** True when this process may make cgroups with limits. */
+/** Resolves with whether this process may make cgroups with limits. */
 export async function canLimit(): Promise<boolean> {
   try {
     await makeCgroup(`probe-${process.pid}`, { memoryBytes: 1 << 26, pids: 16, cpus: 1 });

@@ -8,7 +8,7 @@ import { toolFailed } from '../errors.ts';
 
 const source = join(import.meta.dirname, 'launcher.c');
 
-/** Builds the launcher once into `directory` and returns its path. Errors: `tool_failed`. */
+/** Builds the launcher into `directory`, once for each version of its source, and returns its path. Errors: `tool_failed`. */
 export async function buildLauncher(directory: string): Promise<string> {
   const key = createHash('sha256')
     .update(await readFile(source))
@@ -17,12 +17,12 @@ export async function buildLauncher(directory: string): Promise<string> {
   const target = join(directory, `launcher-${key}`);
   if (existsSync(target)) return target;
   await mkdir(directory, { recursive: true });
-  const aside = `${target}.${process.pid}`;
-  const flags = ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', aside, source];
+  const partial = `${target}.${process.pid}`;
+  const flags = ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', partial, source];
   await promisify(execFile)('gcc', flags).catch((error: unknown) => {
     throw toolFailed('gcc', String(error), 'Install it: `apt-get install gcc libc6-dev`.');
   });
-  await chmod(aside, 0o755);
-  await rename(aside, target);
+  await chmod(partial, 0o755);
+  await rename(partial, target);
   return target;
 }

@@ -1,12 +1,13 @@
 /*
- * The parent of one VM: holds its guest memory, puts it into its jail, and kills it when its lease runs out on the boot-time
- * clock, whatever becomes of the agent (design invariant 7). Its own death kills the VM too.
+ * The parent of one VM: it holds the guest's memory, puts the VMM into its jail, and kills it when its lease runs out on the
+ * boot-time clock, even if the agent hangs or dies. When the launcher dies, the VM dies with it.
  *
  *   launcher --lease FD --status FD --memory MIB:FD [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
  *
- * The memory's is the highest number of a descriptor that the command inherits: whatever else is open is closed.
- * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews (the first one starts the command), "K" kills. The
- * stream's end renews no more. One line on the status stream at the end: "<exit code> <signal> <reason> <boot-time ms>".
+ * The command inherits the descriptors up to that of the memory; the launcher closes all higher ones.
+ * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews the lease (the first renewal starts the command), "K"
+ * kills the command. The end of the lease stream lets the lease run out. At the end the launcher writes one line to the status
+ * stream: "<exit code> <signal> <reason> <boot-time ms>".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,11 +30,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEASE_MAX_MS 120000 /* a renewal further away than this is refused: no lease is that long */
+#define LEASE_MAX_MS 120000 /* the launcher shortens a longer renewal to this: no lease is that long */
 #define CGROUPS_MAX 8
 
 static int lease = -1, status = -1, memory = -1, has_ids;
-static int unstarted = -1; /* an event of the child: it could not become the command */
+static int start_failed = -1; /* eventfd by which the child reports that it could not execute the command */
 static long memory_mib, uid, gid;
 static const char *cgroups[CGROUPS_MAX];
 static int cgroup_count;
@@ -44,6 +45,7 @@ static long boot_ms(void) {
   return now.tv_sec * 1000L + now.tv_nsec / 1000000;
 }
 
+/* Reports the command's end and exits. */
 __attribute__((noreturn)) static void end(int code, int signal_number, const char *reason) {
   dprintf(status, "%d %d %s %ld\n", code, signal_number, reason, boot_ms());
   _exit(0);
@@ -54,14 +56,14 @@ __attribute__((noreturn)) static void fail(const char *what) {
   end(125, 0, "start");
 }
 
-/* In the child, whose parent alone tells of the end. */
+/* Fails in the child: the parent, not the child, reports the end. */
 __attribute__((noreturn)) static void fail_to_start(const char *what) {
   fprintf(stderr, "launcher: %s: %s\n", what, strerror(errno));
-  eventfd_write(unstarted, 1);
+  eventfd_write(start_failed, 1);
   _exit(125);
 }
 
-/* A decimal number followed by `stop`; where it ends, or NULL. */
+/* Parses a decimal number that ends at the character `stop`. Returns the position of `stop`, or NULL. */
 static const char *number(const char *text, char stop, long *out) {
   char *after;
   if (*text < '0' || *text > '9') return NULL;
@@ -70,6 +72,7 @@ static const char *number(const char *text, char stop, long *out) {
   return errno || *after != stop ? NULL : after;
 }
 
+/* Parses the arguments. Returns the command, or NULL if they are wrong. */
 static char **parse(int argc, char **argv) {
   for (int i = 1; i < argc; i += 2) {
     if (!strcmp(argv[i], "--")) return i + 1 < argc ? argv + i + 1 : NULL;
@@ -86,7 +89,7 @@ static char **parse(int argc, char **argv) {
   return NULL;
 }
 
-/* The guest's memory, sealed against a change of its size, under the number at which the VMM looks for it. */
+/* Makes the guest's memory, sealed against changes of its size, under the descriptor number that the VMM expects. */
 static void make_memory(void) {
   int made = memfd_create("guest-memory", MFD_ALLOW_SEALING);
   if (made < 0 || ftruncate(made, memory_mib << 20) || fcntl(made, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) fail("guest memory");
@@ -109,7 +112,8 @@ static void empty_bounding_set(void) {
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail_to_start("capabilities");
 }
 
-__attribute__((noreturn)) static void become_command(char **command, pid_t parent) {
+/* Enters the jail in the child and executes the command. */
+__attribute__((noreturn)) static void exec_command(char **command, pid_t parent) {
   struct rlimit no_core = {0, 0}, files = {1024, 1024};
   join_cgroups();
   if (has_ids) {
@@ -117,7 +121,7 @@ __attribute__((noreturn)) static void become_command(char **command, pid_t paren
     if (setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail_to_start("ids");
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || setrlimit(RLIMIT_CORE, &no_core) || setrlimit(RLIMIT_NOFILE, &files)) fail_to_start("limits");
-  /* After the change of ids, which clears it; and the parent may be gone already. */
+  /* After the change of ids, which clears this setting. The parent may have died before it took effect. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != parent) _exit(125);
   fcntl(status, F_SETFD, FD_CLOEXEC);
   fcntl(lease, F_SETFD, FD_CLOEXEC);
@@ -125,7 +129,7 @@ __attribute__((noreturn)) static void become_command(char **command, pid_t paren
   fail_to_start(command[0]);
 }
 
-/* Keeps only what killing a process of another uid needs. */
+/* Keeps only the capability to kill a process of another uid. */
 static void drop_privileges(void) {
   unsigned keep = has_ids ? 1U << CAP_KILL : 0;
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -133,8 +137,8 @@ static void drop_privileges(void) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, data)) fail("capabilities");
 }
 
-/* Reads lines of the lease stream. Returns the newest deadline (0: none), or -1 for "kill" or anything malformed; `*open` is
-   cleared at the end of the stream. */
+/* Reads lines from the lease stream. Returns the newest deadline (0: none), or -1 for "K" or a malformed line. Clears `*open` at
+   the end of the stream. */
 static long read_lease(int *open) {
   static char line[64];
   static size_t size;
@@ -149,11 +153,11 @@ static long read_lease(int *open) {
     size += (size_t)n;
     line[size] = 0;
     for (char *newline; (newline = strchr(line, '\n'));) {
-      long wanted;
+      long requested;
       *newline = 0;
-      if (line[0] != 'R' || line[1] != ' ' || !number(line + 2, 0, &wanted)) return -1;
+      if (line[0] != 'R' || line[1] != ' ' || !number(line + 2, 0, &requested)) return -1;
       long latest = boot_ms() + LEASE_MAX_MS;
-      deadline = wanted < latest ? wanted : latest;
+      deadline = requested < latest ? requested : latest;
       size -= (size_t)(newline + 1 - line);
       memmove(line, newline + 1, size + 1);
     }
@@ -161,12 +165,13 @@ static long read_lease(int *open) {
   }
 }
 
+/* Sets the timer to a deadline on the boot-time clock. */
 static void arm(int timer, long deadline) {
   struct itimerspec when = {.it_value = {deadline / 1000, deadline % 1000 * 1000000 + 1}};
   if (timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL)) fail("timer");
 }
 
-/* Until the first renewal: nothing runs before its lease does, nor after it. */
+/* Waits for the first renewal and returns its deadline. Without a lease that is still valid, the command never runs. */
 static long wait_for_lease(void) {
   for (int open = 1;;) {
     struct pollfd wait = {lease, POLLIN, 0};
@@ -189,10 +194,10 @@ int main(int argc, char **argv) {
   if (close_range((unsigned)memory + 1, ~0U, 0)) fail("descriptors");
   make_memory();
   long deadline = wait_for_lease();
-  if ((unstarted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) fail("event");
+  if ((start_failed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) fail("event");
   pid_t self = getpid(), child = fork();
   if (child < 0) fail("fork");
-  if (child == 0) become_command(command, self);
+  if (child == 0) exec_command(command, self);
   int handle = (int)syscall(SYS_pidfd_open, child, 0), timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC);
   if (handle < 0 || timer < 0) fail("pidfd");
   drop_privileges();
@@ -216,7 +221,7 @@ int main(int argc, char **argv) {
       int how;
       eventfd_t failed;
       waitpid(child, &how, 0);
-      if (!eventfd_read(unstarted, &failed)) reason = "start";
+      if (!eventfd_read(start_failed, &failed)) reason = "start";
       end(WIFEXITED(how) ? WEXITSTATUS(how) : -1, WIFSIGNALED(how) ? WTERMSIG(how) : 0, reason);
     }
   }

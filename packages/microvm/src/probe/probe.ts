@@ -8,21 +8,21 @@ import type { Acceleration, VmSpec } from '../vm.ts';
 import { startVm, type VmHost } from '../vmm/start.ts';
 import { type Finding, type HostReport, storedVerdict, storeVerdict, verdictKey } from './verdict.ts';
 
-export interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' | 'diskOwner'> {
-  /** Where the verdict is kept. */
+interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' | 'diskOwner'> {
+  /** Path of the stored verdict. */
   readonly cacheFile: string;
   readonly clock: Clock;
-  /** Boots a canary even if the stored verdict still holds. */
+  /** Boots canaries even if the stored verdict still holds. */
   readonly fresh: boolean;
   readonly onProgress: (line: string) => void;
 }
 
-/** A guest that is not there by then never comes: a cold boot takes 2 s emulated, less with hardware. */
-const patienceMs: Readonly<Record<Acceleration, number>> = { kvm: 10_000, emulated: 30_000 };
+/** A guest that does not serve within this time hangs: a cold boot takes 2 s under emulation, less on hardware. */
+const bootTimeoutMs: Readonly<Record<Acceleration, number>> = { kvm: 10_000, emulated: 30_000 };
 
 /**
- * Finds out what this host can run by running it: a **canary**, a VM like any job's, must boot, answer on its channel and be gone
- * afterwards. That `/dev/kvm` opens says nothing: there are hosts where it does, a VM is made, and a guest cannot run.
+ * Determines what this host can run by booting a **canary**: a VM like that of any job, which must boot and answer on its channel.
+ * It is not enough that `/dev/kvm` opens: on some hosts it does, and a VM is made, but a guest cannot run.
  */
 export async function probeHost(options: ProbeOptions): Promise<HostReport> {
   const key = await verdictKey(options.vmm.binary, options.guest);
@@ -31,7 +31,7 @@ export async function probeHost(options: ProbeOptions): Promise<HostReport> {
   const cgroups = await canLimit();
   const kvm = await tryKvm(options, cgroups);
   options.onProgress('booting a canary on an emulated processor');
-  const emulated = await canary(options, 'emulated', cgroups);
+  const emulated = await bootCanary(options, 'emulated', cgroups);
   const report: HostReport = {
     accelerations: [
       ...(kvm.bootMs === null ? [] : (['kvm'] as const)),
@@ -64,7 +64,7 @@ async function tryKvm(
   cgroups: boolean,
 ): Promise<{ bootMs: number | null; finding: Finding }> {
   const check = 'hardware virtualization';
-  const none = (detail: string, remedy: string) => ({
+  const unusable = (detail: string, remedy: string) => ({
     bootMs: null,
     finding: { check, good: false, detail, remedy },
   });
@@ -75,45 +75,45 @@ async function tryKvm(
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
   );
   if (opened === 'ENOENT')
-    return none('there is no /dev/kvm', `modprobe kvm_intel || modprobe kvm_amd. ${elsewhere}`);
+    return unusable('there is no /dev/kvm', `modprobe kvm_intel || modprobe kvm_amd. ${elsewhere}`);
   if (opened === 'EACCES')
-    return none('/dev/kvm is not accessible to this user', 'usermod -aG kvm "$USER", and log in anew');
-  if (opened !== undefined) return none(`/dev/kvm cannot be opened (${opened})`, elsewhere);
+    return unusable('/dev/kvm is not accessible to this user', 'usermod -aG kvm "$USER", and log in again');
+  if (opened !== undefined) return unusable(`/dev/kvm cannot be opened (${opened})`, elsewhere);
   const { mode, gid } = await stat('/dev/kvm');
   if (options.identity && (gid === 0 || (mode & 0o060) !== 0o060))
-    return none(
-      `/dev/kvm is closed to everybody but root (group ${gid}, mode ${(mode & 0o777).toString(8)}), and a virtual machine does not run as root`,
-      `groupadd -f kvm && chgrp kvm /dev/kvm && chmod 660 /dev/kvm, and look again. ${elsewhere}`,
+    return unusable(
+      `only root can open /dev/kvm (group ${gid}, mode ${(mode & 0o777).toString(8)}), and a virtual machine does not run as root`,
+      `groupadd -f kvm && chgrp kvm /dev/kvm && chmod 660 /dev/kvm, and run the check again. ${elsewhere}`,
     );
   options.onProgress('booting a canary on /dev/kvm');
-  const { bootMs, why } = await canary(options, 'kvm', cgroups);
-  if (bootMs === null) return none(`/dev/kvm opens, but a guest does not run on it: ${why}`, elsewhere);
+  const { bootMs, why } = await bootCanary(options, 'kvm', cgroups);
+  if (bootMs === null) return unusable(`/dev/kvm opens, but a guest does not run on it: ${why}`, elsewhere);
   return {
     bootMs,
     finding: { check, good: true, detail: `a guest booted in ${(bootMs / 1000).toFixed(1)} s` },
   };
 }
 
-function limitsFinding(cgroups: boolean, root: boolean): Finding {
+function limitsFinding(cgroups: boolean, isRoot: boolean): Finding {
   const check = 'limits and users';
-  if (!root)
+  if (!isRoot)
     return {
       check,
       good: false,
-      detail: 'without root all virtual machines share one user of this machine, and no cgroup bounds them',
-      remedy: 'Run Fumehood as root: it gives up every privilege for everything that runs for a job.',
+      detail: 'without root all virtual machines share one user of this machine, and no cgroup limits them',
+      remedy: 'Run Fumehood as root: whatever it runs for a job has no privileges.',
     };
   if (!cgroups)
     return {
       check,
       good: false,
-      detail: 'no cgroup with limits can be made: a virtual machine is bounded by its own size only',
+      detail: 'no cgroup with limits can be made: only its own size limits a virtual machine',
       remedy: 'mount -t cgroup2 none /sys/fs/cgroup',
     };
   return { check, good: true, detail: 'each virtual machine has a user and a cgroup of its own' };
 }
 
-async function canary(
+async function bootCanary(
   options: ProbeOptions,
   acceleration: Acceleration,
   cgroups: boolean,
@@ -138,21 +138,21 @@ async function canary(
       console = (console + chunk.toString('latin1')).slice(-2000);
     });
     const started = clock.bootTime();
-    const limit = patienceMs[acceleration];
-    vm.sockets.lease.write(`R ${Math.floor(started + limit)}\n`);
+    const timeoutMs = bootTimeoutMs[acceleration];
+    vm.sockets.lease.write(`R ${Math.floor(started + timeoutMs)}\n`);
     try {
-      await Promise.race([guest.ready(limit), guest.broken]);
+      await Promise.race([guest.ready(timeoutMs), guest.broken]);
       await Promise.race([guest.knock(), guest.broken]);
       const bootMs = clock.bootTime() - started;
       await vm.check();
       return { bootMs, why: '' };
     } catch (error) {
-      // The death of a VMM shows as a broken channel first.
+      // When a VMM dies, its channel breaks first.
       const exit = await Promise.race([vm.exited, clock.sleep(500).then(() => null)]);
       if (exit === null) throw error;
       const how = exit.signal === null ? `code ${exit.code}` : `signal ${exit.signal}`;
-      const said = lastLine(exit.complaints) || lastLine(console);
-      return { bootMs: null, why: `the VMM ended by itself (${how})${said && `, saying: ${said}`}` };
+      const lastWords = lastLine(exit.complaints) || lastLine(console);
+      return { bootMs: null, why: `the VMM ended by itself (${how})${lastWords && `: ${lastWords}`}` };
     } finally {
       await vm.destroy();
     }
@@ -161,7 +161,7 @@ async function canary(
   }
 }
 
-/** Of text that nobody vouches for: one line, printable, short. */
+/** Returns the last line of untrusted text, without unprintable characters and cut to 200. */
 function lastLine(text: string): string {
   const line = text.trimEnd().split('\n').at(-1) ?? '';
   return line.replace(/[^\x20-\x7e]/g, '').slice(0, 200);

@@ -4,29 +4,29 @@ import { release } from 'node:os';
 import { z } from 'zod';
 import type { GuestImage } from '../guest/build.ts';
 
-/** One thing that was looked at, in words. */
+/** The result of one check of the host, for people. */
 const findingSchema = z.object({
   check: z.string(),
   good: z.boolean(),
   detail: z.string(),
-  /** The exact thing to do about it. */
+  /** The command or step that fixes it. */
   remedy: z.string().optional(),
 });
 export type Finding = z.infer<typeof findingSchema>;
 
-export const hostReportSchema = z.object({
-  /** What a guest really ran on here, the stronger first. */
+const hostReportSchema = z.object({
+  /** What a canary has run on, strongest first. */
   accelerations: z.array(z.enum(['kvm', 'emulated'])),
-  /** From start to a guest that serves, ms. */
+  /** Time from the start of the VM until its guest served, ms. */
   bootMs: z.object({ kvm: z.number().optional(), emulated: z.number().optional() }),
   findings: z.array(findingSchema),
 });
-/** What a host can run, found by booting a canary. */
+/** What a host can run, as booting canaries has shown. */
 export type HostReport = z.infer<typeof hostReportSchema>;
 
 const verdictSchema = z.object({ key: z.string(), report: hostReportSchema });
 
-/** Everything whose change may change the verdict: boot, kernel, VMM binary, guest, processor and its microcode. */
+/** Returns a hash of everything that may change the verdict: boot, kernel, VMM binary, guest image, processor and microcode. */
 export async function verdictKey(binary: string, guest: GuestImage): Promise<string> {
   const { size, mtimeMs, ino } = await stat(binary);
   const processor = (await readFile('/proc/cpuinfo', 'latin1'))
@@ -37,16 +37,17 @@ export async function verdictKey(binary: string, guest: GuestImage): Promise<str
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex');
 }
 
-/** The verdict that was stored under this key, or null. */
+/** Returns the verdict that was stored under this key, or null. */
 export async function storedVerdict(file: string, key: string): Promise<HostReport | null> {
   try {
     const stored = verdictSchema.parse(JSON.parse(await readFile(file, 'utf8')));
     return stored.key === key ? stored.report : null;
   } catch {
-    return null; // none, or of an older version
+    return null; // there is none, or another version wrote it
   }
 }
 
+/** Stores the verdict in place of the previous one. */
 export async function storeVerdict(file: string, key: string, report: HostReport): Promise<void> {
   await writeFile(`${file}.new`, JSON.stringify({ key, report }));
   await rename(`${file}.new`, file);

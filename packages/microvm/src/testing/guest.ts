@@ -4,13 +4,13 @@ import { connectGuest, type Guest } from '../channel/guest.ts';
 import type { VmSockets } from '../vm.ts';
 import { vmSockets } from './sockets.ts';
 
-/** The host's side of a channel, and a guest that says what a test makes it say. */
+/** The host's end of a channel, and a guest that sends what a test makes it send. */
 export interface ScriptedGuest {
   readonly guest: Guest;
   readonly host: VmSockets;
   readonly vm: VmSockets;
   say(verb: string, ...fields: (string | number | Uint8Array)[]): void;
-  /** The host's next message. */
+  /** Resolves with the host's next message. */
   heard(): Promise<{ readonly verb: string; readonly fields: readonly string[] }>;
   close(): void;
 }

@@ -5,25 +5,25 @@ import { text } from 'node:stream/consumers';
 import { systemClock } from '@fumehood/base';
 import { vi } from 'vitest';
 
-/** Numbers that the descriptors have in the launcher. */
+/** Numbers of the launcher's descriptors. */
 export const descriptors = { lease: 3, status: 4, memory: 5 } as const;
 
-/** Not root: neither other ids nor cgroups can be had. */
+/** Without root, tests can neither change ids nor make cgroups. */
 export const isRoot = process.getuid?.() === 0;
 
-/** The real launcher, with a plain program in the place of a VMM. */
+/** A running launcher with a plain program in place of the VMM. */
 export interface Launched {
   readonly pid: number;
   readonly lease: Socket;
-  /** Everything that it wrote to its status stream, at its end. */
+  /** Resolves at its end with everything that it wrote to its status stream. */
   readonly status: Promise<string>;
-  /** Everything that it and its command wrote to stdout and stderr. */
+  /** Resolve at the end with everything that the launcher and its command wrote. */
   readonly stdout: Promise<string>;
   readonly stderr: Promise<string>;
   readonly exitCode: Promise<number | null>;
-  /** Renews until `ms` from now, and returns that deadline. */
+  /** Renews the lease until `ms` from now, and returns this deadline. */
   renew(ms: number): number;
-  /** Its child, once it runs. */
+  /** Resolves with the process id of its child, once there is one. */
   child(): Promise<number>;
   kill(): void;
 }
@@ -40,11 +40,11 @@ export function launch(
   const started = spawn(launcher, [...flags, ...extra, '--', ...command], {
     env: {},
     cwd: '/',
-    // The last one is nothing that a launcher is told of.
+    // The launcher does not know of the last descriptor, and must close it.
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'ignore', 'pipe'],
   });
   const socket = started.stdio[lease] as Socket;
-  socket.on('error', () => {}); // a launcher that has ended takes no more lines
+  socket.on('error', () => {}); // a launcher that has ended reads no more lines
   const pid = started.pid as number;
   return {
     pid,
@@ -63,23 +63,23 @@ export function launch(
   };
 }
 
-/** Process ids of a process's children. */
+/** Returns the process ids of a process's children. */
 export function childrenOf(pid: number): number[] {
   try {
     const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
     return list.split(' ').filter(Boolean).map(Number);
   } catch {
-    return []; // it has ended
+    return []; // the process has ended
   }
 }
 
-/** The line of this name in a process's status, without its name: `statusOf(1, 'Uid')` is `0 0 0 0`. */
+/** Returns the value of a line in a process's status: `statusOf(1, 'Uid')` is `0 0 0 0`. */
 export function statusOf(pid: number, name: string): string {
   const line = new RegExp(`^${name}:(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
   return (line?.[1] ?? '').trim().replaceAll(/\s+/g, ' ');
 }
 
-/** Soft and hard limit as /proc tells them: `limitOf(1, 'Max core file size')` is `0 0`. */
+/** Returns a process's soft and hard limit: `limitOf(1, 'Max core file size')` is `0 0`. */
 export function limitOf(pid: number, name: string): string {
   const line = new RegExp(`^${name}\\s+(\\S+)\\s+(\\S+)`, 'm').exec(
     readFileSync(`/proc/${pid}/limits`, 'latin1'),

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { VmSockets } from '../vm.ts';
 import { vmSocketNames } from '../vm.ts';
 
-/** Two ends of one stream, in the kernel, without a file or a port. */
+/** Returns the two ends of a connection that needs neither a file nor a port. */
 export async function socketPair(): Promise<readonly [Socket, Socket]> {
   const server = createServer();
   const name = `\0fumehood-test-${randomUUID()}`;
@@ -12,11 +12,11 @@ export async function socketPair(): Promise<readonly [Socket, Socket]> {
   const near = connect(name);
   const [far] = (await once(server, 'connection')) as [Socket];
   server.close();
-  far.on('error', () => {}); // whoever cares looks at what arrives
+  far.on('error', () => {}); // tests look at what arrives
   return [near, far];
 }
 
-/** The host's ends of a VM's streams, and the VM's. */
+/** Returns the host's ends of a VM's streams, and the VM's ends. */
 export async function vmSockets(): Promise<{ readonly host: VmSockets; readonly vm: VmSockets }> {
   const pairs = await Promise.all(vmSocketNames.map(async (name) => [name, await socketPair()] as const));
   const ends = (at: 0 | 1) => Object.fromEntries(pairs.map(([name, pair]) => [name, pair[at]]));

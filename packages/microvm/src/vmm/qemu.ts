@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type VmSpec, vmName } from '../vm.ts';
 import type { Vmm, VmmDescriptors } from './vmm.ts';
 
-/** QEMU's `microvm` machine: no BIOS tables to walk, no PCI, virtio over MMIO, ports over inherited sockets. */
+/** Runs VMs on QEMU's `microvm` machine: no BIOS tables, no PCI, virtio over MMIO, ports over inherited sockets. */
 export function qemu(binary: string): Vmm {
   return {
     name: 'qemu',
@@ -43,7 +43,7 @@ function machine(spec: VmSpec): string[] {
 function disks(fds: VmmDescriptors): string[] {
   const all = [
     ...fds.disks.map((fd) => ({ set: [fd], readonly: true })),
-    // QEMU looks at a disk read-only before it opens it for writing, and wants a descriptor of each kind.
+    // QEMU opens a disk read-only before it opens it for writing, and needs a descriptor for each.
     { set: [fds.scratch, fds.scratchReader], readonly: false },
   ];
   return all.flatMap(({ set, readonly }, slot) => [
@@ -56,8 +56,8 @@ function disks(fds: VmmDescriptors): string[] {
 }
 
 /**
- * Under emulation the guest cannot calibrate its clock against a timer that is not there (one boot in eight hung), so it is
- * told the host's; and mitigations for a processor that does not exist only cost time. Never under hardware virtualization.
+ * An emulated guest has no timer to calibrate its clock with (one boot in eight hung), so it gets the host's frequency. Mitigations
+ * for a processor that does not exist only cost time there. Neither option is used under hardware virtualization.
  */
 function kernelArguments(spec: VmSpec): string {
   const common = 'console=ttyS0 quiet loglevel=3 panic=-1 reboot=t random.trust_cpu=off';

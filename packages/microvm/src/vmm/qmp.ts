@@ -2,13 +2,13 @@ import type { Socket } from 'node:net';
 import { z } from 'zod';
 import { guestNotReady } from '../errors.ts';
 
-/** A running VM's own controls. */
+/** The monitor of a running VM. */
 export interface Monitor {
-  /** Stops the guest's processors; its memory and disks stay as they are. */
+  /** Stops the guest's processors. Its memory and disks do not change from then on. */
   pause(): Promise<void>;
 }
 
-/** The monitor's lines are the VMM's, which a guest may have taken over: bounded and checked like a guest's. */
+/** Longest line of the monitor, characters: a guest may have taken over the VMM, so its lines are bounded and checked. */
 const lineMax = 65_536;
 const reply = z
   .object({
@@ -18,11 +18,11 @@ const reply = z
   })
   .partial();
 
-/** QEMU's monitor protocol (QMP) on an inherited socket. Errors of every call: `guest_not_ready`. */
+/** Speaks QEMU's monitor protocol (QMP) on an inherited socket. Errors of every call: `guest_not_ready`. */
 export function openMonitor(socket: Socket): Monitor {
-  const waiting: { resolve(): void; reject(error: Error): void }[] = [];
+  const pending: { resolve(): void; reject(error: Error): void }[] = [];
   const failAll = (why: string) => {
-    for (const waiter of waiting.splice(0)) waiter.reject(guestNotReady(why));
+    for (const call of pending.splice(0)) call.reject(guestNotReady(why));
   };
   let rest = '';
   socket.setEncoding('latin1');
@@ -34,7 +34,7 @@ export function openMonitor(socket: Socket): Monitor {
     }
     if (rest.length > lineMax) socket.destroy();
   });
-  socket.on('error', () => {}); // 'close' follows
+  socket.on('error', () => {}); // `close` follows
   socket.on('close', () => failAll('its monitor closed'));
 
   const takeLine = (line: string) => {
@@ -45,18 +45,18 @@ export function openMonitor(socket: Socket): Monitor {
       socket.destroy();
       return;
     }
-    if (parsed.error) waiting.shift()?.reject(guestNotReady(parsed.error.desc));
-    else if ('return' in parsed) waiting.shift()?.resolve();
+    if (parsed.error) pending.shift()?.reject(guestNotReady(parsed.error.desc));
+    else if ('return' in parsed) pending.shift()?.resolve();
   };
   const execute = (command: string) =>
     new Promise<void>((resolve, reject) => {
       if (socket.destroyed) return reject(guestNotReady('its monitor is closed'));
-      waiting.push({ resolve, reject });
+      pending.push({ resolve, reject });
       socket.write(`${JSON.stringify({ execute: command })}\n`);
     });
 
   const negotiated = execute('qmp_capabilities');
-  negotiated.catch(() => {}); // the first call tells
+  negotiated.catch(() => {}); // every call rejects with it
   return {
     pause: async () => {
       await negotiated;

@@ -9,15 +9,15 @@ export interface SearchResult {
 }
 
 const chunkBytes = 4 * 2 ** 20;
-/** Most of a guest's memory and disk was never written: telling so is ten times as fast as looking for the needles. */
+/** Most of a guest's memory and disk was never written. Comparing with zeros is ten times as fast as searching for the needles. */
 const blank = Buffer.alloc(chunkBytes);
 
 /**
- * Counts needles in a file that may be large and sparse, chunk by chunk, with an overlap so that none hides at a border.
- * Errors: `vm_refused` for an empty needle, which would be found for ever.
+ * Counts the needles in a file that may be large and sparse. Chunks overlap, so that a needle at a border is found. Errors:
+ * `vm_refused` for an empty needle, which would match without end.
  */
 export async function searchFile(file: FileHandle, needles: readonly Buffer[]): Promise<SearchResult> {
-  if (needles.some((needle) => needle.length === 0)) throw vmRefused('a search needs something to look for');
+  if (needles.some((needle) => needle.length === 0)) throw vmRefused('a search has an empty needle');
   const overlap = Math.max(0, ...needles.map((needle) => needle.length - 1));
   const buffer = Buffer.alloc(overlap + chunkBytes);
   const found = needles.map(() => 0);
@@ -30,12 +30,12 @@ export async function searchFile(file: FileHandle, needles: readonly Buffer[]): 
     position += bytesRead;
     const fresh = buffer.subarray(carried, carried + bytesRead);
     if (skipsBlank && bytesRead === chunkBytes && fresh.equals(blank)) {
-      carried = 0; // no needle reaches into it, or out of it
+      carried = 0; // no needle overlaps a chunk of zeros
       continue;
     }
     const seen = buffer.subarray(0, carried + bytesRead);
     needles.forEach((needle, index) => {
-      // An occurrence that lies in the carried bytes alone was counted with the chunk before.
+      // An occurrence that lies entirely in the carried bytes was counted with the previous chunk.
       const from = Math.max(0, carried - needle.length + 1);
       for (let at = seen.indexOf(needle, from); at >= 0; at = seen.indexOf(needle, at + 1))
         found[index] = (found[index] ?? 0) + 1;

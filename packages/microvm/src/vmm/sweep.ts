@@ -4,17 +4,17 @@ import { removeCgroup } from '../jail/cgroups.ts';
 import { vmNamePrefix } from '../vm.ts';
 import { countLeftOver, type LeftOver, processesNaming, waitForDeath } from './leftover.ts';
 
-/** Ends the name of the file that says that a VM of this run directory exists. */
+/** Suffix of the file that records that a VM of this run directory exists. */
 const recordSuffix = '.vm';
 
-/** The file that `startVm` makes before anything else of a VM, and `destroy` removes last. */
+/** Returns the path of a VM's record: `startVm` makes it before anything else of the VM, and `destroy` removes it last. */
 export function recordPath(runDirectory: string, name: string): string {
   return join(runDirectory, `${name}${recordSuffix}`);
 }
 
 /**
- * Removes what a crash left of the VMs of this run directory, and of no others: kills their processes, removes cgroups and
- * files. Returns what it found, and what could not be removed.
+ * Removes what a crash left of the VMs of this run directory, and of no others: kills their processes and removes their cgroups
+ * and files. Returns the number of VMs, and what could not be removed.
  */
 export async function sweepVms(
   runDirectory: string,
@@ -38,6 +38,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // it has ended
+    // the process has ended
   }
 }

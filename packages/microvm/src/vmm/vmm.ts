@@ -1,6 +1,6 @@
 import type { VmSpec } from '../vm.ts';
 
-/** Descriptors that a VMM inherits, by the numbers that they have in its process. */
+/** Numbers of the descriptors that a VMM inherits. */
 export interface VmmDescriptors {
   readonly monitor: number;
   readonly control: number;
@@ -15,19 +15,17 @@ export interface VmmDescriptors {
   /** The writable scratch disk, and the same file opened for reading only. */
   readonly scratch: number;
   readonly scratchReader: number;
-  /** The guest's memory, a sealed memfd of exactly its size. */
+  /** The guest's memory: a sealed memfd of exactly this size. */
   readonly memory: number;
 }
 
-/**
- * A virtual machine monitor, as a command over inherited descriptors: it opens no path of the host but its own libraries.
- */
+/** A virtual machine monitor: a command that uses inherited descriptors and opens only its own libraries on the host. */
 export interface Vmm {
   readonly name: 'qemu';
-  /** Its path on the host, and in the jail. */
+  /** Path of the binary, on the host and in the jail. */
   readonly binary: string;
-  /** The command line that runs `spec`, to be put into the jail. */
+  /** Returns the command line that runs `spec` in the jail. */
   command(spec: VmSpec, fds: VmmDescriptors): string[];
-  /** Device nodes that the jail shows to it. */
+  /** Returns the device nodes that the jail must contain. */
   devices(spec: VmSpec): string[];
 }

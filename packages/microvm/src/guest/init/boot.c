@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-/* From the kernel's first process to open ports: mounts, modules, a root that can be pivoted away from. */
+/* Boots from the kernel's first process to open ports: loads modules, moves to a root that pivot_root can leave, mounts. */
 #include "init.h"
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +29,7 @@ void die(const char *format, ...) {
   vfprintf(stderr, format, args);
   fprintf(stderr, "\n");
   va_end(args);
-  reboot(RB_AUTOBOOT); /* the VMM runs with -no-reboot: this ends it */
+  reboot(RB_AUTOBOOT); /* the VMM runs with -no-reboot, so this ends it */
   for (;;) pause();
 }
 
@@ -38,11 +38,11 @@ static void mount_or_die(const char *type, const char *target, unsigned long fla
   if (mount(type, target, type, flags, data)) die("mount %s: %s", target, strerror(errno));
 }
 
-/* The list says the order: a module comes after those that it needs. */
+/* Loads the modules in the order of the list, in which each module follows its dependencies. */
 static void load_modules(void) {
   FILE *list = fopen("/modules/order", "re");
   char name[128];
-  if (!list) die("no list of modules");
+  if (!list) die("the list of modules is missing");
   while (fgets(name, sizeof name, list)) {
     name[strcspn(name, "\n")] = 0;
     char path[160];
@@ -54,7 +54,7 @@ static void load_modules(void) {
   fclose(list);
 }
 
-/* pivot_root is refused on the kernel's first root: continue on a tmpfs that holds nothing but this program. */
+/* The kernel refuses pivot_root on its first root, so init moves to a tmpfs that holds this program alone, and executes itself again. */
 static void leave_rootfs(char *self) {
   mount_or_die("tmpfs", "/root-of-init", MS_NOSUID, "mode=755,size=8m");
   int from = open(self, O_RDONLY | O_CLOEXEC), to = open("/root-of-init/init", O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
@@ -84,7 +84,8 @@ static void write_file(const char *path, const char *text) {
   close(file);
 }
 
-static int open_port(const char *wanted) {
+/* Opens the virtio port of this name. Returns a descriptor, or -1 while there is none. */
+static int open_port(const char *port) {
   DIR *all = opendir("/sys/class/virtio-ports");
   struct dirent *entry;
   int found = -1;
@@ -97,7 +98,7 @@ static int open_port(const char *wanted) {
     close(file);
     if (n > 0) name[strcspn(name, "\n")] = 0;
     snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-    if (!strcmp(name, wanted)) found = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (!strcmp(name, port)) found = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   }
   if (all) closedir(all);
   return found;
@@ -105,12 +106,13 @@ static int open_port(const char *wanted) {
 
 static void open_ports(void) {
   for (int i = 0; i < PORTS; i++) {
-    /* The ports appear a moment after their module. */
+    /* The ports appear a moment after their module was loaded. */
     for (int tries = 0; (ports[i] = open_port(port_names[i])) < 0; tries++) {
-      if (tries == 1000) die("no port %s", port_names[i]);
+      if (tries == 1000) die("there is no port %s", port_names[i]);
       nanosleep(&(struct timespec){0, 5000000}, NULL);
     }
   }
+  /* POLLHUP means that the host has not opened its end yet. */
   struct pollfd control = {ports[CONTROL], POLLOUT, 0};
   while (poll(&control, 1, 5) >= 0 && (control.revents & POLLHUP)) nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
@@ -127,7 +129,7 @@ void boot(int argc, char **argv) {
   mount_or_die("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids");
   write_file("/proc/self/oom_score_adj", "-1000");
-  mkdir("/mnt", 0755); /* where a step attaches its root before it moves there */
+  mkdir("/mnt", 0755); /* a step attaches its root here before it pivots to it */
   loopback_up();
   open_ports();
 }

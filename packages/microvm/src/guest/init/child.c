@@ -1,4 +1,5 @@
-/* The child's side of a step: its own mounts, root, identity, capabilities and filter, then exec. The meaning is Docker's. */
+/* Turns a forked child into a step: sets up its mounts, root, identity, capabilities and seccomp filter as Docker does, then executes
+   the program. */
 #define _GNU_SOURCE
 #include "init.h"
 #include "user.h"
@@ -20,7 +21,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static int report_to;
+static int report_fd; /* the parent reads why a step could not be started */
 
 __attribute__((noreturn, format(printf, 2, 3))) static void fail(int code, const char *format, ...) {
   char text[512];
@@ -29,12 +30,12 @@ __attribute__((noreturn, format(printf, 2, 3))) static void fail(int code, const
   int n = vsnprintf(text, sizeof text, format, args);
   va_end(args);
   if (n > (int)sizeof text - 1) n = sizeof text - 1;
-  (void)!write(report_to, text, (size_t)n);
+  (void)!write(report_fd, text, (size_t)n);
   _exit(code);
 }
 
-/* A detached copy of a mount: taken before the root changes, attached after it. `flags` are MOUNT_ATTR_*. */
-static int take(const char *source, unsigned long flags) {
+/* Returns a detached copy of a mount: made before the root changes, attached after it. `flags` are MOUNT_ATTR_*. */
+static int clone_mount(const char *source, unsigned long flags) {
   int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   struct mount_attr attributes = {.attr_set = flags};
   if (tree < 0 || (flags && mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes)))
@@ -47,8 +48,8 @@ static void attach(int tree, const char *target) {
   close(tree);
 }
 
-/* Makes the directories of a path in the step's root, the last one too unless a file of that name is wanted. */
-static void make_path(const char *path, int file) {
+/* Makes a path in the step's root with its parents: an empty file if `is_file`, a directory otherwise. */
+static void make_path(const char *path, int is_file) {
   char part[4096];
   if (strlen(path) >= sizeof part) fail(126, "path too long");
   strcpy(part, path);
@@ -57,7 +58,7 @@ static void make_path(const char *path, int file) {
     mkdir(part, 0755);
     *slash = '/';
   }
-  if (!file) mkdir(part, 0755);
+  if (!is_file) mkdir(part, 0755);
   else close(open(part, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644));
 }
 
@@ -92,7 +93,7 @@ static void mask_paths(void) {
                                        "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"};
   for (size_t i = 0; i < sizeof readonly / sizeof readonly[0]; i++) {
     if (access(readonly[i], F_OK)) continue;
-    attach(take(readonly[i], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC), readonly[i]);
+    attach(clone_mount(readonly[i], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC), readonly[i]);
   }
   for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++) {
     struct stat is;
@@ -100,7 +101,7 @@ static void mask_paths(void) {
     if (S_ISDIR(is.st_mode)) {
       if (mount("tmpfs", masked[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0k"))
         fail(126, "mask %s: %s", masked[i], strerror(errno));
-    } else attach(take("/dev/null", 0), masked[i]);
+    } else attach(clone_mount("/dev/null", 0), masked[i]);
   }
 }
 
@@ -108,13 +109,13 @@ static void enter_root(struct step *step) {
   int devices[DEVICES], binds[BINDS_MAX];
   char path[64];
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) fail(126, "private mounts: %s", strerror(errno));
-  int root = take(step->root, MOUNT_ATTR_NODEV);
+  int root = clone_mount(step->root, MOUNT_ATTR_NODEV);
   for (size_t i = 0; i < DEVICES; i++) {
     snprintf(path, sizeof path, "/dev/%s", device_names[i]);
-    devices[i] = take(path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    devices[i] = clone_mount(path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   }
   for (int i = 0; i < step->bindc; i++)
-    binds[i] = take(step->binds[i].source, MOUNT_ATTR_NODEV | (step->binds[i].readonly ? MOUNT_ATTR_RDONLY : 0));
+    binds[i] = clone_mount(step->binds[i].source, MOUNT_ATTR_NODEV | (step->binds[i].readonly ? MOUNT_ATTR_RDONLY : 0));
   attach(root, "/mnt");
   if (chdir("/mnt") || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
     fail(126, "root: %s", strerror(errno));
@@ -131,8 +132,8 @@ static void enter_root(struct step *step) {
   }
 }
 
-/* A whole small regular file of the image, ended by a NUL; empty when it is missing or something else. */
-static const char *slurp(const char *path, char *buffer, size_t size) {
+/* Reads a small regular file of the image into `buffer`, ended by a NUL. The text is empty when the file is missing or not regular. */
+static const char *read_file(const char *path, char *buffer, size_t size) {
   struct stat is;
   size_t used = 0;
   int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -146,7 +147,7 @@ static const char *slurp(const char *path, char *buffer, size_t size) {
 }
 
 static void drop_bounding(void) {
-  /* Docker's default set. */
+  /* Docker's default capabilities. */
   static const int kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,           CAP_KILL,  CAP_SETGID,     CAP_SETUID,
                              CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_SYS_CHROOT, CAP_MKNOD, CAP_AUDIT_WRITE, CAP_SETFCAP};
   uint64_t keep = 0;
@@ -159,21 +160,23 @@ static void drop_bounding(void) {
   if (syscall(SYS_capset, &header, data)) fail(126, "capabilities: %s", strerror(errno));
 }
 
-static const char *value_of(struct step *step, const char *name) {
+/* Returns the value of an environment variable of the step, or NULL. */
+static const char *env_value(struct step *step, const char *name) {
   size_t size = strlen(name);
   for (int i = 0; i < step->envc; i++)
     if (!strncmp(step->env[i], name, size) && step->env[i][size] == '=') return step->env[i] + size + 1;
   return NULL;
 }
 
-__attribute__((noreturn)) static void run(struct step *step) {
+/* Executes the step's program; a name without a slash is looked up in the step's PATH. */
+__attribute__((noreturn)) static void exec_program(struct step *step) {
   char *const *argv = (char *const *)step->argv, *const *env = (char *const *)step->env;
   int error = ENOENT;
   if (strchr(argv[0], '/')) {
     execve(argv[0], argv, env);
     error = errno;
   } else {
-    const char *path = value_of(step, "PATH");
+    const char *path = env_value(step, "PATH");
     char file[4096];
     for (const char *at = path ? path : ""; *at;) {
       size_t size = strcspn(at, ":");
@@ -188,12 +191,12 @@ __attribute__((noreturn)) static void run(struct step *step) {
   fail(error == ENOENT ? 127 : 126, "exec %.200s: %s", argv[0], error == ENOENT ? "not found in the image" : strerror(error));
 }
 
-void child_become(struct step *step, int report) {
+void child_exec(struct step *step, int report) {
   static char passwd[1 << 20], group[1 << 20], home[HOME_MAX + 8];
   static struct identity who;
   sigset_t none;
   sigemptyset(&none);
-  report_to = report;
+  report_fd = report;
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
   signal(SIGCHLD, SIG_DFL);
@@ -204,9 +207,10 @@ void child_become(struct step *step, int report) {
   close(score);
   if (sethostname(step->hostname, strlen(step->hostname))) fail(126, "hostname: %s", strerror(errno));
   enter_root(step);
-  const char *wrong = identity_of(step->user, slurp("/etc/passwd", passwd, sizeof passwd), slurp("/etc/group", group, sizeof group), &who);
-  if (wrong) fail(126, "user %.100s: %s", step->user, wrong);
-  if (!value_of(step, "HOME")) {
+  const char *error =
+      identity_of(step->user, read_file("/etc/passwd", passwd, sizeof passwd), read_file("/etc/group", group, sizeof group), &who);
+  if (error) fail(126, "user %.100s: %s", step->user, error);
+  if (!env_value(step, "HOME")) {
     snprintf(home, sizeof home, "HOME=%s", who.home);
     step->env[step->envc++] = home;
   }
@@ -220,11 +224,12 @@ void child_become(struct step *step, int report) {
   setrlimit(RLIMIT_CORE, &no_core);
   setrlimit(RLIMIT_NOFILE, &files);
   if (filter_install()) fail(126, "seccomp: %s", strerror(errno));
-  /* Docker's rule: who has left the primary group must not read what is closed to that group (CVE-2022-36109). */
+  /* As in Docker, the primary group is also a supplementary group: otherwise a process could leave it and so read files that are
+     closed to this group (CVE-2022-36109). */
   gid_t groups[1 + sizeof who.groups / sizeof who.groups[0]] = {who.gid};
   memcpy(groups + 1, who.groups, (size_t)who.group_count * sizeof groups[0]);
   if (setgroups(1 + (size_t)who.group_count, groups) || setresgid(who.gid, who.gid, who.gid)) fail(126, "groups: %s", strerror(errno));
   drop_bounding();
   if (setresuid(who.uid, who.uid, who.uid)) fail(126, "user: %s", strerror(errno));
-  run(step);
+  exec_program(step);
 }

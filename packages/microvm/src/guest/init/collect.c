@@ -1,4 +1,4 @@
-/* A file that a step left, sent to the host: opened in a child that has the step's ids and sees nothing but the root. */
+/* Sends a file that a step left to the host. A child with the step's ids, chrooted to the step's root, opens and reads the file. */
 #define _GNU_SOURCE
 #include "init.h"
 #include <errno.h>
@@ -14,16 +14,17 @@
 #include <unistd.h>
 
 static struct {
-  int running, data, verdict;
+  int running, data, verdict; /* pipes from the child: the file's bytes, and its verdict */
   pid_t pid;
-  char id[64];
-} job;
+  char id[ID_MAX + 1];
+} collection;
+#define COLLECT_PATH_MAX 4000
 static struct pump pump = {.from = -1, .to = -1};
 static struct message message;
 
-/* One word of the protocol, a blank, and a sentence. */
-__attribute__((noreturn)) static void say(int verdict, const char *word, const char *text) {
-  (void)!write(verdict, word, strlen(word));
+/* Ends the child with its verdict: a status of the protocol, a blank, and a message. */
+__attribute__((noreturn)) static void finish(int verdict, const char *status, const char *text) {
+  (void)!write(verdict, status, strlen(status));
   (void)!write(verdict, " ", 1);
   (void)!write(verdict, text, strlen(text));
   _exit(0);
@@ -36,30 +37,30 @@ __attribute__((noreturn)) static void send_file(const char *root, long uid, long
   signal(SIGPIPE, SIG_DFL);
   if (chroot(root) || chdir("/") || setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) ||
       setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
-    say(verdict, "error", strerror(errno));
+    finish(verdict, "error", strerror(errno));
   int file = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-  if (file < 0) say(verdict, errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
-  if (fstat(file, &is)) say(verdict, "error", strerror(errno));
-  if (!S_ISREG(is.st_mode)) say(verdict, "irregular", "not a regular file");
-  if (is.st_size > largest) say(verdict, "too-big", "larger than allowed");
+  if (file < 0) finish(verdict, errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
+  if (fstat(file, &is)) finish(verdict, "error", strerror(errno));
+  if (!S_ISREG(is.st_mode)) finish(verdict, "irregular", "not a regular file");
+  if (is.st_size > largest) finish(verdict, "too-big", "larger than allowed");
   for (long sent = 0;;) {
     ssize_t n = read(file, buffer, sizeof buffer);
-    if (n < 0) say(verdict, "error", strerror(errno));
-    if (n == 0) say(verdict, "ok", "");
-    if ((sent += n) > largest) say(verdict, "too-big", "grew beyond what is allowed");
+    if (n < 0) finish(verdict, "error", strerror(errno));
+    if (n == 0) finish(verdict, "ok", "");
+    if ((sent += n) > largest) finish(verdict, "too-big", "grew larger than allowed while it was read");
     for (ssize_t at = 0, m; at < n; at += m)
-      if ((m = write(data, buffer + at, (size_t)(n - at))) < 0) say(verdict, "error", strerror(errno));
+      if ((m = write(data, buffer + at, (size_t)(n - at))) < 0) finish(verdict, "error", strerror(errno));
   }
 }
 
-int collect_busy(void) { return job.running; }
+int collect_busy(void) { return collection.running; }
 
 void collect_file(const struct frame *frame) {
   const struct field *f = frame->fields;
   long uid, gid, largest;
   const char *id, *root, *path;
-  if (frame->count != 7 || !(id = field_string(&f[1], sizeof job.id - 1)) || !(root = field_string(&f[2], 1000)) || field_number(&f[3], &uid) ||
-      field_number(&f[4], &gid) || !(path = field_string(&f[5], 4000)) || field_number(&f[6], &largest))
+  if (frame->count != 7 || !(id = field_string(&f[1], ID_MAX)) || !(root = field_string(&f[2], PATH_LIMIT)) || field_number(&f[3], &uid) ||
+      field_number(&f[4], &gid) || !(path = field_string(&f[5], COLLECT_PATH_MAX)) || field_number(&f[6], &largest))
     return control_failed("collect", EINVAL, "malformed");
   int data[2], verdict[2];
   if (pipe2(data, O_CLOEXEC) || pipe2(verdict, O_CLOEXEC)) die("pipes: %s", strerror(errno));
@@ -68,13 +69,13 @@ void collect_file(const struct frame *frame) {
   if (pid == 0) send_file(root, uid, gid, path, largest, data[1], verdict[1]);
   close(data[1]), close(verdict[1]);
   fcntl(data[0], F_SETFL, O_NONBLOCK);
-  strcpy(job.id, id);
-  job.pid = pid, job.running = 1, job.data = data[0], job.verdict = verdict[0];
+  strcpy(collection.id, id);
+  collection.pid = pid, collection.running = 1, collection.data = data[0], collection.verdict = verdict[0];
   pump_open(&pump, data[0], ports[BULK], UINT64_MAX);
 }
 
 int collect_poll(struct pollfd *out) {
-  if (!job.running) return 0;
+  if (!collection.running) return 0;
   if (pump_wants_write(&pump)) *out = (struct pollfd){ports[BULK], POLLOUT, 0};
   else if (pump_wants_read(&pump)) *out = (struct pollfd){pump.from, POLLIN, 0};
   else return 0;
@@ -82,21 +83,21 @@ int collect_poll(struct pollfd *out) {
 }
 
 void collect_turn(void) {
-  if (!job.running) return;
+  if (!collection.running) return;
   pump_run(&pump);
   if (!pump_done(&pump)) return;
   char text[256];
-  ssize_t n = read(job.verdict, text, sizeof text - 1);
+  ssize_t n = read(collection.verdict, text, sizeof text - 1);
   text[n > 0 ? n : 0] = 0;
-  close(job.verdict), close(job.data);
-  waitpid(job.pid, NULL, 0);
-  job.running = 0;
+  close(collection.verdict), close(collection.data);
+  waitpid(collection.pid, NULL, 0);
+  collection.running = 0;
   char *blank = strchr(text, ' ');
   if (blank) *blank = 0;
   message_begin(&message, "collected");
-  message_text(&message, job.id);
+  message_text(&message, collection.id);
   message_number(&message, (long)pump.read);
   message_text(&message, blank ? text : "error");
-  message_text(&message, blank ? blank + 1 : "the reader died");
+  message_text(&message, blank ? blank + 1 : "the process that reads the file died");
   control_send(&message);
 }

@@ -1,4 +1,4 @@
-/* What the host may ask for: one function a verb. A failed command is the end of the job: everything after it is refused. */
+/* The host's commands, one function for each verb. A failed command ends the job: init refuses every command after it. */
 #define _GNU_SOURCE
 #include "init.h"
 #include <errno.h>
@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATH_LIMIT 1000
 static int accepted, knocked, broken;
 
 static void fail(const struct frame *frame, int error, const char *text) {
@@ -32,7 +31,8 @@ static void make_parents(const char *path) {
   }
 }
 
-static void interfaces(char *out, size_t size) {
+/* Writes the names of the network interfaces as a comma-separated list. */
+static void list_interfaces(char *out, size_t size) {
   struct if_nameindex *all = if_nameindex();
   size_t used = 0;
   out[0] = 0;
@@ -41,6 +41,7 @@ static void interfaces(char *out, size_t size) {
   if (all) if_freenameindex(all);
 }
 
+/* Reseeds the random number generator and sets the clock. */
 static void knock(const struct frame *frame) {
   const struct field *f = frame->fields;
   long ms;
@@ -52,14 +53,14 @@ static void knock(const struct frame *frame) {
   if (frame->count != 4 || f[1].size != 32 || field_number(&f[2], &ms) || f[3].size != 64) return fail(frame, EINVAL, "malformed");
   memcpy(pool.info.buf, f[3].data, 64);
   int random = open("/dev/random", O_RDWR | O_CLOEXEC);
-  int wrong = random < 0 || ioctl(random, RNDADDENTROPY, &pool) || ioctl(random, RNDRESEEDCRNG);
+  int failed = random < 0 || ioctl(random, RNDADDENTROPY, &pool) || ioctl(random, RNDRESEEDCRNG);
   if (random >= 0) close(random);
   struct timespec now = {ms / 1000, ms % 1000 * 1000000};
-  if (wrong || clock_settime(CLOCK_REALTIME, &now)) return fail(frame, errno, strerror(errno));
+  if (failed || clock_settime(CLOCK_REALTIME, &now)) return fail(frame, errno, strerror(errno));
   char names[512];
   struct utsname kernel;
   if (uname(&kernel)) return fail(frame, errno, strerror(errno));
-  interfaces(names, sizeof names);
+  list_interfaces(names, sizeof names);
   clock_gettime(CLOCK_REALTIME, &now);
   knocked = 1;
   message_begin(&answer, "knocked");
@@ -85,10 +86,10 @@ static void make_file(const struct frame *frame) {
   if (frame->count != 3 || !(path = field_string(&f[1], PATH_LIMIT))) return fail(frame, EINVAL, "malformed");
   make_parents(path);
   int file = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-  int wrong = file < 0 || write(file, f[2].data, f[2].size) != (ssize_t)f[2].size || fchmod(file, 0644);
+  int failed = file < 0 || write(file, f[2].data, f[2].size) != (ssize_t)f[2].size || fchmod(file, 0644);
   int error = errno;
   if (file >= 0) close(file);
-  if (wrong) fail(frame, error, strerror(error));
+  if (failed) fail(frame, error, strerror(error));
 }
 
 static int mount_flags(const char *text, unsigned long *flags) {
@@ -119,6 +120,7 @@ static void make_mount(const struct frame *frame) {
   if (mount(source, target, type, flags, *data ? data : NULL)) fail(frame, errno, strerror(errno));
 }
 
+/* Adds a bind mount (source, NUL, target, NUL, mode) to the step. Returns 0, or -1 if it is malformed. */
 static int step_bind(struct step *step, const struct field *value) {
   const char *source = value->data, *end = value->data + value->size;
   const char *target = source + strlen(source) + 1;
@@ -129,6 +131,7 @@ static int step_bind(struct step *step, const struct field *value) {
   return 0;
 }
 
+/* Sets the step's fact of this key. Returns 0, or -1 for an unknown key or a malformed value. */
 static int step_key(struct step *step, const char *key, const struct field *value) {
   if (!strcmp(key, "bind")) return step_bind(step, value);
   if (!strcmp(key, "memory")) return field_number(value, &step->memory);
@@ -145,8 +148,8 @@ static int step_key(struct step *step, const char *key, const struct field *valu
   return -1;
 }
 
-/* One thing at a time: what a step leaves is collected after it, and the next one starts after that. */
-static int busy(const struct frame *frame) {
+/* Refuses the command while a step or a collection is running: they run one at a time. Returns whether it did. */
+static int refuse_if_busy(const struct frame *frame) {
   if (!runner_busy() && !collect_busy()) return 0;
   control_failed(field_string(&frame->fields[0], 32), EBUSY, "a step or a collection is running");
   return 1;
@@ -157,21 +160,21 @@ static void start_step(const struct frame *frame) {
   static struct step step;
   memset(&step, 0, sizeof step);
   step.user = "", step.cwd = "/", step.hostname = "job";
-  if (!accepted) return fail(frame, EPERM, "not accepted yet");
-  if (frame->count < 2 || frame->count % 2 || !(step.id = field_string(&f[1], 63))) return fail(frame, EINVAL, "malformed");
+  if (!accepted) return fail(frame, EPERM, "the host has not accepted the guest yet");
+  if (frame->count < 2 || frame->count % 2 || !(step.id = field_string(&f[1], ID_MAX))) return fail(frame, EINVAL, "malformed");
   for (uint32_t i = 2; i < frame->count; i += 2) {
     const char *key = field_string(&f[i], 32);
     if (!key || step_key(&step, key, &f[i + 1])) return fail(frame, EINVAL, "malformed key or value");
   }
-  if (!step.root || step.argc == 0) return fail(frame, EINVAL, "no root or no command");
-  if (busy(frame)) return;
+  if (!step.root || step.argc == 0) return fail(frame, EINVAL, "the root or the command is missing");
+  if (refuse_if_busy(frame)) return;
   runner_step(&step);
 }
 
 static void end_stdin(const struct frame *frame) {
   const char *id;
   long total;
-  if (frame->count != 3 || !(id = field_string(&frame->fields[1], 63)) || field_number(&frame->fields[2], &total))
+  if (frame->count != 3 || !(id = field_string(&frame->fields[1], ID_MAX)) || field_number(&frame->fields[2], &total))
     return fail(frame, EINVAL, "malformed");
   runner_stdin_end(id, total);
 }
@@ -184,7 +187,7 @@ static void pong(const struct frame *frame) {
 }
 
 static void accept_host(const struct frame *frame) {
-  if (!knocked) return fail(frame, EPERM, "no knock yet");
+  if (!knocked) return fail(frame, EPERM, "the host has not knocked yet");
   accepted = 1;
 }
 
@@ -199,7 +202,7 @@ void control_run(const struct frame *frame) {
   if (!strcmp(verb, "mount")) return make_mount(frame);
   if (!strcmp(verb, "file")) return make_file(frame);
   if (!strcmp(verb, "step")) return start_step(frame);
-  if (!strcmp(verb, "collect")) return busy(frame) ? (void)0 : collect_file(frame);
+  if (!strcmp(verb, "collect")) return refuse_if_busy(frame) ? (void)0 : collect_file(frame);
   if (!strcmp(verb, "stdin-end")) return end_stdin(frame);
   fail(frame, ENOSYS, "unknown verb");
 }

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-/* The control port: frames in, frames out, each through one bounded buffer. */
+/* The control port: reads and writes frames, each direction through one bounded buffer. */
 #include "init.h"
 #include <errno.h>
 #include <string.h>
@@ -24,15 +24,15 @@ static void flush(void) {
 }
 
 void control_send(struct message *message) {
-  if (message->failed) die("a message that does not fit");
+  if (message->failed) die("a message does not fit into a frame");
   message_end(message);
   if (sizeof out - out_end < message->size) {
     memmove(out, out + out_start, out_end - out_start);
     out_end -= out_start;
     out_start = 0;
   }
-  /* The host reads control before anything else: one that lets 256 KiB pile up is broken. */
-  if (sizeof out - out_end < message->size) die("the host does not read");
+  /* The host reads this stream before any other: if 256 KiB pile up here, the host is broken. */
+  if (sizeof out - out_end < message->size) die("the host does not read the control port");
   memcpy(out + out_end, message->data, message->size);
   out_end += message->size;
   flush();
@@ -50,7 +50,7 @@ void control_failed(const char *verb, int error, const char *text) {
 void control_turn(void) {
   flush();
   ssize_t n = read(ports[CONTROL], in + in_size, sizeof in - in_size);
-  if (n == 0) die("the host has gone");
+  if (n == 0) die("the host has closed the control port");
   if (n < 0 && errno != EAGAIN && errno != EINTR) die("control port: %s", strerror(errno));
   if (n > 0) in_size += (size_t)n;
   size_t at = 0;

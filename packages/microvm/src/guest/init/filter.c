@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-/* The step's seccomp filter. The VM is the boundary; this guards init, its channel and the VM's devices (design §4). */
+/* The step's seccomp filter. The VM is the security boundary; the filter protects init, its channel and the VM's devices. */
 #include "init.h"
 #include <errno.h>
 #include <linux/audit.h>
@@ -24,13 +24,13 @@ int filter_install(void) {
   static struct sock_filter code[] = {
       LOAD(arch),
       IF(AUDIT_ARCH_X86_64, 5, 0),
-      /* 32-bit programs run, but open no socket: socketcall hides the family in memory, which a filter cannot read. */
+      /* 32-bit programs run, but cannot open a socket: socketcall passes the family in memory, which a filter cannot read. */
       LOAD(nr),
       DENY_CALL(I386_SOCKET),
       IF(I386_SOCKETCALL, 0, 8),
       DENY,
       LOAD(nr),
-      /* x32 calls carry this bit: none is needed. */
+      /* x32 system calls carry this bit; no program needs them. */
       BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1),
       DENY,
       IF(SYS_socket, 0, 4),

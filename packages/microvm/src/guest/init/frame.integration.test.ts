@@ -75,7 +75,7 @@ describe('a control stream', () => {
         }
         expect(guest.frames).toEqual(host.frames);
         expect(guest.end).toMatch(
-          host.refused === null ? /^the host has gone$/ : /^malformed (frame|fields)$/,
+          host.refused === null ? /^the host has closed the control port$/ : /^malformed (frame|fields)$/,
         );
       }),
       { numRuns: 200 },
@@ -86,7 +86,10 @@ describe('a control stream', () => {
     const largest = encodeMessage('file', [Buffer.alloc(frameMax - 12, 7)]);
     const both = Buffer.concat([largest, encodeMessage('ping', [1]), largest]);
     for (const piece of [1_000, 65_536, 1_000_000])
-      expect(await guestReads(both, piece)).toEqual({ frames: both, end: 'the host has gone' });
+      expect(await guestReads(both, piece)).toEqual({
+        frames: both,
+        end: 'the host has closed the control port',
+      });
   });
 
   it('with the most fields that a frame may have is understood', async () => {
@@ -94,7 +97,10 @@ describe('a control stream', () => {
       'step',
       Array.from({ length: fieldsMax - 1 }, () => 'x'),
     );
-    expect(await guestReads(most, 65_536)).toEqual({ frames: most, end: 'the host has gone' });
+    expect(await guestReads(most, 65_536)).toEqual({
+      frames: most,
+      end: 'the host has closed the control port',
+    });
   });
 
   it.each([

@@ -1,4 +1,4 @@
-/* The one program of the guest: it boots, serves the host over the channel (../../channel/README.md) and runs steps. */
+/* Init is the guest's only program: it boots, serves the host over the channel (../../channel/README.md) and runs steps. */
 #ifndef INIT_H
 #define INIT_H
 #include "frame.h"
@@ -8,11 +8,15 @@
 enum port { CONTROL, STDIN, STDOUT, STDERR, BULK, PORTS };
 extern int ports[PORTS]; /* descriptors, non-blocking */
 
-/* boot.c: everything up to open ports. Ends the VM when it cannot. */
+#define ID_MAX 63 /* longest id of a step or a collected file */
+#define PATH_LIMIT 1000 /* longest path in a command of the host */
+
+/* boot.c. Boots until the ports are open, or ends the VM. */
 void boot(int argc, char **argv);
+/* Writes the reason to the console and ends the VM. */
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
 
-/* child.c: what a step is, and its side of the start. */
+/* child.c: the process that becomes a step. */
 #define BINDS_MAX 32
 #define ARGS_MAX 2048
 struct bind {
@@ -21,35 +25,35 @@ struct bind {
 };
 struct step {
   const char *id, *root, *user, *cwd, *hostname;
-  const char *argv[ARGS_MAX + 1], *env[ARGS_MAX + 2]; /* env keeps a place for HOME */
+  const char *argv[ARGS_MAX + 1], *env[ARGS_MAX + 2]; /* env has room for one more variable, HOME */
   int argc, envc, bindc;
   struct bind binds[BINDS_MAX];
-  long memory, pids, deadline; /* bytes, processes, ms; 0: none */
+  long memory, pids, deadline; /* bytes, processes, ms; 0: no limit */
 };
-/* Turns the calling child into the step. Writes a sentence to `report` and exits 126 or 127 when it cannot. */
-__attribute__((noreturn)) void child_become(struct step *step, int report);
-/* filter.c */
+/* Executes the step in the calling child. When it fails, it writes a message to `report` and exits with 126 or 127. */
+__attribute__((noreturn)) void child_exec(struct step *step, int report);
+/* filter.c. Installs the step's seccomp filter. Returns 0, or -1 with errno. */
 int filter_install(void);
 
-/* pump.c: bytes from one descriptor to another, through one bounded buffer, with back-pressure. */
+/* pump.c: moves bytes from one descriptor to another through one bounded buffer, with backpressure. */
 struct pump {
   int from, to; /* -1: closed */
-  uint64_t read, limit; /* bytes read so far; stop reading at `limit` */
+  uint64_t read, limit; /* bytes read so far; the pump stops reading at `limit` */
   size_t start, end;
   char buffer[65536];
 };
 void pump_open(struct pump *pump, int from, int to, uint64_t limit);
-/* Moves what can be moved without blocking. A vanished reader swallows the rest. */
+/* Moves what can be moved without blocking. When the reader is gone, the pump discards the rest. */
 void pump_run(struct pump *pump);
 int pump_wants_read(const struct pump *pump);
 int pump_wants_write(const struct pump *pump);
-/* Source at its end (or limit) and everything delivered. */
+/* Returns whether the source has ended (or reached the limit) and every byte was written. */
 int pump_done(const struct pump *pump);
 
-/* Descriptors and what is waited for on them, for poll(): every `_poll` writes some, and returns how many. */
+/* Every `_poll` function writes the descriptors that it waits for to `out`, and returns how many. */
 struct pollfd;
 
-/* collect.c: a file that a step left, on its way to the host. */
+/* collect.c: sends a file that a step left to the host. */
 void collect_file(const struct frame *frame);
 int collect_busy(void);
 int collect_poll(struct pollfd *out);
@@ -60,9 +64,9 @@ void runner_step(struct step *step);
 void runner_stdin_end(const char *id, long total);
 int runner_busy(void);
 int runner_poll(struct pollfd *out);
-/* Moves bytes, reaps children, reports ends. `now` in ms of the monotonic clock. */
+/* Moves bytes, reaps children and reports the step's end. `now` is the monotonic clock in ms. */
 void runner_turn(long now);
-/* ms until the running step's deadline; -1: none. */
+/* Returns the ms until the runner must look at the step again (its deadline, its memory), or -1. */
 long runner_timeout(long now);
 
 /* control.c: the control port. */
@@ -70,8 +74,9 @@ void control_turn(void);
 int control_wants_write(void);
 void control_send(struct message *message);
 void control_failed(const char *verb, int error, const char *text);
-void control_run(const struct frame *frame); /* commands.c */
+/* commands.c. Runs one command of the host. */
+void control_run(const struct frame *frame);
 
-/* clock.c */
+/* clock.c. */
 long monotonic_ms(void);
 #endif

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+/* Wakes poll() when a child has ended. */
 static int child_pipe[2];
 static void on_child(int signal) {
   (void)signal;

@@ -16,13 +16,13 @@ int pump_wants_write(const struct pump *pump) { return pump->start < pump->end; 
 int pump_done(const struct pump *pump) { return pump->start == pump->end && (pump->from < 0 || pump->read >= pump->limit); }
 
 void pump_run(struct pump *pump) {
-  for (int rounds = 0; rounds < 16; rounds++) { /* a busy stream must not starve the control port */
+  for (int rounds = 0; rounds < 16; rounds++) { /* bounded, so that a busy stream does not starve the control port */
     if (pump_wants_read(pump)) {
       uint64_t room = pump->limit - pump->read;
       ssize_t n = read(pump->from, pump->buffer, room < sizeof pump->buffer ? (size_t)room : sizeof pump->buffer);
       if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
       if (n <= 0) {
-        pump->from = -1; /* its owner closes it */
+        pump->from = -1; /* the owner of the descriptor closes it */
         return;
       }
       pump->start = 0;

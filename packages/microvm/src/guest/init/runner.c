@@ -1,4 +1,4 @@
-/* The running step: its cgroup, its pipes, its end. One at a time. */
+/* Runs one step at a time: makes its cgroup and pipes, starts it, limits it, and reports its end. */
 #define _GNU_SOURCE
 #include "init.h"
 #include <errno.h>
@@ -15,22 +15,22 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WATCH_MS 1000    /* how often the memory of a step is looked at */
-#define STARVED_MS 10000 /* a step that is stalled for so long gets no further */
+#define WATCH_MS 1000    /* interval of the checks of a step's memory pressure */
+#define STARVED_MS 10000 /* a step that is stalled on memory for so long is killed */
 
 static struct {
   int running, exited, deadline_hit, starved, status, report;
   pid_t pid;
-  char id[64], cgroup[128];
+  char id[ID_MAX + 1], cgroup[128];
   long started, deadline;
-  long looked, stall_since, stalled; /* when its memory was looked at last; since when it is mostly stalled; its counter then */
+  long checked, stall_since, stalled; /* time of the last check; start of the current stall; the stall counter at that start */
   int stdin_to, stdout_from, stderr_from;
 } step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1};
 static struct pump input = {.from = -1, .to = -1}, output = {.from = -1, .to = -1}, errors = {.from = -1, .to = -1};
-static uint64_t input_total = UINT64_MAX; /* bytes of stdin that the host announced for the step */
+static uint64_t input_total = UINT64_MAX; /* bytes of stdin that the host announced; UINT64_MAX until it does */
 static struct message message;
 
-/* Bytes of an earlier step's stdin that are still to come must not reach the next one. */
+/* Returns whether bytes of the last step's stdin may still arrive: they must not reach the next step. */
 static int input_open(void) { return input.from >= 0 && !(input_total != UINT64_MAX && input.read >= input_total); }
 int runner_busy(void) { return step.running; }
 
@@ -43,7 +43,7 @@ static int cgroup_write(const char *file, const char *text) {
   return n < 0 ? -1 : 0;
 }
 
-/* The number in a cgroup file, or behind a key in it that comes after `line`; 0 when there is none. */
+/* Returns the number that follows `key` in a cgroup file, in the part that starts with `line`; 0 when there is none. */
 static long cgroup_read(const char *file, const char *line, const char *key) {
   char path[192], text[512];
   snprintf(path, sizeof path, "%s/%s", step.cgroup, file);
@@ -57,7 +57,8 @@ static long cgroup_read(const char *file, const char *line, const char *key) {
   return at ? strtol(at + strlen(key), NULL, 10) : 0;
 }
 
-static void limit(const char *file, long value) {
+/* Writes a limit of the step's cgroup; 0 means no limit. */
+static void set_limit(const char *file, long value) {
   char text[24];
   if (value <= 0) return;
   snprintf(text, sizeof text, "%ld", value);
@@ -76,15 +77,15 @@ static void report_end(long code, long signal_number, const char *reason, const 
   control_send(&message);
 }
 
-void runner_step(struct step *wanted) {
+void runner_step(struct step *request) {
   if (input_open()) return control_failed("step", EBUSY, "the stdin of the last step has not ended");
   int in[2], out[2], err[2], report[2];
   if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(report, O_CLOEXEC)) die("pipes: %s", strerror(errno));
-  snprintf(step.id, sizeof step.id, "%s", wanted->id);
+  snprintf(step.id, sizeof step.id, "%s", request->id);
   snprintf(step.cgroup, sizeof step.cgroup, "/sys/fs/cgroup/step");
   if (mkdir(step.cgroup, 0755)) die("cgroup: %s", strerror(errno));
-  limit("memory.max", wanted->memory);
-  limit("pids.max", wanted->pids);
+  set_limit("memory.max", request->memory);
+  set_limit("pids.max", request->pids);
   cgroup_write("memory.oom.group", "1");
   int cgroup = open(step.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   struct clone_args args = {.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_INTO_CGROUP,
@@ -95,13 +96,13 @@ void runner_step(struct step *wanted) {
   if (pid < 0) die("clone: %s", strerror(errno));
   if (pid == 0) {
     if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0) _exit(126);
-    child_become(wanted, report[1]);
+    child_exec(request, report[1]);
   }
   close(cgroup), close(in[0]), close(out[1]), close(err[1]), close(report[1]);
   fcntl(in[1], F_SETFL, O_NONBLOCK), fcntl(out[0], F_SETFL, O_NONBLOCK), fcntl(err[0], F_SETFL, O_NONBLOCK);
   step.pid = pid, step.running = 1, step.exited = 0, step.deadline_hit = 0, step.starved = 0, step.report = report[0];
-  step.looked = step.stall_since = step.started, step.stalled = 0;
-  step.deadline = wanted->deadline > 0 ? step.started + wanted->deadline : 0;
+  step.checked = step.stall_since = step.started, step.stalled = 0;
+  step.deadline = request->deadline > 0 ? step.started + request->deadline : 0;
   step.stdin_to = in[1], step.stdout_from = out[0], step.stderr_from = err[0];
   input_total = UINT64_MAX;
   pump_open(&input, ports[STDIN], in[1], UINT64_MAX);
@@ -113,12 +114,12 @@ void runner_step(struct step *wanted) {
 }
 
 void runner_stdin_end(const char *id, long total) {
-  if (strcmp(id, step.id) || input_total != UINT64_MAX || (uint64_t)total < input.read) return control_failed("stdin-end", EINVAL, "not the stdin that is open");
+  if (strcmp(id, step.id) || input_total != UINT64_MAX || (uint64_t)total < input.read) return control_failed("stdin-end", EINVAL, "this stdin is not open");
   input_total = (uint64_t)total;
   input.limit = input_total;
 }
 
-/* Nothing of a step outlives it. */
+/* Kills every process that the step left. */
 static void clear_cgroup(void) {
   cgroup_write("cgroup.kill", "1");
   for (int tries = 0; tries < 2000 && cgroup_read("cgroup.events", "", "populated "); tries++) {
@@ -134,7 +135,7 @@ static void finish(void) {
   text[n > 0 ? n : 0] = 0;
   close(step.report);
   long oom = cgroup_read("memory.events", "", "oom_kill ");
-  if (rmdir(step.cgroup)) die("cgroup of a step that has ended: %s", strerror(errno));
+  if (rmdir(step.cgroup)) die("remove the cgroup of the step: %s", strerror(errno));
   int signaled = WIFSIGNALED(step.status);
   long code = signaled ? -1 : WEXITSTATUS(step.status), number = signaled ? WTERMSIG(step.status) : 0;
   if (n > 0) report_end(code, 0, "start", text);
@@ -146,13 +147,14 @@ static void finish(void) {
 }
 
 /*
- * Close to its limit a step may stop getting on without being killed: every page of its program that it needs takes the place
- * of one that it needs next, and the kernel, for which each of these is a success, goes on for ever. Pressure stall
- * information (Documentation/accounting/psi.rst) tells: how long, in all, none of its processes could run for want of memory.
+ * Kills a step that thrashes. Close to its memory limit a step may make no progress without being killed by the kernel: every page
+ * of its program that it loads evicts one that it needs next, and the kernel counts each load as progress. Pressure stall
+ * information (Documentation/accounting/psi.rst) reveals this: the total time in which none of the step's processes could run
+ * because all of them waited for memory.
  */
 static void watch_memory(long now) {
-  if (now - step.looked < WATCH_MS) return;
-  step.looked = now;
+  if (now - step.checked < WATCH_MS) return;
+  step.checked = now;
   long stalled = cgroup_read("memory.pressure", "full ", "total=") / 1000;
   if (stalled - step.stalled < (now - step.stall_since) * 9 / 10) step.stalled = stalled, step.stall_since = now;
   if (now - step.stall_since < STARVED_MS) return;
@@ -164,7 +166,7 @@ static void close_stdin(void) {
   if (step.stdin_to < 0) return;
   close(step.stdin_to);
   step.stdin_to = -1;
-  input.to = -1; /* what still comes is swallowed */
+  input.to = -1; /* the pump discards what still arrives */
 }
 
 void runner_turn(long now) {
@@ -188,7 +190,7 @@ void runner_turn(long now) {
 
 long runner_timeout(long now) {
   if (!step.running || step.exited || step.deadline_hit || step.starved) return -1;
-  long next = step.looked + WATCH_MS;
+  long next = step.checked + WATCH_MS;
   if (step.deadline && step.deadline < next) next = step.deadline;
   return next > now ? next - now : 0;
 }

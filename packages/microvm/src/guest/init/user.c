@@ -1,7 +1,7 @@
 #include "user.h"
 #include <string.h>
 
-/* The n-th colon-separated part of a line that ends at `end`; its size in *size, or NULL. */
+/* Returns the n-th colon-separated part of a line that ends at `end`, with its length in *size, or NULL. */
 static const char *part(const char *line, const char *end, int n, size_t *size) {
   for (; n > 0; n--) {
     const char *colon = memchr(line, ':', (size_t)(end - line));
@@ -13,6 +13,7 @@ static const char *part(const char *line, const char *end, int n, size_t *size) 
   return line;
 }
 
+/* Parses a decimal id. Returns 0, or -1 for anything else. */
 static int number_of(const char *text, size_t size, unsigned *out) {
   unsigned long value = 0;
   if (size < 1 || size > 10) return -1;
@@ -34,15 +35,15 @@ static const char *end_of_line(const char *line) {
   return end ? end : line + strlen(line);
 }
 
-/* Finds a passwd line by name, or by number if `uid` is given. Returns the name in it, or NULL. */
+/* Finds a passwd line by name, or by number if `uid` is given, and fills in ids and home. Returns the line's name, or NULL. */
 static const char *find_user(const char *passwd, const char *name, size_t name_size, const unsigned *uid, size_t *found_size, struct identity *out) {
   for (const char *line = passwd; *line;) {
     const char *end = end_of_line(line), *text;
     size_t size;
     unsigned line_uid, gid;
-    int good = (text = part(line, end, 2, &size)) && !number_of(text, size, &line_uid) && (text = part(line, end, 3, &size)) &&
+    int valid = (text = part(line, end, 2, &size)) && !number_of(text, size, &line_uid) && (text = part(line, end, 3, &size)) &&
                !number_of(text, size, &gid);
-    if (good) {
+    if (valid) {
       text = part(line, end, 0, found_size);
       if (uid ? line_uid == *uid : same(text, *found_size, name, name_size)) {
         out->uid = line_uid;
@@ -60,6 +61,7 @@ static const char *find_user(const char *passwd, const char *name, size_t name_s
   return NULL;
 }
 
+/* Finds a group by name. Returns whether there is one, with its id in *gid. */
 static int find_group(const char *group, const char *name, size_t name_size, unsigned *gid) {
   for (const char *line = group; *line;) {
     const char *end = end_of_line(line), *text;
@@ -71,7 +73,7 @@ static int find_group(const char *group, const char *name, size_t name_size, uns
   return 0;
 }
 
-/* Groups whose member list names the user. */
+/* Adds the groups whose member list names the user. */
 static void add_groups(const char *group, const char *name, size_t name_size, struct identity *out) {
   for (const char *line = group; *line;) {
     const char *end = end_of_line(line), *text;
@@ -94,20 +96,20 @@ static void add_groups(const char *group, const char *name, size_t name_size, st
 }
 
 const char *identity_of(const char *user, const char *passwd, const char *group, struct identity *out) {
-  const char *colon = strchr(user, ':'), *wanted = colon ? colon + 1 : "", *name;
-  size_t size = colon ? (size_t)(colon - user) : strlen(user), wanted_size = strlen(wanted), name_size = 0;
+  const char *colon = strchr(user, ':'), *wanted_group = colon ? colon + 1 : "", *name;
+  size_t size = colon ? (size_t)(colon - user) : strlen(user), group_size = strlen(wanted_group), name_size = 0;
   unsigned number = 0;
-  /* As in Docker: digits are a number even where a name is spelled so, and nobody named is user 0. */
+  /* As in Docker, digits are a number even if a user has this name, and an empty USER is user 0. */
   int is_number = size == 0 || !number_of(user, size, &number);
   memset(out, 0, sizeof *out);
   strcpy(out->home, "/");
   name = find_user(passwd, user, size, is_number ? &number : NULL, &name_size, out);
   if (!name && !is_number) return "no such user in the image's /etc/passwd";
-  if (!name) out->uid = number; /* Docker: a number without a line has group 0 */
-  if (wanted_size > 0) {
+  if (!name) out->uid = number; /* as in Docker, a number without a passwd line has group 0 */
+  if (group_size > 0) {
     unsigned gid;
-    if (number_of(wanted, wanted_size, &gid) && !find_group(group, wanted, wanted_size, &gid)) return "no such group in the image's /etc/group";
-    out->gid = gid; /* an explicit group is the only one, as in Docker */
+    if (number_of(wanted_group, group_size, &gid) && !find_group(group, wanted_group, group_size, &gid)) return "no such group in the image's /etc/group";
+    out->gid = gid; /* as in Docker, an explicit group is the only group */
   } else if (name && name_size > 0) {
     add_groups(group, name, name_size, out);
   }

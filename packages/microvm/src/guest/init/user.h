@@ -1,4 +1,4 @@
-/* Docker's USER, looked up in the text of an image's passwd and group files. No I/O here, so that it can be fuzzed. */
+/* Looks up Docker's USER in the text of an image's passwd and group files. This file does no I/O, so that tests can fuzz it. */
 #ifndef USER_H
 #define USER_H
 #include <sys/types.h>
@@ -14,7 +14,7 @@ struct identity {
   char home[HOME_MAX];
 };
 
-/* `user` is `''`, `name`, `uid`, `name:group`, `uid:gid` …; `passwd` and `group` are whole files, ended by a NUL, and may be
-   empty. Returns NULL, or what is wrong as a sentence without the name. */
+/* `user` is `''`, `name`, `uid`, `name:group`, `uid:gid`, …; `passwd` and `group` are whole files, ended by a NUL, and may be
+   empty. Returns NULL, or an error message. */
 const char *identity_of(const char *user, const char *passwd, const char *group, struct identity *out);
 #endif

@@ -7,10 +7,10 @@ import { afterAll, beforeAll } from 'vitest';
 
 const init = join(import.meta.dirname, '..');
 const strict = ['-g', '-O1', '-Wall', '-Wextra', '-Werror'];
-/** The first fault ends the program with an exit code of its own. */
+/** The first fault ends the program with an exit code that only the sanitizers use. */
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 
-/** For a test file: a driver of this folder, compiled with sources of init. `path` is set when its tests run. */
+/** Compiles a driver of this folder with sources of init before the tests of a file. `path` is set when the tests run. */
 export function compiled(driver: string, sources: readonly string[], defines: readonly string[] = []) {
   const program = { path: '' };
   let directory: string;

@@ -1,4 +1,4 @@
-/* Init's control port on descriptor 3, read at most argv[1] bytes at a time: each frame is sent back as it was understood. */
+/* Init's control port on descriptor 3, read at most argv[1] bytes at a time. Sends each frame back as init parsed it. */
 #define _GNU_SOURCE
 #include "../init.h"
 #include <poll.h>
@@ -13,7 +13,7 @@ static size_t piece;
 /* control.c is compiled with -Dread=read_piece. */
 ssize_t read_piece(int fd, void *buffer, size_t size) { return recv(fd, buffer, size < piece ? size : piece, MSG_DONTWAIT); }
 
-/* The end of the VM, here a word on stdout. */
+/* Writes the reason to stdout in place of ending the VM. */
 void die(const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -24,7 +24,7 @@ void die(const char *format, ...) {
 
 void control_run(const struct frame *frame) {
   static struct message echo;
-  echo.size = 4, echo.failed = 0; /* as message_begin, but the verb comes with the fields */
+  echo.size = 4, echo.failed = 0; /* like message_begin, but the verb is among the fields */
   for (uint32_t i = 0; i < frame->count; i++) message_bytes(&echo, frame->fields[i].data, frame->fields[i].size);
   control_send(&echo);
 }

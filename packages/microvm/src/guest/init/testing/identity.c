@@ -1,4 +1,4 @@
-/* Reads user, passwd and group from stdin, each ended by a NUL, as often as there are, and writes who that is, a line each. */
+/* Reads triples of user, passwd and group from stdin, each ended by a NUL, and writes one line with the identity for each. */
 #include "../user.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,8 +6,8 @@
 
 static char all[1 << 22];
 
-/* On the heap and no byte longer, so that the sanitizer sees whoever reads on. */
-static char *next(char **at, char *end) {
+/* Copies the next text to the heap with its exact size, so that the sanitizer detects a read beyond its end. */
+static char *next_text(char **at, char *end) {
   if (*at >= end) return NULL;
   char *copy = strdup(*at);
   *at += strlen(*at) + 1;
@@ -18,9 +18,9 @@ int main(void) {
   static struct identity who;
   size_t size = fread(all, 1, sizeof all - 1, stdin);
   char *at = all, *end = all + size, *user, *passwd, *group;
-  while ((user = next(&at, end)) && (passwd = next(&at, end)) && (group = next(&at, end))) {
-    const char *wrong = identity_of(user, passwd, group, &who);
-    if (wrong) printf("%s\n", wrong);
+  while ((user = next_text(&at, end)) && (passwd = next_text(&at, end)) && (group = next_text(&at, end))) {
+    const char *error = identity_of(user, passwd, group, &who);
+    if (error) printf("%s\n", error);
     else {
       printf("%u:%u ", who.uid, who.gid);
       for (int i = 0; i < who.group_count; i++) printf("%s%u", i ? "," : "", who.groups[i]);

@@ -1,5 +1,5 @@
-/* Init's control port on descriptor 3 with its real commands, but for what would change this machine: a step is written to
-   stdout as it was parsed, and ends at once. */
+/* Init's control port on descriptor 3 with its real commands, except those that would change this machine. A step is written to
+   stdout as init parsed it, and ends at once. */
 #define _GNU_SOURCE
 #include "../init.h"
 #include <poll.h>
@@ -24,7 +24,7 @@ void die(const char *format, ...) {
   exit(0);
 }
 
-static void say(const char *verb, const char *id, const char *const *rest) {
+static void answer(const char *verb, const char *id, const char *const *rest) {
   message_begin(&message, verb);
   for (message_text(&message, id); *rest; rest++) message_text(&message, *rest);
   control_send(&message);
@@ -45,8 +45,8 @@ void runner_step(struct step *step) {
   }
   message_end(&parsed);
   if (!parsed.failed && write(1, parsed.data, parsed.size) != (ssize_t)parsed.size) exit(1);
-  say("started", step->id, (const char *const[]){NULL});
-  say("exited", step->id, (const char *const[]){"0", "0", "0", "0", "exit", "", NULL});
+  answer("started", step->id, (const char *const[]){NULL});
+  answer("exited", step->id, (const char *const[]){"0", "0", "0", "0", "exit", "", NULL});
 }
 
 int runner_busy(void) { return 0; }
@@ -55,6 +55,6 @@ void collect_file(const struct frame *frame) { (void)frame; }
 void runner_stdin_end(const char *id, long total) { (void)id, (void)total; }
 
 int main(void) {
-  say("ready", "1", (const char *const[]){NULL});
+  answer("ready", "1", (const char *const[]){NULL});
   for (struct pollfd wait = {ports[CONTROL], POLLIN, 0};; poll(&wait, 1, -1)) control_turn();
 }
