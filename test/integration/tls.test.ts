@@ -11,7 +11,7 @@ import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openHttp } from '../../packages/executor/src/uplink/http.ts';
 import { openQueue } from '../../packages/executor/src/uplink/queue.ts';
-import { routeSchema, takeRoute } from '../../packages/executor/src/uplink/network-route.ts';
+import { routeSchema, applyRoute } from '../../packages/executor/src/uplink/network-route.ts';
 import { openUploadProxy } from '../../packages/executor/src/upload/upload-proxy.ts';
 import type { Connection } from '../../packages/instance/src/db/connect.ts';
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
@@ -149,7 +149,7 @@ describe("an executor's way to its instance", () => {
     leave = () => {};
   });
   const take = async (url: string, route: object = {}) => {
-    leave = await takeRoute(url, routeSchema.parse(route));
+    leave = await applyRoute(url, routeSchema.parse(route));
   };
   const urlOf = ({ tlsPort }: TestInstance, host = 'localhost') => `https://${host}:${tlsPort}`;
   /** A heartbeat. */

@@ -75,8 +75,17 @@ export class Machine {
       info: (facts: object, message: string) => note(`${message} ${JSON.stringify(facts)}`),
       warn: (facts: object, message: string) => note(`${message} ${JSON.stringify(facts)}`),
     };
-    const from = { clock, executorName: this.name, room: openReservations(resources) };
-    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues, jobRoom: resources });
+    const from = { clock, executorName: this.name, reservations: openReservations(resources) };
+    const agent = makeAgent({
+      runtime,
+      ...from,
+      http,
+      leases,
+      log,
+      queue,
+      queues,
+      defaultResources: resources,
+    });
     this.process = process;
     this.agent = agent;
     // The executor's helper starts another one when it has ended.
@@ -153,7 +162,7 @@ export class Machine {
 
   private http(process: Process): Http {
     const { world, network, answered } = this.deps;
-    return ({ method, path, headers, body, signal, what }) =>
+    return ({ method, path, headers, body, signal, action }) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) {
           reject(signal.reason as Error);
@@ -178,7 +187,7 @@ export class Machine {
             signal?.removeEventListener('abort', abort);
             if (signal?.aborted) return;
             answered(request, reply);
-            if ('gone' in reply) reject(instanceUnreachable(what, reply.gone));
+            if ('gone' in reply) reject(instanceUnreachable(action, reply.gone));
             else resolve(responseOf(reply));
           }),
         );

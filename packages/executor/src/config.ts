@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { configInvalid } from './errors.ts';
 
-/** A configuration file, checked. Errors: `config_invalid`. */
+/** Reads a JSON configuration file and validates it. Errors: `config_invalid`. */
 export async function readConfig<S extends z.ZodType>(schema: S, file: string): Promise<z.output<S>> {
   let value: unknown;
   try {

@@ -1,50 +1,50 @@
 import { FumehoodError } from '@fumehood/base';
 
-/** The instance did not answer, or answered that it cannot now: worth another try. */
-export function instanceUnreachable(what: string, why: string): FumehoodError {
+/** The instance did not answer, or answered that it cannot serve the request now. The request is worth a retry. */
+export function instanceUnreachable(action: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'instance_unreachable',
-    message: `the instance could not be reached to ${what}: ${why}`,
+    message: `could not reach the instance to ${action}: ${why}`,
     remedy: 'Check that the instance runs and that this machine reaches its URL.',
   });
 }
 
-/** The instance, or who says to be it, has not shown who it is. */
-export function instanceUntrusted(what: string, why: string): FumehoodError {
+/** The server at the instance's URL has no certificate that this machine trusts. */
+export function instanceUntrusted(action: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'instance_unreachable',
-    message: `the instance is not trusted to ${what}: ${why}`,
+    message: `could not trust the certificate of the instance to ${action}: ${why}`,
     remedy:
-      'Check its certificate and its name. A CA of your own is named as `route.caFile` in the configuration.',
+      'Check the certificate and the host name of the instance. Name your own CA as `route.caFile` in the configuration.',
   });
 }
 
 export function plainHttpRefused(url: string): FumehoodError {
   return new FumehoodError({
     code: 'plain_http_refused',
-    message: `${url} is on another machine and without TLS: whoever is in between would read the credential and every job`,
-    remedy: 'Use https, or say `"route": {"plainHttp": true}` in the configuration.',
+    message: `${url} is on another machine and does not use TLS: anybody between the two machines could read the credential and every job`,
+    remedy: 'Use https, or set `"route": {"plainHttp": true}` in the configuration.',
   });
 }
 
 export function caUnusable(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'ca_unusable',
-    message: `no CA can be read from ${file}: ${why}`,
-    remedy: 'Name a file of certificates as PEM, which the agent may read.',
+    message: `could not read a CA from ${file}: ${why}`,
+    remedy: 'Name a file of PEM certificates that the agent can read.',
   });
 }
 
-/** The instance refused for good. */
-export function instanceRefused(what: string, status: number, text: string): FumehoodError {
+/** The instance refused the request, and would refuse a retry. */
+export function instanceRefused(action: string, status: number, text: string): FumehoodError {
   return new FumehoodError({
     code: 'instance_refused',
-    message: `the instance refused to ${what}: ${status} ${text.slice(0, 300)}`,
+    message: `the instance refused to ${action}: ${status} ${text.slice(0, 300)}`,
     details: { status },
   });
 }
 
-/** With upstream's own hint, for its instances. */
+/** The message begins with the hint that upstream's executors give. */
 export function credentialRefused(text: string): FumehoodError {
   return new FumehoodError({
     code: 'credential_refused',
@@ -56,13 +56,13 @@ export function credentialRefused(text: string): FumehoodError {
 export function credentialUnreadable(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'credential_unreadable',
-    message: `there is no credential in ${file}: ${why}`,
+    message: `could not read a credential from ${file}: ${why}`,
     remedy:
-      'Put the secret that `fumehood executors credentials create` or `rotate` printed there, for the agent alone to read.',
+      'Write the secret that `fumehood executors credentials create` or `rotate` printed into this file, readable by the agent alone.',
   });
 }
 
-/** The two sides are more than one version apart. */
+/** The versions of the two sides are more than one apart. */
 export function versionsApart(instance: string, executor: number): FumehoodError {
   return new FumehoodError({
     code: 'versions_apart',
@@ -71,7 +71,7 @@ export function versionsApart(instance: string, executor: number): FumehoodError
   });
 }
 
-/** The job is no longer ours: whatever we would write is refused. */
+/** The lease of the job is over. The instance refuses every write of this attempt. */
 export function leaseLost(why: string): FumehoodError {
   return new FumehoodError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });
 }
@@ -80,39 +80,43 @@ export function canceled(why: string): FumehoodError {
   return new FumehoodError({ code: 'canceled', message: `the job was canceled: ${why}` });
 }
 
-/** What an executor of ours cannot run, said before anything is started. */
+/** The job asks for something that this executor cannot do. Nothing of the job has been started. */
 export function jobRefused(why: string, remedy: string): FumehoodError {
-  return new FumehoodError({ code: 'job_refused', message: `the job cannot be run: ${why}`, remedy });
+  return new FumehoodError({
+    code: 'job_refused',
+    message: `this executor cannot run the job: ${why}`,
+    remedy,
+  });
 }
 
-/** A step that carries its instance's credential into the guest and is not of the one form that we take it out of. */
+/** The job holds a credential of its instance in a place from which the executor cannot remove it. */
 export function uploadStepRefused(why: string): FumehoodError {
   return new FumehoodError({
     code: 'upload_step_refused',
-    message: `the job would bring a credential of its instance into the virtual machine: ${why}`,
+    message: `the job would bring a credential of its instance into the VM: ${why}`,
     remedy:
-      "Have the instance send its own form of the step `upload`, or set `exposeCredentials` in this executor's configuration.",
+      "Let the instance send its own form of the step `upload`, or set `exposeCredentials` in this executor's configuration.",
   });
 }
 
 export function imageUnavailable(image: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'image_not_found',
-    message: `the image ${image.slice(0, 200)} is not to be had: ${why}`,
-    remedy: 'Put the image archive on the instance again and start the job anew.',
+    message: `the image ${image.slice(0, 200)} is not available: ${why}`,
+    remedy: 'Put the image archive on the instance again and start a new job.',
   });
 }
 
-/** A file that a job brings by its place on the instance. */
+/** A file that the job names, but does not bring, cannot be fetched. */
 export function fileMissing(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'file_missing',
-    message: `the job's file ${file.slice(0, 200)} is not to be had: ${why}`,
-    remedy: 'Upload the file again and start the job anew.',
+    message: `the job's file ${file.slice(0, 200)} is not available: ${why}`,
+    remedy: 'Upload the file again and start a new job.',
   });
 }
 
-/** Bytes of the instance that are not what they were named. */
+/** A blob arrived with other bytes than its digest says. */
 export function blobDamaged(digest: string, why: string): FumehoodError {
   return new FumehoodError({ code: 'blob_damaged', message: `${digest} arrived damaged: ${why}` });
 }
@@ -120,7 +124,7 @@ export function blobDamaged(digest: string, why: string): FumehoodError {
 export function commitMissing(repository: string, commit: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'commit_missing',
-    message: `the commit ${commit} of ${repository} cannot be fetched: ${why}`,
+    message: `could not fetch the commit ${commit} of ${repository}: ${why}`,
     remedy: 'Check that the instance has this commit of the repository.',
   });
 }
@@ -141,7 +145,7 @@ export function stepFailed(step: string, code: number, last: string): FumehoodEr
 export function stepNotStarted(step: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'step_not_started',
-    message: `the step ${step} could not be started: ${why}`,
+    message: `could not start the step ${step}: ${why}`,
     remedy: "Check the step's image, command, user and working directory.",
   });
 }
@@ -149,49 +153,50 @@ export function stepNotStarted(step: string, why: string): FumehoodError {
 export function deadlinePassed(step: string, deadlineMs: number): FumehoodError {
   return new FumehoodError({
     code: 'deadline',
-    message: `the step ${step} was stopped: the job's ${deadlineMs / 1000} s were over`,
-    remedy: 'Give the job a longer deadline, or less to do.',
+    message: `the step ${step} was stopped: the job exceeded its deadline of ${deadlineMs / 1000} s`,
+    remedy: 'Give the job a longer deadline, or less work.',
   });
 }
 
 export function memoryExceeded(step: string, limitBytes: number): FumehoodError {
   return new FumehoodError({
     code: 'memory',
-    message: `the step ${step} was stopped: it needed more than its ${Math.floor(limitBytes / 2 ** 20)} MiB of memory`,
+    message: `the step ${step} was stopped: it exceeded its limit of ${Math.floor(limitBytes / 2 ** 20)} MiB of memory`,
     remedy: 'Give the job more memory.',
   });
 }
 
-/** This machine has no room for what the job needs, whatever its share of it is. */
+/** The file system of this machine is full, even if the job has not used up its scratch space. */
 export function diskFull(what: string): FumehoodError {
   return new FumehoodError({
     code: 'disk_full',
     message: `the disk of the executor is full: ${what}`,
-    remedy: 'The job is tried again. Free space on the machine of the executor, in its state directory.',
+    remedy:
+      'Free space on the machine of the executor, in its state directory. The instance retries the job.',
   });
 }
 
-/** The virtual machine ended while the job still ran. */
+/** The VMM ended while the job still ran. */
 export function vmmDied(reason: string, complaints: string): FumehoodError {
   return new FumehoodError({
     code: 'vmm_died',
-    message: `the virtual machine ended by itself (${reason})${complaints && `: ${complaints}`}`,
-    remedy: 'The job is tried again. If it repeats, run `fumehood doctor` on the executor.',
+    message: `the VM ended by itself (${reason})${complaints && `: ${complaints}`}`,
+    remedy: 'If it happens again, run `fumehood doctor` on the executor. The instance retries the job.',
   });
 }
 
 export function uploadFailed(why: string): FumehoodError {
   return new FumehoodError({
     code: 'upload_failed',
-    message: `the index could not be uploaded: ${why}`,
-    remedy: "Read the log entry `upload`: it holds the client's own words.",
+    message: `could not upload the index: ${why}`,
+    remedy: 'Read the log entry `upload`: it has the output of the client.',
   });
 }
 
 export function configInvalid(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'config_invalid',
-    message: `${file} is not a configuration: ${why}`,
+    message: `the configuration ${file} is invalid: ${why}`,
     remedy: 'Start the executor with `fumehood up`, which writes it.',
   });
 }
@@ -200,27 +205,27 @@ export function executorStopped(): FumehoodError {
   return new FumehoodError({
     code: 'executor_stopped',
     message: 'the executor was stopped while the job ran',
-    remedy: 'The job is tried again.',
+    remedy: 'Wait: the instance retries the job.',
   });
 }
 
 export function vmRefused(why: string): FumehoodError {
-  return new FumehoodError({ code: 'vm_refused', message: `the virtual machine was not started: ${why}` });
+  return new FumehoodError({ code: 'vm_refused', message: `the VM was not started: ${why}` });
 }
 
-/** Without its privileged parent the agent can do nothing. */
+/** The agent has lost the helper, without which it cannot start or destroy VMs. */
 export function helperGone(): FumehoodError {
   return new FumehoodError({
     code: 'executor_stopped',
-    message: "the executor's privileged process is gone",
-    remedy: 'The job is tried again.',
+    message: "the executor's helper is gone",
+    remedy: 'Wait: the instance retries the job.',
   });
 }
 
 export function agentFailed(how: string): FumehoodError {
   return new FumehoodError({
     code: 'agent_failed',
-    message: `the executor's agent ended with ${how} before it worked`,
-    remedy: "The executor's log says why.",
+    message: `the executor's agent ended with ${how} before it was ready`,
+    remedy: "Read the executor's log: it says why.",
   });
 }

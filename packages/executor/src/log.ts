@@ -6,14 +6,17 @@ export interface Log {
   warn(facts: object, message: string): void;
 }
 
-/** Says what is new: a trouble that goes on is said once, and again when it comes back after `null`. */
-export function onChange(say: (message: string) => void): (message: string | null) => void {
+/**
+ * Returns a function that reports a message only when it differs from the last one, so that a lasting problem is reported once.
+ * `null` says that the problem is over: the same message is reported again after it.
+ */
+export function reportChanges(report: (message: string) => void): (message: string | null) => void {
   let last: string | null = null;
   return (message) => {
-    if (message !== null && message !== last) say(message);
+    if (message !== null && message !== last) report(message);
     last = message;
   };
 }
 
-/** An error in one line, with what to do. */
-export const tellOf = ({ message, remedy }: ErrorFacts) => (remedy ? `${message}. ${remedy}` : message);
+/** Returns the message and the remedy of an error in one line. */
+export const withRemedy = ({ message, remedy }: ErrorFacts) => (remedy ? `${message}. ${remedy}` : message);

@@ -13,9 +13,9 @@ test('a request for work whose answer got lost is given up and made again', asyn
     });
   const queue = {
     version: () => 1,
-    openOrders: unanswered,
+    openPushStream: unanswered,
     heartbeat: () => Promise.resolve({ knownIds: [], cancelIds: [] }),
-    lease(_queues: unknown, _room: unknown, _waitMs: number, signal: AbortSignal) {
+    lease(_queues: unknown, _offer: unknown, _waitMs: number, signal: AbortSignal) {
       signals.push(signal);
       return unanswered(signal);
     },
@@ -26,8 +26,8 @@ test('a request for work whose answer got lost is given up and made again', asyn
     runtime: { run: () => Promise.resolve({ result: null, failure: null }) },
     leases: keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} }),
     log: { info: () => {}, warn: (_facts, message) => void warnings.push(message) },
-    room: openReservations({ cpus: 1, memoryMiB: 1024, scratchMiB: 1024 }),
-    jobRoom: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
+    reservations: openReservations({ cpus: 1, memoryMiB: 1024, scratchMiB: 1024 }),
+    defaultResources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
   });
   const running = agent.run();
   await clock.advance(30_000);

@@ -1,109 +1,121 @@
 import { factsOf } from '@fumehood/base';
 import { type Order, type QueueName, upstreamVersion } from '@fumehood/protocol';
 import { executorStopped } from '../errors.ts';
-import { onChange, tellOf } from '../log.ts';
+import { reportChanges, withRemedy } from '../log.ts';
 import type { Lease } from '../uplink/leases.ts';
-import { followOrders, type OrderSource } from '../uplink/push-stream.ts';
-import type { QueueClient, Room } from '../uplink/queue.ts';
-import { within } from '../uplink/retry.ts';
+import { followPushStream, type PushSource } from '../uplink/push-stream.ts';
+import type { QueueClient, Resources } from '../uplink/queue.ts';
+import { withTimeout } from '../uplink/retry.ts';
 import type { Reservations } from './reservations.ts';
-import { type WorkDeps, workOn } from './run-job.ts';
+import { runJob, type RunJobDeps } from './run-job.ts';
 
 export interface Agent {
-  /** Leases and works until told to drain; resolves when the last job has ended. */
+  /** Leases and runs jobs until `drain` or `stop`. Resolves when the last job has ended. */
   run(): Promise<void>;
-  /** Leases no more; what runs may finish. */
+  /** Leases no more jobs. Those that run may finish. */
   drain(): void;
-  /** Stops what runs. */
+  /** Leases no more jobs, and stops those that run. */
   stop(): void;
 }
 
-/** How long the instance may hold a request for work. Shorter while something runs, because the offer grows when it ends. */
+/**
+ * How long the instance may hold a request for a job, in ms. It is shorter while a job runs, because the offer grows when that
+ * job ends.
+ */
 const idleWaitMs = 30_000;
 const busyWaitMs = 1_000;
-/** An answer that is later than this has got lost on its way: nobody tells of a connection that died. */
+/** An answer that is later than the wait by this much, in ms, is given up: a connection may die without an error. */
 const lateMs = 10_000;
-/** Before asking again when the instance cannot be reached, holds no request, or wants nothing to be leased, or nothing fits. */
+/**
+ * The pause before the next request, in ms, when the instance is unreachable, does not hold requests, or drains this executor, and
+ * when no resources are free.
+ */
 const pauseMs = 1_000;
-/** The same, of an instance that refuses our version. */
+/** The same when the instance refuses our version of the protocol. */
 const refusedPauseMs = 30_000;
 
+/** Makes the agent of an executor: it leases jobs that fit the free resources, and runs each of them. */
 export function makeAgent(
-  deps: WorkDeps & {
-    readonly queue: QueueClient & OrderSource;
+  deps: RunJobDeps & {
+    readonly queue: QueueClient & PushSource;
     readonly queues: QueueName[];
-    readonly room: Reservations;
-    /** What a job gets that does not say it. */
-    readonly jobRoom: Room;
+    readonly reservations: Reservations;
+    /** Reserved for a job that does not state its resources, because its instance is of upstream's kind. */
+    readonly defaultResources: Resources;
   },
 ): Agent {
-  const { clock, leases, queue, queues, room, log } = deps;
+  const { clock, leases, queue, queues, reservations, log } = deps;
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();
-  /** Aborted, and made anew, to end a pause. */
-  let rouse = new AbortController();
+  /** Aborted, and replaced, to end a pause early. */
+  let wakeUp = new AbortController();
   const pause = (ms = pauseMs) =>
-    clock.sleep(ms, AbortSignal.any([draining.signal, rouse.signal])).catch(() => {});
-  const obey = (order: Order) => {
-    leases.obey(order);
+    clock.sleep(ms, AbortSignal.any([draining.signal, wakeUp.signal])).catch(() => {});
+  const applyOrder = (order: Order) => {
+    leases.applyOrder(order);
     if (order.type !== 'work' && order.type !== 'drain') return;
-    rouse.abort(new Error('there is news'));
-    rouse = new AbortController();
+    wakeUp.abort(new Error('an order has arrived'));
+    wakeUp = new AbortController();
   };
 
   const leaseOne = async () => {
     if (leases.draining()) return pause();
-    const free = room.free();
+    const free = reservations.free();
     if (!free) {
       await Promise.race([pause(), ...running]);
       return;
     }
-    // A poll that is given up may have been granted a job already; that job's lease then simply runs out.
+    // The instance may have leased a job to a request that is given up here. The lease of that job then runs out.
     const waitMs = running.size > 0 ? busyWaitMs : idleWaitMs;
-    const job = await within(clock, waitMs + lateMs, 'lease a job', (late) =>
-      queue.lease(queues, { free, total: room.total }, waitMs, AbortSignal.any([draining.signal, late])),
+    const job = await withTimeout(clock, waitMs + lateMs, 'lease a job', (timeout) =>
+      queue.lease(
+        queues,
+        { free, total: reservations.total },
+        waitMs,
+        AbortSignal.any([draining.signal, timeout]),
+      ),
     );
-    if (!job && queue.version() === upstreamVersion) await pause(); // it does not hold requests
+    if (!job && queue.version() === upstreamVersion) await pause(); // such an instance does not hold requests
     if (!job) return;
     log.info({ job: job.id, attempt: job.fumehood?.attempt }, 'a job was leased');
-    const release = room.reserve(job.fumehood?.resources ?? deps.jobRoom);
+    const releaseResources = reservations.reserve(job.fumehood?.resources ?? deps.defaultResources);
     let own: Lease | null = null;
-    const work = workOn(deps, job, (lease) => {
+    const run = runJob(deps, job, (lease) => {
       own = lease;
       held.add(lease);
     }).finally(() => {
       if (own) held.delete(own);
-      running.delete(work);
-      release();
+      running.delete(run);
+      releaseResources();
     });
-    running.add(work);
+    running.add(run);
   };
 
   return {
     async run() {
-      const beating = new AbortController();
-      const trouble = (message: string) => log.warn({}, message);
-      const beats = Promise.all([
-        leases.run(beating.signal),
-        followOrders({ source: queue, clock, obey, onTrouble: trouble }, beating.signal),
+      const ended = new AbortController();
+      const onTrouble = (message: string) => log.warn({}, message);
+      const uplink = Promise.all([
+        leases.run(ended.signal),
+        followPushStream({ source: queue, clock, applyOrder, onTrouble }, ended.signal),
       ]);
-      const say = onChange(trouble);
+      const report = reportChanges(onTrouble);
       while (!draining.signal.aborted) {
         try {
           await leaseOne();
-          say(null);
+          report(null);
         } catch (error) {
           if (draining.signal.aborted) break;
           const facts = factsOf(error);
-          const refused = facts.code === 'versions_apart'; // the heartbeat's trouble too, and said with it
-          if (!refused) say(`no job could be leased: ${tellOf(facts)}`);
+          const refused = facts.code === 'versions_apart'; // the heartbeats report this
+          if (!refused) report(`no job could be leased: ${withRemedy(facts)}`);
           await pause(refused ? refusedPauseMs : pauseMs);
         }
       }
       await Promise.all(running);
-      beating.abort();
-      await beats;
+      ended.abort();
+      await uplink;
     },
     drain: () => draining.abort(new Error('draining')),
     stop() {

@@ -5,11 +5,11 @@ import { routeSchema } from '../uplink/network-route.ts';
 
 const path = z.string().startsWith('/');
 
-/** What a job gets that does not say it itself, because its instance is one of upstream's kind. */
+/** Settings for the jobs of an instance of upstream's kind, which do not state them. */
 export const upstreamJobsSchema = z.strictObject({
-  /** Tiers that they may run in. */
+  /** Tiers that such a job may run in. */
   accept: z.array(tierSchema).min(1).default(['vm-hardware']),
-  /** Of each of them; defaults as upstream's executors have them. */
+  /** Resources of each such job. The defaults are those of upstream's executors. */
   resources: z
     .strictObject({
       cpus: z.int().positive().default(4),
@@ -17,20 +17,20 @@ export const upstreamJobsSchema = z.strictObject({
       scratchMiB: z.int().positive().default(20_480),
     })
     .prefault({}),
-  /** Wall time of all steps together. */
+  /** Wall time of all steps of a job together. */
   deadlineMs: z.int().positive().default(1_800_000),
   /**
-   * Run a job that brings its instance's credential into the guest in a form that we cannot take it out of. Its log says
-   * `credential exposed` then; without this, such a job is refused.
+   * Runs a job that holds its instance's credential in a place from which the executor cannot remove it, and writes
+   * `credential exposed` into its log. Without this, such a job is refused.
    */
   exposeCredentials: z.boolean().default(false),
 });
 export type UpstreamJobs = z.infer<typeof upstreamJobsSchema>;
 
-/** The queues that an executor leases from: several, or one by its own route, as upstream's executors for one queue do. */
+/** The queues that an executor leases from: a list, or the name of one queue, which is leased from by the route of that queue. */
 export const queuesSchema = z.union([z.array(queueNameSchema).min(1), queueNameSchema]);
 
-/** What the agent is told by whoever starts it; a JSON file, without credentials in it. */
+/** The agent's configuration file, written by the helper. It holds no credentials. */
 export const agentConfigSchema = z.strictObject({
   instanceUrl: z.url({ protocol: /^https?$/ }),
   route: routeSchema.prefault({}),
@@ -38,34 +38,34 @@ export const agentConfigSchema = z.strictObject({
   name: z.string().min(1).max(200),
   version: z.string(),
   queues: queuesSchema.default(['codeintel', 'runs']),
-  /** Holds the executor's credential; readable by the agent alone. */
+  /** The file with the executor's credential, readable by the agent alone. */
   credentialFile: path,
-  /** What the canary found. */
+  /** The tiers that the canary found on this machine. */
   tiers: z.array(tierSchema),
-  /** What jobs can ask for beside that, e.g. `region=eu`. */
+  /** Labels that a job can ask for, e.g. `region=eu`. */
   labels: labelsSchema,
-  /** What the helper runs its VMs with. */
+  /** The VMM that the helper starts. */
   vmm: z.enum(['qemu', 'firecracker']),
   directories: z.strictObject({
-    /** Read-only disks; the helper opens them here by name. */
+    /** Read-only disks. The helper opens them by their names. */
     disks: path,
     /** Image archives. */
     blobs: path,
-    /** Emptied when the agent starts. */
+    /** Working directories of jobs. Emptied when the agent starts. */
     work: path,
   }),
-  /** What jobs may use together. */
+  /** Resources of all jobs and their VMMs together. */
   resources: z.strictObject({
     cpus: z.int().positive(),
     memoryMiB: z.int().positive(),
     scratchMiB: z.int().positive(),
   }),
   upstream: upstreamJobsSchema.prefault({}),
-  /** Registries that are not public, not spoken to by TLS, or have mirrors. */
+  /** Registries on private addresses, without TLS, or with mirrors. */
   registries: registriesSchema.default([]),
-  /** Docker's `config.json`, readable by the agent alone: for jobs that bring no credentials of registries. */
+  /** Docker's `config.json`, readable by the agent alone, for jobs that do not bring credentials for registries. */
   registryAuthFile: path.nullable().default(null),
-  /** Allocated bytes of disks and blobs above which the longest unused are removed. */
+  /** Allocated bytes of disks and blobs above which the janitor removes those that were not used for the longest time. */
   cacheBytes: z.int().positive(),
   uploadClient: z.strictObject({ node: path, script: path }),
 });

@@ -9,7 +9,7 @@ import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { connect } from '../uplink/connect.ts';
 import { readCredential } from '../uplink/credential.ts';
 import { openHttp } from '../uplink/http.ts';
-import { takeRoute } from '../uplink/network-route.ts';
+import { applyRoute } from '../uplink/network-route.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
@@ -17,13 +17,13 @@ import { makeAgent } from './agent.ts';
 import { agentConfigSchema } from './config.ts';
 import { openReservations } from './reservations.ts';
 
-/** How often the caches are brought below their bound. */
+/** Time between two runs of the janitor over the caches, in ms. */
 const trimEveryMs = 600_000;
 
-/** The executor's unprivileged process, a child of the helper: `main.ts CONFIG`. SIGTERM drains, a second one stops. */
+/** The agent, an unprivileged child of the helper: `main.ts CONFIG`. The first SIGTERM drains it, the second one stops it. */
 const log = pino({ base: null }, stderrLines);
 try {
-  // First of all: the helper's messages are lost until somebody listens.
+  // The helper's messages are lost until these two listen, so they come first.
   const spawn = remoteSpawn();
   const vms = remoteVms();
   const clock = systemClock;
@@ -33,7 +33,7 @@ try {
   const caches = [directories.disks, directories.blobs];
   const janitor = { clock, caches, work: directories.work, cacheBytes };
   await sweepWork(janitor);
-  await takeRoute(config.instanceUrl, config.route);
+  await applyRoute(config.instanceUrl, config.route);
   const http = openHttp(config.instanceUrl);
   const executor = {
     ...{ name: config.name, version: config.version, credential, tiers },
@@ -41,30 +41,32 @@ try {
     labels: config.labels,
   };
   const onTrouble = (message: string) => log.warn(message);
-  // Without its helper it can end no VM: their leases do, and the jobs are tried again elsewhere.
+  // Without its helper the agent cannot destroy a VM. The launchers kill the VMs when their leases end, and other attempts follow.
   process.on('disconnect', () => process.exit(1));
   process.send?.('working');
-  const leave = () => process.exit(0);
-  process.on('SIGTERM', leave);
+  const exitAtOnce = () => process.exit(0);
+  process.on('SIGTERM', exitAtOnce);
   const { native } = await connect(
     { http, executor, queues: config.queues },
     clock,
     new AbortController().signal,
     onTrouble,
   );
-  process.off('SIGTERM', leave);
+  process.off('SIGTERM', exitAtOnce);
   const queues = [config.queues].flat();
   const single = typeof config.queues === 'string' ? config.queues : null;
-  const jobRoom = upstream.resources;
-  const queue = native ? openQueue(http, executor) : openUpstreamQueue(http, executor, single, jobRoom);
+  const defaultResources = upstream.resources;
+  const queue = native
+    ? openQueue(http, executor)
+    : openUpstreamQueue(http, executor, single, defaultResources);
   const leases = keepLeases({ queue, queues, clock, onTrouble });
   const { instanceUrl, name: executorName, uploadClient, registries, registryAuthFile } = config;
   const host = { vms, vmm, spawn, clock, credential, upstream, tiers, directories };
   const images = { registries, registryAuthFile };
   const runtime = microvmRuntime({ ...host, ...images, instanceUrl, executorName, uploadClient });
-  const room = openReservations(config.resources);
+  const reservations = openReservations(config.resources);
   const agent = makeAgent({
-    ...{ runtime, clock, executorName, http, leases, log, queue, queues, room, jobRoom },
+    ...{ runtime, clock, executorName, http, leases, log, queue, queues, reservations, defaultResources },
   });
   let signals = 0;
   process.on('SIGTERM', () => {
@@ -73,7 +75,9 @@ try {
     else agent.stop();
   });
   const trimming = setInterval(() => {
-    trimCaches(janitor).catch((error: unknown) => log.warn({ error: factsOf(error) }, 'the caches grow'));
+    trimCaches(janitor).catch((error: unknown) =>
+      log.warn({ error: factsOf(error) }, 'the caches could not be trimmed'),
+    );
   }, trimEveryMs);
   await agent.run();
   clearInterval(trimming);

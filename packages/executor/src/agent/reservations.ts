@@ -1,41 +1,44 @@
 import { vmmMemoryMiB } from '@fumehood/microvm';
-import type { NativeJob } from '@fumehood/protocol';
-import type { Room } from '../uplink/queue.ts';
+import type { Resources } from '../uplink/queue.ts';
 
 /** The smallest offer that the executor makes. A job asks for at least this much (`createJobSchema`). */
-export const smallest: Room = { cpus: 1, memoryMiB: 128, scratchMiB: 64 };
+export const smallest: Resources = { cpus: 1, memoryMiB: 128, scratchMiB: 64 };
 
-/** What jobs may use, reserved before they are leased: a job that does not fit is not leased (design invariant 9). */
+/** The resources of this executor. A job's part is reserved before its VM starts (docs/invariants.md, 9). */
 export interface Reservations {
-  /** What the largest job may ask for when nothing else runs. */
-  readonly total: Room;
-  /** What the largest job that fits now may ask for, or null when none does. */
-  free(): Room | null;
-  /** Takes a job's part; the returned function gives it back. */
-  reserve(resources: NativeJob['resources']): () => void;
+  /** The resources of the largest job that can run when nothing else runs. */
+  readonly total: Resources;
+  /** Returns the resources of the largest job that can run now, or null when less than `smallest` is free. */
+  free(): Resources | null;
+  /** Reserves the resources of a job and of its VMM. Returns a function that frees them. */
+  reserve(resources: Resources): () => void;
 }
 
-export function openReservations(total: Room): Reservations {
+/** Opens the reservations of an executor whose jobs, with their VMMs, may use `total`. */
+export function openReservations(total: Resources): Reservations {
   const left = { ...total };
-  const forJobs = (all: Room): Room => ({ ...all, memoryMiB: all.memoryMiB - vmmMemoryMiB });
+  const forOneJob = (resources: Resources): Resources => ({
+    ...resources,
+    memoryMiB: resources.memoryMiB - vmmMemoryMiB,
+  });
   return {
-    total: forJobs(total),
+    total: forOneJob(total),
     free() {
-      const room = forJobs(left);
-      const fits = (Object.keys(smallest) as (keyof Room)[]).every((name) => room[name] >= smallest[name]);
-      return fits ? room : null;
+      const free = forOneJob(left);
+      const names = Object.keys(smallest) as (keyof Resources)[];
+      return names.every((name) => free[name] >= smallest[name]) ? free : null;
     },
     reserve({ cpus, memoryMiB, scratchMiB }) {
-      const move = (sign: 1 | -1) => {
+      const change = (sign: 1 | -1) => {
         left.cpus += sign * cpus;
         left.memoryMiB += sign * (memoryMiB + vmmMemoryMiB);
         left.scratchMiB += sign * scratchMiB;
       };
-      move(-1);
-      let given = false;
+      change(-1);
+      let freed = false;
       return () => {
-        if (!given) move(1);
-        given = true;
+        if (!freed) change(1);
+        freed = true;
       };
     },
   };

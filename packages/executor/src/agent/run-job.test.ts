@@ -5,7 +5,7 @@ import { testJob } from '../testing/test-job.ts';
 import type { Http } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
-import { workOn } from './run-job.ts';
+import { runJob } from './run-job.ts';
 
 /** Works on a job whose run ends with `failure`, for an instance that agrees with everything; what the agent asked it. */
 async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
@@ -32,7 +32,7 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
     ...{ clock, http, executorName: 'test', log: { info: () => {}, warn: () => {} } },
     leases: keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} }),
   };
-  await workOn(deps, testJob({}, { attempt: 3 }), () => {});
+  await runJob(deps, testJob({}, { attempt: 3 }), () => {});
   return requests;
 }
 const marks = async (failure: unknown) =>

@@ -3,10 +3,10 @@ import type { Job } from '@fumehood/protocol';
 import type { Log } from '../log.ts';
 import type { RunOutcome, Runtime } from '../runtime/runtime.ts';
 import type { Http } from '../uplink/http.ts';
-import { type JobClient, openJob } from '../uplink/job-client.ts';
+import { type JobClient, openJobClient } from '../uplink/job-client.ts';
 import type { Lease, Leases } from '../uplink/leases.ts';
 
-export interface WorkDeps {
+export interface RunJobDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly executorName: string;
@@ -15,11 +15,11 @@ export interface WorkDeps {
   readonly log: Log;
 }
 
-/** Upstream's bound on a job without a heartbeat, for an instance that does not name its own. */
+/** How long an upstream instance waits for a heartbeat before it takes a job for lost, in ms. Such an instance does not tell it. */
 const upstreamLeaseMs = 25_000;
 
-/** Failures that another try may mend: of this machine or of the way to the instance, not of the job. */
-const worthAnotherTry = new Set([
+/** Errors of this machine or of the way to the instance. A job that ends with one is marked errored, and may be retried. */
+const retryableCodes = new Set([
   'instance_unreachable',
   'registry_unreachable',
   'guest_not_ready',
@@ -35,15 +35,15 @@ const worthAnotherTry = new Set([
 ]);
 
 /**
- * Does a leased job from its first heartbeat to its mark. Resolves when nothing of it is left; never rejects. `held` is
- * called with the lease once there is one.
+ * Runs a leased job: waits for the first heartbeat, runs the job, reports its end and releases the lease. Calls `onHeld` with the
+ * lease. Resolves when nothing of the job is left on this machine. Never rejects.
  */
-export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => void): Promise<void> {
+export async function runJob(deps: RunJobDeps, job: Job, onHeld: (lease: Lease) => void): Promise<void> {
   const { clock, executorName, http, leases, log } = deps;
   const { queue } = job;
   const about = { job: job.id, attempt: job.fumehood?.attempt };
   if (!queue) {
-    log.warn(about, 'a job came without a queue: it cannot be answered for');
+    log.warn(about, 'a leased job does not name its queue: its end cannot be reported');
     return;
   }
   let lease: Lease;
@@ -51,27 +51,32 @@ export async function workOn(deps: WorkDeps, job: Job, held: (lease: Lease) => v
     const attempt = job.fumehood?.attempt ?? null;
     lease = await leases.hold({ id: job.id, queue, attempt }, job.fumehood?.leaseMs ?? upstreamLeaseMs);
   } catch (error) {
-    log.warn({ ...about, error: factsOf(error) }, 'the job was not begun');
+    log.warn({ ...about, error: factsOf(error) }, 'the job was not started');
     return;
   }
-  held(lease);
+  onHeld(lease);
   try {
-    const client = openJob(http, { ...job, queue }, executorName, clock, lease.lost);
-    const outcome = await run(deps.runtime, job, lease, client);
+    const client = openJobClient(http, { ...job, queue }, executorName, clock, lease.lost);
+    const outcome = await runToOutcome(deps.runtime, job, lease, client);
     const failure = outcome.failure === null ? null : factsOf(outcome.failure);
     log.info({ ...about, failure }, 'the job ended');
-    // The VM may have been told first that the lease is over. The instance finds out by itself, and has the job tried again.
+    // The launcher may end the VM before this process sees that the lease is over. The instance starts another attempt by itself.
     if (lease.lost.aborted || failure?.code === 'lease_lost') return;
     if (outcome.result) await client.result(outcome.result);
-    await mark(client, outcome.failure);
+    await markEnd(client, outcome.failure);
   } catch (error) {
-    log.warn({ ...about, error: factsOf(error) }, "the job's end could not be told");
+    log.warn({ ...about, error: factsOf(error) }, "the job's end could not be reported");
   } finally {
     lease.release();
   }
 }
 
-async function run(runtime: Runtime, job: Job, lease: Lease, client: JobClient): Promise<RunOutcome> {
+async function runToOutcome(
+  runtime: Runtime,
+  job: Job,
+  lease: Lease,
+  client: JobClient,
+): Promise<RunOutcome> {
   try {
     return await runtime.run(job, lease, client);
   } catch (error) {
@@ -79,9 +84,9 @@ async function run(runtime: Runtime, job: Job, lease: Lease, client: JobClient):
   }
 }
 
-async function mark(client: JobClient, failure: unknown): Promise<void> {
+async function markEnd(client: JobClient, failure: unknown): Promise<void> {
   if (failure === null) return client.complete();
   const { code, message, remedy } = factsOf(failure);
   const text = remedy ? `${message}\n${remedy}` : message;
-  return worthAnotherTry.has(code) ? client.errored(text, code) : client.failed(text, code);
+  return retryableCodes.has(code) ? client.errored(text, code) : client.failed(text, code);
 }

@@ -103,8 +103,10 @@ export class TestAgent {
       arch: 'x64' as const,
       labels: [],
     };
-    const jobRoom = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
-    const queue = upstream ? openUpstreamQueue(http, identity, null, jobRoom) : openQueue(http, identity);
+    const defaultResources = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
+    const queue = upstream
+      ? openUpstreamQueue(http, identity, null, defaultResources)
+      : openQueue(http, identity);
     const warnings: unknown[] = [];
     const log = {
       info: () => {},
@@ -135,17 +137,27 @@ export class TestAgent {
       instanceUrl,
       executorName: 'test',
       credential,
-      upstream: upstreamJobsSchema.parse({ accept: ['vm-emulated'], resources: jobRoom }),
+      upstream: upstreamJobsSchema.parse({ accept: ['vm-emulated'], resources: defaultResources }),
       registries: upstream?.registries ?? [],
       registryAuthFile: null,
       tiers: identity.tiers,
       directories,
       uploadClient: { node, script },
     });
-    const room = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
+    const reservations = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
     const from = { clock: systemClock, executorName: identity.name };
     const queues: QueueName[] = ['codeintel', 'runs'];
-    const agent = makeAgent({ runtime, ...from, http, leases, log, queue, queues, room, jobRoom });
+    const agent = makeAgent({
+      runtime,
+      ...from,
+      http,
+      leases,
+      log,
+      queue,
+      queues,
+      reservations,
+      defaultResources,
+    });
     const ran = agent.run();
     const stop = async () => {
       agent.stop();

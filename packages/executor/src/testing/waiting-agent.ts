@@ -50,9 +50,9 @@ export class WaitingAgent {
         },
       },
       ...{ clock: systemClock, executorName: name, http, leases, queue, queues: ['codeintel', 'runs'] },
-      jobRoom: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
+      defaultResources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
       log: { info: () => {}, warn: (_facts, message) => void this.warnings.push(message) },
-      room: openReservations({ cpus: 2, memoryMiB: 4096, scratchMiB: 8192 }),
+      reservations: openReservations({ cpus: 2, memoryMiB: 4096, scratchMiB: 8192 }),
     });
     this.ran = this.agent.run();
   }

@@ -1,71 +1,74 @@
 import { type Clock, factsOf } from '@fumehood/base';
 import { type HeartbeatRequest, type QueueName, upstreamVersion } from '@fumehood/protocol';
 import { credentialRefused } from '../errors.ts';
-import { onChange, tellOf } from '../log.ts';
-import { asExecutor } from './credential.ts';
-import { bodyOf, expectStatus, type Http } from './http.ts';
-import { negotiated } from './negotiate-version.ts';
+import { reportChanges, withRemedy } from '../log.ts';
+import { withCredential } from './credential.ts';
+import { expectStatus, type Http, readBody } from './http.ts';
+import { negotiateVersion } from './negotiate-version.ts';
 import type { ExecutorIdentity } from './queue.ts';
 
+/** Time between two attempts to connect, in ms. */
 const pauseMs = 1_000;
 
-/** Where and as whom an executor asks: for several queues, or on the routes of one. */
-export interface Caller {
+/** The executor that connects. `queues` is a list for the routes of several queues, or a name for the routes of one queue. */
+export interface Connection {
   readonly http: Http;
   readonly executor: ExecutorIdentity;
   readonly queues: QueueName[] | QueueName;
 }
 
 /**
- * Asks for the instance each second until it takes us, as upstream's executors do when they start; what stands in the way is said
- * when it changes. Resolves with whether it speaks our part of the protocol. Errors: the signal's reason.
+ * Waits until the instance accepts the executor: tries once a second, as upstream's executors do when they start, and reports
+ * each new problem to `onTrouble`. Resolves with whether the instance speaks the native protocol. Rejects with the signal's
+ * reason.
  */
 export async function connect(
-  caller: Caller,
+  connection: Connection,
   clock: Clock,
   signal: AbortSignal,
   onTrouble: (message: string) => void,
 ): Promise<{ readonly native: boolean }> {
-  const say = onChange(onTrouble);
+  const report = reportChanges(onTrouble);
   for (;;) {
     try {
-      await checkCredential(caller, signal);
-      return await ping(caller, signal);
+      await checkCredential(connection, signal);
+      return await sendFirstHeartbeat(connection, signal);
     } catch (error) {
       signal.throwIfAborted();
-      say(tellOf(factsOf(error)));
+      report(withRemedy(factsOf(error)));
     }
     await clock.sleep(pauseMs, signal);
   }
 }
 
 /** Errors: `credential_refused`, `instance_unreachable`, `instance_refused`. */
-async function checkCredential({ http, executor }: Caller, signal: AbortSignal): Promise<void> {
-  const what = 'check the credential';
-  const ask = asExecutor(http, executor.credential);
-  const response = await ask({ method: 'GET', path: '/.executors/test/auth', signal, what });
-  if (response.status === 401) throw credentialRefused(await bodyOf(response, what));
-  await expectStatus(response, [200], what);
+async function checkCredential({ http, executor }: Connection, signal: AbortSignal): Promise<void> {
+  const action = 'check the credential';
+  const send = withCredential(http, executor.credential);
+  const response = await send({ method: 'GET', path: '/.executors/test/auth', signal, action });
+  if (response.status === 401) throw credentialRefused(await readBody(response, action));
+  await expectStatus(response, [200], action);
 }
 
-/** A heartbeat of an executor that says no more than its name. */
-async function ping({ http, executor, queues }: Caller, signal: AbortSignal): Promise<{ native: boolean }> {
-  const what = 'say that it is there';
+/** Sends a heartbeat that names the executor, without jobs, and learns from the answer which protocol the instance speaks. */
+async function sendFirstHeartbeat(
+  { http, executor, queues }: Connection,
+  signal: AbortSignal,
+): Promise<{ native: boolean }> {
+  const action = 'send the first heartbeat';
   const body: HeartbeatRequest = {
     executorName: executor.name,
     ...(Array.isArray(queues) && { queueNames: queues }),
   };
-  const { http: negotiating, version } = negotiated(http);
-  const response = await asExecutor(
-    negotiating,
-    executor.credential,
-  )({
+  const { http: negotiating, version } = negotiateVersion(http);
+  const send = withCredential(negotiating, executor.credential);
+  const response = await send({
     method: 'POST',
     path: `/.executors/queue/${Array.isArray(queues) ? '' : `${queues}/`}heartbeat`,
     body: JSON.stringify(body),
     signal,
-    what,
+    action,
   });
-  await expectStatus(response, [200], what);
+  await expectStatus(response, [200], action);
   return { native: version() !== upstreamVersion };
 }

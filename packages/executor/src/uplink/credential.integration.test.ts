@@ -8,7 +8,7 @@ import { readCredential } from './credential.ts';
 import { openHttp } from './http.ts';
 import { openQueue } from './queue.ts';
 
-const room = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
+const resources = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
 let instance: FakeInstance;
 let directory: string;
 let file: string;
@@ -28,7 +28,7 @@ async function start() {
   const identity = { name: 'test', version: '0', tiers: [], arch: 'x64' as const, labels: [] };
   const queue = openQueue(openHttp(instance.url), { ...identity, credential: await readCredential(file) });
   return {
-    lease: () => queue.lease(['runs'], { free: room, total: room }, 0, AbortSignal.timeout(20_000)),
+    lease: () => queue.lease(['runs'], { free: resources, total: resources }, 0, AbortSignal.timeout(20_000)),
     beat: () => queue.heartbeat(['runs'], [], AbortSignal.timeout(20_000)),
   };
 }

@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { credentialUnreadable } from '../errors.ts';
 import type { Http, HttpRequest } from './http.ts';
 
-/** The executor's credential, good for leases and heartbeats alone. */
+/** The executor's credential. It authorizes leases and heartbeats, not the routes of a job. */
 export interface Credential {
-  /** As it was last read. */
+  /** The secret as it was last read. */
   readonly secret: string;
-  /** Looks for another one than the instance refused; true when there is. */
+  /** Reads the credential again after the instance refused `refused`. Resolves with true when there is another secret now. */
   renew(refused: string): Promise<boolean>;
 }
 
 /**
- * The credential in a file, which is read again when the instance refuses it: a rotation needs no restart. Errors, also of
- * `renew`: `credential_unreadable`.
+ * Reads the credential from a file. It is read again when the instance refuses it, so a rotation needs no restart. Errors, also
+ * of `renew`: `credential_unreadable`.
  */
 export async function readCredential(file: string): Promise<Credential> {
   let secret = await readSecret(file);
@@ -21,7 +21,7 @@ export async function readCredential(file: string): Promise<Credential> {
       return secret;
     },
     async renew(refused) {
-      // Another request may have found it already.
+      // Another request may have read the new secret already.
       if (secret === refused) secret = await readSecret(file);
       return secret !== refused;
     },
@@ -33,17 +33,21 @@ async function readSecret(file: string): Promise<string> {
     throw credentialUnreadable(file, (error as Error).message);
   });
   const secret = text.trim();
-  // It becomes a header's value.
-  if (!/^[\x21-\x7e]{1,1000}$/.test(secret)) throw credentialUnreadable(file, 'it is not one line of text');
+  // The secret becomes the value of a header.
+  if (!/^[\x21-\x7e]{1,1000}$/.test(secret))
+    throw credentialUnreadable(file, 'it is not one line of printable ASCII without blanks');
   return secret;
 }
 
-/** Requests under the executor's credential, which may just have been rotated. Errors: those of `Http` and `renew`. */
-export function asExecutor(
+/**
+ * Returns a function that sends requests with the executor's credential. A request that is refused with 401 is sent again when
+ * the credential was rotated. Errors: those of `Http` and of `renew`.
+ */
+export function withCredential(
   http: Http,
   credential: Credential,
 ): (request: Omit<HttpRequest, 'headers'>) => Promise<Response> {
-  const ask = async (request: Omit<HttpRequest, 'headers'>): Promise<Response> => {
+  const send = async (request: Omit<HttpRequest, 'headers'>): Promise<Response> => {
     const { secret } = credential;
     const response = await http({
       ...request,
@@ -51,7 +55,7 @@ export function asExecutor(
     });
     if (response.status !== 401 || !(await credential.renew(secret))) return response;
     await response.body?.cancel();
-    return ask(request);
+    return send(request);
   };
-  return ask;
+  return send;
 }

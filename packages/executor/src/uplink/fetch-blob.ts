@@ -6,16 +6,18 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Clock, FumehoodError } from '@fumehood/base';
 import { blobDamaged, imageUnavailable, instanceUnreachable } from '../errors.ts';
-import { expectStatus, reasonOf } from './http.ts';
+import { causeOf, expectStatus } from './http.ts';
 import type { JobClient } from './job-client.ts';
-import { retrying } from './retry.ts';
+import { retryWhileUnreachable } from './retry.ts';
 
-/** Largest blob that is taken, bytes. */
+/** Bytes of the largest blob that is fetched: 32 GiB. An image archive beyond that would fill the executor's cache. */
 const blobMax = 32 * 2 ** 30;
+const action = 'fetch an image';
 
 /**
- * A blob of the instance as a file in the cache. The instance is asked with this job's token even if the file is there: a
- * cache grants nothing (design invariant 11). Errors: `image_not_found`, `blob_damaged`, `too_big`.
+ * Fetches a blob of the instance into the cache and returns the path of its file. The instance is asked under the job's token
+ * even if the file is cached: the cache grants nothing (docs/invariants.md, 11). Errors: `image_not_found`, `blob_damaged`,
+ * `instance_refused`, `lease_lost`.
  */
 export async function fetchBlob(
   client: JobClient,
@@ -27,29 +29,28 @@ export async function fetchBlob(
   await mkdir(directory, { recursive: true });
   const file = join(directory, digest.replace(':', '-'));
   const cached = existsSync(file);
-  const what = 'fetch an image';
-  await retrying(clock, signal, async () => {
+  await retryWhileUnreachable(clock, signal, async () => {
     const response = await client.open({
       method: cached ? 'HEAD' : 'GET',
       path: client.blobPath(digest),
       headers: {},
       signal,
-      what,
+      action,
     });
     if (response.status === 404) throw imageUnavailable(digest, 'the instance does not have it');
-    if (response.status !== 200) await expectStatus(response, [200], what);
-    if (!cached) await store(response, digest, file, what, signal);
+    if (response.status !== 200) await expectStatus(response, [200], action);
+    if (!cached) await storeBlob(response, digest, file, signal);
   });
   const now = clock.now() / 1000;
-  await utimes(file, now, now); // the janitor removes what was not used for long
+  await utimes(file, now, now); // the janitor removes the files that were not used for the longest time
   return file;
 }
 
-async function store(
+/** Writes the body to a file beside the final one, and renames it when its digest is the expected one. */
+async function storeBlob(
   response: Response,
   digest: string,
   file: string,
-  what: string,
   signal: AbortSignal,
 ): Promise<void> {
   const partial = `${file}.${randomUUID()}.partial`;
@@ -71,7 +72,7 @@ async function store(
         signal.throwIfAborted();
         if (error instanceof FumehoodError || (error as NodeJS.ErrnoException).syscall === 'write')
           throw error;
-        throw instanceUnreachable(what, reasonOf(error));
+        throw instanceUnreachable(action, causeOf(error));
       },
     );
     if (`sha256:${hash.digest('hex')}` !== digest) throw blobDamaged(digest, 'its bytes have another digest');

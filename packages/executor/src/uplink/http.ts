@@ -3,22 +3,22 @@ import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } fr
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
-  /** Below the instance's URL, with its query. */
+  /** Below the instance's URL, with the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly signal?: AbortSignal | undefined;
-  /** For errors, after "to": `renew leases`. */
-  readonly what: string;
+  /** What the request is for, in the words of an error message after "to": `renew leases`. */
+  readonly action: string;
 }
 
-/** One request to the instance. Errors: `instance_unreachable` when no answer came; the signal's reason when aborted. */
+/** Sends one request to the instance. Errors: `instance_unreachable` when there is no answer; the signal's reason when aborted. */
 export type Http = (request: HttpRequest) => Promise<Response>;
 
-/** Requests to this instance and to no other: redirects are not followed. */
+/** Returns a function that sends requests to this instance alone: it does not follow redirects. */
 export function openHttp(instanceUrl: string): Http {
   const base = instanceUrl.replace(/\/+$/, '');
-  return async ({ method, path, headers, body, signal, what }) => {
+  return async ({ method, path, headers, body, signal, action }) => {
     try {
       return await fetch(`${base}${path}`, {
         method,
@@ -29,19 +29,19 @@ export function openHttp(instanceUrl: string): Http {
       });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (isUntrusted(error)) throw instanceUntrusted(what, reasonOf(error));
-      throw instanceUnreachable(what, reasonOf(error));
+      if (isUntrusted(error)) throw instanceUntrusted(action, causeOf(error));
+      throw instanceUnreachable(action, causeOf(error));
     }
   };
 }
 
-/** OpenSSL's codes, and Node's for a name that is not the certificate's. */
+/** The codes of OpenSSL, and of Node for a certificate with another host name. */
 function isUntrusted(error: unknown): boolean {
   return /CERT|UNABLE_TO_VERIFY/.test(innermost(error).code ?? '');
 }
 
-/** The words of a failed fetch lie in its cause, those of a proxy in the cause of that. */
-export function reasonOf(error: unknown): string {
+/** Returns the message of the innermost cause: `fetch` wraps the error of the connection, and a proxy wraps it once more. */
+export function causeOf(error: unknown): string {
   const { message, code } = innermost(error);
   return message || code || (error as Error).message;
 }
@@ -51,52 +51,52 @@ function innermost(error: unknown): NodeJS.ErrnoException {
   return cause instanceof Error ? innermost(cause) : (error as Error);
 }
 
-/** Largest JSON answer of the instance that is read. */
+/** Bytes of the largest answer that is read as text: 16 MiB. A job with its files comes in one. */
 const answerMax = 16 * 2 ** 20;
 
-/** The body of an answer, bounded. Errors: `instance_unreachable` when it breaks off. */
-export async function bodyOf(response: Response, what: string): Promise<string> {
+/** Reads the body of an answer, up to `answerMax`. Errors: `instance_unreachable` when it is longer or is cut off. */
+export async function readBody(response: Response, action: string): Promise<string> {
   if (!response.body) return '';
   try {
     return (await collect(response.body, answerMax)).toString('utf8');
   } catch (error) {
-    throw instanceUnreachable(what, reasonOf(error));
+    throw instanceUnreachable(action, causeOf(error));
   }
 }
 
 /**
- * The answer's text if its status is one of `good`. Errors: `lease_lost` when a job route says that the job is not ours,
- * `instance_unreachable` when the instance cannot now, `instance_refused`.
+ * Returns the body of an answer whose status is `expected`. Errors: `lease_lost` when a job's route answers "unknown job",
+ * `instance_unreachable` for 429 and 5xx, `instance_refused` for every other status.
  */
 export async function expectStatus(
   response: Response,
-  good: readonly number[],
-  what: string,
+  expected: readonly number[],
+  action: string,
 ): Promise<string> {
-  const text = await bodyOf(response, what);
-  if (good.includes(response.status)) return text;
+  const text = await readBody(response, action);
+  if (expected.includes(response.status)) return text;
   // Upstream answers 500 when the fence refuses a write.
-  if (text.includes('"unknown job"')) throw leaseLost('the instance does not know it any more');
+  if (text.includes('"unknown job"')) throw leaseLost('the instance does not know the job any more');
   if (response.status === 429 || response.status >= 500)
-    throw instanceUnreachable(what, `${response.status} ${text.slice(0, 200)}`);
-  throw instanceRefused(what, response.status, text);
+    throw instanceUnreachable(action, `${response.status} ${text.slice(0, 200)}`);
+  throw instanceRefused(action, response.status, text);
 }
 
 interface Schema<T> {
   safeParse(value: unknown): { success: true; data: T } | { success: false; error: { message: string } };
 }
 
-/** An answer of JSON, checked. Errors: `instance_refused`. */
-export function parseAnswer<T>(schema: Schema<T>, text: string, what: string): T {
+/** Parses and validates a JSON answer. Errors: `instance_refused`. */
+export function parseAnswer<T>(schema: Schema<T>, text: string, action: string): T {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw instanceRefused(what, 200, 'its answer is not JSON');
+    throw instanceRefused(action, 200, 'the answer is not JSON');
   }
   const parsed = schema.safeParse(value);
-  // The answer may hold a job's token: only what is wrong with it is said.
+  // The error does not quote the answer, which may hold a job's token.
   if (!parsed.success)
-    throw instanceRefused(what, 200, `its answer has another form: ${parsed.error.message}`);
+    throw instanceRefused(action, 200, `the answer has an unexpected form: ${parsed.error.message}`);
   return parsed.data;
 }

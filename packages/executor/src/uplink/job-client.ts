@@ -9,41 +9,54 @@ import {
 } from '@fumehood/protocol';
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
-import { expectStatus, type Http, type HttpRequest, reasonOf } from './http.ts';
+import { expectStatus, type Http, type HttpRequest, causeOf } from './http.ts';
 import type { EntryEnd, EntryFacts, EntryText, OutputStream } from './log-entry.ts';
 import { type Redactions, redact } from './redact.ts';
-import { retrying, within } from './retry.ts';
+import { retryWhileUnreachable, withTimeout } from './retry.ts';
 
-/** The routes of one job: everything that leaves the executor for it goes through here, under the job's token. */
+/** The routes of one job. Every request about the job is sent through them, under the job's token. */
 export interface JobClient {
-  /** Values that the job wants hidden, and what is shown in their place. Messages of marks are sent without them. */
+  /** The replacements of the values that the job wants hidden. `errored` and `failed` apply them to their messages. */
   readonly redactions: Redactions;
-  /** Whether the instance leased this job natively. One of upstream's kind takes no output by offset, and its tokens outlive leases. */
+  /**
+   * Whether the instance leased this job by the native protocol. An instance of upstream's kind does not take output by offset,
+   * and its job tokens outlive leases.
+   */
   readonly native: boolean;
-  /** The number of the new entry. Asked once of an instance of upstream's kind, where it would add another. */
+  /**
+   * Adds a log entry and resolves with its number. Not retried with an instance of upstream's kind, which would add another
+   * entry.
+   */
   addEntry(facts: EntryFacts): Promise<number>;
   updateEntry(entry: number, facts: EntryFacts, state: EntryText | EntryEnd): Promise<void>;
   append(entry: number, stream: OutputStream, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Bytes of the job's stdin from `offset`; waits for the first of them. */
+  /** Resolves with bytes of the job's stdin from `offset` on, once there are some, or with `end`. */
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
-  /** A request under the job's token, as it is answered. Errors: `lease_lost` where the token is not known any more. */
+  /** Sends one request under the job's token. Errors: `lease_lost` for 401, and those of `Http`. */
   open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Response>;
   blobPath(digest: string): string;
-  /** Nothing for an instance of upstream's kind, which has no place for it. */
+  /** Sends what the run measured. Does nothing with an instance of upstream's kind, which has no route for it. */
   result(facts: Omit<JobResultRequest, 'executorName' | 'jobId'>): Promise<void>;
   complete(): Promise<void>;
   errored(message: string, reason: string): Promise<void>;
   failed(message: string, reason: string): Promise<void>;
 }
 
-/** For an answer on a job's routes, blobs and uploads apart. An upstream instance is sent a step's whole output at once. */
+/**
+ * Time for an answer on a job's routes, in ms; blobs, repositories and uploads take as long as they need. It is long because an
+ * upstream instance gets the whole output of a step in one request.
+ */
 const answerMs = 60_000;
+/** Time that the instance may wait for more stdin, in ms. */
 const inputWaitMs = 20_000;
+/** Characters of an error message that are sent. */
 const messageMax = 100_000;
-const markWhat = 'say how the job ended';
+/** Characters of a failure's reason that are sent. */
+const reasonMax = 100;
+const markAction = "report the job's end";
 
-/** `lease` bounds every repetition: once it is over, nothing of the job is written any more. */
-export function openJob(
+/** Opens the routes of a job. Once `lease` is aborted, no request is sent or repeated. */
+export function openJobClient(
   http: Http,
   job: Pick<Job, 'id' | 'token' | 'fumehood' | 'redactedValues'> & { readonly queue: QueueName },
   executorName: string,
@@ -66,44 +79,47 @@ export function openJob(
       headers: { ...identity, ...request.headers },
       signal: request.signal ?? lease,
     });
-    // By the instance's clock the lease may be over before it is by ours. That says nothing of the job: it is not to fail by it.
+    // The lease may end by the instance's clock before it ends by ours. The job did not fail then: another attempt follows.
     if (response.status !== 401) return response;
     await response.body?.cancel();
-    throw leaseLost('the instance does not know its token any more');
+    throw leaseLost('the instance does not know the token of the job any more');
   };
-  /** The answer's text, in time. */
-  const ask = (request: Omit<HttpRequest, 'signal'>, good: readonly number[]) =>
-    within(clock, answerMs, request.what, async (late) =>
-      expectStatus(await open({ ...request, signal: AbortSignal.any([lease, late]) }), good, request.what),
+  const send = (request: Omit<HttpRequest, 'signal'>, expected: readonly number[]) =>
+    withTimeout(clock, answerMs, request.action, async (timeout) =>
+      expectStatus(
+        await open({ ...request, signal: AbortSignal.any([lease, timeout]) }),
+        expected,
+        request.action,
+      ),
     );
-  const post = (operation: string, body: object, what: string, good = [200, 204]) =>
-    ask(
+  const post = (operation: string, body: object, action: string, expected = [200, 204]) =>
+    send(
       {
         method: 'POST',
         path: `${base}/${operation}`,
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ ...own, ...body }),
-        what,
+        action,
       },
-      good,
+      expected,
     );
-  const markHere = (operation: string, body: object) =>
-    retrying(clock, lease, async (tries) => {
-      // A mark whose answer was lost has ended the lease: repeated, it finds no job.
-      const good = tries > 1 ? [200, 204, 404] : [200, 204];
-      await post(operation, body, markWhat, good).catch((error: unknown) => {
+  const markNative = (operation: string, body: object) =>
+    retryWhileUnreachable(clock, lease, async (tries) => {
+      // If the answer to the first mark was lost, the mark has ended the lease, and its repetition is answered "unknown job".
+      const expected = tries > 1 ? [200, 204, 404] : [200, 204];
+      await post(operation, body, markAction, expected).catch((error: unknown) => {
         if (tries === 1 || factsOf(error).code !== 'lease_lost') throw error;
       });
     });
-  /** Once, and without our reason: whether a lost answer was a yes, an instance of upstream's kind cannot say. */
+  /** Marks once: an instance of upstream's kind cannot tell whether a mark with a lost answer was accepted. */
   const markUpstream = async (operation: string, body: object) => {
-    const text = await post(operation, body, markWhat, [204, 404]);
-    if (text !== '') throw leaseLost('the instance does not take its end');
+    const text = await post(operation, body, markAction, [204, 404]);
+    if (text !== '') throw leaseLost('the instance did not accept the end of the job');
   };
-  const mark = native ? markHere : markUpstream;
+  const mark = native ? markNative : markUpstream;
   const end = (message: string, reason: string) => ({
     errorMessage: redact(message, redactions).slice(0, messageMax),
-    ...(native && { reason: reason.slice(0, 100) }),
+    ...(native && { reason: reason.slice(0, reasonMax) }),
   });
   return {
     redactions,
@@ -111,17 +127,17 @@ export function openJob(
     open,
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
-      const what = 'begin a log entry';
-      const add = (body: object) => post('addExecutionLogEntry', body, what, [200]);
+      const action = 'begin a log entry';
+      const add = (body: object) => post('addExecutionLogEntry', body, action, [200]);
       entries += 1;
       const numbered = { ...facts, fumehood: { entry: entries } };
-      const text = await (native ? retrying(clock, lease, () => add(numbered)) : add(facts));
+      const text = await (native ? retryWhileUnreachable(clock, lease, () => add(numbered)) : add(facts));
       const entry = z.int().positive().safeParse(Number(text));
-      if (!entry.success) throw instanceRefused(what, 200, 'its answer is no number');
+      if (!entry.success) throw instanceRefused(action, 200, 'the answer is not a number');
       return entry.data;
     },
     async updateEntry(entryId, facts, state) {
-      await retrying(clock, lease, () =>
+      await retryWhileUnreachable(clock, lease, () =>
         post('updateExecutionLogEntry', { entryId, ...facts, ...state }, 'update a log entry'),
       );
     },
@@ -131,32 +147,33 @@ export function openJob(
         path: `${base}/appendLog?entry=${entry}&stream=${stream}&offset=${offset}`,
         headers: { 'content-type': 'application/octet-stream' },
         body: bytes,
-        what: 'append output',
+        action: 'append output',
       };
-      await retrying(clock, lease, () => ask(request, [200]));
+      await retryWhileUnreachable(clock, lease, () => send(request, [200]));
     },
     input: (offset, signal) =>
-      retrying(clock, signal, () => {
-        const what = "read the job's input";
-        return within(clock, inputWaitMs + answerMs, what, async (late) => {
-          const either = AbortSignal.any([signal, late]);
+      retryWhileUnreachable(clock, signal, () => {
+        const action = "read the job's input";
+        return withTimeout(clock, inputWaitMs + answerMs, action, async (timeout) => {
+          const either = AbortSignal.any([signal, timeout]);
           const response = await open({
             method: 'GET',
             path: `${base}/input?offset=${offset}&waitMs=${inputWaitMs}`,
             headers: {},
             signal: either,
-            what,
+            action,
           });
-          if (response.status !== 200) await expectStatus(response, [200], what);
+          if (response.status !== 200) await expectStatus(response, [200], action);
           const bytes = await response.arrayBuffer().catch((error: unknown) => {
             either.throwIfAborted();
-            throw instanceUnreachable(what, reasonOf(error));
+            throw instanceUnreachable(action, causeOf(error));
           });
           return { bytes: Buffer.from(bytes), end: response.headers.get(inputEndHeader) === 'true' };
         });
       }),
     async result(facts) {
-      if (native) await retrying(clock, lease, () => post('result', facts, "send the job's result"));
+      if (native)
+        await retryWhileUnreachable(clock, lease, () => post('result', facts, "send the job's result"));
     },
     complete: () => mark('markComplete', {}),
     errored: (message, reason) => mark('markErrored', end(message, reason)),

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import type { JobClient } from './job-client.ts';
 
-/** The job's stdin as it comes. Destroying it ends the waiting for more. */
-export function jobInput(client: JobClient, lease: AbortSignal): Readable {
+/** Streams the job's stdin as it arrives at the instance. Destroying the stream aborts the request that waits for more. */
+export function openJobStdin(client: JobClient, lease: AbortSignal): Readable {
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, lease]);
   const pieces = async function* () {
@@ -15,6 +15,6 @@ export function jobInput(client: JobClient, lease: AbortSignal): Readable {
   };
   const stream = Readable.from(pieces(), { objectMode: false });
   stream.once('close', () => stop.abort());
-  stream.on('error', () => {}); // whoever reads it sees it
+  stream.on('error', () => {}); // the reader of the stream gets the error
   return stream;
 }

@@ -151,7 +151,7 @@ describe('leases', () => {
       return jobs.length > 0 ? new Promise(() => {}) : Promise.resolve({ knownIds: [], cancelIds: [] });
     });
     const holding = leases.hold(job, leaseMs);
-    leases.obey({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 1 });
+    leases.applyOrder({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 1 });
     await expect(holding).rejects.toMatchObject({ code: 'canceled' });
     expect(asked).toEqual([['7-runs'], []]);
   });
@@ -167,15 +167,15 @@ describe('leases', () => {
       );
       const lease = await leases.hold({ ...job, attempt: 2 }, leaseMs);
       silent = true;
-      leases.obey({ type, jobId: 7, queue: 'runs', attempt: 1 });
-      leases.obey({ type, jobId: 7, queue: 'batches', attempt: 2 });
-      leases.obey({ type, jobId: 8, queue: 'runs', attempt: 2 });
+      leases.applyOrder({ type, jobId: 7, queue: 'runs', attempt: 1 });
+      leases.applyOrder({ type, jobId: 7, queue: 'batches', attempt: 2 });
+      leases.applyOrder({ type, jobId: 8, queue: 'runs', attempt: 2 });
       expect(lease.stopped.aborted).toBe(false);
-      leases.obey({ type, jobId: 7, queue: 'runs', attempt: 2 });
+      leases.applyOrder({ type, jobId: 7, queue: 'runs', attempt: 2 });
       const { reason } = lease.stopped;
       expect(reason).toMatchObject({ code });
       expect(lease.lost.reason).toBe(reason);
-      leases.obey({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 2 });
+      leases.applyOrder({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 2 });
       expect(lease.stopped.reason).toBe(reason);
     }
   });
@@ -185,9 +185,9 @@ describe('leases', () => {
     const { clock, leases, stop, run } = setUp(() =>
       Promise.resolve({ knownIds: [], cancelIds: [], fumehood: { draining } }),
     );
-    leases.obey({ type: 'drain', draining: true });
+    leases.applyOrder({ type: 'drain', draining: true });
     expect(leases.draining()).toBe(true);
-    leases.obey({ type: 'drain', draining: false });
+    leases.applyOrder({ type: 'drain', draining: false });
     expect(leases.draining()).toBe(false);
     run();
     await clock.advance(1);

@@ -1,56 +1,62 @@
 import { type Clock, factsOf } from '@fumehood/base';
 import type { Order, QueueName } from '@fumehood/protocol';
 import { canceled, leaseLost } from '../errors.ts';
-import { onChange, tellOf } from '../log.ts';
+import { reportChanges, withRemedy } from '../log.ts';
 import type { JobReference, QueueClient } from './queue.ts';
-import { within } from './retry.ts';
+import { withTimeout } from './retry.ts';
 
-/** A held job. Its deadline is on the boot-time clock, counted from the sending of the last answered heartbeat. */
+/** The lease of a held job. Its deadline counts, in boot time, from the sending of the last heartbeat that was answered. */
 export interface Lease {
-  /** Aborted when the job has to stop: with `lease_lost`, `canceled`, or what `stop` was given. */
+  /** Aborted when the job has to stop: with `lease_lost`, `canceled`, or the reason given to `stop`. */
   readonly stopped: AbortSignal;
-  /** Aborted when nothing of the job may be written any more: with `lease_lost`, or `canceled` by an instance that ends a token with that. */
+  /** Aborted when no request about the job is allowed any more: with `lease_lost`, or with `canceled` by a native instance. */
   readonly lost: AbortSignal;
-  /** Boot time (ms) at which everything of the job must be dead. */
+  /** Returns the boot time, in ms, at which every process of the job must be dead. */
   deadline(): number;
-  /** Called with every later deadline, until the lease is released. */
+  /** Calls the listener with every later deadline, until the lease is released. */
   onRenewed(listener: (deadline: number) => void): void;
-  /** Stops the job from our side; its end can still be told. */
+  /** Stops the job. Its end can still be reported. */
   stop(reason: Error): void;
   release(): void;
 }
 
 export interface Leases {
-  /** Takes over a job just leased: resolves at the first answered heartbeat, before which nothing may boot. Errors: `lease_lost`. */
+  /**
+   * Takes over a job that was just leased. Resolves at the first answered heartbeat, before which no VM may boot. Errors:
+   * `lease_lost`, `canceled`.
+   */
   hold(job: JobReference, leaseMs: number): Promise<Lease>;
-  /** The instance wants nothing more to be leased. */
+  /** Returns whether the instance wants this executor to lease nothing more. */
   draining(): boolean;
-  /** Does what the instance has told early. What it tells again, or of another attempt than the one held, does nothing. */
-  obey(order: Order): void;
-  /** Beats until stopped. */
+  /** Applies a pushed order. An order is idempotent, and does nothing when it names another attempt than the held one. */
+  applyOrder(order: Order): void;
+  /** Sends heartbeats until `ended` is aborted. */
   run(ended: AbortSignal): Promise<void>;
 }
 
+/** Time between two heartbeats, in ms. */
 const intervalMs = 2_000;
-/** While the instance refuses our version and there is nothing to renew. */
+/** The same while the instance refuses our version of the protocol and no job is held. */
 const refusedIntervalMs = 30_000;
-/** A heartbeat that is not answered by then is given up. */
+/** Time after which a heartbeat without an answer is given up, in ms. */
 const answerMs = 4_000;
-const givenUp = () => leaseLost('the instance gave it up');
-/** Between our end of a lease and the instance's. */
+/** How much earlier a lease ends on the executor than on the instance, in ms, so that the VM is dead before the next attempt. */
 export const marginMs = 2_000;
+const revoked = () => leaseLost('the instance gave it up');
 
-interface Held {
+interface HeldJob {
   readonly job: JobReference;
   readonly leaseMs: number;
   readonly stopped: AbortController;
   readonly lost: AbortController;
   readonly listeners: ((deadline: number) => void)[];
+  /** Settled by the first answer. */
   readonly confirmed: PromiseWithResolvers<void>;
-  /** Until the first answer: the time by which it must have come. */
+  /** Before the first answer, the time by which it must arrive. */
   deadline: number;
 }
 
+/** Keeps the leases of an executor: renews them by heartbeats, and stops the jobs whose leases end. */
 export function keepLeases(deps: {
   readonly queue: QueueClient;
   readonly queues: QueueName[];
@@ -58,91 +64,93 @@ export function keepLeases(deps: {
   readonly onTrouble: (message: string) => void;
 }): Leases {
   const { queue, queues, clock } = deps;
-  const say = onChange(deps.onTrouble);
-  const held = new Set<Held>();
+  const report = reportChanges(deps.onTrouble);
+  const held = new Set<HeldJob>();
   let draining = false;
 
-  const stop = (entry: Held, reason: Error) => {
+  const stop = (entry: HeldJob, reason: Error) => {
     entry.confirmed.reject(reason);
     entry.stopped.abort(reason);
   };
-  const lose = (entry: Held, reason: Error) => {
+  const lose = (entry: HeldJob, reason: Error) => {
     held.delete(entry);
     entry.lost.abort(reason);
     stop(entry, reason);
   };
-  /** Only upstream's instances still listen to how it ended. Ours hears of it when a heartbeat no longer names the job. */
-  const cancel = (entry: Held) => {
+  /**
+   * An upstream instance still accepts the end of a canceled job. A native one does not: it takes the job for ended when a
+   * heartbeat no longer names it.
+   */
+  const cancel = (entry: HeldJob) => {
     const reason = canceled('somebody asked for it');
     if (entry.job.attempt !== null) entry.lost.abort(reason);
     stop(entry, reason);
   };
-  const expire = () => {
+  const loseExpired = () => {
     for (const entry of held)
       if (clock.bootTime() >= entry.deadline) lose(entry, leaseLost('no heartbeat was answered in time'));
   };
-  const beat = async () => {
-    // A process that stood still asks for nothing that is dead by now; nor does an answer bring it back.
-    expire();
+  const renew = (entry: HeldJob, deadline: number) => {
+    if (clock.bootTime() >= deadline) return; // the answer came too late
+    entry.deadline = Math.max(entry.deadline, deadline);
+    entry.confirmed.resolve();
+    for (const listener of entry.listeners) listener(entry.deadline);
+  };
+  const sendHeartbeat = async () => {
+    // A process that was suspended must not renew a lease that has ended meanwhile. Its late answer must not renew one either.
+    loseExpired();
     const asked = [...held];
     const sent = clock.bootTime();
     const jobs = asked.map((entry) => entry.job);
-    const answer = await within(clock, answerMs, 'renew its leases', (signal) =>
+    const answer = await withTimeout(clock, answerMs, 'renew leases', (signal) =>
       queue.heartbeat(queues, jobs, signal),
     );
-    expire();
+    loseExpired();
     draining = answer.fumehood?.draining ?? false;
     const known = new Set(answer.knownIds ?? []);
     const toCancel = new Set(answer.cancelIds ?? []);
     for (const entry of asked) {
       if (!held.has(entry)) continue;
       const name = `${entry.job.id}-${entry.job.queue}`;
-      // A lease is confirmed by the answer that cancels its job, too: only under a lease can its end be told.
+      // An answer that cancels the job also confirms its lease: without a lease, the job's end could not be reported.
       if (known.has(name)) renew(entry, sent + entry.leaseMs - marginMs);
-      else lose(entry, givenUp());
+      else lose(entry, revoked());
       if (toCancel.has(name)) cancel(entry);
     }
   };
-  const renew = (entry: Held, deadline: number) => {
-    // An answer may have come too late to count.
-    if (clock.bootTime() >= deadline) return;
-    entry.deadline = Math.max(entry.deadline, deadline);
-    entry.confirmed.resolve();
-    for (const listener of entry.listeners) listener(entry.deadline);
+  /** Sends a heartbeat and reports a failure. Resolves with the code of the error, or undefined. */
+  const tryHeartbeat = async () => {
+    const failure = await sendHeartbeat().then(() => null, factsOf);
+    report(failure && withRemedy(failure));
+    loseExpired();
+    return failure?.code;
   };
-  /** What went wrong, if something did. */
-  const tryBeat = async () => {
-    const trouble = await beat().then(() => null, factsOf);
-    say(trouble && tellOf(trouble));
-    expire();
-    return trouble?.code;
-  };
-
-  /** A canceled job has ended for the instance with the first heartbeat that does not name it: it is not kept waiting. */
-  const letGo = (entry: Held) => {
+  const release = (entry: HeldJob) => {
     held.delete(entry);
-    if (factsOf(entry.stopped.signal.reason).code === 'canceled') void tryBeat();
+    // A native instance waits for the heartbeat that does not name the canceled job, so it is sent at once.
+    if (factsOf(entry.stopped.signal.reason).code === 'canceled') void tryHeartbeat();
   };
 
   return {
     async hold(job, leaseMs) {
-      const entry: Held = {
+      const entry: HeldJob = {
         job,
         leaseMs,
         stopped: new AbortController(),
         lost: new AbortController(),
         listeners: [],
         confirmed: Promise.withResolvers<void>(),
-        // A lease request may have been held for long and starts no clock; this only bounds our waiting.
+        // This only bounds the wait for the first answer. The lease itself cannot be counted from the request for a job, which
+        // the instance may have held for long.
         deadline: clock.bootTime() + leaseMs - marginMs,
       };
       entry.confirmed.promise.catch(() => {});
       held.add(entry);
-      void tryBeat();
+      void tryHeartbeat();
       try {
         await entry.confirmed.promise;
       } catch (error) {
-        letGo(entry); // or it would be renewed for nobody
+        release(entry); // heartbeats would go on renewing it
         throw error;
       }
       return {
@@ -151,11 +159,11 @@ export function keepLeases(deps: {
         deadline: () => entry.deadline,
         onRenewed: (listener) => void entry.listeners.push(listener),
         stop: (reason) => stop(entry, reason),
-        release: () => letGo(entry),
+        release: () => release(entry),
       };
     },
     draining: () => draining,
-    obey(order) {
+    applyOrder(order) {
       if (order.type === 'drain') draining = order.draining;
       if (order.type !== 'cancel' && order.type !== 'lost') return;
       const { jobId, queue, attempt } = order;
@@ -163,25 +171,25 @@ export function keepLeases(deps: {
         const { job } = entry;
         if (job.id !== jobId || job.queue !== queue || job.attempt !== attempt) continue;
         if (order.type === 'cancel') cancel(entry);
-        else lose(entry, givenUp());
+        else lose(entry, revoked());
       }
     },
     async run(ended) {
-      const rest = async () => {
+      const pause = async () => {
         const next = Math.min(...[...held].map((entry) => entry.deadline - clock.bootTime()), intervalMs);
         await clock.sleep(Math.max(next, 10), ended).catch(() => {});
-        expire();
+        loseExpired();
       };
-      let trouble: string | undefined;
+      let failure: string | undefined;
       while (!ended.aborted) {
-        // The next one does not wait for the answer: a connection that has died costs one heartbeat, not the lease.
-        void tryBeat().then((code) => {
-          trouble = code;
+        // The next heartbeat does not wait for this answer, so a dead connection costs one heartbeat and not the lease.
+        void tryHeartbeat().then((code) => {
+          failure = code;
         });
         const sent = clock.bootTime();
-        const pauses = () => trouble === 'versions_apart' && clock.bootTime() < sent + refusedIntervalMs;
-        do await rest();
-        while (pauses() && held.size === 0 && !ended.aborted);
+        const isRefused = () => failure === 'versions_apart' && clock.bootTime() < sent + refusedIntervalMs;
+        do await pause();
+        while (isRefused() && held.size === 0 && !ended.aborted);
       }
     },
   };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { instanceUnreachable } from '../errors.ts';
 import { fakeClock } from '../testing/fake-clock.ts';
 import { openAppender } from './native-log.ts';
-import { retrying } from './retry.ts';
+import { retryWhileUnreachable } from './retry.ts';
 
 describe('output', () => {
   it('goes out at once, then in batches, each byte by its offset', async () => {
@@ -56,7 +56,7 @@ describe('output', () => {
     const lease = new AbortController();
     let tries = 0;
     const out = openAppender(clock, () =>
-      retrying(clock, lease.signal, () => {
+      retryWhileUnreachable(clock, lease.signal, () => {
         tries += 1;
         return tries < 3 ? Promise.reject(instanceUnreachable('test', 'down')) : Promise.resolve();
       }),

@@ -2,25 +2,25 @@ import { commonVersion, protocolHeader, protocolVersion, upstreamVersion } from 
 import { instanceUnreachable, versionsApart } from '../errors.ts';
 import type { Http } from './http.ts';
 
-/** Requests on an executor's own routes: each says what we speak, and learns from its answer what the instance does. */
-export interface Negotiated {
+/** Requests on the routes of the executor: each tells our version of the protocol, and each answer tells the instance's. */
+export interface VersionedHttp {
   /** Errors besides those of `Http`: `versions_apart`. */
   readonly http: Http;
-  /** What both sides speak, by the last answer. 0, before there was one too, is upstream's protocol. */
+  /** The version that both sides speak, by the last answer. Before the first answer it is `upstreamVersion`. */
   readonly version: () => number;
 }
 
-export function negotiated(plain: Http): Negotiated {
+export function negotiateVersion(plain: Http): VersionedHttp {
   let version = upstreamVersion;
   return {
     version: () => version,
     async http(request) {
-      // The lower version: instances of version 1 know no other. One of upstream's looks at no header.
+      // An instance of version 1 refuses a higher version, so the common one is sent. Upstream's instances ignore the header.
       const ours = version === upstreamVersion ? protocolVersion : version;
       const headers = { ...request.headers, [protocolHeader]: String(ours) };
       const response = await plain({ ...request, headers });
       const theirs = response.headers.get(protocolHeader);
-      // What stands between the two sides sends no header either, but then it is an error.
+      // An error without the header may come from a proxy: it says nothing of the instance's version.
       if (theirs === null && !response.ok) return response;
       const common = commonVersion(theirs, protocolVersion);
       if (common !== null && response.status !== 426) {
@@ -30,7 +30,7 @@ export function negotiated(plain: Http): Negotiated {
       await response.body?.cancel();
       if (common === null) throw versionsApart(theirs ?? '', protocolVersion);
       version = common;
-      throw instanceUnreachable(request.what, 'it speaks another version since the last request');
+      throw instanceUnreachable(request.action, 'its version of the protocol has changed');
     },
   };
 }

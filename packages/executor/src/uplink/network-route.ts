@@ -6,31 +6,34 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { z } from 'zod';
 import { caUnusable, plainHttpRefused } from '../errors.ts';
 
-/** How the requests of an executor get to its instance. */
+/** How the requests of an executor reach its instance. */
 export const routeSchema = z.strictObject({
-  /** PEM: who may vouch for the instance, besides whom this system and Node trust. */
+  /** A PEM file of certificate authorities that are trusted besides those of this system and of Node. */
   caFile: z.string().startsWith('/').nullable().default(null),
-  /** An HTTP proxy, which is asked to CONNECT. */
+  /** An HTTP proxy that is asked to CONNECT. */
   proxy: z
     .strictObject({
       url: z
         .url({ protocol: /^http$/ })
-        .refine((url) => new URL(url).username === '', 'must have no password: this file is no secret'),
-      /** Hosts that are reached without it, `.example.com` with all below; loopback always is. */
+        .refine(
+          (url) => new URL(url).username === '',
+          'must not contain a user or a password, because this file is not secret',
+        ),
+      /** Hosts that are reached without the proxy; `.example.com` stands for all its subdomains. Loopback never uses it. */
       except: z.array(z.string().regex(/^[A-Za-z0-9.:*_-]+$/)).default([]),
     })
     .nullable()
     .default(null),
-  /** The instance may be on another machine and speak without TLS. Whoever is in between reads everything then. */
+  /** Allows an instance on another machine without TLS. Anybody between the two machines can read everything then. */
   plainHttp: z.boolean().default(false),
 });
 export type Route = z.infer<typeof routeSchema>;
 
 /**
- * Has every request of this process go this way, from now on. Errors: `plain_http_refused`, `ca_unusable`. Returns what puts
- * things back.
+ * Makes every later request of this process trust these certificates and use this proxy. Returns a function that undoes it.
+ * Errors: `plain_http_refused`, `ca_unusable`.
  */
-export async function takeRoute(
+export async function applyRoute(
   instanceUrl: string,
   { caFile, proxy, plainHttp }: Route,
 ): Promise<() => void> {
@@ -66,7 +69,7 @@ async function readCertificates(file: string): Promise<string[]> {
   try {
     const text = await readFile(file, 'utf8');
     const found = text.match(/-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----/gs) ?? [];
-    if (found.length === 0) throw new Error('it holds no certificate');
+    if (found.length === 0) throw new Error('it does not hold a certificate');
     return found.map((pem) => new X509Certificate(pem).toString());
   } catch (error) {
     throw caUnusable(file, (error as Error).message);

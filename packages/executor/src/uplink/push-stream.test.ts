@@ -2,7 +2,7 @@ import type { Order } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { instanceUnreachable } from '../errors.ts';
 import { fakeClock } from '../testing/fake-clock.ts';
-import { followOrders } from './push-stream.ts';
+import { followPushStream } from './push-stream.ts';
 
 /** A source whose streams a test makes; `open` is called at each try. */
 function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) => void, version = () => 2) {
@@ -14,15 +14,15 @@ function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) =
   const ended = new AbortController();
   const source = {
     version,
-    openOrders: () => {
+    openPushStream: () => {
       opened.push(clock.bootTime());
       const body = new ReadableStream<Uint8Array>({ start: open, cancel: () => void canceled++ });
       return Promise.resolve(body);
     },
   };
-  const obey = (order: Order) => void obeyed.push(order);
+  const applyOrder = (order: Order) => void obeyed.push(order);
   const onTrouble = (message: string) => void troubles.push(message);
-  const following = followOrders({ source, clock, obey, onTrouble }, ended.signal);
+  const following = followPushStream({ source, clock, applyOrder, onTrouble }, ended.signal);
   const end = async () => {
     ended.abort(new Error('the test is over'));
     await clock.advance(60_000);

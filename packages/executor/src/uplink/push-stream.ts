@@ -1,50 +1,53 @@
 import { type Clock, factsOf, readEvents } from '@fumehood/base';
 import { type Order, orderSchema, ordersVersion } from '@fumehood/protocol';
-import { onChange, tellOf } from '../log.ts';
-import { within } from './retry.ts';
+import { reportChanges, withRemedy } from '../log.ts';
+import { withTimeout } from './retry.ts';
 
-/** An instance that tells things early. */
-export interface OrderSource {
-  /** The version of the protocol that it and we speak. */
+/** An instance that pushes orders, so that an executor need not wait for its next heartbeat. */
+export interface PushSource {
+  /** The version of the protocol that both sides speak. */
   readonly version: () => number;
-  /** Server-sent events, until one of the two sides ends them. From `ordersVersion` on. */
-  openOrders(signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+  /** Opens the stream of server-sent events. Instances have it from `ordersVersion` on. */
+  openPushStream(signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
 
+/** The pause before the stream is opened again, in ms. Each pause is twice as long as the last, up to the longest. */
 const firstPauseMs = 250;
 const longestPauseMs = 10_000;
-/** A stream that lasted this long was good: after it, the next one is tried at once. */
+/** After a stream that lasted this long, in ms, the next pause is the first one again. */
 const steadyMs = 30_000;
-/** The instance says something every 10 s: after this silence the connection is dead. */
+/** The instance sends a comment every 10 s. After a silence of this length, in ms, the connection is taken for dead. */
 const silenceMs = 25_000;
-/** Longest event that is taken, characters. */
+/** Characters of the longest event that is accepted. */
 const eventMax = 65_536;
+const action = 'follow the push stream';
 
 /**
- * Follows the instance's push stream until `ended`, over every interruption, and has each order obeyed. Nothing depends on it:
- * what is lost here comes with the next heartbeat.
+ * Follows the push stream of the instance until `ended`, and opens it again after every interruption. Calls `applyOrder` for
+ * each order. A lost order does no harm: the answer to
+ * the next heartbeat says the same, and a lost `work` order only means a longer wait.
  */
-export async function followOrders(
+export async function followPushStream(
   deps: {
-    readonly source: OrderSource;
+    readonly source: PushSource;
     readonly clock: Clock;
-    readonly obey: (order: Order) => void;
+    readonly applyOrder: (order: Order) => void;
     readonly onTrouble: (message: string) => void;
   },
   ended: AbortSignal,
 ): Promise<void> {
-  const { source, clock, obey } = deps;
-  const say = onChange(deps.onTrouble);
+  const { source, clock, applyOrder } = deps;
+  const report = reportChanges(deps.onTrouble);
   for (let pause = firstPauseMs; !ended.aborted; pause = Math.min(pause * 2, longestPauseMs)) {
     const began = clock.bootTime();
     if (source.version() >= ordersVersion) {
       try {
-        for await (const order of ordersOf(source, clock, ended)) {
-          say(null);
-          obey(order);
+        for await (const order of readOrders(source, clock, ended)) {
+          report(null);
+          applyOrder(order);
         }
       } catch (error) {
-        if (!ended.aborted) say(tellOf(factsOf(error)));
+        if (!ended.aborted) report(withRemedy(factsOf(error)));
       }
     }
     if (clock.bootTime() - began > steadyMs) pause = firstPauseMs;
@@ -52,17 +55,17 @@ export async function followOrders(
   }
 }
 
-async function* ordersOf(source: OrderSource, clock: Clock, ended: AbortSignal): AsyncGenerator<Order> {
-  const body = await within(clock, silenceMs, 'be told what changes', (late) =>
-    source.openOrders(AbortSignal.any([ended, late])),
+async function* readOrders(source: PushSource, clock: Clock, ended: AbortSignal): AsyncGenerator<Order> {
+  const body = await withTimeout(clock, silenceMs, action, (timeout) =>
+    source.openPushStream(AbortSignal.any([ended, timeout])),
   );
-  for await (const { data } of readEvents(audible(body, clock), eventMax)) {
-    const order = orderSchema.safeParse(parsed(data));
-    if (order.success) yield order.data; // a newer instance may tell what we do not know
+  for await (const { data } of readEvents(untilSilence(body, clock), eventMax)) {
+    const order = orderSchema.safeParse(parseJson(data));
+    if (order.success) yield order.data; // an order that a newer instance has added is skipped
   }
 }
 
-function parsed(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -70,13 +73,13 @@ function parsed(text: string): unknown {
   }
 }
 
-/** The stream's bytes, ended by a long silence. */
-async function* audible(body: ReadableStream<Uint8Array>, clock: Clock): AsyncGenerator<Uint8Array> {
+/** Yields the bytes of the stream, and ends it after a silence of `silenceMs`. */
+async function* untilSilence(body: ReadableStream<Uint8Array>, clock: Clock): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   try {
     for (;;) {
-      const part = await within(clock, silenceMs, 'be told what changes', (late) => {
-        late.addEventListener('abort', () => void reader.cancel(late.reason).catch(() => {}));
+      const part = await withTimeout(clock, silenceMs, action, (timeout) => {
+        timeout.addEventListener('abort', () => void reader.cancel(timeout.reason).catch(() => {}));
         return reader.read();
       });
       if (part.done) return;

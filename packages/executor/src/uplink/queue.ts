@@ -11,12 +11,12 @@ import {
   type Tier,
 } from '@fumehood/protocol';
 import { instanceUnreachable } from '../errors.ts';
-import { asExecutor, type Credential } from './credential.ts';
+import { withCredential, type Credential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
-import { negotiated } from './negotiate-version.ts';
-import type { OrderSource } from './push-stream.ts';
+import { negotiateVersion } from './negotiate-version.ts';
+import type { PushSource } from './push-stream.ts';
 
-/** Who this executor is to its instance. */
+/** What the executor tells the instance about itself. */
 export interface ExecutorIdentity {
   readonly name: string;
   readonly version: string;
@@ -26,26 +26,30 @@ export interface ExecutorIdentity {
   readonly labels: readonly string[];
 }
 
-/** Names a leased job. */
+/** Identifies a leased job. */
 export interface JobReference {
   readonly id: number;
   readonly queue: QueueName;
-  /** Null when the instance, an upstream one, does not count them. */
+  /** Null when the instance is of upstream's kind, which does not number attempts. */
   readonly attempt: number | null;
 }
 
-export interface Room {
+/** Resources of a job, or of all jobs together. */
+export interface Resources {
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly scratchMiB: number;
 }
 
-/** The routes of an executor, as against those of one job. */
+/** The routes of an executor; those of one job are in `JobClient`. */
 export interface QueueClient {
-  /** Asks for a job that fits; held by the instance up to `waitMs`. Null when there is none. Never repeated by itself. */
+  /**
+   * Leases a job that fits the free resources. The instance holds the request up to `waitMs` until there is one. Resolves with
+   * null when there is none. The request is not repeated: each could lease a job.
+   */
   lease(
     queues: QueueName[],
-    room: { free: Room; total: Room },
+    offer: { free: Resources; total: Resources },
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Job | null>;
@@ -56,19 +60,20 @@ export interface QueueClient {
   ): Promise<HeartbeatResponse>;
 }
 
-export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & OrderSource {
-  const { http, version } = negotiated(plain);
-  const ask = asExecutor(http, executor.credential);
-  const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, what: string) =>
-    ask({ method: 'POST', path: `/.executors/queue/${path}`, body: JSON.stringify(body), signal, what });
+/** Opens the routes of an executor on a native instance. */
+export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & PushSource {
+  const { http, version } = negotiateVersion(plain);
+  const send = withCredential(http, executor.credential);
+  const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, action: string) =>
+    send({ method: 'POST', path: `/.executors/queue/${path}`, body: JSON.stringify(body), signal, action });
   return {
     version,
-    async openOrders(signal) {
-      const what = 'be told what changes';
+    async openPushStream(signal) {
+      const action = 'open the push stream';
       const path = `/.executors/queue/push?executorName=${encodeURIComponent(executor.name)}`;
-      const response = await ask({ method: 'GET', path, signal, what });
-      if (response.status !== 200) await expectStatus(response, [200], what);
-      if (!response.body) throw instanceUnreachable(what, 'its answer has no body');
+      const response = await send({ method: 'GET', path, signal, action });
+      if (response.status !== 200) await expectStatus(response, [200], action);
+      if (!response.body) throw instanceUnreachable(action, 'the answer has no body');
       return response.body;
     },
     async lease(queues, { free, total }, waitMs, signal) {
@@ -90,10 +95,10 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
           waitMs,
         },
       };
-      const what = 'lease a job';
-      const response = await post('dequeue', body, signal, what);
-      const text = await expectStatus(response, [200, 204], what);
-      return response.status === 204 ? null : parseAnswer(jobSchema, text, what);
+      const action = 'lease a job';
+      const response = await post('dequeue', body, signal, action);
+      const text = await expectStatus(response, [200, 204], action);
+      return response.status === 204 ? null : parseAnswer(jobSchema, text, action);
     },
     async heartbeat(queues, jobs, signal) {
       const body: HeartbeatRequest = {
@@ -112,9 +117,9 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
           leases: jobs.flatMap(({ id, attempt }) => (attempt === null ? [] : [{ jobId: id, attempt }])),
         },
       };
-      const what = 'renew its leases';
-      const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);
-      return parseAnswer(heartbeatResponseSchema, text, what);
+      const action = 'renew leases';
+      const text = await expectStatus(await post('heartbeat', body, signal, action), [200], action);
+      return parseAnswer(heartbeatResponseSchema, text, action);
     },
   };
 }

@@ -1,14 +1,15 @@
 import { type Clock, FumehoodError } from '@fumehood/base';
 import { instanceUnreachable } from '../errors.ts';
 
+/** The pause after the first attempt, in ms. Each pause is twice as long as the last, up to the longest. */
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
 
 /**
- * Does what may be done twice until it works, with growing pauses, as long as the instance is merely out of reach. `signal`
- * (the lease) is what bounds it. Errors: those of `attempt` that another try does not mend, and the signal's reason.
+ * Repeats an idempotent `attempt` with growing pauses while it rejects with `instance_unreachable`. There is no limit but
+ * `signal`, which ends with the lease. Rejects with every other error of `attempt`, and with the signal's reason.
  */
-export async function retrying<T>(
+export async function retryWhileUnreachable<T>(
   clock: Clock,
   signal: AbortSignal,
   attempt: (tries: number) => Promise<T>,
@@ -24,24 +25,21 @@ export async function retrying<T>(
   }
 }
 
-/**
- * Gives a request up that takes longer than `ms`: the signal that `ask` gets is aborted then. Errors: `instance_unreachable`,
- * and those of `ask`.
- */
-export async function within<T>(
+/** Runs `send` with a signal that is aborted after `ms`. Errors: `instance_unreachable` when it is, and those of `send`. */
+export async function withTimeout<T>(
   clock: Clock,
   ms: number,
-  what: string,
-  ask: (signal: AbortSignal) => Promise<T>,
+  action: string,
+  send: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const late = new AbortController();
+  const timeout = new AbortController();
   const answered = new AbortController();
   void clock.sleep(ms, answered.signal).then(
-    () => late.abort(instanceUnreachable(what, `it did not answer within ${ms} ms`)),
+    () => timeout.abort(instanceUnreachable(action, `it did not answer within ${ms} ms`)),
     () => {},
   );
   try {
-    return await ask(late.signal);
+    return await send(timeout.signal);
   } finally {
     answered.abort();
   }

@@ -9,8 +9,8 @@ import { FakeInstance } from '../testing/fake-instance.ts';
 import { testJob } from '../testing/test-job.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import { openHttp } from './http.ts';
-import { jobInput } from './job-stdin.ts';
-import { type JobClient, openJob } from './job-client.ts';
+import { openJobStdin } from './job-stdin.ts';
+import { type JobClient, openJobClient } from './job-client.ts';
 import { openPhaseLog } from './phase-log.ts';
 import { openQueue } from './queue.ts';
 
@@ -24,7 +24,7 @@ const identity = {
 };
 const fixed = (secret: string) => ({ secret, renew: async () => false });
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };
-const room = { free, total: free };
+const offer = { free, total: free };
 
 let instance: FakeInstance;
 let client: JobClient;
@@ -36,7 +36,13 @@ beforeEach(async () => {
   instance = new FakeInstance();
   await instance.start();
   instance.leased.set(5, plainJob);
-  client = openJob(openHttp(instance.url), { ...plainJob, queue: 'runs' }, 'test', systemClock, lease.signal);
+  client = openJobClient(
+    openHttp(instance.url),
+    { ...plainJob, queue: 'runs' },
+    'test',
+    systemClock,
+    lease.signal,
+  );
 });
 afterEach(async () => {
   await instance.stop();
@@ -48,10 +54,10 @@ describe('the queue', () => {
     instance.jobs.push(plainJob);
     const queue = openQueue(openHttp(instance.url), { ...identity, credential: fixed(instance.credential) });
     const { signal } = new AbortController();
-    expect(await queue.lease(['runs'], room, 0, signal)).toEqual(plainJob);
-    expect(await queue.lease(['runs'], room, 0, signal)).toBeNull();
+    expect(await queue.lease(['runs'], offer, 0, signal)).toEqual(plainJob);
+    expect(await queue.lease(['runs'], offer, 0, signal)).toBeNull();
     const stranger = openQueue(openHttp(instance.url), { ...identity, credential: fixed('other') });
-    await expect(stranger.lease(['runs'], room, 0, signal)).rejects.toMatchObject({
+    await expect(stranger.lease(['runs'], offer, 0, signal)).rejects.toMatchObject({
       code: 'instance_refused',
     });
   });
@@ -61,7 +67,7 @@ describe('the queue', () => {
     const queue = openQueue(openHttp(instance.url), { ...identity, credential: fixed(instance.credential) });
     instance = new FakeInstance();
     await instance.start();
-    await expect(queue.lease(['runs'], room, 0, new AbortController().signal)).rejects.toMatchObject({
+    await expect(queue.lease(['runs'], offer, 0, new AbortController().signal)).rejects.toMatchObject({
       code: 'instance_unreachable',
       message: expect.stringContaining('ECONNREFUSED') as string,
     });
@@ -106,7 +112,7 @@ describe('log entries', () => {
   it('are asked again of an instance that is silent', async () => {
     const clock = fakeClock();
     const job = { ...plainJob, queue: 'runs' as const };
-    const hasty = openJob(openHttp(instance.url), job, 'test', clock, lease.signal);
+    const hasty = openJobClient(openHttp(instance.url), job, 'test', clock, lease.signal);
     let asked = 0;
     instance.intercept = () => {
       asked += 1;
@@ -142,7 +148,7 @@ describe('log entries', () => {
 
 it('N4: a value that the job wants hidden is in no output, no command and no message', async () => {
   const job = { ...plainJob, queue: 'runs' as const, redactedValues: { hunter2: '***', '***': 'x' } };
-  const hiding = openJob(openHttp(instance.url), job, 'test', systemClock, lease.signal);
+  const hiding = openJobClient(openHttp(instance.url), job, 'test', systemClock, lease.signal);
   const bodies: string[] = [];
   instance.intercept = (_request, _response, body) => {
     bodies.push(body.toString());
@@ -193,12 +199,12 @@ describe('stdin', () => {
       instance.input = Buffer.from('one two');
       instance.inputEnded = true;
     }, 100);
-    expect((await collect(jobInput(client, lease.signal), 100)).toString()).toBe('one two');
+    expect((await collect(openJobStdin(client, lease.signal), 100)).toString()).toBe('one two');
   });
 
   it('that nobody reads any more is not waited for', async () => {
     instance.intercept = (request) => request.url?.includes('/input') ?? false;
-    const input = jobInput(client, lease.signal);
+    const input = openJobStdin(client, lease.signal);
     input.resume();
     input.destroy();
     await new Promise((resolve) => input.once('close', resolve));

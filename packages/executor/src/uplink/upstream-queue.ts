@@ -8,14 +8,14 @@ import {
   upstreamVersion,
 } from '@fumehood/protocol';
 import { z } from 'zod';
-import { asExecutor } from './credential.ts';
+import { withCredential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
 import { instanceRefused } from '../errors.ts';
-import type { OrderSource } from './push-stream.ts';
-import type { ExecutorIdentity, JobReference, QueueClient, Room } from './queue.ts';
+import type { PushSource } from './push-stream.ts';
+import type { ExecutorIdentity, JobReference, QueueClient, Resources } from './queue.ts';
 
-/** Upstream reads the names of JSON in any case, and writes two of these; older instances know no `cancelIds`. */
-const answerSchema = z
+/** Upstream writes these names in two spellings (`knownIds`, `knownIDs`), and older instances do not send `cancelIds`. */
+const heartbeatAnswerSchema = z
   .record(z.string(), z.unknown())
   .transform((answer) => {
     const lower = new Map(Object.entries(answer).map(([name, value]) => [name.toLowerCase(), value]));
@@ -24,32 +24,33 @@ const answerSchema = z
   .pipe(heartbeatResponseSchema);
 
 /**
- * The routes of an executor on an instance of upstream's kind (reference §1.4): with `single`, those of that queue alone, whose
- * ids are bare numbers; else those of several. A job is asked for when `each`, what all of them get, is free.
+ * Opens the routes of an executor on an instance of upstream's kind. With `single`, these are the routes of that one queue, whose
+ * job ids are bare numbers; otherwise they are the routes of several queues. Every job gets the resources `each`, so a job is
+ * leased only while these are free.
  */
 export function openUpstreamQueue(
   http: Http,
   executor: ExecutorIdentity,
   single: QueueName | null,
-  each: Room,
-): QueueClient & OrderSource {
-  const ask = asExecutor(http, executor.credential);
+  each: Resources,
+): QueueClient & PushSource {
+  const send = withCredential(http, executor.credential);
   const base = single === null ? '/.executors/queue' : `/.executors/queue/${single}`;
   const post = (
     operation: string,
     body: DequeueRequest | HeartbeatRequest,
     signal: AbortSignal,
-    what: string,
-  ) => ask({ method: 'POST', path: `${base}/${operation}`, body: JSON.stringify(body), signal, what });
-  const fits = (free: Room) =>
+    action: string,
+  ) => send({ method: 'POST', path: `${base}/${operation}`, body: JSON.stringify(body), signal, action });
+  const fits = (free: Resources) =>
     free.cpus >= each.cpus && free.memoryMiB >= each.memoryMiB && free.scratchMiB >= each.scratchMiB;
 
   return {
     version: () => upstreamVersion,
-    // Nobody asks: it is not of that version.
-    openOrders: () => Promise.reject(instanceRefused('be told what changes', 404, '')),
+    // `followPushStream` does not call this at `upstreamVersion`.
+    openPushStream: () => Promise.reject(instanceRefused('open the push stream', 404, '')),
     async lease(queues, { free }, _waitMs, signal) {
-      const what = 'lease a job';
+      const action = 'lease a job';
       if (!fits(free)) return null;
       const body: DequeueRequest = {
         executorName: executor.name,
@@ -59,10 +60,10 @@ export function openUpstreamQueue(
         diskSpace: `${each.scratchMiB}M`,
         ...(single === null && { queues }),
       };
-      const response = await post('dequeue', body, signal, what);
-      const text = await expectStatus(response, [200, 204], what);
+      const response = await post('dequeue', body, signal, action);
+      const text = await expectStatus(response, [200, 204], action);
       if (response.status === 204) return null;
-      const job = parseAnswer(jobSchema, text, what);
+      const job = parseAnswer(jobSchema, text, action);
       return single === null ? job : { ...job, queue: single };
     },
     async heartbeat(queues, jobs, signal) {
@@ -73,12 +74,12 @@ export function openUpstreamQueue(
           : { version: 'V2', jobIds: jobs.map(({ id }) => id) }),
         ...telemetry(executor, jobs.length),
       };
-      const what = 'renew its leases';
-      const text = await expectStatus(await post('heartbeat', body, signal, what), [200], what);
-      const { knownIds, cancelIds } = parseAnswer(answerSchema, text, what);
-      const named = (ids: readonly string[] | null) =>
+      const action = 'renew leases';
+      const text = await expectStatus(await post('heartbeat', body, signal, action), [200], action);
+      const { knownIds, cancelIds } = parseAnswer(heartbeatAnswerSchema, text, action);
+      const withQueue = (ids: readonly string[] | null) =>
         (ids ?? []).map((id) => (single === null ? id : `${id}-${single}`));
-      return { knownIds: named(knownIds), cancelIds: named(cancelIds) };
+      return { knownIds: withQueue(knownIds), cancelIds: withQueue(cancelIds) };
     },
   };
 }
@@ -91,7 +92,7 @@ function idsByQueue(jobs: readonly JobReference[]) {
   }));
 }
 
-/** What an admin sees of us there. What upstream's executors have and ours do without is empty. */
+/** What the admin pages of an upstream instance show. The versions of programs that this executor does not use are empty. */
 function telemetry(executor: ExecutorIdentity, running: number) {
   const metrics = [
     '# HELP fumehood_executor_jobs Jobs that this executor holds.',

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeUpstream } from '../testing/fake-upstream.ts';
 import { connect } from './connect.ts';
 import { openHttp } from './http.ts';
-import { openJob } from './job-client.ts';
+import { openJobClient } from './job-client.ts';
 import { openPhaseLog } from './phase-log.ts';
 import { openUpstreamQueue } from './upstream-queue.ts';
 
@@ -20,7 +20,7 @@ const executor = {
   ...{ arch: 'x64' as const, labels: [] },
 };
 const each = { cpus: 4, memoryMiB: 12_288, scratchMiB: 20_480 };
-const room = { free: each, total: each };
+const offer = { free: each, total: each };
 const queues: QueueName[] = ['codeintel', 'batches'];
 const { signal } = new AbortController();
 
@@ -33,7 +33,7 @@ afterEach(() => upstream.stop());
 const queueClient = (single: QueueName | null) =>
   openUpstreamQueue(openHttp(upstream.url), executor, single, each);
 const jobClient = (queue: QueueName, redactedValues: Job['redactedValues'] = null) =>
-  openJob(
+  openJobClient(
     openHttp(upstream.url),
     { id: 42, token: 'sometoken', queue, redactedValues },
     executor.name,
@@ -53,7 +53,7 @@ describe('leasing', () => {
 
   it('E1, F1: on the route of one queue, a job is decoded and gets its queue', async () => {
     upstream.answer('POST /.executors/queue/codeintel/dequeue', { status: 200, body: JSON.stringify(v1) });
-    const job = await queueClient('codeintel').lease(['codeintel'], room, 0, signal);
+    const job = await queueClient('codeintel').lease(['codeintel'], offer, 0, signal);
     expect(job).toEqual({ ...v1, queue: 'codeintel' });
     expect(upstream.received).toHaveLength(1);
     expect(upstream.received[0]).toMatchObject({
@@ -67,7 +67,7 @@ describe('leasing', () => {
     const files = { a: { content: 'aGVsbG8=', modifiedAt: '0001-01-01T00:00:00Z' } };
     const v2 = { version: 2, ...v1, queue: 'batches', files, dockerAuthConfig: {} };
     upstream.answer('POST /.executors/queue/dequeue', { status: 200, body: JSON.stringify(v2) });
-    const job = await queueClient(null).lease(queues, room, 0, signal);
+    const job = await queueClient(null).lease(queues, offer, 0, signal);
     expect(job?.queue).toBe('batches');
     expect(job?.files.a?.content).toEqual(new TextEncoder().encode('hello'));
     expect(upstream.bodies('dequeue')).toEqual([{ ...about, queues }]);
@@ -79,20 +79,20 @@ describe('leasing', () => {
       status: 200,
       body: JSON.stringify({ ...v1, files, queue: 'batches' }),
     });
-    const job = await queueClient(null).lease(queues, room, 0, signal);
+    const job = await queueClient(null).lease(queues, offer, 0, signal);
     expect(job?.files.a?.content).toEqual(new TextEncoder().encode('hello'));
   });
 
   it('E3, F2: no content is no job', async () => {
     upstream.answer('POST /.executors/queue/dequeue', { status: 204 });
-    expect(await queueClient(null).lease(queues, room, 0, signal)).toBeNull();
+    expect(await queueClient(null).lease(queues, offer, 0, signal)).toBeNull();
   });
 
   it('E4, F3: every other status is an error that names it', async () => {
     for (const status of [500, 401, 302, 418]) {
       upstream.answer('POST /.executors/queue/dequeue', { status });
       const message = expect.stringContaining(String(status)) as string;
-      await expect(queueClient(null).lease(queues, room, 0, signal)).rejects.toMatchObject({ message });
+      await expect(queueClient(null).lease(queues, offer, 0, signal)).rejects.toMatchObject({ message });
     }
   });
 

@@ -98,9 +98,9 @@ export async function uploadIndex(
 
 /** By the last status that the client saw; null when the instance gave no answer. */
 function failure(code: number | null, status: number | null, native: boolean): FumehoodError {
-  const what = 'upload an index';
-  if (status === null) return instanceUnreachable(what, 'it did not answer');
-  if (status >= 500) return instanceUnreachable(what, `it answered ${status}`);
+  const action = 'upload an index';
+  if (status === null) return instanceUnreachable(action, 'it did not answer');
+  if (status >= 500) return instanceUnreachable(action, `it answered ${status}`);
   // At an instance of upstream's kind the token is the executors' own and outlives every lease: there it is a wrong one.
   if (status === 401 && native) return leaseLost('the instance does not know its token any more');
   return uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);

@@ -1,7 +1,7 @@
 import { collect, FumehoodError } from '@fumehood/base';
 import { type CommitPack, packMax, repositoryInvalid } from '@fumehood/git';
 import { commitMissing, gitProtocol, instanceUnreachable } from '../errors.ts';
-import { expectStatus, reasonOf } from '../uplink/http.ts';
+import { expectStatus, causeOf } from '../uplink/http.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { delimiterPacket, flushPacket, type Packet, packetLine, readPackets } from './packet-lines.ts';
 
@@ -17,16 +17,20 @@ const advertisementMax = 65_536;
  * Asks the git route with this job's token whether it may have the repository: the proof that a cached workspace needs as
  * much as a new one (design invariant 11). Errors: `commit_missing`, `instance_unreachable`, `git_protocol`.
  */
-export async function askRepository(client: JobClient, wanted: Wanted, signal: AbortSignal): Promise<void> {
-  const what = 'ask for the repository';
+export async function checkRepositoryAccess(
+  client: JobClient,
+  wanted: Wanted,
+  signal: AbortSignal,
+): Promise<void> {
+  const action = 'ask for the repository';
   const response = await client.open({
     method: 'GET',
     path: `${routeOf(wanted)}/info/refs?service=git-upload-pack`,
     headers: { 'git-protocol': 'version=2' },
     signal,
-    what,
+    action,
   });
-  await expectGit(response, wanted, what);
+  await expectGit(response, wanted, action);
   const text = (await collect(response.body ?? empty(), advertisementMax)).toString('latin1');
   if (!text.includes('version 2')) throw gitProtocol('it does not speak protocol version 2');
   if (/object-format=(?!sha1\b)/.test(text))
@@ -35,7 +39,7 @@ export async function askRepository(client: JobClient, wanted: Wanted, signal: A
 
 /** Fetches one commit at depth 1 (git protocol version 2, over HTTP). Errors: as above. */
 export async function fetchPack(client: JobClient, wanted: Wanted, signal: AbortSignal): Promise<CommitPack> {
-  const what = 'fetch the commit';
+  const action = 'fetch the commit';
   const body = Buffer.concat([
     packetLine('command=fetch\n'),
     packetLine('object-format=sha1\n'),
@@ -55,10 +59,10 @@ export async function fetchPack(client: JobClient, wanted: Wanted, signal: Abort
     },
     body,
     signal,
-    what,
+    action,
   });
-  await expectGit(response, wanted, what);
-  const packets = readPackets(unbroken(response.body ?? empty(), signal, what));
+  await expectGit(response, wanted, action);
+  const packets = readPackets(unbroken(response.body ?? empty(), signal, action));
   const shallow = await readHead(packets, wanted);
   return { shallow, bytes: packBytes(packets, wanted) };
 }
@@ -69,24 +73,24 @@ function routeOf({ repository }: Wanted): string {
 
 async function* empty(): AsyncGenerator<Uint8Array> {}
 
-async function expectGit(response: Response, wanted: Wanted, what: string): Promise<void> {
+async function expectGit(response: Response, wanted: Wanted, action: string): Promise<void> {
   if (response.status === 200) return;
   if (response.status === 403 || response.status === 404)
     throw commitMissing(wanted.repository, wanted.commit, `the instance answers ${response.status}`);
-  await expectStatus(response, [200], what);
+  await expectStatus(response, [200], action);
 }
 
 /** A stream whose breaking off is the network's fault, not the pack's. */
 async function* unbroken(
   stream: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
-  what: string,
+  action: string,
 ): AsyncGenerator<Uint8Array> {
   try {
     yield* stream;
   } catch (error) {
     signal.throwIfAborted();
-    throw instanceUnreachable(what, reasonOf(error));
+    throw instanceUnreachable(action, causeOf(error));
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isPartOf, type SparseDirectories } from './sparse-checkout.ts';
+import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
 import type { TreeEntry } from './commit-tree.ts';
 
 /** Seconds since 1970 that every file of a workspace was "last changed": the same everywhere, so that disks are equal. */
@@ -21,14 +21,14 @@ const skipWorktree = 0x4000;
  * are left out, when there are any; else 2). Its stat data match the files on the disk as far as `core.checkStat=minimal` looks
  * (time and size), so `git status` opens none of them.
  */
-export function statIndex(entries: readonly TreeEntry[], sparse: SparseDirectories): Buffer {
+export function gitIndex(entries: readonly TreeEntry[], sparse: SparseDirectories): Buffer {
   const head = Buffer.alloc(12);
   head.write('DIRC');
   head.writeUInt32BE(sparse.length > 0 ? 3 : 2, 4);
   head.writeUInt32BE(entries.length, 8);
   const body = Buffer.concat([
     head,
-    ...entries.map((entry) => indexEntry(entry, isPartOf(entry.path, sparse))),
+    ...entries.map((entry) => indexEntry(entry, isCheckedOut(entry.path, sparse))),
   ]);
   return Buffer.concat([body, createHash('sha1').update(body).digest()]);
 }

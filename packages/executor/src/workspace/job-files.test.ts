@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import { fakeClock } from '../testing/fake-clock.ts';
 import { testJob } from '../testing/test-job.ts';
 import type { Http } from '../uplink/http.ts';
-import { openJob } from '../uplink/job-client.ts';
-import { checkPlaces, collectFiles } from './job-files.ts';
+import { openJobClient } from '../uplink/job-client.ts';
+import { checkFilePaths, collectJobFiles } from './job-files.ts';
 
 const { signal } = new AbortController();
 const mebibyte = Buffer.alloc(2 ** 20);
@@ -22,8 +22,8 @@ async function collected(
   };
   const job = { ...testJob({ token: 'T' }), queue: 'batches' as const };
   const clock = fakeClock();
-  const client = openJob(http, job, 'test', clock, signal);
-  return { files: await collectFiles(client, files, secrets, clock, signal), asked };
+  const client = openJobClient(http, job, 'test', clock, signal);
+  return { files: await collectJobFiles(client, files, secrets, clock, signal), asked };
 }
 const inline = (content: string | Buffer, modifiedAt = '0001-01-01T00:00:00Z') => ({
   ...{ content: Buffer.from(content), bucket: '', key: '', modifiedAt },
@@ -116,9 +116,9 @@ test('files are bounded, those that the instance sends before they are all here'
 test('files lie beside the commit and in nobody’s way', () => {
   const file = (path: string) => ({ path, content: mebibyte, mtime: 0 });
   const tree = [{ path: 'dir/file' }, { path: 'link' }];
-  expect(() => checkPlaces([file('dir/other'), file('x')], tree, '')).not.toThrow();
-  expect(() => checkPlaces([file('dir'), file('link')], tree, 'repository')).not.toThrow();
+  expect(() => checkFilePaths([file('dir/other'), file('x')], tree, '')).not.toThrow();
+  expect(() => checkFilePaths([file('dir'), file('link')], tree, 'repository')).not.toThrow();
   for (const path of ['dir', 'dir/file', 'dir/file/x', 'link/x', '.git/config', '.GIT/config'])
-    expect(() => checkPlaces([file(path)], tree, '')).toThrow('of its files');
-  expect(() => checkPlaces([file('a')], [], 'a/b')).toThrow('the directory of the repository');
+    expect(() => checkFilePaths([file(path)], tree, '')).toThrow('of its files');
+  expect(() => checkFilePaths([file('a')], [], 'a/b')).toThrow('the directory of the repository');
 });

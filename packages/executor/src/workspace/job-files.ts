@@ -1,7 +1,7 @@
 import type { Clock } from '@fumehood/base';
 import { type JobFile, relativePathSchema } from '@fumehood/protocol';
 import { jobRefused } from '../errors.ts';
-import { fetchFile } from '../uplink/fetch-job-file.ts';
+import { fetchJobFile } from '../uplink/fetch-job-file.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { fixedMtime } from './git-index.ts';
 import { pathChecker, type TreeEntry } from './commit-tree.ts';
@@ -24,7 +24,7 @@ const latestMtime = 2 ** 32 - 1;
  * The files of a job with their bytes, in the order of their paths; none of `secrets` is in them. Errors: `job_refused`,
  * `file_missing`, `instance_…`.
  */
-export async function collectFiles(
+export async function collectJobFiles(
   client: JobClient,
   files: Readonly<Record<string, JobFile>>,
   secrets: readonly string[],
@@ -40,7 +40,7 @@ export async function collectFiles(
   let left = limits.bytes;
   const collected: WorkspaceFile[] = [];
   for (const [path, file] of wanted) {
-    const content = file.content ?? (await fetchFile(client, file, left, clock, signal));
+    const content = file.content ?? (await fetchJobFile(client, file, left, clock, signal));
     left -= content.length;
     if (left < 0) throw filesRefused(`they have more than ${limits.bytes} bytes`);
     const bytes = Buffer.from(content.buffer, content.byteOffset, content.length);
@@ -55,7 +55,7 @@ export async function collectFiles(
  * Checks that the files lie beside a commit's, in nobody's way: upstream's executors would write over the commit's file, or
  * through its link. Errors: `job_refused`.
  */
-export function checkPlaces(
+export function checkFilePaths(
   files: readonly WorkspaceFile[],
   tree: readonly Pick<TreeEntry, 'path'>[],
   directory: string,

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { isPartOf, sparseDirectories } from './sparse-checkout.ts';
+import { isCheckedOut, sparseDirectories } from './sparse-checkout.ts';
 
 test('a directory is what a pattern of it means: all below, and nothing beside', () => {
   const directories = sparseDirectories(['services/a/*', '/docs/*']);
   expect(directories).toEqual(['services/a/', 'docs/']);
   const inside = ['services/a/x', 'services/a/b/c', 'docs/x'];
   const outside = ['services/ab/x', 'services/x', 'services/a', 'README', 'x/docs/x'];
-  expect([...inside, ...outside].filter((path) => isPartOf(path, directories))).toEqual(inside);
-  for (const none of [null, []]) expect(isPartOf('anything', sparseDirectories(none))).toBe(true);
+  expect([...inside, ...outside].filter((path) => isCheckedOut(path, directories))).toEqual(inside);
+  for (const none of [null, []]) expect(isCheckedOut('anything', sparseDirectories(none))).toBe(true);
 });
 
 test.each([

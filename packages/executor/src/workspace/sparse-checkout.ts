@@ -19,6 +19,6 @@ export function sparseDirectories(patterns: readonly string[] | null): SparseDir
   });
 }
 
-export function isPartOf(path: string, directories: SparseDirectories): boolean {
+export function isCheckedOut(path: string, directories: SparseDirectories): boolean {
   return directories.length === 0 || directories.some((directory) => path.startsWith(directory));
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { FakeInstance } from '../testing/fake-instance.ts';
 import { testJob } from '../testing/test-job.ts';
 import { openHttp } from '../uplink/http.ts';
-import { openJob } from '../uplink/job-client.ts';
+import { openJobClient } from '../uplink/job-client.ts';
 import { type WorkspaceContents, workspaceDisk } from './workspace-disk.ts';
 
 const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
@@ -40,7 +40,7 @@ function makeWorkspace(
   onProgress = (_line: string) => {},
   more: Partial<WorkspaceContents> = {},
 ): Promise<string> {
-  const client = openJob(openHttp(instance.url), { ...job, queue: 'runs' }, 'test', systemClock, lease);
+  const client = openJobClient(openHttp(instance.url), { ...job, queue: 'runs' }, 'test', systemClock, lease);
   const source = {
     spawn: localSpawn(identity),
     clock: systemClock,

@@ -6,9 +6,9 @@ import { type Clock, oncePerKey, type Spawn } from '@fumehood/base';
 import { writeDisk } from '@fumehood/disk';
 import { makeRepository } from '@fumehood/git';
 import type { JobClient } from '../uplink/job-client.ts';
-import { retrying } from '../uplink/retry.ts';
-import { askRepository, fetchPack, type Wanted } from './fetch-commit.ts';
-import { checkPlaces, type WorkspaceFile } from './job-files.ts';
+import { retryWhileUnreachable } from '../uplink/retry.ts';
+import { checkRepositoryAccess, fetchPack, type Wanted } from './fetch-commit.ts';
+import { checkFilePaths, type WorkspaceFile } from './job-files.ts';
 import { type PlacedCommit, workspaceTar } from './workspace-tar.ts';
 import type { SparseDirectories } from './sparse-checkout.ts';
 import { listTree } from './commit-tree.ts';
@@ -52,7 +52,8 @@ export async function workspaceDisk(
 ): Promise<string> {
   const { commit } = contents;
   // A question may be repeated: a connection that was left open for long is often closed.
-  if (commit) await retrying(source.clock, signal, () => askRepository(client, commit, signal));
+  if (commit)
+    await retryWhileUnreachable(source.clock, signal, () => checkRepositoryAccess(client, commit, signal));
   const file = `workspace-${keyOf(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
   let makes = false;
@@ -102,7 +103,7 @@ async function makeDisk(
       placed = { repository, tree: await listTree(repository), directory, sparse };
     }
     const tree = placed?.tree ?? [];
-    if (files.length > 0) checkPlaces(files, tree, directory);
+    if (files.length > 0) checkFilePaths(files, tree, directory);
     const tar = workspaceTar(placed, files);
     const { bytes } = await writeDisk(source.spawn, tar.bytes, path, () => ({ entries: tar.entries() }));
     onProgress(`${tree.length + files.length} files on a disk of ${bytes} bytes`);

@@ -6,8 +6,8 @@ import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import { packFiles, type Repository, repositoryInvalid } from '@fumehood/git';
 import { readObjects } from './git-objects.ts';
 import type { WorkspaceFile } from './job-files.ts';
-import { isPartOf, type SparseDirectories } from './sparse-checkout.ts';
-import { fixedMtime, statIndex } from './git-index.ts';
+import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
+import { fixedMtime, gitIndex } from './git-index.ts';
 import type { TreeEntry } from './commit-tree.ts';
 
 /** A step may run as anybody: everybody may write. Git looks at the owner's right to execute alone. */
@@ -88,7 +88,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
       yield* file(`${git}/info/sparse-checkout`, sparse.map((part) => `/${part}*\n`).join(''));
     if (repository.shallow) yield* file(`${git}/shallow`, `${repository.commit}\n`);
     // Younger than every file, else git takes them for changed in the same second and reads them all.
-    yield* file(`${git}/index`, statIndex(tree, sparse), fixedMtime + 1);
+    yield* file(`${git}/index`, gitIndex(tree, sparse), fixedMtime + 1);
     for (const name of await packFiles(repository.packs)) {
       const path = join(repository.packs, name);
       const { size } = await stat(path);
@@ -99,7 +99,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
   };
 
   const files = async function* ({ repository, tree: whole, directory: top, sparse }: PlacedCommit) {
-    const tree = whole.filter((entry) => isPartOf(entry.path, sparse));
+    const tree = whole.filter((entry) => isCheckedOut(entry.path, sparse));
     const blobs = tree.filter((entry) => entry.type !== 'submodule');
     const objects = readObjects(repository, [repository.commit, ...blobs.map((entry) => entry.object)]);
     try {

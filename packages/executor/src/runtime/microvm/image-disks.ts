@@ -14,7 +14,7 @@ import { readConfig } from '../../config.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import { uploadProgram } from '../../upload/upload.ts';
-import { imageDigest, type RunnableJob } from './plan.ts';
+import { imageDigest, type ValidatedJob } from './plan.ts';
 
 /** Where the images of steps come from: the instance, or registries. */
 export interface ImageDeps {
@@ -32,7 +32,7 @@ export interface ImageDeps {
 export async function imageDisks(
   deps: ImageDeps,
   client: JobClient,
-  job: Pick<RunnableJob, 'dockerSteps' | 'dockerAuthConfig'>,
+  job: Pick<ValidatedJob, 'dockerSteps' | 'dockerAuthConfig'>,
   stopped: AbortSignal,
   tell: (line: string) => Promise<void>,
 ): Promise<ImageDisk[]> {
@@ -56,7 +56,7 @@ export async function imageDisks(
 async function fetchReference(
   deps: ImageDeps,
   reference: string,
-  { dockerAuthConfig }: Pick<RunnableJob, 'dockerAuthConfig'>,
+  { dockerAuthConfig }: Pick<ValidatedJob, 'dockerAuthConfig'>,
   stopped: AbortSignal,
   tell: (line: string) => Promise<void>,
 ): Promise<string> {

@@ -3,7 +3,7 @@ import type { Job } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { upstreamJobsSchema } from '../../agent/config.ts';
 import { testJob } from '../../testing/test-job.ts';
-import { chooseTier, hasWorkspace, planDisks, runnable, vmSpec } from './plan.ts';
+import { chooseTier, hasWorkspace, planDisks, validateJob, vmSpec } from './plan.ts';
 
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
@@ -12,7 +12,7 @@ const good = () => testJob({ dockerSteps: [{ image }] });
 
 describe('a job', () => {
   it('is taken when everything in it is understood', () => {
-    expect(runnable(good(), host).dockerSteps).toHaveLength(1);
+    expect(validateJob(good(), host).dockerSteps).toHaveLength(1);
   });
 
   it('finds a workspace when it has a repository, or files of its own', () => {
@@ -27,8 +27,10 @@ describe('a job', () => {
     const references = ['debian:12', 'registry.test:5000/a/b', `a@sha256:${'0'.repeat(64)}`];
     for (const reference of references)
       for (const job of [good(), upstream])
-        expect(runnable({ ...job, dockerSteps: [{ image: reference }] }, host).dockerSteps).toHaveLength(1);
-    expect(() => runnable(upstream, host)).toThrow('names no image');
+        expect(validateJob({ ...job, dockerSteps: [{ image: reference }] }, host).dockerSteps).toHaveLength(
+          1,
+        );
+    expect(() => validateJob(upstream, host)).toThrow('names no image');
   });
 
   it.each<[string, Partial<Job>]>([
@@ -40,7 +42,7 @@ describe('a job', () => {
     ['names no image', { dockerSteps: [{ image: 'https://registry.test/a' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
   ])('that %s is refused', (why, change) => {
-    expect(() => runnable({ ...good(), ...change }, host)).toThrow(why);
+    expect(() => validateJob({ ...good(), ...change }, host)).toThrow(why);
   });
 });
 
@@ -67,7 +69,7 @@ describe('the disks', () => {
 describe('the virtual machine', () => {
   it('has an id of its own for every try', () => {
     const plan = planDisks([{ file: 'a', config }], null);
-    const [one, two] = [1, 2].map(() => vmSpec(runnable(good(), host), 'vm-emulated', plan));
+    const [one, two] = [1, 2].map(() => vmSpec(validateJob(good(), host), 'vm-emulated', plan));
     expect(one?.id).toMatch(/^j5-a1-[0-9a-f]{8}$/);
     expect(one?.id).not.toBe(two?.id);
     expect(one).toMatchObject({ acceleration: 'emulated', cpus: 1, memoryMiB: 256, disks: ['a'] });

@@ -16,7 +16,7 @@ import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 
 /** A job that passed the door, with nothing in it that is not understood, and nothing missing. */
-export type RunnableJob = Omit<Job, 'dockerSteps' | 'fumehood'> & {
+export type ValidatedJob = Omit<Job, 'dockerSteps' | 'fumehood'> & {
   readonly dockerSteps: DockerStep[];
   /** Attempt 0: its instance, one of upstream's kind, does not count them. */
   readonly fumehood: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
@@ -33,7 +33,7 @@ export interface Host {
 }
 
 /** Errors: `job_refused` for what this executor would have to leave out, `upload_step_refused`. */
-export function runnable(job: Job, host: Host): RunnableJob {
+export function validateJob(job: Job, host: Host): ValidatedJob {
   const made = job.fumehood ? nativeJob(job, job.fumehood) : upstreamJob(job, host);
   const other = 'Send it to an executor of the kind that it was made for.';
   const { dockerSteps, upload } = made;
@@ -60,7 +60,7 @@ export function runnable(job: Job, host: Host): RunnableJob {
   return made;
 }
 
-function nativeJob(job: Job, fumehood: NativeJob): RunnableJob {
+function nativeJob(job: Job, fumehood: NativeJob): ValidatedJob {
   const route = '/.executors/scip/upload';
   const how = { route, associatedIndexId: job.id, authorization: `Bearer ${job.token}` };
   return {
@@ -73,7 +73,7 @@ function nativeJob(job: Job, fumehood: NativeJob): RunnableJob {
 }
 
 /** What it does not say is what the admin says of such jobs. */
-function upstreamJob(given: Job, { credential, upstream }: Host): RunnableJob {
+function upstreamJob(given: Job, { credential, upstream }: Host): ValidatedJob {
   const { job, upload, exposed } = takeUploadStep(given, [credential.secret], upstream.exposeCredentials);
   const { accept, resources, deadlineMs } = upstream;
   return {
@@ -91,7 +91,7 @@ export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolea
 }
 
 /** Credentials that must not be in what goes into the guest. */
-export function secretsOf({ token, upload, exposed }: RunnableJob, credential: string): string[] {
+export function secretsOfJob({ token, upload, exposed }: ValidatedJob, credential: string): string[] {
   if (exposed) return [];
   return [credential, token, ...(upload ? [upload.authorization.replace(/^\S+ /, '')] : [])];
 }
@@ -133,7 +133,7 @@ export function planDisks(images: readonly ImageDisk[], workspace: string | null
 }
 
 /** A VM for one try of a job; its id is never used twice. */
-export function vmSpec(job: RunnableJob, tier: Tier, plan: DiskPlan): VmSpec {
+export function vmSpec(job: ValidatedJob, tier: Tier, plan: DiskPlan): VmSpec {
   return {
     id: `j${job.id}-a${job.fumehood.attempt}-${randomBytes(4).toString('hex')}`,
     acceleration: tier === 'vm-emulated' ? 'emulated' : 'kvm',

@@ -8,12 +8,12 @@ import type { Tier } from '@fumehood/protocol';
 import type { UpstreamJobs } from '../../agent/config.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
-import { jobInput } from '../../uplink/job-stdin.ts';
+import { openJobStdin } from '../../uplink/job-stdin.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
-import { collectFiles } from '../../workspace/job-files.ts';
+import { collectJobFiles } from '../../workspace/job-files.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 import { workspaceDisk } from '../../workspace/workspace-disk.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
@@ -25,9 +25,9 @@ import {
   type DiskPlan,
   hasWorkspace,
   planDisks,
-  type RunnableJob,
-  runnable,
-  secretsOf,
+  type ValidatedJob,
+  validateJob,
+  secretsOfJob,
   vmSpec,
 } from './plan.ts';
 import { runSteps, scriptFiles } from './steps.ts';
@@ -64,13 +64,13 @@ const indexMax = 2 * 2 ** 30;
 
 /** Runs jobs in microVMs. */
 export function microvmRuntime(deps: MicrovmDeps): Runtime {
-  return { run: async (job, lease, client) => runInVm(deps, runnable(job, deps), lease, client) };
+  return { run: async (job, lease, client) => runInVm(deps, validateJob(job, deps), lease, client) };
 }
 
 /** Runs a leased job in a fresh VM, which is destroyed whatever happens. Never rejects. */
 async function runInVm(
   deps: MicrovmDeps,
-  job: RunnableJob,
+  job: ValidatedJob,
   lease: Lease,
   client: JobClient,
 ): Promise<RunOutcome> {
@@ -100,7 +100,7 @@ type Learned = { -readonly [K in keyof Omit<RunResult, 'tier' | 'vmm'>]: RunResu
 
 interface Run {
   readonly deps: MicrovmDeps;
-  readonly job: RunnableJob;
+  readonly job: ValidatedJob;
   readonly lease: Lease;
   readonly client: JobClient;
   readonly learned: Learned;
@@ -152,7 +152,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     {
       ...step,
       openPhaseLog: (key, command) => openPhaseLog(client, deps.clock, key, command),
-      openInput: () => jobInput(client, lease.stopped),
+      openStdin: () => openJobStdin(client, lease.stopped),
     },
     (exitCode) => {
       learned.exitCode = exitCode;
@@ -202,12 +202,12 @@ async function prepareDisks(run: Run): Promise<{ images: ImageDisk[]; plan: Disk
   const workspaceLog = hasWorkspace(job) ? await open('setup.workspace') : null;
   const imageLog = await open('setup.image');
   const source = { spawn, clock, instanceUrl, disks: directories.disks, work: directories.work };
-  const secrets = secretsOf(job, deps.credential.secret);
+  const secrets = secretsOfJob(job, deps.credential.secret);
   const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
   const workspace =
     workspaceLog &&
     within(workspaceLog, run, async (log) => {
-      const files = await collectFiles(client, job.files, secrets, clock, lease.stopped);
+      const files = await collectJobFiles(client, job.files, secrets, clock, lease.stopped);
       const sparse = sparseDirectories(job.sparseCheckout);
       const contents = { commit, directory: job.repositoryDirectory, sparse, files };
       const tell = (line: string) => void say(log, line).catch(() => {});

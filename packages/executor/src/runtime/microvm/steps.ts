@@ -13,7 +13,7 @@ import {
   workspaceTarget,
 } from './step-command.ts';
 import { guestPaths } from './guest.ts';
-import { hasWorkspace, type RunnableJob, stepMemoryBytes } from './plan.ts';
+import { hasWorkspace, type ValidatedJob, stepMemoryBytes } from './plan.ts';
 
 const pidsMax = 4096;
 /** How much of a failed step's output its error shows. */
@@ -23,7 +23,7 @@ const scriptDirectory = '/fumehood';
 export interface StepDeps {
   readonly guest: Guest;
   readonly clock: Clock;
-  readonly job: RunnableJob;
+  readonly job: ValidatedJob;
   /** Of each step. */
   readonly images: readonly ImageDisk[];
   readonly hostname: string;
@@ -31,11 +31,11 @@ export interface StepDeps {
   readonly extra: Readonly<Record<string, string>>;
   openPhaseLog(key: string, command: readonly string[]): Promise<PhaseLog>;
   /** The job's stdin, for the first step. */
-  openInput(): Readable;
+  openStdin(): Readable;
 }
 
 /** What every step finds beside its image, all of it written by the host. */
-export function scriptFiles(job: RunnableJob): Record<string, string> {
+export function scriptFiles(job: ValidatedJob): Record<string, string> {
   const files: Record<string, string> = {};
   job.dockerSteps.forEach((step, index) => {
     const script = stepScript(step);
@@ -67,7 +67,7 @@ async function runStep(
   ended: (exitCode: number) => void,
 ): Promise<void> {
   const { guest, clock, job, hostname } = deps;
-  const step = job.dockerSteps[index] as RunnableJob['dockerSteps'][number];
+  const step = job.dockerSteps[index] as ValidatedJob['dockerSteps'][number];
   const image = (deps.images[index] as ImageDisk).config;
   const name = stepName(step, index);
   const inWorkspace = hasWorkspace(job);
@@ -112,7 +112,7 @@ async function runStep(
         deadlineMs: Math.ceil(remainingMs),
       },
       {
-        stdin: index === 0 && job.fumehood.stdin ? deps.openInput() : null,
+        stdin: index === 0 && job.fumehood.stdin ? deps.openStdin() : null,
         stdout: take('stdout'),
         stderr: take('stderr'),
       },
