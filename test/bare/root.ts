@@ -1,0 +1,91 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { appendFileSync, copyFileSync, createWriteStream, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const repository = join(import.meta.dirname, '../..');
+/** Where the clone is in the root. */
+const checkout = '/root/fumehood';
+
+/**
+ * Makes a bare Debian 12 with its own Node 18 and npm 9 in `directory`, and in it a clone of this repository's last commit. It
+ * reaches the same package sources as this machine.
+ */
+export function makeBareRoot(directory: string): void {
+  execFileSync(
+    'mmdebstrap',
+    [
+      ...[
+        '--quiet',
+        '--variant=minbase',
+        '--include=nodejs,npm',
+        '--skip=cleanup/apt/lists,cleanup/reproducible',
+      ],
+      // Nothing here has to survive a power failure, and nobody reads the manuals.
+      ...[
+        '--dpkgopt=force-unsafe-io',
+        '--dpkgopt=path-exclude=/usr/share/man/*',
+        '--dpkgopt=path-exclude=/usr/share/doc/*',
+      ],
+      ...['bookworm', directory],
+    ],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  for (const file of ['/etc/resolv.conf', '/etc/hosts']) copyFileSync(file, join(directory, file));
+  copyNpmSettings(directory);
+  execFileSync('git', ['clone', '--quiet', '--no-hardlinks', repository, join(directory, checkout)]);
+}
+
+/** Lets npm in the root use the registry that npm on this machine is set to, and trust what it trusts. */
+function copyNpmSettings(directory: string): void {
+  const setting = (name: string) => execFileSync('npm', ['config', 'get', name], { encoding: 'utf8' }).trim();
+  const settings = join(directory, 'root/.npmrc');
+  appendFileSync(settings, `registry=${setting('registry')}\n`);
+  const cafile = setting('cafile');
+  if (cafile === 'null') return;
+  mkdirSync(dirname(join(directory, cafile)), { recursive: true });
+  copyFileSync(cafile, join(directory, cafile));
+  appendFileSync(settings, `cafile=${cafile}\n`);
+}
+
+/**
+ * Shell lines that make the root the root of a mount and PID namespace of its own, and run a command there. By pivot_root: in a
+ * chroot the kernel forbids user namespaces, which the jail needs.
+ */
+const enter = `
+  root=$1; shift
+  mount --bind "$root" "$root"; cd "$root"
+  mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev; mount -t tmpfs tmpfs run
+  mkdir run/outside; pivot_root . run/outside; umount -l /run/outside
+  cd ${checkout}; exec "$@"`;
+
+export interface Ended {
+  readonly code: number | null;
+  /** Its stdout and stderr, as they came. */
+  readonly output: string;
+}
+
+/** Runs a command in the clone of a bare root. Every process that it leaves behind is killed when it ends. */
+export async function runInBareRoot(directory: string, argv: readonly string[], log: string): Promise<Ended> {
+  const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
+  const child = spawn('unshare', [...namespaces, 'sh', '-euc', enter, 'sh', directory, ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      HOME: '/root',
+      CI: 'true',
+      // No registry but npm's and Debian's.
+      GOPROXY: 'off',
+      PIP_NO_INDEX: '1',
+      CARGO_NET_OFFLINE: 'true',
+    },
+  });
+  const file = createWriteStream(log);
+  child.stdout.pipe(file, { end: false });
+  child.stderr.pipe(file, { end: false });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  await new Promise((done) => file.end(done));
+  return { code, output: readFileSync(log, 'utf8') };
+}
