@@ -181,8 +181,10 @@ function installNpm() {
     };
     writeFileSync(join(before, 'package.json'), JSON.stringify(wanted));
     writeFileSync(join(before, 'package-lock.json'), JSON.stringify(lock));
-    npmCi(before, process.env.PATH);
-    npmCi(here, `${join(before, nodePackage, 'bin')}:${process.env.PATH}`);
+    npmCi(before);
+    const path = `${join(before, nodePackage, 'bin')}:${process.env.PATH}`;
+    // Debian's npm uses url.parse(), which the pinned Node warns of.
+    npmCi(here, { PATH: path, NODE_OPTIONS: '--disable-warning=DEP0169' });
   } finally {
     rmSync(before, { recursive: true, force: true });
   }
@@ -195,14 +197,14 @@ function installNpm() {
 }
 
 /** Runs `npm ci` in a directory. The npm settings of the command that runs this file are left out: they would count as its own. */
-function npmCi(directory, path) {
+function npmCi(directory, more = {}) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^npm_(config|package|lifecycle)_/.test(name)),
   );
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], {
     cwd: directory,
     stdio: ['ignore', 2, 2],
-    env: { ...env, PATH: path, NODE_OPTIONS: '--disable-warning=DEP0169' },
+    env: { ...env, ...more },
   });
   if (npm.status !== 0)
     throw new Mistake('npm could not install its packages', 'Read its output above, then run this again.');
