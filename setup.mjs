@@ -84,11 +84,14 @@ function havePackageLists() {
   return existsSync(listsDirectory) && readdirSync(listsDirectory).some((name) => name.includes('_Packages'));
 }
 
+/** What needs Debian packages: each of these needs what those before it need. */
+const levels = ['check', 'demo', 'test', 'gate'];
+
 /** Installs the missing Debian packages of a command. Asks first on a terminal. */
 async function installDebian(command) {
   const installed = installedDebianPackages();
   const names = readJson('packages/fumehood/src/doctor/debian-packages.json')
-    .filter(({ neededBy }) => neededBy.includes(command))
+    .filter(({ neededBy }) => levels.indexOf(neededBy) <= levels.indexOf(commands[command].level))
     .map((entry) => entry.package)
     .filter((name) => !installed.has(name));
   if (names.length === 0) return;
@@ -239,12 +242,14 @@ const vitest = (...projects) => [
   ...['--root', here],
   ...projects.flatMap((name) => ['--project', name]),
 ];
-/** What each set-up command starts under the pinned Node. */
+/** What each set-up command needs of Debian, and starts under the pinned Node. */
 const commands = {
-  demo: [join(here, 'packages/fumehood/src/main.ts'), 'demo'],
-  test: vitest('unit', 'integration'),
-  check: vitest('unit'),
-  bare: vitest('bare'),
+  demo: { level: 'demo', start: [join(here, 'packages/fumehood/src/main.ts'), 'demo'] },
+  test: { level: 'test', start: vitest('unit', 'integration') },
+  check: { level: 'check', start: vitest('unit') },
+  bare: { level: 'gate', start: vitest('bare') },
+  gate: { level: 'gate', start: [join(here, 'test/ci/main.ts'), 'gate'] },
+  night: { level: 'gate', start: [join(here, 'test/ci/main.ts'), 'night'] },
 };
 
 async function main([name, ...args]) {
@@ -261,7 +266,7 @@ async function main([name, ...args]) {
   }
   await installDebian(name);
   installNpm();
-  return continueWithPinnedNode([...commands[name], ...args]);
+  return continueWithPinnedNode([...commands[name].start, ...args]);
 }
 
 try {

@@ -16,8 +16,11 @@ const wire = [
   'packages/executor/src/uplink/push-stream.integration.test.ts',
   'test/integration/{access,registry-credentials,tls,upstream-job}.test.ts',
 ];
-/** Of the crash tests: an instance in an emulated VM, started again and again, which takes minutes. */
-const power = 'test/crash/power-loss.test.ts';
+/** What takes minutes each, for the night. */
+const night = [
+  'test/crash/{busy,disk-full,partition,power-loss}.test.ts',
+  'test/commands/{demo,readme}.test.ts',
+];
 const vm = {
   fileParallelism: false,
   testTimeout: 120_000,
@@ -44,9 +47,9 @@ export default defineConfig({
         },
       },
       { test: { name: 'wire', include: wire, ...vm } },
-      { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], ...vm } },
-      { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: [power], ...vm } },
-      { test: { name: 'power', include: [power], ...vm } },
+      { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], exclude: night, ...vm } },
+      { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: night, ...vm } },
+      { test: { name: 'night', include: night, ...vm } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'bare', include: ['test/bare/**/*.test.ts'], ...vm } },

@@ -5,7 +5,7 @@ import { deathOf, treeOf } from './processes.ts';
 import { upWithImage } from './up.ts';
 
 /** The measure of the goal that a canceled job's VM is gone in less than a second: printed, because machines differ. */
-const cancels = Number(process.env.FUMEHOOD_CANCELS ?? 10);
+const cancels = Number(process.env.FUMEHOOD_CANCELS ?? 3);
 
 let stack: Stack;
 let image: string;

@@ -8,8 +8,8 @@ import { seededRandom } from '../random.ts';
 import { textOf } from './output.ts';
 import { upWithImage } from './up.ts';
 
-/** `FUMEHOOD_KILLS=200 npm run ci:crash` for a night; a failure is done again with its `FUMEHOOD_SEED`. */
-const kills = Number(process.env.FUMEHOOD_KILLS ?? 50);
+/** `FUMEHOOD_KILLS=200 npm run ci:crash` makes more of them; a failure is done again with its `FUMEHOOD_SEED`. */
+const kills = Number(process.env.FUMEHOOD_KILLS ?? 7);
 const seed = Number(process.env.FUMEHOOD_SEED ?? Date.now() % 1_000_000);
 /** Jobs that are there at once. */
 const width = 3;

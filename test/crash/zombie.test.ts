@@ -12,7 +12,7 @@ import { secondExecutor } from './second-executor.ts';
 import { upWithImage } from './up.ts';
 
 /** Everything of an executor but its virtual machines and their launchers stands still, as if its host had stalled. */
-const stallMs = 60_000;
+const stallMs = Number(process.env.FUMEHOOD_STALL_MS ?? 20_000);
 
 let stack: Stack;
 let image: string;

@@ -18,10 +18,10 @@ const setup = resolve(import.meta.dirname, '../../setup.mjs');
 const repository = resolve(import.meta.dirname, '../..');
 const debianPackages = JSON.parse(
   readFileSync(join(repository, 'packages/fumehood/src/doctor/debian-packages.json'), 'utf8'),
-) as { package: string; neededBy: string[] }[];
-const neededBy = (command: string) =>
-  debianPackages.filter((entry) => entry.neededBy.includes(command)).map((entry) => entry.package);
-const packages = neededBy('demo');
+) as { package: string; neededBy: string }[];
+const neededBy = (...levels: string[]) =>
+  debianPackages.filter((entry) => levels.includes(entry.neededBy)).map((entry) => entry.package);
+const packages = neededBy('check', 'demo');
 
 let root: string;
 let programs: string;
@@ -91,7 +91,7 @@ describe('before any set-up', () => {
   it.each([[[]], [['frobnicate']], [['constructor']]])(
     'the command %j is a mistake: there are others',
     (args) => {
-      expect(mistake(args).at(-1)).toBe('  It is one of: demo, test, check, bare.');
+      expect(mistake(args).at(-1)).toBe('  It is one of: demo, test, check, bare, gate, night.');
     },
   );
 
@@ -162,7 +162,7 @@ describe('where nothing may be installed', () => {
   it('the line installs everything that is missing at once', () => {
     has([]);
     expect(mistake(demo)[1]).toMatch(install(packages));
-    expect(mistake(['test'])[1]).toMatch(install(neededBy('test')));
+    expect(mistake(['test'])[1]).toMatch(install(neededBy('check', 'demo', 'test')));
   });
 
   it('a package that was removed, and whose settings are still there, is missing', () => {

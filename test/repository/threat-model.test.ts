@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 const root = join(import.meta.dirname, '../..');
 /** Files of tests that CI runs: the default suite and its slices. */
 const runs =
-  /^(packages|images)\/.*\.test\.ts$|^test\/(repository|integration|commands|crash|hostile)\/.*\.test\.ts$/;
+  /^(packages|images)\/.*\.test\.ts$|^test\/(repository|integration|commands|crash|hostile|bare)\/.*\.test\.ts$/;
 const invariants = [1, 2, 3, 5, 6, 7, 8, 10, 11];
 
 interface Row {

@@ -5,7 +5,7 @@ import { type Guard, guards } from './guards.ts';
 import { simulate } from './simulation.ts';
 
 /** How long histories of new seeds are looked at, s. */
-const seconds = Number(process.env['SIMULATION_SECONDS'] ?? 20);
+const seconds = Number(process.env.FUMEHOOD_SIMULATION_SECONDS ?? 20);
 
 test('the same seed gives the same history, event for event', async () => {
   for (const seed of [1, 2, 3]) {

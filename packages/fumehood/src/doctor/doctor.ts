@@ -16,7 +16,7 @@ export interface DoctorReport {
 
 /** Programs of the system that jobs need, and the Debian packages that bring them. */
 const programs = debianPackages.flatMap(({ package: name, program, neededBy }) =>
-  program !== undefined && neededBy.includes('demo') ? [[program, name] as const] : [],
+  program !== undefined && ['check', 'demo'].includes(neededBy) ? [[program, name] as const] : [],
 );
 
 /** Looks at this machine afresh: a canary is booted, whatever was found before. */

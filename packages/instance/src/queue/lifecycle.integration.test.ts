@@ -20,7 +20,7 @@ import { leaseOf, testQueue } from './testing.ts';
  * step. One slow history would be all that fits into a test, so a batch of them runs in one database, each on its own job,
  * executor and label.
  */
-const histories = Number(process.env.FUMEHOOD_HISTORIES ?? 1_000);
+const histories = Number(process.env.FUMEHOOD_HISTORIES ?? 300);
 const batch = 250;
 /** No lease ends by itself while its history lasts, however slow the machine. */
 const longestMs = 600_000;
