@@ -3,12 +3,13 @@ import { normalize } from 'node:path/posix';
 import type { Command } from 'commander';
 import { commandContext } from '../cli/context.ts';
 import { note, type PrintOptions, printJson } from '../cli/print.ts';
+import demoOptions from '../demo/options.json' with { type: 'json' };
 import { usage } from '../errors.ts';
 
 interface DemoOptions extends PrintOptions {
   readonly repo?: string;
   readonly root?: string;
-  readonly commit: string;
+  readonly commit?: string;
 }
 
 const ownRepository = resolve(import.meta.dirname, '../../../..');
@@ -17,14 +18,13 @@ const ownRoot = 'packages/base';
 
 /** Adds `fumehood demo`. */
 export function addDemo(program: Command): void {
-  program
+  const command = program
     .command('demo')
     .description('index a git repository in a fresh VM, and print a report')
-    .option('--repo <path>', 'the git repository; default: this one')
-    .option('--root <dir>', 'the directory in it to index; default: all of it (of this one: packages/base)')
-    .option('--commit <rev>', 'the commit to index', 'HEAD')
-    .option('--json', 'print one JSON object as the last line of stdout')
     .action(demo);
+  // The same list that setup.mjs checks arguments by, before anything is installed.
+  for (const { name, value, description } of demoOptions)
+    command.option(value === undefined ? `--${name}` : `--${name} <${value.toLowerCase()}>`, description);
 }
 
 /** Checks all arguments before it makes or starts anything. */
@@ -34,7 +34,7 @@ async function demo(options: DemoOptions): Promise<void> {
   const { asJson, block } = await import('../demo/report.ts');
   const { bringUp } = await import('../up/up.ts');
   const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
-  const repository = await openRepository(options.repo ?? ownRepository, options.commit, root);
+  const repository = await openRepository(options.repo ?? ownRepository, options.commit ?? 'HEAD', root);
   const context = commandContext();
   const client = await bringUp(context);
   const report = await runDemo({
