@@ -186,8 +186,14 @@ function installNpm() {
     writeFileSync(join(before, 'package-lock.json'), JSON.stringify(lock));
     npmCi(before);
     const path = `${join(before, nodePackage, 'bin')}:${process.env.PATH}`;
+    // npm looks for its global settings beside the Node that runs it: it must not lose the registry that this machine is set to.
+    const settings = spawnSync('npm', ['config', 'get', 'globalconfig'], {
+      cwd: here,
+      encoding: 'utf8',
+    }).stdout.trim();
     // Debian's npm uses url.parse(), which the pinned Node warns of.
-    npmCi(here, { PATH: path, NODE_OPTIONS: '--disable-warning=DEP0169' });
+    const quiet = '--disable-warning=DEP0169';
+    npmCi(here, { PATH: path, npm_config_globalconfig: settings, NODE_OPTIONS: quiet });
   } finally {
     rmSync(before, { recursive: true, force: true });
   }

@@ -37,7 +37,11 @@ export function makeBareRoot(directory: string): void {
 
 /** Lets npm in the root use the registry that npm on this machine is set to, and trust what it trusts. */
 function copyNpmSettings(directory: string): void {
-  const setting = (name: string) => execFileSync('npm', ['config', 'get', name], { encoding: 'utf8' }).trim();
+  // Not the pinned Node's npm settings, which are none: the ones of this machine.
+  const path = (process.env.PATH ?? '').split(':').filter((entry) => !entry.includes('node_modules'));
+  const env = { ...process.env, PATH: path.join(':') };
+  const setting = (name: string) =>
+    execFileSync('npm', ['config', 'get', name], { encoding: 'utf8', env }).trim();
   const settings = join(directory, 'root/.npmrc');
   appendFileSync(settings, `registry=${setting('registry')}\n`);
   const cafile = setting('cafile');
