@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -32,6 +32,7 @@ function mistake(...args: string[]): string {
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'fumehood-command-'));
+  await chmod(root, 0o755);
   state = join(root, 'state');
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
@@ -67,6 +68,43 @@ describe('without anything being made or started', () => {
     ['a word for a number', ['run', '--memory', 'abc', 'x'], 'from 128 to 1048576'],
   ])('%s is a mistake', (_what, args, told) => {
     expect(mistake(...args)).toContain(told);
+  });
+
+  /** Root starts processes as other users, who could not reach a state directory there. */
+  describe.skipIf(process.getuid?.() !== 0)('a state directory below a closed directory', () => {
+    let closed: string;
+    beforeAll(async () => {
+      closed = join(root, 'closed');
+      await mkdir(closed, { mode: 0o700 });
+      state = join(closed, 'inner/state');
+    });
+    afterEach(async () => {
+      expect(await readdir(closed)).toEqual([]);
+    });
+    afterAll(() => {
+      state = join(root, 'state');
+    });
+
+    it.each([
+      ['up', ['up']],
+      ['run', ['run', 'scip-typescript', '--', 'true']],
+    ])('is refused by %s, with the directory and how to open it', (_, args) => {
+      const said = mistake(...args);
+      expect(said).toContain(`${closed} (mode 0700, owned by uid 0)`);
+      expect(said).toContain(`chmod o+x ${closed}`);
+    });
+
+    it('is found by doctor, with the same words', () => {
+      const { status, stdout } = fumehood('doctor');
+      expect(status).toBe(1);
+      expect(stdout).toContain(`${closed} (mode 0700, owned by uid 0)`);
+      expect(stdout).toContain(`chmod o+x ${closed}`);
+    });
+
+    it('is not made by a command that only looks', () => {
+      expect(fumehood('status').status).toBe(0);
+      expect(fumehood('jobs', 'list').status).toBe(1);
+    });
   });
 
   describe('a repository', () => {

@@ -13,6 +13,26 @@ export function stateBusy(state: string, holder: string): FumehoodError {
   });
 }
 
+/** A directory that other users cannot traverse. */
+export interface ClosedDirectory {
+  readonly path: string;
+  /** Permission bits. */
+  readonly mode: number;
+  /** Its owner. */
+  readonly uid: number;
+}
+
+export function stateClosed(state: string, closed: readonly ClosedDirectory[]): FumehoodError {
+  const described = closed.map(
+    ({ path, mode, uid }) => `${path} (mode ${mode.toString(8).padStart(4, '0')}, owned by uid ${uid})`,
+  );
+  return new FumehoodError({
+    code: 'state_closed',
+    message: `the processes of Fumehood run as several users, who cannot reach ${state} through ${described.join(' and ')}`,
+    remedy: `Run \`chmod o+x ${closed.map(({ path }) => path).join(' ')}\`, or set FUMEHOOD_STATE to another directory.`,
+  });
+}
+
 export function notStarted(what: string, why: string, log: string): FumehoodError {
   return new FumehoodError({
     code: 'not_started',

@@ -3,7 +3,7 @@ import { CommanderError } from 'commander';
 import { makeProgram } from './program.ts';
 
 /** What is wrong with what was typed, or with what it names: nothing was started. */
-const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'];
+const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found', 'state_closed'];
 const mistakeCode = 2;
 
 /** The `fumehood` command. */

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { release } from 'node:os';
+import type { FumehoodError } from '@fumehood/base';
 import { buildGuest, type Finding } from '@fumehood/microvm';
 import { type Tier, tierMeaning } from '@fumehood/protocol';
+import { stateClosed } from '../errors.ts';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { findFormerStates } from '../state/former-name.ts';
+import { closedParents, makeState } from '../state/make.ts';
 import type { UpDeps } from '../up/up.ts';
 import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
@@ -21,6 +24,8 @@ const programs = debianPackages.flatMap(({ package: name, program, neededBy }) =
 
 /** Looks at this machine afresh: a canary is booted, whatever was found before. */
 export async function examine(deps: UpDeps): Promise<DoctorReport> {
+  const { state, root, onProgress } = deps;
+  const closed = root ? closedParents(state.root) : [];
   const missing = programs.filter(([path]) => !existsSync(path));
   const found: Finding[] = [
     {
@@ -36,6 +41,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
         remedy: `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`,
       }),
     },
+    ...(closed.length > 0 ? [closedFinding(stateClosed(state.root, closed))] : []),
     ...findFormerStates(process.env, process.getuid?.() ?? 0).map(({ path, remedy }) => ({
       check: 'former name',
       good: false,
@@ -43,13 +49,17 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
       remedy,
     })),
   ];
-  if (missing.length > 0) return { tiers: [], findings: found };
-  const { state, onProgress } = deps;
+  if (missing.length > 0 || closed.length > 0) return { tiers: [], findings: found };
+  makeState(state, root);
   await mkdir(state.vms, { recursive: true, mode: 0o700 });
   const runtime = await prepareRuntime(state, onProgress);
   const guest = await buildGuest({ directory: state.guest, onProgress });
   const { report, tiers } = await probeThisHost({ ...deps, runtime, guest, fresh: true });
   return { tiers, findings: [...found, ...report.findings] };
+}
+
+function closedFinding({ message, remedy }: FumehoodError): Finding {
+  return { check: 'state directory', good: false, detail: message, ...(remedy !== undefined && { remedy }) };
 }
 
 export function doctorLines({ tiers, findings }: DoctorReport): string[] {

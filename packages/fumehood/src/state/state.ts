@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -23,12 +23,14 @@ export interface State {
   readonly probe: string;
 }
 
-/** `FUMEHOOD_STATE`, or `/var/lib/fumehood` for root, or the user's state directory. */
+/**
+ * Returns the state directory and what is where in it, without making anything: `FUMEHOOD_STATE`, or `/var/lib/fumehood` for root, or
+ * the user's `~/.local/state/fumehood`.
+ */
 export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
   const home = environment.XDG_STATE_HOME ?? join(homedir(), '.local/state');
   const chosen = environment.FUMEHOOD_STATE ?? (uid === 0 ? '/var/lib/fumehood' : join(home, 'fumehood'));
   const root = resolve(chosen);
-  mkdirSync(root, { recursive: true, mode: 0o755 });
   return {
     root,
     runtime: join(root, 'runtime'),

@@ -7,6 +7,7 @@ import { buildGuest } from '@fumehood/microvm';
 import { probeThisHost } from '../doctor/probe.ts';
 import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
+import { makeState } from '../state/make.ts';
 import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
 import { stopAll, stopExecutor } from './down.ts';
@@ -26,10 +27,11 @@ export interface UpDeps {
 
 /**
  * Brings instance and executor up, building what is missing; what runs already is left alone, unless it is of another build.
- * Errors: `not_started`, `state_busy`, and those of the builds.
+ * Errors: `state_closed`, `not_started`, `state_busy`, and those of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
-  const { state, onProgress } = deps;
+  const { state, root, onProgress } = deps;
+  makeState(state, root);
   const unlock = await lockState(deps);
   try {
     const runtime = await prepareRuntime(state, onProgress);
