@@ -14,8 +14,8 @@ import {
   type Vmm,
 } from '@fumehood/microvm';
 import { type ImageDisk, imageDisk } from '@fumehood/oci';
-import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/guest.ts';
-import { planDisks } from '../../../packages/executor/src/runtime/microvm/plan.ts';
+import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/prepare-guest.ts';
+import { planDisks } from '../../../packages/executor/src/runtime/microvm/vm-plan.ts';
 import type { Acknowledged, Careless, Said } from './load.ts';
 import { powerLossImage } from './image.ts';
 

@@ -5,8 +5,8 @@ import type { AgentVm } from './vm-source.ts';
 type Inspection = NonNullable<JobResultRequest['inspection']>;
 
 /**
- * Stops the guest and searches its memory and scratch disk for credentials of this run. `control` was put into the guest on
- * purpose: a search that does not find it has proved nothing. The VM stays stopped.
+ * Pauses the VM and searches its memory and its scratch disk for credentials of this run. `control` is a value that the host has
+ * put into the guest: if the search does not find it, its other results prove nothing. The VM stays paused.
  */
 export async function inspectVm(
   vm: AgentVm,

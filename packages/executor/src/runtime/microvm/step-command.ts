@@ -2,24 +2,24 @@ import type { ImageConfig } from '@fumehood/oci';
 import type { DockerStep } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
 
-/** Where a step finds its workspace, as upstream's executors have it. */
+/** The path of the workspace in a step; upstream's executors use the same. */
 export const workspaceTarget = '/data';
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** A step's name in log entries, file names and messages: its key, else its place. */
+/** Returns a step's name for log entries, file names and messages: its key, or its index when it has none. */
 export function stepName(step: DockerStep, index: number): string {
   return step.key?.replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(0, 40) || String(index);
 }
 
-/** The lines of `commands` as a script, or null when the step runs the image's own command. */
+/** Returns the lines of `commands` as a script, or null when the step has none and runs an argument vector. */
 export function stepScript(step: DockerStep): string | null {
   if (!step.commands || step.commands.length === 0) return null;
   return `#!/bin/sh\n${step.commands.join('\n')}\n`;
 }
 
 /**
- * The argument vector, with Docker's meaning: a script takes the entrypoint's place; arguments take Cmd's and follow the
- * entrypoint. Errors: `job_refused` when nothing is left to run.
+ * Returns the argument vector of a step, as Docker composes it: a script replaces the entrypoint; arguments replace the image's
+ * Cmd and follow the entrypoint. Errors: `job_refused` when the vector is empty.
  */
 export function stepArguments(step: DockerStep, image: ImageConfig, script: string | null): string[] {
   if (script) return ['/bin/sh', script];
@@ -30,8 +30,9 @@ export function stepArguments(step: DockerStep, image: ImageConfig, script: stri
 }
 
 /**
- * The whole environment, with Docker's meaning: PATH and HOSTNAME, the image's, then the step's. HOME is left to init, which
- * reads it from the image's passwd. Git is told that the repository, at this path of the workspace, is not somebody else's.
+ * Returns the whole environment of a step, as Docker composes it: PATH and HOSTNAME, then the image's variables, then the step's.
+ * Init sets HOME, from the image's passwd. Git is configured to trust the repository, at this path of the workspace, although
+ * another user owns it.
  */
 export function stepEnvironment(
   step: DockerStep,
@@ -46,7 +47,7 @@ export function stepEnvironment(
   ]);
   for (const line of [...image.env, ...(step.env ?? [])]) {
     const equals = line.indexOf('=');
-    // `NAME` alone would be the executor's own variable in Docker: a job gets none of those.
+    // In Docker, `NAME` alone passes on the variable of the executor. A job does not get those.
     if (equals > 0 && !line.includes('\0')) variables.set(line.slice(0, equals), line.slice(equals + 1));
   }
   if (repository !== null && !variables.has('GIT_CONFIG_COUNT')) {
@@ -58,11 +59,17 @@ export function stepEnvironment(
   return [...variables].map(([name, value]) => `${name}=${value}`);
 }
 
-/** The working directory: below the workspace if there is one, else the image's. Errors: `job_refused`. */
+/**
+ * Returns the working directory of a step: below the workspace if there is one, else below the root, or the image's own directory
+ * when the step names none. Errors: `job_refused`.
+ */
 export function stepDirectory(step: DockerStep, image: ImageConfig, inWorkspace: boolean): string {
   const parts = (step.dir ?? '').split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..') || step.dir?.includes('\0'))
-    throw jobRefused(`the directory ${JSON.stringify(step.dir)} leads out of it`, 'Name one inside of it.');
+    throw jobRefused(
+      `the directory ${JSON.stringify(step.dir)} of a step leads out of the workspace`,
+      'Name a directory inside of it.',
+    );
   if (inWorkspace) return [workspaceTarget, ...parts].join('/');
   return parts.length > 0 ? `/${parts.join('/')}` : image.workingDir;
 }

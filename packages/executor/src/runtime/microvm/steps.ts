@@ -12,36 +12,41 @@ import {
   stepScript,
   workspaceTarget,
 } from './step-command.ts';
-import { guestPaths } from './guest.ts';
-import { hasWorkspace, type ValidatedJob, stepMemoryBytes } from './plan.ts';
+import { guestPaths } from './prepare-guest.ts';
+import { hasWorkspace, type ValidatedJob } from './validate-job.ts';
+import { stepMemoryBytes } from './vm-plan.ts';
 
+/** Processes and threads that a step may have at a time. */
 const pidsMax = 4096;
-/** How much of a failed step's output its error shows. */
-const lastBytes = 1_000;
+/** Bytes at the end of a failed step's output that its error quotes. */
+const quotedBytes = 1_000;
 const scriptDirectory = '/fumehood';
 
 export interface StepDeps {
   readonly guest: Guest;
   readonly clock: Clock;
   readonly job: ValidatedJob;
-  /** Of each step. */
+  /** The image disk of each step. */
   readonly images: readonly ImageDisk[];
   readonly hostname: string;
-  /** Variables that the steps get beside their own. */
-  readonly extra: Readonly<Record<string, string>>;
-  openPhaseLog(key: string, command: readonly string[]): Promise<PhaseLog>;
-  /** The job's stdin, for the first step. */
+  /** Variables that every step gets besides its own. */
+  readonly extraEnvironment: Readonly<Record<string, string>>;
+  openLog(key: string, command: readonly string[]): Promise<PhaseLog>;
+  /** Opens the job's stdin, which the first step reads. */
   openStdin(): Readable;
 }
 
-/** What every step finds beside its image, all of it written by the host. */
+/** Returns the scripts of the steps that have `commands`, by file name. Errors: `job_refused` for a script that is too long. */
 export function scriptFiles(job: ValidatedJob): Record<string, string> {
   const files: Record<string, string> = {};
   job.dockerSteps.forEach((step, index) => {
     const script = stepScript(step);
     if (script === null) return;
     if (Buffer.byteLength(script) > guestFileMax)
-      throw jobRefused(`the commands of step ${stepName(step, index)} are too long`, 'Put them into a file.');
+      throw jobRefused(
+        `the commands of step ${stepName(step, index)} are too long`,
+        'Put the commands into a file.',
+      );
     files[scriptName(index)] = script;
   });
   return files;
@@ -52,19 +57,19 @@ function scriptName(index: number): string {
 }
 
 /**
- * Runs the steps one after the other. `ended` is told each exit code. Errors: `step_failed`, `step_not_started`, `deadline`,
+ * Runs the steps one after the other, and calls `onExit` with each exit code. Errors: `step_failed`, `step_not_started`, `deadline`,
  * `memory`, and the guest's.
  */
-export async function runSteps(deps: StepDeps, ended: (exitCode: number) => void): Promise<void> {
+export async function runSteps(deps: StepDeps, onExit: (exitCode: number) => void): Promise<void> {
   const deadline = deps.clock.bootTime() + deps.job.fumehood.deadlineMs;
-  for (const index of deps.job.dockerSteps.keys()) await runStep(deps, index, deadline, ended);
+  for (const index of deps.job.dockerSteps.keys()) await runStep(deps, index, deadline, onExit);
 }
 
 async function runStep(
   deps: StepDeps,
   index: number,
   deadline: number,
-  ended: (exitCode: number) => void,
+  onExit: (exitCode: number) => void,
 ): Promise<void> {
   const { guest, clock, job, hostname } = deps;
   const step = job.dockerSteps[index] as ValidatedJob['dockerSteps'][number];
@@ -82,10 +87,10 @@ async function runStep(
     target,
     mode,
   });
-  const log = await deps.openPhaseLog(`step.docker.${name}`, argv);
-  const last = { stdout: '', stderr: '' };
-  const take = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
-    last[stream] = (last[stream] + chunk.toString('latin1')).slice(-lastBytes);
+  const log = await deps.openLog(`step.docker.${name}`, argv);
+  const lastOutput = { stdout: '', stderr: '' };
+  const writeOutput = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
+    lastOutput[stream] = (lastOutput[stream] + chunk.toString('latin1')).slice(-quotedBytes);
     return log.write(stream, chunk);
   };
   const exit = await guest
@@ -94,7 +99,7 @@ async function runStep(
         id: `step-${index}`,
         root: guestPaths.root(index),
         argv,
-        env: stepEnvironment(step, image, hostname, repository, deps.extra),
+        env: stepEnvironment(step, image, hostname, repository, deps.extraEnvironment),
         user: image.user,
         cwd: stepDirectory(step, image, inWorkspace),
         hostname,
@@ -113,26 +118,26 @@ async function runStep(
       },
       {
         stdin: index === 0 && job.fumehood.stdin ? deps.openStdin() : null,
-        stdout: take('stdout'),
-        stderr: take('stderr'),
+        stdout: writeOutput('stdout'),
+        stderr: writeOutput('stderr'),
       },
     )
     .catch(async (error: unknown) => {
-      await log.end(-1).catch(() => {}); // what broke the step is what counts
+      await log.end(-1).catch(() => {}); // a failure of the log is ignored: the first error is the cause
       throw error;
     });
   const exitCode = exitCodeOf(exit);
   if (exit.reason === 'start') await log.write('stderr', Buffer.from(`${exit.message}\n`));
   await log.end(exitCode);
-  ended(exitCode);
-  const text = Buffer.from(last.stderr.trim() || last.stdout.trim(), 'latin1').toString('utf8');
+  onExit(exitCode);
+  const quoted = Buffer.from(lastOutput.stderr.trim() || lastOutput.stdout.trim(), 'latin1').toString('utf8');
   if (exit.reason === 'deadline') throw deadlinePassed(name, job.fumehood.deadlineMs);
   if (exit.reason === 'memory') throw memoryExceeded(name, memoryBytes);
   if (exit.reason === 'start') throw stepNotStarted(name, exit.message);
-  if (exitCode !== 0) throw stepFailed(name, exitCode, text.split('\n').slice(-10).join('\n'));
+  if (exitCode !== 0) throw stepFailed(name, exitCode, quoted.split('\n').slice(-10).join('\n'));
 }
 
-/** As a shell would tell it. */
-export function exitCodeOf(exit: Pick<StepExit, 'code' | 'signal'>): number {
+/** Returns the exit code that a shell would report: 128 plus the number of the signal that ended the step. */
+function exitCodeOf(exit: Pick<StepExit, 'code' | 'signal'>): number {
   return exit.signal > 0 ? 128 + exit.signal : Math.max(0, exit.code);
 }

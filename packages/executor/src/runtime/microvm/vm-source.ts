@@ -1,24 +1,24 @@
 import type { LeftOver, VmExit, VmSockets, VmSpec } from '@fumehood/microvm';
 
-/** A VM as the agent holds it. It boots at the first renewal. */
+/** A VM of the agent. It boots at the first renewal. */
 export interface AgentVm {
   readonly sockets: VmSockets;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
-  /** Looks at the VMM from outside, once it runs. Errors: `vm_refused` when its seccomp filter is not on. */
+  /** Checks the running VMM from outside. Errors: `vm_refused` when its seccomp filter is not active. */
   check(): Promise<void>;
-  /** Counts the needles in the guest's memory and scratch disk. Pause the VM first. */
+  /** Counts each needle in the guest's memory and scratch disk. The caller pauses the VM first. */
   search(
     needles: readonly Buffer[],
   ): Promise<{ readonly searchedBytes: number; readonly found: readonly number[] }>;
-  /** Kills it, removes everything of it, and counts what stayed. */
+  /** Kills the VM, removes everything of it from the host, and counts what is left. */
   destroy(): Promise<LeftOver>;
-  /** It may live until then (boot time, ms), and no longer. */
+  /** Sets the boot time, in ms, at which the launcher kills the VM. */
   renew(deadline: number): void;
   kill(): void;
 }
 
-/** Who starts VMs for the agent: the helper, its privileged parent. */
+/** Starts VMs for the agent. In production, the helper does, the agent's privileged parent. */
 export interface VmSource {
   startVm(spec: VmSpec): Promise<AgentVm>;
 }

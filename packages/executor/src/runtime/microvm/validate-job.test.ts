@@ -3,7 +3,8 @@ import type { Job } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
 import { upstreamJobsSchema } from '../../agent/config.ts';
 import { testJob } from '../../testing/test-job.ts';
-import { chooseTier, hasWorkspace, planDisks, validateJob, vmSpec } from './plan.ts';
+import { hasWorkspace, validateJob } from './validate-job.ts';
+import { chooseTier, planDisks, vmSpec } from './vm-plan.ts';
 
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };

@@ -1,0 +1,72 @@
+import { type Clock, factsOf } from '@fumehood/base';
+import { type Acceleration, connectGuest, type Guest, type VmExit, type VmSpec } from '@fumehood/microvm';
+import { diskFull, leaseLost, vmmDied } from '../../errors.ts';
+import type { Lease } from '../../uplink/leases.ts';
+import type { AgentVm, VmSource } from './vm-source.ts';
+
+/** A booted VM and the connection to its guest. */
+export interface RunningVm {
+  readonly vm: AgentVm;
+  readonly guest: Guest;
+}
+
+/** Time for a boot, in ms, after which it is taken for hung. A cold boot takes 2 s under emulation. */
+const readyMs: Readonly<Record<Acceleration, number>> = { emulated: 20_000, kvm: 10_000 };
+
+/**
+ * Starts a VM and waits until its guest is ready. From its first moment, the VM lives no longer than the lease. The caller
+ * destroys it, also when this rejects: `onStarted` is called as soon as there is something to destroy.
+ */
+export async function bootVm(
+  source: VmSource,
+  spec: VmSpec,
+  lease: Lease,
+  clock: Clock,
+  onStarted: (vm: AgentVm) => void,
+): Promise<RunningVm> {
+  lease.stopped.throwIfAborted();
+  const vm = await source.startVm(spec);
+  onStarted(vm);
+  const guest = connectGuest(vm.sockets, clock);
+  // Nobody reads the guest's console; without this, a full socket would block the guest.
+  vm.sockets.console.resume();
+  vm.renew(lease.deadline());
+  lease.onRenewed((deadline) => vm.renew(deadline));
+  const kill = () => vm.kill();
+  lease.stopped.addEventListener('abort', kill, { once: true });
+  if (lease.stopped.aborted) kill();
+  await Promise.race([guest.ready(readyMs[spec.acceleration]), guest.broken]);
+  await vm.check();
+  return { vm, guest };
+}
+
+/** Codes of errors whose message comes from this host, and never from a guest. */
+const hostCodes = new Set(['internal', 'program_failed', 'spawn_failed', 'vm_refused']);
+/** Messages of Node and of the programs that the host runs. */
+const diskFullMessage = /ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/i;
+
+/**
+ * Returns the root cause of an error of a running VM: the reason for which the job was stopped, a full disk of this host, or the
+ * death of the VMM. Returns the error itself when there is no other cause.
+ */
+export async function explainFailure(error: unknown, vm: AgentVm | null, lease: Lease): Promise<unknown> {
+  if (lease.stopped.aborted) return lease.stopped.reason;
+  const { code, message } = factsOf(error);
+  if (hostCodes.has(code) && diskFullMessage.test(message)) return diskFull(message.slice(0, 500));
+  const mayBeDeath = ['guest_not_ready', 'guest_protocol', 'internal'].includes(code);
+  const exit = vm && mayBeDeath && (await Promise.race([vm.exited, exitReportTimeout()]));
+  if (!exit) return error;
+  if (exit.reason === 'lease') return leaseLost('the VM outlived it and was killed');
+  return vmmDied(describeExit(exit), exit.complaints.trim().slice(-500));
+}
+
+function describeExit({ reason, code, signal }: VmExit): string {
+  return `${reason}, ${signal === null ? `code ${code}` : `signal ${signal}`}`;
+}
+
+/** The exit of a dead VMM is reported within this time, 200 ms. */
+function exitReportTimeout(): Promise<null> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 200, null).unref();
+  });
+}

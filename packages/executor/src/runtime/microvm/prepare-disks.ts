@@ -1,0 +1,53 @@
+import type { ImageDisk } from '@fumehood/oci';
+import type { Credential } from '../../uplink/credential.ts';
+import { openPhaseLog } from '../../uplink/phase-log.ts';
+import { collectJobFiles } from '../../workspace/job-files.ts';
+import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
+import { workspaceDisk, type WorkspaceSource } from '../../workspace/workspace-disk.ts';
+import { type ImageDeps, imageDisks } from './image-disks.ts';
+import { type PhaseDeps, runWithLog, writeLine } from './phase.ts';
+import { hasWorkspace, secretsOfJob, type ValidatedJob } from './validate-job.ts';
+import { type DiskPlan, planDisks } from './vm-plan.ts';
+
+export interface PrepareDisksDeps extends ImageDeps {
+  readonly instanceUrl: string;
+  readonly credential: Pick<Credential, 'secret'>;
+}
+
+/** Makes the disks of the workspace and of the images, both at the same time. Their log entries are in a fixed order. */
+export async function prepareDisks(
+  deps: PrepareDisksDeps,
+  job: ValidatedJob,
+  phase: PhaseDeps,
+): Promise<{ images: ImageDisk[]; plan: DiskPlan }> {
+  const { client, clock, lease } = phase;
+  const { spawn, instanceUrl, directories } = deps;
+  const workspaceLog = hasWorkspace(job) ? await openPhaseLog(client, clock, 'setup.workspace', []) : null;
+  const imageLog = await openPhaseLog(client, clock, 'setup.image', []);
+  const source: WorkspaceSource = {
+    spawn,
+    clock,
+    instanceUrl,
+    disks: directories.disks,
+    work: directories.work,
+  };
+  const secrets = secretsOfJob(job, deps.credential.secret);
+  const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
+  const makingWorkspace =
+    workspaceLog &&
+    runWithLog(workspaceLog, lease, async (log) => {
+      const files = await collectJobFiles(client, job.files, secrets, clock, lease.stopped);
+      const sparse = sparseDirectories(job.sparseCheckout);
+      const contents = { commit, directory: job.repositoryDirectory, sparse, files };
+      const onProgress = (line: string) => void writeLine(log, line).catch(() => {});
+      return workspaceDisk(source, client, contents, lease.stopped, onProgress);
+    });
+  const makingImages = runWithLog(imageLog, lease, (log) =>
+    imageDisks(deps, client, job, lease.stopped, (line) => writeLine(log, line)),
+  );
+  // Waits for both even if one fails: the other must not go on after the run has cleaned up.
+  const [images, workspace] = await Promise.allSettled([makingImages, makingWorkspace]);
+  if (images.status === 'rejected') throw images.reason;
+  if (workspace.status === 'rejected') throw workspace.reason;
+  return { images: images.value, plan: planDisks(images.value, workspace.value) };
+}

@@ -1,0 +1,66 @@
+import type { Guest, GuestFacts } from '@fumehood/microvm';
+import type { DiskPlan } from './vm-plan.ts';
+
+/** Paths of the guest, outside of the steps' roots. */
+export const guestPaths = {
+  workspace: '/workspace',
+  files: '/run/fumehood',
+  root: (step: number) => `/roots/${step}`,
+} as const;
+
+/**
+ * Performs the handshake with the guest, and mounts the disks and writes the files that the steps see. Commands are sent without
+ * waiting for answers. When the guest refuses one, `guest.broken` rejects.
+ */
+export async function prepareGuest(
+  guest: Guest,
+  plan: DiskPlan,
+  settings: { readonly hostname: string; readonly files: Readonly<Record<string, string>> },
+): Promise<GuestFacts> {
+  const facts = await guest.knock();
+  const scratch = devicePath(plan.disks.length);
+  guest.mount({ type: 'ext4', source: scratch, target: '/scratch', flags: ['nodev'] });
+  for (const slot of new Set(plan.imageSlots)) mountDisk(guest, slot, `/images/${slot}`);
+  // Every step gets a fresh copy of its image, as from `docker run --rm`.
+  plan.imageSlots.forEach((slot, step) => {
+    overlay(guest, `/images/${slot}`, `/scratch/roots/${step}`, guestPaths.root(step), 0o755);
+  });
+  if (plan.workspaceSlot !== null) {
+    mountDisk(guest, plan.workspaceSlot, '/commit');
+    overlay(guest, '/commit', '/scratch/workspace', guestPaths.workspace, 0o777);
+  }
+  const { hostname } = settings;
+  const files = {
+    hosts: `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${hostname}\n`,
+    hostname: `${hostname}\n`,
+    'resolv.conf': '', // the guest has no network, so there is no name server
+    ...settings.files,
+  };
+  guest.mkdir(guestPaths.files);
+  for (const [name, content] of Object.entries(files)) guest.file(`${guestPaths.files}/${name}`, content);
+  // Commands are executed in order, and only failures are answered. So the answer to a ping says that all have succeeded.
+  await Promise.race([guest.ping(), guest.broken]);
+  return facts;
+}
+
+/** Returns the guest's name of a disk: a letter by its slot. The scratch disk has the last slot. */
+function devicePath(slot: number): string {
+  return `/dev/vd${String.fromCharCode('a'.charCodeAt(0) + slot)}`;
+}
+
+function mountDisk(guest: Guest, slot: number, target: string): void {
+  guest.mount({ type: 'squashfs', source: devicePath(slot), target, flags: ['ro', 'nodev'] });
+}
+
+/** Mounts without `nosuid`: Docker images have setuid programs, and the guest is the boundary. */
+function overlay(guest: Guest, lower: string, scratch: string, target: string, mode: number): void {
+  guest.mkdir(`${scratch}/upper`, mode);
+  guest.mkdir(`${scratch}/work`);
+  guest.mount({
+    type: 'overlay',
+    source: 'overlay',
+    target,
+    flags: ['nodev'],
+    data: `lowerdir=${lower},upperdir=${scratch}/upper,workdir=${scratch}/work,redirect_dir=on,index=off`,
+  });
+}

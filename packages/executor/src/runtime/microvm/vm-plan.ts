@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import type { VmSpec } from '@fumehood/microvm';
+import type { ImageDisk } from '@fumehood/oci';
+import type { Tier } from '@fumehood/protocol';
+import { jobRefused } from '../../errors.ts';
+import type { ValidatedJob } from './validate-job.ts';
+
+/** Returns the strongest tier that the job accepts and this executor offers. Errors: `job_refused` when there is none. */
+export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): Tier {
+  const strongestFirst: Tier[] = ['vm-hardware', 'vm-pvm', 'vm-emulated'];
+  const tier = strongestFirst.find((candidate) => accept.includes(candidate) && offered.includes(candidate));
+  if (!tier)
+    throw jobRefused(
+      `it accepts ${accept.join(', ')}, and this executor offers ${offered.join(', ') || 'nothing'}`,
+      'Run `fumehood doctor` on the executor.',
+    );
+  return tier;
+}
+
+/** The read-only disks of a VM. */
+export interface DiskPlan {
+  /** Names in the directory of disks, by slot. */
+  readonly disks: readonly string[];
+  /** The slot of each step's image. */
+  readonly imageSlots: readonly number[];
+  /** The slot of the workspace, or null when the job has none. */
+  readonly workspaceSlot: number | null;
+}
+
+/** Assigns a slot to every disk. An image that several steps use has one slot; the workspace has the last one. */
+export function planDisks(images: readonly ImageDisk[], workspace: string | null): DiskPlan {
+  const disks = [...new Set(images.map((image) => image.file))];
+  const imageSlots = images.map((image) => disks.indexOf(image.file));
+  return workspace === null
+    ? { disks, imageSlots, workspaceSlot: null }
+    : { disks: [...disks, workspace], imageSlots, workspaceSlot: disks.length };
+}
+
+/** Returns the spec of a VM for one boot. Every call makes a new id. */
+export function vmSpec(job: ValidatedJob, tier: Tier, plan: DiskPlan): VmSpec {
+  return {
+    id: `j${job.id}-a${job.fumehood.attempt}-${randomBytes(4).toString('hex')}`,
+    acceleration: tier === 'vm-emulated' ? 'emulated' : 'kvm',
+    ...job.fumehood.resources,
+    disks: plan.disks,
+  };
+}
+
+/**
+ * Returns the memory limit of a step, in bytes, in a VM of this memory. The rest is for the kernel and init: a step has to hit its
+ * own limit before the guest runs out of memory.
+ */
+export function stepMemoryBytes(memoryMiB: number): number {
+  return Math.floor(memoryMiB - 64 - memoryMiB / 16) * 2 ** 20;
+}
