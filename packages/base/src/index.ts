@@ -1,13 +1,22 @@
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
+export { collect } from './collect.ts';
+export { readConfig } from './config.ts';
+export { ownedDirectory, sharedDirectory } from './directories.ts';
 export type { ErrorFacts } from './errors.ts';
 export { factsOf, FumehoodError } from './errors.ts';
 export { readEvents } from './events.ts';
+export { reportFailed, reportStarted, startChild, untilStarted } from './helper/child.ts';
+export type { Helper } from './helper/main.ts';
+export { runHelper } from './helper/main.ts';
+export type { ProcessExit, Running, SuperviseDeps } from './helper/supervise.ts';
+export { supervise } from './helper/supervise.ts';
+export type { Identity } from './identity.ts';
+export { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from './ipc.ts';
 export { oncePerKey } from './once-per-key.ts';
 export { localSpawn } from './spawn/local.ts';
-export type { Identity } from './spawn/profile.ts';
 export { remoteSpawn } from './spawn/remote.ts';
-export { collect, runToEnd, sharedDirectory } from './spawn/run.ts';
+export { runToEnd } from './spawn/run.ts';
 export type { SpawnPolicy } from './spawn/serve.ts';
 export { serveSpawn } from './spawn/serve.ts';
 export type {

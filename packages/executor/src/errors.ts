@@ -193,14 +193,6 @@ export function uploadFailed(why: string): FumehoodError {
   });
 }
 
-export function configInvalid(file: string, why: string): FumehoodError {
-  return new FumehoodError({
-    code: 'config_invalid',
-    message: `the configuration ${file} is invalid: ${why}`,
-    remedy: 'Start the executor with `fumehood up`, which writes it.',
-  });
-}
-
 export function executorStopped(): FumehoodError {
   return new FumehoodError({
     code: 'executor_stopped',

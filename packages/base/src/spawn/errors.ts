@@ -16,7 +16,3 @@ export function programFailed(label: string, status: string, stderr: string): Fu
     details: { stderr: lines },
   });
 }
-
-export function tooBig(what: string, maxBytes: number): FumehoodError {
-  return new FumehoodError({ code: 'too_big', message: `${what} is larger than ${maxBytes} bytes` });
-}

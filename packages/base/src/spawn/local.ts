@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import type { Identity } from '../identity.ts';
 import { spawnFailed } from './errors.ts';
-import { defaultLimits, type Identity, profileCommand, profileDescriptors } from './profile.ts';
+import { defaultLimits, profileCommand, profileDescriptors } from './profile.ts';
 import { seccompFilter } from './seccomp.ts';
+import { watchSandbox } from './sandbox.ts';
 import type { SpawnedProcess, SpawnRequest } from './spawn.ts';
-import { supervise } from './supervise.ts';
 
 /** A program behind its gate: it does nothing until `open` is called. */
 export interface GatedProcess {
@@ -58,7 +59,11 @@ export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) =
       socket.on('error', () => {});
     own('seccomp').end(seccompFilter());
     own('environment').end(environment);
-    const { exited, kill } = supervise(child, own('facts'), request.limits?.timeMs ?? defaultLimits.timeMs);
+    const { exited, kill } = watchSandbox(
+      child,
+      own('facts'),
+      request.limits?.timeMs ?? defaultLimits.timeMs,
+    );
     return {
       process: { stdin, stdout, stderr, exited, kill },
       sockets: { stdin, stdout, stderr },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ipcErrorSchema } from '../ipc.ts';
 
 const text = z.string().max(8192);
 
@@ -37,12 +38,10 @@ export const spawnCallSchema = z.discriminatedUnion('type', [
 ]);
 export type SpawnCall = z.infer<typeof spawnCallSchema>;
 
-const facts = z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() });
-
 /** What the privileged side answers; a `spawn.stream` carries a socket. */
 export const spawnAnswerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('spawn.stream'), id, name: z.enum(['stdin', 'stdout', 'stderr']) }),
-  z.object({ type: z.literal('spawn.refused'), id, error: facts }),
+  z.object({ type: z.literal('spawn.refused'), id, error: ipcErrorSchema }),
   z.object({
     type: z.literal('spawn.exited'),
     id,

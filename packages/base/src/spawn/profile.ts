@@ -1,11 +1,6 @@
+import { type Identity, identityFlags } from '../identity.ts';
 import { spawnFailed } from './errors.ts';
 import type { SpawnRequest } from './spawn.ts';
-
-/** Who a program runs as. The gid is the caller's, so that shared directories work; the uid is nobody else's. */
-export interface Identity {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 export const defaultLimits = {
   timeMs: 600_000,
@@ -42,19 +37,10 @@ export interface ProfileCommand {
  */
 export function profileCommand(request: SpawnRequest, identity: Identity | null): ProfileCommand {
   const limits = { ...defaultLimits, ...request.limits };
-  const privileges = identity
-    ? [
-        `--reuid=${identity.uid}`,
-        `--regid=${identity.gid}`,
-        '--clear-groups',
-        '--inh-caps=-all',
-        '--bounding-set=-all',
-      ]
-    : [];
   const command = [
     ...[`--nofile=${limits.files}`, `--fsize=${limits.fileBytes}`, '--core=0'],
     ...(limits.memoryBytes > 0 ? [`--as=${limits.memoryBytes}`] : []),
-    ...['/usr/bin/setpriv', '--no-new-privs', ...privileges, '--'],
+    ...['/usr/bin/setpriv', ...identityFlags(identity), '--'],
     ...['/usr/bin/bwrap', '--die-with-parent', '--new-session', '--as-pid-1'],
     ...['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`),
     ...['--disable-userns', '--seccomp', String(profileDescriptors.seccomp)],

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { z } from 'zod';
 import { FumehoodError } from '../errors.ts';
+import { receiveMessages, sendMessage } from '../ipc.ts';
 import { spawnFailed } from './errors.ts';
 import { type SpawnCall, spawnAnswerSchema, spawnRequestSchema } from './messages.ts';
 import type { ExitStatus, Spawn, SpawnedProcess } from './spawn.ts';
@@ -17,16 +18,12 @@ interface Pending {
 export function remoteSpawn(): Spawn {
   const pending = new Map<number, Pending>();
   let last = 0;
-  const call = (message: SpawnCall) => {
-    process.send?.(message);
-  };
-  process.on('message', (message: unknown, handle: unknown) => {
-    const parsed = spawnAnswerSchema.safeParse(message);
-    const entry = parsed.success ? pending.get(parsed.data.id) : undefined;
-    if (!parsed.success || !entry) return;
-    const answer = parsed.data;
+  const call = (message: SpawnCall) => void sendMessage(process, message);
+  receiveMessages(process, spawnAnswerSchema, (answer, socket) => {
+    const entry = pending.get(answer.id);
+    if (!entry) return;
     if (answer.type === 'spawn.stream') {
-      entry.streams[answer.name] = handle as Socket;
+      entry.streams[answer.name] = socket as Socket;
       if (answer.name === 'stderr') entry.started();
     } else {
       pending.delete(answer.id);

@@ -1,20 +1,8 @@
-import { chmod, mkdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { programFailed, tooBig } from './errors.ts';
+import { collect } from '../collect.ts';
+import { programFailed } from './errors.ts';
 import type { Spawn, SpawnRequest } from './spawn.ts';
-
-/** A stream's bytes. Errors: `too_big` beyond `maxBytes`. */
-export async function collect(stream: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.length;
-    if (size > maxBytes) throw tooBig('the output', maxBytes);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
 
 /** The last bytes of a stream, read to its end. */
 async function tail(stream: AsyncIterable<Uint8Array>, bytes: number): Promise<string> {
@@ -57,13 +45,4 @@ export async function runToEnd(
   if (status.code !== 0)
     throw programFailed(request.label, `ended with ${status.code ?? status.signal}`, await stderr);
   return result;
-}
-
-/**
- * Makes a directory that programs under the profile may write: its group is the caller's, which they have too, so that the
- * caller can read and remove what they make.
- */
-export async function sharedDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
-  await chmod(path, 0o2770);
 }

@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { factsOf } from '../errors.ts';
+import type { Identity } from '../identity.ts';
+import { ipcError, receiveMessages, sendMessage } from '../ipc.ts';
 import { spawnFailed } from './errors.ts';
 import { type GatedProcess, gatedSpawn } from './local.ts';
 import { type SpawnAnswer, spawnCallSchema } from './messages.ts';
-import type { Identity } from './profile.ts';
 import type { SpawnRequest } from './spawn.ts';
 
 /** What an unprivileged child may have run for it: nothing else can be reached through its parent. */
@@ -28,9 +28,8 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
   const start = gatedSpawn(policy.identity);
   /** Null: its place is taken while it is being started. */
   const running = new Map<number, GatedProcess | null>();
-  const answer = (message: SpawnAnswer, socket?: Socket) => {
-    // It may be dead without our having been told: without the callback, that would be an error of ours.
-    if (child.connected) child.send(message, socket, () => {});
+  const answer = (message: SpawnAnswer, socket?: Socket): void => {
+    void sendMessage(child, message, socket);
   };
   const run = async (id: number, request: SpawnRequest): Promise<SpawnAnswer> => {
     const gated = await start(allowed(request, policy));
@@ -50,10 +49,7 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
     running.delete(id);
     answer(last);
   };
-  child.on('message', (message: unknown) => {
-    const parsed = spawnCallSchema.safeParse(message);
-    if (!parsed.success) return; // another vocabulary's
-    const call = parsed.data;
+  receiveMessages(child, spawnCallSchema, (call) => {
     if (call.type === 'spawn.go') running.get(call.id)?.open();
     else if (call.type === 'spawn.kill') running.get(call.id)?.process.kill();
     else void take(call.id, call.request as SpawnRequest);
@@ -67,8 +63,7 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
 }
 
 function refused(id: number, error: unknown): SpawnAnswer {
-  const { code, message, remedy } = factsOf(error);
-  return { type: 'spawn.refused', id, error: { code, message, ...(remedy && { remedy }) } };
+  return { type: 'spawn.refused', id, error: ipcError(error) };
 }
 
 /** The request with its binds resolved, if the policy lets it run. */

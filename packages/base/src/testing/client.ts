@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { factsOf } from '../errors.ts';
 import { remoteSpawn } from '../spawn/remote.ts';
-import { collect } from '../spawn/run.ts';
+import { collect } from '../collect.ts';
 import type { ExitStatus, SpawnedProcess, SpawnRequest } from '../spawn/spawn.ts';
 
 /** A line on this process's stdin. */

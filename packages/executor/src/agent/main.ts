@@ -1,8 +1,15 @@
 import { arch } from 'node:os';
-import { factsOf, remoteSpawn, stderrLines, systemClock } from '@fumehood/base';
+import {
+  factsOf,
+  readConfig,
+  remoteSpawn,
+  reportFailed,
+  reportStarted,
+  stderrLines,
+  systemClock,
+} from '@fumehood/base';
 import { archSchema } from '@fumehood/protocol';
 import { pino } from 'pino';
-import { readConfig } from '../config.ts';
 import { remoteVms } from '../helper/remote-vms.ts';
 import { sweepWork, trimCaches } from '../janitor/janitor.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
@@ -43,9 +50,9 @@ try {
   const onTrouble = (message: string) => log.warn(message);
   // Without its helper the agent cannot destroy a VM. The launchers kill the VMs when their leases end, and other attempts follow.
   process.on('disconnect', () => process.exit(1));
-  process.send?.('working');
   const exitAtOnce = () => process.exit(0);
   process.on('SIGTERM', exitAtOnce);
+  await reportStarted({});
   const { native } = await connect(
     { http, executor, queues: config.queues },
     clock,
@@ -84,5 +91,6 @@ try {
   process.exit(0);
 } catch (error) {
   log.error({ error: factsOf(error) }, 'the agent did not start');
+  await reportFailed(error);
   process.exit(1);
 }

@@ -46,3 +46,4 @@ export type HelperSettings = z.input<typeof helperConfigSchema>;
 
 /** `run/executor.json`, there while the executor works. */
 export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int(), name: z.string() });
+export type ExecutorFile = z.infer<typeof executorFileSchema>;

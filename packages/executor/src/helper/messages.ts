@@ -1,3 +1,4 @@
+import { ipcErrorSchema } from '@fumehood/base';
 import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
 import { z } from 'zod';
 
@@ -25,7 +26,6 @@ export const vmCallSchema = z.discriminatedUnion('type', [
 export type VmCall = z.infer<typeof vmCallSchema>;
 
 const count = z.int().nonnegative();
-const facts = z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() });
 
 /** What the helper answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`. */
 export const vmAnswerSchema = z.discriminatedUnion('type', [
@@ -55,6 +55,6 @@ export const vmAnswerSchema = z.discriminatedUnion('type', [
     }),
   }),
   /** Refuses the call that is open for this VM. */
-  z.object({ type: z.literal('vm.refused'), id, error: facts }),
+  z.object({ type: z.literal('vm.refused'), id, error: ipcErrorSchema }),
 ]);
 export type VmAnswer = z.infer<typeof vmAnswerSchema>;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { FumehoodError } from '@fumehood/base';
+import { FumehoodError, receiveMessages, sendMessage } from '@fumehood/base';
 import { type LeftOver, type VmExit, type VmSockets, vmSocketNames } from '@fumehood/microvm';
 import { helperGone } from '../errors.ts';
 import type { AgentVm, VmSource } from '../runtime/microvm/vm-source.ts';
@@ -22,19 +22,17 @@ export function remoteVms(): VmSource {
   let last = 0;
   const call = (message: VmCall) => {
     if (!process.connected) throw helperGone();
-    process.send?.(message);
+    void sendMessage(process, message);
   };
   const refuse = (entry: Pending, error: Error) => {
     (entry.destroyed ?? entry.found ?? entry.checked ?? entry.started).reject(error);
   };
-  process.on('message', (message: unknown, handle: unknown) => {
-    const parsed = vmAnswerSchema.safeParse(message);
-    const entry = parsed.success ? pending.get(parsed.data.id) : undefined;
-    if (!parsed.success || !entry) return; // another vocabulary's
-    const answer = parsed.data;
+  receiveMessages(process, vmAnswerSchema, (answer, socket) => {
+    const entry = pending.get(answer.id);
+    if (!entry) return;
     switch (answer.type) {
       case 'vm.socket':
-        entry.sockets.set(answer.name, handle as Socket);
+        entry.sockets.set(answer.name, socket as Socket);
         if (entry.sockets.size === vmSocketNames.length) entry.started.resolve();
         break;
       case 'vm.exited':

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { factsOf } from '@fumehood/base';
+import { ipcError, receiveMessages, sendMessage } from '@fumehood/base';
 import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@fumehood/microvm';
 import { vmRefused } from '../errors.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
@@ -25,10 +25,7 @@ export interface ServedVms {
  */
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const running = new Map<number, { vm: Promise<VmProcess>; slot: number }>();
-  const answer = (message: VmAnswer, socket?: Socket) => {
-    // It may be dead without our having been told: without the callback, that would be an error of ours.
-    if (child.connected) child.send(message, socket, () => {});
-  };
+  const answer = (message: VmAnswer, socket?: Socket) => void sendMessage(child, message, socket);
   const freeSlot = () => {
     const taken = new Set([...running.values()].map(({ slot }) => slot));
     for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
@@ -71,14 +68,8 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       answer({ type: 'vm.found', id, ...(await vm.search(needles)) });
     } else answer({ type: 'vm.destroyed', id, left: await destroy(id) });
   };
-  child.on('message', (message: unknown) => {
-    const parsed = vmCallSchema.safeParse(message);
-    if (!parsed.success) return; // another vocabulary's
-    const { id } = parsed.data;
-    obey(parsed.data).catch((error: unknown) => {
-      const { code, message, remedy } = factsOf(error);
-      answer({ type: 'vm.refused', id, error: { code, message, ...(remedy && { remedy }) } });
-    });
+  receiveMessages(child, vmCallSchema, (call) => {
+    obey(call).catch((error: unknown) => answer({ type: 'vm.refused', id: call.id, error: ipcError(error) }));
   });
   return {
     async destroyAll() {

@@ -1,6 +1,6 @@
 import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Spawn } from '@fumehood/base';
+import { type Clock, readConfig, type Spawn } from '@fumehood/base';
 import {
   fetchImage,
   type ImageDisk,
@@ -10,7 +10,6 @@ import {
   registryAuthsSchema,
 } from '@fumehood/oci';
 import { z } from 'zod';
-import { readConfig } from '../../config.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import { uploadProgram } from '../../upload/upload.ts';

@@ -8,7 +8,7 @@ import type { ExitStatus, SpawnedProcess } from './spawn.ts';
  * The end of what was started, and the way to it. Bwrap is not killed itself: it is who knows when process 1 inside is dead,
  * and every other one with it; killed while it makes the namespaces, it would leave them running on their own.
  */
-export function supervise(
+export function watchSandbox(
   child: ChildProcess,
   facts: Socket,
   timeMs: number,

@@ -1,0 +1,108 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Running, type SpawnPolicy, serveSpawn, startChild, untilStarted } from '@fumehood/base';
+import { z } from 'zod';
+import type { AgentConfig } from '../agent/config.ts';
+import { agentFailed } from '../errors.ts';
+import { uploadProgram } from '../upload/upload.ts';
+import type { ExecutorFile, HelperConfig } from './config.ts';
+import type { Directories } from './directories.ts';
+import { serveVms, type VmPolicy } from './serve-vms.ts';
+
+/** The programs that the agent may have run on a tenant's bytes. */
+const programs = ['/usr/bin/git', '/usr/bin/sqfstar', '/usr/bin/unsquashfs', uploadProgram];
+const maxVms = 256;
+
+/**
+ * Starts the agent as its own user and serves its calls: VMs, and programs under the Spawn profile. When the agent has exited, none
+ * of its VMs is left. Errors: `agent_failed`, and what the agent reports.
+ */
+export async function startAgent(
+  config: HelperConfig,
+  directories: Directories,
+  host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
+): Promise<Running> {
+  const agentConfigFile = join(config.state, 'executor/config.json');
+  const agentConfig = agentConfigOf(config, directories, host.vmm.name);
+  await writeFile(agentConfigFile, JSON.stringify(agentConfig), { mode: 0o644 });
+  const child = await startChild({
+    node: config.runtime.node,
+    script: config.runtime.agent,
+    config: agentConfigFile,
+    identity: config.identities && config.identities.agent,
+  });
+  serveSpawn(child.process, spawnPolicy(config));
+  const vms = serveVms(child.process, vmPolicy(config, directories, host));
+  const file = join(config.state, 'run/executor.json');
+  const facts: ExecutorFile = {
+    pid: process.pid,
+    agentPid: child.process.pid as number,
+    name: config.name,
+  };
+  try {
+    await untilStarted(child, z.object({}), agentFailed);
+    await writeFile(file, JSON.stringify(facts), { mode: 0o644 });
+  } catch (error) {
+    child.process.kill('SIGKILL'); // otherwise the next start would make a second agent
+    await child.exited;
+    await vms.destroyAll();
+    throw error;
+  }
+  const exited = child.exited.then(async (exit) => {
+    await vms.destroyAll();
+    await rm(file, { force: true });
+    return exit;
+  });
+  return {
+    exited,
+    async stop() {
+      // The agent drains at the first SIGTERM and stops its jobs at the second.
+      child.process.kill('SIGTERM');
+      await exited;
+    },
+  };
+}
+
+function agentConfigOf(
+  config: HelperConfig,
+  { disks, blobs, work }: Directories,
+  vmm: AgentConfig['vmm'],
+): AgentConfig {
+  const { instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream } = config;
+  const { resources, cacheBytes, runtime, registries, registryAuthFile } = config;
+  return {
+    ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream },
+    ...{ resources, cacheBytes, registries, registryAuthFile, vmm },
+    directories: { disks, blobs, work },
+    uploadClient: { node: runtime.node, script: runtime.src },
+  };
+}
+
+function spawnPolicy({ identities, runtime, state }: HelperConfig): SpawnPolicy {
+  return {
+    // The agent's group, so that the agent can read and remove what the programs write.
+    identity: identities && { uid: identities.spawnUid, gid: identities.agent.gid },
+    programs,
+    bindRoots: [join(state, 'executor'), runtime.directory],
+    maxProcesses: 64,
+  };
+}
+
+function vmPolicy(
+  { launcher, guest, identities }: HelperConfig,
+  { disks, vms }: Directories,
+  host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
+): VmPolicy {
+  return {
+    host: {
+      ...host,
+      launcher,
+      guest,
+      diskDirectory: disks,
+      diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,
+      runDirectory: vms,
+    },
+    firstUid: identities?.firstVmUid ?? null,
+    maxVms,
+  };
+}
