@@ -5,7 +5,7 @@ import { systemClock } from '@fumehood/base';
 import { Client } from 'pg';
 import { clientConfig } from '../../packages/instance/src/db/connect.ts';
 import { startDatabase } from '../../packages/instance/src/db/server/start.ts';
-import { keeperUsers } from '../../packages/instance/src/keeper/users.ts';
+import { instanceUsers } from '../../packages/instance/src/helper/users.ts';
 
 /** A database of the one server that all contenders share. */
 export interface BenchDatabase {
@@ -32,7 +32,7 @@ export async function startServer(): Promise<BenchServer> {
   const server = await startDatabase(
     {
       directory,
-      runAs: keeperUsers().postgres,
+      runAs: instanceUsers().postgres,
       admin: username,
       owner: username,
       searchPath: process.env.PATH ?? '',

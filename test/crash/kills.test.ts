@@ -27,10 +27,10 @@ afterAll(() => stack.stop());
 
 /** What may be killed, and how it is found among the processes of the instance and the executor. */
 const targets: Readonly<Record<string, (tree: readonly Process[]) => Process | undefined>> = {
-  helper: (tree) => tree.find(({ command }) => command.includes('/helper.mjs')),
+  "the executor's helper": (tree) => tree.find(({ command }) => command.includes('/executor-helper.mjs')),
   agent: (tree) => tree.find(({ command }) => command.includes('/agent.mjs')),
   'a virtual machine': (tree) => tree.find(({ command }) => /qemu-system\S* .*-name fumehood-/.test(command)),
-  keeper: (tree) => tree.find(({ command }) => command.includes('/keeper.mjs')),
+  "the instance's helper": (tree) => tree.find(({ command }) => command.includes('/instance-helper.mjs')),
   instance: (tree) => tree.find(({ command }) => command.includes('/instance.mjs')),
   PostgreSQL: (tree) => tree.find(({ command }) => /\/postgres -D /.test(command)),
   'a backend of PostgreSQL': (tree) =>
@@ -125,9 +125,9 @@ test(
       signal(victim.pid, 'SIGKILL');
       done += 1;
       hit[name] = (hit[name] ?? 0) + 1;
-      if (name === 'keeper' || name === 'helper') {
+      if (name.endsWith('helper')) {
         const up = await stack.fumehood(['up']);
-        expect(up.code, `after a kill of the ${name}: ${up.stderr}`).toBe(0);
+        expect(up.code, `after a kill of ${name}: ${up.stderr}`).toBe(0);
       }
     }
     const records = await Promise.all(all.map((job) => job.ended));

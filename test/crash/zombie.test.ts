@@ -49,7 +49,7 @@ async function talkingJob(): Promise<{ id: number; stalled: Process[]; vmm: Proc
   const tree = treeOf(stack.pid('executor'));
   const vmm = tree.find(({ command }) => command.includes(`-name fumehood-j${id}-`));
   if (!vmm) throw new Error(`no virtual machine among ${JSON.stringify(tree)}`);
-  const stalled = tree.filter(({ command }) => /\/(helper|agent)\.mjs/.test(command));
+  const stalled = tree.filter(({ command }) => /\/(executor-helper|agent)\.mjs/.test(command));
   expect(stalled).toHaveLength(2);
   return { id, stalled, vmm };
 }

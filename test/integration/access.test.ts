@@ -12,26 +12,26 @@ const command = resolve(import.meta.dirname, '../../packages/fumehood/bin/fumeho
 let server: TestServer;
 let instance: TestInstance;
 let state: string;
-let keeper: ChildProcess;
+let helper: ChildProcess;
 
 beforeAll(async () => {
   server = await startTestServer();
   state = await mkdtemp(join(tmpdir(), 'fumehood-access-'));
   const runtime = join(state, 'runtime/test');
   for (const directory of [runtime, join(state, 'run')]) await mkdir(directory, { recursive: true });
-  // A process that looks like the keeper of the instance, which is in this one.
-  const script = join(runtime, 'keeper.mjs');
+  // A process that looks like the instance's helper: the instance itself runs in this process.
+  const script = join(runtime, 'instance-helper.mjs');
   await writeFile(script, 'setInterval(() => {}, 60_000)');
-  keeper = spawn(process.execPath, [script], { stdio: 'ignore' });
+  helper = spawn(process.execPath, [script], { stdio: 'ignore' });
 });
 afterAll(async () => {
-  keeper.kill();
+  helper.kill();
   await rm(state, { recursive: true });
   await server.stop();
 });
 beforeEach(async () => {
   instance = await startTestInstance(await server.clone());
-  await writeFile(join(state, 'run/instance.json'), JSON.stringify({ url: instance.url, pid: keeper.pid }));
+  await writeFile(join(state, 'run/instance.json'), JSON.stringify({ url: instance.url, pid: helper.pid }));
   await writeFile(join(state, 'run/token'), `${instance.accessToken}\n`);
   return () => instance.stop();
 });

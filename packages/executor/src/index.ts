@@ -1,1 +1,5 @@
-export { executorFileSchema, type HelperSettings, helperConfigSchema } from './helper/config.ts';
+export {
+  executorFileSchema,
+  type HelperSettings as ExecutorHelperSettings,
+  helperConfigSchema as executorHelperConfigSchema,
+} from './helper/config.ts';

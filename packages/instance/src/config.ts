@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { imageReferenceSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { connectionSchema } from './db/connect.ts';
-import { configInvalid } from './errors.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const path = z.string().startsWith('/');
@@ -50,40 +48,17 @@ export const instanceConfigSchema = z.strictObject({
   connection: connectionSchema,
   /** Directory of the numbered `.sql` files. */
   migrations: path,
-  /** Directories, each made by the keeper and owned by the instance's user. */
+  /** Directories, each made by the instance's helper and owned by the instance's user. */
   directories: z.strictObject({ blobs: path, repositories: path }),
   /** 0: any port that is free. */
   port: z.int().min(0).max(65_535),
   /** Host names, besides loopback's, under which requests may reach it. */
   hosts: z.array(z.string().min(1)),
   tls: tlsConfigSchema.nullable().default(null),
-  /** Of the secrets that the keeper made. */
+  /** Hashes of the secrets that the instance's helper made. */
   accessTokenSha256: sha256,
   executorCredentialSha256: sha256,
   upstream: upstreamSchema,
   compatibility: compatibilitySchema,
 });
 export type InstanceConfig = z.infer<typeof instanceConfigSchema>;
-
-/** A configuration file, checked. Errors: `config_invalid`. */
-export function readConfig<S extends z.ZodType>(schema: S, file: string): z.output<S> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw configInvalid(file, (error as Error).message);
-  }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) throw configInvalid(file, z.prettifyError(parsed.error));
-  return parsed.data;
-}
-
-/** What the instance tells its keeper. */
-export const instanceMessageSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('instance.listening'), url: z.string(), port: z.int() }),
-  z.object({
-    type: z.literal('instance.failed'),
-    error: z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() }),
-  }),
-]);
-export type InstanceMessage = z.infer<typeof instanceMessageSchema>;

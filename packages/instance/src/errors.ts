@@ -203,11 +203,11 @@ export const listenFailed = (address: string, port: number, why: string) =>
     remedy: 'Choose an address of this machine and a free port, from 1024 on: the instance is not root.',
   });
 
-export const configInvalid = (file: string, why: string) =>
+export const instanceFailed = (how: string) =>
   new FumehoodError({
-    code: 'config_invalid',
-    message: `the configuration ${file} is not usable: ${why}`,
-    remedy: 'Correct the file.',
+    code: 'instance_failed',
+    message: `the instance ended with ${how} before it listened`,
+    remedy: "Read the instance's log, which says why.",
   });
 
 export const postgresMissing = () =>

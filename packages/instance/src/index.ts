@@ -1,6 +1,6 @@
 export {
-  type KeeperConfig,
-  type KeeperSettings,
+  type HelperConfig as InstanceHelperConfig,
+  type HelperSettings as InstanceHelperSettings,
   instanceFileSchema,
-  keeperConfigSchema,
-} from './keeper/config.ts';
+  helperConfigSchema as instanceHelperConfigSchema,
+} from './helper/config.ts';

@@ -1,18 +1,22 @@
-import { factsOf, remoteSpawn, stderrLines, systemClock } from '@fumehood/base';
+import {
+  factsOf,
+  readConfig,
+  remoteSpawn,
+  reportFailed,
+  reportStarted,
+  stderrLines,
+  systemClock,
+} from '@fumehood/base';
 import { pino } from 'pino';
-import { type InstanceMessage, instanceConfigSchema, readConfig } from './config.ts';
+import { instanceConfigSchema } from './config.ts';
+import type { Listening } from './helper/messages.ts';
 import { startInstance } from './instance.ts';
 
-/** The instance's unprivileged process: `main.ts CONFIG`, a child of the keeper. */
+/** The instance's unprivileged process: `main.ts CONFIG`, a child of its helper. */
 const log = pino({ base: null }, stderrLines);
-const tell = (message: InstanceMessage) =>
-  new Promise<void>((resolve) => {
-    if (process.connected && process.send) process.send(message, () => resolve());
-    else resolve();
-  });
 
 try {
-  const config = readConfig(instanceConfigSchema, process.argv[2] ?? '');
+  const config = await readConfig(instanceConfigSchema, process.argv[2] ?? '');
   const instance = await startInstance(config, { clock: systemClock, spawn: remoteSpawn(), log });
   let closing = false;
   const close = async () => {
@@ -23,13 +27,12 @@ try {
   };
   process.on('SIGTERM', () => void close());
   process.on('SIGINT', () => void close());
-  // Without its keeper nobody runs git for it, and the database goes too.
+  // Without its helper the instance can have no git run, and the database ends too.
   process.on('disconnect', () => void close());
-  await tell({ type: 'instance.listening', url: instance.url, port: instance.port });
+  await reportStarted({ url: instance.url, port: instance.port } satisfies Listening);
   log.info({ url: instance.url, tlsPort: instance.tlsPort }, 'listening');
 } catch (error) {
-  const { code, message, remedy } = factsOf(error);
-  log.error({ error }, 'the instance did not start');
-  await tell({ type: 'instance.failed', error: { code, message, ...(remedy && { remedy }) } });
+  log.error({ error: factsOf(error) }, 'the instance did not start');
+  await reportFailed(error);
   process.exit(1);
 }

@@ -18,7 +18,7 @@ export async function powerLossImage(directory: string): Promise<BuiltImage> {
       sources: [import.meta.filename],
       debianPackages: [
         ...['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1', 'busybox-static'],
-        // The keeper starts its children with setpriv.
+        // The instance's helper starts its children with setpriv.
         ...['util-linux', 'libcap-ng0'],
         // The locale of the database.
         'libc-bin',
@@ -48,7 +48,7 @@ async function bundlePrograms(directory: string): Promise<void> {
   const source = join(packages, 'instance/src');
   await build({
     entryPoints: {
-      keeper: join(source, 'keeper/main.ts'),
+      'instance-helper': join(source, 'helper/main.ts'),
       instance: join(source, 'main.ts'),
       careless: join(import.meta.dirname, 'careless.ts'),
       load: join(import.meta.dirname, 'load.ts'),

@@ -67,11 +67,15 @@ async function start(careless: Careless): Promise<Running> {
     migrations: join(programs, 'migrations'),
     ...{ port: 0, executor: null, spawnUid: null, upstream: {}, compatibility: {} },
   };
-  writeFileSync('/tmp/keeper.json', JSON.stringify(config));
-  const keeper = spawn(process.execPath, [join(programs, 'keeper.mjs'), '/tmp/keeper.json'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  await untilListening(keeper, listening);
+  writeFileSync('/tmp/instance-helper.json', JSON.stringify(config));
+  const helper = spawn(
+    process.execPath,
+    [join(programs, 'instance-helper.mjs'), '/tmp/instance-helper.json'],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
+  await untilListening(helper, listening);
   const { url } = JSON.parse(readFileSync(listening, 'utf8')) as { url: string };
   const secret = (name: string) => readFileSync(join(state, 'run', name), 'utf8').trim();
   return {
@@ -81,13 +85,13 @@ async function start(careless: Careless): Promise<Running> {
   };
 }
 
-async function untilListening(keeper: ChildProcess, file: string): Promise<void> {
+async function untilListening(helper: ChildProcess, file: string): Promise<void> {
   let complaints = '';
-  keeper.stderr?.on('data', (chunk: Buffer) => {
+  helper.stderr?.on('data', (chunk: Buffer) => {
     complaints = (complaints + chunk.toString()).slice(-4_000);
   });
   for (let tries = 0; !existsSync(file); tries += 1) {
-    if (keeper.exitCode !== null || tries > 1_800) throw new Error(complaints);
+    if (helper.exitCode !== null || tries > 1_800) throw new Error(complaints);
     await sleep(100);
   }
 }

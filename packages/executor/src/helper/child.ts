@@ -17,7 +17,7 @@ const maxVms = 256;
  * Starts the agent as its own user and serves its calls: VMs, and programs under the Spawn profile. When the agent has exited, none
  * of its VMs is left. Errors: `agent_failed`, and what the agent reports.
  */
-export async function startAgent(
+export async function startAgentProcess(
   config: HelperConfig,
   directories: Directories,
   host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,

@@ -1,13 +1,13 @@
 import { type Helper, type SuperviseDeps, supervise } from '@fumehood/base';
 import { canLimit, qemu, sweepVms } from '@fumehood/microvm';
 import type { Log } from '../log.ts';
-import { startAgent } from './child.ts';
+import { startAgentProcess } from './child.ts';
 import type { HelperConfig } from './config.ts';
 import { makeDirectories } from './directories.ts';
 
 /**
  * Starts the executor's helper, its only process with privilege: it starts the agent, and starts it again when it dies. Before each
- * start it removes the VMs that a crash left. Rejects when the agent cannot be started; see `startAgent`.
+ * start it removes the VMs that a crash left. Rejects when the agent cannot be started; see `startAgentProcess`.
  */
 export async function startHelper(
   config: HelperConfig,
@@ -20,7 +20,7 @@ export async function startHelper(
     async () => {
       const swept = await sweepVms(directories.vms);
       if (swept.found > 0) deps.log.warn({ swept }, 'a crash had left virtual machines');
-      return await startAgent(config, directories, host);
+      return await startAgentProcess(config, directories, host);
     },
     deps,
   );

@@ -13,10 +13,10 @@ export interface Runtime {
   readonly key: string;
   readonly directory: string;
   readonly node: string;
-  readonly keeper: string;
+  readonly instanceHelper: string;
   readonly instance: string;
   readonly migrations: string;
-  readonly helper: string;
+  readonly executorHelper: string;
   readonly agent: string;
   readonly src: string;
   readonly launcher: string;
@@ -24,9 +24,9 @@ export interface Runtime {
 
 const sourceOf = (name: string) => dirname(fileURLToPath(import.meta.resolve(`@fumehood/${name}`)));
 const programs = {
-  keeper: ['instance', 'keeper/main.ts'],
+  'instance-helper': ['instance', 'helper/main.ts'],
   instance: ['instance', 'main.ts'],
-  helper: ['executor', 'helper/main.ts'],
+  'executor-helper': ['executor', 'helper/main.ts'],
   agent: ['executor', 'agent/main.ts'],
   src: ['src-cli', 'main.ts'],
 } as const;
@@ -50,10 +50,10 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
     key,
     directory: state.runtime,
     node,
-    keeper: script('keeper'),
+    instanceHelper: script('instance-helper'),
     instance: script('instance'),
     migrations: join(directory, 'migrations'),
-    helper: script('helper'),
+    executorHelper: script('executor-helper'),
     agent: script('agent'),
     src: script('src'),
     launcher: await buildLauncher(state.runtime),

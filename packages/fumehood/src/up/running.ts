@@ -23,11 +23,13 @@ export interface Running {
 export function findRunning(state: State): Running {
   const instance = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
   const executor = executorFileSchema.safeParse(readJson(join(state.run, 'executor.json'))).data;
-  const keeper = instance && scriptOf(state, instance.pid, 'keeper.mjs');
-  const helper = executor && scriptOf(state, executor.pid, 'helper.mjs');
+  const instanceScript = instance && scriptOf(state, instance.pid, 'instance-helper.mjs');
+  const executorScript = executor && scriptOf(state, executor.pid, 'executor-helper.mjs');
   return {
-    instance: instance && keeper ? { pid: instance.pid, script: keeper, url: instance.url } : null,
-    executor: executor && helper ? { pid: executor.pid, script: helper, name: executor.name } : null,
+    instance:
+      instance && instanceScript ? { pid: instance.pid, script: instanceScript, url: instance.url } : null,
+    executor:
+      executor && executorScript ? { pid: executor.pid, script: executorScript, name: executor.name } : null,
   };
 }
 

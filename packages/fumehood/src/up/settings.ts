@@ -4,8 +4,12 @@ import { createRequire } from 'node:module';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
-import type { HelperSettings } from '@fumehood/executor';
-import { type KeeperConfig, type KeeperSettings, keeperConfigSchema } from '@fumehood/instance';
+import type { ExecutorHelperSettings } from '@fumehood/executor';
+import {
+  type InstanceHelperConfig,
+  type InstanceHelperSettings,
+  instanceHelperConfigSchema,
+} from '@fumehood/instance';
 import type { GuestImage } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -16,8 +20,13 @@ import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from '.
 export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
 /** What an admin may say of the instance; all of it has defaults. */
-const adminSchema = keeperConfigSchema.pick({ hosts: true, tls: true, upstream: true, compatibility: true });
-type AdminSettings = Pick<KeeperConfig, 'hosts' | 'tls' | 'upstream' | 'compatibility'>;
+const adminSchema = instanceHelperConfigSchema.pick({
+  hosts: true,
+  tls: true,
+  upstream: true,
+  compatibility: true,
+});
+type AdminSettings = Pick<InstanceHelperConfig, 'hosts' | 'tls' | 'upstream' | 'compatibility'>;
 
 /** `settings.json` of the state directory; without the file, the defaults. Errors: `settings_invalid`. */
 export function adminSettings(state: State): AdminSettings {
@@ -34,12 +43,12 @@ export function adminSettings(state: State): AdminSettings {
   throw settingsInvalid(file, issues.join('; '));
 }
 
-/** The instance's settings. */
-export function keeperConfig(
+/** Returns the settings of the instance's helper. */
+export function instanceHelperSettings(
   state: State,
   runtime: Runtime,
   facts: { readonly version: string; readonly root: boolean; readonly port: number },
-): KeeperSettings {
+): InstanceHelperSettings {
   const { version, root, port } = facts;
   return {
     version,
@@ -56,8 +65,8 @@ export function keeperConfig(
   };
 }
 
-/** The executor's settings: jobs may have most of this machine. */
-export async function helperConfig(
+/** Returns the settings of the executor's helper: jobs may use most of this machine. */
+export async function executorHelperSettings(
   state: State,
   runtime: Runtime,
   facts: {
@@ -68,7 +77,7 @@ export async function helperConfig(
     readonly labels: readonly string[];
     readonly guest: GuestImage;
   },
-): Promise<HelperSettings> {
+): Promise<ExecutorHelperSettings> {
   const disk = await statfs(state.root);
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   return {

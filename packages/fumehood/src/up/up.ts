@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
-import { helperConfigSchema } from '@fumehood/executor';
+import { executorHelperConfigSchema } from '@fumehood/executor';
 import { buildGuest } from '@fumehood/microvm';
 import { probeThisHost } from '../doctor/probe.ts';
 import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
@@ -14,7 +14,7 @@ import { stopAll, stopExecutor } from './down.ts';
 import { portForInstance } from './port.ts';
 import { startDaemon } from './processes.ts';
 import { clientOf, findRunning } from './running.ts';
-import { helperConfig, keeperConfig, writeSettings } from './settings.ts';
+import { executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
 
 export interface UpDeps {
   readonly state: State;
@@ -36,11 +36,11 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
   try {
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);
-    if (instance?.script === runtime.keeper && executor?.script === runtime.helper)
+    if (instance?.script === runtime.instanceHelper && executor?.script === runtime.executorHelper)
       return await clientOf(state, instance.url);
     if (
-      (instance && instance.script !== runtime.keeper) ||
-      (executor && executor.script !== runtime.helper)
+      (instance && instance.script !== runtime.instanceHelper) ||
+      (executor && executor.script !== runtime.executorHelper)
     ) {
       onProgress('what runs is of another build: restarting it');
       await stopAll({ ...deps, drain: true });
@@ -65,11 +65,11 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
 
 /** Where the executor that runs here was told to lease from. */
 function executorsInstance(state: State): string | undefined {
-  return helperConfigSchema.pick({ instanceUrl: true }).safeParse(readJson(helperFile(state))).data
-    ?.instanceUrl;
+  return executorHelperConfigSchema.pick({ instanceUrl: true }).safeParse(readJson(executorHelperFile(state)))
+    .data?.instanceUrl;
 }
 
-const helperFile = (state: State) => join(state.run, 'helper.json');
+const executorHelperFile = (state: State) => join(state.run, 'executor-helper.json');
 
 async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client: Client): Promise<void> {
   const { state, clock, root, onProgress } = deps;
@@ -77,11 +77,11 @@ async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client
   const { tiers } = await probeThisHost({ state, clock, root, runtime, guest, fresh: false, onProgress });
   onProgress('starting the executor');
   const facts = { version: versionOfThis(), root, instanceUrl: url, tiers, labels: deps.labels ?? [], guest };
-  const settings = await helperConfig(state, runtime, facts);
-  const config = helperFile(state);
+  const settings = await executorHelperSettings(state, runtime, facts);
+  const config = executorHelperFile(state);
   await writeSettings(config, settings);
   const log = logOf(state, 'executor');
-  const daemon = { what: 'the executor', node: runtime.node, script: runtime.helper, config, log };
+  const daemon = { what: 'the executor', node: runtime.node, script: runtime.executorHelper, config, log };
   await startDaemon(daemon, clock, async () => {
     if (!findRunning(state).executor) return null;
     const { executors } = await client.status();
@@ -95,12 +95,16 @@ export function logOf(state: State, name: 'instance' | 'executor'): string {
 
 async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime: Runtime): Promise<string> {
   onProgress('starting the instance');
-  const config = join(state.run, 'keeper.json');
+  const config = join(state.run, 'instance-helper.json');
   await writeSettings(
     config,
-    keeperConfig(state, runtime, { version: versionOfThis(), root, port: await portForInstance(state) }),
+    instanceHelperSettings(state, runtime, {
+      version: versionOfThis(),
+      root,
+      port: await portForInstance(state),
+    }),
   );
   const log = logOf(state, 'instance');
-  const daemon = { what: 'the instance', node: runtime.node, script: runtime.keeper, config, log };
+  const daemon = { what: 'the instance', node: runtime.node, script: runtime.instanceHelper, config, log };
   return startDaemon(daemon, clock, async () => findRunning(state).instance?.url ?? null);
 }

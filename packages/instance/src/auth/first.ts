@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 
-/** Hashes of the secrets that the keeper made at the first start; the secrets themselves are in files of their readers. */
+/** Hashes of the secrets that the instance's helper made at the first start; the secrets themselves are in files of their readers. */
 export interface FirstSecrets {
   readonly accessTokenSha256: Buffer;
   readonly executorCredentialSha256: Buffer;

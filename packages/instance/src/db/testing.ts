@@ -3,7 +3,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { sql } from 'kysely';
-import { keeperUsers } from '../keeper/users.ts';
+import { instanceUsers } from '../helper/users.ts';
 import { type Connection, connect } from './connect.ts';
 import { migrate } from './migrate.ts';
 import { startDatabase } from './server/start.ts';
@@ -17,14 +17,14 @@ export interface TestServer {
 
 export const migrations = join(import.meta.dirname, 'migrations');
 
-/** Starts a server as the keeper does, but without syncs: what a test writes need not survive a power loss. */
+/** Starts a server as the instance's helper does, but without syncs: what a test writes need not survive a power loss. */
 export async function startTestServer(): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'fumehood-db-'));
   const { username } = userInfo();
   const server = await startDatabase(
     {
       directory,
-      runAs: keeperUsers().postgres,
+      runAs: instanceUsers().postgres,
       admin: username,
       owner: username,
       searchPath: process.env.PATH ?? '',

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { keeperUsers } from '../../keeper/users.ts';
+import { instanceUsers } from '../../helper/users.ts';
 import { clientConfig, connect } from '../connect.ts';
 import { listen } from '../wakes.ts';
 import { findBinaries } from './binaries.ts';
@@ -20,7 +20,7 @@ beforeEach(() => {
   const { username } = userInfo();
   options = {
     directory,
-    runAs: keeperUsers().postgres,
+    runAs: instanceUsers().postgres,
     admin: username,
     owner: username,
     searchPath: process.env.PATH ?? '',

@@ -1,17 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '@fumehood/base';
+import { type Clock, ownedDirectory, type ProcessExit } from '@fumehood/base';
 import { Client } from 'pg';
 import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../errors.ts';
@@ -49,7 +40,7 @@ export interface Database {
   readonly adminConnection: Connection;
   readonly pid: number;
   /** When it ended, for whatever reason. */
-  readonly exited: Promise<void>;
+  readonly exited: Promise<ProcessExit>;
   stop(): Promise<void>;
 }
 
@@ -61,21 +52,13 @@ function asUser(user: SystemUser | null, command: readonly string[]): [string, s
   return ['setpriv', [...ids, '--pdeathsig', 'INT', ...command]];
 }
 
-function own(path: string, user: SystemUser | null, mode: number): void {
-  mkdirSync(path, { recursive: true });
-  if (user) chownSync(path, user.uid, user.gid);
-  chmodSync(path, mode);
-}
-
 /**
  * Starts a private PostgreSQL as a child of this process: on a unix socket only, and who connects is who the kernel says
  * (peer authentication). It dies with this process. Errors: `postgres_missing`, `database_version`, `database_in_use`,
  * `database_failed`, `path_too_long`.
  */
 export async function startDatabase(options: DatabaseOptions, clock: Clock): Promise<Database> {
-  mkdirSync(options.directory, { recursive: true });
-  chmodSync(options.directory, 0o755);
-  const root = realpathSync(options.directory);
+  const root = realpathSync(ownedDirectory(options.directory, 0o755, null));
   const data = join(root, 'data');
   const socket = join(root, 'socket');
   if (Buffer.byteLength(join(socket, '.s.PGSQL.5432')) > 107) throw socketPathTooLong(socket);
@@ -85,10 +68,10 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
     embeddedPackage: options.embeddedPackage,
     embeddedCopy: join(root, 'programs'),
   });
-  own(socket, options.runAs, 0o755);
+  ownedDirectory(socket, 0o755, options.runAs);
   await ensureFree(data, clock);
   if (!existsSync(join(data, 'PG_VERSION'))) initialize(bin, root, data, options.runAs);
-  own(data, options.runAs, 0o700);
+  ownedDirectory(data, 0o700, options.runAs);
   grantAccess(data, options);
 
   const settings = { listen_addresses: '', unix_socket_directories: socket, ...options.settings };
@@ -98,7 +81,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { LC_ALL: 'C.UTF-8' },
   });
-  const exited = once(child, 'exit').then(() => {});
+  const exited = once(child, 'exit').then(([code, signal]): ProcessExit => ({ code, signal }));
   const adminConnection = { host: socket, user: 'postgres', database: 'postgres' };
   try {
     await untilReady(child, adminConnection, clock);
@@ -124,7 +107,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
 function initialize(bin: string, root: string, data: string, user: SystemUser | null): void {
   const aside = join(root, 'data.new');
   rmSync(aside, { recursive: true, force: true });
-  own(aside, user, 0o700);
+  ownedDirectory(aside, 0o700, user);
   const flags = ['-D', aside, '-U', 'postgres', '-A', 'peer', '-E', 'UTF8', '--locale=C.UTF-8'];
   const made = spawnSync(...asUser(user, [join(bin, 'initdb'), ...flags]), {
     cwd: '/',

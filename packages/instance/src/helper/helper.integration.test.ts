@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type InstanceFile, instanceFileSchema, type KeeperSettings } from './config.ts';
+import { type InstanceFile, instanceFileSchema, type HelperSettings } from './config.ts';
 import { writeWhole } from './secrets.ts';
 
 /** The real processes, with their real users where the tests run as root. */
@@ -44,7 +44,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(shipped, { recursive: true, force: true }));
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'fumehood-keeper-'));
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-helper-'));
   chmodSync(directory, 0o755);
   state = join(directory, 'state');
   running = [];
@@ -63,8 +63,8 @@ interface Started {
   said(): string;
 }
 
-function start(changes: Partial<KeeperSettings> = {}): Started {
-  const config: KeeperSettings = {
+function start(changes: Partial<HelperSettings> = {}): Started {
+  const config: HelperSettings = {
     version: '0.0.0-test',
     state,
     databaseUrl: null,
@@ -78,9 +78,9 @@ function start(changes: Partial<KeeperSettings> = {}): Started {
     spawnUid: root ? 1_900_000_003 : null,
     ...changes,
   };
-  const file = join(directory, `keeper-${running.length}.json`);
+  const file = join(directory, `helper-${running.length}.json`);
   writeWhole(file, JSON.stringify(config), 0o600);
-  const child = spawn(process.execPath, [join(source, 'keeper/main.ts'), file], {
+  const child = spawn(process.execPath, [join(source, 'helper/main.ts'), file], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   running.push(child);
@@ -110,7 +110,7 @@ const instanceFile = (): InstanceFile | undefined => {
 };
 const listening = (started: Started) =>
   until('the instance', () => {
-    if (started.child.exitCode !== null) throw new Error(`the keeper ended: ${started.said()}`);
+    if (started.child.exitCode !== null) throw new Error(`the helper ended: ${started.said()}`);
     return instanceFile();
   });
 
@@ -137,11 +137,11 @@ function pidOf(parent: number, word: string): number | undefined {
 }
 const isAlive = (pid: number) => statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
 
-describe('the keeper', () => {
+describe("the instance's helper", () => {
   test('starts everything, each under its own user, and leaves nothing when it is told to end', async () => {
-    const keeper = start();
-    await listening(keeper);
-    const pid = keeper.child.pid as number;
+    const helper = start();
+    await listening(helper);
+    const pid = helper.child.pid as number;
     const postgres = pidOf(pid, 'postgres') as number;
     const instance = pidOf(pid, 'instance.mjs') as number;
     if (root) {
@@ -153,9 +153,9 @@ describe('the keeper', () => {
     }
     expect(statSync(join(state, 'run/token')).mode & 0o777).toBe(0o600);
     expect(statSync(join(state, 'run/executor-credential')).mode & 0o777).toBe(0o600);
-    keeper.child.kill('SIGTERM');
-    await once(keeper.child, 'exit');
-    expect(keeper.child.exitCode).toBe(0);
+    helper.child.kill('SIGTERM');
+    await once(helper.child, 'exit');
+    expect(helper.child.exitCode).toBe(0);
     expect([postgres, instance].filter(isAlive)).toEqual([]);
     expect(instanceFile()).toBeUndefined();
   });
@@ -163,10 +163,10 @@ describe('the keeper', () => {
   test.each(['instance.mjs', 'postgres'])(
     'kill -9 of %s: it runs again, with what was acknowledged',
     async (name) => {
-      const keeper = start();
-      const { url } = await listening(keeper);
+      const helper = start();
+      const { url } = await listening(helper);
       const { id } = await enqueue();
-      process.kill(pidOf(keeper.child.pid as number, name) as number, 'SIGKILL');
+      process.kill(pidOf(helper.child.pid as number, name) as number, 'SIGKILL');
       const back = await until('the instance again', async () => {
         const answer = await api('GET', `/api/jobs/${id}`).catch(() => undefined);
         return answer?.status === 200 ? answer : undefined;
@@ -176,11 +176,11 @@ describe('the keeper', () => {
     },
   );
 
-  test('kill -9 of the keeper: the others end too, and the next one has what was acknowledged', async () => {
-    const keeper = start();
-    await listening(keeper);
+  test('kill -9 of the helper: the others end too, and the next one has what was acknowledged', async () => {
+    const helper = start();
+    await listening(helper);
     const { id } = await enqueue();
-    const pid = keeper.child.pid as number;
+    const pid = helper.child.pid as number;
     const others = [pidOf(pid, 'postgres') as number, pidOf(pid, 'instance.mjs') as number];
     process.kill(pid, 'SIGKILL');
     await until('their end', () => (others.some(isAlive) ? undefined : true));
@@ -205,11 +205,11 @@ describe('the keeper', () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as { port: number };
-    const keeper = start({ port });
-    await once(keeper.child, 'exit');
+    const helper = start({ port });
+    await once(helper.child, 'exit');
     taken.close();
-    expect(keeper.child.exitCode).toBe(1);
-    expect(keeper.said()).toContain(`fumehood: port ${port} is in use by another program\n  `);
+    expect(helper.child.exitCode).toBe(1);
+    expect(helper.said()).toContain(`fumehood: port ${port} is in use by another program\n  `);
     expect(() => statSync(join(state, 'postgres/data/postmaster.pid'))).toThrow();
   });
 });

@@ -5,10 +5,10 @@ import { compatibilitySchema, upstreamSchema } from '../config.ts';
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
 
-/** What the privileged parent of the instance is told, as a JSON file. */
-export const keeperConfigSchema = z.strictObject({
+/** The configuration of the instance's helper: a JSON file, which root alone writes. */
+export const helperConfigSchema = z.strictObject({
   version: z.string().min(1),
-  /** The state directory; `postgres/`, `instance/` and `run/` in it are the keeper's. */
+  /** The state directory; `postgres/`, `instance/` and `run/` in it are the helper's. */
   state: path,
   /** A database of the admin's, in place of a private one. */
   databaseUrl: z.string().min(1).nullable(),
@@ -29,9 +29,9 @@ export const keeperConfigSchema = z.strictObject({
   upstream: upstreamSchema,
   compatibility: compatibilitySchema,
 });
-export type KeeperConfig = z.infer<typeof keeperConfigSchema>;
+export type HelperConfig = z.infer<typeof helperConfigSchema>;
 /** The same as it is written: what has a default may be left out. */
-export type KeeperSettings = z.input<typeof keeperConfigSchema>;
+export type HelperSettings = z.input<typeof helperConfigSchema>;
 
 /** `run/instance.json`, there while the instance listens. */
 export const instanceFileSchema = z.object({ url: z.string(), pid: z.int() });

@@ -37,7 +37,7 @@ function systemUser(name: string): SystemUser {
 }
 
 /** Who runs what: with root, each its own user; without, all of them ourselves. */
-export interface KeeperUsers {
+export interface InstanceUsers {
   readonly admin: string;
   readonly instance: SystemUser;
   /** Null without root. */
@@ -45,7 +45,7 @@ export interface KeeperUsers {
   readonly root: boolean;
 }
 
-export function keeperUsers(): KeeperUsers {
+export function instanceUsers(): InstanceUsers {
   const { username, uid, gid } = userInfo();
   if (uid !== 0)
     return { admin: username, instance: { name: username, uid, gid }, postgres: null, root: false };

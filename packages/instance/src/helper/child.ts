@@ -1,0 +1,70 @@
+import { chownSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Clock,
+  type Running,
+  type SpawnPolicy,
+  serveSpawn,
+  startChild,
+  untilStarted,
+} from '@fumehood/base';
+import type { InstanceConfig } from '../config.ts';
+import { instanceFailed } from '../errors.ts';
+import type { HelperConfig } from './config.ts';
+import { type Listening, listeningSchema } from './messages.ts';
+import { writeWhole } from './secrets.ts';
+import type { InstanceUsers } from './users.ts';
+
+/** The programs that the instance may have run on a tenant's bytes. */
+const programs = ['/usr/bin/git'];
+/** The time that an instance has to end after SIGTERM. */
+const stopMs = 10_000;
+
+export interface RunningInstance extends Running {
+  readonly listening: Listening;
+}
+
+/**
+ * Starts the instance as its own user and serves its calls: programs under the Spawn profile. Resolves when the instance listens.
+ * Errors: `instance_failed`, and what the instance reports.
+ */
+export async function startInstanceProcess(
+  config: HelperConfig,
+  instanceConfig: InstanceConfig,
+  users: InstanceUsers,
+  clock: Clock,
+): Promise<RunningInstance> {
+  const file = join(config.state, 'instance/config.json');
+  writeWhole(file, JSON.stringify(instanceConfig), 0o600);
+  if (users.root) chownSync(file, users.instance.uid, users.instance.gid);
+  const child = await startChild({
+    node: config.node,
+    script: config.script,
+    config: file,
+    identity: users.root ? users.instance : null,
+  });
+  serveSpawn(child.process, spawnPolicy(config, users));
+  const listening = await untilStarted(child, listeningSchema, instanceFailed);
+  return {
+    exited: child.exited,
+    listening,
+    async stop() {
+      child.process.kill('SIGTERM');
+      const ended = new AbortController();
+      await Promise.race([child.exited, clock.sleep(stopMs, ended.signal).catch(() => {})]);
+      ended.abort();
+      child.process.kill('SIGKILL');
+      await child.exited;
+    },
+  };
+}
+
+function spawnPolicy({ spawnUid, state }: HelperConfig, { instance }: InstanceUsers): SpawnPolicy {
+  return {
+    // The instance's group, so that the instance can read and remove what the programs write.
+    identity: spawnUid === null ? null : { uid: spawnUid, gid: instance.gid },
+    programs,
+    bindRoots: [join(state, 'instance/repositories')],
+    maxProcesses: 16,
+  };
+}

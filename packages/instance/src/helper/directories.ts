@@ -1,0 +1,22 @@
+import { join } from 'node:path';
+import { ownedDirectory } from '@fumehood/base';
+import type { InstanceConfig } from '../config.ts';
+import type { HelperConfig } from './config.ts';
+import type { InstanceUsers } from './users.ts';
+
+export type Directories = InstanceConfig['directories'];
+
+/**
+ * Makes the instance's directories, and `run/`, which everybody may enter: the mode of each file in it says who may read the file.
+ */
+export function makeDirectories({ state }: HelperConfig, { root, instance }: InstanceUsers): Directories {
+  const owner = root ? instance : null;
+  ownedDirectory(state, 0o755, null);
+  ownedDirectory(join(state, 'run'), 0o755, null);
+  // Git, which runs as another user, must be able to enter the directories on the way to a repository.
+  const directory = ownedDirectory(join(state, 'instance'), 0o711, owner);
+  return {
+    blobs: ownedDirectory(join(directory, 'blobs'), 0o700, owner),
+    repositories: ownedDirectory(join(directory, 'repositories'), 0o711, owner),
+  };
+}

@@ -1,0 +1,87 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Helper, type SuperviseDeps, type Supervised, supervise } from '@fumehood/base';
+import type { InstanceConfig } from '../config.ts';
+import type { Connection } from '../db/connect.ts';
+import { type Database, startDatabase } from '../db/server/start.ts';
+import { type RunningInstance, startInstanceProcess } from './child.ts';
+import type { HelperConfig, InstanceFile } from './config.ts';
+import { type Directories, makeDirectories } from './directories.ts';
+import { keptSecret, writeWhole } from './secrets.ts';
+import { type InstanceUsers, instanceUsers } from './users.ts';
+
+interface HelperDeps extends SuperviseDeps {
+  readonly searchPath: string;
+}
+
+/**
+ * Starts the instance's helper, its only process with privilege: it starts PostgreSQL and the instance, each as its own user, and
+ * starts them again when they die. Rejects when one of them cannot be started; see `startDatabase` and `startInstanceProcess`. Errors of its
+ * own: `user_failed`.
+ */
+export async function startHelper(config: HelperConfig, deps: HelperDeps): Promise<Helper> {
+  const users = instanceUsers();
+  const directories = makeDirectories(config, users);
+  const database =
+    config.databaseUrl === null
+      ? await supervise('PostgreSQL', () => startPrivateDatabase(config, users, deps), deps)
+      : null;
+  const connection: Connection = database?.first.connection ?? { url: config.databaseUrl as string };
+  let instance: Supervised<RunningInstance>;
+  try {
+    instance = await supervise(
+      'the instance',
+      async (first) => {
+        const instanceConfig = instanceConfigOf(config, directories, connection);
+        // An instance that is started again gets the same port: executors and people have its URL.
+        const port = first?.listening.port ?? config.port;
+        return await startInstanceProcess(config, { ...instanceConfig, port }, users, deps.clock);
+      },
+      deps,
+    );
+  } catch (error) {
+    await database?.stop();
+    throw error;
+  }
+  const { url } = instance.first.listening;
+  const file = join(config.state, 'run/instance.json');
+  writeWhole(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
+  return {
+    async stop() {
+      rmSync(file, { force: true });
+      await instance.stop();
+      await database?.stop();
+    },
+  };
+}
+
+function instanceConfigOf(
+  config: HelperConfig,
+  directories: Directories,
+  connection: Connection,
+): InstanceConfig {
+  const { version, migrations, port, hosts, tls, upstream, compatibility, state, executor } = config;
+  return {
+    ...{ version, connection, migrations, directories, port, hosts, tls, upstream, compatibility },
+    accessTokenSha256: keptSecret(join(state, 'run/token'), null),
+    executorCredentialSha256: keptSecret(join(state, 'run/executor-credential'), executor),
+  };
+}
+
+async function startPrivateDatabase(
+  config: HelperConfig,
+  users: InstanceUsers,
+  { searchPath, clock }: HelperDeps,
+): Promise<Database> {
+  return await startDatabase(
+    {
+      directory: join(config.state, 'postgres'),
+      runAs: users.postgres,
+      admin: users.admin,
+      owner: users.instance.name,
+      searchPath,
+      embeddedPackage: config.embeddedPostgres,
+    },
+    clock,
+  );
+}
