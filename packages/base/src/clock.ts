@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Time as the product sees it; tests and the simulation bring their own. */
+/** The source of time of all code; tests and the simulation have clocks of their own. */
 export interface Clock {
-  /** Wall clock, milliseconds since 1970. For people and records, never for intervals. */
+  /** Wall clock, milliseconds since 1970. For people and records, never for durations. */
   now(): number;
-  /** Milliseconds since the host booted, suspended time included (CLOCK_BOOTTIME): what leases are counted on. */
+  /** Milliseconds since the host booted, including the time that it was suspended (CLOCK_BOOTTIME). Leases use this clock. */
   bootTime(): number;
   /** Resolves after `ms` milliseconds; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
@@ -13,7 +13,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  // Node has no CLOCK_BOOTTIME; the first number of /proc/uptime is that clock, to 10 ms.
+  // Node does not offer CLOCK_BOOTTIME. The first number of /proc/uptime is that clock, to 10 ms.
   bootTime: () => Math.round(Number(readFileSync('/proc/uptime', 'latin1').split(' ', 1)[0]) * 1000),
   sleep: (ms, signal) => delay(ms, undefined, signal && { signal }),
 };

@@ -1,19 +1,19 @@
-/** What every error of the product carries, so that whoever reads it knows what, why and what to do. */
+/** The facts of an error: what happened, why, and what to do about it. */
 export interface ErrorFacts {
-  /** Stable, lower case with underscores: what programs compare. */
+  /** Stable; lower case with underscores. Programs compare it. */
   readonly code: string;
-  /** One sentence that a person understands, without a stack trace. */
+  /** One sentence that a person understands without a stack trace. */
   readonly message: string;
-  /** What to do about it, as an instruction; where there is a command, the exact command. */
+  /** An imperative: what to do about it, with the exact command where there is one. */
   readonly remedy?: string | undefined;
-  /** Where the error crosses HTTP: its status. */
+  /** The HTTP status, for errors that cross HTTP. */
   readonly status?: number | undefined;
-  /** Facts for the log and for `--json`; never a credential. */
+  /** Further facts for the log and for `--json`. Never a credential. */
   readonly details?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
 }
 
-/** The one error class; packages make theirs in their own `errors.ts` as functions that return it. */
+/** The one error class. Each package has an `errors.ts` with functions that return its errors. */
 export class FumehoodError extends Error {
   readonly code: string;
   readonly remedy: string | undefined;
@@ -30,7 +30,7 @@ export class FumehoodError extends Error {
   }
 }
 
-/** The error as plain facts that can be sent, logged or printed. Anything unexpected gets the code `internal`. */
+/** Returns an error as plain facts, to send, log or print. An unexpected error gets the code `internal`. */
 export function factsOf(error: unknown): ErrorFacts {
   if (error instanceof FumehoodError) {
     const { code, message, remedy, status, details } = error;

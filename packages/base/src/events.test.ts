@@ -3,9 +3,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readEvents, type ServerEvent } from './events.ts';
 
-const longest = 2 ** 20;
+const maxLength = 2 ** 20;
 
-/** Everything that comes. */
 const all = <T>(items: AsyncIterable<T>) => Readable.from(items).toArray() as Promise<T[]>;
 
 async function* inChunks(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
@@ -16,7 +15,7 @@ async function* inChunks(bytes: Uint8Array, sizes: readonly number[]): AsyncGene
   }
 }
 async function read(text: string, sizes: readonly number[] = [1_000_000]): Promise<ServerEvent[]> {
-  return all(readEvents(inChunks(Buffer.from(text), sizes), longest));
+  return all(readEvents(inChunks(Buffer.from(text), sizes), maxLength));
 }
 
 const line = fc.string({ unit: 'binary' }).filter((text) => !/[\r\n]/.test(text));
@@ -32,8 +31,8 @@ function written({ id, data }: ServerEvent, newline: string): string {
   return [...(id === null ? [] : [`id: ${id}`]), ...lines, '', ''].join(newline);
 }
 
-describe('a stream of events', () => {
-  it('is read the same in whatever pieces it comes, with either end of line', async () => {
+describe('readEvents', () => {
+  it('reads the same events from chunks of any size, with either line ending', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(event, { maxLength: 8 }), sizes, end, async (events, sizes, newline) => {
         const text = events.map((one) => written(one, newline)).join('');
@@ -42,7 +41,7 @@ describe('a stream of events', () => {
     );
   });
 
-  it('that was cut off anywhere is read up to the last whole event', async () => {
+  it('reads a stream that was cut off anywhere up to the last complete event', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(event, { maxLength: 5 }), fc.nat(), sizes, async (events, cut, sizes) => {
         const texts = events.map((one) => Buffer.from(written(one, '\n')));
@@ -51,33 +50,33 @@ describe('a stream of events', () => {
         let complete = 0;
         for (let sum = 0; (sum += texts[complete]?.length ?? Number.POSITIVE_INFINITY) <= length; )
           complete++;
-        const pieces = readEvents(inChunks(whole.subarray(0, length), sizes), longest);
+        const pieces = readEvents(inChunks(whole.subarray(0, length), sizes), maxLength);
         expect(await all(pieces)).toEqual(events.slice(0, complete));
       }),
     );
   });
 
-  it('of any bytes is read to its end', async () => {
+  it('reads any bytes to their end', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), sizes, async (bytes, sizes) => {
-        const events = await all(readEvents(inChunks(bytes, sizes), longest));
+        const events = await all(readEvents(inChunks(bytes, sizes), maxLength));
         expect(events.length).toBeLessThan(bytes.length + 1);
       }),
     );
   });
 
-  it('may hold comments, other fields and empty events, which are left out', async () => {
+  it('skips comments, other fields and empty events', async () => {
     expect(await read(': hello\n\nretry: 5\nevent: x\nid: 7\ndata:one\ndata:  two\n\n\nid: 8\n\n')).toEqual([
       { id: '7', data: 'one\n two' },
     ]);
   });
 
-  it('whose event has no end is refused, in one line or in many, before it fills the memory', async () => {
+  it('rejects an event that never ends, in one line or in many, before it fills the memory', async () => {
     const endless = async function* (piece: string) {
       for (;;) yield Buffer.from(piece);
     };
     for (const piece of ['x'.repeat(65_536), `data: ${'x'.repeat(65_536)}\n`])
-      await expect(all(readEvents(endless(piece), longest))).rejects.toMatchObject({
+      await expect(all(readEvents(endless(piece), maxLength))).rejects.toMatchObject({
         code: 'answer_unknown',
       });
   });

@@ -2,19 +2,19 @@ import { FumehoodError } from './errors.ts';
 
 /** One server-sent event. */
 export interface ServerEvent {
-  /** Null when it does not move a resume. */
+  /** The id from which a client resumes; null when this event does not change it. */
   readonly id: string | null;
   readonly data: string;
 }
 
 /**
- * Reads a stream of server-sent events (the HTML standard's `text/event-stream`, as far as our instance uses it: `id` and
- * `data`, comments left out). What follows the last blank line was cut off and is dropped. Errors: `answer_unknown` for an event
- * of more than `longest` characters.
+ * Reads a stream of server-sent events: of the HTML standard's `text/event-stream`, the fields `id` and `data`, which is what an
+ * instance sends. An event without its blank line at the end was cut off and is dropped. Errors: `answer_unknown` for an event of
+ * more than `maxLength` characters, which would otherwise fill the memory.
  */
 export async function* readEvents(
   stream: AsyncIterable<Uint8Array>,
-  longest: number,
+  maxLength: number,
 ): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
   let rest = '';
@@ -27,7 +27,7 @@ export async function* readEvents(
     for (const raw of lines) {
       const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
       length += line.length;
-      if (length > longest) throw tooLong(longest);
+      if (length > maxLength) throw tooLong(maxLength);
       if (line === '') {
         if (data.length > 0) yield { id, data: data.join('\n') };
         id = null;
@@ -36,15 +36,14 @@ export async function* readEvents(
       } else if (line.startsWith('data:')) data.push(line.slice(5).replace(/^ /, ''));
       else if (line.startsWith('id:')) id = line.slice(3).trim();
     }
-    if (length + rest.length > longest) throw tooLong(longest);
+    if (length + rest.length > maxLength) throw tooLong(maxLength);
   }
 }
 
-/** An event that goes on and on would fill the memory of whoever waits for its end. */
-function tooLong(longest: number): FumehoodError {
+function tooLong(maxLength: number): FumehoodError {
   return new FumehoodError({
     code: 'answer_unknown',
-    message: `the instance sent an event of more than ${longest} characters`,
-    remedy: 'Use the same version as the instance.',
+    message: `the instance sent an event of more than ${maxLength} characters`,
+    remedy: 'Use the same version of Fumehood as the instance.',
   });
 }

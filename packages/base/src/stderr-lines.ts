@@ -1,15 +1,15 @@
 import { writeSync } from 'node:fs';
 
 /**
- * Where a process writes its log, line by line: its stderr. A line that cannot be written, because the disk is full or nobody reads
- * any more, is lost; that must not stop what is logged about. (pino's own destination tries for ever.)
+ * A destination for pino: writes each line of the log to stderr. A line that cannot be written, because the disk is full or the
+ * reader is gone, is lost, so that a log never stops its process. (The destination of pino itself retries for ever.)
  */
 export const stderrLines = {
   write(line: string): void {
     try {
       writeSync(2, line);
     } catch {
-      // there is no place to say it
+      // there is no other place to report it
     }
   },
 };

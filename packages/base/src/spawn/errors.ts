@@ -4,7 +4,7 @@ export function spawnFailed(label: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'spawn_failed',
     message: `${label} could not be started: ${why}`,
-    remedy: 'Run `fumehood doctor`: it says which package or permission is missing.',
+    remedy: 'Run `fumehood doctor`, which says what package or permission is missing.',
   });
 }
 

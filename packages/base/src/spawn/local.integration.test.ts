@@ -45,7 +45,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 afterEach(() => {
-  for (const pid of alive()) process.kill(pid, 'SIGKILL'); // the plain ones
+  for (const pid of alive()) process.kill(pid, 'SIGKILL'); // the programs that ran without the profile
 });
 
 function request(program: string, args: readonly string[], limits: SpawnLimits = {}): SpawnRequest {
@@ -58,7 +58,7 @@ function request(program: string, args: readonly string[], limits: SpawnLimits =
 const attack = (args: readonly string[], limits?: SpawnLimits) =>
   request(join(root, 'hostile'), args, limits);
 
-/** The program runs; its first word has come. */
+/** Resolves when the program has printed its first output. */
 async function started(process: SpawnedProcess): Promise<SpawnedProcess> {
   process.stdin.end();
   await once(process.stdout, 'data');
@@ -66,20 +66,20 @@ async function started(process: SpawnedProcess): Promise<SpawnedProcess> {
 }
 
 describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
-  describe('is bounded', () => {
+  describe('is limited', () => {
     it.each<[what: string, args: () => string[], limits: SpawnLimits, refusal: string]>([
       ['memory', () => ['memory'], { memoryBytes: 512 * 2 ** 20 }, 'ENOMEM'],
       ['open files', () => ['files'], { files: 100 }, 'EMFILE'],
       ['processes', () => ['processes'], { processes: 100 }, 'EAGAIN'],
       ['the size of a file', () => ['grow', join(own(), 'big')], { fileBytes: 65_536 }, 'EFBIG'],
-      ['dumps of its memory', () => ['core'], {}, 'EPERM'],
-      ['what is kept in /tmp', () => ['fill', '/tmp'], {}, 'ENOSPC'],
+      ['core dumps', () => ['core'], {}, 'EPERM'],
+      ['the size of /tmp', () => ['fill', '/tmp'], {}, 'ENOSPC'],
     ])('in %s', async (_what, args, limits, refusal) => {
       expect(await outcome(profile, attack(args(), limits))).toBe(refusal);
       expect(await outcome(plain, attack(args()))).toBe('done');
     });
 
-    it("in its own processes only: another program's do not count", async () => {
+    it('in the number of its own processes: those of another program do not count', async () => {
       const many = attack(['processes'], { processes: 250 });
       expect(await Promise.all([1, 2, 3].map(() => outcome(profile, many)))).toEqual([
         'done',
@@ -88,7 +88,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
       ]);
     });
 
-    it('in time', async () => {
+    it('in wall time', async () => {
       const limited = await profile(attack(['wait'], { timeMs: 500 }));
       const free = await started(await plain(attack(['wait'], { timeMs: 500 })));
       expect(await limited.exited).toEqual({ code: null, signal: 'SIGKILL', timedOut: true });
@@ -98,7 +98,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
       await free.exited;
     });
 
-    it('in what it says', async () => {
+    it('in the size of its output', async () => {
       const endless = request('/usr/bin/yes', []);
       await expect(runToEnd(profile, endless, { maxStdoutBytes: 100_000 })).rejects.toMatchObject({
         code: 'too_big',
@@ -112,7 +112,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
     });
   });
 
-  describe('has, as the kernel tells it,', () => {
+  describe('has, as the kernel reports,', () => {
     let pid: number;
     const read = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'latin1');
     const status = (name: string) =>
@@ -129,7 +129,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
       }
     }
 
-    it('its own ids, no group, no capability, no way to more, and a filter', () =>
+    it('its own ids, no groups, no capabilities, no way to gain any, and a seccomp filter', () =>
       inspected(() => {
         const { uid, gid } = testIdentity;
         expect(status('Uid')?.split('\t')).toEqual(Array(4).fill(String(uid)));
@@ -142,7 +142,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
         expect(readFileSync('/proc/self/status', 'latin1')).toMatch(/^Seccomp:\t0$/m);
       }));
 
-    it('no namespace in common with us but that of time, which holds none of our clocks', () =>
+    it('no namespace in common with this process, except the time namespace', () =>
       inspected(() => {
         const names = readdirSync(`/proc/${pid}/ns`).filter((name) => !name.startsWith('time'));
         expect(names).toEqual(expect.arrayContaining(['cgroup', 'ipc', 'mnt', 'net', 'pid', 'user', 'uts']));
@@ -150,7 +150,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
           expect(readlinkSync(`/proc/${pid}/ns/${name}`)).not.toBe(readlinkSync(`/proc/self/ns/${name}`));
       }));
 
-    it('the limits that are declared', () =>
+    it('the default limits', () =>
       inspected(() => {
         const { memoryBytes, fileBytes, files, processes } = defaultLimits;
         for (const [name, limit] of Object.entries({
@@ -164,7 +164,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
       }));
   });
 
-  it('gets an environment that no command line shows', async () => {
+  it('gets an environment that no command line contains', async () => {
     const passed = { ...attack(['wait', 'argument']), env: { TOKEN: 'not-for-everybody' } };
     const running = await started(await profile(passed));
     const lines = alive().map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
@@ -177,7 +177,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
     await expect(profile(injected)).rejects.toMatchObject({ code: 'spawn_failed' });
   });
 
-  it('gets three descriptors, and nothing that its parent was started with and does not know of', async () => {
+  it('gets three descriptors, and none that its parent inherited without knowing of it', async () => {
     const file = join(root, 'secret');
     writeFileSync(file, 'secret');
     const secret = openSync(file, 'r');
@@ -185,7 +185,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
     const others = async (how: 'profile' | 'plain') => {
       const parent = startParent({ identity: testIdentity, request: listing, how }, secret);
       const lines = (await text(parent.stdout)).trim().split('\n');
-      // The first that is free is the listing's directory: 3, unless that was taken.
+      // Left out: the descriptor of the listing's own directory, which is the first free one.
       return lines.filter((line) => !/^[0-3] | \/proc\//.test(line));
     };
     const inside = await others('profile');

@@ -8,7 +8,7 @@ import { seccompFilter } from './seccomp.ts';
 import { watchSandbox } from './sandbox.ts';
 import type { SpawnedProcess, SpawnRequest } from './spawn.ts';
 
-/** A program behind its gate: it does nothing until `open` is called. */
+/** A program that waits behind its gate: it does nothing until `open` is called. */
 export interface GatedProcess {
   readonly process: SpawnedProcess;
   readonly sockets: { readonly stdin: Socket; readonly stdout: Socket; readonly stderr: Socket };
@@ -16,8 +16,8 @@ export interface GatedProcess {
 }
 
 /**
- * Runs programs under the profile as this identity (needs root), or, with `null`, under one's own uid: weaker, and said so
- * wherever isolation is reported.
+ * Returns a function that runs a program under the profile as this identity, which needs root. With null, programs run under the
+ * uid of this process: that is weaker, and every report of the isolation says so.
  */
 export function localSpawn(identity: Identity | null): (request: SpawnRequest) => Promise<SpawnedProcess> {
   const start = gatedSpawn(identity);
@@ -28,64 +28,66 @@ export function localSpawn(identity: Identity | null): (request: SpawnRequest) =
   };
 }
 
-/** The same, held back until its streams are where they belong. */
+/** Returns a function like that of `localSpawn`, whose programs wait behind a gate until the caller opens it. */
 export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) => Promise<GatedProcess> {
   return async (request) => {
     const { command, environment } = profileCommand(request, identity);
     const [program, ...args] = command;
-    const nothing = openSync('/dev/null', 'r');
-    const stdio = Array<'pipe' | number>(profileDescriptors.facts + 1).fill('pipe');
-    for (const descriptor of inheritedDescriptors()) stdio[descriptor] = nothing;
-    // A process group of its own: a terminal's Ctrl-C is not for it.
-    // What it makes in a shared directory is for the group, which is the caller's.
+    const devNull = openSync('/dev/null', 'r');
+    const stdio = Array<'pipe' | number>(profileDescriptors.info + 1).fill('pipe');
+    for (const descriptor of inheritedDescriptors()) stdio[descriptor] = devNull;
+    // The program's files in a shared directory are open to their group, which is the caller's.
     const umask = process.umask(0o007);
     const child = spawn(program, args, {
-      stdio: Array.from(stdio, (one) => one ?? 'ignore'),
+      stdio: Array.from(stdio, (entry) => entry ?? 'ignore'),
       env: {},
       cwd: '/',
-      detached: true,
+      detached: true, // in a process group of its own, which a terminal's Ctrl-C does not reach
     });
     process.umask(umask);
-    closeSync(nothing);
+    closeSync(devNull);
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', (error) => reject(spawnFailed(request.label, error.message)));
     });
     const sockets = child.stdio as unknown as Socket[];
     const [stdin, stdout, stderr] = sockets as [Socket, Socket, Socket];
-    const own = (name: keyof typeof profileDescriptors) => sockets[profileDescriptors[name]] as Socket;
-    // A program that does not read its stdin, or never comes to read the rest, is no error; its exit tells.
-    for (const socket of [stdin, own('seccomp'), own('environment'), own('gate')])
+    const pipe = (name: keyof typeof profileDescriptors) => sockets[profileDescriptors[name]] as Socket;
+    // Ignored: a program may end without reading its stdin or the rest, and its exit status says whether that was an error.
+    for (const socket of [stdin, pipe('seccomp'), pipe('environment'), pipe('gate')])
       socket.on('error', () => {});
-    own('seccomp').end(seccompFilter());
-    own('environment').end(environment);
+    pipe('seccomp').end(seccompFilter());
+    pipe('environment').end(environment);
     const { exited, kill } = watchSandbox(
       child,
-      own('facts'),
+      pipe('info'),
       request.limits?.timeMs ?? defaultLimits.timeMs,
     );
     return {
       process: { stdin, stdout, stderr, exited, kill },
       sockets: { stdin, stdout, stderr },
-      open: () => void own('gate').end('go\n'),
+      open: () => void pipe('gate').end('go\n'),
     };
   };
 }
 
 let inherited: readonly number[] | null = null;
 
-/** Descriptors that whoever started this process left open: Node's own are not passed on, these would be. */
+/**
+ * Returns the descriptors that this process inherited from its parent. Node opens its own with O_CLOEXEC, but a child would inherit
+ * these.
+ */
 function inheritedDescriptors(): readonly number[] {
-  const closesOnExec = 0o2000000;
+  const O_CLOEXEC = 0o2000000;
   inherited ??= readdirSync('/proc/self/fdinfo')
     .map(Number)
     .filter((descriptor) => {
-      if (descriptor <= profileDescriptors.facts) return false;
+      if (descriptor <= profileDescriptors.info) return false;
       try {
-        const facts = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
-        return (Number.parseInt(/^flags:\s*(\d+)$/m.exec(facts)?.[1] ?? '0', 8) & closesOnExec) === 0;
+        const info = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
+        return (Number.parseInt(/^flags:\s*(\d+)$/m.exec(info)?.[1] ?? '0', 8) & O_CLOEXEC) === 0;
       } catch {
-        return false; // it was the listing's own
+        return false; // the descriptor of the listing itself, which is closed by now
       }
     });
   return inherited;

@@ -3,7 +3,7 @@ import { ipcErrorSchema } from '../ipc.ts';
 
 const text = z.string().max(8192);
 
-/** A request as it crosses from an unprivileged process to its privileged parent. */
+/** A `SpawnRequest` as it crosses from an unprivileged process to its helper. */
 export const spawnRequestSchema = z.object({
   label: z.string().max(100),
   program: text,
@@ -30,7 +30,7 @@ export const spawnRequestSchema = z.object({
 
 const id = z.int().positive();
 
-/** What the unprivileged side says. `go` follows once it holds all three streams. */
+/** The calls of the unprivileged process. It sends `spawn.go` once it holds all three streams of the program. */
 export const spawnCallSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('spawn.start'), id, request: spawnRequestSchema }),
   z.object({ type: z.literal('spawn.go'), id }),
@@ -38,7 +38,7 @@ export const spawnCallSchema = z.discriminatedUnion('type', [
 ]);
 export type SpawnCall = z.infer<typeof spawnCallSchema>;
 
-/** What the privileged side answers; a `spawn.stream` carries a socket. */
+/** The answers of the helper. A `spawn.stream` carries a socket; stderr comes last. */
 export const spawnAnswerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('spawn.stream'), id, name: z.enum(['stdin', 'stdout', 'stderr']) }),
   z.object({ type: z.literal('spawn.refused'), id, error: ipcErrorSchema }),

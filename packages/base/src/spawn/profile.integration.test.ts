@@ -8,15 +8,15 @@ import { localSpawn } from './local.ts';
 import type { Spawn } from './spawn.ts';
 
 /**
- * Each attack runs twice: under the profile, which refuses it, and without (as a plain child process, with or without
- * privilege), where it succeeds. So a test fails when the profile gets a hole, and when the attack is none.
+ * Each attack runs twice: under the profile, which refuses it, and as a plain child process, with or without privilege, where it
+ * succeeds. So a test fails when the profile gets a hole, and also when its attack is ineffective.
  */
 const profile = localSpawn(testIdentity);
 const unprivileged = plainSpawn(testIdentity);
 const privileged = plainSpawn(null);
 
 let root: string;
-/** Bound for reading; `own` for writing too; `outside` not at all. The paths are the same inside and outside. */
+/** `shown` is bound read-only, `own` is bound writable, `outside` is not bound. Paths are the same inside and outside. */
 const shown = () => join(root, 'shown');
 const own = () => join(root, 'own');
 const outside = () => join(root, 'outside');
@@ -60,22 +60,22 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
       ['a network namespace', 'unshare-net', privileged],
       ['entering a namespace', 'setns', privileged],
       ['a mount', 'mount', privileged],
-      ['another root', 'chroot', privileged],
+      ['changing the root directory', 'chroot', privileged],
       ['a raw socket', 'raw', privileged],
       ['a packet socket', 'packet', privileged],
-      ['a packet socket by its old name', 'packet-of-inet', privileged],
+      ['a packet socket under AF_INET', 'packet-of-inet', privileged],
       ['a netlink socket', 'netlink', unprivileged],
       ['a BPF map', 'bpf', privileged],
       ['performance counters', 'perf', privileged],
-      ['an io_uring', 'io-uring', privileged],
-      ['handling page faults', 'userfaultfd', unprivileged],
+      ['io_uring', 'io-uring', privileged],
+      ['userfaultfd', 'userfaultfd', unprivileged],
       ['an address space without randomness', 'personality', unprivileged],
     ])('%s', async (_what, name, without) => {
       expect(await attack(profile, [name, outside()])).toBe('EPERM');
       expect(await attack(without, [name, outside()])).toBe('done');
     });
 
-    it.runIf(process.arch === 'x64')('kills who calls the kernel as a 32-bit program', async () => {
+    it.runIf(process.arch === 'x64')('kills a program that makes a 32-bit system call', async () => {
       expect(await attack(profile, ['i386'])).toMatch(/^159: Bad system call/);
       expect(await attack(unprivileged, ['i386'])).toBe('done');
     });
@@ -107,7 +107,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
       await expect.poll(() => connections).toBe(1);
     });
 
-    it('that reaches a socket of the host without a path', async () => {
+    it('that reaches an abstract unix socket of the host', async () => {
       const name = `fumehood-profile-${process.pid}`;
       await listen({ path: `\0${name}` });
       expect(await attack(profile, ['abstract', name])).toBe('ECONNREFUSED');
@@ -116,15 +116,15 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
     });
   });
 
-  describe('shows no file but what is bound', () => {
-    it("neither one of the agent's, bound by mistake, that its owner alone may read", async () => {
+  describe('shows only the files that are bound:', () => {
+    it('a file that only its owner may read cannot be read, even below a bind', async () => {
       const file = join(shown(), 'token');
       writeFileSync(file, 'secret', { mode: 0o600 });
       expect(await attack(profile, ['read', file])).toBe('EACCES');
       expect(await attack(privileged, ['read', file])).toBe('done');
     });
 
-    it('nor one that everybody may read', async () => {
+    it('a file outside of the binds does not exist, even if everybody may read it', async () => {
       const file = join(outside(), 'readable');
       writeFileSync(file, 'public', { mode: 0o644 });
       for (const path of [file, `/proc/1/root${file}`, `/proc/${process.pid}/root${file}`, '/etc/passwd'])
@@ -133,7 +133,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
       expect(await attack(unprivileged, ['read', '/etc/passwd'])).toBe('done');
     });
 
-    it('and lets none be written but in its own directory', async () => {
+    it('a file can be written only below a writable bind', async () => {
       const foreign = join(outside(), 'written');
       expect(await attack(profile, ['write', join(own(), 'written')])).toBe('done');
       expect(await attack(profile, ['write', foreign])).toBe('ENOENT');
@@ -146,15 +146,15 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
       expect(await attack(privileged, ['write', join(shown(), 'new')])).toBe('done');
     });
 
-    it('and a home that is empty', async () => {
+    it('the home directory is empty', async () => {
       const home = { program: '/usr/bin/find', args: ['/tmp', '-mindepth', '1', '-maxdepth', '1'] };
       expect(await outcome(profile, home)).toBe('');
       expect(await outcome(privileged, home)).not.toBe('');
     });
   });
 
-  describe('shows nothing of the host', () => {
-    it('none of its processes, by listing or by signal', async () => {
+  describe('hides from a program', () => {
+    it('the processes of the host, which it can neither list nor signal', async () => {
       // Process 1 is the profile's own; the program is the second.
       const numbers = (text: string) => text.split('\n').filter((name) => /^\d+$/.test(name));
       expect(numbers(await attack(profile, ['list', '/proc']))).toEqual(['1', '2']);
@@ -163,7 +163,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
       expect(await attack(privileged, ['signal', String(process.pid)])).toBe('done');
     });
 
-    it('and no environment but what is passed', async () => {
+    it('every environment variable that the request does not pass', async () => {
       vi.stubEnv('FUMEHOOD_TEST_SECRET', 'secret');
       const environment = async (spawn: Spawn) => {
         const request = { program: '/usr/bin/env', args: ['-0'], env: { GIVEN: 'a b=c\n"' } };

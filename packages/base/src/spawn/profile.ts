@@ -10,30 +10,30 @@ export const defaultLimits = {
   processes: 1024,
 } as const;
 
-/** Largest content of /tmp, which is memory. */
+/** The size of /tmp, a tmpfs. */
 const temporaryBytes = 256 * 2 ** 20;
 
-/** Descriptors that the profile needs besides stdin, stdout and stderr. */
-export const profileDescriptors = { seccomp: 3, environment: 4, gate: 5, facts: 6 } as const;
+/** The descriptors that the profile needs besides stdin, stdout and stderr. */
+export const profileDescriptors = { seccomp: 3, environment: 4, gate: 5, info: 6 } as const;
 
 /**
- * Process 1 inside: with its end the kernel ends every other one, before anybody is told of it. Without the gate's word the
- * caller is dead, and nothing begins.
+ * The script of process 1 inside. When it ends, the kernel kills every other process inside, before bwrap sees the end. If the gate is
+ * closed without a line, the caller is dead, and the program is not started.
  */
-const supervisor = `read -r go <&${profileDescriptors.gate} || exit 125
+const firstProcess = `read -r go <&${profileDescriptors.gate} || exit 125
 exec ${profileDescriptors.gate}<&-
 "$@"
 exit $?`;
 
 export interface ProfileCommand {
   readonly command: readonly [string, ...string[]];
-  /** Arguments that bwrap reads from its descriptor: a command line is for everybody on the host to read. */
+  /** Further arguments, which bwrap reads from a descriptor: everybody on the host can read a command line. */
   readonly environment: string;
 }
 
 /**
- * The command line of a request: uid, limits and privileges first, then namespaces and what is visible. The program waits until
- * a line can be read from the gate's descriptor.
+ * Returns the command line that runs a request under the profile: limits first, then identity, namespaces, and what is visible
+ * inside. The program waits until a line can be read from the descriptor of its gate.
  */
 export function profileCommand(request: SpawnRequest, identity: Identity | null): ProfileCommand {
   const limits = { ...defaultLimits, ...request.limits };
@@ -44,7 +44,7 @@ export function profileCommand(request: SpawnRequest, identity: Identity | null)
     ...['/usr/bin/bwrap', '--die-with-parent', '--new-session', '--as-pid-1'],
     ...['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`),
     ...['--disable-userns', '--seccomp', String(profileDescriptors.seccomp)],
-    ...['--info-fd', String(profileDescriptors.facts)],
+    ...['--info-fd', String(profileDescriptors.info)],
     ...['--clearenv', '--args', String(profileDescriptors.environment)],
     ...['--ro-bind', '/usr', '/usr'],
     ...['bin', 'sbin', 'lib', 'lib64'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]),
@@ -55,22 +55,22 @@ export function profileCommand(request: SpawnRequest, identity: Identity | null)
       source,
       target,
     ]),
-    // Memory too, and of no use to anybody: what is written goes to /tmp or to a bind.
+    // Both are tmpfs, and so memory without a limit: a program writes to /tmp or to a bind.
     ...['--remount-ro', '/dev', '--remount-ro', '/'],
-    ...['--chdir', request.cwd ?? '/tmp', '--', '/bin/sh', '-c', supervisor, 'sh'],
-    // Counted in here, where they are this program's and not its uid's.
+    ...['--chdir', request.cwd ?? '/tmp', '--', '/bin/sh', '-c', firstProcess, 'sh'],
+    // Set inside: in the sandbox's user namespace, RLIMIT_NPROC counts this program's processes and not all of the uid's.
     ...['/usr/bin/prlimit', `--nproc=${limits.processes}`, '--', request.program, ...request.args],
   ];
-  return { command: ['/usr/bin/prlimit', ...command], environment: environmentOf(request) };
+  return { command: ['/usr/bin/prlimit', ...command], environment: environmentArguments(request) };
 }
 
-function environmentOf({ label, env }: SpawnRequest): string {
+function environmentArguments({ label, env }: SpawnRequest): string {
   const environment = { PATH: '/usr/bin:/bin', HOME: '/tmp', LC_ALL: 'C.UTF-8', ...env };
   return Object.entries(environment)
     .flatMap(([name, value]) => ['--setenv', name, value])
     .map((argument) => {
-      // It would end the argument, and what follows would be an option.
-      if (argument.includes('\0')) throw spawnFailed(label, 'its environment holds a NUL');
+      // A NUL would end the argument, and bwrap would read what follows as an option.
+      if (argument.includes('\0')) throw spawnFailed(label, 'its environment contains a NUL');
       return `${argument}\0`;
     })
     .join('');

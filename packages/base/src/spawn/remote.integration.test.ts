@@ -50,7 +50,7 @@ afterEach(async () => {
 
 const order = (what: Order) => void child.stdin?.write(`${JSON.stringify(what)}\n`);
 
-/** Has the child run it; answers with the order's tag. */
+/** Has the child request the program; returns the tag of the order. */
 function run(request: Omit<SpawnRequest, 'label'>, inputBytes = 0): number {
   tags += 1;
   order({ tag: tags, request: { label: 'a program', ...request }, inputBytes });
@@ -65,8 +65,8 @@ async function reported<K extends keyof Report>(tag: number, what: K): Promise<N
 }
 const bind = (source: string) => ({ binds: [{ source, target: '/seen', mode: 'rw' as const }] });
 
-describe('an unprivileged process has a program run by its parent, and', () => {
-  it('holds its streams itself: bytes in, the same bytes out, to their ends', async () => {
+describe('a program that a helper runs for its child', () => {
+  it('exchanges bytes with the child, unchanged and to the end', async () => {
     const bytes = 5_000_000;
     const tag = run({ program: '/usr/bin/cat', args: [] }, bytes);
     const sha256 = createHash('sha256').update(Buffer.alloc(bytes, 'some bytes\n')).digest('hex');
@@ -74,7 +74,7 @@ describe('an unprivileged process has a program run by its parent, and', () => {
     expect(await reported(tag, 'status')).toEqual({ code: 0, signal: null, timedOut: false });
   });
 
-  it('is told how each of them ended', async () => {
+  it('reports to the child how it ended', async () => {
     const codes = [
       script('exit 7'),
       script('kill -TERM $$'),
@@ -88,41 +88,43 @@ describe('an unprivileged process has a program run by its parent, and', () => {
     ]);
   });
 
-  it('may kill it', async () => {
+  it('can be killed by the child', async () => {
     const tag = script('sleep 60');
     await reported(tag, 'started');
     order({ tag, kill: true });
     expect(await reported(tag, 'status')).toEqual({ code: null, signal: 'SIGKILL', timedOut: false });
   });
 
-  it('reads and writes what was bound for it', async () => {
+  it('reads and writes below its binds', async () => {
     const tag = script('echo seen > /seen/file; cat /seen/file', bind(join(root, 'shown')));
     expect((await reported(tag, 'output')).text).toBe('seen\n');
     expect(existsSync(join(root, 'shown', 'file'))).toBe(true);
   });
 });
 
-describe('it is refused', () => {
+describe('a helper refuses', () => {
   const refusal = async (tag: number) => {
     const { code, message } = await reported(tag, 'error');
     expect(code).toBe('spawn_failed');
     return message;
   };
 
-  it('a program that is not on the list', async () => {
+  it('a program that the policy does not allow', async () => {
     expect(await refusal(run({ program: '/usr/bin/id', args: [] }))).toMatch(
-      '/usr/bin/id is not on the list',
+      '/usr/bin/id is not one of the allowed programs',
     );
   });
 
-  it('a bind outside of its directories: by name, by a way up, by a link', async () => {
+  it('a bind outside of the allowed directories: by its path, by .., by a symbolic link', async () => {
     symlinkSync(join(root, 'hidden'), join(root, 'shown', 'link'));
     for (const source of [join(root, 'hidden'), `${root}/shown/../hidden`, join(root, 'shown', 'link'), '/'])
-      expect(await refusal(script('true', bind(source)))).toMatch('outside of what it may see');
+      expect(await refusal(script('true', bind(source)))).toMatch(
+        'outside of the directories that it may see',
+      );
     expect(await refusal(script('true', bind(join(root, 'shown', 'none'))))).toMatch('ENOENT');
   });
 
-  it('more programs than it may have, even when it asks for them in one breath', async () => {
+  it('more programs than the policy allows, even when the child asks for all of them at once', async () => {
     const asked = [1, 2, 3, 4, 5].map(() => script('sleep 60'));
     await expect.poll(() => reports.length).toBe(5);
     const refused = asked.filter((tag) => reports.some((one) => one.tag === tag && one.error));
@@ -133,13 +135,13 @@ describe('it is refused', () => {
     expect((await reported(script('exit 0'), 'status')).code).toBe(0);
   });
 
-  it('a request that is none, before it is sent', async () => {
+  it('an invalid request', async () => {
     expect(await refusal(script('true', { cwd: 'relative' }))).toMatch('cwd');
     expect(await refusal(script('true', { env: { 'A=B': 'x' } }))).toMatch('env');
     expect(await refusal(script('true', { env: { A: 'x\0--bind\0/\0/' } }))).toMatch('NUL');
   });
 
-  it('every message that does not parse: nothing begins, and the parent goes on', async () => {
+  it('every malformed message: it starts nothing, and serves the next call', async () => {
     const touch = { label: 'x', program: shell, args: ['-c', ': > /seen/ran'], ...bind(join(root, 'shown')) };
     for (const message of [
       null,
@@ -158,19 +160,19 @@ describe('it is refused', () => {
     expect(existsSync(join(root, 'shown', 'ran'))).toBe(false);
   });
 
-  it('an id that is taken', async () => {
+  it('a call whose id is in use', async () => {
     const tag = script('sleep 60'); // the first: its id is 1
     await reported(tag, 'started');
     order({ message: { type: 'spawn.start', id: 1, request: { label: 'x', program: shell, args: [] } } });
-    // The refusal is for the id: whoever gave it twice loses sight of the first.
+    // The refusal ends the first call for the child, which used its id twice; the program can still be killed.
     await delay(200);
     order({ message: { type: 'spawn.kill', id: 1 } });
     await expect.poll(() => (isRoot ? living(testIdentity.uid) : [])).toEqual([]);
   });
 });
 
-describe('when one of the two dies', () => {
-  it('the parent: what was begun is told to be dead, and what is asked for is refused', async () => {
+describe('when the helper or its child dies', () => {
+  it('the helper: the child learns that its programs are dead, and its next request is refused', async () => {
     const tag = script('sleep 60');
     await reported(tag, 'started');
     child.disconnect();
@@ -178,7 +180,7 @@ describe('when one of the two dies', () => {
     expect(await reported(script('true'), 'error')).toMatchObject({ code: 'spawn_failed' });
   });
 
-  it.runIf(isRoot)('the child: every program of it ends, even one that was just asked for', async () => {
+  it.runIf(isRoot)('the child: all its programs are killed, even one that is being started', async () => {
     const tags = [script('sleep 60'), script('sleep 60')];
     for (const tag of tags) await reported(tag, 'started');
     expect(living(testIdentity.uid).length).toBeGreaterThan(0);
@@ -189,11 +191,11 @@ describe('when one of the two dies', () => {
     await expect.poll(() => living(testIdentity.uid)).toEqual([]);
   });
 
-  it('the child, unseen: an answer that nobody takes is no error of the parent', async () => {
+  it('the child, before the helper knows: an answer that cannot be sent is no error of the helper', async () => {
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     const state = () => /^State:\t(.)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))?.[1];
-    while (state() !== 'Z') continue; // without giving way: this process is not told yet
+    while (state() !== 'Z') continue; // busy: this process does not get the exit event yet
     child.emit('message', {
       type: 'spawn.start',
       id: 1,

@@ -4,7 +4,7 @@ import { collect } from '../collect.ts';
 import { programFailed } from './errors.ts';
 import type { Spawn, SpawnRequest } from './spawn.ts';
 
-/** The last bytes of a stream, read to its end. */
+/** Reads a stream to its end and returns its last bytes as text. */
 async function tail(stream: AsyncIterable<Uint8Array>, bytes: number): Promise<string> {
   let kept = Buffer.alloc(0);
   for await (const chunk of stream) kept = Buffer.concat([kept, chunk]).subarray(-bytes);
@@ -12,8 +12,8 @@ async function tail(stream: AsyncIterable<Uint8Array>, bytes: number): Promise<s
 }
 
 /**
- * Runs a program that must exit with 0; returns its stdout (at most 16 MiB unless told). Errors: `program_failed` with its
- * exit code and the end of its stderr, `too_big`, `spawn_failed`.
+ * Runs a program that must exit with 0, and returns its stdout, which may have 16 MiB unless `maxStdoutBytes` says otherwise. Errors:
+ * `program_failed` with the exit code and the end of stderr, `too_big`, `spawn_failed`.
  */
 export async function runToEnd(
   spawn: Spawn,
@@ -23,11 +23,11 @@ export async function runToEnd(
   const process = await spawn(request);
   const stderr = tail(process.stderr, 4096).catch(() => '');
   const output = collect(process.stdout, options.maxStdoutBytes ?? 16 * 2 ** 20);
-  output.catch(() => process.kill()); // the caller sees it below
+  output.catch(() => process.kill()); // rejects below, where `output` is awaited
   if (options.stdin instanceof Uint8Array || !options.stdin) process.stdin.end(options.stdin);
   else {
     const fed = pipeline(options.stdin, process.stdin).catch((error: NodeJS.ErrnoException) => {
-      // A program may end without reading everything: its exit code says whether that was right.
+      // A program may end without reading everything: its exit code says whether that was an error.
       if (
         error.code !== 'EPIPE' &&
         error.code !== 'ECONNRESET' &&

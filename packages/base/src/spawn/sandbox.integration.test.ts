@@ -23,11 +23,11 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 afterEach(() => {
-  for (const pid of alive()) process.kill(pid, 'SIGKILL'); // the plain ones
+  for (const pid of alive()) process.kill(pid, 'SIGKILL'); // the programs that ran without the profile
   rmSync(mark(), { force: true });
 });
 
-/** A shell script in a directory that it may write; `$0` is the hostile program. */
+/** Returns a request for a shell script, in a directory that it may write; `$0` is the hostile program. */
 function script(text: string): SpawnRequest {
   return {
     label: 'hostile',
@@ -40,7 +40,7 @@ function script(text: string): SpawnRequest {
     cwd: join(root, 'own'),
   };
 }
-const five = 'for one in 1 2 3 4 5; do "$0" daemon >/dev/null; done; echo started';
+const startFive = 'for one in 1 2 3 4 5; do "$0" daemon >/dev/null; done; echo started';
 
 async function started(process: SpawnedProcess): Promise<SpawnedProcess> {
   process.stdin.end();
@@ -49,35 +49,35 @@ async function started(process: SpawnedProcess): Promise<SpawnedProcess> {
   return process;
 }
 
-describe.skipIf(process.getuid?.() !== 0)('of what a program started, nothing is left', () => {
+describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
   const profile = localSpawn(identity);
   const plain = plainSpawn(identity);
 
-  it('when it is said to have ended', async () => {
+  it('leaves no process when it has ended', async () => {
     for (let round = 0; round < 10; round++) {
-      const { exited } = await started(await profile(script(`${five}; exit 3`)));
+      const { exited } = await started(await profile(script(`${startFive}; exit 3`)));
       expect(await exited).toEqual({ code: 3, signal: null, timedOut: false });
       expect(alive()).toEqual([]);
     }
-    await (await started(await plain(script(`${five}; exit 3`)))).exited;
-    // The last of them may be on its way into being when the script has ended.
+    await (await started(await plain(script(`${startFive}; exit 3`)))).exited;
+    // The last fork may still be under way when the script has ended.
     await expect.poll(alive).toHaveLength(5);
   });
 
-  it('when it was killed', async () => {
+  it('leaves no process when it is killed', async () => {
     for (let round = 0; round < 10; round++) {
-      const running = await started(await profile(script(`${five}; exec sleep 100`)));
+      const running = await started(await profile(script(`${startFive}; exec sleep 100`)));
       running.kill();
       expect(await running.exited).toEqual({ code: null, signal: 'SIGKILL', timedOut: false });
       expect(alive()).toEqual([]);
     }
-    const free = await started(await plain(script(`${five}; exec sleep 100`)));
+    const free = await started(await plain(script(`${startFive}; exec sleep 100`)));
     free.kill();
     await free.exited;
     expect(alive()).toHaveLength(5);
   });
 
-  it('when it was killed while it was being started, at any moment', async () => {
+  it('leaves no process when it is killed at any moment of its start', async () => {
     const late = script('sleep 0.3; : > ran');
     for (let round = 0; round < 40; round++) {
       const running = await profile(late);
@@ -92,7 +92,7 @@ describe.skipIf(process.getuid?.() !== 0)('of what a program started, nothing is
     expect(existsSync(mark())).toBe(true);
   });
 
-  it('when it was killed while it was ending, which is no error', async () => {
+  it('leaves no process when it is killed while it ends, which is no error', async () => {
     for (let round = 0; round < 40; round++) {
       const running = await profile(script('exit 0'));
       await delay(10 + (round % 20));
@@ -105,11 +105,11 @@ describe.skipIf(process.getuid?.() !== 0)('of what a program started, nothing is
     expect(alive()).toEqual([]);
   });
 
-  it('when its parent was killed', async () => {
+  it('leaves no process when its parent is killed', async () => {
     const orphaned = async (how: 'profile' | 'plain') => {
-      const parent = startParent({ identity, request: script(`${five}; exec sleep 100`), how });
+      const parent = startParent({ identity, request: script(`${startFive}; exec sleep 100`), how });
       await once(parent.stdout, 'data');
-      // It speaks when its child was started, which may not have started all of its own by then.
+      // The first output comes from the script, which may not have started all its processes yet.
       await expect.poll(() => alive().length).toBeGreaterThan(5);
       parent.kill('SIGKILL');
       await once(parent, 'exit');
@@ -121,8 +121,8 @@ describe.skipIf(process.getuid?.() !== 0)('of what a program started, nothing is
     expect(alive()).toHaveLength(6);
   });
 
-  it('when its parent was killed before it let it begin', async () => {
-    // While it makes its namespaces, and when it waits inside.
+  it('leaves no process when its parent is killed before it opens the gate', async () => {
+    // At these times bwrap makes its namespaces, or the program waits inside.
     for (const ms of [0, 1, 2, 3, 5, 100]) {
       const parent = startParent({ identity, request: script(': > ran; sleep 100'), how: 'gated' });
       await once(parent.stdout, 'data');
@@ -135,7 +135,7 @@ describe.skipIf(process.getuid?.() !== 0)('of what a program started, nothing is
     }
   });
 
-  it('and nothing begins before its gate is opened', async () => {
+  it('does not run before its gate is opened', async () => {
     const gated = await gatedSpawn(identity)(script(': > ran'));
     await delay(200);
     expect(existsSync(mark())).toBe(false);

@@ -5,23 +5,26 @@ import { json } from 'node:stream/consumers';
 import type { ExitStatus, SpawnedProcess } from './spawn.ts';
 
 /**
- * The end of what was started, and the way to it. Bwrap is not killed itself: it is who knows when process 1 inside is dead,
- * and every other one with it; killed while it makes the namespaces, it would leave them running on their own.
+ * Watches a sandbox: `bwrap` is the child, and `info` the stream on which it reports process 1 inside. Kills the sandbox at its
+ * deadline, and whenever `kill` is called.
+ *
+ * Only process 1 inside is ever killed, because with it the kernel kills every other process inside, and then bwrap exits. A bwrap
+ * that is killed itself while it makes the namespaces would leave the processes inside running.
  */
 export function watchSandbox(
-  child: ChildProcess,
-  facts: Socket,
+  bwrap: ChildProcess,
+  info: Socket,
   timeMs: number,
 ): Pick<SpawnedProcess, 'exited' | 'kill'> {
   let state: 'running' | 'killed' | 'ended' = 'running';
   let timedOut = false;
-  const first = json(facts).then(
-    (told) => (told as { 'child-pid': number })['child-pid'],
-    () => null, // it ended before there was one
+  const innerPid = json(info).then(
+    (report) => (report as { 'child-pid': number })['child-pid'],
+    () => null, // bwrap exited before it started process 1
   );
   const kill = () => {
     if (state === 'running') state = 'killed';
-    void first.then((pid) => {
+    void innerPid.then((pid) => {
       try {
         if (pid !== null && state === 'killed') process.kill(pid, 'SIGKILL');
       } catch {
@@ -34,7 +37,7 @@ export function watchSandbox(
     kill();
   }, timeMs);
   const exited = new Promise<ExitStatus>((resolve) => {
-    child.once('exit', (code, signal) => {
+    bwrap.once('exit', (code, signal) => {
       clearTimeout(timer);
       const killed = state === 'killed' && code === 128 + constants.signals.SIGKILL;
       state = 'ended';

@@ -20,7 +20,7 @@ function decode(filter: Buffer) {
   }));
 }
 
-/** What the kernel makes of a call: the filter is run on the call's `struct seccomp_data`, as the kernel's own machine would. */
+/** Interprets the filter on the `struct seccomp_data` of a system call, as the kernel does, and returns its result. */
 function verdict(arch: string, { number, args = [], audit = audits[arch] }: Call): string {
   const data = Buffer.alloc(64);
   data.writeUInt32LE(number >>> 0, 0);
@@ -43,7 +43,7 @@ function verdict(arch: string, { number, args = [], audit = audits[arch] }: Call
   }
 }
 
-/** Names and numbers as in the kernel's tables: x86-64, arm64. */
+/** Names and numbers from the kernel's tables for x86-64 and arm64. */
 const refused: readonly (readonly [name: string, x64: number, arm64: number])[] = [
   ...([
     ['ptrace', 101, 117],
@@ -123,7 +123,7 @@ describe.each(['x64', 'arm64'] as const)('the filter of %s', (arch) => {
   const { clone, clone3, socket } = numbers[arch];
   const denied = new Set(refused.map(([, x64, arm64]) => (arch === 'x64' ? x64 : arm64)));
 
-  it('is one that the kernel takes: not too long, jumps forward and inside, every way ends in an answer', () => {
+  it('is one that the kernel accepts: it is short enough, and every path inside of it ends in a result', () => {
     const filter = seccompFilter(arch);
     const program = decode(filter);
     expect(filter.length % 8).toBe(0);
@@ -139,7 +139,7 @@ describe.each(['x64', 'arm64'] as const)('the filter of %s', (arch) => {
     expect(verdict(arch, { number: arch === 'x64' ? x64 : arm64 })).toBe('errno 1');
   });
 
-  it('allows every other call, whatever its arguments', () => {
+  it('allows every other system call with any arguments', () => {
     const number = fc
       .nat({ max: 500 })
       .filter((one) => !denied.has(one) && one !== clone && one !== clone3 && one !== socket);
@@ -151,7 +151,7 @@ describe.each(['x64', 'arm64'] as const)('the filter of %s', (arch) => {
     );
   });
 
-  it('lets a process be cloned into no new namespace, in any company of flags', () => {
+  it('refuses to clone a process into a new namespace, with any other flags', () => {
     const any = fc.nat({ max: 0xffffffff });
     const all = Object.values(namespaces).reduce((sum, flag) => sum | flag, 0);
     fc.assert(
@@ -160,11 +160,11 @@ describe.each(['x64', 'arm64'] as const)('the filter of %s', (arch) => {
         expect(verdict(arch, { number: clone, args: [(flags | flag) >>> 0] })).toBe('errno 1');
       }),
     );
-    // Its flags are in memory, which a filter cannot read: the C library falls back to clone.
+    // A filter cannot read the flags of clone3, which are in memory. The C library falls back to clone.
     expect(verdict(arch, { number: clone3 })).toBe('errno 38');
   });
 
-  it('allows sockets of three families, and none that is raw', () => {
+  it('allows sockets of three families, and no raw socket', () => {
     const [unix, inet, inet6, stream, datagram, closeOnExec] = [1, 2, 10, 1, 2, 0o2000000];
     for (const family of [unix, inet, inet6])
       for (const type of [stream, datagram, stream | closeOnExec])
@@ -180,17 +180,17 @@ describe.each(['x64', 'arm64'] as const)('the filter of %s', (arch) => {
     );
   });
 
-  it('kills what calls the kernel by the numbers of another architecture', () => {
+  it('kills a program that makes a system call of another architecture', () => {
     for (const audit of [i386, ...Object.values(audits).filter((one) => one !== audits[arch])])
       expect(verdict(arch, { number: 1, audit })).toBe('kill');
   });
 });
 
-it('kills what uses the x32 numbers, from the first to the last', () => {
+it('the filter of x64 kills a program that uses any system call of the x32 ABI', () => {
   for (const number of [0x40000000, 0x40000000 + 101, 0xffffffff])
     expect(verdict('x64', { number })).toBe('kill');
 });
 
-it('there is none for a machine that it does not know', () => {
-  expect(() => seccompFilter('riscv64')).toThrow('no seccomp filter for riscv64');
+it('seccompFilter throws for an unknown architecture', () => {
+  expect(() => seccompFilter('riscv64')).toThrow('no seccomp filter for the architecture riscv64');
 });

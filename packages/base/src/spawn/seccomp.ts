@@ -1,9 +1,5 @@
-/**
- * The Spawn profile's system call filter, as classic BPF for `bwrap --seccomp`. A deny list on top of namespaces, an empty
- * capability set and no-new-privs: what a program that only reads and writes files never needs, and what kernel exploits
- * usually begin with. Numbers: the kernel's x86-64 and generic (arm64) tables.
- */
-interface Machine {
+/** The numbers of an architecture's system calls, from the kernel's x86-64 and generic (arm64) tables. */
+interface Architecture {
   readonly audit: number;
   readonly socket: number;
   readonly clone: number;
@@ -14,7 +10,7 @@ interface Machine {
 const eperm = 1;
 const enosys = 38;
 
-const machines: Readonly<Record<string, Machine>> = {
+const architectures: Readonly<Record<string, Architecture>> = {
   x64: {
     audit: 0xc000003e,
     socket: 41,
@@ -49,11 +45,11 @@ const machines: Readonly<Record<string, Machine>> = {
   },
 };
 
-/** CLONE_NEW* of every namespace. */
+/** The CLONE_NEW* flags of all namespaces. */
 const namespaceFlags = 0x7e020080;
-/** Families a sandboxed program may open: AF_UNIX, AF_INET, AF_INET6 (its network namespace is empty). */
+/** Socket families that a program may open: AF_UNIX, AF_INET, AF_INET6. Its network namespace is empty. */
 const allowedFamilies = [1, 2, 10];
-/** SOCK_RAW, and SOCK_PACKET, which makes an AF_PACKET socket of AF_INET. */
+/** Socket types that are denied: SOCK_RAW, and SOCK_PACKET, which opens an AF_PACKET socket under AF_INET. */
 const rawTypes = [3, 10];
 
 const offset = { nr: 0, arch: 4, arg0: 16, arg1: 24 };
@@ -62,10 +58,14 @@ const result = { allow: 0x7fff0000, kill: 0x80000000, errno: 0x00050000 };
 
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
 
-/** The filter for this machine's architecture, as the bytes that `bwrap --seccomp` reads. */
+/**
+ * Returns the Spawn profile's system call filter for this architecture: classic BPF, as the bytes that `bwrap --seccomp` reads. It is
+ * a deny list on top of namespaces, an empty capability set and no-new-privs: it denies system calls that a program which only
+ * reads and writes files never needs, and with which kernel exploits usually begin.
+ */
 export function seccompFilter(arch: string = process.arch): Buffer {
-  const machine = machines[arch];
-  if (!machine) throw new Error(`no seccomp filter for ${arch}`);
+  const machine = architectures[arch];
+  if (!machine) throw new Error(`there is no seccomp filter for the architecture ${arch}`);
   const deny = (errno: number): Instruction => [op.ret, 0, 0, result.errno | errno];
   const allow: Instruction = [op.ret, 0, 0, result.allow];
   const program: Instruction[] = [
@@ -74,10 +74,10 @@ export function seccompFilter(arch: string = process.arch): Buffer {
     [op.ret, 0, 0, result.kill],
     [op.load, 0, 0, offset.nr],
   ];
-  // x32 numbers carry bit 30; no program of ours uses them.
+  // The numbers of the x32 ABI have bit 30 set. No program that we run uses that ABI.
   if (arch === 'x64') program.push([op.jumpAbove, 0, 1, 0x40000000], [op.ret, 0, 0, result.kill]);
   for (const number of machine.denied) program.push([op.jumpEqual, 0, 1, number], deny(eperm));
-  // clone3 hides its flags in memory: glibc falls back to clone.
+  // A filter cannot see the flags of clone3, which are in memory. ENOSYS makes glibc fall back to clone.
   program.push([op.jumpEqual, 0, 1, machine.clone3], deny(enosys));
   program.push(
     [op.jumpEqual, 0, 4, machine.clone],

@@ -8,31 +8,31 @@ import { type GatedProcess, gatedSpawn } from './local.ts';
 import { type SpawnAnswer, spawnCallSchema } from './messages.ts';
 import type { SpawnRequest } from './spawn.ts';
 
-/** What an unprivileged child may have run for it: nothing else can be reached through its parent. */
+/** The programs that an unprivileged child may have run by its helper, and what they may see. */
 export interface SpawnPolicy {
-  /** As whom; null without root. */
+  /** The identity of the programs; null without root. */
   readonly identity: Identity | null;
-  /** Programs, by the path that they have inside. */
+  /** Paths of programs as they are inside the sandbox. */
   readonly programs: readonly string[];
-  /** Directories below which its binds must lie. */
+  /** The source of every bind must lie in one of these directories. */
   readonly bindRoots: readonly string[];
-  /** Programs that may run at once. */
+  /** How many programs may run at once. */
   readonly maxProcesses: number;
 }
 
 /**
- * Runs programs under the profile for an unprivileged child process, over its IPC channel. The program waits behind its gate
- * until the child holds its streams: this process must never read a byte of them.
+ * Runs programs under the profile for an unprivileged child process, which asks for them over its IPC channel. A program waits
+ * behind its gate until the child holds its streams: this process must never read a byte of them.
  */
 export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
   const start = gatedSpawn(policy.identity);
-  /** Null: its place is taken while it is being started. */
+  /** By the id of the call. Null while the program is being started. */
   const running = new Map<number, GatedProcess | null>();
   const answer = (message: SpawnAnswer, socket?: Socket): void => {
     void sendMessage(child, message, socket);
   };
   const run = async (id: number, request: SpawnRequest): Promise<SpawnAnswer> => {
-    const gated = await start(allowed(request, policy));
+    const gated = await start(checkedRequest(request, policy));
     running.set(id, gated);
     if (!child.connected) gated.process.kill();
     for (const name of ['stdin', 'stdout', 'stderr'] as const)
@@ -40,10 +40,10 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
     const { code, signal, timedOut } = await gated.process.exited;
     return { type: 'spawn.exited', id, code, signal, timedOut };
   };
-  const take = async (id: number, request: SpawnRequest) => {
+  const admit = async (id: number, request: SpawnRequest) => {
     const isFull = running.size >= policy.maxProcesses;
-    const why = running.has(id) ? 'its id is taken' : isFull && 'too many programs at once';
-    if (why) return answer(refused(id, spawnFailed(request.label, why)));
+    const refusal = running.has(id) ? 'its id is taken' : isFull && 'too many programs at once';
+    if (refusal) return answer(refused(id, spawnFailed(request.label, refusal)));
     running.set(id, null);
     const last = await run(id, request).catch((error: unknown) => refused(id, error));
     running.delete(id);
@@ -52,10 +52,10 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
   receiveMessages(child, spawnCallSchema, (call) => {
     if (call.type === 'spawn.go') running.get(call.id)?.open();
     else if (call.type === 'spawn.kill') running.get(call.id)?.process.kill();
-    else void take(call.id, call.request as SpawnRequest);
+    else void admit(call.id, call.request as SpawnRequest);
   });
-  // Nobody is left to let them go on, or to end them. A child that dies while a socket is on its way to it is not told as
-  // disconnected.
+  // A program whose child is gone can be neither let through its gate nor killed by the child. Both events are needed: Node emits no
+  // `disconnect` for a child that dies while a socket is on its way to it.
   for (const event of ['disconnect', 'exit'] as const)
     child.on(event, () => {
       for (const gated of running.values()) gated?.process.kill();
@@ -66,15 +66,16 @@ function refused(id: number, error: unknown): SpawnAnswer {
   return { type: 'spawn.refused', id, error: ipcError(error) };
 }
 
-/** The request with its binds resolved, if the policy lets it run. */
-function allowed(request: SpawnRequest, policy: SpawnPolicy): SpawnRequest {
+/** Returns the request with the real paths of its binds. Errors: `spawn_failed` when the policy does not allow it. */
+function checkedRequest(request: SpawnRequest, policy: SpawnPolicy): SpawnRequest {
   if (!policy.programs.includes(request.program))
-    throw spawnFailed(request.label, `${request.program} is not on the list`);
+    throw spawnFailed(request.label, `${request.program} is not one of the allowed programs`);
   const roots = policy.bindRoots.map((root) => realpathSync(root));
   const binds = (request.binds ?? []).map((bind) => {
     const source = realPath(request.label, bind.source);
-    const inside = roots.some((root) => source === root || source.startsWith(`${root}/`));
-    if (!inside) throw spawnFailed(request.label, `${bind.source} is outside of what it may see`);
+    const isInside = roots.some((root) => source === root || source.startsWith(`${root}/`));
+    if (!isInside)
+      throw spawnFailed(request.label, `${bind.source} is outside of the directories that it may see`);
     return { ...bind, source };
   });
   return { ...request, binds };

@@ -1,21 +1,21 @@
 import type { Readable, Writable } from 'node:stream';
 
 /**
- * The one way in which a program that reads bytes of a tenant (git, squashfs tools, `src`, …) is run: under a uid
- * of its own, in namespaces of its own, with no network, an empty HOME, no-new-privs, a seccomp filter, limits
- * and a deadline (design invariant 5). What it may see is named here; everything else is not there.
+ * A program to run under the Spawn profile, which is the only way to run a program that reads bytes of a tenant (git, the squashfs
+ * tools, `src`, …): under a uid and in namespaces of its own, without network, with an empty HOME, no-new-privs, a seccomp filter,
+ * limits and a deadline (docs/invariants.md, 5). It sees the files that the request names, and no others of the host.
  */
 export interface SpawnRequest {
   /** For logs and errors, e.g. `git index-pack`. */
   readonly label: string;
-  /** Absolute path of the program as it is inside: below /usr, or below a bind. */
+  /** Absolute path of the program inside the sandbox: below /usr, or below a bind. */
   readonly program: string;
   readonly args: readonly string[];
-  /** The whole environment besides PATH, HOME=/tmp and LC_ALL=C.UTF-8; nothing is inherited. */
+  /** The environment besides PATH, HOME=/tmp and LC_ALL=C.UTF-8. Nothing is inherited. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Host paths shown inside. A `rw` directory must have been made by `sharedDirectory`. */
+  /** Host paths that are visible inside. A `rw` directory must be made by `sharedDirectory`. */
   readonly binds?: readonly SpawnBind[];
-  /** Working directory inside; default `/tmp`, which is an empty tmpfs. */
+  /** Working directory inside. Default: `/tmp`, an empty tmpfs. */
   readonly cwd?: string;
   readonly limits?: SpawnLimits;
 }
@@ -27,23 +27,23 @@ export interface SpawnBind {
 }
 
 export interface SpawnLimits {
-  /** Wall time after which everything is killed. Default 600,000. */
+  /** Wall time, milliseconds, after which everything inside is killed. Default 600,000. */
   readonly timeMs?: number;
-  /** Address space, bytes (RLIMIT_AS). Default 4 GiB; 0 lifts it, for runtimes that reserve more than they use. */
+  /** Address space, bytes (RLIMIT_AS). Default 4 GiB. 0: no limit, for runtimes that reserve more than they use. */
   readonly memoryBytes?: number;
-  /** Largest file it may write, bytes (RLIMIT_FSIZE). Default 16 GiB. */
+  /** Size of the largest file that it may write, bytes (RLIMIT_FSIZE). Default 16 GiB. */
   readonly fileBytes?: number;
   /** Open files (RLIMIT_NOFILE). Default 1,024. */
   readonly files?: number;
-  /** Processes and threads at once (RLIMIT_NPROC). Default 1,024. */
+  /** Processes and threads at the same time (RLIMIT_NPROC). Default 1,024. */
   readonly processes?: number;
 }
 
 export interface ExitStatus {
-  /** Exit code, or null when a signal ended it. */
+  /** Null when a signal ended the program. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** True when the deadline of the request ended it. */
+  /** True when the program was killed at its deadline. */
   readonly timedOut: boolean;
 }
 
@@ -51,10 +51,10 @@ export interface SpawnedProcess {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Resolves, never rejects, once the process and everything that it started are dead. */
+  /** Resolves once the process and everything that it started are dead. Never rejects. */
   readonly exited: Promise<ExitStatus>;
   kill(): void;
 }
 
-/** Starts one program. Rejects with code `spawn_failed` when it cannot be started. */
+/** Starts one program. Errors: `spawn_failed` when it cannot be started. */
 export type Spawn = (request: SpawnRequest) => Promise<SpawnedProcess>;

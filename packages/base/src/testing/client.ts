@@ -5,15 +5,15 @@ import { remoteSpawn } from '../spawn/remote.ts';
 import { collect } from '../collect.ts';
 import type { ExitStatus, SpawnedProcess, SpawnRequest } from '../spawn/spawn.ts';
 
-/** A line on this process's stdin. */
+/** A line on this process's stdin, as JSON. */
 export type Order =
-  /** Runs a program with so many bytes of input. */
+  /** Runs a program with this many bytes of input. */
   | { readonly tag: number; readonly request: SpawnRequest; readonly inputBytes: number }
   | { readonly tag: number; readonly kill: true }
-  /** Sends what no client of ours would. */
+  /** Sends a message that `remoteSpawn` never sends. */
   | { readonly message: unknown };
 
-/** A line on its stdout: what came of the order with this tag. */
+/** A line on its stdout, as JSON: the result of the order with this tag. */
 export interface Report {
   readonly tag: number;
   readonly started?: true;
@@ -22,7 +22,8 @@ export interface Report {
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-/** The unprivileged side, in a process of its own. */
+// A helper's child in the tests of `serveSpawn` and `remoteSpawn`.
+
 const spawn = remoteSpawn();
 const running = new Map<number, SpawnedProcess>();
 const report = (what: Report) => process.stdout.write(`${JSON.stringify(what)}\n`);

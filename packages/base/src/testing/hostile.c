@@ -1,6 +1,6 @@
 /*
- * What a hostile program would try, one attack a run: `hostile ATTACK [ARGUMENT]`. It prints "done", or the name of the error
- * that it was refused with.
+ * Attacks of a hostile program, one in each run: `hostile ATTACK [ARGUMENT]`. It prints "done", or the name of the error with which
+ * the attack was refused.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,7 +34,7 @@ static pid_t bystander(void) {
   return pid;
 }
 
-/* Runs one attack in a process whose sibling is the victim: nobody's child, nobody's parent. */
+/* Runs an attack in a process whose victim is its sibling, so that neither is the other's parent. */
 static long on_sibling(long (*attack)(pid_t)) {
   pid_t victim = bystander(), attacker = fork();
   int status = 0;
@@ -57,13 +57,13 @@ static long read_memory(pid_t victim) {
 }
 
 static long new_bpf_map(void) {
-  union bpf_attr facts = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
-  return syscall(SYS_bpf, BPF_MAP_CREATE, &facts, sizeof facts);
+  union bpf_attr attributes = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+  return syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof attributes);
 }
 
 static long count_events(void) {
-  struct perf_event_attr facts = {.type = PERF_TYPE_SOFTWARE, .size = sizeof facts, .exclude_kernel = 1};
-  return syscall(SYS_perf_event_open, &facts, 0, -1, -1, 0);
+  struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attributes, .exclude_kernel = 1};
+  return syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0);
 }
 
 static long enter_namespace(const char *path) {
@@ -159,7 +159,7 @@ static long call_as_i386(void) {
 #endif
 }
 
-/* A process that is nobody's child, in a session of its own, with no stream of ours. */
+/* Leaves a daemon: a process whose parent has exited, in a session of its own, without our streams. */
 static long leave_daemon(void) {
   if (fork() != 0) return 0;
   setsid();

@@ -7,21 +7,21 @@ import type { Identity } from '../identity.ts';
 import { collect } from '../collect.ts';
 import type { ExitStatus, Spawn, SpawnRequest } from '../spawn/spawn.ts';
 
-/** What a process of `parent.ts` is to do. */
-export interface Parenting {
+/** What a process of `parent.ts` runs, on its stdin as JSON. */
+export interface ParentOrder {
   readonly identity: Identity;
   readonly request: SpawnRequest;
-  /** `gated` leaves the gate closed and says `waiting`. */
+  /** `gated` leaves the gate closed and prints `waiting`. */
   readonly how: 'profile' | 'gated' | 'plain';
 }
 
-/** Compiles `hostile.c`; static, so that it needs nothing of what it may see. */
+/** Compiles `hostile.c` statically, so that it runs in a sandbox without its libraries. */
 export async function compileHostile(file: string): Promise<void> {
   const source = `${import.meta.dirname}/hostile.c`;
   await promisify(execFile)('gcc', ['-O1', '-Wall', '-Wextra', '-Werror', '-static', '-o', file, source]);
 }
 
-/** The defence taken away: the same request as a plain child process, as this identity or, with `null`, as ourselves. */
+/** Returns a `Spawn` without the defence: programs run as plain child processes, as this identity or, with null, as this process's. */
 export function plainSpawn(identity: Identity | null): Spawn {
   return async ({ program, args, env, cwd }) => {
     const child = spawn(program, args, { ...identity, cwd, env: { ...process.env, ...env } });
@@ -33,21 +33,21 @@ export function plainSpawn(identity: Identity | null): Spawn {
   };
 }
 
-/** What an attack came to: its words, or how it ended when it could not say any. */
+/** Runs an attack and returns its output, or how it ended and its stderr if it did not exit with 0. */
 export async function outcome(spawn: Spawn, request: Omit<SpawnRequest, 'label'>): Promise<string> {
   const { stdin, stdout, stderr, exited } = await spawn({ label: 'hostile', ...request });
   stdin.end();
-  const [words, complaint, status] = await Promise.all([
+  const [output, complaint, status] = await Promise.all([
     collect(stdout, 1 << 20),
     collect(stderr, 1 << 20),
     exited,
   ]);
   return status.code === 0
-    ? words.toString().trimEnd()
+    ? output.toString().trimEnd()
     : `${status.code ?? status.signal}: ${complaint.toString()}`;
 }
 
-/** Processes of a uid that are not dead, by their ids. */
+/** Returns the pids of the processes of a uid that are not dead. */
 export function living(uid: number): number[] {
   return readdirSync('/proc')
     .map(Number)
@@ -57,22 +57,22 @@ export function living(uid: number): number[] {
         const status = readFileSync(`/proc/${pid}/status`, 'latin1');
         return status.includes(`\nUid:\t${uid}\t`) && !/^State:\t[ZX]/m.test(status);
       } catch {
-        return false; // it has just ended
+        return false; // the process has just ended
       }
     });
 }
 
-/** A uid that nothing else on this machine has, not even another run of the same test. */
+/** An identity that nothing else on this machine has, not even another run of the same test. */
 export const testIdentity: Identity = { uid: 1_900_200_000 + process.pid, gid: process.getgid?.() ?? 0 };
 
-/** Starts `parent.ts`, with descriptor 40 open on a file of its own when one is named. */
+/** Starts `parent.ts`. It inherits `inherited` as its descriptor 40. */
 export function startParent(
-  parenting: Parenting,
+  order: ParentOrder,
   inherited?: number,
 ): ChildProcessByStdio<Writable, Readable, null> {
   const stdio: StdioOptions = ['pipe', 'pipe', 'inherit'];
   if (inherited !== undefined) stdio.push(...Array<'ignore'>(37).fill('ignore'), inherited);
   const child = spawn(process.execPath, [`${import.meta.dirname}/parent.ts`], { stdio });
-  child.stdin?.end(JSON.stringify(parenting));
+  child.stdin?.end(JSON.stringify(order));
   return child as ChildProcessByStdio<Writable, Readable, null>;
 }

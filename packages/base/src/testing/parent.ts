@@ -1,10 +1,10 @@
 import { json } from 'node:stream/consumers';
 import { gatedSpawn, localSpawn } from '../spawn/local.ts';
-import { type Parenting, plainSpawn } from './hostile.ts';
+import { type ParentOrder, plainSpawn } from './hostile.ts';
 
-// Has a program run, and says what that says. Some tests kill it.
+// Runs a program and passes its output on. Some tests kill this process.
 
-const { identity, request, how } = (await json(process.stdin)) as Parenting;
+const { identity, request, how } = (await json(process.stdin)) as ParentOrder;
 if (how === 'gated') {
   await gatedSpawn(identity)(request);
   process.stdout.write('waiting\n');
