@@ -8,30 +8,30 @@ const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
 const identity = z.strictObject({ uid: id, gid: id });
 
-/** What the executor's privileged process is told, as a JSON file of root's. */
+/** The configuration of the executor's helper: a JSON file, which root alone writes. */
 export const helperConfigSchema = z.strictObject({
   version: z.string().min(1),
   instanceUrl: z.url({ protocol: /^https?$/ }),
   route: routeSchema.prefault({}),
   name: z.string().min(1).max(200),
-  /** Readable by the agent alone. */
+  /** The agent alone can read it. */
   credentialFile: path,
-  /** What the canary found on this host. */
+  /** The isolation tiers that the canary found on this host. */
   tiers: z.array(tierSchema),
-  /** What jobs can ask for beside that, e.g. `region=eu`. */
+  /** Further properties that jobs can require, e.g. `region=eu`. */
   labels: labelsSchema,
   queues: queuesSchema.default(['codeintel', 'runs']),
   upstream: upstreamJobsSchema.prefault({}),
   registries: registriesSchema.default([]),
   registryAuthFile: path.nullable().default(null),
-  /** The state directory: `executor/` in it is the agent's, `vms/` the helper's. */
+  /** The state directory. The agent owns `executor/` in it, and the helper `vms/`. */
   state: path,
-  /** Node, and scripts: readable by everybody, writable by root alone. */
+  /** Node and the bundled scripts: readable by everybody, writable by root alone. */
   runtime: z.strictObject({ directory: path, node: path, agent: path, src: path }),
   qemu: path,
   launcher: path,
   guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),
-  /** Null without root: everything runs as whoever started it. */
+  /** Null without root: everything runs as the user who started the helper. */
   identities: z.strictObject({ agent: identity, spawnUid: id, firstVmUid: id }).nullable(),
   resources: z.strictObject({
     cpus: z.int().positive(),
@@ -41,9 +41,9 @@ export const helperConfigSchema = z.strictObject({
   cacheBytes: z.int().positive(),
 });
 export type HelperConfig = z.infer<typeof helperConfigSchema>;
-/** The same as it is written: what has a default may be left out. */
+/** The configuration as it is written: fields with a default may be left out. */
 export type HelperSettings = z.input<typeof helperConfigSchema>;
 
-/** `run/executor.json`, there while the executor works. */
+/** `run/executor.json`, which exists while the agent runs. */
 export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int(), name: z.string() });
 export type ExecutorFile = z.infer<typeof executorFileSchema>;

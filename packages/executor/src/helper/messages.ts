@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 const id = z.int().positive();
 
-/** A VM as the agent asks for it; `startVm` checks what it means. */
+/** A VM that the agent asks for. The schema bounds the values; `startVm` checks them against the host. */
 const vmSpecSchema = z.strictObject({
   id: z.string().regex(vmIdPattern),
   acceleration: z.enum(['kvm', 'emulated']),
@@ -14,12 +14,12 @@ const vmSpecSchema = z.strictObject({
   disks: z.array(z.string().max(200)).max(vmDisksMax),
 });
 
-/** All that the agent can have its helper do with VMs. Kill and renewal go to the launcher, on the VM's lease socket. */
+/** The agent's calls: all that its helper does with VMs. Kills and renewals go to the launcher, over the VM's lease socket. */
 export const vmCallSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('vm.start'), id, spec: vmSpecSchema }),
-  /** Has the running VMM looked at: whether its seccomp filter is on, and which namespaces it has. */
+  /** Checks the seccomp filter and the namespaces of the running VMM. */
   z.object({ type: z.literal('vm.check'), id }),
-  /** Needles are base64. Answered with how often each occurs. */
+  /** Searches the VM's memory and disk for needles, which are base64. The answer has the number of hits of each. */
   z.object({ type: z.literal('vm.search'), id, needles: z.array(z.base64().max(1024)).max(64) }),
   z.object({ type: z.literal('vm.destroy'), id }),
 ]);
@@ -27,7 +27,7 @@ export type VmCall = z.infer<typeof vmCallSchema>;
 
 const count = z.int().nonnegative();
 
-/** What the helper answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`. */
+/** The helper's answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`. */
 export const vmAnswerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('vm.socket'), id, name: z.string() }),
   z.object({
@@ -54,7 +54,7 @@ export const vmAnswerSchema = z.discriminatedUnion('type', [
       files: count,
     }),
   }),
-  /** Refuses the call that is open for this VM. */
+  /** The refusal of the open call of this VM. */
   z.object({ type: z.literal('vm.refused'), id, error: ipcErrorSchema }),
 ]);
 export type VmAnswer = z.infer<typeof vmAnswerSchema>;

@@ -16,10 +16,10 @@ interface Pending {
   destroyed: PromiseWithResolvers<LeftOver> | null;
 }
 
-/** The agent's side of `serveVms`: VMs of the privileged parent, over this process's IPC channel. */
+/** Returns a source of VMs that this process's helper starts, over its IPC channel: the agent's side of `serveVms`. */
 export function remoteVms(): VmSource {
   const pending = new Map<number, Pending>();
-  let last = 0;
+  let lastId = 0;
   const call = (message: VmCall) => {
     if (!process.connected) throw helperGone();
     void sendMessage(process, message);
@@ -60,7 +60,7 @@ export function remoteVms(): VmSource {
   });
   return {
     async startVm(spec) {
-      const id = ++last;
+      const id = ++lastId;
       const entry: Pending = {
         sockets: new Map(),
         started: Promise.withResolvers(),
@@ -84,7 +84,7 @@ export function remoteVms(): VmSource {
 
 function agentVm(id: number, entry: Pending, call: (message: VmCall) => void): AgentVm {
   const sockets = Object.fromEntries(entry.sockets) as unknown as VmSockets;
-  sockets.lease.on('error', () => {}); // the launcher is gone; `exited` tells
+  sockets.lease.on('error', () => {}); // the launcher is gone, and `exited` says why
   return {
     sockets,
     exited: entry.exited.promise,

@@ -5,23 +5,24 @@ import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@fumehood/m
 import { vmRefused } from '../errors.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
 
-/** What VMs run on, and the identities that they get, one each. */
+/** The host of an agent's VMs, and their identities: each VM has one of its own. */
 export interface VmPolicy {
   readonly host: Omit<VmHost, 'identity'>;
-  /** The first of the VMs' uids (and gids); null without root. */
+  /** The first of `maxVms` consecutive uids, which are gids too; null without root. */
   readonly firstUid: number | null;
   readonly maxVms: number;
 }
 
-/** VMs that run for an agent. */
+/** The VMs that run for an agent. */
 export interface ServedVms {
-  /** Kills and removes all of them. */
+  /** Kills and removes all VMs. */
   destroyAll(): Promise<void>;
 }
 
 /**
- * Starts VMs for an unprivileged child process, over its IPC channel: a spec is checked, never trusted, and its sockets are
- * handed over. The VM runs nothing until the agent writes to its lease socket, so this process reads no byte of a guest.
+ * Starts VMs for an unprivileged child process, which asks for them over its IPC channel. It checks each spec and never trusts it, and
+ * hands the VM's sockets over. The VM runs nothing until the agent writes to its lease socket, so this process reads no byte of a
+ * guest.
  */
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const running = new Map<number, { vm: Promise<VmProcess>; slot: number }>();
@@ -29,11 +30,11 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const freeSlot = () => {
     const taken = new Set([...running.values()].map(({ slot }) => slot));
     for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
-    throw vmRefused(`there are ${policy.maxVms} of them already`);
+    throw vmRefused(`${policy.maxVms} virtual machines are running already`);
   };
   const start = async (id: number, spec: Extract<VmCall, { type: 'vm.start' }>['spec']) => {
-    if (running.has(id)) throw vmRefused('its number is taken');
-    if (!child.connected) throw vmRefused('nobody is left to use it');
+    if (running.has(id)) throw vmRefused('its id is in use');
+    if (!child.connected) throw vmRefused('the agent is gone');
     const slot = freeSlot();
     const uid = policy.firstUid === null ? null : policy.firstUid + slot;
     const starting = startVm(spec, { ...policy.host, identity: uid === null ? null : { uid, gid: uid } });
@@ -45,31 +46,33 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     for (const name of vmSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
     void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
   };
-  const known = (id: number) => {
+  const vmOf = (id: number) => {
     const entry = running.get(id);
-    if (!entry) throw vmRefused('there is none of this number');
+    if (!entry) throw vmRefused('no virtual machine has this id');
     return entry.vm;
   };
   const destroy = async (id: number) => {
-    const vm = await known(id);
+    const vm = await vmOf(id);
     const left = await vm.destroy();
     running.delete(id);
     return left;
   };
-  const obey = async (call: VmCall) => {
+  const serve = async (call: VmCall) => {
     const { id } = call;
     if (call.type === 'vm.start') await start(id, call.spec);
     else if (call.type === 'vm.check') {
-      await (await known(id)).check();
+      await (await vmOf(id)).check();
       answer({ type: 'vm.checked', id });
     } else if (call.type === 'vm.search') {
-      const vm = await known(id);
+      const vm = await vmOf(id);
       const needles = call.needles.map((needle) => Buffer.from(needle, 'base64'));
       answer({ type: 'vm.found', id, ...(await vm.search(needles)) });
     } else answer({ type: 'vm.destroyed', id, left: await destroy(id) });
   };
   receiveMessages(child, vmCallSchema, (call) => {
-    obey(call).catch((error: unknown) => answer({ type: 'vm.refused', id: call.id, error: ipcError(error) }));
+    serve(call).catch((error: unknown) =>
+      answer({ type: 'vm.refused', id: call.id, error: ipcError(error) }),
+    );
   });
   return {
     async destroyAll() {

@@ -12,7 +12,7 @@ import type { InstanceConfig } from '../config.ts';
 import { instanceFailed } from '../errors.ts';
 import type { HelperConfig } from './config.ts';
 import { type Listening, listeningSchema } from './messages.ts';
-import { writeWhole } from './secrets.ts';
+import { writeAtomically } from './secrets.ts';
 import type { InstanceUsers } from './users.ts';
 
 /** The programs that the instance may have run on a tenant's bytes. */
@@ -35,7 +35,7 @@ export async function startInstanceProcess(
   clock: Clock,
 ): Promise<RunningInstance> {
   const file = join(config.state, 'instance/config.json');
-  writeWhole(file, JSON.stringify(instanceConfig), 0o600);
+  writeAtomically(file, JSON.stringify(instanceConfig), 0o600);
   if (users.root) chownSync(file, users.instance.uid, users.instance.gid);
   const child = await startChild({
     node: config.node,

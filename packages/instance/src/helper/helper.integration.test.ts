@@ -9,12 +9,13 @@ import { type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type InstanceFile, instanceFileSchema, type HelperSettings } from './config.ts';
-import { writeWhole } from './secrets.ts';
+import { writeAtomically } from './secrets.ts';
 
-/** The real processes, with their real users where the tests run as root. */
+// These tests start the real processes, and as root with their real users.
+
 const source = join(import.meta.dirname, '..');
 const root = process.getuid?.() === 0;
-/** As it ships: the checkout may be in a home that the instance's user cannot enter. */
+/** A copy of what ships: the checkout may be in a home directory that the instance's user cannot enter. */
 let shipped: string;
 let directory: string;
 let state: string;
@@ -24,7 +25,7 @@ beforeAll(async () => {
   shipped = mkdtempSync(join(tmpdir(), 'fumehood-shipped-'));
   chmodSync(shipped, 0o755);
   cpSync(process.execPath, join(shipped, 'node'), { dereference: true });
-  // Copied for everybody to read: so may the checkout not be.
+  // Everybody must be able to read the copy, whatever the modes of the checkout.
   const migrations = join(shipped, 'migrations');
   cpSync(join(source, 'db/migrations'), migrations, { recursive: true });
   chmodSync(migrations, 0o755);
@@ -59,8 +60,8 @@ afterEach(async () => {
 
 interface Started {
   readonly child: ChildProcess;
-  /** What it said on stderr so far. */
-  said(): string;
+  /** Its stderr so far. */
+  stderr(): string;
 }
 
 function start(changes: Partial<HelperSettings> = {}): Started {
@@ -79,22 +80,22 @@ function start(changes: Partial<HelperSettings> = {}): Started {
     ...changes,
   };
   const file = join(directory, `helper-${running.length}.json`);
-  writeWhole(file, JSON.stringify(config), 0o600);
+  writeAtomically(file, JSON.stringify(config), 0o600);
   const child = spawn(process.execPath, [join(source, 'helper/main.ts'), file], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   running.push(child);
-  let said = '';
+  let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => {
-    said += chunk.toString();
+    stderr += chunk.toString();
   });
-  return { child, said: () => said };
+  return { child, stderr: () => stderr };
 }
 
-async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
+async function until<T>(what: string, find: () => T | undefined | Promise<T | undefined>): Promise<T> {
   const giveUpAt = Date.now() + 20_000;
   while (Date.now() < giveUpAt) {
-    const found = await look();
+    const found = await find();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -110,7 +111,7 @@ const instanceFile = (): InstanceFile | undefined => {
 };
 const listening = (started: Started) =>
   until('the instance', () => {
-    if (started.child.exitCode !== null) throw new Error(`the helper ended: ${started.said()}`);
+    if (started.child.exitCode !== null) throw new Error(`the helper ended: ${started.stderr()}`);
     return instanceFile();
   });
 
@@ -130,7 +131,7 @@ async function enqueue(): Promise<JobRecord> {
   return jobRecordSchema.parse(await answer.json());
 }
 
-/** Our processes, by a word of their command line below this test's directory. */
+/** Returns the pid of the child whose command line contains the word. */
 function pidOf(parent: number, word: string): number | undefined {
   const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
   return children.map(Number).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(word));
@@ -138,7 +139,7 @@ function pidOf(parent: number, word: string): number | undefined {
 const isAlive = (pid: number) => statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
 
 describe("the instance's helper", () => {
-  test('starts everything, each under its own user, and leaves nothing when it is told to end', async () => {
+  test('starts each process as its own user, and leaves none after SIGTERM', async () => {
     const helper = start();
     await listening(helper);
     const pid = helper.child.pid as number;
@@ -161,7 +162,7 @@ describe("the instance's helper", () => {
   });
 
   test.each(['instance.mjs', 'postgres'])(
-    'kill -9 of %s: it runs again, with what was acknowledged',
+    'starts %s again after kill -9, and nothing acknowledged is lost',
     async (name) => {
       const helper = start();
       const { url } = await listening(helper);
@@ -176,7 +177,7 @@ describe("the instance's helper", () => {
     },
   );
 
-  test('kill -9 of the helper: the others end too, and the next one has what was acknowledged', async () => {
+  test('takes its children down after kill -9, and the next helper has everything that was acknowledged', async () => {
     const helper = start();
     await listening(helper);
     const { id } = await enqueue();
@@ -190,18 +191,18 @@ describe("the instance's helper", () => {
     expect((await api('HEAD', `/api/blobs/${image}`)).status).toBe(200);
   });
 
-  test('refuses a database that another run uses, by name and with what to do', async () => {
+  test('refuses a database that another run uses, and says what to do', async () => {
     await listening(start());
     const second = start();
     await once(second.child, 'exit');
     expect(second.child.exitCode).toBe(1);
-    expect(second.said()).toMatch(
+    expect(second.stderr()).toMatch(
       /in use by another run \(PostgreSQL with pid \d+\)\n {2}Stop that run first/,
     );
     expect((await api('GET', '/api/status')).status).toBe(200);
   });
 
-  test('refuses a port that is in use, and takes PostgreSQL down with it', async () => {
+  test('refuses a port that is in use, and stops PostgreSQL', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as { port: number };
@@ -209,7 +210,7 @@ describe("the instance's helper", () => {
     await once(helper.child, 'exit');
     taken.close();
     expect(helper.child.exitCode).toBe(1);
-    expect(helper.said()).toContain(`fumehood: port ${port} is in use by another program\n  `);
+    expect(helper.stderr()).toContain(`fumehood: port ${port} is in use by another program\n  `);
     expect(() => statSync(join(state, 'postgres/data/postmaster.pid'))).toThrow();
   });
 });

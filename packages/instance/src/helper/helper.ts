@@ -7,7 +7,7 @@ import { type Database, startDatabase } from '../db/server/start.ts';
 import { type RunningInstance, startInstanceProcess } from './child.ts';
 import type { HelperConfig, InstanceFile } from './config.ts';
 import { type Directories, makeDirectories } from './directories.ts';
-import { keptSecret, writeWhole } from './secrets.ts';
+import { ensureSecret, writeAtomically } from './secrets.ts';
 import { type InstanceUsers, instanceUsers } from './users.ts';
 
 interface HelperDeps extends SuperviseDeps {
@@ -45,7 +45,7 @@ export async function startHelper(config: HelperConfig, deps: HelperDeps): Promi
   }
   const { url } = instance.first.listening;
   const file = join(config.state, 'run/instance.json');
-  writeWhole(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
+  writeAtomically(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
   return {
     async stop() {
       rmSync(file, { force: true });
@@ -63,8 +63,8 @@ function instanceConfigOf(
   const { version, migrations, port, hosts, tls, upstream, compatibility, state, executor } = config;
   return {
     ...{ version, connection, migrations, directories, port, hosts, tls, upstream, compatibility },
-    accessTokenSha256: keptSecret(join(state, 'run/token'), null),
-    executorCredentialSha256: keptSecret(join(state, 'run/executor-credential'), executor),
+    accessTokenSha256: ensureSecret(join(state, 'run/token'), null),
+    executorCredentialSha256: ensureSecret(join(state, 'run/executor-credential'), executor),
   };
 }
 

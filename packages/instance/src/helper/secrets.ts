@@ -9,23 +9,24 @@ import {
   closeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Identity } from '@fumehood/base';
 import { newSecret, secretHash } from '../auth/secret.ts';
 import { syncNow } from '../durable.ts';
 
 /**
- * The secret in a file that only its owner reads, made at the first start; its hash, which is all that the instance gets.
- * `owner`: who reads it, where that is not this process's user.
+ * Makes a file with a new secret, which only its owner can read, unless the file exists. Returns the hash of the secret, which is all
+ * that the instance learns of it. Owner null: the user of this process.
  */
-export function keptSecret(file: string, owner: { uid: number; gid: number } | null): string {
+export function ensureSecret(file: string, owner: Identity | null): string {
   if (!existsSync(file)) {
-    writeWhole(file, `${newSecret()}\n`, 0o600);
+    writeAtomically(file, `${newSecret()}\n`, 0o600);
     if (owner) chownSync(file, owner.uid, owner.gid);
   }
   return secretHash(readFileSync(file, 'utf8').trim()).toString('hex');
 }
 
-/** Writes a file that is there whole or not at all, after a power loss too. */
-export function writeWhole(file: string, text: string, mode: number): void {
+/** Writes a file atomically and durably: even after a power loss, it has the old content or the new one. */
+export function writeAtomically(file: string, text: string, mode: number): void {
   const staged = `${file}.new`;
   const descriptor = openSync(staged, 'w', mode);
   try {

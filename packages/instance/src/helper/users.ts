@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import type { SystemUser } from '../db/server/start.ts';
 import { userFailed } from '../errors.ts';
 
-/** A user of this machine by its name, from the file that `useradd` writes. */
+/** Returns the user of this name, if there is one, from /etc/passwd. */
 function findUser(name: string): SystemUser | undefined {
   const fields = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
@@ -13,8 +13,8 @@ function findUser(name: string): SystemUser | undefined {
   return fields && { name, uid: Number(fields[2]), gid: Number(fields[3]) };
 }
 
-/** A user without a home, a shell or a password; made when there is none. Errors: `user_failed`. */
-function systemUser(name: string): SystemUser {
+/** Returns the user of this name; makes one without home, shell and password if there is none. Errors: `user_failed`. */
+function ensureUser(name: string): SystemUser {
   const found = findUser(name);
   if (found) return found;
   const made = spawnSync(
@@ -36,8 +36,9 @@ function systemUser(name: string): SystemUser {
   return user;
 }
 
-/** Who runs what: with root, each its own user; without, all of them ourselves. */
+/** The users of the instance's processes: with root, each process has its own; without, all run as the current user. */
 export interface InstanceUsers {
+  /** The name of the user of the helper itself. */
   readonly admin: string;
   readonly instance: SystemUser;
   /** Null without root. */
@@ -45,14 +46,15 @@ export interface InstanceUsers {
   readonly root: boolean;
 }
 
+/** Returns the users of the instance's processes; as root, makes those that are missing. Errors: `user_failed`. */
 export function instanceUsers(): InstanceUsers {
   const { username, uid, gid } = userInfo();
   if (uid !== 0)
     return { admin: username, instance: { name: username, uid, gid }, postgres: null, root: false };
   return {
     admin: username,
-    instance: systemUser('fumehood'),
-    postgres: findUser('postgres') ?? systemUser('fumehood-postgres'),
+    instance: ensureUser('fumehood'),
+    postgres: findUser('postgres') ?? ensureUser('fumehood-postgres'),
     root: true,
   };
 }
