@@ -42,7 +42,7 @@ afterAll(async () => {
 });
 afterEach(() => expect(stack.jobFiles()).toEqual([]));
 
-/** The sources of an npm package that ours are installed with, as a git repository: below `at`, with these files more. */
+/** Makes a git repository from the sources of an installed npm package: they are below `at`, and `more` files are added. */
 function repositoryOf(name: string, at: string, more: Readonly<Record<string, string>> = {}): string {
   const path = join(directory, name.replace('/', '-'));
   const from = join(import.meta.dirname, '../../node_modules', name);
@@ -68,7 +68,7 @@ async function demo(args: readonly string[]): Promise<{ report: DemoReport; stde
   return { report: JSON.parse(stdout.trimEnd().split('\n').at(-1) as string) as DemoReport, stderr };
 }
 
-/** Read by itself, knowing nothing of the index: the name that stands at the place, and what the answered line declares. */
+/** Checks a definition against the sources alone, without the index: the name at the reference is in the line of the definition. */
 function expectDefines({ definition }: DemoReport, repository: string): void {
   const lineOf = (path: string, line: number) =>
     readFileSync(join(repository, path), 'utf8').split('\n')[line - 1] as string;
@@ -79,7 +79,7 @@ function expectDefines({ definition }: DemoReport, repository: string): void {
   expect(text).toMatch(new RegExp(`\\b${name.replaceAll('$', '\\$')}\\b`));
 }
 
-/** What the same indexer, taken out of the same image, finds when it runs on this host, counted by reading its file. */
+/** Runs the indexer of the image directly on this host, and counts what is in its index. */
 async function countsOfDirectRun(root: string, flags: readonly string[]): Promise<DemoReport['index']> {
   const image = join(directory, 'indexer');
   const entrypoint = 'opt/scip-typescript/node_modules/@sourcegraph/scip-typescript/dist/src/main.js';
@@ -120,11 +120,11 @@ const phases = [
   ...['workspace', 'image', 'boot', 'guest', 'indexer', 'collect', 'inspect', 'upload', 'destroyed'],
 ];
 
-describe('the demo, of another repository', () => {
+describe('the demo of another repository', () => {
   test.each([
-    ['in a directory of it, without a tsconfig.json', 'pg-protocol', 'packages/protocol', {}],
+    ['indexes a directory without a tsconfig.json', 'pg-protocol', 'packages/protocol', {}],
     [
-      'at its top, with a tsconfig.json',
+      'indexes the whole repository, with a tsconfig.json',
       '@jridgewell/trace-mapping',
       '',
       { 'tsconfig.json': '{"compilerOptions":{"strict":true,"target":"es2022"},"include":["src"]}' },
@@ -148,12 +148,12 @@ describe('the demo, of another repository', () => {
     expectDefines(report, path);
     const flags = at ? ['--infer-tsconfig'] : [];
     expect(await countsOfDirectRun(join(path, at), flags)).toEqual(report.index);
-    expect(stderr).toContain('stays unresolved');
+    expect(stderr).toContain('stay unresolved');
     if (at) expect(stderr).toContain('infers');
   });
 });
 
-describe('a demo that goes wrong', () => {
+describe('a demo that fails', () => {
   const tiny = () =>
     commit(join(directory, 'tiny'), {
       'a.ts': 'export const one = 1;\n',
@@ -161,7 +161,7 @@ describe('a demo that goes wrong', () => {
       'tsconfig.json': '{}',
     });
 
-  test('because the indexer failed names the step, its exit code and its last words', async () => {
+  test('because the indexer failed names the step and its exit code', async () => {
     const path = commit(join(directory, 'broken'), {
       'a.ts': 'export {};\n',
       'tsconfig.json': '{ "files": [] }',
@@ -175,10 +175,10 @@ describe('a demo that goes wrong', () => {
 
   let path: string;
   test.each([
-    ['before its VM', /▸ image/],
+    ['before the VM starts', /▸ image/],
     ['during a step', /▸ indexer/],
     ['during the upload', /▸ upload/],
-  ])('because of Ctrl-C %s leaves nothing, with 130', async (_, interruptAt) => {
+  ])('because of Ctrl-C %s leaves nothing behind and exits with 130', async (_, interruptAt) => {
     path ??= tiny();
     const { code, stdout, stderr } = await stack.fumehood(['demo', '--repo', path], { interruptAt });
     expect(code, stderr).toBe(130);

@@ -8,15 +8,15 @@ import { type Outcome, runProgram, Stack } from '../stack.ts';
 const root = join(import.meta.dirname, '../..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
-/** Lines with every figure the same; what is defined where is checked by itself. */
+/** Replaces all figures by N, and leaves out the definition, which has a test of its own. */
 const shapeOf = (block: string) =>
   block
     .split('\n')
     .filter((line) => !line.startsWith('   '))
     .map((line) => line.replaceAll(/\d[\d,.]*/g, 'N').replaceAll(/[KMG]iB/g, 'iB'));
 
-/** Nothing of these may be needed: npm and Debian packages are enough. */
-const others = [
+/** Programs that must not be needed: npm and Debian packages are enough. */
+const forbidden = [
   'go',
   'cargo',
   'rustc',
@@ -33,14 +33,14 @@ const others = [
 
 let stack: Stack;
 let demo: Outcome;
-/** Where a call of any of the others is noted. */
+/** File to which a call of a forbidden program is written. */
 let called: string;
 beforeAll(async () => {
   stack = await Stack.make();
   called = join(stack.state, 'called');
   const traps = join(stack.state, 'traps');
   mkdirSync(traps);
-  for (const name of others)
+  for (const name of forbidden)
     writeFileSync(join(traps, name), `#!/bin/sh\necho ${name} >> ${called}\nexit 1\n`, { mode: 0o755 });
   const env = { FUMEHOOD_STATE: stack.state, PATH: `${traps}:${process.env.PATH}` };
   demo = await runProgram(['npm', 'run', '--silent', 'demo'], { env });
@@ -48,7 +48,7 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 describe('npm run demo', () => {
-  test('ends with the block that the README shows', () => {
+  test('prints the report that the README shows', () => {
     expect(demo.code, demo.stderr).toBe(0);
     expect(shapeOf(shownBlock())).toEqual(shapeOf(demo.stdout.trim()));
   });
@@ -58,7 +58,7 @@ describe('npm run demo', () => {
     expect(existsSync(called)).toBe(false);
   });
 
-  test('has found no credential, and left nothing', () => {
+  test('finds no credential and leaves nothing behind', () => {
     for (const block of [demo.stdout, shownBlock()]) {
       expect(block).toContain('credentials held: 0 ');
       const [, left = ''] = /^left over +(.*)$/m.exec(block) ?? [];
@@ -66,8 +66,8 @@ describe('npm run demo', () => {
     }
   });
 
-  test('shows its phases as they go by, and what the indexer writes', () => {
-    const at = [
+  test('prints each phase when it happens, and the output of the indexer', () => {
+    const patterns = [
       /▸ workspace/,
       /✓ image/,
       /▸ indexer/,
@@ -75,19 +75,19 @@ describe('npm run demo', () => {
       /✓ indexer/,
       /✓ destroyed/,
     ];
-    const places = at.map((pattern) => demo.stderr.search(pattern));
+    const places = patterns.map((pattern) => demo.stderr.search(pattern));
     expect(places).toEqual(places.toSorted((a, b) => a - b));
     expect(places[0]).toBeGreaterThanOrEqual(0);
   });
 
-  test('answers a definition that is true', () => {
+  test('prints a definition that is correct', () => {
     const [, path = '', line = ''] = /is defined in (\S+):(\d+)$/m.exec(demo.stdout) ?? [];
     const shown = execFileSync('git', ['-C', root, 'show', `HEAD:${path}`], { encoding: 'utf8' }).split('\n');
     expect(demo.stdout).toContain(`\n             ${(shown[Number(line) - 1] as string).trim()}\n`);
   });
 });
 
-test('every file that the README names is there', () => {
+test('every file that the README names exists', () => {
   const named = [...readme.matchAll(/`((?:test|packages|docs)\/[^`]+)`|\]\(([^)]+)\)/g)];
   expect(named.length).toBeGreaterThan(10);
   for (const [, code, link] of named)

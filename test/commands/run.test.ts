@@ -21,34 +21,34 @@ const run = (args: readonly string[], options?: CommandOptions) =>
   stack.fumehood(['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', ...args], options);
 
 describe('fumehood run', () => {
-  test('runs the command in a VM; its outputs and its exit code are this one’s', async () => {
+  test('runs a command in a VM, and has its output and exit code', async () => {
     const script = 'echo out; echo err >&2; echo "$FROM $MINE"; exit 7';
     const ended = await run(['-e', 'MINE=mine', image, '--', 'sh', '-c', script]);
     expect(ended).toMatchObject({ code: 7, stdout: 'out\nimage mine\n' });
     expect(ended.stderr.replace(/^sending the image .*\n/, '')).toBe('err\n');
   });
 
-  test('passes stdin on, every byte, and its end', async () => {
+  test('forwards every byte of stdin, and its end', async () => {
     const input = Buffer.alloc(300_000, 'a line of input\n');
     const ended = await run([image, '--', 'sh', '-c', 'cat; echo end'], { input });
     expect(ended.code).toBe(0);
     expect(ended.stdout === `${input.toString()}end\n`).toBe(true);
   });
 
-  test('says that it took too long, with 124', async () => {
+  test('exits with 124 after the timeout', async () => {
     const ended = await run(['--timeout', '1', image, '--', 'sleep', '60']);
     expect(ended.code).toBe(124);
     expect(ended.stderr).toMatch(/1 s/);
     expect(ended.stderr).not.toMatch(/^\s+at /m);
   });
 
-  test('says what is not in the image, with 127', async () => {
+  test('exits with 127 for a program that is not in the image, and names it', async () => {
     const ended = await run([image, '--', 'no-such-program']);
     expect(ended.code).toBe(127);
     expect(ended.stderr).toContain('no-such-program');
   });
 
-  test('accepts hardware isolation alone; where there is none it says what to do, with 3', async () => {
+  test('accepts only hardware virtualization by default, and exits with 3 without it, with the option to use', async () => {
     const { stdout } = await stack.fumehood(['status', '--json']);
     const { tiers } = (JSON.parse(stdout) as { answer: { tiers: string[] } }).answer;
     const ended = await stack.fumehood(['run', image, '--', 'echo', 'hello']);
@@ -57,14 +57,14 @@ describe('fumehood run', () => {
     expect(ended.stderr).toContain('--accept vm-emulated');
   });
 
-  test('stops the job on Ctrl-C, with 130', async () => {
+  test('stops the job on Ctrl-C and exits with 130', async () => {
     const script = 'echo started >&2; sleep 60; echo never';
     const ended = await run([image, '--', 'sh', '-c', script], { interruptAt: /started/ });
     expect(ended.code).toBe(130);
     expect(ended.stdout).toBe('');
   });
 
-  test('--json is the job as one object, its output on stderr', async () => {
+  test('prints the job as one JSON object with --json, and its output on stderr', async () => {
     const ended = await run(['--json', image, '--', 'echo', 'hello']);
     expect(ended.stderr).toBe('hello\n');
     expect(JSON.parse(ended.stdout)).toMatchObject({
@@ -79,19 +79,19 @@ describe('fumehood run', () => {
   });
 });
 
-describe('what runs', () => {
-  test('status says where it is and what it has, as text and as JSON', async () => {
+describe('a running system', () => {
+  test('has a status with its state directory, as text and as JSON', async () => {
     const text = await stack.fumehood(['status']);
     expect(text.stdout).toContain(stack.state);
     const { stdout } = await stack.fumehood(['status', '--json']);
     expect(JSON.parse(stdout)).toMatchObject({ state: stack.state });
   });
 
-  test('for a job has users of its own, no capability, and no namespace of the host', async () => {
+  test('runs a job as users without an account, without capabilities, and outside of the namespaces of the host', async () => {
     const job = run([image, '--', 'sleep', '6']);
-    await expect.poll(() => vmm().length, { timeout: 30_000 }).toBe(1);
-    const [pid = ''] = vmm();
-    // Its filter is its own, and comes with its first moments.
+    await expect.poll(() => vmmPids().length, { timeout: 30_000 }).toBe(1);
+    const [pid = ''] = vmmPids();
+    // QEMU sets its seccomp filter shortly after its start.
     await expect.poll(() => statusOf(pid).Seccomp, { timeout: 10_000 }).toBe('2');
     const { agentPid } = JSON.parse(readFileSync(join(stack.state, 'run/executor.json'), 'utf8')) as {
       agentPid: number;
@@ -112,7 +112,7 @@ describe('what runs', () => {
   });
 });
 
-/** As `fumehood/src/up/identities.ts` gives them out. */
+/** As in `packages/fumehood/src/up/identities.ts`. */
 const agentUid = 1_900_000_001;
 const firstVmUid = 1_900_001_000;
 
@@ -123,8 +123,8 @@ function statusOf(pid: string | number): Record<string, string | undefined> {
 
 const namespaceOf = (pid: string, kind: string) => readlinkSync(`/proc/${pid}/ns/${kind}`);
 
-/** Process ids of the VMMs that run here. */
-function vmm(): string[] {
+/** Returns the pids of the VMMs that are running. */
+function vmmPids(): string[] {
   return execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' })
     .split('\n')
     .filter((line) => /^\s*\d+ \/usr\/bin\/qemu\S* -name fumehood-j/.test(line))

@@ -139,8 +139,7 @@ describe('fumehood tokens', () => {
     expect(await fumehood('tokens', 'revoke', 'other')).toEqual({
       status: 2,
       stdout: '',
-      stderr:
-        'fumehood: there is no access token other\n  `fumehood tokens list` shows those that there are.\n',
+      stderr: 'fumehood: there is no access token other\n  List them with `fumehood tokens list`.\n',
     });
   });
 });

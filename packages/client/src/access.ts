@@ -16,26 +16,27 @@ import {
 } from '@fumehood/protocol';
 import type { Http } from './http.ts';
 
-/** Users, access tokens, and the credentials of executors. A secret is in the answer that made it, and in no other. */
+/** Manages users, access tokens and executor credentials. A secret is only in the answer to the request that created it. */
 export interface AccessClient {
   users(): Promise<UserRecord[]>;
   createUser(user: CreateUser): Promise<UserRecord>;
-  /** The user's own; everybody's for an admin. */
+  /** Returns the tokens of the user; for an admin, those of all users. */
   tokens(): Promise<TokenRecord[]>;
   createToken(token: CreateToken): Promise<MadeToken>;
   revokeToken(id: number): Promise<void>;
   credentials(): Promise<CredentialRecord[]>;
   createCredential(credential: CreateCredential): Promise<MadeCredential>;
-  /** Makes another secret; those from before are good for `overlapMs` more at most. */
+  /** Creates a new secret. Older ones stay valid for at most `overlapMs`. */
   rotateCredential(id: number, overlapMs: number): Promise<MadeCredential>;
   revokeCredential(id: number): Promise<void>;
-  /** Ends the secrets that a rotation replaced. */
+  /** Revokes the secrets that a rotation replaced. */
   endRotation(id: number): Promise<void>;
 }
 
 const root = '/api/access';
 const credentialsPath = `${root}/executor-credentials`;
 
+/** Makes the access part of a client. */
 export function accessClient(http: Http): AccessClient {
   const post = (path: string, json: unknown) => ({ method: 'POST' as const, path, json });
   const revoke = async (path: string) => {

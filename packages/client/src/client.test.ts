@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openClient } from './client.ts';
 import { jobRecord, json, TestServer } from './testing/server.ts';
 
-const token = 'not-for-everybody';
+const token = 'the-access-token';
 const open = ({ url }: { url: string }) => openClient({ url: `${url}/`, token });
 const failure = async (answer: Promise<unknown>) => {
   const error: unknown = await answer.then(
@@ -16,14 +16,14 @@ const failure = async (answer: Promise<unknown>) => {
 };
 
 describe('an error of the client', () => {
-  it("is the instance's own, with its code, remedy and status", async () => {
+  it('is the error of the instance, with its code, remedy and status', async () => {
     const error = { code: 'job_ended', message: 'job 1 has ended', remedy: 'Start another.' };
     await using server = await new TestServer(json({ error }, 409)).start();
     expect(await failure(open(server).cancel(1))).toMatchObject({ ...error, status: 409 });
     expect(server.requests[0]?.headers.authorization).toBe(`token ${token}`);
   });
 
-  it('is instance_refused where the instance gives no reason that can be read', async () => {
+  it('is instance_refused if the response has no error that can be parsed', async () => {
     await using server = await new TestServer(
       (response) => void response.writeHead(502).end('<html>'),
     ).start();
@@ -34,7 +34,7 @@ describe('an error of the client', () => {
     });
   });
 
-  it('is instance_refused for a way to somewhere else, where the token is not taken', async () => {
+  it('is instance_refused for a redirect, and the token is not sent there', async () => {
     await using elsewhere = await new TestServer(json(jobRecord('queued'))).start();
     await using server = await new TestServer(
       (response) => void response.writeHead(302, { location: elsewhere.url }).end(),
@@ -43,34 +43,34 @@ describe('an error of the client', () => {
     expect(elsewhere.requests).toEqual([]);
   });
 
-  it('is answer_unknown for an answer of another form', async () => {
+  it('is answer_unknown for a response that does not match the schema', async () => {
     for (const body of ['', 'nonsense', '{"id":"one"}']) {
       await using server = await new TestServer((response) => void response.writeHead(200).end(body)).start();
       expect(await failure(open(server).job(1))).toMatchObject({ code: 'answer_unknown' });
     }
   });
 
-  it('is instance_unreachable where nobody listens', async () => {
+  it('is instance_unreachable if nothing listens', async () => {
     const server = await new TestServer().start();
     await server[Symbol.asyncDispose]();
     expect(await failure(open(server).status())).toMatchObject({
       code: 'instance_unreachable',
-      remedy: 'Check that it runs: `fumehood status`.',
+      remedy: 'Check with `fumehood status` that it is running.',
     });
   });
 });
 
-describe('an answer that means no', () => {
+describe('a response that something is missing', () => {
   const no = { error: { code: 'no_example', message: 'none' } };
 
-  it('is false for a blob that is not there, and an error for a question that failed', async () => {
+  it('is false for a missing blob, and an error if the request failed', async () => {
     await using server = await new TestServer(json({}), json({}, 404), json({}, 500)).start();
     expect(await open(server).hasBlob('sha256:1')).toBe(true);
     expect(await open(server).hasBlob('sha256:1')).toBe(false);
     await expect(open(server).hasBlob('sha256:1')).rejects.toMatchObject({ status: 500 });
   });
 
-  it('is null for an index without an example, and an error without the index', async () => {
+  it('is null for an index without an example, and an error for a missing index', async () => {
     const missing = { error: { code: 'upload_not_found', message: 'none' } };
     await using server = await new TestServer(json(no, 404), json(missing, 404)).start();
     expect(await open(server).example(1)).toBe(null);
@@ -78,7 +78,7 @@ describe('an answer that means no', () => {
   });
 });
 
-it('the input of a job is sent from where the instance has it, with its end', async () => {
+it('sends the input of a job from the offset that the instance has, with its end', async () => {
   const sent: string[] = [];
   await using server = await new TestServer((response, request) => {
     void text(request).then((body) => {
@@ -97,7 +97,7 @@ it('the input of a job is sent from where the instance has it, with its end', as
   expect(last).toBe(`/api/jobs/1/input?offset=${first.length + second.length}&end=true `);
 });
 
-it('the name of a repository goes into a path part by part', async () => {
+it('encodes the name of a repository part by part', async () => {
   await using server = await new TestServer(json({})).start();
   await open(server).putPack('acme/a b?c', 'f'.repeat(40), Readable.from([Buffer.from('PACK')]));
   expect(server.requests[0]?.url).toBe(`/api/repositories/acme/a%20b%3Fc/pack?commit=${'f'.repeat(40)}`);

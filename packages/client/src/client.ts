@@ -28,46 +28,51 @@ import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
 
+/** A place in a source file. */
 export interface Position {
-  /** From the repository's root. */
+  /** Relative to the top of the repository. */
   readonly path: string;
-  /** From 0. */
+  /** Counts from 0, as `character` does. */
   readonly line: number;
   readonly character: number;
 }
 
-/** An instance's API for people and programs. Errors of every method: `instance_unreachable`, `answer_unknown`, and the instance's own. */
+/**
+ * The API of an instance for people and programs. Every method may reject with `instance_unreachable`, `answer_unknown`,
+ * `instance_refused` or an error of the instance.
+ */
 export interface Client {
-  /** With an idempotency key it may be asked again when no answer came: there will be one job. */
+  /** Creates a job. With an idempotency key, a caller that got no answer can repeat the request without creating a second job. */
   createJob(job: CreateJob, options?: { readonly idempotencyKey?: string }): Promise<JobRecord>;
   job(id: number): Promise<JobRecord>;
-  /** Jobs from the newest on, a page. */
+  /** Returns a page of jobs, newest first. */
   jobs(filter?: ListJobs): Promise<JobPage>;
   attempts(id: number): Promise<Attempt[]>;
   why(id: number): Promise<Why>;
   shares(): Promise<Share[]>;
   setShare(queue: QueueName, tenant: string, weight: number): Promise<void>;
   cancel(id: number): Promise<void>;
-  /** A job's events to its end, each once, over restarts of the instance. */
+  /** Yields each event of a job once, until the job ends. Resumes after a restart of the instance. */
   events(id: number, options?: { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
-  /** Passes a stream on as the job's stdin, with its end. Errors: `job_ended` when nobody will read it any more. */
+  /** Forwards a stream and its end to the stdin of the job. Errors: `job_ended`. */
   sendInput(id: number, input: Readable, signal: AbortSignal): Promise<void>;
   hasBlob(digest: string): Promise<boolean>;
   putBlob(digest: string, content: Readable, bytes: number): Promise<void>;
-  /** A pack that holds one commit without its history. */
+  /** Uploads a pack that holds one commit without its history. */
   putPack(repository: string, commit: string, pack: Readable): Promise<void>;
   upload(id: number): Promise<UploadRecord>;
   definitions(upload: number, position: Position): Promise<z.infer<typeof definitionsSchema>>;
-  /** One reference with its definition, or null when the index has none. */
+  /** Returns a reference and its definition, or null if the index has none. */
   example(upload: number): Promise<z.infer<typeof definitionExampleSchema> | null>;
   status(): Promise<Status>;
-  /** Whether an executor is to lease nothing more; what runs there goes on. Errors: `executor_not_found`. */
+  /** Sets whether an executor stops leasing jobs. Its running jobs go on. Errors: `executor_not_found`. */
   setDraining(executor: string, draining: boolean): Promise<void>;
   readonly access: AccessClient;
 }
 
 const nextOffsetSchema = z.object({ offset: z.int().nonnegative() });
 
+/** Opens a client of the instance at a URL. It connects when a method is called. */
 export function openClient(options: ClientOptions): Client {
   const http = openHttp(options);
   const get = <S extends z.ZodType>(schema: S, path: string) => http.ask(schema, { method: 'GET', path });
@@ -86,9 +91,9 @@ export function openClient(options: ClientOptions): Client {
     shares: async () => (await get(sharesSchema, '/api/shares')).shares,
     setShare(queue, tenant, weight) {
       const path = `/api/shares/${queue}/${encodeURIComponent(tenant)}`;
-      return quietly(http.send({ method: 'PUT', path, json: { weight } }));
+      return discardBody(http.send({ method: 'PUT', path, json: { weight } }));
     },
-    cancel: (id) => quietly(http.send({ method: 'POST', path: `/api/jobs/${id}/cancel` })),
+    cancel: (id) => discardBody(http.send({ method: 'POST', path: `/api/jobs/${id}/cancel` })),
     events: (id, { signal } = {}) => jobEvents(http, id, signal),
     async sendInput(id, input, signal) {
       let offset = 0;
@@ -108,7 +113,7 @@ export function openClient(options: ClientOptions): Client {
         },
       ),
     putBlob: (digest, bytes, size) =>
-      quietly(
+      discardBody(
         http.send({
           method: 'PUT',
           path: `/api/blobs/${digest}`,
@@ -118,7 +123,7 @@ export function openClient(options: ClientOptions): Client {
       ),
     putPack(repository, commit, bytes) {
       const name = repository.split('/').map(encodeURIComponent).join('/');
-      return quietly(
+      return discardBody(
         http.send({ method: 'POST', path: `/api/repositories/${name}/pack?commit=${commit}`, bytes }),
       );
     },
@@ -135,18 +140,19 @@ export function openClient(options: ClientOptions): Client {
     status: () => get(statusSchema, '/api/status'),
     setDraining(executor, draining) {
       const path = `/api/executors/${encodeURIComponent(executor)}/${draining ? 'drain' : 'resume'}`;
-      return quietly(http.send({ method: 'POST', path }));
+      return discardBody(http.send({ method: 'POST', path }));
     },
     access: accessClient(http),
   };
 }
 
+/** Returns the query of a filter, without the conditions that are not set. */
 function queryOf(filter: ListJobs): string {
-  const given = Object.entries(filter).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  const conditions = Object.entries(filter).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(conditions.map(([name, value]) => [name, String(value)])).toString();
 }
 
-/** The answer's body is of no use, but has to be read before the connection is. */
-async function quietly(answer: Promise<Response>): Promise<void> {
-  await (await answer).body?.cancel();
+/** Discards the body of a response, so that the connection is free for the next request. */
+async function discardBody(response: Promise<Response>): Promise<void> {
+  await (await response).body?.cancel();
 }

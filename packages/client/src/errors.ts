@@ -4,15 +4,15 @@ export function instanceUnreachable(url: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'instance_unreachable',
     message: `the instance at ${url} cannot be reached: ${why}`,
-    remedy: 'Check that it runs: `fumehood status`.',
+    remedy: 'Check with `fumehood status` that it is running.',
   });
 }
 
-/** An answer that is not what this version of the client understands. */
+/** The instance sent a response that this version of the client does not understand. */
 export function answerUnknown(url: string, what: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'answer_unknown',
-    message: `the instance at ${url} answered in another form to ${what}: ${why}`,
-    remedy: 'Use a client of the same version as the instance.',
+    message: `the instance at ${url} sent a response to ${what} that this client does not understand: ${why}`,
+    remedy: 'Use the client of the same version as the instance.',
   });
 }

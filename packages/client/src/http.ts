@@ -4,16 +4,18 @@ import { apiErrorSchema, tokenScheme } from '@fumehood/protocol';
 import type { z } from 'zod';
 import { answerUnknown, instanceUnreachable } from './errors.ts';
 
+/** How to reach an instance. */
 export interface ClientOptions {
-  /** Of the instance. */
+  /** URL of the instance. */
   readonly url: string;
-  /** An access token of it. */
+  /** Access token of the instance. */
   readonly token: string;
 }
 
+/** A request to the instance; its body is `json` or `bytes`. */
 export interface Request {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
-  /** Below the instance's URL, with its query. */
+  /** Path below the URL of the instance, with its query. */
   readonly path: string;
   readonly json?: unknown;
   readonly bytes?: Readable | Uint8Array<ArrayBuffer>;
@@ -21,14 +23,16 @@ export interface Request {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Sends authorized requests to one instance. */
 export interface Http {
   readonly url: string;
-  /** Errors: `instance_unreachable`, and whatever the instance refuses with, in its words. */
+  /** Sends a request and returns a successful response. Errors: `instance_unreachable`, `instance_refused`, those of the instance. */
   send(request: Request): Promise<Response>;
-  /** The same, with its answer checked. Errors: `answer_unknown` besides. */
+  /** Sends a request and returns the parsed JSON of its response. Errors: those of `send`, and `answer_unknown`. */
   ask<S extends z.ZodType>(schema: S, request: Request): Promise<z.output<S>>;
 }
 
+/** Makes an HTTP client for one instance. It does not follow redirects, so the token goes nowhere else. */
 export function openHttp({ url, token }: ClientOptions): Http {
   const base = url.replace(/\/+$/, '');
   const send: Http['send'] = async (request) => {
@@ -54,7 +58,7 @@ export function openHttp({ url, token }: ClientOptions): Http {
       throw instanceUnreachable(base, cause instanceof Error && cause.message ? cause.message : message);
     }
     if (response.ok) return response;
-    throw await refusal(base, request, response);
+    throw await errorOf(base, request, response);
   };
   return {
     url: base,
@@ -68,7 +72,8 @@ export function openHttp({ url, token }: ClientOptions): Http {
   };
 }
 
-async function refusal(url: string, request: Request, response: Response): Promise<FumehoodError> {
+/** Returns the error that the instance reports in a response, or `instance_refused` if the response has none. */
+async function errorOf(url: string, request: Request, response: Response): Promise<FumehoodError> {
   const text = await response.text().catch(() => '');
   try {
     const { error } = apiErrorSchema.parse(JSON.parse(text));

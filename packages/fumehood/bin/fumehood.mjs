@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Goes on with the pinned Node: whatever Node npx found only has to get this far.
+// Starts the command line with the pinned Node. The Node that npx found only has to run this file.
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -16,7 +16,7 @@ try {
   process.exit(2);
 }
 const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
-// Ctrl-C reaches it from the terminal, and it decides what that means.
+// The terminal sends SIGINT to the child too, which decides what to do.
 process.on('SIGINT', () => {});
 for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));
 child.once('error', (error) => {

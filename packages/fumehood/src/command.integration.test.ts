@@ -12,18 +12,18 @@ const commands = ['run', 'demo', 'tokens', 'users', 'executors', 'up', 'down', '
 let root: string;
 let state: string;
 
-/** The command as it is typed, with a state directory that is not there yet. */
+/** Runs the command with a state directory that does not exist yet. */
 function fumehood(...args: string[]) {
   return spawnSync(process.execPath, [command, ...args], {
     encoding: 'utf8',
     cwd: root,
     env: { PATH: process.env.PATH, HOME: root, FUMEHOOD_STATE: state },
-    timeout: 20_000, // far more than it takes, and far less than a start of anything
+    timeout: 20_000, // far longer than a refusal takes, and far shorter than a start of anything
   });
 }
 
-/** What a mistake is told with: a line that says what is wrong, and one that says what to do. */
-function mistake(...args: string[]): string {
+/** Runs a command that is refused, with a line on what is wrong and a line on what to do. Returns both lines. */
+function refusal(...args: string[]): string {
   const { status, stdout, stderr } = fumehood(...args);
   expect(stderr).toMatch(/^fumehood: [^\n]+\n {2}[^\n]+\n$/);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -37,24 +37,24 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-describe('without anything being made or started', () => {
+describe('without making or starting anything', () => {
   afterEach(() => {
     expect(existsSync(state)).toBe(false);
   });
 
-  it('the version is told', () => {
+  it('--version prints the version', () => {
     const manifest = readFileSync(resolve(import.meta.dirname, '../package.json'), 'utf8');
     const { version } = JSON.parse(manifest) as { version: string };
     expect(fumehood('--version')).toMatchObject({ status: 0, stdout: `${version}\n`, stderr: '' });
   });
 
-  it('help is given on everything', () => {
+  it('--help lists the commands', () => {
     const { status, stdout, stderr } = fumehood('--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     for (const name of commands) expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
   });
 
-  it('a command line without a command is answered with what there is', () => {
+  it('a command line without a command prints the help', () => {
     const { status, stdout, stderr } = fumehood();
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/^Usage: fumehood /);
@@ -63,11 +63,11 @@ describe('without anything being made or started', () => {
   it.each([
     ['an unknown command', ['frobnicate'], "unknown command 'frobnicate'"],
     ['an unknown option', ['--frobnicate'], "unknown option '--frobnicate'"],
-    ['an argument too many', ['up', 'frobnicate'], 'frobnicate'],
-    ['no time at all', ['run', '--timeout', '0', 'x'], 'from 1 to 86400'],
-    ['a word for a number', ['run', '--memory', 'abc', 'x'], 'from 128 to 1048576'],
-  ])('%s is a mistake', (_what, args, told) => {
-    expect(mistake(...args)).toContain(told);
+    ['a surplus argument', ['up', 'frobnicate'], 'frobnicate'],
+    ['a timeout of 0', ['run', '--timeout', '0', 'x'], 'from 1 to 86400'],
+    ['a word instead of a number', ['run', '--memory', 'abc', 'x'], 'from 128 to 1048576'],
+  ])('%s is refused', (_, args, expected) => {
+    expect(refusal(...args)).toContain(expected);
   });
 
   /** Root starts processes as other users, who could not reach a state directory there. */
@@ -89,19 +89,19 @@ describe('without anything being made or started', () => {
       ['up', ['up']],
       ['run', ['run', 'scip-typescript', '--', 'true']],
     ])('is refused by %s, with the directory and how to open it', (_, args) => {
-      const said = mistake(...args);
-      expect(said).toContain(`${closed} (mode 0700, owned by uid 0)`);
-      expect(said).toContain(`chmod o+x ${closed}`);
+      const text = refusal(...args);
+      expect(text).toContain(`${closed} (mode 0700, owned by uid 0)`);
+      expect(text).toContain(`chmod o+x ${closed}`);
     });
 
-    it('is found by doctor, with the same words', () => {
+    it('is reported by doctor, in the same words', () => {
       const { status, stdout } = fumehood('doctor');
       expect(status).toBe(1);
       expect(stdout).toContain(`${closed} (mode 0700, owned by uid 0)`);
       expect(stdout).toContain(`chmod o+x ${closed}`);
     });
 
-    it('is not made by a command that only looks', () => {
+    it('is not made by a command that only reads', () => {
       expect(fumehood('status').status).toBe(0);
       expect(fumehood('jobs', 'list').status).toBe(1);
     });
@@ -125,15 +125,15 @@ describe('without anything being made or started', () => {
       git('init', '-q');
     });
 
-    it('that is not there, or is none, is a mistake', () => {
-      expect(mistake('demo', '--repo', '/nonexistent')).toContain('/nonexistent: there is no such directory');
-      expect(mistake('demo', '--repo', 'plain')).toContain('plain: this is not a git repository');
+    it('that does not exist, or is only a directory, is refused', () => {
+      expect(refusal('demo', '--repo', '/nonexistent')).toContain('/nonexistent: there is no such directory');
+      expect(refusal('demo', '--repo', 'plain')).toContain('plain: this is not a git repository');
     });
 
-    it('without the commit or the directory is a mistake', () => {
+    it('without the commit or the directory is refused', () => {
       git('add', '-A');
       git('commit', '-qm', 'first');
-      const demo = (...args: string[]) => mistake('demo', '--repo', 'repository', ...args);
+      const demo = (...args: string[]) => refusal('demo', '--repo', 'repository', ...args);
       expect(demo('--commit', 'nowhere')).toContain('it has no commit nowhere');
       expect(demo('--root', 'nowhere')).toContain('has no directory nowhere');
       expect(demo('--root', 'below/../..')).toContain('leads out of the repository');
@@ -141,8 +141,8 @@ describe('without anything being made or started', () => {
   });
 
   describe('an image', () => {
-    /** A layout without layers: as much as is looked at before anything is started. */
-    async function layout(name: string, architecture: string): Promise<void> {
+    /** Makes a layout without layers: only its metadata is read before anything is started. */
+    async function makeLayout(name: string, architecture: string): Promise<void> {
       const directory = join(root, name);
       await mkdir(join(directory, 'blobs/sha256'), { recursive: true });
       const blob = async (value: object) => {
@@ -156,38 +156,38 @@ describe('without anything being made or started', () => {
       await writeFile(join(directory, 'index.json'), JSON.stringify({ manifests }));
     }
 
-    it('that is in none of the forms is a mistake', () => {
-      expect(mistake('run', 'debian:12')).toContain(
-        'debian:12 is not an image: there is no registry client yet',
+    it('in none of the accepted forms is refused', () => {
+      expect(refusal('run', 'debian:12')).toContain(
+        'debian:12 is not an image: `fumehood run` takes a file, or the name of an image that comes with Fumehood',
       );
     });
 
-    it('that is not there is a mistake', async () => {
+    it('that does not exist is refused', async () => {
       await mkdir(join(root, 'no-layout'));
-      expect(mistake('run', 'docker-archive:nothing.tar')).toContain('nothing.tar is no file');
-      expect(mistake('run', 'oci:no-layout')).toContain('no-layout is no OCI layout');
+      expect(refusal('run', 'docker-archive:nothing.tar')).toContain('nothing.tar is not a file');
+      expect(refusal('run', 'oci:no-layout')).toContain('no-layout is not an OCI layout');
     });
 
-    it('that is a file of another kind is a mistake', async () => {
+    it('that is a file of another kind is refused', async () => {
       await writeFile(join(root, 'text.tar'), 'this is no archive');
-      expect(mistake('run', 'docker-archive:text.tar')).toContain('the archive cannot be read');
+      expect(refusal('run', 'docker-archive:text.tar')).toContain('the archive cannot be read');
     });
 
-    it('that is not in the layout is a mistake', async () => {
-      await layout('layout', 'amd64');
-      expect(mistake('run', 'oci:layout:v1')).toContain('the layout has no image v1');
+    it('that is missing in the layout is refused', async () => {
+      await makeLayout('layout', 'amd64');
+      expect(refusal('run', 'oci:layout:v1')).toContain('the layout has no image v1');
     });
 
-    it('for another kind of machine is a mistake, in a directory and in an archive', async () => {
-      await layout('arm', 'arm64');
+    it('for another architecture is refused, in a layout and in an archive', async () => {
+      await makeLayout('arm', 'arm64');
       execFileSync('tar', ['-C', join(root, 'arm'), '-cf', join(root, 'arm.tar'), '.']);
       for (const image of ['oci:arm', 'docker-archive:arm.tar'])
-        expect(mistake('run', image, '--', 'true')).toContain('it is for linux/arm64');
+        expect(refusal('run', image, '--', 'true')).toContain('it is for linux/arm64');
     });
   });
 });
 
-describe('where nothing runs', () => {
+describe('if nothing is running', () => {
   it('status says so', () => {
     const { status, stdout } = fumehood('status');
     expect(status).toBe(0);
@@ -195,7 +195,7 @@ describe('where nothing runs', () => {
     expect(JSON.parse(fumehood('status', '--json').stdout)).toMatchObject({ instance: null, executor: null });
   });
 
-  it('there is nothing to stop and nothing to remove', () => {
+  it('down and clean find nothing to do', () => {
     expect(fumehood('down')).toMatchObject({ status: 0, stderr: 'nothing was running\n' });
     expect(fumehood('clean')).toMatchObject({ status: 0, stdout: 'there was nothing to remove\n' });
   });

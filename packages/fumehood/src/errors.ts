@@ -1,6 +1,6 @@
 import { FumehoodError } from '@fumehood/base';
 
-/** Wrong arguments: nothing was done. */
+/** The arguments are wrong, and nothing was done. */
 export function usage(message: string, remedy: string): FumehoodError {
   return new FumehoodError({ code: 'usage', message, remedy });
 }
@@ -8,8 +8,8 @@ export function usage(message: string, remedy: string): FumehoodError {
 export function stateBusy(state: string, holder: string): FumehoodError {
   return new FumehoodError({
     code: 'state_busy',
-    message: `${holder} is starting or stopping what runs in ${state}`,
-    remedy: 'Wait until it is done, or set FUMEHOOD_STATE to another directory.',
+    message: `${holder} is starting or stopping Fumehood in ${state}`,
+    remedy: 'Wait until it has finished, or set FUMEHOOD_STATE to another directory.',
   });
 }
 
@@ -37,7 +37,7 @@ export function notStarted(what: string, why: string, log: string): FumehoodErro
   return new FumehoodError({
     code: 'not_started',
     message: `${what} did not start: ${why}`,
-    remedy: `Its log is ${log}.`,
+    remedy: `Read its log: ${log}.`,
   });
 }
 
@@ -45,30 +45,30 @@ export function notRunning(state: string): FumehoodError {
   return new FumehoodError({
     code: 'not_running',
     message: `no instance runs in ${state}`,
-    remedy: 'Start it with `fumehood up`, or set FUMEHOOD_STATE to the directory of one that runs.',
+    remedy: 'Start one with `fumehood up`, or set FUMEHOOD_STATE to the state directory of a running one.',
   });
 }
 
 export function settingsInvalid(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'settings_invalid',
-    message: `${file} is not usable: ${why}`,
-    remedy: 'Correct it, or remove it: docs/access.md says what it may hold.',
+    message: `${file} is not valid: ${why}`,
+    remedy: 'Correct or remove the file. docs/access.md describes the settings.',
   });
 }
 
 export function stillRunning(state: string): FumehoodError {
   return new FumehoodError({
     code: 'still_running',
-    message: `an instance or an executor runs in ${state}`,
+    message: `an instance or an executor is running in ${state}`,
     remedy: 'Stop it with `fumehood down`.',
   });
 }
 
 export function imageUnknown(name: string, known: readonly string[]): FumehoodError {
   return usage(
-    `${name} is not an image: there is no registry client yet`,
-    `Give an OCI layout as oci:DIR[:REF] (from \`skopeo copy docker://… oci:DIR\`), an archive as docker-archive:FILE, or one of: ${known.join(', ')}.`,
+    `${name} is not an image: \`fumehood run\` takes a file, or the name of an image that comes with Fumehood`,
+    `Give an OCI layout as oci:DIR[:REF] (\`skopeo copy docker://IMAGE oci:DIR\` makes one), an archive as docker-archive:FILE, or one of: ${known.join(', ')}.`,
   );
 }
 

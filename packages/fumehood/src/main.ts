@@ -2,11 +2,11 @@ import { factsOf } from '@fumehood/base';
 import { CommanderError } from 'commander';
 import { makeProgram } from './program.ts';
 
-/** What is wrong with what was typed, or with what it names: nothing was started. */
+/** Errors of what the user typed, or of what it names. Nothing was started. */
 const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found', 'state_closed'];
 const mistakeCode = 2;
 
-/** The `fumehood` command. */
+/** Runs the `fumehood` command. */
 try {
   await makeProgram().parseAsync(process.argv);
 } catch (error) {

@@ -36,7 +36,9 @@ export function makeProgram(): Command {
   const program = new Command('fumehood')
     .description('Runs untrusted code in fresh microVMs.')
     .version(versionOfThis())
-    .showHelpAfterError('  `fumehood --help` and `fumehood COMMAND --help` show what there is.')
+    .showHelpAfterError(
+      '  Run `fumehood --help` or `fumehood COMMAND --help` for the commands and their options.',
+    )
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'fumehood: ')) })
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { JobRecord } from '@fumehood/protocol';
 
-/** An instance as a client sees one: it answers one request after the other as it was told to, and the last way for ever. */
+/** An HTTP server that plays an instance: it gives one answer to each request, and repeats the last answer. */
 export class TestServer {
   readonly requests: IncomingMessage[] = [];
   url = '';
@@ -29,11 +29,13 @@ export class TestServer {
   }
 }
 
+/** Returns an answer with a JSON body. */
 export const json =
   (body: unknown, status = 200) =>
   (response: ServerResponse) =>
     void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 
+/** Returns a job's record in the given state. */
 export function jobRecord(state: JobRecord['state']): JobRecord {
   return {
     id: 1,

@@ -2,27 +2,37 @@ import type { Client } from '@fumehood/client';
 import type { CredentialRecord } from '@fumehood/protocol';
 import { usage } from '../errors.ts';
 
-interface Named {
+interface NamedRecord {
   readonly id: number;
   readonly name: string;
 }
 
 /**
- * Returns the one record of which `text` is the name or the id. `what` names its kind, and `list` the command that lists all of them.
+ * Finds the one record that has `text` as its name or id. `kind` and `listCommand` are for the error.
  * Errors: `usage` if there is none, or more than one.
  */
-export function choose<T extends Named>(what: string, all: readonly T[], text: string, list: string): T {
+export function findByNameOrId<T extends NamedRecord>(
+  kind: string,
+  all: readonly T[],
+  text: string,
+  listCommand: string,
+): T {
   const found = all.filter(({ id, name }) => name === text || String(id) === text);
   const [first, ...others] = found;
-  if (!first) throw usage(`there is no ${what} ${text}`, `\`${list}\` shows those that there are.`);
+  if (!first) throw usage(`there is no ${kind} ${text}`, `List them with \`${listCommand}\`.`);
   if (others.length > 0) {
     const ids = found.map(({ id }) => id).join(', ');
-    throw usage(`${text} is the name of more than one ${what}`, `Give the id of one: ${ids}.`);
+    throw usage(`${text} is the name of more than one ${kind}`, `Give the id of one of them: ${ids}.`);
   }
   return first;
 }
 
-/** Finds a credential of executors by its name or id. Errors: `usage` if there is none, or more than one. */
+/** Finds an executor credential by its name or id. Errors: `usage` if there is none, or more than one. */
 export async function chooseCredential(access: Client['access'], text: string): Promise<CredentialRecord> {
-  return choose('credential', await access.credentials(), text, 'fumehood executors credentials list');
+  return findByNameOrId(
+    'credential',
+    await access.credentials(),
+    text,
+    'fumehood executors credentials list',
+  );
 }

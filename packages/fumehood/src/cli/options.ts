@@ -10,16 +10,16 @@ import {
 } from '@fumehood/protocol';
 import { InvalidArgumentError, Option } from 'commander';
 
-/** Parsers of arguments and options. Each throws `InvalidArgumentError`, which commander prints with the option's name. */
+// Parsers throw `InvalidArgumentError`; commander prints its message after the name of the option or argument.
 
 const dayMs = 86_400_000;
 
-/** `--json` of a command that prints one result. */
+/** Makes the option `--json` of a command that prints one result. */
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON object on stdout');
 }
 
-/** `--days` of a command that makes a secret. */
+/** Makes the option `--days` of a command that creates a secret. */
 export function daysOption(): Option {
   return new Option('--days <n>', 'expire after this many days; default: never').argParser(integer(1, 3650));
 }
@@ -34,58 +34,58 @@ export function integer(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!/^\d+$/.test(text) || value < least || value > most)
-      throw new InvalidArgumentError(`It is a whole number from ${least} to ${most}.`);
+      throw new InvalidArgumentError(`Give a whole number from ${least} to ${most}.`);
     return value;
   };
 }
 
+/** Parses the number of a job. */
 export function jobId(text: string): number {
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('A job has a number, from 1.');
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('Give the number of a job, from 1.');
   return Number(text);
 }
 
-/** The weight of a tenant's share. */
+/** Parses the weight of a tenant's share. */
 export function weight(text: string): number {
   const value = Number(text);
   if (!/^\d+(\.\d+)?$/.test(text) || value < 0.001 || value > 1000)
-    throw new InvalidArgumentError('It is a number from 0.001 to 1000.');
+    throw new InvalidArgumentError('Give a number from 0.001 to 1000.');
   return value;
 }
 
-/** The name of a user, a token or a credential. */
+/** Parses the name of a user, a token or a credential. */
 export function accessName(text: string): string {
   const parsed = accessNameSchema.safeParse(text);
   if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
   return parsed.data;
 }
 
-/** Repeatable `NAME=VALUE`. */
+/** Adds an environment variable, as `NAME=VALUE`, to those of the options before. */
 export function variables(text: string, previous: string[]): string[] {
-  if (!/^[^=\0]+=[^\0]*$/.test(text)) throw new InvalidArgumentError('It has the form NAME=VALUE.');
+  if (!/^[^=\0]+=[^\0]*$/.test(text)) throw new InvalidArgumentError('Give it as NAME=VALUE.');
   return [...previous, text];
 }
 
-/** Repeatable labels of a job or an executor. */
+/** Adds a label of a job or an executor to those of the options before. */
 export function labels(text: string, previous: string[]): string[] {
   const parsed = labelsSchema.safeParse([...previous, text]);
-  if (!parsed.success)
-    throw new InvalidArgumentError('It has the form NAME or NAME=VALUE; at most 32 of them.');
+  if (!parsed.success) throw new InvalidArgumentError('Give it as NAME or NAME=VALUE, at most 32 times.');
   return parsed.data;
 }
 
-/** Repeatable tiers. */
+/** Adds a tier to those of the options before. */
 export function tiers(text: string, previous: Tier[]): Tier[] {
-  return oneMore(tierSchema, text, previous);
+  return addWord(tierSchema, text, previous);
 }
 
-/** Repeatable scopes of an access token. */
+/** Adds a scope of an access token to those of the options before. */
 export function scopes(text: string, previous: Scope[] = []): Scope[] {
-  return oneMore(scopeSchema, text, previous);
+  return addWord(scopeSchema, text, previous);
 }
 
-/** Repeatable queues. */
+/** Adds a queue to those of the options before. */
 export function queues(text: string, previous: QueueName[] = []): QueueName[] {
-  return oneMore(queueNameSchema, text, previous);
+  return addWord(queueNameSchema, text, previous);
 }
 
 interface WordSchema<T extends string> {
@@ -93,9 +93,9 @@ interface WordSchema<T extends string> {
   safeParse(text: string): { readonly data?: T | undefined };
 }
 
-/** Adds a word of the schema to those that were given before, each once. */
-function oneMore<T extends string>(schema: WordSchema<T>, text: string, previous: readonly T[]): T[] {
+/** Adds a word of the schema to those of the options before, each once. */
+function addWord<T extends string>(schema: WordSchema<T>, text: string, previous: readonly T[]): T[] {
   const { data } = schema.safeParse(text);
-  if (data === undefined) throw new InvalidArgumentError(`It is one of: ${schema.options.join(', ')}.`);
+  if (data === undefined) throw new InvalidArgumentError(`Give one of: ${schema.options.join(', ')}.`);
   return [...new Set([...previous, data])];
 }

@@ -31,7 +31,7 @@ export function addDemo(program: Command): void {
 async function demo(options: DemoOptions): Promise<void> {
   const { openRepository } = await import('../demo/repository.ts');
   const { runDemo } = await import('../demo/demo.ts');
-  const { asJson, block } = await import('../demo/report.ts');
+  const { reportJson, reportText } = await import('../demo/report.ts');
   const { bringUp } = await import('../up/up.ts');
   const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
   const repository = await openRepository(options.repo ?? ownRepository, options.commit ?? 'HEAD', root);
@@ -46,13 +46,13 @@ async function demo(options: DemoOptions): Promise<void> {
     output: (bytes) => void process.stderr.write(bytes),
   });
   note('the instance and the executor keep running; `npx fumehood down` stops them');
-  if (options.json) printJson(asJson(report));
-  else process.stdout.write(`\n${block(report)}\n`);
+  if (options.json) printJson(reportJson(report));
+  else process.stdout.write(`\n${reportText(report)}\n`);
 }
 
 function relativeRoot(text: string): string {
   const root = normalize(text === '' ? '.' : text).replace(/\/$/, '');
   if (root.startsWith('/') || root === '..' || root.startsWith('../'))
-    throw usage(`--root ${text} leads out of the repository`, 'Give it as a path from its top.');
+    throw usage(`--root ${text} leads out of the repository`, 'Give a path below the top of the repository.');
   return root === '.' ? '' : root;
 }

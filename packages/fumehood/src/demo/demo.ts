@@ -10,23 +10,27 @@ import type { State } from '../state/state.ts';
 import { phaseName, phasesOf, type Report, type ShownDefinition, seconds } from './report.ts';
 import type { LocalRepository } from './repository.ts';
 
-/** The image of `images/` that holds the indexer. */
+/** The image of `images/` that contains the indexer. */
 const indexer = 'scip-typescript';
-/** Under emulation a job of a minute's work on the host takes 20. */
+/** Under emulation, work that takes one minute on the host takes twenty. */
 const deadlineMs = 3_600_000;
 
 export interface DemoDeps {
   readonly client: Client;
   readonly state: State;
   readonly repository: LocalRepository;
-  /** The directory to index, from the repository's top; empty: all of it. */
+  /** Directory to index, relative to the top of the repository; empty for all of it. */
   readonly root: string;
-  /** Progress, and what the indexer writes. */
+  /** Reports progress to the user. */
   readonly note: (line: string) => void;
+  /** Gets the output of the indexer. */
   readonly output: (bytes: Buffer) => void;
 }
 
-/** Indexes a repository in a fresh VM, by way of the instance, and reads everything back. Errors: `demo_failed`, the client's. */
+/**
+ * Sends a repository to the instance, has it indexed in a fresh VM, and reads the results back. Errors: `demo_failed`, and those of
+ * the client.
+ */
 export async function runDemo(deps: DemoDeps): Promise<Report> {
   const { client, state, repository, root, note } = deps;
   const image = await provideImage(client, { kind: 'recipe', name: indexer }, state, note);
@@ -42,12 +46,12 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
     accept: ['vm-hardware', 'vm-pvm', 'vm-emulated'],
     cpus: 2,
     memoryMiB: 2048,
-    scratchMiB: 1024, // all of it is read when the VM is searched
+    scratchMiB: 1024, // the inspection reads all of it
     deadlineMs,
     inspect: true,
   });
   note(`job ${id}`);
-  const { job, entries } = await follow(deps, id);
+  const { job, entries } = await followPhases(deps, id);
   if (job.state !== 'completed' || job.uploadId === null) throw failureOf(job);
   const { documents, occurrences, symbols } = await client.upload(job.uploadId);
   return {
@@ -55,11 +59,11 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
     phasesMs: phasesOf(entries),
     index: { documents, occurrences, symbols },
     definition: await exampleOf(client, job.uploadId, repository),
-    leftOver: counted(job, state),
+    leftOver: countLeftOvers(job, state),
   };
 }
 
-/** What the indexer has to be told about this repository, said aloud where it matters to the result. */
+/** Returns the indexer's flags for this repository, and notes what will be missing from the index. */
 async function indexerFlags({ repository, root, note }: DemoDeps): Promise<string[]> {
   const below = (name: string) => (root === '' ? name : `${root}/${name}`);
   const has = (name: string) => repository.has(below(name));
@@ -69,30 +73,30 @@ async function indexerFlags({ repository, root, note }: DemoDeps): Promise<strin
     /"dependencies"|"devDependencies"/.test(manifest.toString()) &&
     !(await has('node_modules'))
   )
-    note('its dependencies are not in the commit: what comes from them stays unresolved');
+    note('the dependencies are not in the commit: symbols that come from them stay unresolved');
   if (await has('tsconfig.json')) return [];
-  note('it has no tsconfig.json: the indexer infers one');
+  note('the directory has no tsconfig.json: the indexer infers one');
   return ['--infer-tsconfig'];
 }
 
-/** Shows the job's phases as they come; Ctrl-C cancels it and waits for the end of its VM. */
-async function follow(
+/** Shows the job's phases as they happen. Ctrl-C cancels the job, and then waits until its VM is gone. */
+async function followPhases(
   { client, note, output }: DemoDeps,
   id: number,
 ): Promise<{ job: JobRecord; entries: Iterable<LogEntry> }> {
   const entries = new Map<string, LogEntry>();
   const interrupts = watchInterrupts(() => {
-    note('stopping the job; press Ctrl-C again to leave it to itself');
+    note('stopping the job; press Ctrl-C again to exit without waiting');
     void client.cancel(id).catch(() => {});
   });
-  let waits = '';
+  let lastWaiting = '';
   try {
     const job = await watchJob(client, id, {
       onJob(record) {
         const message = record.waiting?.message ?? '';
-        if (record.waiting && message !== waits)
+        if (record.waiting && message !== lastWaiting)
           note(`the job waits: ${message}\n  ${record.waiting.remedy}`);
-        waits = message;
+        lastWaiting = message;
       },
       onPhase(entry) {
         entries.set(`${entry.attempt}.${entry.entry}`, entry);
@@ -113,8 +117,8 @@ async function follow(
 
 function failureOf(job: JobRecord): FumehoodError {
   if (job.state === 'canceled') return demoFailed(`job ${job.id} was canceled`, 'Run it again.');
-  const { message, reason } = job.failure ?? { message: 'it left no index', reason: 'no index' };
-  return demoFailed(`job ${job.id} failed (${reason}): ${message}`, 'What it wrote is above.');
+  const { message, reason } = job.failure ?? { message: 'it uploaded no index', reason: 'no index' };
+  return demoFailed(`job ${job.id} failed (${reason}): ${message}`, 'Read its output above.');
 }
 
 async function exampleOf(
@@ -134,13 +138,13 @@ async function exampleOf(
   };
 }
 
-/** What the executor counted when it destroyed the VM, and what is to be seen from here now. */
-function counted(job: JobRecord, state: State): Record<string, number> {
+/** Returns, for each kind of leftover, the larger of the executor's count at the teardown and our own count now. */
+function countLeftOvers(job: JobRecord, state: State): Record<string, number> {
   const now: Record<string, number> = {
     ...countLeftOver(`${vmNamePrefix}j${job.id}-`, new Set(), state.vms),
   };
-  const then = job.leftOver ?? {};
+  const atTeardown = job.leftOver ?? {};
   return Object.fromEntries(
-    Object.keys(now).map((what) => [what, Math.max(now[what] ?? 0, then[what] ?? 0)]),
+    Object.keys(now).map((what) => [what, Math.max(now[what] ?? 0, atTeardown[what] ?? 0)]),
   );
 }

@@ -1,6 +1,6 @@
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { asJson, block, phaseName, phasesOf, type Report, seconds } from './report.ts';
+import { phaseName, phasesOf, type Report, reportJson, reportText, seconds } from './report.ts';
 
 const job: JobRecord = {
   id: 7,
@@ -44,14 +44,14 @@ const report: Report = {
 };
 const withJob = (facts: Partial<JobRecord>): Report => ({ ...report, job: { ...job, ...facts } });
 const line = (of: Report, name: string) =>
-  block(of)
+  reportText(of)
     .split('\n')
     .find((one) => one.startsWith(name))
     ?.slice(11);
 
-describe('the block', () => {
-  it('says everything, line by line', () => {
-    const [isolation, ...others] = block(report).split('\n');
+describe('the report', () => {
+  it('has a line for each result', () => {
+    const [isolation, ...others] = reportText(report).split('\n');
     expect(isolation).toMatch(/^isolation {2}vm-emulated \(qemu 7\.2\): \S.+$/);
     expect(others).toEqual([
       'inside     Linux 6.1.0-40-amd64, no network, credentials held: 0 (4 searched for in 3.0 GiB of its memory and disk; the marker planted there was found)',
@@ -63,30 +63,30 @@ describe('the block', () => {
     ]);
   });
 
-  it('tells what was found, and what was left', () => {
+  it('shows found credentials and leftovers', () => {
     const found = withJob({ inspection: { searchedBytes: 1, credentials: 4, found: 2, controlFound: true } });
     expect(line(found, 'inside')).toContain('credentials held: 2 (4 searched for in 1 B ');
     expect(line({ ...report, leftOver: { processes: 3 } }, 'left over')).toBe('processes 3');
   });
 
-  it('names the network interfaces where there are some', () => {
+  it('names the network interfaces of the guest other than loopback', () => {
     const guest = { kernel: '6.1', interfaces: ['lo', 'eth0', 'eth1'] };
     expect(line(withJob({ guest }), 'inside')).toMatch(/^Linux 6\.1, network interfaces eth0, eth1, /);
   });
 });
 
-describe('what was not measured', () => {
-  it('is said to be missing, and nothing is put in its place', () => {
+describe('a value that was not measured', () => {
+  it('is reported as missing, without a substitute', () => {
     expect(line(withJob({ guest: null }), 'inside')).toBe('not measured');
     expect(line(withJob({ inspection: null }), 'inside')).toContain('credentials not searched for');
-    expect(line(withJob({ tier: null }), 'isolation')).toBe('not on the job’s record');
+    expect(line(withJob({ tier: null }), 'isolation')).toBe('not recorded');
     expect(line(withJob({ vmm: null }), 'isolation')).toMatch(/^vm-emulated: /);
     expect(line({ ...report, phasesMs: {} }, 'phases')).toBe('not measured');
     expect(line({ ...report, leftOver: {} }, 'left over')).toBe('not counted');
-    expect(block({ ...report, definition: null })).not.toContain('is defined in');
+    expect(reportText({ ...report, definition: null })).not.toContain('is defined in');
   });
 
-  it('is not passed off as found nowhere when the search itself did not work', () => {
+  it('is not reported as zero credentials when the inspection missed its planted marker', () => {
     const blind = withJob({
       inspection: { searchedBytes: 9, credentials: 4, found: 0, controlFound: false },
     });
@@ -94,9 +94,9 @@ describe('what was not measured', () => {
     expect(line(blind, 'inside')).not.toContain('held: 0');
   });
 
-  it('is null in what programs read', () => {
+  it('is null in the JSON report', () => {
     const bare = withJob({ tier: null, vmm: null, guest: null, inspection: null });
-    expect(asJson({ ...bare, definition: null })).toMatchObject({
+    expect(reportJson({ ...bare, definition: null })).toMatchObject({
       job: { id: 7, state: 'completed', attempt: 1 },
       isolation: { tier: null, vmm: null },
       inside: { guest: null, inspection: null },
@@ -117,7 +117,7 @@ describe('phases', () => {
     exitCode: 0,
   });
 
-  it('are those of the last attempt that have ended, under the demo’s names', () => {
+  it('are the ended phases of the last attempt, under the demo’s names', () => {
     const entries = [
       entry('setup.vm', 9_999),
       entry('setup.vm', 1_000.4, 2),
@@ -128,7 +128,7 @@ describe('phases', () => {
     expect(phasesOf([])).toEqual({});
   });
 
-  it('have words of their own where there are some', () => {
+  it('have short names where the demo defines some', () => {
     expect(
       ['setup.workspace', 'setup.image', 'setup.vm', 'setup.guest', 'teardown.vm', 'setup.other'].map(
         phaseName,

@@ -1,27 +1,27 @@
 import { type JobRecord, type LogEntry, tierMeaning } from '@fumehood/protocol';
-import { inWords } from '../state/usage.ts';
+import { formatBytes } from '../state/usage.ts';
 
-/** One answered question, in words of a person: lines from 1, paths from the repository's root. */
+/** The answer to one definition query, for people: lines and characters count from 1, paths start at the top of the repository. */
 export interface ShownDefinition {
   readonly query: { readonly path: string; readonly line: number; readonly character: number };
   readonly path: string;
   readonly line: number;
-  /** The source line that it points to. */
+  /** The source line of the definition. */
   readonly text: string;
 }
 
-/** Everything that the demo has to say at its end, all of it read from the run. */
+/** The results of a demo, all of them read from the run. */
 export interface Report {
   readonly job: JobRecord;
   readonly phasesMs: Readonly<Record<string, number>>;
   readonly index: { readonly documents: number; readonly occurrences: number; readonly symbols: number };
-  /** Null for an index without a reference to something in another place. */
+  /** Null if the index has no reference whose definition is in another place. */
   readonly definition: ShownDefinition | null;
-  /** The executor's count, and our own after the job's end: the larger of the two. */
+  /** For each kind, the larger of the executor's count and our own count after the job's end. */
   readonly leftOver: Readonly<Record<string, number>>;
 }
 
-const names: Readonly<Record<string, string>> = {
+const phaseNames: Readonly<Record<string, string>> = {
   'setup.workspace': 'workspace',
   'setup.image': 'image',
   'setup.vm': 'boot',
@@ -29,12 +29,12 @@ const names: Readonly<Record<string, string>> = {
   'teardown.vm': 'destroyed',
 };
 
-/** The demo's word for a phase. */
+/** Returns the demo's name for a phase. */
 export function phaseName(key: string): string {
-  return names[key] ?? key.replace(/^step\.docker\./, '');
+  return phaseNames[key] ?? key.replace(/^step\.docker\./, '');
 }
 
-/** How long each phase of the last attempt took. */
+/** Returns how long each phase of the last attempt took, in milliseconds. */
 export function phasesOf(entries: Iterable<LogEntry>): Record<string, number> {
   const all = [...entries];
   const attempt = Math.max(...all.map((entry) => entry.attempt));
@@ -45,17 +45,18 @@ export function phasesOf(entries: Iterable<LogEntry>): Record<string, number> {
   );
 }
 
+/** Formats milliseconds as seconds: `1.5 s`. */
 export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
 const label = (name: string) => name.padEnd(11);
 
-/** The block at the end of the demo. */
-export function block(report: Report): string {
+/** Lays out the report that the demo prints at its end. */
+export function reportText(report: Report): string {
   const { job, phasesMs, index, definition, leftOver } = report;
   const by = job.vmm ? ` (${job.vmm})` : '';
-  const isolation = job.tier ? `${job.tier}${by}: ${tierMeaning[job.tier]}` : 'not on the job’s record';
+  const isolation = job.tier ? `${job.tier}${by}: ${tierMeaning[job.tier]}` : 'not recorded';
   const count = (value: number, what: string) => `${value.toLocaleString('en')} ${what}`;
   const phases = Object.entries(phasesMs).map(([name, ms]) => `${name} ${seconds(ms)}`);
   const lines = [
@@ -74,12 +75,12 @@ export function block(report: Report): string {
     lines.push(`${label('')}${query.path}:${query.line}:${query.character} is defined in ${path}:${line}`);
     lines.push(`${label('')}  ${text.trim()}`);
   }
-  const left = Object.entries(leftOver).map(([what, value]) => `${inPlain[what] ?? what} ${value}`);
+  const left = Object.entries(leftOver).map(([what, value]) => `${leftOverNames[what] ?? what} ${value}`);
   lines.push(label('left over') + (left.join(', ') || 'not counted'));
   return lines.join('\n');
 }
 
-const inPlain: Readonly<Record<string, string>> = { loopDevices: 'loop devices' };
+const leftOverNames: Readonly<Record<string, string>> = { loopDevices: 'loop devices' };
 
 function inside({ guest, inspection }: JobRecord): string {
   if (!guest) return 'not measured';
@@ -92,11 +93,11 @@ function credentials(inspection: JobRecord['inspection']): string {
   if (!inspection) return 'credentials not searched for';
   const { credentials: searched, found, searchedBytes, controlFound } = inspection;
   if (!controlFound) return 'credentials: the search did not even find the marker planted for it';
-  return `credentials held: ${found} (${searched} searched for in ${inWords(searchedBytes)} of its memory and disk; the marker planted there was found)`;
+  return `credentials held: ${found} (${searched} searched for in ${formatBytes(searchedBytes)} of its memory and disk; the marker planted there was found)`;
 }
 
-/** What `--json` prints. */
-export function asJson({ job, phasesMs, index, definition, leftOver }: Report): object {
+/** Returns the report that `--json` prints. */
+export function reportJson({ job, phasesMs, index, definition, leftOver }: Report): object {
   return {
     job: { id: job.id, state: job.state, attempt: job.attempt },
     isolation: { tier: job.tier, vmm: job.vmm },

@@ -31,17 +31,17 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-describe('a repository', () => {
+describe('an opened repository', () => {
   let opened: LocalRepository;
   beforeAll(async () => {
     opened = await openRepository(path, 'main', 'below');
   });
 
-  it('is known by a name that an instance takes, and by its commit', () => {
+  it('has a name that the instance accepts, and a commit', () => {
     expect(opened).toMatchObject({ path, name: 'local/my-repository', commit: second });
   });
 
-  it('has the files of the commit, not those of the directory', async () => {
+  it('has the files of the commit, not those of the working directory', async () => {
     await writeFile(join(path, 'below/file'), 'changed since');
     await writeFile(join(path, 'new'), '');
     expect(String(await opened.file('below/file'))).toBe('second\n');
@@ -50,7 +50,7 @@ describe('a repository', () => {
     await expect(opened.file('new')).rejects.toMatchObject({ code: 'repository_unreadable' });
   });
 
-  it('is packed with this commit alone, without its history', async () => {
+  it('is packed as one commit without its history', async () => {
     const bare = join(root, 'bare');
     execFileSync('git', ['init', '-q', '--bare', bare]);
     await writeFile(join(bare, 'shallow'), `${second}\n`);
@@ -61,21 +61,21 @@ describe('a repository', () => {
   });
 });
 
-describe('what cannot be indexed', () => {
+describe('opening a repository', () => {
   it.each([
     ['a file', 'below/file', 'HEAD', '', 'there is no such directory'],
     ['a revision that is a flag', '', '--all', '', 'it has no commit --all'],
     ['a revision that is no commit', '', 'HEAD:below', '', 'it has no commit HEAD:below'],
     ['a root that is a file', '', 'HEAD', 'below/file', 'has no directory below/file'],
-    ['a root that another commit has', '', 'HEAD', 'new', 'has no directory new'],
-  ])('%s is refused, and says why', async (_what, below, revision, directory, why) => {
+    ['a root that only the working directory has', '', 'HEAD', 'new', 'has no directory new'],
+  ])('refuses %s, with the reason', async (_what, below, revision, directory, why) => {
     await expect(openRepository(join(path, below), revision, directory)).rejects.toMatchObject({
       code: 'repository_unreadable',
       message: expect.stringContaining(why) as string,
     });
   });
 
-  it('a repository without a commit is refused', async () => {
+  it('refuses a repository without a commit', async () => {
     const empty = join(root, 'empty');
     execFileSync('git', ['init', '-q', empty]);
     await expect(openRepository(empty, 'HEAD', '')).rejects.toMatchObject({

@@ -6,27 +6,29 @@ import type { Readable } from 'node:stream';
 import { collect } from '@fumehood/base';
 import { repositoryUnreadable } from '../errors.ts';
 
-/** A repository of the user's, at one commit. */
+/** A git repository of the user, at one commit. */
 export interface LocalRepository {
   readonly path: string;
-  /** The name that the instance knows it by. */
+  /** The repository's name in the instance. */
   readonly name: string;
   readonly commit: string;
-  /** The commit alone, without its history, as one pack. */
+  /** Returns a pack that holds the commit without its history. */
   pack(): Promise<Readable>;
-  /** Whether the commit has a file or directory of this path. */
+  /** Whether the commit has a file or directory at this path. */
   has(path: string): Promise<boolean>;
-  /** A file of the commit. Errors: `repository_unreadable`. */
+  /** Reads a file of the commit. Errors: `repository_unreadable`. */
   file(path: string): Promise<Buffer>;
 }
 
-/** Largest file that is read to show a line of it. */
+/** Largest file of the commit that is read, bytes. */
 const fileMax = 16 * 2 ** 20;
-const wordsMax = 65_536;
+/** Longest output of a git command that answers a question, bytes. */
+const answerMax = 65_536;
 
 /**
- * Opens a repository: git runs as the owner of its directory, so that nothing of another user reads it or is run by what it says.
- * `root` must be a directory of the commit. Errors: `repository_unreadable`.
+ * Opens a repository and checks that `root` is a directory of the commit. git runs as the owner of the repository, so it reads only
+ * what the owner may read, and a command in the repository's configuration does not run as another user. Errors:
+ * `repository_unreadable`.
  */
 export async function openRepository(
   where: string,
@@ -34,13 +36,13 @@ export async function openRepository(
   root: string,
 ): Promise<LocalRepository> {
   const path = resolve(where);
-  const is = statSync(path, { throwIfNoEntry: false });
-  if (!is?.isDirectory())
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats?.isDirectory())
     throw repositoryUnreadable(where, 'there is no such directory', 'Give the path of a git repository.');
-  const owner = { uid: is.uid, gid: is.gid };
+  const owner = { uid: stats.uid, gid: stats.gid };
   const git = (...args: string[]) => gitAs(owner, path, args);
   const answer = async (...args: string[]) => {
-    const { code, stdout } = await finish(git(...args), wordsMax);
+    const { code, stdout } = await finish(git(...args), answerMax);
     return code === 0 ? stdout.toString().trim() : null;
   };
   const top = await answer('rev-parse', '--git-dir');
@@ -48,7 +50,7 @@ export async function openRepository(
     throw repositoryUnreadable(
       where,
       'this is not a git repository',
-      'Give the path of one, or make one: `git init`, `git add`, `git commit`.',
+      'Give the path of one, or make it one: `git init`, `git add`, `git commit`.',
     );
   const commit = await answer('rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`);
   if (commit === null)
@@ -62,7 +64,7 @@ export async function openRepository(
     throw repositoryUnreadable(
       where,
       `the commit ${commit.slice(0, 12)} has no directory ${root}`,
-      "Give --root as a path from the repository's top.",
+      'Give --root a path below the top of the repository.',
     );
   return {
     path,
@@ -70,13 +72,17 @@ export async function openRepository(
     commit,
     async pack() {
       const process = git('pack-objects', '--revs', '--stdout', '--quiet');
-      process.stdin?.on('error', () => {}); // its exit tells
+      process.stdin?.on('error', () => {}); // the exit code reports the failure
       process.stdin?.end(`--shallow ${commit}\n${commit}\n`);
       const { stdout } = process as { stdout: Readable };
       process.once('exit', (code) => {
         if (code !== 0)
           stdout.destroy(
-            repositoryUnreadable(where, `git pack-objects ended with ${code}`, 'Run `git fsck` in it.'),
+            repositoryUnreadable(
+              where,
+              `git pack-objects exited with ${code}`,
+              'Check the repository with `git fsck`.',
+            ),
           );
       });
       return stdout;
@@ -85,7 +91,11 @@ export async function openRepository(
     async file(name) {
       const { code, stdout } = await finish(git('cat-file', 'blob', `${commit}:${name}`), fileMax);
       if (code !== 0)
-        throw repositoryUnreadable(where, `the commit has no file ${name}`, 'Run `git fsck` in it.');
+        throw repositoryUnreadable(
+          where,
+          `the commit has no file ${name}`,
+          'Check the repository with `git fsck`.',
+        );
       return stdout;
     },
   };
@@ -99,7 +109,7 @@ function gitAs(owner: { uid: number; gid: number }, path: string, args: readonly
     env: {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
       LC_ALL: 'C.UTF-8',
-      // Nothing of anybody's configuration but the repository's own; none of what is run here obeys a hook or a filter.
+      // Only the repository's own configuration counts. The git commands that run here call no hooks and no filters.
       GIT_CONFIG_NOSYSTEM: '1',
       GIT_CONFIG_GLOBAL: '/dev/null',
       GIT_TERMINAL_PROMPT: '0',
@@ -107,6 +117,7 @@ function gitAs(owner: { uid: number; gid: number }, path: string, args: readonly
   });
 }
 
+/** Waits for a command that gets no stdin, and returns its exit code and output. */
 async function finish(
   child: ChildProcess,
   maxBytes: number,

@@ -12,17 +12,18 @@ import type { UpDeps } from '../up/up.ts';
 import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
 
+/** The tiers that this machine offers, and the results of the checks. */
 export interface DoctorReport {
   readonly tiers: readonly Tier[];
   readonly findings: readonly Finding[];
 }
 
-/** Programs of the system that jobs need, and the Debian packages that bring them. */
+/** System programs that jobs need, and the Debian packages that contain them. */
 const programs = debianPackages.flatMap(({ package: name, program, neededBy }) =>
   program !== undefined && ['check', 'demo'].includes(neededBy) ? [[program, name] as const] : [],
 );
 
-/** Looks at this machine afresh: a canary is booted, whatever was found before. */
+/** Checks this machine, and boots a canary even if an earlier verdict still holds. */
 export async function examine(deps: UpDeps): Promise<DoctorReport> {
   const { state, root, onProgress } = deps;
   const closed = root ? closedParents(state.root) : [];
@@ -36,7 +37,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
     {
       check: 'programs',
       good: missing.length === 0,
-      detail: missing.length === 0 ? 'all there' : `missing: ${missing.map(([path]) => path).join(', ')}`,
+      detail: missing.length === 0 ? 'all installed' : `missing: ${missing.map(([path]) => path).join(', ')}`,
       ...(missing.length > 0 && {
         remedy: `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`,
       }),
@@ -62,12 +63,13 @@ function closedFinding({ message, remedy }: FumehoodError): Finding {
   return { check: 'state directory', good: false, detail: message, ...(remedy !== undefined && { remedy }) };
 }
 
+/** Lays out the report: a line for each check, remedies, and the tiers. */
 export function doctorLines({ tiers, findings }: DoctorReport): string[] {
   const lines = findings.flatMap(({ check, good, detail, remedy }) => [
     `${good ? '✓' : '✗'} ${check}: ${detail}`,
     ...(remedy && !good ? [`    ${remedy}`] : []),
   ]);
-  if (tiers.length === 0) return [...lines, '', 'This machine can run no job.'];
+  if (tiers.length === 0) return [...lines, '', 'This machine cannot run jobs.'];
   return [
     ...lines,
     '',

@@ -6,14 +6,17 @@ import type { State } from '../state/state.ts';
 import { canaryUid } from '../up/identities.ts';
 import { qemuPath } from '../up/settings.ts';
 
-/** What the canary said of this host, as tiers that jobs can ask for, strongest first. */
+/**
+ * Boots a canary VM on this host unless an earlier verdict holds. Returns the report, and the tiers that this host offers, strongest
+ * first.
+ */
 export async function probeThisHost(deps: {
   readonly state: State;
   readonly clock: Clock;
   readonly root: boolean;
   readonly runtime: Runtime;
   readonly guest: GuestImage;
-  /** Boots a canary even if the last verdict still holds. */
+  /** Boots the canary even if an earlier verdict holds. */
   readonly fresh: boolean;
   readonly onProgress: (line: string) => void;
 }): Promise<{ readonly report: HostReport; readonly tiers: readonly Tier[] }> {

@@ -25,40 +25,40 @@ const usage = (message: string, remedy: string) =>
   }) as Error;
 
 describe('oci:DIR[:REF]', () => {
-  it('is a layout, with or without a reference', () => {
+  it('names a layout, with or without a reference', () => {
     const directory = join(root, 'layout');
     expect(parseImage(`oci:${directory}`)).toEqual({ kind: 'layout', directory, reference: undefined });
     expect(parseImage(`oci:${directory}:v1.0`)).toEqual({ kind: 'layout', directory, reference: 'v1.0' });
   });
 
-  it('takes a colon for a part of the name of a directory that is there', () => {
+  it('may have a colon in the name of an existing directory', () => {
     const directory = join(root, 'with:colon');
     expect(parseImage(`oci:${directory}`)).toEqual({ kind: 'layout', directory, reference: undefined });
     expect(parseImage(`oci:${directory}:v1`)).toEqual({ kind: 'layout', directory, reference: 'v1' });
   });
 
-  it('is refused where there is none, and says how to make one', () => {
+  it('is refused if the layout does not exist, with how to make one', () => {
     for (const name of ['nothing', 'empty', 'archive.tar', 'nothing:v1'])
-      expect(() => parseImage(`oci:${root}/${name}`)).toThrow(usage('is no OCI layout', 'skopeo copy'));
+      expect(() => parseImage(`oci:${root}/${name}`)).toThrow(usage('is not an OCI layout', 'skopeo copy'));
   });
 });
 
 describe('docker-archive:FILE', () => {
-  it('is an archive', () => {
+  it('names an archive', () => {
     const file = join(root, 'archive.tar');
     expect(parseImage(`docker-archive:${file}`)).toEqual({ kind: 'archive', file });
   });
 
-  it('is refused where there is no such file, and says how to make one', () => {
+  it('is refused if the file does not exist, with how to make one', () => {
     for (const name of ['nothing', 'empty'])
       expect(() => parseImage(`docker-archive:${root}/${name}`)).toThrow(
-        usage('is no file', 'docker save -o'),
+        usage('is not a file', 'docker save -o'),
       );
   });
 });
 
 describe('a name', () => {
-  it('is that of an image that comes with Fumehood', () => {
+  it('names an image that comes with Fumehood', () => {
     expect(imageNames).toContain('scip-typescript');
     for (const name of imageNames) expect(parseImage(name)).toEqual({ kind: 'recipe', name });
   });
@@ -71,9 +71,9 @@ describe('a name', () => {
     ['docker-archive:'],
     ['../scip-typescript'],
     [''],
-  ])('like %j is not one yet: the forms that there are, are told', (text) => {
+  ])('like %j is refused, with the forms that are accepted', (text) => {
     expect(() => parseImage(text)).toThrow(
-      usage('there is no registry client yet', `oci:DIR[:REF] (from \`skopeo copy`),
+      usage('`fumehood run` takes a file, or the name', 'oci:DIR[:REF] (`skopeo copy'),
     );
     expect(() => parseImage(text)).toThrow(usage('', imageNames.join(', ')));
   });

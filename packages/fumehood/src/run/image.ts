@@ -8,27 +8,27 @@ import { imageUnknown, usage } from '../errors.ts';
 import { buildImage, imageNames } from '../images/recipes.ts';
 import type { State } from '../state/state.ts';
 
-/** What an IMAGE argument names. */
+/** A parsed IMAGE argument. */
 export type ImageName =
   | { readonly kind: 'layout'; readonly directory: string; readonly reference: string | undefined }
   | { readonly kind: 'archive'; readonly file: string }
   | { readonly kind: 'recipe'; readonly name: string };
 
-/** Errors: `usage` for what is none of them, or is not there. */
+/** Parses an IMAGE argument and checks that its file exists. Errors: `usage`. */
 export function parseImage(text: string): ImageName {
   const [scheme, rest] = text.split(/:(.*)/s);
   if (scheme === 'oci' && rest) return parseLayout(rest);
   if (scheme === 'docker-archive' && rest) {
     const file = resolve(rest);
     if (!existsSync(file) || !statSync(file).isFile())
-      throw usage(`${rest} is no file`, 'Write the archive with `docker save -o FILE IMAGE`.');
+      throw usage(`${rest} is not a file`, 'Write the archive with `docker save -o FILE IMAGE`.');
     return { kind: 'archive', file };
   }
   if (imageNames.includes(text)) return { kind: 'recipe', name: text };
   throw imageUnknown(text, imageNames);
 }
 
-/** `DIR[:REF]`: what is there as a directory is one, whatever its name. */
+/** Parses `DIR[:REF]`. If the whole text names a layout, its colons are part of the directory's name. */
 function parseLayout(text: string): ImageName {
   const whole = resolve(text);
   const colon = text.lastIndexOf(':');
@@ -38,19 +38,19 @@ function parseLayout(text: string): ImageName {
       : [resolve(text.slice(0, colon)), text.slice(colon + 1)];
   if (!existsSync(join(directory, 'index.json')))
     throw usage(
-      `${directory} is no OCI layout: it has no index.json`,
-      'Make one with `skopeo copy docker://… oci:DIR` or `umoci`.',
+      `${directory} is not an OCI layout: it has no index.json`,
+      'Make one with `skopeo copy docker://IMAGE oci:DIR` or `umoci`.',
     );
   return { kind: 'layout', directory, reference };
 }
 
-/** Looks into an image before anything is started for it. Errors: `image_invalid`, `image_not_found`. */
+/** Reads the metadata of an image, before anything is started for it. Errors: `image_invalid`, `image_not_found`. */
 export async function checkImage(image: ImageName): Promise<void> {
   if (image.kind === 'archive') await openArchive(image.file);
   if (image.kind === 'layout') (await packLayout(image.directory, image.reference)).destroy();
 }
 
-/** Sees to it that the instance has an image that was looked into; returns its digest there. */
+/** Uploads a checked image to the instance unless the instance has it, building it first if it is a recipe. Returns its digest. */
 export async function provideImage(
   client: Client,
   image: ImageName,
@@ -59,21 +59,21 @@ export async function provideImage(
 ): Promise<string> {
   if (image.kind === 'recipe') {
     const { archive, digest } = await buildImage(image.name, state, onProgress);
-    return send(client, archive, digest, onProgress);
+    return upload(client, archive, digest, onProgress);
   }
-  if (image.kind === 'archive') return send(client, image.file, await digestOfFile(image.file), onProgress);
+  if (image.kind === 'archive') return upload(client, image.file, await digestOfFile(image.file), onProgress);
   await mkdir(state.images, { recursive: true });
   const work = await mkdtemp(join(state.images, '.pack-'));
   try {
     const file = join(work, 'image.tar');
     await pipeline(await packLayout(image.directory, image.reference), createWriteStream(file));
-    return await send(client, file, await digestOfFile(file), onProgress);
+    return await upload(client, file, await digestOfFile(file), onProgress);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-async function send(
+async function upload(
   client: Client,
   file: string,
   digest: string,

@@ -11,7 +11,7 @@ afterEach(async () => {
   await once(child, 'exit');
 });
 
-/** A process that watches for interrupts, and says what it sees; a line on its stdin has it stop watching. */
+/** Starts a process that watches for interrupts and prints what happens. A line on its stdin makes it stop watching. */
 async function start(): Promise<{
   child: ChildProcess;
   next: () => Promise<string>;
@@ -46,7 +46,7 @@ async function start(): Promise<{
 }
 
 describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (name) => {
-  it('asks once, and ends the command when it comes again', async () => {
+  it('requests a stop, and ends the command when it comes again', async () => {
     const { child: running, next, ended } = await start();
     running.kill(name);
     expect([await next(), await next()]).toEqual(['aborted', 'first']);
@@ -55,7 +55,7 @@ describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (name) => {
     expect(await ended).toEqual([130, null]);
   });
 
-  it('is the system’s again once nobody watches', async () => {
+  it('has its default action again after the release', async () => {
     const { child: running, next, ended } = await start();
     running.stdin?.write('\n');
     expect(await next()).toBe('released');

@@ -11,20 +11,20 @@ export interface RunRequest {
   readonly stdin: Readable | null;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Words for a person. */
+  /** Reports to the user. */
   readonly note: (line: string) => void;
 }
 
-/** Exit codes of our own, as against those of the command. */
-const waitsCode = 3;
-/** As of shells: a command that could not be run, and what was killed by a limit. */
+/** Exit code when no connected executor can run the job. */
+const cannotRunCode = 3;
+/** Exit codes for a job that a limit stopped, as `timeout` and shells have them. */
 const failureCodes: Readonly<Record<string, number>> = { deadline: 124, memory: 137 };
 const otherFailure = 125;
 
 /**
- * Runs one command as a job, its output streamed, its stdin passed on. Returns the job and the exit code for this process: the
- * command's own; 3 when nothing connected could ever run it, 130 when interrupted, 124 past its deadline, 137 over its
- * memory, 125 when it could not be run.
+ * Runs a command as a job, forwards stdin to it and streams its output. Returns the job and the exit code for this process: that of
+ * the command, or 3 if no connected executor can run the job, 124 past the deadline, 130 if interrupted, 137 out of memory, 125 if
+ * the job failed for another reason.
  */
 export async function runCommand(
   client: Client,
@@ -33,56 +33,60 @@ export async function runCommand(
   const { stdout, stderr, stdin, note } = request;
   const { id } = await client.createJob(request.job);
   const cancel = () =>
-    client
-      .cancel(id)
-      .catch((error: unknown) => note(`the job could not be canceled: ${factsOf(error).message}`));
+    client.cancel(id).catch((error: unknown) => note(`the job was not canceled: ${factsOf(error).message}`));
   const interrupts = watchInterrupts(() => {
-    note('stopping the job; press Ctrl-C again to leave it to itself');
+    note('stopping the job; press Ctrl-C again to exit without waiting');
     void cancel();
   });
-  let waits = false;
+  let cannotRun = false;
   let attempt = 0;
-  const input = stdin && passOn(client, id, stdin, note);
+  const input = stdin && forwardStdin(client, id, stdin, note);
   try {
     const job = await watchJob(client, id, {
       onJob(record) {
-        if (record.waiting && !waits) {
-          waits = true;
+        if (record.waiting && !cannotRun) {
+          cannotRun = true;
           note(`the job waits: ${record.waiting.message}\n  ${record.waiting.remedy}`);
           void cancel();
         }
         if (record.attempt > 1 && record.attempt > attempt && record.state === 'processing')
-          note(`attempt ${record.attempt}: the one before was lost`);
+          note(`attempt ${record.attempt} begins: the previous attempt was lost`);
         attempt = record.attempt;
       },
       async onOutput(entry, stream, bytes) {
         if (entry.key.startsWith('step.')) await write(stream === 'stdout' ? stdout : stderr, bytes);
       },
     });
-    if (waits && job.state === 'canceled') return { job, code: waitsCode };
+    if (cannotRun && job.state === 'canceled') return { job, code: cannotRunCode };
     if (interrupts.signal.aborted) return { job, code: interruptedCode };
-    return { job, code: codeOf(job, note) };
+    return { job, code: exitCodeOf(job, note) };
   } finally {
     interrupts.release();
     input?.stop();
   }
 }
 
-function codeOf(job: JobRecord, note: (line: string) => void): number {
+/** Returns the exit code for a job that was not interrupted, and notes a failure that is not the command's own. */
+function exitCodeOf(job: JobRecord, note: (line: string) => void): number {
   if (job.state === 'completed') return job.exitCode ?? 0;
-  // The command's own failure is the command's to explain.
+  // A command that failed has explained itself on stderr.
   if (job.failure?.reason === 'step_failed' && job.exitCode !== null) return job.exitCode;
   note(job.failure?.message ?? `the job is ${job.state}`);
   if (job.failure?.reason === 'step_not_started') return job.exitCode ?? 127;
   return failureCodes[job.failure?.reason ?? ''] ?? otherFailure;
 }
 
-/** Passes stdin on with its end. What the command does not read any more is no error. */
-function passOn(client: Client, id: number, stdin: Readable, note: (line: string) => void): { stop(): void } {
+/** Forwards stdin and its end to the job. That the job ended before it read everything is not an error. */
+function forwardStdin(
+  client: Client,
+  id: number,
+  stdin: Readable,
+  note: (line: string) => void,
+): { stop(): void } {
   const stopping = new AbortController();
   client.sendInput(id, stdin, stopping.signal).catch((error: unknown) => {
     if (!stopping.signal.aborted && factsOf(error).code !== 'job_ended')
-      note(`stdin was not passed on: ${factsOf(error).message}`);
+      note(`stdin was not forwarded: ${factsOf(error).message}`);
   });
   return {
     stop() {

@@ -1,28 +1,21 @@
 import type { Client } from '@fumehood/client';
 import { hasEnded, type JobRecord, type LogEntry } from '@fumehood/protocol';
 
-/** What to do with a job's events as they come. */
+/** Callbacks for the events of a job. */
 export interface Watcher {
-  /** A phase began or ended (`durationMs` is set). Once each. */
+  /** Called once when a phase begins and once when it ends, with `durationMs` set. */
   onPhase?(entry: LogEntry): void;
+  /** Called for each part of the output; the next event waits until the returned promise resolves. */
   onOutput?(entry: LogEntry, stream: 'stdout' | 'stderr', bytes: Buffer): void | Promise<void>;
-  /** Every change of the job itself. */
+  /** Called for each change of the job's record. */
   onJob?(job: JobRecord): void;
 }
 
-/**
- * Follows a job to its end and returns its last record. An attempt that was lost is followed by the next one's phases.
- * Errors: those of the client.
- */
-export async function watchJob(
-  client: Client,
-  id: number,
-  watcher: Watcher,
-  signal?: AbortSignal,
-): Promise<JobRecord> {
+/** Follows a job through all its attempts until it ends, and returns its last record. Errors: those of the client. */
+export async function watchJob(client: Client, id: number, watcher: Watcher): Promise<JobRecord> {
   const entries = new Map<string, LogEntry>();
   let last: JobRecord | null = null;
-  for await (const event of client.events(id, signal ? { signal } : {})) {
+  for await (const event of client.events(id)) {
     if (event.type === 'job') {
       last = event.job;
       watcher.onJob?.(event.job);

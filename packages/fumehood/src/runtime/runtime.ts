@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { buildLauncher } from '@fumehood/microvm';
 import type { State } from '../state/state.ts';
 
-/** What the processes run: outside of the checkout, readable by everybody, writable by its maker alone. */
+/** The programs that the processes run. They are outside of the checkout, readable by all users and writable only by their owner. */
 export interface Runtime {
-  /** Names this build; another one has another. */
+  /** Identifies the build: it changes with the sources, esbuild and Node. */
   readonly key: string;
   readonly directory: string;
   readonly node: string;
@@ -31,7 +31,7 @@ const programs = {
   src: ['src-cli', 'main.ts'],
 } as const;
 
-/** Bundles the programs, once for each state of the sources (0.5 s), and copies Node beside them. */
+/** Bundles the programs if the sources changed since the last build (0.5 s), and copies Node beside them. */
 export async function prepareRuntime(state: State, onProgress: (line: string) => void): Promise<Runtime> {
   await mkdir(state.runtime, { recursive: true, mode: 0o755 });
   const node = await copyNode(state.runtime);
@@ -39,11 +39,11 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
   const directory = join(state.runtime, key);
   if (!existsSync(directory)) {
     onProgress('bundling the programs');
-    const made = await mkdtemp(join(state.runtime, '.bundle-'));
-    await bundle(made);
-    await cp(join(sourceOf('instance'), 'db/migrations'), join(made, 'migrations'), { recursive: true });
-    await makeReadable(made);
-    await rename(made, directory);
+    const staged = await mkdtemp(join(state.runtime, '.bundle-'));
+    await bundle(staged);
+    await cp(join(sourceOf('instance'), 'db/migrations'), join(staged, 'migrations'), { recursive: true });
+    await makeReadable(staged);
+    await rename(staged, directory);
   }
   const script = (name: keyof typeof programs) => join(directory, `${name}.mjs`);
   return {
@@ -60,7 +60,7 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
   };
 }
 
-/** Removes builds that nobody runs any more. */
+/** Removes all builds except the current one. */
 export async function removeOldRuntimes(state: State, current: Runtime): Promise<void> {
   const keep = new Set([current.directory, join(state.runtime, current.key), current.node, current.launcher]);
   for (const name of await readdir(state.runtime)) {
@@ -69,7 +69,7 @@ export async function removeOldRuntimes(state: State, current: Runtime): Promise
   }
 }
 
-/** For everybody, whatever the modes of the checkout: it may have been made under a umask that shuts others out. */
+/** Makes a directory readable for all users: the checkout may have been made under a umask such as 077. */
 async function makeReadable(directory: string): Promise<void> {
   await chmod(directory, 0o755);
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
@@ -77,7 +77,7 @@ async function makeReadable(directory: string): Promise<void> {
 }
 
 async function bundle(directory: string): Promise<void> {
-  const { build } = await import('esbuild'); // 40 ms that only a new build has to pay
+  const { build } = await import('esbuild'); // takes 40 ms, which only a new build needs
   await build({
     entryPoints: Object.entries(programs).map(([out, [name, file]]) => ({
       in: join(sourceOf(name), file),
@@ -91,14 +91,14 @@ async function bundle(directory: string): Promise<void> {
     target: 'node26',
     logLevel: 'error',
     external: ['pg-native'],
-    // Packages in the older module system ask for Node's own by `require`.
+    // CommonJS packages load the modules of Node with `require`.
     banner: {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
   });
 }
 
-/** Sources are told apart by name, size and time: reading 300 files would be felt at every start. */
+/** Hashes the name, size and time of each source: reading 300 files would slow down every start. */
 async function sourceKey(): Promise<string> {
   const hash = createHash('sha256');
   const packages = join(sourceOf('instance'), '../..');
@@ -109,18 +109,18 @@ async function sourceKey(): Promise<string> {
     const { size, mtimeMs } = await stat(join(packages, file));
     hash.update(`${file} ${size} ${mtimeMs}\n`);
   }
-  // What they are bundled with.
-  const lock = await stat(createRequire(import.meta.url).resolve('esbuild/package.json'));
-  hash.update(`${process.version} ${lock.mtimeMs}`);
+  const bundler = await stat(createRequire(import.meta.url).resolve('esbuild/package.json'));
+  hash.update(`${process.version} ${bundler.mtimeMs}`);
   return hash.digest('hex').slice(0, 16);
 }
 
+/** Copies this Node to a place that all users can reach, and returns its path. */
 async function copyNode(directory: string): Promise<string> {
   const target = join(directory, `node-${process.version}`);
   if (existsSync(target)) return target;
-  const aside = `${target}.${process.pid}`;
-  await copyFile(process.execPath, aside, constants.COPYFILE_FICLONE);
-  await chmod(aside, 0o755);
-  await rename(aside, target);
+  const staged = `${target}.${process.pid}`;
+  await copyFile(process.execPath, staged, constants.COPYFILE_FICLONE);
+  await chmod(staged, 0o755);
+  await rename(staged, target);
   return target;
 }

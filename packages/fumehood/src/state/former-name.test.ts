@@ -26,6 +26,6 @@ it('finds the directory that the former variable names', () => {
   expect(found.map(({ path }) => path)).toEqual([join(home, 'elsewhere'), join(home, formerName)]);
 });
 
-it('finds nothing where nothing of the former name is', () => {
+it('finds nothing if no directory of the former name exists', () => {
   expect(findFormerStates({ XDG_STATE_HOME: join(home, 'elsewhere') }, 1000)).toEqual([]);
 });

@@ -2,16 +2,16 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** The name of this product before its first release. Another product has it, so no other file may contain it. */
+/** The name of this product before its first release. It belongs to another product now, so no other file contains it. */
 const formerName = 'glovebox';
 
-/** A state directory that was made under the former name, and what its owner can do about it. */
+/** A state directory that was made under the former name, and how to remove it. */
 export interface FormerState {
   readonly path: string;
   readonly remedy: string;
 }
 
-/** Finds state directories of the former name. Nothing reads or removes them: they may hold the only copy of somebody's data. */
+/** Finds state directories of the former name. Fumehood never reads or removes them: they may hold the only copy of data. */
 export function findFormerStates(environment: NodeJS.ProcessEnv, uid: number): FormerState[] {
   const variable = environment[`${formerName.toUpperCase()}_STATE`];
   const home = environment.XDG_STATE_HOME ?? join(homedir(), '.local/state');
@@ -19,6 +19,6 @@ export function findFormerStates(environment: NodeJS.ProcessEnv, uid: number): F
   const paths = [...new Set([...(variable ? [variable] : []), usual])].filter((path) => existsSync(path));
   return paths.map((path) => ({
     path,
-    remedy: `Nothing reads it. Stop what still runs in it (\`${formerName} down\` of the old checkout), then remove it: rm -rf ${path}`,
+    remedy: `Fumehood does not use it. Stop what still runs in it with \`${formerName} down\` in the old checkout, then remove it: rm -rf ${path}`,
   }));
 }

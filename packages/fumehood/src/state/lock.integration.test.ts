@@ -13,15 +13,15 @@ import { openState, type State, stateKey } from './state.ts';
 let root: string;
 let state: State;
 let holder: ChildProcess | null;
-let said: string[];
+let progress: string[];
 const deps = (clock: Clock = systemClock) => ({
   state,
   clock,
-  onProgress: (line: string) => void said.push(line),
+  onProgress: (line: string) => void progress.push(line),
 });
 
 /** A clock on which a minute passes at every sleep. */
-function hasty(): Clock {
+function impatientClock(): Clock {
   let now = 0;
   return {
     ...systemClock,
@@ -32,7 +32,7 @@ function hasty(): Clock {
   };
 }
 
-/** Another process that takes the lock, and holds it until it is killed or reads a line. */
+/** Starts a process that takes the lock, and holds it until it is killed or reads a line. */
 async function startHolder(): Promise<ChildProcess> {
   const module = (name: string) => JSON.stringify(pathToFileURL(join(import.meta.dirname, name)).href);
   const script = `
@@ -56,7 +56,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'fumehood-lock-'));
   state = openState({ FUMEHOOD_STATE: root }, 1);
   holder = null;
-  said = [];
+  progress = [];
 });
 afterEach(async () => {
   if (holder && holder.exitCode === null && holder.signalCode === null) {
@@ -67,18 +67,18 @@ afterEach(async () => {
 });
 
 describe('the lock of a state directory', () => {
-  it('is held by one process; the second is told which one, and gives up in the end', async () => {
+  it('is held by one process; a second one learns its pid, and gives up after a while', async () => {
     const { pid } = await startHolder();
-    await expect(lockState(deps(hasty()))).rejects.toMatchObject({
+    await expect(lockState(deps(impatientClock()))).rejects.toMatchObject({
       code: 'state_busy',
-      message: `another fumehood command (pid ${pid}) is starting or stopping what runs in ${root}`,
+      message: `another fumehood command (pid ${pid}) is starting or stopping Fumehood in ${root}`,
     });
-    expect(said).toEqual([
-      `waiting for another fumehood command (pid ${pid}), which is starting or stopping what runs in ${root}`,
+    expect(progress).toEqual([
+      `waiting for another fumehood command (pid ${pid}), which is starting or stopping Fumehood in ${root}`,
     ]);
   });
 
-  it('goes to the one who waits when its holder lets go', async () => {
+  it('goes to a waiting process when its holder unlocks it', async () => {
     const child = await startHolder();
     const ended = once(child, 'exit');
     const waiting = lockState(deps());
@@ -87,25 +87,25 @@ describe('the lock of a state directory', () => {
     expect(await ended).toEqual([0, null]);
   });
 
-  it('is free the moment its holder is killed', async () => {
+  it('is free when its holder was killed', async () => {
     const child = await startHolder();
     child.kill('SIGKILL');
     await once(child, 'exit');
-    (await lockState(deps(hasty())))();
-    expect(said).toEqual([]);
+    (await lockState(deps(impatientClock())))();
+    expect(progress).toEqual([]);
   });
 
-  it('is not that of another state directory', async () => {
+  it('does not lock another state directory', async () => {
     await startHolder();
     const other = openState({ FUMEHOOD_STATE: `${root}/other` }, 1);
-    (await lockState({ ...deps(hasty()), state: other }))();
-    expect(said).toEqual([]);
+    (await lockState({ ...deps(impatientClock()), state: other }))();
+    expect(progress).toEqual([]);
   });
 
-  it('believes nobody a name that is no number', async () => {
+  it('does not repeat the answer of a holder unless the answer is a pid', async () => {
     const impostor = createServer((socket) => socket.on('error', () => {}).end('1; rm -rf / '));
     await new Promise<void>((listening) => impostor.listen(`\0fumehood-${stateKey(state)}`, listening));
-    await expect(lockState(deps(hasty()))).rejects.toMatchObject({
+    await expect(lockState(deps(impatientClock()))).rejects.toMatchObject({
       message: expect.stringMatching(/^another fumehood command is starting/) as string,
     });
     await new Promise((closed) => impostor.close(closed));

@@ -3,15 +3,15 @@ import type { Clock } from '@fumehood/base';
 import { stateBusy } from '../errors.ts';
 import { type State, stateKey } from './state.ts';
 
-/** Another command's start of everything is waited for this long. */
+/** How long a command waits for another one that is starting or stopping Fumehood. */
 const patienceMs = 60_000;
-/** A holder that is busy may take this long to say who it is. */
+/** How long a holder may take to answer with its pid. */
 const answerMs = 1_000;
 
 /**
- * Holds the state directory for starting and stopping what runs in it; returns the release. The lock is a name in the
- * kernel (an abstract unix socket): it is free the moment its holder is dead. Who waits is told for whom. Errors:
- * `state_busy`.
+ * Locks the state directory for starting and stopping the processes that use it, and returns a function that unlocks it. The lock is
+ * an abstract unix socket, which the kernel frees when its holder dies. A caller that waits reports the holder. Errors:
+ * `state_busy` after a minute.
  */
 export async function lockState(deps: {
   readonly state: State;
@@ -26,8 +26,8 @@ export async function lockState(deps: {
     const release = await tryLock(name);
     if (release) return release;
     if (holder === null) {
-      holder = await askHolder(name);
-      onProgress(`waiting for ${holder}, which is starting or stopping what runs in ${state.root}`);
+      holder = await describeHolder(name);
+      onProgress(`waiting for ${holder}, which is starting or stopping Fumehood in ${state.root}`);
     }
     if (clock.bootTime() > giveUpAt) throw stateBusy(state.root, holder);
     await clock.sleep(100);
@@ -46,8 +46,8 @@ function tryLock(name: string): Promise<(() => void) | null> {
   });
 }
 
-/** Words for who holds the lock. Anybody can take the name: what it answers is believed only as a number. */
-function askHolder(name: string): Promise<string> {
+/** Describes the holder of the lock. Any process can take the name of the socket, so only a number is accepted as its pid. */
+function describeHolder(name: string): Promise<string> {
   return new Promise((resolve) => {
     let answer = '';
     const socket = connect(name).setEncoding('latin1').setTimeout(answerMs);

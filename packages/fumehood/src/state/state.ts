@@ -3,23 +3,23 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** Where everything lives that is not the program: one directory, below which every process has its own. */
+/** The state directory, which holds everything that Fumehood makes on this machine, and the paths in it. */
 export interface State {
   readonly root: string;
-  /** Bundled programs, copied from the checkout: everybody may read them, also where the checkout is in a closed home. */
+  /** Bundled programs, which all users can read even if the checkout is in a closed home directory. */
   readonly runtime: string;
   /** Kernel and initramfs. */
   readonly guest: string;
-  /** Container images that recipes of `images/` built. */
+  /** Container images that were built from the recipes in `images/`. */
   readonly images: string;
   readonly postgres: string;
   readonly instance: string;
   readonly executor: string;
   /** Scratch disks and records of running VMs. */
   readonly vms: string;
-  /** Configurations, logs, the access token, who runs. */
+  /** Configurations, logs, secrets, and the records of running processes. */
   readonly run: string;
-  /** The canary's verdict. */
+  /** File with the last verdict of the canary. */
   readonly probe: string;
 }
 
@@ -45,12 +45,12 @@ export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
   };
 }
 
-/** One word for a state directory, for names that are global on this machine. */
+/** Returns a short hash of the state directory, for names that are global on this machine. */
 export function stateKey(state: State): string {
   return createHash('sha256').update(state.root).digest('hex').slice(0, 16);
 }
 
-/** A JSON file, or null while there is none. */
+/** Reads a JSON file. Returns null if it is missing or not JSON. */
 export function readJson(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));

@@ -2,7 +2,7 @@ import { link, mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { allocatedBytes, inWords } from './usage.ts';
+import { allocatedBytes, formatBytes } from './usage.ts';
 
 let root: string;
 beforeAll(async () => {
@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe('the size of a directory', () => {
-  it('is that of everything below it', async () => {
+  it('is the size of everything below it', async () => {
     await mkdir(join(root, 'a/b'), { recursive: true });
     const before = await allocatedBytes(join(root, 'a'));
     await writeFile(join(root, 'a/b/file'), Buffer.alloc(1 << 20, 1));
@@ -20,7 +20,7 @@ describe('the size of a directory', () => {
     expect(grown).toBeLessThan(1.2 * (1 << 20));
   });
 
-  it('does not count holes, nor what a link leads to', async () => {
+  it('excludes holes in files and the targets of symbolic links', async () => {
     const sparse = join(root, 'sparse');
     await mkdir(sparse);
     await writeFile(join(sparse, 'disk'), 'x');
@@ -29,7 +29,7 @@ describe('the size of a directory', () => {
     expect(await allocatedBytes(sparse)).toBeLessThan(1 << 20);
   });
 
-  it('counts a file once, however many names it has', async () => {
+  it('counts a file with several hard links once', async () => {
     const linked = join(root, 'linked');
     await mkdir(linked);
     await writeFile(join(linked, 'one'), Buffer.alloc(1 << 20, 1));
@@ -37,7 +37,7 @@ describe('the size of a directory', () => {
     expect(await allocatedBytes(linked)).toBeLessThan(1.5 * (1 << 20));
   });
 
-  it('is nothing where there is none', async () => {
+  it('is 0 if the directory does not exist', async () => {
     expect(await allocatedBytes(join(root, 'nothing'))).toBe(0);
   });
 });
@@ -50,6 +50,6 @@ it.each([
   [1536 * 2 ** 20, '1.5 GiB'],
   [2 ** 40, '1.0 TiB'],
   [2 ** 52, '4096.0 TiB'],
-])('%d bytes are %s', (bytes, words) => {
-  expect(inWords(bytes)).toBe(words);
+])('formats %d bytes as %s', (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text);
 });

@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { stillRunning } from '../errors.ts';
 import type { State } from '../state/state.ts';
-import { inWords } from '../state/usage.ts';
+import { formatBytes } from '../state/usage.ts';
 import { findRunning } from '../up/running.ts';
 import { type Part, partsOf } from './parts.ts';
 
-/** Removes what can be had again, or everything; returns what was removed. Errors: `still_running`. */
+/** Removes what can be built or downloaded again, or with `all` everything. Returns what was removed. Errors: `still_running`. */
 export async function clean(state: State, all: boolean): Promise<readonly Part[]> {
   const { instance, executor } = findRunning(state);
   if (instance || executor) throw stillRunning(state.root);
@@ -15,7 +15,8 @@ export async function clean(state: State, all: boolean): Promise<readonly Part[]
   return parts.filter((part) => part.bytes > 0);
 }
 
+/** Lays out what was removed. */
 export function cleanLines(removed: readonly Part[]): string[] {
   if (removed.length === 0) return ['there was nothing to remove'];
-  return removed.map((part) => `${inWords(part.bytes).padStart(10)}  ${part.name}: removed`);
+  return removed.map((part) => `${formatBytes(part.bytes).padStart(10)}  ${part.name}: removed`);
 }

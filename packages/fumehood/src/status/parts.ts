@@ -7,11 +7,11 @@ export interface Part {
   readonly name: string;
   readonly path: string;
   readonly bytes: number;
-  /** Can be built or fetched again, at the cost of time alone. */
+  /** Whether it can be built or downloaded again. */
   readonly again: boolean;
 }
 
-/** What the state directory holds. */
+/** Returns the parts of the state directory with their sizes. */
 export async function partsOf(state: State): Promise<Part[]> {
   const parts = [
     { name: 'programs', path: state.runtime, again: true },

@@ -2,19 +2,20 @@ import type { Clock } from '@fumehood/base';
 import type { State } from '../state/state.ts';
 import { findRunning, type RunningProcess, scriptOf } from './running.ts';
 
-/** Jobs that run may take this long to stop, and the database to close. */
+/** How long running jobs may take to stop, and the database to close. */
 const patienceMs = 30_000;
 
 interface DownDeps {
   readonly state: State;
   readonly clock: Clock;
+  /** Lets running jobs finish, however long they take. */
   readonly drain: boolean;
   readonly onProgress: (line: string) => void;
 }
 
 /**
- * Stops what runs in a state directory: the executor first, so that its jobs' ends can be told. `drain`: jobs may finish, for as
- * long as they take. Returns what was stopped.
+ * Stops the processes of a state directory: the executor first, so that it can still report the ends of its jobs to the instance.
+ * Returns what was stopped.
  */
 export async function stopAll(deps: DownDeps): Promise<readonly ('instance' | 'executor')[]> {
   const { state, clock, onProgress } = deps;
@@ -23,31 +24,31 @@ export async function stopAll(deps: DownDeps): Promise<readonly ('instance' | 'e
   if (instance) {
     onProgress('stopping the instance');
     signal(instance, 'SIGTERM');
-    await ended(state, instance, clock, patienceMs);
+    await untilEnded(state, instance, clock, patienceMs);
   }
   return [...(executor ? (['executor'] as const) : []), ...(instance ? (['instance'] as const) : [])];
 }
 
-/** Stops the executor alone. */
+/** Stops the executor and leaves the instance running. */
 export async function stopExecutor(executor: RunningProcess, deps: DownDeps): Promise<void> {
   const { state, clock, drain, onProgress } = deps;
   onProgress('stopping the executor');
   signal(executor, 'SIGTERM');
-  // The first one drains, the second one stops its jobs.
+  // The executor drains at the first SIGTERM, and stops its jobs at the second.
   if (!drain) setTimeout(() => signal(executor, 'SIGTERM'), 100);
-  await ended(state, executor, clock, drain ? Infinity : patienceMs);
+  await untilEnded(state, executor, clock, drain ? Infinity : patienceMs);
 }
 
 function signal(running: RunningProcess, name: NodeJS.Signals): void {
   try {
     process.kill(running.pid, name);
   } catch {
-    // it has ended
+    // the process has ended
   }
 }
 
-/** Its children die with it, so that the hard way leaves no process either. */
-async function ended(state: State, running: RunningProcess, clock: Clock, ms: number): Promise<void> {
+/** Waits until the process has ended, and kills it after `ms`. Its children die with it, so SIGKILL leaves no process either. */
+async function untilEnded(state: State, running: RunningProcess, clock: Clock, ms: number): Promise<void> {
   const giveUpAt = clock.bootTime() + ms;
   const name = running.script.slice(running.script.lastIndexOf('/') + 1);
   while (scriptOf(state, running.pid, name) === running.script) {

@@ -1,15 +1,17 @@
 /**
- * Numbers of users that no account has, so that nobody else's processes and files share them. Programs and VMs run as one each;
- * without root there are none, and everything is its starter's.
+ * Numbers of users without an account, so that no other processes or files belong to them. With root, the
+ * agent, the programs that read a tenant's bytes, and each VM run as one of these users. Without root, everything runs as the user who
+ * started it.
  */
 const base = 1_900_000_000;
 
+/** User and group of the agent. */
 export const agentIdentity = { uid: base + 1, gid: base + 1 } as const;
-/** As whom the executor's programs run that read a tenant's bytes. */
+/** User of the executor's programs that read a tenant's bytes. */
 export const executorSpawnUid = base + 2;
-/** The same, of the instance. */
+/** User of the instance's programs that read a tenant's bytes. */
 export const instanceSpawnUid = base + 3;
-/** As whom the canary runs. */
+/** User of the canary VM. */
 export const canaryUid = base + 999;
-/** The first of the VMs' users. */
+/** First of the users of VMs. */
 export const firstVmUid = base + 1000;

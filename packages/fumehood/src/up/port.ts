@@ -5,12 +5,12 @@ import { instanceFileSchema } from '@fumehood/instance';
 import { readJson, type State } from '../state/state.ts';
 
 /**
- * The port of an instance that was killed here, if it is still free: executors and clients that wait for the instance find it
- * again. Else 0, for any port.
+ * Returns the port of an instance that was killed here, if the port is still free, so that waiting executors and clients find the new
+ * instance. Otherwise returns 0, for any free port.
  */
 export async function portForInstance(state: State): Promise<number> {
-  const left = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
-  const port = left ? Number(new URL(left.url).port) : 0;
+  const killed = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
+  const port = killed ? Number(new URL(killed.url).port) : 0;
   const server = createServer().listen({ host: '127.0.0.1', port });
   try {
     await once(server, 'listening');

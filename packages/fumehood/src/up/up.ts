@@ -19,14 +19,16 @@ import { executorHelperSettings, instanceHelperSettings, writeSettings } from '.
 export interface UpDeps {
   readonly state: State;
   readonly clock: Clock;
+  /** Whether this process is root. */
   readonly root: boolean;
-  /** Of the executor, if it is started now. */
+  /** Labels of the executor. They apply only if this call starts it. */
   readonly labels?: readonly string[];
   readonly onProgress: (line: string) => void;
 }
 
 /**
- * Brings instance and executor up, building what is missing; what runs already is left alone, unless it is of another build.
+ * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, and restarts processes of another
+ * build.
  * Errors: `state_closed`, `not_started`, `state_busy`, and those of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
@@ -42,7 +44,7 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
       (instance && instance.script !== runtime.instanceHelper) ||
       (executor && executor.script !== runtime.executorHelper)
     ) {
-      onProgress('what runs is of another build: restarting it');
+      onProgress('restarting the instance and the executor, which are of another build');
       await stopAll({ ...deps, drain: true });
       ({ instance, executor } = findRunning(state));
     }
@@ -51,8 +53,8 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     await removeOldRuntimes(state, runtime);
     const url = instance?.url ?? (await startInstance(deps, runtime));
     const client = await clientOf(state, url);
-    if (executor && executorsInstance(state) !== url) {
-      onProgress('the instance is at another address than the executor knows');
+    if (executor && leasedFrom(state) !== url) {
+      onProgress('restarting the executor: the address of the instance has changed');
       await stopExecutor(executor, { ...deps, drain: false });
       executor = null;
     }
@@ -63,8 +65,8 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
   }
 }
 
-/** Where the executor that runs here was told to lease from. */
-function executorsInstance(state: State): string | undefined {
+/** Returns the URL of the instance that the running executor leases from. */
+function leasedFrom(state: State): string | undefined {
   return executorHelperConfigSchema.pick({ instanceUrl: true }).safeParse(readJson(executorHelperFile(state)))
     .data?.instanceUrl;
 }
@@ -89,7 +91,8 @@ async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client
   });
 }
 
-export function logOf(state: State, name: 'instance' | 'executor'): string {
+/** Returns the path of a process's log. */
+function logOf(state: State, name: 'instance' | 'executor'): string {
   return join(state.run, 'logs', `${name}.log`);
 }
 

@@ -26,8 +26,8 @@ const job = {
   finishedAt: null,
 } as unknown as JobRecord;
 
-describe('what is printed', () => {
-  it('of a page is a table with what follows it', () => {
+describe('the text', () => {
+  it('of a page is a table, with the option for the next page', () => {
     expect(pageLines({ jobs: [job], next: 12 })).toEqual([
       'JOB  QUEUE  STATE   TENANT  ATTEMPT  QUEUED                    FAILURE',
       '12   runs   failed  acme    2        2026-11-25T12:00:00.000Z  vmm_died',
@@ -36,7 +36,7 @@ describe('what is printed', () => {
     expect(pageLines({ jobs: [], next: null })).toEqual(['no jobs']);
   });
 
-  it('of a job is what there is to say, and its attempts', () => {
+  it('of a job has its facts and attempts, without those that are missing', () => {
     const attempt = {
       attempt: 1,
       executor: 'e1',
@@ -57,12 +57,12 @@ describe('what is printed', () => {
     );
   });
 
-  it('of a job that is being stopped says so', () => {
+  it('of a job that is being canceled says so', () => {
     const stopping = { ...job, state: 'processing' as const, cancelRequested: true };
     expect(jobLines(stopping, [])).toContain('state     processing (canceling)');
   });
 
-  it('of waiting is why, what to do, and when', () => {
+  it('of a wait is the reason, the remedy and the expected start', () => {
     const waiting = { reason: 'turn', message: '3 ahead', remedy: 'Wait.' };
     const why = {
       state: 'queued' as const,

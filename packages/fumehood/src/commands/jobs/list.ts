@@ -1,7 +1,7 @@
 import { type JobPage, jobStateSchema, type ListJobs, queueNameSchema } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { connect } from '../../cli/context.ts';
-import { jobId, jsonOption } from '../../cli/options.ts';
+import { integer, jobId, jsonOption } from '../../cli/options.ts';
 import { type PrintOptions, printResult } from '../../cli/print.ts';
 import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
@@ -15,7 +15,7 @@ export function addJobsList(jobs: Command): void {
     .addOption(new Option('--queue <queue>', 'only jobs of this queue').choices(queueNameSchema.options))
     .option('--tenant <tenant>', 'only jobs of this tenant')
     .option('--before <id>', 'only jobs older than this one', jobId)
-    .option('--limit <n>', 'at most this many jobs', Number, 50)
+    .option('--limit <n>', 'at most this many jobs', integer(1, 200), 50)
     .addOption(jsonOption())
     .action(async ({ json, ...filter }: ListJobs & PrintOptions) => {
       const page = await (await connect()).jobs(filter);

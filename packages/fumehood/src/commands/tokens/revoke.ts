@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { choose } from '../../cli/choose.ts';
+import { findByNameOrId } from '../../cli/choose.ts';
 import { connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
 import { type PrintOptions, printDone } from '../../cli/print.ts';
@@ -13,7 +13,7 @@ export function addTokensRevoke(tokens: Command): void {
     .addOption(jsonOption())
     .action(async (text: string, options: PrintOptions) => {
       const { access } = await connect();
-      const token = choose('access token', await access.tokens(), text, 'fumehood tokens list');
+      const token = findByNameOrId('access token', await access.tokens(), text, 'fumehood tokens list');
       await access.revokeToken(token.id);
       const line = `the access token ${token.name} of ${token.user} is revoked`;
       printDone(options, { revoked: token }, line);
