@@ -1,11 +1,11 @@
 import { FumehoodError } from '@fumehood/base';
 
-/** What a repository holds and none of ours may. */
+/** A repository holds something that is not accepted. The fault is the repository's. */
 export function repositoryInvalid(why: string): FumehoodError {
   return new FumehoodError({
     code: 'repository_invalid',
     status: 400,
     message: `the repository cannot be used: ${why}`,
-    remedy: 'Run `git fsck --strict` in it and mend what it names.',
+    remedy: 'Run `git fsck --strict` in the repository and fix what it reports.',
   });
 }

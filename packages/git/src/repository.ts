@@ -11,26 +11,31 @@ import {
 } from '@fumehood/base';
 import { repositoryInvalid } from './errors.ts';
 
-/** A bare repository that holds one commit and nothing else. Git reads it under the Spawn profile only. */
+/** A bare repository that holds one commit and nothing else. Git runs on it under the Spawn profile only. */
 export interface Repository {
+  /** The directory of the pack and its index. */
   readonly packs: string;
   readonly commit: string;
+  /** True when the commit has parents that are left out. */
   readonly shallow: boolean;
-  /** A running git over it, reading only. */
+  /** Starts git on the repository, without permission to write. `label` names the program in errors. */
   git(label: string, args: readonly string[]): Promise<SpawnedProcess>;
 }
 
 /** The objects of one commit. */
 export interface CommitPack {
-  /** True when the commit has parents that were left out. */
+  /** True when the commit has parents that are left out. */
   readonly shallow: boolean;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
-/** Largest pack that is taken, bytes. */
+/** Bytes of the largest pack that is accepted: 8 GiB. An executor and an instance use the same limit. */
 export const packMax = 8 * 2 ** 30;
 
-/** Nothing outside of a repository's own files is read; nothing of them is run; whoever owns it may be somebody else. */
+/**
+ * The environment of every git. Git reads no configuration of the system or of a user, prompts for nothing, and works on a
+ * repository that another user owns.
+ */
 export const gitEnvironment: Readonly<Record<string, string>> = {
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_CONFIG_GLOBAL: '/dev/null',
@@ -43,8 +48,8 @@ export const gitEnvironment: Readonly<Record<string, string>> = {
 };
 
 /**
- * Makes the repository and takes the pack into it. The directory is ours; the program may write its objects alone.
- * `--strict` checks every object and that nothing is missing. Errors: `repository_invalid`, and those of the pack's stream.
+ * Makes a repository in `directory` and stores the pack in it. Git may write only into the directory of packs; the other files
+ * are written here. `--strict` checks every object, and that none is missing. Errors: `repository_invalid`, and those of the pack's stream.
  */
 export async function makeRepository(
   spawn: Spawn,
@@ -82,18 +87,18 @@ export async function makeRepository(
   try {
     await runToEnd(spawn, request('git index-pack', args, true), { stdin: Readable.from(pack.bytes) });
   } catch (error) {
-    throw asInvalid(error);
+    throw toRepositoryInvalid(error);
   }
   return { packs, commit, shallow: pack.shallow, git: (label, args) => spawn(request(label, args, false)) };
 }
 
-/** What index-pack says is about the objects: the repository's fault, not this machine's. */
-function asInvalid(error: unknown): unknown {
-  const isOurs = error instanceof FumehoodError && error.code === 'program_failed';
-  return isOurs ? repositoryInvalid(error.message) : error;
+/** A failure of index-pack means that the objects are invalid, not that this machine is at fault. */
+function toRepositoryInvalid(error: unknown): unknown {
+  const isFromGit = error instanceof FumehoodError && error.code === 'program_failed';
+  return isFromGit ? repositoryInvalid(error.message) : error;
 }
 
-/** The pack and its index, by the names that git gave them. */
+/** Returns the names of the pack and of its index, sorted. */
 export async function packFiles(packs: string): Promise<string[]> {
   return (await readdir(packs)).filter((name) => /^pack-[0-9a-f]{40}\.(pack|idx)$/.test(name)).sort();
 }

@@ -6,16 +6,19 @@ export interface JanitorDeps {
   readonly clock: Clock;
   /** Read-only disks and image archives. */
   readonly caches: readonly string[];
-  /** Where jobs work; nothing in it outlives the agent. */
+  /** Working directories of jobs. None of them is kept when the agent starts again. */
   readonly work: string;
-  /** Allocated bytes above which the longest unused of the caches go. */
+  /** Allocated bytes of all caches above which files are removed, those that were not used for the longest time first. */
   readonly cacheBytes: number;
 }
 
-/** Younger than this a file may be about to be used. */
-const restMs = 600_000;
+/** A file that was used within this time, in ms, is kept: a job may be about to use it. */
+const keepMs = 600_000;
 
-/** What a crash left of jobs, of the files that they brought, and half-made ones; for an agent that starts, before its first job. */
+/**
+ * Removes what a crashed agent has left: working directories of jobs, and unfinished files in the caches. An agent calls this
+ * before its first job. Resolves with the number of removed paths.
+ */
 export async function sweepWork({ work, caches }: JanitorDeps): Promise<number> {
   const unfinished = async (directory: string) =>
     (await readdir(directory)).filter((name) => /^\.disk-|^files-|\.partial$/.test(name));
@@ -25,21 +28,24 @@ export async function sweepWork({ work, caches }: JanitorDeps): Promise<number> 
   return paths.length;
 }
 
-/** Brings the caches below their bound, the longest unused first. A running VM keeps its disks: they are open. */
+/**
+ * Removes the files that were not used for the longest time until the caches are below `cacheBytes`. A running VM has its disks
+ * open and does not lose them. Resolves with the number of removed files.
+ */
 export async function trimCaches({ clock, caches, cacheBytes }: JanitorDeps): Promise<number> {
   const files: { path: string; bytes: number; used: number }[] = [];
   for (const cache of caches) {
     for (const name of await readdir(cache)) {
       const path = join(cache, name);
       const is = await stat(path).catch(() => null);
-      // Disks are sparse: what they take is what they have allocated.
+      // Disks may be sparse, so their allocated blocks count.
       if (is?.isFile()) files.push({ path, bytes: is.blocks * 512, used: is.mtimeMs });
     }
   }
   let total = files.reduce((sum, file) => sum + file.bytes, 0);
   let removed = 0;
   for (const file of files.sort((a, b) => a.used - b.used)) {
-    if (total <= cacheBytes || clock.now() - file.used < restMs) break;
+    if (total <= cacheBytes || clock.now() - file.used < keepMs) break;
     await rm(file.path, { force: true });
     total -= file.bytes;
     removed += 1;

@@ -1,14 +1,14 @@
 import type { Clock } from '@fumehood/base';
 
-/** A clock that moves only when it is told to; sleepers wake in the order of their time. */
+/** A clock that only `advance` moves. Sleepers wake in the order of their times. */
 export interface FakeClock extends Clock {
   advance(ms: number): Promise<void>;
 }
 
-export function fakeClock(start = 1_000_000): FakeClock {
-  let time = start;
+export function fakeClock(): FakeClock {
+  let time = 1_000_000;
   let sleepers: { at: number; wake(): void }[] = [];
-  /** Lets everything that is ready run, promises of promises included. */
+  /** Runs everything that is ready, with all promises that follow from it. */
   const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
   return {
     now: () => time,

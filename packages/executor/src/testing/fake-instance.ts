@@ -19,9 +19,9 @@ export interface FakeEntry {
 
 type Route = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void | Promise<void>;
 
-/** The executor routes in memory, for one executor: what a test looks into, and can break. */
+/** A native instance in memory, with the routes of executors, for one executor. Tests look into it and break it. */
 export class FakeInstance {
-  /** The executor's. As unlikely to be in a VM by chance as a real one: jobs search their VM for it. */
+  /** The executor's credential. It is random, because an inspection searches the VM for it. */
   readonly credential = randomBytes(32).toString('hex');
   readonly jobs: Job[] = [];
   readonly leased = new Map<number, Job>();
@@ -34,16 +34,16 @@ export class FakeInstance {
   result: unknown = null;
   input = Buffer.alloc(0);
   inputEnded = true;
-  /** The version that it speaks; null: upstream's protocol, which has no header. */
+  /** The version of the protocol that it speaks, or null for upstream's protocol, which has no header for it. */
   speaks: number | null = 2;
-  /** What the executor said that it speaks, with each request on its own routes. */
-  readonly heard: (string | undefined)[] = [];
+  /** The versions that the executor sent with the requests on its own routes. */
+  readonly receivedVersions: (string | undefined)[] = [];
   draining = false;
   /** The open push streams. */
   readonly streams = new Set<ServerResponse>();
-  /** Where bare repositories lie that the git route serves; '' for none. */
+  /** The directory of bare repositories that the git route serves; '' for none. */
   repositories = '';
-  /** Answers before the routes below: return true when it did. */
+  /** Called before the routes. Returns true when it has answered, or will not let the request be answered. */
   intercept: (request: IncomingMessage, response: ServerResponse, body: Buffer) => boolean = () => false;
   url = '';
   private readonly server: Server;
@@ -70,6 +70,7 @@ export class FakeInstance {
     });
   }
 
+  /** Returns the stdout of the entries with this key. */
   output(key: string): string {
     return this.entries
       .filter((entry) => entry.key === key)
@@ -81,7 +82,7 @@ export class FakeInstance {
     const url = new URL(request.url ?? '/', 'http://fake');
     this.requests.push(`${request.method} ${url.pathname}`);
     if (this.intercept(request, response, body)) return;
-    if (/^\/\.executors\/queue\/\w+$/.test(url.pathname) && this.refuses(request, response)) return;
+    if (/^\/\.executors\/queue\/\w+$/.test(url.pathname) && this.refuseVersion(request, response)) return;
     if (url.pathname === '/.executors/queue/push') return void this.push(request, response, body);
     if (url.pathname === '/.executors/queue/dequeue') return void this.dequeue(request, response, body);
     if (url.pathname === '/.executors/queue/heartbeat') return void this.heartbeat(request, response, body);
@@ -105,14 +106,15 @@ export class FakeInstance {
     else response.writeHead(404).end();
   }
 
-  /** Tells what the push stream tells. */
-  tell(order: Order): void {
+  /** Sends an order to every open push stream. */
+  pushOrder(order: Order): void {
     for (const stream of this.streams) stream.write(`data: ${JSON.stringify(order)}\n\n`);
   }
 
-  private refuses(request: IncomingMessage, response: ServerResponse): boolean {
+  /** Answers a request of a version that is too far away, and returns true then. */
+  private refuseVersion(request: IncomingMessage, response: ServerResponse): boolean {
     const header = request.headers[protocolHeader]?.toString();
-    this.heard.push(header);
+    this.receivedVersions.push(header);
     if (this.speaks === null) return false;
     response.setHeader(protocolHeader, String(this.speaks));
     if (commonVersion(header, this.speaks) !== null) return false;
@@ -222,7 +224,7 @@ export class FakeInstance {
   };
 }
 
-/** Git's own CGI program, as the instance runs it (without its grants). */
+/** Serves git's CGI program, as the instance does, but without a check of the token. */
 export function httpBackend(
   root: string,
   request: IncomingMessage,

@@ -6,7 +6,7 @@ interface Received {
   /** `POST /.executors/…` */
   readonly line: string;
   readonly headers: IncomingHttpHeaders;
-  /** Parsed; null without one. */
+  /** The parsed JSON, or null for an empty body. */
   readonly body: unknown;
 }
 
@@ -16,13 +16,13 @@ interface Answer {
 }
 
 /**
- * A fake instance of upstream's kind: it says nothing of our protocol, and to each line of a request it answers what a test
- * told it, in upstream's exact words; 404 to every other.
+ * A fake instance of upstream's kind: it does not speak the native protocol. A test sets the answer to each request line; every
+ * other request is answered with 404.
  */
 export class FakeUpstream {
   readonly received: Received[] = [];
   url = '';
-  /** Where bare repositories lie that the git route serves; '' for none. */
+  /** The directory of bare repositories that the git route serves; '' for none. */
   repositories = '';
   private readonly answers = new Map<string, () => Answer>();
   private readonly server: Server;
@@ -67,12 +67,13 @@ export class FakeUpstream {
     });
   }
 
-  /** The same to every such request, or to one after the other, the last again and again. */
+  /** Sets the answers to a request line, in order. The last one is repeated. */
   answer(line: string, ...answers: Answer[]): void {
     const left = [...answers];
     this.answers.set(line, () => (left.length > 1 ? left.shift() : left[0]) ?? { status: 404 });
   }
 
+  /** Returns the bodies of the received requests for an operation. */
   bodies(operation: string): unknown[] {
     return this.received.filter(({ line }) => line.endsWith(`/${operation}`)).map(({ body }) => body);
   }

@@ -1,7 +1,7 @@
 import { canLimit, startVm, type VmHost } from '@fumehood/microvm';
 import type { VmSource } from '../runtime/microvm/vm-source.ts';
 
-/** VMs of this very process, without the helper between: what the helper does, in one place. */
+/** Starts VMs in this process, without a helper. */
 export function localVms(host: Omit<VmHost, 'cgroups'>): VmSource {
   return {
     async startVm(spec) {

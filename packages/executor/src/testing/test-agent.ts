@@ -24,7 +24,7 @@ import { localVms } from './local-vms.ts';
 const isRoot = process.getuid?.() === 0;
 const spawnUid = 1_900_000_002;
 
-/** What a VM must leave on the host. */
+/** The count of what is left on the host after a VM that was cleaned up completely. */
 export const nothingLeft = {
   processes: 0,
   mounts: 0,
@@ -34,7 +34,7 @@ export const nothingLeft = {
   files: 0,
 };
 
-/** In the place of the bundled `src`: sends the file as it is told to by arguments and environment, through the socket. */
+/** A stand-in for the bundled `src`: sends the file that its arguments name through the socket that its environment names. */
 const fakeClient = `
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -51,15 +51,14 @@ post('/.executors/queue/dequeue', (refused) => post(path, (status) => {
 `;
 
 /**
- * An agent at work in this process, with real VMs, against an instance in memory. `recipe`: a guest image other than the one
- * that ships, for tests that take a defence away. `upstream`: what it leases from in place of that instance.
+ * An agent that runs in this process, with real VMs, against an instance in memory.
  */
 export class TestAgent {
   readonly instance: FakeInstance;
   readonly root: string;
   lastId = 100;
   private readonly stopAgent: () => Promise<void>;
-  /** What the agent said; shown when a test waits in vain. */
+  /** The agent's warnings, which are part of the error when a test waits in vain. */
   private readonly warnings: unknown[];
 
   private constructor(
@@ -74,6 +73,10 @@ export class TestAgent {
     this.warnings = warnings;
   }
 
+  /**
+   * Starts an agent. `recipe` is for a guest image that lacks a defense. With `upstream`, the agent leases from that instance
+   * instead of `instance`.
+   */
   static async start(
     recipe?: GuestRecipe,
     upstream?: { readonly instance: FakeUpstream; readonly registries: Registries },
@@ -89,7 +92,7 @@ export class TestAgent {
     await instance.start();
     const script = join(root, 'client', 'src.mjs');
     await writeFile(script, fakeClient);
-    // As `up` does it: a checkout may lie where only its owner comes.
+    // `fumehood up` copies Node as well: the sandboxed client may not be able to reach the original.
     const node = join(root, 'client', 'node');
     await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
     const instanceUrl = upstream?.instance.url ?? instance.url;
@@ -172,14 +175,14 @@ export class TestAgent {
     await rm(this.root, { recursive: true, force: true });
   }
 
-  /** Puts an image on the instance; answers with what a step calls it. */
+  /** Puts an image on the instance, and resolves with its name in a step. */
   async putImage(name: string, config: Partial<ImageConfig> = {}, files: ImageFile[] = []): Promise<string> {
     const { file, digest } = await busyboxImage(join(this.root, 'images'), name, config, files);
     this.instance.blobs.set(digest, readFileSync(file));
     return `blob:${digest}`;
   }
 
-  /** Before each test: one that failed has not waited for its job, and the next one must not see it. */
+  /** Forgets the jobs of earlier tests. A test that failed may not have waited for its job to end. */
   async reset(): Promise<void> {
     const { instance } = this;
     instance.leased.clear();
@@ -190,12 +193,13 @@ export class TestAgent {
     instance.result = null;
   }
 
+  /** Runs a job, and resolves with how it ended. */
   async run(job: Partial<Job>, native: Partial<NativeJob> = {}, timeoutMs?: number) {
     this.instance.jobs.push(testJob({ id: ++this.lastId, ...job }, native));
     return this.ended(timeoutMs);
   }
 
-  /** How the job ended; nothing of it is left then. */
+  /** Waits for the end of the job, and resolves with its mark. Expects that nothing of the job is left. */
   async ended(timeoutMs?: number) {
     const mark = await this.until(() => this.instance.marks[0], timeoutMs);
     expect(await readdir(join(this.root, 'work'))).toEqual([]);
@@ -203,9 +207,10 @@ export class TestAgent {
     return mark;
   }
 
-  async until<T>(what: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
+  /** Waits until `probe` returns something, and resolves with it. */
+  async until<T>(probe: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
     for (const end = Date.now() + timeoutMs; Date.now() < end; ) {
-      const value = what();
+      const value = probe();
       if (value) return value;
       await systemClock.sleep(20);
     }

@@ -23,14 +23,14 @@ const applets = [
   'test',
 ];
 
-/** One more file of an image. */
+/** A file that is added to an image. */
 export interface ImageFile {
   readonly path: string;
   readonly content: Buffer;
   readonly mode: number;
 }
 
-/** An image archive of Debian's static busybox, with a user `worker` (1000). Needs apt's package lists. */
+/** Writes an image archive with Debian's static busybox and a user `worker` (1000). Needs apt's package lists. */
 export async function busyboxImage(
   directory: string,
   name: string,
@@ -72,7 +72,7 @@ export async function busyboxImage(
   return { file, ...(await writeImageArchive(file, { config: image, layerFile })) };
 }
 
-/** A program of this host with the libraries that it is linked with, for an image. */
+/** Returns a program of this host and the libraries that it is linked with, as files for an image. */
 export function hostProgram(path: string): ImageFile[] {
   const libraries = execFileSync('ldd', [path], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
   return [path, ...libraries].map((file) => ({

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { Job, NativeJob } from '@fumehood/protocol';
 
-/** A job as our instance leases it, with what a test does not care about filled in. */
+/** Returns a job as a native instance leases it, with defaults for what a test does not set. */
 export function testJob(
   job: Partial<Job> = {},
   native: Partial<NativeJob> = {},
 ): Job & { fumehood: NativeJob } {
   return {
     id: 5,
-    // As unlikely to be in a VM by chance as a real one: jobs search their VM for it.
+    // Random, because an inspection searches the VM for it.
     token: randomBytes(32).toString('hex'),
     queue: 'runs',
     repositoryName: '',

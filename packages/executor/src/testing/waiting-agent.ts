@@ -6,21 +6,22 @@ import { type Http, openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 
-/** An agent at work whose jobs, without a VM, run until they have to stop. */
+/** An agent whose jobs run, without a VM, until they have to stop. */
 export class WaitingAgent {
-  /** Jobs at work, as `<id> <attempt>`. */
+  /** Running jobs, as `<id> <attempt>`. */
   readonly running = new Set<string>();
-  /** How each job was stopped, in order: the code of the reason. */
+  /** The stopped jobs, in order, with the code of the reason. */
   readonly stopped: { readonly job: string; readonly code: string }[] = [];
   readonly warnings: string[] = [];
-  /** Paths of requests that were answered; a stream is when it begins. */
+  /** Paths of the answered requests. A stream counts when it begins. */
   readonly answered: string[] = [];
-  /** Requests whose path it matches get no answer. */
+  /** Requests with a path that matches get no answer. */
   withheld: RegExp | null = null;
   private readonly agent: { run(): Promise<void>; stop(): void };
   private readonly ran: Promise<void>;
 
-  constructor(instanceUrl: string, credential: string, name = 'waiting') {
+  constructor(instanceUrl: string, credential: string) {
+    const name = 'waiting';
     const plain = openHttp(instanceUrl);
     const http: Http = async (request) => {
       if (this.withheld?.test(request.path)) return unanswered(request.signal);

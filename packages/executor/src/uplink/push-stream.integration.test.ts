@@ -38,7 +38,7 @@ describe('a running job is stopped', () => {
     await connected();
     const { jobId, ...job } = await running();
     agent.withheld = /heartbeat/;
-    instance.tell({ type: 'cancel', jobId, ...job });
+    instance.pushOrder({ type: 'cancel', jobId, ...job });
     await until(() => expect(agent.stopped).toEqual([{ job: `${jobId} 1`, code: 'canceled' }]));
   });
 
@@ -54,7 +54,7 @@ describe('a running job is stopped', () => {
     start();
     await connected();
     const job = await running();
-    instance.tell({ type: 'lost', ...job });
+    instance.pushOrder({ type: 'lost', ...job });
     await until(() => expect(agent.stopped).toEqual([{ job: `${job.jobId} 1`, code: 'lease_lost' }]));
     expect(instance.marks).toEqual([]);
   });
@@ -64,11 +64,11 @@ describe('a running job is stopped', () => {
     await connected();
     const other = await running(2);
     const job = await running();
-    instance.tell({ type: 'cancel', ...other, attempt: 1 });
-    instance.tell({ type: 'lost', ...other, attempt: 3 });
-    instance.tell({ type: 'cancel', ...other, jobId: 4711 });
-    instance.tell({ type: 'cancel', ...other, queue: 'codeintel' });
-    for (let times = 0; times < 3; times++) instance.tell({ type: 'cancel', ...job });
+    instance.pushOrder({ type: 'cancel', ...other, attempt: 1 });
+    instance.pushOrder({ type: 'lost', ...other, attempt: 3 });
+    instance.pushOrder({ type: 'cancel', ...other, jobId: 4711 });
+    instance.pushOrder({ type: 'cancel', ...other, queue: 'codeintel' });
+    for (let times = 0; times < 3; times++) instance.pushOrder({ type: 'cancel', ...job });
     await until(() => expect(agent.stopped).toEqual([{ job: `${job.jobId} 1`, code: 'canceled' }]));
     // Streams are in order: what was told before was looked at before.
     expect([...agent.running]).toEqual([`${other.jobId} 2`]);
@@ -88,9 +88,9 @@ describe('a push stream', () => {
     start();
     await connected();
     const { jobId, ...job } = await running();
-    instance.tell({ type: 'new', jobId } as unknown as Order);
+    instance.pushOrder({ type: 'new', jobId } as unknown as Order);
     for (const stream of instance.streams) stream.write(': quiet\n\ndata: {\n\nevent: x\ndata: 7\n\n');
-    instance.tell({ type: 'cancel', jobId, ...job });
+    instance.pushOrder({ type: 'cancel', jobId, ...job });
     await until(() => expect(agent.stopped).toHaveLength(1));
     expect(asked('push')).toBe(1);
   });
@@ -116,7 +116,7 @@ describe('an executor that is to drain', () => {
     if (pushed) await connected();
     agent.withheld = withheld;
     const tell = (draining: boolean) => {
-      if (pushed) instance.tell({ type: 'drain', draining });
+      if (pushed) instance.pushOrder({ type: 'drain', draining });
       instance.draining = draining;
     };
     tell(true);
@@ -143,24 +143,24 @@ describe('an instance', () => {
     await until(() => expect(instance.marks).toEqual([{ operation: 'released' }]));
     expect(asked('push')).toBe(0);
     // The first two are sent before there is an answer.
-    expect(new Set(instance.heard.slice(2))).toEqual(new Set(['1']));
+    expect(new Set(instance.receivedVersions.slice(2))).toEqual(new Set(['1']));
     expect(agent.warnings).toEqual([]);
   });
 
   it('that is brought up to date is spoken to in the new version', async () => {
     instance.speaks = 1;
     start();
-    await until(() => expect(instance.heard).toContain('1'));
+    await until(() => expect(instance.receivedVersions).toContain('1'));
     instance.speaks = 2;
     await connected();
-    expect(instance.heard.at(-1)).toBe('2');
+    expect(instance.receivedVersions.at(-1)).toBe('2');
   });
 
   it('of version 3 is spoken to in ours', async () => {
     instance.speaks = 3;
     start();
     await running();
-    expect(new Set(instance.heard)).toEqual(new Set(['2']));
+    expect(new Set(instance.receivedVersions)).toEqual(new Set(['2']));
     expect(agent.warnings).toEqual([]);
   });
 

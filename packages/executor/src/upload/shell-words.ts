@@ -1,16 +1,17 @@
-/** Characters that stand for themselves in every POSIX shell, in every locale, anywhere in a word. */
-const plain = /[A-Za-z0-9_./:@%+=,-]/;
-/** What a backslash takes the meaning from between double quotes; before anything else it is a character like others. */
+/** Characters that have no special meaning in any POSIX shell and locale, anywhere in a word. */
+const plainCharacter = /[A-Za-z0-9_./:@%+=,-]/;
+/** Characters that a backslash escapes between double quotes. Before every other character, the backslash stands for itself. */
 const escapedInQuotes = new Set(['$', '`', '"', '\\']);
-/** What would be expanded between double quotes; `!` is a history reference to some. */
+/** Characters that start an expansion between double quotes; `!` does in shells with a history. */
 const expandedInQuotes = new Set(['$', '`', '!']);
 
 /**
- * The words of a line that is one command to a POSIX shell and leaves it nothing to do but quote removal; null for every other
- * line: an expansion, a substitution, a pattern, a redirection, a second command, a comment, control characters, an open quote.
+ * Splits a line that is one command to a POSIX shell, and in which the shell has nothing to do but remove quotes, into its words.
+ * Returns null for every other line: with an expansion, a substitution, a pattern, a redirection, a second command, a comment,
+ * control characters or an open quote.
  */
 export function shellWords(line: string): string[] | null {
-  // oxlint-disable-next-line no-control-regex -- they are what is refused
+  // oxlint-disable-next-line no-control-regex -- control characters are what is refused
   if (!line.isWellFormed() || /[\x00-\x08\x0a-\x1f\x7f]/.test(line)) return null;
   const words: string[] = [];
   let at = 0;
@@ -29,7 +30,7 @@ export function shellWords(line: string): string[] | null {
 
 interface Piece {
   readonly text: string;
-  /** Where it is over. */
+  /** The offset after its last character. */
   readonly end: number;
 }
 
@@ -53,11 +54,11 @@ function readPiece(line: string, start: number): Piece | null {
   }
   if (first === '"') return readDoubleQuoted(line, start + 1);
   if (first === '\\') {
-    // Only ASCII: a shell that reads bytes would take half a character.
+    // Only ASCII: a shell that reads bytes would escape only the first byte of another character.
     const next = line[start + 1] ?? '';
     return /[!-~ ]/.test(next) ? { text: next, end: start + 2 } : null;
   }
-  return plain.test(first) ? { text: first, end: start + 1 } : null;
+  return plainCharacter.test(first) ? { text: first, end: start + 1 } : null;
 }
 
 function readDoubleQuoted(line: string, start: number): Piece | null {

@@ -8,25 +8,25 @@ import {
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 
-/** The only thing that the upload client can reach. */
+/** An open proxy: the only server that the upload client can reach. */
 export interface UploadProxy {
   close(): Promise<void>;
 }
 
 const routes = /^\/\.executors\/(scip|lsif)\/upload(\?|$)/;
-/** Headers that belong to one connection and not to the request. */
+/** Headers that describe one connection and are not forwarded. */
 const hopHeaders = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'host'];
 
 /**
- * Listens on a socket in a directory that is bound into the client's sandbox, and forwards requests for the upload routes to
- * the configured instance: nothing else, and nowhere else, whatever the client asks for. `headers` name the job; the client
- * brings its credential itself. `answered` is told the status of each answer, and null when there is none.
+ * Listens on a socket in a directory that is bound into the client's sandbox, and forwards requests for the upload routes to the
+ * configured instance; every other request is answered with 403. Adds `headers`, which name the job; the client sends its
+ * credential itself. Calls `onAnswer` with the status of each answer, or with null when the instance is unreachable.
  */
 export async function openUploadProxy(
   socketPath: string,
   instanceUrl: string,
   headers: Readonly<Record<string, string>>,
-  answered: (status: number | null) => void,
+  onAnswer: (status: number | null) => void,
 ): Promise<UploadProxy> {
   const base = instanceUrl.replace(/\/+$/, '');
   const server = createServer((request, response) => {
@@ -34,12 +34,12 @@ export async function openUploadProxy(
       response.writeHead(403).end('only the upload routes are reachable from here');
       return;
     }
-    forward(request, response, new URL(`${base}${request.url}`), headers, answered);
+    forward(request, response, new URL(`${base}${request.url}`), headers, onAnswer);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(socketPath, resolve);
   });
-  await chmod(socketPath, 0o660); // the client's uid has our group
+  await chmod(socketPath, 0o660); // the client runs with another uid and our gid
   return {
     close: () =>
       new Promise((resolve) => {
@@ -54,29 +54,29 @@ function forward(
   response: ServerResponse,
   url: URL,
   headers: Readonly<Record<string, string>>,
-  answered: (status: number | null) => void,
+  onAnswer: (status: number | null) => void,
 ): void {
-  const kept: OutgoingHttpHeaders = { ...request.headers, ...headers };
-  for (const name of hopHeaders) delete kept[name];
+  const forwarded: OutgoingHttpHeaders = { ...request.headers, ...headers };
+  for (const name of hopHeaders) delete forwarded[name];
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-  const onward = send(url, { method: request.method, headers: kept }, (answer) => {
-    answered(answer.statusCode ?? null);
-    const back = { ...answer.headers };
-    for (const name of hopHeaders) delete back[name];
-    response.writeHead(answer.statusCode ?? 502, back);
+  const forwardedRequest = send(url, { method: request.method, headers: forwarded }, (answer) => {
+    onAnswer(answer.statusCode ?? null);
+    const answerHeaders = { ...answer.headers };
+    for (const name of hopHeaders) delete answerHeaders[name];
+    response.writeHead(answer.statusCode ?? 502, answerHeaders);
     answer.pipe(response);
     answer.on('error', () => response.destroy());
   });
-  onward.on('error', (error) => {
-    // After an answer, or when the client has left, it says nothing of the instance.
+  forwardedRequest.on('error', (error) => {
+    // After an answer, or when the client has closed the connection, the error does not mean that the instance is unreachable.
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
     }
-    answered(null);
-    response.writeHead(502).end(`the instance could not be reached: ${error.message}`);
+    onAnswer(null);
+    response.writeHead(502).end(`could not reach the instance: ${error.message}`);
   });
-  request.on('error', () => onward.destroy());
-  response.on('close', () => onward.destroy());
-  request.pipe(onward);
+  request.on('error', () => forwardedRequest.destroy());
+  response.on('close', () => forwardedRequest.destroy());
+  request.pipe(forwardedRequest);
 }

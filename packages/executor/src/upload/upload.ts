@@ -10,21 +10,22 @@ import type { OutputStream, PhaseLog } from '../uplink/log-entry.ts';
 import { openUploadProxy } from './upload-proxy.ts';
 import type { Upload } from './upload-step.ts';
 
-/** The bundled `src` and what runs it, as paths of the host. */
+/** Paths on the host of the bundled `src` client and of the Node that runs it. */
 export interface UploadClient {
   readonly node: string;
   readonly script: string;
 }
 
-/** Where the client finds itself and its work; the helper's list of programs names the first. */
+/** Paths in the client's sandbox. The helper's list of allowed programs has the first. */
 export const uploadProgram = '/opt/fumehood/node';
 const scriptTarget = '/opt/fumehood/src.mjs';
 const workTarget = '/upload';
 const indexName = 'index.scip';
 const socketName = 'instance.sock';
-const timeMs = 600_000;
+/** Time for an upload, in ms. */
+const uploadMs = 600_000;
 
-/** Takes a guest's file into the directory that the client will see. Errors: `artifact_…`. */
+/** Stores a file of the guest in the directory that the client will see. Errors: `artifact_…`. */
 export async function storeIndex(directory: string, content: Readable): Promise<void> {
   await sharedDirectory(directory);
   const file = join(directory, indexName);
@@ -33,9 +34,9 @@ export async function storeIndex(directory: string, content: Readable): Promise<
 }
 
 /**
- * Sends the stored index with `src`, which runs like every program that reads a tenant's bytes: under the Spawn profile, in
- * an empty directory, with every flag given, and with one way out, to the upload route of this instance. The credential is
- * in its environment alone. Errors: `upload_failed`; `instance_unreachable` and `lease_lost`, which are no failure of the job.
+ * Uploads the stored index with the `src` client. Like every program that reads a tenant's bytes, it runs under the Spawn profile.
+ * It can reach one server, the upload proxy, and its credential is only in its environment. Errors: `upload_failed`, and
+ * `instance_unreachable` and `lease_lost`, which do not make the job fail.
  */
 export async function uploadIndex(
   deps: {
@@ -43,7 +44,7 @@ export async function uploadIndex(
     readonly client: UploadClient;
     readonly instanceUrl: string;
     readonly executorName: string;
-    /** Whether the instance leased the job natively. */
+    /** Whether the instance leased the job by the native protocol. */
     readonly native: boolean;
     readonly log: PhaseLog;
     readonly stopped: AbortSignal;
@@ -52,13 +53,13 @@ export async function uploadIndex(
   upload: Upload,
   directory: string,
 ): Promise<void> {
-  let status: number | null = 0;
+  let lastStatus: number | null = 0;
   const proxy = await openUploadProxy(
     join(directory, socketName),
     deps.instanceUrl,
     { [jobIdHeader]: String(job.id), [executorNameHeader]: deps.executorName },
-    (answered) => {
-      status = answered;
+    (status) => {
+      lastStatus = status;
     },
   );
   try {
@@ -67,7 +68,7 @@ export async function uploadIndex(
       program: uploadProgram,
       args: [scriptTarget, ...uploadArguments(job, upload)],
       env: {
-        // By way of the socket; the host name is only shown.
+        // The client connects to the socket and only shows this host name.
         SRC_ENDPOINT: `http://${new URL(deps.instanceUrl).host}`,
         SRC_PROXY: `unix://${workTarget}/${socketName}`,
         SRC_HEADER_AUTHORIZATION: upload.authorization,
@@ -77,7 +78,7 @@ export async function uploadIndex(
         { source: deps.client.script, target: scriptTarget, mode: 'ro' },
         { source: directory, target: workTarget, mode: 'ro' },
       ],
-      limits: { memoryBytes: 0, timeMs },
+      limits: { memoryBytes: 0, timeMs: uploadMs },
     });
     const kill = () => process.kill();
     deps.stopped.addEventListener('abort', kill);
@@ -89,20 +90,20 @@ export async function uploadIndex(
     const { code, timedOut } = await process.exited;
     deps.stopped.removeEventListener('abort', kill);
     deps.stopped.throwIfAborted();
-    if (timedOut) throw uploadFailed(`it took more than ${timeMs / 1000} s`);
-    if (code !== 0) throw failure(code, status, deps.native);
+    if (timedOut) throw uploadFailed(`it took more than ${uploadMs / 1000} s`);
+    if (code !== 0) throw uploadError(code, lastStatus, deps.native);
   } finally {
     await proxy.close();
   }
 }
 
-/** By the last status that the client saw; null when the instance gave no answer. */
-function failure(code: number | null, status: number | null, native: boolean): FumehoodError {
+/** Returns the error for a failed upload, by the last status that the client saw; null means that the instance was unreachable. */
+function uploadError(code: number | null, status: number | null, native: boolean): FumehoodError {
   const action = 'upload an index';
   if (status === null) return instanceUnreachable(action, 'it did not answer');
   if (status >= 500) return instanceUnreachable(action, `it answered ${status}`);
-  // At an instance of upstream's kind the token is the executors' own and outlives every lease: there it is a wrong one.
-  if (status === 401 && native) return leaseLost('the instance does not know its token any more');
+  // An upstream instance uses one token for all executors, and it outlives every lease. There, 401 means a wrong token.
+  if (status === 401 && native) return leaseLost('the instance does not know the token of the job any more');
   return uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);
 }
 

@@ -1,6 +1,6 @@
 import { type Repository, repositoryInvalid } from '@fumehood/git';
 
-/** A path of a commit. Names are byte strings in `latin1`: git promises no encoding. */
+/** A path of a commit, with one character per byte (`latin1`), because git does not define the encoding of names. */
 export interface TreeEntry {
   readonly path: string;
   readonly type: 'file' | 'executable' | 'symlink' | 'submodule';
@@ -9,10 +9,12 @@ export interface TreeEntry {
   readonly size: number;
 }
 
+/** The largest commit that is accepted: 500,000 files of 16 GiB together, and the lengths of paths and names in bytes. */
 const limits = { entries: 500_000, bytes: 16 * 2 ** 30, depth: 200, path: 4_000, name: 255 } as const;
+/** Bytes of the longest record of `git ls-tree`: a path, and less than 200 bytes before it. */
 const recordMax = limits.path + 200;
 
-/** Every path of the commit, in git's order, checked. Errors: `repository_invalid`. */
+/** Lists and checks every path of the commit, in git's order. Errors: `repository_invalid`. */
 export async function listTree(repository: Repository): Promise<TreeEntry[]> {
   const process = await repository.git('git ls-tree', ['ls-tree', '-rzl', '--full-tree', repository.commit]);
   process.stdin.end();
@@ -21,12 +23,13 @@ export async function listTree(repository: Repository): Promise<TreeEntry[]> {
   const check = pathChecker();
   let bytes = 0;
   try {
-    for await (const record of records(process.stdout)) {
+    for await (const record of splitRecords(process.stdout)) {
       const entry = parseRecord(record);
       check(entry.path);
       bytes += entry.size;
       entries.push(entry);
-      if (entries.length > limits.entries) throw repositoryInvalid(`more than ${limits.entries} files`);
+      if (entries.length > limits.entries)
+        throw repositoryInvalid(`it has more than ${limits.entries} files`);
       if (bytes > limits.bytes) throw repositoryInvalid(`its files have more than ${limits.bytes} bytes`);
     }
   } catch (error) {
@@ -38,8 +41,8 @@ export async function listTree(repository: Repository): Promise<TreeEntry[]> {
   return entries;
 }
 
-/** Records that end with a NUL. */
-async function* records(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+/** Splits a stream into records that end with a NUL. */
+async function* splitRecords(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of stream) {
     const parts = (rest + Buffer.from(chunk).toString('latin1')).split('\0');
@@ -49,9 +52,10 @@ async function* records(stream: AsyncIterable<Uint8Array>): AsyncGenerator<strin
   }
 }
 
+/** Parses a record of `git ls-tree -zl`. Errors: `repository_invalid`. */
 export function parseRecord(record: string): TreeEntry {
   const match = /^(\d{6}) (\w+) ([0-9a-f]{40}) +(-|\d+)\t([^]+)$/.exec(record);
-  if (!match) throw repositoryInvalid('an entry that git cannot name');
+  if (!match) throw repositoryInvalid('git lists an entry in an unknown form');
   const [, mode, kind, object, size, path] = match as unknown as [
     string,
     string,
@@ -66,13 +70,16 @@ export function parseRecord(record: string): TreeEntry {
 function typeOf(mode: string, kind: string): TreeEntry['type'] {
   if (kind === 'commit' && mode === '160000') return 'submodule';
   if (kind === 'blob' && mode === '120000') return 'symlink';
-  // Old trees have other permission bits; git looks at the owner's right to execute alone.
+  // Old trees have other permission bits. Git uses only the owner's permission to execute.
   if (kind === 'blob' && mode.startsWith('100'))
     return Number.parseInt(mode, 8) & 0o100 ? 'executable' : 'file';
-  throw repositoryInvalid(`an entry with the mode ${mode}`);
+  throw repositoryInvalid(`an entry has the mode ${mode}`);
 }
 
-/** Checks paths one after the other: each by itself, and that no two of them are in each other's way. `refuse` makes the error. */
+/**
+ * Returns a function that checks sorted paths one after the other: that each is a path below the root, outside of `.git`, and that
+ * none of them conflicts with another. `refuse` makes the error.
+ */
 export function pathChecker(refuse: (why: string) => Error = repositoryInvalid): (path: string) => void {
   const directories = new Set<string>();
   const files = new Set<string>();
@@ -84,11 +91,11 @@ export function pathChecker(refuse: (why: string) => Error = repositoryInvalid):
       throw refuse(`the path ${shown} is too long or too deep`);
     for (const part of parts) {
       if (part === '' || part === '.' || part === '..' || part.length > limits.name || part.includes('\0'))
-        throw refuse(`the path ${shown} is not one of a file below the root`);
-      if (part.toLowerCase() === '.git') throw refuse(`the path ${shown} is git's own`);
+        throw refuse(`the path ${shown} is not a path below the root`);
+      if (part.toLowerCase() === '.git') throw refuse(`the path ${shown} is reserved for git`);
     }
     // Latin1 strings compare like their bytes, and git sorts by those.
-    if (path <= last) throw refuse(`the path ${shown} comes twice or out of order`);
+    if (path <= last) throw refuse(`the path ${shown} is a duplicate or out of order`);
     last = path;
     if (directories.has(path)) throw refuse(`${shown} is a file and a directory`);
     for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {

@@ -5,53 +5,58 @@ import { expectStatus, causeOf } from '../uplink/http.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { delimiterPacket, flushPacket, type Packet, packetLine, readPackets } from './packet-lines.ts';
 
-/** What is to be fetched: one commit of one repository, without its history. */
-export interface Wanted {
+/** One commit of one repository. */
+export interface CommitReference {
   readonly repository: string;
   readonly commit: string;
 }
 
+/** Bytes of the git server's capability advertisement that are read. */
 const advertisementMax = 65_536;
 
 /**
- * Asks the git route with this job's token whether it may have the repository: the proof that a cached workspace needs as
- * much as a new one (design invariant 11). Errors: `commit_missing`, `instance_unreachable`, `git_protocol`.
+ * Checks with the git route that the job's token grants access to the repository. A cached workspace needs this as much as a new
+ * one (docs/invariants.md, 11). Errors: `commit_missing`, `repository_invalid`, `instance_unreachable`, `git_protocol`.
  */
 export async function checkRepositoryAccess(
   client: JobClient,
-  wanted: Wanted,
+  reference: CommitReference,
   signal: AbortSignal,
 ): Promise<void> {
-  const action = 'ask for the repository';
+  const action = 'check the access to the repository';
   const response = await client.open({
     method: 'GET',
-    path: `${routeOf(wanted)}/info/refs?service=git-upload-pack`,
+    path: `${routeOf(reference)}/info/refs?service=git-upload-pack`,
     headers: { 'git-protocol': 'version=2' },
     signal,
     action,
   });
-  await expectGit(response, wanted, action);
+  await expectGit(response, reference, action);
   const text = (await collect(response.body ?? empty(), advertisementMax)).toString('latin1');
   if (!text.includes('version 2')) throw gitProtocol('it does not speak protocol version 2');
   if (/object-format=(?!sha1\b)/.test(text))
-    throw repositoryInvalid('its object format is not SHA-1, the only one that is understood');
+    throw repositoryInvalid('its object format is not SHA-1, the only supported one');
 }
 
-/** Fetches one commit at depth 1 (git protocol version 2, over HTTP). Errors: as above. */
-export async function fetchPack(client: JobClient, wanted: Wanted, signal: AbortSignal): Promise<CommitPack> {
+/** Fetches one commit without its history (git protocol version 2, over HTTP). Errors: as `checkRepositoryAccess`. */
+export async function fetchPack(
+  client: JobClient,
+  reference: CommitReference,
+  signal: AbortSignal,
+): Promise<CommitPack> {
   const action = 'fetch the commit';
   const body = Buffer.concat([
     packetLine('command=fetch\n'),
     packetLine('object-format=sha1\n'),
     delimiterPacket,
-    ...['no-progress', 'ofs-delta', `want ${wanted.commit}`, 'deepen 1', 'done'].map((line) =>
+    ...['no-progress', 'ofs-delta', `want ${reference.commit}`, 'deepen 1', 'done'].map((line) =>
       packetLine(`${line}\n`),
     ),
     flushPacket,
   ]);
   const response = await client.open({
     method: 'POST',
-    path: `${routeOf(wanted)}/git-upload-pack`,
+    path: `${routeOf(reference)}/git-upload-pack`,
     headers: {
       'git-protocol': 'version=2',
       'content-type': 'application/x-git-upload-pack-request',
@@ -61,27 +66,27 @@ export async function fetchPack(client: JobClient, wanted: Wanted, signal: Abort
     signal,
     action,
   });
-  await expectGit(response, wanted, action);
-  const packets = readPackets(unbroken(response.body ?? empty(), signal, action));
-  const shallow = await readHead(packets, wanted);
-  return { shallow, bytes: packBytes(packets, wanted) };
+  await expectGit(response, reference, action);
+  const packets = readPackets(withNetworkErrors(response.body ?? empty(), signal, action));
+  const shallow = await readUntilPack(packets, reference);
+  return { shallow, bytes: packBytes(packets, reference) };
 }
 
-function routeOf({ repository }: Wanted): string {
+function routeOf({ repository }: CommitReference): string {
   return `/.executors/git/${repository.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 async function* empty(): AsyncGenerator<Uint8Array> {}
 
-async function expectGit(response: Response, wanted: Wanted, action: string): Promise<void> {
+async function expectGit(response: Response, reference: CommitReference, action: string): Promise<void> {
   if (response.status === 200) return;
   if (response.status === 403 || response.status === 404)
-    throw commitMissing(wanted.repository, wanted.commit, `the instance answers ${response.status}`);
+    throw commitMissing(reference.repository, reference.commit, `the instance answered ${response.status}`);
   await expectStatus(response, [200], action);
 }
 
-/** A stream whose breaking off is the network's fault, not the pack's. */
-async function* unbroken(
+/** Turns an error of the stream into `instance_unreachable`. */
+async function* withNetworkErrors(
   stream: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
   action: string,
@@ -94,34 +99,38 @@ async function* unbroken(
   }
 }
 
-/** Everything before the pack: errors, and whether the commit's parents were left out. */
-async function readHead(packets: AsyncGenerator<Packet>, wanted: Wanted): Promise<boolean> {
+/** Reads up to the pack. Resolves with whether the commit's parents were left out. Errors: `commit_missing`, `git_protocol`. */
+async function readUntilPack(packets: AsyncGenerator<Packet>, reference: CommitReference): Promise<boolean> {
   let shallow = false;
   for (;;) {
     const { done, value: packet } = await packets.next();
     if (done) throw gitProtocol('it ends before the pack');
     if (packet.type !== 'data') continue;
     const line = packet.bytes.toString('latin1').trimEnd();
-    if (line.startsWith('ERR ')) throw commitMissing(wanted.repository, wanted.commit, line.slice(4, 300));
+    if (line.startsWith('ERR '))
+      throw commitMissing(reference.repository, reference.commit, line.slice(4, 300));
     if (line === 'packfile') return shallow;
-    if (line === `shallow ${wanted.commit}`) shallow = true;
+    if (line === `shallow ${reference.commit}`) shallow = true;
     else if (line !== 'shallow-info') throw gitProtocol(`an unexpected line before the pack`);
   }
 }
 
-/** Band 1 is the pack, 2 is progress, 3 an error. */
-async function* packBytes(packets: AsyncGenerator<Packet>, wanted: Wanted): AsyncGenerator<Buffer> {
+/** Yields the bytes of the pack: band 1 has the pack, band 2 progress, band 3 an error. */
+async function* packBytes(
+  packets: AsyncGenerator<Packet>,
+  reference: CommitReference,
+): AsyncGenerator<Buffer> {
   let size = 0;
   for await (const packet of packets) {
     if (packet.type !== 'data') return;
     const [band] = packet.bytes;
     if (band === 3)
-      throw commitMissing(wanted.repository, wanted.commit, packet.bytes.toString('utf8', 1, 300));
+      throw commitMissing(reference.repository, reference.commit, packet.bytes.toString('utf8', 1, 300));
     if (band !== 1) continue;
     size += packet.bytes.length - 1;
     if (size > packMax)
       throw new FumehoodError({ code: 'too_big', message: `the commit needs more than ${packMax} bytes` });
     yield packet.bytes.subarray(1);
   }
-  throw gitProtocol('the pack breaks off');
+  throw gitProtocol('the pack is cut off');
 }

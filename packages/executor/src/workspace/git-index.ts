@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
 import type { TreeEntry } from './commit-tree.ts';
 
-/** Seconds since 1970 that every file of a workspace was "last changed": the same everywhere, so that disks are equal. */
+/** The modification time of every file of a commit, in seconds since 1970. It is fixed, so that equal contents give equal disks. */
 export const fixedMtime = 1_000_000_000;
 
 const modes: Readonly<Record<TreeEntry['type'], number>> = {
@@ -12,14 +12,15 @@ const modes: Readonly<Record<TreeEntry['type'], number>> = {
   submodule: 0o160000,
 };
 
-/** Bits of an entry, and of the further ones that the first of them announces: the file is left out of the worktree. */
+/** The bit of an entry's flags that announces extended flags. */
 const extended = 0x4000;
+/** The extended flag of a file that is not in the worktree. */
 const skipWorktree = 0x4000;
 
 /**
- * Git's index as a checkout would have left it, sparse or not, written from the tree alone (version 3, which knows files that
- * are left out, when there are any; else 2). Its stat data match the files on the disk as far as `core.checkStat=minimal` looks
- * (time and size), so `git status` opens none of them.
+ * Returns the git index that a checkout would have written, made from the tree alone. The version is 3 for a sparse checkout,
+ * because only that has the flag for files outside of the worktree, and 2 otherwise. The stat data match the files on the disk as
+ * far as `core.checkStat=minimal` compares them (time and size), so `git status` opens no file.
  */
 export function gitIndex(entries: readonly TreeEntry[], sparse: SparseDirectories): Buffer {
   const head = Buffer.alloc(12);
@@ -36,7 +37,7 @@ export function gitIndex(entries: readonly TreeEntry[], sparse: SparseDirectorie
 function indexEntry(entry: TreeEntry, checkedOut: boolean): Buffer {
   const path = Buffer.from(entry.path, 'latin1');
   const pathAt = checkedOut ? 62 : 64;
-  // At least one NUL after the path, a multiple of eight in all.
+  // The path is followed by 1 to 8 NULs, so that the length of the entry is a multiple of eight.
   const bytes = Buffer.alloc((pathAt + path.length + 8) & ~7);
   bytes.writeUInt32BE(fixedMtime, 0); // ctime, then mtime; nanoseconds, device, inode and owner stay 0
   bytes.writeUInt32BE(fixedMtime, 8);

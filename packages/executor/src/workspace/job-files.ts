@@ -6,23 +6,23 @@ import type { JobClient } from '../uplink/job-client.ts';
 import { fixedMtime } from './git-index.ts';
 import { pathChecker, type TreeEntry } from './commit-tree.ts';
 
-/** A file that the job brings beside the repository. */
+/** A file that a job adds to its workspace, beside the repository. */
 export interface WorkspaceFile {
-  /** From the top of the workspace: a byte string in `latin1`, like git's. */
+  /** The path from the top of the workspace, with one character per byte (`latin1`), as in git. */
   readonly path: string;
   readonly content: Uint8Array;
   /** Seconds since 1970. */
   readonly mtime: number;
 }
 
-/** What the files of one job may be together; they are held in memory. */
+/** The files of one job together: 10,000 files of 64 MiB. They are held in memory. */
 const limits = { files: 10_000, bytes: 64 * 2 ** 20 } as const;
-/** What a disk can say of a time, in seconds. */
+/** The latest time that squashfs can store, in seconds since 1970. */
 const latestMtime = 2 ** 32 - 1;
 
 /**
- * The files of a job with their bytes, in the order of their paths; none of `secrets` is in them. Errors: `job_refused`,
- * `file_missing`, `instance_…`.
+ * Collects the files of a job, sorted by path, and fetches those that the job only names. Errors: `job_refused`, also for a file
+ * that contains one of `secrets`; `file_missing`, `too_big`, `instance_…`.
  */
 export async function collectJobFiles(
   client: JobClient,
@@ -31,15 +31,15 @@ export async function collectJobFiles(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<WorkspaceFile[]> {
-  const wanted = Object.entries(files);
-  if (wanted.length > limits.files)
-    throw filesRefused(`they are ${wanted.length}, and ${limits.files} may be`);
-  for (const [path] of wanted)
+  const entries = Object.entries(files);
+  if (entries.length > limits.files)
+    throw filesRefused(`there are ${entries.length}, more than ${limits.files}`);
+  for (const [path] of entries)
     if (path === '' || !relativePathSchema.safeParse(path).success)
       throw filesRefused(`${JSON.stringify(path.slice(0, 200))} is not a path below the workspace`);
   let left = limits.bytes;
   const collected: WorkspaceFile[] = [];
-  for (const [path, file] of wanted) {
+  for (const [path, file] of entries) {
     const content = file.content ?? (await fetchJobFile(client, file, left, clock, signal));
     left -= content.length;
     if (left < 0) throw filesRefused(`they have more than ${limits.bytes} bytes`);
@@ -52,8 +52,8 @@ export async function collectJobFiles(
 }
 
 /**
- * Checks that the files lie beside a commit's, in nobody's way: upstream's executors would write over the commit's file, or
- * through its link. Errors: `job_refused`.
+ * Checks that no file of the job conflicts with a path of the commit. Upstream's executors would overwrite the commit's file, or
+ * write through its symlink. Errors: `job_refused`.
  */
 export function checkFilePaths(
   files: readonly WorkspaceFile[],
@@ -61,19 +61,19 @@ export function checkFilePaths(
   directory: string,
 ): void {
   const top = directory === '' ? '' : `${directory}/`;
-  const within = files.find(({ path }) => top.startsWith(`${path}/`));
-  if (within) throw filesRefused(`${JSON.stringify(within.path)} is the directory of the repository`);
+  const onTheWay = files.find(({ path }) => top.startsWith(`${path}/`));
+  if (onTheWay) throw filesRefused(`${JSON.stringify(onTheWay.path)} is the directory of the repository`);
   const paths = [...tree.map(({ path }) => `${top}${path}`), ...files.map(({ path }) => path)];
   const check = pathChecker(filesRefused);
   for (const path of paths.sort((a, b) => (a < b ? -1 : 1))) check(path);
 }
 
-/** The year 1 stands for no time. */
+/** Returns the time of the file in seconds, or `fixedMtime` for none: Go writes the year 1 then. */
 function mtimeOf({ modifiedAt }: JobFile): number {
   const seconds = Math.floor(Date.parse(modifiedAt) / 1000);
   return seconds > 0 ? Math.min(seconds, latestMtime) : fixedMtime;
 }
 
 function filesRefused(why: string): Error {
-  return jobRefused(`of its files, ${why}`, 'Give the job other files, or leave them out.');
+  return jobRefused(`of its files, ${why}`, 'Give the job other files, or none.');
 }

@@ -1,12 +1,14 @@
 import { gitProtocol } from '../errors.ts';
 
-/** Git's packet lines: four hexadecimal digits of length, themselves included; 0 to 2 are marks. */
+/** A packet line of git: four hexadecimal digits with the length of the whole line, then data. Lengths 0 to 2 are markers. */
 export type Packet =
   | { readonly type: 'data'; readonly bytes: Buffer }
   | { readonly type: 'flush' | 'delimiter' | 'end' };
 
+/** Bytes of the longest packet line that git sends. */
 const packetMax = 65_520;
 
+/** Returns the packet line with this text. */
 export function packetLine(text: string): Buffer {
   const bytes = Buffer.from(text);
   return Buffer.concat([Buffer.from((bytes.length + 4).toString(16).padStart(4, '0')), bytes]);
@@ -38,6 +40,6 @@ export async function* readPackets(stream: AsyncIterable<Uint8Array>): AsyncGene
 
 function sizeOf(digits: string): number {
   const size = /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : -1;
-  if (size < 0 || size === 3 || size > packetMax) throw gitProtocol('a packet of an impossible length');
+  if (size < 0 || size === 3 || size > packetMax) throw gitProtocol('a packet has an invalid length');
   return size;
 }

@@ -7,41 +7,42 @@ import { writeDisk } from '@fumehood/disk';
 import { makeRepository } from '@fumehood/git';
 import type { JobClient } from '../uplink/job-client.ts';
 import { retryWhileUnreachable } from '../uplink/retry.ts';
-import { checkRepositoryAccess, fetchPack, type Wanted } from './fetch-commit.ts';
+import { checkRepositoryAccess, type CommitReference, fetchPack } from './fetch-commit.ts';
 import { checkFilePaths, type WorkspaceFile } from './job-files.ts';
 import { type PlacedCommit, workspaceTar } from './workspace-tar.ts';
 import type { SparseDirectories } from './sparse-checkout.ts';
 import { listTree } from './commit-tree.ts';
 
+/** What making a workspace needs. */
 export interface WorkspaceSource {
   readonly spawn: Spawn;
   readonly clock: Clock;
-  /** Part of the cache's key: equal names on two instances are two repositories. */
+  /** Part of the cache key: repositories of two instances differ even if they have the same name. */
   readonly instanceUrl: string;
-  /** Where disks are kept. */
+  /** The directory of cached disks. */
   readonly disks: string;
-  /** Where repositories are made, and removed again. */
+  /** The directory for repositories, which are removed after use. */
   readonly work: string;
 }
 
-/** What lies in a workspace. */
+/** The contents of a workspace. */
 export interface WorkspaceContents {
-  /** Null: the job has no repository. */
-  readonly commit: Wanted | null;
-  /** Where the commit lies, a path from the top; `''` is the top. */
+  /** Null when the job has no repository. */
+  readonly commit: CommitReference | null;
+  /** The directory of the commit, a path from the top of the workspace; `''` is the top. */
   readonly directory: string;
-  /** The parts of the commit that are checked out; none: all of it. */
+  /** The directories of the commit that are checked out. An empty list stands for the whole commit. */
   readonly sparse: SparseDirectories;
   readonly files: readonly WorkspaceFile[];
 }
 
-/** Changes when the same contents would give another disk. */
+/** Part of the cache key. It has to change when the same contents would give another disk. */
 const format = 2;
 const makeOnce = oncePerKey<void>();
 
 /**
- * The read-only disk of these contents, made once; its name in the disk directory. The instance is asked with this job's token
- * even if the disk is there. Errors: `commit_missing`, `repository_invalid`, `job_refused`, `instance_…`, `git_protocol`.
+ * Makes the read-only disk of these contents, unless it is cached, and returns its name in the directory of disks. The instance is
+ * asked under this job's token even if the disk is cached (docs/invariants.md, 11). Errors: `commit_missing`, `repository_invalid`, `job_refused`, `instance_…`, `git_protocol`.
  */
 export async function workspaceDisk(
   source: WorkspaceSource,
@@ -51,10 +52,10 @@ export async function workspaceDisk(
   onProgress: (line: string) => void,
 ): Promise<string> {
   const { commit } = contents;
-  // A question may be repeated: a connection that was left open for long is often closed.
+  // This request is idempotent. It is retried because a connection that was idle for long is often closed.
   if (commit)
     await retryWhileUnreachable(source.clock, signal, () => checkRepositoryAccess(client, commit, signal));
-  const file = `workspace-${keyOf(source.instanceUrl, contents)}.sqfs`;
+  const file = `workspace-${cacheKey(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
   let makes = false;
   const make = () => {
@@ -71,11 +72,11 @@ export async function workspaceDisk(
   }
   if (!makes) onProgress('the disk of this workspace is in the cache');
   const now = source.clock.now() / 1000;
-  await utimes(path, now, now); // the janitor removes what was not used for long
+  await utimes(path, now, now); // the janitor removes the files that were not used for the longest time
   return file;
 }
 
-function keyOf(instanceUrl: string, { commit, directory, sparse, files }: WorkspaceContents): string {
+function cacheKey(instanceUrl: string, { commit, directory, sparse, files }: WorkspaceContents): string {
   const hash = createHash('sha256');
   const name = [format, instanceUrl, commit?.repository, commit?.commit, directory, sparse, files.length];
   hash.update(JSON.stringify(name));
@@ -94,7 +95,7 @@ async function makeDisk(
 ): Promise<void> {
   const work = await mkdtemp(join(source.work, 'repository-'));
   try {
-    await chmod(work, 0o711); // git's uid must come through
+    await chmod(work, 0o711); // git runs with another uid and has to pass through
     let placed: PlacedCommit | null = null;
     if (commit) {
       const pack = await fetchPack(client, commit, signal);

@@ -10,13 +10,13 @@ import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
 import { fixedMtime, gitIndex } from './git-index.ts';
 import type { TreeEntry } from './commit-tree.ts';
 
-/** A step may run as anybody: everybody may write. Git looks at the owner's right to execute alone. */
+/** Everybody may write, because a step may run as any user. Git compares only the owner's permission to execute. */
 const modes = { directory: 0o777, file: 0o666, executable: 0o777, symlink: 0o777 } as const;
 
-/** The kernel's bound on a symlink's target. */
+/** Bytes of the longest symlink target that Linux accepts. */
 const linkMax = 4095;
 
-/** Our own, whatever the repository would like: no hook, filter or helper is named in it. */
+/** The configuration of the repository in the workspace. It names no hook, filter or helper. */
 const config = `[core]
 	repositoryformatversion = 0
 	bare = false
@@ -37,21 +37,22 @@ const sparseConfig = `[core]
 
 export interface WorkspaceTar {
   readonly bytes: AsyncIterable<Uint8Array>;
-  /** Members written so far. */
+  /** Returns the number of members that were written so far. */
   entries(): number;
 }
 
-/** A commit and where in the workspace it lies; `''` is the top. */
+/** A commit and its place in the workspace. */
 export interface PlacedCommit {
   readonly repository: Repository;
   readonly tree: readonly TreeEntry[];
+  /** A path from the top of the workspace; `''` is the top. */
   readonly directory: string;
   readonly sparse: SparseDirectories;
 }
 
 /**
- * The commit's tree and a `.git` beside it as a tar stream: what a clone and a checkout would have left, without either. The
- * files' bytes are those of the blobs. Beside it, the files of the job. Errors: `repository_invalid`.
+ * Writes a workspace as a tar stream: the commit's files and its `.git`, as a clone with a checkout would have made them, and the
+ * files of the job. No checkout runs: the files have exactly the bytes of the blobs. Errors: `repository_invalid`.
  */
 export function workspaceTar(commit: PlacedCommit | null, extra: readonly WorkspaceFile[]): WorkspaceTar {
   let entries = 0;
@@ -68,7 +69,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     yield tarPadding(bytes.length);
   };
 
-  /** Those that are not there yet. */
+  /** Yields the parent directories of the path that were not written yet. */
   const parents = function* (path: string) {
     for (const parent of parentsOf(path)) {
       if (made.has(parent)) continue;
@@ -78,7 +79,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
   };
 
   const gitDirectory = async function* ({ repository, tree, directory: top, sparse }: PlacedCommit) {
-    const git = joined(top, '.git');
+    const git = joinPath(top, '.git');
     yield* parents(git);
     for (const path of ['', '/objects', '/objects/info', '/objects/pack']) yield directory(`${git}${path}`);
     for (const path of ['/refs', '/refs/heads', '/refs/tags', '/info']) yield directory(`${git}${path}`);
@@ -87,7 +88,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     if (sparse.length > 0)
       yield* file(`${git}/info/sparse-checkout`, sparse.map((part) => `/${part}*\n`).join(''));
     if (repository.shallow) yield* file(`${git}/shallow`, `${repository.commit}\n`);
-    // Younger than every file, else git takes them for changed in the same second and reads them all.
+    // Git reads every file that is not older than the index, because it may have changed in the same second.
     yield* file(`${git}/index`, gitIndex(tree, sparse), fixedMtime + 1);
     for (const name of await packFiles(repository.packs)) {
       const path = join(repository.packs, name);
@@ -105,9 +106,9 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     try {
       const { value: commit } = await objects.next();
       if (commit?.type !== 'commit') throw repositoryInvalid(`${repository.commit} is not a commit`);
-      for await (const _chunk of commit.body); // only its type was wanted
+      for await (const _chunk of commit.body); // the object has to be read to its end, though only its type is checked
       for (const entry of tree) {
-        const path = joined(top, entry.path);
+        const path = joinPath(top, entry.path);
         yield* parents(path);
         if (entry.type === 'submodule') {
           yield directory(path);
@@ -115,7 +116,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
         }
         const { value: blob } = await objects.next();
         if (blob?.type !== 'blob' || blob.size !== entry.size)
-          throw repositoryInvalid(`the object ${entry.object} is not what its tree says`);
+          throw repositoryInvalid(`the object ${entry.object} differs from its tree entry`);
         if (entry.type === 'symlink') {
           yield header({ path, type: 'symlink', linkTarget: await linkTarget(entry, blob.body) });
           continue;
@@ -151,11 +152,11 @@ async function linkTarget(entry: TreeEntry, body: AsyncIterable<Buffer>): Promis
   return target;
 }
 
-function joined(top: string, path: string): string {
+function joinPath(top: string, path: string): string {
   return top === '' ? path : `${top}/${path}`;
 }
 
-/** `a`, `a/b` for `a/b/c`. */
+/** Returns `a` and `a/b` for `a/b/c`. */
 function parentsOf(path: string): string[] {
   const parents: string[] = [];
   for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1))
