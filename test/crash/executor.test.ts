@@ -138,7 +138,7 @@ describe('kill -9 of the agent', () => {
   );
 });
 
-describe('kill -9 of the helper', () => {
+describe("kill -9 of the executor's helper", () => {
   test.each(all ? ['setup.image', 'setup.vm', 'step.docker.indexer', 'inspect'] : ['step.docker.indexer'])(
     'in %s: its VM is dead before the lease ends, and the next attempt meets nothing of it',
     async (key) => {

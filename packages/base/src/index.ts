@@ -9,7 +9,7 @@ export { readEvents } from './events.ts';
 export { reportFailed, reportStarted, startChild, untilStarted } from './helper/child.ts';
 export type { Helper } from './helper/main.ts';
 export { runHelper } from './helper/main.ts';
-export type { ProcessExit, Running, Supervised, SuperviseDeps } from './helper/supervise.ts';
+export type { Running, SuperviseDeps } from './helper/supervise.ts';
 export { supervise } from './helper/supervise.ts';
 export type { Identity } from './identity.ts';
 export { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from './ipc.ts';
@@ -20,11 +20,9 @@ export { runToEnd } from './spawn/run.ts';
 export type { SpawnPolicy } from './spawn/serve.ts';
 export { serveSpawn } from './spawn/serve.ts';
 export type {
-  ExitStatus,
   Spawn,
   SpawnBind,
   SpawnedProcess,
-  SpawnLimits,
   SpawnRequest,
 } from './spawn/spawn.ts';
 export { stderrLines } from './stderr-lines.ts';

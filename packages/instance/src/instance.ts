@@ -20,7 +20,7 @@ import { type CommitStore, openCommits } from './repos/store.ts';
 
 export interface InstanceDeps {
   readonly clock: Clock;
-  /** Runs git in the privileged parent process. */
+  /** Has git run by the instance's helper. */
   readonly spawn: Spawn;
   readonly log: Logger;
 }

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Helper, type SuperviseDeps, type Supervised, supervise } from '@fumehood/base';
+import { type Helper, type SuperviseDeps, supervise } from '@fumehood/base';
 import type { InstanceConfig } from '../config.ts';
 import type { Connection } from '../db/connect.ts';
 import { type Database, startDatabase } from '../db/server/start.ts';
@@ -27,22 +27,16 @@ export async function startHelper(config: HelperConfig, deps: HelperDeps): Promi
       ? await supervise('PostgreSQL', () => startPrivateDatabase(config, users, deps), deps)
       : null;
   const connection: Connection = database?.first.connection ?? { url: config.databaseUrl as string };
-  let instance: Supervised<RunningInstance>;
-  try {
-    instance = await supervise(
-      'the instance',
-      async (first) => {
-        const instanceConfig = instanceConfigOf(config, directories, connection);
-        // An instance that is started again gets the same port: executors and people have its URL.
-        const port = first?.listening.port ?? config.port;
-        return await startInstanceProcess(config, { ...instanceConfig, port }, users, deps.clock);
-      },
-      deps,
-    );
-  } catch (error) {
+  const start = async (first: RunningInstance | null) => {
+    const instanceConfig = instanceConfigOf(config, directories, connection);
+    // An instance that is started again gets the same port: executors and people have its URL.
+    const port = first?.listening.port ?? config.port;
+    return await startInstanceProcess(config, { ...instanceConfig, port }, users, deps.clock);
+  };
+  const instance = await supervise('the instance', start, deps).catch(async (error: unknown) => {
     await database?.stop();
     throw error;
-  }
+  });
   const { url } = instance.first.listening;
   const file = join(config.state, 'run/instance.json');
   writeAtomically(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);

@@ -15,7 +15,7 @@ export interface RouteDeps {
   readonly db: Db;
   readonly wakes: Wakes;
   readonly clock: Clock;
-  /** Runs git in the privileged parent process. */
+  /** Has git run by the instance's helper. */
   readonly spawn: Spawn;
   readonly kinds: QueueKinds;
   readonly blobs: BlobStore;

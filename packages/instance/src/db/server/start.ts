@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, ownedDirectory, type ProcessExit } from '@fumehood/base';
+import { type Clock, ownedDirectory, type Running } from '@fumehood/base';
 import { Client } from 'pg';
 import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../errors.ts';
@@ -33,15 +33,12 @@ export interface DatabaseOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-export interface Database {
+export interface Database extends Running {
   /** The owner's. */
   readonly connection: Connection;
   /** As PostgreSQL's superuser, for this process. */
   readonly adminConnection: Connection;
   readonly pid: number;
-  /** When it ended, for whatever reason. */
-  readonly exited: Promise<ProcessExit>;
-  stop(): Promise<void>;
 }
 
 const role = 'fumehood';
@@ -81,7 +78,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { LC_ALL: 'C.UTF-8' },
   });
-  const exited = once(child, 'exit').then(([code, signal]): ProcessExit => ({ code, signal }));
+  const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
   const adminConnection = { host: socket, user: 'postgres', database: 'postgres' };
   try {
     await untilReady(child, adminConnection, clock);
