@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { z } from 'zod';
 import { factsOf } from './errors.ts';
 
-/** The other end of Node's IPC channel: a child process, or `process` itself, which stands for the parent. */
+/** The other end of Node's IPC channel: a child, or `process`, which stands for the parent. */
 type Peer = ChildProcess | NodeJS.Process;
 
 /** An error as it crosses the channel. */
@@ -13,7 +13,7 @@ export const ipcErrorSchema = z.object({
   remedy: z.string().optional(),
 });
 
-/** Returns what `ipcErrorSchema` lets cross of an error: no details, cause or stack. */
+/** Returns the part of an error that crosses the channel: no details, cause or stack. */
 export function ipcError(error: unknown): z.output<typeof ipcErrorSchema> {
   const { code, message, remedy } = factsOf(error);
   return { code, message, ...(remedy && { remedy }) };
@@ -34,7 +34,7 @@ export function receiveMessages<S extends z.ZodType>(
   });
 }
 
-/** Sends a message, and a socket with it. Resolves once it is sent, or cannot be sent because the peer is gone. */
+/** Sends a message, with a socket if there is one. Resolves once it is sent, and also when the peer is gone. Never rejects. */
 export function sendMessage(peer: Peer, message: object, socket?: Socket): Promise<void> {
   return new Promise((resolve) => {
     if (!peer.connected || !peer.send) return resolve();

@@ -17,8 +17,8 @@ const temporaryBytes = 256 * 2 ** 20;
 export const profileDescriptors = { seccomp: 3, environment: 4, gate: 5, info: 6 } as const;
 
 /**
- * The script of process 1 inside. When it ends, the kernel kills every other process inside, before bwrap sees the end. If the gate is
- * closed without a line, the caller is dead, and the program is not started.
+ * The script of process 1 inside. When it ends, the kernel kills every other process inside, before bwrap sees the end. If the gate
+ * is closed without a line, the caller is dead, and the program is not started.
  */
 const firstProcess = `read -r go <&${profileDescriptors.gate} || exit 125
 exec ${profileDescriptors.gate}<&-

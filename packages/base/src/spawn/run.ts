@@ -12,8 +12,8 @@ async function tail(stream: AsyncIterable<Uint8Array>, bytes: number): Promise<s
 }
 
 /**
- * Runs a program that must exit with 0, and returns its stdout, which may have 16 MiB unless `maxStdoutBytes` says otherwise. Errors:
- * `program_failed` with the exit code and the end of stderr, `too_big`, `spawn_failed`.
+ * Runs a program that must exit with 0, and returns its stdout, which may have 16 MiB unless `maxStdoutBytes` says otherwise.
+ * Errors: `program_failed` with the exit code and the end of stderr, `too_big`, `spawn_failed`.
  */
 export async function runToEnd(
   spawn: Spawn,

@@ -59,8 +59,8 @@ const result = { allow: 0x7fff0000, kill: 0x80000000, errno: 0x00050000 };
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
 
 /**
- * Returns the Spawn profile's system call filter for this architecture: classic BPF, as the bytes that `bwrap --seccomp` reads. It is
- * a deny list on top of namespaces, an empty capability set and no-new-privs: it denies system calls that a program which only
+ * Returns the Spawn profile's system call filter for this architecture: classic BPF, as the bytes that `bwrap --seccomp` reads. It
+ * is a deny list on top of namespaces, an empty capability set and no-new-privs: it denies system calls that a program which only
  * reads and writes files never needs, and with which kernel exploits usually begin.
  */
 export function seccompFilter(arch: string = process.arch): Buffer {

@@ -54,8 +54,8 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
     else if (call.type === 'spawn.kill') running.get(call.id)?.process.kill();
     else void admit(call.id, call.request as SpawnRequest);
   });
-  // A program whose child is gone can be neither let through its gate nor killed by the child. Both events are needed: Node emits no
-  // `disconnect` for a child that dies while a socket is on its way to it.
+  // When the child is gone, nobody else can let its programs through their gates, or kill them. Both events are needed: Node emits
+  // no `disconnect` for a child that dies while a socket is on its way to it.
   for (const event of ['disconnect', 'exit'] as const)
     child.on(event, () => {
       for (const gated of running.values()) gated?.process.kill();

@@ -2,8 +2,8 @@ import type { Readable, Writable } from 'node:stream';
 
 /**
  * A program to run under the Spawn profile, which is the only way to run a program that reads bytes of a tenant (git, the squashfs
- * tools, `src`, …): under a uid and in namespaces of its own, without network, with an empty HOME, no-new-privs, a seccomp filter,
- * limits and a deadline (docs/invariants.md, 5). It sees the files that the request names, and no others of the host.
+ * tools, `src`, …): under a uid and in namespaces of its own, without network, with an empty HOME, no-new-privs, a seccomp
+ * filter, limits and a deadline (docs/invariants.md, 5). Of the host's files it sees /usr and what the request names.
  */
 export interface SpawnRequest {
   /** For logs and errors, e.g. `git index-pack`. */

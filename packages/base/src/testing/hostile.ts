@@ -21,7 +21,7 @@ export async function compileHostile(file: string): Promise<void> {
   await promisify(execFile)('gcc', ['-O1', '-Wall', '-Wextra', '-Werror', '-static', '-o', file, source]);
 }
 
-/** Returns a `Spawn` without the defence: programs run as plain child processes, as this identity or, with null, as this process's. */
+/** Returns a `Spawn` without the defence: it starts plain child processes, as this identity or with null as the current user. */
 export function plainSpawn(identity: Identity | null): Spawn {
   return async ({ program, args, env, cwd }) => {
     const child = spawn(program, args, { ...identity, cwd, env: { ...process.env, ...env } });

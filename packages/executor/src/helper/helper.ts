@@ -7,7 +7,7 @@ import { makeDirectories } from './directories.ts';
 
 /**
  * Starts the executor's helper, its only process with privilege: it starts the agent, and starts it again when it dies. Before each
- * start it removes the VMs that a crash left. Rejects when the agent cannot be started; see `startAgentProcess`.
+ * start it removes the VMs that a crash left. Errors: those of `startAgentProcess`.
  */
 export async function startHelper(
   config: HelperConfig,

@@ -20,9 +20,9 @@ export interface ServedVms {
 }
 
 /**
- * Starts VMs for an unprivileged child process, which asks for them over its IPC channel. It checks each spec and never trusts it, and
- * hands the VM's sockets over. The VM runs nothing until the agent writes to its lease socket, so this process reads no byte of a
- * guest.
+ * Starts VMs for an unprivileged child process, which asks for them over its IPC channel. Checks each spec, because the child is not
+ * trusted, and hands the VM's sockets over. The VM runs nothing until the agent writes to its lease socket, so this process reads
+ * no byte of a guest.
  */
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const running = new Map<number, { vm: Promise<VmProcess>; slot: number }>();

@@ -16,8 +16,7 @@ interface HelperDeps extends SuperviseDeps {
 
 /**
  * Starts the instance's helper, its only process with privilege: it starts PostgreSQL and the instance, each as its own user, and
- * starts them again when they die. Rejects when one of them cannot be started; see `startDatabase` and `startInstanceProcess`. Errors of its
- * own: `user_failed`.
+ * starts them again when they die. Errors: `user_failed`, and those of `startDatabase` and `startInstanceProcess`.
  */
 export async function startHelper(config: HelperConfig, deps: HelperDeps): Promise<Helper> {
   const users = instanceUsers();

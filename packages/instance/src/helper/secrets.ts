@@ -14,8 +14,8 @@ import { newSecret, secretHash } from '../auth/secret.ts';
 import { syncNow } from '../durable.ts';
 
 /**
- * Makes a file with a new secret, which only its owner can read, unless the file exists. Returns the hash of the secret, which is all
- * that the instance learns of it. Owner null: the user of this process.
+ * Makes a file with a new secret, which only its owner can read, unless the file exists. Returns the hash of the secret, which is
+ * all that the instance learns of it. Owner null: the user of this process.
  */
 export function ensureSecret(file: string, owner: Identity | null): string {
   if (!existsSync(file)) {
