@@ -2,7 +2,7 @@ import type { Clock } from '@fumehood/base';
 import type { Process } from './process.ts';
 import type { World } from './world.ts';
 
-/** The clocks of one machine. They tick at a rate of their own, and the wall clock is set now and then. */
+/** The clocks of one machine. They tick at the machine's own rate; the wall clock can be set. */
 export class MachineClock {
   private readonly world: World;
   private readonly rate: number;
@@ -24,22 +24,22 @@ export class MachineClock {
     return this.boot() - this.bootedBefore + this.wallOffset;
   }
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock forward or back. */
   step(ms: number): void {
     this.wallOffset += ms;
   }
 
-  /** How long something takes in truth that takes `ms` by this machine. */
-  inTruth(ms: number): number {
+  /** Returns the true duration of `ms` on this machine's clock. */
+  trueMs(ms: number): number {
     return ms / this.rate;
   }
 }
 
-/** The clock as a process of that machine sees it: it wakes only while it runs. */
+/** Returns the clock of a process on that machine. A sleep ends only while the process runs. */
 export function processClock(world: World, machine: MachineClock, process: Process): Clock {
   return {
     now: () => Math.floor(machine.wall()),
-    bootTime: () => Math.floor(machine.boot() / 10) * 10, // as the real one: to 10 ms
+    bootTime: () => Math.floor(machine.boot() / 10) * 10, // 10 ms resolution, as the real clock has
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) {
@@ -50,7 +50,7 @@ export function processClock(world: World, machine: MachineClock, process: Proce
           forget();
           reject(signal?.reason as Error);
         };
-        const forget = world.after(machine.inTruth(ms), () =>
+        const forget = world.after(machine.trueMs(ms), () =>
           process.deliver(() => {
             signal?.removeEventListener('abort', abort);
             resolve();

@@ -6,7 +6,7 @@ import {
   newLife,
 } from '@fumehood/protocol';
 
-/** What the simulation does to the system. */
+/** The faults that the simulation injects. */
 export const faults = [
   'request lost',
   'answer lost',
@@ -24,14 +24,14 @@ export const faults = [
 ] as const;
 export type Fault = (typeof faults)[number];
 
-/** The name of a transition: where from, what, where to. `*`: a cancel was asked for. */
+/** Returns the name of a transition: state before, transition, state after. `*` marks a job whose cancel was requested. */
 export function edgeName(before: JobLife, transition: JobTransition, after: JobLife): string {
   const name = (life: JobLife) =>
     life.state === 'processing' && life.cancelRequested ? 'processing*' : life.state;
   return `${name(before)} -${transition}-> ${name(after)}`;
 }
 
-/** Every transition that the lifecycle's table has, found by walking it. */
+/** Returns every transition of the state table of jobs. */
 export function allEdges(): string[] {
   const found = new Set<string>();
   const seen = new Set<string>();
@@ -51,8 +51,8 @@ export function allEdges(): string[] {
 }
 
 /**
- * Which transition met which fault: one that hit the job, what it is about or who works on it, after the transition before it and
- * before the one that follows.
+ * Counts which transitions met which faults. A transition of a job meets a fault that hits the job, a request about it or its executor
+ * between the previous transition of the job and the next one.
  */
 export class Coverage {
   private readonly counts = new Map<string, number>();
@@ -73,12 +73,12 @@ export class Coverage {
     job.since.clear();
   }
 
-  /** Takes over another history's counts. */
+  /** Adds the counts of another history. */
   add(other: Coverage): void {
     for (const [pair, count] of other.counts) this.counts.set(pair, (this.counts.get(pair) ?? 0) + count);
   }
 
-  /** Transitions that never met some fault. */
+  /** Returns the pairs of transition and fault that never met. */
   missing(): string[] {
     const pairs = allEdges().flatMap((edge) => faults.map((fault) => `${edge} with ${fault}`));
     return pairs.filter((pair) => !this.counts.has(pair));

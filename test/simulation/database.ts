@@ -2,13 +2,13 @@ import { factsOf } from '@fumehood/base';
 import type { Answer } from './network.ts';
 import type { World } from './world.ts';
 
-/** The database server: one clock, and times when it is away. What it has committed it keeps. */
+/** The database server: it has one clock, is sometimes away, and keeps what it has committed. */
 export class Database {
-  /** By which its clock is off. */
+  /** How far its clock is off, ms. */
   offsetMs = 0;
-  /** By which it was set forward for good. */
+  /** How far its clock was set forward for good, ms. */
   leaptMs = 0;
-  /** Until when a process that starts could not know of that. */
+  /** True time until which a process that starts cannot know that the clock was set forward. */
   leapKnownUntil = 0;
   away = false;
   private readonly world: World;
@@ -22,7 +22,8 @@ export class Database {
   }
 
   /**
-   * Does a transaction and tells its answer. While the database is away nobody is told whether it was committed; mostly it was not.
+   * Runs a transaction and returns its answer. While the database is away, the caller does not learn whether the transaction was
+   * committed; mostly it was not.
    */
   transact(work: () => Answer): { readonly answer: Answer; readonly refused: boolean } {
     if (!this.away) return { answer: work(), refused: false };
@@ -36,7 +37,7 @@ const unavailable: Answer = {
   body: JSON.stringify({ error: 'the database does not answer', code: 'database_unavailable' }),
 };
 
-/** An error as the instance answers it (`packages/instance/src/http/errors.ts`). */
+/** Returns the instance's answer to an error, as `packages/instance/src/http/errors.ts` does. */
 export function errorAnswer(error: unknown, path: string): Answer {
   const { code, message, status = 500, details } = factsOf(error);
   if (code === 'lease_lost' && path.includes('/mark')) return { status: 404, body: 'null' };

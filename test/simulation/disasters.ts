@@ -12,17 +12,17 @@ export interface Scene {
   readonly database: Database;
   readonly machines: readonly Machine[];
   readonly replicas: readonly Replica[];
-  /** Jobs that an executor works on, may be given, or has just ended; of all executors without one. */
+  /** Returns the jobs that an executor runs, may get or has just ended; without an executor, those of all executors. */
   concerned(machine?: Machine): Iterable<number>;
 }
 
 /**
- * How far the database's clock is set to and fro, ms, both ways together: with the drift of an executor's clock within one lease it
- * stays below the margins of the two sides (2 s and 1 s).
+ * The distance between the two extremes to which the database's clock is set, ms. Together with the drift of an executor's clock within
+ * one lease, it stays below the margins of the two sides (2 s and 1 s).
  */
 const databaseStepMs = 2_000;
 
-/** What happens again and again, each on the average every so often. Of a seed, some do. */
+/** The disasters, each with its average period. Each seed has some of them. */
 const disasters: readonly { readonly everyMs: number; readonly strike: (scene: Scene) => void }[] = [
   { everyMs: 8_000, strike: stopExecutor },
   { everyMs: 15_000, strike: killExecutor },
@@ -35,20 +35,21 @@ const disasters: readonly { readonly everyMs: number; readonly strike: (scene: S
   { everyMs: 60_000, strike: leapDatabaseClock },
 ];
 
-/** How long a process of the instance must have been there to know that the database's clock leapt. */
+/** How long an instance process must have run to know that the database's clock leapt. */
 const leapMs = 30_000;
 
 export interface Disasters {
-  /** An executor was just answered: with a job, with a lease of which much is over, or that the end of a job is stored. */
+  /** Reports an answer to an executor: a job, a lease that is largely over, or a stored end of a job. */
   answered(executor: string, what: WorstMoment): void;
-  /** Mends everything; nothing goes wrong after it. */
+  /** Repairs everything; no disaster happens afterwards. */
   end(): void;
 }
 
-/** When it matters most that something happens. */
+/** The moments at which a disaster does most harm. */
 export type WorstMoment = 'leased' | 'late' | 'ended';
 
-export function unleash(scene: Scene): Disasters {
+/** Starts the disasters of this seed. */
+export function startDisasters(scene: Scene): Disasters {
   const { world, network, machines, replicas, database } = scene;
   const { random } = world;
   let calm = false;
@@ -68,7 +69,7 @@ export function unleash(scene: Scene): Disasters {
       });
     next();
   }
-  const mend = () => {
+  const repairAll = () => {
     calm = true;
     network.weather = { loss: 0, duplicates: 0, late: 0, lateMs: 0 };
     network.partitions.clear();
@@ -80,7 +81,7 @@ export function unleash(scene: Scene): Disasters {
     for (const replica of replicas) replica.start();
   };
   return {
-    end: mend,
+    end: repairAll,
     answered(executor, what) {
       if (calm || !random.chance(what === 'late' ? 0.8 : 0.3)) return;
       const machine = machines.find(({ name }) => name === executor) as Machine;
@@ -90,17 +91,17 @@ export function unleash(scene: Scene): Disasters {
         return;
       }
       const some = [stopExecutor, cutOff, what === 'late' ? stopHeartbeats : killExecutor];
-      const strikeIt = random.pick(some);
+      const disaster = random.pick(some);
       world.after(random.chance(0.7) ? 0 : random.between(0, 2_000), () => {
-        // For longer than a lease, mostly.
-        if (!calm) strikeIt(scene, machine, random.between(5_000, 20_000));
+        // Mostly for longer than a lease.
+        if (!calm) disaster(scene, machine, random.between(5_000, 20_000));
       });
       if (random.chance(0.5)) return;
       setDatabaseClock(scene, -databaseStepMs / 2);
       world.after(random.between(0, 9_000), () => {
         if (calm) return;
         setDatabaseClock(scene, databaseStepMs / 2);
-        if (random.chance(0.9)) killReplica(scene); // one that starts after it has nothing to doubt it by
+        if (random.chance(0.9)) killReplica(scene); // a replica that starts afterwards cannot know of the change
       });
     },
   };
@@ -111,15 +112,15 @@ function strike(scene: Scene, fault: Fault, what: string, jobs: Iterable<number>
   scene.coverage.fault(fault, jobs);
 }
 
-/** A short while or a long one, ms: longer than a lease now and then. */
-function while_({ random }: World): number {
+/** Returns the length of an outage, ms: sometimes longer than a lease. */
+function outageMs({ random }: World): number {
   return random.chance(0.5) ? random.between(100, 3_000) : random.between(3_000, 22_000);
 }
 
 function stopExecutor(
   scene: Scene,
   machine = scene.world.random.pick(scene.machines),
-  forMs = while_(scene.world),
+  forMs = outageMs(scene.world),
 ): void {
   strike(scene, 'executor stopped', machine.name, scene.concerned(machine));
   machine.stop();
@@ -129,7 +130,7 @@ function stopExecutor(
 function killExecutor(
   scene: Scene,
   machine = scene.world.random.pick(scene.machines),
-  forMs = while_(scene.world),
+  forMs = outageMs(scene.world),
 ): void {
   strike(scene, 'executor killed', machine.name, scene.concerned(machine));
   machine.kill();
@@ -138,7 +139,7 @@ function killExecutor(
 
 function endExecutor({ world, machines }: Scene): void {
   const machine = world.random.pick(machines);
-  world.note(`${machine.name}: is told to end`);
+  world.note(`${machine.name}: is asked to end`);
   machine.end();
 }
 
@@ -153,7 +154,7 @@ function killReplica(scene: Scene): void {
 function cutOff(
   scene: Scene,
   machine = scene.world.random.pick(scene.machines),
-  forMs = while_(scene.world),
+  forMs = outageMs(scene.world),
 ): void {
   const { random } = scene.world;
   partition(scene, forMs, {
@@ -199,7 +200,7 @@ function setDatabaseClock(
   scene.database.offsetMs = offsetMs;
 }
 
-/** Somebody sets the database's clock forward by any time, while all replicas are there to see it, which is all they promise. */
+/** Sets the database's clock forward for good. All replicas run and see it: the product promises nothing beyond that. */
 function leapDatabaseClock(scene: Scene): void {
   const { world, database, replicas } = scene;
   if (!replicas.every((replica) => replica.knowsClock)) return;

@@ -1,4 +1,4 @@
-/** What the program of an attempt writes, from an offset: no two attempts write alike. */
+/** Returns what the program of an attempt writes from an offset on. Every attempt writes other bytes. */
 export function guestBytes(
   jobId: number,
   attempt: number,

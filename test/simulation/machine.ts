@@ -28,14 +28,14 @@ interface MachineDeps {
   readonly answered: (request: WireRequest, reply: Reply) => void;
 }
 
-/** A machine with an executor: the product's own agent, on this machine's clock, with the simulated network and VMs. */
+/** A machine with an executor: the real agent, on this machine's clock, with the simulated network and VMs. */
 export class Machine {
   readonly name: string;
   readonly clock: MachineClock;
   private readonly deps: MachineDeps;
   private process: Process;
   private agent: Agent | null = null;
-  /** Gives up each request of the agent that is not answered. */
+  /** One function per unanswered request of the agent, which gives the request up. */
   private readonly connections = new Set<() => void>();
 
   constructor(name: string, deps: MachineDeps) {
@@ -47,7 +47,7 @@ export class Machine {
     this.start();
   }
 
-  /** Starts its agent, if there is none. */
+  /** Starts the agent if none runs. */
   start(): void {
     if (this.agent) return;
     const process = new Process(this.deps.world);
@@ -88,7 +88,7 @@ export class Machine {
     });
     this.process = process;
     this.agent = agent;
-    // The executor's helper starts another one when it has ended.
+    // The executor's helper starts another agent when this one has ended.
     void agent.run().then(() => {
       note('has ended');
       this.agent = null;
@@ -97,7 +97,7 @@ export class Machine {
     note('starts');
   }
 
-  /** SIGKILL of the agent; its VMs have their launchers. */
+  /** Kills the agent by SIGKILL; the launchers of its VMs stay. */
   kill(): void {
     this.process.kill();
     this.agent = null;
@@ -105,7 +105,7 @@ export class Machine {
     this.connections.clear();
   }
 
-  /** SIGSTOP and SIGCONT. */
+  /** Stops the agent by SIGSTOP. */
   stop(): void {
     this.process.stop();
   }
@@ -113,7 +113,7 @@ export class Machine {
     this.process.continue();
   }
 
-  /** As an admin ends it: its jobs are given back, and another agent starts. */
+  /** Ends the agent as an admin does: it gives its jobs back, and another agent starts. */
   end(): void {
     this.process.deliver(() => this.agent?.stop());
   }
@@ -124,13 +124,13 @@ export class Machine {
     return new Vm(of, { world, machine: this.clock, agent }, program(job), removed, booted);
   }
 
-  /** What the launcher is told, or what it would be without a guard. */
+  /** Returns the deadline for the launcher, changed if a guard is removed. */
   private deadline(deadline: number, now: number): number {
     if (this.deps.removed === 'executor margin') return deadline + marginMs;
     return this.deps.removed === 'deadline from sending' ? now + leaseMs - marginMs : deadline;
   }
 
-  /** The agent's leases, or what they would be if it did not wait for a heartbeat. */
+  /** Returns the agent's leases; without the guard `heartbeat before boot`, leases that do not wait for a heartbeat. */
   private leases(real: Leases, now: () => number): Leases {
     if (this.deps.removed !== 'heartbeat before boot') return real;
     return {
@@ -196,7 +196,7 @@ export class Machine {
       });
   }
 
-  /** What is sent, or what would be if heartbeats did not name the attempts. */
+  /** Returns the body to send; without the guard `attempt in heartbeat`, a heartbeat that names no attempts. */
   private body(path: string, body: Buffer): Buffer {
     if (this.deps.removed !== 'attempt in heartbeat' || !path.endsWith('/heartbeat')) return body;
     const { fumehood: _, ...rest } = JSON.parse(body.toString()) as Record<string, unknown>;
@@ -204,7 +204,7 @@ export class Machine {
   }
 }
 
-/** The simulated instance speaks the first version. */
+/** Returns an answer as the agent receives it. The simulated instance speaks version 1 of the native protocol. */
 function responseOf({ answer, broken }: Extract<Reply, { broken: boolean }>): Response {
   const { status, body } = answer;
   const headers = { ...answer.headers, [protocolHeader]: '1' };

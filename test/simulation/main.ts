@@ -4,15 +4,15 @@ import { Coverage } from './coverage.ts';
 import { type Guard, guards } from './guards.ts';
 import { simulate } from './simulation.ts';
 
-const usage = `npm run simulate -- [options]: histories of executors and an instance in which everything goes wrong
-  --seed N       the history of this seed, with all that happened
-  --runs N       so many histories, each with a seed of its own
-  --seconds N    histories for so long (30)
-  --without NAME takes a guard out, to see that it is missed:
+const usage = `npm run simulate -- [options]: runs histories of executors and an instance in which everything goes wrong
+  --seed N       run the history of this seed, and print everything that happened
+  --runs N       run this many histories, each with another seed
+  --seconds N    run histories for this long (default: 30)
+  --without NAME remove a guard, to check that the simulation notices:
 ${Object.entries(guards)
   .map(([name, claim]) => `                   ${name}: ${claim}`)
   .join('\n')}
-  --help         this`;
+  --help         print this`;
 
 const { values } = parseArgs({
   options: {
@@ -29,13 +29,14 @@ else process.exitCode = await main();
 
 async function main(): Promise<number> {
   const { without } = values;
-  if (without !== undefined && !(without in guards)) return wrong(`there is no guard ${without}`);
+  if (without !== undefined && !(without in guards)) return printUsage(`there is no guard ${without}`);
   const options = without === undefined ? {} : { removed: without as Guard };
   const [seed, runs, seconds] = [values.seed, values.runs, values.seconds].map((text) =>
     text === undefined ? null : Number(text),
   );
   for (const number of [seed, runs, seconds])
-    if (number != null && !(Number.isSafeInteger(number) && number >= 0)) return wrong('a number is needed');
+    if (number != null && !(Number.isSafeInteger(number) && number >= 0))
+      return printUsage('a number is needed');
   const started = Date.now();
   const coverage = new Coverage();
   let count = 0;
@@ -56,7 +57,7 @@ async function main(): Promise<number> {
       const rate = Math.round(events / elapsed);
       const missing = coverage.missing().length;
       console.log(
-        `${count} histories, ${events} events, ${rate} a second; ${missing} pairs of transition and fault did not meet`,
+        `${count} histories, ${events} events, ${rate} per second; ${missing} pairs of transition and fault did not meet`,
       );
       if (seed != null) console.log(`digest ${one.digest}`);
       return 0;
@@ -64,7 +65,8 @@ async function main(): Promise<number> {
   }
 }
 
-function wrong(what: string): number {
+/** Prints a mistake in the arguments and the usage; returns the exit code. */
+function printUsage(what: string): number {
   console.error(`${what}\n${usage}`);
   return 2;
 }

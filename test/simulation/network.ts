@@ -1,7 +1,7 @@
 import { type Coverage, type Fault, faults } from './coverage.ts';
 import type { World } from './world.ts';
 
-/** A request as it is on the wire. */
+/** A request on the wire. */
 export interface WireRequest {
   readonly from: string;
   readonly sentAt: number;
@@ -17,17 +17,17 @@ export interface Answer {
   readonly body: string | Buffer;
 }
 
-/** What a sender learns: an answer, whole or broken off in the middle, or that the connection is gone. */
+/** What a sender receives: an answer, whole or isCutOff off in the middle, or the loss of the connection. */
 export type Reply = { readonly answer: Answer; readonly broken: boolean } | { readonly gone: string };
 
-/** A replica as the network sees it. `answer` may be called once; null: the connection breaks. */
+/** A replica as the network sees it. `answer` may be called once; null breaks the connection. */
 export interface Server {
   readonly name: string;
-  /** The returned function tells it that its client is gone. */
+  /** Returns a function that tells the server that its client is gone. */
   receive(request: WireRequest, answer: (answer: Answer | null) => void): () => void;
 }
 
-/** How bad the network is: probabilities, and times in ms. */
+/** How bad the network is: probabilities and times, ms. */
 export interface Weather {
   loss: number;
   duplicates: number;
@@ -35,25 +35,25 @@ export interface Weather {
   lateMs: number;
 }
 
-/** Node's own patience with a connection that is silent. */
+/** Time after which Node gives a silent connection up. */
 const silenceMs = 300_000;
 
 export interface Partition {
   readonly host: string;
   readonly server: string | null;
   readonly direction: 'requests' | 'answers' | 'both';
-  /** Of the heartbeats alone: some proxy on the way has had enough of them. */
+  /** Only heartbeats are isCutOff off, as by a proxy that refuses them. */
   readonly heartbeats: boolean;
 }
 
-/** Loses, doubles, delays and reorders what goes between executors and replicas. */
+/** Loses, doubles, delays and reorders requests and answers between executors and replicas. */
 export class Network {
   weather: Weather = { loss: 0, duplicates: 0, late: 0, lateMs: 0 };
   readonly partitions = new Set<Partition>();
   private readonly world: World;
   private readonly coverage: Coverage;
   private readonly servers: readonly Server[];
-  /** The jobs that a request is about. */
+  /** Returns the jobs that a request concerns. */
   private readonly about: (request: WireRequest) => Iterable<number>;
   private sent = 0;
   private readonly newest = new Map<string, number>();
@@ -70,7 +70,7 @@ export class Network {
     this.about = about;
   }
 
-  /** `reply` is called once at most. The returned function gives the request up. */
+  /** Sends a request; `reply` is called at most once. Returns a function that gives the request up. */
   send(request: WireRequest, reply: (reply: Reply) => void): () => void {
     const { random } = this.world;
     let over = false;
@@ -80,8 +80,8 @@ export class Network {
       reply(result);
     };
     const lose = (fault: Fault) => {
-      this.hit(fault, request);
-      // Mostly somebody says so; else it is found out by waiting.
+      this.recordFault(fault, request);
+      // Mostly the sender learns of the loss; otherwise it waits until the connection is silent for too long.
       const ms = random.chance(0.8) ? random.between(0, 1_000) : silenceMs;
       this.world.after(ms, () => end({ gone: fault }));
     };
@@ -90,17 +90,17 @@ export class Network {
       const server = random.pick(this.servers);
       const number = (this.sent += 1);
       this.world.after(delayMs, () => {
-        if (this.cut(request, server.name, 'requests')) {
+        if (this.isCutOff(request, server.name, 'requests')) {
           if (first) lose('partition');
-          else this.hit('partition', request);
+          else this.recordFault('partition', request);
           return;
         }
-        this.arrived(request, number);
+        this.noteOrder(request, number);
         goneAt.push(
           server.receive(request, (answer) => {
             if (!first) return;
             if (!answer) this.world.after(random.between(0, 500), () => end({ gone: 'reset' }));
-            else this.back(request, server, answer, end, lose);
+            else this.answerBack(request, server, answer, end, lose);
           }),
         );
       });
@@ -108,18 +108,18 @@ export class Network {
     if (random.chance(this.weather.loss)) lose('request lost');
     else carry(true, this.delay(request, false));
     if (random.chance(this.weather.duplicates)) {
-      this.hit('duplicate', request);
+      this.recordFault('duplicate', request);
       carry(false, random.chance(0.5) ? random.between(0, 500) : random.between(0, 30_000));
     }
     return () => {
       over = true;
-      // That the sender is gone has to be heard of, too.
+      // The notice that the sender is gone can be lost, too.
       if (!random.chance(this.weather.loss))
         this.world.after(random.between(0, 50), () => goneAt.forEach((gone) => gone()));
     };
   }
 
-  private back(
+  private answerBack(
     request: WireRequest,
     server: Server,
     answer: Answer,
@@ -132,26 +132,26 @@ export class Network {
       return;
     }
     const broken = random.chance(this.weather.loss / 4);
-    if (broken) this.hit('answer lost', request);
+    if (broken) this.recordFault('answer lost', request);
     this.world.after(this.delay(request, true), () => {
-      if (this.cut(request, server.name, 'answers')) lose('partition');
+      if (this.isCutOff(request, server.name, 'answers')) lose('partition');
       else end({ answer, broken });
     });
   }
 
   private delay(request: WireRequest, answer: boolean): number {
     const { random } = this.world;
-    // Of what was held for long the way is forgotten more often: the lease that an answer brings may be old.
+    // An answer to a request that was held for long is late more often: the lease that it brings may be old.
     const held = request.path.endsWith('/dequeue');
     if (!random.chance(this.weather.late * (held ? 3 : 1))) return random.between(0.2, 20);
-    this.hit('late', request);
-    // As late as a renewal may be that still counts, and a lease that still lasts.
+    this.recordFault('late', request);
+    // As late as an answer can be while the renewal still counts, or while the lease still lasts.
     if (answer && request.path.endsWith('/heartbeat')) return random.between(2_000, 4_000);
     if (answer && held && random.chance(0.5)) return random.between(2_000, 10_000);
     return random.between(0, random.chance(0.7) ? 4_000 : this.weather.lateMs);
   }
 
-  private cut({ from, path }: WireRequest, server: string, direction: 'requests' | 'answers'): boolean {
+  private isCutOff({ from, path }: WireRequest, server: string, direction: 'requests' | 'answers'): boolean {
     for (const partition of this.partitions)
       if (
         partition.host === from &&
@@ -163,13 +163,13 @@ export class Network {
     return false;
   }
 
-  private arrived(request: WireRequest, number: number): void {
+  private noteOrder(request: WireRequest, number: number): void {
     const newest = this.newest.get(request.from) ?? 0;
-    if (number < newest) this.hit('overtaken', request);
+    if (number < newest) this.recordFault('overtaken', request);
     else this.newest.set(request.from, number);
   }
 
-  private hit(fault: (typeof faults)[number], request: WireRequest): void {
+  private recordFault(fault: (typeof faults)[number], request: WireRequest): void {
     this.world.note(`${request.from}: ${fault}: ${request.path.replace('/.executors/queue/', '')}`);
     this.coverage.fault(fault, this.about(request));
   }

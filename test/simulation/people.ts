@@ -9,8 +9,8 @@ interface PeopleDeps {
 
 const retryMs = 700;
 
-/** Puts jobs on the instance for `forMs`, and cancels some of them, again and again until that is answered. */
-export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
+/** Creates jobs on the instance for `forMs`, and cancels some of them. Each cancel is repeated until it is answered. */
+export function startPeople(deps: PeopleDeps, forMs: number): void {
   const { world } = deps;
   const { random } = world;
   const jobs = random.int(4, 14);
@@ -28,7 +28,7 @@ export function letPeopleWork(deps: PeopleDeps, forMs: number): void {
   }
 }
 
-/** Somebody wants a job to end, and some say so twice. */
+/** Cancels a job, sometimes twice. */
 export function cancel(deps: PeopleDeps, id: number): void {
   const { world } = deps;
   if (world.random.chance(0.2)) world.after(world.random.between(0, 5_000), () => cancel(deps, id));

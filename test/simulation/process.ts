@@ -1,6 +1,6 @@
 import type { World } from './world.ts';
 
-/** A process that can be stopped (SIGSTOP), continued and killed. All that happens to its code is delivered here. */
+/** A process that can be stopped (SIGSTOP), continued and killed. Its code runs only through `deliver`. */
 export class Process {
   private readonly world: World;
   private state: 'runs' | 'stopped' | 'dead' = 'runs';
@@ -14,7 +14,7 @@ export class Process {
     return this.state !== 'dead';
   }
 
-  /** Runs code of the process: now, when it is continued, or never. */
+  /** Runs code of the process: now, when the process is continued, or never. */
   deliver(run: () => void): void {
     if (this.state === 'runs') run();
     else if (this.state === 'stopped') this.waiting.push(run);
@@ -24,7 +24,7 @@ export class Process {
     if (this.state === 'runs') this.state = 'stopped';
   }
 
-  /** What came meanwhile is looked at in any order, one after the other. */
+  /** Continues the process, which runs what arrived meanwhile one by one, in any order. */
   continue(): void {
     if (this.state !== 'stopped') return;
     this.state = 'runs';

@@ -23,7 +23,7 @@ import type { World } from './world.ts';
 
 export const credential = 'the credential of the executors';
 const reaperPeriodMs = 500;
-/** The longest lease here, and the reaper's margin. */
+/** The longest lease of this model and the margin of the reaper, ms. */
 const steadyHoldMs = leaseMs + 1_000;
 
 export interface ReplicaDeps {
@@ -32,22 +32,22 @@ export interface ReplicaDeps {
   readonly store: Store;
   readonly truth: Truth;
   readonly removed: Guard | null;
-  /** Tells every replica that there may be work. */
+  /** Tells every replica that there may be a job. */
   readonly announce: () => void;
-  /** The database refused a transaction of this request. */
+  /** Reports that the database refused a transaction of this request. */
   readonly refused: (request: WireRequest) => void;
-  /** How long a body takes to come, ms. */
+  /** Returns how long a request body takes to arrive, ms. */
   readonly bodyMs: () => number;
 }
 
-/** One process of the instance: everything that it knows itself is lost with it. */
+/** One process of the instance. Its own state is lost when it dies. */
 export class Replica implements Server {
   readonly name: string;
   private readonly deps: ReplicaDeps;
   private alive = false;
-  /** Of its requests that are not answered yet: breaks the connection. */
+  /** One function per unanswered request, which breaks the connection. */
   private readonly connections = new Set<() => void>();
-  /** Requests for work that are held: each looks again. */
+  /** One function per held dequeue request, which looks for a job again. */
   private readonly held = new Set<() => void>();
   private life = 0;
   private believed = steadyClock(steadyHoldMs, () => {});
@@ -67,12 +67,12 @@ export class Replica implements Server {
     this.reap();
   }
 
-  /** It is there, and has read the database's clock. */
+  /** Whether it runs and has read the database's clock. */
   get knowsClock(): boolean {
     return this.alive && this.hasRead;
   }
 
-  /** SIGKILL. */
+  /** Kills the process by SIGKILL. */
   kill(): void {
     this.alive = false;
     this.life += 1;
@@ -81,7 +81,7 @@ export class Replica implements Server {
     this.connections.clear();
   }
 
-  /** There may be work. */
+  /** Lets every held dequeue request look for a job again. */
   wake(): void {
     for (const look of this.held) look();
   }
@@ -183,7 +183,7 @@ export class Replica implements Server {
       call.answer({ status: 200, headers: end ? { [inputEndHeader]: 'true' } : {}, body: bytes });
       return;
     }
-    // Who may write is looked at before the body is there, and again when it is.
+    // The lease is checked before the body arrives, and again when the write commits.
     this.later(this.deps.bodyMs(), () => this.write(call, lease, operation, query ?? ''));
   }
 
@@ -257,7 +257,7 @@ export class Replica implements Server {
     this.later(reaperPeriodMs, () => this.reap());
   }
 
-  /** Later in this life. */
+  /** Runs a function later, unless the process dies before. */
   private later(ms: number, run: () => void): () => void {
     const { life } = this;
     return this.deps.world.after(ms, () => {
@@ -268,14 +268,14 @@ export class Replica implements Server {
 
 const done: Answer = { status: 204, body: '' };
 const json = (status: number, body: unknown): Answer => ({ status, body: JSON.stringify(body) });
-/** What people ask for, in short. */
+/** The body of a request that creates a job. */
 interface NewJob {
   readonly maxResets: number;
   readonly maxRetries: number;
   readonly input: string | null;
 }
 
-/** A request that is being worked on. */
+/** A request that is not answered yet. */
 class Call {
   readonly request: WireRequest;
   over = false;
@@ -294,7 +294,7 @@ class Call {
     this.end(answer);
   }
 
-  /** Its client is gone. */
+  /** Forgets the request: its client is gone. */
   leave(): void {
     this.over = true;
     this.connections.delete(this.breakOff);

@@ -10,15 +10,15 @@ import type { Vm } from './vm.ts';
 
 interface RuntimeDeps {
   readonly clock: Clock;
-  /** Takes as long as a VM takes to be made ready; it runs at its first renewal. */
+  /** Makes a VM, which takes some time; the VM boots at its first renewal. */
   startVm(job: Job): Promise<Vm>;
-  /** How long a program thinks about a piece of its input, ms. */
+  /** Returns how long a program works on a piece of its input, ms. */
   readonly thinkMs: () => number;
-  /** Feeds the launcher. */
+  /** Sends the launcher a new deadline. */
   renew(vm: Vm, deadline: number): void;
 }
 
-/** The microVM runtime's way through a job (`runtime/microvm/run.ts`), with a simulated VM. */
+/** Returns a runtime that goes through the phases of `packages/executor/src/runtime/microvm/run.ts` with a simulated VM. */
 export function simulatedRuntime(deps: RuntimeDeps): Runtime {
   return {
     async run(job, lease, client) {
@@ -76,13 +76,13 @@ async function boot(run: Run): Promise<Vm> {
 
 async function step(run: Run, vm: Vm): Promise<number> {
   const log = await openPhaseLog(run.client, run.deps.clock, 'step.docker.0', ['program']);
-  const { promise: starved, reject } = Promise.withResolvers<never>();
-  starved.catch(() => {}); // the VM's end may come first
+  const { promise: inputFailed, reject } = Promise.withResolvers<never>();
+  inputFailed.catch(() => {}); // the VM's end may come first
   feed(run, vm).catch(reject);
   try {
     for (;;) {
-      await Promise.race([vm.change(), starved]);
-      const { exit, end } = vm; // what is taken after it is all that there is
+      await Promise.race([vm.change(), inputFailed]);
+      const { exit, end } = vm; // read first: output that is taken afterwards is complete
       for (const stream of ['stdout', 'stderr'] as const) await log.write(stream, vm.take(stream));
       if (exit !== null) {
         await log.end(exit);

@@ -4,7 +4,7 @@ import { Coverage } from './coverage.ts';
 import { type Guard, guards } from './guards.ts';
 import { simulate } from './simulation.ts';
 
-/** How long histories of new seeds are looked at, s. */
+/** How long the test runs histories of new seeds, s. */
 const seconds = Number(process.env.FUMEHOOD_SIMULATION_SECONDS ?? 20);
 
 test('the same seed gives the same history, event for event', async () => {
@@ -16,7 +16,7 @@ test('the same seed gives the same history, event for event', async () => {
   expect((await simulate(1)).digest).not.toBe((await simulate(2)).digest);
 });
 
-test('where nothing goes wrong no lease is lost', async () => {
+test('no lease is lost where nothing goes wrong', async () => {
   for (let seed = 1; seed <= 20; seed += 1) {
     const { violation, jobs } = await simulate(seed, { calm: true });
     expect(violation).toBeNull();
@@ -26,7 +26,7 @@ test('where nothing goes wrong no lease is lost', async () => {
 });
 
 test(
-  `in ${seconds} s of histories, and until every transition has met every fault, no promise is broken`,
+  `no promise is broken in ${seconds} s of histories, and until every transition has met every fault`,
   async () => {
     const coverage = new Coverage();
     const end = performance.now() + seconds * 1_000;
@@ -45,7 +45,7 @@ test(
   (seconds + 420) * 1_000,
 );
 
-describe('a guard that is taken out is missed within 60 s of work:', () => {
+describe('the simulation notices within 60 s of CPU time that a guard is missing:', () => {
   test.each(Object.entries(guards))('%s: %s', { timeout: 300_000 }, async (guard) => {
     const before = process.cpuUsage();
     const spentMs = () => {
@@ -53,7 +53,7 @@ describe('a guard that is taken out is missed within 60 s of work:', () => {
       return (user + system) / 1_000;
     };
     let found: string | null = null;
-    // Seeds of its own, the same each time: what is found today is found tomorrow.
+    // Fixed seeds, so that the result is the same each time.
     for (let seed = 1; found === null && spentMs() < 60_000; seed += 1)
       ({ violation: found } = await simulate(seed, { removed: guard as Guard }));
     expect(found).not.toBeNull();

@@ -2,11 +2,11 @@ import { hasEnded, jobIdHeader } from '@fumehood/protocol';
 import type { Job } from '@fumehood/protocol';
 import { Coverage } from './coverage.ts';
 import { Database } from './database.ts';
-import { type Disasters, type Scene, unleash, type WorstMoment } from './disasters.ts';
+import { type Disasters, type Scene, startDisasters, type WorstMoment } from './disasters.ts';
 import type { Guard } from './guards.ts';
 import { Machine } from './machine.ts';
 import { type Answer, Network, type Reply, type WireRequest } from './network.ts';
-import { cancel, letPeopleWork } from './people.ts';
+import { cancel, startPeople } from './people.ts';
 import { Replica } from './replica.ts';
 import { leaseMs, Store, type StoredJob } from './store.ts';
 import { Truth } from './truth.ts';
@@ -17,31 +17,32 @@ export interface Outcome {
   readonly seed: number;
   /** The first broken promise, or null. */
   readonly violation: string | null;
-  /** Of everything that happened. */
+  /** A hash of everything that happened. */
   readonly digest: string;
   readonly trace: readonly string[];
   readonly events: number;
-  /** True time that passed in it, ms. */
+  /** True time that passed in the simulation, ms. */
   readonly virtualMs: number;
   readonly coverage: Coverage;
-  /** How the jobs have ended, and the attempts that they took. */
+  /** How each job ended, and after how many attempts. */
   readonly jobs: readonly { readonly state: string; readonly attempts: number; readonly resets: number }[];
 }
 
 export interface SimulationOptions {
-  /** Taken out, to see whether it is missed. */
+  /** A guard to remove. */
   readonly removed?: Guard;
-  /** Nothing goes wrong. */
+  /** True: no disaster happens. */
   readonly calm?: boolean;
 }
 
-/** By then every job has ended once nothing goes wrong any more, ms; a silent connection is given up after 300 s. */
+/** Time in which every job has to end after the last disaster, ms. A silent connection is given up after 300 s. */
 const patienceMs = 1_500_000;
+/** An answer that takes longer leaves a lease of which much is over, ms. */
 const lateMoreThanMs = 2_500;
-/** What was sent while things went wrong has come by then. */
+/** Time after which everything that was sent during the disasters has arrived, ms. */
 const lateMs = 35_000;
 
-/** One history: executors, replicas, people and their jobs, in disasters and then in calm. The same seed, the same history. */
+/** Runs one history: executors, replicas, people and their jobs, first with disasters and then without. The same seed gives the same history. */
 export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Outcome> {
   const { removed = null, calm = false } = options;
   const world = new World(seed);
@@ -55,15 +56,15 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     [...store.jobs.values()]
       .filter(({ life }) => !hasEnded(life.state) && life.state !== 'processing')
       .map(({ id }) => id);
-  const about = (request: WireRequest): Iterable<number> => concernedBy(request, waiting);
-  const network = new Network(world, coverage, replicas, about);
+  const jobsOf = (request: WireRequest): Iterable<number> => concernedBy(request, waiting);
+  const network = new Network(world, coverage, replicas, jobsOf);
   let slowBodies = 0;
   const instance = {
     ...{ world, database, store, truth, removed },
     announce: () => {
       for (const replica of replicas) world.after(random.between(0, 5), () => replica.wake());
     },
-    refused: (request: WireRequest) => coverage.fault('database away', about(request)),
+    refused: (request: WireRequest) => coverage.fault('database away', jobsOf(request)),
     bodyMs: () => (random.chance(slowBodies) ? random.between(0, 25_000) : random.between(0, 5)),
   };
   for (let n = random.int(1, 3); n > 0; n -= 1) replicas.push(new Replica(`replica ${n}`, instance));
@@ -74,7 +75,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     const leftMs = (jobId: number) => (store.jobs.get(jobId)?.expiresAt ?? 0) - database.now();
     const moment = worstMoment(request, reply.answer, world.time - request.sentAt, leftMs);
     if (moment) disasters?.answered(request.from, moment);
-    // Just before it would have ended.
+    // Cancel a job just before it would end.
     if (!calm && request.path.endsWith('/result') && random.chance(0.3))
       cancel(people, Number(request.headers[jobIdHeader]));
   };
@@ -83,7 +84,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     return new Machine(`e${n + 1}`, {
       ...{ world, network, removed, answered },
       booted: (vm) => truth.bootedVm(vm, store.jobs.get(vm.jobId) as StoredJob),
-      program: (job) => someProgram(world, job),
+      program: (job) => randomProgram(world, job),
     });
   });
   const scene: Scene = {
@@ -96,18 +97,18 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       }
     },
   };
-  const badMs = random.between(30_000, 90_000);
-  letPeopleWork(people, badMs * 0.7);
-  disasters = calm ? null : unleash(scene);
+  const disasterMs = random.between(30_000, 90_000);
+  startPeople(people, disasterMs * 0.7);
+  disasters = calm ? null : startDisasters(scene);
   slowBodies = calm ? 0 : random.pick([0, 0.1, 0.3, 0.3]);
-  world.after(badMs, () => {
+  world.after(disasterMs, () => {
     disasters?.end();
     slowBodies = 0;
     world.note('nothing goes wrong any more');
   });
   const allEnded = () =>
-    world.time > badMs + lateMs && [...store.jobs.values()].every(({ life }) => hasEnded(life.state));
-  if (!(await world.run(allEnded, badMs + patienceMs))) {
+    world.time > disasterMs + lateMs && [...store.jobs.values()].every(({ life }) => hasEnded(life.state));
+  if (!(await world.run(allEnded, disasterMs + patienceMs))) {
     const left = [...store.jobs.values()].filter(({ life }) => !hasEnded(life.state));
     world.violate(`these jobs never end: ${left.map(({ id, life }) => `j${id} (${life.state})`).join(', ')}`);
   }
@@ -154,7 +155,7 @@ function concernedBy(request: WireRequest, waiting: () => number[]): Iterable<nu
   return jobIdsByQueue.flatMap(({ jobIds }) => jobIds.map(Number));
 }
 
-function someProgram({ random }: World, job: Job): Program {
+function randomProgram({ random }: World, job: Job): Program {
   const chunks = random.int(0, 12);
   const longMs = random.pick([200, 1_000, 3_000]);
   return {

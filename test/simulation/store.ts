@@ -10,7 +10,7 @@ import {
 import type { Guard } from './guards.ts';
 import type { Truth } from './truth.ts';
 
-/** What the database keeps: the model of `packages/instance/src/queue`, statement by statement. A call is a transaction. */
+/** The state of the database: a model of `packages/instance/src/queue`, statement by statement. Each call is a transaction. */
 
 export interface LogEntry {
   readonly key: string;
@@ -39,11 +39,11 @@ export interface StoredJob {
   reason: string | null;
   finishedAt: number | null;
   readonly attempts: StoredAttempt[];
-  /** How often its end took effect. */
+  /** How many times the job has ended. */
   ends: number;
 }
 
-/** What a token stood for when it was looked up. */
+/** The lease of a token at the time of its look-up. */
 export interface JobLease {
   readonly token: string;
   readonly jobId: number;
@@ -54,7 +54,7 @@ export interface JobLease {
 export const leaseMs = 10_000;
 const reaperMarginMs = 1_000;
 const retryMs = 5_000;
-/** What one answer holds of a job's stdin, bytes. */
+/** Bytes of a job's stdin in one answer. */
 const inputPiece = 32;
 
 export class Store {
@@ -63,7 +63,7 @@ export class Store {
   private readonly removed: Guard | null;
   private readonly clock: () => number;
 
-  /** `clock`: the database's, ms. */
+  /** `clock` returns the database's time, ms. */
   constructor(truth: Truth, removed: Guard | null, clock: () => number) {
     this.truth = truth;
     this.removed = removed;
@@ -89,7 +89,7 @@ export class Store {
     return job;
   }
 
-  /** The job that `take` would lease; the row is not held. */
+  /** Returns the job that `take` would lease, without locking its row. */
   next(): StoredJob | undefined {
     const waits = ({ life, processAfter }: StoredJob) =>
       (life.state === 'queued' || life.state === 'errored') && processAfter <= this.clock();
@@ -100,17 +100,17 @@ export class Store {
     const job = this.on('one lease') ? this.next() : seen;
     if (!job) return null;
     const before = job.life;
-    const life = this.on('one lease') ? afterTransition(before, 'lease') : leasedAnyhow(before);
+    const life = this.on('one lease') ? afterTransition(before, 'lease') : leasedRegardless(before);
     if (!life) return null;
-    this.truth.willLease(job, life.attempt);
+    this.truth.beforeLease(job, life.attempt);
     Object.assign(job, { executor, token, expiresAt: this.clock() + leaseMs, processAfter: 0, reason: null });
     job.life = life;
     job.attempts.push({ attempt: life.attempt, executor, outcome: 'processing', result: null, entries: [] });
-    this.truth.moved(job, before, 'lease');
+    this.truth.transitioned(job, before, 'lease');
     return job;
   }
 
-  /** The lease of a request's token; null: 401. */
+  /** Returns the lease of a request's token, or null for a 401. */
   authenticate(token: string, jobId: number): JobLease | null {
     const job = this.on('token')
       ? [...this.jobs.values()].find((one) => one.token === token)
@@ -120,7 +120,7 @@ export class Store {
     return { token, jobId: job.id, attempt: job.life.attempt, executor: job.executor as string };
   }
 
-  /** A job's stdin from an offset. */
+  /** Returns a job's stdin from an offset. */
   readInput(lease: JobLease, offset: number): { bytes: Buffer; end: boolean } {
     const job = this.jobs.get(lease.jobId) as StoredJob;
     this.truth.read(lease, job);
@@ -128,16 +128,16 @@ export class Store {
     return { bytes: job.input.subarray(offset, end), end: end >= job.input.length };
   }
 
-  /** Runs a write that commits only under a good lease. Errors: `lease_lost`. */
+  /** Runs a write that commits only under a valid lease. Errors: `lease_lost`. */
   fenced<T>(lease: JobLease, what: string, write: (job: StoredJob) => T): T {
     const job = this.jobs.get(lease.jobId);
-    const good =
+    const valid =
       job &&
       this.holds(job) &&
       job.executor === lease.executor &&
       (job.life.attempt === lease.attempt || !this.on('commit attempt')) &&
       (this.lasts(job) || !this.on('commit expiry'));
-    if (!good) {
+    if (!valid) {
       this.truth.refused(lease.jobId);
       throw leaseLost(lease.jobId);
     }
@@ -145,10 +145,10 @@ export class Store {
     return write(job);
   }
 
-  addEntry(lease: JobLease, key: string, wanted: number): number {
+  addEntry(lease: JobLease, key: string, number: number): number {
     return this.fenced(lease, 'a log entry', (job) => {
       const { entries } = attemptOf(job, lease);
-      const entry = this.on('entry number') ? wanted : entries.length + 1;
+      const entry = this.on('entry number') ? number : entries.length + 1;
       entries[entry - 1] ??= { key, exitCode: null, stdout: [], stderr: [] };
       return entry;
     });
@@ -195,7 +195,7 @@ export class Store {
     if (job.life.state !== 'canceled' && !this.move(job, 'cancel', null)) throw jobEnded(id, job.life.state);
   }
 
-  /** The jobs of these that the executor still has; their leases are renewed, of which `observed` is told before. */
+  /** Renews the leases that the executor still holds, and returns their jobs. Calls `observed` before each renewal. */
   renew(
     executor: string,
     held: readonly { jobId: number; attempt: number | null }[],
@@ -214,14 +214,14 @@ export class Store {
     return renewed;
   }
 
-  /** Ends what was to be canceled and what its executor does not hold any more. */
+  /** Ends the jobs whose cancel was requested and that their executor no longer holds. */
   release(executor: string, held: readonly number[]): void {
     for (const job of this.jobs.values())
       if (job.executor === executor && job.life.cancelRequested && !held.includes(job.id))
         this.move(job, 'release', null);
   }
 
-  /** Ends leases that ran out, by the time that the reaper believes. */
+  /** Ends leases that ran out, by the reaper's clock. */
   expire(time: number): void {
     const before = time - (this.on('reaper margin') ? reaperMarginMs : 0);
     for (const job of this.jobs.values())
@@ -229,7 +229,7 @@ export class Store {
         this.move(job, 'expire', 'lease_lost');
   }
 
-  /** Whether a lease that is held has not run out. */
+  /** Returns whether the lease of a job has not run out. */
   private lasts(job: StoredJob): boolean {
     return job.expiresAt !== null && job.expiresAt > this.clock();
   }
@@ -257,11 +257,11 @@ export class Store {
         job.ends += 1;
       }
     }
-    this.truth.moved(job, before, transition);
+    this.truth.transitioned(job, before, transition);
     return true;
   }
 
-  /** The table, or what it would be without a guard. */
+  /** Applies the state table, changed if a guard is removed. */
   private table(life: JobLife, transition: JobTransition): JobLife | null {
     if (!this.on('cancel stays') && transition === 'expire')
       return afterTransition({ ...life, cancelRequested: false }, transition);
@@ -275,7 +275,7 @@ export class Store {
   }
 }
 
-function leasedAnyhow(life: JobLife): JobLife {
+function leasedRegardless(life: JobLife): JobLife {
   return { ...life, state: 'processing', attempt: life.attempt + 1 };
 }
 

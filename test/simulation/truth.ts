@@ -13,8 +13,8 @@ interface IssuedLease {
 }
 
 /**
- * What an observer knows who sees both sides and true time, and the promises that hold by it. It is told what happens and decides
- * nothing; it looks at no fence of the instance's and at no guard of the executor's.
+ * An observer that sees both sides and true time, and checks the promises. It learns what happens and decides nothing. It does not use
+ * the fences of the instance or the guards of the executor.
  */
 export class Truth {
   private readonly world: World;
@@ -22,7 +22,7 @@ export class Truth {
   private readonly databaseClock: () => number;
   private readonly leases = new Map<string, IssuedLease>();
   private readonly vms = new Map<number, Vm[]>();
-  /** When a job's lease came to an executor's code; by executor, job and attempt. */
+  /** When an executor's code got a lease; by executor, job and attempt. */
   private readonly handedOver = new Map<string, number>();
   private readonly acknowledged: ((jobs: ReadonlyMap<number, StoredJob>) => string | null)[] = [];
 
@@ -32,9 +32,9 @@ export class Truth {
     this.databaseClock = databaseClock;
   }
 
-  // What the store commits.
+  // Commits of the store.
 
-  willLease(job: StoredJob, attempt: number): void {
+  beforeLease(job: StoredJob, attempt: number): void {
     const { state, cancelRequested } = job.life;
     if (state === 'processing' || hasEnded(state)) this.broken(job, `is leased while it is ${state}`);
     if (cancelRequested) this.broken(job, 'is leased after its cancel');
@@ -42,7 +42,7 @@ export class Truth {
       if (vm.runs) this.broken(job, `is leased as attempt ${attempt} while the VM of ${vm.attempt} lives`);
   }
 
-  moved(job: StoredJob, before: JobLife, transition: JobTransition): void {
+  transitioned(job: StoredJob, before: JobLife, transition: JobTransition): void {
     const { life } = job;
     const edge = edgeName(before, transition, life);
     this.world.note(`j${job.id}: ${edge} (attempt ${life.attempt}${job.reason ? `, ${job.reason}` : ''})`);
@@ -51,23 +51,23 @@ export class Truth {
       this.leases.set(job.token as string, { jobId: job.id, attempt: life.attempt, over: false });
     else for (const lease of this.leases.values()) if (lease.jobId === job.id) lease.over = true;
     if (before.cancelRequested && !life.cancelRequested) this.broken(job, 'had its cancel taken back');
-    if (life.attempt > 1 + life.maxResets + life.maxRetries) this.broken(job, 'is tried without end');
+    if (life.attempt > 1 + life.maxResets + life.maxRetries) this.broken(job, 'is tried too often');
     const exit = this.vmOf(job.id, life.attempt)?.exit;
     if (life.state === 'completed' && exit !== 0)
-      this.broken(job, 'is completed, but its program did not end well');
+      this.broken(job, 'is completed, but its program did not exit with 0');
     if (transition === 'fail' && life.state === 'failed' && (job.reason !== 'step_failed' || exit !== 1))
       this.broken(job, `has failed for good, although its program did not: ${job.reason}`);
   }
 
   wrote(lease: JobLease, job: StoredJob, what: string): void {
-    this.mustLast(lease, job, `${what} was accepted`);
+    this.checkLease(lease, job, `${what} was accepted`);
   }
 
   read(lease: JobLease, job: StoredJob): void {
-    this.mustLast(lease, job, 'its input was read');
+    this.checkLease(lease, job, 'its input was read');
   }
 
-  /** A write that had begun was refused when it was to commit. */
+  /** Records that a write was refused when it was about to commit. */
   refused(jobId: number): void {
     this.coverage.fault('lease over in mid-write', [jobId]);
   }
@@ -79,7 +79,7 @@ export class Truth {
     if (known > sentAt)
       this.broken(
         job,
-        `had attempt ${attempt} renewed by a heartbeat of ${executor} that cannot have meant it`,
+        `had attempt ${attempt} renewed by a heartbeat that ${executor} sent before it got the lease`,
       );
   }
 
@@ -90,10 +90,10 @@ export class Truth {
     const length = lengthOf(entry[stream]);
     const expected = guestBytes(job.id, attempt, stream, length - last.length, last.length);
     if (length > (vm?.written[stream] ?? 0) || !last.equals(expected))
-      this.broken(job, `has a log of attempt ${attempt} that is no beginning of what its VM wrote`);
+      this.broken(job, `has a log of attempt ${attempt} that is not a prefix of what its VM wrote`);
   }
 
-  // What reaches the other side.
+  // Answers that arrive.
 
   answered({ from, path, headers }: WireRequest, { status, body }: Answer): void {
     if (status >= 300) return;
@@ -103,11 +103,13 @@ export class Truth {
       this.handedOver.set(`${from}/${job.id}/${job.fumehood.attempt}`, this.world.time);
     } else if (path === '/api/jobs') {
       const { id } = JSON.parse(String(body)) as { id: number };
-      this.acknowledged.push((jobs) => (jobs.has(id) ? null : `the job j${id} that was taken is gone`));
+      this.acknowledged.push((jobs) =>
+        jobs.has(id) ? null : `the job j${id} was acknowledged, and is lost`,
+      );
     } else if (operation === 'cancel') {
       const id = Number(path.split('/')[3]);
       this.acknowledged.push((jobs) =>
-        jobs.get(id)?.life.state === 'canceled' ? null : `j${id} was canceled and has ended otherwise`,
+        jobs.get(id)?.life.state === 'canceled' ? null : `j${id} was canceled and has not ended as canceled`,
       );
     } else if (operation === 'appendLog') {
       const { offset } = JSON.parse(String(body)) as { offset: number };
@@ -123,7 +125,7 @@ export class Truth {
     }
   }
 
-  // What happens on the executors.
+  // Events on the executors.
 
   bootedVm(vm: Vm, job: StoredJob): void {
     this.vms.set(vm.jobId, [...(this.vms.get(vm.jobId) ?? []), vm]);
@@ -131,7 +133,7 @@ export class Truth {
       this.broken(job, `gets a VM for attempt ${vm.attempt}, but attempt ${job.life.attempt} was leased`);
   }
 
-  /** What has to hold when everything has ended. */
+  /** Checks what has to hold when every job has ended. */
   atTheEnd(jobs: ReadonlyMap<number, StoredJob>): void {
     for (const job of jobs.values()) {
       const done = job.attempts.filter(({ outcome }) => outcome === 'completed');
@@ -150,7 +152,7 @@ export class Truth {
         if (steps.length !== 1 || !whole)
           this.broken(
             job,
-            `is completed with ${steps.length} logs of attempt ${attempt}, or not with all of it`,
+            `is completed with ${steps.length} logs of attempt ${attempt}, or with an incomplete one`,
           );
         if (result?.guest?.kernel !== `j${job.id}-a${attempt}`)
           this.broken(job, `shows the result of ${result?.guest?.kernel} for attempt ${attempt}`);
@@ -174,7 +176,7 @@ export class Truth {
     });
   }
 
-  private mustLast({ token }: JobLease, job: StoredJob, what: string): void {
+  private checkLease({ token }: JobLease, job: StoredJob, what: string): void {
     const lease = this.leases.get(token);
     if (!lease || lease.over || lease.jobId !== job.id)
       this.broken(job, `${what} from attempt ${lease?.attempt} of j${lease?.jobId}, whose lease is over`);

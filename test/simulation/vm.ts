@@ -8,17 +8,17 @@ type Stream = 'stdout' | 'stderr';
 
 /** What the program of an attempt does, and how it ends. */
 export interface Program {
-  /** It begins when its input has ended. */
+  /** The program begins when its input has ended. */
   readonly takesInput: boolean;
   readonly output: readonly { readonly afterMs: number; readonly stream: Stream; readonly bytes: number }[];
   readonly afterMs: number;
-  /** Its exit code, or the death of its VMM. */
+  /** The exit code, or the death of the VMM. */
   readonly end: 0 | 1 | 'died';
 }
 
 /**
- * A VM with its launcher: it boots at the first renewal, and dies at the end of its lease on the machine's boot-time clock, whether
- * or not the agent runs, is stopped, or was killed.
+ * A VM with its launcher. It boots at the first renewal. It dies at the end of its lease on the machine's boot-time clock, whether the
+ * agent runs, is stopped or was killed.
  */
 export class Vm {
   readonly jobId: number;
@@ -26,7 +26,7 @@ export class Vm {
   /** Bytes that the program has written so far. */
   readonly written = { stdout: 0, stderr: 0 };
   runs = false;
-  /** What the program ended with. */
+  /** The exit code of the program. */
   exit: number | null = null;
   /** Why the VM is dead. */
   end: 'lease' | 'killed' | 'died' | null = null;
@@ -59,7 +59,7 @@ export class Vm {
     this.booted = () => booted(this);
   }
 
-  /** It may live until then, by the machine's boot-time clock. */
+  /** Lets the VM live until a time on the machine's boot-time clock. */
   renew(deadline: number): void {
     if (this.end) return;
     const leftMs = deadline - this.machine.boot();
@@ -70,8 +70,8 @@ export class Vm {
     this.disarm();
     const fire = () => this.world.after(this.world.random.between(0, 60), () => this.die('lease'));
     if (this.removed === 'own process')
-      this.disarm = this.world.after(this.machine.inTruth(leftMs), () => this.agent.deliver(fire));
-    else if (this.removed !== 'watchdog') this.disarm = this.world.after(this.machine.inTruth(leftMs), fire);
+      this.disarm = this.world.after(this.machine.trueMs(leftMs), () => this.agent.deliver(fire));
+    else if (this.removed !== 'watchdog') this.disarm = this.world.after(this.machine.trueMs(leftMs), fire);
     if (!this.begun) this.boot();
   }
 
@@ -79,7 +79,7 @@ export class Vm {
     this.world.after(this.world.random.between(0, 20), () => this.die('killed'));
   }
 
-  /** What the program wrote on a stream and nobody took yet. */
+  /** Takes what the program has written to a stream since the last call. */
   take(stream: Stream): Buffer<ArrayBuffer> {
     const from = this.taken[stream];
     this.taken[stream] = this.written[stream];
@@ -90,7 +90,7 @@ export class Vm {
     if (this.program.takesInput) this.start();
   }
 
-  /** Resolves when there is something new: output, the program's end, the VM's. */
+  /** Resolves when something is new: output, the end of the program or the end of the VM. */
   change(): Promise<void> {
     if (this.unseen) {
       this.unseen = false;
@@ -112,21 +112,21 @@ export class Vm {
     let at = this.world.random.between(100, 2_000);
     for (const { afterMs, stream, bytes } of this.program.output) {
       at += afterMs;
-      this.inside(at, () => {
+      this.later(at, () => {
         this.written[stream] += bytes;
       });
     }
-    this.inside(at + this.program.afterMs, () => {
+    this.later(at + this.program.afterMs, () => {
       if (this.program.end === 'died') this.die('died');
       else this.exit = this.program.end;
     });
   }
 
-  private inside(ms: number, run: () => void): void {
+  private later(ms: number, run: () => void): void {
     this.world.after(ms, () => {
       if (this.end) return;
       run();
-      this.tell();
+      this.notify();
     });
   }
 
@@ -135,10 +135,10 @@ export class Vm {
     if (this.begun) this.world.note(`j${this.jobId}: the VM of attempt ${this.attempt} is dead: ${why}`);
     this.end = why;
     this.runs = false;
-    this.tell();
+    this.notify();
   }
 
-  private tell(): void {
+  private notify(): void {
     this.agent.deliver(() => {
       const { waiter } = this;
       this.waiter = null;

@@ -3,23 +3,23 @@ import { type Random, seededRandom } from '../random.ts';
 
 interface Event {
   readonly at: number;
-  /** Decides between events of one moment. */
+  /** Decides the order of events at the same time. */
   readonly order: number;
   run: (() => void) | null;
 }
 
 /**
- * True time, and all that is going to happen in it. Everything random is drawn from one seed, and every event is followed by all
- * that it lets run (promises of promises included) before the next: the same seed gives the same history.
+ * True time and the queue of events. One seed decides everything random, and everything that an event triggers (promises of promises
+ * included) runs before the next event. So the same seed gives the same history.
  */
 export class World {
   readonly random: Random;
   /** True time, ms. No part of the simulated system sees it. */
   time = 0;
   events = 0;
-  /** What happened, a line each. */
+  /** What happened, one line per event. */
   readonly trace: string[] = [];
-  /** The first broken promise, in words. */
+  /** A description of the first broken promise. */
   violation: string | null = null;
   private readonly heap: Event[] = [];
   private readonly hash = createHash('sha256');
@@ -28,7 +28,7 @@ export class World {
     this.random = seededRandom(seed);
   }
 
-  /** Has something happen `ms` from now; the returned function takes it back. */
+  /** Runs a function `ms` from now. Returns a function that cancels it. */
   after(ms: number, run: () => void): () => void {
     const event: Event = { at: this.time + Math.max(0, ms), order: this.random.next(), run };
     push(this.heap, event);
@@ -48,7 +48,7 @@ export class World {
     this.violation ??= what;
   }
 
-  /** Lets events happen until one of them ends it, or a promise is broken. False: `limitMs` of true time were not enough. */
+  /** Runs events until `ended` returns true or a promise is broken. Returns false if that takes more than `limitMs` of true time. */
   async run(ended: () => boolean, limitMs: number): Promise<boolean> {
     for (const end = this.time + limitMs; this.violation === null && !ended(); ) {
       const event = pop(this.heap);
@@ -62,7 +62,7 @@ export class World {
     return true;
   }
 
-  /** Of the whole history; to be asked for once. */
+  /** Returns the hash of the whole history; may be called once. */
   digest(): string {
     return this.hash.digest('hex');
   }
