@@ -3,10 +3,10 @@ import { clientConfig, type Connection, connect } from '../../../packages/instan
 import { migrate } from '../../../packages/instance/src/db/migrate.ts';
 import { migrations } from '../../../packages/instance/src/db/testing.ts';
 import { runsKind } from '../../../packages/instance/src/kinds/runs.ts';
-import type { NewJob, Order, QueueKinds } from '../../../packages/instance/src/queue/kind.ts';
+import type { NewJob, Submission, QueueKinds } from '../../../packages/instance/src/queue/kind.ts';
 import { enqueue, lease, mark } from '../../../packages/instance/src/queue/queue.ts';
 import { openLine } from '../../../packages/instance/src/queue/sql/lines.ts';
-import type { Offer } from '../../../packages/instance/src/queue/sql/take.ts';
+import type { Offer } from '../../../packages/instance/src/queue/offer.ts';
 import { type Contender, poolSize, share, workBy } from './contender.ts';
 
 const newJob: NewJob = {
@@ -31,7 +31,7 @@ const newJob: NewJob = {
   maxResets: 3,
   maxRetries: 0,
 };
-const order: Order = {
+const order: Submission = {
   tenant: 'bench',
   priority: 0,
   processAfter: null,

@@ -9,7 +9,7 @@ import {
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { lockLeasedJob } from '../queue/sql/lock.ts';
+import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { jobHeaders, outlast, startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { acceptFirstSecrets } from './first.ts';
 import { newSecret, secretHash } from './secret.ts';

@@ -5,7 +5,7 @@ import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 import { forbidden, leaseLost } from '../errors.ts';
 import { recordUpload } from '../queue/queue.ts';
-import { lockLeasedJob } from '../queue/sql/lock.ts';
+import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { insertDefinitions, insertDocument, type StoredOccurrence } from './sql/documents.ts';
 import { type IndexPlace, replaceUpload, saveCounts } from './sql/uploads.ts';
 

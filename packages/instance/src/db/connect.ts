@@ -10,7 +10,7 @@ export const connectionSchema = z.union([
 ]);
 export type Connection = z.infer<typeof connectionSchema>;
 
-/** The database; statements are SQL, one a module, with their row types beside them. */
+/** The database; statements are SQL, below `sql/` folders, with their row types beside them. */
 export type Db = Kysely<unknown>;
 
 /** bigint columns are ids, offsets and counts: all far below 2^53. */

@@ -4,7 +4,7 @@ import type { Db } from '../db/connect.ts';
 import { transaction, wake } from '../db/transaction.ts';
 import { inputTopic } from '../db/topics.ts';
 import { inputEnded, inputTooBig, jobEnded, jobNotFound, noInput, offsetGap } from '../errors.ts';
-import { lockJob } from '../queue/sql/lock.ts';
+import { lockJob } from '../queue/sql/fence.ts';
 
 /** What a job may be sent, bytes: it is kept until the job is removed, because another attempt reads it again. */
 const maxInputBytes = 256 * 2 ** 20;

@@ -4,9 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { cancel, heartbeat } from './queue.ts';
-import { type Beat, renewMany } from './sql/beats.ts';
-import { seeExecutor } from './sql/executors.ts';
-import { type Held, renewLeases } from './sql/renew.ts';
+import { recordExecutor } from './sql/executors.ts';
+import { type Heartbeat, type HeldJob, renewLeases, renewMany } from './sql/heartbeats.ts';
 import { testQueue } from './testing.ts';
 
 /** Heartbeats that come close together; what one does by itself is in `queue.integration.test.ts`. */
@@ -25,7 +24,7 @@ beforeEach(async () => {
 });
 
 /** A job that this executor runs. */
-async function runBy(executor: string): Promise<Held> {
+async function runBy(executor: string): Promise<HeldJob> {
   await add();
   const leased = await take({ executor });
   return { jobId: leased?.job.id as number, attempt: 1 };
@@ -35,8 +34,13 @@ const credential = async (name: string) => {
     insert into executor_credentials (name) values (${name}) returning id`.execute(db);
   return rows[0]?.id as number;
 };
-const beatOf = (name: string, credentialId: number, held: readonly Held[] = [], version = '1'): Beat => ({
-  seen: { name, credentialId, version, native: true, queues: ['runs'], tiers: ['container'], offer: null },
+const beatOf = (
+  name: string,
+  credentialId: number,
+  held: readonly HeldJob[] = [],
+  version = '1',
+): Heartbeat => ({
+  report: { name, credentialId, version, native: true, queues: ['runs'], tiers: ['container'], offer: null },
   held,
 });
 const ids = (renewed: readonly { id: number }[] | undefined) => renewed?.map(({ id }) => id);
@@ -88,7 +92,7 @@ describe('heartbeats at once', () => {
   });
 
   test.each([
-    ['job', (held: Held) => `select from jobs where id = ${held.jobId}`],
+    ['job', (held: HeldJob) => `select from jobs where id = ${held.jobId}`],
     ['row', () => `select from executors where name = 'e1'`],
   ])('do not wait for one whose %s somebody else holds; it has its answer when it may', async (_, rows) => {
     const [slow, quick] = [await runBy('e1'), await runBy('e2')];
@@ -157,7 +161,7 @@ test('what many heartbeats are told together is what each is told by itself', {
 }, async () => {
   const own = await credential('own');
   const names = ['e0', 'e1', 'e2', 'e3'];
-  for (const name of names) await seeExecutor(db, beatOf(name, own).seen);
+  for (const name of names) await recordExecutor(db, beatOf(name, own).report);
   const jobIds: number[] = [];
   for (let n = 0; n < 24; n += 1) jobIds.push((await runBy(`e${n % 4}`)).jobId);
   await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 second' where id % 5 = 0`.execute(
@@ -177,8 +181,8 @@ test('what many heartbeats are told together is what each is told by itself', {
   const together = (await renewMany(db, asBeats)).map(
     (one) => one && { ...one, renewed: sorted(one.renewed) },
   );
-  for (const [n, { seen, held: named }] of asBeats.entries()) {
-    const { renewed, canceling } = await renewLeases(db, seen.name, seen.queues, named);
+  for (const [n, { report, held: named }] of asBeats.entries()) {
+    const { renewed, canceling } = await renewLeases(db, report.name, report.queues, named);
     expect(together[n]).toEqual({ draining: false, canceling, renewed: sorted(renewed) });
   }
 });

@@ -38,7 +38,7 @@ export interface Demand {
 }
 
 /** Who asks for a job, and when and how often it is tried. */
-export interface Order {
+export interface Submission {
   readonly tenant: string;
   /** 0 to 100: each point is a minute that it counts as queued earlier, within its tenant's share. */
   readonly priority: number;

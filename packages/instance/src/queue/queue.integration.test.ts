@@ -4,10 +4,11 @@ import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import type { JobLease, JobRow } from './job.ts';
 import { cancel, fenced, type Leased, mark } from './queue.ts';
-import { listAttempts } from './sql/list.ts';
-import { setDraining } from './sql/orders.ts';
-import { readRecord } from './sql/read.ts';
-import { type Offer, takeJobs } from './sql/take.ts';
+import { listAttempts } from './sql/attempts.ts';
+import { setDraining } from './sql/executors.ts';
+import { readRecord } from './sql/jobs.ts';
+import type { Offer } from './offer.ts';
+import { leaseJobs } from './sql/leases.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
@@ -120,8 +121,8 @@ describe('leases for equal offers at once', () => {
     const leased = await takeAll();
     expect(leased.map((one) => one !== null)).toEqual([true, false, true, true, true, true]);
     const asking = { offer: { ...offer, executor: 'e2' }, tokenHash: Buffer.alloc(32), leaseMs: 12_000 };
-    expect(await takeJobs(db, [asking], 8)).toEqual([
-      { job: null, draining: true, good: true, contended: false },
+    expect(await leaseJobs(db, [asking], 8)).toEqual([
+      { job: null, draining: true, credentialValid: true, contended: false },
     ]);
   });
 

@@ -1,11 +1,9 @@
-import type { JobRecord, QueueName } from '@fumehood/protocol';
-import { hasEnded } from '@fumehood/protocol';
-import { sql } from 'kysely';
+import { hasEnded, type JobRecord, type QueueName } from '@fumehood/protocol';
 import { newSecret, secretHash } from '../auth/secret.ts';
-import type { Db } from '../db/connect.ts';
-import { transaction, wake } from '../db/transaction.ts';
 import { batched } from '../db/batch.ts';
+import type { Db } from '../db/connect.ts';
 import { executorTopic, jobTopic, workTopic } from '../db/topics.ts';
+import { transaction, wake } from '../db/transaction.ts';
 import {
   idempotencyConflict,
   jobEnded,
@@ -15,50 +13,57 @@ import {
   unauthorized,
 } from '../errors.ts';
 import type { JobLease, JobRow } from './job.ts';
-import type { NewJob, Order, QueueKinds } from './kind.ts';
+import type { NewJob, QueueKinds, Submission } from './kind.ts';
+import { type Offer, offerKey } from './offer.ts';
 import { hasRoom } from './room.ts';
-import { type Beat, type Beaten, renewMany } from './sql/beats.ts';
-import { seeExecutor } from './sql/executors.ts';
-import { findByKey } from './sql/find.ts';
-import { insertJob } from './sql/insert.ts';
+import { insertJobEvent } from './sql/events.ts';
+import { recordExecutor } from './sql/executors.ts';
+import { lockLeasedJob } from './sql/fence.ts';
+import { type Heartbeat, type HeartbeatResult, renewLeases, renewMany } from './sql/heartbeats.ts';
+import { findJobByKey, insertJob, readRecord, setUpload } from './sql/jobs.ts';
+import { type LeaseAnswer, leaseJobs, type LeaseRequest } from './sql/leases.ts';
 import { openLine } from './sql/lines.ts';
-import { lockLeasedJob } from './sql/lock.ts';
-import { cancelJob, completeMany, expireJobs, type Failure, markLeased, releaseJobs } from './sql/move.ts';
-import { insertJobEvent, readRecord } from './sql/read.ts';
-import { renewLeases } from './sql/renew.ts';
-import { type Asking, type Offer, offerKey, type Taken, takeJobs } from './sql/take.ts';
+import {
+  cancelJob,
+  completeLeases,
+  endLease,
+  expireJobs,
+  type Failure,
+  releaseJobs,
+} from './sql/transitions.ts';
 
-/** Jobs of one tenant that may wait at once, unless the instance is told another number. */
+/** The default bound on the waiting jobs of one tenant. */
 export const queuedMax = 10_000;
 
 /**
- * Stores a new job and tells executors that wait. A repeat of a request by its idempotency key returns the job that the first
- * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests at the same moment, and those at many replicas, may
+ * Stores a new job and wakes waiting executors. A repeated request with the same idempotency key returns the job that the first one
+ * made. Errors: `idempotency_conflict`, `too_many_queued` (requests that come at the same moment, and those at several replicas, may
  * exceed the bound a little).
  */
 export async function enqueue(
   db: Db,
   queue: QueueName,
   job: NewJob,
-  order: Order,
+  submission: Submission,
   bound = queuedMax,
 ): Promise<JobRecord> {
-  const known = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));
-  if (known) return known;
-  if (!(await hasRoom(db, order.tenant, bound))) throw tooManyQueued(order.tenant, bound);
-  let made = await insertJob(db, queue, job, order);
-  while (!made.lined) {
-    await openLine(db, order.tenant, queue, job.demand);
-    made = await insertJob(db, queue, job, order);
+  const { tenant, idempotency } = submission;
+  const earlier = idempotency && (await findJobByKey(db, tenant, idempotency));
+  if (earlier) return earlier;
+  if (!(await hasRoom(db, tenant, bound))) throw tooManyQueued(tenant, bound);
+  let inserted = await insertJob(db, queue, job, submission);
+  while (!inserted.hasLine) {
+    await openLine(db, tenant, queue, job.demand);
+    inserted = await insertJob(db, queue, job, submission);
   }
-  if (made.record) {
+  if (inserted.record) {
     wake(db, workTopic);
-    return made.record;
+    return inserted.record;
   }
-  // The same request came twice at once, and the other one was first.
-  const other = order.idempotency && (await findByKey(db, order.tenant, order.idempotency));
-  if (!other) throw idempotencyConflict();
-  return other;
+  // The same request came twice at the same time, and the other one was first.
+  const concurrent = idempotency && (await findJobByKey(db, tenant, idempotency));
+  if (!concurrent) throw idempotencyConflict();
+  return concurrent;
 }
 
 /** A leased job, and the only copy of its token. */
@@ -68,26 +73,33 @@ export interface Leased {
 }
 
 /**
- * Leases one job that fits the offer, unless its executor is to lease none. Leases for equal offers that come close together are
- * one commit. Errors: `unauthorized`.
+ * Leases one job that fits the offer. Returns `draining` for an executor that may not lease. Leases for equal offers that come close
+ * together are one commit. Errors: `unauthorized`.
  */
 export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'draining'> {
   const token = newSecret();
-  const asking = { offer, tokenHash: secretHash(token), leaseMs };
-  const near = await takeTogether(db, asking);
-  const { job, draining, good } = near.contended ? await takeFurther(db, asking) : near;
-  if (!good) throw unauthorized('');
+  const request = { offer, tokenHash: secretHash(token), leaseMs };
+  const first = await leaseBatched(db, request);
+  // Other transactions hold all jobs that were looked at: look further.
+  const { job, draining, credentialValid } = first.contended ? await leaseFurther(db, request) : first;
+  if (!credentialValid) throw unauthorized('');
   if (!job) return draining ? 'draining' : 'nothing';
   wake(db, jobTopic(job.id));
   return { job, token };
 }
 
-const takeTogether = batched<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 8), offerKey);
-const takeFurther = batched<Asking, Taken>(50, (db, askings) => takeJobs(db, askings, 1_000), offerKey);
+const batchedLease = (spare: number) =>
+  batched<LeaseRequest, LeaseAnswer>(
+    50,
+    (db, requests) => leaseJobs(db, requests, spare),
+    ({ offer }) => offerKey(offer),
+  );
+const leaseBatched = batchedLease(8);
+const leaseFurther = batchedLease(1_000);
 
 /**
- * Runs a write of a job route in a transaction that holds the job's row and commits only under a good lease. Nothing of an
- * attempt may be written in another way. Errors: `lease_lost`.
+ * Runs `write` in a transaction that has locked the job's row and passed the fence. Every write under a job's token must use this
+ * function, `lockLeasedJob` or `mark`. Errors: `lease_lost`.
  */
 export async function fenced<T>(
   db: Db,
@@ -101,21 +113,21 @@ export async function fenced<T>(
   });
 }
 
-/** Tells those who follow a job what it is now, in a transaction that holds its row. */
-export async function tellOfJob(tx: Db, id: number): Promise<void> {
+/** Publishes the job as it is now to those who follow it. The transaction holds the job's row. */
+export async function publishJob(tx: Db, id: number): Promise<void> {
   await insertJobEvent(tx, id);
   wake(tx, jobTopic(id));
 }
 
-/** Names the upload that a job left, in the transaction of `fenced` that stores it. */
+/** Stores which upload a job made, in the transaction of `fenced` that stores the upload. */
 export async function recordUpload(tx: Db, job: JobRow, uploadId: number): Promise<void> {
-  await sql`update jobs set upload_id = ${uploadId} where id = ${job.id}`.execute(tx);
-  await tellOfJob(tx, job.id);
+  await setUpload(tx, job.id, uploadId);
+  await publishJob(tx, job.id);
 }
 
 /**
- * Ends a lease as its executor says; the token is dead after it. Ends of jobs that completed close together are one commit, where
- * their kind has nothing to store with them. Errors: `lease_lost`.
+ * Ends a lease as its executor reports; its token is dead afterwards. Completions that come close together are one commit, unless
+ * the job's kind has an `ended` hook. Errors: `lease_lost`.
  */
 export async function mark(
   db: Db,
@@ -124,21 +136,30 @@ export async function mark(
   transition: 'complete' | 'error' | 'fail',
   failure: Failure | null,
 ): Promise<void> {
-  if (transition === 'complete' && !kinds.get(lease.queue)?.ended) {
-    const job = await completeTogether(db, lease);
-    if (job) return await told(db, kinds, job);
+  const hasHook = kinds.get(lease.queue)?.ended !== undefined;
+  if (transition === 'complete' && !hasHook) {
+    const job = await completeBatched(db, lease);
+    if (job) return await runEffects(db, kinds, job);
   }
-  const job = await moving(db, kinds, lease.queue, async (tx) => markLeased(tx, lease, transition, failure));
-  if (!job) throw leaseLost(lease.jobId);
+  const end = async (tx: Db) => {
+    const job = await endLease(tx, lease, transition, failure);
+    if (!job) throw leaseLost(lease.jobId);
+    await runEffects(tx, kinds, job);
+  };
+  // Without a hook one statement does it all, and needs no transaction around it.
+  await (hasHook ? transaction(db, end) : end(db));
 }
 
-const completeTogether = batched(50, completeMany);
+const completeBatched = batched(50, completeLeases);
 
-/** Asks for a job's end: at once while it waits, by its executor while it runs. Errors: `job_not_found`, `job_ended`. */
+/**
+ * Cancels a job: at once while it waits. While it runs its token dies at once, and its executor is asked to end it. Errors:
+ * `job_not_found`, `job_ended`.
+ */
 export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<JobRecord> {
   return await transaction(db, async (tx) => {
     const job = await cancelJob(tx, id);
-    if (job) await told(tx, kinds, job);
+    if (job) await runEffects(tx, kinds, job);
     if (job?.executor) wake(tx, executorTopic(job.executor));
     const record = await readRecord(tx, id);
     if (!record) throw jobNotFound(id);
@@ -148,59 +169,50 @@ export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<Job
 }
 
 /**
- * Keeps what an executor says of itself, renews its leases, and ends what was to be canceled and what it does not hold any more.
- * Heartbeats that come close together are one commit. Null: its name belongs to another credential.
+ * Stores what an executor reports of itself, renews its leases, and ends canceled jobs that it does not name any more. Heartbeats
+ * that come close together are one commit. Returns null if the executor's name belongs to another credential.
  */
-export async function heartbeat(db: Db, kinds: QueueKinds, beat: Beat): Promise<Beaten | null> {
-  const batched = beat.held.length <= heldMax ? await renewTogether(db, beat) : null;
-  const beaten = batched ?? (await renewAlone(db, beat));
-  if (!beaten?.canceling) return beaten;
-  const { name, queues } = beat.seen;
+export async function heartbeat(db: Db, kinds: QueueKinds, beat: Heartbeat): Promise<HeartbeatResult | null> {
+  const fromBatch = beat.held.length <= batchedHeldMax ? await renewBatched(db, beat) : null;
+  const result = fromBatch ?? (await renewAlone(db, beat));
+  if (!result?.canceling) return result;
+  const { name, queues } = beat.report;
   await transaction(db, async (tx) => {
-    const ids = beat.held.map((one) => one.jobId);
-    for (const job of await releaseJobs(tx, name, queues, ids)) await told(tx, kinds, job);
+    const ids = beat.held.map(({ jobId }) => jobId);
+    for (const job of await releaseJobs(tx, name, queues, ids)) await runEffects(tx, kinds, job);
   });
-  return beaten;
+  return result;
 }
 
-const renewTogether = batched(250, renewMany);
-/** One that names more jobs than anybody runs does not hold up others. */
-const heldMax = 1_000;
+const renewBatched = batched(250, renewMany);
+/** A heartbeat that names more jobs than any executor runs is not batched, so that it does not delay others. */
+const batchedHeldMax = 1_000;
 
-async function renewAlone(db: Db, { seen, held }: Beat): Promise<Beaten | null> {
-  const known = await seeExecutor(db, seen);
-  return known && { ...known, ...(await renewLeases(db, seen.name, seen.queues, held)) };
+async function renewAlone(db: Db, { report, held }: Heartbeat): Promise<HeartbeatResult | null> {
+  const executor = await recordExecutor(db, report);
+  return executor && { ...executor, ...(await renewLeases(db, report.name, report.queues, held)) };
 }
 
-/** Ends leases that ran out before this, of the database's clock: their jobs run again, or have failed. Returns how many. */
+/**
+ * Ends leases that ran out before `before` on the database's clock: their jobs are queued again, or have failed. Returns how many
+ * leases it ended, at most 100.
+ */
 export async function expireLeases(db: Db, kinds: QueueKinds, before: Date): Promise<number> {
   return await transaction(db, async (tx) => {
     const jobs = await expireJobs(tx, before, 100);
     for (const job of jobs) {
-      await told(tx, kinds, job);
+      await runEffects(tx, kinds, job);
       if (job.held_by !== null) wake(tx, executorTopic(job.held_by));
     }
     return jobs.length;
   });
 }
 
-/** One statement where the kind has nothing to store with it. */
-async function moving(
-  db: Db,
-  kinds: QueueKinds,
-  queue: QueueName,
-  move: (db: Db) => Promise<JobRow | undefined>,
-): Promise<JobRow | undefined> {
-  const run = async (tx: Db) => {
-    const job = await move(tx);
-    if (job) await told(tx, kinds, job);
-    return job;
-  };
-  return kinds.get(queue)?.ended ? await transaction(db, run) : await run(db);
-}
-
-/** What follows from a move beyond its row. */
-async function told(tx: Db, kinds: QueueKinds, job: JobRow): Promise<void> {
+/**
+ * Does what follows from a transition beyond the job's row: wakes those who wait for the job or for work and, when the job has
+ * ended, runs its kind's `ended` hook. The hook writes: if there is one, `tx` is the transaction of the transition.
+ */
+async function runEffects(tx: Db, kinds: QueueKinds, job: JobRow): Promise<void> {
   wake(tx, jobTopic(job.id));
   if (hasEnded(job.state)) await kinds.get(job.queue)?.ended?.(tx, job);
   else if (job.state !== 'processing') wake(tx, workTopic);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { reap } from './reaper.ts';
-import { readRecord } from './sql/read.ts';
+import { readRecord } from './sql/jobs.ts';
 import { testQueue } from './testing.ts';
 
 let server: TestServer;

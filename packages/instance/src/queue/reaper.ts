@@ -4,8 +4,8 @@ import type { Db } from '../db/connect.ts';
 import { leaseTimes, type QueueKinds } from './kind.ts';
 import { readBetween, steadyClock } from './database-clock.ts';
 import { expireLeases } from './queue.ts';
-import { tidyLines } from './sql/lines.ts';
-import { databaseTime } from './sql/time.ts';
+import { closeEmptyLines } from './sql/lines.ts';
+import { databaseTime } from './sql/leases.ts';
 
 /** After a lease's end, before its job may run again: the clocks of the two sides do not tick alike. */
 const marginMs = 1_000;
@@ -32,7 +32,7 @@ export async function reap(
       const time = believed(await readBetween(clock, () => databaseTime(db)));
       const count = await expireLeases(db, kinds, new Date(time - marginMs));
       if (count > 0) log.warn({ count }, 'leases ran out');
-      if (round % tidyEvery === 0) await tidyLines(db);
+      if (round % tidyEvery === 0) await closeEmptyLines(db);
     } catch (error) {
       log.error({ error }, 'looking for leases that ran out failed; it is tried again');
     }

@@ -1,5 +1,5 @@
 import type { Db } from '../db/connect.ts';
-import { countQueued } from './sql/waiting.ts';
+import { countWaiting } from './sql/jobs.ts';
 
 /** A count is good for this long, and for that part of the room that it found: other processes use some of it, too. */
 const goodMs = 1_000;
@@ -24,7 +24,7 @@ export async function hasRoom(db: Db, tenant: string, bound: number): Promise<bo
     last.left -= 1;
     return true;
   }
-  const room = bound - (await countQueued(db, tenant, bound));
+  const room = bound - (await countWaiting(db, tenant, bound));
   if (known.size > 1_000) known.clear(); // who comes back is counted
   known.set(tenant, { until: performance.now() + goodMs, left: Math.floor(room * goodShare) });
   return room > 0;

@@ -3,9 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { mark } from './queue.ts';
-import { tidyLines } from './sql/lines.ts';
-import { weighShare } from './sql/list.ts';
-import { readStanding } from './sql/standing.ts';
+import { closeEmptyLines } from './sql/lines.ts';
+import { readQueuePosition, setShareWeight } from './sql/shares.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
@@ -47,7 +46,7 @@ describe('shares', () => {
   });
 
   test('of other weights get their part', async () => {
-    await weighShare(db, 'heavy', 'runs', 3);
+    await setShareWeight(db, 'heavy', 'runs', 3);
     await addMany(24, { tenant: 'heavy' });
     await addMany(24, { tenant: 'light' });
     expect(share(await order(24), 'heavy')).toBeCloseTo(0.75, 1);
@@ -67,7 +66,7 @@ describe('shares', () => {
     await add({ tenant: 'idle' });
     await order(1);
     await addMany(20, { tenant: 'busy' });
-    await tidyLines(db);
+    await closeEmptyLines(db);
     await order(10);
     await addMany(10, { tenant: 'idle' });
     // Not ten turns for the ten that it did not take: one, and then by turns.
@@ -125,10 +124,10 @@ describe('a line', () => {
 
   test('in which nobody waits is put aside, and is back with the next job', async () => {
     await add();
-    await tidyLines(db);
+    await closeEmptyLines(db);
     expect(await busy()).toEqual([true]);
     await take();
-    await tidyLines(db);
+    await closeEmptyLines(db);
     expect(await busy()).toEqual([false]);
     const { id } = await add();
     expect(await busy()).toEqual([true]);
@@ -138,14 +137,14 @@ describe('a line', () => {
   test('that was put aside while its job ran is back when the job waits again', async () => {
     const retried = await add({ maxRetries: 1, retryPauseMs: 0 });
     const leased = await take();
-    await tidyLines(db);
+    await closeEmptyLines(db);
     if (leased) await mark(db, new Map(), leaseOf(leased), 'error', { reason: 'vmm_died', message: 'no' });
     const again = await take();
     expect(again?.job).toMatchObject({ id: retried.id, attempt: 2 });
     if (again) await mark(db, new Map(), leaseOf(again), 'complete', null);
     const lost = await add({ cpus: 2 });
     await take();
-    await tidyLines(db);
+    await closeEmptyLines(db);
     await pass(20_000);
     await expire(db, new Map(), 0);
     expect(await busy()).toContain(true);
@@ -155,7 +154,7 @@ describe('a line', () => {
   test('is never left aside with a job in it, however enqueues and tidying meet', async () => {
     const done = new AbortController();
     const tidy = (async () => {
-      while (!done.signal.aborted) await tidyLines(db);
+      while (!done.signal.aborted) await closeEmptyLines(db);
     })();
     const hidden: number[] = [];
     for (let n = 0; n < 150; n += 1) {
@@ -175,7 +174,7 @@ describe('the standing of a job', () => {
     await addMany(2, { tenant: 'acme' });
     await addMany(2, { tenant: 'small' });
     await addMany(50, { tenant: 'big' });
-    const standing = await readStanding(db, id);
+    const standing = await readQueuePosition(db, id);
     expect(standing).toMatchObject({ own: 3, share: 1 / 3, pace: null });
     // Two of the small one, and of the big one as many as of its own, give or take a tie.
     expect(standing?.others).toBeGreaterThanOrEqual(5);
@@ -186,7 +185,7 @@ describe('the standing of a job', () => {
     await addMany(8, { tenant: 'other' });
     await addMany(2, { tenant: 'acme' });
     const { id } = await add({ tenant: 'acme' });
-    const standing = await readStanding(db, id);
+    const standing = await readQueuePosition(db, id);
     let ahead = 0;
     while ((await take())?.job.id !== id) ahead += 1;
     expect(Math.abs(ahead - ((standing?.own ?? 0) + (standing?.others ?? 0)))).toBeLessThanOrEqual(1);
@@ -199,12 +198,12 @@ describe('the standing of a job', () => {
       if (leased) await mark(db, new Map(), leaseOf(leased), 'complete', null);
     }
     const { id } = await add();
-    expect((await readStanding(db, id))?.pace).toBeCloseTo(2 / 600, 5);
+    expect((await readQueuePosition(db, id))?.pace).toBeCloseTo(2 / 600, 5);
   });
 
   test('is nothing for a job that does not wait', async () => {
     const { id } = await add();
     await take();
-    expect(await readStanding(db, id)).toBeUndefined();
+    expect(await readQueuePosition(db, id)).toBeUndefined();
   });
 });

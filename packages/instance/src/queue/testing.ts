@@ -2,14 +2,17 @@ import type { QueueName } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import type { JobLease } from './job.ts';
-import type { Demand, NewJob, Order, QueueKinds } from './kind.ts';
+import type { Demand, NewJob, QueueKinds, Submission } from './kind.ts';
+import type { Offer } from './offer.ts';
 import { enqueue, expireLeases, heartbeat, type Leased, lease } from './queue.ts';
-import type { Held } from './sql/renew.ts';
-import type { Offer } from './sql/take.ts';
-import { databaseTime } from './sql/time.ts';
+import type { HeldJob } from './sql/heartbeats.ts';
+
+import { databaseTime } from './sql/leases.ts';
 
 /** What a test changes of an ordinary job. */
-export type JobChanges = Partial<Demand & Omit<NewJob, 'demand'> & Order> & { readonly queue?: QueueName };
+export type JobChanges = Partial<Demand & Omit<NewJob, 'demand'> & Submission> & {
+  readonly queue?: QueueName;
+};
 
 /** The queue of a database, with ordinary jobs and an executor `e1` that can run them. */
 export function testQueue(db: () => Db) {
@@ -61,9 +64,9 @@ export function testQueue(db: () => Db) {
       return typeof answer === 'object' ? answer : null;
     },
     /** A heartbeat; the jobs that it renewed. */
-    beat: async (executor: string, held: readonly Held[], queues: QueueName[] = ['runs']) => {
+    beat: async (executor: string, held: readonly HeldJob[], queues: QueueName[] = ['runs']) => {
       const credentialId = await testCredential(db());
-      const seen = {
+      const report = {
         name: executor,
         credentialId,
         version: '',
@@ -72,7 +75,7 @@ export function testQueue(db: () => Db) {
         tiers: null,
         offer: null,
       };
-      const beaten = await heartbeat(db(), new Map(), { seen, held });
+      const beaten = await heartbeat(db(), new Map(), { report, held });
       return beaten?.renewed ?? [];
     },
     /** As if this long had passed since the last heartbeat. */

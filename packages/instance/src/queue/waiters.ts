@@ -2,7 +2,7 @@ import type { Clock } from '@fumehood/base';
 import { workTopic } from '../db/topics.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { Leased } from './queue.ts';
-import { covers, type Offer } from './sql/take.ts';
+import { covers, type Offer } from './offer.ts';
 
 /** Announcements are hints, which can be lost, and a job's time comes without one: the table is asked again after this. */
 const sweepMs = 1_000;

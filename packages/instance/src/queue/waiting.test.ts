@@ -1,7 +1,7 @@
 import type { JobRecord, Tier } from '@fumehood/protocol';
 import { describe, expect, test } from 'vitest';
 import type { ConnectedExecutor } from './sql/executors.ts';
-import { whyNotYet, whyWaiting } from './waiting.ts';
+import { explainWait, whyNoExecutorFits } from './waiting.ts';
 
 const job = {
   state: 'queued',
@@ -49,18 +49,18 @@ describe('why a job waits', () => {
       null,
     ],
   ])('%s', (_, connected, reason) => {
-    expect(whyWaiting(job, connected)?.reason ?? null).toBe(reason);
+    expect(whyNoExecutorFits(job, connected)?.reason ?? null).toBe(reason);
   });
 
   test('names what to accept, and what that means', () => {
     const tiers: Tier[] = ['vm-emulated'];
-    const why = whyWaiting(job, [executor({ tiers })]);
+    const why = whyNoExecutorFits(job, [executor({ tiers })]);
     expect(why?.message).toContain('emulated CPU');
     expect(why?.remedy).toContain('`--accept vm-emulated`');
   });
 
   test('is asked of waiting jobs alone', () => {
-    expect(whyWaiting({ ...job, state: 'processing' }, [])).toBeNull();
+    expect(whyNoExecutorFits({ ...job, state: 'processing' }, [])).toBeNull();
   });
 });
 
@@ -80,11 +80,13 @@ describe('why a job that asks for more waits', () => {
     // The one with the label is too small: what would help is a bigger one with it.
     ['a label on a small one', { labels: ['gpu'] }, [{ labels: ['gpu'], cpus: 1 }, {}], 'too_big'],
   ])('%s', (_, asks, connected, reason) => {
-    expect(whyWaiting({ ...job, ...asks }, connected.map(executor))?.reason ?? null).toBe(reason);
+    expect(whyNoExecutorFits({ ...job, ...asks }, connected.map(executor))?.reason ?? null).toBe(reason);
   });
 
   test('names the labels that are missing', () => {
-    const waiting = whyWaiting({ ...job, labels: ['gpu', 'region=eu'] }, [executor({ labels: ['gpu'] })]);
+    const waiting = whyNoExecutorFits({ ...job, labels: ['gpu', 'region=eu'] }, [
+      executor({ labels: ['gpu'] }),
+    ]);
     expect(waiting?.message).toBe('no connected executor has the label region=eu');
   });
 });
@@ -94,7 +96,7 @@ describe('why a job does not run yet', () => {
   const standing = { own: 4, others: 10, share: 0.2, pace: 0.5 };
 
   test('says how many are ahead, the share, and when it may start', () => {
-    expect(whyNotYet(job, [executor()], standing, now)).toEqual({
+    expect(explainWait(job, [executor()], standing, now)).toEqual({
       state: 'queued',
       waiting: {
         reason: 'turn',
@@ -108,8 +110,8 @@ describe('why a job does not run yet', () => {
   });
 
   test('promises no start while nothing has ended, or nobody can run it', () => {
-    expect(whyNotYet(job, [executor()], { ...standing, pace: null }, now).expectedStartAt).toBeNull();
-    expect(whyNotYet(job, [], standing, now)).toMatchObject({
+    expect(explainWait(job, [executor()], { ...standing, pace: null }, now).expectedStartAt).toBeNull();
+    expect(explainWait(job, [], standing, now)).toMatchObject({
       waiting: { reason: 'no_executor' },
       expectedStartAt: null,
     });
@@ -117,17 +119,17 @@ describe('why a job does not run yet', () => {
 
   test('is the time that it was told, and no start is expected before', () => {
     const later = { ...job, processAfter: '2026-11-25T13:00:00.000Z' };
-    expect(whyNotYet(later, [executor()], standing, now)).toMatchObject({
+    expect(explainWait(later, [executor()], standing, now)).toMatchObject({
       waiting: { reason: 'later' },
       expectedStartAt: '2026-11-25T13:00:00.000Z',
     });
     const retried = { ...later, state: 'errored' as const };
-    expect(whyNotYet(retried, [executor()], standing, now).waiting?.message).toContain(
+    expect(explainWait(retried, [executor()], standing, now).waiting?.message).toContain(
       'its last attempt failed',
     );
   });
 
   test('is nothing when it does not wait', () => {
-    expect(whyNotYet({ ...job, state: 'processing' }, [executor()], undefined, now).waiting).toBeNull();
+    expect(explainWait({ ...job, state: 'processing' }, [executor()], undefined, now).waiting).toBeNull();
   });
 });

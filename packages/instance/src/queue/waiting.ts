@@ -1,9 +1,12 @@
 import { type JobRecord, tierMeaning, type Why } from '@fumehood/protocol';
 import type { ConnectedExecutor } from './sql/executors.ts';
-import type { Standing } from './sql/standing.ts';
+import type { QueuePosition } from './sql/shares.ts';
 
 /** Why a queued job cannot start on any connected executor, and what to do; null when it just waits its turn. */
-export function whyWaiting(job: JobRecord, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+export function whyNoExecutorFits(
+  job: JobRecord,
+  connected: readonly ConnectedExecutor[],
+): JobRecord['waiting'] {
   if (job.state !== 'queued' && job.state !== 'errored') return null;
   const known = connected.filter((executor) => executor.queues.includes(job.queue));
   const serving = known.filter((executor) => !executor.draining);
@@ -91,20 +94,20 @@ function noTier(job: JobRecord, serving: readonly ConnectedExecutor[]): JobRecor
 }
 
 /** What is said of a job that waits its turn or its time, or cannot run here; null when it waits for nothing. */
-export function whyNotYet(
+export function explainWait(
   job: JobRecord,
   connected: readonly ConnectedExecutor[],
-  standing: Standing | undefined,
+  position: QueuePosition | undefined,
   now: Date,
 ): Why {
   const { state } = job;
-  if (!standing) return { state, waiting: null, ahead: null, share: null, expectedStartAt: null };
-  const ahead = standing.own + standing.others;
-  const where = { state, ahead, share: standing.share };
-  const cannot = whyWaiting(job, connected);
+  if (!position) return { state, waiting: null, ahead: null, share: null, expectedStartAt: null };
+  const ahead = position.own + position.others;
+  const where = { state, ahead, share: position.share };
+  const cannot = whyNoExecutorFits(job, connected);
   if (cannot) return { ...where, waiting: cannot, expectedStartAt: null };
   const notBefore = job.processAfter === null ? now : new Date(job.processAfter);
-  const turn = standing.pace === null ? null : now.getTime() + ((ahead + 1) / standing.pace) * 1000;
+  const turn = position.pace === null ? null : now.getTime() + ((ahead + 1) / position.pace) * 1000;
   const expected = turn === null ? null : new Date(Math.max(turn, notBefore.getTime())).toISOString();
   if (notBefore > now) {
     const message =
@@ -117,12 +120,12 @@ export function whyNotYet(
       expectedStartAt: expected,
     };
   }
-  const percent = Math.round(standing.share * 100);
+  const percent = Math.round(position.share * 100);
   return {
     ...where,
     waiting: {
       reason: 'turn',
-      message: `${ahead} ahead, ${standing.own} of them of ${job.tenant}, whose share is ${percent} %`,
+      message: `${ahead} ahead, ${position.own} of them of ${job.tenant}, whose share is ${percent} %`,
       remedy: 'Wait, connect more executors, or have the weight of the share changed.',
     },
     expectedStartAt: expected,

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { wake } from '../../db/transaction.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { executorNotFound } from '../../errors.ts';
-import { setDraining } from '../../queue/sql/orders.ts';
+import { setDraining } from '../../queue/sql/executors.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';
 

@@ -14,14 +14,14 @@ import type { z } from 'zod';
 import { requireScope } from '../../auth/people.ts';
 import { queueScopes } from '../../auth/scopes.ts';
 import { badRequest, jobNotFound } from '../../errors.ts';
-import type { Order } from '../../queue/kind.ts';
+import type { Submission } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
 import { currentRecord } from '../../queue/record.ts';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
-import { listAttempts, listJobs } from '../../queue/sql/list.ts';
-import { readRecord } from '../../queue/sql/read.ts';
-import { readStanding } from '../../queue/sql/standing.ts';
-import { whyNotYet } from '../../queue/waiting.ts';
+import { listAttempts } from '../../queue/sql/attempts.ts';
+import { listJobs, readRecord } from '../../queue/sql/jobs.ts';
+import { readQueuePosition } from '../../queue/sql/shares.ts';
+import { explainWait } from '../../queue/waiting.ts';
 import type { RouteDeps } from '../deps.ts';
 import { jobParams } from '../params.ts';
 import { personOf, requirePerson } from '../person.ts';
@@ -53,7 +53,7 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
     const record = await readRecord(db, id);
     if (!record) throw jobNotFound(id);
     const now = new Date(clock.now());
-    return whyNotYet(record, await connectedExecutors(db), await readStanding(db, id), now);
+    return explainWait(record, await connectedExecutors(db), await readQueuePosition(db, id), now);
   });
   app.get(
     '/api/jobs/:id/attempts',
@@ -70,7 +70,7 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
 }
 
 /** Who asks for a job, and how it is to be tried. */
-function orderOf(request: FastifyRequest, body: z.output<typeof createJobSchema>): Order {
+function orderOf(request: FastifyRequest, body: z.output<typeof createJobSchema>): Submission {
   const key = request.headers[idempotencyHeader];
   const parsed = key === undefined ? null : idempotencyKeySchema.safeParse(key);
   if (parsed && !parsed.success) throw badRequest(`Idempotency-Key ${parsed.error.issues[0]?.message}`);

@@ -2,7 +2,7 @@ import { queueNameSchema, type Share, shareWeightSchema } from '@fumehood/protoc
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { listShares, weighShare } from '../../queue/sql/list.ts';
+import { listShares, setShareWeight } from '../../queue/sql/shares.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';
 
@@ -18,7 +18,7 @@ export function shareRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
     { schema: { params: shareParams, body: shareWeightSchema } },
     async (request, reply) => {
       const { tenant, queue } = request.params;
-      await weighShare(db, tenant, queue, request.body.weight);
+      await setShareWeight(db, tenant, queue, request.body.weight);
       return reply.code(204).send();
     },
   );

@@ -1,7 +1,7 @@
 import type { Status } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
-import { countJobs } from '../../queue/sql/waiting.ts';
+import { countJobs } from '../../queue/sql/jobs.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';
 

@@ -11,8 +11,8 @@ import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { leaseTimes } from '../../queue/kind.ts';
 import { lease } from '../../queue/queue.ts';
-import { seeExecutor, touchExecutors } from '../../queue/sql/executors.ts';
-import type { Offer } from '../../queue/sql/take.ts';
+import { recordExecutor, touchExecutors } from '../../queue/sql/executors.ts';
+import type { Offer } from '../../queue/offer.ts';
 import { makeWaiters, type Waiters } from '../../queue/waiters.ts';
 import { checkInput, readJson } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
@@ -54,7 +54,7 @@ async function dequeue(
   const queues = only ? [only] : body.queues;
   requireQueues(credential, queues);
   const tiers = native?.tiers ?? unnamedTiers;
-  const seen = await seeExecutor(deps.db, {
+  const seen = await recordExecutor(deps.db, {
     name: body.executorName,
     credentialId: credential.id,
     version: body.version,

@@ -55,7 +55,7 @@ async function heartbeat(
   requireQueues(credential, [...queues, ...groups.map((group) => group.queueName)]);
   const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
   const answer = await renewLeases(deps.db, deps.kinds, {
-    seen: {
+    report: {
       name: body.executorName,
       credentialId: credential.id,
       version: body.executorVersion ?? body.version,

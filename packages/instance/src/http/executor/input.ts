@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { inputTopic } from '../../db/topics.ts';
 import { blobNotFound } from '../../errors.ts';
 import { readInput } from '../../logs/input.ts';
-import { readJob } from '../../queue/sql/read.ts';
+import { readJob } from '../../queue/sql/jobs.ts';
 import { goneSignal } from '../gone.ts';
 import type { RouteDeps } from '../deps.ts';
 import { checkInput } from '../body.ts';

@@ -5,8 +5,8 @@ import {
 } from '@fumehood/protocol';
 import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { fenced, mark, tellOfJob } from '../../queue/queue.ts';
-import { saveResult } from '../../queue/sql/attempt.ts';
+import { fenced, mark, publishJob } from '../../queue/queue.ts';
+import { saveResult } from '../../queue/sql/attempts.ts';
 import type { RouteDeps } from '../deps.ts';
 import { checkJobBody, readJson } from '../body.ts';
 import { leaseOf, requireQueueLease } from '../lease.ts';
@@ -40,7 +40,7 @@ export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: Route
     const result = checkJobBody(jobResultRequestSchema, request.body, lease);
     await fenced(db, lease, async (tx, job) => {
       await saveResult(tx, job, result);
-      await tellOfJob(tx, job.id);
+      await publishJob(tx, job.id);
     });
     return reply.code(204).send();
   });

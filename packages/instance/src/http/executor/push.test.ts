@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { Orders } from '../../queue/sql/orders.ts';
+import type { ExecutorState } from '../../queue/sql/executors.ts';
 import { ordersSince } from './push.ts';
 
 const attempt = { jobId: 7, queue: 'runs' as const, attempt: 1 };
-const orders = (changes: Partial<Orders> = {}): Orders => ({
+const orders = (changes: Partial<ExecutorState> = {}): ExecutorState => ({
   ...{ draining: false, stream: 1, held: [], lost: [] },
   ...changes,
 });

@@ -5,8 +5,12 @@ import { authenticateExecutor } from '../../auth/executor.ts';
 import { wake } from '../../db/transaction.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { forbidden } from '../../errors.ts';
-import { seeExecutor } from '../../queue/sql/executors.ts';
-import { countStream, type Orders, readOrders } from '../../queue/sql/orders.ts';
+import {
+  type ExecutorState,
+  openPushStream,
+  readExecutorState,
+  recordExecutor,
+} from '../../queue/sql/executors.ts';
 import { checkInput } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
 import { type EventStream, openEventStream } from '../event-stream.ts';
@@ -35,9 +39,9 @@ async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyRepl
   const { id: credentialId } = await authenticateExecutor(db, request);
   const { executorName } = checkInput(pushQuerySchema, request.query);
   const unsaid = { version: '', queues: [], tiers: null, offer: null };
-  const seen = await seeExecutor(db, { name: executorName, credentialId, native: true, ...unsaid });
+  const seen = await recordExecutor(db, { name: executorName, credentialId, native: true, ...unsaid });
   if (!seen) throw forbidden('another credential uses this executor name');
-  const number = await countStream(db, executorName);
+  const number = await openPushStream(db, executorName);
   wake(db, executorTopic(executorName));
 
   const left = goneSignal(reply, deps.stopping);
@@ -67,9 +71,9 @@ async function tellOrders(
 ): Promise<void> {
   const subscription = deps.wakes.subscribe(executorTopic(executor));
   try {
-    let before: Orders | null = null;
+    let before: ExecutorState | null = null;
     while (!gone.aborted) {
-      const now = await readOrders(deps.db, executor, before?.held ?? []);
+      const now = await readExecutorState(deps.db, executor, before?.held ?? []);
       if (!now || now.stream !== number) return;
       for (const order of ordersSince(before, now)) await stream.event(null, order);
       before = now;
@@ -97,7 +101,7 @@ async function hintAtWork(deps: RouteDeps, stream: EventStream, gone: AbortSigna
 }
 
 /** What an executor that was told of `before` has to be told of `now`. */
-export function ordersSince(before: Orders | null, now: Orders): Order[] {
+export function ordersSince(before: ExecutorState | null, now: ExecutorState): Order[] {
   const orders: Order[] = [];
   if (before?.draining !== now.draining) orders.push({ type: 'drain', draining: now.draining });
   const told = new Set(

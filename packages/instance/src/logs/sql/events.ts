@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { wake } from '../../db/transaction.ts';
 import { jobTopic } from '../../db/topics.ts';
-import { recordAtMoment } from '../../queue/sql/columns.ts';
+import { recordAtMoment } from '../../queue/sql/events.ts';
 
 export interface Output {
   readonly attempt: number;

@@ -2,36 +2,37 @@ import type { Arch, DequeueRequest, QueueName, Tier } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
-/** An executor is connected when it was heard of within this time. */
+/** An executor that was heard of within this time is connected, milliseconds. */
 const connectedMs = 20_000;
 
-export interface SeenExecutor {
+/** What an executor reports of itself with a request. */
+export interface ExecutorReport {
   readonly name: string;
   readonly credentialId: number;
   readonly version: string;
   readonly native: boolean;
   readonly queues: readonly QueueName[];
-  /** Null: it did not say this time. */
+  /** Null: this request does not say. */
   readonly tiers: readonly Tier[] | null;
   readonly offer: DequeueRequest['fumehood'] | null;
 }
 
 /**
- * Keeps what an executor said of itself. Null when its name belongs to another good credential, or to one that was and whose
- * leases have not ended: their tokens must stay dead.
+ * Stores what an executor reports of itself. Returns null when its name belongs to another credential. A name changes hands only when
+ * that credential is no longer valid and all leases under it have ended: their tokens must stay dead.
  */
-export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<{ draining: boolean } | null> {
-  const { offer } = seen;
+export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ draining: boolean } | null> {
+  const { offer } = report;
   const { rows } = await sql<{ draining: boolean }>`
     insert into executors as known (name, credential_id, version, native, queues, tiers, arch, labels,
                                     cpus, memory_mib, scratch_mib)
-    values (${seen.name}, ${seen.credentialId}, ${seen.version}, ${seen.native}, ${seen.queues},
-            coalesce(${seen.tiers}::text[], '{}'), ${offer?.arch ?? null}, coalesce(${offer?.labels ?? null}::text[], '{}'),
+    values (${report.name}, ${report.credentialId}, ${report.version}, ${report.native}, ${report.queues},
+            coalesce(${report.tiers}::text[], '{}'), ${offer?.arch ?? null}, coalesce(${offer?.labels ?? null}::text[], '{}'),
             ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null})
     on conflict (name) do update set
       credential_id = excluded.credential_id, version = coalesce(nullif(excluded.version, ''), known.version), native = excluded.native,
       queues = case when excluded.queues = '{}' then known.queues else excluded.queues end,
-      tiers = coalesce(${seen.tiers}::text[], known.tiers),
+      tiers = coalesce(${report.tiers}::text[], known.tiers),
       arch = coalesce(excluded.arch, known.arch),
       labels = coalesce(${offer?.labels ?? null}::text[], known.labels),
       cpus = coalesce(excluded.cpus, known.cpus),
@@ -48,17 +49,20 @@ export async function seeExecutor(db: Db, seen: SeenExecutor): Promise<{ drainin
   return rows[0] ?? null;
 }
 
-/** While it says nothing new, when it was heard of is written this often: not with every heartbeat. */
+/** The row of an executor whose report does not change is written this often, not with every heartbeat. */
 const seenEveryMs = 4_000;
 
-/** Of the row `known` of an executor, and what it says now, `beat`: the row has to be written. (A clock may have been set back.) */
-export const newsOfExecutor = sql<boolean>`(
+/**
+ * True when the row `known` of an executor has to be written for the report `report`: something changed, or it was last written more
+ * than `seenEveryMs` ago, or in the future (the clock was set back).
+ */
+export const executorChanged = sql<boolean>`(
   known.last_seen_at not between clock_timestamp() - make_interval(secs => ${sql.lit(seenEveryMs / 1000)}) and clock_timestamp()
-  or known.native <> beat.native or known.version <> coalesce(nullif(beat.version, ''), known.version)
-  or known.queues <> coalesce(nullif(beat.queues, '{}'), known.queues) or known.tiers <> coalesce(beat.tiers, known.tiers)
+  or known.native <> report.native or known.version <> coalesce(nullif(report.version, ''), known.version)
+  or known.queues <> coalesce(nullif(report.queues, '{}'), known.queues) or known.tiers <> coalesce(report.tiers, known.tiers)
 )`;
 
-/** Keeps executors connected whose requests for work are being held, where nothing else does. It may fail: there is a next time. */
+/** Marks executors as seen now. They wait in a long poll and send nothing meanwhile. An error is ignored: the call is repeated. */
 export function touchExecutors(db: Db, names: readonly string[]): void {
   void sql`
     update executors set last_seen_at = clock_timestamp()
@@ -77,15 +81,16 @@ export interface ConnectedExecutor {
   readonly native: boolean;
   readonly arch: Arch | null;
   readonly labels: string[];
-  /** What a job could have when nothing else runs there. Null when it never said. */
+  /** What a job could have if nothing else ran there. Null: never reported. */
   readonly cpus: number | null;
   readonly memory_mib: number | null;
   readonly scratch_mib: number | null;
-  /** It is to lease nothing more. */
+  /** An admin has told it to lease no more jobs. */
   readonly draining: boolean;
   readonly last_seen_at: Date;
 }
 
+/** Returns the executors that were heard of within the last 20 s, by name. */
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
     select name, version, queues, tiers, native, arch, labels, draining, last_seen_at, cpus, memory_mib, scratch_mib
@@ -94,4 +99,72 @@ export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
     order by name
   `.execute(db);
   return rows;
+}
+
+/** One attempt of a job. */
+export interface AttemptRef {
+  readonly jobId: number;
+  readonly queue: QueueName;
+  readonly attempt: number;
+}
+
+/** What an executor has to learn of its jobs and of itself. */
+export interface ExecutorState {
+  readonly draining: boolean;
+  /** The number of its newest push stream. Only that one is served. */
+  readonly stream: number;
+  readonly held: readonly (AttemptRef & { readonly canceling: boolean })[];
+  /** The attempts among those asked about whose lease ran out. */
+  readonly lost: readonly AttemptRef[];
+}
+
+/** The most jobs that are listed. No executor runs that many VMs. */
+const heldMax = 1_000;
+
+/**
+ * Returns the state of an executor, with those of the attempts `asked` that were lost. Returns undefined if there is no such
+ * executor.
+ */
+export async function readExecutorState(
+  db: Db,
+  executor: string,
+  asked: readonly AttemptRef[],
+): Promise<ExecutorState | undefined> {
+  const { rows } = await sql<ExecutorState>`
+    select draining, push_stream as stream, coalesce((
+        select jsonb_agg(jsonb_build_object('jobId', id, 'queue', queue, 'attempt', attempt, 'canceling', cancel_requested) order by id)
+        from (
+          select id, queue, attempt, cancel_requested from jobs
+          where executor = name and state = 'processing' order by id limit ${heldMax}
+        ) as job
+      ), '[]') as held, coalesce((
+        select jsonb_agg(jsonb_build_object('jobId', id, 'queue', queue, 'attempt', attempt) order by id)
+        from unnest(
+            ${asked.map((one) => one.jobId)}::bigint[],
+            ${asked.map((one) => one.queue)}::text[],
+            ${asked.map((one) => one.attempt)}::int[]
+          ) as given (id, queue, attempt)
+        where exists (
+          select from attempts where job_id = id and attempts.attempt = given.attempt and outcome = 'lost'
+        )
+      ), '[]') as lost
+    from executors where name = ${executor}
+  `.execute(db);
+  return rows[0];
+}
+
+/** Opens a push stream of an executor: returns its number, which makes it the newest one. */
+export async function openPushStream(db: Db, executor: string): Promise<number> {
+  const { rows } = await sql<{ stream: number }>`
+    update executors set push_stream = push_stream + 1 where name = ${executor} returning push_stream as stream
+  `.execute(db);
+  return rows[0]?.stream ?? 0;
+}
+
+/** Sets whether an executor may lease jobs. Returns false if there is no such executor. */
+export async function setDraining(db: Db, executor: string, draining: boolean): Promise<boolean> {
+  const { rows } = await sql`
+    update executors set draining = ${draining} where name = ${executor} returning name
+  `.execute(db);
+  return rows.length === 1;
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import type { JobLease } from '../job.ts';
+import type { Db } from '../../db/connect.ts';
+import type { JobLease, JobRow } from '../job.ts';
 
 /**
  * The fence: SQL that says of a row of `jobs` whether its lease is valid. Every read and write under a job's token asks this, and a
@@ -9,7 +10,8 @@ import type { JobLease } from '../job.ts';
  * - `lease_expires_at`: the executor kills the VM by its own clock when the lease runs out, and then the job may run again
  *   elsewhere. The clock is read while the row is locked, not when the transaction began: it may have waited for the lock.
  * - `cancel_requested`: nothing of a canceled job is accepted any more, though its lease lasts until its VM is gone.
- * - the credential: leases end with the credential under which they were taken, when it is revoked or expires.
+ * - the credential: leases end with the credential under which they were taken, when it is revoked or expires. An executor's name
+ *   stays with that credential until its leases have ended (`recordExecutor`), so no other credential can revive them.
  */
 export const leaseIsValid = sql<boolean>`(
   jobs.state = 'processing' and jobs.lease_expires_at > clock_timestamp() and not jobs.cancel_requested
@@ -34,3 +36,17 @@ export const leaseIsRenewable = sql<boolean>`(
 export const isLeaseOf = ({ jobId, attempt, executor }: JobLease) => sql<boolean>`(
   jobs.id = ${jobId} and jobs.attempt = ${attempt} and jobs.executor = ${executor}
 )`;
+
+/** Locks the job's row until the transaction ends, and returns it if this lease of it is valid. */
+export async function lockLeasedJob(tx: Db, lease: JobLease): Promise<JobRow | undefined> {
+  const { rows } = await sql<JobRow>`
+    select * from jobs where ${isLeaseOf(lease)} and ${leaseIsValid} for update
+  `.execute(tx);
+  return rows[0];
+}
+
+/** Locks the row of a job until the transaction ends, without the fence: for writes of people. */
+export async function lockJob(tx: Db, id: number): Promise<JobRow | undefined> {
+  const { rows } = await sql<JobRow>`select * from jobs where id = ${id} for update`.execute(tx);
+  return rows[0];
+}

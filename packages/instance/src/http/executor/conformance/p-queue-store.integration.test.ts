@@ -5,8 +5,8 @@ import { connect, type Db } from '../../../db/connect.ts';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { addEntry, changeEntry } from '../../../logs/logs.ts';
 import { cancel, type Leased, mark } from '../../../queue/queue.ts';
-import { listShares } from '../../../queue/sql/list.ts';
-import { readRecord } from '../../../queue/sql/read.ts';
+import { listShares } from '../../../queue/sql/shares.ts';
+import { readRecord } from '../../../queue/sql/jobs.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from '../../../queue/testing.ts';
 
 /** The vectors of upstream's queue store (reference §10.16), as far as ours has the same. P2 and P7, of gauges and views, have none. */
