@@ -1,9 +1,9 @@
 import type { Clock } from '@fumehood/base';
 
-/** A step forward of less than this is not told from a slow answer; the margin of the reaper is larger. */
+/** A smaller step forward cannot be told from a slow answer, milliseconds. The margin of the reaper is larger. */
 const toleranceMs = 250;
 
-/** A reading of the database's clock, and of this process's before and after it. */
+/** A reading of the database's clock, between two readings of this process's boot-time clock; milliseconds. */
 export interface Reading {
   readonly database: number;
   readonly before: number;
@@ -11,11 +11,12 @@ export interface Reading {
 }
 
 /**
- * The database's clock as the reaper may believe it, milliseconds. Leases are counted on the wall clock of the database's
- * machine, and virtual machines on the boot-time clocks of theirs: when somebody sets the former forward, leases that are good
- * would look as if they had run out. Such a step is believed after `holdMs`, the longest lease and the reaper's margin: by
- * then, every lease from before it has ended by itself or was renewed after it. A step back makes leases longer, and is
- * believed at once. The first reading is believed too: a step is only seen by a process that was there before it.
+ * Returns a function that turns readings of the database's clock into a time that the reaper may act on, in milliseconds.
+ *
+ * Leases are counted on the wall clock of the database's machine, and VMs are killed by the boot-time clocks of theirs. When somebody
+ * sets the wall clock forward, valid leases look as if they had run out. So a step forward is believed only after `holdMs`, the longest
+ * lease and the reaper's margin: by then every lease from before the step has ended by itself or was renewed after it. A step back only
+ * makes leases longer, and is believed at once. The first reading is believed, too: a process cannot see a step from before its start.
  */
 export function steadyClock(holdMs: number, onStep: (ms: number) => void): (reading: Reading) => number {
   let last: Point | null = null;
@@ -23,32 +24,34 @@ export function steadyClock(holdMs: number, onStep: (ms: number) => void): (read
   let doubtedUntil = Number.NEGATIVE_INFINITY;
   return ({ database, before, after }) => {
     const took = after - before;
-    const step = last ? database - went(last, before) - took : 0;
+    const step = last ? database - expectedTime(last, before) - took : 0;
     if (step > toleranceMs) {
       onStep(step);
       doubtedUntil = after + holdMs;
     }
     const reading = { database, at: before };
-    // Where in a slow answer's time the clock was read, nobody knows.
+    // In a slow answer, the moment at which the clock was read is too uncertain.
     const exact = took <= toleranceMs;
     if (exact) last = reading;
-    if (believed && (!exact || after < doubtedUntil)) return Math.min(database, went(believed, before));
+    if (believed && (!exact || after < doubtedUntil))
+      return Math.min(database, expectedTime(believed, before));
     believed = reading;
     return database;
   };
 }
 
+/** A time of the database's clock, and the boot time of this process at which it was read. */
 interface Point {
   readonly database: number;
   readonly at: number;
 }
 
-/** What a clock that showed this then shows now, unless somebody sets it. */
-function went({ database, at }: Point, now: number): number {
+/** Returns the time that the clock shows at boot time `now` if nobody has set it. */
+function expectedTime({ database, at }: Point, now: number): number {
   return database + now - at;
 }
 
-/** Reads a clock of somebody else's, between two readings of ours. */
+/** Reads the database's clock between two readings of the boot-time clock. */
 export async function readBetween(clock: Clock, read: () => Promise<number>): Promise<Reading> {
   const before = clock.bootTime();
   const database = await read();

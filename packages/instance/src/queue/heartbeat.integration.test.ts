@@ -12,7 +12,7 @@ import { testQueue } from './testing.ts';
 let server: TestServer;
 let db: Db;
 const kinds = new Map();
-const { add, take, beat } = testQueue(() => db);
+const { add, take, renew } = testQueue(() => db);
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -73,9 +73,9 @@ describe('heartbeats at once', () => {
     // The first of each makes the executor known.
     for (let round = 1; round <= 2; round += 1) {
       const [first, second, third] = await Promise.all([
-        beat('e1', [one]),
-        beat('e2', [other]),
-        beat('e3', [one]),
+        renew('e1', [one]),
+        renew('e2', [other]),
+        renew('e3', [one]),
       ]);
       expect(first).toMatchObject([{ id: one.jobId, cancel_requested: false }]);
       expect(second).toMatchObject([{ id: other.jobId, cancel_requested: true }]);
@@ -86,7 +86,7 @@ describe('heartbeats at once', () => {
   test('of one executor are all answered', async () => {
     const held = await runBy('e1');
     for (let round = 1; round <= 2; round += 1) {
-      const answers = await Promise.all([1, 2, 3].map(() => beat('e1', [held])));
+      const answers = await Promise.all([1, 2, 3].map(() => renew('e1', [held])));
       expect(answers.map(ids)).toEqual([[held.jobId], [held.jobId], [held.jobId]]);
     }
   });
@@ -96,19 +96,20 @@ describe('heartbeats at once', () => {
     ['row', () => `select from executors where name = 'e1'`],
   ])('do not wait for one whose %s somebody else holds; it has its answer when it may', async (_, rows) => {
     const [slow, quick] = [await runBy('e1'), await runBy('e2')];
-    await Promise.all([beat('e1', [slow]), beat('e2', [quick])]);
+    await Promise.all([renew('e1', [slow]), renew('e2', [quick])]);
     await sql`update executors set last_seen_at = last_seen_at - interval '1 minute'`.execute(db);
     const letGo = await holding(rows(slow));
-    const waiting = beat('e1', [slow]);
-    for (let round = 1; round <= 3; round += 1) expect(ids(await beat('e2', [quick]))).toEqual([quick.jobId]);
+    const waiting = renew('e1', [slow]);
+    for (let round = 1; round <= 3; round += 1)
+      expect(ids(await renew('e2', [quick]))).toEqual([quick.jobId]);
     await letGo();
     expect(ids(await waiting)).toEqual([slow.jobId]);
   });
 
   test('are not failed by one that cannot be stored', async () => {
     const held = await runBy('e1');
-    await beat('e1', [held]);
-    const [broken, good] = await Promise.allSettled([beat('e\0', []), beat('e1', [held])]);
+    await renew('e1', [held]);
+    const [broken, good] = await Promise.allSettled([renew('e\0', []), renew('e1', [held])]);
     expect(broken?.status).toBe('rejected');
     expect(good).toMatchObject({ status: 'fulfilled', value: [{ id: held.jobId }] });
   });

@@ -5,7 +5,7 @@ export interface JobRow {
   readonly id: number;
   readonly queue: QueueName;
   readonly state: JobState;
-  /** Its kind's; checked by the kind when it was made. */
+  /** Validated by the job's kind when the job was made; only the kind reads it. */
   readonly payload: unknown;
   readonly repository: string;
   readonly commit: string;
@@ -22,13 +22,13 @@ export interface JobRow {
   readonly started_at: Date | null;
 }
 
-/** The lease of a job: what its token stands for. It is one attempt of one executor, which may read the one commit. */
+/** What a job token stands for: one attempt of a job by one executor, which may read the one commit. */
 export interface JobLease {
   readonly jobId: number;
   readonly attempt: number;
   readonly executor: string;
   readonly queue: QueueName;
-  /** `''`: it may read no repository. */
+  /** `''`: the job has no repository. */
   readonly repository: string;
   readonly commit: string;
 }

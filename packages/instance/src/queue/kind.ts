@@ -3,75 +3,77 @@ import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';
 import type { JobRow } from './job.ts';
 
-/** A checked `POST /api/jobs`, of any queue. */
+/** The validated body of `POST /api/jobs`, of any queue. */
 type JobRequest = z.output<typeof createJobSchema>;
 
-/** How long a lease is good after a heartbeat, ms: ours beat every 2 s, upstream's executors every 5 s. */
+/** How long a lease lasts after a heartbeat, milliseconds. Native executors send one every 2 s, upstream's every 5 s. */
 export const leaseTimes = { native: 10_000, upstream: 25_000 } as const;
 
-/** What the queue stores of a new job. `payload` is its kind's alone. */
+/** A new job as the queue stores it. */
 export interface NewJob {
+  /** Only the job's kind reads it. */
   readonly payload: unknown;
+  /** `''`: the job has no repository. */
   readonly repository: string;
   readonly commit: string;
-  /** What an executor has to offer. */
   readonly demand: Demand;
-  /** It takes bytes on stdin. */
+  /** The job takes bytes on stdin. */
   readonly input: boolean;
-  /** Losses of its executor, and errors that may be retried, that it survives. */
+  /** How often its lease may be lost before the job has failed. */
   readonly maxResets: number;
+  /** How often an error that may be retried is retried. */
   readonly maxRetries: number;
 }
 
-/** What a job asks of the executor that runs it. */
+/** The demands of a job on the executor that runs it. */
 export interface Demand {
   readonly accept: readonly Tier[];
   /** Null: any. */
   readonly arch: Arch | null;
-  /** All of them. */
+  /** The executor has to have all of them. */
   readonly labels: readonly string[];
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly scratchMiB: number;
-  /** Only executors with the native extension understand its payload. */
+  /** Only executors with the native extension understand the payload. */
   readonly needsNative: boolean;
 }
 
-/** Who asks for a job, and when and how often it is tried. */
+/** How a job was submitted: by whom, when it may start, and how it is retried. */
 export interface Submission {
   readonly tenant: string;
-  /** 0 to 100: each point is a minute that it counts as queued earlier, within its tenant's share. */
+  /** 0 to 100. Within its tenant's share, the job counts as queued one minute earlier for each point. */
   readonly priority: number;
-  /** Null: at once. */
+  /** When the job may start; null: at once. */
   readonly processAfter: Date | null;
-  /** Pause before the first retry, doubled with each. */
+  /** The pause before the first retry, doubled with each one. */
   readonly retryPauseMs: number;
-  /** A repeat of the request with the same key makes no second job. */
+  /** A repeated request with the same key makes no second job. Null: the request had no key. */
   readonly idempotency: { readonly key: string; readonly requestSha256: Buffer } | null;
 }
 
-/** The part of an executor's job that its kind decides; the queue adds id, token and lease. */
+/** The part of an executor's job that its kind makes; the queue adds id, token and lease. */
 type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
   readonly fumehood: Pick<NonNullable<Job['fumehood']>, 'deadlineMs' | 'stdin' | 'inspect' | 'upload'>;
 };
 
-/** All that the queue knows of what its jobs are for. */
+/** A kind of jobs. This is all that the queue knows of their purpose. */
 export interface QueueKind {
   readonly name: QueueName;
-  /** What is stored for a request of people. Errors: what it names that the instance does not have. */
+  /** Makes the job to store for a request. Errors: the request names something that the instance does not have. */
   create(request: JobRequest): Promise<NewJob>;
-  /** What an executor gets for a stored job. */
+  /** Makes an executor's job from a stored one. */
   content(job: JobRow): JobContent;
-  /** What has to be stored with a job's end for good, in the same transaction; most have nothing. */
+  /** Stores what has to be stored with a job's final end, in the same transaction. Most kinds have no such hook. */
   ended?(tx: Db, job: JobRow): Promise<void>;
 }
 
 export type QueueKinds = ReadonlyMap<QueueName, QueueKind>;
 
-/** The demand of a request, for executors that know the native extension. */
+/** Returns the demand of a request, for executors with the native extension. */
 export function demandOf(request: JobRequest): Demand {
   const { accept, arch, labels, cpus, memoryMiB, scratchMiB } = request;
-  // In one order and without repetitions: jobs that ask for the same wait in one line.
+  // Sorted and without repetitions: jobs with the same demand wait in the same line.
   const sorted = <T extends string>(names: readonly T[]) => [...new Set(names)].sort();
   return {
     accept: sorted(accept),

@@ -28,7 +28,7 @@ const longest = 12;
 
 let server: TestServer;
 let db: Db;
-const { add, take, beat } = testQueue(() => db);
+const { add, take, renew } = testQueue(() => db);
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -113,7 +113,7 @@ async function make(
     return leased && leaseOf(leased);
   }
   if (transition === 'cancel') await cancel(db, kinds, id).catch(refused);
-  else if (transition === 'release') await beat(name, []);
+  else if (transition === 'release') await renew(name, []);
   else if (transition === 'expire') {
     await sql`
       update jobs set lease_expires_at = clock_timestamp() - interval '1 hour'

@@ -24,7 +24,7 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-const { add, take, pass, beat, offer } = testQueue(() => db);
+const { add, take, elapse, renew, offer } = testQueue(() => db);
 const stateOf = async (id: number) => (await readRecord(db, id))?.state;
 const write = (held: JobLease) =>
   fenced(db, held, async (tx, job) => {
@@ -116,7 +116,7 @@ describe('leases for equal offers at once', () => {
 
   test('leave out one that is to have none', async () => {
     for (const _ of executors) await add();
-    await beat('e2', []);
+    await renew('e2', []);
     await setDraining(db, 'e2', true);
     const leased = await takeAll();
     expect(leased.map((one) => one !== null)).toEqual([true, false, true, true, true, true]);
@@ -157,7 +157,7 @@ describe('a write', () => {
   test('after the lease ran out is refused, before anybody took the job again', async () => {
     await add();
     const held = leaseOf((await take()) as Leased);
-    await pass(12_100);
+    await elapse(12_100);
     await expect(write(held)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
@@ -180,7 +180,7 @@ describe('a write', () => {
   test('of the attempt before is refused while the next one runs', async () => {
     await add();
     const first = leaseOf((await take()) as Leased);
-    await pass(20_000);
+    await elapse(20_000);
     await expire(db, kinds, 1_000);
     const second = leaseOf((await take()) as Leased);
     expect(second.attempt).toBe(2);
@@ -194,27 +194,27 @@ describe('a heartbeat', () => {
   test('renews this executor, this attempt, and nothing else', async () => {
     await add();
     const { job } = (await take()) as Leased;
-    expect(await beat('e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
-    expect(await beat('e1', [{ jobId: job.id, attempt: 2 }])).toEqual([]);
-    expect(await beat('e1', [{ jobId: job.id, attempt: null }])).toHaveLength(1);
-    await pass(11_000);
-    expect(await beat('e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
-    await pass(11_000);
+    expect(await renew('e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
+    expect(await renew('e1', [{ jobId: job.id, attempt: 2 }])).toEqual([]);
+    expect(await renew('e1', [{ jobId: job.id, attempt: null }])).toHaveLength(1);
+    await elapse(11_000);
+    expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toHaveLength(1);
+    await elapse(11_000);
     expect(await expire(db, kinds, 0)).toBe(0);
   });
 
   test('does not bring back a lease that ran out', async () => {
     await add();
     const { job } = (await take()) as Leased;
-    await pass(12_100);
-    expect(await beat('e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
+    await elapse(12_100);
+    expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
   });
 
   test('of many jobs in any order, many at once, never deadlocks', async () => {
     for (let n = 0; n < 20; n += 1) await add();
     const held: { jobId: number; attempt: number }[] = [];
     for (let one = await take(); one; one = await take()) held.push({ jobId: one.job.id, attempt: 1 });
-    await Promise.all(Array.from({ length: 40 }, (_, n) => beat('e1', n % 2 ? held : held.toReversed())));
+    await Promise.all(Array.from({ length: 40 }, (_, n) => renew('e1', n % 2 ? held : held.toReversed())));
     expect(held).toHaveLength(20);
   });
 
@@ -222,7 +222,7 @@ describe('a heartbeat', () => {
     const { id } = await add();
     await take();
     await cancel(db, kinds, id);
-    const [renewed] = await beat('e1', [{ jobId: id, attempt: 1 }]);
+    const [renewed] = await renew('e1', [{ jobId: id, attempt: 1 }]);
     expect(renewed).toMatchObject({ id, cancel_requested: true });
   });
 });
@@ -244,14 +244,14 @@ describe('a cancel while a job runs', () => {
     await take();
     await take();
     await cancel(db, kinds, id);
-    await beat('e1', [
+    await renew('e1', [
       { jobId: id, attempt: 1 },
       { jobId: other.id, attempt: 1 },
     ]);
-    await beat('e2', []);
-    await beat('e1', [], ['codeintel']);
+    await renew('e2', []);
+    await renew('e1', [], ['codeintel']);
     expect(await stateOf(id)).toBe('processing');
-    await beat('e1', [{ jobId: other.id, attempt: 1 }]);
+    await renew('e1', [{ jobId: other.id, attempt: 1 }]);
     expect(await readRecord(db, id)).toMatchObject({ state: 'canceled', failure: { reason: 'canceled' } });
     expect(await stateOf(other.id)).toBe('processing');
   });
@@ -261,9 +261,9 @@ describe('a lease that ran out', () => {
   test('lets the job run again, and its attempt stays on record', async () => {
     const { id } = await add();
     await take();
-    await pass(12_500);
+    await elapse(12_500);
     expect(await expire(db, kinds, 1_000)).toBe(0);
-    await pass(1_000);
+    await elapse(1_000);
     expect(await expire(db, kinds, 1_000)).toBe(1);
     expect(await stateOf(id)).toBe('queued');
     await take({ executor: 'e2' });
@@ -277,7 +277,7 @@ describe('a lease that ran out', () => {
     const { id } = await add({ maxResets: 1 });
     for (let n = 0; n < 2; n += 1) {
       expect(await take()).not.toBeNull();
-      await pass(20_000);
+      await elapse(20_000);
       await expire(db, kinds, 1_000);
     }
     expect(await readRecord(db, id)).toMatchObject({
@@ -289,7 +289,7 @@ describe('a lease that ran out', () => {
   test('is ended once by two reapers at once', async () => {
     await add({ maxResets: 3 });
     await take();
-    await pass(20_000);
+    await elapse(20_000);
     const counts = await Promise.all([expire(db, kinds, 0), expire(db, kinds, 0)]);
     expect(counts.toSorted()).toEqual([0, 1]);
     const { rows } = await sql`select resets from jobs`.execute(db);
@@ -300,7 +300,7 @@ describe('a lease that ran out', () => {
     const { id } = await add();
     await take();
     await cancel(db, kinds, id);
-    await pass(20_000);
+    await elapse(20_000);
     await expire(db, kinds, 0);
     expect(await stateOf(id)).toBe('canceled');
   });

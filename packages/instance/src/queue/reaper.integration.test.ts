@@ -9,7 +9,7 @@ import { testQueue } from './testing.ts';
 
 let server: TestServer;
 let db: Db;
-const { add, take, pass } = testQueue(() => db);
+const { add, take, elapse } = testQueue(() => db);
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -33,7 +33,7 @@ test('a lease that ran out is ended', async () => {
   const { id } = await add();
   await take();
   await reaping(systemClock, async () => {
-    await pass(13_500);
+    await elapse(13_500);
     await expect.poll(() => stateOf(id), { timeout: 5_000 }).toBe('queued');
   });
 });
@@ -58,7 +58,7 @@ test("a lease that ran out only because the database's clock was set forward is 
   };
   await reaping(clock, async () => {
     await someRounds();
-    await pass(11_900); // which leaves 100 ms
+    await elapse(11_900); // which leaves 100 ms
     await someRounds();
     expect(await stateOf(id)).toBe('processing');
     // When every lease from before the step is over, the new time is believed.

@@ -7,13 +7,13 @@ import { expireLeases } from './queue.ts';
 import { closeEmptyLines } from './sql/lines.ts';
 import { databaseTime } from './sql/leases.ts';
 
-/** After a lease's end, before its job may run again: the clocks of the two sides do not tick alike. */
+/** The time between the end of a lease and the next run of its job, milliseconds: the two sides' clocks do not tick alike. */
 const marginMs = 1_000;
 const periodMs = 500;
-/** Every so many rounds, lines are looked through. */
-const tidyEvery = 10;
+/** Empty lines are closed after this many rounds. */
+const roundsPerClose = 10;
 
-/** Ends leases that ran out, until it is stopped. Any number of instances may do it at once. */
+/** Ends leases that ran out, every half second until `signal` is aborted. Any number of replicas may do this at once. */
 export async function reap(
   db: Db,
   kinds: QueueKinds,
@@ -24,7 +24,7 @@ export async function reap(
   const believed = steadyClock(leaseTimes.upstream + marginMs, (ms) =>
     log.warn(
       { ms },
-      "the database's clock was set forward: leases end by the time before, until all of that time are over",
+      "the database's clock was set forward: until all earlier leases are over, leases are ended by the clock as it was before",
     ),
   );
   for (let round = 1; !signal.aborted; round += 1) {
@@ -32,9 +32,9 @@ export async function reap(
       const time = believed(await readBetween(clock, () => databaseTime(db)));
       const count = await expireLeases(db, kinds, new Date(time - marginMs));
       if (count > 0) log.warn({ count }, 'leases ran out');
-      if (round % tidyEvery === 0) await closeEmptyLines(db);
+      if (round % roundsPerClose === 0) await closeEmptyLines(db);
     } catch (error) {
-      log.error({ error }, 'looking for leases that ran out failed; it is tried again');
+      log.error({ error }, 'ending the leases that ran out failed; the next round tries again');
     }
     await clock.sleep(periodMs, signal).catch(() => {});
   }

@@ -1,23 +1,25 @@
 import type { Db } from '../db/connect.ts';
 import { countWaiting } from './sql/jobs.ts';
 
-/** A count is good for this long, and for that part of the room that it found: other processes use some of it, too. */
-const goodMs = 1_000;
-const goodShare = 1 / 8;
+/** A count is used for this long, milliseconds. */
+const validMs = 1_000;
+/** A count admits this part of the room that it found. Other replicas use some of the room, too. */
+const usableShare = 1 / 8;
 
-interface Counted {
+/** The last count of a tenant's waiting jobs: how many more it admits, and until when. */
+interface Count {
   readonly until: number;
   left: number;
 }
 
-const counts = new WeakMap<Db, Map<string, Counted>>();
+const counts = new WeakMap<Db, Map<string, Count>>();
 
 /**
- * Whether a tenant may queue one more job. The bound is held to the job when it is near; far from it, jobs are not counted for
- * each one that comes.
+ * Checks whether a tenant may queue one more job. Near the bound the waiting jobs are counted for each new job; far from it a count
+ * is reused for a second.
  */
 export async function hasRoom(db: Db, tenant: string, bound: number): Promise<boolean> {
-  const known = counts.get(db) ?? new Map<string, Counted>();
+  const known = counts.get(db) ?? new Map<string, Count>();
   counts.set(db, known);
   const last = known.get(tenant);
   if (last && last.left > 0 && performance.now() < last.until) {
@@ -25,7 +27,7 @@ export async function hasRoom(db: Db, tenant: string, bound: number): Promise<bo
     return true;
   }
   const room = bound - (await countWaiting(db, tenant, bound));
-  if (known.size > 1_000) known.clear(); // who comes back is counted
-  known.set(tenant, { until: performance.now() + goodMs, left: Math.floor(room * goodShare) });
+  if (known.size > 1_000) known.clear(); // bounds the memory; the next job of a tenant counts again
+  known.set(tenant, { until: performance.now() + validMs, left: Math.floor(room * usableShare) });
   return room > 0;
 }

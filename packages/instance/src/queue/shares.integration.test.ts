@@ -9,7 +9,7 @@ import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;
 let db: Db;
-const { add, take, pass } = testQueue(() => db);
+const { add, take, elapse } = testQueue(() => db);
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -110,7 +110,7 @@ describe('in a share', () => {
     const first = await add({ maxResets: 3 });
     await add();
     await take();
-    await pass(20_000);
+    await elapse(20_000);
     await expire(db, new Map(), 0);
     expect((await take())?.job.id).toBe(first.id);
   });
@@ -145,7 +145,7 @@ describe('a line', () => {
     const lost = await add({ cpus: 2 });
     await take();
     await closeEmptyLines(db);
-    await pass(20_000);
+    await elapse(20_000);
     await expire(db, new Map(), 0);
     expect(await busy()).toContain(true);
     expect((await take())?.job).toMatchObject({ id: lost.id, attempt: 2 });

@@ -9,12 +9,12 @@ import type { HeldJob } from './sql/heartbeats.ts';
 
 import { databaseTime } from './sql/leases.ts';
 
-/** What a test changes of an ordinary job. */
+/** The fields in which a test's job differs from the default one. */
 export type JobChanges = Partial<Demand & Omit<NewJob, 'demand'> & Submission> & {
   readonly queue?: QueueName;
 };
 
-/** The queue of a database, with ordinary jobs and an executor `e1` that can run them. */
+/** Helpers for the queue of a database: default jobs, and an executor `e1` that can run them. */
 export function testQueue(db: () => Db) {
   const offer: Offer = {
     executor: 'e1',
@@ -63,8 +63,8 @@ export function testQueue(db: () => Db) {
       const answer = await lease(db(), { ...offer, ...changes }, leaseMs);
       return typeof answer === 'object' ? answer : null;
     },
-    /** A heartbeat; the jobs that it renewed. */
-    beat: async (executor: string, held: readonly HeldJob[], queues: QueueName[] = ['runs']) => {
+    /** Sends a heartbeat and returns the leases that it renewed. */
+    renew: async (executor: string, held: readonly HeldJob[], queues: QueueName[] = ['runs']) => {
       const credentialId = await testCredential(db());
       const report = {
         name: executor,
@@ -75,11 +75,11 @@ export function testQueue(db: () => Db) {
         tiers: null,
         offer: null,
       };
-      const beaten = await heartbeat(db(), new Map(), { report, held });
-      return beaten?.renewed ?? [];
+      const result = await heartbeat(db(), new Map(), { report, held });
+      return result?.renewed ?? [];
     },
-    /** As if this long had passed since the last heartbeat. */
-    pass: (ms: number) =>
+    /** Moves every lease's end back, as if this long had passed since the last heartbeat. */
+    elapse: (ms: number) =>
       sql`update jobs set lease_expires_at = lease_expires_at - make_interval(secs => ${ms / 1000})
           where state = 'processing'`.execute(db()),
   };
@@ -93,7 +93,7 @@ async function testCredential(db: Db): Promise<number> {
   return (rows[0] as { id: number }).id;
 }
 
-/** What the token of a leased job stands for. */
+/** Returns the lease of a leased job. */
 export const leaseOf = ({ job }: Leased): JobLease => ({
   jobId: job.id,
   attempt: job.attempt,
@@ -103,7 +103,7 @@ export const leaseOf = ({ job }: Leased): JobLease => ({
   commit: job.commit,
 });
 
-/** Ends leases that ran out at least `marginMs` ago, to the millisecond. */
+/** Ends leases that ran out at least `marginMs` ago, exact to the millisecond. */
 export async function expire(db: Db, kinds: QueueKinds, marginMs: number): Promise<number> {
   return await expireLeases(db, kinds, new Date((await databaseTime(db)) + 1 - marginMs));
 }

@@ -4,36 +4,41 @@ import type { Wakes } from '../db/wakes.ts';
 import type { Leased } from './queue.ts';
 import { covers, type Offer } from './offer.ts';
 
-/** Announcements are hints, which can be lost, and a job's time comes without one: the table is asked again after this. */
+/**
+ * The time between two sweeps, milliseconds. Announcements can be lost, and a job whose `process_after` has come is not announced: a
+ * sweep asks the database for all waiting requests again.
+ */
 const sweepMs = 1_000;
-/** So many of these are between two words that who waits is connected. */
-const connectedEvery = 5;
+/** The waiting executors are marked as connected after this many sweeps. */
+const sweepsPerConnected = 5;
 
 export interface WorkRequest {
   readonly offer: Offer;
-  /** Leases a job, if there is one for the offer. */
+  /** Tries to lease a job that fits the offer. */
   readonly ask: () => Promise<Leased | 'nothing' | 'draining'>;
-  /** How long it may be held. */
+  /** How long the request may be held, milliseconds. */
   readonly waitMs: number;
-  /** It is no longer wanted. */
+  /** Aborted when the client has gone. */
   readonly gone: AbortSignal;
 }
 
-/** Requests for work that are held until there is some, of one process. */
+/** The requests for a job that this process holds open until there is one (long poll). */
 export interface Waiters {
-  /** A job, now or as soon as there is one; null when the time is over. Errors: those of `ask`. */
+  /** Returns a leased job as soon as there is one, or null after `waitMs`. Errors: those of `ask`. */
   wait(request: WorkRequest): Promise<Leased | null>;
 }
 
-/** Word of one job that may wait, or of any number. It goes from one request to the next, until one has leased a job by it. */
+/** A hint that jobs may be waiting: one job, or any number for a sweep. Requests pass it on until one of them has leased a job. */
 interface Hint {
-  /** It goes on when somebody has: all may have missed something. */
+  /** A sweep is passed on even then: every request may have missed an announcement. */
   readonly sweeping: boolean;
+  /** The requests that have had the hint. */
   readonly asked: Set<Waiter>;
-  /** Whoever offers no more than one of these gets nothing either. */
+  /** The offers that got nothing. A request whose offer is covered by one of them would get nothing either. */
   readonly nothingFor: Offer[];
 }
 
+/** A held request. `asking` is true while its `ask` runs, and `ring` wakes it up for the hint that it was given. */
 interface Waiter extends WorkRequest {
   asking: boolean;
   hint: Hint | null;
@@ -44,37 +49,37 @@ interface WaiterDeps {
   readonly wakes: Wakes;
   readonly clock: Clock;
   readonly stopping: AbortSignal;
-  /** Told now and then of the executors that wait. */
+  /** Called every 5 s with the names of the waiting executors, which send nothing else meanwhile. */
   readonly keepConnected: (executors: readonly string[]) => void;
 }
 
 /**
- * Has only as many requests ask as there may be jobs, those first that have waited longest: each job that is announced is one
- * hint in each process. A hint that finds nothing is handed on, but to nobody who offers no more than one who got nothing.
+ * Lets only as many requests ask the database as there may be jobs, the longest waiting ones first: each announced job is one hint in
+ * each process. A request that gets nothing passes its hint on, but not to one whose offer is covered by an offer that got nothing.
  */
 export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDeps): Waiters {
   const waiting = new Set<Waiter>();
   let listening = false;
 
-  const give = (hint: Hint) => {
+  const passOn = (hint: Hint) => {
     const next = nextFor(hint, waiting);
     if (!next) return;
     hint.asked.add(next);
     next.hint = hint;
     next.ring();
   };
-  const hint = (sweeping: boolean) => give({ sweeping, asked: new Set(), nothingFor: [] });
+  const newHint = (sweeping: boolean) => passOn({ sweeping, asked: new Set(), nothingFor: [] });
 
   const listen = async () => {
     const subscription = wakes.subscribe(workTopic);
     let sweptAt = clock.bootTime();
     for (let sweeps = 1; waiting.size > 0 && !stopping.aborted; ) {
       const jobs = await subscription.next(Math.max(0, sweptAt + sweepMs - clock.bootTime()), stopping);
-      for (let n = 0; n < Math.min(jobs, waiting.size); n += 1) hint(false);
+      for (let n = 0; n < Math.min(jobs, waiting.size); n += 1) newHint(false);
       if (clock.bootTime() - sweptAt < sweepMs) continue;
       sweptAt = clock.bootTime();
-      hint(true);
-      if (sweeps % connectedEvery === 0) keepConnected([...waiting].map(({ offer }) => offer.executor));
+      newHint(true);
+      if (sweeps % sweepsPerConnected === 0) keepConnected([...waiting].map(({ offer }) => offer.executor));
       sweeps += 1;
     }
     subscription.close();
@@ -86,7 +91,8 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
       const { waitMs, gone, ask, offer } = request;
       const own: Waiter = { ...request, asking: true, hint: null, ring: () => {} };
       const deadline = clock.bootTime() + waitMs;
-      let taken: Hint | null = null;
+      /** The hint by which the request asks now; null the first time. */
+      let used: Hint | null = null;
       waiting.add(own);
       if (!listening) {
         listening = true;
@@ -98,28 +104,28 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
           const answer = await ask();
           own.asking = false;
           if (typeof answer === 'object') {
-            if (!taken?.sweeping) taken = null;
+            if (!used?.sweeping) used = null; // this job was what the hint announced
             return answer;
           }
-          if (taken) {
-            if (answer === 'nothing') taken.nothingFor.push(offer);
-            give(taken);
+          if (used) {
+            if (answer === 'nothing') used.nothingFor.push(offer);
+            passOn(used);
           }
-          if (!own.hint) await rung(own, deadline - clock.bootTime());
-          taken = own.hint;
+          if (!own.hint) await untilHint(own, deadline - clock.bootTime());
+          used = own.hint;
           own.hint = null;
-          if (!taken) return null;
+          if (!used) return null;
         }
         return null;
       } finally {
         waiting.delete(own);
-        for (const unused of [taken, own.hint]) if (unused) give(unused);
+        for (const hint of [used, own.hint]) if (hint) passOn(hint);
       }
     },
   };
 
-  /** Resolves when it has a hint, or is not to be held any longer. */
-  async function rung(own: Waiter, ms: number): Promise<void> {
+  /** Resolves when the request has been given a hint, its client has gone, or the time is over. */
+  async function untilHint(own: Waiter, ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const done = new AbortController();
     own.ring = resolve;
@@ -129,7 +135,7 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
   }
 }
 
-/** Who waits without a hint and may get something by this one: rather one that does not ask just now. */
+/** Returns the request that gets the hint next: one without a hint that may get a job, preferably one that is not asking just now. */
 function nextFor(hint: Hint, waiting: ReadonlySet<Waiter>): Waiter | undefined {
   let asking: Waiter | undefined;
   for (const one of waiting) {

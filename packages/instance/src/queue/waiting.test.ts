@@ -100,8 +100,8 @@ describe('why a job does not run yet', () => {
       state: 'queued',
       waiting: {
         reason: 'turn',
-        message: '14 ahead, 4 of them of acme, whose share is 20 %',
-        remedy: 'Wait, connect more executors, or have the weight of the share changed.',
+        message: 'jobs ahead of it: 14 (4 of acme, whose share is 20 %)',
+        remedy: 'Wait, connect more executors, or ask an admin to change the weight of the share.',
       },
       ahead: 14,
       share: 0.2,

@@ -2,16 +2,16 @@ import { type JobRecord, tierMeaning, type Why } from '@fumehood/protocol';
 import type { ConnectedExecutor } from './sql/executors.ts';
 import type { QueuePosition } from './sql/shares.ts';
 
-/** Why a queued job cannot start on any connected executor, and what to do; null when it just waits its turn. */
+/** Returns why no connected executor can run a waiting job, and what to do; null if one can, or if the job does not wait. */
 export function whyNoExecutorFits(
   job: JobRecord,
   connected: readonly ConnectedExecutor[],
 ): JobRecord['waiting'] {
   if (job.state !== 'queued' && job.state !== 'errored') return null;
-  const known = connected.filter((executor) => executor.queues.includes(job.queue));
-  const serving = known.filter((executor) => !executor.draining);
-  if (serving.length === 0 && known.length > 0) return allDrain(job, known);
-  if (serving.length === 0) {
+  const forQueue = connected.filter((executor) => executor.queues.includes(job.queue));
+  const leasing = forQueue.filter((executor) => !executor.draining);
+  if (leasing.length === 0 && forQueue.length > 0) return allDraining(job, forQueue);
+  if (leasing.length === 0) {
     return {
       reason: 'no_executor',
       message: `no executor for ${job.queue} is connected`,
@@ -19,64 +19,70 @@ export function whyNoExecutorFits(
         'Start one: `fumehood up` on this machine, or an executor elsewhere with this instance as its URL.',
     };
   }
-  const speaking = serving.filter((executor) => executor.native || !job.needsNative);
-  if (speaking.length === 0) {
+  const understanding = leasing.filter((executor) => executor.native || !job.needsNative);
+  if (understanding.length === 0) {
     return {
       reason: 'native_not_offered',
       message:
-        "its images are archives, which the connected executors, all of upstream's kind, have no way to",
-      remedy: 'Connect an executor of Fumehood, or name the images by their reference in a registry.',
+        "its images are archives, and the connected executors, all of upstream's kind, cannot fetch those",
+      remedy: 'Connect an executor of Fumehood, or name the images by their references in a registry.',
     };
   }
-  const accepted = speaking.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
-  if (accepted.length === 0) return noTier(job, speaking);
-  const built = accepted.filter((executor) => job.arch === null || executor.arch === job.arch);
-  if (built.length === 0) {
+  const accepted = understanding.filter((executor) =>
+    executor.tiers.some((tier) => job.accept.includes(tier)),
+  );
+  if (accepted.length === 0) return noTier(job, understanding);
+  const withArch = accepted.filter((executor) => job.arch === null || executor.arch === job.arch);
+  if (withArch.length === 0) {
     return {
       reason: 'arch_not_offered',
-      message: `it wants ${job.arch}; no connected executor that it accepts has such processors`,
-      remedy: `Connect an executor on ${job.arch}, or ask for another architecture.`,
+      message: `it needs ${job.arch} processors; no connected executor that it accepts has any`,
+      remedy: `Connect an executor on ${job.arch}, or request another architecture.`,
     };
   }
-  const labeled = built.filter((executor) => job.labels.every((label) => executor.labels.includes(label)));
-  if (labeled.length === 0) return noLabels(job, built);
-  const big = labeled.some(
+  const withLabels = withArch.filter((executor) =>
+    job.labels.every((label) => executor.labels.includes(label)),
+  );
+  if (withLabels.length === 0) return noLabels(job, withArch);
+  const hasRoom = withLabels.some(
     (executor) =>
       (executor.cpus ?? Infinity) >= job.resources.cpus &&
       (executor.memory_mib ?? Infinity) >= job.resources.memoryMiB &&
       (executor.scratch_mib ?? Infinity) >= job.resources.scratchMiB,
   );
-  if (big) return null;
+  if (hasRoom) return null;
   return {
     reason: 'too_big',
-    message: `it wants ${job.resources.cpus} CPUs, ${job.resources.memoryMiB} MiB of memory and ${job.resources.scratchMiB} MiB of disk; no connected executor has that much`,
-    remedy: 'Ask for less, or connect a bigger executor.',
+    message: `it needs ${job.resources.cpus} CPUs, ${job.resources.memoryMiB} MiB of memory and ${job.resources.scratchMiB} MiB of disk; no connected executor has that much`,
+    remedy: 'Request less, or connect a bigger executor.',
   };
 }
 
-function allDrain(job: JobRecord, known: readonly ConnectedExecutor[]): JobRecord['waiting'] {
-  const names = known.map((executor) => executor.name).join(', ');
+function allDraining(job: JobRecord, draining: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const names = draining.map((executor) => executor.name).join(', ');
   return {
     reason: 'executors_drain',
-    message: `every connected executor for ${job.queue} was told to lease nothing more: ${names}`,
-    remedy: `Let one of them lease again (\`fumehood executors resume ${known[0]?.name ?? ''}\`), or connect another.`,
+    message: `every connected executor for ${job.queue} is draining and leases no more jobs: ${names}`,
+    remedy: `Let one of them lease again (\`fumehood executors resume ${draining[0]?.name ?? ''}\`), or connect another.`,
   };
 }
 
-function noLabels(job: JobRecord, built: readonly ConnectedExecutor[]): JobRecord['waiting'] {
-  const missing = job.labels.filter((label) => !built.some((executor) => executor.labels.includes(label)));
+function noLabels(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const missing = job.labels.filter(
+    (label) => !executors.some((executor) => executor.labels.includes(label)),
+  );
   return {
     reason: 'label_not_offered',
     message:
       missing.length > 0
         ? `no connected executor has the label ${missing.join(', ')}`
         : `no connected executor has all of the labels ${job.labels.join(', ')}`,
-    remedy: 'Give an executor the label (`labels` in its configuration), or ask for others.',
+    remedy: 'Give an executor the labels (`labels` in its configuration), or request others.',
   };
 }
 
-function noTier(job: JobRecord, serving: readonly ConnectedExecutor[]): JobRecord['waiting'] {
-  const offered = [...new Set(serving.flatMap((executor) => executor.tiers))];
+function noTier(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const offered = [...new Set(executors.flatMap((executor) => executor.tiers))];
   const accepted = job.accept.join(' or ');
   if (offered.length === 0) {
     return {
@@ -89,11 +95,14 @@ function noTier(job: JobRecord, serving: readonly ConnectedExecutor[]): JobRecor
   return {
     reason: 'tier_not_offered',
     message: `it accepts ${accepted}; the connected executors offer ${meanings}`,
-    remedy: `If that is enough for this code, accept it: \`--accept ${offered[0]}\`. Else connect an executor that offers ${accepted}.`,
+    remedy: `If that isolation is enough for this code, accept it: \`--accept ${offered[0]}\`. Otherwise connect an executor that offers ${accepted}.`,
   };
 }
 
-/** What is said of a job that waits its turn or its time, or cannot run here; null when it waits for nothing. */
+/**
+ * Explains why a job has not started: no executor can run it, its time has not come, or it waits its turn. Adds its position and an
+ * estimate of its start. The answer's `waiting` is null for a job that does not wait (`position` is undefined).
+ */
 export function explainWait(
   job: JobRecord,
   connected: readonly ConnectedExecutor[],
@@ -112,8 +121,8 @@ export function explainWait(
   if (notBefore > now) {
     const message =
       state === 'errored'
-        ? `its last attempt failed; it is tried again from ${job.processAfter} on`
-        : `it was told not to start before ${job.processAfter}`;
+        ? `its last attempt failed; it is retried from ${job.processAfter} on`
+        : `it must not start before ${job.processAfter}, as its request says`;
     return {
       ...where,
       waiting: { reason: 'later', message, remedy: 'Wait, or cancel it.' },
@@ -125,8 +134,8 @@ export function explainWait(
     ...where,
     waiting: {
       reason: 'turn',
-      message: `${ahead} ahead, ${position.own} of them of ${job.tenant}, whose share is ${percent} %`,
-      remedy: 'Wait, connect more executors, or have the weight of the share changed.',
+      message: `jobs ahead of it: ${ahead} (${position.own} of ${job.tenant}, whose share is ${percent} %)`,
+      remedy: 'Wait, connect more executors, or ask an admin to change the weight of the share.',
     },
     expectedStartAt: expected,
   };

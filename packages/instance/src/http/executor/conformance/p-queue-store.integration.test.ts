@@ -22,7 +22,7 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-const { add, take, pass, beat } = testQueue(() => db);
+const { add, take, elapse, renew } = testQueue(() => db);
 const held = async (changes: JobChanges = {}): Promise<JobLease> => {
   await add(changes);
   return leaseOf((await take()) as Leased);
@@ -66,7 +66,7 @@ describe('a dequeue', () => {
   test('P5: begins a log of its own, and that of the attempt before stays', async () => {
     const first = await held();
     expect(await addEntry(db, first, null, facts, undefined)).toBe(1);
-    await pass(60_000);
+    await elapse(60_000);
     await expire(db, kinds, 0);
     const second = leaseOf((await take()) as Leased);
     expect(await addEntry(db, second, null, facts, undefined)).toBe(1);
@@ -183,7 +183,7 @@ describe('a mark', () => {
 describe('P18: a lease that ran out', () => {
   test('lets the job run again, until that has happened too often; a fresh one is left alone', async () => {
     const { jobId } = await held({ maxResets: 1 });
-    await pass(60_000);
+    await elapse(60_000);
     const fresh = await held();
     expect(await expire(db, kinds, 0)).toBe(1);
     expect(await record(jobId)).toMatchObject({ state: 'queued' });
@@ -198,7 +198,7 @@ describe('P18: a lease that ran out', () => {
 
   test('is left for later while somebody holds its row', async () => {
     const { jobId } = await held();
-    await pass(60_000);
+    await elapse(60_000);
     await db.transaction().execute(async (tx) => {
       await sql`select from jobs where id = ${jobId} for update`.execute(tx);
       expect(await expire(db, kinds, 0)).toBe(0);
@@ -223,7 +223,7 @@ describe('a heartbeat', () => {
     const waiting = await add();
     const before = await ends();
     const named = [mine.jobId, others.jobId, waiting.id].map((jobId) => ({ jobId, attempt: null }));
-    const renewed = await beat('e1', named);
+    const renewed = await renew('e1', named);
     expect(renewed.map(({ id }) => id)).toEqual([mine.jobId]);
     const after = await ends();
     expect(after.get(mine.jobId)).toBeGreaterThan(before.get(mine.jobId) ?? Infinity);
@@ -235,9 +235,9 @@ describe('a heartbeat', () => {
     const other = await held();
     await cancel(db, kinds, other.jobId);
     const named = [one, other].map(({ jobId }) => ({ jobId, attempt: null }));
-    const renewed = await beat('e1', named);
+    const renewed = await renew('e1', named);
     const canceled = renewed.filter((job) => job.cancel_requested).map(({ id }) => id);
     expect([renewed.length, canceled]).toEqual([2, [other.jobId]]);
-    expect(await beat('e2', named)).toEqual([]);
+    expect(await renew('e2', named)).toEqual([]);
   });
 });
