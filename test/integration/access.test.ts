@@ -134,7 +134,8 @@ describe('fumehood tokens', () => {
     expect(await fumehood('tokens', 'create', 'ci', '--scope', 'jobs:read')).toEqual({
       status: 1,
       stdout: '',
-      stderr: 'fumehood: there is an access token of admin with the name ci\n  Choose another name.\n',
+      stderr:
+        'fumehood: there is already an access token of admin with the name ci\n  Choose another name.\n',
     });
     expect(await fumehood('tokens', 'revoke', 'other')).toEqual({
       status: 2,

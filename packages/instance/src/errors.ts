@@ -19,11 +19,11 @@ export const methodNotAllowed = (method: string, allowed: readonly string[]) =>
 
 export const accessTokenNeeded = () =>
   unauthorized(
-    'this needs an access token',
-    'Send `Authorization: token <access token>`; the first one is in the file run/token of the state directory.',
+    'this request needs an access token',
+    'Send `Authorization: token <access token>`. The first token is in the file run/token of the state directory.',
   );
 
-/** A token that is good, but not for this. */
+/** The token is valid, but lacks the scope of the route. */
 export const scopeMissing = (
   person: {
     readonly name: string;
@@ -35,26 +35,31 @@ export const scopeMissing = (
   refused(
     403,
     'scope_missing',
-    `this needs an access token with the scope ${scope}; ${person.token.name} of ${person.name} has ${person.scopes.join(', ')}`,
+    `this request needs an access token with the scope ${scope}; ${person.token.name} of ${person.name} has ${person.scopes.join(', ')}`,
     scope === 'admin'
-      ? 'Have an admin do it, whose token has the scope admin.'
-      : `Make another one: \`fumehood tokens create NAME --scope ${scope}\`.`,
+      ? 'Ask an admin, or use a token with the scope admin if you are one.'
+      : `Make another token: \`fumehood tokens create NAME --scope ${scope}\`.`,
   );
 
 export const nameTaken = (what: string, name: string) =>
-  refused(409, 'name_taken', `there is ${what} with the name ${name}`, 'Choose another name.');
+  refused(409, 'name_taken', `there is already ${what} with the name ${name}`, 'Choose another name.');
 
 export const userNotFound = (name: string) =>
-  refused(404, 'user_not_found', `there is no user ${name}`, 'Make it first: POST /api/access/users.');
+  refused(404, 'user_not_found', `there is no user ${name}`, 'Make the user first: POST /api/access/users.');
 
 export const accessNotFound = (what: string, id: number) =>
-  refused(404, 'access_not_found', `there is no ${what} ${id}, or no more`, 'List those that there are.');
+  refused(
+    404,
+    'access_not_found',
+    `there is no ${what} ${id}, or it was revoked`,
+    'List the ones that exist.',
+  );
 
 export const notAdmin = (user: string) =>
   refused(
     400,
     'invalid_request',
-    `${user} is no admin, and so no token of theirs can be one's`,
+    `${user} is not an admin, so no token of theirs can have the scope admin`,
     'Choose other scopes, or make a user who is an admin.',
   );
 
@@ -62,68 +67,63 @@ export const outlasts = (end: Date) =>
   refused(
     400,
     'invalid_request',
-    `a token cannot make one that lasts longer than itself, until ${end.toISOString()}`,
-    'Say when the new one ends, or use a token that does not.',
+    `the new token would outlast the one that makes it, which ends at ${end.toISOString()}`,
+    'Give the new token an earlier end, or use a token that lasts longer.',
   );
 
 export const tooManyTokens = (user: string, bound: number) =>
-  refused(409, 'too_many_tokens', `${user} has ${bound} access tokens`, 'Revoke one that is not used.');
+  refused(409, 'too_many_tokens', `${user} has ${bound} access tokens`, 'Revoke a token that is not used.');
 
 export const jobNotFound = (id: number) =>
-  refused(
-    404,
-    'job_not_found',
-    `there is no job ${id}`,
-    'Look at the number that `POST /api/jobs` answered.',
-  );
+  refused(404, 'job_not_found', `there is no job ${id}`, 'Use the id that `POST /api/jobs` returned.');
 
-/** The write of a lease that is over: of another attempt or executor, canceled, expired or marked. */
+/** The lease is not valid: the job has another attempt or executor, was canceled or marked, or the lease ran out. */
 export const leaseLost = (id: number) =>
   refused(
     404,
     'lease_lost',
     `the lease of job ${id} is over`,
-    'Stop the job and destroy its VM: nothing of it is accepted.',
+    'Stop the job and destroy its VM: the instance accepts no more writes of this attempt.',
   );
 
-/** Upstream's answer to a log entry of a job that is not this executor's. */
+/** Upstream's answer when an executor writes a log entry of a job that it does not hold. */
 export const unknownJob = () => refused(500, 'unknown_job', 'unknown job');
 
 export const jobEnded = (id: number, state: string) =>
-  refused(409, 'job_ended', `job ${id} has ended as ${state}`, 'Make a new one.');
+  refused(409, 'job_ended', `job ${id} has ended as ${state}`, 'Create a new job.');
 
 export const offsetGap = (wanted: number, offered: number) =>
   new FumehoodError({
     status: 409,
     code: 'offset_gap',
-    message: `bytes from ${offered} were sent, but those from ${wanted} are missing`,
+    message: `the bytes begin at offset ${offered}, but those from offset ${wanted} are missing`,
     remedy: `Send again from offset ${wanted}.`,
     details: { offset: wanted },
   });
 
 export const entryNotFound = (entry: number) =>
-  refused(404, 'entry_not_found', `there is no log entry ${entry}`, 'Add it before its output.');
+  refused(404, 'entry_not_found', `there is no log entry ${entry}`, 'Add the entry before its output.');
 
 export const tooManyEntries = (limit: number) =>
   refused(
     409,
     'too_many_entries',
     `an attempt has at most ${limit} log entries`,
-    'Use those that there are.',
+    'Write to the existing entries.',
   );
 
 export const noInput = (id: number) =>
   refused(409, 'no_input', `job ${id} takes no input`, 'Create it with `"stdin": true`.');
 
 export const inputEnded = (id: number) =>
-  refused(409, 'input_ended', `the input of job ${id} has ended`, 'Nothing can follow its end.');
+  refused(409, 'input_ended', `the input of job ${id} has ended`, 'Send all bytes before the end.');
 
 export const inputTooBig = (maxBytes: number) =>
   refused(
     413,
     'input_too_big',
-    `the input of a job is at most ${maxBytes} bytes`,
-    'Put what is bigger into the image.',
+    `the input of a job is limited to ${maxBytes} bytes`,
+    'Put larger data into the image.',
   );
 
 export const blobNotFound = (digest: string) =>
@@ -213,14 +213,14 @@ export const instanceFailed = (how: string) =>
 export const postgresMissing = () =>
   new FumehoodError({
     code: 'postgres_missing',
-    message: 'there is no PostgreSQL 15 or newer on this machine',
+    message: 'no PostgreSQL 15 or newer is installed on this machine',
     remedy: 'Install it (Debian: apt-get install postgresql), or set DATABASE_URL to a database.',
   });
 
 export const databaseVersion = (directory: string, needed: string) =>
   new FumehoodError({
     code: 'database_version',
-    message: `the data in ${directory} are of PostgreSQL ${needed}, and its programs are not on this machine`,
+    message: `the data in ${directory} were written by PostgreSQL ${needed}, which is not installed on this machine`,
     remedy: `Install PostgreSQL ${needed} (Debian: apt-get install postgresql-${needed}).`,
   });
 
@@ -235,7 +235,7 @@ export const databaseFailed = (what: string, why: string) =>
   new FumehoodError({
     code: 'database_failed',
     message: `${what} failed: ${why}`,
-    remedy: 'The lines above from PostgreSQL say why; `fumehood clean --all` starts over without its data.',
+    remedy: 'Read the lines from PostgreSQL above. `fumehood clean --all` starts over and deletes the data.',
   });
 
 export const socketPathTooLong = (path: string) =>
@@ -248,8 +248,8 @@ export const socketPathTooLong = (path: string) =>
 export const migrationFailed = (name: string, why: string, cause: unknown) =>
   new FumehoodError({
     code: 'migration_failed',
-    message: `the database cannot be brought up to date: ${name}: ${why}`,
-    remedy: 'What PostgreSQL says above has to be mended first; nothing of this migration was kept.',
+    message: `the database migration ${name} failed: ${why}`,
+    remedy: 'Fix what PostgreSQL reports above, and start again: the migration was rolled back.',
     cause,
   });
 
@@ -274,7 +274,7 @@ export const executorNotFound = (name: string) =>
 export const databaseNewer = (database: string, binary: string) =>
   new FumehoodError({
     code: 'database_newer',
-    message: `the database is at ${database}, and this version of Fumehood knows migrations up to ${binary}`,
+    message: `the database is at migration ${database}, but this version of Fumehood knows only those up to ${binary}`,
     remedy: 'Use the version of Fumehood that last used this database, or a newer one.',
   });
 
@@ -289,14 +289,14 @@ export const idempotencyConflict = () =>
   refused(
     409,
     'idempotency_conflict',
-    'this idempotency key belongs to another request',
-    'Use a new key for a new request, and the same body for a repeated one.',
+    'another request has used this idempotency key',
+    'Use a new key for a new request, and the same body when you repeat one.',
   );
 
 export const tooManyQueued = (tenant: string, bound: number) =>
   refused(
     429,
     'too_many_queued',
-    `${tenant} has ${bound} jobs waiting, which is the bound`,
-    'Wait until some have started, cancel some, or have the bound of the instance raised.',
+    `${tenant} already has ${bound} waiting jobs, the most that are allowed`,
+    'Wait until some have started, cancel some, or ask an admin to raise the limit of the instance.',
   );

@@ -1,7 +1,7 @@
 import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { acceptFirstSecrets } from './auth/first.ts';
+import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { newSecret, secretHash } from './auth/secret.ts';
 import { startTestServer, type TestServer } from './db/testing.ts';
 import type { Routes } from './http/deps.ts';

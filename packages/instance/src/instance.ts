@@ -1,7 +1,7 @@
 import type { Clock, Spawn } from '@fumehood/base';
 import type { QueueName } from '@fumehood/protocol';
 import type { Logger } from 'pino';
-import { acceptFirstSecrets } from './auth/first.ts';
+import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { jobAuth } from './auth/job.ts';
 import { openBlobStore } from './blobs/store.ts';
 import type { InstanceConfig } from './config.ts';

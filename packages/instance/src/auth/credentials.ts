@@ -6,12 +6,12 @@ import { transaction } from '../db/transaction.ts';
 import { accessNotFound, nameTaken } from '../errors.ts';
 import { newSecret, secretHash } from './secret.ts';
 
-/** Credentials that are not revoked, with the secrets that are good. */
+/** Returns the executor credentials that are not revoked, by name, each with its valid secrets. */
 export async function listCredentials(db: Db): Promise<CredentialRecord[]> {
-  return await read(db, sql`true`);
+  return await readCredentials(db, sql`true`);
 }
 
-async function read(db: Db, which: RawBuilder<unknown>): Promise<CredentialRecord[]> {
+async function readCredentials(db: Db, which: RawBuilder<unknown>): Promise<CredentialRecord[]> {
   const { rows } = await sql<CredentialRecord>`
     select id, name, queues, iso(created_at) as "createdAt", iso(expires_at) as "expiresAt",
       (
@@ -25,7 +25,7 @@ async function read(db: Db, which: RawBuilder<unknown>): Promise<CredentialRecor
   return rows;
 }
 
-/** Errors: `name_taken`. */
+/** Makes an executor credential with its first secret. Errors: `name_taken`. */
 export async function createCredential(
   db: Db,
   { name, queues, expiresAt }: z.output<typeof createCredentialSchema>,
@@ -36,46 +36,47 @@ export async function createCredential(
       on conflict (name) where revoked_at is null do nothing returning id
     `.execute(tx);
     if (!rows[0]) throw nameTaken('a credential', name);
-    return await withSecret(tx, rows[0].id);
+    return await addSecret(tx, rows[0].id);
   });
 }
 
-/** Gives a credential another secret; those from before are good for `overlapMs` more at most. Errors: `access_not_found`. */
+/** Gives a credential a new secret. The earlier ones stay valid for at most `overlapMs`. Errors: `access_not_found`. */
 export async function rotateCredential(db: Db, id: number, overlapMs: number): Promise<MadeCredential> {
   return await transaction(db, async (tx) => {
-    await lock(tx, id);
+    await lockCredential(tx, id);
     await endSecrets(tx, id, overlapMs, sql`true`);
-    return await withSecret(tx, id);
+    return await addSecret(tx, id);
   });
 }
 
-async function withSecret(tx: Db, id: number): Promise<MadeCredential> {
+/** Adds a secret, and returns the credential with it. This is the only time that the secret is shown. */
+async function addSecret(tx: Db, id: number): Promise<MadeCredential> {
   const secret = newSecret();
   await sql`
     insert into executor_secrets (credential_id, sha256) values (${id}, ${secretHash(secret)})
   `.execute(tx);
-  const [record] = await read(tx, sql`id = ${id}`);
+  const [record] = await readCredentials(tx, sql`id = ${id}`);
   return { ...(record as CredentialRecord), secret };
 }
 
-/** Ends a credential at once, and with it the job tokens of its executors. Errors: `access_not_found`. */
+/** Revokes a credential, and with it the job tokens of its executors, at once. Errors: `access_not_found`. */
 export async function revokeCredential(db: Db, id: number): Promise<void> {
   await transaction(db, async (tx) => {
-    await lock(tx, id);
+    await lockCredential(tx, id);
     await sql`update executor_credentials set revoked_at = clock_timestamp() where id = ${id}`.execute(tx);
   });
 }
 
-/** Ends at once the secrets that a rotation replaced. Errors: `access_not_found`. */
+/** Ends the overlap of a rotation: the replaced secrets become invalid at once. Errors: `access_not_found`. */
 export async function endRotation(db: Db, id: number): Promise<void> {
   await transaction(db, async (tx) => {
-    await lock(tx, id);
+    await lockCredential(tx, id);
     await endSecrets(tx, id, 0, sql`ends_at is not null`);
   });
 }
 
-/** Holds the row of one that is not revoked until the transaction ends. */
-async function lock(tx: Db, id: number): Promise<void> {
+/** Locks the row of a credential that is not revoked until the transaction ends. Errors: `access_not_found`. */
+async function lockCredential(tx: Db, id: number): Promise<void> {
   const { rows } = await sql`
     select from executor_credentials where id = ${id} and revoked_at is null for update
   `.execute(tx);

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { jobHeaders, outlast, startTestInstance, type TestInstance } from '../testing/instance.ts';
-import { acceptFirstSecrets } from './first.ts';
+import { acceptFirstSecrets } from './first-secrets.ts';
 import { newSecret, secretHash } from './secret.ts';
 
 let server: TestServer;
@@ -86,7 +86,7 @@ describe('a credential', () => {
     const answer = await dequeue(secret, body, route);
     expect(answer.status).toBe(403);
     expect(await answer.text()).toBe(
-      'the credential one is not good for codeintel, but for runs: give this executor other queues, or a credential that is good for them',
+      'the credential one is not valid for codeintel, only for runs: configure other queues for this executor, or use a credential that is valid for them',
     );
     const { rows } = await sql`select from executors`.execute(instance.db);
     expect(rows).toEqual([]);

@@ -7,23 +7,27 @@ import { batched } from '../db/batch.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
-import { noteUse, unnoted } from './used.ts';
+import { noteUse, unnoted } from './last-use.ts';
 
 export const credentialScheme = 'token-executor';
 
-/** What a lease or a heartbeat was asked with. The names of executors belong to it, whichever of its secrets they send. */
+/** The credential of an executor. Executor names belong to a credential, whichever of its secrets they send. */
 export interface ExecutorCredential {
   readonly id: number;
   readonly name: string;
   readonly queues: readonly QueueName[];
 }
 
+/** A credential, with the secret by which it was found. `unnoted`: the use of the secret is to be noted. */
 interface Found extends ExecutorCredential {
   readonly secretId: number;
   readonly unnoted: boolean;
 }
 
-/** The credential that a lease or a heartbeat was asked with. Statuses are upstream's (reference §1.2). */
+/**
+ * Returns the executor credential of a request (lease, heartbeat, push stream). Errors: `unauthorized`, and `no_executor_credential`
+ * if the instance has none; the statuses are upstream's.
+ */
 export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
   const found = await findCredential(db, secretHash(secretIn(request, [credentialScheme])));
   if (!found) throw (await hasCredentials(db)) ? unauthorized('') : noCredentials();
@@ -32,7 +36,7 @@ export async function authenticateExecutor(db: Db, request: FastifyRequest): Pro
   return { id, name, queues };
 }
 
-/** Every request of an executor asks this; those that come close together are one statement. */
+/** Every request of an executor needs this lookup. Those that come close together are one statement. */
 const findCredential = batched<Buffer, Found | undefined>(250, async (db, hashes) => {
   const { rows } = await sql<Found & { sha256: Buffer }>`
     select credential.id, name, queues, secret.id as "secretId", sha256, ${unnoted} as unnoted
@@ -55,12 +59,12 @@ const noCredentials = () =>
     message: 'Executors are not configured on this instance',
   });
 
-/** Refuses what a credential is not good for. Errors: `forbidden`. */
-export function requireQueues({ name, queues }: ExecutorCredential, wanted: readonly QueueName[]): void {
-  const others = [...new Set(wanted)].filter((queue) => !queues.includes(queue));
-  if (others.length === 0) return;
+/** Checks that a credential may be used for all of these queues. Errors: `forbidden`. */
+export function requireQueues({ name, queues }: ExecutorCredential, requested: readonly QueueName[]): void {
+  const denied = [...new Set(requested)].filter((queue) => !queues.includes(queue));
+  if (denied.length === 0) return;
   throw forbidden(
-    `the credential ${name} is not good for ${others.join(', ')}, but for ${queues.join(', ') || 'no queue'}: ` +
-      'give this executor other queues, or a credential that is good for them',
+    `the credential ${name} is not valid for ${denied.join(', ')}, only for ${queues.join(', ') || 'no queue'}: ` +
+      'configure other queues for this executor, or use a credential that is valid for them',
   );
 }

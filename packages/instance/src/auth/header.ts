@@ -3,13 +3,13 @@ import type { FastifyRequest } from 'fastify';
 import { badRequest, unauthorized } from '../errors.ts';
 
 /**
- * The secret in `Authorization: <scheme> <secret>`, in one of the schemes. Statuses and texts are upstream's (reference §1.2,
- * §1.3), except that the wrong scheme of a request is not repeated to it.
+ * Returns the secret of the header `Authorization: <scheme> <secret>`, in one of the schemes. Errors: `unauthorized`. Statuses and
+ * texts are upstream's, except that a wrong scheme is not repeated in the answer.
  */
 export function secretIn(request: FastifyRequest, schemes: readonly string[]): string {
   const parts = (request.headers.authorization ?? '').split(' ');
   const form = schemes.map((scheme) => `"${scheme} TOKEN"`).join(' or ');
-  // Node takes the blank away that an empty secret leaves.
+  // Node trims the blank that precedes an empty secret.
   if (parts.length === 1 && schemes.includes(parts[0] as string)) throw noSecret();
   if (parts.length !== 2)
     throw unauthorized(`HTTP Authorization request header value must be of the following form: ${form}`);
@@ -26,14 +26,14 @@ export function secretIn(request: FastifyRequest, schemes: readonly string[]): s
 
 const noSecret = () => unauthorized('no token value in the HTTP Authorization request header');
 
-/** The executor that a request names in its header. */
+/** Returns the executor's name from a request's header. Errors: `invalid_request`. */
 export function executorIn(request: FastifyRequest): string {
   const executor = request.headers[executorNameHeader];
   if (typeof executor !== 'string' || executor === '') throw badRequest('worker hostname cannot be empty');
   return executor;
 }
 
-/** The job that a request names in its header. */
+/** Returns the job's id from a request's header. Errors: `invalid_request`, in upstream's words. */
 export function jobIdIn(request: FastifyRequest): number {
   const value = request.headers[jobIdHeader];
   if (typeof value !== 'string' || value === '')

@@ -8,27 +8,36 @@ import { leaseIsValid } from '../queue/sql/fence.ts';
 import { executorIn, jobIdIn, secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
 import { authenticateUpload, type UploadGrant } from './upload.ts';
-import { goodCredential, isNamedByBody, isWithoutToken, leaseWithoutToken } from './without-token.ts';
+import {
+  authenticateOldExecutor,
+  isNamedByBody,
+  isWithoutToken,
+  leaseWithoutToken,
+} from './without-token.ts';
 
+/** The authentication of requests on the routes of a job. */
 export interface JobAuth {
   /**
-   * The lease of a request on a job route: its token, and headers that say the same as the token. `bound` is what the path
-   * names. Errors: upstream's statuses and texts.
+   * Returns the lease of a request on a job route. The request's headers have to name the job and the executor of its token, and
+   * `bound` is the queue or the repository that the path names. Errors: `unauthorized`, `forbidden`, `invalid_request`, with upstream's
+   * statuses and texts.
    */
   readonly authenticateJob: (
     request: FastifyRequest,
     bound: { readonly queue: string } | { readonly repository: string },
   ) => Promise<JobLease>;
   /**
-   * Whether the lease of this request is known only when its body is there: its executor is older than job tokens, such are
-   * welcome, and its credential is good. Errors: upstream's.
+   * Checks whether only the body of this request says which job it is for: its executor is older than job tokens, the configuration
+   * allows such executors, and its credential is valid. Errors: upstream's.
    */
   readonly isNamedByBody: (request: FastifyRequest) => Promise<boolean>;
+  /** Returns what the token of an upload permits. Errors: `unauthorized`. */
   readonly authenticateUpload: (request: FastifyRequest) => Promise<UploadGrant>;
 }
 
 export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): JobAuth {
-  // Upstream takes the executors' shared secret from everybody; ours can only lease and heartbeat.
+  // Upstream accepts the executors' credential on the job routes. Here it is valid only for leases and heartbeats, unless the
+  // configuration allows executors without job tokens.
   const isOld = (request: FastifyRequest) => executorsWithoutJobTokens && isWithoutToken(request);
   return {
     async authenticateJob(request, bound) {
@@ -40,7 +49,7 @@ export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): J
     },
     async isNamedByBody(request) {
       if (!isOld(request) || !isNamedByBody(request)) return false;
-      await goodCredential(db, request);
+      await authenticateOldExecutor(db, request);
       return true;
     },
     authenticateUpload: (request) => authenticateUpload(db, request),
@@ -51,13 +60,13 @@ async function leaseWithToken(db: Db, request: FastifyRequest): Promise<JobLease
   const token = secretIn(request, ['Bearer']);
   const jobId = jobIdIn(request);
   const executor = executorIn(request);
-  const lease = await leaseOf(db, token);
+  const lease = await findLease(db, token);
   if (lease.jobId !== jobId || lease.executor !== executor) throw forbidden('invalid token');
   return lease;
 }
 
-/** The lease that a token stands for, while it lasts. */
-async function leaseOf(db: Db, token: string): Promise<JobLease> {
+/** Returns the valid lease of a token. Errors: `unauthorized`. */
+async function findLease(db: Db, token: string): Promise<JobLease> {
   const { rows } = await sql<JobLease>`
     select id as "jobId", attempt, executor, queue, repository, commit
     from jobs where token_sha256 = ${secretHash(token)} and ${leaseIsValid}

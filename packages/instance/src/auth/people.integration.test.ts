@@ -72,8 +72,8 @@ describe('an access token', () => {
     expect(await refused.json()).toEqual({
       error: {
         code: 'scope_missing',
-        message: 'this needs an access token with the scope jobs:write; ci of ann has jobs:read',
-        remedy: 'Make another one: `fumehood tokens create NAME --scope jobs:write`.',
+        message: 'this request needs an access token with the scope jobs:write; ci of ann has jobs:read',
+        remedy: 'Make another token: `fumehood tokens create NAME --scope jobs:write`.',
       },
     });
   });

@@ -5,20 +5,21 @@ import type { Db } from '../db/connect.ts';
 import { accessTokenNeeded, scopeMissing } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
-import { noteUse, unnoted } from './used.ts';
+import { noteUse, unnoted } from './last-use.ts';
 
-/** Who asks, by an access token. */
+/** The user of a request, identified by an access token. */
 export interface Person {
   readonly userId: number;
-  /** Also the tenant of the jobs that they make. */
+  /** Also the tenant of the user's jobs. */
   readonly name: string;
-  /** Both the user is an admin and the token has the scope. */
+  /** The user is an admin, and the token has the scope `admin`. */
   readonly admin: boolean;
-  /** Of the token. */
+  /** The scopes of the token. */
   readonly scopes: readonly Scope[];
   readonly token: { readonly name: string; readonly expiresAt: Date | null };
 }
 
+/** A user, with the token by which it was found. `unnoted`: the use of the token is to be noted. */
 interface Found extends Omit<Person, 'token'> {
   readonly tokenId: number;
   readonly tokenName: string;
@@ -26,7 +27,7 @@ interface Found extends Omit<Person, 'token'> {
   readonly unnoted: boolean;
 }
 
-/** Whose access token a request carries. Errors: `unauthorized`. */
+/** Returns the user whose access token the request carries. Errors: `unauthorized`. */
 export async function authenticate(db: Db, request: FastifyRequest): Promise<Person> {
   const secret = secretIn(request, [tokenScheme]);
   const { rows } = await sql<Found>`
@@ -43,7 +44,7 @@ export async function authenticate(db: Db, request: FastifyRequest): Promise<Per
   return { userId, name, admin, scopes, token: { name: tokenName, expiresAt } };
 }
 
-/** Refuses what a person's token is not good for. Errors: `scope_missing`. */
+/** Checks that a person's token has a scope; an admin has all of them. Errors: `scope_missing`. */
 export function requireScope(person: Person, scope: Scope): void {
   if (person.admin || (scope !== 'admin' && person.scopes.includes(scope))) return;
   throw scopeMissing(person, scope);

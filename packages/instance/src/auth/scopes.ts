@@ -1,6 +1,9 @@
 import type { QueueName, Scope } from '@fumehood/protocol';
 
-/** What each route of people needs, as `METHOD url`; HEAD needs what GET does. A route that is not here does not start. */
+/**
+ * The scope that each route for people needs, by `METHOD url`. HEAD needs the scope of GET. A route that is not listed here cannot be
+ * registered.
+ */
 const routeScopes: Readonly<Record<string, Scope>> = {
   'GET /api/status': 'jobs:read',
   'GET /api/jobs': 'jobs:read',
@@ -32,17 +35,20 @@ const routeScopes: Readonly<Record<string, Scope>> = {
   'POST /api/access/executor-credentials/:credential/revoke': 'admin',
 };
 
-/** What a job needs besides `jobs:write`: whoever names a repository's job and its command reads the code by it. */
+/**
+ * The scopes that a new job needs besides `jobs:write`, by queue: whoever chooses the command of a job with a repository can read that
+ * repository through the job.
+ */
 export const queueScopes: Readonly<Record<QueueName, readonly Scope[]>> = {
   runs: [],
   codeintel: ['code:read', 'code:write'],
   batches: ['code:read', 'code:write'],
 };
 
-/** Errors: `TypeError` for a route that the table does not name. */
+/** Returns the scope that a route needs. Errors: `TypeError` for a route that is not in the table. */
 export function scopeOf(method: string, url: string): Scope {
   const route = `${method === 'HEAD' ? 'GET' : method} ${url}`;
   const scope = routeScopes[route];
-  if (!scope) throw new TypeError(`auth/scopes.ts does not say what ${route} needs`);
+  if (!scope) throw new TypeError(`auth/scopes.ts has no scope for ${route}`);
   return scope;
 }

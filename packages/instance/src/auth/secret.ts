@@ -1,11 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 
-/** 20 random bytes as 40 hexadecimal digits: a token or a credential. Whoever needs it gets it once; we keep its hash. */
+/** Returns a new token or credential: 20 random bytes as 40 hexadecimal digits. It is shown once; only its hash is stored. */
 export function newSecret(): string {
   return randomBytes(20).toString('hex');
 }
 
-/** What is stored and looked up in place of a secret: finding a hash in an index says nothing about other secrets. */
+/**
+ * Returns the hash that is stored and looked up in place of a secret. The time that an index takes to find a hash reveals nothing about
+ * the secrets.
+ */
 export function secretHash(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }

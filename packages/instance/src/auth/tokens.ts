@@ -7,28 +7,28 @@ import { accessNotFound, nameTaken, notAdmin, outlasts, tooManyTokens, userNotFo
 import { type Person, requireScope } from './people.ts';
 import { newSecret, secretHash } from './secret.ts';
 
-/** Tokens of one user that are not revoked. */
+/** The most tokens of one user that are not revoked. */
 const tokensMax = 100;
 
 const record = sql`
   token.id, token.name, users.name as user, scopes, iso(token.created_at) as "createdAt",
   iso(expires_at) as "expiresAt", iso(last_used_at) as "lastUsedAt"`;
 
-/** Of a token: this person may see and revoke it. */
-const within = ({ admin, userId }: Person) => sql`(${admin}::boolean or user_id = ${userId})`;
+/** True of a token that this person may see and revoke. */
+const isVisibleTo = ({ admin, userId }: Person) => sql`(${admin}::boolean or user_id = ${userId})`;
 
-/** Tokens that are not revoked: the person's own, everybody's for an admin. */
+/** Returns the tokens that are not revoked: the person's own or, for an admin, all of them. */
 export async function listTokens(db: Db, person: Person): Promise<TokenRecord[]> {
   const { rows } = await sql<TokenRecord>`
     select ${record} from access_tokens token join users on users.id = user_id
-    where revoked_at is null and ${within(person)} order by users.name, token.name
+    where revoked_at is null and ${isVisibleTo(person)} order by users.name, token.name
   `.execute(db);
   return rows;
 }
 
 /**
- * Makes a token, of this person or, for an admin, of another user. It is good for nothing that the person's own is not good
- * for, and not for longer. Errors: `scope_missing`, `invalid_request`, `user_not_found`, `name_taken`, `too_many_tokens`.
+ * Makes an access token of this person or, for an admin, of another user. It gets no scope that the person's own token lacks, and does
+ * not outlast it. Errors: `scope_missing`, `invalid_request`, `user_not_found`, `name_taken`, `too_many_tokens`.
  */
 export async function createToken(
   db: Db,
@@ -58,7 +58,7 @@ export async function createToken(
   });
 }
 
-/** The user, held until the transaction ends, with the number of their tokens. Errors: `user_not_found`. */
+/** Locks the user's row until the transaction ends, and counts the user's tokens. Errors: `user_not_found`. */
 async function lockUser(tx: Db, name: string): Promise<{ id: number; admin: boolean; tokens: number }> {
   const { rows } = await sql<{ id: number; admin: boolean }>`
     select id, admin from users where name = ${name} for no key update
@@ -71,11 +71,11 @@ async function lockUser(tx: Db, name: string): Promise<{ id: number; admin: bool
   return { ...user, tokens: counted.rows[0]?.tokens ?? 0 };
 }
 
-/** Ends a token at once. Errors: `access_not_found`, also for one that this person may not see. */
+/** Revokes a token at once. Errors: `access_not_found`, also for a token that this person may not see. */
 export async function revokeToken(db: Db, person: Person, id: number): Promise<void> {
   const { rows } = await sql`
     update access_tokens set revoked_at = clock_timestamp()
-    where id = ${id} and revoked_at is null and ${within(person)} returning id
+    where id = ${id} and revoked_at is null and ${isVisibleTo(person)} returning id
   `.execute(db);
   if (rows.length === 0) throw accessNotFound('access token', id);
 }

@@ -7,14 +7,14 @@ import { leaseIsValid } from '../queue/sql/fence.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
 
-/** What may be uploaded: an index of this lease's commit. */
+/** The permission to upload an index of the lease's commit. */
 export interface UploadGrant extends JobLease {
-  /** The one directory that the index may be of, and one index alone. Null: any, as often as it likes. */
+  /** The only directory that the index may be of, for one index. Null: any directory, any number of indexes. */
   readonly root: string | null;
 }
 
-/** Makes a token good for one upload of a lease: its executor may put it where the job's code can read it. */
-export async function keepUploadToken(
+/** Stores a token for one upload under a lease. Unlike the job's token, it may be put where the job's code can read it. */
+export async function storeUploadToken(
   db: Db,
   lease: Pick<JobLease, 'jobId' | 'attempt'>,
   token: string,
@@ -28,8 +28,8 @@ export async function keepUploadToken(
 }
 
 /**
- * What the token of an upload by `src` is good for, in whichever scheme it was given: a job's token, or one for one upload.
- * Errors: upstream's statuses and texts.
+ * Returns what the token of an upload by `src` permits. It is a job's token or one for a single upload, in any of the schemes. Errors:
+ * `unauthorized`, with upstream's statuses and texts.
  */
 export async function authenticateUpload(db: Db, request: FastifyRequest): Promise<UploadGrant> {
   const hash = secretHash(secretIn(request, ['Bearer', 'token', 'token-executor']));
@@ -47,7 +47,10 @@ export async function authenticateUpload(db: Db, request: FastifyRequest): Promi
   return rows[0];
 }
 
-/** Uses a token up, in the transaction that stores the upload and holds the job's row. False: somebody was faster. */
+/**
+ * Deletes a token for one upload, in the transaction that stores the upload and holds the job's row. Returns false if another upload
+ * has used the token already.
+ */
 export async function spendUploadToken(tx: Db, { jobId, attempt }: JobLease): Promise<boolean> {
   const { rows } = await sql`
     delete from upload_tokens where job_id = ${jobId} and attempt = ${attempt} returning job_id

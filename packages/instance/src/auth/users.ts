@@ -5,11 +5,12 @@ import { nameTaken } from '../errors.ts';
 
 const record = sql`id, name, admin, iso(created_at) as "createdAt"`;
 
+/** Returns all users, by name. */
 export async function listUsers(db: Db): Promise<UserRecord[]> {
   return (await sql<UserRecord>`select ${record} from users order by name`.execute(db)).rows;
 }
 
-/** Errors: `name_taken`. */
+/** Makes a user. Errors: `name_taken`. */
 export async function createUser(
   db: Db,
   { name, admin }: { readonly name: string; readonly admin: boolean },

@@ -11,20 +11,20 @@ import { authenticateExecutor, credentialScheme, type ExecutorCredential } from 
 import { executorIn, jobIdIn } from './header.ts';
 
 /**
- * Executors older than job tokens, on the routes of a job: they show their credential, and name job and executor in the body
- * alone. The instance's configuration says whether they are welcome.
+ * Checks whether a request on a job route comes from an executor that is older than job tokens. Such an executor sends its credential
+ * in place of a token, and may name itself and the job only in the body. The instance's configuration says whether it is accepted.
  */
 export function isWithoutToken(request: FastifyRequest): boolean {
   return (request.headers.authorization ?? '').startsWith(`${credentialScheme} `);
 }
 
-/** Such a request is known only when its body is there. */
+/** Checks whether only the body of such a request names the job. */
 export function isNamedByBody(request: FastifyRequest): boolean {
   return request.headers[jobIdHeader] === undefined;
 }
 
-/** The credential of such a request; upstream's job routes have another status for a wrong one than the executors' own. */
-export async function goodCredential(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
+/** Returns the credential of such a request. A wrong one is `forbidden` (403), as on upstream's job routes, not `unauthorized`. */
+export async function authenticateOldExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
   return await authenticateExecutor(db, request).catch((error: unknown) => {
     throw error instanceof FumehoodError && error.status === 401 ? forbidden('') : error;
   });
@@ -32,9 +32,9 @@ export async function goodCredential(db: Db, request: FastifyRequest): Promise<E
 
 const namesSchema = z.object({ jobId: jobIdSchema, executorName: z.string().min(1) });
 
-/** The lease that such a request means: a good one, of that executor, which has that credential. */
+/** Returns the lease of such a request: a valid one of the named executor, whose name belongs to the credential. Errors: `forbidden`. */
 export async function leaseWithoutToken(db: Db, request: FastifyRequest): Promise<JobLease> {
-  const { id: credentialId } = await goodCredential(db, request);
+  const { id: credentialId } = await authenticateOldExecutor(db, request);
   const body = isNamedByBody(request) ? namesSchema.safeParse(request.body).data : undefined;
   const jobId = body?.jobId ?? jobIdIn(request);
   const executor = body?.executorName ?? executorIn(request);

@@ -45,7 +45,7 @@ describe('a database', () => {
     const before = await tables();
     await expect(migrate(db, migrations)).rejects.toMatchObject({
       code: 'database_newer',
-      message: `the database is at 9000_future, and this version of Fumehood knows migrations up to ${newest}`,
+      message: `the database is at migration 9000_future, but this version of Fumehood knows only those up to ${newest}`,
       remedy: expect.stringContaining('or a newer one') as string,
     });
     expect(await tables()).toEqual(before);

@@ -3,7 +3,7 @@ import { encodeJob, type Job, type PayloadVersion } from '@fumehood/protocol';
 import type { FastifyBaseLogger } from 'fastify';
 import { z } from 'zod';
 import { newSecret } from '../../auth/secret.ts';
-import { keepUploadToken } from '../../auth/upload.ts';
+import { storeUploadToken } from '../../auth/upload.ts';
 import { executorUrlMissing } from '../../errors.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
 import type { RouteDeps } from '../deps.ts';
@@ -43,7 +43,7 @@ export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promi
     const transformer = single ? 'RecordTransformer' : `RecordTransformer ${queue}`;
     throw new FumehoodError({ status: 500, code: 'record_invalid', message: `${transformer}: ${why}` });
   }
-  if (made.uploads) await keepUploadToken(deps.db, { jobId: id, attempt }, uploadToken, made.uploads.root);
+  if (made.uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, made.uploads.root);
   return made.payload;
 }
 

@@ -3,20 +3,20 @@ import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 
-/** Hashes of the secrets that the instance's helper made at the first start; the secrets themselves are in files of their readers. */
+/** The hashes of the secrets that the instance's helper made at the first start. The secrets themselves are in files that only their users can read. */
 export interface FirstSecrets {
   readonly accessTokenSha256: Buffer;
   readonly executorCredentialSha256: Buffer;
 }
 
 /**
- * Makes the first secrets good: a token of the user `admin`, and a credential for all queues, each with the name `first`. A
- * secret that is known already stays what it has become; one that is not takes the place of the first before it, whose file
- * was lost.
+ * Registers the first secrets: an access token of the user `admin`, and an executor credential for all queues, each with the name
+ * `first`. A secret that is registered already stays as it is, also if it was revoked. A new one replaces the earlier `first`, whose
+ * file was lost.
  */
 export async function acceptFirstSecrets(db: Db, secrets: FirstSecrets): Promise<void> {
   await transaction(db, async (tx) => {
-    // Instances that start at once do it one after the other.
+    // Replicas that start at the same time register them one after the other.
     await sql`lock table users in exclusive mode`.execute(tx);
     await acceptToken(tx, secrets.accessTokenSha256);
     await acceptCredential(tx, secrets.executorCredentialSha256);
@@ -39,7 +39,7 @@ async function acceptToken(tx: Db, sha256: Buffer): Promise<void> {
 async function acceptCredential(tx: Db, sha256: Buffer): Promise<void> {
   const { rows } = await sql`select from executor_secrets where sha256 = ${sha256}`.execute(tx);
   if (rows.length > 0) return;
-  // The same credential with another secret: its executors keep their names.
+  // The credential stays and gets a new secret, so that its executors keep their names.
   await sql`
     update executor_secrets set ends_at = clock_timestamp() from executor_credentials credential
     where credential.id = credential_id and credential.name = 'first' and revoked_at is null
