@@ -6,18 +6,6 @@ import { readTracked, root, trackedFiles } from './tracked.ts';
 /** Files that still have such citations. This list only shrinks. */
 const stillCiting: readonly string[] = [
   'packages/disk/src/disk.ts',
-  'packages/executor/src/agent/reservations.ts',
-  'packages/executor/src/uplink/fetch-blob.ts',
-  'packages/executor/src/uplink/redact.test.ts',
-  'packages/executor/src/uplink/uplink.integration.test.ts',
-  'packages/executor/src/uplink/upstream-queue.ts',
-  'packages/executor/src/uplink/upstream.integration.test.ts',
-  'packages/executor/src/uplink/upstream-log.test.ts',
-  'packages/executor/src/upload/upload-step.test.ts',
-  'packages/executor/src/upload/upload-step.ts',
-  'packages/executor/src/workspace/fetch-commit.ts',
-  'packages/executor/src/workspace/job-files.test.ts',
-  'packages/executor/src/workspace/workspace-disk.integration.test.ts',
   'packages/instance/src/auth/executor.ts',
   'packages/instance/src/auth/header.ts',
   'packages/instance/src/http/executor/conformance/a-credential.integration.test.ts',

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
-test('a process goes on when its log can no longer be written', () => {
+test('a process continues when its log cannot be written', () => {
   const full = openSync('/dev/full', 'w');
   const script = `
     const { stderrLines } = await import(${JSON.stringify(import.meta.resolve('@fumehood/base'))});

@@ -21,7 +21,7 @@ const spawn = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() 
 let root: string;
 let count = 0;
 
-/** git in the source repository, without any configuration of this machine's. */
+/** Runs git in the source repository, without any configuration of this machine. */
 function source(args: readonly string[], input?: string | Buffer): Buffer {
   const env = {
     PATH: process.env.PATH,
@@ -35,8 +35,8 @@ function source(args: readonly string[], input?: string | Buffer): Buffer {
 const git = (args: readonly string[], input?: string | Buffer) => source(args, input).toString().trimEnd();
 const pack = (input: string, ...flags: string[]) =>
   source(['pack-objects', '--stdout', '--quiet', ...flags], input);
-/** As clients make it: the commit without its history. */
-const alone = (commit: string) => pack(`--shallow ${commit}\n${commit}\n`, '--revs');
+/** Returns the pack of a commit without its history, as clients make it. */
+const packOf = (commit: string) => pack(`--shallow ${commit}\n${commit}\n`, '--revs');
 
 async function* inChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
@@ -48,7 +48,7 @@ function make(commit: string, bytes: AsyncIterable<Uint8Array>, shallow = true):
 }
 const made = () => join(root, `made-${count}`);
 
-/** What git says about a repository of ours, and how it ended. */
+/** Runs git on a made repository. Resolves with its output and its exit code. */
 async function ask(
   repository: Repository,
   ...args: string[]
@@ -89,11 +89,11 @@ describe('a repository of one commit', () => {
   let directory: string;
 
   beforeAll(async () => {
-    repository = await make(second, inChunks(alone(second)));
+    repository = await make(second, inChunks(packOf(second)));
     directory = made();
   });
 
-  it("holds the commit's objects, and none of its parents, of other branches or of anything else", async () => {
+  it('has the objects of its commit, and none of the parents, of other branches or of anything else', async () => {
     const its = git(['rev-list', '--objects', '--no-object-names', '--no-walk', second]).split('\n').sort();
     const { said } = await ask(repository, 'cat-file', '--batch-all-objects', '--batch-check=%(objectname)');
     expect(said.split('\n')).toEqual(its);
@@ -104,7 +104,7 @@ describe('a repository of one commit', () => {
     expect((await ask(repository, 'show', `${second}:new`)).said).toBe('of the second commit');
   });
 
-  it('has one branch and nothing that git would run or follow', async () => {
+  it('has one branch, and nothing that git would run or follow', async () => {
     expect((await ask(repository, 'for-each-ref', '--format=%(objectname) %(refname)')).said).toBe(
       `${second} refs/heads/main`,
     );
@@ -120,26 +120,26 @@ describe('a repository of one commit', () => {
     expect(readFileSync(join(directory, 'config'), 'latin1')).not.toMatch(/include|hooks|fsmonitor|alias/i);
   });
 
-  it('is sound to git, its history cut off after the one', async () => {
+  it('is intact for git, with a history that ends after the commit', async () => {
     expect((await ask(repository, 'fsck', '--strict', '--full')).code).toBe(0);
     expect((await ask(repository, 'rev-list', '--all')).said).toBe(second);
   });
 
-  it('has a pack with its index, by the names that git gave them', async () => {
+  it('has a pack and its index, with the names that git gave them', async () => {
     const [index, packed, ...more] = await packFiles(repository.packs);
     expect(index).toMatch(/^pack-[0-9a-f]{40}\.idx$/);
     expect(packed).toBe(index?.replace('.idx', '.pack'));
     expect(more).toEqual([]);
   });
 
-  it('cannot be changed by a git that reads it', async () => {
+  it('cannot be changed by the git that reads it', async () => {
     expect((await ask(repository, 'update-ref', 'refs/heads/new', second)).code).not.toBe(0);
     expect((await ask(repository, 'config', 'core.fsmonitor', '/bin/true')).code).not.toBe(0);
     expect((await ask(repository, 'for-each-ref', '--format=%(refname)')).said).toBe('refs/heads/main');
   });
 
   it('is not shallow when the commit has no parents', async () => {
-    const whole = await make(first, inChunks(alone(first)), false);
+    const whole = await make(first, inChunks(packOf(first)), false);
     expect(existsSync(join(made(), 'shallow'))).toBe(false);
     expect((await ask(whole, 'fsck', '--strict', '--full')).code).toBe(0);
   });
@@ -159,7 +159,7 @@ it("runs nothing of the caller's git configuration", async () => {
   vi.stubEnv('GIT_CONFIG_GLOBAL', hostile);
   vi.stubEnv('GIT_CONFIG_SYSTEM', hostile);
   vi.stubEnv('GIT_CONFIG_PARAMETERS', `'alias.evil=!${run}'`);
-  const repository = await make(second, inChunks(alone(second)));
+  const repository = await make(second, inChunks(packOf(second)));
   const commands = [
     ['evil'],
     ['update-ref', 'refs/heads/new', second],
@@ -169,7 +169,7 @@ it("runs nothing of the caller's git configuration", async () => {
     await ask(repository, ...args);
     expect(existsSync(touched), args[0]).toBe(false);
   }
-  // Each of them does run something where the configuration is read.
+  // Each of these commands does run something where the configuration is read.
   for (const args of commands) {
     const here = args.map((one) =>
       one.replace('/repository', made()).replace('/tmp/clone', join(root, 'clone')),
@@ -185,8 +185,8 @@ describe('a pack is refused', () => {
   const invalid = (bytes: Uint8Array, commit = second) =>
     expect(make(commit, inChunks(bytes))).rejects.toMatchObject({ code: 'repository_invalid', status: 400 });
 
-  it('that is none, is cut off, or is damaged anywhere', async () => {
-    const whole = alone(second);
+  it('when it is not a pack, is cut off, or is damaged anywhere', async () => {
+    const whole = packOf(second);
     await invalid(Buffer.from('PACKnonsense'));
     await invalid(Buffer.alloc(0));
     await invalid(whole.subarray(0, whole.length - 30));
@@ -197,24 +197,24 @@ describe('a pack is refused', () => {
     }
   });
 
-  it('that lacks a file of its commit', async () => {
+  it('when it lacks a file of its commit', async () => {
     const objects = git(['rev-list', '--objects', '--no-object-names', '--no-walk', second]);
     const lacking = git(['rev-parse', `${second}:new`]);
     expect(objects).toContain(lacking);
     await invalid(pack(`${objects}\n`.replace(`${lacking}\n`, '')));
   });
 
-  it('with a tree that leads out of itself', async () => {
+  it('when a tree has the entry `..`', async () => {
     const blob = git(['rev-parse', `${second}:new`]);
     const entry = Buffer.concat([Buffer.from('100644 ..\0'), Buffer.from(blob, 'hex')]);
     const tree = git(['hash-object', '-t', 'tree', '-w', '--stdin', '--literally'], entry);
     const commit = git(['commit-tree', tree, '-m', 'x']);
-    await invalid(alone(commit), commit);
+    await invalid(packOf(commit), commit);
   });
 
-  it('whose stream breaks off, with the reason of the stream', async () => {
+  it('when its stream fails, with the error of the stream', async () => {
     const broken = async function* () {
-      yield alone(second).subarray(0, 50);
+      yield packOf(second).subarray(0, 50);
       throw new Error('the network is down');
     };
     await expect(make(second, broken())).rejects.toThrow('the network is down');

@@ -42,7 +42,7 @@ function makeRepository(root: string): string {
 }
 
 describe('a command', () => {
-  it('runs in a fresh VM, its output apart, its end told; nothing is left', async () => {
+  it('runs in a fresh VM, with stdout and stderr apart, reports its end and leaves nothing on the host', async () => {
     agent.instance.input = Buffer.from('from stdin\n');
     const mark = await agent.run(
       {
@@ -76,7 +76,7 @@ describe('a command', () => {
     });
   });
 
-  it('that fails is named, with its code and its last lines; later steps do not run', async () => {
+  it('that fails is reported with its exit code and its last lines, and later steps do not run', async () => {
     const mark = await agent.run({
       dockerSteps: [
         { key: 'build', image, commands: ['echo one', 'echo it broke >&2', 'exit 42'] },
@@ -89,19 +89,19 @@ describe('a command', () => {
     expect(agent.instance.entries.map((entry) => entry.key)).not.toContain('step.docker.1');
   });
 
-  it('that is not in the image says so', async () => {
+  it('that is not in the image fails with `step_not_started`', async () => {
     const mark = await agent.run({ dockerSteps: [{ image, argv: ['no-such-program'] }] });
     expect(mark).toMatchObject({ operation: 'markFailed', reason: 'step_not_started' });
     expect(agent.instance.result).toMatchObject({ exitCode: 127, leftOver: nothingLeft });
   });
 
-  it('that takes too long is stopped at the deadline', async () => {
+  it('that takes too long is stopped at its deadline', async () => {
     const mark = await agent.run({ dockerSteps: [{ image, argv: ['sleep', '60'] }] }, { deadlineMs: 1_000 });
     expect(mark).toMatchObject({ operation: 'markFailed', reason: 'deadline' });
     expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
   });
 
-  it('that wants more memory than it has is stopped, and says so', async () => {
+  it('that exceeds its memory limit is stopped and fails with `memory`', async () => {
     const doubling = 'x=0123456789abcdef; while :; do x=$x$x; done';
     // It may take init ten seconds to see that it gets no further.
     const step = { image, argv: ['sh', '-c', doubling] };
@@ -111,7 +111,7 @@ describe('a command', () => {
   });
 });
 
-describe('a job that has to stop', () => {
+describe('a job is stopped', () => {
   const sleeping = () => ({ dockerSteps: [{ image, argv: ['sh', '-c', 'echo started; sleep 60'] }] });
   const start = async () => {
     agent.instance.jobs.push(testJob({ id: ++agent.lastId, ...sleeping() }));
@@ -120,7 +120,7 @@ describe('a job that has to stop', () => {
 
   const machine = () => execFileSync('ps', ['-eo', 'args']).toString().includes(`fumehood-j${agent.lastId}-`);
 
-  it('because it was canceled is let go when its VM is destroyed, and writes nothing more', async () => {
+  it('when it is canceled: it writes nothing more, and is released once its VM is destroyed', async () => {
     await start();
     const written = agent.instance.entries.length;
     agent.instance.canceled.add(agent.lastId);
@@ -130,7 +130,7 @@ describe('a job that has to stop', () => {
     expect(agent.instance.entries).toHaveLength(written);
   });
 
-  it('because its lease was lost writes nothing more', async () => {
+  it('when its lease is lost: it writes nothing more', async () => {
     await start();
     agent.instance.leased.delete(agent.lastId);
     await agent.until(() => !machine());
@@ -140,10 +140,10 @@ describe('a job that has to stop', () => {
   });
 });
 
-describe('a repository', () => {
+describe('a job with a repository', () => {
   const repository = () => ({ repositoryName: 'acme', commit });
 
-  it('is the working directory of its steps, writable by any user, kept from step to step', async () => {
+  it('has it as the working directory of its steps, writable by every user and kept from step to step', async () => {
     const mark = await agent.run({
       ...repository(),
       queue: 'codeintel',
@@ -161,7 +161,7 @@ describe('a repository', () => {
     expect(mark).toEqual({ operation: 'markComplete' });
   });
 
-  it('is clean to git, for a user who owns none of it, until something is changed', async () => {
+  it('has a worktree that git finds clean until a step changes it, also for a user who does not own the files', async () => {
     const gitImage = await agent.putImage('git', { user: 'worker' }, hostProgram('/usr/bin/git'));
     const script =
       'git status --porcelain; echo ---; echo y > sub/file; git status --porcelain; git log --format=%H';
@@ -173,7 +173,7 @@ describe('a repository', () => {
     expect(agent.instance.output('step.docker.0')).toBe(`---\n M sub/file\n${commit}\n`);
   });
 
-  it('gives its index to the upload route; no credential is in the VM', async () => {
+  it('uploads its index by the upload route, and no credential is in the VM', async () => {
     const mark = await agent.run(
       {
         ...repository(),
@@ -202,7 +202,7 @@ describe('a repository', () => {
     });
   });
 
-  it('whose step leaves no index fails with the name of the file', async () => {
+  it('fails with the name of the index file when no step has made it', async () => {
     const mark = await agent.run(
       { ...repository(), queue: 'codeintel', dockerSteps: [{ image, argv: ['touch', 'other'] }] },
       { upload: { file: 'index.scip', root: '', indexer: 'scip-test' } },
@@ -211,7 +211,7 @@ describe('a repository', () => {
     expect(mark.errorMessage).toContain('index.scip');
   });
 
-  it('that the instance does not have fails before any VM', async () => {
+  it('fails before a VM boots when the instance does not have the commit', async () => {
     const mark = await agent.run({ ...repository(), commit: '5'.repeat(40), dockerSteps: [{ image }] });
     expect(mark).toMatchObject({ operation: 'markFailed', reason: 'commit_missing' });
     expect(agent.instance.entries.map((entry) => entry.key)).not.toContain('setup.vm');

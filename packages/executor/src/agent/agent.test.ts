@@ -4,7 +4,7 @@ import { keepLeases } from '../uplink/leases.ts';
 import { makeAgent } from './agent.ts';
 import { openReservations } from './reservations.ts';
 
-test('a request for work whose answer got lost is given up and made again', async () => {
+test('a request for a job that gets no answer is given up and sent again', async () => {
   const clock = fakeClock();
   const signals: AbortSignal[] = [];
   const unanswered = (signal: AbortSignal) =>

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openReservations } from './reservations.ts';
 
 describe('reservations', () => {
-  it("count a job's part and its VMM's, and give it back once", () => {
+  it('count the resources of a job and of its VMM, and free them once', () => {
     const reservations = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 8192 });
     expect(reservations.free()).toEqual({ cpus: 2, memoryMiB: 1664, scratchMiB: 8192 });
     const release = reservations.reserve({ cpus: 1, memoryMiB: 1024, scratchMiB: 4096 });
@@ -12,7 +12,7 @@ describe('reservations', () => {
     expect(reservations.free()?.memoryMiB).toBe(1664);
   });
 
-  it('offer nothing when no job would fit', () => {
+  it('offer nothing when less is free than the smallest job needs', () => {
     const reservations = openReservations({ cpus: 1, memoryMiB: 2048, scratchMiB: 8192 });
     const release = reservations.reserve({ cpus: 1, memoryMiB: 256, scratchMiB: 256 });
     expect(reservations.free()).toBeNull();

@@ -7,7 +7,7 @@ import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { runJob } from './run-job.ts';
 
-/** Works on a job whose run ends with `failure`, for an instance that agrees with everything; what the agent asked it. */
+/** Runs a job whose run ends with `failure`, at an instance that accepts every request. Resolves with the requests. */
 async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
   const requests: [string, unknown][] = [];
   const http: Http = ({ path, body }) => {
@@ -38,19 +38,19 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
 const marks = async (failure: unknown) =>
   (await requestsOfRun(failure)).map(([path]) => path).filter((path) => path.startsWith('mark'));
 
-describe('the end of a run', () => {
-  it('is told as what it was', async () => {
+describe('the end of a job', () => {
+  it('is marked complete, failed or errored by its failure', async () => {
     expect(await marks(null)).toEqual(['markComplete']);
     expect(await marks(stepFailed('0', 1, ''))).toEqual(['markFailed']);
     expect(await marks(vmmDied('signal 9', ''))).toEqual(['markErrored']);
   });
 
-  it('whose VM outlived its lease is told to nobody: the instance has the job tried again', async () => {
+  it('is not reported when the VM outlived its lease: the instance starts another attempt by itself', async () => {
     expect(await marks(leaseLost('the virtual machine outlived it and was killed'))).toEqual([]);
   });
 });
 
-it('A heartbeat names the attempt that is held', async () => {
+it('names the held attempt in heartbeats', async () => {
   expect(await requestsOfRun(null)).toContainEqual([
     'heartbeat',
     expect.objectContaining({

@@ -30,7 +30,7 @@ async function put(path: string, bytes: number, minutesAgo: number): Promise<voi
 }
 
 describe('the janitor', () => {
-  it('removes what a crash left, and nothing finished', async () => {
+  it('removes working directories and unfinished files of a crashed agent, and keeps finished files', async () => {
     await mkdir(join(root, 'work', 'job-1-x', 'deep'), { recursive: true });
     await mkdir(join(root, 'disks', '.disk-abc'));
     await put('blobs/x.partial', 10, 0);
@@ -41,7 +41,7 @@ describe('the janitor', () => {
     expect(await readdir(join(root, 'blobs'))).toEqual(['done']);
   });
 
-  it('removes the longest unused until the caches are below their bound', async () => {
+  it('removes the files that were not used for the longest time until the caches are below their limit', async () => {
     await put('disks/old', 100_000, 60);
     await put('blobs/older', 100_000, 120);
     await put('disks/oldest', 100_000, 180);
@@ -51,7 +51,7 @@ describe('the janitor', () => {
     expect(await readdir(join(root, 'blobs'))).toEqual([]);
   });
 
-  it('leaves alone what may be about to be used', async () => {
+  it('keeps files that were used a short time ago', async () => {
     await put('disks/a', 200_000, 1);
     await put('disks/b', 200_000, 2);
     expect(await trimCaches(deps)).toBe(0);

@@ -34,7 +34,7 @@ async function start() {
 }
 
 describe('the credential in a file', () => {
-  it('that was replaced is read again when the instance refuses the one before, and the request is sent again', async () => {
+  it('is read again when the instance refuses it, and the request is sent with the new one', async () => {
     await writeFile(file, 'before\n');
     const { lease } = await start();
     await expect(lease()).rejects.toMatchObject({ code: 'instance_refused', details: { status: 401 } });
@@ -44,7 +44,7 @@ describe('the credential in a file', () => {
     expect(await lease()).toEqual(job);
   });
 
-  it('is used by every request that was refused with the one before, read once or more', async () => {
+  it('is used for every request that was refused with the old one, even if several are refused at once', async () => {
     await writeFile(file, 'before');
     const { lease, beat } = await start();
     await writeFile(file, instance.credential);
@@ -60,7 +60,7 @@ describe('the credential in a file', () => {
     ]);
   });
 
-  it('is sent by a heartbeat in the same way', async () => {
+  it('is read again when a heartbeat is refused, too', async () => {
     let accepted = 'one';
     instance.intercept = (request, response) => {
       if (request.headers.authorization === `token-executor ${accepted}`) return false;
@@ -76,7 +76,7 @@ describe('the credential in a file', () => {
     expect(instance.requests).toHaveLength(3);
   });
 
-  it('that is the same still is sent once and no more', async () => {
+  it('is not sent again when the file still holds the refused one', async () => {
     await writeFile(file, 'wrong');
     const { lease } = await start();
     await expect(lease()).rejects.toMatchObject({ code: 'instance_refused' });
@@ -87,7 +87,7 @@ describe('the credential in a file', () => {
     ['empty', ''],
     ['of two lines', 'one\ntwo'],
     ['with a blank in it', 'one two'],
-  ])('that is %s is named in the error', async (_, text) => {
+  ])('that is %s is refused with an error that names the file', async (_, text) => {
     await writeFile(file, text);
     await expect(start()).rejects.toMatchObject({
       code: 'credential_unreadable',
@@ -95,7 +95,7 @@ describe('the credential in a file', () => {
     });
   });
 
-  it('that is gone after a refusal is named in the error, and used once it is back', async () => {
+  it('that is missing after a refusal is an error that names the file, and is used once it is back', async () => {
     await writeFile(file, 'before');
     const { lease } = await start();
     await rm(file);

@@ -20,8 +20,8 @@ function setUp(answer: (asked: readonly JobReference[], signal: AbortSignal) => 
 }
 const names = (jobs: readonly JobReference[]) => jobs.map((one) => `${one.id}-${one.queue}`);
 
-describe('leases', () => {
-  it('count from the sending of the heartbeat, not from its answer', async () => {
+describe('a lease', () => {
+  it('is counted from the sending of the heartbeat, not from its answer', async () => {
     const { clock, leases } = setUp(async (jobs) => {
       await clock.sleep(1_500);
       return { knownIds: names(jobs), cancelIds: [] };
@@ -32,7 +32,7 @@ describe('leases', () => {
     expect((await holding).deadline()).toBe(sent + leaseMs - marginMs);
   });
 
-  it('are not confirmed before a heartbeat that named the job was answered', async () => {
+  it('is not confirmed before a heartbeat that names the job is answered', async () => {
     let open = () => {};
     const { clock, leases } = setUp(
       (jobs) =>
@@ -50,7 +50,7 @@ describe('leases', () => {
     await holding;
   });
 
-  it('are renewed with every answer and lost when the answers stop', async () => {
+  it('is renewed by every answer and lost when the answers stop', async () => {
     let reachable = true;
     const { clock, leases, stop, run } = setUp((jobs) =>
       reachable
@@ -72,7 +72,7 @@ describe('leases', () => {
     stop.abort();
   });
 
-  it('are renewed by the next heartbeat though one before it gets no answer at all', async () => {
+  it('is renewed by the next heartbeat although an earlier one gets no answer at all', async () => {
     let silentUntil = 0;
     const { clock, leases, stop, run } = setUp((jobs) =>
       clock.bootTime() < silentUntil
@@ -89,7 +89,7 @@ describe('leases', () => {
     stop.abort();
   });
 
-  it('ask for no more at a time than an instance that does not answer can hold', async () => {
+  it('has at most two heartbeats under way when the instance does not answer', async () => {
     let open = 0;
     let most = 0;
     const { clock, stop, run } = setUp((_jobs, signal) => {
@@ -108,7 +108,7 @@ describe('leases', () => {
     stop.abort();
   });
 
-  it('are lost when the instance does not know the job, and ended when it cancels it', async () => {
+  it('is lost when the instance does not know the job, and stopped when the instance cancels it', async () => {
     for (const [answer, code] of [
       [{ knownIds: [], cancelIds: [] }, 'lease_lost'],
       [{ knownIds: ['7-runs'], cancelIds: ['7-runs'] }, 'canceled'],
@@ -125,7 +125,7 @@ describe('leases', () => {
     }
   });
 
-  it('of a canceled job are held until its VM is gone, and then the instance hears of it at once', async () => {
+  it('of a canceled job is held until its VM is gone, and then a heartbeat without the job is sent at once', async () => {
     let cancelIds: string[] = [];
     const asked: string[][] = [];
     const { clock, leases, stop, run } = setUp((jobs) => {
@@ -144,7 +144,7 @@ describe('leases', () => {
     stop.abort();
   });
 
-  it('of a job that an order cancels before its first heartbeat is answered are let go at once', async () => {
+  it('of a job that an order cancels before its first heartbeat is answered is released at once', async () => {
     const asked: string[][] = [];
     const { leases } = setUp((jobs) => {
       asked.push(names(jobs));
@@ -156,7 +156,7 @@ describe('leases', () => {
     expect(asked).toEqual([['7-runs'], []]);
   });
 
-  it('are ended by what is told early of their attempt, though no heartbeat is answered', async () => {
+  it('is stopped by an order that names its attempt, even if no heartbeat is answered', async () => {
     for (const [type, code] of [
       ['cancel', 'canceled'],
       ['lost', 'lease_lost'],
@@ -180,7 +180,7 @@ describe('leases', () => {
     }
   });
 
-  it('of an executor that is to drain say so, by the last that was told', async () => {
+  it('tells that the executor drains, by the latest order or heartbeat', async () => {
     let draining = true;
     const { clock, leases, stop, run } = setUp(() =>
       Promise.resolve({ knownIds: [], cancelIds: [], fumehood: { draining } }),
@@ -198,7 +198,7 @@ describe('leases', () => {
     stop.abort();
   });
 
-  it('that ended while nobody looked are not asked for, and no answer brings them back', async () => {
+  it('that ended while the process was suspended is not in the next heartbeat, and a late answer does not renew it', async () => {
     const asked: number[] = [];
     let late = 0;
     const { clock, leases } = setUp(async (jobs) => {
@@ -207,7 +207,7 @@ describe('leases', () => {
       return { knownIds: names(jobs), cancelIds: [] };
     });
     const first = await leases.hold(job, leaseMs);
-    // Nobody beats: the process stands still until the lease has almost ended.
+    // No heartbeat is sent: the process is suspended until the lease has almost ended.
     await clock.advance(leaseMs - marginMs - 1_000);
     late = 1_500;
     const holding = leases.hold({ ...job, id: 8 }, leaseMs);
@@ -220,14 +220,14 @@ describe('leases', () => {
     expect(asked).toEqual([1, 2, 2]);
   });
 
-  it('of a job that an upstream instance cancels before its first heartbeat are held, so that its end can be told', async () => {
+  it("of a job that an upstream instance cancels before its first heartbeat is held, so that the job's end can be reported", async () => {
     const { leases } = setUp((jobs) => Promise.resolve({ knownIds: names(jobs), cancelIds: names(jobs) }));
     const lease = await leases.hold({ ...job, attempt: null }, leaseMs);
     expect(lease.stopped.reason).toMatchObject({ code: 'canceled' });
     expect(lease.lost.aborted).toBe(false);
   });
 
-  it('are asked for again whether or not a heartbeat is answered, which is given up after 4 s', async () => {
+  it('is in the next heartbeat even if the last one is not answered, and a heartbeat is given up after 4 s', async () => {
     const signals: AbortSignal[] = [];
     const { clock, stop, run } = setUp(
       (_jobs, signal) =>
@@ -244,7 +244,7 @@ describe('leases', () => {
     stop.abort();
   });
 
-  it('of a job that a running heartbeat did not name are not judged by its answer', async () => {
+  it('is not lost by the answer to a heartbeat that was sent before the job was leased', async () => {
     const answers: (() => void)[] = [];
     const { clock, leases, stop, run } = setUp(
       (jobs) =>

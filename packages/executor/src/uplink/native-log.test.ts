@@ -4,8 +4,8 @@ import { fakeClock } from '../testing/fake-clock.ts';
 import { openAppender } from './native-log.ts';
 import { retryWhileUnreachable } from './retry.ts';
 
-describe('output', () => {
-  it('goes out at once, then in batches, each byte by its offset', async () => {
+describe('the output of a phase', () => {
+  it('is sent at once, then in batches, each byte at its offset', async () => {
     const clock = fakeClock();
     const sent: [number, string][] = [];
     const out = openAppender(clock, (offset, bytes) => {
@@ -26,7 +26,7 @@ describe('output', () => {
     ]);
   });
 
-  it('waits for the instance instead of filling memory', async () => {
+  it('makes its writer wait when the instance is slow', async () => {
     const clock = fakeClock();
     let open = () => {};
     const out = openAppender(
@@ -51,7 +51,7 @@ describe('output', () => {
     await blocked;
   });
 
-  it('is sent again after a failure of the way, and given up with the lease', async () => {
+  it('is sent again while the instance is unreachable, and given up with the lease', async () => {
     const clock = fakeClock();
     const lease = new AbortController();
     let tries = 0;

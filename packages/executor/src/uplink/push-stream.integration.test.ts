@@ -4,7 +4,6 @@ import { FakeInstance } from '../testing/fake-instance.ts';
 import { testJob } from '../testing/test-job.ts';
 import { WaitingAgent } from '../testing/waiting-agent.ts';
 
-/** What an agent does with what its instance tells, and with the version that it speaks. */
 let instance: FakeInstance;
 let agent: WaitingAgent;
 let lastId = 0;
@@ -42,7 +41,7 @@ describe('a running job is stopped', () => {
     await until(() => expect(agent.stopped).toEqual([{ job: `${jobId} 1`, code: 'canceled' }]));
   });
 
-  it('by the heartbeat, while nothing is pushed', async () => {
+  it('by the heartbeat, while no push stream is open', async () => {
     start().withheld = /push/;
     const { jobId } = await running();
     instance.canceled.add(jobId);
@@ -50,7 +49,7 @@ describe('a running job is stopped', () => {
     expect(instance.streams.size).toBe(0);
   });
 
-  it('by a lost lease, and writes nothing then', async () => {
+  it('by a lost lease, and its end is not reported', async () => {
     start();
     await connected();
     const job = await running();
@@ -59,7 +58,7 @@ describe('a running job is stopped', () => {
     expect(instance.marks).toEqual([]);
   });
 
-  it('once, however often it is told, and not by what was told of another attempt, job or queue', async () => {
+  it('once by repeated orders, and not by an order for another attempt, job or queue', async () => {
     start();
     await connected();
     const other = await running(2);
@@ -70,13 +69,13 @@ describe('a running job is stopped', () => {
     instance.pushOrder({ type: 'cancel', ...other, queue: 'codeintel' });
     for (let times = 0; times < 3; times++) instance.pushOrder({ type: 'cancel', ...job });
     await until(() => expect(agent.stopped).toEqual([{ job: `${job.jobId} 1`, code: 'canceled' }]));
-    // Streams are in order: what was told before was looked at before.
+    // The stream is in order, so the earlier orders were applied before.
     expect([...agent.running]).toEqual([`${other.jobId} 2`]);
   });
 });
 
 describe('a push stream', () => {
-  it('that breaks off is opened again', async () => {
+  it('that is cut off is opened again', async () => {
     start();
     await connected();
     for (const stream of instance.streams) stream.destroy();
@@ -84,7 +83,7 @@ describe('a push stream', () => {
     await connected();
   });
 
-  it('may tell what the executor does not know, or nonsense, and goes on', async () => {
+  it('goes on after an unknown order or invalid data', async () => {
     start();
     await connected();
     const { jobId, ...job } = await running();
@@ -95,7 +94,7 @@ describe('a push stream', () => {
     expect(asked('push')).toBe(1);
   });
 
-  it('with an endless event is left, and the job goes on', async () => {
+  it('with an endless event is closed and opened again, and the job goes on', async () => {
     start();
     await connected();
     await running();
@@ -106,11 +105,11 @@ describe('a push stream', () => {
   });
 });
 
-describe('an executor that is to drain', () => {
+describe('an executor that drains', () => {
   it.each([
     ['by the push stream', /heartbeat/],
     ['by the heartbeat', /push/],
-  ])('hears it %s, leases nothing, and leases again when that is taken back', async (_, withheld) => {
+  ])('learns it %s, leases nothing, and leases again when it no longer drains', async (_, withheld) => {
     start();
     const pushed = withheld.test('heartbeat');
     if (pushed) await connected();
@@ -134,7 +133,7 @@ describe('an executor that is to drain', () => {
 });
 
 describe('an instance', () => {
-  it('of version 1 is asked for no stream, in its own version; its jobs are run and canceled by the heartbeat', async () => {
+  it('of version 1 gets requests of its version and none for a stream, and the heartbeat cancels its jobs', async () => {
     instance.speaks = 1;
     start();
     const { jobId } = await running();
@@ -147,7 +146,7 @@ describe('an instance', () => {
     expect(agent.warnings).toEqual([]);
   });
 
-  it('that is brought up to date is spoken to in the new version', async () => {
+  it('that is upgraded gets requests of the new version', async () => {
     instance.speaks = 1;
     start();
     await until(() => expect(instance.receivedVersions).toContain('1'));
@@ -156,7 +155,7 @@ describe('an instance', () => {
     expect(instance.receivedVersions.at(-1)).toBe('2');
   });
 
-  it('of version 3 is spoken to in ours', async () => {
+  it('of version 3 gets requests of our version', async () => {
     instance.speaks = 3;
     start();
     await running();
@@ -164,7 +163,7 @@ describe('an instance', () => {
     expect(agent.warnings).toEqual([]);
   });
 
-  it("of upstream's is asked for no stream, and for work once a second", async () => {
+  it("of upstream's kind is not asked for a stream, and is asked for a job once a second", async () => {
     instance.speaks = null;
     start();
     await until(() => expect(asked('dequeue')).toBeGreaterThan(2));
@@ -175,7 +174,7 @@ describe('an instance', () => {
     expect(asked('push')).toBe(0);
   });
 
-  it.each([4, 9])('of version %d is said to be too far apart, once, and is asked seldom', async (speaks) => {
+  it.each([4, 9])('of version %d is reported once as too far apart, and is asked rarely', async (speaks) => {
     instance.speaks = speaks;
     start();
     const versions = `this executor speaks version 2 of the native protocol, and the instance version ${speaks}`;

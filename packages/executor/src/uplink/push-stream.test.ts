@@ -4,7 +4,7 @@ import { instanceUnreachable } from '../errors.ts';
 import { fakeClock } from '../testing/fake-clock.ts';
 import { followPushStream } from './push-stream.ts';
 
-/** A source whose streams a test makes; `open` is called at each try. */
+/** Follows a source whose streams the test makes: `open` is called for each of them. */
 function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) => void, version = () => 2) {
   const clock = fakeClock();
   const opened: number[] = [];
@@ -33,7 +33,7 @@ function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) =
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 describe('the push stream', () => {
-  it('that ends at once is opened again with growing pauses, up to 10 s', async () => {
+  it('that ends at once is opened again after growing pauses, up to 10 s', async () => {
     const { clock, opened, end } = setUp((controller) => controller.close());
     await clock.advance(60_000);
     const pauses = opened.slice(1).map((at, index) => at - (opened[index] ?? 0));
@@ -42,7 +42,7 @@ describe('the push stream', () => {
     await end();
   });
 
-  it('that lasted is opened again soon', async () => {
+  it('that has lasted for a while is opened again without a long pause', async () => {
     const ends: (() => void)[] = [];
     const { clock, opened, end } = setUp((controller) => void ends.push(() => controller.close()));
     for (let quiet = 0; quiet < 2; quiet++) {
@@ -54,7 +54,7 @@ describe('the push stream', () => {
     await end();
   });
 
-  it('from which nothing was heard for 25 s is given up and opened again', async () => {
+  it('that is silent for 25 s is closed and opened again', async () => {
     const controllers: ReadableStreamDefaultController<Uint8Array>[] = [];
     const { clock, opened, canceled, end } = setUp((controller) => void controllers.push(controller));
     for (let silence = 0; silence < 5; silence++) {
@@ -83,7 +83,7 @@ describe('the push stream', () => {
     await end();
   });
 
-  it('gives its orders in their order, in whatever pieces they come', async () => {
+  it('yields its orders in their sequence, however it is cut into chunks', async () => {
     const text = 'data: {"type":"work"}\n\n:\n\ndata: {"type":"drain","draining":true}\n\n';
     const { clock, obeyed, end } = setUp((controller) => {
       for (const one of bytes(text)) controller.enqueue(Uint8Array.of(one));
@@ -93,7 +93,7 @@ describe('the push stream', () => {
     await end();
   });
 
-  it('whose trouble goes on says so once, and again when it comes back', async () => {
+  it('that fails again and again is reported once, and once more after it has worked meanwhile', async () => {
     let good = 0;
     const { clock, troubles, end } = setUp((controller) => {
       const trouble = instanceUnreachable('be told', 'down');

@@ -9,7 +9,7 @@ function inPieces(pieces: readonly string[], redactions: Record<string, string>)
 }
 
 describe('a value that a job wants hidden', () => {
-  it('is replaced, the longest first, and what is not one stays', () => {
+  it('is replaced, the longest one first, and other text stays', () => {
     const redactions = { 'token-executor T1': 'token-executor REDACTED', T1: 'REMOVED', '': 'never' };
     expect(redact('a token-executor T1, T1 and T2', redactions)).toBe(
       'a token-executor REDACTED, REMOVED and T2',
@@ -19,23 +19,23 @@ describe('a value that a job wants hidden', () => {
     expect(redact('as it is', {})).toBe('as it is');
   });
 
-  it('is found across lines, and when it comes byte by byte', () => {
+  it('is found across lines, and when it arrives byte by byte', () => {
     expect(inPieces('key: one\ntwo!'.split(''), { 'one\ntwo': '***' })).toBe('key: ***!');
   });
 
-  it('is not shown because it begins like a longer one that does not follow', () => {
+  it('is replaced even if it begins like a longer value that does not follow', () => {
     expect(inPieces(['xa', 'bd'], { xab: '*', abc: '+' })).toBe('*d');
   });
 });
 
-test('a value is told as soon as nothing of it can be hidden', () => {
+test('text is returned as soon as no hidden value can begin in it', () => {
   const { write } = redactor({ secret: '***' });
   expect(write(Buffer.from('plain sec')).toString()).toBe('plain ');
   expect(write(Buffer.from('ond secre')).toString()).toBe('second ');
   expect(write(Buffer.from('t ')).toString()).toBe('*** ');
 });
 
-test('N4: wherever a text is cut, the same is hidden, and no value is left', () => {
+test('the result is the same wherever a text is cut into chunks, and contains no value', () => {
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', '\n', '\u00e9'), maxLength: 4 });
   const property = fc.property(
     fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', '\u00e9'), maxLength: 6 })),

@@ -50,7 +50,7 @@ afterEach(async () => {
 });
 
 describe('the queue', () => {
-  it('leases a job, finds none, and is refused with a wrong credential', async () => {
+  it('leases a job, resolves with null when there is none, and is refused with a wrong credential', async () => {
     instance.jobs.push(plainJob);
     const queue = openQueue(openHttp(instance.url), { ...identity, credential: fixed(instance.credential) });
     const { signal } = new AbortController();
@@ -62,7 +62,7 @@ describe('the queue', () => {
     });
   });
 
-  it('says what is unreachable', async () => {
+  it('names the cause when the instance is unreachable', async () => {
     await instance.stop();
     const queue = openQueue(openHttp(instance.url), { ...identity, credential: fixed(instance.credential) });
     instance = new FakeInstance();
@@ -75,7 +75,7 @@ describe('the queue', () => {
 });
 
 describe('log entries', () => {
-  it('arrive whole although the instance fails now and then', async () => {
+  it('arrive complete although requests fail now and then', async () => {
     let count = 0;
     instance.intercept = (request, response) => {
       if (!request.url?.includes('appendLog') || ++count % 2 === 0) return false;
@@ -95,7 +95,7 @@ describe('log entries', () => {
     expect(instance.entries[0]?.stderr.toString()).toBe('oh');
   });
 
-  it('are begun once, also when the answer is lost', async () => {
+  it('are added once, even if the answer is lost', async () => {
     const asked: unknown[] = [];
     instance.intercept = (request, response, body) => {
       if (!request.url?.endsWith('/addExecutionLogEntry')) return false;
@@ -109,7 +109,7 @@ describe('log entries', () => {
     expect(instance.entries.map(({ key }) => key)).toEqual(['a', 'b']);
   });
 
-  it('are asked again of an instance that is silent', async () => {
+  it('are requested again when the instance does not answer', async () => {
     const clock = fakeClock();
     const job = { ...plainJob, queue: 'runs' as const };
     const hasty = openJobClient(openHttp(instance.url), job, 'test', clock, lease.signal);
@@ -127,7 +127,7 @@ describe('log entries', () => {
     expect(await begun).toBe(1);
   });
 
-  it('say that the lease is lost when the fence refuses a write', async () => {
+  it('reject with `lease_lost` when the fence refuses a write', async () => {
     const log = await openPhaseLog(client, systemClock, 'a', []);
     instance.intercept = (_request, response) => {
       response.writeHead(500).end('{"error":"unknown job"}');
@@ -137,7 +137,7 @@ describe('log entries', () => {
     await expect(log.end(0)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  it('say so, too, when the token is dead for the instance, which is no failure of the job', async () => {
+  it('reject with `lease_lost` when the instance does not know the token any more', async () => {
     const log = await openPhaseLog(client, systemClock, 'a', []);
     instance.leased.clear();
     await log.write('stdout', Buffer.from('x'));
@@ -146,7 +146,7 @@ describe('log entries', () => {
   });
 });
 
-it('N4: a value that the job wants hidden is in no output, no command and no message', async () => {
+it('a value that the job wants hidden is in no output, no command and no message', async () => {
   const job = { ...plainJob, queue: 'runs' as const, redactedValues: { hunter2: '***', '***': 'x' } };
   const hiding = openJobClient(openHttp(instance.url), job, 'test', systemClock, lease.signal);
   const bodies: string[] = [];
@@ -169,7 +169,7 @@ describe('blobs', () => {
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   const fetchIt = (name = digest) => fetchBlob(client, name, directory, systemClock, lease.signal);
 
-  it('are fetched once, and asked for with the token even when they are there', async () => {
+  it('are fetched once, and requested with the token even if they are cached', async () => {
     instance.blobs.set(digest, bytes);
     const file = await fetchIt();
     expect((await readFile(file)).equals(bytes)).toBe(true);
@@ -182,7 +182,7 @@ describe('blobs', () => {
     await expect(fetchIt()).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  it('with other bytes than their name says leave nothing', async () => {
+  it('with other bytes than their digest says are refused and not kept', async () => {
     const other = `sha256:${'0'.repeat(64)}`;
     instance.blobs.set(other, bytes);
     await expect(fetchIt(other)).rejects.toMatchObject({ code: 'blob_damaged' });
@@ -192,7 +192,7 @@ describe('blobs', () => {
 });
 
 describe('stdin', () => {
-  it('comes as it is put in, and ends', async () => {
+  it('arrives as it is written, and ends', async () => {
     instance.input = Buffer.from('one ');
     instance.inputEnded = false;
     setTimeout(() => {
@@ -202,7 +202,7 @@ describe('stdin', () => {
     expect((await collect(openJobStdin(client, lease.signal), 100)).toString()).toBe('one two');
   });
 
-  it('that nobody reads any more is not waited for', async () => {
+  it('that is destroyed aborts the request that waits for more', async () => {
     instance.intercept = (request) => request.url?.includes('/input') ?? false;
     const input = openJobStdin(client, lease.signal);
     input.resume();

@@ -14,8 +14,8 @@ function phase(update?: (state: EntryText) => Promise<void>) {
   return { clock, sent, log };
 }
 
-describe('a log of whole texts', () => {
-  it('is sent at once, then at most once a second, and not when nothing is new', async () => {
+describe('the log for an upstream instance', () => {
+  it('is sent at once, then at most once a second, and not while it does not change', async () => {
     const { clock, sent, log } = phase();
     for (let tenth = 0; tenth < 30; tenth++) {
       await log.write('stdout', Buffer.from(`${tenth}\n`));
@@ -28,7 +28,7 @@ describe('a log of whole texts', () => {
     expect(sent).toHaveLength(5);
   });
 
-  it('ends without waiting for its second, with every byte', async () => {
+  it('ends at once, with every byte', async () => {
     const { clock, sent, log } = phase();
     await log.write('stdout', Buffer.from('a\n'));
     await clock.advance(0);
@@ -37,7 +37,7 @@ describe('a log of whole texts', () => {
     expect(sent.at(-1)).toEqual({ out: 'stdout: a\nstderr: b\n', exitCode: 1, durationMs: 0 });
   });
 
-  it('keeps its beginning and its end when it gets long, and says what it left out', async () => {
+  it('keeps its beginning and its end when it gets long, and tells how much is left out', async () => {
     const { sent, log } = phase();
     const lines = 400_000;
     for (let line = 0; line < lines; line += 1_000) {
@@ -54,21 +54,21 @@ describe('a log of whole texts', () => {
     expect(head.length + Number(omitted) + tail.length).toBe(whole.reduce((sum, length) => sum + length));
   });
 
-  it('N7: tells a line of several megabytes in pieces', async () => {
+  it('cuts a line of several megabytes into pieces', async () => {
     const { sent, log } = phase();
     await log.write('stdout', Buffer.alloc(3_000_000, 'x'));
     await log.end(0);
     expect(Math.max(...(sent.at(-1)?.out ?? '').split('\n').map((line) => line.length))).toBeLessThan(66_000);
   });
 
-  it('holds no NUL, which no database keeps', async () => {
+  it('contains no NUL, which PostgreSQL cannot store', async () => {
     const { sent, log } = phase();
     await log.write('stdout', Buffer.from('a\0b'));
     await log.end(0);
     expect(sent.at(-1)?.out).toBe('stdout: a\ufffdb\n');
   });
 
-  it('stops its writer when the lease is lost', async () => {
+  it('rejects further output when the lease is lost', async () => {
     const { clock, log } = phase(() => Promise.reject(leaseLost('test')));
     await log.write('stdout', Buffer.from('a\n'));
     await clock.advance(0);

@@ -8,7 +8,7 @@ import { openJobClient } from './job-client.ts';
 import { openPhaseLog } from './phase-log.ts';
 import { openUpstreamQueue } from './upstream-queue.ts';
 
-/** Upstream's own sample of an empty job (reference §2.2), as the route of one queue answers it. */
+/** A job without steps and without a version, in upstream's form, as the route of one queue answers it. */
 const v1 = {
   ...{ id: 1, token: 'sometoken', repositoryName: '', repositoryDirectory: '', commit: '' },
   ...{ fetchTags: false, shallowClone: false, sparseCheckout: null, files: {}, dockerSteps: null },
@@ -42,7 +42,7 @@ const jobClient = (queue: QueueName, redactedValues: Job['redactedValues'] = nul
   );
 const reference = (id: number, queue: QueueName) => ({ id, queue, attempt: null });
 
-describe('leasing', () => {
+describe('a request for a job', () => {
   const about = {
     executorName: 'deadbeef',
     version: '5.2.0',
@@ -51,7 +51,7 @@ describe('leasing', () => {
     diskSpace: '20480M',
   };
 
-  it('E1, F1: on the route of one queue, a job is decoded and gets its queue', async () => {
+  it('on the route of one queue: decodes the job and adds the queue to it', async () => {
     upstream.answer('POST /.executors/queue/codeintel/dequeue', { status: 200, body: JSON.stringify(v1) });
     const job = await queueClient('codeintel').lease(['codeintel'], offer, 0, signal);
     expect(job).toEqual({ ...v1, queue: 'codeintel' });
@@ -63,7 +63,7 @@ describe('leasing', () => {
     expect(upstream.received[0]?.body).toEqual(about);
   });
 
-  it('E2, G4: on the route of several, the queues are named and the job says which it is of', async () => {
+  it('on the route of several queues: sends their names, and the job names its own', async () => {
     const files = { a: { content: 'aGVsbG8=', modifiedAt: '0001-01-01T00:00:00Z' } };
     const v2 = { version: 2, ...v1, queue: 'batches', files, dockerAuthConfig: {} };
     upstream.answer('POST /.executors/queue/dequeue', { status: 200, body: JSON.stringify(v2) });
@@ -73,7 +73,7 @@ describe('leasing', () => {
     expect(upstream.bodies('dequeue')).toEqual([{ ...about, queues }]);
   });
 
-  it('G3: a job without a version has files of plain text', async () => {
+  it('reads the files of a job without a version as plain text', async () => {
     const files = { a: { content: 'hello', modifiedAt: '0001-01-01T00:00:00Z' } };
     upstream.answer('POST /.executors/queue/dequeue', {
       status: 200,
@@ -83,12 +83,12 @@ describe('leasing', () => {
     expect(job?.files.a?.content).toEqual(new TextEncoder().encode('hello'));
   });
 
-  it('E3, F2: no content is no job', async () => {
+  it('resolves with null for the status 204', async () => {
     upstream.answer('POST /.executors/queue/dequeue', { status: 204 });
     expect(await queueClient(null).lease(queues, offer, 0, signal)).toBeNull();
   });
 
-  it('E4, F3: every other status is an error that names it', async () => {
+  it('rejects with an error that names every other status', async () => {
     for (const status of [500, 401, 302, 418]) {
       upstream.answer('POST /.executors/queue/dequeue', { status });
       const message = expect.stringContaining(String(status)) as string;
@@ -96,21 +96,21 @@ describe('leasing', () => {
     }
   });
 
-  it('O6: is not asked for while what a job gets is not free', async () => {
+  it('is not sent while the resources of a job are not free', async () => {
     const free = { ...each, memoryMiB: each.memoryMiB - 1 };
     expect(await queueClient(null).lease(queues, { free, total: each }, 0, signal)).toBeNull();
     expect(upstream.received).toEqual([]);
   });
 });
 
-describe('heartbeats', () => {
+describe('a heartbeat', () => {
   const telemetry = {
     ...{ os: 'linux', architecture: expect.any(String) as string, executorVersion: '5.2.0' },
     ...{ dockerVersion: '', gitVersion: '', igniteVersion: '', srcCliVersion: '' },
     prometheusMetrics: expect.stringMatching(/^# HELP .*\nfumehood_executor_jobs 2\n$/s) as string,
   };
 
-  it('E9, G8: on the route of one queue name bare ids; the answer’s are those of that queue', async () => {
+  it('on the route of one queue: sends bare ids, and reads the ids of the answer as those of that queue', async () => {
     upstream.answer('POST /.executors/queue/codeintel/heartbeat', {
       ...{ status: 200, body: '{"knownIds":["42"],"cancelIds":["43"]}' },
     });
@@ -128,13 +128,13 @@ describe('heartbeats', () => {
     ['numbers', '{"knownIds":[42],"cancelIds":[]}'],
     ['other letters', '{"knownIDs":["42"],"cancelIDs":null}'],
     ['nothing canceled', '{"knownIds":[42]}'],
-  ])('G8: an answer with %s is understood', async (_name, body) => {
+  ])('accepts an answer with %s', async (_name, body) => {
     upstream.answer('POST /.executors/queue/codeintel/heartbeat', { status: 200, body });
     const answer = await queueClient('codeintel').heartbeat([], [reference(42, 'codeintel')], signal);
     expect(answer).toEqual({ knownIds: ['42-codeintel'], cancelIds: [] });
   });
 
-  it('E10: on the route of several the ids are sorted by queue and bare; the answer’s keep their queue', async () => {
+  it('on the route of several queues: sends bare ids, sorted by queue, and reads ids that name their queue', async () => {
     upstream.answer('POST /.executors/queue/heartbeat', {
       ...{ status: 200, body: '{"knownIds":["7-batches","42-codeintel"],"cancelIds":["7-batches"]}' },
     });
@@ -154,7 +154,7 @@ describe('heartbeats', () => {
     ]);
   });
 
-  it('E11: with a bad status are an error', async () => {
+  it('rejects for the status 500', async () => {
     upstream.answer('POST /.executors/queue/heartbeat', { status: 500, body: '{"error":"x"}' });
     await expect(queueClient(null).heartbeat(queues, [], signal)).rejects.toMatchObject({
       code: 'instance_unreachable',
@@ -162,13 +162,13 @@ describe('heartbeats', () => {
   });
 });
 
-describe('at its start', () => {
+describe('an executor that connects', () => {
   const start = (of: QueueName[] | QueueName, said: string[] = []) =>
     connect({ http: openHttp(upstream.url), executor, queues: of }, systemClock, signal, (line) =>
       said.push(line),
     );
 
-  it('E12: an executor says its name, and finds out that the instance does not speak our part', async () => {
+  it('sends its name, and finds out that the instance does not speak the native protocol', async () => {
     upstream.answer('GET /.executors/test/auth', { status: 200, body: 'ok' });
     const ids = { status: 200, body: '{"knownIds":[],"cancelIds":[]}' };
     upstream.answer('POST /.executors/queue/codeintel/heartbeat', ids);
@@ -181,7 +181,7 @@ describe('at its start', () => {
     ]);
   });
 
-  it('F4: while it is not taken, or the instance cannot answer, it says so once and asks again', async () => {
+  it('tries again while the instance refuses it or fails, and reports each problem once', async () => {
     const [refused, down] = [{ status: 401 }, { status: 500 }];
     upstream.answer('GET /.executors/test/auth', refused, refused, down, { status: 200, body: 'ok' });
     upstream.answer('POST /.executors/queue/heartbeat', { status: 200, body: '{}' });
@@ -196,11 +196,11 @@ describe('at its start', () => {
   });
 });
 
-describe('a job', () => {
+describe('the client of a job', () => {
   const facts = { key: 'setup.git.init', command: ['git', 'init'], startTime: '2023-01-02T03:04:15.000Z' };
   const own = { executorName: 'deadbeef', jobId: 42 };
 
-  it('E5: begins an entry under its token; the answer is its number', async () => {
+  it("adds an entry under the job's token, and resolves with its number", async () => {
     upstream.answer('POST /.executors/queue/codeintel/addExecutionLogEntry', { status: 200, body: '99' });
     expect(await jobClient('codeintel').addEntry(facts)).toBe(99);
     expect(upstream.received[0]).toMatchObject({
@@ -213,14 +213,14 @@ describe('a job', () => {
     });
   });
 
-  it('E6: replaces an entry as a whole', async () => {
+  it('updates an entry with its whole text', async () => {
     upstream.answer('POST /.executors/queue/codeintel/updateExecutionLogEntry', { status: 204 });
     const state = { out: 'stdout: x\n', exitCode: 0, durationMs: 20 };
     await jobClient('codeintel').updateEntry(99, facts, state);
     expect(upstream.received[0]?.body).toEqual({ ...own, ...facts, ...state, entryId: 99 });
   });
 
-  it('E7, E8, O1, O2, O3: is marked once, on the routes of its own queue, in upstream’s words', async () => {
+  it('marks a job once, on the routes of its own queue, in upstream’s form', async () => {
     for (const operation of ['markComplete', 'markErrored', 'markFailed'])
       upstream.answer(`POST /.executors/queue/batches/${operation}`, { status: 204 });
     const client = jobClient('batches');
@@ -234,7 +234,7 @@ describe('a job', () => {
     ]);
   });
 
-  it('whose mark got no good answer is not marked again, and one that is not known is lost', async () => {
+  it('does not repeat a mark that failed, and rejects with `lease_lost` for an unknown job', async () => {
     const line = 'POST /.executors/queue/batches/markComplete';
     upstream.answer(line, { status: 502 }, { status: 204 });
     await expect(jobClient('batches').complete()).rejects.toMatchObject({ code: 'instance_unreachable' });
@@ -243,13 +243,13 @@ describe('a job', () => {
     await expect(jobClient('batches').complete()).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  it('that is unknown is lost', async () => {
+  it('rejects with `lease_lost` for an answer "unknown job"', async () => {
     const unknown = { status: 500, body: '{"error":"unknown job"}\n' };
     upstream.answer('POST /.executors/queue/codeintel/addExecutionLogEntry', unknown);
     await expect(jobClient('codeintel').addEntry(facts)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  it('N1, N3: has a log of whole texts, its lines named by their stream', async () => {
+  it('sends the log as a whole text, each line with the name of its stream', async () => {
     upstream.answer('POST /.executors/queue/codeintel/addExecutionLogEntry', { status: 200, body: '1' });
     upstream.answer('POST /.executors/queue/codeintel/updateExecutionLogEntry', { status: 204 });
     const log = await openPhaseLog(jobClient('codeintel'), systemClock, 'step.docker.0', ['sh']);
@@ -267,7 +267,7 @@ describe('a job', () => {
     expect(upstream.received.some(({ line }) => line.includes('appendLog'))).toBe(false);
   });
 
-  it('N4: tells nobody what it has to hide, in no command, output or message', async () => {
+  it('sends no value that the job wants hidden, in no command, output or message', async () => {
     for (const [operation, answer] of Object.entries({
       addExecutionLogEntry: { status: 200, body: '1' },
       updateExecutionLogEntry: { status: 204 },
@@ -286,7 +286,7 @@ describe('a job', () => {
     });
   });
 
-  it('N2: fails when the end of a log is not taken', async () => {
+  it('rejects when the instance refuses the end of a log', async () => {
     upstream.answer('POST /.executors/queue/codeintel/addExecutionLogEntry', { status: 200, body: '1' });
     upstream.answer('POST /.executors/queue/codeintel/updateExecutionLogEntry', { status: 400 });
     const log = await openPhaseLog(jobClient('codeintel'), systemClock, 'a', []);

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { shellWords } from './shell-words.ts';
 
-/** What a real shell makes of each line as arguments; one process for all. */
+/** Returns the arguments that a real shell makes of each line. One process handles all lines. */
 function asShellSees(lines: readonly string[]): string[][] {
   const script = lines.map((line) => `printf '%s\\0' ${line}\nprintf '\\001\\0'\n`).join('');
   const out = execFileSync('/bin/sh', ['-s'], { input: script });
@@ -68,7 +68,7 @@ describe('one shell-quoted command line', () => {
     expect(shellWords(line)).toBeNull();
   });
 
-  it('that is accepted has the words that a real shell sees, whatever it is made of', {
+  it('that is accepted has the words that a real shell makes of it, for random lines', {
     timeout: 60_000,
   }, () => {
     const unit = fc.oneof(
@@ -91,7 +91,7 @@ describe('one shell-quoted command line', () => {
     expect(asShellSees(lines)).toEqual(lines.map(shellWords));
   });
 
-  it('made by quoting any words is accepted and gives them back', () => {
+  it('made by quoting random words is accepted and gives these words', () => {
     const word = fc
       .string({ unit: 'grapheme' })
       // oxlint-disable-next-line no-control-regex -- these are refused above

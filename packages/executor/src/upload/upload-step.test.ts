@@ -22,7 +22,7 @@ const indexer: DockerStep = {
   env: ['NPM_TOKEN=npm'],
 };
 
-/** As an instance of upstream's kind makes it (reference §2.3). */
+/** Returns a job as an upstream instance makes it for an auto-indexing run. */
 function upstreamJob(change: Partial<Job> = {}): Job {
   const { fumehood: _, ...job } = testJob({
     id: 8812,
@@ -45,8 +45,8 @@ const withLine = (text: string) => withStep({ commands: [text] });
 const take = (job: Job, secrets = ['our-own-credential']) => takeUploadStep(job, secrets, false);
 const refused = expect.objectContaining({ code: 'upload_step_refused' }) as Error;
 
-describe('the step that uploads, in upstream’s form', () => {
-  it('becomes a description; the step, its credential and the redactions of it are gone', () => {
+describe('the upload step in upstream’s form', () => {
+  it('becomes a description, and the job is left without the step, its credential and its redactions', () => {
     const { job, upload, exposed } = take(upstreamJob());
     expect(upload).toEqual({
       file: 'web/index.scip',
@@ -69,7 +69,7 @@ describe('the step that uploads, in upstream’s form', () => {
     ['flags as one word', line.replace('-root web', '--root=web')],
     ['the size of its parts', `${line} -max-payload-size 4096`],
     ['the indexer’s name', `${line} -indexer scip-go`],
-  ])('is recognised with %s', (_name, text) => {
+  ])('is recognized with %s', (_name, text) => {
     expect(take(withLine(text)).upload).toMatchObject({ file: 'web/index.scip', root: 'web' });
   });
 
@@ -112,7 +112,7 @@ describe('the step that uploads, in upstream’s form', () => {
     expect(() => take(withStep(change))).toThrow(refused);
   });
 
-  it('that is refused is not told with its credential', () => {
+  it('is refused with an error that does not quote its credential', () => {
     for (const text of [`${line} ${credential}`, `${line} -${credential}`, line.replace('src', credential)])
       expect(() => take(withLine(text))).toThrow(
         expect.objectContaining({ message: expect.not.stringContaining(credential) as string }) as Error,
@@ -123,12 +123,12 @@ describe('the step that uploads, in upstream’s form', () => {
     expect(() => take(upstreamJob({ dockerSteps: [uploadStep, indexer] }))).toThrow(refused);
   });
 
-  it('is known by what it carries, whatever it is called', () => {
+  it('is recognized by its image and its variables, whatever its key is', () => {
     expect(take(withStep({ key: 'other' })).upload).not.toBeNull();
     expect(() => take(withStep({ key: 'other', image: 'debian:12' }))).toThrow(refused);
   });
 
-  it('of another form stays in the job where the admin allows it, and the job says so', () => {
+  it('of another form stays in the job when the admin allows it, and the job is marked as exposed', () => {
     const job = withLine(`${line}; id`);
     expect(takeUploadStep(job, [], true)).toEqual({ job, upload: null, exposed: true });
     expect(takeUploadStep(upstreamJob(), [], true)).toMatchObject({ exposed: false });
@@ -147,7 +147,7 @@ describe('a credential anywhere else in a job', () => {
     ['the name of a file', (text) => ({ files: { [`b/${text}`]: file('') } })],
     ['a command of `src`', (text) => ({ cliSteps: [{ command: [text] }] })],
   ];
-  it.each(places)('in %s is refused, and not told', (_name, change) => {
+  it.each(places)('in %s is refused, and not quoted', (_name, change) => {
     const known = {
       'the taken one': credential,
       'our own': 'our-own-credential',
@@ -161,7 +161,7 @@ describe('a credential anywhere else in a job', () => {
     }
   });
 
-  it('as the job’s own token is refused, and so it is in a job without an upload', () => {
+  it("is refused when it is the job's token, and its redactions are removed in a job without an upload", () => {
     const job = upstreamJob();
     expect(() =>
       take(
@@ -173,7 +173,7 @@ describe('a credential anywhere else in a job', () => {
     );
   });
 
-  it('is never left, wherever it is put', () => {
+  it('is never left in the job, in random places', () => {
     const text = fc.constantFrom(
       credential,
       `x${credential}y`,

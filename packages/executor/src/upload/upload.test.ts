@@ -11,7 +11,7 @@ import { uploadIndex } from './upload.ts';
 
 let directory: string;
 let instance: Server;
-/** What the instance answers; null: it breaks the connection; `nothing`: the client leaves before it answers. */
+/** The status that the instance answers; null: it breaks the connection; `nothing`: the client leaves before the answer. */
 let status: number | null | 'nothing';
 
 beforeEach(async () => {
@@ -27,7 +27,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** In place of the sandboxed client: it asks through the socket and ends well with 202 alone. */
+/** A stand-in for the sandboxed client: it sends a request through the socket, and exits with 0 only for the status 202. */
 const fakeSpawn: Spawn = async () => {
   const socketPath = join(directory, 'instance.sock');
   const asked = request({ socketPath, method: 'POST', path: '/.executors/scip/upload' }).end();
@@ -71,7 +71,7 @@ function upload(native: boolean): Promise<void> {
   );
 }
 
-test('an index that the instance takes is uploaded', async () => {
+test('an index that the instance accepts is uploaded', async () => {
   status = 202;
   await upload(true);
 });
@@ -85,7 +85,7 @@ test.each<[typeof status, boolean, string]>([
   [503, false, 'instance_unreachable'],
   [null, true, 'instance_unreachable'],
   ['nothing', true, 'upload_failed'],
-])('the answer %s to a job that is native (%s) is %s', async (answer, native, code) => {
+])('the answer %s, at an instance that is native (%s), rejects with %s', async (answer, native, code) => {
   status = answer;
   await expect(upload(native)).rejects.toMatchObject({ code });
 });

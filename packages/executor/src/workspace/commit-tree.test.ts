@@ -8,7 +8,7 @@ const check = (paths: string[]) => {
 };
 
 describe('paths of a commit', () => {
-  it('that are plain pass', () => {
+  it('are accepted when they are plain', () => {
     expect(() => check(['.gitignore', 'a', 'b.c', 'b/c', 'b/d/e', 'b0', 'git/.gitmodules'])).not.toThrow();
   });
 
@@ -30,7 +30,7 @@ describe('paths of a commit', () => {
   });
 
   it.each([[['a', 'a']], [['b', 'a']], [['a', 'a/b']], [['a/b', 'a/b/c']]])(
-    'like %j refuse each other',
+    'like %j are refused together',
     (paths) => {
       expect(() => check(paths)).toThrow(expect.objectContaining({ code: 'repository_invalid' }) as Error);
     },
@@ -38,7 +38,7 @@ describe('paths of a commit', () => {
 });
 
 describe('records of git ls-tree', () => {
-  it('are read by mode, with any byte in the name', () => {
+  it('are parsed by mode, with any byte in the name', () => {
     expect(parseRecord(`100644 blob ${object}      12\ta\n\tb`)).toEqual({
       path: 'a\n\tb',
       type: 'file',
@@ -51,7 +51,7 @@ describe('records of git ls-tree', () => {
     expect(parseRecord(`160000 commit ${object}       -\tx`)).toMatchObject({ type: 'submodule', size: 0 });
   });
 
-  it('of another kind are refused', () => {
+  it('of another form are refused', () => {
     for (const record of [`040000 tree ${object}       -\tx`, 'nonsense', `100644 blob ${object} 1\t`])
       expect(() => parseRecord(record)).toThrow(
         expect.objectContaining({ code: 'repository_invalid' }) as Error,

@@ -9,7 +9,7 @@ import { checkFilePaths, collectJobFiles } from './job-files.ts';
 const { signal } = new AbortController();
 const mebibyte = Buffer.alloc(2 ** 20);
 
-/** The files of a job, from an instance that answers like this; and what it was asked. */
+/** Collects the files of a job from an instance with this answer. Resolves with them and with the requests. */
 async function collected(
   files: Job['files'],
   answer = () => new Response('from the instance'),
@@ -35,7 +35,7 @@ const named = (key: string) => ({
   modifiedAt: inline('').modifiedAt,
 });
 
-test('L10: the files of either payload have their bytes and times', async () => {
+test('the files of both payload versions have their bytes and times', async () => {
   const wire = {
     ...{ id: 1, token: 'T', repositoryName: '', repositoryDirectory: '', commit: '' },
     ...{ fetchTags: false, shallowClone: true, sparseCheckout: null, cliSteps: null, redactedValues: null },
@@ -59,13 +59,13 @@ test('L10: the files of either payload have their bytes and times', async () => 
   expect(await shown(two)).toEqual([['a', 'hi', time]]);
 });
 
-test("E14: a file that is only named comes from the files route, with the job's token", async () => {
+test("a file that the job only names is fetched from the files route under the job's token", async () => {
   const { files, asked } = await collected({ x: named('c3BlYw/ZmlsZQ') });
   expect(asked).toEqual(['GET /.executors/files/batch-changes/c3BlYw/ZmlsZQ Bearer T']);
   expect(Buffer.from(files[0]?.content ?? []).toString()).toBe('from the instance');
 });
 
-test('E14: an answer that is not 200 is an error, and a file that is not there is named', async () => {
+test('a status other than 200 is an error, and for 404 it is `file_missing`', async () => {
   const status = (code: number) => () => new Response('no', { status: code });
   await expect(collected({ x: named('a/b') }, status(404))).rejects.toMatchObject({ code: 'file_missing' });
   await expect(collected({ x: named('a/b') }, status(403))).rejects.toMatchObject({
@@ -75,20 +75,20 @@ test('E14: an answer that is not 200 is an error, and a file that is not there i
 });
 
 test.each(['../../queue/dequeue', 'a//b', '', '.', 'a/..'])(
-  'the key %j leads to no other route',
+  'the key %j does not lead to another route',
   async (key) => {
     await expect(collected({ x: named(key) })).rejects.toMatchObject({ code: 'file_missing' });
   },
 );
 
 test.each(['../x', '/etc/passwd', '', 'a/../../b', 'a//b', './a', 'a\0b'])(
-  'L11: the path %j is refused, whatever is in it',
+  'the path %j is refused',
   async (path) => {
     await expect(collected({ [path]: inline('x') })).rejects.toMatchObject({ code: 'job_refused' });
   },
 );
 
-test('a credential comes in by no file, also not by one that is only named', async () => {
+test('a file that contains a credential is refused, also one that the job only names', async () => {
   const answer = () => new Response('a hunter2 in it');
   const refused = expect.stringContaining('holds a credential') as string;
   for (const files of [{ x: named('a/b') }, { x: inline('a hunter2 in it') }, { hunter2: inline('') }]) {
@@ -97,7 +97,7 @@ test('a credential comes in by no file, also not by one that is only named', asy
   }
 });
 
-test('files are bounded, those that the instance sends before they are all here', async () => {
+test('the number and the size of files are limited, also while the instance sends them', async () => {
   const large = Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`f${at}`, inline(mebibyte)]));
   await expect(collected(large)).rejects.toThrow('more than 67108864 bytes');
   const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, at) => [`f${at}`, inline('')]));
@@ -113,7 +113,7 @@ test('files are bounded, those that the instance sends before they are all here'
   await expect(collected({ x: named('a/b') }, endless)).rejects.toMatchObject({ code: 'too_big' });
 });
 
-test('files lie beside the commit and in nobody’s way', () => {
+test('a file that conflicts with a path of the commit is refused', () => {
   const file = (path: string) => ({ path, content: mebibyte, mtime: 0 });
   const tree = [{ path: 'dir/file' }, { path: 'link' }];
   expect(() => checkFilePaths([file('dir/other'), file('x')], tree, '')).not.toThrow();

@@ -16,7 +16,7 @@ async function read(bytes: Buffer, cut: number): Promise<string[]> {
 }
 
 describe('packet lines', () => {
-  it('are read whatever the chunks are', async () => {
+  it('are read from chunks of every size', async () => {
     const bytes = Buffer.concat([
       packetLine('one\n'),
       delimiterPacket,
@@ -28,7 +28,7 @@ describe('packet lines', () => {
       expect(await read(bytes, cut)).toEqual(['one\n', 'delimiter', '', 'two', 'flush']);
   });
 
-  it('never make more than an error of what is none', async () => {
+  it('are read from random bytes, or rejected with `git_protocol`', async () => {
     await assert(
       asyncProperty(uint8Array({ maxLength: 200 }), integer({ min: 1, max: 50 }), async (bytes, cut) => {
         await read(Buffer.from(bytes), cut).catch((error: unknown) => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { isCheckedOut, sparseDirectories } from './sparse-checkout.ts';
 
-test('a directory is what a pattern of it means: all below, and nothing beside', () => {
+test('a pattern stands for everything below its directory, and nothing else', () => {
   const directories = sparseDirectories(['services/a/*', '/docs/*']);
   expect(directories).toEqual(['services/a/', 'docs/']);
   const inside = ['services/a/x', 'services/a/b/c', 'docs/x'];
@@ -25,6 +25,6 @@ test.each([
   'a//*',
   'a /*',
   '',
-])('the pattern %j, which git may read otherwise, is refused', (pattern) => {
+])('the pattern %j is refused, because git may read it differently', (pattern) => {
   expect(() => sparseDirectories([pattern])).toThrow('it wants the part');
 });

@@ -19,7 +19,7 @@ let root: string;
 let instance: FakeInstance;
 let environment: NodeJS.ProcessEnv;
 
-/** git as a person's, with a global configuration that would run something. */
+/** Runs git as a user whose global configuration would run a program. */
 function git(directory: string, args: string[], input?: string | Buffer): string {
   const all = ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args];
   return execFileSync('git', all, { env: environment, input, stdio: ['pipe', 'pipe', 'ignore'] })
@@ -127,14 +127,14 @@ describe('a workspace', () => {
     disk = await makeWorkspace('acme/plain', commit);
     expect(existsSync(touched)).toBe(false);
     tree = unsquash(disk);
-    // The configuration is one that would have run something: a checkout does.
+    // A checkout proves that the configuration does run the program.
     git(source(), ['checkout', '-qf', 'HEAD~1']);
     writeFileSync(join(source(), 'a.filtered'), 'changed\n');
     git(source(), ['checkout', '-qf', 'HEAD~0', '--', 'a.filtered']);
     expect(existsSync(touched)).toBe(true);
   });
 
-  it('holds every file with the bytes of its blob, and modes that everybody can use', () => {
+  it('has every file with the bytes of its blob, and with permissions for every user', () => {
     const rows = git(source(), ['ls-tree', '-rz', '--full-tree', commit]).split('\0').filter(Boolean);
     expect(rows.length).toBe(14);
     for (const row of rows) {
@@ -160,7 +160,7 @@ describe('a workspace', () => {
     expect(lstatSync(join(tree, 'deep')).mode & 0o777).toBe(0o777);
   });
 
-  it("is clean and sound to git, which opens none of its files; a step's change is seen", async () => {
+  it('is clean and intact for git, which opens none of its files, and shows the change of a step', async () => {
     const plain = (args: string[]) =>
       execFileSync('git', ['-C', tree, '-c', 'safe.directory=*', ...args], {
         env: { PATH: process.env.PATH },
@@ -169,7 +169,7 @@ describe('a workspace', () => {
     expect(plain(['rev-parse', 'HEAD']).trim()).toBe(commit);
     expect(plain(['fsck', '--strict', '--full'])).toBe('');
     expect(plain(['log', '--format=%s'])).toBe('second\n');
-    // Other bytes of the same size and time: only who reads the file could know.
+    // Other bytes of the same size and time: git could know it only if it read the file.
     const file = join(tree, 'deep/er/file');
     writeFileSync(file, 'y'.repeat(100_000));
     await utimes(file, 1_000_000_000, 1_000_000_000);
@@ -178,7 +178,7 @@ describe('a workspace', () => {
     expect(plain(['status', '--porcelain'])).toBe(' M deep/er/file\n');
   });
 
-  it('is made once; its cache grants nothing', async () => {
+  it('is made once, and the cached disk grants nothing', async () => {
     const lines: string[] = [];
     instance.requests.length = 0;
     expect(await makeWorkspace('acme/plain', commit, (line) => lines.push(line))).toBe(disk);
@@ -188,14 +188,14 @@ describe('a workspace', () => {
     await expect(makeWorkspace('acme/plain', commit)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  it('of a commit or repository that is not there is refused by name', async () => {
+  it('of a missing commit or repository is refused', async () => {
     await expect(makeWorkspace('acme/plain', '2'.repeat(40))).rejects.toMatchObject({
       code: 'commit_missing',
     });
     await expect(makeWorkspace('acme/none', commit)).rejects.toMatchObject({ code: 'commit_missing' });
   });
 
-  it('of something else than a commit is refused', async () => {
+  it('of an object that is not a commit is refused', async () => {
     const object = git(source(), ['rev-parse', `${commit}^{tree}`]);
     await expect(makeWorkspace('acme/plain', object)).rejects.toMatchObject({ code: 'repository_invalid' });
   });
@@ -209,7 +209,7 @@ describe('a workspace', () => {
     const files = [file('input.json', '{}'), file('workspace-files/d/größe.py', 'print()')];
     const make = (more: Partial<WorkspaceContents>) => makeWorkspace('acme/plain', commit, () => {}, more);
 
-    it('L7, L10: holds both where they were to be, and git sees the commit alone', async () => {
+    it('has both in their places, and git sees only the commit', async () => {
       const made = unsquash(await make({ directory: 'sub/repository', files }));
       expect((await readdir(made)).sort()).toEqual(['input.json', 'sub', 'workspace-files']);
       expect(readFileSync(join(made, 'workspace-files/d/größe.py'), 'utf8')).toBe('print()');
@@ -222,7 +222,7 @@ describe('a workspace', () => {
       expect(status.toString()).toBe('');
     });
 
-    it('is another disk when a byte, a path or a time is another', async () => {
+    it('is another disk when a byte, a path or a time differs', async () => {
       const names = await Promise.all([
         make({ files: [file('a', 'x')] }),
         make({ files: [file('a', 'y')] }),
@@ -235,7 +235,7 @@ describe('a workspace', () => {
       expect(await make({ files: [file('a', 'x')] })).toBe(names[0]);
     });
 
-    it('L4: holds a part of the commit, and git misses nothing of the rest', async () => {
+    it('has a part of the commit with a sparse checkout, and git does not miss the rest', async () => {
       const made = unsquash(await make({ sparse: ['deep/er/'] }));
       expect((await readdir(made)).sort()).toEqual(['.git', 'deep']);
       expect(await readdir(join(made, 'deep'))).toEqual(['er']);
@@ -246,13 +246,13 @@ describe('a workspace', () => {
       expect(plain('status', '--porcelain')).toBe('');
       writeFileSync(join(made, 'deep/er/file'), 'changed\n');
       plain('add', '--all');
-      // A diff of what a step did, as batch changes take it, has its change alone.
+      // The diff of a step, as batch changes make it, has only the step's change.
       expect(plain('diff', '--cached', '--name-status')).toBe('M\tdeep/er/file\n');
       expect(plain('fsck', '--strict')).toBe('');
       expect(plain('ls-files', '-t').match(/^H /gm)).toHaveLength(1);
     });
 
-    it('L5: needs no repository', async () => {
+    it('may have no repository', async () => {
       instance.requests.length = 0;
       const made = unsquash(await make({ commit: null, files }));
       expect((await readdir(made)).sort()).toEqual(['input.json', 'workspace-files']);
@@ -265,14 +265,14 @@ describe('a workspace', () => {
       ['what is below a link of the commit', '', 'deep/link/x'],
       ["git's own directory", 'repository', 'repository/.git/config'],
       ['the directory of the commit', 'repository', 'repository'],
-    ])('is refused when a file is in the place of %s', async (_, directory, path) => {
+    ])('is refused when a file has the path of %s', async (_, directory, path) => {
       await expect(make({ directory, files: [file(path, 'x')] })).rejects.toMatchObject({
         code: 'job_refused',
       });
     });
   });
 
-  it('leaves nothing behind but disks', async () => {
+  it('leaves only disks behind', async () => {
     expect(await readdir(join(root, 'work'))).toEqual([]);
     const disks = await readdir(join(root, 'disks'));
     expect(disks).toContain(disk);
@@ -317,7 +317,7 @@ describe('a hostile repository', () => {
       },
     ],
     ['a link without a target', (d) => entry('120000', 'a', git(d, ['hash-object', '-w', '--stdin'], ''))],
-  ])('with %s is refused with a typed error', async (what, make) => {
+  ])('with %s is refused with an error code', async (what, make) => {
     const name = `hostile/${what.replaceAll(/\W/g, '-')}`;
     const commit = await commitOf(name, make);
     await expect(makeWorkspace(name, commit)).rejects.toMatchObject({

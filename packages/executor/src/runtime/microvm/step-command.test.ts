@@ -13,7 +13,7 @@ const image: ImageConfig = {
 const step = (more: Partial<DockerStep> = {}): DockerStep => ({ image: 'x', ...more });
 
 describe('the command of a step', () => {
-  it('is entrypoint and Cmd, with arguments in the place of Cmd', () => {
+  it('is the entrypoint and Cmd of the image, and arguments replace Cmd', () => {
     expect(stepArguments(step(), image, null)).toEqual(['/entry', '-x', 'default']);
     expect(stepArguments(step({ argv: ['a', ''] }), image, null)).toEqual(['/entry', '-x', 'a', '']);
     expect(stepArguments(step({ argv: [] }), image, null)).toEqual(['/entry', '-x', 'default']);
@@ -23,7 +23,7 @@ describe('the command of a step', () => {
     );
   });
 
-  it('is a script in the place of the entrypoint when there are lines', () => {
+  it('is a script instead of the entrypoint when the step has `commands`', () => {
     const lines = step({ commands: ['set -e', 'echo "$A"'] });
     expect(stepScript(lines)).toBe('#!/bin/sh\nset -e\necho "$A"\n');
     expect(stepArguments(lines, image, '/fumehood/0.sh')).toEqual(['/bin/sh', '/fumehood/0.sh']);
@@ -32,7 +32,7 @@ describe('the command of a step', () => {
 });
 
 describe('the environment of a step', () => {
-  it("is PATH and HOSTNAME, then the image's, then the step's; nothing of the executor's", () => {
+  it("has PATH and HOSTNAME, then the image's variables, then the step's, and none of the executor's", () => {
     expect(stepEnvironment(step({ env: ['A=step=1', 'HOME', '=x', 'B='] }), image, 'job-1', null)).toEqual([
       'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       'HOSTNAME=job-1',
@@ -43,7 +43,7 @@ describe('the environment of a step', () => {
     expect(stepEnvironment(step({ env: ['PATH=/x'] }), image, 'h', null)[0]).toBe('PATH=/x');
   });
 
-  it("makes the workspace git's to trust, unless the step configures git itself", () => {
+  it('makes git trust the workspace, unless the step configures git itself', () => {
     expect(stepEnvironment(step(), image, 'h', '')).toContain('GIT_CONFIG_VALUE_0=/data');
     expect(stepEnvironment(step(), image, 'h', 'a/b')).toContain('GIT_CONFIG_VALUE_0=/data/a/b');
     expect(stepEnvironment(step({ env: ['GIT_CONFIG_COUNT=0'] }), image, 'h', '')).not.toContain(
@@ -53,7 +53,7 @@ describe('the environment of a step', () => {
 });
 
 describe('the working directory of a step', () => {
-  it("lies in the workspace, else is the image's", () => {
+  it("is in the workspace, or the image's own when there is no workspace", () => {
     expect(stepDirectory(step({ dir: 'a//./b/' }), image, true)).toBe('/data/a/b');
     expect(stepDirectory(step(), image, true)).toBe('/data');
     expect(stepDirectory(step(), image, false)).toBe('/srv');
@@ -62,7 +62,7 @@ describe('the working directory of a step', () => {
 });
 
 describe('the name of a step', () => {
-  it('is its key made harmless, else its place', () => {
+  it('is its key without unsafe characters, or its index when it has no key', () => {
     expect(stepName(step({ key: 'pre-index.0/../x y' }), 3)).toBe('pre-index.0_.._x_y');
     expect(stepName(step(), 3)).toBe('3');
   });

@@ -11,19 +11,19 @@ const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workin
 const host = { credential: { secret: 'our-own-credential' }, upstream: upstreamJobsSchema.parse({}) };
 const good = () => testJob({ dockerSteps: [{ image }] });
 
-describe('a job', () => {
-  it('is taken when everything in it is understood', () => {
+describe('a leased job', () => {
+  it('is accepted when everything in it is supported', () => {
     expect(validateJob(good(), host).dockerSteps).toHaveLength(1);
   });
 
-  it('finds a workspace when it has a repository, or files of its own', () => {
+  it('has a workspace when it has a repository or files', () => {
     const file = { content: new Uint8Array(), bucket: '', key: '', modifiedAt: '' };
     expect(hasWorkspace(good())).toBe(false);
     expect(hasWorkspace({ ...good(), repositoryName: 'a' })).toBe(true);
     expect(hasWorkspace({ ...good(), files: { a: file } })).toBe(true);
   });
 
-  it('may name an image of a registry; one on its instance only if it is one of ours', () => {
+  it('may name an image of a registry, and an image on the instance only if the instance is native', () => {
     const { fumehood: _ours, ...upstream } = good();
     const references = ['debian:12', 'registry.test:5000/a/b', `a@sha256:${'0'.repeat(64)}`];
     for (const reference of references)
@@ -42,13 +42,13 @@ describe('a job', () => {
     ['names no image', { dockerSteps: [{ image: '-v' }] }],
     ['names no image', { dockerSteps: [{ image: 'https://registry.test/a' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
-  ])('that %s is refused', (why, change) => {
+  ])('is refused with the error "%s"', (why, change) => {
     expect(() => validateJob({ ...good(), ...change }, host)).toThrow(why);
   });
 });
 
 describe('the tier', () => {
-  it('is the strongest that both sides name, never a weaker one', () => {
+  it('is the strongest one that the job accepts and the executor offers', () => {
     expect(chooseTier(['vm-emulated', 'vm-hardware'], ['vm-emulated', 'vm-hardware'])).toBe('vm-hardware');
     expect(chooseTier(['vm-emulated'], ['vm-hardware', 'vm-emulated'])).toBe('vm-emulated');
     expect(() => chooseTier(['vm-hardware'], ['vm-emulated'])).toThrow('accepts vm-hardware');
@@ -57,7 +57,7 @@ describe('the tier', () => {
 });
 
 describe('the disks', () => {
-  it('are each there once, the workspace last', () => {
+  it('have one slot each, and the workspace has the last one', () => {
     const plan = planDisks(
       ['a', 'b', 'a'].map((file) => ({ file, config })),
       'w',
@@ -67,8 +67,8 @@ describe('the disks', () => {
   });
 });
 
-describe('the virtual machine', () => {
-  it('has an id of its own for every try', () => {
+describe('the spec of a VM', () => {
+  it('has a new id for every boot', () => {
     const plan = planDisks([{ file: 'a', config }], null);
     const [one, two] = [1, 2].map(() => vmSpec(validateJob(good(), host), 'vm-emulated', plan));
     expect(one?.id).toMatch(/^j5-a1-[0-9a-f]{8}$/);
