@@ -15,19 +15,22 @@ const main = 'int main(int argc, char **argv) {';
 
 test.each([
   ['never comes up', 'for (;;) pause();', 'guest_not_ready'],
-  ['ends at once', 'return 1;', 'vmm_died'],
-])('a guest that %s is tried once more, then told, and gone', async (_, does, reason) => {
-  const agent = await TestAgent.start(changedGuest(directory, [['main.c', main, `${main}\n  ${does}`]]));
-  try {
-    const image = await agent.putImage('plain');
-    const mark = await agent.run({ dockerSteps: [{ image }] }, {}, 100_000);
-    expect(mark).toMatchObject({ operation: 'markErrored', reason });
-    const boot = agent.instance.entries.find(({ key }) => key === 'setup.vm');
-    expect(boot?.stderr.toString().match(/did not come up/g)).toHaveLength(2);
-    expect(boot?.stderr.toString()).toContain('trying once more');
-    expect(mark.errorMessage).toContain('fumehood doctor');
-    expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
-  } finally {
-    await agent.stop();
-  }
-});
+  ['exits at once', 'return 1;', 'vmm_died'],
+])(
+  'a guest that %s is booted once more, then reported, and nothing of it is left',
+  async (_, code, reason) => {
+    const agent = await TestAgent.start(changedGuest(directory, [['main.c', main, `${main}\n  ${code}`]]));
+    try {
+      const image = await agent.putImage('plain');
+      const mark = await agent.run({ dockerSteps: [{ image }] }, {}, 100_000);
+      expect(mark).toMatchObject({ operation: 'markErrored', reason });
+      const boot = agent.instance.entries.find(({ key }) => key === 'setup.vm');
+      expect(boot?.stderr.toString().match(/did not come up/g)).toHaveLength(2);
+      expect(boot?.stderr.toString()).toContain('trying once more');
+      expect(mark.errorMessage).toContain('fumehood doctor');
+      expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
+    } finally {
+      await agent.stop();
+    }
+  },
+);

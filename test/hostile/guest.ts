@@ -2,10 +2,10 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type GuestRecipe, guestRecipe } from '@fumehood/microvm';
 
-/** A place in init's sources, and what is to stand there. */
+/** A text in init's sources, and the text that replaces it. */
 export type Change = readonly [file: string, from: string, to: string];
 
-/** The guest image that ships, save the changes, each to be found in exactly one place, and with modules more. */
+/** Returns the recipe of the guest image with changes to init's sources and more kernel modules. The text of each change must occur exactly once. */
 export function changedGuest(
   directory: string,
   changes: readonly Change[],
@@ -15,7 +15,7 @@ export function changedGuest(
   cpSync(guestRecipe.init, init, { recursive: true });
   for (const [file, from, to] of changes) {
     const before = readFileSync(join(init, file), 'utf8');
-    if (before.split(from).length !== 2) throw new Error(`${file} does not have this once: ${from}`);
+    if (before.split(from).length !== 2) throw new Error(`${file} must contain this exactly once: ${from}`);
     writeFileSync(join(init, file), before.replace(from, to));
   }
   return { init, modules: [...guestRecipe.modules, ...modules] };

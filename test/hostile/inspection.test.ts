@@ -11,8 +11,8 @@ beforeAll(async () => {
 afterAll(() => agent.stop());
 beforeEach(() => agent.reset());
 
-/** Runs a job that leaves something in its VM, and answers with what the search of the VM told. */
-async function inspected(script: string, env: (token: string) => string[] = () => []) {
+/** Runs a job that leaves something in its VM, and returns the result of the search of the VM. */
+async function runAndInspect(script: string, env: (token: string) => string[] = () => []) {
   const job = testJob({}, { inspect: true });
   const { token } = job;
   const mark = await agent.run(
@@ -24,20 +24,20 @@ async function inspected(script: string, env: (token: string) => string[] = () =
 }
 
 describe('the search of a VM for credentials', () => {
-  test('finds none after an honest step, and the marker that was planted', async () => {
-    expect(await inspected('true')).toMatchObject({ credentials: 2, found: 0, controlFound: true });
+  test('finds no credential after an honest step, but the planted marker', async () => {
+    expect(await runAndInspect('true')).toMatchObject({ credentials: 2, found: 0, controlFound: true });
   });
 
-  test("finds the job's token in memory when a step was given it", async () => {
-    const inspection = await inspected('true', (token) => [`TOKEN=${token}`]);
+  test("finds the job's token in memory when a step got it", async () => {
+    const inspection = await runAndInspect('true', (token) => [`TOKEN=${token}`]);
     expect(inspection.found).toBeGreaterThan(0);
   });
 
-  test("finds the executor's credential that a step wrote into a file in two halves", async () => {
+  test("finds the executor's credential that a step wrote to a file in two halves", async () => {
     const { credential } = agent.instance;
     const halves = [credential.slice(0, 20), credential.slice(20)];
     const script = 'printf %s "$A" > /kept; printf %s "$B" >> /kept; busybox sync';
-    const inspection = await inspected(script, () => [`A=${halves[0]}`, `B=${halves[1]}`]);
+    const inspection = await runAndInspect(script, () => [`A=${halves[0]}`, `B=${halves[1]}`]);
     expect(inspection.found).toBeGreaterThan(0);
   });
 });

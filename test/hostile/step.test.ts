@@ -26,7 +26,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** What became of each try, in a fresh VM of this guest image. */
+/** Runs the attack program in a fresh VM of this guest image, and returns the result of each attempt. */
 async function attack(recipe?: GuestRecipe): Promise<Map<string, string>> {
   const agent = await TestAgent.start(recipe);
   try {
@@ -41,7 +41,7 @@ async function attack(recipe?: GuestRecipe): Promise<Map<string, string>> {
   }
 }
 
-const tries = (outcome: Map<string, string>, pattern: RegExp) =>
+const resultsOf = (outcome: Map<string, string>, pattern: RegExp) =>
   [...outcome].filter(([name]) => pattern.test(name)).map(([, result]) => result);
 
 describe('a step that is root', () => {
@@ -50,28 +50,28 @@ describe('a step that is root', () => {
     outcome = await attack();
   });
 
-  test("cannot open init's ports, whatever node it makes for them", () => {
-    const opened = tries(outcome, /node-vport/);
+  test("cannot open init's ports through any device node that it makes", () => {
+    const opened = resultsOf(outcome, /node-vport/);
     expect(opened.length).toBeGreaterThanOrEqual(5 * 4);
     expect(new Set(opened)).toEqual(new Set(['EACCES']));
   });
 
-  test("cannot open the VM's disks, whatever node it makes for them", () => {
-    const opened = tries(outcome, /node-vd/);
+  test("cannot open the VM's disks through any device node that it makes", () => {
+    const opened = resultsOf(outcome, /node-vd/);
     expect(opened.length).toBeGreaterThanOrEqual(2 * 4);
     expect(new Set(opened)).toEqual(new Set(['EACCES']));
   });
 
   test('cannot create a vsock, under any ABI', () => {
-    expect(tries(outcome, /^vsock/)).toEqual(['EPERM', 'EPERM', 'EPERM']);
+    expect(resultsOf(outcome, /^vsock/)).toEqual(['EPERM', 'EPERM', 'EPERM']);
     expect(outcome.get('unix')).toBe('done');
   });
 
-  test('does not see init, and so neither its memory nor its descriptors', () => {
+  test('does not see init, its memory or its descriptors', () => {
     expect(outcome.get('process 1')).toBe('attack');
   });
 
-  test('cannot mount, load code into the kernel, set the clock, or change its limits', () => {
+  test('cannot mount, load kernel code, set the clock or change its limits', () => {
     const refused = ['mount', 'pivot_root', 'kexec_load', 'init_module', 'bpf', 'io_uring_setup', 'keyctl'];
     for (const name of [...refused, 'open_by_handle_at', 'settimeofday'])
       expect(outcome.get(name), name).toBe('EPERM');
@@ -81,28 +81,28 @@ describe('a step that is root', () => {
 });
 
 describe('without the defence the attack succeeds:', () => {
-  test('ports and disks are opened where mounts allow devices', async () => {
+  test('a step opens ports and disks where mounts allow devices', async () => {
     const outcome = await attack(
       changedGuest(directory, [
         ['commands.c', '{"nodev", MS_NODEV}', '{"nodev", 0}'],
         ['child.c', 'clone_mount(step->root, MOUNT_ATTR_NODEV)', 'clone_mount(step->root, 0)'],
       ]),
     );
-    expect(tries(outcome, /open \/node-vd/)).toContain('done');
-    // A port that init has open already answers that it is busy: no mount stood in the way.
-    const ports = tries(outcome, /open \/node-vport/);
+    expect(resultsOf(outcome, /open \/node-vd/)).toContain('done');
+    // A port that init has already open answers that it is busy, so no mount prevented the attempt.
+    const ports = resultsOf(outcome, /open \/node-vport/);
     expect(new Set(ports)).not.toContain('EACCES');
-    expect(tries(outcome, /open \/dev\/node-vd/)).not.toContain('done');
+    expect(resultsOf(outcome, /open \/dev\/node-vd/)).not.toContain('done');
   });
 
-  test('a vsock is made where no filter is', async () => {
+  test('a step creates a vsock where there is no filter', async () => {
     const changes: Change[] = [['child.c', 'if (filter_install())', 'if (0)']];
     const outcome = await attack(changedGuest(directory, changes, ['vsock']));
     expect(outcome.get('vsock')).toBe('done');
     expect(outcome.get('vsock i386')).toBe('done');
   });
 
-  test("init's memory and descriptors are read from its own namespace with its own capabilities", async () => {
+  test("a step reads init's memory and descriptors from init's namespace with init's capabilities", async () => {
     const outcome = await attack(
       changedGuest(directory, [
         ['runner.c', 'CLONE_NEWPID | ', ''],

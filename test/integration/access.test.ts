@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 
-/** The commands as they are typed, where a real instance runs. */
+/** Tests the commands of the command line against a real instance. */
 const command = resolve(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
 
 let server: TestServer;
@@ -51,7 +51,7 @@ function fumehood(...args: string[]): Promise<Ended> {
   });
 }
 
-/** What a command that makes a secret prints: it, alone. */
+/** Runs a command that makes a secret, and returns the secret. The command prints nothing else on stdout. */
 async function secretOf(...args: string[]): Promise<string> {
   const { status, stdout, stderr } = await fumehood(...args);
   expect({ status, stderr }).toEqual({
@@ -74,7 +74,7 @@ const dequeue = async (secret: string, queue = 'runs') =>
   ).status;
 
 describe('fumehood tokens', () => {
-  test('makes one that is good for its scopes, lists it without its secret, and ends it', async () => {
+  test('creates a token that is valid for its scopes, lists it without its secret, and revokes it', async () => {
     const secret = await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read', '--days', '30');
     expect(await status('/api/jobs', secret)).toBe(200);
     expect(await status('/api/access/users', secret)).toBe(403);
@@ -92,7 +92,7 @@ describe('fumehood tokens', () => {
     expect(await status('/api/jobs', secret)).toBe(401);
   });
 
-  test('makes those of other users, told apart by their id where the name is not enough', async () => {
+  test('creates tokens of other users, and identifies them by id where the name is ambiguous', async () => {
     expect((await fumehood('users', 'create', 'ann')).status).toBe(0);
     expect((await fumehood('users', 'list')).stdout).toMatch(/^admin +yes .*\nann +no /m);
     await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read');
@@ -106,7 +106,7 @@ describe('fumehood tokens', () => {
     expect(await status('/api/jobs', secret)).toBe(401);
   });
 
-  test('prints one JSON object where it is asked to', async () => {
+  test('prints one JSON object with --json', async () => {
     const made = await fumehood(
       'tokens',
       'create',
@@ -129,7 +129,7 @@ describe('fumehood tokens', () => {
     expect(JSON.parse(listed.stdout)).toMatchObject({ tokens: [{ name: 'ci' }, { name: 'first' }] });
   });
 
-  test('tells what is wrong, and what to do', async () => {
+  test('says what is wrong and what to do', async () => {
     await secretOf('tokens', 'create', 'ci', '--scope', 'jobs:read');
     expect(await fumehood('tokens', 'create', 'ci', '--scope', 'jobs:read')).toEqual({
       status: 1,
@@ -148,7 +148,7 @@ describe('fumehood tokens', () => {
 describe('fumehood executors', () => {
   const credentials = (...args: string[]) => fumehood('executors', 'credentials', ...args);
 
-  test('makes a credential for its queues, rotates it with an overlap, and ends it', async () => {
+  test('creates a credential for its queues, rotates it with an overlap, and revokes it', async () => {
     const first = await secretOf('executors', 'credentials', 'create', 'lab', '--queue', 'runs');
     expect([await dequeue(first), await dequeue(first, 'codeintel')]).toEqual([204, 403]);
     const second = await secretOf('executors', 'credentials', 'rotate', 'lab', '--overlap', '1');
@@ -162,7 +162,7 @@ describe('fumehood executors', () => {
     expect((await credentials('rotate', 'lab')).status).toBe(2);
   });
 
-  test('lists those that are connected', async () => {
+  test('lists the connected executors', async () => {
     expect((await fumehood('executors', 'list')).stdout).toBe('no executor is connected\n');
     await instance.lease();
     expect((await fumehood('executors', 'list')).stdout).toMatch(/^e1 +0\.1\.0 +vm-emulated /m);
@@ -170,10 +170,10 @@ describe('fumehood executors', () => {
     expect(JSON.parse(stdout)).toMatchObject({ executors: [{ name: 'e1' }] });
   });
 
-  test('has one of them lease nothing more, and lease again', async () => {
+  test('stops an executor from leasing, and lets it lease again', async () => {
     await instance.lease();
-    const told = await fumehood('executors', 'drain', 'e1');
-    expect(told).toEqual({ status: 0, stdout: '', stderr: 'the executor e1 leases nothing more\n' });
+    const drained = await fumehood('executors', 'drain', 'e1');
+    expect(drained).toEqual({ status: 0, stdout: '', stderr: 'the executor e1 leases nothing more\n' });
     expect((await fumehood('executors', 'list')).stdout).toMatch(/^e1 .* nothing more /m);
     const { stdout } = await fumehood('executors', 'resume', 'e1', '--json');
     expect(JSON.parse(stdout)).toEqual({ executor: 'e1', draining: false });

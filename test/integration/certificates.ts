@@ -8,14 +8,14 @@ export interface CertificateFiles {
   readonly keyFile: string;
 }
 
-/** An authority of a test's own, in files below its directory. */
+/** A certificate authority for one test, in files below its directory. */
 export interface Authority {
   readonly caFile: string;
-  /** A certificate for these names or addresses, which ends `days` from now. */
+  /** Issues a certificate for names or addresses, which expires `days` from now. */
   issue(file: string, names: readonly string[], days?: number): CertificateFiles;
 }
 
-/** Made by openssl, so that the files are as an admin's. */
+/** Creates a certificate authority with openssl, so that the files look like an admin's. */
 export function makeAuthority(directory: string, name: string): Authority {
   const path = (file: string) => join(directory, `${name}-${file}`);
   const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });

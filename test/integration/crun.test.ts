@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 
 /**
- * A step is what `docker run` would have made of it. crun, given the configuration that Docker writes, is the oracle: the
- * same program tells what it sees under crun on this host and under init in a VM.
+ * Tests that a step sees the environment that `docker run` would give it. The oracle is crun with the configuration that Docker
+ * writes: the same program prints what it sees, once under crun on this host and once under init in a VM.
  */
-const look = `
+const probeScript = `
 section() { echo "== $1"; }
 section environment; env | busybox sort
 section process; busybox grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/self/status; umask; pwd; hostname
@@ -60,7 +60,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** What Docker's daemon writes for `docker run --network none` with this image. */
+/** Returns the configuration that Docker's daemon writes for `docker run --network none` with this image. */
 function dockerConfig({ image, uid, home }: Case, hostname: string, args: string[], files: string): object {
   const held = uid === 0 ? capabilities : [];
   const variables = [
@@ -133,12 +133,12 @@ function crun(one: Case, hostname: string, args: string[]) {
   const state = ['--root', join(bundle, 'state'), '--cgroup-manager=disabled'];
   const id = `fumehood-test-${process.pid}-${bundle.slice(-6)}`;
   const command = ['crun', ...state, 'run', '--bundle', bundle, id];
-  // It wants the one kind of cgroups or the other, and finds both on some hosts.
+  // crun supports one kind of cgroups at a time, but some hosts mount both.
   const alone = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$0" "$@"';
   return spawnSync('unshare', ['-m', 'sh', '-c', alone, ...command], { encoding: 'utf8', input: '' });
 }
 
-/** What the program told, by section. */
+/** Returns the lines of the program's output by section. */
 function sections(text: string): Record<string, string[]> {
   return Object.fromEntries(
     text
@@ -151,25 +151,28 @@ function sections(text: string): Record<string, string[]> {
   );
 }
 
-test.skipIf(process.getuid?.() !== 0).each(cases)('a step of $name sees what crun shows it', async (one) => {
-  const image = await agent.putImage(`image-${one.uid}`, one.image);
-  agent.instance.marks.length = 0;
-  agent.instance.entries.length = 0;
-  const argv = ['sh', '-c', look];
-  await agent.run({ dockerSteps: [{ image, argv }] });
-  const [entry] = agent.instance.entries.filter(({ key }) => key === 'step.docker.0');
-  expect(entry?.exitCode, entry?.stderr.toString()).toBe(3);
-  const ours = sections(agent.instance.output('step.docker.0'));
-  const oracle = crun(one, `job-${agent.lastId}`, ['/bin/sh', '-c', look]);
-  expect(oracle.status, oracle.stderr).toBe(3);
-  const theirs = sections(oracle.stdout);
-  expect(Object.keys(ours)).toEqual(Object.keys(theirs));
-  const { mounts: theirMounts = [], ...same } = theirs;
-  for (const name of Object.keys(same)) expect.soft(ours[name], name).toEqual(same[name]);
-  expect(weaker(ours.mounts ?? [], theirMounts)).toEqual([]);
-});
+test.skipIf(process.getuid?.() !== 0).each(cases)(
+  'a step of $name sees what it sees under crun',
+  async (one) => {
+    const image = await agent.putImage(`image-${one.uid}`, one.image);
+    agent.instance.marks.length = 0;
+    agent.instance.entries.length = 0;
+    const argv = ['sh', '-c', probeScript];
+    await agent.run({ dockerSteps: [{ image, argv }] });
+    const [entry] = agent.instance.entries.filter(({ key }) => key === 'step.docker.0');
+    expect(entry?.exitCode, entry?.stderr.toString()).toBe(3);
+    const ours = sections(agent.instance.output('step.docker.0'));
+    const oracle = crun(one, `job-${agent.lastId}`, ['/bin/sh', '-c', probeScript]);
+    expect(oracle.status, oracle.stderr).toBe(3);
+    const theirs = sections(oracle.stdout);
+    expect(Object.keys(ours)).toEqual(Object.keys(theirs));
+    const { mounts: theirMounts = [], ...same } = theirs;
+    for (const name of Object.keys(same)) expect.soft(ours[name], name).toEqual(same[name]);
+    expect(weaker(ours.mounts ?? [], theirMounts)).toEqual([]);
+  },
+);
 
-/** Mounts that crun makes and that we do not have, or with a restriction less. The root and binds are of the host's own kind. */
+/** Returns the mounts of crun that a step lacks, or has with fewer restrictions. The types of the root and of binds are not compared: they are the host's. */
 function weaker(ours: string[], theirs: string[]): string[] {
   const parse = (line: string) => {
     const [path = '', options = '', type = ''] = line.split(' ');
@@ -180,7 +183,7 @@ function weaker(ours: string[], theirs: string[]): string[] {
     const { path, type, options } = parse(line);
     const mine = have.get(path);
     if (!mine || (!/^\/($|etc\/)/.test(path) && mine.type !== type)) return true;
-    // /dev/null over a file hides it whether or not it may be written.
+    // /dev/null over a file hides the file, whether or not /dev/null is writable.
     const needed = type === 'devtmpfs' ? [] : ['ro', 'nosuid', 'nodev', 'noexec'];
     return needed.some((option) => options.has(option) && !mine.options.has(option));
   });

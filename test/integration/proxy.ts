@@ -2,11 +2,11 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** A proxy that takes CONNECT alone, and leads every name to this machine: no test has names of its own. */
+/** A proxy that accepts only CONNECT and connects every name to this machine, because tests have no names of their own. */
 export class ConnectProxy {
-  /** What was asked for, as `host:port`. */
-  readonly asked: string[] = [];
-  /** Whom it lets through. */
+  /** The requested targets, as `host:port`. */
+  readonly targets: string[] = [];
+  /** Whether it accepts connections. */
   allows = true;
   url = '';
   private readonly server: Server;
@@ -15,7 +15,7 @@ export class ConnectProxy {
   constructor() {
     this.server = createServer((_request, response) => response.writeHead(501).end());
     this.server.on('connect', (request, socket, head) => {
-      this.asked.push(request.url ?? '');
+      this.targets.push(request.url ?? '');
       this.tunnels.add(socket);
       socket.on('error', () => {});
       if (!this.allows) {

@@ -9,11 +9,11 @@ import type { JobClient } from '../../packages/executor/src/uplink/job-client.ts
 import { file, layerOf, layoutFiles } from '../../packages/oci/src/testing/image.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
 
-/** Whose credential a registry is shown, when a step names an image of it. */
+/** Tests which credential a registry gets when a step names one of its images. */
 const isRoot = process.getuid?.() === 0;
 const spawn = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
 const other = Buffer.from('other:password').toString('base64');
-/** No step of these jobs is on the instance. */
+/** The images of these jobs are not on the instance. */
 const client = {} as JobClient;
 
 let root: string;
@@ -46,46 +46,46 @@ afterAll(async () => {
   await registry.stop();
   await rm(root, { recursive: true, force: true });
 });
-beforeEach(() => own(basic));
+beforeEach(() => setOwnCredential(basic));
 
-const own = (auth: string) =>
+const setOwnCredential = (auth: string) =>
   writeFileSync(deps.registryAuthFile as string, JSON.stringify({ auths: { [registry.place]: { auth } } }));
 const disks = async (dockerAuthConfig?: { auths?: Record<string, { auth: string }> }, steps = 1) => {
   const dockerSteps = Array.from({ length: steps }, () => ({ image: `${registry.place}/tool:1` }));
-  const said: string[] = [];
+  const lines: string[] = [];
   const job = { dockerSteps, dockerAuthConfig };
   const made = await imageDisks(deps, client, job, new AbortController().signal, (line) => {
-    said.push(line);
+    lines.push(line);
     return Promise.resolve();
   });
-  return { files: made.map((disk) => disk.file), said };
+  return { files: made.map((disk) => disk.file), lines };
 };
 
-describe('a registry is shown', () => {
-  it('the credential of the executor, as it is now, when the job brings none', async () => {
-    const { files, said } = await disks({});
+describe('a registry gets', () => {
+  it("the executor's current credential when the job brings none", async () => {
+    const { files, lines } = await disks({});
     expect(files).toEqual([expect.stringMatching(/^image-/)]);
-    expect(said).toEqual([`${registry.place}/tool:1 is ${digest}`]);
-    own(other);
+    expect(lines).toEqual([`${registry.place}/tool:1 is ${digest}`]);
+    setOwnCredential(other);
     await expect(disks()).rejects.toMatchObject({ code: 'registry_unauthorized' });
   });
 
-  it('that of the job and no other when it brings some, also for what is cached', async () => {
-    own(other);
+  it("only the job's credential when the job brings one, also for a cached image", async () => {
+    setOwnCredential(other);
     await disks({ auths: { [registry.place]: { auth: basic } } });
-    own(basic);
+    setOwnCredential(basic);
     const wrong = { auths: { [registry.place]: { auth: other } } };
     await expect(disks(wrong)).rejects.toMatchObject({ code: 'registry_unauthorized' });
   });
 });
 
-it('steps with one image are asked for once, and get one disk', async () => {
-  const { files, said } = await disks(undefined, 3);
+it('the registry is asked once for steps with the same image, and they share one disk', async () => {
+  const { files, lines } = await disks(undefined, 3);
   expect(files).toEqual([files[0], files[0], files[0]]);
-  expect(said).toHaveLength(1);
+  expect(lines).toHaveLength(1);
 });
 
-it('a file of credentials that is none is told by its name', async () => {
+it('a malformed file of credentials is an error', async () => {
   writeFileSync(deps.registryAuthFile as string, '{');
   await expect(disks()).rejects.toMatchObject({ code: 'config_invalid' });
 });

@@ -66,7 +66,7 @@ function makeRepository(): string {
   return git('rev-parse', 'HEAD');
 }
 
-test('a job of an instance of upstream’s kind runs in a VM, on an image that its registry gives to it alone', async () => {
+test('a job of an upstream instance runs in a VM, with an image that its registry gives only to this job', async () => {
   const script =
     'echo "$FROM $MINE"; cat part/file ../input.json ../extra/more; ls . ..; id -u; echo kept > part/made';
   const job = {
@@ -94,8 +94,8 @@ test('a job of an instance of upstream’s kind runs in a VM, on an image that i
     ...{ cliSteps: null, redactedValues: { 'hidden-value': 'SECRET' } },
     dockerAuthConfig: { auths: { [registry.place]: { auth: basic } } },
   };
-  const good = { status: 204 };
-  upstream.answer(`POST ${base}/dequeue`, { status: 200, body: JSON.stringify(job) }, good);
+  const noContent = { status: 204 };
+  upstream.answer(`POST ${base}/dequeue`, { status: 200, body: JSON.stringify(job) }, noContent);
   upstream.answer(`POST ${base}/heartbeat`, {
     ...{ status: 200, body: '{"knownIds":["42-batches"],"cancelIds":[]}' },
   });
@@ -103,9 +103,9 @@ test('a job of an instance of upstream’s kind runs in a VM, on an image that i
     `POST ${base}/batches/addExecutionLogEntry`,
     ...Array.from({ length: 20 }, (_, index) => ({ status: 200, body: String(index + 1) })),
   );
-  upstream.answer(`POST ${base}/batches/updateExecutionLogEntry`, good);
+  upstream.answer(`POST ${base}/batches/updateExecutionLogEntry`, noContent);
   for (const mark of ['markComplete', 'markErrored', 'markFailed'])
-    upstream.answer(`POST ${base}/batches/${mark}`, good);
+    upstream.answer(`POST ${base}/batches/${mark}`, noContent);
   upstream.answer('GET /.executors/files/batch-changes/spec/file', { status: 200, body: 'fetched\n' });
 
   const marks = () => upstream.received.filter(({ line }) => /\/mark[A-Z]\w+$/.test(line));
