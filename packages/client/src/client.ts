@@ -5,7 +5,6 @@ import {
   attemptsSchema,
   type CreateJob,
   definitionExampleSchema,
-  definitionsSchema,
   idempotencyHeader,
   type JobEvent,
   type JobPage,
@@ -27,15 +26,6 @@ import { z } from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
-
-/** A place in a source file. */
-export interface Position {
-  /** Relative to the top of the repository. */
-  readonly path: string;
-  /** Counts from 0, as `character` does. */
-  readonly line: number;
-  readonly character: number;
-}
 
 /**
  * The API of an instance for people and programs. Every method may reject with `instance_unreachable`, `answer_unknown`,
@@ -61,7 +51,6 @@ export interface Client {
   /** Uploads a pack that holds one commit without its history. */
   putPack(repository: string, commit: string, pack: Readable): Promise<void>;
   upload(id: number): Promise<UploadRecord>;
-  definitions(upload: number, position: Position): Promise<z.infer<typeof definitionsSchema>>;
   /** Returns a reference and its definition, or null if the index has none. */
   example(upload: number): Promise<z.infer<typeof definitionExampleSchema> | null>;
   status(): Promise<Status>;
@@ -128,10 +117,6 @@ export function openClient(options: ClientOptions): Client {
       );
     },
     upload: (id) => get(uploadRecordSchema, `/api/uploads/${id}`),
-    definitions(upload, { path, line, character }) {
-      const query = new URLSearchParams({ path, line: String(line), character: String(character) });
-      return get(definitionsSchema, `/api/uploads/${upload}/definition?${query.toString()}`);
-    },
     example: (upload) =>
       get(definitionExampleSchema, `/api/uploads/${upload}/example`).catch((error: unknown) => {
         if (factsOf(error).code === 'no_example') return null;

@@ -1,2 +1,2 @@
-export type { Client, Position } from './client.ts';
+export type { Client } from './client.ts';
 export { openClient } from './client.ts';
