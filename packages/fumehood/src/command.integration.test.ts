@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -199,4 +199,24 @@ describe('if nothing is running', () => {
     expect(fumehood('down')).toMatchObject({ status: 0, stderr: 'nothing was running\n' });
     expect(fumehood('clean')).toMatchObject({ status: 0, stdout: 'there was nothing to remove\n' });
   });
+});
+
+it('makes what other users need readable for them, also under a umask of 077', async () => {
+  const directory = join(root, 'umask');
+  await mkdir(directory);
+  // Invalid settings stop `up` after it has built the programs, and before it starts them.
+  await writeFile(join(directory, 'settings.json'), '{');
+  const script = 'umask 077; exec "$0" "$@"';
+  const { stderr } = spawnSync('sh', ['-c', script, process.execPath, command, 'up'], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOME: root, FUMEHOOD_STATE: directory },
+  });
+  expect(stderr).toContain('settings.json is not valid');
+  const runtime = join(directory, 'runtime');
+  const closed = readdirSync(runtime, { recursive: true, withFileTypes: true }).filter((entry) => {
+    const { mode } = statSync(join(entry.parentPath, entry.name));
+    return (mode & 0o004) === 0;
+  });
+  expect(statSync(runtime).mode & 0o777).toBe(0o755);
+  expect(closed.map(({ name }) => name)).toEqual([]);
 });

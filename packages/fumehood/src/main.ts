@@ -6,6 +6,9 @@ import { makeProgram } from './program.ts';
 const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found', 'state_closed'];
 const mistakeCode = 2;
 
+// Processes of other users read what this command makes, which a umask such as 077 would close. Secrets have modes of their own.
+process.umask(0o022);
+
 /** Runs the `fumehood` command. */
 try {
   await makeProgram().parseAsync(process.argv);
