@@ -40,6 +40,15 @@ export function makeProgram(): Command {
       '  Run `fumehood --help` or `fumehood COMMAND --help` for the commands and their options.',
     )
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'fumehood: ')) })
+    .addHelpText(
+      'after',
+      [
+        '',
+        'Environment:',
+        '  FUMEHOOD_STATE  state directory; default: /var/lib/fumehood for root, ~/.local/state/fumehood for others',
+        '  FUMEHOOD_DEBUG  if set, an unexpected error is printed with its stack',
+      ].join('\n'),
+    )
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
 

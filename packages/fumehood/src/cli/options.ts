@@ -61,13 +61,13 @@ export function accessName(text: string): string {
 }
 
 /** Adds an environment variable, as `NAME=VALUE`, to those of the options before. */
-export function variables(text: string, previous: string[]): string[] {
+export function variables(text: string, previous: string[] = []): string[] {
   if (!/^[^=\0]+=[^\0]*$/.test(text)) throw new InvalidArgumentError('Give it as NAME=VALUE.');
   return [...previous, text];
 }
 
 /** Adds a label of a job or an executor to those of the options before. */
-export function labels(text: string, previous: string[]): string[] {
+export function labels(text: string, previous: string[] = []): string[] {
   const parsed = labelsSchema.safeParse([...previous, text]);
   if (!parsed.success) throw new InvalidArgumentError('Give it as NAME or NAME=VALUE, at most 32 times.');
   return parsed.data;

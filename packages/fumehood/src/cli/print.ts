@@ -1,4 +1,4 @@
-/** The values of a command's options, as far as they say how to print. */
+/** The options of a command that choose how it prints. */
 export interface PrintOptions {
   readonly json?: boolean | undefined;
 }

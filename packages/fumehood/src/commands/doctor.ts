@@ -7,7 +7,7 @@ import { type PrintOptions, printResult } from '../cli/print.ts';
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('check what this machine can run, and say how to fix what it cannot')
+    .description('check what this machine can run, and show how to fix what it cannot')
     .addOption(jsonOption())
     .action(async (options: PrintOptions) => {
       const { examine, doctorLines } = await import('../doctor/doctor.ts');

@@ -1,16 +1,16 @@
 import type { Tier } from '@fumehood/protocol';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { commandContext } from '../cli/context.ts';
 import { integer, labels, tiers, variables } from '../cli/options.ts';
 import { note, type PrintOptions, printJson } from '../cli/print.ts';
 
 interface RunOptions extends PrintOptions {
   readonly accept: Tier[];
-  readonly env: string[];
+  readonly env?: string[];
   readonly cpus: number;
   readonly memory: number;
   readonly scratch: number;
-  readonly label: string[];
+  readonly label?: string[];
   readonly timeout: number;
 }
 
@@ -24,14 +24,16 @@ export function addRun(program: Command): void {
       'oci:DIR[:REF], docker-archive:FILE, or the name of an image that comes with Fumehood',
     )
     .argument('[command...]', 'the command, after `--`; default: the command of the image')
-    .option('--accept <tier>', 'also accept this tier of isolation (repeatable)', tiers, [
-      'vm-hardware',
-    ] as Tier[])
-    .option('-e, --env <name=value>', 'set an environment variable (repeatable)', variables, [] as string[])
+    .addOption(
+      new Option('--accept <tier>', 'also accept this tier of isolation (repeatable)')
+        .argParser(tiers)
+        .default(['vm-hardware'], 'vm-hardware only'),
+    )
+    .option('-e, --env <name=value>', 'set an environment variable (repeatable)', variables)
     .option('--cpus <n>', 'number of CPUs', integer(1, 64), 1)
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20), 1024)
     .option('--scratch <MiB>', 'size of the writable disk', integer(64, 2 ** 20), 4096)
-    .option('--label <label>', 'run only on an executor with this label (repeatable)', labels, [] as string[])
+    .option('--label <label>', 'run only on an executor with this label (repeatable)', labels)
     .option('--timeout <seconds>', 'stop the command after this time', integer(1, 86_400), 3600)
     .option('--json', 'print the job as one JSON object on stdout, and its output on stderr')
     .addHelpText(
@@ -65,13 +67,13 @@ async function run(image: string, command: string[], options: RunOptions): Promi
       queue: 'runs',
       image: digest,
       argv: command,
-      env: options.env,
+      env: options.env ?? [],
       stdin: stdin !== null,
       accept: options.accept,
       cpus: options.cpus,
       memoryMiB: options.memory,
       scratchMiB: options.scratch,
-      labels: options.label,
+      labels: options.label ?? [],
       deadlineMs: options.timeout * 1000,
     },
     stdin,

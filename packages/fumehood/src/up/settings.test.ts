@@ -18,7 +18,7 @@ describe("the admin's settings", () => {
     expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null });
   });
 
-  it('say where other machines reach the instance', () => {
+  it('name the hosts and the TLS address at which other machines reach the instance', () => {
     const tls = { address: '0.0.0.0', port: 8443, certificateFile: '/etc/c.pem', keyFile: '/etc/k.pem' };
     write(JSON.stringify({ hosts: ['fumehood.example.com'], tls }));
     expect(adminSettings(state)).toMatchObject({ hosts: ['fumehood.example.com'], tls });

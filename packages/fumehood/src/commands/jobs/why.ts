@@ -8,7 +8,7 @@ import { type PrintOptions, printResult } from '../../cli/print.ts';
 export function addJobsWhy(jobs: Command): void {
   jobs
     .command('why')
-    .description('say why a job is not running yet, and when it is expected to start')
+    .description('explain why a job is not running yet, and when it is expected to start')
     .argument('<id>', 'number of the job', jobId)
     .addOption(jsonOption())
     .action(async (id: number, options: PrintOptions) => {

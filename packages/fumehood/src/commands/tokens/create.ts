@@ -20,7 +20,7 @@ export function addTokensCreate(tokens: Command): void {
     .description('create an access token, and print its secret')
     .argument('<name>', 'name of the token', accessName)
     .requiredOption('--scope <scope>', 'what the token allows (repeatable)', scopes)
-    .option('--user <name>', 'the user whom the token belongs to; default: you', accessName)
+    .option('--user <name>', 'the user that the token belongs to; default: you', accessName)
     .addOption(daysOption())
     .addOption(jsonOption())
     .addHelpText('after', ['', 'Scopes:', ...scopeLines].join('\n'))
