@@ -52,12 +52,12 @@ const made = () => join(root, `made-${count}`);
 async function ask(
   repository: Repository,
   ...args: string[]
-): Promise<{ said: string; code: number | null }> {
+): Promise<{ output: string; code: number | null }> {
   const process = await repository.git(`git ${args[0]}`, args);
   process.stdin.end();
   process.stderr.resume();
-  const said = (await collect(process.stdout, 2 ** 20)).toString().trimEnd();
-  return { said, code: (await process.exited).code };
+  const output = (await collect(process.stdout, 2 ** 20)).toString().trimEnd();
+  return { output, code: (await process.exited).code };
 }
 
 let first: string;
@@ -95,17 +95,22 @@ describe('a repository of one commit', () => {
 
   it('has the objects of its commit, and none of the parents, of other branches or of anything else', async () => {
     const its = git(['rev-list', '--objects', '--no-object-names', '--no-walk', second]).split('\n').sort();
-    const { said } = await ask(repository, 'cat-file', '--batch-all-objects', '--batch-check=%(objectname)');
-    expect(said.split('\n')).toEqual(its);
+    const { output } = await ask(
+      repository,
+      'cat-file',
+      '--batch-all-objects',
+      '--batch-check=%(objectname)',
+    );
+    expect(output.split('\n')).toEqual(its);
     for (const object of [first, `${first}^{tree}`, `${first}:old`, other, `${other}:secret`]) {
-      const id = git(['rev-parse', object]); // it is in the source
+      const id = git(['rev-parse', object]); // the source has it
       expect((await ask(repository, 'cat-file', '-e', id)).code, object).not.toBe(0);
     }
-    expect((await ask(repository, 'show', `${second}:new`)).said).toBe('of the second commit');
+    expect((await ask(repository, 'show', `${second}:new`)).output).toBe('of the second commit');
   });
 
   it('has one branch, and nothing that git would run or follow', async () => {
-    expect((await ask(repository, 'for-each-ref', '--format=%(objectname) %(refname)')).said).toBe(
+    expect((await ask(repository, 'for-each-ref', '--format=%(objectname) %(refname)')).output).toBe(
       `${second} refs/heads/main`,
     );
     expect(readdirSync(directory).sort()).toEqual([
@@ -122,7 +127,7 @@ describe('a repository of one commit', () => {
 
   it('is intact for git, with a history that ends after the commit', async () => {
     expect((await ask(repository, 'fsck', '--strict', '--full')).code).toBe(0);
-    expect((await ask(repository, 'rev-list', '--all')).said).toBe(second);
+    expect((await ask(repository, 'rev-list', '--all')).output).toBe(second);
   });
 
   it('has a pack and its index, with the names that git gave them', async () => {
@@ -135,7 +140,7 @@ describe('a repository of one commit', () => {
   it('cannot be changed by the git that reads it', async () => {
     expect((await ask(repository, 'update-ref', 'refs/heads/new', second)).code).not.toBe(0);
     expect((await ask(repository, 'config', 'core.fsmonitor', '/bin/true')).code).not.toBe(0);
-    expect((await ask(repository, 'for-each-ref', '--format=%(refname)')).said).toBe('refs/heads/main');
+    expect((await ask(repository, 'for-each-ref', '--format=%(refname)')).output).toBe('refs/heads/main');
   });
 
   it('is not shallow when the commit has no parents', async () => {

@@ -103,7 +103,7 @@ describe('a command', () => {
 
   it('that exceeds its memory limit is stopped and fails with `memory`', async () => {
     const doubling = 'x=0123456789abcdef; while :; do x=$x$x; done';
-    // It may take init ten seconds to see that it gets no further.
+    // Init may need ten seconds to see that the step makes no progress.
     const step = { image, argv: ['sh', '-c', doubling] };
     const mark = await agent.run({ dockerSteps: [step] }, { deadlineMs: 100_000 }, 100_000);
     expect(mark).toMatchObject({ operation: 'markFailed', reason: 'memory' });
@@ -195,7 +195,7 @@ describe('a job with a repository', () => {
       'teardown.vm',
     ]);
     expect(agent.instance.uploads.map(String)).toEqual(['the index\n']);
-    // The client saw one route, and no variable of ours.
+    // The client could use one route, and had no variable of the executor.
     expect(agent.instance.output('upload')).toContain('dequeue 403 upload 202 HOME,LC_ALL,PATH,PWD,SRC_');
     expect(agent.instance.result).toMatchObject({
       inspection: { credentials: 2, found: 0, controlFound: true },

@@ -31,7 +31,7 @@ test('a request for a job that gets no answer is given up and sent again', async
   });
   const running = agent.run();
   await clock.advance(30_000);
-  expect(signals.map((signal) => signal.aborted)).toEqual([false]); // held, as it may be
+  expect(signals.map((signal) => signal.aborted)).toEqual([false]); // the instance may hold the request this long
   await clock.advance(15_000);
   expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
   expect(warnings).toEqual([expect.stringContaining('did not answer within 40000 ms')]);

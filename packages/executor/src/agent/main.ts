@@ -35,15 +35,18 @@ try {
   const vms = remoteVms();
   const clock = systemClock;
   const config = await readConfig(agentConfigSchema, process.argv[2] ?? '');
-  const { directories, tiers, upstream, vmm, cacheBytes } = config;
+  const { directories, instanceUrl } = config;
   const credential = await readCredential(config.credentialFile);
   const caches = [directories.disks, directories.blobs];
-  const janitor = { clock, caches, work: directories.work, cacheBytes };
+  const janitor = { clock, caches, work: directories.work, cacheBytes: config.cacheBytes };
   await sweepWork(janitor);
-  await applyRoute(config.instanceUrl, config.route);
-  const http = openHttp(config.instanceUrl);
+  await applyRoute(instanceUrl, config.route);
+  const http = openHttp(instanceUrl);
   const executor = {
-    ...{ name: config.name, version: config.version, credential, tiers },
+    name: config.name,
+    version: config.version,
+    credential,
+    tiers: config.tiers,
     arch: archSchema.parse(arch()),
     labels: config.labels,
   };
@@ -62,18 +65,23 @@ try {
   process.off('SIGTERM', exitAtOnce);
   const queues = [config.queues].flat();
   const single = typeof config.queues === 'string' ? config.queues : null;
-  const defaultResources = upstream.resources;
+  const defaultResources = config.upstream.resources;
   const queue = native
     ? openQueue(http, executor)
     : openUpstreamQueue(http, executor, single, defaultResources);
   const leases = keepLeases({ queue, queues, clock, onTrouble });
-  const { instanceUrl, name: executorName, uploadClient, registries, registryAuthFile } = config;
-  const host = { vms, vmm, spawn, clock, credential, upstream, tiers, directories };
-  const images = { registries, registryAuthFile };
-  const runtime = microvmRuntime({ ...host, ...images, instanceUrl, executorName, uploadClient });
-  const reservations = openReservations(config.resources);
+  const executorName = config.name;
   const agent = makeAgent({
-    ...{ runtime, clock, executorName, http, leases, log, queue, queues, reservations, defaultResources },
+    runtime: microvmRuntime({ ...config, executorName, credential, vms, spawn, clock }),
+    clock,
+    executorName,
+    http,
+    leases,
+    log,
+    queue,
+    queues,
+    reservations: openReservations(config.resources),
+    defaultResources,
   });
   let signals = 0;
   process.on('SIGTERM', () => {

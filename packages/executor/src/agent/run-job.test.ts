@@ -50,7 +50,7 @@ describe('the end of a job', () => {
   });
 });
 
-it('names the held attempt in heartbeats', async () => {
+it('a heartbeat names the held attempt', async () => {
   expect(await requestsOfRun(null)).toContainEqual([
     'heartbeat',
     expect.objectContaining({

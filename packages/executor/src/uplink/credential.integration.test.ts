@@ -29,7 +29,7 @@ async function start() {
   const queue = openQueue(openHttp(instance.url), { ...identity, credential: await readCredential(file) });
   return {
     lease: () => queue.lease(['runs'], { free: resources, total: resources }, 0, AbortSignal.timeout(20_000)),
-    beat: () => queue.heartbeat(['runs'], [], AbortSignal.timeout(20_000)),
+    heartbeat: () => queue.heartbeat(['runs'], [], AbortSignal.timeout(20_000)),
   };
 }
 
@@ -46,14 +46,14 @@ describe('the credential in a file', () => {
 
   it('is used for every request that was refused with the old one, even if several are refused at once', async () => {
     await writeFile(file, 'before');
-    const { lease, beat } = await start();
+    const { lease, heartbeat } = await start();
     await writeFile(file, instance.credential);
     instance.intercept = (request, response) => {
       if (request.headers.authorization === `token-executor ${instance.credential}`) return false;
       setTimeout(() => response.writeHead(401).end(), 50);
       return true;
     };
-    expect(await Promise.all([lease(), beat(), lease()])).toEqual([
+    expect(await Promise.all([lease(), heartbeat(), lease()])).toEqual([
       null,
       expect.objectContaining({ knownIds: [], cancelIds: [] }),
       null,
@@ -68,11 +68,11 @@ describe('the credential in a file', () => {
       return true;
     };
     await writeFile(file, 'one');
-    const { beat } = await start();
-    expect(await beat()).toEqual(expect.objectContaining({ knownIds: [], cancelIds: [] }));
+    const { heartbeat } = await start();
+    expect(await heartbeat()).toEqual(expect.objectContaining({ knownIds: [], cancelIds: [] }));
     accepted = 'two';
     await writeFile(file, 'two');
-    expect(await beat()).toEqual(expect.objectContaining({ knownIds: [], cancelIds: [] }));
+    expect(await heartbeat()).toEqual(expect.objectContaining({ knownIds: [], cancelIds: [] }));
     expect(instance.requests).toHaveLength(3);
   });
 

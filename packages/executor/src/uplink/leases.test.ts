@@ -180,7 +180,7 @@ describe('a lease', () => {
     }
   });
 
-  it('tells that the executor drains, by the latest order or heartbeat', async () => {
+  it('is not needed to learn that the executor drains: the latest order or heartbeat tells it', async () => {
     let draining = true;
     const { clock, leases, stop, run } = setUp(() =>
       Promise.resolve({ knownIds: [], cancelIds: [], fumehood: { draining } }),

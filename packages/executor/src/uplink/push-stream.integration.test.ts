@@ -21,14 +21,15 @@ const start = () => (agent = new WaitingAgent(instance.url, instance.credential)
 const until = (what: () => Promise<void> | void) => vi.waitFor(what, { timeout: 60_000, interval: 20 });
 const connected = () => until(() => expect(instance.streams.size).toBe(1));
 
-/** A job at work. */
+/** Puts a job on the instance and waits until it runs. */
 async function running(attempt = 1) {
   const id = ++lastId;
   instance.jobs.push(testJob({ id }, { attempt }));
   await until(() => expect(agent.running).toContain(`${id} ${attempt}`));
   return { jobId: id, queue: 'runs' as const, attempt };
 }
-const asked = (path: string) => instance.requests.filter((line) => line.endsWith(`/queue/${path}`)).length;
+const requestsTo = (path: string) =>
+  instance.requests.filter((line) => line.endsWith(`/queue/${path}`)).length;
 const containing = (text: string) => expect.stringContaining(text) as string;
 
 describe('a running job is stopped', () => {
@@ -79,7 +80,7 @@ describe('a push stream', () => {
     start();
     await connected();
     for (const stream of instance.streams) stream.destroy();
-    await until(() => expect(asked('push')).toBe(2));
+    await until(() => expect(requestsTo('push')).toBe(2));
     await connected();
   });
 
@@ -91,7 +92,7 @@ describe('a push stream', () => {
     for (const stream of instance.streams) stream.write(': quiet\n\ndata: {\n\nevent: x\ndata: 7\n\n');
     instance.pushOrder({ type: 'cancel', jobId, ...job });
     await until(() => expect(agent.stopped).toHaveLength(1));
-    expect(asked('push')).toBe(1);
+    expect(requestsTo('push')).toBe(1);
   });
 
   it('with an endless event is closed and opened again, and the job goes on', async () => {
@@ -99,7 +100,7 @@ describe('a push stream', () => {
     await connected();
     await running();
     for (const stream of instance.streams) stream.write(`data: ${'x'.repeat(70_000)}`);
-    await until(() => expect(asked('push')).toBe(2));
+    await until(() => expect(requestsTo('push')).toBe(2));
     expect(agent.running.size).toBe(1);
     expect(agent.warnings).toEqual([containing('more than 65536 characters')]);
   });
@@ -120,9 +121,9 @@ describe('an executor that drains', () => {
     };
     tell(true);
     await until(() => {
-      const before = asked('dequeue');
+      const before = requestsTo('dequeue');
       return new Promise((resolve) => setTimeout(resolve, 300)).then(() =>
-        expect(asked('dequeue')).toBe(before),
+        expect(requestsTo('dequeue')).toBe(before),
       );
     });
     instance.jobs.push(testJob({ id: ++lastId }));
@@ -140,7 +141,7 @@ describe('an instance', () => {
     instance.canceled.add(jobId);
     await until(() => expect(agent.stopped).toEqual([{ job: `${jobId} 1`, code: 'canceled' }]));
     await until(() => expect(instance.marks).toEqual([{ operation: 'released' }]));
-    expect(asked('push')).toBe(0);
+    expect(requestsTo('push')).toBe(0);
     // The first two are sent before there is an answer.
     expect(new Set(instance.receivedVersions.slice(2))).toEqual(new Set(['1']));
     expect(agent.warnings).toEqual([]);
@@ -166,12 +167,12 @@ describe('an instance', () => {
   it("of upstream's kind is not asked for a stream, and is asked for a job once a second", async () => {
     instance.speaks = null;
     start();
-    await until(() => expect(asked('dequeue')).toBeGreaterThan(2));
-    const before = asked('dequeue');
+    await until(() => expect(requestsTo('dequeue')).toBeGreaterThan(2));
+    const before = requestsTo('dequeue');
     const since = Date.now();
-    await until(() => expect(asked('heartbeat')).toBeGreaterThan(2));
-    expect(asked('dequeue') - before).toBeLessThanOrEqual((Date.now() - since) / 1_000 + 1);
-    expect(asked('push')).toBe(0);
+    await until(() => expect(requestsTo('heartbeat')).toBeGreaterThan(2));
+    expect(requestsTo('dequeue') - before).toBeLessThanOrEqual((Date.now() - since) / 1_000 + 1);
+    expect(requestsTo('push')).toBe(0);
   });
 
   it.each([4, 9])('of version %d is reported once as too far apart, and is asked rarely', async (speaks) => {
@@ -181,9 +182,9 @@ describe('an instance', () => {
     await until(() =>
       expect(agent.warnings).toEqual([containing(`${versions}. Bring the older of the two`)]),
     );
-    const before = asked('dequeue');
+    const before = requestsTo('dequeue');
     await new Promise((resolve) => setTimeout(resolve, 5_000));
-    expect([asked('heartbeat'), asked('dequeue')]).toEqual([1, before]);
+    expect([requestsTo('heartbeat'), requestsTo('dequeue')]).toEqual([1, before]);
     expect(agent.warnings).toHaveLength(1);
   });
 });

@@ -8,7 +8,7 @@ import { followPushStream } from './push-stream.ts';
 function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) => void, version = () => 2) {
   const clock = fakeClock();
   const opened: number[] = [];
-  const obeyed: Order[] = [];
+  const applied: Order[] = [];
   const troubles: string[] = [];
   let canceled = 0;
   const ended = new AbortController();
@@ -20,7 +20,7 @@ function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) =
       return Promise.resolve(body);
     },
   };
-  const applyOrder = (order: Order) => void obeyed.push(order);
+  const applyOrder = (order: Order) => void applied.push(order);
   const onTrouble = (message: string) => void troubles.push(message);
   const following = followPushStream({ source, clock, applyOrder, onTrouble }, ended.signal);
   const end = async () => {
@@ -28,7 +28,7 @@ function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) =
     await clock.advance(60_000);
     await following;
   };
-  return { clock, opened, obeyed, troubles, canceled: () => canceled, end };
+  return { clock, opened, applied, troubles, canceled: () => canceled, end };
 }
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -85,25 +85,25 @@ describe('the push stream', () => {
 
   it('yields its orders in their sequence, however it is cut into chunks', async () => {
     const text = 'data: {"type":"work"}\n\n:\n\ndata: {"type":"drain","draining":true}\n\n';
-    const { clock, obeyed, end } = setUp((controller) => {
+    const { clock, applied, end } = setUp((controller) => {
       for (const one of bytes(text)) controller.enqueue(Uint8Array.of(one));
     });
     await clock.advance(1);
-    expect(obeyed).toEqual([{ type: 'work' }, { type: 'drain', draining: true }]);
+    expect(applied).toEqual([{ type: 'work' }, { type: 'drain', draining: true }]);
     await end();
   });
 
   it('that fails again and again is reported once, and once more after it has worked meanwhile', async () => {
-    let good = 0;
+    let successes = 0;
     const { clock, troubles, end } = setUp((controller) => {
       const trouble = instanceUnreachable('be told', 'down');
-      if (good === 0) controller.error(trouble);
+      if (successes === 0) controller.error(trouble);
       else controller.enqueue(bytes('data: {"type":"work"}\n\n'));
-      good = Math.max(0, good - 1);
+      successes = Math.max(0, successes - 1);
     });
     await clock.advance(40_000);
     expect(troubles).toEqual([expect.stringContaining('down')]);
-    good = 1;
+    successes = 1;
     await clock.advance(120_000);
     expect(troubles).toHaveLength(2);
     await end();

@@ -4,8 +4,8 @@ import { redact, redactor } from './redact.ts';
 
 function inPieces(pieces: readonly string[], redactions: Record<string, string>): string {
   const { write, end } = redactor(redactions);
-  const told = pieces.map((piece) => write(Buffer.from(piece, 'latin1')));
-  return Buffer.concat([...told, end()]).toString('latin1');
+  const redacted = pieces.map((piece) => write(Buffer.from(piece, 'latin1')));
+  return Buffer.concat([...redacted, end()]).toString('latin1');
 }
 
 describe('a value that a job wants hidden', () => {
@@ -43,10 +43,10 @@ test('the result is the same wherever a text is cut into chunks, and contains no
     (pieces, values) => {
       const redactions = Object.fromEntries(values.map((value) => [value, '#']));
       const bytes = pieces.map((piece) => Buffer.from(piece).toString('latin1'));
-      const told = inPieces(bytes, redactions);
-      expect(told).toBe(inPieces([bytes.join('')], redactions));
+      const redacted = inPieces(bytes, redactions);
+      expect(redacted).toBe(inPieces([bytes.join('')], redactions));
       for (const value of values.filter((one) => one !== ''))
-        expect(told.includes(Buffer.from(value).toString('latin1'))).toBe(false);
+        expect(redacted.includes(Buffer.from(value).toString('latin1'))).toBe(false);
     },
   );
   fc.assert(property, { numRuns: 2_000 });

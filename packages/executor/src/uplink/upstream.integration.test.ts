@@ -163,9 +163,9 @@ describe('a heartbeat', () => {
 });
 
 describe('an executor that connects', () => {
-  const start = (of: QueueName[] | QueueName, said: string[] = []) =>
-    connect({ http: openHttp(upstream.url), executor, queues: of }, systemClock, signal, (line) =>
-      said.push(line),
+  const start = (queueNames: QueueName[] | QueueName, reported: string[] = []) =>
+    connect({ http: openHttp(upstream.url), executor, queues: queueNames }, systemClock, signal, (line) =>
+      reported.push(line),
     );
 
   it('sends its name, and finds out that the instance does not speak the native protocol', async () => {
@@ -185,9 +185,9 @@ describe('an executor that connects', () => {
     const [refused, down] = [{ status: 401 }, { status: 500 }];
     upstream.answer('GET /.executors/test/auth', refused, refused, down, { status: 200, body: 'ok' });
     upstream.answer('POST /.executors/queue/heartbeat', { status: 200, body: '{}' });
-    const said: string[] = [];
-    await start(queues, said);
-    expect(said).toEqual([
+    const reported: string[] = [];
+    await start(queues, reported);
+    expect(reported).toEqual([
       expect.stringContaining(
         'failed to authorize with frontend, is executors.accessToken set correctly in the site-config?',
       ),

@@ -9,25 +9,25 @@ import { chooseTier, planDisks, vmSpec } from './vm-plan.ts';
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
 const host = { credential: { secret: 'our-own-credential' }, upstream: upstreamJobsSchema.parse({}) };
-const good = () => testJob({ dockerSteps: [{ image }] });
+const validJob = () => testJob({ dockerSteps: [{ image }] });
 
 describe('a leased job', () => {
   it('is accepted when everything in it is supported', () => {
-    expect(validateJob(good(), host).dockerSteps).toHaveLength(1);
+    expect(validateJob(validJob(), host).dockerSteps).toHaveLength(1);
   });
 
   it('has a workspace when it has a repository or files', () => {
     const file = { content: new Uint8Array(), bucket: '', key: '', modifiedAt: '' };
-    expect(hasWorkspace(good())).toBe(false);
-    expect(hasWorkspace({ ...good(), repositoryName: 'a' })).toBe(true);
-    expect(hasWorkspace({ ...good(), files: { a: file } })).toBe(true);
+    expect(hasWorkspace(validJob())).toBe(false);
+    expect(hasWorkspace({ ...validJob(), repositoryName: 'a' })).toBe(true);
+    expect(hasWorkspace({ ...validJob(), files: { a: file } })).toBe(true);
   });
 
   it('may name an image of a registry, and an image on the instance only if the instance is native', () => {
-    const { fumehood: _ours, ...upstream } = good();
+    const { fumehood: _ours, ...upstream } = validJob();
     const references = ['debian:12', 'registry.test:5000/a/b', `a@sha256:${'0'.repeat(64)}`];
     for (const reference of references)
-      for (const job of [good(), upstream])
+      for (const job of [validJob(), upstream])
         expect(validateJob({ ...job, dockerSteps: [{ image: reference }] }, host).dockerSteps).toHaveLength(
           1,
         );
@@ -43,7 +43,7 @@ describe('a leased job', () => {
     ['names no image', { dockerSteps: [{ image: 'https://registry.test/a' }] }],
     ['40 hexadecimal digits', { repositoryName: 'a', commit: 'HEAD' }],
   ])('is refused with the error "%s"', (why, change) => {
-    expect(() => validateJob({ ...good(), ...change }, host)).toThrow(why);
+    expect(() => validateJob({ ...validJob(), ...change }, host)).toThrow(why);
   });
 });
 
@@ -70,7 +70,7 @@ describe('the disks', () => {
 describe('the spec of a VM', () => {
   it('has a new id for every boot', () => {
     const plan = planDisks([{ file: 'a', config }], null);
-    const [one, two] = [1, 2].map(() => vmSpec(validateJob(good(), host), 'vm-emulated', plan));
+    const [one, two] = [1, 2].map(() => vmSpec(validateJob(validJob(), host), 'vm-emulated', plan));
     expect(one?.id).toMatch(/^j5-a1-[0-9a-f]{8}$/);
     expect(one?.id).not.toBe(two?.id);
     expect(one).toMatchObject({ acceleration: 'emulated', cpus: 1, memoryMiB: 256, disks: ['a'] });
