@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Sample } from './measure.ts';
-import { shown, table } from './report.ts';
+import { formatFigure, table } from './report.ts';
 import { dispatch } from './scenarios/dispatch.ts';
 import { heartbeats } from './scenarios/heartbeats.ts';
 import { million } from './scenarios/million.ts';
@@ -14,12 +14,12 @@ import { startServer } from './server.ts';
 const scenarios = [throughput, million, snapshot, dispatch, heartbeats];
 const help = `npm run bench:queue -- [--only NAME] [--quick] [--json FILE]
 
-The queue beside pg-boss and graphile-worker, on one durable PostgreSQL that is started for it and removed after it.
-Markdown on standard output, progress on standard error.
+Compares the queue with pg-boss and graphile-worker on one durable PostgreSQL, which it starts and removes.
+Prints Markdown on standard output and progress on standard error.
 
   --only NAME   one of ${scenarios.map(({ name }) => name).join(', ')}; may be repeated
-  --quick       small sizes and one round, to see that it works; its figures say nothing
-  --json FILE   every measurement, unrounded
+  --quick       small sizes and one round, to check that it works; the figures mean nothing
+  --json FILE   write every measurement, unrounded
 `;
 
 const full: Sizes = {
@@ -73,17 +73,18 @@ function readOptions(): Options | null {
   return { only, quick: values.quick, json: values.json };
 }
 
-async function bench(options: Options, left: AsyncDisposableStack): Promise<void> {
-  const say = (text: string) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+async function bench(options: Options, cleanup: AsyncDisposableStack): Promise<void> {
+  const progress = (text: string) =>
+    process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
   const print = (text: string) => process.stdout.write(`${text}\n`);
   const server = await startServer();
-  left.defer(() => server.stop());
+  cleanup.defer(() => server.stop());
   const sizes = options.quick ? quick : full;
   const facts = {
     date: new Date().toISOString(),
     command: `npm run bench:queue -- ${process.argv.slice(2).join(' ')}`.trim(),
-    cores: `${availableParallelism()} (${cpus()[0]?.model ?? 'unknown'}), load ${shown(loadavg()[0] ?? 0)} before`,
-    'memory MiB': shown(totalmem() / 2 ** 20),
+    cores: `${availableParallelism()} (${cpus()[0]?.model ?? 'unknown'}), load ${formatFigure(loadavg()[0] ?? 0)} before`,
+    'memory MiB': formatFigure(totalmem() / 2 ** 20),
     node: process.version,
     ...(await server.facts()),
     rounds: String(sizes.rounds),
@@ -91,16 +92,16 @@ async function bench(options: Options, left: AsyncDisposableStack): Promise<void
   print('## The queue beside pg-boss and graphile-worker\n');
   for (const [name, value] of Object.entries(facts)) print(`- ${name}: ${value}`);
   print(
-    `- figures: medians of the rounds, cut off, not rounded${options.quick ? '; QUICK, they say nothing' : ''}\n`,
+    `- figures: medians of the rounds, cut off, not rounded${options.quick ? '; QUICK, they mean nothing' : ''}\n`,
   );
   const samples: Sample[] = [];
   for (const scenario of scenarios) {
     if (options.only.length > 0 && !options.only.includes(scenario.name)) continue;
-    const outcome = await scenario.run({ server, sizes, say, left });
+    const outcome = await scenario.run({ server, sizes, progress, cleanup });
     samples.push(...outcome.samples);
     print(table(scenario, outcome));
     print(
-      `Load of the machine at its end: ${shown(loadavg()[0] ?? 0)} on ${availableParallelism()} cores.\n`,
+      `Load of the machine at its end: ${formatFigure(loadavg()[0] ?? 0)} on ${availableParallelism()} cores.\n`,
     );
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ facts, samples }, null, 2));
   }
@@ -110,16 +111,16 @@ const interrupted = new Promise<never>((_, reject) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => reject(new Error(`ended by ${signal}`)));
 });
-const left = new AsyncDisposableStack();
+const cleanup = new AsyncDisposableStack();
 try {
   const options = readOptions();
-  if (options) await Promise.race([bench(options, left), interrupted]);
+  if (options) await Promise.race([bench(options, cleanup), interrupted]);
   else process.stdout.write(help);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 } finally {
-  await left.disposeAsync();
+  await cleanup.disposeAsync();
 }
-// Whatever still waits for the server, after an interruption.
+// After an interruption, calls may still wait for the server.
 process.exit();

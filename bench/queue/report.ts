@@ -1,8 +1,8 @@
 import { median, type Sample } from './measure.ts';
 import type { Outcome, Scenario } from './scenarios/scenario.ts';
 
-/** A figure as a table shows it: three digits, or all before the point; cut off, never rounded up. */
-export function shown(value: number): string {
+/** Formats a figure for a table: three digits, or all digits before the point; truncated, never rounded up. */
+export function formatFigure(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   return (Math.trunc(value * 10 ** digits) / 10 ** digits).toFixed(digits);
@@ -10,7 +10,7 @@ export function shown(value: number): string {
 
 const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
 
-/** Medians of all rounds by contender and metric, and of the rounds' ratios of ours to each of the others'. */
+/** Returns a table with the median of all rounds by contender and metric, and the medians of the ratios between ours and each other contender. */
 export function table(scenario: Scenario, { samples, notes }: Outcome): string {
   const metrics = [...new Set(samples.map((sample) => sample.metric))];
   const compared = notes.size > 0;
@@ -28,9 +28,9 @@ export function table(scenario: Scenario, { samples, notes }: Outcome): string {
     '',
     line(['', ...metrics]),
     line(['---', ...metrics.map(() => '---:')]),
-    ...contenders.map((name) => line([name, ...metrics.map((metric) => shown(figure(name, metric)))])),
+    ...contenders.map((name) => line([name, ...metrics.map((metric) => formatFigure(figure(name, metric)))])),
     ...(compared ? others : []).map((name) =>
-      line([`**ours ÷ ${name}**`, ...metrics.map((metric) => shown(ratio(name, metric)))]),
+      line([`**ours ÷ ${name}**`, ...metrics.map((metric) => formatFigure(ratio(name, metric)))]),
     ),
     '',
     ...(compared
@@ -43,12 +43,12 @@ export function table(scenario: Scenario, { samples, notes }: Outcome): string {
   ].join('\n');
 }
 
-/** The largest distance of a round from its median. */
+/** Returns how far rounds are from their median. */
 function spread(samples: readonly Sample[]): string {
   const groups = Map.groupBy(samples, (sample) => `${sample.contender}\n${sample.metric}`);
   const distances = [...groups.values()].map((group) => {
     const values = group.map((sample) => sample.value);
     return Math.max(...values.map((value) => Math.abs(value / median(values) - 1)));
   });
-  return `half within ±${shown(median(distances) * 100)} %, all within ±${shown(Math.max(...distances) * 100)} %`;
+  return `half within ±${formatFigure(median(distances) * 100)} %, all within ±${formatFigure(Math.max(...distances) * 100)} %`;
 }

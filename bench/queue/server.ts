@@ -7,7 +7,7 @@ import { clientConfig } from '../../packages/instance/src/db/connect.ts';
 import { startDatabase } from '../../packages/instance/src/db/server/start.ts';
 import { instanceUsers } from '../../packages/instance/src/helper/users.ts';
 
-/** A database of the one server that all contenders share. */
+/** A database on the server that all contenders share. */
 export interface BenchDatabase {
   readonly host: string;
   readonly user: string;
@@ -15,17 +15,17 @@ export interface BenchDatabase {
 }
 
 export interface BenchServer {
-  /** A new, empty database. */
+  /** Creates an empty database. */
   database(name: string): Promise<BenchDatabase>;
-  /** What the server says of itself: version, and the settings that durability hangs on. */
+  /** Returns the version of the server and its settings for durability. */
   facts(): Promise<Record<string, string>>;
-  /** Vacuums and writes out what was put there, so that no measurement pays for it. */
+  /** Vacuums and writes a checkpoint, so that no measurement pays for the set-up. */
   settle(databases: readonly BenchDatabase[]): Promise<void>;
-  /** Ends the server and removes its files. */
+  /** Stops the server and removes its files. */
   stop(): Promise<void>;
 }
 
-/** Starts PostgreSQL as the product does, durable; the only settings are a quiet log and room for every contender's connections. */
+/** Starts a durable PostgreSQL as the product does. The only other settings are a quiet log and enough connections for every contender. */
 export async function startServer(): Promise<BenchServer> {
   const directory = await mkdtemp(join(tmpdir(), 'fumehood-bench-'));
   const { username } = userInfo();

@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { median, percentile, rotated } from '../../bench/queue/measure.ts';
-import { shown, table } from '../../bench/queue/report.ts';
+import { formatFigure, table } from '../../bench/queue/report.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const sample = { scenario: 's', metric: 'jobs/s' };
 
-test('figures are cut off, never rounded up', () => {
-  expect([0, 0.0012345, 0.9999, 9.999, 99.99, 1999.9].map(shown)).toEqual([
+test('figures are truncated, never rounded up', () => {
+  expect([0, 0.0012345, 0.9999, 9.999, 99.99, 1999.9].map(formatFigure)).toEqual([
     '0',
     '0.00123',
     '0.999',
@@ -23,11 +23,11 @@ test('a percentile is one of the values', () => {
   expect([median(values), percentile(values, 0.99), percentile(values, 0)]).toEqual([3, 5, 1]);
 });
 
-test('every round begins with another contender', () => {
+test('every round begins with a different contender', () => {
   expect([1, 2, 3].map((round) => rotated(['a', 'b', 'c'], round).join(''))).toEqual(['bca', 'cab', 'abc']);
 });
 
-test('a ratio is the median of the rounds, ours to theirs', () => {
+test('a ratio is the median of the ratios of the rounds, ours divided by theirs', () => {
   const samples = [
     { ...sample, contender: 'theirs', round: 1, value: 10 },
     { ...sample, contender: 'ours', round: 1, value: 20 },
@@ -46,13 +46,13 @@ test('a ratio is the median of the rounds, ours to theirs', () => {
   expect(lines).toContain('| **ours ÷ theirs** | 3.00 |');
 });
 
-test('nothing that ships knows the libraries that the bench compares with', () => {
+test('no shipped package uses the libraries that the bench compares with', () => {
   const files = readdirSync(join(root, 'packages'), { recursive: true, encoding: 'utf8' }).filter(
     (file) => !file.includes('node_modules') && /\.(ts|mjs|json)$/.test(file),
   );
-  const knowing = files.filter((file) =>
+  const users = files.filter((file) =>
     /pg-boss|graphile-worker/.test(readFileSync(join(root, 'packages', file), 'utf8')),
   );
   expect(files.length).toBeGreaterThan(100);
-  expect(knowing).toEqual([]);
+  expect(users).toEqual([]);
 });

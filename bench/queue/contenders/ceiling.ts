@@ -1,8 +1,8 @@
 import { Pool } from 'pg';
 import type { BenchDatabase } from '../server.ts';
-import { type Contender, poolSize, share, workBy } from './contender.ts';
+import { type Contender, poolSize, shareTurns, workByPolling } from './contender.ts';
 
-/** No queue: what two commits a job cost at least here, one row changed in each. */
+/** Returns a contender without a queue: the least that two commits per job cost on this machine, with one changed row in each. */
 export async function ceiling(database: BenchDatabase): Promise<Contender> {
   const pool = new Pool({ ...database, max: poolSize });
   pool.on('error', () => {});
@@ -12,9 +12,9 @@ export async function ceiling(database: BenchDatabase): Promise<Contender> {
     pool.query({ name: 'change', text: 'update one set state = $2 where id = $1', values: [id, state] });
   return {
     name: 'two updates (ceiling)',
-    note: 'no queue: two prepared updates of a known row, each its own transaction, by pg alone. What this machine allows.',
+    note: 'no queue: two prepared updates of a known row, each in its own transaction, by pg alone: the limit of this machine.',
     enqueue: (jobs, clients) =>
-      share(jobs, clients, async (turn) => {
+      shareTurns(jobs, clients, async (turn) => {
         while (turn()) await pool.query("insert into one (state) values ('queued')");
       }),
     async fill(jobs) {
@@ -22,7 +22,7 @@ export async function ceiling(database: BenchDatabase): Promise<Contender> {
       await pool.query('analyze one');
     },
     work: (workers, limit) =>
-      workBy(workers, limit, async () => {
+      workByPolling(workers, limit, async () => {
         next += 1;
         const id = next;
         await change(id, 'processing');

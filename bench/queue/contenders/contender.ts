@@ -1,31 +1,31 @@
-/** Jobs that were leased and completed, all of it committed, and how long that took. */
+/** The number of jobs that were leased, completed and committed, and how long that took. */
 export interface Work {
   readonly completed: number;
   readonly ms: number;
 }
 
-/** When a run of `work` ends: whatever comes first. */
+/** The limits of a run of `work`; the first that is reached ends it. */
 export interface WorkLimit {
   readonly jobs: number;
   readonly ms: number;
 }
 
-/** A queue, in a database of its own on the server that all share, used as its documentation says. */
+/** A queue in its own database on the shared server, used as its documentation recommends. */
 export interface Contender {
   readonly name: string;
-  /** What a reader must know of how it is used here. */
+  /** How the queue is used here. */
   readonly note: string;
-  /** Stores jobs one by one, by `clients` at once; each is committed when its call returns. */
+  /** Stores jobs one by one from `clients` concurrent clients. Each job is committed when its call returns. */
   enqueue(jobs: number, clients: number): Promise<void>;
-  /** Stores queued jobs in bulk, past the queue's own functions, and analyzes. */
+  /** Stores queued jobs in bulk, without the queue's own functions, and analyzes the tables. */
   fill(jobs: number): Promise<void>;
-  /** Has `workers` lease jobs that are there and complete them. */
+  /** Lets `workers` concurrent workers lease and complete jobs. */
   work(workers: number, limit: WorkLimit): Promise<Work>;
   close(): Promise<void>;
 }
 
-/** Runs `client` `clients` times at once, until `jobs` turns have been given out; a turn is refused when none is left. */
-export async function share(
+/** Runs `clients` concurrent clients that share `jobs` turns. `turn` takes one, and returns false when none is left. */
+export async function shareTurns(
   jobs: number,
   clients: number,
   client: (turn: () => boolean) => Promise<void>,
@@ -39,10 +39,13 @@ export async function share(
 }
 
 /**
- * `work` for a queue that is asked for jobs: `step` leases and completes some, and says how many; 0 when there are none, which
- * ends its worker.
+ * Implements `work` for a queue that workers poll. `step` leases and completes some jobs and returns how many; 0 ends the worker.
  */
-export async function workBy(workers: number, limit: WorkLimit, step: () => Promise<number>): Promise<Work> {
+export async function workByPolling(
+  workers: number,
+  limit: WorkLimit,
+  step: () => Promise<number>,
+): Promise<Work> {
   const start = performance.now();
   let completed = 0;
   const worker = async () => {
@@ -56,5 +59,5 @@ export async function workBy(workers: number, limit: WorkLimit, step: () => Prom
   return { completed, ms: performance.now() - start };
 }
 
-/** Connections that every contender gets: one for each of 16 workers, and a few for its own. */
+/** Connections of every contender: one for each of 16 workers, and a few for the queue itself. */
 export const poolSize = 20;

@@ -1,10 +1,10 @@
-/** A queue whose workers wait for jobs, by the means that it has for that. */
+/** A queue whose workers wait for jobs in the way that the queue provides. */
 export interface Dispatcher {
   readonly name: string;
   readonly note: string;
-  /** Stores one job; its id, when it is committed. */
+  /** Stores and commits one job, and returns its id. */
   send(): Promise<string>;
-  /** Has `workers` wait for jobs and complete them; `leased` is told of each as soon as its worker has it. Returns what ends them. */
+  /** Starts `workers` that wait for jobs and complete them. A worker calls `leased` as soon as it has a job. Returns a function that stops them. */
   start(workers: number, leased: (id: string) => void): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }

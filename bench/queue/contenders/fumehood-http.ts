@@ -10,7 +10,7 @@ const room = { cpus: 64, memoryMiB: 1 << 20, scratchMiB: 1 << 20 };
 
 /** Ours over HTTP, against an instance in a process of its own: executors that hold a long poll, and a person's POST. */
 export async function fumehoodDispatch(bench: Bench, database: BenchDatabase): Promise<Dispatcher> {
-  const instance = await startInstanceProcess(bench.left, database);
+  const instance = await startInstanceProcess(bench.cleanup, database);
   const { url, accessToken, credential, image } = instance.ready;
   const post = (path: string, authorization: string, body: unknown, more?: object, signal?: AbortSignal) =>
     fetch(`${url}${path}`, {

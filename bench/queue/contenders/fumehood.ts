@@ -7,7 +7,7 @@ import type { NewJob, Submission, QueueKinds } from '../../../packages/instance/
 import { enqueue, lease, mark } from '../../../packages/instance/src/queue/queue.ts';
 import { openLine } from '../../../packages/instance/src/queue/sql/lines.ts';
 import type { Offer } from '../../../packages/instance/src/queue/offer.ts';
-import { type Contender, poolSize, share, workBy } from './contender.ts';
+import { type Contender, poolSize, shareTurns, workByPolling } from './contender.ts';
 
 const newJob: NewJob = {
   payload: {
@@ -31,14 +31,14 @@ const newJob: NewJob = {
   maxResets: 3,
   maxRetries: 0,
 };
-const order: Submission = {
+const submission: Submission = {
   tenant: 'bench',
   priority: 0,
   processAfter: null,
   retryPauseMs: 5_000,
   idempotency: null,
 };
-/** Nobody is refused here. */
+/** High enough that no enqueue is refused. */
 const queuedMax = 10_000_000;
 const offer: Offer = {
   executor: 'bench',
@@ -51,20 +51,20 @@ const offer: Offer = {
 };
 const leaseMs = 600_000;
 
-/** Ours, by the functions that the routes call. All that the bench knows of them is in this file. */
+/** Returns our queue as a contender, through the functions that the routes call. Only this file of the bench uses them. */
 export async function fumehood(connection: Connection): Promise<Contender> {
   const db = connect(connection, { connections: poolSize });
   await migrate(db, migrations);
   const kinds: QueueKinds = new Map([['runs', runsKind({ has: async () => true })]]);
   return {
     name: 'fumehood',
-    note: 'lease and mark of the instance, one job at a time: fenced by (job, attempt, token), attempt history and events stored with each move.',
+    note: 'lease and mark of the instance, one job at a time: fenced by (job, attempt, token), attempt history and events are stored with each transition.',
     enqueue: (jobs, clients) =>
-      share(jobs, clients, async (turn) => {
-        while (turn()) await enqueue(db, 'runs', newJob, order, queuedMax);
+      shareTurns(jobs, clients, async (turn) => {
+        while (turn()) await enqueue(db, 'runs', newJob, submission, queuedMax);
       }),
     async fill(jobs) {
-      const line = await openLine(db, order.tenant, 'runs', newJob.demand);
+      const line = await openLine(db, submission.tenant, 'runs', newJob.demand);
       await withClient(connection, async (client) => {
         await client.query(
           `with made as (
@@ -75,13 +75,13 @@ export async function fumehood(connection: Connection): Promise<Contender> {
            )
            insert into job_events (job_id, type, body)
            select (row).id, 'job', jsonb_build_object('type', 'job', 'job', job_record(row, null)) from made`,
-          [JSON.stringify(newJob.payload), order.tenant, line, newJob.demand.accept, jobs],
+          [JSON.stringify(newJob.payload), submission.tenant, line, newJob.demand.accept, jobs],
         );
         await client.query('analyze jobs, job_events, lines, shares');
       });
     },
     work: (workers, limit) =>
-      workBy(workers, limit, async () => {
+      workByPolling(workers, limit, async () => {
         const leased = await lease(db, offer, leaseMs);
         if (typeof leased === 'string') return 0;
         const { id, attempt, queue, repository, commit } = leased.job;
@@ -93,10 +93,10 @@ export async function fumehood(connection: Connection): Promise<Contender> {
   };
 }
 
-/** Gives each of `executors` (named `e0` and on) a job that it runs; the ids, in their order. */
+/** Gives each of `executors` executors (named `e0`, `e1`, …) a running job, and returns the job ids in that order. */
 export async function holdJobs(connection: Connection, executors: number): Promise<number[]> {
   const db = connect(connection, { connections: 1 });
-  const line = await openLine(db, order.tenant, 'runs', newJob.demand);
+  const line = await openLine(db, submission.tenant, 'runs', newJob.demand);
   await db.destroy();
   return await withClient(connection, async (client) => {
     await client.query("delete from jobs where executor ~ '^e[0-9]+$'");
@@ -112,7 +112,7 @@ export async function holdJobs(connection: Connection, executors: number): Promi
          returning id, executor
        )
        select id from made order by substr(executor, 2)::int`,
-      [JSON.stringify(newJob.payload), order.tenant, line, newJob.demand.accept, executors],
+      [JSON.stringify(newJob.payload), submission.tenant, line, newJob.demand.accept, executors],
     );
     await client.query('analyze jobs');
     return rows.map((row) => row.id);

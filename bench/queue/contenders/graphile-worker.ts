@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, makeWorkerUtils, type Runner, run, type Task } from 'graphile-worker';
 import { Pool } from 'pg';
 import type { BenchDatabase } from '../server.ts';
-import { type Contender, poolSize, share } from './contender.ts';
+import { type Contender, poolSize, shareTurns } from './contender.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
 const task = 'bench';
@@ -10,7 +10,7 @@ const silent = new Logger(() => () => {});
 
 async function start(database: BenchDatabase) {
   const pool = new Pool({ ...database, max: poolSize });
-  // What connections say while the server goes away at the end.
+  // Connections report errors while the server stops at the end.
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
   const utils = await makeWorkerUtils({ pgPool: pool, logger: silent });
@@ -31,10 +31,10 @@ async function start(database: BenchDatabase) {
   return { pool, utils, runner, close };
 }
 
-/** graphile-worker by its runner; `batch` jobs at a time. */
+/** Returns graphile-worker as a contender: its runner, with `batch` jobs at a time. */
 export async function graphileWorker(database: BenchDatabase, batch: number): Promise<Contender> {
   const { pool, utils, runner, close } = await start(database);
-  await utils.addJob(task, { n: 1 }); // makes the task known
+  await utils.addJob(task, { n: 1 }); // registers the task
   await pool.query('delete from graphile_worker._private_jobs');
   return {
     name: batch === 1 ? 'graphile-worker' : `graphile-worker, batches of ${batch}`,
@@ -43,7 +43,7 @@ export async function graphileWorker(database: BenchDatabase, batch: number): Pr
         ? 'run() with concurrency, its default: a worker leases its next job while the last one is still being deleted; no fence.'
         : `run() with localQueue.size ${batch} and completeJobBatchDelay 0: one commit for ${batch} leases, which ours does not offer.`,
     enqueue: (jobs, clients) =>
-      share(jobs, clients, async (turn) => {
+      shareTurns(jobs, clients, async (turn) => {
         while (turn()) await utils.addJob(task, { n: 1 });
       }),
     fill: async (jobs) => {
@@ -76,18 +76,18 @@ export async function graphileWorker(database: BenchDatabase, batch: number): Pr
   };
 }
 
-/** When no statement is under way and none waits: its runner does not wait for the commits of completions itself. */
+/** Resolves when no statement runs or waits. The runner itself does not wait for the commits of completions. */
 async function settled(pool: Pool, progress: () => number): Promise<void> {
   for (let quiet = 0, last = progress(); quiet < 3; ) {
     await delay(1);
-    // The listener's connection stays taken.
+    // The listener keeps one connection.
     const idle = pool.waitingCount === 0 && pool.totalCount - pool.idleCount <= 1;
     quiet = idle && last === progress() ? quiet + 1 : 0;
     last = progress();
   }
 }
 
-/** graphile-worker by its runner, which listens for new jobs. */
+/** Returns graphile-worker as a dispatcher: its runner listens for new jobs. */
 export async function graphileWorkerDispatch(database: BenchDatabase): Promise<Dispatcher> {
   const { utils, runner, close } = await start(database);
   return {

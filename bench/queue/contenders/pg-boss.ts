@@ -1,6 +1,6 @@
 import { PgBoss, type Queue } from 'pg-boss';
 import type { BenchDatabase } from '../server.ts';
-import { type Contender, poolSize, share, workBy } from './contender.ts';
+import { type Contender, poolSize, shareTurns, workByPolling } from './contender.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
 const queue = 'bench';
@@ -9,7 +9,7 @@ async function start(
   database: BenchDatabase,
   options: { readonly notify: boolean },
 ): Promise<{ boss: PgBoss; close: () => Promise<void> }> {
-  // Without its maintenance: that would only cost it.
+  // Without its maintenance, which would only cost time.
   const boss = new PgBoss({
     ...database,
     max: poolSize,
@@ -17,7 +17,7 @@ async function start(
     schedule: false,
     useListenNotify: options.notify,
   });
-  // What it says while the server goes away at the end.
+  // It reports errors while the server stops at the end.
   boss.on('error', () => {});
   await boss.start();
   const settings: Omit<Queue, 'name'> = options.notify ? { notify: true } : {};
@@ -25,7 +25,7 @@ async function start(
   return { boss, close: () => boss.stop({ graceful: false }) };
 }
 
-/** pg-boss by `fetch` and `complete`; `batch` jobs at a time. */
+/** Returns pg-boss as a contender: `fetch` and `complete`, with `batch` jobs at a time. */
 export async function pgBoss(database: BenchDatabase, batch: number): Promise<Contender> {
   const { boss, close } = await start(database, { notify: false });
   return {
@@ -35,7 +35,7 @@ export async function pgBoss(database: BenchDatabase, batch: number): Promise<Co
         ? 'fetch() and complete() of one job, fenced by its retry count (complete takes the fetched job); no maintenance.'
         : `fetch({ batchSize: ${batch} }) and one complete() for all of them: one commit for ${batch} leases, which ours does not offer.`,
     enqueue: (jobs, clients) =>
-      share(jobs, clients, async (turn) => {
+      shareTurns(jobs, clients, async (turn) => {
         while (turn()) await boss.send(queue, { n: 1 });
       }),
     fill: async (jobs) => {
@@ -46,7 +46,7 @@ export async function pgBoss(database: BenchDatabase, batch: number): Promise<Co
       await db.executeSql('analyze pgboss.job_common');
     },
     work: (workers, limit) =>
-      workBy(workers, limit, async () => {
+      workByPolling(workers, limit, async () => {
         const jobs = await boss.fetch(queue, { batchSize: batch });
         if (jobs.length > 0) await boss.complete(queue, jobs);
         return jobs.length;
@@ -55,7 +55,7 @@ export async function pgBoss(database: BenchDatabase, batch: number): Promise<Co
   };
 }
 
-/** pg-boss by `work`: polling at its shortest interval, or woken by its LISTEN. */
+/** Returns pg-boss as a dispatcher: `work`, which polls at its shortest interval or is woken by LISTEN. */
 export async function pgBossDispatch(database: BenchDatabase, notify: boolean): Promise<Dispatcher> {
   const { boss, close } = await start(database, { notify });
   return {

@@ -7,18 +7,18 @@ import { percentile, rotated, type Sample } from '../measure.ts';
 import type { Bench, Outcome, Scenario } from './scenario.ts';
 
 const waiting = [1, 16];
-/** One contender's turn ends then, with fewer jobs. */
+/** Time after which a contender's turn ends with fewer jobs. */
 const turnMs = 20_000;
-/** A job that nobody has after this is lost. */
+/** Time after which a job that no worker has counts as lost. */
 const patienceMs = 10_000;
 
-/** From the call that stores a job until a worker that waits has it, one job at a time. */
+/** Measures the time from the call that stores a job until a waiting worker has it, one job at a time. */
 export const dispatch: Scenario = {
   name: 'dispatch',
   title: 'Dispatch: from the call that stores a job to a waiting worker having it, ms (its commit included)',
   lessIsBetter: true,
   async run(bench) {
-    const { server, sizes, say } = bench;
+    const { server, sizes, progress } = bench;
     const dispatchers: Dispatcher[] = [];
     try {
       dispatchers.push(
@@ -30,7 +30,7 @@ export const dispatch: Scenario = {
       const samples: Sample[] = [];
       for (let round = 1; round <= sizes.rounds; round += 1) {
         for (const workers of waiting) {
-          say(`dispatch: round ${round} of ${sizes.rounds}, ${workers} waiting`);
+          progress(`dispatch: round ${round} of ${sizes.rounds}, ${workers} waiting`);
           for (const dispatcher of rotated(dispatchers, round)) {
             const times = await timesOf(bench, dispatcher, workers);
             const sample = { scenario: 'dispatch', contender: dispatcher.name, round };
@@ -55,12 +55,12 @@ async function timesOf({ sizes }: Bench, dispatcher: Dispatcher, workers: number
     wake();
   });
   const times: number[] = [];
-  await delay(1_000); // until they wait
+  await delay(1_000); // until the workers wait
   const end = performance.now() + turnMs;
   while (times.length < sizes.dispatches && performance.now() < end) {
     const sentAt = performance.now();
     const id = await dispatcher.send();
-    // Its worker may have had it before we had its id.
+    // The worker may get the job before `send` returns the id.
     const late = AbortSignal.timeout(patienceMs);
     while (!leasedAt.has(id)) {
       if (late.aborted) throw new Error(`${dispatcher.name} gave a job to nobody within ${patienceMs} ms`);
@@ -71,7 +71,7 @@ async function timesOf({ sizes }: Bench, dispatcher: Dispatcher, workers: number
     }
     times.push((leasedAt.get(id) as number) - sentAt);
     leasedAt.delete(id);
-    // Out of step with whoever polls, and until the worker waits again.
+    // A random pause, so that sends do not align with polls, and until the worker waits again.
     await delay(30 + Math.random() * 30);
   }
   await stop();

@@ -5,23 +5,24 @@ import type { Scenario } from './scenario.ts';
 
 const periodMs = 5_000;
 
-/** Executors that each run a job and beat every 5 s, as upstream's do, on connections of their own. */
+/** Measures executors that each run one job and send a heartbeat every 5 s, as upstream's do, each on its own connection. */
 export const heartbeats: Scenario = {
   name: 'heartbeats',
-  title: 'Executors, each with a job, that beat every 5 s against one instance over HTTP (no peer has this)',
+  title:
+    'Executors, each with one job, that send a heartbeat every 5 s to one instance over HTTP (no peer has this)',
   lessIsBetter: true,
-  async run({ server, sizes, say, left }) {
+  async run({ server, sizes, progress, cleanup }) {
     const database = await server.database('heartbeats');
-    const instance = await startInstanceProcess(left, database);
+    const instance = await startInstanceProcess(cleanup, database);
     const { url, credential } = instance.ready;
     const samples: Sample[] = [];
     try {
       for (const executors of sizes.executors) {
         for (let round = 1; round <= sizes.rounds; round += 1) {
-          say(`heartbeats: ${executors} executors, round ${round} of ${sizes.rounds}`);
+          progress(`heartbeats: ${executors} executors, round ${round} of ${sizes.rounds}`);
           const jobIds = await holdJobs(database, executors);
           const warmUpMs = 2 * periodMs;
-          const beating = runBeats(left, {
+          const beating = runBeats(cleanup, {
             url,
             credential,
             jobIds,

@@ -18,13 +18,13 @@ const makers: Readonly<Record<string, (database: BenchDatabase) => Promise<Conte
 };
 
 interface RateOptions extends Pick<Scenario, 'name' | 'title'> {
-  /** Once, before the rounds; returns what is to be done after them. */
+  /** Runs once before the rounds; may return a function that runs after them. */
   prepare?(
     bench: Bench,
     contender: Contender,
     database: BenchDatabase,
   ): Promise<(() => Promise<void>) | undefined>;
-  /** Puts the jobs of one measurement there; what it measures of that goes to `note`. */
+  /** Stores the jobs of one measurement, and passes what it measures to `note`. */
   supply(
     contender: Contender,
     jobs: number,
@@ -33,7 +33,7 @@ interface RateOptions extends Pick<Scenario, 'name' | 'title'> {
   ): Promise<void>;
 }
 
-/** A scenario of jobs leased and completed per second. */
+/** Returns a scenario that measures how many jobs are leased and completed per second. */
 export function rateScenario(options: RateOptions): Scenario {
   return {
     name: options.name,
@@ -44,7 +44,7 @@ export function rateScenario(options: RateOptions): Scenario {
 }
 
 async function measureRates(bench: Bench, options: RateOptions): Promise<Outcome> {
-  const { server, sizes, say } = bench;
+  const { server, sizes, progress } = bench;
   const samples: Sample[] = [];
   const contenders: Contender[] = [];
   const ends: (() => Promise<void>)[] = [];
@@ -55,14 +55,14 @@ async function measureRates(bench: Bench, options: RateOptions): Promise<Outcome
       const contender = await make(database);
       contenders.push(contender);
       databases.push(database);
-      say(`${options.name}: ${contender.name}`);
+      progress(`${options.name}: ${contender.name}`);
       const end = await options.prepare?.(bench, contender, database);
       if (end) ends.push(end);
     }
     await server.settle(databases);
     for (let round = 1; round <= sizes.rounds; round += 1) {
       for (const [workers, jobs] of sizes.jobs) {
-        say(`${options.name}: round ${round} of ${sizes.rounds}, ${workers} workers`);
+        progress(`${options.name}: round ${round} of ${sizes.rounds}, ${workers} workers`);
         for (const contender of rotated(contenders, round)) {
           const note = (metric: string, value: number) =>
             samples.push({ scenario: options.name, metric, contender: contender.name, round, value });

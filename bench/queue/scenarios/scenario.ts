@@ -1,15 +1,15 @@
 import type { Sample } from '../measure.ts';
 import type { BenchServer } from '../server.ts';
 
-/** How much of everything. */
+/** The sizes of the measurements. */
 export interface Sizes {
   readonly rounds: number;
-  /** Jobs of one measurement, by workers. */
+  /** Jobs of one measurement, by the number of workers. */
   readonly jobs: ReadonlyMap<number, number>;
-  /** A measurement ends then, with fewer jobs. */
+  /** Time after which a measurement ends with fewer jobs. */
   readonly limitMs: number;
   readonly queued: number;
-  /** Jobs that end under an old snapshot before anything is measured. */
+  /** Jobs that end under an old snapshot before the measurement. */
   readonly aged: number;
   readonly dispatches: number;
   readonly executors: readonly number[];
@@ -19,23 +19,23 @@ export interface Sizes {
 export interface Bench {
   readonly server: BenchServer;
   readonly sizes: Sizes;
-  /** Progress, for who watches. */
-  readonly say: (text: string) => void;
-  /** What would stay behind if the bench ended now. */
-  readonly left: AsyncDisposableStack;
+  /** Prints progress. */
+  readonly progress: (text: string) => void;
+  /** Releases what the bench holds when it ends. */
+  readonly cleanup: AsyncDisposableStack;
 }
 
 export interface Outcome {
   readonly samples: readonly Sample[];
-  /** What a reader must know of each contender, ours first; empty where nobody is compared. */
+  /** The note of each contender, ours first; empty when nothing is compared. */
   readonly notes: ReadonlyMap<string, string>;
 }
 
 export interface Scenario {
-  /** For `--only`. */
+  /** The name for `--only`. */
   readonly name: string;
   readonly title: string;
-  /** The figures are times, or shares: less is better. */
+  /** Less is better: the figures are times or shares. */
   readonly lessIsBetter: boolean;
   run(bench: Bench): Promise<Outcome>;
 }

@@ -2,13 +2,13 @@ import { Client } from 'pg';
 import { clientConfig } from '../../../packages/instance/src/db/connect.ts';
 import { rateScenario } from './rates.ts';
 
-/** A report or a backup that runs for long: no row that was replaced since it began can be forgotten. */
+/** Measures beside a long-running report or backup: PostgreSQL cannot remove any row version that was replaced since it began. */
 export const snapshot = rateScenario({
   name: 'snapshot',
   title: 'The same while a transaction holds a snapshot from before the last 10,000 jobs and more',
   async prepare({ sizes }, contender, database) {
     const client = new Client(clientConfig(database));
-    client.on('error', () => {}); // at the end of the server, when interrupted
+    client.on('error', () => {}); // when the server stops after an interruption
     await client.connect();
     await client.query('begin isolation level repeatable read');
     await client.query('select count(*) from pg_class');

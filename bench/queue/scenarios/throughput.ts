@@ -1,6 +1,6 @@
 import { rateScenario } from './rates.ts';
 
-/** An otherwise empty queue: jobs stored one by one, then leased and completed one by one. */
+/** Measures an otherwise empty queue: jobs are stored one by one, then leased and completed one by one. */
 export const throughput = rateScenario({
   name: 'throughput',
   title: 'Durable enqueue, then lease and complete, per second, by clients or workers at once',
