@@ -3,7 +3,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 import { z } from 'zod';
 
-/** Where a PostgreSQL is: a socket directory with peer authentication, or a URL of the admin's. */
+/** How to reach PostgreSQL: a socket directory with peer authentication, or a URL that the admin gives. */
 export const connectionSchema = z.union([
   z.strictObject({ url: z.string().min(1) }),
   z.strictObject({ host: z.string().min(1), user: z.string().min(1), database: z.string().min(1) }),
@@ -13,25 +13,27 @@ export type Connection = z.infer<typeof connectionSchema>;
 /** The database; statements are SQL, below `sql/` folders, with their row types beside them. */
 export type Db = Kysely<unknown>;
 
-/** bigint columns are ids, offsets and counts: all far below 2^53. */
+/** Parses bigint columns as numbers: ids, offsets and counts, all far below 2^53. */
 const types: CustomTypesConfig = {
   getTypeParser: (id, format) =>
     id === pgTypes.builtins.INT8 && format !== 'binary' ? Number : pgTypes.getTypeParser(id, format),
 };
 
+/** Returns the configuration of the `pg` client for a connection. */
 export function clientConfig(connection: Connection): ClientConfig {
   const where = 'url' in connection ? { connectionString: connection.url } : connection;
   return { ...where, types, application_name: 'fumehood', connectionTimeoutMillis: 10_000, keepAlive: true };
 }
 
 /**
- * Has PostgreSQL parse and plan each statement once a connection: that is most of the cost of the queue's statements. A
- * migration by a newer instance can make a plan useless; then the connection is closed, and the next one plans anew.
+ * A client that prepares each statement: PostgreSQL parses and plans it once per connection, which is most of the cost of the queue's
+ * statements. A migration by a newer instance can invalidate a plan. The statement then fails, and the client closes the connection, so
+ * that the next one plans again.
  */
 class PreparingClient extends Client {
   constructor(config?: ClientConfig) {
     super(config);
-    // A connection that breaks between two statements of a transaction: the next one fails, which is enough.
+    // If the connection breaks between two statements of a transaction, the next statement fails: that is enough.
     this.on('error', () => {});
   }
 
@@ -40,13 +42,13 @@ class PreparingClient extends Client {
       return (super.query as Send)(text, values, ...rest);
     const name = nameOf(text);
     return (super.query({ name, text, values }) as Promise<unknown>).catch((error: unknown) => {
-      if ((error as { code?: string }).code === planOfBefore) void this.end().catch(() => {});
+      if ((error as { code?: string }).code === stalePlan) void this.end().catch(() => {});
       throw error;
     });
   }) as Client['query'];
 }
 
-/** Names of statements by their text, of which there are as many as there are in the code. */
+/** Statement names by text. There are as many as there are statements in the code. */
 const names = new Map<string, string>();
 function nameOf(text: string): string {
   let name = names.get(text);
@@ -57,23 +59,26 @@ function nameOf(text: string): string {
   return name;
 }
 
-/** "cached plan must not change result type" (feature_not_supported). */
-const planOfBefore = '0A000';
+/** The error "cached plan must not change result type" (feature_not_supported). */
+const stalePlan = '0A000';
 
 type Send = (...args: unknown[]) => unknown;
 
-/** PostgreSQL's settings for statements that are planned once, and then asked of tables of any size. */
+/** PostgreSQL's settings for statements that are planned once and then run on tables of any size. */
 const planning = {
-  // Left to itself, it takes the lists in our statements for longer than they are, thinks that it can do better for the values of
-  // each call, and plans anew with each.
+  // By default, PostgreSQL overestimates the lists in our statements, expects a better plan for the values of each call, and plans
+  // again for each of them.
   plan_cache_mode: 'force_generic_plan',
-  // A plan that was made while a table was small must not walk through it when it has grown, as it can within a second.
+  // A plan that was made for a small table must not scan the whole table after it has grown, which may take only a second.
   enable_seqscan: 'off',
-  // It compiles what it thinks is costly, and without walks through tables that is a guess.
+  // PostgreSQL compiles plans with a high estimated cost, and without sequential scans the estimates are wrong.
   jit: 'off',
 };
 
-/** A pool of connections. It makes new ones when PostgreSQL was restarted; what was under way then fails once. */
+/**
+ * Opens a pool of connections. After a restart of PostgreSQL the pool opens new connections; statements that were running then fail
+ * once.
+ */
 export function connect(connection: Connection, options: { readonly connections?: number } = {}): Db {
   const pool = new Pool({
     ...clientConfig(connection),
@@ -83,7 +88,7 @@ export function connect(connection: Connection, options: { readonly connections?
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
   });
-  // An idle connection that PostgreSQL ended: the pool has dropped it already.
+  // PostgreSQL has ended an idle connection; the pool has dropped it already.
   pool.on('error', () => {});
   return new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
 }

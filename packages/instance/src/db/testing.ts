@@ -8,16 +8,16 @@ import { type Connection, connect } from './connect.ts';
 import { migrate } from './migrate.ts';
 import { startDatabase } from './server/start.ts';
 
-/** A real PostgreSQL for the tests of one file. */
+/** A PostgreSQL server for the tests of one file. */
 export interface TestServer {
-  /** A database of its own, with every migration. */
+  /** Makes a new database with every migration. */
   clone(): Promise<Connection>;
   stop(): Promise<void>;
 }
 
 export const migrations = join(import.meta.dirname, 'migrations');
 
-/** Starts a server as the instance's helper does, but without syncs: what a test writes need not survive a power loss. */
+/** Starts a server like the instance's helper does, but without syncs: a test's data need not survive a power loss. */
 export async function startTestServer(): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'fumehood-db-'));
   const { username } = userInfo();

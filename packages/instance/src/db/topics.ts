@@ -1,10 +1,10 @@
-/** Topics of `wake`: what somebody may wait for. */
+/** The topics of `wake`. */
 
-/** Work for executors. */
+/** A job can be leased: for waiting executors. */
 export const workTopic = 'queue';
-/** What happens to a job, for those who follow it. */
+/** A job has a new event: for those who follow it. */
 export const jobTopic = (id: number) => `job:${id}`;
-/** Bytes on a job's stdin. */
+/** A job's stdin has more bytes, or has ended. */
 export const inputTopic = (id: number) => `input:${id}`;
-/** What an executor has to be told: of its jobs, and of itself. */
+/** The state of an executor or of its jobs has changed: for its push stream. */
 export const executorTopic = (name: string) => `executor:${name}`;

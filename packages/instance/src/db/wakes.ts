@@ -3,32 +3,32 @@ import { Client } from 'pg';
 import { clientConfig, type Connection } from './connect.ts';
 import { readAnnouncement } from './transaction.ts';
 
-/** Somebody who waits for a topic to change. */
+/** A subscriber's view of one topic. */
 interface Subscription {
   /**
-   * Resolves at the next change since the last call, after `ms`, or when `signal` is aborted, with how many changes there were;
-   * never rejects.
+   * Waits for a wake that came since the last call, for at most `ms` or until `signal` is aborted. Returns the number of wakes; never
+   * rejects.
    */
   next(ms: number, signal: AbortSignal): Promise<number>;
   close(): void;
 }
 
-/** Changes that other connections announced. Hints only: whoever waits asks the database again after a while anyway. */
+/** The wakes of all processes. They are hints and can be lost: everybody who waits also polls the database. */
 export interface Wakes {
   subscribe(topic: string): Subscription;
   close(): Promise<void>;
 }
 
-/** Listens on a connection of its own, and makes a new one when it breaks. */
+/** Listens for notifications on a connection of its own, and opens a new one when it breaks. */
 export function listen(connection: Connection, clock: Clock): Wakes {
   const topics = new Map<string, Set<(times: number) => void>>();
   const closing = new AbortController();
   let current: Client | undefined;
 
-  const ring = (topic: string, times: number) => {
+  const notifyAll = (topic: string, times: number) => {
     for (const notify of topics.get(topic) ?? []) notify(times);
   };
-  const stay = async () => {
+  const listenUntilBroken = async () => {
     const client = new Client(clientConfig(connection));
     current = client;
     const ended = new Promise<void>((resolve) => {
@@ -37,17 +37,17 @@ export function listen(connection: Connection, clock: Clock): Wakes {
     });
     client.on('notification', (message) => {
       const { topic, times } = readAnnouncement(message.payload ?? '');
-      ring(topic, times);
+      notifyAll(topic, times);
     });
     await client.connect();
     await client.query('listen fumehood');
-    // What happened while nobody listened, however often.
-    for (const topic of topics.keys()) ring(topic, Infinity);
+    // Wakes were lost while nobody listened: wake everybody, as if any number had come.
+    for (const topic of topics.keys()) notifyAll(topic, Infinity);
     await ended;
   };
   const running = (async () => {
     while (!closing.signal.aborted) {
-      await stay().catch(() => {}); // PostgreSQL is away: those who wait ask by themselves until it is back
+      await listenUntilBroken().catch(() => {}); // without PostgreSQL, subscribers poll until it is back
       await current?.end().catch(() => {});
       await clock.sleep(500, closing.signal).catch(() => {});
     }
@@ -67,11 +67,11 @@ export function listen(connection: Connection, clock: Clock): Wakes {
         async next(ms, signal) {
           if (pending === 0 && !signal.aborted) {
             const done = new AbortController();
-            const rung = new Promise<void>((resolve) => {
+            const notified = new Promise<void>((resolve) => {
               woken = resolve;
             });
-            const late = clock.sleep(ms, AbortSignal.any([signal, done.signal])).catch(() => {});
-            await Promise.race([rung, late]);
+            const timeout = clock.sleep(ms, AbortSignal.any([signal, done.signal])).catch(() => {});
+            await Promise.race([notified, timeout]);
             done.abort();
             woken = undefined;
           }

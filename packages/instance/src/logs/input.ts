@@ -6,13 +6,14 @@ import { inputTopic } from '../db/topics.ts';
 import { inputEnded, inputTooBig, jobEnded, jobNotFound, noInput, offsetGap } from '../errors.ts';
 import { lockJob } from '../queue/sql/fence.ts';
 
-/** What a job may be sent, bytes: it is kept until the job is removed, because another attempt reads it again. */
+/** The most bytes of input of a job. All of it is kept until the job is removed, because another attempt reads it again. */
 const maxInputBytes = 256 * 2 ** 20;
-/** What one answer holds at most, bytes. */
+/** The most bytes of one answer. */
 const maxAnswerBytes = 2 ** 20;
 
 /**
- * Appends to a job's stdin at an offset, and ends it there if told; returns the next offset. Errors: `job_not_found`,
+ * Appends bytes to a job's stdin at an offset, and ends the stdin after them if `end` is set. Bytes that arrived before are ignored.
+ * Returns the next offset. Errors: `job_not_found`,
  * `job_ended`, `no_input`, `input_ended`, `input_too_big`, `offset_gap`.
  */
 export async function appendInput(
@@ -41,13 +42,14 @@ export async function appendInput(
   });
 }
 
+/** A part of a job's stdin. */
 export interface InputPart {
   readonly data: Buffer;
-  /** Nothing follows. */
+  /** No bytes follow. */
   readonly end: boolean;
 }
 
-/** A job's stdin from an offset, at most 1 MiB of it; empty when there is nothing (yet). */
+/** Returns a job's stdin from an offset, at most 1 MiB; empty if there are no bytes yet. Errors: `job_not_found`. */
 export async function readInput(db: Db, id: number, offset: number): Promise<InputPart> {
   const { rows } = await sql<{ data: Buffer | null; input_bytes: number; input_ended: boolean }>`
     select input_bytes, input_ended, (

@@ -3,10 +3,17 @@ import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
 import { entriesMax, streamBytesMax } from './limits.ts';
-import { type EntryFacts, entryOf, insertEntry, readEntry, saveBytes, updateEntry } from './sql/entries.ts';
-import { appendEntryEvent, appendOutput } from './sql/events.ts';
+import {
+  type EntryFacts,
+  entryOf,
+  insertEntry,
+  readEntry,
+  setStreamBytes,
+  updateEntry,
+} from './sql/entries.ts';
+import { appendEntryEvent, appendOutputEvent } from './sql/events.ts';
 
-/** Bytes of one stream of one entry. */
+/** Bytes of one stream of one log entry. */
 export interface Append {
   readonly entry: number;
   readonly stream: 'stdout' | 'stderr';
@@ -15,20 +22,20 @@ export interface Append {
 }
 
 /**
- * A new log entry of the attempt; its number, which is `wanted` unless that is null: asked again, it stays as it is. `out` is
- * upstream's way to send output: whole, again and again; it is kept as the entry's stdout. Errors: `lease_lost`,
- * `too_many_entries`.
+ * Adds a log entry to the attempt and returns its number. The executor may choose the number (`number`): a repeated request then leaves
+ * the entry as it is. `out` is the entry's whole output so far, which upstream's executors send again and again; it is kept as the
+ * entry's stdout. Errors: `lease_lost`, `too_many_entries`.
  */
 export async function addEntry(
   db: Db,
   lease: JobLease,
-  wanted: number | null,
+  number: number | null,
   facts: EntryFacts,
   out: string | undefined,
 ): Promise<number> {
   return await fenced(db, lease, async (tx) => {
-    const row = await insertEntry(tx, lease.jobId, lease.attempt, wanted, facts);
-    if (!row) return wanted as number;
+    const row = await insertEntry(tx, lease.jobId, lease.attempt, number, facts);
+    if (!row) return number as number;
     if (row.entry > entriesMax) throw tooManyEntries(entriesMax);
     await appendEntryEvent(tx, lease.jobId, entryOf(row));
     await appendWhole(tx, lease, row.entry, out);
@@ -36,7 +43,7 @@ export async function addEntry(
   });
 }
 
-/** Replaces what an entry says; its output stays or, with `out`, grows. Errors: `lease_lost`, `entry_not_found`. */
+/** Updates a log entry. Its output stays, or grows to `out`. Errors: `lease_lost`, `entry_not_found`. */
 export async function changeEntry(
   db: Db,
   lease: JobLease,
@@ -52,15 +59,15 @@ export async function changeEntry(
   });
 }
 
-/** The part of a whole output that has not arrived before. */
+/** Appends the part of the whole output `out` that has not arrived before. */
 async function appendWhole(tx: Db, lease: JobLease, entry: number, out: string | undefined): Promise<void> {
   if (out === undefined || out === '') return;
   await append(tx, lease, { entry, stream: 'stdout', offset: 0, data: Buffer.from(out) });
 }
 
 /**
- * Appends bytes at an offset; returns the next one. Bytes that arrived before are not kept twice. Errors: `lease_lost`,
- * `entry_not_found`, `offset_gap` with the wanted offset.
+ * Appends bytes at an offset and returns the next offset. Bytes that arrived before are ignored. Errors: `lease_lost`,
+ * `entry_not_found`, `offset_gap` with the expected offset.
  */
 export async function appendLog(db: Db, lease: JobLease, bytes: Append): Promise<number> {
   return await fenced(db, lease, (tx) => append(tx, lease, bytes));
@@ -78,9 +85,9 @@ async function append(tx: Db, lease: JobLease, bytes: Append): Promise<number> {
   const kept = fresh.subarray(0, Math.max(0, streamBytesMax - received));
   const end = received + fresh.length;
   if (kept.length > 0)
-    await appendOutput(tx, jobId, { attempt, entry, stream, offset: received, data: kept });
-  const changed = await saveBytes(tx, jobId, attempt, entry, stream, end);
-  // Said once when it begins; the entry's last update says how much it was.
+    await appendOutputEvent(tx, jobId, { attempt, entry, stream, offset: received, data: kept });
+  const changed = await setStreamBytes(tx, jobId, attempt, entry, stream, end);
+  // Followers learn once that bytes are dropped; the last update of the entry says how many.
   if (received <= streamBytesMax && end > streamBytesMax) await appendEntryEvent(tx, jobId, entryOf(changed));
   return end;
 }

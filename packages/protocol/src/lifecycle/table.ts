@@ -1,42 +1,43 @@
 import type { JobState } from '../api/jobs.ts';
 
-/** What the lifecycle knows of a job. Everything else about it does not decide a transition. */
+/** The part of a job that decides its transitions. */
 export interface JobLife {
   readonly state: JobState;
-  /** 0 before the first lease; one more with each. */
+  /** 0 before the first lease; each lease adds one. */
   readonly attempt: number;
-  /** How often a lease was lost, and how often it may be before the job has failed. */
+  /** How often a lease was lost. The job fails when that happens more than `maxResets` times. */
   readonly resets: number;
   readonly maxResets: number;
-  /** How often an executor reported an error that may be retried, and how often it may. */
+  /** How often an error was retried. The job fails on an error after `maxRetries` retries. */
   readonly retries: number;
   readonly maxRetries: number;
-  /** Somebody wants it to stop; never taken back. */
+  /** A person has canceled the job. Never taken back. */
   readonly cancelRequested: boolean;
 }
 
 /**
- * What can happen to a job. `lease`, `complete`, `error` and `fail` come from executors, `cancel` from people; `expire` from the
- * instance's clock when a lease ran out, `release` from a heartbeat that no longer names a job whose cancel was asked for.
+ * The transitions of a job. `lease`, `complete`, `error` and `fail` come from executors, and `cancel` from people. `expire` comes from
+ * the reaper when a lease ran out, and `release` from a heartbeat that no longer names a job whose cancel was requested.
  */
 export const jobTransitions = ['lease', 'complete', 'error', 'fail', 'cancel', 'release', 'expire'] as const;
 export type JobTransition = (typeof jobTransitions)[number];
 
-/** States that nothing leaves. `errored` is not one: an errored job will be retried. */
+/** The final states. `errored` is not one of them: an errored job will be retried. */
 export const endStates = ['completed', 'failed', 'canceled'] as const satisfies readonly JobState[];
 
+/** Checks whether a state is final. */
 export function hasEnded(state: JobState): boolean {
   return (endStates as readonly JobState[]).includes(state);
 }
 
-/** The job's life before its first lease. */
+/** Returns the life of a new job. */
 export function newLife(limits: { readonly maxResets: number; readonly maxRetries: number }): JobLife {
   return { state: 'queued', attempt: 0, resets: 0, retries: 0, cancelRequested: false, ...limits };
 }
 
 /**
- * The job after a transition, or null where it is refused. The one table of the lifecycle: what the instance stores is
- * what this returns.
+ * Returns the job after a transition, or null if the transition is refused. This is the one table of the lifecycle: the instance's SQL
+ * is tested against it.
  */
 export function afterTransition(job: JobLife, transition: JobTransition): JobLife | null {
   if (job.state === 'processing') return whileProcessing(job, transition);
@@ -48,7 +49,7 @@ export function afterTransition(job: JobLife, transition: JobTransition): JobLif
 
 function whileProcessing(job: JobLife, transition: JobTransition): JobLife | null {
   if (transition === 'lease') return null;
-  // Its token is dead from now on; the job has ended when its executor has let it go, or can no longer hold it.
+  // The token is dead from now on. The job ends when its executor has released it, or when the lease runs out.
   if (transition === 'cancel') return { ...job, cancelRequested: true };
   if (job.cancelRequested)
     return transition === 'expire' || transition === 'release' ? { ...job, state: 'canceled' } : null;

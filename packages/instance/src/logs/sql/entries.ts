@@ -16,6 +16,7 @@ export interface EntryRow {
   readonly stderr_bytes: number;
 }
 
+/** What an executor reports of a log entry. */
 export interface EntryFacts {
   readonly key: string;
   readonly command: readonly string[];
@@ -24,7 +25,10 @@ export interface EntryFacts {
   readonly durationMs: number | null;
 }
 
-/** Gives an attempt this entry, without a number the next one; undefined: it has it. The caller holds the job's row. */
+/**
+ * Inserts a log entry with this number, or with the next one if `entry` is null. Returns undefined if the attempt has the entry already.
+ * The transaction holds the job's row.
+ */
 export async function insertEntry(
   tx: Db,
   jobId: number,
@@ -43,6 +47,7 @@ export async function insertEntry(
   return rows[0];
 }
 
+/** Updates a log entry. Returns undefined if there is none with this number. */
 export async function updateEntry(
   tx: Db,
   jobId: number,
@@ -60,6 +65,7 @@ export async function updateEntry(
   return rows[0];
 }
 
+/** Returns a log entry. */
 export async function readEntry(
   tx: Db,
   jobId: number,
@@ -72,8 +78,8 @@ export async function readEntry(
   return rows[0];
 }
 
-/** Moves a stream's next offset; the caller holds the job's row. */
-export async function saveBytes(
+/** Sets the next offset of a stream. The transaction holds the job's row. */
+export async function setStreamBytes(
   tx: Db,
   jobId: number,
   attempt: number,
@@ -90,7 +96,7 @@ export async function saveBytes(
   return rows[0] as EntryRow;
 }
 
-/** The entry as people see it. */
+/** Returns the entry as people see it. */
 export function entryOf(row: EntryRow): LogEntry {
   const dropped = (bytes: number) => Math.max(0, bytes - streamBytesMax);
   const droppedBytes = { stdout: dropped(row.stdout_bytes), stderr: dropped(row.stderr_bytes) };

@@ -5,6 +5,7 @@ import { wake } from '../../db/transaction.ts';
 import { jobTopic } from '../../db/topics.ts';
 import { recordAtMoment } from '../../queue/sql/events.ts';
 
+/** Bytes of one stream of one log entry, as an event. */
 export interface Output {
   readonly attempt: number;
   readonly entry: number;
@@ -13,7 +14,7 @@ export interface Output {
   readonly data: Uint8Array;
 }
 
-/** Appends a log entry, as it is now, to the events of a job whose row the transaction holds, and tells those who follow it. */
+/** Stores an event with the log entry as it is now, and wakes the job's followers. The transaction holds the job's row. */
 export async function appendEntryEvent(tx: Db, jobId: number, entry: LogEntry): Promise<void> {
   await sql`
     insert into job_events (job_id, type, body)
@@ -22,8 +23,8 @@ export async function appendEntryEvent(tx: Db, jobId: number, entry: LogEntry): 
   wake(tx, jobTopic(jobId));
 }
 
-/** As `appendEntryEvent`, for bytes of a step. */
-export async function appendOutput(tx: Db, jobId: number, output: Output): Promise<void> {
+/** Stores an event with output, and wakes the job's followers. The transaction holds the job's row. */
+export async function appendOutputEvent(tx: Db, jobId: number, output: Output): Promise<void> {
   await sql`
     insert into job_events (job_id, type, attempt, entry, stream, start_offset, data)
     values (${jobId}, 'output', ${output.attempt}, ${output.entry}, ${output.stream}, ${output.offset},
@@ -32,7 +33,7 @@ export async function appendOutput(tx: Db, jobId: number, output: Output): Promi
   wake(tx, jobTopic(jobId));
 }
 
-/** A stored event; `body` for `job` and `entry`, the rest for `output`. */
+/** A row of `job_events`: `body` for the types `job` and `entry`, the other columns for `output`. */
 export interface StoredEvent {
   readonly seq: number;
   readonly type: 'job' | 'entry' | 'output';
@@ -47,7 +48,7 @@ export interface StoredEvent {
   readonly data: Buffer;
 }
 
-/** Events after `seq`, at most `limit`; each holds at most what one append brought. */
+/** Returns the events of a job after `seq`, at most `limit`. The output of an event is at most what one append brought. */
 export async function readEvents(db: Db, jobId: number, seq: number, limit: number): Promise<StoredEvent[]> {
   const { rows } = await sql<StoredEvent>`
     select seq, type, moment.attempt, entry, stream, start_offset, data,
