@@ -45,7 +45,7 @@ const beat = (secret: string, body: object = {}, route = 'heartbeat') =>
   instance.executor(route, { executorName: 'e1', queueNames: ['runs'], ...body }, as(secret));
 
 describe('a credential', () => {
-  test('is one of several, each with a name, a secret that is shown once, and its hash', async () => {
+  test('has a name and a secret, which is shown once and stored as its hash', async () => {
     const one = await made(create({ name: 'one', queues: ['runs'] }));
     const two = await made(create({ name: 'two', queues: ['codeintel'] }));
     expect((await listed()).map(({ name, queues }) => [name, queues])).toEqual([
@@ -64,7 +64,7 @@ describe('a credential', () => {
     }
   });
 
-  test('has a name that no other good one has', async () => {
+  test('cannot have the name of another valid credential', async () => {
     const { id } = await made(create({ name: 'one', queues: [] }));
     expect((await create({ name: 'one', queues: [] })).status).toBe(409);
     await revoke(id);
@@ -92,7 +92,7 @@ describe('a credential', () => {
     expect(rows).toEqual([]);
   });
 
-  test('without a queue leases nothing', async () => {
+  test('without a queue cannot lease', async () => {
     const { secret } = await made(create({ name: 'one', queues: [] }));
     expect(await (await dequeue(secret)).text()).toContain('but for no queue');
     expect((await instance.executor('dequeue', { executorName: 'e1', queues: [] }, as(secret))).status).toBe(
@@ -100,7 +100,7 @@ describe('a credential', () => {
     );
   });
 
-  test('ends when it expires', async () => {
+  test('is refused after its expiry', async () => {
     const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
     const { id, secret } = await made(create({ name: 'one', queues: ['runs'], expiresAt }));
     expect((await dequeue(secret)).status).toBe(204);
@@ -112,7 +112,7 @@ describe('a credential', () => {
 });
 
 describe('a rotation', () => {
-  test('makes a second secret good beside the first, until the overlap ends; the executor keeps its name', async () => {
+  test('makes a second secret valid beside the first until the overlap ends; the executor keeps its name', async () => {
     const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
     expect((await dequeue(secret)).status).toBe(204);
     const next = await rotate(id, { overlapMs: 60_000 });
@@ -132,7 +132,7 @@ describe('a rotation', () => {
     expect((await listed()).find(({ name }) => name === 'one')?.secrets).toHaveLength(1);
   });
 
-  test('renews the lease of a job that was leased with the secret before', async () => {
+  test('lets the new secret renew a lease that was taken with the old one', async () => {
     const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
     const job = await lease(secret);
     const next = await rotate(id);
@@ -143,14 +143,14 @@ describe('a rotation', () => {
     expect((await write(job)).status).toBe(200);
   });
 
-  test('without an overlap ends the first at once', async () => {
+  test('without an overlap invalidates the first secret at once', async () => {
     const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
     const next = await rotate(id, { overlapMs: 0 });
     expect((await dequeue(secret)).status).toBe(401);
     expect((await dequeue(next.secret)).status).toBe(204);
   });
 
-  test('is over when what it replaced is revoked, and no later for another rotation', async () => {
+  test('is over when the replaced secrets are revoked, and another rotation does not prolong it', async () => {
     const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
     const second = await rotate(id, { overlapMs: 60_000 });
     const firstEnd = second.secrets[1]?.endsAt;
@@ -162,7 +162,7 @@ describe('a rotation', () => {
     expect((await dequeue(third.secret)).status).toBe(204);
   });
 
-  test('of what there is not, or no more, is refused', async () => {
+  test('of a missing or revoked credential is refused', async () => {
     const { id } = await made(create({ name: 'one', queues: [] }));
     await revoke(id);
     for (const one of [id, 4711])
@@ -173,7 +173,7 @@ describe('a rotation', () => {
   });
 });
 
-/** A job of the queue `runs`, leased by `e1` under this secret, for as long as the test takes. */
+/** Makes a job of the queue `runs` and leases it for `e1` under this secret, for longer than the test takes. */
 async function lease(secret: string): Promise<Job> {
   await instance.run();
   const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
@@ -186,7 +186,7 @@ async function lease(secret: string): Promise<Job> {
   await outlast(instance, job);
   return job;
 }
-/** A write under the job's token. */
+/** Writes a log entry under the job's token. */
 const write = (job: Job) =>
   instance.executor(
     'runs/addExecutionLogEntry',
@@ -205,12 +205,12 @@ describe('a revoked credential', () => {
     expect((await revoke(credential.id)).status).toBe(204);
   });
 
-  test('leases nothing and renews nothing, by whichever of its secrets', async () => {
+  test('cannot lease or renew, with any of its secrets', async () => {
     expect((await dequeue(credential.secret)).status).toBe(401);
     expect((await beat(credential.secret)).status).toBe(401);
   });
 
-  test('takes the job tokens of its executors with it at once', async () => {
+  test('invalidates the job tokens of its executors at once', async () => {
     expect((await write(job)).status).toBe(401);
     const held = {
       jobId: job.id,
@@ -236,7 +236,7 @@ describe('a revoked credential', () => {
   });
 });
 
-test('a request for work that is being held is refused when its credential is revoked', async () => {
+test('a held request for a job is refused when its credential is revoked', async () => {
   const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
   const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
   const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
@@ -259,7 +259,7 @@ describe('the first credential', () => {
       executorCredentialSha256: secretHash(secret),
     });
 
-  test('that was rotated stays so when the instance starts again with its old secret', async () => {
+  test('stays rotated when the instance restarts with the old secret', async () => {
     const [first] = await listed();
     const next = await rotate(first?.id ?? 0, { overlapMs: 0 });
     await accept(instance.credential);
@@ -267,14 +267,14 @@ describe('the first credential', () => {
     expect((await dequeue(next.secret)).status).toBe(204);
   });
 
-  test('that was revoked stays so', async () => {
+  test('stays revoked', async () => {
     const [first] = await listed();
     await revoke(first?.id ?? 0);
     await accept(instance.credential);
     expect((await dequeue(instance.credential)).status).toBe(500);
   });
 
-  test('whose file was lost gets another secret, and the one before ends', async () => {
+  test('gets a new secret when its file was lost, and the old one becomes invalid', async () => {
     const secret = newSecret();
     await accept(secret);
     expect((await dequeue(instance.credential)).status).toBe(401);

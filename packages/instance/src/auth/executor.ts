@@ -25,8 +25,8 @@ interface Found extends ExecutorCredential {
 }
 
 /**
- * Returns the executor credential of a request (lease, heartbeat, push stream). Errors: `unauthorized`, and `no_executor_credential`
- * if the instance has none; the statuses are upstream's.
+ * Returns the executor credential of a request (lease, heartbeat, push stream). Errors: `unauthorized`, and
+ * `no_executor_credential` if the instance has none; the statuses are upstream's.
  */
 export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
   const found = await findCredential(db, secretHash(secretIn(request, [credentialScheme])));

@@ -3,16 +3,19 @@ import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 
-/** The hashes of the secrets that the instance's helper made at the first start. The secrets themselves are in files that only their users can read. */
+/**
+ * The hashes of the secrets that the instance's helper made at the first start. The secrets themselves are in files that only
+ * their users can read.
+ */
 export interface FirstSecrets {
   readonly accessTokenSha256: Buffer;
   readonly executorCredentialSha256: Buffer;
 }
 
 /**
- * Registers the first secrets: an access token of the user `admin`, and an executor credential for all queues, each with the name
- * `first`. A secret that is registered already stays as it is, also if it was revoked. A new one replaces the earlier `first`, whose
- * file was lost.
+ * Registers the first secrets: an access token of the user `admin`, and an executor credential for all queues, each with the
+ * name `first`. A secret that is registered already stays as it is, also if it was revoked. A new one replaces the earlier
+ * `first`, whose file was lost.
  */
 export async function acceptFirstSecrets(db: Db, secrets: FirstSecrets): Promise<void> {
   await transaction(db, async (tx) => {

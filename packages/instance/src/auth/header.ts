@@ -3,8 +3,8 @@ import type { FastifyRequest } from 'fastify';
 import { badRequest, unauthorized } from '../errors.ts';
 
 /**
- * Returns the secret of the header `Authorization: <scheme> <secret>`, in one of the schemes. Errors: `unauthorized`. Statuses and
- * texts are upstream's, except that a wrong scheme is not repeated in the answer.
+ * Returns the secret of the header `Authorization: <scheme> <secret>`, in one of the schemes. Errors: `unauthorized`. Statuses
+ * and texts are upstream's, except that a wrong scheme is not repeated in the answer.
  */
 export function secretIn(request: FastifyRequest, schemes: readonly string[]): string {
   const parts = (request.headers.authorization ?? '').split(' ');

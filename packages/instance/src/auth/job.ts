@@ -18,17 +18,17 @@ import {
 /** The authentication of requests on the routes of a job. */
 export interface JobAuth {
   /**
-   * Returns the lease of a request on a job route. The request's headers have to name the job and the executor of its token, and
-   * `bound` is the queue or the repository that the path names. Errors: `unauthorized`, `forbidden`, `invalid_request`, with upstream's
-   * statuses and texts.
+   * Returns the lease of a request on a job route. The request's headers have to name the job and the executor of its token,
+   * and `bound` is the queue or the repository that the path names. Errors: `unauthorized`, `forbidden`, `invalid_request`,
+   * with upstream's statuses and texts.
    */
   readonly authenticateJob: (
     request: FastifyRequest,
     bound: { readonly queue: string } | { readonly repository: string },
   ) => Promise<JobLease>;
   /**
-   * Checks whether only the body of this request says which job it is for: its executor is older than job tokens, the configuration
-   * allows such executors, and its credential is valid. Errors: upstream's.
+   * Checks whether only the body of this request says which job it is for: its executor is older than job tokens, the
+   * configuration allows such executors, and its credential is valid. Errors: upstream's.
    */
   readonly isNamedByBody: (request: FastifyRequest) => Promise<boolean>;
   /** Returns what the token of an upload permits. Errors: `unauthorized`. */

@@ -22,7 +22,7 @@ beforeEach(async () => {
   return () => instance.stop();
 });
 
-/** A request with this secret; the first token's, of the admin, unless told. */
+/** Sends a request with this secret, by default that of the admin's first token. */
 const ask = (method: string, path: string, body?: unknown, secret = instance.accessToken) =>
   instance.api(method, path, body, { authorization: `token ${secret}` });
 const createToken = (wanted: CreateToken, secret?: string) =>
@@ -42,7 +42,7 @@ const listed = async (secret?: string) =>
 const nextHour = () => new Date(Date.now() + 3_600_000).toISOString();
 
 describe('the first start', () => {
-  test('makes the user admin, and a token of theirs that is good for everything', async () => {
+  test('makes the user admin with a token for everything', async () => {
     const users = await ask('GET', '/api/access/users');
     expect(await users.json()).toMatchObject({ users: [{ name: 'admin', admin: true }] });
     expect(await listed()).toMatchObject([
@@ -52,7 +52,7 @@ describe('the first start', () => {
 });
 
 describe('an access token', () => {
-  test('is shown once, and stored as its hash alone', async () => {
+  test('is shown once, and stored only as its hash', async () => {
     const { secret, id } = await made({ name: 'ci', scopes: ['jobs:read'] });
     const { rows } = await sql<{ everything: string }>`
       select jsonb_agg(t)::text as everything from access_tokens t where id = ${id}
@@ -63,7 +63,7 @@ describe('an access token', () => {
     expect(Object.keys((await listed())[0] ?? {})).not.toContain('secret');
   });
 
-  test('is good for its scopes; for anything else, 403 says what is missing and what to do', async () => {
+  test('permits its scopes; otherwise 403 names the missing scope and what to do', async () => {
     const { secret } = await userWith('jobs:read');
     expect((await ask('GET', '/api/jobs', undefined, secret)).status).toBe(200);
     expect((await ask('HEAD', '/api/jobs', undefined, secret)).status).toBe(200);
@@ -78,7 +78,7 @@ describe('an access token', () => {
     });
   });
 
-  test('for jobs alone starts none that reads a repository', async () => {
+  test('for jobs alone cannot start a job that reads a repository', async () => {
     const { secret } = await userWith('jobs:write', 'code:read');
     const indexer = { name: 'scip', image: await instance.image(), argv: [] };
     const commit = '0'.repeat(40);
@@ -91,7 +91,7 @@ describe('an access token', () => {
     expect(await started.json()).toMatchObject({ state: 'queued', tenant: 'ann' });
   });
 
-  test('ends when it is revoked, at once', async () => {
+  test('is refused as soon as it is revoked', async () => {
     const { id, secret } = await made({ name: 'ci', scopes: ['jobs:read'] });
     expect((await ask('POST', `/api/access/tokens/${id}/revoke`)).status).toBe(204);
     const refused = await ask('GET', '/api/jobs', undefined, secret);
@@ -101,14 +101,14 @@ describe('an access token', () => {
     expect(await made({ name: 'ci', scopes: ['jobs:read'] })).not.toMatchObject({ id });
   });
 
-  test('ends when it expires', async () => {
+  test('is refused after its expiry', async () => {
     const { id, secret } = await made({ name: 'ci', scopes: ['jobs:read'], expiresAt: nextHour() });
     expect((await ask('GET', '/api/jobs', undefined, secret)).status).toBe(200);
     await sql`update access_tokens set expires_at = clock_timestamp() where id = ${id}`.execute(instance.db);
     expect((await ask('GET', '/api/jobs', undefined, secret)).status).toBe(401);
   });
 
-  test('has the time of its last use noted, not with every request', async () => {
+  test('has its last use noted, but not with every request', async () => {
     const versions = async () => {
       const { rows } = await sql<{ row: string; at: Date }>`
         select xmin::text as row, last_used_at as at from access_tokens where name = 'first'
@@ -129,7 +129,7 @@ describe('an access token', () => {
 });
 
 describe('a user', () => {
-  test('lists and revokes their own tokens, and sees nobody else’s', async () => {
+  test('lists and revokes only their own tokens', async () => {
     const mine = await userWith('tokens');
     await createUser('bob');
     const other = await made({ name: 'ci', user: 'bob', scopes: ['jobs:read'] });
@@ -143,16 +143,16 @@ describe('a user', () => {
   test.each<[string, object, number, string]>([
     ['a scope that its token does not have', { scopes: ['jobs:write'] }, 403, 'scope_missing'],
     ['the scope admin', { scopes: ['admin'] }, 403, 'scope_missing'],
-    ['a token of another user', { user: 'admin' }, 403, 'scope_missing'],
+    ['another user as its owner', { user: 'admin' }, 403, 'scope_missing'],
     ['a name that is taken', { name: 'ci' }, 409, 'name_taken'],
-  ])('does not get %s', async (_, changes, status, code) => {
+  ])('cannot make a token with %s', async (_, changes, status, code) => {
     const { secret } = await userWith('tokens', 'jobs:read');
     const refused = await createToken({ name: 'more', scopes: ['jobs:read'], ...changes }, secret);
     expect(refused.status).toBe(status);
     expect(await refused.json()).toMatchObject({ error: { code } });
   });
 
-  test('makes no token that lasts longer than the one it is made with', async () => {
+  test('cannot make a token that outlasts the one that makes it', async () => {
     await createUser('ann');
     const end = nextHour();
     const own = await made({ name: 'ci', user: 'ann', scopes: ['tokens'], expiresAt: end });
@@ -163,7 +163,7 @@ describe('a user', () => {
     expect(await made({ ...wanted, expiresAt: end }, own.secret)).toMatchObject({ expiresAt: end });
   });
 
-  test('who is no admin is none by a token with that scope', async () => {
+  test('who is not an admin cannot be given a token with the scope admin', async () => {
     await createUser('ann');
     const refused = await createToken({ name: 'ci', user: 'ann', scopes: ['admin'] });
     expect(refused.status).toBe(400);
@@ -173,20 +173,20 @@ describe('a user', () => {
       expect((await ask('GET', path, undefined, secret)).status, path).toBe(403);
   });
 
-  test('who is an admin is none by a token without that scope', async () => {
+  test('who is an admin has no admin rights with a token without the scope admin', async () => {
     const { secret } = await made({ name: 'ci', scopes: ['jobs:read', 'tokens'] });
     expect((await ask('GET', '/api/access/users', undefined, secret)).status).toBe(403);
     expect((await createToken({ name: 'more', scopes: ['admin'] }, secret)).status).toBe(403);
   });
 
-  test('is made once under a name, and is not there before', async () => {
+  test('is unknown until made, and a name cannot be used twice', async () => {
     expect((await createToken({ name: 'ci', user: 'ann', scopes: ['jobs:read'] })).status).toBe(404);
     expect((await createUser('ann')).status).toBe(201);
     expect((await createUser('ann')).status).toBe(409);
     expect((await createUser('4711')).status).toBe(400);
   });
 
-  test('has a bounded number of tokens', async () => {
+  test('can have only so many tokens', async () => {
     await sql`
       insert into access_tokens (user_id, name, scopes, sha256)
       select 1, 'n' || n, '{tokens}', sha256(n::text::bytea) from generate_series(2, 100) n

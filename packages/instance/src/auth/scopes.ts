@@ -1,8 +1,8 @@
 import type { QueueName, Scope } from '@fumehood/protocol';
 
 /**
- * The scope that each route for people needs, by `METHOD url`. HEAD needs the scope of GET. A route that is not listed here cannot be
- * registered.
+ * The scope that each route for people needs, by `METHOD url`. HEAD needs the scope of GET. A route that is not listed here
+ * cannot be registered.
  */
 const routeScopes: Readonly<Record<string, Scope>> = {
   'GET /api/status': 'jobs:read',
@@ -36,8 +36,8 @@ const routeScopes: Readonly<Record<string, Scope>> = {
 };
 
 /**
- * The scopes that a new job needs besides `jobs:write`, by queue: whoever chooses the command of a job with a repository can read that
- * repository through the job.
+ * The scopes that a new job needs besides `jobs:write`, by queue: whoever chooses the command of a job with a repository can
+ * read that repository through the job.
  */
 export const queueScopes: Readonly<Record<QueueName, readonly Scope[]>> = {
   runs: [],

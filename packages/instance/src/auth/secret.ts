@@ -6,8 +6,8 @@ export function newSecret(): string {
 }
 
 /**
- * Returns the hash that is stored and looked up in place of a secret. The time that an index takes to find a hash reveals nothing about
- * the secrets.
+ * Returns the hash that is stored and looked up in place of a secret. The time that an index takes to find a hash reveals
+ * nothing about the secrets.
  */
 export function secretHash(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();

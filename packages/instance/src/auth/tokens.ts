@@ -27,8 +27,8 @@ export async function listTokens(db: Db, person: Person): Promise<TokenRecord[]>
 }
 
 /**
- * Makes an access token of this person or, for an admin, of another user. It gets no scope that the person's own token lacks, and does
- * not outlast it. Errors: `scope_missing`, `invalid_request`, `user_not_found`, `name_taken`, `too_many_tokens`.
+ * Makes an access token of this person or, for an admin, of another user. It gets no scope that the person's own token lacks,
+ * and does not outlast it. Errors: `scope_missing`, `invalid_request`, `user_not_found`, `name_taken`, `too_many_tokens`.
  */
 export async function createToken(
   db: Db,

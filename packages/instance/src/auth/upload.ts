@@ -28,8 +28,8 @@ export async function storeUploadToken(
 }
 
 /**
- * Returns what the token of an upload by `src` permits. It is a job's token or one for a single upload, in any of the schemes. Errors:
- * `unauthorized`, with upstream's statuses and texts.
+ * Returns what the token of an upload by `src` permits. It is a job's token or one for a single upload, in any of the schemes.
+ * Errors: `unauthorized`, with upstream's statuses and texts.
  */
 export async function authenticateUpload(db: Db, request: FastifyRequest): Promise<UploadGrant> {
   const hash = secretHash(secretIn(request, ['Bearer', 'token', 'token-executor']));
@@ -48,8 +48,8 @@ export async function authenticateUpload(db: Db, request: FastifyRequest): Promi
 }
 
 /**
- * Deletes a token for one upload, in the transaction that stores the upload and holds the job's row. Returns false if another upload
- * has used the token already.
+ * Deletes a token for one upload, in the transaction that stores the upload and holds the job's row. Returns false if another
+ * upload has used the token already.
  */
 export async function spendUploadToken(tx: Db, { jobId, attempt }: JobLease): Promise<boolean> {
   const { rows } = await sql`

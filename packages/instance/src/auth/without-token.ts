@@ -11,8 +11,9 @@ import { authenticateExecutor, credentialScheme, type ExecutorCredential } from 
 import { executorIn, jobIdIn } from './header.ts';
 
 /**
- * Checks whether a request on a job route comes from an executor that is older than job tokens. Such an executor sends its credential
- * in place of a token, and may name itself and the job only in the body. The instance's configuration says whether it is accepted.
+ * Checks whether a request on a job route comes from an executor that is older than job tokens. Such an executor sends its
+ * credential in place of a token, and may name itself and the job only in the body. The instance's configuration says whether
+ * it is accepted.
  */
 export function isWithoutToken(request: FastifyRequest): boolean {
   return (request.headers.authorization ?? '').startsWith(`${credentialScheme} `);
@@ -23,7 +24,9 @@ export function isNamedByBody(request: FastifyRequest): boolean {
   return request.headers[jobIdHeader] === undefined;
 }
 
-/** Returns the credential of such a request. A wrong one is `forbidden` (403), as on upstream's job routes, not `unauthorized`. */
+/**
+ * Returns the credential of such a request. A wrong one is `forbidden` (403), as on upstream's job routes, not `unauthorized`.
+ */
 export async function authenticateOldExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
   return await authenticateExecutor(db, request).catch((error: unknown) => {
     throw error instanceof FumehoodError && error.status === 401 ? forbidden('') : error;
@@ -32,7 +35,10 @@ export async function authenticateOldExecutor(db: Db, request: FastifyRequest): 
 
 const namesSchema = z.object({ jobId: jobIdSchema, executorName: z.string().min(1) });
 
-/** Returns the lease of such a request: a valid one of the named executor, whose name belongs to the credential. Errors: `forbidden`. */
+/**
+ * Returns the lease of such a request: a valid one of the named executor, whose name belongs to the credential. Errors:
+ * `forbidden`.
+ */
 export async function leaseWithoutToken(db: Db, request: FastifyRequest): Promise<JobLease> {
   const { id: credentialId } = await authenticateOldExecutor(db, request);
   const body = isNamedByBody(request) ? namesSchema.safeParse(request.body).data : undefined;

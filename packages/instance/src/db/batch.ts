@@ -35,12 +35,12 @@ export function coalesced<K>(
 
 /**
  * Returns a function that batches calls for each database and key. `run` executes one statement for at most `max` requests and
- * returns an answer for each, in their order. The first batch runs at the end of the caller's turn of the event loop; requests that
- * come while it runs make up the next batch. No request waits for a timer, so one that comes alone is not slower.
+ * returns an answer for each, in their order. The first batch runs at the end of the caller's turn of the event loop; requests
+ * that come while it runs make up the next batch. No request waits for a timer, so one that comes alone is not slower.
  *
- * When PostgreSQL refuses the statement (severity ERROR), it has changed nothing: each request then runs by itself, so that no caller
- * gets the error of another one's request. After any other error, such as a broken connection, the statement may have been
- * committed: every caller of the batch gets the error.
+ * When PostgreSQL refuses the statement (severity ERROR), it has changed nothing: each request then runs by itself, so that no
+ * caller gets the error of another one's request. After any other error, such as a broken connection, the statement may have
+ * been committed: every caller of the batch gets the error.
  */
 export function batched<Q, A>(
   max: number,

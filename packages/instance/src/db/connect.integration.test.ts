@@ -22,7 +22,7 @@ beforeEach(async () => {
 afterEach(() => db.destroy());
 
 describe('a statement', () => {
-  test('is planned once a connection, also where it has lists', async () => {
+  test('is planned once per connection, also with lists as parameters', async () => {
     for (let n = 0; n < 8; n += 1)
       await sql`select name from users join unnest(${[n, n + 1]}::bigint[]) as of (id) using (id)`.execute(
         db,
@@ -34,7 +34,7 @@ describe('a statement', () => {
     expect(rows).toEqual([{ own: 0, general: 8 }]);
   });
 
-  test('whose table a newer instance has changed fails once, and is planned anew', async () => {
+  test('fails once after a newer instance has changed its table, and is then planned again', async () => {
     const read = () => sql`select * from users where name <> ${''}`.execute(db);
     await read();
     const newer = connect(connection, { connections: 1 });
@@ -45,7 +45,7 @@ describe('a statement', () => {
   });
 });
 
-describe('what a transaction announces', () => {
+describe('a wake in a transaction', () => {
   let wakes: Wakes;
   let heard: number;
   beforeEach(async () => {
@@ -60,7 +60,7 @@ describe('what a transaction announces', () => {
         if (!closing.signal.aborted && performance.now() - at < 59_000) heard += 1;
       }
     })();
-    // It listens when a first word gets through.
+    // Once a first wake arrives, the connection listens.
     await expect
       .poll(async () => {
         wake(db, 'topic');
@@ -76,7 +76,7 @@ describe('what a transaction announces', () => {
     };
   });
 
-  test('is told after its commit, not before', async () => {
+  test('is announced after the commit, not before', async () => {
     await transaction(db, async (tx) => {
       wake(tx, 'topic');
       await sleep(150);
@@ -85,7 +85,7 @@ describe('what a transaction announces', () => {
     await expect.poll(() => heard).toBe(1);
   });
 
-  test('is not told when it is rolled back', async () => {
+  test('is not announced when the transaction is rolled back', async () => {
     const failing = transaction(db, async (tx) => {
       wake(tx, 'topic');
       throw new Error('no');
@@ -95,7 +95,7 @@ describe('what a transaction announces', () => {
     expect(heard).toBe(0);
   });
 
-  test('comes through, all of it, when much is told at once', async () => {
+  test('arrives when many topics are woken at once', async () => {
     for (let n = 0; n < 200; n += 1) wake(db, n === 150 ? 'topic' : `other:${n}`);
     await expect.poll(() => heard).toBe(1);
   });

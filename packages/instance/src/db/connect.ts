@@ -26,9 +26,9 @@ export function clientConfig(connection: Connection): ClientConfig {
 }
 
 /**
- * A client that prepares each statement: PostgreSQL parses and plans it once per connection, which is most of the cost of the queue's
- * statements. A migration by a newer instance can invalidate a plan. The statement then fails, and the client closes the connection, so
- * that the next one plans again.
+ * A client that prepares each statement: PostgreSQL parses and plans it once per connection, which is most of the cost of the
+ * queue's statements. A migration by a newer instance can invalidate a plan. The statement then fails, and the client closes
+ * the connection, so that the next one plans again.
  */
 class PreparingClient extends Client {
   constructor(config?: ClientConfig) {
@@ -66,8 +66,8 @@ type Send = (...args: unknown[]) => unknown;
 
 /** PostgreSQL's settings for statements that are planned once and then run on tables of any size. */
 const planning = {
-  // By default, PostgreSQL overestimates the lists in our statements, expects a better plan for the values of each call, and plans
-  // again for each of them.
+  // By default, PostgreSQL overestimates the lists in our statements, expects a better plan for the values of each call, and
+  // plans again for each of them.
   plan_cache_mode: 'force_generic_plan',
   // A plan that was made for a small table must not scan the whole table after it has grown, which may take only a second.
   enable_seqscan: 'off',
@@ -76,8 +76,8 @@ const planning = {
 };
 
 /**
- * Opens a pool of connections. After a restart of PostgreSQL the pool opens new connections; statements that were running then fail
- * once.
+ * Opens a pool of connections. After a restart of PostgreSQL the pool opens new connections; statements that were running then
+ * fail once.
  */
 export function connect(connection: Connection, options: { readonly connections?: number } = {}): Db {
   const pool = new Pool({

@@ -26,7 +26,7 @@ beforeEach(async () => {
 
 const newest = (await readdir(migrations)).sort().at(-1)?.replace('.sql', '') ?? '';
 
-/** The migrations of a binary: those that there are, with `more` besides. */
+/** Makes the migrations directory of a binary: the existing ones and `more`. */
 async function binary(more: Record<string, string> = {}): Promise<string> {
   for (const name of await readdir(migrations)) await copyFile(join(migrations, name), join(directory, name));
   for (const [name, text] of Object.entries(more)) await writeFile(join(directory, name), text);
@@ -40,7 +40,7 @@ const tables = async () => {
 };
 
 describe('a database', () => {
-  test('newer than the binary is refused, with both named, and left as it is', async () => {
+  test('that is newer than the binary is refused, with both versions named, and stays unchanged', async () => {
     await migrate(db, await binary({ '9000_future.sql': 'create table future ()' }));
     const before = await tables();
     await expect(migrate(db, migrations)).rejects.toMatchObject({
@@ -51,7 +51,7 @@ describe('a database', () => {
     expect(await tables()).toEqual(before);
   });
 
-  test('newer than a binary that has a migration of its own gets nothing of it', async () => {
+  test('that is newer than the binary gets no migration of the binary', async () => {
     await migrate(db, await binary({ '9000_future.sql': 'create table future ()' }));
     await rm(join(directory, '9000_future.sql'));
     await expect(
@@ -60,21 +60,21 @@ describe('a database', () => {
     expect(await tables()).not.toContain('other');
   });
 
-  test('whose migrations were numbered before one that is new gets the new one', async () => {
+  test('gets a new migration with a lower number than those it has', async () => {
     await migrate(db, await binary({ '0000_new.sql': 'create table new_one ()' }));
     expect(await tables()).toContain('new_one');
   });
 
-  test('whose new migration fails keeps nothing of it, and the migration is named', async () => {
+  test('keeps nothing of a migration that fails, and the error names the migration', async () => {
     const broken = await binary({ '9000_broken.sql': 'create table half (); select 1 / 0' });
     await expect(migrate(db, broken)).rejects.toMatchObject({
       code: 'migration_failed',
-      message: expect.stringMatching(/9000_broken: division by zero/) as string,
+      message: expect.stringMatching(/9000_broken failed: division by zero/) as string,
     });
     expect(await tables()).not.toContain('half');
   });
 
-  test('that is brought up to date by several at once has each migration once', async () => {
+  test('gets each migration once when several replicas migrate it', async () => {
     const later = await binary({ '9000_later.sql': 'create table later ()' });
     const other = connect(await server.clone(), { connections: 2 });
     try {

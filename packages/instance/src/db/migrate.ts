@@ -25,8 +25,8 @@ function sqlFiles(directory: string): MigrationProvider {
 }
 
 /**
- * Applies the missing migrations. Several replicas may start at the same time, and older ones may keep running: a migration only adds,
- * and what an older version needs is removed by a later version. Errors: `database_newer`, `migration_failed`.
+ * Applies the missing migrations. Several replicas may start at the same time, and older ones may keep running: a migration
+ * only adds, and what an older version needs is removed by a later version. Errors: `database_newer`, `migration_failed`.
  */
 export async function migrate(db: Db, directory: string): Promise<void> {
   const provider = sqlFiles(directory);

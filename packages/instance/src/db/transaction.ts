@@ -20,8 +20,8 @@ export async function transaction<T>(db: Db, run: (tx: Db) => Promise<T>): Promi
 }
 
 /**
- * Wakes those who wait for `topic` in any process: at once, or after the commit if `db` is a transaction of `transaction`. A wake is
- * a hint that can be lost; everybody who waits also polls.
+ * Wakes those who wait for `topic` in any process: at once, or after the commit if `db` is a transaction of `transaction`. A
+ * wake is a hint that can be lost; everybody who waits also polls.
  */
 export function wake(db: Db, topic: string): void {
   const topics = wokenTopics.get(db);

@@ -6,8 +6,8 @@ import { readAnnouncement } from './transaction.ts';
 /** A subscriber's view of one topic. */
 interface Subscription {
   /**
-   * Waits for a wake that came since the last call, for at most `ms` or until `signal` is aborted. Returns the number of wakes; never
-   * rejects.
+   * Waits for a wake that came since the last call, for at most `ms` or until `signal` is aborted. Returns the number of wakes;
+   * never rejects.
    */
   next(ms: number, signal: AbortSignal): Promise<number>;
   close(): void;

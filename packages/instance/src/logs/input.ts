@@ -12,9 +12,9 @@ const maxInputBytes = 256 * 2 ** 20;
 const maxAnswerBytes = 2 ** 20;
 
 /**
- * Appends bytes to a job's stdin at an offset, and ends the stdin after them if `end` is set. Bytes that arrived before are ignored.
- * Returns the next offset. Errors: `job_not_found`,
- * `job_ended`, `no_input`, `input_ended`, `input_too_big`, `offset_gap`.
+ * Appends bytes to a job's stdin at an offset, and ends the stdin after them if `end` is set. Bytes that arrived before are
+ * ignored. Returns the next offset. Errors: `job_not_found`, `job_ended`, `no_input`, `input_ended`, `input_too_big`,
+ * `offset_gap`.
  */
 export async function appendInput(
   db: Db,

@@ -27,7 +27,7 @@ const facts = {
   durationMs: null,
 };
 
-test('an entry that is asked for again by its number is there once, and keeps what it has', async () => {
+test('adding an entry again under its number changes nothing', async () => {
   const { id } = await add();
   const lease = leaseOf((await take()) as Leased);
   const data = Buffer.from('output');
@@ -35,13 +35,13 @@ test('an entry that is asked for again by its number is there once, and keeps wh
   await appendLog(db, lease, { entry: 1, stream: 'stdout', offset: 0, data });
   expect(await addEntry(db, lease, 1, { ...facts, key: 'b' }, 'more')).toBe(1);
   expect(await readEntry(db, id, 1, 1)).toMatchObject({ key: 'a', stdout_bytes: data.length });
-  // A later one may be asked for before an earlier one whose request was lost.
+  // An entry may arrive before an earlier one whose request was lost.
   expect(await addEntry(db, lease, 3, facts, undefined)).toBe(3);
   expect(await addEntry(db, lease, 2, facts, undefined)).toBe(2);
   expect(await addEntry(db, lease, null, facts, undefined)).toBe(4);
 });
 
-test('a number beyond the bound is refused', async () => {
+test('an entry number above the limit is refused', async () => {
   await add();
   const lease = leaseOf((await take()) as Leased);
   await expect(addEntry(db, lease, 1_001, facts, undefined)).rejects.toMatchObject({

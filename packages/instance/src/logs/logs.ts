@@ -22,9 +22,9 @@ export interface Append {
 }
 
 /**
- * Adds a log entry to the attempt and returns its number. The executor may choose the number (`number`): a repeated request then leaves
- * the entry as it is. `out` is the entry's whole output so far, which upstream's executors send again and again; it is kept as the
- * entry's stdout. Errors: `lease_lost`, `too_many_entries`.
+ * Adds a log entry to the attempt and returns its number. The executor may choose the number (`number`): a repeated request
+ * then leaves the entry as it is. `out` is the entry's whole output so far, which upstream's executors send again and again; it
+ * is kept as the entry's stdout. Errors: `lease_lost`, `too_many_entries`.
  */
 export async function addEntry(
   db: Db,

@@ -3,7 +3,7 @@ import { steadyClock } from './database-clock.ts';
 
 const holdMs = 26_000;
 
-/** A database whose clock shows `offset` more than the time since the start, read with this many milliseconds for the answer. */
+/** Makes a reading at boot time `at` of a clock that is `offset` ahead, with an answer that took `took` milliseconds. */
 function database() {
   const steps: number[] = [];
   const believed = steadyClock(holdMs, (ms) => steps.push(ms));
@@ -15,13 +15,13 @@ function database() {
 }
 
 describe("the database's clock", () => {
-  test('is believed while it goes as ours does', () => {
+  test('is believed while it runs like the clock of this process', () => {
     const { at, steps } = database();
     for (let now = 0; now < 60_000; now += 500) expect(at(now, 1_000_000)).toBe(now);
     expect(steps).toEqual([]);
   });
 
-  test('that was set forward is believed when all leases from before are over', () => {
+  test('is believed after a step forward when all leases from before are over', () => {
     const { at, steps } = database();
     at(0, 0);
     for (let now = 500; now < 500 + holdMs; now += 500) expect(at(now, 3_600_000)).toBe(now - 3_600_000);
@@ -30,7 +30,7 @@ describe("the database's clock", () => {
     expect(steps).toEqual([3_600_000]);
   });
 
-  test('that was set forward again meanwhile is believed when the leases from before that are over', () => {
+  test('is believed after a second step forward when all leases from before that step are over', () => {
     const { at, steps } = database();
     at(0, 0);
     at(500, 5_000);
@@ -39,26 +39,26 @@ describe("the database's clock", () => {
     expect(steps).toEqual([5_000, 55_000]);
   });
 
-  test('that was set back is believed at once, and so is its way back', () => {
+  test('is believed at once after a step back', () => {
     const { at, steps } = database();
     at(0, 0);
     expect(at(500, -10_000)).toBe(500);
     expect(at(1_000, -10_000)).toBe(1_000);
-    // What was set back and then right again is a step forward.
+    // Setting the clock right again afterwards is a step forward.
     expect(at(1_500, 0)).toBe(1_500 - 10_000);
     expect(steps).toEqual([10_000]);
   });
 
-  test('read by a slow answer is not mistaken for one that was set forward', () => {
+  test('does not seem to be set forward when an answer is slow', () => {
     const { at, steps } = database();
     at(0, 0);
-    // Where in those 5 s it was read nobody knows: the earliest is taken.
+    // The clock was read at an unknown moment of these 5 s: the earliest is assumed.
     expect(at(500, 0, 5_000)).toBe(500);
     expect(at(6_000, 0)).toBe(6_000);
     expect(steps).toEqual([]);
   });
 
-  test('may drift as clocks do', () => {
+  test('may drift', () => {
     const { at, steps } = database();
     for (let now = 0; now < 600_000; now += 500) at(now, now * 0.0005);
     expect(steps).toEqual([]);

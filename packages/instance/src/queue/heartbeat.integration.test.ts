@@ -8,7 +8,7 @@ import { recordExecutor } from './sql/executors.ts';
 import { type Heartbeat, type HeldJob, renewLeases, renewMany } from './sql/heartbeats.ts';
 import { testQueue } from './testing.ts';
 
-/** Heartbeats that come close together; what one does by itself is in `queue.integration.test.ts`. */
+/** Batched heartbeats. Single ones are tested in `queue.integration.test.ts`. */
 let server: TestServer;
 let db: Db;
 const kinds = new Map();
@@ -23,7 +23,7 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-/** A job that this executor runs. */
+/** Adds a job and leases it to this executor. */
 async function runBy(executor: string): Promise<HeldJob> {
   await add();
   const leased = await take({ executor });
@@ -50,8 +50,8 @@ const executors = async () => {
   return rows;
 };
 
-/** Holds rows, as another transaction, until it is told to let go. */
-async function holding(rows: string): Promise<() => Promise<void>> {
+/** Locks rows in another transaction. Returns the function that releases them. */
+async function lockRows(rows: string): Promise<() => Promise<void>> {
   const held = Promise.withResolvers<void>();
   const { promise, resolve } = Promise.withResolvers<void>();
   const done = db.transaction().execute(async (tx) => {
@@ -66,11 +66,11 @@ async function holding(rows: string): Promise<() => Promise<void>> {
   };
 }
 
-describe('heartbeats at once', () => {
-  test('have each its own answer', async () => {
+describe('concurrent heartbeats', () => {
+  test('get an answer each', async () => {
     const [one, other] = [await runBy('e1'), await runBy('e2')];
     await cancel(db, kinds, other.jobId);
-    // The first of each makes the executor known.
+    // The first heartbeat of each registers the executor.
     for (let round = 1; round <= 2; round += 1) {
       const [first, second, third] = await Promise.all([
         renew('e1', [one]),
@@ -83,7 +83,7 @@ describe('heartbeats at once', () => {
     }
   });
 
-  test('of one executor are all answered', async () => {
+  test('of one executor all get an answer', async () => {
     const held = await runBy('e1');
     for (let round = 1; round <= 2; round += 1) {
       const answers = await Promise.all([1, 2, 3].map(() => renew('e1', [held])));
@@ -92,21 +92,24 @@ describe('heartbeats at once', () => {
   });
 
   test.each([
-    ['job', (held: HeldJob) => `select from jobs where id = ${held.jobId}`],
-    ['row', () => `select from executors where name = 'e1'`],
-  ])('do not wait for one whose %s somebody else holds; it has its answer when it may', async (_, rows) => {
-    const [slow, quick] = [await runBy('e1'), await runBy('e2')];
-    await Promise.all([renew('e1', [slow]), renew('e2', [quick])]);
-    await sql`update executors set last_seen_at = last_seen_at - interval '1 minute'`.execute(db);
-    const letGo = await holding(rows(slow));
-    const waiting = renew('e1', [slow]);
-    for (let round = 1; round <= 3; round += 1)
-      expect(ids(await renew('e2', [quick]))).toEqual([quick.jobId]);
-    await letGo();
-    expect(ids(await waiting)).toEqual([slow.jobId]);
-  });
+    ['job row', (held: HeldJob) => `select from jobs where id = ${held.jobId}`],
+    ['executor row', () => `select from executors where name = 'e1'`],
+  ])(
+    'do not wait for one whose %s is locked; that one gets its answer after the release',
+    async (_, rows) => {
+      const [slow, quick] = [await runBy('e1'), await runBy('e2')];
+      await Promise.all([renew('e1', [slow]), renew('e2', [quick])]);
+      await sql`update executors set last_seen_at = last_seen_at - interval '1 minute'`.execute(db);
+      const release = await lockRows(rows(slow));
+      const waiting = renew('e1', [slow]);
+      for (let round = 1; round <= 3; round += 1)
+        expect(ids(await renew('e2', [quick]))).toEqual([quick.jobId]);
+      await release();
+      expect(ids(await waiting)).toEqual([slow.jobId]);
+    },
+  );
 
-  test('are not failed by one that cannot be stored', async () => {
+  test('do not fail with one that cannot be stored', async () => {
     const held = await runBy('e1');
     await renew('e1', [held]);
     const [broken, good] = await Promise.allSettled([renew('e\0', []), renew('e1', [held])]);
@@ -114,7 +117,7 @@ describe('heartbeats at once', () => {
     expect(good).toMatchObject({ status: 'fulfilled', value: [{ id: held.jobId }] });
   });
 
-  test('under the name of another credential are refused, and renew nothing', async () => {
+  test('under a name of another credential are refused and renew nothing', async () => {
     const [own, other] = [await credential('own'), await credential('other')];
     const held = await runBy('e1');
     await heartbeat(db, kinds, beatOf('e1', own));
@@ -126,7 +129,7 @@ describe('heartbeats at once', () => {
     expect(ids((await heartbeat(db, kinds, beatOf('e1', own, [held])))?.renewed)).toEqual([held.jobId]);
   });
 
-  test('are one commit, whatever many they are', async () => {
+  test('are one commit, however many they are', async () => {
     const own = await credential('own');
     const beats = Array.from({ length: 100 }, (_, n) => beatOf(`e${n}`, own));
     await Promise.all(beats.map((one) => heartbeat(db, kinds, one)));
@@ -138,7 +141,7 @@ describe('heartbeats at once', () => {
   });
 });
 
-test('an executor that says what it said before is written every few seconds; what is new at once', async () => {
+test('a changed report is stored at once, an unchanged one every few seconds', async () => {
   const own = await credential('own');
   const say = (version: string) => heartbeat(db, kinds, beatOf('e1', own, [], version));
   await say('1');
@@ -157,7 +160,7 @@ test('an executor that says what it said before is written every few seconds; wh
   );
 });
 
-test('what many heartbeats are told together is what each is told by itself', {
+test('batched heartbeats get the same answers as single ones', {
   timeout: 60_000,
 }, async () => {
   const own = await credential('own');

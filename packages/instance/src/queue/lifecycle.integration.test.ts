@@ -22,7 +22,7 @@ import { leaseOf, testQueue } from './testing.ts';
  */
 const histories = Number(process.env.FUMEHOOD_HISTORIES ?? 300);
 const batch = 250;
-/** No lease ends by itself while its history lasts, however slow the machine. */
+/** Longer than any history takes, on any machine: no lease runs out by itself. */
 const longestMs = 600_000;
 const longest = 12;
 
@@ -57,7 +57,7 @@ const history: fc.Arbitrary<History> = fc.record({
   moves: fc.array(move, { minLength: 1, maxLength: longest }),
 });
 
-test(`${histories} random histories are the same in the table and in PostgreSQL`, {
+test(`${histories} random histories have the same states in the table and in PostgreSQL`, {
   timeout: 600_000,
 }, async () => {
   const met = new Set<string>();
@@ -69,7 +69,7 @@ test(`${histories} random histories are the same in the table and in PostgreSQL`
     await sql`truncate jobs cascade`.execute(db);
   }
   expect(done).toBe(histories);
-  // What was compared: each transition from each state, taken and refused.
+  // The comparison covered each transition from each state, taken and refused.
   const states = ['queued', 'processing', 'canceling', 'errored', 'completed', 'failed', 'canceled'];
   expect([...met].toSorted()).toEqual(
     states.flatMap((state) => jobTransitions.map((one) => `${state} ${one}`)).toSorted(),
@@ -95,7 +95,7 @@ async function compare(
   }
 }
 
-/** Does what the transition stands for, by the calls that the routes make; a refusal is seen in the job's row. */
+/** Makes a transition by the calls that the routes make. A refusal shows in the job's row. */
 async function make(
   transition: JobTransition,
   id: number,
@@ -119,7 +119,7 @@ async function make(
       update jobs set lease_expires_at = clock_timestamp() - interval '1 hour'
       where id = ${id} and state = 'processing'
     `.execute(db);
-    // A reaper leaves alone what another one is ending just now; then that one has to finish first.
+    // A reaper skips a lease that another one is ending just now: wait until that one has finished.
     do await expireLeases(db, kinds, new Date(Date.now() - 60_000));
     while (await isExpired(id));
   } else if (held) await mark(db, kinds, held, transition, null).catch(refused);

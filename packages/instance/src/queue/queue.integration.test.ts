@@ -32,7 +32,7 @@ const write = (held: JobLease) =>
   });
 
 describe('a lease', () => {
-  test('of 40 jobs by 10 at once: each job once', async () => {
+  test('is given once per job when 10 executors lease 40 jobs concurrently', async () => {
     for (let n = 0; n < 40; n += 1) await add();
     const taken: number[] = [];
     await Promise.all(
@@ -46,7 +46,7 @@ describe('a lease', () => {
   });
 
   test.each<[string, JobChanges, Partial<Offer>]>([
-    ['a tier that the job does not accept', {}, { tiers: ['container'] }],
+    ['only a tier that the job does not accept', {}, { tiers: ['container'] }],
     ['no tier at all', {}, { tiers: [] }],
     ['another queue', {}, { queues: ['codeintel'] }],
     ['too little memory', { memoryMiB: 4096 }, {}],
@@ -54,38 +54,38 @@ describe('a lease', () => {
     ['too little disk', { scratchMiB: 5000 }, {}],
     ['no native extension', {}, { native: false, free: null }],
     ['another architecture', { arch: 'arm64' }, {}],
-    ['an architecture that it did not name', { arch: 'x64' }, { arch: null }],
-    ['a label that it does not have', { labels: ['gpu', 'region=eu'] }, { labels: ['gpu'] }],
-    ['a time that has not come', { processAfter: new Date(Date.now() + 60_000) }, {}],
-  ])('is not given for %s', async (_, job, changes) => {
+    ['no declared architecture, for a job that names one', { arch: 'x64' }, { arch: null }],
+    ['not all of the labels', { labels: ['gpu', 'region=eu'] }, { labels: ['gpu'] }],
+    ['everything, before the time of the job has come', { processAfter: new Date(Date.now() + 60_000) }, {}],
+  ])('is not given to an executor with %s', async (_, job, changes) => {
     await add(job);
     expect(await take(changes)).toBeNull();
   });
 
   test.each<[string, JobChanges, Partial<Offer>]>([
     ['all labels and more', { labels: ['gpu', 'region=eu'] }, { labels: ['region=eu', 'fast', 'gpu'] }],
-    ['the architecture', { arch: 'x64' }, {}],
-    ['one of the tiers', { accept: ['vm-hardware', 'vm-emulated'] }, {}],
+    ['the architecture of the job', { arch: 'x64' }, {}],
+    ['one of the accepted tiers', { accept: ['vm-hardware', 'vm-emulated'] }, {}],
     ['no native extension, for a job that needs none', { needsNative: false }, { native: false, free: null }],
-    ['a time that has come', { processAfter: new Date(Date.now() - 60_000) }, {}],
-  ])('is given for %s', async (_, job, changes) => {
+    ['everything, after the time of the job has come', { processAfter: new Date(Date.now() - 60_000) }, {}],
+  ])('is given to an executor with %s', async (_, job, changes) => {
     const { id } = await add(job);
     expect((await take(changes))?.job.id).toBe(id);
   });
 
-  test('goes to the oldest job first', async () => {
+  test('is given for the oldest job first', async () => {
     const first = await add();
     await add();
     expect((await take())?.job.id).toBe(first.id);
   });
 });
 
-describe('leases for equal offers at once', () => {
+describe('concurrent leases for equal offers', () => {
   const executors = ['e1', 'e2', 'e3', 'e4', 'e5', 'e6'];
   const takeAll = (changes: Partial<Offer> = {}) =>
     Promise.all(executors.map((executor) => take({ ...changes, executor })));
 
-  test('are one commit, with a job and a token for each', async () => {
+  test('are one commit, with a job and a token for each request', async () => {
     const ids: number[] = [];
     for (const _ of executors) ids.push((await add()).id);
     const leased = await takeAll();
@@ -98,14 +98,14 @@ describe('leases for equal offers at once', () => {
     await Promise.all(leased.map((one) => write(leaseOf(one as Leased))));
   });
 
-  test('are as many as there are jobs', async () => {
+  test('are given for as many requests as there are jobs', async () => {
     await add();
     await add({ cpus: 2 });
     expect((await takeAll()).filter((one) => one !== null)).toHaveLength(2);
     expect(await takeAll()).toEqual(executors.map(() => null));
   });
 
-  test('take turns between tenants', async () => {
+  test('alternate between tenants', async () => {
     for (const tenant of ['many', 'many', 'many', 'many', 'many', 'many', 'few', 'few', 'few'])
       await add({ tenant });
     const leased = await takeAll();
@@ -114,7 +114,7 @@ describe('leases for equal offers at once', () => {
     expect((await takeAll()).filter((one) => one !== null)).toHaveLength(3);
   });
 
-  test('leave out one that is to have none', async () => {
+  test('skip a draining executor', async () => {
     for (const _ of executors) await add();
     await renew('e2', []);
     await setDraining(db, 'e2', true);
@@ -126,18 +126,21 @@ describe('leases for equal offers at once', () => {
     ]);
   });
 
-  test.each([1, 20, 300])('pass over %i jobs that somebody else holds, and wait for none', async (held) => {
-    for (let n = 0; n < held + 6; n += 1) await add();
-    await db.transaction().execute(async (tx) => {
-      const { rows } = await sql<{ id: number }>`
+  test.each([1, 20, 300])(
+    'skip %i jobs whose rows another transaction holds, without waiting',
+    async (held) => {
+      for (let n = 0; n < held + 6; n += 1) await add();
+      await db.transaction().execute(async (tx) => {
+        const { rows } = await sql<{ id: number }>`
         select id from jobs order by id limit ${held} for no key update`.execute(tx);
-      const leased = await takeAll();
-      expect(leased.filter((one) => one !== null)).toHaveLength(6);
-      expect(rows.map(({ id }) => id)).not.toContain(leased[0]?.job.id);
-      expect(await take()).toBeNull();
-    });
-    expect(await take()).not.toBeNull();
-  });
+        const leased = await takeAll();
+        expect(leased.filter((one) => one !== null)).toHaveLength(6);
+        expect(rows.map(({ id }) => id)).not.toContain(leased[0]?.job.id);
+        expect(await take()).toBeNull();
+      });
+      expect(await take()).not.toBeNull();
+    },
+  );
 });
 
 describe('a write', () => {
@@ -147,21 +150,21 @@ describe('a write', () => {
     ['another executor', { executor: 'e2' }],
     ['another job', { jobId: 4711 }],
   ];
-  test.each(other)('under the name of %s is refused', async (_, changes) => {
+  test.each(other)('under the lease of %s is refused', async (_, changes) => {
     await add();
     const held = leaseOf((await take()) as Leased);
     await write(held);
     await expect(write({ ...held, ...changes })).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  test('after the lease ran out is refused, before anybody took the job again', async () => {
+  test('after the lease ran out is refused, even before the job is leased again', async () => {
     await add();
     const held = leaseOf((await take()) as Leased);
     await elapse(12_100);
     await expect(write(held)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
-  test('that began under a good lease holds the job until it is committed', async () => {
+  test('that passed the fence holds the job until it is committed', async () => {
     const { id } = await add();
     const held = leaseOf((await take()) as Leased);
     const order: string[] = [];
@@ -177,7 +180,7 @@ describe('a write', () => {
     expect(order).toEqual(['write', 'cancel']);
   });
 
-  test('of the attempt before is refused while the next one runs', async () => {
+  test('of an earlier attempt is refused while the next attempt runs', async () => {
     await add();
     const first = leaseOf((await take()) as Leased);
     await elapse(20_000);
@@ -191,7 +194,7 @@ describe('a write', () => {
 });
 
 describe('a heartbeat', () => {
-  test('renews this executor, this attempt, and nothing else', async () => {
+  test('renews only the lease of its executor and attempt', async () => {
     await add();
     const { job } = (await take()) as Leased;
     expect(await renew('e2', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
@@ -203,14 +206,14 @@ describe('a heartbeat', () => {
     expect(await expire(db, kinds, 0)).toBe(0);
   });
 
-  test('does not bring back a lease that ran out', async () => {
+  test('does not renew a lease that ran out', async () => {
     await add();
     const { job } = (await take()) as Leased;
     await elapse(12_100);
     expect(await renew('e1', [{ jobId: job.id, attempt: 1 }])).toEqual([]);
   });
 
-  test('of many jobs in any order, many at once, never deadlocks', async () => {
+  test('never deadlocks with others that name the same jobs in another order', async () => {
     for (let n = 0; n < 20; n += 1) await add();
     const held: { jobId: number; attempt: number }[] = [];
     for (let one = await take(); one; one = await take()) held.push({ jobId: one.job.id, attempt: 1 });
@@ -218,7 +221,7 @@ describe('a heartbeat', () => {
     expect(held).toHaveLength(20);
   });
 
-  test('tells of a cancel', async () => {
+  test('returns that a cancel was requested', async () => {
     const { id } = await add();
     await take();
     await cancel(db, kinds, id);
@@ -227,8 +230,8 @@ describe('a heartbeat', () => {
   });
 });
 
-describe('a cancel while a job runs', () => {
-  test('kills its token at once, and is no end yet', async () => {
+describe('a cancel of a running job', () => {
+  test('invalidates the token at once, but does not end the job yet', async () => {
     const { id } = await add();
     const held = leaseOf((await take()) as Leased);
     expect(await cancel(db, kinds, id)).toMatchObject({ state: 'processing', cancelRequested: true });
@@ -238,7 +241,7 @@ describe('a cancel while a job runs', () => {
     expect(await stateOf(id)).toBe('processing');
   });
 
-  test('has ended it with the first heartbeat that does not name it', async () => {
+  test('ends the job with the first heartbeat that does not name it', async () => {
     const { id } = await add();
     const other = await add();
     await take();
@@ -258,7 +261,7 @@ describe('a cancel while a job runs', () => {
 });
 
 describe('a lease that ran out', () => {
-  test('lets the job run again, and its attempt stays on record', async () => {
+  test('queues the job again, and its attempt stays on record', async () => {
     const { id } = await add();
     await take();
     await elapse(12_500);
@@ -273,7 +276,7 @@ describe('a lease that ran out', () => {
     ]);
   });
 
-  test('too often fails the job, with the reason', async () => {
+  test('makes the job fail after too many losses, with the reason', async () => {
     const { id } = await add({ maxResets: 1 });
     for (let n = 0; n < 2; n += 1) {
       expect(await take()).not.toBeNull();
@@ -286,7 +289,7 @@ describe('a lease that ran out', () => {
     });
   });
 
-  test('is ended once by two reapers at once', async () => {
+  test('is ended once by two concurrent reapers', async () => {
     await add({ maxResets: 3 });
     await take();
     await elapse(20_000);
@@ -296,7 +299,7 @@ describe('a lease that ran out', () => {
     expect(rows).toEqual([{ resets: 1 }]);
   });
 
-  test('of a canceled job ends it as canceled', async () => {
+  test('ends a canceled job as canceled', async () => {
     const { id } = await add();
     await take();
     await cancel(db, kinds, id);
@@ -306,8 +309,8 @@ describe('a lease that ran out', () => {
   });
 });
 
-describe('an end', () => {
-  test('calls the kind in its transaction; if that fails, nothing has ended', async () => {
+describe('the end of a job', () => {
+  test('runs the hook of its kind in the transaction; if the hook fails, the job has not ended', async () => {
     const { id } = await add();
     const held = leaseOf((await take()) as Leased);
     const ended: number[] = [];
@@ -331,7 +334,7 @@ describe('an end', () => {
     expect(ended).toEqual([id]);
   });
 
-  test('of many jobs at once: each once, of its own lease alone, and none waits for one that somebody holds', async () => {
+  test('is batched with others: each job ends once, under its own lease, and none waits for a locked row', async () => {
     const leases: JobLease[] = [];
     for (let n = 0; n < 8; n += 1) {
       await add();
@@ -367,7 +370,7 @@ describe('an end', () => {
     expect(events).toHaveLength(7);
   });
 
-  test('of a waiting job by a cancel is at once, of an ended one refused', async () => {
+  test('comes at once when a waiting job is canceled; a cancel of an ended job is refused', async () => {
     const { id } = await add();
     expect((await cancel(db, kinds, id)).state).toBe('canceled');
     expect((await cancel(db, kinds, id)).state).toBe('canceled');
@@ -379,7 +382,7 @@ describe('an end', () => {
     await expect(cancel(db, kinds, other.id)).rejects.toMatchObject({ code: 'job_ended' });
   });
 
-  test('as an error that may be retried waits before the next attempt', async () => {
+  test('does not come with an error that may be retried: the job waits for its next attempt', async () => {
     const { id } = await add({ maxRetries: 1 });
     await mark(db, kinds, leaseOf((await take()) as Leased), 'error', { reason: 'vmm_died', message: 'no' });
     expect(await stateOf(id)).toBe('errored');
@@ -391,7 +394,7 @@ describe('an end', () => {
   });
 });
 
-test('a tenant has at most so many jobs waiting; others, and those that run, do not count', async () => {
+test('the waiting jobs of a tenant are bounded; other tenants and running jobs do not count', async () => {
   const bounded = (tenant: string) => add({ tenant }, 3);
   for (let n = 0; n < 3; n += 1) await bounded('acme');
   await expect(bounded('acme')).rejects.toMatchObject({ code: 'too_many_queued', status: 429 });
@@ -401,7 +404,7 @@ test('a tenant has at most so many jobs waiting; others, and those that run, do 
   await bounded('acme');
 });
 
-test('a tenant far from its bound is not counted for each job, and stops at it', async () => {
+test('far from the bound, jobs are not counted for each new job; the bound still holds', async () => {
   const bounded = () => add({}, 60);
   for (let n = 0; n < 60; n += 1) await bounded();
   await expect(bounded()).rejects.toMatchObject({ code: 'too_many_queued' });

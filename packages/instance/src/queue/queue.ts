@@ -36,9 +36,9 @@ import {
 export const queuedMax = 10_000;
 
 /**
- * Stores a new job and wakes waiting executors. A repeated request with the same idempotency key returns the job that the first one
- * made. Errors: `idempotency_conflict`, `too_many_queued` (requests that come at the same moment, and those at several replicas, may
- * exceed the bound a little).
+ * Stores a new job and wakes waiting executors. A repeated request with the same idempotency key returns the job that the first
+ * one made. Errors: `idempotency_conflict`, `too_many_queued` (requests that come at the same moment, and those at several
+ * replicas, may exceed the bound a little).
  */
 export async function enqueue(
   db: Db,
@@ -73,8 +73,8 @@ export interface Leased {
 }
 
 /**
- * Leases one job that fits the offer. Returns `draining` for an executor that may not lease. Leases for equal offers that come close
- * together are one commit. Errors: `unauthorized`.
+ * Leases one job that fits the offer. Returns `draining` for an executor that may not lease. Leases for equal offers that come
+ * close together are one commit. Errors: `unauthorized`.
  */
 export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'draining'> {
   const token = newSecret();

@@ -20,7 +20,7 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
-/** Reaps while `during` runs. */
+/** Runs the reaper while `during` runs. */
 async function reaping(clock: typeof systemClock, during: () => Promise<void>): Promise<void> {
   const stopping = new AbortController();
   const reaper = reap(db, new Map(), clock, pino({ enabled: false }), stopping.signal);
@@ -29,7 +29,7 @@ async function reaping(clock: typeof systemClock, during: () => Promise<void>): 
 }
 const stateOf = async (id: number) => (await readRecord(db, id))?.state;
 
-test('a lease that ran out is ended', async () => {
+test('the reaper ends a lease that ran out', async () => {
   const { id } = await add();
   await take();
   await reaping(systemClock, async () => {
@@ -38,10 +38,10 @@ test('a lease that ran out is ended', async () => {
   });
 });
 
-test("a lease that ran out only because the database's clock was set forward is not", async () => {
+test("the reaper does not end a lease that ran out only because the database's clock was set forward", async () => {
   const { id } = await add();
   await take();
-  // To a process whose own clock stands still, that of the database jumps ahead from round to round.
+  // The clock of this process stands still, so the database's clock jumps ahead from round to round.
   let boot = 1_000_000;
   let rounds = 0;
   const clock = {
@@ -61,7 +61,7 @@ test("a lease that ran out only because the database's clock was set forward is 
     await elapse(11_900); // which leaves 100 ms
     await someRounds();
     expect(await stateOf(id)).toBe('processing');
-    // When every lease from before the step is over, the new time is believed.
+    // The new time is believed when every lease from before the step is over.
     boot += 26_000;
     await expect.poll(() => stateOf(id), { timeout: 10_000 }).toBe('queued');
   });

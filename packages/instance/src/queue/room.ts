@@ -15,8 +15,8 @@ interface Count {
 const counts = new WeakMap<Db, Map<string, Count>>();
 
 /**
- * Checks whether a tenant may queue one more job. Near the bound the waiting jobs are counted for each new job; far from it a count
- * is reused for a second.
+ * Checks whether a tenant may queue one more job. Near the bound the waiting jobs are counted for each new job; far from it a
+ * count is reused for a second.
  */
 export async function hasRoom(db: Db, tenant: string, bound: number): Promise<boolean> {
   const known = counts.get(db) ?? new Map<string, Count>();

@@ -23,7 +23,7 @@ beforeEach(async () => {
 const addMany = async (count: number, changes: JobChanges) => {
   for (let n = 0; n < count; n += 1) await add(changes);
 };
-/** Tenants in the order in which their jobs are leased. */
+/** Returns the tenants in the order in which their jobs are leased. */
 async function order(count: number): Promise<string[]> {
   const tenants: string[] = [];
   for (let n = 0; n < count; n += 1) {
@@ -37,7 +37,7 @@ const share = (tenants: readonly string[], tenant: string) =>
   tenants.filter((one) => one === tenant).length / tenants.length;
 
 describe('shares', () => {
-  test('of equal weight take turns, however much one of them has queued before', async () => {
+  test('of equal weight alternate, however many jobs one of them has queued before', async () => {
     await addMany(30, { tenant: 'many' });
     await addMany(3, { tenant: 'few' });
     const leased = await order(8);
@@ -45,14 +45,14 @@ describe('shares', () => {
     expect(leased.slice(6)).toEqual(['many', 'many']);
   });
 
-  test('of other weights get their part', async () => {
+  test('of different weights get leases in proportion to them', async () => {
     await setShareWeight(db, 'heavy', 'runs', 3);
     await addMany(24, { tenant: 'heavy' });
     await addMany(24, { tenant: 'light' });
     expect(share(await order(24), 'heavy')).toBeCloseTo(0.75, 1);
   });
 
-  test('are of a tenant in a queue: its other queue does not pay', async () => {
+  test('of one tenant in two queues do not affect each other', async () => {
     await addMany(6, { tenant: 'acme', queue: 'codeintel' });
     await addMany(6, { tenant: 'acme', queue: 'runs' });
     const queues: string[] = [];
@@ -62,18 +62,18 @@ describe('shares', () => {
     expect(queues.filter((queue) => queue === 'runs')).toHaveLength(3);
   });
 
-  test('save nothing up while they ask for nothing', async () => {
+  test('earn no credit while they have no jobs', async () => {
     await add({ tenant: 'idle' });
     await order(1);
     await addMany(20, { tenant: 'busy' });
     await closeEmptyLines(db);
     await order(10);
     await addMany(10, { tenant: 'idle' });
-    // Not ten turns for the ten that it did not take: one, and then by turns.
+    // It does not get the ten leases that it did not use: it gets one, and then they alternate.
     expect(share(await order(8), 'idle')).toBeLessThan(0.75);
   });
 
-  test('are not held up by what nobody can run', async () => {
+  test('are not blocked by jobs that no executor can run', async () => {
     await addMany(50, { tenant: 'waits', labels: ['gpu'] });
     await addMany(2, { tenant: 'waits' });
     await add({ tenant: 'runs' });
@@ -81,8 +81,8 @@ describe('shares', () => {
   });
 });
 
-describe('in a share', () => {
-  test('what asks for different things starts in the order of queueing', async () => {
+describe('within a share', () => {
+  test('jobs with different demands start in the order of queueing', async () => {
     const ids: number[] = [];
     for (const cpus of [1, 2, 1, 2, 2]) ids.push((await add({ cpus })).id);
     const leased: (number | undefined)[] = [];
@@ -90,7 +90,7 @@ describe('in a share', () => {
     expect(leased).toEqual(ids);
   });
 
-  test('a point of priority is a minute, and no more', async () => {
+  test('a point of priority is worth exactly one minute', async () => {
     const old = await add();
     const older = await add();
     await sql`update jobs set rank_at = rank_at - interval '150 seconds' where id = ${older.id}`.execute(db);
@@ -101,7 +101,7 @@ describe('in a share', () => {
     expect(leased).toEqual([older.id, urgent.id, old.id]);
   });
 
-  test('priority starts nothing before the time that it was told', async () => {
+  test('priority does not start a job before its `processAfter`', async () => {
     await add({ priority: 100, processAfter: new Date(Date.now() + 60_000) });
     expect(await take()).toBeNull();
   });
@@ -122,7 +122,7 @@ describe('a line', () => {
     return rows.map((row) => row.busy);
   };
 
-  test('in which nobody waits is put aside, and is back with the next job', async () => {
+  test('without waiting jobs is closed, and reopened with the next job', async () => {
     await add();
     await closeEmptyLines(db);
     expect(await busy()).toEqual([true]);
@@ -134,7 +134,7 @@ describe('a line', () => {
     expect((await take())?.job.id).toBe(id);
   });
 
-  test('that was put aside while its job ran is back when the job waits again', async () => {
+  test('that was closed while its job ran is reopened when the job waits again', async () => {
     const retried = await add({ maxRetries: 1, retryPauseMs: 0 });
     const leased = await take();
     await closeEmptyLines(db);
@@ -151,7 +151,7 @@ describe('a line', () => {
     expect((await take())?.job).toMatchObject({ id: lost.id, attempt: 2 });
   });
 
-  test('is never left aside with a job in it, however enqueues and tidying meet', async () => {
+  test('never stays closed with a waiting job, however enqueues and closing interleave', async () => {
     const done = new AbortController();
     const tidy = (async () => {
       while (!done.signal.aborted) await closeEmptyLines(db);
@@ -167,8 +167,8 @@ describe('a line', () => {
   });
 });
 
-describe('the standing of a job', () => {
-  test('counts its own share before it, and the turns of the others', async () => {
+describe('the queue position of a job', () => {
+  test('counts the jobs of its own share before it, and the leases of the other shares', async () => {
     await addMany(3, { tenant: 'acme' });
     const { id } = await add({ tenant: 'acme' });
     await addMany(2, { tenant: 'acme' });
@@ -176,12 +176,12 @@ describe('the standing of a job', () => {
     await addMany(50, { tenant: 'big' });
     const standing = await readQueuePosition(db, id);
     expect(standing).toMatchObject({ own: 3, share: 1 / 3, pace: null });
-    // Two of the small one, and of the big one as many as of its own, give or take a tie.
+    // Two jobs of the small share, and as many of the big one as of its own, give or take a tie.
     expect(standing?.others).toBeGreaterThanOrEqual(5);
     expect(standing?.others).toBeLessThanOrEqual(6);
   });
 
-  test('is what then happens', async () => {
+  test('is the number of leases that come before it', async () => {
     await addMany(8, { tenant: 'other' });
     await addMany(2, { tenant: 'acme' });
     const { id } = await add({ tenant: 'acme' });
@@ -191,7 +191,7 @@ describe('the standing of a job', () => {
     expect(Math.abs(ahead - ((standing?.own ?? 0) + (standing?.others ?? 0)))).toBeLessThanOrEqual(1);
   });
 
-  test('knows the pace from what ended lately', async () => {
+  test('has the pace of the attempts that ended lately', async () => {
     await addMany(3, {});
     for (let n = 0; n < 2; n += 1) {
       const leased = await take();
@@ -201,7 +201,7 @@ describe('the standing of a job', () => {
     expect((await readQueuePosition(db, id))?.pace).toBeCloseTo(2 / 600, 5);
   });
 
-  test('is nothing for a job that does not wait', async () => {
+  test('is undefined for a job that does not wait', async () => {
     const { id } = await add();
     await take();
     expect(await readQueuePosition(db, id)).toBeUndefined();

@@ -21,9 +21,9 @@ const big = offer({ free: null });
 
 let stopping: AbortController;
 let waiters: Waiters;
-/** Jobs that wait, each as the label that it asks for. */
+/** The waiting jobs, each as the label that it demands. */
 let jobs: string[];
-/** Executors that asked, in their order. */
+/** The executors that asked, in order. */
 let asked: string[];
 let announce: (count: number) => void;
 let connected: (readonly string[])[];
@@ -74,7 +74,7 @@ interface Waiting {
   readonly leave: () => void;
 }
 
-/** A request of `executor`, which gets jobs that ask for one of its labels or for none. */
+/** Starts a request of `executor`, which gets jobs that demand one of its labels or none. */
 function wait(
   executor: string,
   one = offer(),
@@ -96,14 +96,14 @@ function wait(
   const answer = waiters.wait({ offer: { ...one, executor }, ask, waitMs: 20_000, gone: signal });
   return { answer, leave: () => gone.abort() };
 }
-/** So many like it, all of which have asked once and found nothing. */
+/** Starts `count` such requests and waits until each has asked once and got nothing. */
 async function idle(count: number, one = offer(), prefix = 'e'): Promise<Waiting[]> {
   const all = Array.from({ length: count }, (_, n) => wait(`${prefix}${n}`, one));
   await expect.poll(() => asked.length).toBe(count);
   await sleep(20);
   return all;
 }
-/** Announces jobs, and waits for their leases. */
+/** Announces jobs and waits for their leases. */
 async function queue(...labels: string[]): Promise<void> {
   asked = [];
   jobs.push(...labels);
@@ -117,8 +117,8 @@ const leased = async (all: readonly Waiting[]) => {
   return answers.filter((one) => one !== none).length;
 };
 
-describe('of 100 requests that wait', () => {
-  test('one asks for one job: the one that has waited longest', async () => {
+describe('of 100 waiting requests', () => {
+  test('only the longest waiting one asks for one job', async () => {
     const all = await idle(100);
     await queue('');
     expect(asked).toEqual(['e0']);
@@ -127,14 +127,14 @@ describe('of 100 requests that wait', () => {
     expect(await leased(all)).toBe(2);
   });
 
-  test('ten ask for ten jobs that are announced at once', async () => {
+  test('ten ask for ten jobs that are announced together', async () => {
     const all = await idle(100);
     await queue(...Array.from({ length: 10 }, () => ''));
     expect(asked).toHaveLength(10);
     expect(await leased(all)).toBe(10);
   });
 
-  test('one asks for a job that nobody can run, where all offer the same', async () => {
+  test('only one asks for a job that none can run, when all offer the same', async () => {
     await idle(100);
     asked = [];
     announce(1);
@@ -144,7 +144,7 @@ describe('of 100 requests that wait', () => {
 });
 
 describe('a hint', () => {
-  test('is handed on to those who offer something else, until one has the job', async () => {
+  test('is passed on to requests with other offers until one has leased the job', async () => {
     const plain = await idle(5);
     asked = [];
     const able = await idle(5, gpu, 'gpu');
@@ -153,7 +153,7 @@ describe('a hint', () => {
     expect([await leased(plain), await leased(able)]).toEqual([0, 1]);
   });
 
-  test('that comes while its request asks is not missed', async () => {
+  test('is not lost when it comes while the request asks', async () => {
     const { answer } = wait('e1');
     await queue('');
     expect(await answer).toMatchObject({ token: '' });
@@ -175,7 +175,7 @@ describe('a hint', () => {
     await refused;
   });
 
-  test('is handed on by a request that goes away with it', async () => {
+  test('is passed on by a request that ends without using it', async () => {
     const [first, second] = await idle(2);
     jobs.push('');
     announce(1);
@@ -186,7 +186,7 @@ describe('a hint', () => {
 });
 
 describe('without a hint', () => {
-  test('every kind of request asks within a second or so, and all that there is is leased', async () => {
+  test('requests of every kind ask within about a second, and all jobs are leased', async () => {
     const all = [...(await idle(3)), wait('gpu', gpu)];
     await sleep(20);
     asked = [];
@@ -195,7 +195,7 @@ describe('without a hint', () => {
     expect(await leased(all)).toBe(3);
   });
 
-  test('those of one kind ask once a second, not each of them, and their executors stay connected', {
+  test('one request of each kind asks per second, and all executors stay connected', {
     timeout: 30_000,
   }, async () => {
     await idle(50);
@@ -206,7 +206,7 @@ describe('without a hint', () => {
   });
 });
 
-test('a request that is to wait no longer is answered with nothing', async () => {
+test('a request whose client has gone gets null', async () => {
   const [one] = await idle(1);
   one?.leave();
   expect(await one?.answer).toBeNull();
@@ -215,7 +215,7 @@ test('a request that is to wait no longer is answered with nothing', async () =>
   expect(await waiters.wait({ offer: offer(), ask, waitMs: 10, gone })).toBeNull();
 });
 
-test('an offer covers what fits no more than it', () => {
+test('an offer covers another one if every job that fits the other fits it', () => {
   const less: Partial<Offer>[] = [
     {},
     { executor: 'e2' },

@@ -5,8 +5,8 @@ import type { Leased } from './queue.ts';
 import { covers, type Offer } from './offer.ts';
 
 /**
- * The time between two sweeps, milliseconds. Announcements can be lost, and a job whose `process_after` has come is not announced: a
- * sweep asks the database for all waiting requests again.
+ * The time between two sweeps, milliseconds. Announcements can be lost, and a job whose `process_after` has come is not
+ * announced: a sweep asks the database for all waiting requests again.
  */
 const sweepMs = 1_000;
 /** The waiting executors are marked as connected after this many sweeps. */
@@ -28,7 +28,9 @@ export interface Waiters {
   wait(request: WorkRequest): Promise<Leased | null>;
 }
 
-/** A hint that jobs may be waiting: one job, or any number for a sweep. Requests pass it on until one of them has leased a job. */
+/**
+ * A hint that jobs may be waiting: one job, or any number for a sweep. Requests pass it on until one of them has leased a job.
+ */
 interface Hint {
   /** A sweep is passed on even then: every request may have missed an announcement. */
   readonly sweeping: boolean;
@@ -54,8 +56,9 @@ interface WaiterDeps {
 }
 
 /**
- * Lets only as many requests ask the database as there may be jobs, the longest waiting ones first: each announced job is one hint in
- * each process. A request that gets nothing passes its hint on, but not to one whose offer is covered by an offer that got nothing.
+ * Lets only as many requests ask the database as there may be jobs, the longest waiting ones first: each announced job is one
+ * hint in each process. A request that gets nothing passes its hint on, but not to one whose offer is covered by an offer that
+ * got nothing.
  */
 export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDeps): Waiters {
   const waiting = new Set<Waiter>();
@@ -135,7 +138,10 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
   }
 }
 
-/** Returns the request that gets the hint next: one without a hint that may get a job, preferably one that is not asking just now. */
+/**
+ * Returns the request that gets the hint next: one without a hint that may get a job, preferably one that is not asking just
+ * now.
+ */
 function nextFor(hint: Hint, waiting: ReadonlySet<Waiter>): Waiter | undefined {
   let asking: Waiter | undefined;
   for (const one of waiting) {

@@ -30,21 +30,21 @@ const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor =
   ...changes,
 });
 
-describe('why a job waits', () => {
+describe('whyNoExecutorFits', () => {
   test.each<[string, ConnectedExecutor[], string | null]>([
-    ['nobody is there', [], 'no_executor'],
+    ['no executor is connected', [], 'no_executor'],
     ['only another queue is served', [executor({ queues: ['batches'] })], 'no_executor'],
-    ['everybody drains', [executor({ draining: true })], 'executors_drain'],
+    ['every executor drains', [executor({ draining: true })], 'executors_drain'],
     ['one of two drains', [executor({ draining: true }), executor()], null],
     ['another tier is offered', [executor({ tiers: ['vm-emulated'] })], 'tier_not_offered'],
     ['no tier is offered', [executor({ tiers: [] })], 'tier_not_offered'],
-    ['nobody has that much memory', [executor({ memory_mib: 2047 })], 'too_big'],
+    ['no executor has that much memory', [executor({ memory_mib: 2047 })], 'too_big'],
     ["only upstream's executors are there", [executor({ native: false })], 'native_not_offered'],
-    ['one of two is ours', [executor({ native: false }), executor()], null],
+    ['one of two is native', [executor({ native: false }), executor()], null],
     ['it waits its turn', [executor()], null],
     ['it fits one of two', [executor({ cpus: 1 }), executor()], null],
     [
-      'the executor did not say what it has',
+      'the executor did not report its resources',
       [executor({ cpus: null, memory_mib: null, scratch_mib: null })],
       null,
     ],
@@ -52,38 +52,43 @@ describe('why a job waits', () => {
     expect(whyNoExecutorFits(job, connected)?.reason ?? null).toBe(reason);
   });
 
-  test('names what to accept, and what that means', () => {
+  test('names the tier to accept, and what it means', () => {
     const tiers: Tier[] = ['vm-emulated'];
     const why = whyNoExecutorFits(job, [executor({ tiers })]);
     expect(why?.message).toContain('emulated CPU');
     expect(why?.remedy).toContain('`--accept vm-emulated`');
   });
 
-  test('is asked of waiting jobs alone', () => {
+  test('returns null for a job that does not wait', () => {
     expect(whyNoExecutorFits({ ...job, state: 'processing' }, [])).toBeNull();
   });
 });
 
-describe('why a job that asks for more waits', () => {
+describe('whyNoExecutorFits, for a job that demands', () => {
   test.each<[string, Partial<JobRecord>, Partial<ConnectedExecutor>[], string | null]>([
     ['another architecture', { arch: 'arm64' }, [{}], 'arch_not_offered'],
-    ['nothing of ours', { needsNative: false }, [{ native: false }], null],
-    ['an architecture that nobody named', { arch: 'x64' }, [{ arch: null }], 'arch_not_offered'],
-    ['a label that nobody has', { labels: ['gpu'] }, [{ labels: ['region=eu'] }], 'label_not_offered'],
+    ['no native extension', { needsNative: false }, [{ native: false }], null],
+    ['an architecture that no executor reported', { arch: 'x64' }, [{ arch: null }], 'arch_not_offered'],
+    ['a label that no executor has', { labels: ['gpu'] }, [{ labels: ['region=eu'] }], 'label_not_offered'],
     [
-      'labels that no one has together',
+      'labels that no single executor has',
       { labels: ['a', 'b'] },
       [{ labels: ['a'] }, { labels: ['b'] }],
       'label_not_offered',
     ],
-    ['labels that one has', { labels: ['b', 'a'] }, [{ labels: ['a', 'b', 'c'] }], null],
-    // The one with the label is too small: what would help is a bigger one with it.
-    ['a label on a small one', { labels: ['gpu'] }, [{ labels: ['gpu'], cpus: 1 }, {}], 'too_big'],
+    ['labels that one executor has', { labels: ['b', 'a'] }, [{ labels: ['a', 'b', 'c'] }], null],
+    // The executor with the label is too small: a bigger one with the label would help.
+    [
+      'a label that only a small executor has',
+      { labels: ['gpu'] },
+      [{ labels: ['gpu'], cpus: 1 }, {}],
+      'too_big',
+    ],
   ])('%s', (_, asks, connected, reason) => {
     expect(whyNoExecutorFits({ ...job, ...asks }, connected.map(executor))?.reason ?? null).toBe(reason);
   });
 
-  test('names the labels that are missing', () => {
+  test('names the missing labels', () => {
     const waiting = whyNoExecutorFits({ ...job, labels: ['gpu', 'region=eu'] }, [
       executor({ labels: ['gpu'] }),
     ]);
@@ -91,12 +96,12 @@ describe('why a job that asks for more waits', () => {
   });
 });
 
-describe('why a job does not run yet', () => {
+describe('explainWait', () => {
   const now = new Date('2026-11-25T12:00:00.000Z');
-  const standing = { own: 4, others: 10, share: 0.2, pace: 0.5 };
+  const position = { own: 4, others: 10, share: 0.2, pace: 0.5 };
 
-  test('says how many are ahead, the share, and when it may start', () => {
-    expect(explainWait(job, [executor()], standing, now)).toEqual({
+  test('returns the number of jobs ahead, the share, and the estimated start', () => {
+    expect(explainWait(job, [executor()], position, now)).toEqual({
       state: 'queued',
       waiting: {
         reason: 'turn',
@@ -109,27 +114,27 @@ describe('why a job does not run yet', () => {
     });
   });
 
-  test('promises no start while nothing has ended, or nobody can run it', () => {
-    expect(explainWait(job, [executor()], { ...standing, pace: null }, now).expectedStartAt).toBeNull();
-    expect(explainWait(job, [], standing, now)).toMatchObject({
+  test('estimates no start while no attempt has ended, or no executor can run the job', () => {
+    expect(explainWait(job, [executor()], { ...position, pace: null }, now).expectedStartAt).toBeNull();
+    expect(explainWait(job, [], position, now)).toMatchObject({
       waiting: { reason: 'no_executor' },
       expectedStartAt: null,
     });
   });
 
-  test('is the time that it was told, and no start is expected before', () => {
+  test('names the time before which the job must not start, and estimates no earlier start', () => {
     const later = { ...job, processAfter: '2026-11-25T13:00:00.000Z' };
-    expect(explainWait(later, [executor()], standing, now)).toMatchObject({
+    expect(explainWait(later, [executor()], position, now)).toMatchObject({
       waiting: { reason: 'later' },
       expectedStartAt: '2026-11-25T13:00:00.000Z',
     });
     const retried = { ...later, state: 'errored' as const };
-    expect(explainWait(retried, [executor()], standing, now).waiting?.message).toContain(
+    expect(explainWait(retried, [executor()], position, now).waiting?.message).toContain(
       'its last attempt failed',
     );
   });
 
-  test('is nothing when it does not wait', () => {
+  test('returns no reason for a job that does not wait', () => {
     expect(explainWait({ ...job, state: 'processing' }, [executor()], undefined, now).waiting).toBeNull();
   });
 });

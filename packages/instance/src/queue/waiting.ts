@@ -100,8 +100,8 @@ function noTier(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRec
 }
 
 /**
- * Explains why a job has not started: no executor can run it, its time has not come, or it waits its turn. Adds its position and an
- * estimate of its start. The answer's `waiting` is null for a job that does not wait (`position` is undefined).
+ * Explains why a job has not started: no executor can run it, its time has not come, or it waits its turn. Adds its position
+ * and an estimate of its start. The answer's `waiting` is null for a job that does not wait (`position` is undefined).
  */
 export function explainWait(
   job: JobRecord,

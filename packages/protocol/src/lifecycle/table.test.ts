@@ -22,7 +22,7 @@ const anyLife: fc.Arbitrary<JobLife> = fc.record({
   cancelRequested: fc.boolean(),
 });
 
-/** The states that a job goes through, from its enqueueing. */
+/** Returns the lives that a job goes through, from its creation on. */
 function history(start: JobLife, events: readonly JobTransition[]): JobLife[] {
   const lives = [start];
   for (const event of events) {
@@ -32,18 +32,18 @@ function history(start: JobLife, events: readonly JobTransition[]): JobLife[] {
   return lives;
 }
 
-describe('the table of the lifecycle', () => {
+describe('the lifecycle table', () => {
   test.each<[JobTransition, string]>([
     ['complete', 'completed'],
     ['fail', 'failed'],
     ['error', 'failed'],
     ['expire', 'queued'],
-  ])('%s ends a lease as %s', (transition, state) => {
+  ])('%s moves a leased job to %s', (transition, state) => {
     const leased = afterTransition(newLife({ maxResets: 1, maxRetries: 0 }), 'lease') as JobLife;
     expect(afterTransition(leased, transition)?.state).toBe(state);
   });
 
-  test('nothing leaves an end', () => {
+  test('no transition leaves a final state', () => {
     fc.assert(
       fc.property(anyLife, anyTransition, (life, transition) => {
         if (hasEnded(life.state)) expect(afterTransition(life, transition)).toBeNull();
@@ -51,7 +51,7 @@ describe('the table of the lifecycle', () => {
     );
   });
 
-  test('only a lease begins an attempt, and counts it once', () => {
+  test('only a lease starts an attempt, and counts it once', () => {
     fc.assert(
       fc.property(anyLife, anyTransition, (life, transition) => {
         const next = afterTransition(life, transition);
@@ -62,7 +62,7 @@ describe('the table of the lifecycle', () => {
     );
   });
 
-  test('a cancel is never taken back, and never ends as anything else', () => {
+  test('a cancel is never taken back, and a canceled job ends in no other state', () => {
     fc.assert(
       fc.property(limits, fc.array(anyTransition, { maxLength: 40 }), (bounds, events) => {
         const lives = history(newLife(bounds), events);
@@ -76,17 +76,17 @@ describe('the table of the lifecycle', () => {
     );
   });
 
-  test('after a cancel an executor can say nothing of the job but that it has let it go', () => {
+  test('after a cancel the job can only be released or expire', () => {
     const leased = afterTransition(newLife({ maxResets: 1, maxRetries: 1 }), 'lease') as JobLife;
     const canceling = afterTransition(leased, 'cancel') as JobLife;
-    for (const said of ['complete', 'error', 'fail'] as const)
-      expect(afterTransition(canceling, said)).toBeNull();
+    for (const transition of ['complete', 'error', 'fail'] as const)
+      expect(afterTransition(canceling, transition)).toBeNull();
     for (const end of ['release', 'expire'] as const)
       expect(afterTransition(canceling, end)?.state).toBe('canceled');
     expect(afterTransition(leased, 'release')).toBeNull();
   });
 
-  test('resets and retries are bounded, and with them the attempts', () => {
+  test('resets and retries are bounded, and so are the attempts', () => {
     fc.assert(
       fc.property(limits, fc.array(anyTransition, { maxLength: 80 }), (bounds, events) => {
         for (const life of history(newLife(bounds), events)) {

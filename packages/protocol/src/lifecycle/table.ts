@@ -16,8 +16,9 @@ export interface JobLife {
 }
 
 /**
- * The transitions of a job. `lease`, `complete`, `error` and `fail` come from executors, and `cancel` from people. `expire` comes from
- * the reaper when a lease ran out, and `release` from a heartbeat that no longer names a job whose cancel was requested.
+ * The transitions of a job. `lease`, `complete`, `error` and `fail` come from executors, and `cancel` from people. `expire`
+ * comes from the reaper when a lease ran out, and `release` from a heartbeat that no longer names a job whose cancel was
+ * requested.
  */
 export const jobTransitions = ['lease', 'complete', 'error', 'fail', 'cancel', 'release', 'expire'] as const;
 export type JobTransition = (typeof jobTransitions)[number];
@@ -36,8 +37,8 @@ export function newLife(limits: { readonly maxResets: number; readonly maxRetrie
 }
 
 /**
- * Returns the job after a transition, or null if the transition is refused. This is the one table of the lifecycle: the instance's SQL
- * is tested against it.
+ * Returns the job after a transition, or null if the transition is refused. This is the one table of the lifecycle: the
+ * instance's SQL is tested against it.
  */
 export function afterTransition(job: JobLife, transition: JobTransition): JobLife | null {
   if (job.state === 'processing') return whileProcessing(job, transition);

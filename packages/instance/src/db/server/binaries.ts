@@ -32,8 +32,8 @@ function findInstalled(searchPath: string): Binaries[] {
 }
 
 /**
- * Copies the npm package's binaries to `target`. The package may lie in a home directory that the database's user cannot enter, and
- * npm may not have run the package's script that links its libraries.
+ * Copies the npm package's binaries to `target`. The package may lie in a home directory that the database's user cannot enter,
+ * and npm may not have run the package's script that links its libraries.
  */
 async function copyEmbedded(packageDirectory: string, target: string): Promise<Binaries> {
   const complete = join(target, 'native');
@@ -59,8 +59,8 @@ async function copyEmbedded(packageDirectory: string, target: string): Promise<B
 }
 
 /**
- * Finds PostgreSQL's programs: the installed ones, otherwise those of the npm package in the directory `embeddedPackage`. Existing data
- * need programs of their major version. Errors: `postgres_missing`, `database_version`.
+ * Finds PostgreSQL's programs: the installed ones, otherwise those of the npm package in the directory `embeddedPackage`.
+ * Existing data need programs of their major version. Errors: `postgres_missing`, `database_version`.
  */
 export async function findBinaries(options: {
   readonly dataDirectory: string;

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ensureFree } from './postmaster.ts';
 
 let data: string;
-/** Works in the directory of the data, as PostgreSQL does. */
+/** Starts a process that works in the data directory, as PostgreSQL does. */
 let holder: ChildProcess;
 beforeEach(() => {
   data = realpathSync(mkdtempSync(join(tmpdir(), 'fumehood-data-')));
@@ -23,7 +23,7 @@ const file = (status: string) =>
     join(data, 'postmaster.pid'),
     [holder.pid, data, 1, 5432, '/run', '', ' 1 2', status].join('\n'),
   );
-/** Time passes only by sleeping; `at` is called with what has passed, ms. */
+/** A clock on which time passes only by sleeping; `at` is called with the time that has passed, in milliseconds. */
 function clockOf(at: (ms: number) => void): Clock {
   let now = 0;
   return {
@@ -36,7 +36,7 @@ function clockOf(at: (ms: number) => void): Clock {
   };
 }
 
-test('one that is stopping is waited for', async () => {
+test('ensureFree waits for a server that is shutting down', async () => {
   file('stopping');
   await ensureFree(
     data,
@@ -47,7 +47,7 @@ test('one that is stopping is waited for', async () => {
 test.each([
   ['ready   ', 5_000],
   ['stopping', 60_000],
-])('one that stays %s is refused after %i ms', async (status, patience) => {
+])('ensureFree refuses a server that stays %s after %i ms', async (status, patience) => {
   file(status);
   let passed = 0;
   const refused = ensureFree(
@@ -59,7 +59,7 @@ test.each([
   expect(passed).toBeLessThan(patience + 1_000);
 });
 
-test('a file of one that is gone is removed', async () => {
+test('ensureFree removes the pid file of a server that is gone', async () => {
   file('ready   ');
   holder.kill('SIGKILL');
   await new Promise((resolve) => holder.once('exit', resolve));

@@ -28,8 +28,8 @@ function findPostmaster(dataDirectory: string): Postmaster | null {
 const patienceMs = { running: 5_000, stopping: 60_000 };
 
 /**
- * Makes sure that no PostgreSQL uses the data directory. Waits for a server whose parent just died, and removes the pid file that a
- * crash left. Errors: `database_in_use` for the server of another run.
+ * Makes sure that no PostgreSQL uses the data directory. Waits for a server whose parent just died, and removes the pid file
+ * that a crash left. Errors: `database_in_use` for the server of another run.
  */
 export async function ensureFree(dataDirectory: string, clock: Clock): Promise<void> {
   const start = clock.bootTime();

@@ -35,7 +35,7 @@ const embeddedPackage = dirname(
 );
 
 describe('a private PostgreSQL', () => {
-  test('takes who connects for who the kernel says, and listens on no network', async () => {
+  test('trusts only the user that the kernel reports, and listens on no network', async () => {
     const server = await startDatabase(options, systemClock);
     try {
       const client = new Client(clientConfig(server.connection));
@@ -46,7 +46,7 @@ describe('a private PostgreSQL', () => {
       expect(rows).toEqual([{ who: 'fumehood', network: '' }]);
       await client.end();
       if (process.getuid?.() !== 0) return;
-      // Somebody else of this machine, who says that he is the owner.
+      // Another user of this machine claims to be the owner.
       const { host } = server.connection as { host: string };
       const flags = [
         '--reuid=65534',
@@ -66,7 +66,7 @@ describe('a private PostgreSQL', () => {
     }
   });
 
-  test('starts after a crash that left its pid file, and after one whose pid is somebody else now', async () => {
+  test('starts after a crash that left its pid file, also when another process has that pid now', async () => {
     const first = await startDatabase(options, systemClock);
     process.kill(first.pid, 'SIGKILL');
     await first.exited;
@@ -75,7 +75,7 @@ describe('a private PostgreSQL', () => {
     await second.stop();
   });
 
-  test('starts after a crash while its data was being made', async () => {
+  test('starts after a crash during the creation of its data', async () => {
     mkdirSync(join(directory, 'data.new'));
     writeFileSync(join(directory, 'data.new/PG_VERSION'), '18\n');
     const server = await startDatabase(options, systemClock);
@@ -83,21 +83,21 @@ describe('a private PostgreSQL', () => {
     expect(readdirSync(directory)).not.toContain('data.new');
   });
 
-  test('refuses data that are not its own, and leaves them', async () => {
+  test('refuses a data directory that is not its own, and leaves it unchanged', async () => {
     mkdirSync(join(directory, 'data'));
     writeFileSync(join(directory, 'data/somebody'), 'else');
     await expect(startDatabase(options, systemClock)).rejects.toMatchObject({ code: 'database_failed' });
     expect(readdirSync(join(directory, 'data'))).toEqual(['somebody']);
   });
 
-  test('refuses a path that no socket can have', async () => {
+  test('refuses a path that is too long for a socket', async () => {
     const long = join(directory, 'x'.repeat(80));
     await expect(startDatabase({ ...options, directory: long }, systemClock)).rejects.toMatchObject({
       code: 'path_too_long',
     });
   });
 
-  test('of another version than its data is refused with both, or taken from the npm package', async () => {
+  test('of another version than its data is refused with both versions named, or taken from the npm package', async () => {
     const data = join(directory, 'data');
     mkdirSync(data);
     writeFileSync(join(data, 'PG_VERSION'), '99\n');
@@ -129,7 +129,7 @@ describe('a private PostgreSQL', () => {
 });
 
 describe('connections', () => {
-  test('come back after PostgreSQL was restarted, those that listen too', async () => {
+  test('are reopened after a restart of PostgreSQL, also those that listen', async () => {
     const first = await startDatabase(options, systemClock);
     const db = connect(first.connection, { connections: 2 });
     const wakes = listen(first.connection, systemClock);
@@ -141,7 +141,7 @@ describe('connections', () => {
     await sql`select 1`.execute(db);
     const subscription = wakes.subscribe('topic');
     const begun = performance.now();
-    // Until it listens again, what is announced is not heard: hence again and again.
+    // A wake is lost until the connection listens again, so it is repeated.
     const calling = setInterval(() => void sql`select pg_notify('fumehood', 'topic')`.execute(db), 100);
     await subscription.next(10_000, new AbortController().signal);
     clearInterval(calling);

@@ -50,8 +50,8 @@ function asUser(user: SystemUser | null, command: readonly string[]): [string, s
 }
 
 /**
- * Starts a private PostgreSQL as a child of this process, with which it dies. The server listens only on a unix socket, and the kernel
- * says which user connects (peer authentication). Errors: `postgres_missing`, `database_version`, `database_in_use`,
+ * Starts a private PostgreSQL as a child of this process, with which it dies. The server listens only on a unix socket, and the
+ * kernel says which user connects (peer authentication). Errors: `postgres_missing`, `database_version`, `database_in_use`,
  * `database_failed`, `path_too_long`.
  */
 export async function startDatabase(options: DatabaseOptions, clock: Clock): Promise<Database> {
@@ -100,7 +100,10 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
   };
 }
 
-/** Makes the data directory under another name, synced by initdb, and renames it: a crash never leaves a half-made one in its place. */
+/**
+ * Makes the data directory under another name, synced by initdb, and renames it: a crash never leaves a half-made one in its
+ * place.
+ */
 function initialize(bin: string, root: string, data: string, user: SystemUser | null): void {
   const aside = join(root, 'data.new');
   rmSync(aside, { recursive: true, force: true });

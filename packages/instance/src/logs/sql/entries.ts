@@ -26,8 +26,8 @@ export interface EntryFacts {
 }
 
 /**
- * Inserts a log entry with this number, or with the next one if `entry` is null. Returns undefined if the attempt has the entry already.
- * The transaction holds the job's row.
+ * Inserts a log entry with this number, or with the next one if `entry` is null. Returns undefined if the attempt has the entry
+ * already. The transaction holds the job's row.
  */
 export async function insertEntry(
   tx: Db,

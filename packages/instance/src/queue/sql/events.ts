@@ -49,15 +49,16 @@ export const changedColumns = list([...new Set([...jobRowColumns, ...eventColumn
 
 /**
  * The beginning of a statement that stores the event of each job in the relation `moment`, which has the `changedColumns`. The
- * transaction holds the jobs' rows. Only what can change is stored, not the whole record: that was a third of a transition's cost.
+ * transaction holds the jobs' rows. Only what can change is stored, not the whole record: that was a third of a transition's
+ * cost.
  */
 export const insertEvents = sql`
   insert into job_events (job_id, type, ${list(eventColumns)}) select moment.id, 'job', ${list(eventColumns, 'moment')}`;
 
 /**
- * The job's record as it was at an event that `insertEvents` stored, from the rows `jobs` and `moment` (of `job_events`). It includes
- * the results of the attempt, unless the event is that of its lease: there were none yet. No result is added after any other
- * transition.
+ * The job's record as it was at an event that `insertEvents` stored, from the rows `jobs` and `moment` (of `job_events`). It
+ * includes the results of the attempt, unless the event is that of its lease: there were none yet. No result is added after any
+ * other transition.
  */
 export const recordAtMoment = sql`job_record(
   jsonb_populate_record(jobs, (select to_jsonb(was) from (select ${list(eventColumns, 'moment')}) as was)),

@@ -18,8 +18,8 @@ export interface ExecutorReport {
 }
 
 /**
- * Stores what an executor reports of itself. Returns null when its name belongs to another credential. A name changes hands only when
- * that credential is no longer valid and all leases under it have ended: their tokens must stay dead.
+ * Stores what an executor reports of itself. Returns null when its name belongs to another credential. A name changes hands
+ * only when that credential is no longer valid and all leases under it have ended: their tokens must stay dead.
  */
 export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ draining: boolean } | null> {
   const { offer } = report;
@@ -53,8 +53,8 @@ export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ 
 const seenEveryMs = 4_000;
 
 /**
- * True when the row `known` of an executor has to be written for the report `report`: something changed, or it was last written more
- * than `seenEveryMs` ago, or in the future (the clock was set back).
+ * True when the row `known` of an executor has to be written for the report `report`: something changed, or it was last written
+ * more than `seenEveryMs` ago, or in the future (the clock was set back).
  */
 export const executorChanged = sql<boolean>`(
   known.last_seen_at not between clock_timestamp() - make_interval(secs => ${sql.lit(seenEveryMs / 1000)}) and clock_timestamp()
@@ -62,7 +62,9 @@ export const executorChanged = sql<boolean>`(
   or known.queues <> coalesce(nullif(report.queues, '{}'), known.queues) or known.tiers <> coalesce(report.tiers, known.tiers)
 )`;
 
-/** Marks executors as seen now. They wait in a long poll and send nothing meanwhile. An error is ignored: the call is repeated. */
+/**
+ * Marks executors as seen now. They wait in a long poll and send nothing meanwhile. An error is ignored: the call is repeated.
+ */
 export function touchExecutors(db: Db, names: readonly string[]): void {
   void sql`
     update executors set last_seen_at = clock_timestamp()

@@ -3,15 +3,15 @@ import type { Db } from '../../db/connect.ts';
 import type { JobLease, JobRow } from '../job.ts';
 
 /**
- * The fence: SQL that says of a row of `jobs` whether its lease is valid. Every read and write under a job's token asks this, and a
- * statement that writes asks it about the row that it locks, so that the answer holds until the commit. Which lease is meant is
- * said beside it: by the token's hash, or by `isLeaseOf`.
+ * The fence: SQL that says of a row of `jobs` whether its lease is valid. Every read and write under a job's token asks this,
+ * and a statement that writes asks it about the row that it locks, so that the answer holds until the commit. Which lease is
+ * meant is said beside it: by the token's hash, or by `isLeaseOf`.
  *
  * - `lease_expires_at`: the executor kills the VM by its own clock when the lease runs out, and then the job may run again
  *   elsewhere. The clock is read while the row is locked, not when the transaction began: it may have waited for the lock.
  * - `cancel_requested`: nothing of a canceled job is accepted any more, though its lease lasts until its VM is gone.
- * - the credential: leases end with the credential under which they were taken, when it is revoked or expires. An executor's name
- *   stays with that credential until its leases have ended (`recordExecutor`), so no other credential can revive them.
+ * - the credential: leases end with the credential under which they were taken, when it is revoked or expires. An executor's
+ *   name stays with that credential until its leases have ended (`recordExecutor`), so no other credential can revive them.
  */
 export const leaseIsValid = sql<boolean>`(
   jobs.state = 'processing' and jobs.lease_expires_at > clock_timestamp() and not jobs.cancel_requested
@@ -22,8 +22,9 @@ export const leaseIsValid = sql<boolean>`(
 )`;
 
 /**
- * The lease can be renewed by a heartbeat. It has not run out, and unlike for `leaseIsValid` a cancel may have been requested: the
- * lease of such a job lasts until its executor has ended the VM and no longer names the job. The caller has checked the credential.
+ * The lease can be renewed by a heartbeat. It has not run out, and unlike for `leaseIsValid` a cancel may have been requested:
+ * the lease of such a job lasts until its executor has ended the VM and no longer names the job. The caller has checked the
+ * credential.
  */
 export const leaseIsRenewable = sql<boolean>`(
   jobs.state = 'processing' and jobs.lease_expires_at > clock_timestamp()

@@ -78,10 +78,10 @@ interface Found {
 }
 
 /**
- * Does for many heartbeats, in one statement and one commit, what `recordExecutor` and `renewLeases` do for one. It waits for no row
- * lock, so that one heartbeat never delays another. The answer is null where those two have to do it instead, though part of it may
- * have been done: another transaction holds a row, the executor is new, or its name belongs to another credential. The row of an
- * executor is written when its report changed, and otherwise every few seconds.
+ * Does for many heartbeats, in one statement and one commit, what `recordExecutor` and `renewLeases` do for one. It waits for
+ * no row lock, so that one heartbeat never delays another. The answer is null where those two have to do it instead, though
+ * part of it may have been done: another transaction holds a row, the executor is new, or its name belongs to another
+ * credential. The row of an executor is written when its report changed, and otherwise every few seconds.
  */
 export async function renewMany(
   db: Db,
@@ -101,8 +101,8 @@ export async function renewMany(
   return results;
 }
 
-// The rows are joined in TypeScript: the planner takes each of these lists for a short one, and would scan one of them for each row
-// of another.
+// The rows are joined in TypeScript: the planner takes each of these lists for a short one, and would scan one of them for each
+// row of another.
 async function runRenewal(db: Db, heartbeats: readonly Heartbeat[]): Promise<Found> {
   const column = <T>(pick: (report: ExecutorReport) => T) => heartbeats.map(({ report }) => pick(report));
   const held = heartbeats.flatMap(({ report, held }, n) => held.map((job) => ({ n, report, ...job })));

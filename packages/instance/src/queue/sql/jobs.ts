@@ -46,7 +46,10 @@ export async function insertJob(
   return rows[0] as Inserted;
 }
 
-/** Returns the job that an earlier request with this key made. Errors: `idempotency_conflict` if that request was a different one. */
+/**
+ * Returns the job that an earlier request with this key made. Errors: `idempotency_conflict` if that request was a different
+ * one.
+ */
 export async function findJobByKey(
   db: Db,
   tenant: string,

@@ -23,9 +23,9 @@ export interface LeaseAnswer {
 }
 
 /**
- * Leases a job for each request, in one statement and one commit, as long as there are jobs that fit. All requests have the same
- * `offerKey`. Stride scheduling: the next job is the first one (by `rank_at`) of the share with the smallest pass among those that
- * have a job that fits, and each lease adds 1/weight to the pass of its share.
+ * Leases a job for each request, in one statement and one commit, as long as there are jobs that fit. All requests have the
+ * same `offerKey`. Stride scheduling: the next job is the first one (by `rank_at`) of the share with the smallest pass among
+ * those that have a job that fits, and each lease adds 1/weight to the pass of its share.
  *
  * A row that another transaction holds is skipped: the statement looks at `spare` more jobs than there are requests. A draining
  * executor gets no job, and neither does one whose credential is no longer valid.

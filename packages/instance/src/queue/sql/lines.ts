@@ -28,8 +28,8 @@ export async function openLine(db: Db, tenant: string, queue: QueueName, demand:
 
 /**
  * Marks lines without waiting jobs as not busy, so that leases do not look at them, and reopens a line that a job has entered
- * meanwhile. A line whose row an enqueue holds is left alone. An enqueue that finds the row held here waits, and then opens the line
- * again.
+ * meanwhile. A line whose row an enqueue holds is left alone. An enqueue that finds the row held here waits, and then opens the
+ * line again.
  */
 export async function closeEmptyLines(db: Db): Promise<void> {
   const hasWaiting = sql`exists (select from jobs where line_id = lines.id and state in ('queued', 'errored'))`;

@@ -63,8 +63,9 @@ export interface QueuePosition {
 }
 
 /**
- * Estimates a waiting job's position by the rule of leases: the share with the smallest pass is served, and each lease adds 1/weight
- * to the pass. The job's turn comes when the pass of its share has grown by one step for each job of the share before it.
+ * Estimates a waiting job's position by the rule of leases: the share with the smallest pass is served, and each lease adds
+ * 1/weight to the pass. The job's turn comes when the pass of its share has grown by one step for each job of the share before
+ * it.
  */
 export async function readQueuePosition(db: Db, jobId: number): Promise<QueuePosition | undefined> {
   const { rows } = await sql<QueuePosition>`

@@ -25,8 +25,8 @@ const longestPauseMs = 3_600_000;
 
 /**
  * Applies a transition to the rows that `jobs` selects and locks, and stores its consequences: the end of the attempt, and the
- * event. Returns the jobs that changed, as they are now. A job is left alone if the lifecycle refuses the transition. The rules are
- * those of protocol/src/lifecycle/table.ts; a differential test compares the two.
+ * event. Returns the jobs that changed, as they are now. A job is left alone if the lifecycle refuses the transition. The rules
+ * are those of protocol/src/lifecycle/table.ts; a differential test compares the two.
  */
 async function applyTransition(
   db: Db,
@@ -116,8 +116,8 @@ export async function endLease(
 }
 
 /**
- * Completes the jobs of many leases in one statement and one commit. It waits for no row lock: the answer is undefined for a lease
- * that is not valid, and also for one whose job another transaction holds.
+ * Completes the jobs of many leases in one statement and one commit. It waits for no row lock: the answer is undefined for a
+ * lease that is not valid, and also for one whose job another transaction holds.
  */
 export async function completeLeases(
   db: Db,
