@@ -3,12 +3,13 @@ import type { Db } from '../../db/connect.ts';
 import type { JobLease, JobRow } from '../job.ts';
 
 /**
- * The fence: SQL that says of a row of `jobs` whether its lease is valid. Every read and write under a job's token asks this,
- * and a statement that writes asks it about the row that it locks, so that the answer holds until the commit. Which lease is
- * meant is said beside it: by the token's hash, or by `isLeaseOf`.
+ * The fence: SQL that says of a row of `jobs` whether its lease is valid. Every read and write under a job's token asks this. A
+ * statement that writes asks it about the row that it locks: until the commit, no other transaction can cancel, expire or end
+ * the lease, so the job cannot run elsewhere before the write is complete. Which lease is meant is said beside it: by the
+ * token's hash, or by `isLeaseOf`.
  *
- * - `lease_expires_at`: the executor kills the VM by its own clock when the lease runs out, and then the job may run again
- *   elsewhere. The clock is read while the row is locked, not when the transaction began: it may have waited for the lock.
+ * - `state` and `lease_expires_at`: the executor kills the VM by its own clock when the lease runs out, and then the job may run
+ *   again elsewhere. `clock_timestamp()` is the time of the check; `now()` would be that of the transaction's start.
  * - `cancel_requested`: nothing of a canceled job is accepted any more, though its lease lasts until its VM is gone.
  * - the credential: leases end with the credential under which they were taken, when it is revoked or expires. An executor's
  *   name stays with that credential until its leases have ended (`recordExecutor`), so no other credential can revive them.
