@@ -28,22 +28,40 @@ export const upstreamJobsSchema = z.strictObject({
 export type UpstreamJobs = z.infer<typeof upstreamJobsSchema>;
 
 /** The queues that an executor leases from: a list, or the name of one queue, which is leased from by the route of that queue. */
-export const queuesSchema = z.union([z.array(queueNameSchema).min(1), queueNameSchema]);
+const queuesSchema = z.union([z.array(queueNameSchema).min(1), queueNameSchema]);
 
-/** The agent's configuration file, written by the helper. It holds no credentials. */
-export const agentConfigSchema = z.strictObject({
+/** The settings of an executor that its helper passes on to its agent. */
+export const executorSettings = {
+  version: z.string().min(1),
   instanceUrl: z.url({ protocol: /^https?$/ }),
   route: routeSchema.prefault({}),
   /** Unique among the instance's executors. */
   name: z.string().min(1).max(200),
-  version: z.string(),
   queues: queuesSchema.default(['codeintel', 'runs']),
-  /** The file with the executor's credential, readable by the agent alone. */
+  /** The file with the executor's credential. Only the agent can read it. */
   credentialFile: path,
   /** The tiers that the canary found on this machine. */
   tiers: z.array(tierSchema),
   /** Labels that a job can ask for, e.g. `region=eu`. */
   labels: labelsSchema,
+  /** Resources of all jobs and their VMMs together. */
+  resources: z.strictObject({
+    cpus: z.int().positive(),
+    memoryMiB: z.int().positive(),
+    scratchMiB: z.int().positive(),
+  }),
+  upstream: upstreamJobsSchema.prefault({}),
+  /** Registries on private addresses, without TLS, or with mirrors. */
+  registries: registriesSchema.default([]),
+  /** Docker's `config.json`, for jobs that do not bring credentials for registries. Only the agent can read it. */
+  registryAuthFile: path.nullable().default(null),
+  /** Allocated bytes of disks and blobs above which the janitor removes those that were not used for the longest time. */
+  cacheBytes: z.int().positive(),
+};
+
+/** The agent's configuration file, written by the helper. It holds no credentials. */
+export const agentConfigSchema = z.strictObject({
+  ...executorSettings,
   /** The VMM that the helper starts. */
   vmm: z.enum(['qemu', 'firecracker']),
   directories: z.strictObject({
@@ -54,19 +72,6 @@ export const agentConfigSchema = z.strictObject({
     /** Working directories of jobs. Emptied when the agent starts. */
     work: path,
   }),
-  /** Resources of all jobs and their VMMs together. */
-  resources: z.strictObject({
-    cpus: z.int().positive(),
-    memoryMiB: z.int().positive(),
-    scratchMiB: z.int().positive(),
-  }),
-  upstream: upstreamJobsSchema.prefault({}),
-  /** Registries on private addresses, without TLS, or with mirrors. */
-  registries: registriesSchema.default([]),
-  /** Docker's `config.json`, readable by the agent alone, for jobs that do not bring credentials for registries. */
-  registryAuthFile: path.nullable().default(null),
-  /** Allocated bytes of disks and blobs above which the janitor removes those that were not used for the longest time. */
-  cacheBytes: z.int().positive(),
   uploadClient: z.strictObject({ node: path, script: path }),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

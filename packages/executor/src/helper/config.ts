@@ -1,8 +1,5 @@
-import { registriesSchema } from '@fumehood/oci';
-import { labelsSchema, tierSchema } from '@fumehood/protocol';
 import { z } from 'zod';
-import { queuesSchema, upstreamJobsSchema } from '../agent/config.ts';
-import { routeSchema } from '../uplink/network-route.ts';
+import { executorSettings } from '../agent/config.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
@@ -10,20 +7,7 @@ const identity = z.strictObject({ uid: id, gid: id });
 
 /** The configuration of the executor's helper: a JSON file, which root alone writes. */
 export const helperConfigSchema = z.strictObject({
-  version: z.string().min(1),
-  instanceUrl: z.url({ protocol: /^https?$/ }),
-  route: routeSchema.prefault({}),
-  name: z.string().min(1).max(200),
-  /** The agent alone can read it. */
-  credentialFile: path,
-  /** The isolation tiers that the canary found on this host. */
-  tiers: z.array(tierSchema),
-  /** Further properties that jobs can require, e.g. `region=eu`. */
-  labels: labelsSchema,
-  queues: queuesSchema.default(['codeintel', 'runs']),
-  upstream: upstreamJobsSchema.prefault({}),
-  registries: registriesSchema.default([]),
-  registryAuthFile: path.nullable().default(null),
+  ...executorSettings,
   /** The state directory. The agent owns `executor/` in it, and the helper `vms/`. */
   state: path,
   /** Node and the bundled scripts: readable by everybody, writable by root alone. */
@@ -33,12 +17,6 @@ export const helperConfigSchema = z.strictObject({
   guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),
   /** Null without root: everything runs as the user who started the helper. */
   identities: z.strictObject({ agent: identity, spawnUid: id, firstVmUid: id }).nullable(),
-  resources: z.strictObject({
-    cpus: z.int().positive(),
-    memoryMiB: z.int().positive(),
-    scratchMiB: z.int().positive(),
-  }),
-  cacheBytes: z.int().positive(),
 });
 export type HelperConfig = z.infer<typeof helperConfigSchema>;
 /** The configuration as it is written: fields with a default may be left out. */
