@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { createReadStream, lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +26,7 @@ const members = [
 let directory: string;
 let tree: string;
 const make = (bytes: AsyncIterable<Uint8Array>, entries = 0, name = 'disk') =>
-  writeDisk(spawn, bytes, join(directory, name), () => ({ entries }));
+  writeDisk(spawn, bytes, join(directory, name), () => entries);
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fumehood-disk-'));
@@ -37,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe('a disk', () => {
-  let made: { digest: string; bytes: number };
+  let made: { bytes: number };
   beforeAll(async () => {
     made = await make(inPieces(archive(members), 10_000), members.length);
     execFileSync('unsquashfs', ['-q', '-n', '-d', tree, join(directory, 'disk')]);
@@ -71,13 +70,6 @@ describe('a disk', () => {
     expect(size).toBe(diskSize);
     expect(blocks * 512).toBeLessThan(made.bytes + 2 ** 20);
     expect(mode & 0o777).toBe(0o444);
-  });
-
-  it('is named by the digest of its content, the holes behind it left out', async () => {
-    const hash = createHash('sha256');
-    const file = createReadStream(join(directory, 'disk'), { end: made.bytes - 1 });
-    for await (const chunk of file) hash.update(chunk as Buffer);
-    expect(made.digest).toBe(`sha256:${hash.digest('hex')}`);
   });
 });
 
@@ -115,7 +107,7 @@ describe('a disk that cannot be made', () => {
     const short = make(inPieces(archive(flat), 10_000), flat.length + 1, 'other');
     await expect(short).rejects.toMatchObject({
       code: 'disk_invalid',
-      message: expect.stringContaining('6 members were written, 5 are there') as string,
+      message: expect.stringContaining('6 members were written, but it has 5') as string,
     });
   });
 

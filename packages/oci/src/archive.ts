@@ -2,18 +2,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { collect, FumehoodError } from '@fumehood/base';
 import { readTar } from '@fumehood/disk';
-import type { z } from 'zod';
+import { blobPath, documentMax, parseConfig, parseDocument, selectManifest } from './documents.ts';
+import { verifyBlob } from './digest.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
-import {
-  type Config,
-  configSchema,
-  type Descriptor,
-  dockerManifestSchema,
-  indexSchema,
-  manifestSchema,
-} from './schema.ts';
+import { type Config, type Descriptor, dockerManifestSchema, indexSchema, manifestSchema } from './schema.ts';
 
-/** What an image says about how to run it. */
+/** How to run an image, as its configuration says. */
 export interface ImageConfig {
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
@@ -28,16 +22,17 @@ export interface ImageLayer {
   readonly size: number;
   /** The SHA-256 that the image promises. */
   readonly digest: string;
-  /** Of its bytes as they lie there, or, in what `docker save` writes, of those that they unpack to. */
+  /** Whether the digest is that of the layer's bytes in the archive or, as `docker save` writes it, of the decompressed bytes. */
   readonly digestOf: 'packed' | 'unpacked';
 }
 
+/** An image in an archive file. */
 export interface ImageArchive {
   readonly file: string;
   readonly config: ImageConfig;
-  /** Bottom first. */
+  /** Bottom layer first. */
   readonly layers: readonly ImageLayer[];
-  /** SHA-256 over the configuration and the layers' places and digests: one name for one content of one archive file. */
+  /** SHA-256 of the configuration and of the layers' offsets, sizes and digests: it identifies the content of this archive. */
   readonly digest: string;
 }
 
@@ -46,25 +41,26 @@ interface Member {
   readonly size: number;
 }
 
-/** Largest JSON document of an image that is read. */
-const documentMax = 4 * 2 ** 20;
+/** The documents and layers in an archive file, by path. */
+interface Members {
+  readonly file: string;
+  readonly members: ReadonlyMap<string, Member>;
+}
 
-/**
- * Reads an image archive: a tar of an OCI layout, or what `docker save` writes. `reference` is a tag, needed only when there
- * are several images. Errors: `image_invalid`, `image_not_found`.
- */
-export async function openArchive(file: string, reference?: string): Promise<ImageArchive> {
-  const members = await membersOf(file);
-  const read = (path: string) => readDocument(file, members, path);
-  if (members.has('index.json')) return openLayout(file, members, read, reference);
-  if (members.has('manifest.json')) return openDockerSave(file, members, read, reference);
+const membersMax = 100_000;
+
+/** Reads an archive of one image: a tar of an OCI layout or of `docker save`. Errors: `image_invalid`, `image_not_found`. */
+export async function openArchive(file: string): Promise<ImageArchive> {
+  const archive = { file, members: await listMembers(file) };
+  if (archive.members.has('index.json')) return openLayout(archive);
+  if (archive.members.has('manifest.json')) return openDockerSave(archive);
   throw imageInvalid('the archive is neither an OCI layout nor written by `docker save`');
 }
 
-async function membersOf(file: string): Promise<Map<string, Member>> {
+async function listMembers(file: string): Promise<Map<string, Member>> {
   const members = new Map<string, Member>();
   try {
-    const limits = { maxEntries: 100_000 };
+    const limits = { maxEntries: membersMax };
     for await (const entry of readTar(createReadStream(file, { highWaterMark: 1 << 20 }), limits))
       if (entry.type === 'file')
         members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset, size: entry.size });
@@ -74,132 +70,55 @@ async function membersOf(file: string): Promise<Map<string, Member>> {
   return members;
 }
 
-async function readDocument(file: string, members: Map<string, Member>, path: string): Promise<Buffer> {
+async function readDocument({ file, members }: Members, path: string): Promise<Buffer> {
   const member = members.get(path);
   if (!member) throw imageInvalid(`${path} is missing`);
-  if (member.size > documentMax) throw imageInvalid(`${path} has ${member.size} bytes`);
-  return readRange(file, member);
-}
-
-function readRange(file: string, { offset, size }: Member): Promise<Buffer> {
-  if (size === 0) return Promise.resolve(Buffer.alloc(0));
+  const { offset, size } = member;
+  if (size > documentMax) throw imageInvalid(`${path} has ${size} bytes`);
+  if (size === 0) return Buffer.alloc(0);
   return collect(createReadStream(file, { start: offset, end: offset + size - 1 }), size);
 }
 
-export function parseDocument<T>(schema: z.ZodType<T>, bytes: Buffer, what: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch {
-    throw imageInvalid(`${what} is not JSON`);
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw imageInvalid(`${what}: ${parsed.error.issues[0]?.message ?? 'malformed'}`);
-  return parsed.data;
-}
-
-export function blobPath(digest: string): string {
-  return `blobs/${digest.replace(':', '/')}`;
-}
-
-/** The bytes, if they are what the descriptor says. Errors: `image_invalid`. */
-export function verified(descriptor: Descriptor, bytes: Buffer): Buffer {
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-  if (digest !== descriptor.digest) throw imageInvalid(`${descriptor.digest} has other bytes`);
-  return bytes;
-}
-
-async function openLayout(
-  file: string,
-  members: Map<string, Member>,
-  read: (path: string) => Promise<Buffer>,
-  reference: string | undefined,
-): Promise<ImageArchive> {
-  const blob = async (descriptor: Descriptor) =>
-    verified(descriptor, await read(blobPath(descriptor.digest)));
-  const index = parseDocument(indexSchema, await read('index.json'), 'index.json');
-  const top = await selectManifest(index.manifests, reference, blob);
-  const manifest = parseDocument(manifestSchema, await blob(top), 'the manifest');
+async function openLayout(archive: Members): Promise<ImageArchive> {
+  const readBlob = async (descriptor: Descriptor) =>
+    verifyBlob(descriptor, await readDocument(archive, blobPath(descriptor.digest)));
+  const index = parseDocument(indexSchema, await readDocument(archive, 'index.json'), 'index.json');
+  const top = await selectManifest(index.manifests, undefined, readBlob);
+  const manifest = parseDocument(manifestSchema, await readBlob(top), 'the manifest');
   const layers = manifest.layers.map((layer) => {
-    const member = members.get(blobPath(layer.digest));
+    const member = archive.members.get(blobPath(layer.digest));
     if (!member) throw imageInvalid(`the layer ${layer.digest} is missing`);
     if (member.size !== layer.size) throw imageInvalid(`the layer ${layer.digest} has another size`);
     return { ...member, digest: layer.digest, digestOf: 'packed' as const };
   });
-  const bytes = await blob(manifest.config);
-  return archiveOf(file, bytes, parseConfig(bytes), layers);
+  const bytes = await readBlob(manifest.config);
+  return archiveOf(archive.file, bytes, parseConfig(bytes), layers);
 }
 
-/** The one manifest that is meant: by reference, then down a nested index to linux/amd64. */
-export async function selectManifest(
-  manifests: readonly Descriptor[],
-  reference: string | undefined,
-  blob: (descriptor: Descriptor) => Promise<Buffer>,
-): Promise<Descriptor> {
-  const nameOf = (descriptor: Descriptor) => descriptor.annotations?.['org.opencontainers.image.ref.name'];
-  const names = manifests.map(nameOf).filter((name) => name !== undefined);
-  const wanted =
-    reference === undefined ? manifests : manifests.filter((manifest) => nameOf(manifest) === reference);
-  if (wanted.length !== 1) {
-    const why =
-      reference === undefined
-        ? `the layout holds ${manifests.length} images`
-        : `the layout has no image ${reference}`;
+async function openDockerSave(archive: Members): Promise<ImageArchive> {
+  const manifest = await readDocument(archive, 'manifest.json');
+  const images = parseDocument(dockerManifestSchema, manifest, 'manifest.json');
+  if (images.length !== 1) {
+    const tags = images.flatMap(({ RepoTags }) => RepoTags ?? []);
     throw imageNotFound(
-      why,
-      names.length > 0 ? `Name one of: ${names.join(', ')}.` : 'Leave out the reference.',
-    );
-  }
-  let [chosen] = wanted as [Descriptor];
-  for (let depth = 0; depth < 3 && /index|manifest\.list/.test(chosen.mediaType ?? ''); depth++) {
-    const nested = parseDocument(indexSchema, await blob(chosen), 'a nested index').manifests;
-    const match = nested.find(
-      ({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64',
-    );
-    if (!match) throw imageInvalid('it has no variant for linux/amd64');
-    chosen = match;
-  }
-  return chosen;
-}
-
-async function openDockerSave(
-  file: string,
-  members: Map<string, Member>,
-  read: (path: string) => Promise<Buffer>,
-  reference: string | undefined,
-): Promise<ImageArchive> {
-  const images = parseDocument(dockerManifestSchema, await read('manifest.json'), 'manifest.json');
-  const wanted =
-    reference === undefined ? images : images.filter((image) => image.RepoTags?.includes(reference));
-  if (wanted.length !== 1) {
-    const tags = images.flatMap((image) => image.RepoTags ?? []);
-    throw imageNotFound(
-      `the archive holds ${images.length} images, ${wanted.length} of them meant`,
+      `the archive holds ${images.length} images`,
       `Save one of them alone: ${tags.join(', ')}.`,
     );
   }
-  const [image] = wanted as [(typeof images)[number]];
-  const bytes = await read(image.Config);
+  const [image] = images as [(typeof images)[number]];
+  const bytes = await readDocument(archive, image.Config);
   const config = parseConfig(bytes);
   const digests = config.rootfs?.diff_ids ?? [];
   if (digests.length !== image.Layers.length)
     throw imageInvalid(
-      `it has ${image.Layers.length} layers, and its configuration the digests of ${digests.length}`,
+      `it has ${image.Layers.length} layers, but its configuration has ${digests.length} digests of layers`,
     );
   const layers = image.Layers.map((path, index) => {
-    const member = members.get(path);
+    const member = archive.members.get(path);
     if (!member) throw imageInvalid(`the layer ${path} is missing`);
     return { ...member, digest: digests[index] as string, digestOf: 'unpacked' as const };
   });
-  return archiveOf(file, bytes, config, layers);
-}
-
-/** An image's configuration. Errors: `image_invalid`, also for one of another kind of machine. */
-export function parseConfig(bytes: Buffer): Config {
-  const config = parseDocument(configSchema, bytes, 'the configuration');
-  const { os, architecture } = config;
-  if (os !== 'linux' || architecture !== 'amd64') throw imageInvalid(`it is for ${os}/${architecture}`);
-  return config;
+  return archiveOf(archive.file, bytes, config, layers);
 }
 
 function archiveOf(

@@ -2,35 +2,37 @@ import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import type { ImageArchive } from './archive.ts';
 import { imageInvalid } from './errors.ts';
 import { readLayer } from './layer.ts';
-import { normalPath, parentsOf } from './names.ts';
-import { type Plan, planImage } from './plan.ts';
+import { normalizePath, parentsOf } from './paths.ts';
+import { type ImagePlan, planImage } from './plan.ts';
 
-export interface Flattened {
+/** A flattened image as a tar stream. */
+export interface FlattenedImage {
   readonly tar: AsyncIterable<Uint8Array>;
-  /** Members written so far. */
-  entries(): number;
+  /** Returns the number of members written so far. */
+  readonly entries: () => number;
 }
 
+/** Limits of flattening. */
 export interface FlattenLimits {
-  /** What the layers may unpack to. Default 64 GiB: as much as a disk can hold. */
+  /** Largest size of the decompressed layers together, bytes. Default 64 GiB: as much as a disk can hold. */
   readonly maxBytes?: number;
 }
 
 /**
- * All layers of an image as one tar stream, as a union mount would show them: whiteouts applied, nothing twice, files before
- * hard links to them, device nodes and pipes left out. Two passes over the archive; memory grows with the number of paths only.
- * Errors: `image_invalid`, `image_too_big`, `tar_…`.
+ * Flattens the layers of an image into one tar stream that holds what a union mount would show: whiteouts are applied, every path
+ * occurs once, files come before hard links to them, device nodes and pipes are left out. It reads the archive twice; memory grows
+ * with the number of paths only. Errors: `image_invalid`, `image_too_big`, `tar_…`.
  */
-export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}): Flattened {
+export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}): FlattenedImage {
   const maxBytes = limits.maxBytes ?? 64 * 2 ** 30;
   let entries = 0;
   const tar = async function* () {
     const plan = await planImage(archive, { bytes: maxBytes });
-    const made = new Set<string>();
+    const addedParents = new Set<string>();
     const header = function* (entry: TarEntry) {
       for (const parent of parentsOf(entry.path)) {
-        if (plan.shown.get(parent)?.kind === 'directory' || made.has(parent)) continue;
-        made.add(parent);
+        if (plan.paths.get(parent)?.kind === 'directory' || addedParents.has(parent)) continue;
+        addedParents.add(parent);
         entries += 1;
         yield tarHeader(directory(parent));
       }
@@ -42,10 +44,12 @@ export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}):
       let member = -1;
       for await (const entry of readLayer(archive.file, layer, budget)) {
         member += 1;
-        const [path, ...links] = plan.paths[index]?.get(member) ?? [];
+        const [path, ...links] = plan.memberPaths[index]?.get(member) ?? [];
         // No image needs devices and pipes.
-        if (path === undefined || plan.shown.get(path)?.kind === 'device') continue;
-        yield* header(entry.type === 'hardlink' ? linkDown(entry, path, index, plan) : { ...entry, path });
+        if (path === undefined || plan.paths.get(path)?.kind === 'device') continue;
+        yield* header(
+          entry.type === 'hardlink' ? linkToLowerLayer(entry, path, index, plan) : { ...entry, path },
+        );
         if (entry.type === 'file') {
           yield* entry.body;
           yield tarPadding(entry.size);
@@ -59,12 +63,12 @@ export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}):
   return { tar: tar(), entries: () => entries };
 }
 
-/** A hard link to a file of a lower layer; without its target sqfstar would crash. */
-function linkDown(entry: TarEntry, path: string, layer: number, { shown }: Plan): TarEntry {
-  const linkTarget = normalPath(entry.linkTarget ?? '');
-  const target = shown.get(linkTarget);
+/** Returns a hard link to a file of a lower layer. Its target must have been written already: without it, sqfstar would crash. */
+function linkToLowerLayer(entry: TarEntry, path: string, layer: number, { paths }: ImagePlan): TarEntry {
+  const linkTarget = normalizePath(entry.linkTarget ?? '');
+  const target = paths.get(linkTarget);
   if (target?.kind !== 'other' || target.layer >= layer)
-    throw imageInvalid(`the hard link ${path} points to a file that is not there, or was replaced later`);
+    throw imageInvalid(`the hard link ${path} points to a file that is missing or replaced in a later layer`);
   return { ...entry, path, linkTarget };
 }
 

@@ -1,11 +1,11 @@
-export type { ImageArchive, ImageConfig, ImageLayer } from './archive.ts';
+export type { ImageArchive, ImageConfig } from './archive.ts';
 export { openArchive } from './archive.ts';
 export type { ImageDisk } from './cache.ts';
 export { imageDisk } from './cache.ts';
+export { digestOfFile } from './digest.ts';
 export { imageInvalid } from './errors.ts';
 export { flattenImage } from './flatten.ts';
-export { digestOfFile, packLayout, writeImageArchive } from './pack.ts';
-export type { FetchedImage } from './registry/fetch.ts';
+export { packLayout, writeImageArchive } from './pack.ts';
 export { fetchImage } from './registry/fetch.ts';
 export type { Registries, RegistryAuths } from './registry/registries.ts';
 export { registriesSchema, registryAuthsSchema } from './registry/registries.ts';

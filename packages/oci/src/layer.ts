@@ -7,14 +7,14 @@ import { type ReadEntry, readTar } from '@fumehood/disk';
 import type { ImageLayer } from './archive.ts';
 import { imageInvalid, imageTooBig } from './errors.ts';
 
-/** What all layers of an image may still unpack to in one reading; counted down as they stream by. */
+/** Bytes that the layers of an image may still decompress to; counted down while they stream by. */
 export interface Budget {
   bytes: number;
 }
 
 /**
- * Members of a layer, decompressed as they stream by; its digest is checked at its end. Errors: `image_invalid`,
- * `image_too_big`, `tar_…`.
+ * Reads the members of a layer, which it decompresses as a stream, and checks the layer's digest at the end. Errors:
+ * `image_invalid`, `image_too_big`, `tar_…`.
  */
 export async function* readLayer(file: string, layer: ImageLayer, budget: Budget): AsyncGenerator<ReadEntry> {
   const packed = createHash('sha256');
@@ -32,18 +32,18 @@ export async function* readLayer(file: string, layer: ImageLayer, budget: Budget
   const counted = async function* () {
     for await (const chunk of plain as unknown as AsyncIterable<Buffer>) {
       budget.bytes -= chunk.length;
-      if (budget.bytes < 0) throw imageTooBig('its layers unpack to more than is allowed');
+      if (budget.bytes < 0) throw imageTooBig('its layers decompress to more than is allowed');
       if (layer.digestOf === 'unpacked') unpacked.update(chunk);
       yield chunk;
     }
   };
   try {
     const chunks = counted();
-    // Without a `return`: the archive's end is not the end of these bytes.
+    // This iterator has no `return`, so that the end of the tar does not end the chunks, which are needed for the digest.
     yield* readTar({ [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) });
-    while (!(await chunks.next()).done); // what follows the archive's end belongs to the digest
+    while (!(await chunks.next()).done); // bytes after the end of the tar belong to the digest, too
   } catch (error) {
-    // zlib's errors have no meaning for people
+    // Errors of zlib mean nothing to people.
     throw error instanceof FumehoodError ? error : imageInvalid(`a layer is damaged (${String(error)})`);
   } finally {
     plain.destroy();
@@ -58,7 +58,7 @@ function rangeOf(file: string, { offset, size }: ImageLayer): Readable {
   return createReadStream(file, { start: offset, end: offset + size - 1, highWaterMark: 1 << 20 });
 }
 
-/** Chosen by what the bytes are, not by what the manifest calls them. */
+/** Returns the decompressor for the layer's first bytes: the media type in the manifest is not trusted. */
 async function decompressor(file: string, layer: ImageLayer): Promise<Transform> {
   let magic = Buffer.alloc(0);
   for await (const chunk of rangeOf(file, { ...layer, size: Math.min(layer.size, 4) }))

@@ -1,31 +1,25 @@
-import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
-import {
-  blobPath,
-  type ImageConfig,
-  parseConfig,
-  parseDocument,
-  selectManifest,
-  verified,
-} from './archive.ts';
+import type { ImageConfig } from './archive.ts';
+import { digestOf, digestOfFile, verifyBlob } from './digest.ts';
+import { blobPath, documentMax, parseConfig, parseDocument, selectManifest } from './documents.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
 import { type Descriptor, indexSchema, manifestSchema } from './schema.ts';
 
 const layoutVersion = JSON.stringify({ imageLayoutVersion: '1.0.0' });
 
 /**
- * One image of an OCI layout directory as an archive stream, with only the blobs that it needs. The same image gives the
- * same bytes. Errors: `image_not_found`, `image_invalid`.
+ * Packs one image of an OCI layout directory into an archive stream that holds only the blobs that it needs. The same image gives
+ * the same bytes. `tag` may be left out when there is one image. Errors: `image_not_found`, `image_invalid`.
  */
-export async function packLayout(directory: string, reference?: string): Promise<Readable> {
+export async function packLayout(directory: string, tag?: string): Promise<Readable> {
   if (!existsSync(join(directory, 'index.json'))) {
     throw imageNotFound(
-      `${directory} is no OCI layout: it has no index.json`,
-      'Make one: `skopeo copy SOURCE oci:DIR:TAG`.',
+      `${directory} is not an OCI layout: it has no index.json`,
+      'Make one with `skopeo copy SOURCE oci:DIR:TAG`.',
     );
   }
   const blobFile = (descriptor: Descriptor) => {
@@ -37,12 +31,12 @@ export async function packLayout(directory: string, reference?: string): Promise
   };
   const document = async (descriptor: Descriptor) => {
     const file = blobFile(descriptor);
-    if ((await stat(file)).size > 4 * 2 ** 20)
+    if ((await stat(file)).size > documentMax)
       throw imageInvalid(`${descriptor.digest} is too large for a document`);
-    return verified(descriptor, await readFile(file));
+    return verifyBlob(descriptor, await readFile(file));
   };
   const index = parseDocument(indexSchema, await readFile(join(directory, 'index.json')), 'index.json');
-  const top = await selectManifest(index.manifests, reference, document);
+  const top = await selectManifest(index.manifests, tag, document);
   const manifest = parseDocument(manifestSchema, await document(top), 'the manifest');
   parseConfig(await document(manifest.config));
   const blobs = new Map(
@@ -51,14 +45,14 @@ export async function packLayout(directory: string, reference?: string): Promise
   return Readable.from(packBlobs(top, blobs), { objectMode: false });
 }
 
-/** An archive of one image: its manifest, and the file of each blob, the manifest's too, by digest. */
+/** Packs one image into an archive stream. `top` is its manifest; `blobs` holds the file of every blob, also the manifest, by digest. */
 export async function* packBlobs(
   top: Descriptor,
   blobs: ReadonlyMap<string, string>,
 ): AsyncGenerator<Buffer> {
-  const { annotations: _tags, ...plain } = top;
-  yield* small('oci-layout', layoutVersion);
-  yield* small('index.json', JSON.stringify({ schemaVersion: 2, manifests: [plain] }));
+  const { annotations: _tags, ...untagged } = top;
+  yield* textFile('oci-layout', layoutVersion);
+  yield* textFile('index.json', JSON.stringify({ schemaVersion: 2, manifests: [untagged] }));
   for (const [digest, file] of blobs) {
     const { size } = await stat(file);
     yield tarHeader(member(blobPath(digest), size));
@@ -68,7 +62,8 @@ export async function* packBlobs(
   yield tarEnd();
 }
 
-function* small(path: string, text: string): Generator<Buffer> {
+/** A member with this text. */
+function* textFile(path: string, text: string): Generator<Buffer> {
   const bytes = Buffer.from(text);
   yield tarHeader(member(path, bytes.length));
   yield bytes;
@@ -79,10 +74,7 @@ function member(path: string, size: number) {
   return { path, type: 'file' as const, size, mode: 0o644, uid: 0, gid: 0, mtime: 0 };
 }
 
-/**
- * Writes an image archive with one uncompressed layer, streamed from `layer` through a file at `layerFile`. Equal input
- * gives equal bytes. Returns the archive's SHA-256.
- */
+/** Writes an image archive with one uncompressed layer. Equal input gives equal bytes. Returns the archive's SHA-256. */
 export async function writeImageArchive(
   file: string,
   image: { readonly config: ImageConfig; readonly layerFile: string },
@@ -110,10 +102,10 @@ export async function writeImageArchive(
   );
   const top = { mediaType: `${type}.manifest.v1+json`, digest: digestOf(manifest), size: manifest.length };
   const bytes = async function* () {
-    yield* small('oci-layout', layoutVersion);
-    yield* small('index.json', JSON.stringify({ schemaVersion: 2, manifests: [top] }));
-    yield* small(blobPath(top.digest), manifest.toString());
-    yield* small(blobPath(configBlob.digest), config.toString());
+    yield* textFile('oci-layout', layoutVersion);
+    yield* textFile('index.json', JSON.stringify({ schemaVersion: 2, manifests: [top] }));
+    yield* textFile(blobPath(top.digest), manifest.toString());
+    yield* textFile(blobPath(configBlob.digest), config.toString());
     yield tarHeader(member(blobPath(layer.digest), layer.size));
     yield* createReadStream(image.layerFile, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
     yield tarPadding(layer.size);
@@ -121,15 +113,4 @@ export async function writeImageArchive(
   };
   await writeFile(file, bytes());
   return { digest: await digestOfFile(file) };
-}
-
-function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-}
-
-/** SHA-256 of a file, streamed. */
-export async function digestOfFile(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return `sha256:${hash.digest('hex')}`;
 }

@@ -2,54 +2,57 @@ import type { ReadEntry } from '@fumehood/disk';
 import type { ImageArchive, ImageLayer } from './archive.ts';
 import { imageInvalid, imageTooBig } from './errors.ts';
 import { type Budget, readLayer } from './layer.ts';
-import { meaningOf, normalPath, parentsOf } from './names.ts';
+import { normalizePath, parentsOf, parseMemberPath } from './paths.ts';
 
-/** What a path of the image is, and where its bytes lie. */
-export interface Shown {
+/** A path of the image, and the layer's member that holds its content. */
+export interface ImagePath {
   readonly layer: number;
-  /** Number of the layer's member. A path may occur twice: the last one counts. */
+  /** Number of the member in its layer. A path may occur twice in a layer: the last one counts. */
   readonly member: number;
   readonly kind: 'directory' | 'device' | 'other';
 }
 
-export interface Plan {
-  readonly shown: ReadonlyMap<string, Shown>;
-  /** Of each layer, the paths that are a member's: several where it has hard links. */
-  readonly paths: readonly ReadonlyMap<number, readonly string[]>[];
+/** The paths of an image after all layers are applied. */
+export interface ImagePlan {
+  readonly paths: ReadonlyMap<string, ImagePath>;
+  /** For each layer, the paths of each member: several where the layer has hard links to the member. */
+  readonly memberPaths: readonly ReadonlyMap<number, readonly string[]>[];
 }
 
-/** Bytes of memory that the paths of all layers may take, about; a large image has 100 MB of them. */
+/** Memory that the paths of all layers may take, bytes (an estimate); a large image needs 100 MB. */
 const memoryMax = 256 * 2 ** 20;
-const memoryOfPath = 100;
+const memoryPerPath = 100;
 
 /**
- * What a union mount of the layers would show: top layer first, because what an upper layer has, hides or replaces is not
- * taken from a lower one. Errors: `image_invalid`, `image_too_big`, `tar_…`.
+ * Computes what a union mount of the layers would show. It reads the top layer first, because a lower layer contributes only what
+ * no upper layer has, hides or replaces. Errors: `image_invalid`, `image_too_big`, `tar_…`.
  */
-export async function planImage(archive: ImageArchive, budget: Budget): Promise<Plan> {
-  const shown = new Map<string, Shown>();
-  const removed = new Set<string>();
-  const emptied = new Set<string>();
+export async function planImage(archive: ImageArchive, budget: Budget): Promise<ImagePlan> {
+  const paths = new Map<string, ImagePath>();
+  const hidden = new Set<string>();
+  const opaque = new Set<string>();
   const memory = { left: memoryMax };
   for (const [layer, where] of [...archive.layers.entries()].toReversed()) {
-    const one = await surveyLayer(archive.file, where, budget, memory);
-    for (const [path, { member, kind }] of one.own)
-      if (!shown.has(path) && !covered(path, removed, emptied)) shown.set(path, { layer, member, kind });
-    for (const path of one.removed) removed.add(path);
-    for (const path of one.emptied) emptied.add(path);
+    const changes = await surveyLayer(archive.file, where, budget, memory);
+    for (const [path, { member, kind }] of changes.paths)
+      if (!paths.has(path) && !isHidden(path, hidden, opaque)) paths.set(path, { layer, member, kind });
+    for (const path of changes.hidden) hidden.add(path);
+    for (const path of changes.opaque) opaque.add(path);
   }
-  for (const path of shown.keys())
+  for (const path of paths.keys())
     for (const parent of parentsOf(path))
-      if ((shown.get(parent)?.kind ?? 'directory') !== 'directory')
-        throw imageInvalid(`${path} lies below ${parent}, which is no directory`);
-  return { shown, paths: pathsOfMembers(shown, archive.layers.length) };
+      if ((paths.get(parent)?.kind ?? 'directory') !== 'directory')
+        throw imageInvalid(`${path} lies below ${parent}, which is not a directory`);
+  return { paths, memberPaths: pathsOfMembers(paths, archive.layers.length) };
 }
 
-interface Survey {
-  readonly own: ReadonlyMap<string, Pick<Shown, 'member' | 'kind'>>;
-  /** What the layer takes from those below it: at and below these paths, and below those. */
-  readonly removed: readonly string[];
-  readonly emptied: readonly string[];
+/** What a layer adds to the layers below it, and what it hides in them. */
+interface LayerChanges {
+  readonly paths: ReadonlyMap<string, Pick<ImagePath, 'member' | 'kind'>>;
+  /** Hidden together with everything below them. */
+  readonly hidden: readonly string[];
+  /** Directories whose contents are hidden. */
+  readonly opaque: readonly string[];
 }
 
 async function surveyLayer(
@@ -57,50 +60,53 @@ async function surveyLayer(
   layer: ImageLayer,
   budget: Budget,
   memory: { left: number },
-): Promise<Survey> {
-  const own = new Map<string, Pick<Shown, 'member' | 'kind'>>();
-  const removed: string[] = [];
-  const emptied: string[] = [];
+): Promise<LayerChanges> {
+  const paths = new Map<string, Pick<ImagePath, 'member' | 'kind'>>();
+  const hidden: string[] = [];
+  const opaque: string[] = [];
   let member = -1;
   for await (const entry of readLayer(file, layer, budget)) {
     member += 1;
-    const { kind, path } = meaningOf(entry.path);
-    memory.left -= path.length + memoryOfPath;
+    const { kind, path } = parseMemberPath(entry.path);
+    memory.left -= path.length + memoryPerPath;
     if (memory.left < 0) throw imageTooBig('its layers have too many members');
-    if (kind === 'removed') removed.push(path);
-    else if (kind === 'emptied') emptied.push(path);
+    if (kind === 'whiteout') hidden.push(path);
+    else if (kind === 'opaque') opaque.push(path);
     else if (path !== '') {
-      own.set(path, linked(entry, own) ?? { member, kind: kindOf(entry) });
-      if (entry.type !== 'directory') removed.push(path);
-    } else if (entry.type !== 'directory') throw imageInvalid('its root is no directory');
+      paths.set(path, hardLinkTarget(entry, paths) ?? { member, kind: kindOf(entry) });
+      if (entry.type !== 'directory') hidden.push(path); // a file replaces a directory of a lower layer
+    } else if (entry.type !== 'directory') throw imageInvalid('its root is not a directory');
   }
-  return { own, removed, emptied };
+  return { paths, hidden, opaque };
 }
 
-/** A hard link to a file that came before it in the layer is that file under another name. */
-function linked(entry: ReadEntry, own: Survey['own']): Pick<Shown, 'member' | 'kind'> | undefined {
+/** Returns the member that a hard link points to, if it is an earlier member of the same layer. */
+function hardLinkTarget(
+  entry: ReadEntry,
+  paths: LayerChanges['paths'],
+): Pick<ImagePath, 'member' | 'kind'> | undefined {
   if (entry.type !== 'hardlink') return undefined;
-  const target = own.get(normalPath(entry.linkTarget ?? ''));
+  const target = paths.get(normalizePath(entry.linkTarget ?? ''));
   if (target?.kind === 'directory') throw imageInvalid(`${entry.path} is a hard link to a directory`);
   return target;
 }
 
-function kindOf({ type }: ReadEntry): Shown['kind'] {
+function kindOf({ type }: ReadEntry): ImagePath['kind'] {
   if (type === 'directory') return type;
   return type === 'character' || type === 'block' || type === 'fifo' ? 'device' : 'other';
 }
 
-function covered(path: string, removed: ReadonlySet<string>, emptied: ReadonlySet<string>): boolean {
-  if (removed.has(path)) return true;
-  return ['', ...parentsOf(path)].some((parent) => removed.has(parent) || emptied.has(parent));
+function isHidden(path: string, hidden: ReadonlySet<string>, opaque: ReadonlySet<string>): boolean {
+  if (hidden.has(path)) return true;
+  return ['', ...parentsOf(path)].some((parent) => hidden.has(parent) || opaque.has(parent));
 }
 
-function pathsOfMembers(shown: Plan['shown'], layers: number): Map<number, string[]>[] {
-  const paths = Array.from({ length: layers }, () => new Map<number, string[]>());
-  for (const [path, { layer, member }] of shown) {
-    const names = paths[layer]?.get(member);
+function pathsOfMembers(paths: ImagePlan['paths'], layers: number): Map<number, string[]>[] {
+  const byLayer = Array.from({ length: layers }, () => new Map<number, string[]>());
+  for (const [path, { layer, member }] of paths) {
+    const names = byLayer[layer]?.get(member);
     if (names) names.push(path);
-    else paths[layer]?.set(member, [path]);
+    else byLayer[layer]?.set(member, [path]);
   }
-  return paths;
+  return byLayer;
 }

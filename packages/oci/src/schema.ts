@@ -1,6 +1,9 @@
 import { z } from 'zod';
 
-/** OCI image specification: descriptors, manifests and configurations, as far as they are used. */
+/*
+ * The parts of the OCI image specification that are used: descriptors, indexes, manifests and configurations.
+ */
+
 export const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
 export const descriptorSchema = z.object({
@@ -14,7 +17,7 @@ export type Descriptor = z.infer<typeof descriptorSchema>;
 
 export const indexSchema = z.object({ manifests: z.array(descriptorSchema).max(1000) });
 
-/** Media types of layers. How they are packed is seen from their bytes. */
+/** Media types of layers. The compression is recognized from the bytes. */
 const layerTypes =
   /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.diff\.tar)([+.](gzip|zstd))?$/;
 const layerSchema = descriptorSchema.extend({
@@ -22,7 +25,7 @@ const layerSchema = descriptorSchema.extend({
     .string()
     .max(200)
     .regex(layerTypes, {
-      error: ({ input }) => `a layer of the type ${String(input)} is none of a root file system`,
+      error: ({ input }) => `a layer has the type ${String(input)}, which is not that of a root file system`,
     })
     .optional(),
 });
@@ -49,7 +52,7 @@ export const configSchema = z.object({
 });
 export type Config = z.infer<typeof configSchema>;
 
-/** `manifest.json` of `docker save`. */
+/** The `manifest.json` of `docker save`. */
 export const dockerManifestSchema = z
   .array(
     z.object({

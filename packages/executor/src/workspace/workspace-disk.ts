@@ -106,7 +106,7 @@ async function makeDisk(
     const tree = placed?.tree ?? [];
     if (files.length > 0) checkFilePaths(files, tree, directory);
     const tar = workspaceTar(placed, files);
-    const { bytes } = await writeDisk(source.spawn, tar.bytes, path, () => ({ entries: tar.entries() }));
+    const { bytes } = await writeDisk(source.spawn, tar.bytes, path, () => tar.entries());
     onProgress(`${tree.length + files.length} files on a disk of ${bytes} bytes`);
   } finally {
     await rm(work, { recursive: true, force: true });

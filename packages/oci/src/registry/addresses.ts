@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 
-/** Addresses in these networks, `address/bits` each, separated by blanks. */
+/** Returns a list of networks, each given as `address/bits`, separated by blanks. */
 function networks(text: string, family: 'ipv4' | 'ipv6'): BlockList {
   const list = new BlockList();
   for (const network of text.split(/\s+/)) {
@@ -10,17 +10,17 @@ function networks(text: string, family: 'ipv4' | 'ipv6'): BlockList {
   return list;
 }
 
-// IANA's registries of special-purpose addresses, and multicast.
+// Special-purpose addresses in IANA's registries, and multicast.
 const special4 = networks(
   `0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24
    192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4`,
   'ipv4',
 );
 const global6 = networks('2000::/3', 'ipv6');
-// Within it: protocols that carry an IPv4 address, documentation.
+// Parts of it that are not public: protocols that carry an IPv4 address, and documentation.
 const special6 = networks('2001::/23 2001:db8::/32 2002::/16 3fff::/20', 'ipv6');
 
-/** Whether an address is one of the public internet: never this machine, its network, or a cloud's metadata. */
+/** Returns whether an address is on the public internet: not on this machine, in its network, or a cloud's metadata service. */
 export function isPublic(address: string): boolean {
   if (isIP(address) === 4) return !special4.check(address, 'ipv4');
   return isIP(address) === 6 && global6.check(address, 'ipv6') && !special6.check(address, 'ipv6');

@@ -1,18 +1,18 @@
-/** What is said to the bridge on its stdin, as JSON: credentials are in no argument, environment or file of the host. */
-export interface BridgeOrders {
-  /** Written to /tmp, which is the sandbox's own memory, for its user alone. */
+/** The bridge's stdin, as JSON: so credentials are in no argument, environment or file of the host. */
+export interface BridgeInput {
+  /** Files that the bridge writes to /tmp, which is memory of the sandbox, readable by its user alone. */
   readonly files: Readonly<Record<string, string>>;
-  /** Ports of this machine that are forwarded: Go asks no proxy for loopback addresses. */
+  /** Ports of this machine that the bridge forwards: programs in Go use no proxy for loopback addresses. */
   readonly loopback: readonly number[];
   readonly command: readonly string[];
 }
 
-/** Where the proxy's socket is inside. */
+/** Path of the proxy's socket in the sandbox. */
 export const proxySocket = '/proxy/socket';
 
 /**
- * Runs in the sandbox, by Node: its network is empty but for its own loopback, and Go's programs know proxies by TCP alone. So
- * this listens there for the command, and hands every byte to the socket.
+ * The script that Node runs in the sandbox. The sandbox has no network but its own loopback, and programs in Go reach proxies over
+ * TCP only: so the script listens on the loopback for the command and passes every byte on to the proxy's socket.
  */
 export const bridgeScript = `
 const { spawn } = require('node:child_process');

@@ -1,45 +1,46 @@
-import { createHash } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
 import { chmod, lstat, mkdtemp, rename, rm, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { oncePerKey, sharedDirectory } from '@fumehood/base';
 import { z } from 'zod';
-import { parseConfig, parseDocument, selectManifest, verified } from '../archive.ts';
+import { digestOf, digestOfFile, verifyBlob } from '../digest.ts';
+import { documentMax, parseConfig, parseDocument, selectManifest } from '../documents.ts';
 import { imageInvalid, imageTooBig } from '../errors.ts';
-import { digestOfFile, packBlobs } from '../pack.ts';
+import { packBlobs } from '../pack.ts';
 import { type Descriptor, manifestSchema } from '../schema.ts';
 import type { RegistryAuths } from './registries.ts';
-import { documentMax, type RegistryDeps, runSkopeo } from './skopeo.ts';
+import { type RegistryDeps, runSkopeo } from './skopeo.ts';
 
+/** What fetches have in common on this executor. */
 export interface FetchDeps extends RegistryDeps {
-  /** Where archives are kept. */
+  /** Directory of cached archives. */
   readonly cache: string;
-  /** Largest sum of an image's layers as they are stored, bytes. Default 16 GiB. */
+  /** Largest size of an image's compressed layers together, bytes. Default 16 GiB. */
   readonly maxBytes?: number;
-  /** For all layers together. Default half an hour. */
+  /** Time limit for fetching all layers, ms. Default half an hour. */
   readonly copyMs?: number;
 }
 
-/** An image of a registry: what it was when it was asked for. */
+/** An image as the registry had it at the time of the request. */
 export interface FetchedImage {
-  /** Of the manifest for linux/amd64. */
+  /** Digest of the manifest for linux/amd64. */
   readonly digest: string;
-  /** An archive in the cache. */
+  /** Path of the archive in the cache. */
   readonly file: string;
 }
 
-const defaultMax = 16 * 2 ** 30;
+const defaultMaxBytes = 16 * 2 ** 30;
 const defaultCopyMs = 1_800_000;
-const askMs = 60_000;
-/** What the network carries beside layers (TLS, headers, tokens, connections that broke): a part of them, and this. */
-const besides = { part: 0.1, bytes: 16 * 2 ** 20 };
+const inspectMs = 60_000;
+/** Network traffic beyond the layers (TLS, headers, tokens, broken connections): a share of the layers, plus a constant. */
+const overhead = { share: 0.1, bytes: 16 * 2 ** 20 };
 const copyOnce = oncePerKey<void>();
 
 /**
- * An image as an archive, by its reference. The registry is asked with these credentials each time, whatever is cached: that
- * resolves the tag, and proves that whoever asks may have it. Layers are fetched by digest, once for all who want them, after
- * their declared sizes were found to be allowed. Errors: those of `runSkopeo`.
+ * Fetches an image as an archive. It asks the registry with these credentials every time, even when the archive is cached: that
+ * resolves the tag and proves that the job may have the image. Layers are fetched by digest, once for all concurrent callers, after
+ * their declared sizes have passed the limit. Errors: those of `runSkopeo`.
  */
 export async function fetchImage(
   deps: FetchDeps,
@@ -48,68 +49,66 @@ export async function fetchImage(
   signal: AbortSignal,
 ): Promise<FetchedImage> {
   const name = repositoryOf(reference);
-  const ask = (args: readonly string[]) => {
-    const call = { reference, args: ['inspect', '--raw', ...args], auths, out: null, timeMs: askMs };
+  const inspect = (args: readonly string[]) => {
+    const call = { reference, args: ['inspect', '--raw', ...args], auths, out: null, timeMs: inspectMs };
     return runSkopeo(
       deps,
-      { ...call, maxBytes: documentMax + besides.bytes, fileBytes: documentMax },
+      { ...call, maxBytes: documentMax + overhead.bytes, fileBytes: documentMax },
       signal,
     );
   };
-  const first = await ask([`docker://${askedFor(reference)}`]);
-  const top = descriptorOf(first, reference);
-  const document = async (wanted: Descriptor) =>
-    verified(wanted, wanted === top ? first : await ask([`docker://${name}@${wanted.digest}`]));
+  const topBytes = await inspect([`docker://${skopeoReference(reference)}`]);
+  const top = descriptorOf(topBytes, reference);
+  const document = async (blob: Descriptor) =>
+    verifyBlob(blob, blob === top ? topBytes : await inspect([`docker://${name}@${blob.digest}`]));
   const chosen = await selectManifest([top], undefined, document);
   const bytes = await document(chosen);
   const manifest = parseDocument(manifestSchema, bytes, 'the manifest');
-  const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMax);
+  const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMaxBytes);
 
   const { digest } = chosen;
   const file = join(deps.cache, `image-${digest.replace(':', '-')}`);
   if (!existsSync(file)) {
     const copy = async (stop: AbortSignal) => {
-      const config = await ask(['--config', `docker://${name}@${digest}`]);
-      parseConfig(verified(manifest.config, config)); // before its layers are fetched
+      const config = await inspect(['--config', `docker://${name}@${digest}`]);
+      parseConfig(verifyBlob(manifest.config, config)); // refuses the image before its layers are fetched
       await copyImage(deps, { name, top: { ...chosen, size: bytes.length }, blobs, auths, file }, stop);
     };
     await copyOnce(file, copy, signal);
   }
   const now = Date.now() / 1000;
-  await utimes(file, now, now); // the janitor removes what was not used for long
+  await utimes(file, now, now); // the janitor removes archives that were not used for long
   return { digest, file };
 }
 
-/** Without tag and digest. A colon before the last slash is a port's. */
+/** Returns a reference without its tag and digest. A colon before the last slash belongs to a port. */
 function repositoryOf(reference: string): string {
   const [name] = reference.split('@') as [string];
   return name.replace(/:[^/:]*$/, '');
 }
 
-/** What skopeo is to ask for: it takes no tag beside a digest, which is what counts. */
-function askedFor(reference: string): string {
+/** Returns a reference as skopeo accepts it: without the tag if there is a digest, which decides. */
+function skopeoReference(reference: string): string {
   const digest = reference.split('@')[1];
   return digest === undefined ? reference : `${repositoryOf(reference)}@${digest}`;
 }
 
 const kindSchema = z.object({ mediaType: z.string().max(200).optional(), manifests: z.unknown().optional() });
 
-/** Of what a reference names: a manifest, or a list of several. */
+/** Returns the descriptor of a manifest or an index that the registry sent for this reference. */
 function descriptorOf(bytes: Buffer, reference: string): Descriptor {
   const kind = parseDocument(kindSchema, bytes, 'the manifest');
   const mediaType = kind.manifests === undefined ? kind.mediaType : 'application/vnd.oci.image.index.v1+json';
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-  const wanted = reference.split('@')[1] ?? digest;
-  return { digest: wanted, size: bytes.length, ...(mediaType !== undefined && { mediaType }) };
+  const digest = reference.split('@')[1] ?? digestOf(bytes);
+  return { digest, size: bytes.length, ...(mediaType !== undefined && { mediaType }) };
 }
 
-/** Each blob once. Errors: `image_too_big`, by what the manifest says of them. */
+/** Returns each blob of the manifest once. Errors: `image_too_big` for the sizes that the manifest declares. */
 function blobsOf({ config, layers }: z.infer<typeof manifestSchema>, maxBytes: number): Descriptor[] {
   if (config.size > documentMax) throw imageTooBig(`its configuration has ${config.size} bytes`);
   const blobs = [...new Map([config, ...layers].map((blob) => [blob.digest, blob])).values()];
   const total = sizeOf(blobs);
-  if (total > maxBytes)
-    throw imageTooBig(`its layers have ${total} bytes, and at most ${maxBytes} are taken`);
+  if (total > maxBytes) throw imageTooBig(`its layers have ${total} bytes, at most ${maxBytes} are allowed`);
   return blobs;
 }
 
@@ -138,7 +137,7 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
       reference: from,
       args: ['copy', '--quiet', '--preserve-digests', `docker://${from}`, 'dir:/out'],
       ...{ auths, out, timeMs: deps.copyMs ?? defaultCopyMs },
-      maxBytes: sizeOf(blobs) * (1 + besides.part) + besides.bytes,
+      maxBytes: sizeOf(blobs) * (1 + overhead.share) + overhead.bytes,
       fileBytes: Math.max(documentMax, ...blobs.map(({ size }) => size)),
     };
     await runSkopeo(deps, call, signal);
@@ -156,7 +155,7 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
   }
 }
 
-/** What lies there was written in a sandbox: nothing is taken on trust. */
+/** Checks a file that skopeo wrote: it ran in a sandbox and is not trusted. Errors: `image_invalid`. */
 async function checkFile(path: string, { digest, size }: Descriptor): Promise<void> {
   const is = await lstat(path).catch(() => null);
   if (!is?.isFile()) throw imageInvalid(`the blob ${digest} is missing`);

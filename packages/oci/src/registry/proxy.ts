@@ -5,32 +5,33 @@ import type { FumehoodError } from '@fumehood/base';
 import { imageTooBig, registryNotPublic } from '../errors.ts';
 import { isPublic } from './addresses.ts';
 
-/** The only way out for a program that fetches an image. */
+/** The only network access of a program that fetches an image. */
 export interface RegistryProxy {
-  /** Why it broke a connection off, if it did: the program only sees that it was. */
+  /** Returns why the proxy broke off a connection, or null: the program itself only sees that it ended. */
   failure(): FumehoodError | null;
   close(): Promise<void>;
 }
 
+/** What a proxy lets through. */
 export interface ProxyRules {
   /** `host:port` of the registries that the operator named. */
   readonly named: ReadonlySet<string>;
-  /** Bytes that may come in over all connections together. */
+  /** Bytes that may arrive over all connections together. */
   readonly maxBytes: number;
-  /** The addresses of a host. */
+  /** Resolves a host name to addresses. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
 }
 
-/** A registry that sends nothing for so long is given up. */
+/** The proxy closes a connection on which nothing arrives for this long. */
 const idleMs = 60_000;
 const maxConnections = 64;
 const version = 5;
 const answers = { granted: 0, notAllowed: 2, unreachable: 4 } as const;
 
 /**
- * A SOCKS 5 proxy (RFC 1928, CONNECT without authentication) on a socket in a directory that is bound into a sandbox. A host is
- * resolved here, once, and the address that was looked at is the one that is dialled: it is public, or the operator named the
- * host. So neither a reference, nor where a registry sends one on to, reaches what only this machine does.
+ * Opens a SOCKS 5 proxy (RFC 1928, CONNECT without authentication) on a socket in a directory that is bound into a sandbox. The proxy
+ * resolves a host once, checks the addresses, and dials exactly those that it has checked: they are public, or the operator named
+ * the host. So neither a reference nor a redirect of a registry reaches what only this machine can reach.
  */
 export async function openRegistryProxy(path: string, rules: ProxyRules): Promise<RegistryProxy> {
   const sockets = new Set<Socket>();
@@ -39,11 +40,11 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   const fail = (error: FumehoodError) => {
     failure ??= error;
   };
-  const keep = (socket: Socket) => {
+  const track = (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    socket.setTimeout(idleMs, () => socket.destroy(new Error('nothing came')));
-    socket.on('error', () => socket.destroy()); // the program sees it as the end
+    socket.setTimeout(idleMs, () => socket.destroy(new Error('nothing arrived in time')));
+    socket.on('error', () => socket.destroy()); // the program sees the end of the connection
     return socket;
   };
   const serve = async (socket: Socket) => {
@@ -54,27 +55,27 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
       socket.end(reply(answers.notAllowed));
       return;
     }
-    const onward = await dial(addresses, (address) => keep(connect({ host: address, port })));
-    onward.on('data', (chunk: Buffer) => {
+    const outbound = await dial(addresses, (address) => track(connect({ host: address, port })));
+    outbound.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= rules.maxBytes) return;
       fail(imageTooBig('its registry sends more bytes than its manifest says'));
       for (const one of sockets) one.destroy();
     });
     socket.write(reply(answers.granted));
-    socket.pipe(onward).pipe(socket);
-    socket.once('close', () => onward.destroy());
-    onward.once('close', () => socket.destroySoon());
+    socket.pipe(outbound).pipe(socket);
+    socket.once('close', () => outbound.destroy());
+    outbound.once('close', () => socket.destroySoon());
   };
   const server = createServer((socket) => {
-    keep(socket);
+    track(socket);
     serve(socket).catch(() => socket.end(reply(answers.unreachable)));
   });
   server.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(path, resolve);
   });
-  await chmod(path, 0o660); // the program's uid has our group
+  await chmod(path, 0o660); // the program runs with another uid and our group
   return {
     failure: () => failure,
     close: () =>
@@ -85,6 +86,7 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   };
 }
 
+/** Reads the greeting and the request of a SOCKS client. */
 async function readRequest(socket: Socket): Promise<{ host: string; port: number }> {
   const [, methods] = await take(socket, 2);
   await take(socket, methods as number);
@@ -95,20 +97,21 @@ async function readRequest(socket: Socket): Promise<{ host: string; port: number
   else if (kind === 4) host = ((await take(socket, 16)).toString('hex').match(/.{4}/g) ?? []).join(':');
   else host = (await take(socket, (await take(socket, 1))[0] as number)).toString('latin1');
   const port = (await take(socket, 2)).readUInt16BE();
-  if (command !== 1) throw new Error('only connections are made');
+  if (command !== 1) throw new Error('the proxy supports CONNECT only');
   return { host: host.toLowerCase(), port };
 }
 
+/** Reads exactly this many bytes. */
 async function take(socket: Socket, bytes: number): Promise<Buffer> {
   for (;;) {
     const chunk = socket.read(bytes) as Buffer | null;
     if (chunk?.length === bytes) return chunk;
-    if (chunk || socket.readableEnded || socket.destroyed) throw new Error('the request breaks off');
+    if (chunk || socket.readableEnded || socket.destroyed) throw new Error('the request is cut off');
     await once(socket, 'readable');
   }
 }
 
-/** Those of a host that may be dialled. */
+/** Returns the addresses of a host that the proxy may dial. */
 async function allowedAddresses(
   host: string,
   port: number,
@@ -118,7 +121,7 @@ async function allowedAddresses(
   return named.has(`${host}:${port}`) ? addresses : addresses.filter(isPublic);
 }
 
-/** The first that answers: a machine without IPv6 may still be told of such addresses. */
+/** Connects to the first address that answers: a machine without IPv6 may still resolve such addresses. */
 async function dial(addresses: readonly string[], open: (address: string) => Socket): Promise<Socket> {
   let last: unknown;
   for (const address of addresses) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loopbackPorts, namedPlaces, registriesConf, registriesSchema } from './registries.ts';
+import { loopbackPorts, namedHosts, registriesConf, registriesSchema } from './registries.ts';
 
 const registries = registriesSchema.parse([
   { location: 'registry.test', mirrors: [{ location: '127.0.0.1:5000/cache', insecure: true }] },
@@ -19,7 +19,7 @@ describe('what an operator says of registries', () => {
 
   it('names places by host and port', () => {
     const places = ['registry.test:443', 'registry.test:80', '127.0.0.1:5000', 'localhost:5001'];
-    expect([...namedPlaces(registries)]).toEqual(places);
+    expect([...namedHosts(registries)]).toEqual(places);
     expect(loopbackPorts(places)).toEqual([5000, 5001]);
   });
 

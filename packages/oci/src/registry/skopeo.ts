@@ -3,41 +3,42 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { factsOf, runToEnd, type Spawn, type SpawnBind, sharedDirectory } from '@fumehood/base';
+import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
-import { type BridgeOrders, bridgeScript, proxySocket } from './bridge.ts';
-import { explainComplaint } from './complaints.ts';
+import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
 import { openRegistryProxy } from './proxy.ts';
 import {
   loopbackPorts,
-  namedPlaces,
+  namedHosts,
   type Registries,
   type RegistryAuths,
   registriesConf,
 } from './registries.ts';
+import { skopeoError } from './skopeo-error.ts';
 
-/** How registries are reached from here. */
+/** What runs of skopeo have in common on this executor. */
 export interface RegistryDeps {
   readonly spawn: Spawn;
-  /** Node on the host, and the path that it has inside. */
+  /** Path of Node on the host and in the sandbox. */
   readonly node: { readonly source: string; readonly target: string };
   readonly registries: Registries;
-  /** Directories are made in it and removed again. */
+  /** Directory for temporary directories. */
   readonly work: string;
-  /** The addresses of a host; default: the system's. */
+  /** Resolves a host name to addresses. Default: the system's resolver. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
 
 /** One run of skopeo. */
 export interface SkopeoCall {
-  /** What it is about, for errors. */
+  /** The image, for errors. */
   readonly reference: string;
   readonly args: readonly string[];
   readonly auths: RegistryAuths;
-  /** What it may write to, as /out. */
+  /** Directory that it may write to, as /out, or null. */
   readonly out: string | null;
-  /** Bytes that may come in over the network. */
+  /** Bytes that may arrive over the network. */
   readonly maxBytes: number;
-  /** Largest file that it may write. */
+  /** Largest file that it may write, bytes. */
   readonly fileBytes: number;
   readonly timeMs: number;
 }
@@ -46,32 +47,33 @@ const memoryBytes = 4 * 2 ** 30;
 const caFile = '/etc/ssl/certs/ca-certificates.crt';
 
 /**
- * Runs skopeo under the Spawn profile, with one way out, and returns its stdout. Errors: `image_not_found`, `image_too_big`,
- * `image_invalid`, `registry_unauthorized`, `registry_unreachable`, `registry_not_public`, the signal's reason.
+ * Runs skopeo in a sandbox (`Spawn`) whose only network access is the registry proxy, and returns its stdout. Errors:
+ * `image_not_found`, `image_too_big`, `image_invalid`, `registry_unauthorized`, `registry_unreachable`, `registry_not_public`, and
+ * the signal's reason.
  */
 export async function runSkopeo(deps: RegistryDeps, call: SkopeoCall, signal: AbortSignal): Promise<Buffer> {
   signal.throwIfAborted();
-  const late = AbortSignal.timeout(call.timeMs);
+  const timeout = AbortSignal.timeout(call.timeMs);
   const directory = await mkdtemp(join(deps.work, 'registry-'));
   try {
     await chmod(directory, 0o711);
     const sockets = join(directory, 'proxy');
     await sharedDirectory(sockets);
-    const named = namedPlaces(deps.registries);
+    const named = namedHosts(deps.registries);
     const { maxBytes } = call;
     const resolve = deps.resolve ?? addressesOf;
     const proxy = await openRegistryProxy(join(sockets, 'socket'), { named, maxBytes, resolve });
     try {
-      return await run(deps, call, sockets, [...named], AbortSignal.any([signal, late]));
+      return await run(deps, call, sockets, [...named], AbortSignal.any([signal, timeout]));
     } catch (error) {
       signal.throwIfAborted();
-      if (late.aborted)
-        throw registryUnreachable(call.reference, `it was not done after ${call.timeMs / 1000} s`);
+      if (timeout.aborted)
+        throw registryUnreachable(call.reference, `it was not done within ${call.timeMs / 1000} s`);
       const { code, details } = factsOf(error);
       if (code === 'too_big') throw imageTooBig('its manifest is too large');
       if (code !== 'program_failed') throw error;
       const { stderr } = details as { stderr: string };
-      throw proxy.failure() ?? explainComplaint(call.reference, stderr, call.auths);
+      throw proxy.failure() ?? skopeoError(call.reference, stderr, call.auths);
     } finally {
       await proxy.close();
     }
@@ -89,14 +91,14 @@ async function run(
 ): Promise<Buffer> {
   const { source, target } = deps.node;
   const [subcommand, ...args] = call.args as [string, ...string[]];
-  const orders: BridgeOrders = {
+  const input: BridgeInput = {
     files: {
       'auth.json': JSON.stringify({ auths: call.auths }),
       'registries.conf': registriesConf(deps.registries),
       'ca.pem': existsSync(caFile) ? await readFile(caFile, 'utf8') : '',
     },
     loopback: loopbackPorts(named),
-    // Whose signature an image has is nobody's policy yet; its digest is checked.
+    // There is no policy for signatures of images; digests are checked.
     command: [
       ...['/usr/bin/prlimit', `--as=${memoryBytes}`, '--', '/usr/bin/skopeo', '--insecure-policy'],
       ...['--registries-conf', '/tmp/registries.conf', subcommand, '--authfile', '/tmp/auth.json', ...args],
@@ -107,7 +109,7 @@ async function run(
     { source: sockets, target: proxySocket.slice(0, proxySocket.lastIndexOf('/')), mode: 'ro' },
   ];
   if (call.out !== null) binds.push({ source: call.out, target: '/out', mode: 'rw' });
-  const killable: Spawn = async (request) => {
+  const spawn: Spawn = async (request) => {
     const process = await deps.spawn(request);
     const kill = () => process.kill();
     signal.addEventListener('abort', kill, { once: true });
@@ -122,14 +124,11 @@ async function run(
     binds,
     limits: { memoryBytes: 0, fileBytes: call.fileBytes, timeMs: call.timeMs + 1_000 },
   };
-  return runToEnd(killable, request, {
-    stdin: Buffer.from(JSON.stringify(orders)),
+  return runToEnd(spawn, request, {
+    stdin: Buffer.from(JSON.stringify(input)),
     maxStdoutBytes: documentMax,
   });
 }
-
-/** Largest manifest or configuration that is read. */
-export const documentMax = 4 * 2 ** 20;
 
 async function addressesOf(host: string): Promise<string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address);

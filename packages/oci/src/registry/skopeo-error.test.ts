@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { explainComplaint } from './complaints.ts';
+import { skopeoError } from './skopeo-error.ts';
 
 const password = 'p"ss?w:rd';
 const auth = Buffer.from(`user:${password}`).toString('base64');
@@ -7,7 +7,7 @@ const auths = { 'registry.test': { auth } };
 /** As skopeo writes it. */
 const fatal = (words: string) =>
   `time="2026-01-01T00:00:00Z" level=fatal msg="${words.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
-const explain = (words: string) => explainComplaint('a:1', words, auths);
+const explain = (words: string) => skopeoError('a:1', words, auths);
 
 describe("skopeo's last words", () => {
   it.each([

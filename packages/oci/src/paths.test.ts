@@ -1,13 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { meaningOf, normalPath, parentsOf } from './names.ts';
+import { parseMemberPath, normalizePath, parentsOf } from './paths.ts';
 
 const invalid = expect.objectContaining({ code: 'image_invalid' }) as Error;
 
 describe('a path of a layer', () => {
   it('is taken from the root, without dots', () => {
-    for (const raw of ['a/b', './a/b', '/a/b', 'a//b/', '/./a/./b/.']) expect(normalPath(raw)).toBe('a/b');
-    for (const raw of ['', '.', '/', './']) expect(normalPath(raw)).toBe('');
+    for (const raw of ['a/b', './a/b', '/a/b', 'a//b/', '/./a/./b/.']) expect(normalizePath(raw)).toBe('a/b');
+    for (const raw of ['', '.', '/', './']) expect(normalizePath(raw)).toBe('');
   });
 
   it.each([
@@ -21,8 +21,8 @@ describe('a path of a layer', () => {
     ['d/'.repeat(201)],
     [`${'d'.repeat(250)}/`.repeat(17)],
   ])('like %j is refused', (raw) => {
-    expect(() => normalPath(raw)).toThrow(invalid);
-    expect(() => meaningOf(raw)).toThrow(invalid);
+    expect(() => normalizePath(raw)).toThrow(invalid);
+    expect(() => parseMemberPath(raw)).toThrow(invalid);
   });
 
   it('is refused, or one that stays inside, whatever it is', () => {
@@ -31,11 +31,11 @@ describe('a path of a layer', () => {
       fc.property(fc.array(part), (parts) => {
         const raw = parts.join('/');
         if (raw.split('/').some((one) => one === '..' || one.includes('\0'))) {
-          expect(() => normalPath(raw)).toThrow(invalid);
+          expect(() => normalizePath(raw)).toThrow(invalid);
           return;
         }
-        const path = normalPath(raw);
-        expect(normalPath(path)).toBe(path);
+        const path = normalizePath(raw);
+        expect(normalizePath(path)).toBe(path);
         expect(path.split('/').filter((one) => one === '.' || one === '..')).toEqual([]);
         expect(path.startsWith('/')).toBe(false);
       }),
@@ -45,18 +45,18 @@ describe('a path of a layer', () => {
 
 describe('a member', () => {
   it('is shown, unless its name begins as a whiteout', () => {
-    expect(meaningOf('a/b')).toEqual({ kind: 'shown', path: 'a/b' });
-    expect(meaningOf('a/wh.b')).toEqual({ kind: 'shown', path: 'a/wh.b' });
-    expect(meaningOf('a/.wh.b')).toEqual({ kind: 'removed', path: 'a/b' });
-    expect(meaningOf('.wh.b')).toEqual({ kind: 'removed', path: 'b' });
-    expect(meaningOf('a/.wh..wh..opq')).toEqual({ kind: 'emptied', path: 'a' });
-    expect(meaningOf('.wh..wh..opq')).toEqual({ kind: 'emptied', path: '' });
+    expect(parseMemberPath('a/b')).toEqual({ kind: 'content', path: 'a/b' });
+    expect(parseMemberPath('a/wh.b')).toEqual({ kind: 'content', path: 'a/wh.b' });
+    expect(parseMemberPath('a/.wh.b')).toEqual({ kind: 'whiteout', path: 'a/b' });
+    expect(parseMemberPath('.wh.b')).toEqual({ kind: 'whiteout', path: 'b' });
+    expect(parseMemberPath('a/.wh..wh..opq')).toEqual({ kind: 'opaque', path: 'a' });
+    expect(parseMemberPath('.wh..wh..opq')).toEqual({ kind: 'opaque', path: '' });
   });
 
   it.each([['.wh.'], ['a/.wh.'], ['a/.wh..'], ['a/.wh...']])(
     'like %j, which removes nothing that has a name, is refused',
     (raw) => {
-      expect(() => meaningOf(raw)).toThrow(invalid);
+      expect(() => parseMemberPath(raw)).toThrow(invalid);
     },
   );
 });
