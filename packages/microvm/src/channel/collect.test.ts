@@ -17,8 +17,8 @@ afterEach(() => {
   scripted.close();
 });
 
-describe('a file that is collected', () => {
-  it('is asked for with its bound and comes as it is', async () => {
+describe('a collected file', () => {
+  it('is requested with its size limit and arrives unchanged', async () => {
     const content = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
     const file = buffer(scripted.guest.collect(request));
     expect(await scripted.heard()).toEqual({
@@ -30,7 +30,7 @@ describe('a file that is collected', () => {
     expect((await file).equals(content)).toBe(true);
   });
 
-  it('does not end well before its size was confirmed', async () => {
+  it('does not end before the guest has confirmed its size', async () => {
     const file = scripted.guest.collect(request);
     const whole = text(file);
     scripted.vm.bulk.write('content');
@@ -45,20 +45,20 @@ describe('a file that is collected', () => {
     ['irregular', 'artifact_irregular'],
     ['too-big', 'artifact_too_big'],
     ['error', 'artifact_unreadable'],
-  ])('and is not to be had (%s) is the error %s', async (status, code) => {
+  ])('with the status %s fails with %s', async (status, code) => {
     const file = text(scripted.guest.collect(request));
     scripted.say('collected', 'index', 0, status, 'in words');
     await expect(file).rejects.toMatchObject({ code, message: expect.stringContaining('in words') });
   });
 
-  it('and is not to be had before anybody reads it is the same error for who reads it then', async () => {
+  it('that is missing before anybody reads it fails for a later reader', async () => {
     const file = scripted.guest.collect(request);
     scripted.say('collected', 'index', 0, 'missing', 'in words');
     await vi.waitUntil(() => file.destroyed);
     await expect(pipeline(file, new PassThrough())).rejects.toMatchObject({ code: 'artifact_missing' });
   });
 
-  it('that is larger than was allowed ends at the bound, whatever the guest goes on to say', async () => {
+  it('that is larger than allowed ends at the limit, whatever else the guest sends', async () => {
     const file = scripted.guest.collect(request);
     let bytes = 0;
     file.on('data', (chunk: Buffer) => {
@@ -71,10 +71,10 @@ describe('a file that is collected', () => {
     expect(bytes).toBeLessThanOrEqual(request.maxBytes);
   });
 
-  it('of which a byte is missing breaks the protocol', async () => {
+  it('with a missing byte breaks the protocol', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const file = text(scripted.guest.collect(request));
-    file.catch(() => {}); // looked at below
+    file.catch(() => {}); // awaited below
     scripted.vm.bulk.write('123');
     scripted.say('collected', 'index', 4, 'ok', '');
     while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -82,29 +82,29 @@ describe('a file that is collected', () => {
     await expect(file).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
-  it('of which there is a byte more than was said breaks the protocol', async () => {
+  it('with one byte more than announced breaks the protocol', async () => {
     const file = text(scripted.guest.collect(request));
-    file.catch(() => {}); // looked at below
+    file.catch(() => {}); // awaited below
     scripted.vm.bulk.write('1234');
     await vi.waitUntil(() => scripted.host.bulk.bytesRead === 4);
     scripted.say('collected', 'index', 3, 'ok', '');
     await expect(file).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
-  it('of a guest that ends fails', async () => {
+  it('fails when the guest ends', async () => {
     const file = text(scripted.guest.collect(request));
     scripted.vm.control.destroy();
     await expect(file).rejects.toMatchObject({ code: 'guest_not_ready' });
   });
 
-  it('that nobody wants any more does not stand in the way of the next', async () => {
+  it('that the reader has given up does not block the next one', async () => {
     const unwanted = scripted.guest.collect(request);
     unwanted.on('error', () => {});
     scripted.vm.bulk.write(Buffer.alloc(90_000));
     await vi.waitUntil(() => scripted.host.bulk.isPaused());
     unwanted.destroy();
     scripted.say('collected', 'index', 90_000, 'ok', '');
-    const pinged = scripted.guest.ping(); // its answer comes behind the file's end
+    const pinged = scripted.guest.ping(); // the answer comes after the end of the file
     scripted.say('pong', 1);
     await pinged;
     await vi.waitUntil(() => scripted.host.bulk.bytesRead === 90_000 && !scripted.host.bulk.isPaused());

@@ -15,51 +15,51 @@ afterEach(() => scripted.close());
 
 const broken = (code: string, message = '') =>
   expect(scripted.guest.broken).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
-/** Answers a knock as a guest whose clock is off by so many ms. */
+/** Answers a knock as a guest whose clock is off by this many ms. */
 async function answerKnock(off = 0) {
   const { verb, fields } = await scripted.heard();
   expect(verb).toBe('knock');
   scripted.say('knocked', fields[0] as string, time + off, '6.1.0', 'lo,eth0');
 }
 
-describe('before its knock was answered', () => {
+describe('before it has answered the knock', () => {
   it.each<[string, (string | number)[]]>([
     ['knocked', [hex, 1, '6.1.0', 'lo']],
     ['started', ['id']],
     ['exited', ['id', 0, 0, 0, 0, 'exit', '']],
     ['collected', ['id', 0, 'ok', '']],
     ['pong', [1]],
-  ])('a guest that says %s is lost', async (verb, fields) => {
+  ])('a guest that sends %s breaks the protocol', async (verb, fields) => {
     scripted.say(verb, ...fields);
     await broken('guest_protocol', `an unexpected ${verb}`);
   });
 });
 
 describe('readiness', () => {
-  it('is there when the guest says so, before or after it is asked for', async () => {
+  it('resolves when the guest sends ready, before or after the call', async () => {
     const asked = scripted.guest.ready(10_000);
     scripted.say('ready', 1);
     await asked;
     await scripted.guest.ready(10_000);
   });
 
-  it('that does not come in time is an error that says so', async () => {
+  it('rejects with `guest_not_ready` when the guest does not send ready in time', async () => {
     await expect(scripted.guest.ready(20)).rejects.toMatchObject({ code: 'guest_not_ready' });
   });
 
-  it('may be told once', async () => {
+  it('must be announced only once', async () => {
     scripted.say('ready', 1);
     scripted.say('ready', 1);
     await broken('guest_protocol', 'a second ready');
   });
 
-  it('of another protocol is refused', async () => {
+  it('with another version of the protocol is refused', async () => {
     const asked = scripted.guest.ready(10_000);
     scripted.say('ready', 2);
     await expect(asked).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
-  it('of a guest that has ended is none', async () => {
+  it('rejects when the control stream ends', async () => {
     const asked = scripted.guest.ready(10_000);
     scripted.vm.control.destroy();
     await expect(asked).rejects.toMatchObject({ code: 'guest_not_ready' });
@@ -67,7 +67,7 @@ describe('readiness', () => {
 });
 
 describe('a knock', () => {
-  it('that is answered is accepted, after the answer', async () => {
+  it('is followed by the acceptance of the guest', async () => {
     const knocking = scripted.guest.knock();
     await answerKnock(-40);
     expect(await knocking).toEqual({
@@ -78,7 +78,7 @@ describe('a knock', () => {
     expect(await scripted.heard()).toEqual({ verb: 'accept', fields: [] });
   });
 
-  it('carries a new nonce, the time, and 64 bytes of a new seed', async () => {
+  it('carries a fresh nonce, the time and a fresh seed of 64 bytes', async () => {
     const knocks = [];
     for (let count = 0; count < 2; count++) {
       const other = await scriptedGuest(clock);
@@ -95,14 +95,14 @@ describe('a knock', () => {
     expect(knocks[0]?.fields[2]).not.toBe(knocks[1]?.fields[2]);
   });
 
-  it('that is answered with another nonce ends the guest', async () => {
+  it('answered with another nonce breaks the protocol', async () => {
     const knocking = scripted.guest.knock();
     await scripted.heard();
     scripted.say('knocked', 'b1'.repeat(16), time, '6.1.0', 'lo');
     await expect(knocking).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
-  it('that is answered twice ends the guest', async () => {
+  it('answered twice breaks the protocol', async () => {
     const knocking = scripted.guest.knock();
     await answerKnock();
     await knocking;
@@ -110,25 +110,25 @@ describe('a knock', () => {
     await broken('guest_protocol', 'an unexpected knocked');
   });
 
-  it('is repeated, with another nonce, until the clock is right, and only then accepted', async () => {
+  it('is repeated with another nonce until the clock is right; only then the guest is accepted', async () => {
     const knocking = scripted.guest.knock();
     for (const off of [101, -5_000, 100]) await answerKnock(off);
     expect((await knocking).clockErrorMs).toBe(100);
     expect((await scripted.heard()).verb).toBe('accept');
   });
 
-  it('is given up after five answers with a wrong clock, and nothing is accepted', async () => {
+  it('fails after five answers with a wrong clock, and the guest is not accepted', async () => {
     const knocking = scripted.guest.knock();
-    knocking.catch(() => {}); // looked at below
+    knocking.catch(() => {}); // awaited below
     for (let tries = 0; tries < 5; tries++) await answerKnock(101);
     await expect(knocking).rejects.toMatchObject({ code: 'guest_not_ready' });
-    scripted.guest.mkdir('/last'); // what is sent next is the first thing after the knocks
+    scripted.guest.mkdir('/last'); // must be the first message after the knocks
     expect((await scripted.heard()).verb).toBe('mkdir');
   });
 });
 
 describe('the control stream', () => {
-  it('is read by answers: a ping has its own', async () => {
+  it('assigns each pong to its ping', async () => {
     const first = scripted.guest.ping();
     const second = scripted.guest.ping();
     for (const number of ['1', '2'])
@@ -139,17 +139,17 @@ describe('the control stream', () => {
     expect(await second).toBeGreaterThanOrEqual(0);
   });
 
-  it('with an unknown verb ends the guest', async () => {
+  it('with an unknown verb breaks the protocol', async () => {
     scripted.say('hello', 'world');
     await broken('guest_protocol', 'the unknown verb hello');
   });
 
-  it('with bytes that are no frame ends the guest', async () => {
+  it('with a malformed frame breaks the protocol', async () => {
     scripted.vm.control.write(Buffer.alloc(8));
     await broken('guest_protocol', 'a frame of 0 bytes');
   });
 
-  it('with a failed command ends the guest, and the words of init are told', async () => {
+  it("with a failed command rejects `broken` with init's message", async () => {
     scripted.guest.mount({ type: 'ext4', source: '/dev/vda', target: '/x', flags: ['ro', 'nodev'] });
     expect(await scripted.heard()).toEqual({
       verb: 'mount',
@@ -163,7 +163,7 @@ describe('the control stream', () => {
     ['messages', encodeMessage('pong', [1])],
     ['readiness', encodeMessage('ready', [1])],
     ['bytes', Buffer.from('flood')],
-  ])('that floods with %s is refused, and the rest goes nowhere', async (_what, piece) => {
+  ])('that floods the host with %s is refused, and the rest is dropped', async (_what, piece) => {
     const flood = Buffer.alloc(2 ** 20, piece);
     for (let count = 0; count < 16; count++)
       await new Promise((resolve) => scripted.vm.control.write(flood, resolve));
@@ -172,9 +172,9 @@ describe('the control stream', () => {
     expect(scripted.host.control.readableLength).toBe(0);
   });
 
-  it('after it was broken carries no word that counts', async () => {
+  it('is ignored after it has broken', async () => {
     const pinged = scripted.guest.ping();
-    pinged.catch(() => {}); // looked at below
+    pinged.catch(() => {}); // awaited below
     await scripted.heard();
     scripted.say('hello');
     scripted.say('pong', 1);

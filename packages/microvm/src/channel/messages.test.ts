@@ -8,7 +8,7 @@ const refused = expect.objectContaining({ code: 'guest_protocol' });
 const hex = 'a0'.repeat(16);
 const exited = ['id', 0, 0, 10, 20, 'exit', ''] as const;
 
-describe('a guest may say', () => {
+describe('a guest may send', () => {
   it.each<[string, (string | number)[], unknown[]]>([
     ['ready', [1], ['1']],
     ['knocked', [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0'], [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0']],
@@ -24,7 +24,7 @@ describe('a guest may say', () => {
   });
 });
 
-describe('a guest may not say', () => {
+describe('a guest must not send', () => {
   const exitedBut = (at: number, value: string | number) =>
     exited.map((field, index) => (index === at ? value : field));
 
@@ -60,7 +60,7 @@ describe('a guest may not say', () => {
     expect(() => parse(verb, ...fields)).toThrow(refused);
   });
 
-  it('any bytes in the place of fields: they are parsed or refused by the typed error', () => {
+  it('arbitrary bytes in place of fields: they are parsed or refused with `guest_protocol`', () => {
     const verb = fc.constantFrom('ready', 'knocked', 'started', 'exited', 'collected', 'pong', 'failed');
     const fields = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 10 });
     fc.assert(

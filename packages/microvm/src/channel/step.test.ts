@@ -29,7 +29,7 @@ const facts: GuestStep = {
 };
 const nowhere = () => {};
 
-/** Starts a step and lets the guest say that it has; what it writes is collected. */
+/** Starts a step, has the guest confirm the start, and collects the output. */
 async function startStep(streams: Partial<StepStreams> = {}, step: GuestStep = facts) {
   const taken = { stdout: '', stderr: '' };
   const take = (name: 'stdout' | 'stderr') => (chunk: Buffer) => {
@@ -41,22 +41,22 @@ async function startStep(streams: Partial<StepStreams> = {}, step: GuestStep = f
     stderr: take('stderr'),
     ...streams,
   });
-  exit.catch(nowhere); // looked at later
+  exit.catch(nowhere); // awaited later
   expect((await scripted.heard()).verb).toBe('step');
   scripted.say('started', step.id);
   return { exit, taken };
 }
-function sayExited(stdoutBytes: number, stderrBytes: number, id = facts.id) {
+function sendExited(stdoutBytes: number, stderrBytes: number, id = facts.id) {
   scripted.say('exited', id, 0, 0, stdoutBytes, stderrBytes, 'exit', '');
 }
-/** Waits without a timer: where time is made, `vi.waitUntil` would move it. */
+/** Waits without a timer: with fake timers, `vi.waitUntil` would advance the time. */
 async function happens(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
 const lost = (message: string) => ({ code: 'guest_protocol', message: expect.stringContaining(message) });
 
 describe('a step', () => {
-  it('is sent with all that it is, in pairs of key and value', async () => {
+  it('is sent as pairs of key and value', async () => {
     scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere }).catch(nowhere);
     expect((await scripted.heard()).fields).toEqual([
       ...['one', 'root', '/root-1', 'user', '', 'cwd', '/', 'hostname', 'job'],
@@ -65,7 +65,7 @@ describe('a step', () => {
     ]);
   });
 
-  it('gets its stdin, and the number of its bytes when it has ended', async () => {
+  it('gets its stdin and, at the end, the number of bytes', async () => {
     const { exit } = await startStep({ stdin: Readable.from([Buffer.from('ab'), Buffer.from('cde')]) });
     expect(await scripted.heard()).toEqual({ verb: 'stdin-end', fields: ['one', '5'] });
     let received = '';
@@ -73,11 +73,11 @@ describe('a step', () => {
       received += chunk.toString('latin1');
     });
     await happens(() => received === 'abcde');
-    sayExited(0, 0);
+    sendExited(0, 0);
     await exit;
   });
 
-  it('has its two outputs apart, each byte once and in order, however they come', async () => {
+  it('keeps its two outputs apart, each byte once and in order, in any interleaving', async () => {
     const { exit, taken } = await startStep();
     for (let count = 0; count < 100; count++) {
       scripted.vm.stdout.write(`o${count};`);
@@ -85,16 +85,16 @@ describe('a step', () => {
     }
     const expected = (letter: string) =>
       Array.from({ length: 100 }, (_, count) => `${letter}${count};`).join('');
-    sayExited(expected('o').length, expected('e').length);
+    sendExited(expected('o').length, expected('e').length);
     expect(await exit).toMatchObject({ code: 0, signal: 0, reason: 'exit', message: '' });
     expect(taken).toEqual({ stdout: expected('o'), stderr: expected('e') });
   });
 
-  it('has ended only when its last byte was taken', async () => {
+  it('ends only when the sink has taken its last byte', async () => {
     const slow = Promise.withResolvers<void>();
     const { exit } = await startStep({ stdout: () => slow.promise });
     scripted.vm.stdout.write('x');
-    sayExited(1, 0);
+    sendExited(1, 0);
     const seen = vi.fn<() => void>();
     void exit.then(seen);
     await vi.waitUntil(() => scripted.host.stdout.isPaused());
@@ -103,17 +103,17 @@ describe('a step', () => {
     await exit;
   });
 
-  it('whose taker fails, fails with that error', async () => {
+  it('fails with the error of a sink', async () => {
     const { exit } = await startStep({
       stderr: () => {
         throw new Error('the log is full');
       },
     });
     scripted.vm.stderr.write('x');
-    await expect(exit).rejects.toThrow('the log is full'); // it has not ended, and need not
+    await expect(exit).rejects.toThrow('the log is full'); // although the step has not ended
   });
 
-  it('whose stdin fails, fails with that error, and is never told that it had all of it', async () => {
+  it('fails with the error of its stdin, and the end of stdin is not announced', async () => {
     const stdin = new Readable({ read: nowhere });
     const { exit } = await startStep({ stdin });
     stdin.push('half');
@@ -121,14 +121,14 @@ describe('a step', () => {
     stdin.destroy(new Error('the instance does not answer'));
     await expect(exit).rejects.toThrow('the instance does not answer');
     scripted.guest.mkdir('/next');
-    expect((await scripted.heard()).verb).toBe('mkdir'); // and nothing before it
+    expect((await scripted.heard()).verb).toBe('mkdir'); // no stdin-end came before it
   });
 
-  it('follows another', async () => {
+  it('runs after another one', async () => {
     for (const id of ['one', 'two']) {
       const { exit, taken } = await startStep({}, { ...facts, id });
       scripted.vm.stdout.write(id);
-      sayExited(3, 0, id);
+      sendExited(3, 0, id);
       await exit;
       expect(taken.stdout).toBe(id);
       expect((await scripted.heard()).verb).toBe('stdin-end');
@@ -136,15 +136,15 @@ describe('a step', () => {
   });
 });
 
-describe('bytes that were promised', () => {
+describe('announced bytes', () => {
   it.each(['stdout', 'stderr'] as const)(
-    'and are missing on %s break the protocol after five seconds',
+    'that are missing on %s break the protocol after five seconds',
     async (name) => {
       vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
       const { exit, taken } = await startStep();
       scripted.vm[name].write('123');
       await happens(() => taken[name] === '123');
-      sayExited(name === 'stdout' ? 4 : 0, name === 'stderr' ? 4 : 0);
+      sendExited(name === 'stdout' ? 4 : 0, name === 'stderr' ? 4 : 0);
       await happens(() => vi.getTimerCount() > 0);
       let over = false;
       exit.catch(() => {
@@ -157,10 +157,10 @@ describe('bytes that were promised', () => {
     },
   );
 
-  it('and come late, one after the other, are waited for', async () => {
+  it('that arrive late, one after the other, are waited for', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const { exit, taken } = await startStep();
-    sayExited(3, 0);
+    sendExited(3, 0);
     for (let count = 1; count <= 3; count++) {
       await vi.advanceTimersByTimeAsync(4_000);
       scripted.vm.stdout.write('x');
@@ -169,12 +169,12 @@ describe('bytes that were promised', () => {
     await exit;
   });
 
-  it('and are not taken by us are no fault of the guest', async () => {
+  it('that a slow sink has not taken yet are not missing', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const slow = Promise.withResolvers<void>();
     const { exit } = await startStep({ stdout: () => slow.promise });
     scripted.vm.stdout.write('x');
-    sayExited(1, 0);
+    sendExited(1, 0);
     await happens(() => scripted.host.stdout.isPaused());
     await vi.advanceTimersByTimeAsync(60_000);
     slow.resolve();
@@ -183,10 +183,10 @@ describe('bytes that were promised', () => {
 });
 
 describe('the protocol is broken by', () => {
-  it.each(['stdout', 'stderr'] as const)('one byte more on %s than was promised', async (name) => {
+  it.each(['stdout', 'stderr'] as const)('one byte more on %s than was announced', async (name) => {
     const { exit } = await startStep();
     await new Promise((resolve) => scripted.vm[name].write('1234', resolve));
-    sayExited(name === 'stdout' ? 3 : 0, name === 'stderr' ? 3 : 0);
+    sendExited(name === 'stdout' ? 3 : 0, name === 'stderr' ? 3 : 0);
     await expect(exit).rejects.toMatchObject(lost('more output'));
   });
 
@@ -194,13 +194,13 @@ describe('the protocol is broken by', () => {
     scripted.vm.stdout.write('stray');
     await vi.waitUntil(() => scripted.host.stdout.bytesRead === 5);
     const { exit } = await startStep();
-    sayExited(0, 0);
+    sendExited(0, 0);
     await expect(exit).rejects.toMatchObject(lost('5 bytes of output while nothing was running'));
   });
 
-  it('an end before its start', async () => {
+  it('an end before the start', async () => {
     const exit = scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere });
-    sayExited(0, 0);
+    sendExited(0, 0);
     scripted.say('started', 'one');
     await expect(exit).rejects.toMatchObject(lost('exited'));
   });
@@ -208,7 +208,7 @@ describe('the protocol is broken by', () => {
   it.each<[string, () => void]>([
     ['a second start', () => scripted.say('started', 'one')],
     ['the start of another step', () => scripted.say('started', 'two')],
-    ['the end of another step', () => sayExited(0, 0, 'two')],
+    ['the end of another step', () => sendExited(0, 0, 'two')],
     ['an answer to no question', () => scripted.say('collected', 'one', 0, 'ok', '')],
   ])('%s while it runs', async (_what, speak) => {
     const { exit } = await startStep();
@@ -218,23 +218,23 @@ describe('the protocol is broken by', () => {
 
   it('a second end', async () => {
     const { exit } = await startStep();
-    sayExited(0, 0);
+    sendExited(0, 0);
     await exit;
-    sayExited(0, 0);
+    sendExited(0, 0);
     await expect(scripted.guest.broken).rejects.toMatchObject(lost('an unexpected exited'));
   });
 
-  it('garbage in the place of its start, which fails this step and nothing else', async () => {
+  it('garbage in place of the start, which fails this step alone', async () => {
     const exit = scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere });
     scripted.vm.control.write(Buffer.alloc(4));
     await expect(exit).rejects.toMatchObject(lost('a frame of 0 bytes'));
-    // A rejection that nobody hears would end the whole executor; the test runner reports it as an error.
+    // An unhandled rejection would end the whole executor; the test runner reports it as an error.
     await new Promise((resolve) => setImmediate(resolve));
   });
 });
 
 describe('the end of the VM', () => {
-  it('ends its step', async () => {
+  it('ends the running step', async () => {
     const { exit } = await startStep({ stdin: new Readable({ read: nowhere }) });
     for (const socket of Object.values(scripted.vm)) socket.destroy();
     await expect(exit).rejects.toMatchObject({ code: 'guest_not_ready' });

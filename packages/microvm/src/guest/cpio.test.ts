@@ -9,7 +9,7 @@ interface Member {
   readonly facts: readonly number[];
 }
 
-/** Reads an archive as the kernel does (init/initramfs.c): fields of eight hex digits, name and content padded to four. */
+/** Reads an archive as the kernel does (init/initramfs.c): fields of eight hex digits, name and content padded to 4 bytes. */
 function members(archive: Buffer): Member[] {
   const found: Member[] = [];
   for (let at = 0; ; ) {
@@ -36,7 +36,7 @@ function members(archive: Buffer): Member[] {
 }
 
 describe('an initramfs archive', () => {
-  it('holds files and directories as they were given, owned by root, without a time', () => {
+  it('holds files and directories as given, owned by root, with time 0', () => {
     const archive = cpio([
       { path: 'init', mode: 0o700, content: Buffer.from('#!') },
       { path: 'modules', mode: 0o755 },
@@ -49,11 +49,11 @@ describe('an initramfs archive', () => {
     ]);
   });
 
-  it('of nothing is its end alone', () => {
+  it('without entries consists of its trailer', () => {
     expect(members(cpio([]))).toEqual([]);
   });
 
-  it('is whole whatever the lengths of names and contents are', () => {
+  it('can be read back for all lengths of names and contents', () => {
     const entry: fc.Arbitrary<CpioEntry> = fc.record(
       {
         path: fc.stringMatching(/^[a-zå/]{1,20}$/),
@@ -76,7 +76,7 @@ describe('an initramfs archive', () => {
     );
   });
 
-  it('of equal entries has equal bytes', () => {
+  it('has equal bytes for equal entries', () => {
     const entries = [{ path: 'a', mode: 0o755, content: Buffer.from('b') }];
     expect(cpio(entries)).toEqual(cpio(entries));
   });

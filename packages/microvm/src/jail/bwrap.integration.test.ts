@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-/** Runs a shell script in the jail, to its end. */
+/** Runs a shell script in the jail and returns its stdout. */
 async function inJail(script: string): Promise<string> {
   const launched = launch(launcher, jailArguments(['/usr/bin/sh', '-c', script], []), { extra });
   launched.renew(60_000);
@@ -30,7 +30,7 @@ async function inJail(script: string): Promise<string> {
   return stdout;
 }
 
-/** Mounts of a process: where, with what options. */
+/** Returns the options of a process's mounts, by mount point. */
 async function mountsOf(pid: number): Promise<Map<string, string[]>> {
   const lines = (await readFile(`/proc/${pid}/mountinfo`, 'latin1')).trimEnd().split('\n');
   return new Map(
@@ -41,7 +41,7 @@ async function mountsOf(pid: number): Promise<Map<string, string[]>> {
   );
 }
 
-/** What keeps a process from harm, seen from outside. */
+/** Returns what confines a process, as seen from outside. */
 async function confinementOf(pid: number) {
   const ours = new Set(namespacesOf('self'));
   const kindOf = (namespace: string) => namespace.split(':')[0] ?? '';
@@ -86,7 +86,7 @@ describe('a program in the jail', () => {
     expect(confinement).toEqual({
       capabilities: [0n, 0n, 0n, 0n, 0n],
       noNewPrivileges: '1',
-      // The namespace of time holds nothing but offsets of clocks, and bubblewrap makes none.
+      // Time namespaces are ignored: they hold only clock offsets, and bubblewrap does not make one.
       sharedNamespaces: [],
       core: '0 0',
       files: '1024 1024',
@@ -94,26 +94,26 @@ describe('a program in the jail', () => {
     });
   });
 
-  it.skipIf(!isRoot)('has its own user and group and no other group', () => {
+  it.skipIf(!isRoot)('has its own user, its own group and no other group', () => {
     expect(statusOf(pid, 'Uid')).toBe(`${uid} ${uid} ${uid} ${uid}`);
     expect(statusOf(pid, 'Gid')).toBe(`${uid} ${uid} ${uid} ${uid}`);
     expect(statusOf(pid, 'Groups')).toBe('');
   });
 
-  it('has nothing mounted for writing but what the kernel makes up', async () => {
+  it('has no writable mount except pseudo file systems of the kernel', async () => {
     const { writableMounts } = await confinementOf(pid);
     const devices = ['full', 'null', 'random', 'tty', 'urandom', 'zero'].map((name) => `/dev/${name}`);
     expect(writableMounts.sort()).toEqual([...devices, '/dev/pts', '/proc'].sort());
   });
 
-  it.skipIf(!isRoot)('sees libraries and firmware, and no home, state or configuration', async () => {
+  it.skipIf(!isRoot)('sees libraries and firmware, but no home, state or configuration', async () => {
     const seen = (path: string) => readdir(`/proc/${pid}/root/${path}`).then((names) => names.sort());
     expect(await seen('')).toEqual(['dev', 'etc', 'lib', 'lib64', 'proc', 'usr']);
     expect(await seen('etc')).toEqual(['ld.so.cache']);
     expect(await seen('usr')).toEqual(['bin', 'lib', 'lib64', 'share']);
   });
 
-  it('is told by these from a program that is in no jail', async () => {
+  it('differs in these facts from a program outside the jail', async () => {
     const free = await confinementOf(process.pid);
     expect(free.sharedNamespaces.sort()).toEqual(['cgroup', 'ipc', 'mnt', 'net', 'pid', 'user', 'uts']);
     expect(free.writableMounts).toContain('/');
@@ -123,8 +123,8 @@ describe('a program in the jail', () => {
 });
 
 describe('from inside the jail', () => {
-  it('no file can be made anywhere', async () => {
-    // Where permissions allow it, a file system may still refuse; the rest of /proc is the processes of the jail.
+  it('no file can be created anywhere', async () => {
+    // A file system may refuse even where the permissions allow it. /proc is skipped: it contains only processes of the jail.
     const script = `
       find / -path /proc -prune -o -type d -writable -print 2>/dev/null | while read -r directory; do
         (: > "$directory/made") 2>/dev/null && echo "$directory"
@@ -133,16 +133,16 @@ describe('from inside the jail', () => {
     expect(await inJail(script)).toBe('done\n');
   });
 
-  it('there are no processes but its own, and no network but its own loopback', async () => {
+  it('only its own processes and its own loopback are visible', async () => {
     const seen = await inJail('echo /proc/[0-9]*; cut -s -d: -f1 /proc/net/dev');
     expect(seen.split(/\s+/).filter(Boolean)).toEqual(['/proc/1', 'lo']);
   });
 
-  it('no other user namespace can be made', async () => {
+  it('no further user namespace can be created', async () => {
     expect(await inJail('unshare --user true 2>&1; true')).toMatch(/^unshare: unshare failed: /);
   });
 
-  it.skipIf(!existsSync('/dev/loop-control'))('a device is there only if it was given', async () => {
+  it.skipIf(!existsSync('/dev/loop-control'))('a device exists only if it was given', async () => {
     const launched = launch(launcher, jailArguments(['/usr/bin/ls', '/dev'], ['/dev/loop-control']), {
       extra,
     });

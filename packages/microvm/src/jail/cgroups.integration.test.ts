@@ -23,9 +23,9 @@ afterEach(async () => {
 const existing = () => cgroupDirectories(name).filter((directory) => existsSync(directory));
 
 /** Starts a process and puts it into the cgroup. */
-async function addMember(joins: readonly string[]): Promise<number> {
+async function addMember(procsFiles: readonly string[]): Promise<number> {
   member = spawn('sleep', ['60'], { stdio: 'ignore' });
-  for (const file of joins) await writeFile(file, String(member.pid));
+  for (const file of procsFiles) await writeFile(file, String(member.pid));
   return member.pid as number;
 }
 async function endMember(): Promise<void> {
@@ -34,7 +34,7 @@ async function endMember(): Promise<void> {
   member = null;
   await ended;
 }
-/** What a limit's file of the cgroup says, under whichever tree this host has; null where there is no such file. */
+/** Returns the content of a limit's file under either version of cgroups; null if there is no such file. */
 async function limit(file: string): Promise<string | null> {
   const path = existing()
     .map((directory) => join(directory, file))
@@ -43,7 +43,7 @@ async function limit(file: string): Promise<string | null> {
 }
 
 describe.skipIf(!isRoot)('a cgroup', () => {
-  it('has the limits that were asked for', async () => {
+  it('has the requested limits', async () => {
     await makeCgroup(name, limits);
     expect((await limit('memory.max')) ?? (await limit('memory.limit_in_bytes'))).toBe('67108864');
     expect(await limit('pids.max')).toBe('16');
@@ -53,44 +53,44 @@ describe.skipIf(!isRoot)('a cgroup', () => {
     );
   });
 
-  it('holds whoever writes itself into its files, under every controller', async () => {
-    const joins = await makeCgroup(name, limits);
-    const pid = await addMember(joins);
+  it('contains a process that writes itself into its files, under every controller', async () => {
+    const procsFiles = await makeCgroup(name, limits);
+    const pid = await addMember(procsFiles);
     const lines = (await readFile(`/proc/${pid}/cgroup`, 'latin1')).split('\n');
-    expect(lines.filter((line) => line.endsWith(`/fumehood/${name}`))).toHaveLength(joins.length);
-    expect(joins.map((file) => dirname(file))).toEqual(cgroupDirectories(name));
+    expect(lines.filter((line) => line.endsWith(`/fumehood/${name}`))).toHaveLength(procsFiles.length);
+    expect(procsFiles.map((file) => dirname(file))).toEqual(cgroupDirectories(name));
   });
 
-  it('really bounds the number of its processes', async () => {
-    const joins = await makeCgroup(name, { ...limits, pids: 4 });
+  it('limits the number of its processes', async () => {
+    const procsFiles = await makeCgroup(name, { ...limits, pids: 4 });
     const script = `for file in "$@"; do echo 0 > "$file"; done; sleep 60 & sleep 60 & sleep 60 & sleep 60 & wait`;
-    const shell = spawn('sh', ['-c', script, 'sh', ...joins], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const shell = spawn('sh', ['-c', script, 'sh', ...procsFiles], { stdio: ['ignore', 'ignore', 'pipe'] });
     let complaints = '';
     for await (const chunk of shell.stderr) {
       complaints += String(chunk);
-      if (complaints.includes('\n')) break; // of the fourth, which makes it five
+      if (complaints.includes('\n')) break; // from the fourth `sleep`, which would be the fifth process
     }
     expect(complaints).toMatch(/fork/i);
-    for (const file of joins)
+    for (const file of procsFiles)
       for (const pid of (await readFile(file, 'latin1')).split('\n').filter(Boolean)) kill(Number(pid));
   });
 
-  it('may be made twice: the later limits hold', async () => {
+  it('may be made twice: the later limits apply', async () => {
     await makeCgroup(name, limits);
     await makeCgroup(name, { ...limits, pids: 8 });
     expect(await limit('pids.max')).toBe('8');
   });
 
-  it('is gone after its removal', async () => {
+  it('does not exist after its removal', async () => {
     await makeCgroup(name, limits);
     expect(existing()).not.toEqual([]);
     await removeCgroup(name);
     expect(existing()).toEqual([]);
   });
 
-  it('with a living process stays, without an error, and goes with the process', async () => {
-    const joins = await makeCgroup(name, limits);
-    await addMember(joins);
+  it('with a running process stays, without an error, and can be removed after the process has ended', async () => {
+    const procsFiles = await makeCgroup(name, limits);
+    await addMember(procsFiles);
     await removeCgroup(name);
     expect(existing()).toEqual(cgroupDirectories(name));
     await endMember();
@@ -98,11 +98,11 @@ describe.skipIf(!isRoot)('a cgroup', () => {
     expect(existing()).toEqual([]);
   });
 
-  it('that never was is removed without an error', async () => {
+  it('that does not exist is removed without an error', async () => {
     await removeCgroup(name);
   });
 
-  it('of the question whether there can be one does not stay', async () => {
+  it('that the probe makes is removed', async () => {
     expect(await canLimit()).toBe(true);
     expect(cgroupDirectories(`probe-${process.pid}`).filter((directory) => existsSync(directory))).toEqual(
       [],
@@ -111,7 +111,7 @@ describe.skipIf(!isRoot)('a cgroup', () => {
 });
 
 describe.skipIf(isRoot)('without root', () => {
-  it('no cgroup can be made, and asking says so', async () => {
+  it('no cgroup can be made, and the probe reports it', async () => {
     expect(await canLimit()).toBe(false);
   });
 });
@@ -120,6 +120,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // it has ended
+    // the process has ended
   }
 }

@@ -23,7 +23,7 @@ import { buildLauncher } from './build.ts';
 
 let directory: string;
 let launcher: string;
-/** Seconds to sleep, and at the same time what every process of a test has in its command line. */
+/** Seconds to sleep; also marks every process of a test in its command line. */
 let marker: string;
 let running: Launched[] = [];
 
@@ -42,7 +42,7 @@ afterEach(async () => {
 });
 
 const sleep = () => ['/usr/bin/sleep', marker];
-/** In its jail, as a VMM is: its own process is not the only one. */
+/** A jailed command, like a VMM, that starts further processes. */
 const family = () =>
   jailArguments(['/usr/bin/sh', '-c', `sleep ${marker} & (sleep ${marker} &) ; sleep ${marker}`], []);
 
@@ -51,18 +51,18 @@ function start(command: readonly string[], options?: Parameters<typeof launch>[2
   running.push(launched);
   return launched;
 }
-/** Launcher, bubblewrap outside, shell inside and its three children. */
+/** Waits for six processes: launcher, bubblewrap, the shell in the jail and its three children. */
 const familyIsThere = () =>
   vi.waitFor(() => expect(processesNaming(marker)).toHaveLength(6), { timeout: 20_000, interval: 20 });
 const nothingLeft = () =>
   vi.waitFor(() => expect(processesNaming(marker)).toEqual([]), { timeout: 20_000, interval: 20 });
 const endOf = async (launched: Launched) => {
   const [code, signal, reason, bootTime] = (await launched.status).trimEnd().split(' ');
-  return { told: `${code} ${signal} ${reason}`, bootTime: Number(bootTime) };
+  return { outcome: `${code} ${signal} ${reason}`, bootTime: Number(bootTime) };
 };
 
 describe('before the first renewal', () => {
-  it('the guest memory is there and nothing runs', async () => {
+  it('the guest memory exists and nothing runs', async () => {
     const launched = start(sleep());
     await vi.waitUntil(() => existsSync(`/proc/${launched.pid}/fd/${descriptors.memory}`));
     await delay(300);
@@ -71,39 +71,39 @@ describe('before the first renewal', () => {
     expect(await readFile(`/proc/${await launched.child()}/status`, 'latin1')).toBeTruthy();
   });
 
-  it('the end of the lease stream is the end', async () => {
+  it('the end of the lease stream ends the launcher', async () => {
     const launched = start(sleep());
     launched.lease.end();
-    expect(await endOf(launched)).toMatchObject({ told: '-1 0 lease' });
+    expect(await endOf(launched)).toMatchObject({ outcome: '-1 0 lease' });
   });
 
-  it('a lease that is over already is the end: an agent that stood still starts nothing', async () => {
+  it('a renewal that has already expired ends the launcher: an agent that was suspended starts nothing', async () => {
     const launched = start(['/usr/bin/echo', 'ran']);
     launched.renew(-1_000);
-    expect(await endOf(launched)).toMatchObject({ told: '-1 0 lease' });
+    expect(await endOf(launched)).toMatchObject({ outcome: '-1 0 lease' });
     expect(await launched.stdout).toBe('');
   });
 
-  it('a kill is the end', async () => {
+  it('a kill ends the launcher', async () => {
     const launched = start(sleep());
     launched.lease.write('K\n');
-    expect(await endOf(launched)).toMatchObject({ told: '-1 0 killed' });
+    expect(await endOf(launched)).toMatchObject({ outcome: '-1 0 killed' });
   });
 });
 
 describe('a lease', () => {
-  it('that runs out kills the command and everything that it started, not before and not long after', async () => {
+  it('that runs out kills the command and everything that it started, not earlier and not much later', async () => {
     const launched = start(family());
     const deadline = launched.renew(2_000);
     await familyIsThere();
-    const { told, bootTime } = await endOf(launched);
-    expect(told).toBe('-1 9 lease');
+    const { outcome, bootTime } = await endOf(launched);
+    expect(outcome).toBe('-1 9 lease');
     expect(bootTime).toBeGreaterThanOrEqual(deadline);
     expect(bootTime).toBeLessThan(deadline + 5_000);
     await nothingLeft();
   });
 
-  it('that is renewed goes on until the last deadline', async () => {
+  it('that is renewed lasts until the last deadline', async () => {
     const launched = start(sleep());
     let deadline = launched.renew(1_500);
     const child = await launched.child();
@@ -112,12 +112,12 @@ describe('a lease', () => {
       expect(childrenOf(launched.pid)).toEqual([child]);
       deadline = launched.renew(1_500);
     }
-    const { told, bootTime } = await endOf(launched);
-    expect(told).toBe('-1 9 lease');
+    const { outcome, bootTime } = await endOf(launched);
+    expect(outcome).toBe('-1 9 lease');
     expect(bootTime).toBeGreaterThanOrEqual(deadline);
   });
 
-  it('is read whole from any pieces, and its last line counts', async () => {
+  it('is parsed from any split of the stream, and its last line counts', async () => {
     const launched = start(sleep());
     const now = systemClock.bootTime();
     launched.lease.write(`R ${now + 60_000}\n`.repeat(50));
@@ -126,33 +126,33 @@ describe('a lease', () => {
       launched.lease.write(piece);
       await delay(20);
     }
-    const { told, bootTime } = await endOf(launched);
-    expect(told).toBe('-1 9 lease');
+    const { outcome, bootTime } = await endOf(launched);
+    expect(outcome).toBe('-1 9 lease');
     expect(bootTime).toBeGreaterThanOrEqual(now + 1_500);
     expect(bootTime).toBeLessThan(now + 50_000);
   });
 
-  it('whose stream has ended lasts as long as it was granted, and no longer', async () => {
+  it('whose stream has ended lasts until its deadline and no longer', async () => {
     const launched = start(family());
     const deadline = launched.renew(3_000);
     await familyIsThere();
     launched.lease.destroy();
     await delay(500);
     expect(childrenOf(launched.pid)).toHaveLength(1);
-    const { told, bootTime } = await endOf(launched);
-    expect(told).toBe('-1 9 lease');
+    const { outcome, bootTime } = await endOf(launched);
+    expect(outcome).toBe('-1 9 lease');
     expect(bootTime).toBeGreaterThanOrEqual(deadline);
     await nothingLeft();
   });
 });
 
 describe('the lease stream', () => {
-  it('kills with everything that the command started', async () => {
+  it('kills the command and everything that it started', async () => {
     const launched = start(family());
     launched.renew(60_000);
     await familyIsThere();
     launched.lease.write('K\n');
-    expect(await endOf(launched)).toMatchObject({ told: '-1 9 killed' });
+    expect(await endOf(launched)).toMatchObject({ outcome: '-1 9 killed' });
     await nothingLeft();
   });
 
@@ -166,12 +166,12 @@ describe('the lease stream', () => {
     'R 1 \n',
     `R ${'9'.repeat(30)}\n`,
     'R '.padEnd(64, '1'),
-  ])('kills at what is no line of it: %j', async (line) => {
+  ])('kills the command on a malformed line: %j', async (line) => {
     const launched = start(sleep());
     launched.renew(60_000);
     await launched.child();
     launched.lease.write(line);
-    expect(await endOf(launched)).toMatchObject({ told: '-1 9 killed' });
+    expect(await endOf(launched)).toMatchObject({ outcome: '-1 9 killed' });
   });
 });
 
@@ -180,20 +180,20 @@ describe('the status stream', () => {
     ['exit 7', '7 0 exited'],
     ['exit 0', '0 0 exited'],
     ['kill -TERM $$', '-1 15 exited'],
-  ])('tells how `%s` ended, in one line', async (script, told) => {
+  ])('reports in one line how `%s` ended', async (script, outcome) => {
     const launched = start(['/usr/bin/sh', '-c', script]);
     launched.renew(60_000);
-    expect(await launched.status).toMatch(new RegExp(`^${told} \\d+\n$`));
+    expect(await launched.status).toMatch(new RegExp(`^${outcome} \\d+\n$`));
   });
 
-  it('tells of a command that cannot be run, in one line', async () => {
+  it('reports a command that cannot be executed in one line', async () => {
     const launched = start([`/nonexistent/${marker}`]);
     launched.renew(60_000);
     expect(await launched.status).toMatch(/^125 0 start \d+\n$/);
     expect(await launched.stderr).toBe(`launcher: /nonexistent/${marker}: No such file or directory\n`);
   });
 
-  it('tells of a cgroup that cannot be joined, and runs nothing', async () => {
+  it('reports a cgroup that cannot be joined, and nothing runs', async () => {
     const launched = start(['/usr/bin/echo', 'ran'], { extra: ['--cgroup', '/nonexistent/procs'] });
     launched.renew(60_000);
     expect(await launched.status).toMatch(/^125 0 start \d+\n$/);
@@ -202,7 +202,7 @@ describe('the status stream', () => {
 });
 
 describe('the death of the launcher', () => {
-  it('by kill -9 is that of everything that it started', async () => {
+  it('by kill -9 kills everything that it started', async () => {
     const extra = isRoot ? ['--ids', '1900123:1900123'] : [];
     const launched = start(family(), { extra });
     launched.renew(60_000);
@@ -214,7 +214,7 @@ describe('the death of the launcher', () => {
 });
 
 describe('the guest memory', () => {
-  it('has the size that was asked for, at its number, and no process can change that', async () => {
+  it('has the requested size and descriptor number, and no process can resize it', async () => {
     const launched = start(sleep(), { memoryMiB: 3 });
     launched.renew(60_000);
     const memory = await open(`/proc/${await launched.child()}/fd/${descriptors.memory}`, 'r+');
@@ -233,7 +233,7 @@ describe('the guest memory', () => {
 });
 
 describe('the command', () => {
-  it('inherits nothing but the memory and what lies below it, without lease and status; and has its limits', async () => {
+  it('inherits the memory and the descriptors below it except lease and status, and has its limits', async () => {
     const launched = start(sleep());
     launched.renew(60_000);
     const child = await launched.child();
@@ -246,7 +246,7 @@ describe('the command', () => {
     expect(statusOf(child, 'NoNewPrivs')).toBe('1');
   });
 
-  it.skipIf(!isRoot)('has the ids that were asked for, no group, no capability', async () => {
+  it.skipIf(!isRoot)('has the requested ids, no group, no capability', async () => {
     const launched = start(sleep(), { extra: ['--ids', '1900123:1900124'] });
     launched.renew(60_000);
     const child = await launched.child();
@@ -256,23 +256,23 @@ describe('the command', () => {
     expect(statusOf(child, 'Groups')).toBe('');
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
       expect(statusOf(child, set)).toBe('0000000000000000');
-    launched.lease.write('K\n'); // the launcher has kept what it takes to kill another uid's process
-    expect(await endOf(launched)).toMatchObject({ told: '-1 9 killed' });
+    launched.lease.write('K\n'); // the launcher has kept the capability to kill a process of another uid
+    expect(await endOf(launched)).toMatchObject({ outcome: '-1 9 killed' });
   });
 
-  it.skipIf(!isRoot)('is in its cgroup from its first instruction on, and the launcher is not', async () => {
+  it.skipIf(!isRoot)('is in its cgroup from its first instruction on; the launcher is not', async () => {
     const name = `fumehood-test-${marker}`;
-    const joins = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 16, cpus: 1 });
+    const procsFiles = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 16, cpus: 1 });
     const launched = start(['/usr/bin/cat', '/proc/self/cgroup'], {
-      extra: joins.flatMap((file) => ['--cgroup', file]),
+      extra: procsFiles.flatMap((file) => ['--cgroup', file]),
     });
     expect(await readFile(`/proc/${launched.pid}/cgroup`, 'latin1')).not.toContain(name);
     launched.renew(60_000);
     const lines = (await launched.stdout).split('\n').filter((line) => line.includes(name));
-    expect(lines).toHaveLength(joins.length);
+    expect(lines).toHaveLength(procsFiles.length);
     await launched.status;
     await removeCgroup(name);
-    expect(joins.filter((file) => existsSync(file))).toEqual([]);
+    expect(procsFiles.filter((file) => existsSync(file))).toEqual([]);
   });
 });
 

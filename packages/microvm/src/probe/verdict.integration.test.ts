@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-/** The key as a process computes it that a program `before` has put onto another host. */
+/** Returns the key that a process computes; the command `before` makes it see a different host. */
 function keyOf({ before = [] as string[], digest = 'sha256:1', vmm = binary } = {}): string {
   const script = `
     const { verdictKey } = await import(${JSON.stringify(module)});
@@ -28,7 +28,7 @@ function keyOf({ before = [] as string[], digest = 'sha256:1', vmm = binary } = 
   expect(stdout).toMatch(/^[0-9a-f]{64}$/);
   return stdout;
 }
-/** A program before which a file of /proc reads otherwise. */
+/** Returns a command that runs another one with a changed file of /proc. */
 async function withFile(path: string, change: (text: string) => string): Promise<string[]> {
   const file = join(directory, path.replaceAll('/', '-'));
   await writeFile(file, change(await readFile(path, 'latin1')));
@@ -36,7 +36,7 @@ async function withFile(path: string, change: (text: string) => string): Promise
 }
 
 describe('the key of a verdict', () => {
-  it('is the same as long as nothing changes', async () => {
+  it('stays the same as long as nothing changes', async () => {
     expect(keyOf()).toBe(keyOf());
     const before = await withFile('/proc/cpuinfo', (text) =>
       text.replaceAll(/^cpu MHz.*$/gm, 'cpu MHz\t\t: 1.0'),
@@ -45,31 +45,35 @@ describe('the key of a verdict', () => {
   });
 
   it.each<[string, string, (text: string) => string]>([
-    ['the host was started anew', '/proc/sys/kernel/random/boot_id', (text) => text.replace(/^./, 'x')],
+    ['the host has rebooted', '/proc/sys/kernel/random/boot_id', (text) => text.replace(/^./, 'x')],
     [
-      'there is another microcode',
+      'the microcode changes',
       '/proc/cpuinfo',
       (text) => text.replaceAll(/^microcode.*$/gm, 'microcode\t: 0x999'),
     ],
     [
-      'there is another processor',
+      'the processor changes',
       '/proc/cpuinfo',
       (text) => text.replaceAll(/^model name.*$/gm, 'model name\t: X'),
     ],
-    ['the processor can do more', '/proc/cpuinfo', (text) => text.replaceAll(/^flags.*$/gm, '$& vmx')],
-  ])('is another when %s', async (_what, path, change) => {
+    [
+      'the processor gets another feature',
+      '/proc/cpuinfo',
+      (text) => text.replaceAll(/^flags.*$/gm, '$& vmx'),
+    ],
+  ])('changes when %s', async (_what, path, change) => {
     expect(keyOf({ before: await withFile(path, change) })).not.toBe(keyOf());
   });
 
-  it('is another under another kernel', () => {
+  it('changes when the kernel changes', () => {
     expect(keyOf({ before: ['setarch', '--uname-2.6'] })).not.toBe(keyOf());
   });
 
-  it('is another with another guest', () => {
+  it('changes when the guest image changes', () => {
     expect(keyOf({ digest: 'sha256:2' })).not.toBe(keyOf());
   });
 
-  it('is another with another VMM: elsewhere, of another size or time, or in the place of the first', async () => {
+  it('changes when the path, size, time or inode of the VMM binary changes', async () => {
     const other = join(directory, 'other-vmm');
     await copyFile(binary, other);
     const keys = [keyOf(), keyOf({ vmm: other })];
@@ -78,14 +82,14 @@ describe('the key of a verdict', () => {
     await writeFile(binary, 'another VMM');
     await utimes(binary, 1, 1);
     keys.push(keyOf());
-    await rename(binary, join(directory, 'first')); // which keeps its inode
+    await rename(binary, join(directory, 'first')); // keeps the old inode in use
     await writeFile(binary, 'another VMM');
     await utimes(binary, 1, 1);
     keys.push(keyOf());
     expect(new Set(keys).size).toBe(keys.length);
   });
 
-  it('cannot be had without a VMM', () => {
+  it('cannot be computed without a VMM', () => {
     expect(() => keyOf({ vmm: join(directory, 'none') })).toThrow(/ENOENT/);
   });
 });

@@ -19,14 +19,14 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe('a verdict', () => {
-  it('holds under the key that it was stored under, and under no other', async () => {
+  it('is found under its own key and under no other', async () => {
     await storeVerdict(file, 'key', report);
     expect(await storedVerdict(file, 'key')).toEqual(report);
     expect(await storedVerdict(file, 'other key')).toBeNull();
     expect(await storedVerdict(file, '')).toBeNull();
   });
 
-  it('takes the place of an older one, and leaves nothing beside it', async () => {
+  it('replaces an older one and leaves no other file', async () => {
     await storeVerdict(file, 'old', report);
     await storeVerdict(file, 'new', { ...report, accelerations: ['emulated'] });
     expect(await storedVerdict(file, 'old')).toBeNull();
@@ -34,7 +34,7 @@ describe('a verdict', () => {
     expect(await readdir(directory)).toEqual(['verdict.json']);
   });
 
-  it('that was never stored is none', async () => {
+  it('that was never stored is not found', async () => {
     expect(await storedVerdict(file, 'key')).toBeNull();
   });
 
@@ -44,7 +44,7 @@ describe('a verdict', () => {
     ['a number', '5'],
     ['no report', JSON.stringify({ key: 'key' })],
     [
-      'a tier that nobody knows',
+      'an unknown acceleration',
       JSON.stringify({ key: 'key', report: { ...report, accelerations: ['magic'] } }),
     ],
     ['a boot without a time', JSON.stringify({ key: 'key', report: { ...report, bootMs: { kvm: 'fast' } } })],
@@ -52,7 +52,7 @@ describe('a verdict', () => {
       'findings of another version',
       JSON.stringify({ key: 'key', report: { ...report, findings: ['good'] } }),
     ],
-  ])('whose file holds %s is none', async (_what, content) => {
+  ])('whose file holds %s is not found', async (_what, content) => {
     await writeFile(file, content);
     expect(await storedVerdict(file, 'key')).toBeNull();
   });

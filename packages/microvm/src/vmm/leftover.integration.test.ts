@@ -23,7 +23,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A process with these words in its command line. */
+/** Starts a process with these words in its command line. */
 function plant(...words: string[]): ChildProcess {
   const child = spawn('bash', ['-c', 'read -r', ...words], { stdio: ['pipe', 'ignore', 'ignore'] });
   planted.push(child);
@@ -37,13 +37,13 @@ async function end(child: ChildProcess): Promise<void> {
 }
 const count = (namespaces = new Set<string>()) => countLeftOver(name, namespaces, directory);
 
-describe('what a VM left', () => {
-  it('is nothing where there is nothing', async () => {
+describe('the count of what a VM left', () => {
+  it('is zero when nothing is left', async () => {
     await writeFile(join(directory, 'fumehood-another.vm'), '');
     expect(count(new Set(['net:[1]']))).toEqual(nothing);
   });
 
-  it('counts a process that names it, and none when that has ended', async () => {
+  it('includes a process whose command line names the VM, until it has ended', async () => {
     const child = plant('qemu', '-name', name);
     await vi.waitUntil(() => processesNaming(name).length === 1);
     expect(processesNaming(name)).toEqual([child.pid]);
@@ -53,12 +53,12 @@ describe('what a VM left', () => {
     expect(count()).toEqual(nothing);
   });
 
-  it('counts a process that has it in a path', async () => {
+  it('includes a process that names the VM in a path', async () => {
     plant('launcher', '--cgroup', `/sys/fs/cgroup/fumehood/${name}/cgroup.procs`);
     await vi.waitUntil(() => count().processes === 1);
   });
 
-  it('counts no process, file or cgroup of a VM whose name begins or ends like its own', async () => {
+  it('excludes processes, files and cgroups of a VM whose name begins or ends in the same way', async () => {
     const other = plant('qemu', '-name', `${name}1`, `${name}-1`, `x${name}`);
     await vi.waitUntil(() => processesNaming(`${name}1`).length === 1);
     expect(processesNaming(`${name}1`)).toEqual([other.pid]);
@@ -66,12 +66,12 @@ describe('what a VM left', () => {
     expect(count()).toEqual(nothing);
   });
 
-  it('counts each of its files', async () => {
+  it('includes each of its files', async () => {
     for (const file of [`${name}.vm`, `${name}.ext4`]) await writeFile(join(directory, file), '');
     expect(count()).toEqual({ ...nothing, files: 2 });
   });
 
-  it('counts a namespace for as long as any process is in it', async () => {
+  it('includes a namespace as long as any process is in it', async () => {
     const child = spawn('unshare', ['--user', '--uts', 'sh', '-c', 'read -r nothing'], {
       stdio: ['pipe', 'ignore', 'inherit'],
     });
@@ -86,16 +86,16 @@ describe('what a VM left', () => {
     expect(count(namespaces)).toEqual(nothing);
   });
 
-  it.skipIf(!isRoot)('counts a cgroup under every controller', async () => {
-    const joins = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 8, cpus: 1 });
-    expect(count()).toEqual({ ...nothing, cgroups: joins.length });
+  it.skipIf(!isRoot)('includes a cgroup under every controller', async () => {
+    const procsFiles = await makeCgroup(name, { memoryBytes: 2 ** 26, pids: 8, cpus: 1 });
+    expect(count()).toEqual({ ...nothing, cgroups: procsFiles.length });
     await removeCgroup(name);
     expect(count()).toEqual(nothing);
   });
 });
 
-describe('waiting for its death', () => {
-  it('ends with the process', async () => {
+describe('waitForDeath', () => {
+  it('resolves when the process has ended', async () => {
     const child = plant('qemu', '-name', name);
     await vi.waitUntil(() => processesNaming(name).length === 1);
     const waited = waitForDeath(name);
@@ -104,7 +104,7 @@ describe('waiting for its death', () => {
     expect(processesNaming(name)).toEqual([]);
   });
 
-  it('is given up where the process lives on', async () => {
+  it('gives up when the process does not end', async () => {
     plant('qemu', '-name', name);
     await vi.waitUntil(() => processesNaming(name).length === 1);
     await waitForDeath(name);

@@ -23,7 +23,7 @@ afterEach(() => {
   vmm.destroy();
 });
 
-/** The host's commands so far; waits until there are so many. */
+/** Waits for this many commands of the host, and returns all so far. */
 async function commands(count: number): Promise<string[]> {
   const lines = () => heard.split('\n').filter(Boolean);
   await vi.waitUntil(() => lines().length >= count, { interval: 2 });
@@ -46,7 +46,7 @@ describe('the monitor', () => {
     await again;
   });
 
-  it('takes no event for an answer, and lines in any pieces', async () => {
+  it('does not take an event for an answer, and reads lines in any pieces', async () => {
     const paused = monitor.pause();
     const done = vi.fn<() => void>();
     void paused.then(done);
@@ -62,7 +62,7 @@ describe('the monitor', () => {
 });
 
 describe('a VMM', () => {
-  it('that answers with an error fails the call with its words, and the next may go well', async () => {
+  it('that answers with an error fails the call with its message, and the next call may succeed', async () => {
     const paused = monitor.pause();
     vmm.write(`${greeting}${good}`);
     await commands(2);
@@ -80,7 +80,7 @@ describe('a VMM', () => {
     await expect(monitor.pause()).rejects.toMatchObject(failed('no'));
   });
 
-  it('that closes while it is waited for fails all who wait', async () => {
+  it('that closes fails every pending call', async () => {
     const calls = Promise.allSettled([monitor.pause(), monitor.pause()]);
     vmm.write(`${greeting}${good}`);
     await commands(3);
@@ -90,7 +90,7 @@ describe('a VMM', () => {
     await expect(monitor.pause()).rejects.toMatchObject(failed('its monitor is closed'));
   });
 
-  it('that closes without a word fails the first call', async () => {
+  it('that closes before its greeting fails the first call', async () => {
     vmm.destroy();
     await expect(monitor.pause()).rejects.toMatchObject(failed('its monitor closed'));
   });
@@ -99,13 +99,13 @@ describe('a VMM', () => {
     ['garbage', 'hello\n'],
     ['an empty line', '\n'],
     ['a list', '[]\n'],
-    ['an error without words', '{"error":{"class":"GenericError"}}\n'],
-    ['an error of too many words', `{"error":{"desc":"${'x'.repeat(1001)}"}}\n`],
+    ['an error without a message', '{"error":{"class":"GenericError"}}\n'],
+    ['an error with too long a message', `{"error":{"desc":"${'x'.repeat(1001)}"}}\n`],
     ['nesting without end', `${'['.repeat(60_000)}\n`],
     ['a line without end', 'x'.repeat(200_000)],
-  ])('that says %s is not listened to any more', async (_what, said) => {
+  ])('that sends %s is disconnected', async (_what, said) => {
     const paused = monitor.pause();
-    vmm.on('error', () => {}); // it writes on after we have gone
+    vmm.on('error', () => {}); // it still writes after the host has closed
     vmm.write(said);
     await expect(paused).rejects.toMatchObject(failed('its monitor closed'));
     expect(host.destroyed).toBe(true);

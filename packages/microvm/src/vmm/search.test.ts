@@ -19,7 +19,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** Writes the bytes at each of these places; what lies between stays a hole. */
+/** Writes the bytes at each of these offsets; the rest stays a hole. */
 async function put(bytes: Uint8Array, ...places: number[]): Promise<void> {
   for (const at of places) await file.write(bytes, 0, bytes.length, at);
 }
@@ -32,7 +32,7 @@ const counts = async (...needles: Uint8Array[]) =>
   ).found;
 
 describe('a needle', () => {
-  it('is found at the start, at the end, and on either side of a border', async () => {
+  it('is found at the start, at the end, and on both sides of a border between chunks', async () => {
     const size = 2 * chunk + 100;
     await put(secret, 0, chunk - secret.length, chunk, size - secret.length);
     expect(await searchFile(file, [secret])).toEqual({ searchedBytes: size, found: [4] });
@@ -46,48 +46,48 @@ describe('a needle', () => {
     },
   );
 
-  it('is found in a sparse file, behind and before chunks that were never written', async () => {
+  it('is found in a sparse file, before and after chunks that were never written', async () => {
     await put(secret, 3 * chunk + 5, 6 * chunk - 3);
     await file.truncate(9 * chunk);
     expect(await searchFile(file, [secret])).toEqual({ searchedBytes: 9 * chunk, found: [2] });
   });
 
-  it('that reaches from a chunk into one that is blank otherwise is found', async () => {
+  it('that reaches into an otherwise blank chunk is found', async () => {
     await put(secret, chunk - 1, 2 * chunk - 1);
     await file.truncate(4 * chunk);
     expect(await counts(secret)).toEqual([2]);
   });
 
-  it('is counted for itself among others, longer and shorter ones', async () => {
+  it('is counted separately among longer and shorter ones', async () => {
     const others = [Buffer.from('!'), Buffer.from('longer than the others'), Buffer.from('absent')];
     await put(secret, 100, chunk - 10);
     await put(others[0] as Buffer, 7, chunk);
     await put(others[1] as Buffer, 2 * chunk - 21);
-    // The one at the border was written over by the shortest.
+    // The shortest needle has overwritten the one at the border.
     expect(await counts(secret, ...others)).toEqual([1, 2, 1, 0]);
   });
 
-  it('that begins with zeros is found where it begins in a blank chunk', async () => {
+  it('that begins with zeros is found when it begins in a blank chunk', async () => {
     await put(Buffer.of(7), 2 * chunk + 1);
     await file.truncate(3 * chunk);
     expect(await counts(Buffer.of(0, 0, 0, 7), Buffer.of(7, 0, 0))).toEqual([1, 1]);
   });
 
-  it('is not found where there is none', async () => {
+  it('is not found where it does not occur', async () => {
     await put(secret.subarray(0, -1), 0, chunk - 5);
     expect(await counts(secret)).toEqual([0]);
     await file.truncate(0);
     expect(await searchFile(file, [secret])).toEqual({ searchedBytes: 0, found: [0] });
   });
 
-  it('of no bytes is refused: it would be found for ever', async () => {
+  it('without bytes is refused: it would match without end', async () => {
     await put(secret, 0);
     await expect(counts(secret, Buffer.alloc(0))).rejects.toMatchObject({ code: 'vm_refused' });
   });
 });
 
-describe('any needles in any file', () => {
-  it('are counted as often as they occur, overlapping ones each', async () => {
+describe('arbitrary needles in an arbitrary file', () => {
+  it('are counted as often as they occur, also where they overlap', async () => {
     const bytes = (of: number[], min: number, max: number) =>
       fc.array(fc.constantFrom(...of), { minLength: min, maxLength: max }).map((all) => Buffer.from(all));
     await fc.assert(

@@ -32,22 +32,22 @@ afterEach(async () => {
 });
 
 const newName = () => `fumehood-test-${randomInt(1e9, 1e10)}`;
-/** What `startVm` makes of a VM, with a program that waits in the place of the VMM. */
+/** Starts what `startVm` starts, with a waiting program in place of the VMM. */
 async function startLikeVm(name: string): Promise<Launched> {
   await writeFile(recordPath(directory, name), '');
-  const joins = isRoot ? await makeCgroup(name, { memoryBytes: 2 ** 27, pids: 32, cpus: 1 }) : [];
+  const procsFiles = isRoot ? await makeCgroup(name, { memoryBytes: 2 ** 27, pids: 32, cpus: 1 }) : [];
   const command = jailArguments(['/usr/bin/sh', '-c', 'sleep 600 & sleep 600', name], []);
-  const launched = launch(launcher, command, { extra: joins.flatMap((file) => ['--cgroup', file]) });
+  const launched = launch(launcher, command, { extra: procsFiles.flatMap((file) => ['--cgroup', file]) });
   running.push(launched);
   launched.renew(100_000);
-  // Launcher, bubblewrap and the shell; what that starts does not say whose it is.
+  // Launcher, bubblewrap and the shell: what the shell starts does not have the name in its command line.
   await vi.waitUntil(() => processesNaming(name).length === 3, { timeout: 20_000 });
   return launched;
 }
 const cgroupsOf = (name: string) => cgroupDirectories(name).filter((path) => existsSync(path));
 
 describe('a sweep', () => {
-  it('of an empty directory finds nothing', async () => {
+  it('finds nothing in an empty directory', async () => {
     expect(await sweepVms(directory)).toEqual({ found: 0, left: nothing });
   });
 
@@ -62,7 +62,7 @@ describe('a sweep', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('removes the record of a VM that has died with its launcher', async () => {
+  it('removes the record of a VM that died with its launcher', async () => {
     const name = newName();
     const launched = await startLikeVm(name);
     launched.kill();
@@ -73,10 +73,10 @@ describe('a sweep', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('touches no VM of another directory, even of a name that begins like one of this', async () => {
+  it('does not touch a VM of another directory, even if its name begins like one of this directory', async () => {
     const name = newName();
     const other = await startLikeVm(`${name}-2`);
-    await rm(recordPath(directory, `${name}-2`)); // it is another's
+    await rm(recordPath(directory, `${name}-2`)); // now the VM belongs to another directory
     await writeFile(recordPath(directory, name), '');
     expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
     expect(processesNaming(`${name}-2`)).toHaveLength(3);
@@ -85,7 +85,7 @@ describe('a sweep', () => {
     expect(await other.status).toBe('');
   });
 
-  it('leaves alone what is no record of a VM', async () => {
+  it('does not touch other files', async () => {
     await writeFile(join(directory, 'helper.json'), '{}');
     expect(await sweepVms(directory)).toEqual({ found: 0, left: nothing });
     expect(await readdir(directory)).toEqual(['helper.json']);

@@ -18,7 +18,7 @@ afterEach(() => {
   running = [];
 });
 
-/** Init's commands as a process of this machine: its control port, and what it parsed. */
+/** Starts the driver `serve` with its control port; `steps` collects the steps that it has parsed. */
 function startGuest() {
   const guest = spawn(serve.path, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   running.push(guest);
@@ -35,7 +35,7 @@ function startGuest() {
 type Field = string | number | Uint8Array;
 const knock: Field[] = ['0'.repeat(32), 1, Buffer.alloc(64)];
 
-/** Sends the messages and tells all that init says to them. */
+/** Sends the messages and returns all answers of init. */
 async function answersTo(...messages: [verb: string, ...fields: Field[]][]): Promise<Message[]> {
   const { port, fault, exit } = startGuest();
   const read = messageReader();
@@ -48,11 +48,11 @@ async function answersTo(...messages: [verb: string, ...fields: Field[]][]): Pro
   return answers;
 }
 const verbs = (answers: Message[]) => answers.map(({ verb }) => verb);
-/** What init says to a step of these fields, after a knock and its acceptance. */
+/** Returns init's answer to a step with these fields, sent after a knock and the acceptance. */
 async function answerToStep(...fields: Field[]): Promise<string> {
   const answers = await answersTo(['knock', ...knock], ['accept'], ['step', ...fields], ['ping', 7]);
   expect(answers[0]?.verb).toBe('knocked');
-  expect(verbs(answers.slice(-1))).toEqual(['pong']); // whatever the step was, init is there
+  expect(verbs(answers.slice(-1))).toEqual(['pong']); // init still serves, whatever the step was
   const [answer] = answers.slice(1);
   return [answer?.verb, ...(answer?.fields ?? [])].join(' ');
 }
@@ -75,13 +75,13 @@ describe('a step', () => {
     deadlineMs: number,
   });
 
-  it('of the host’s arrives in init as it was meant, whatever its texts are', async () => {
+  it('arrives in init as the host sent it, whatever its texts', async () => {
     const { port, steps } = startGuest();
     const { host, vm } = await vmSockets();
     const guest = connectGuest({ ...host, control: port }, systemClock);
     try {
       await guest.ready(20_000);
-      // The driver sets no clock, so that this machine's, which it answers with, is right anyway.
+      // The driver does not set the clock: it answers with this machine's clock, which is right.
       await guest.knock();
       let number = 0;
       await fc.assert(
@@ -111,11 +111,11 @@ describe('a step', () => {
   const times = (count: number, ...pair: Field[]) => Array.from({ length: count }, () => pair).flat();
 
   it.each<[string, Field[]]>([
-    ['root and command alone', whole],
+    ['only a root and a command', whole],
     ['the longest id', ['i'.repeat(63), ...whole.slice(1)]],
     ['an empty argument', [...whole, 'arg', '']],
-    ['the most arguments', ['id', 'root', '/', ...times(2_043, 'arg', 'a')]],
-    ['the most binds', [...whole, ...times(32, 'bind', 'a\0b\0ro')]],
+    ['the largest number of arguments', ['id', 'root', '/', ...times(2_043, 'arg', 'a')]],
+    ['the largest number of binds', [...whole, ...times(32, 'bind', 'a\0b\0ro')]],
   ])('with %s is started', async (_what, fields) => {
     expect(await answerToStep(...fields)).toBe(`started ${String(fields[0])}`);
   });
@@ -133,19 +133,19 @@ describe('a step', () => {
     ['an empty key', [...whole, '', '1']],
     ['a number with a sign', [...whole, 'memory', '-1']],
     ['an empty number', [...whole, 'pids', '']],
-    ['a number that is none', [...whole, 'deadline', '1e3']],
+    ['a number in scientific notation', [...whole, 'deadline', '1e3']],
     ['a number that does not fit', [...whole, 'memory', '9'.repeat(19)]],
     ['a bind without a target', [...whole, 'bind', 'a']],
     ['a bind without a mode', [...whole, 'bind', 'a\0b']],
-    ['a bind of another mode', [...whole, 'bind', 'a\0b\0rwx']],
-    ['a bind of too many parts', [...whole, 'bind', 'a\0b\0ro\0c']],
+    ['a bind with an unknown mode', [...whole, 'bind', 'a\0b\0rwx']],
+    ['a bind with too many parts', [...whole, 'bind', 'a\0b\0ro\0c']],
     ['an empty bind', [...whole, 'bind', '']],
     ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
   ])('with %s is refused', async (_what, fields) => {
     expect(await answerToStep(...fields)).toMatch(/^failed step 22 /);
   });
 
-  it('of any keys and values is started or refused, and init lives on', async () => {
+  it('with arbitrary keys and values is started or refused, and init keeps serving', async () => {
     const key = fc.constantFrom<Field>(
       'root',
       'arg',
@@ -177,12 +177,12 @@ describe('a step', () => {
 describe('the order of commands', () => {
   const step: [string, ...string[]] = ['step', 'id', 'root', '/', 'arg', 'sh'];
 
-  it('a step before the host has accepted the knock is refused', async () => {
+  it('refuses a step before the acceptance', async () => {
     expect(verbs(await answersTo(['knock', ...knock], step))).toEqual(['knocked', 'failed']);
     expect(verbs(await answersTo(step))).toEqual(['failed']);
   });
 
-  it('an acceptance without a knock is refused', async () => {
+  it('refuses an acceptance without a knock', async () => {
     expect(verbs(await answersTo(['accept'], step))).toEqual(['failed', 'failed']);
   });
 
@@ -196,7 +196,7 @@ describe('the order of commands', () => {
     expect(verbs(answers)).toEqual(['failed', 'failed', 'failed']);
   });
 
-  it('after a failed command everything but a ping is refused', async () => {
+  it('refuses everything except a ping after a failed command', async () => {
     const answers = await answersTo(
       ['knock', ...knock],
       ['accept'],

@@ -9,11 +9,11 @@ import { compiled } from './testing/compile.ts';
 
 const echo = compiled('echo', ['control.c', 'frame.c'], ['-Dread=read_piece']);
 
-/** What init makes of a control stream: its frames, encoded anew, and its last word. */
+/** Returns how init reads a control stream: the frames, encoded again, and the reason for the end. */
 async function guestReads(stream: Buffer, piece: number): Promise<{ frames: Buffer; end: string }> {
   const guest = spawn(echo.path, [String(piece)], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   const port = guest.stdio[3] as Socket;
-  port.on('error', () => {}); // it has ended with bytes unread: its last word says why
+  port.on('error', () => {}); // it may end with unread bytes; the reason is on its stdout
   const frames: Buffer[] = [];
   port.on('data', (chunk: Buffer) => frames.push(chunk));
   const closed = new Promise((resolve) => port.once('close', resolve));
@@ -27,7 +27,7 @@ async function guestReads(stream: Buffer, piece: number): Promise<{ frames: Buff
   return { frames: Buffer.concat(frames), end };
 }
 
-/** The same by the host's codec. */
+/** Returns how the host reads the same stream. */
 function hostReads(stream: Buffer): { frames: Buffer; refused: string | null } {
   const read = messageReader();
   const messages: Message[] = [];
@@ -48,7 +48,7 @@ const message = fc.record({
 const stream = fc
   .array(message, { maxLength: 5 })
   .map((messages) => Buffer.concat(messages.map(({ verb, fields }) => encodeMessage(verb, fields))));
-/** A stream with some of its bytes changed, put in or left out. */
+/** A stream with some bytes changed, inserted or removed. */
 const mutated = fc
   .tuple(stream, fc.array(fc.tuple(fc.nat(), fc.nat(2), fc.nat(255)), { minLength: 1, maxLength: 4 }))
   .map(([bytes, changes]) => {
@@ -62,14 +62,14 @@ const mutated = fc
 const random = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes));
 
 describe('a control stream', () => {
-  it('means the same to host and guest, or is refused by both', async () => {
+  it('is parsed equally by host and guest, or refused by both', async () => {
     const any = fc.oneof({ weight: 1, arbitrary: stream }, { weight: 3, arbitrary: mutated }, random);
     await fc.assert(
       fc.asyncProperty(any, fc.integer({ min: 1, max: 100 }), async (bytes, piece) => {
         const host = hostReads(bytes);
         const guest = await guestReads(bytes, piece);
         if (host.refused?.includes('without a verb')) {
-          // A rule of the host's about what a guest may say; init has its own list of verbs.
+          // Only the host checks the form of a verb; init has a list of verbs.
           expect(guest.frames.subarray(0, host.frames.length)).toEqual(host.frames);
           return;
         }
@@ -82,7 +82,7 @@ describe('a control stream', () => {
     );
   });
 
-  it('may hold the largest frame, and frames after it', async () => {
+  it('may hold the largest frame and frames after it', async () => {
     const largest = encodeMessage('file', [Buffer.alloc(frameMax - 12, 7)]);
     const both = Buffer.concat([largest, encodeMessage('ping', [1]), largest]);
     for (const piece of [1_000, 65_536, 1_000_000])
@@ -92,7 +92,7 @@ describe('a control stream', () => {
       });
   });
 
-  it('with the most fields that a frame may have is understood', async () => {
+  it('with the largest number of fields is parsed', async () => {
     const most = encodeMessage(
       'step',
       Array.from({ length: fieldsMax - 1 }, () => 'x'),
@@ -105,9 +105,9 @@ describe('a control stream', () => {
 
   it.each([
     ['a length of 0', [0, 0, 0, 0]],
-    ['a length above the bound', [1, 0, 1, 0]],
+    ['a length above the limit', [1, 0, 1, 0]],
     ['a length of 4 GiB', [255, 255, 255, 255]],
-  ])('with %s is refused before its body comes', async (_what, head) => {
+  ])('with %s is refused before the body arrives', async (_what, head) => {
     const bytes = Buffer.from(head);
     expect(hostReads(bytes).refused).toMatch(/a frame of \d+ bytes/);
     expect(await guestReads(bytes, 100)).toEqual({ frames: Buffer.alloc(0), end: 'malformed frame' });
@@ -116,12 +116,12 @@ describe('a control stream', () => {
   it('with one field too many is refused by both', async () => {
     const body = Buffer.concat([
       encodeMessage('step', []).subarray(4),
-      Buffer.alloc(4 * fieldsMax), // as many empty fields
+      Buffer.alloc(4 * fieldsMax), // fieldsMax empty fields
     ]);
     const head = Buffer.alloc(4);
     head.writeUInt32LE(body.length);
     const bytes = Buffer.concat([head, body]);
-    expect(hostReads(bytes).refused).toContain('more fields');
+    expect(hostReads(bytes).refused).toContain(`more than ${fieldsMax} fields`);
     expect(await guestReads(bytes, 65_536)).toEqual({ frames: Buffer.alloc(0), end: 'malformed fields' });
   });
 });

@@ -5,10 +5,10 @@ import { compiled } from './testing/compile.ts';
 
 const identity = compiled('identity', ['user.c']);
 
-/** A case: Docker's USER and the image's two files. */
+/** Docker's USER and the image's two files. */
 type Case = readonly [user: string, passwd: string, group: string];
 
-/** Who each of them is, as `uid:gid groups home`, or what is wrong. */
+/** Returns the identity for each case as `uid:gid groups home`, or the error message. */
 function identitiesOf(cases: readonly Case[]): string[] {
   const input = Buffer.from(
     cases
@@ -47,25 +47,29 @@ const noGroup = "no such group in the image's /etc/group";
 
 describe("Docker's USER", () => {
   it.each([
-    ['nothing: the image’s root, with its groups', '', '0:0 10 /root'],
+    ['empty: root with its groups', '', '0:0 10 /root'],
     ['a name', 'app', '1000:1000 50,51 /home/app'],
-    ['a number with a line: the first one, with the groups of its name', '1000', '1000:1000 50,51 /home/app'],
-    ['a number without a line: group 0', '777', '777:0  /'],
-    ['digits, though a name is spelled so', '4000', '4000:0  /'],
+    [
+      'a number with a passwd line: the first such line, with the groups of its name',
+      '1000',
+      '1000:1000 50,51 /home/app',
+    ],
+    ['a number without a passwd line: group 0', '777', '777:0  /'],
+    ['digits, although a user has this name', '4000', '4000:0  /'],
     ['leading zeros', '0001000', '1000:1000 50,51 /home/app'],
     ['a user without a home', 'again', '1000:7  /'],
     ['a name and a group: that group alone', 'app:staff', '1000:50  /home/app'],
-    ['a name and a number that no group has', 'app:99', '1000:99  /home/app'],
-    ['digits as a group, though a name is spelled so', 'app:60', '1000:60  /home/app'],
+    ['a name and a number without a group line', 'app:99', '1000:99  /home/app'],
+    ['digits as a group, although a group has this name', 'app:60', '1000:60  /home/app'],
     ['two numbers', '5000:6000', '5000:6000  /'],
     ['a group alone', ':staff', '0:50  /root'],
-    ['an empty group: as if there were none', 'app:', '1000:1000 50,51 /home/app'],
+    ['an empty group: the same as no group', 'app:', '1000:1000 50,51 /home/app'],
     ['the largest number', '4294967294', '4294967294:0  /'],
     ['an unknown name', 'nobody', noUser],
     ['an unknown group', 'app:nobody', noGroup],
     ['a group whose line has no number', 'app:broken', noGroup],
     ['a user whose line has no number: never user 0', 'nonumber', noUser],
-    ['a user whose line ends early: never group 0', 'short', noUser],
+    ['a user whose line is too short: never group 0', 'short', noUser],
     ['the number that means "unchanged"', '4294967295', noUser],
     ['a name with that number', 'high', noUser],
     ['a number that does not fit', '99999999999999999999', noUser],
@@ -73,12 +77,12 @@ describe("Docker's USER", () => {
     ['a number with a sign', '+1000', noUser],
     ['two colons', 'app:staff:wheel', noGroup],
     ['a part of a name', 'ap', noUser],
-    ['a name and more', 'app ', noUser],
+    ['a name with a trailing blank', 'app ', noUser],
   ])('%s (%j)', (_what, user, who) => {
     expect(identitiesOf([[user, passwd, group]])).toEqual([who]);
   });
 
-  it('is a number without the two files, and no name', () => {
+  it('may be a number without the two files, but not a name', () => {
     expect(
       identitiesOf([
         ['', '', ''],
@@ -88,7 +92,7 @@ describe("Docker's USER", () => {
     ).toEqual(['0:0  /', '12:34  /', noUser]);
   });
 
-  it('has at most 64 groups, and a home that fits', () => {
+  it('yields at most 64 groups, and the home / instead of one that is too long', () => {
     const many = Array.from({ length: 100 }, (_, at) => `g${at}:x:${100 + at}:app`).join('\n');
     const long = `app:x:1:1::/${'h'.repeat(5_000)}:`;
     const [who] = identitiesOf([['app', long, many]]);
@@ -96,7 +100,7 @@ describe("Docker's USER", () => {
   });
 });
 
-/** The same rule, written a second time: lines by their parts. */
+/** A second implementation of the same rules, for comparison. */
 function expected([user, passwdText, groupText]: Case): string {
   const number = (value: string | undefined) =>
     /^\d{1,10}$/.test(value ?? '') && Number(value) < 2 ** 32 - 1 ? Number(value) : null;
@@ -119,13 +123,13 @@ function expected([user, passwdText, groupText]: Case): string {
   return `${who.uid}:${who.gid} ${own.map((parts) => number(parts[2])).join()} ${who.home}`;
 }
 
-describe('any files', () => {
+describe('arbitrary files', () => {
   const word = fc.constantFrom('', 'a', 'b', 'ab', '0', '1', '10', '4294967295', 'a,b', ',', 'b,,a', ' ');
   const line = fc.array(word, { maxLength: 8 }).map((words) => words.join(':'));
   const file = fc.array(line, { maxLength: 8 }).map((lines) => lines.join('\n'));
   const user = fc.array(word, { maxLength: 3 }).map((words) => words.join(':'));
 
-  it('of lines that are nearly right are read by the rule', () => {
+  it('with nearly valid lines are read like the reference implementation does', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(user, file, file), { maxLength: 200 }), (cases) => {
         expect(identitiesOf(cases)).toEqual(cases.map(expected));
@@ -134,7 +138,7 @@ describe('any files', () => {
     );
   });
 
-  it('of any bytes do no harm', () => {
+  it('with arbitrary bytes cause no memory fault', () => {
     const bytes = fc
       .array(fc.constantFrom('a', '0', ':', ',', '\n', '\r', '\xff', '\x01'), { maxLength: 300 })
       .map((characters) => characters.join(''));
