@@ -29,34 +29,35 @@ const accounts: Readonly<Record<string, string>> = {
   'etc/group': 'root:x:0:\nnode:x:1000:\n',
 };
 
-/** What an image is made of, beside Node: files of npm and Debian packages. */
+/** What an image is built from, besides Node: files of npm and Debian packages. */
 export interface Recipe {
   readonly name: string;
-  /** Files that say how it is made: a change of one of them is another image. */
+  /** Files that define how the image is built. A change of one of them gives another image. */
   readonly sources: readonly string[];
   readonly debianPackages: readonly string[];
-  /** Paths that the image takes of the tree, each with all that is below it. */
-  readonly wanted: readonly string[];
-  /** What it leaves out of that. */
-  readonly unwanted: RegExp;
-  /** Puts what is not a Debian package into the tree. */
+  /** Paths of the tree that the image contains, each with everything below it. */
+  readonly included: readonly string[];
+  /** Paths below them that the image leaves out. */
+  readonly excluded: RegExp;
+  /** Installs everything that is not a Debian package into the tree. */
   install(root: string): Promise<void>;
   readonly config: ImageConfig;
 }
 
+/** A container image that was built. */
 export interface BuiltImage {
   /** Path of the image archive. */
   readonly archive: string;
   readonly digest: string;
 }
 
-/** Builds an image, once for each state of its recipe, with the Node that runs this. Errors: `tool_failed`. */
+/** Builds an image, once for each state of its recipe. It contains the Node that runs this process. Errors: `tool_failed`. */
 export async function buildImage(
   recipe: Recipe,
   options: { readonly directory: string; readonly onProgress: (line: string) => void },
 ): Promise<BuiltImage> {
   const { directory } = options;
-  const onProgress = (doing: string) => options.onProgress(`image ${recipe.name}: ${doing}`);
+  const onProgress = (line: string) => options.onProgress(`image ${recipe.name}: ${line}`);
   const key = await keyOf(recipe);
   const archive = join(directory, `${key}.tar`);
   const digestFile = join(directory, `${key}.digest`);
@@ -74,9 +75,9 @@ export async function buildImage(
     onProgress('writing the archive');
     const layerFile = join(work, 'layer.tar');
     await pipeline(Readable.from(layer(root, recipe)), createWriteStream(layerFile));
-    const staged = join(directory, `.${key}.partial`);
-    const { digest } = await writeImageArchive(staged, { config: recipe.config, layerFile });
-    await rename(staged, archive);
+    const partial = join(directory, `.${key}.partial`);
+    const { digest } = await writeImageArchive(partial, { config: recipe.config, layerFile });
+    await rename(partial, archive);
     await writeFile(digestFile, digest);
     return { archive, digest };
   } finally {
@@ -94,12 +95,12 @@ async function unpackDebian(names: readonly string[], work: string, root: string
   const packages = join(work, 'packages');
   await mkdir(packages);
   await mkdir(root);
-  await tool('apt-get', ['download', ...names], packages);
-  for (const name of await readdir(packages)) await tool('dpkg-deb', ['-x', name, root], packages);
+  await runTool('apt-get', ['download', ...names], packages);
+  for (const name of await readdir(packages)) await runTool('dpkg-deb', ['-x', name, root], packages);
 }
 
-/** Runs a program that an image is made with. Errors: `tool_failed`. */
-export async function tool(name: string, args: readonly string[], cwd: string): Promise<void> {
+/** Runs a program that builds a part of an image. Errors: `tool_failed`. */
+export async function runTool(name: string, args: readonly string[], cwd: string): Promise<void> {
   try {
     await run(name, args, { cwd, maxBuffer: 2 ** 24 });
   } catch (error) {
@@ -110,12 +111,12 @@ export async function tool(name: string, args: readonly string[], cwd: string): 
       remedy:
         name === 'apt-get'
           ? 'Refresh the package lists: `apt-get update`.'
-          : 'Check the network, and try again.',
+          : 'Check the network and try again.',
     });
   }
 }
 
-/** The tree as one layer: sorted, everything root's and of time 0, so that equal contents are one image. */
+/** Returns the tree as a tar: sorted, owned by root, with time 0, so that equal contents give the same image. */
 async function* layer(root: string, recipe: Recipe): AsyncGenerator<Buffer> {
   const plain = { uid: 0, gid: 0, mtime: 0 } as const;
   const small = function* (path: string, text: string) {
@@ -130,8 +131,8 @@ async function* layer(root: string, recipe: Recipe): AsyncGenerator<Buffer> {
     yield* createReadStream(join(root, entry.path), { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
     yield tarPadding(entry.size);
   }
-  const made = { etc: 0o755, root: 0o700, home: 0o755, 'home/node': 0o755, tmp: 0o1777 };
-  for (const [path, mode] of Object.entries(made))
+  const directories = { etc: 0o755, root: 0o700, home: 0o755, 'home/node': 0o755, tmp: 0o1777 };
+  for (const [path, mode] of Object.entries(directories))
     yield tarHeader({ ...plain, path, type: 'directory', size: 0, mode });
   for (const [path, text] of Object.entries(accounts)) yield* small(path, text);
   for (const applet of ['sh', 'cat', 'ls', 'env', 'id', 'mkdir', 'rm', 'cp', 'head', 'sleep'])
@@ -154,7 +155,7 @@ async function* walk(
   const entries = await readdir(join(root, below), { withFileTypes: true });
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = below === '' ? entry.name : `${below}/${entry.name}`;
-    if (recipe.unwanted.test(path) || !recipe.wanted.some((one) => onOneLine(one, path))) continue;
+    if (recipe.excluded.test(path) || !recipe.included.some((one) => isOnPath(one, path))) continue;
     if (entry.isSymbolicLink())
       yield { path, type: 'symlink', size: 0, mode: 0o777, linkTarget: await readlink(join(root, path)) };
     else if (entry.isDirectory()) {
@@ -167,7 +168,7 @@ async function* walk(
   }
 }
 
-/** Whether one path is the other, or leads to it. */
-function onOneLine(one: string, other: string): boolean {
+/** Returns whether one of the paths is the other or a parent of it. */
+function isOnPath(one: string, other: string): boolean {
   return one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`);
 }

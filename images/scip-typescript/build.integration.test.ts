@@ -22,13 +22,13 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe('the image of the TypeScript indexer', () => {
-  it('is one archive, named by its digest, with nothing of the work left', async () => {
+  it('is one archive with the reported digest, and no temporary file is left', async () => {
     expect(await digestOfFile(built.archive)).toBe(built.digest);
     expect(await readdir(join(root, 'images'))).toHaveLength(2);
     expect(said).toHaveLength(3);
   });
 
-  it('is built once', async () => {
+  it('is built only once', async () => {
     const { mtimeMs } = await stat(built.archive);
     said = [];
     expect(await make()).toEqual(built);
@@ -36,7 +36,7 @@ describe('the image of the TypeScript indexer', () => {
     expect((await stat(built.archive)).mtimeMs).toBe(mtimeMs);
   });
 
-  it('indexes a project with nothing but what is in it', { timeout: 120_000 }, async () => {
+  it('indexes a project without anything else', { timeout: 120_000 }, async () => {
     const tree = join(root, 'tree');
     const project = join(root, 'project');
     await mkdir(tree);

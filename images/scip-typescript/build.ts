@@ -1,14 +1,14 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BuiltImage, buildImage, tool } from '../recipe.ts';
+import { type BuiltImage, buildImage, runTool } from '../recipe.ts';
 
-/** Never read by an indexer, and half of the image. */
-const unwanted =
+/** Files that the indexer never reads; without them the image has half the size. */
+const excluded =
   /\/(docs?|gconv|audit)(\/|$)|\.(md|map)$|typescript\/lib\/((_?tsc|_?tsserver|_?typingsInstaller|watchGuard|tsserverlibrary)\.js|[a-z]{2}(-[a-z]+)?(\/|$))|\.test\.js$|typescript\/bin/;
 
 /**
- * Builds the image of the TypeScript indexer from npm and Debian packages, once for each state of this recipe: the pinned
- * Node, `@sourcegraph/scip-typescript` by its lock file, the C libraries, and busybox as its shell. Its entrypoint is the indexer.
+ * Builds the image of the TypeScript indexer, once for each state of this recipe. It contains the pinned Node,
+ * `@sourcegraph/scip-typescript` as its lock file pins it, the C libraries, and busybox as the shell. The entrypoint is the indexer.
  * Errors: `tool_failed`.
  */
 export async function build(options: {
@@ -20,10 +20,10 @@ export async function build(options: {
     {
       name: 'scip-typescript',
       sources: [join(import.meta.dirname, 'build.ts'), lock],
-      // What Node is linked with, and a shell for jobs that have commands of their own.
+      // Libraries that Node is linked with, and a shell for jobs with their own commands.
       debianPackages: ['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1', 'busybox-static'],
-      // Of the Debian packages the rest is documentation.
-      wanted: [
+      // The rest of the Debian packages is documentation.
+      included: [
         'bin/busybox',
         'lib64',
         'lib/x86_64-linux-gnu',
@@ -31,7 +31,7 @@ export async function build(options: {
         'usr/bin/node',
         'opt/scip-typescript',
       ],
-      unwanted,
+      excluded,
       install: (root) => installIndexer(join(root, 'opt/scip-typescript')),
       config: {
         env: ['PATH=/usr/bin:/bin', 'HOME=/root'],
@@ -53,5 +53,5 @@ async function installIndexer(directory: string): Promise<void> {
   for (const name of ['package.json', 'package-lock.json'])
     await copyFile(join(import.meta.dirname, 'indexer', name), join(directory, name));
   const flags = ['--ignore-scripts', '--omit=dev', '--no-audit', '--no-fund', '--no-bin-links'];
-  await tool('npm', ['ci', ...flags], directory);
+  await runTool('npm', ['ci', ...flags], directory);
 }

@@ -43,7 +43,7 @@ describe('a disk', () => {
   });
   const at = (path: string) => join(tree, path);
 
-  it('holds what the archive held: bytes, modes, times and links', () => {
+  it('holds the bytes, modes, times and links of the archive', () => {
     expect(readFileSync(at('d/file')).equals(content)).toBe(true);
     expect(lstatSync(at('d/file'))).toMatchObject({ mode: 0o104755, mtimeMs: 1e12, nlink: 2 });
     expect(lstatSync(at('d/hard')).ino).toBe(lstatSync(at('d/file')).ino);
@@ -54,7 +54,7 @@ describe('a disk', () => {
     expect(lstatSync(at('empty'))).toMatchObject({ size: 0, mode: 0o100444 });
   });
 
-  it('holds the owners', () => {
+  it('holds the owners of the archive', () => {
     const listing = execFileSync('unsquashfs', ['-q', '-lln', join(directory, 'disk')], { encoding: 'utf8' });
     const ofOwner = listing.split('\n').filter((line) => line.includes(' 70000/80000 '));
     expect(ofOwner.map((line) => line.replace(/^.*squashfs-root\//, '').slice(0, 6))).toEqual([
@@ -65,7 +65,7 @@ describe('a disk', () => {
     ]);
   });
 
-  it('has the one size of all disks, and takes no more room than its content', () => {
+  it('has the size of all disks and uses no more space than its content', () => {
     const { size, blocks, mode } = statSync(join(directory, 'disk'));
     expect(size).toBe(diskSize);
     expect(blocks * 512).toBeLessThan(made.bytes + 2 ** 20);
@@ -73,14 +73,14 @@ describe('a disk', () => {
   });
 });
 
-describe('a disk that cannot be made', () => {
+describe('a disk that cannot be made,', () => {
   const first = archive(members).subarray(0, -1_024);
   afterEach(async () => {
-    // Neither a disk nor anything of the work on it.
+    // Neither a disk nor a temporary file.
     expect((await readdir(directory)).filter((name) => name !== 'disk' && name !== 'tree')).toEqual([]);
   });
 
-  it('because its archive fails halfway is not there, and says why', async () => {
+  it('because its archive fails halfway, does not exist, and the error is that of the archive', async () => {
     const failing = async function* () {
       yield first;
       throw new Error('the source is gone');
@@ -88,12 +88,12 @@ describe('a disk that cannot be made', () => {
     await expect(make(failing(), 0, 'other')).rejects.toThrow('the source is gone');
   });
 
-  it('because its archive was cut off is not there', async () => {
+  it('because its archive is cut off, does not exist', async () => {
     const cut = inPieces(first.subarray(0, 100_000), 10_000);
     await expect(make(cut, 0, 'other')).rejects.toMatchObject({ code: 'program_failed' });
   });
 
-  it('because its archive is none is not there, and says who did not like it', async () => {
+  it('because its input is not an archive, does not exist, and the error names the program', async () => {
     const noise = make(inPieces(Buffer.alloc(4_096, 'noise'), 512), 0, 'other');
     await expect(noise).rejects.toMatchObject({
       code: 'program_failed',
@@ -101,8 +101,8 @@ describe('a disk that cannot be made', () => {
     });
   });
 
-  it('in full, because a member is missing in it, is not there', async () => {
-    // The members of the top alone: directories that are only implied would be counted as well.
+  it('because a member is missing in it, does not exist', async () => {
+    // Without the long path: its implied directories would be counted, too.
     const flat = members.filter(({ path }) => path !== long);
     const short = make(inPieces(archive(flat), 10_000), flat.length + 1, 'other');
     await expect(short).rejects.toMatchObject({
@@ -111,7 +111,7 @@ describe('a disk that cannot be made', () => {
     });
   });
 
-  it('leaves the one that was there before as it was', async () => {
+  it('does not change the previous disk', async () => {
     const before = statSync(join(directory, 'disk'));
     await expect(make(inPieces(Buffer.alloc(4_096, 'noise'), 512))).rejects.toThrow();
     expect(statSync(join(directory, 'disk'))).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });

@@ -1,11 +1,14 @@
+/** Bytes of a block of a tar archive. */
+export const blockSize = 512;
+
 export type TarType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'block' | 'fifo';
 
-/** A member of a tar archive. Names are byte strings in `latin1`, because a tar promises no encoding. */
+/** A member of a tar archive. Names are byte strings in `latin1`, because a tar has no defined encoding. */
 export interface TarEntry {
-  /** As it is written, without a trailing slash. Not checked: whoever uses it normalizes it. */
+  /** The name in the archive without a trailing slash. It is not checked: callers normalize it. */
   readonly path: string;
   readonly type: TarType;
-  /** Bytes of the body; 0 for everything but files. */
+  /** Bytes of the body; 0 for everything except files. */
   readonly size: number;
   readonly mode: number;
   readonly uid: number;
@@ -14,10 +17,11 @@ export interface TarEntry {
   readonly mtime: number;
   /** Target of a symlink or hardlink. */
   readonly linkTarget?: string;
-  /** Extended attributes by name; values as byte strings. */
+  /** Extended attributes by name. The values are byte strings. */
   readonly xattrs?: Readonly<Record<string, string>>;
 }
 
+/** The type of a member by its type flag. */
 export const tarTypes: Readonly<Record<string, TarType>> = {
   '0': 'file',
   '\0': 'file',

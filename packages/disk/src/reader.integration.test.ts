@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** What GNU tar writes of these, read by us. */
+/** Returns the members of an archive that GNU tar has written. */
 async function read(flags: string[], names: string[]): Promise<Map<string, Member>> {
   const file = join(root, 'archive.tar');
   execFileSync('tar', ['-C', join(root, 'tree'), '-cf', file, '--sort=name', ...flags, '--', ...names]);
@@ -50,18 +50,18 @@ describe.each([
     expect(members.get('./sparse')?.content.length).toBe(2 ** 20);
   });
 
-  it('is read with owners and times that have no room in a header', async () => {
+  it('is read with owners and times that do not fit into a header', async () => {
     const members = await read([...format, '--owner=:4000000000', '--group=:3000000000'], ['plain']);
     expect(members.get('plain')).toMatchObject({ uid: 4_000_000_000, gid: 3_000_000_000, mtime: 0 });
   });
 
-  it('is refused where a file in it is sparse', async () => {
+  it('is refused when it contains a sparse file', async () => {
     await expect(read([...format, '--sparse'], ['sparse'])).rejects.toMatchObject({ code: 'tar_invalid' });
   });
 });
 
 describe('an archive of GNU tar', () => {
-  it('in the ustar format is read with names in two parts', async () => {
+  it('in the ustar format is read with names that are split into two fields', async () => {
     const name = `${'directory/'.repeat(12)}file`;
     await mkdir(join(root, 'tree', name, '..'), { recursive: true });
     await writeFile(join(root, 'tree', name), 'two parts');
@@ -69,12 +69,12 @@ describe('an archive of GNU tar', () => {
     expect(members.get(name)?.content.toString()).toBe('two parts');
   });
 
-  it('with times where another format has the beginning of a name is read by its own rules', async () => {
+  it('with times in place of the prefix of a name is read by the rules of its format', async () => {
     const members = await read(['--format=gnu', '--incremental'], [long]);
     expect([...members.keys()]).toEqual([long]);
   });
 
-  it('with extended attributes has them by name', async () => {
+  it('with extended attributes is read with them', async () => {
     const { mtimeMs } = await lstat(join(root, 'tree', long));
     const attribute = '--pax-option=SCHILY.xattr.user.note:=some=thing';
     const members = await read(['--format=pax', attribute], [long]);

@@ -9,13 +9,13 @@ const header = tarHeader(member({ path: 'f' }));
 const read = (bytes: Buffer, limits?: TarLimits) => readAll(inPieces(bytes, 700), limits);
 const field = (at: number, bytes: string | readonly number[]) => (copy: Buffer) =>
   copy.set(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes, at);
-/** A pax header of these bytes. */
-const pax = (text: string, letter = 'x') => {
-  const start = forged(tarHeader(member({ path: 'pax', size: text.length })), field(156, letter));
+/** Returns an extension header with these bytes. */
+const pax = (text: string, flag = 'x') => {
+  const start = forged(tarHeader(member({ path: 'pax', size: text.length })), field(156, flag));
   return Buffer.concat([start, Buffer.from(text, 'latin1'), tarPadding(text.length)]);
 };
 
-/** How many bytes of an endless archive are taken before it is refused. */
+/** Returns how many bytes of an endless archive are read before it is refused. */
 async function takenOf(start: Buffer, piece: Buffer, refusal: object): Promise<number> {
   let taken = 0;
   const endless = async function* () {
@@ -30,7 +30,7 @@ async function takenOf(start: Buffer, piece: Buffer, refusal: object): Promise<n
 }
 
 describe('names', () => {
-  it('are handed on as they are written: whoever uses them looks at them', async () => {
+  it('are returned as written: callers check them', async () => {
     for (const path of ['../../etc/passwd', '/etc/passwd', 'a/../../b', './a', 'a//b']) {
       expect(await read(archive([member({ path })]))).toMatchObject([{ path }]);
       const link = member({ path: 'l', type: 'symlink', linkTarget: path });
@@ -38,12 +38,12 @@ describe('names', () => {
     }
   });
 
-  it('are told from device nodes and pipes by their type', async () => {
+  it('of device nodes and pipes come with their type', async () => {
     for (const type of ['character', 'block', 'fifo'] as const)
       expect(await read(archive([member({ path: 'node', type })]))).toMatchObject([{ type, size: 0 }]);
   });
 
-  it('end with a slash in old archives where they are directories, which have no body', async () => {
+  it('that end with a slash in old archives are directories, which have no body', async () => {
     const old = forged(header, field(0, 'd/'));
     expect(await read(Buffer.concat([old, tarEnd()]))).toMatchObject([{ path: 'd', type: 'directory' }]);
     const lie = forged(tarHeader(member({ path: 'f', size: 3 })), field(0, 'd/'));
@@ -58,19 +58,19 @@ describe('a number', () => {
     ['negative', field(124, '-0000000001')],
     ['negative in base 256', field(124, Array<number>(12).fill(0xff))],
     ['not octal', field(124, '00000000009')],
-    ['beyond all bounds in base 256', field(124, [0x80, ...Array<number>(11).fill(0xff)])],
-    ['of an owner that is none', field(108, 'root\0\0\0\0')],
-  ])('that is %s is refused', async (_what, change) => {
+    ['too large in base 256', field(124, [0x80, ...Array<number>(11).fill(0xff)])],
+    ['a name in place of an owner id', field(108, 'root\0\0\0\0')],
+  ])('is refused when it is %s', async (_what, change) => {
     await expect(read(forged(header, change))).rejects.toMatchObject(invalid);
   });
 
-  it('that is huge is refused before anything of the body is read', async () => {
+  it('that is huge is refused before the body is read', async () => {
     const huge = forged(header, field(124, [0x80, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]));
     expect(await takenOf(huge, Buffer.alloc(4_096), tooBig)).toBe(0);
     expect(await takenOf(Buffer.concat([pax('25 size=9007199254740991\n'), header]), header, tooBig)).toBe(0);
   });
 
-  it('in a pax record must be one', async () => {
+  it('in a pax record must be a decimal number', async () => {
     for (const text of [
       '13 size=0x10\n',
       '11 size=-1\n',
@@ -81,7 +81,7 @@ describe('a number', () => {
       await expect(read(Buffer.concat([pax(text), header]))).rejects.toMatchObject(invalid);
   });
 
-  it('that is a time before 1970 is 1970', async () => {
+  it('that is a time before 1970 becomes 0', async () => {
     const old = forged(header, field(136, Array<number>(12).fill(0xff)));
     expect(await read(Buffer.concat([old, pax('15 mtime=-1.50\n'), header, tarEnd()]))).toMatchObject([
       { mtime: 0 },
@@ -91,16 +91,16 @@ describe('a number', () => {
 });
 
 describe('a damaged archive', () => {
-  it('is refused wherever a bit of a header was turned over', async () => {
+  it('is refused for a flipped bit anywhere in a header', async () => {
     for (let at = 0; at < 512; at++) {
-      if (at === 154 || at === 155) continue; // what ends the checksum's digits
+      if (at === 154 || at === 155) continue; // the bytes after the checksum's digits
       const damaged = Buffer.from(header);
       damaged[at] = (damaged[at] as number) ^ 1;
       await expect(read(damaged)).rejects.toMatchObject(invalid);
     }
   });
 
-  it('is refused wherever it was cut off, except between two members', async () => {
+  it('is refused when it is cut off anywhere except between two members', async () => {
     const first = archive([member({ path: 'a' }, 'x'.repeat(600))]).subarray(0, -1_024);
     const whole = Buffer.concat([first, archive([member({ path: 'b'.repeat(150) }, 'y'.repeat(10))])]);
     const ends = whole.length - 1_024;
@@ -122,13 +122,13 @@ describe('a damaged archive', () => {
     '6 a=bc',
     ' a=b\n',
     '66666666666 a=b\n',
-  ])('with the pax record %j is refused', async (text) => {
+  ])('is refused for the pax record %j', async (text) => {
     await expect(read(Buffer.concat([pax(text), header]))).rejects.toMatchObject(invalid);
   });
 });
 
 describe('memory', () => {
-  it('is bounded whatever comes before a member, and however often', async () => {
+  it('is bounded for any number of extension headers before a member', async () => {
     const record = '1000 '.padEnd(990, 'k').concat('=v').padEnd(999, 'v').concat('\n');
     for (const [letter, text] of [
       ['x', record],
@@ -142,7 +142,7 @@ describe('memory', () => {
     }
   });
 
-  it('is not taken for a header that only claims to be long', async () => {
+  it('is not allocated for a header that only claims to be long', async () => {
     const claim = forged(header, (copy) => {
       field(156, 'x')(copy);
       field(124, '77777777777')(copy);
@@ -154,23 +154,23 @@ describe('memory', () => {
 describe('limits', () => {
   const two: Member[] = [member({ path: 'a' }, 'x'.repeat(40)), member({ path: 'b' }, 'y'.repeat(60))];
 
-  it('hold at the last member and byte', async () => {
+  it('are exact to the member and the byte', async () => {
     expect(await read(archive(two), { maxEntries: 2, maxBytes: 100 })).toHaveLength(2);
     await expect(read(archive(two), { maxEntries: 1 })).rejects.toMatchObject(tooBig);
     await expect(read(archive(two), { maxBytes: 99 })).rejects.toMatchObject(tooBig);
   });
 
-  it('count what is in pax headers', async () => {
+  it('include pax headers', async () => {
     const long = archive([member({ path: 'p'.repeat(150) })]);
     await expect(read(long, { maxBytes: 100 })).rejects.toMatchObject(tooBig);
   });
 });
 
-describe('what is refused by name', () => {
+describe('refused features:', () => {
   it.each([
-    ['a sparse file of the GNU format', forged(header, field(156, 'S')), /unknown type "S"/],
-    ['a part of several volumes', forged(header, field(156, 'M')), /unknown type "M"/],
-    ['a sparse file of the pax format', Buffer.concat([pax('22 GNU.sparse.major=1\n'), header]), /sparse/],
+    ['a sparse file in the GNU format', forged(header, field(156, 'S')), /unknown type "S"/],
+    ['a part of a multi-volume archive', forged(header, field(156, 'M')), /unknown type "M"/],
+    ['a sparse file in the pax format', Buffer.concat([pax('22 GNU.sparse.major=1\n'), header]), /sparse/],
   ])('%s', async (_what, bytes, why) => {
     await expect(read(bytes)).rejects.toMatchObject({
       ...invalid,
@@ -180,7 +180,7 @@ describe('what is refused by name', () => {
 });
 
 describe('a reader', () => {
-  it('does not take a pax record of a size for that of the next extension header', async () => {
+  it('applies a pax record `size` to the member, not to the next extension header', async () => {
     const bytes = Buffer.concat([
       pax('9 size=3\n'),
       pax('10 path=f\n'),
@@ -191,7 +191,7 @@ describe('a reader', () => {
     expect(await read(bytes)).toMatchObject([{ path: 'f', size: 3, content: Buffer.from('abc') }]);
   });
 
-  it('skips the bodies that nobody reads, and says where they begin', async () => {
+  it('skips bodies that the caller does not read, and returns their offsets', async () => {
     const bytes = archive([
       member({ path: 'a' }, 'x'.repeat(600)),
       member({ path: 'b'.repeat(150) }, 'body'),
@@ -209,7 +209,7 @@ describe('a reader', () => {
         yield how === 'a refusal'
           ? Buffer.alloc(2_048, 1)
           : archive([member({ path: 'a' }), member({ path: 'b' })]);
-        yield Buffer.alloc(512); // never asked for: a file would stay open
+        yield Buffer.alloc(512); // never requested: a file would stay open
       } finally {
         closed = true;
       }

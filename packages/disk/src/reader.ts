@@ -1,27 +1,29 @@
-import { type TarEntry, tarTypes } from './entry.ts';
+import { blockSize, type TarEntry, tarTypes } from './entry.ts';
 import { tarInvalid, tarTooBig } from './errors.ts';
 import { type ByteSource, byteSource } from './source.ts';
 
+/** Limits of a tar stream. */
 export interface TarLimits {
-  /** Default 2,000,000. */
+  /** Most members. Default 2,000,000. */
   readonly maxEntries?: number;
   /** Sum of all bodies and extension headers, bytes. Default 64 GiB. */
   readonly maxBytes?: number;
 }
 
+/** A member that was read. */
 export type ReadEntry = TarEntry & {
-  /** The body; what is not read of it is skipped. */
+  /** The body. The reader skips what the caller does not read. */
   readonly body: AsyncIterable<Buffer>;
-  /** Where the body begins in the archive, bytes. */
+  /** Offset of the body in the archive, bytes. */
   readonly bodyOffset: number;
 };
 
-const blockSize = 512;
-/** All extension headers of one member: far more than any path needs, and nothing to fill memory with. */
+/** Largest size of a member's extension headers together, bytes: far more than any path needs, and little memory. */
 const extensionMax = 1 << 20;
 
+/** The extension headers of the next member. */
 interface Extensions {
-  /** Bytes that they have taken so far. */
+  /** Bytes of the headers so far. */
   total: number;
   readonly records: Map<string, string>;
   longName?: string;
@@ -29,7 +31,7 @@ interface Extensions {
 }
 
 /**
- * Reads a tar stream (ustar, pax, GNU long names) member by member, and closes it at the end or when nobody wants more of it.
+ * Reads a tar stream (ustar, pax, GNU long names) member by member, and closes it at its end or when the caller stops reading.
  * Errors: `tar_invalid`, `tar_too_big`.
  */
 export async function* readTar(
@@ -55,18 +57,18 @@ async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerat
     const header = await source.take(blockSize);
     if (!header || header.every((byte) => byte === 0)) {
       if (extensions.records.size > 0 || extensions.longName || extensions.longLink)
-        throw tarInvalid('it ends before the member that an extension header is about');
+        throw tarInvalid('it ends between an extension header and its member');
       return;
     }
     position += blockSize;
     const type = header.toString('latin1', 156, 157);
-    checkSum(header);
+    verifyChecksum(header);
     if ('xgLK'.includes(type)) {
-      const size = numberOf(header, 124, 12); // a pax record of a size is about the member
+      const size = numberOf(header, 124, 12); // a pax record `size` would apply to the member, not to this header
       extensions.total += blockSize + size;
       bytes += size;
       if (extensions.total > extensionMax)
-        throw tarTooBig('a member with extension headers of more than 1 MiB');
+        throw tarTooBig('a member has extension headers of more than 1 MiB');
       const text = (await takePadded(source, size)).toString('latin1');
       position += padded(size);
       if (type === 'x') readRecords(text, extensions.records);
@@ -78,8 +80,8 @@ async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerat
     extensions = { total: 0, records: new Map() };
     entries += 1;
     bytes += entry.size;
-    if (entries > maxEntries) throw tarTooBig(`more than ${maxEntries} members`);
-    if (bytes > maxBytes) throw tarTooBig(`more than ${maxBytes} bytes`);
+    if (entries > maxEntries) throw tarTooBig(`it has more than ${maxEntries} members`);
+    if (bytes > maxBytes) throw tarTooBig(`it has more than ${maxBytes} bytes`);
     let left = entry.size;
     const body = async function* () {
       while (left > 0) {
@@ -114,24 +116,24 @@ function textOf(header: Buffer, start: number, length: number): string {
   return untilNul(header.toString('latin1', start, start + length));
 }
 
-/** Octal digits, or GNU's base-256 for what is larger. */
+/** Reads a number: octal digits, or GNU's base-256 form for larger numbers. */
 function numberOf(header: Buffer, start: number, length: number): number {
   const first = header[start] ?? 0;
   if (first === 0x80) {
     let value = 0;
     for (let i = start + 1; i < start + length; i++) value = value * 256 + (header[i] ?? 0);
-    if (!Number.isSafeInteger(value)) throw tarInvalid('a number beyond all bounds');
+    if (!Number.isSafeInteger(value)) throw tarInvalid('a number in a header is too large');
     return value;
   }
   const text = textOf(header, start, length).trim();
-  if (!/^[0-7]*$/.test(text)) throw tarInvalid('a number that is none');
+  if (!/^[0-7]*$/.test(text)) throw tarInvalid('a number in a header is not octal');
   return text === '' ? 0 : Number.parseInt(text, 8);
 }
 
-function checkSum(header: Buffer): void {
+function verifyChecksum(header: Buffer): void {
   let sum = 0;
   for (let i = 0; i < blockSize; i++) sum += i >= 148 && i < 156 ? 32 : (header[i] ?? 0);
-  if (sum !== numberOf(header, 148, 8)) throw tarInvalid('a header with a wrong checksum');
+  if (sum !== numberOf(header, 148, 8)) throw tarInvalid('a header has a wrong checksum');
 }
 
 function recordNumber(extensions: Extensions, name: string): number | undefined {
@@ -139,17 +141,17 @@ function recordNumber(extensions: Extensions, name: string): number | undefined 
   if (text === undefined) return undefined;
   const value = Number(text);
   if (!/^\d+(\.\d+)?$/.test(text) || !Number.isSafeInteger(Math.floor(value)))
-    throw tarInvalid(`${name} is no number`);
+    throw tarInvalid(`the pax record ${name} is not a number`);
   return Math.floor(value);
 }
 
-/** What is older than 1970 is of 1970: tar programs write such times, and no content hangs on them. */
+/** Returns the time of a member. Times before 1970, which some tar programs write, become 0: no content depends on them. */
 function timeOf(header: Buffer, extensions: Extensions): number {
   const negative = extensions.records.get('mtime')?.startsWith('-') ?? header[136] === 0xff;
   return negative ? 0 : (recordNumber(extensions, 'mtime') ?? numberOf(header, 136, 12));
 }
 
-/** pax records: `<length> <key>=<value>\n`, the length counting itself. */
+/** Parses pax records: `<length> <key>=<value>\n`, where the length includes itself. */
 function readRecords(text: string, into: Map<string, string>): void {
   for (let at = 0; at < text.length; ) {
     const blank = text.indexOf(' ', at);
@@ -164,33 +166,34 @@ function readRecords(text: string, into: Map<string, string>): void {
       equals < blank ||
       equals >= end
     ) {
-      throw tarInvalid('a damaged pax header');
+      throw tarInvalid('a pax header is damaged');
     }
-    if (text[end - 1] !== '\n') throw tarInvalid('a damaged pax header');
+    if (text[end - 1] !== '\n') throw tarInvalid('a pax header is damaged');
     into.set(text.slice(blank + 1, equals), text.slice(equals + 1, end - 1));
     at = end;
   }
 }
 
-function entryOf(header: Buffer, letter: string, extensions: Extensions): TarEntry {
-  const type = tarTypes[letter];
+function entryOf(header: Buffer, flag: string, extensions: Extensions): TarEntry {
+  const type = tarTypes[flag];
   const { records } = extensions;
-  if (!type) throw tarInvalid(`a member of the unknown type ${JSON.stringify(letter)}`);
-  if ([...records.keys()].some((key) => key.startsWith('GNU.sparse.'))) throw tarInvalid('a sparse file');
-  // GNU's own format, `ustar` and a blank, has times in the prefix's place.
+  if (!type) throw tarInvalid(`a member has the unknown type ${JSON.stringify(flag)}`);
+  if ([...records.keys()].some((key) => key.startsWith('GNU.sparse.')))
+    throw tarInvalid('a member is a sparse file');
+  // GNU's own format, whose magic is `ustar` and a blank, has times in place of the prefix.
   const prefix = header.toString('latin1', 257, 263) === 'ustar\0' ? textOf(header, 345, 155) : '';
   const name = textOf(header, 0, 100);
   const raw = records.get('path') ?? extensions.longName ?? (prefix ? `${prefix}/${name}` : name);
   const linkTarget = records.get('linkpath') ?? extensions.longLink ?? textOf(header, 157, 100);
   const size = type === 'file' ? (recordNumber(extensions, 'size') ?? numberOf(header, 124, 12)) : 0;
-  // Old archives mark a directory by its name only.
-  const old = type === 'file' && raw.endsWith('/');
-  if (old && size > 0) throw tarInvalid('a directory with a body');
+  // Old archives mark a directory only by a slash at the end of its name.
+  const isOldDirectory = type === 'file' && raw.endsWith('/');
+  if (isOldDirectory && size > 0) throw tarInvalid('a directory has a body');
   const xattrs: Record<string, string> = {};
   for (const [key, value] of records) if (key.startsWith('SCHILY.xattr.')) xattrs[key.slice(13)] = value;
   return {
     path: raw.replace(/\/+$/, ''),
-    type: old ? 'directory' : type,
+    type: isOldDirectory ? 'directory' : type,
     size,
     mode: numberOf(header, 100, 8) & 0o7777,
     uid: recordNumber(extensions, 'uid') ?? numberOf(header, 108, 8),

@@ -1,15 +1,16 @@
 import { tarInvalid } from './errors.ts';
 
-/** Bytes of a stream in the amounts that its reader asks for, with at most one chunk held. */
+/** A stream of bytes that its reader takes in the amounts it needs. It holds at most one chunk. */
 export interface ByteSource {
-  /** Exactly `size` bytes, or null at the stream's end. Errors: `tar_invalid` when it ends in between. */
+  /** Returns exactly `size` bytes, or null at the end of the stream. Errors: `tar_invalid` when it ends in between. */
   take(size: number): Promise<Buffer | null>;
-  /** Up to `size` bytes as they come. Errors: `tar_invalid` at the end. */
+  /** Returns the next bytes, at most `size`. Errors: `tar_invalid` at the end of the stream. */
   some(size: number): Promise<Buffer>;
-  /** Lets go of the stream: a file that is not read to its end stays open otherwise. */
+  /** Closes the stream: a file that is not read to its end would stay open otherwise. */
   close(): Promise<void>;
 }
 
+/** Returns a byte source that reads from `stream`. */
 export function byteSource(stream: AsyncIterable<Uint8Array>): ByteSource {
   const iterator = stream[Symbol.asyncIterator]();
   let held: Buffer = Buffer.alloc(0);

@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe('GNU tar reads what is written', () => {
-  it('without a word', () => {
+  it('without a warning', () => {
     const listing = execFileSync('sh', ['-c', 'tar -tf "$0" 2>&1', file], { encoding: 'utf8' });
     expect(listing).not.toContain('tar:');
     expect(listing.trimEnd().split('\n')).toHaveLength(9);
@@ -57,13 +57,13 @@ describe('GNU tar reads what is written', () => {
     expect(lstatSync(at('pipe')).isFIFO()).toBe(true);
   });
 
-  it('with owners that have no room in a header', () => {
+  it('with owners that do not fit into a header', () => {
     expect(tar('-tv', '--numeric-owner')).toMatch(/4000000000\/3000000000\s+5 .* owned/);
   });
 
-  it('with a size that has no room in a header', async () => {
+  it('with a size that does not fit into a header', async () => {
     const huge = join(root, 'huge.tar');
-    // Its body is missing: the listing names the member, and then the end comes too early.
+    // Its body is missing: tar lists the member and then fails at the early end.
     await writeFile(huge, archive([member({ path: 'huge', size: big })]).subarray(0, -1_024));
     const listing = execFileSync('sh', ['-c', 'tar -tvf "$0" 2>/dev/null || true', huge], {
       encoding: 'utf8',

@@ -7,7 +7,7 @@ import { tarHeader } from './writer.ts';
 const byte = fc.integer({ min: 1, max: 255 }).map((code) => String.fromCharCode(code));
 const bytes = (maxLength: number) =>
   fc.array(byte, { minLength: 1, maxLength }).map((parts) => parts.join(''));
-/** Around the lengths at which a header has no room any more. */
+/** Lengths around those that no longer fit into a header. */
 const path = fc
   .oneof(
     bytes(20),
@@ -32,8 +32,8 @@ const members = fc.oneof(
   fc.record({ ...common, type: bareTypes }),
 );
 
-describe('what is written', () => {
-  it('is read again as it was, whatever the members and the pieces it comes in', async () => {
+describe('a written archive', () => {
+  it('is read back unchanged, for all members and any split of the stream', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(members, { maxLength: 8 }),
@@ -52,19 +52,19 @@ describe('what is written', () => {
     );
   });
 
-  it('tells a size that has no room in a header', () => {
+  it('has a pax record for a size that does not fit into a header', () => {
     const size = 2 ** 40 + 1;
     expect(tarHeader(member({ path: 'big', size })).toString('latin1')).toContain(`size=${size}\n`);
   });
 
-  it('counts a pax record with its own digits, also where they become one more', async () => {
+  it('has pax records with the right length, also where the length gains a digit', async () => {
     for (let length = 80; length < 1_010; length++) {
       const one = member({ path: 'p'.repeat(length) });
       expect(await readAll(inPieces(archive([one]), 4_096))).toEqual([one]);
     }
   });
 
-  it('has no time before 1970 and none beyond the field', async () => {
+  it('has no time before 1970 or beyond the range of the field', async () => {
     const times = [-5, 1.9, 2 ** 40].map((mtime) => member({ path: 'f', mtime }));
     const read = await readAll(inPieces(archive(times), 512));
     expect(read.map(({ mtime }: TarEntry) => mtime)).toEqual([0, 1, 0o77777777777]);

@@ -1,28 +1,28 @@
-import { type TarEntry, tarTypes } from './entry.ts';
+import { blockSize, type TarEntry, tarTypes } from './entry.ts';
 
-const blockSize = 512;
-const letters = Object.fromEntries(
+/** The type flag that is written for each type. */
+const flags = Object.fromEntries(
   Object.entries(tarTypes)
     .map(([letter, type]) => [type, letter])
     .toReversed(),
 );
 
-/** A member's header, with a pax header before it where ustar has no room. Its body and `tarPadding` follow. */
+/** Returns a member's header, preceded by a pax header for values that do not fit into ustar. The caller writes the body and `tarPadding` after it. */
 export function tarHeader(entry: TarEntry): Buffer {
   const records = recordsFor(entry);
-  const header = ustar(entry, letters[entry.type] as string, entry.type === 'file' ? entry.size : 0);
+  const header = ustar(entry, flags[entry.type] as string, entry.type === 'file' ? entry.size : 0);
   if (records.length === 0) return header;
   const body = Buffer.from(records.map(record).join(''), 'latin1');
   const extension = ustar({ ...entry, path: 'pax', linkTarget: '', mode: 0o644 }, 'x', body.length);
   return Buffer.concat([extension, body, tarPadding(body.length), header]);
 }
 
-/** Zeros that fill a body of `size` bytes to a whole block. */
+/** Returns the zeros that fill a body of `size` bytes up to a whole block. */
 export function tarPadding(size: number): Buffer {
   return Buffer.alloc((blockSize - (size % blockSize)) % blockSize);
 }
 
-/** The end of an archive. */
+/** Returns the end of an archive. */
 export function tarEnd(): Buffer {
   return Buffer.alloc(2 * blockSize);
 }
@@ -39,7 +39,7 @@ function recordsFor(entry: TarEntry): [string, string][] {
   return records;
 }
 
-/** A record's length counts its own digits. */
+/** Returns a pax record. Its length includes the digits of the length itself. */
 function record([key, value]: [string, string]): string {
   const rest = key.length + value.length + 3;
   let length = rest + String(rest).length;
@@ -47,7 +47,7 @@ function record([key, value]: [string, string]): string {
   return `${length} ${key}=${value}\n`;
 }
 
-function ustar(entry: TarEntry, letter: string, size: number): Buffer {
+function ustar(entry: TarEntry, flag: string, size: number): Buffer {
   const header = Buffer.alloc(blockSize);
   const octal = (value: number, at: number, length: number) => {
     const largest = 8 ** (length - 1) - 1;
@@ -59,7 +59,7 @@ function ustar(entry: TarEntry, letter: string, size: number): Buffer {
       'latin1',
     );
   };
-  const name = entry.type === 'directory' && letter === '5' ? `${entry.path}/` : entry.path;
+  const name = entry.type === 'directory' && flag === '5' ? `${entry.path}/` : entry.path;
   header.write(name.slice(0, 100), 0, 'latin1');
   octal(entry.mode, 100, 8);
   octal(entry.uid, 108, 8);
@@ -67,7 +67,7 @@ function ustar(entry: TarEntry, letter: string, size: number): Buffer {
   octal(size, 124, 12);
   octal(Math.floor(entry.mtime), 136, 12);
   header.fill(' ', 148, 156);
-  header.write(letter, 156, 'latin1');
+  header.write(flag, 156, 'latin1');
   header.write((entry.linkTarget ?? '').slice(0, 100), 157, 'latin1');
   header.write('ustar\x0000', 257, 'latin1');
   const sum = header.reduce((total, byte) => total + byte, 0);

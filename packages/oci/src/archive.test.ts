@@ -32,7 +32,7 @@ const layout = () => layoutFiles(layers, { tag: 'one' });
 const docker = () => dockerFiles(layers, { tag: 'one:1' });
 const invalid = (why: string) => ({ code: 'image_invalid', message: expect.stringContaining(why) as string });
 
-/** The same file with one bit turned over, in its middle. */
+/** Returns the files with one bit flipped in the middle of one of them. */
 function damage(files: ImageFiles, name: string): ImageFiles {
   const bytes = Buffer.from(files.get(name) as Buffer);
   const at = Math.floor(bytes.length / 2);
@@ -41,19 +41,19 @@ function damage(files: ImageFiles, name: string): ImageFiles {
 }
 
 describe('an image', () => {
-  it('says how it is to be run', async () => {
+  it('has the configuration with which it is run', async () => {
     const config = { Env: ['A=1'], Entrypoint: ['/e'], Cmd: ['c'], User: '7', WorkingDir: '/w' };
     const expected = { env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w' };
     for (const files of [layoutFiles(layers, { config }), dockerFiles(layers, { config })])
       expect((await open(files)).config).toEqual(expected);
   });
 
-  it('that says nothing of it runs in its root, as nobody in particular', async () => {
+  it('without a configuration has an empty one and the working directory /', async () => {
     const expected = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
     expect((await open(layout())).config).toEqual(expected);
   });
 
-  it('is told from another one by its digest, and is the same one twice', async () => {
+  it('has a digest that depends only on its configuration and its layers', async () => {
     const digests = await Promise.all(
       [
         layout(),
@@ -68,16 +68,16 @@ describe('an image', () => {
     expect(new Set(digests).size).toBe(3);
   });
 
-  it('cannot pass for another one by having its configuration and the sizes of its layers', async () => {
+  it('with the configuration and the layer sizes of another image is refused by the digest of a layer', async () => {
     const forged = docker().set('layer-0/layer.tar', layerOf(file('a', 'z')));
     const archive = await open(forged);
     await expect(treeOf(flattenImage(archive).tar)).rejects.toMatchObject(invalid('has other bytes'));
   });
 });
 
-describe('the image that is meant', () => {
+describe('the image in an archive', () => {
   it.each([['layout'], ['docker']])(
-    'must be the only one: the refusal of several names their tags (%s)',
+    'must be the only one; the error for several names their tags (%s)',
     async (form) => {
       const files = form === 'layout' ? layout() : docker();
       if (form === 'layout') {
@@ -95,7 +95,7 @@ describe('the image that is meant', () => {
     },
   );
 
-  it('is the variant for this kind of machine', async () => {
+  it('is the variant for linux/amd64 of a nested index', async () => {
     const files = layout();
     const { digest } = manifestOf(files);
     const nest = (platform: object) => {
@@ -117,7 +117,7 @@ describe('the image that is meant', () => {
     await expect(open(windows)).rejects.toMatchObject(invalid('no variant for linux/amd64'));
   });
 
-  it('is refused where it is for another machine', async () => {
+  it('is refused when it is for another architecture', async () => {
     for (const files of [
       layoutFiles(layers, { architecture: 'arm64' }),
       dockerFiles(layers, { architecture: 'arm64' }),
@@ -127,7 +127,7 @@ describe('the image that is meant', () => {
 });
 
 describe('a changed byte', () => {
-  it('of the manifest or the configuration is refused by the digest that it had', async () => {
+  it('in the manifest or the configuration is refused by its digest', async () => {
     const { name, digest } = manifestOf(layout());
     await expect(open(damage(layout(), name))).rejects.toMatchObject(invalid(`${digest} has other bytes`));
     const config = (JSON.parse(String(layout().get(name))) as { config: { digest: string } }).config.digest;
@@ -138,7 +138,7 @@ describe('a changed byte', () => {
   it.each([
     ['plain', (bytes: Buffer) => bytes],
     ['compressed', (bytes: Buffer) => gzipSync(bytes, { level: 0 })],
-  ])('of a %s layer is refused when the layer is read, wherever it is', async (_form, packed) => {
+  ])('in a %s layer is refused when the layer is read, wherever it is', async (_form, packed) => {
     const layer = layerOf(file('a', 'content'.repeat(100)));
     const files = layoutFiles([layer], { packed });
     const blob = `blobs/${digestOf(packed(layer)).replace(':', '/')}`;
@@ -153,7 +153,7 @@ describe('a changed byte', () => {
     }
   });
 
-  it('behind the end of a layer is refused by its digest', async () => {
+  it('after the end of a layer is refused by its digest', async () => {
     const layer = Buffer.concat([layerOf(file('a')), Buffer.alloc(9_000)]);
     for (const [files, name] of [
       [layoutFiles([layer]), `blobs/${digestOf(layer).replace(':', '/')}`],
@@ -167,7 +167,7 @@ describe('a changed byte', () => {
   });
 });
 
-describe('an archive that is none of an image', () => {
+describe('an archive that holds no valid image', () => {
   const manifest = (change: Parameters<typeof withManifest>[1]) => withManifest(layout(), change);
 
   it.each<[string, () => ImageFiles, string]>([
@@ -186,27 +186,27 @@ describe('an archive that is none of an image', () => {
       'manifest',
     ],
     [
-      'has no such layer',
+      'does not contain a layer',
       () => manifest((one) => Object.assign(one.layers[0] ?? {}, { digest: digestOf(Buffer.from('?')) })),
       'is missing',
     ],
     [
-      'has a layer of another size',
+      'has a layer with another size',
       () => manifest((one) => Object.assign(one.layers[0] ?? {}, { size: 7 })),
       'another size',
     ],
     [
-      'has a layer of a negative size',
+      'has a layer with a negative size',
       () => manifest((one) => Object.assign(one.layers[0] ?? {}, { size: -1 })),
       'manifest',
     ],
     [
-      'has a layer of an absurd size',
+      'has a layer with an absurd size',
       () => manifest((one) => Object.assign(one.layers[0] ?? {}, { size: 1e300 })),
       'manifest',
     ],
     [
-      'has something else for a layer',
+      'has a layer with another media type',
       () => manifest((one) => Object.assign(one.layers[0] ?? {}, { mediaType: 'text/html' })),
       'the type text/html',
     ],
@@ -216,12 +216,12 @@ describe('an archive that is none of an image', () => {
       'more than 500 layers',
     ],
     [
-      'has something else for a configuration',
+      'has a layer in place of its configuration',
       () => manifest((one) => Object.assign(one, { config: one.layers[0] })),
       'configuration',
     ],
     [
-      'has no such layer, as of docker',
+      'does not contain a layer, from `docker save`',
       () => docker().set('manifest.json', json([{ Config: 'config.json', Layers: ['../x', '/y'] }])),
       'is missing',
     ],
@@ -239,7 +239,7 @@ describe('an archive that is none of an image', () => {
     await expect(open(files())).rejects.toMatchObject(invalid(why));
   });
 
-  it('is refused: it is no tar', async () => {
+  it('is refused: it is not a tar', async () => {
     const path = join(root, 'zipped.tar');
     await writeFile(path, gzipSync(Buffer.alloc(9_000)));
     await expect(openArchive(path)).rejects.toMatchObject(invalid('the archive cannot be read'));

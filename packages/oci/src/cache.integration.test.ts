@@ -21,7 +21,7 @@ import {
 
 const isRoot = process.getuid?.() === 0;
 const profile = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
-/** The real one, and what it was asked for. */
+/** The real `Spawn`, which records the labels of its requests. */
 let started: string[];
 const spawn: Spawn = (request) => {
   started.push(request.label);
@@ -62,7 +62,7 @@ const layers = [
 const made = ['sqfstar', 'unsquashfs'];
 
 describe('the disk of an image', () => {
-  it('holds what its layers show together', async () => {
+  it('holds what a union mount of its layers shows', async () => {
     const disk = await diskOf(layoutFiles(layers, { config: { Cmd: ['c'] }, packed: gzipSync }));
     expect(disk.config.cmd).toEqual(['c']);
     const tree = join(root, 'tree');
@@ -83,7 +83,7 @@ describe('the disk of an image', () => {
     expect(readFileSync(at('directory-then-file'), 'utf8')).toBe('a file');
   });
 
-  it('is made once, however often and however many ask for it', async () => {
+  it('is made once for concurrent and repeated requests', async () => {
     const files = dockerFiles(layers);
     const disks = await Promise.all([1, 2, 3].map((copy) => diskOf(files, `${copy}.tar`)));
     const { ino } = statSync(join(cache, disks[0]?.file ?? ''));
@@ -93,14 +93,14 @@ describe('the disk of an image', () => {
     expect(statSync(join(cache, disks[0]?.file ?? '')).ino).toBe(ino);
   });
 
-  it('is not that of another image', async () => {
+  it('differs from the disk of another image', async () => {
     const one = await diskOf(dockerFiles(layers));
     const other = await diskOf(dockerFiles([...layers, layerOf(file('more'))]));
     expect(other.file).not.toBe(one.file);
     expect(started).toEqual([...made, ...made]);
   });
 
-  it('is made again when it is gone', async () => {
+  it('is made again when it was removed', async () => {
     const { file: name } = await diskOf(dockerFiles(layers));
     await rm(join(cache, name));
     expect(await diskOf(dockerFiles(layers))).toMatchObject({ file: name });
@@ -109,7 +109,7 @@ describe('the disk of an image', () => {
 });
 
 describe('an image that cannot be used', () => {
-  it('leaves no disk, and does not stand in the way of the right one', async () => {
+  it('leaves no disk and does not block the valid image', async () => {
     const forged = dockerFiles(layers).set('layer-0/layer.tar', Buffer.from(layers[0] as Buffer));
     forged.get('layer-0/layer.tar')?.write('bad!', 1_024); // the bytes of `etc/kept`
     await expect(diskOf(forged)).rejects.toMatchObject({
@@ -120,19 +120,19 @@ describe('an image that cannot be used', () => {
     expect(await readdir(cache)).toHaveLength(1);
   });
 
-  it('is told to everybody who waits for it', async () => {
+  it('fails every waiting caller', async () => {
     const broken = dockerFiles([layerOf(hardlink('a', 'nothing'))]);
     const answers = await Promise.allSettled([1, 2].map((copy) => diskOf(broken, `${copy}.tar`)));
     expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   });
 });
 
-describe('a disk that was half written when its maker died', () => {
+describe('a disk whose maker died halfway', () => {
   it('is never used', async () => {
     const { file: name } = await diskOf(dockerFiles(layers));
     const whole = statSync(join(cache, name)).size;
     await rm(join(cache, name));
-    // What a crash leaves: the work directory of the one who wrote.
+    // A crash leaves a work directory.
     await mkdir(join(cache, '.disk-dead'));
     await writeFile(join(cache, '.disk-dead', 'disk'), 'half');
     await diskOf(dockerFiles(layers));

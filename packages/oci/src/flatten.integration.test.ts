@@ -35,7 +35,7 @@ async function flat(files: ImageFiles, maxBytes?: number): Promise<Tree> {
 }
 const gzip = (layer: Buffer) => execFileSync('gzip', ['-c'], { input: layer });
 
-describe('two layers, in every form that images come in', () => {
+describe('two layers in every supported form', () => {
   const layers: LayerMember[][] = [
     [
       directory('bin'),
@@ -66,11 +66,11 @@ describe('two layers, in every form that images come in', () => {
   const zstdType = 'application/vnd.oci.image.layer.v1.tar+zstd';
 
   it.each([
-    ['an OCI layout of plain layers', layoutFiles(tars)],
-    ['an OCI layout of layers by gzip', layoutFiles(tars, { packed: gzip, layerType: gzipType })],
-    ['an OCI layout of layers by zstd', layoutFiles(tars, { packed: zstdCompressSync, layerType: zstdType })],
-    ['an archive as `docker save` writes it', dockerFiles(tars)],
-    ['such an archive of layers by gzip', dockerFiles(tars, { packed: gzip })],
+    ['an OCI layout with uncompressed layers', layoutFiles(tars)],
+    ['an OCI layout with gzip layers', layoutFiles(tars, { packed: gzip, layerType: gzipType })],
+    ['an OCI layout with zstd layers', layoutFiles(tars, { packed: zstdCompressSync, layerType: zstdType })],
+    ['an archive of `docker save`', dockerFiles(tars)],
+    ['an archive of `docker save` with gzip layers', dockerFiles(tars, { packed: gzip })],
   ])('%s', async (_form, files) => {
     const tree = await flat(files);
     expect(tree).toEqual(modelOf(layers));
@@ -81,7 +81,7 @@ describe('two layers, in every form that images come in', () => {
   });
 });
 
-describe('any layers', () => {
+describe('arbitrary layers', () => {
   const name = fc.constantFrom('a', 'b', 'c');
   const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
   const mode = fc.constantFrom(0o644, 0o755, 0o4711);
@@ -95,7 +95,7 @@ describe('any layers', () => {
     path.map((one) => file(`${one}/.wh..wh..opq`, '')),
   );
 
-  /** As tar programs write: nothing is below what is no directory, and a hard link follows its file. */
+  /** Keeps what tar programs would write: nothing lies below a file, and a hard link follows its file. */
   function orderly(members: readonly LayerMember[]): LayerMember[] {
     const kept: LayerMember[] = [];
     const isBelow = (one: string, other: string) => one.startsWith(`${other}/`);
@@ -104,15 +104,15 @@ describe('any layers', () => {
       const conflicts =
         files.some(({ path: before }) => isBelow(next.path, before)) ||
         (next.type !== 'directory' && kept.some(({ path: before }) => isBelow(before, next.path)));
-      const leadsNowhere =
+      const isDangling =
         next.type === 'hardlink' &&
         (next.path === next.linkTarget || !files.some(({ path: before }) => before === next.linkTarget));
-      if (!conflicts && !leadsNowhere) kept.push(next);
+      if (!conflicts && !isDangling) kept.push(next);
     }
     return kept;
   }
 
-  it('give what doing as they say, one after another, gives', async () => {
+  it('flatten to the same tree as the reference model', async () => {
     let compared = 0;
     const layer = fc.array(member, { maxLength: 10 }).map(orderly);
     await fc.assert(
@@ -121,7 +121,7 @@ describe('any layers', () => {
         try {
           expected = modelOf(layers);
         } catch {
-          return; // a layer that writes below what is no directory in a lower one
+          return; // a layer has a path below a file of a lower layer
         }
         const tars = layers.map((members) => layerOf(...members));
         expect(await flat(oci ? layoutFiles(tars, { packed: gzipSync }) : dockerFiles(tars))).toEqual(
@@ -135,12 +135,12 @@ describe('any layers', () => {
   });
 });
 
-describe('a layer that unpacks to much more than it is', () => {
+describe('a layer that decompresses to much more than its size', () => {
   const zeros = Buffer.alloc(32 * 2 ** 20);
   const limit = 8 * 2 ** 20;
   const tooBig = { code: 'image_too_big' };
 
-  it('in a file, in headers or behind its end is refused', async () => {
+  it('is refused, whether the bytes are in a file, in headers or after the end', async () => {
     const padded = (start: Buffer) => layoutFiles([Buffer.concat([start, zeros])], { packed: gzipSync });
     await expect(flat(padded(layerOf()), limit)).rejects.toMatchObject(tooBig);
     await expect(
@@ -153,14 +153,14 @@ describe('a layer that unpacks to much more than it is', () => {
     await expect(flat(layoutFiles([many], { packed: gzipSync }), limit)).rejects.toMatchObject(tooBig);
   });
 
-  it('is counted together with the others', async () => {
+  it('counts together with the other layers', async () => {
     const layer = layerOf({ path: 'f', content: zeros.toString('latin1', 0, 5 * 2 ** 20) });
     const files = (layers: Buffer[]) => layoutFiles(layers, { packed: gzipSync });
     expect(Object.keys(await flat(files([layer]), limit))).toEqual(['f']);
     await expect(flat(files([layer, layer]), limit)).rejects.toMatchObject(tooBig);
   });
 
-  it('because of its paths is refused before they fill the memory', { timeout: 60_000 }, async () => {
+  it('is refused for too many long paths before they fill the memory', { timeout: 60_000 }, async () => {
     const long = Array.from({ length: 16 }, () => 'd'.repeat(250)).join('/');
     const members = Array.from({ length: 3_000 }, (_, at) => directory(`${long}/${at}`));
     const layer = layerOf(...members);

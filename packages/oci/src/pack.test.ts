@@ -27,8 +27,8 @@ async function packed(reference?: string): Promise<string> {
   return path;
 }
 
-describe('a layout in a directory', () => {
-  it('becomes an archive of the same image, without what the image does not need', async () => {
+describe('an OCI layout directory', () => {
+  it('is packed into an archive of the same image, without blobs that the image does not need', async () => {
     const files = layoutFiles(layers, { tag: 'one', config: { Cmd: ['c'] } });
     writeLayout(layout, files.set(`blobs/sha256/${'0'.repeat(64)}`, Buffer.from('of another image')));
     const archive = await openArchive(await packed('one'));
@@ -37,14 +37,14 @@ describe('a layout in a directory', () => {
     expect(readFileSync(join(root, 'packed.tar'), 'latin1')).not.toContain('of another image');
   });
 
-  it('gives the same bytes under every tag', async () => {
+  it('gives the same bytes for every tag', async () => {
     writeLayout(layout, layoutFiles(layers, { tag: 'one' }));
     const one = await buffer(await packLayout(layout, 'one'));
     writeLayout(layout, layoutFiles(layers, { tag: 'two' }));
     expect((await buffer(await packLayout(layout))).equals(one)).toBe(true);
   });
 
-  it('is refused before anything is written where it is none, or has no such image', async () => {
+  it('is refused before anything is written when it is not a layout or has no image of this tag', async () => {
     await expect(packLayout(join(root, 'nothing'))).rejects.toMatchObject({ code: 'image_not_found' });
     writeLayout(layout, layoutFiles(layers, { tag: 'one' }));
     await expect(packLayout(layout, 'two')).rejects.toMatchObject({
@@ -53,7 +53,7 @@ describe('a layout in a directory', () => {
     });
   });
 
-  it('is refused before anything is written where it is for another machine', async () => {
+  it('is refused before anything is written when it is for another architecture', async () => {
     writeLayout(layout, layoutFiles(layers, { architecture: 'arm64' }));
     await expect(packLayout(layout)).rejects.toMatchObject({
       code: 'image_invalid',
@@ -61,7 +61,7 @@ describe('a layout in a directory', () => {
     });
   });
 
-  it('is refused before anything is written where a document or a layer is not as promised', async () => {
+  it('is refused before anything is written when a document or a layer does not match its descriptor', async () => {
     const files = layoutFiles(layers);
     const { name, digest } = manifestOf(files);
     const other = Buffer.from(String(files.get(name)).replace('"schemaVersion":2', '"schemaVersion":3'));
@@ -84,10 +84,10 @@ describe('a layout in a directory', () => {
   });
 });
 
-describe('an image that is written', () => {
+describe('writeImageArchive', () => {
   const config = { env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w' };
 
-  it('is read again with its layer and its configuration', async () => {
+  it('writes the layer and the configuration, with equal bytes for equal input', async () => {
     const layerFile = join(root, 'layer.tar');
     await writeFile(layerFile, layers[0] as Buffer);
     const first = await writeImageArchive(join(root, 'one.tar'), { config, layerFile });

@@ -4,8 +4,8 @@ import { parseMemberPath, normalizePath, parentsOf } from './paths.ts';
 
 const invalid = expect.objectContaining({ code: 'image_invalid' }) as Error;
 
-describe('a path of a layer', () => {
-  it('is taken from the root, without dots', () => {
+describe('the path of a member', () => {
+  it('is normalized relative to the root, without dots', () => {
     for (const raw of ['a/b', './a/b', '/a/b', 'a//b/', '/./a/./b/.']) expect(normalizePath(raw)).toBe('a/b');
     for (const raw of ['', '.', '/', './']) expect(normalizePath(raw)).toBe('');
   });
@@ -20,12 +20,12 @@ describe('a path of a layer', () => {
     ['x'.repeat(256)],
     ['d/'.repeat(201)],
     [`${'d'.repeat(250)}/`.repeat(17)],
-  ])('like %j is refused', (raw) => {
+  ])('is refused: %j', (raw) => {
     expect(() => normalizePath(raw)).toThrow(invalid);
     expect(() => parseMemberPath(raw)).toThrow(invalid);
   });
 
-  it('is refused, or one that stays inside, whatever it is', () => {
+  it('is refused or stays inside the image, whatever it is', () => {
     const part = fc.oneof(fc.constantFrom('', '.', '..', '...', '\0', ' '), fc.string());
     fc.assert(
       fc.property(fc.array(part), (parts) => {
@@ -44,7 +44,7 @@ describe('a path of a layer', () => {
 });
 
 describe('a member', () => {
-  it('is shown, unless its name begins as a whiteout', () => {
+  it('is content unless its name begins with the prefix of a whiteout', () => {
     expect(parseMemberPath('a/b')).toEqual({ kind: 'content', path: 'a/b' });
     expect(parseMemberPath('a/wh.b')).toEqual({ kind: 'content', path: 'a/wh.b' });
     expect(parseMemberPath('a/.wh.b')).toEqual({ kind: 'whiteout', path: 'a/b' });
@@ -54,14 +54,14 @@ describe('a member', () => {
   });
 
   it.each([['.wh.'], ['a/.wh.'], ['a/.wh..'], ['a/.wh...']])(
-    'like %j, which removes nothing that has a name, is refused',
+    'is refused when it is a whiteout of a path without a name: %j',
     (raw) => {
       expect(() => parseMemberPath(raw)).toThrow(invalid);
     },
   );
 });
 
-it('the parents of a path are those between it and the root', () => {
+it('parentsOf returns the directories between the root and the path', () => {
   expect(parentsOf('a/b/c')).toEqual(['a', 'a/b']);
   expect(parentsOf('a')).toEqual([]);
 });

@@ -1,21 +1,21 @@
 import type { Occurrence } from './gen/scip_pb.ts';
 import { indexInvalid } from './errors.ts';
 
-/** Line and character count from 0; characters are those of the index's encoding. */
+/** A position in a document. Line and character count from 0; the index defines the encoding of characters. */
 export interface Position {
   readonly line: number;
   readonly character: number;
 }
 
-/** Half open: `end` is the first character that is not part of it. */
+/** A half-open range: `end` is the first position after it. */
 export interface Range {
   readonly start: Position;
   readonly end: Position;
 }
 
 /**
- * Where an occurrence is. Indexers write one of two forms, or both, and then the typed one counts (SCIP 0.10). Errors:
- * `index_invalid`.
+ * Returns the range of an occurrence. Indexers write one of two forms or both; if both are present, the typed one counts (SCIP 0.10).
+ * Errors: `index_invalid`.
  */
 export function rangeOf({ range, typedRange }: Pick<Occurrence, 'range' | 'typedRange'>): Range {
   if (typedRange.case === 'singleLineRange') {
@@ -39,14 +39,15 @@ function checked(line: number, character: number, endLine: number, endCharacter:
   return { start: { line, character }, end: { line: endLine, character: endCharacter } };
 }
 
-/** Of `SymbolRole` in the schema. */
+/** `SymbolRole.Definition` in the schema. */
 const definitionRole = 1;
 
+/** Returns whether an occurrence defines its symbol. */
 export function isDefinition({ symbolRoles }: Pick<Occurrence, 'symbolRoles'>): boolean {
   return (symbolRoles & definitionRole) !== 0;
 }
 
-/** A symbol that means something in its own document only. */
+/** Returns whether a symbol has a meaning in its own document only. */
 export function isLocal(symbol: string): boolean {
   return symbol.startsWith('local ');
 }

@@ -22,7 +22,7 @@ const document = (relativePath: string) =>
   });
 
 describe('an index', () => {
-  it('is read part by part, whatever the chunks', async () => {
+  it('is read part by part for any chunks', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.string({ maxLength: 300 }), { maxLength: 20 }),
@@ -38,7 +38,7 @@ describe('an index', () => {
     );
   });
 
-  it('that was cut off anywhere, or has no metadata, is refused', async () => {
+  it('that is cut off anywhere or has no metadata is refused', async () => {
     const whole = toBinary(IndexSchema, create(IndexSchema, { metadata, documents: [document('a')] }));
     const borders = new Set([0]);
     const head = toBinary(IndexSchema, create(IndexSchema, { metadata })).length;
@@ -49,7 +49,7 @@ describe('an index', () => {
     await expect(all(new Uint8Array(0))).rejects.toMatchObject({ code: 'index_invalid' });
   });
 
-  it('of random bytes ends in a clear refusal or in parts, never in another error', async () => {
+  it('of random bytes yields parts or `index_invalid`, never another error', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 400 }), async (bytes) => {
         await all(bytes).catch((error: unknown) => expect(error).toMatchObject({ code: 'index_invalid' }));
@@ -58,7 +58,7 @@ describe('an index', () => {
     );
   });
 
-  it('whose lengths lie costs no memory', async () => {
+  it('with false lengths allocates no memory', async () => {
     const lie = Uint8Array.from([0x12, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3]);
     await expect(all(lie)).rejects.toMatchObject({ code: 'index_invalid' });
   });
@@ -70,7 +70,7 @@ describe('a range', () => {
   const text = ({ start, end }: ReturnType<typeof rangeOf>) =>
     [start.line, start.character, end.line, end.character].join();
 
-  it('has an older and a typed form; the typed one counts', () => {
+  it('has an old and a typed form, and the typed one counts', () => {
     expect(text(range({ range: [1, 2, 3] }))).toBe('1,2,1,3');
     expect(text(range({ range: [1, 2, 3, 4] }))).toBe('1,2,3,4');
     const single = { line: 5, startCharacter: 6, endCharacter: 7 };
@@ -81,7 +81,7 @@ describe('a range', () => {
     );
   });
 
-  it('that is impossible is refused', () => {
+  it('is refused when it is impossible', () => {
     for (const numbers of [[], [1], [1, 2], [1, 2, 3, 4, 5], [-1, 0, 1], [1, 5, 4], [2, 0, 1, 0]])
       expect(() => range({ range: numbers })).toThrow(/SCIP index/);
   });

@@ -9,36 +9,37 @@ import {
   SymbolInformationSchema,
 } from './gen/scip_pb.ts';
 
-/** A part of an index, in the order of the file. */
+/** A part of an index. Parts come in the order of the file. */
 export type IndexPart =
   | { readonly kind: 'metadata'; readonly metadata: Metadata }
   | { readonly kind: 'document'; readonly document: Document }
   | { readonly kind: 'external'; readonly symbol: SymbolInformation };
 
-/** Largest document or other part that is held in memory, bytes. */
+/** Largest part that is read into memory, bytes. */
 const partMax = 256 * 2 ** 20;
 
 /**
- * Reads an index part by part, with one part in memory at a time: the fields of its outermost message are walked by hand, each
- * part is decoded as a whole. Errors: `index_invalid`, also for an index without metadata, and those of the stream.
+ * Reads an index part by part, with one part in memory at a time: it walks the fields of the outermost message itself and decodes each
+ * part as a whole. Errors: `index_invalid`, also for an index without metadata, and those of the stream.
  */
 export async function* readIndex(stream: AsyncIterable<Uint8Array>): AsyncGenerator<IndexPart> {
   const bytes = byteQueue(stream);
-  let described = false;
+  let hasMetadata = false;
   for (;;) {
     const tag = await readVarint(bytes);
     if (tag === null) break;
     const field = tag >>> 3;
     // The outermost message has length-delimited fields only.
-    if ((tag & 7) !== 2 || field === 0) throw indexInvalid(`a field of wire type ${tag & 7}`);
+    if ((tag & 7) !== 2 || field === 0) throw indexInvalid(`it has a field of wire type ${tag & 7}`);
     const length = await readVarint(bytes);
     if (length === null) throw indexInvalid('it is cut off');
-    if (length > partMax) throw indexInvalid(`a part of it has ${length} bytes, at most ${partMax} are read`);
+    if (length > partMax)
+      throw indexInvalid(`a part of it has ${length} bytes, at most ${partMax} are allowed`);
     const part = decode(field, await bytes.take(length));
-    if (part?.kind === 'metadata') described = true;
+    if (part?.kind === 'metadata') hasMetadata = true;
     if (part) yield part;
   }
-  if (!described) throw indexInvalid('it has no metadata');
+  if (!hasMetadata) throw indexInvalid('it has no metadata');
 }
 
 function decode(field: number, bytes: Uint8Array): IndexPart | null {
@@ -46,7 +47,7 @@ function decode(field: number, bytes: Uint8Array): IndexPart | null {
     if (field === 1) return { kind: 'metadata', metadata: fromBinary(MetadataSchema, bytes, options) };
     if (field === 2) return { kind: 'document', document: fromBinary(DocumentSchema, bytes, options) };
     if (field === 3) return { kind: 'external', symbol: fromBinary(SymbolInformationSchema, bytes, options) };
-    return null; // of a later schema
+    return null; // a field of a later version of the schema
   } catch (error) {
     throw indexInvalid((error as Error).message);
   }
@@ -55,9 +56,9 @@ function decode(field: number, bytes: Uint8Array): IndexPart | null {
 const options = { readUnknownFields: false };
 
 interface ByteQueue {
-  /** The next byte, or null at the end. */
+  /** Returns the next byte, or null at the end. */
   next(): Promise<number | null>;
-  /** Exactly this many. Errors: `index_invalid` when there are fewer. */
+  /** Returns exactly this many bytes. Errors: `index_invalid` when there are fewer. */
   take(length: number): Promise<Uint8Array>;
 }
 
@@ -86,7 +87,7 @@ function byteQueue(stream: AsyncIterable<Uint8Array>): ByteQueue {
       const parts: Uint8Array[] = [];
       let missing = length;
       while (missing > 0) {
-        // Taken as it comes: a length that lies costs no memory.
+        // Chunk by chunk, so that a false length allocates no memory.
         if (!(await refill())) throw indexInvalid('it is cut off');
         const part = held.subarray(at, at + missing);
         at += part.length;
@@ -98,7 +99,7 @@ function byteQueue(stream: AsyncIterable<Uint8Array>): ByteQueue {
   };
 }
 
-/** An unsigned number of at most 32 bits, or null at the end of the stream. */
+/** Reads an unsigned number of at most 32 bits; null at the end of the stream. */
 async function readVarint(bytes: ByteQueue): Promise<number | null> {
   let value = 0;
   for (let shift = 0; shift < 35; shift += 7) {
@@ -113,5 +114,5 @@ async function readVarint(bytes: ByteQueue): Promise<number | null> {
       return value;
     }
   }
-  throw indexInvalid('a number beyond all bounds');
+  throw indexInvalid('a number in it is too large');
 }

@@ -15,7 +15,7 @@ interface Flags {
   readonly json?: boolean;
 }
 
-/** `src`, as far as executors use it: flags may have one dash or two, as in the command whose place it takes. */
+/** Returns the parts of upstream's `src` command that executors use. As in upstream's, flags may have one dash or two. */
 export function makeCommand(deps: {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
@@ -26,22 +26,22 @@ export function makeCommand(deps: {
   const program = new Command('src').exitOverride();
   program
     .command('version')
-    .description('say which version this is')
+    .description('print the version')
     .action(() => print(`Current version: ${version}`));
   program
     .command('code-intel')
     .description('code intelligence')
     .command('upload')
     .description('upload a SCIP index')
-    .option('--file <path>', 'the index', 'index.scip')
-    .requiredOption('--repo <name>', 'the repository, by its name on the instance')
-    .requiredOption('--commit <hash>', 'the commit, 40 hexadecimal digits')
-    .option('--root <path>', 'the directory that was indexed, from the top of the repository', '')
-    .option('--indexer <name>', 'what made the index; default: as it says itself')
-    .option('--indexerVersion <version>', 'its version; default: as it says itself')
-    .option('--associated-index-id <id>', 'the record of the job', wholeNumber, -1)
-    .option('--upload-route <path>', 'the route of the instance', route, '/.api/scip/upload')
-    .option('--no-progress', 'plain lines only; there are no others')
+    .option('--file <path>', 'the index file', 'index.scip')
+    .requiredOption('--repo <name>', 'name of the repository on the instance')
+    .requiredOption('--commit <hash>', 'the commit (40 hexadecimal digits)')
+    .option('--root <path>', 'the indexed directory, relative to the root of the repository', '')
+    .option('--indexer <name>', 'name of the indexer; default: from the index')
+    .option('--indexerVersion <version>', 'version of the indexer; default: from the index')
+    .option('--associated-index-id <id>', "id of the job's record", wholeNumber, -1)
+    .option('--upload-route <path>', 'upload route of the instance', route, '/.api/scip/upload')
+    .option('--no-progress', 'accepted for compatibility: there is no progress output')
     .option('--json', 'print one JSON object')
     .action(async (flags: Flags) => {
       const settings = readSettings(environment);
@@ -60,11 +60,11 @@ export function makeCommand(deps: {
         },
         clock,
       );
-      const node = Buffer.from(`SCIPUpload:${id}`)
+      const graphqlId = Buffer.from(`SCIPUpload:${id}`)
         .toString('base64')
         .replaceAll('+', '-')
         .replaceAll('/', '_');
-      const uploadUrl = `${settings.endpoint.origin}/${repo}/-/code-intelligence/uploads/${node}`;
+      const uploadUrl = `${settings.endpoint.origin}/${repo}/-/code-intelligence/uploads/${graphqlId}`;
       if (flags.json) print(JSON.stringify({ repo, commit, ...done, file, uploadId: id, uploadUrl }));
       else
         print(
@@ -74,12 +74,12 @@ export function makeCommand(deps: {
   return program;
 }
 
-/** Flags with one dash, as their equals with two. A value that begins with a dash needs the form `-flag=value`. */
+/** Returns the arguments with two dashes for every flag. A value that begins with a dash needs the form `-flag=value`. */
 export function withTwoDashes(args: readonly string[]): string[] {
   return args.map((arg) => (/^-[A-Za-z][A-Za-z-]+(=|$)/.test(arg) ? `-${arg}` : arg));
 }
 
-/** 2 for what was typed wrong, 1 for what went wrong, 0 for help. */
+/** Returns the exit code of an error: 2 for wrong usage, 0 for help, 1 for everything else. */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof CommanderError)) return 1;
   return error.exitCode === 0 ? 0 : 2;
@@ -87,11 +87,11 @@ export function exitCodeOf(error: unknown): number {
 
 function wholeNumber(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It is a whole number.');
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
 function route(text: string): string {
-  if (!text.startsWith('/')) throw new InvalidArgumentError('It begins with a slash.');
+  if (!text.startsWith('/')) throw new InvalidArgumentError('It must begin with a slash.');
   return text.replace(/\?.*$/s, '');
 }

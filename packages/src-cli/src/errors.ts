@@ -1,25 +1,26 @@
 import { FumehoodError } from '@fumehood/base';
 
-/** Wrong settings or arguments: nothing was sent. */
+/** The settings or arguments are wrong. Nothing was sent. */
 export function settingsInvalid(message: string, remedy: string): FumehoodError {
   return new FumehoodError({ code: 'settings_invalid', message, remedy });
 }
 
+/** The index file cannot be read. */
 export function fileUnreadable(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'file_unreadable',
     message: `the index ${file} cannot be read: ${why}`,
-    remedy: 'Name the file that the indexer wrote with -file.',
+    remedy: 'Give the file that the indexer wrote with -file.',
   });
 }
 
-/** The instance answered, and not with an upload's id. */
+/** The instance answered without the id of an upload. */
 export function uploadRefused(status: number, body: string): FumehoodError {
-  const said = body.trimStart().startsWith('<') ? '' : body.trim().slice(0, 500);
+  const reason = body.trimStart().startsWith('<') ? '' : body.trim().slice(0, 500);
   return new FumehoodError({
     code: 'upload_refused',
     status,
-    message: `the upload was answered with ${status}${said && `: ${said}`}`,
+    message: `the instance answered the upload with ${status}${reason && `: ${reason}`}`,
     remedy:
       status === 401 || status === 403
         ? 'Check the token: SRC_ACCESS_TOKEN, or SRC_HEADER_AUTHORIZATION.'
@@ -27,6 +28,7 @@ export function uploadRefused(status: number, body: string): FumehoodError {
   });
 }
 
+/** The instance cannot be reached. */
 export function instanceUnreachable(endpoint: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'instance_unreachable',

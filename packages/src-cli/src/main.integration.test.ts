@@ -10,7 +10,7 @@ import { sendIndex } from './upload.ts';
 
 const token = 'sgp_not-for-everybody';
 const upload = ['code-intel', 'upload', '-repo=acme/greeter', `-commit=${'1'.repeat(40)}`];
-/** The beginning of an index: metadata with the tool's name and version; what follows is sent and not looked at. */
+/** The beginning of an index: metadata with the tool's name and version. The client sends the rest without reading it. */
 const head = Buffer.concat([
   Buffer.from([0x0a, 0x0d, 0x12, 0x0b, 0x0a, 0x04]),
   Buffer.from('tool'),
@@ -26,7 +26,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'fumehood-src-'));
   mkdirSync(join(root, 'directory'));
   writeFileSync(join(root, 'index.scip'), head);
-  writeFileSync(join(root, 'garbage'), 'this is no index');
+  writeFileSync(join(root, 'garbage'), 'this is not an index');
   writeFileSync(join(root, 'empty'), '');
   writeFileSync(join(root, 'big'), Buffer.concat([head, Buffer.alloc(30_000_000, Math.random().toString())]));
   await bundleSrc(root);
@@ -38,18 +38,18 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-/** Runs it; whatever becomes of it, it shows no stack trace and no token. */
+/** Runs the client and checks that its output has no stack trace and no token. */
 async function src(args: readonly string[], environment: Record<string, string> = {}): Promise<Ended> {
   const ended = await runSrc(root, args, { SRC_ENDPOINT: endpoint, SRC_ACCESS_TOKEN: token, ...environment });
-  const said = ended.stdout + ended.stderr;
-  expect(said).not.toMatch(/^\s+at .*:\d+|node:internal/m);
-  expect(said).not.toContain(token);
+  const output = ended.stdout + ended.stderr;
+  expect(output).not.toMatch(/^\s+at .*:\d+|node:internal/m);
+  expect(output).not.toContain(token);
   return ended;
 }
 const answer = (status: number, body: string) => (response: ServerResponse) =>
   void response.writeHead(status).end(body);
 
-describe('an upload ends with 1 and says why', () => {
+describe('an upload exits with 1 and prints the reason', () => {
   it.each([
     [400, 'the commit is none', ': the commit is none'],
     [
@@ -66,23 +66,23 @@ describe('an upload ends with 1 and says why', () => {
     [202, '{"id":42}', ': {"id":42}'],
     [202, '{"id":"0"}', ': {"id":"0"}'],
     [204, '', ''],
-  ])('when it is answered with %i %j, at once', async (status, body, said) => {
+  ])('when the answer is %i %j, without a retry', async (status, body, said) => {
     server.answer = answer(status, body);
     const { code, stdout, stderr } = await src(upload);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toBe(`error: the upload was answered with ${status}${said}\n`);
+    expect(stderr).toBe(`error: the instance answered the upload with ${status}${said}\n`);
     expect(server.requests).toHaveLength(1);
   });
 
-  it('when it is refused before it was read to its end', async () => {
+  it('when it is refused before the instance has read the body', async () => {
     server.early = true;
     server.answer = (response) => void response.writeHead(413, { connection: 'close' }).end('too large');
     const { code, stderr } = await src([...upload, '-file=big']);
-    expect(stderr).toBe('error: the upload was answered with 413: too large\n');
+    expect(stderr).toBe('error: the instance answered the upload with 413: too large\n');
     expect(code).toBe(1);
   });
 
-  it('when nobody listens, or hangs up', async () => {
+  it('when nothing listens or the connection is closed', async () => {
     server.answer = (response) => void response.destroy();
     const hungUp = await src(upload);
     expect(hungUp.code).toBe(1);
@@ -99,8 +99,8 @@ describe('an upload ends with 1 and says why', () => {
     ['directory', 'the index directory cannot be read: it is not a file'],
     ['garbage', 'this is not a SCIP index: '],
     ['empty', 'this is not a SCIP index: '],
-  ])('when the file is %s, and sends nothing', async (file, said) => {
-    // Even with everything given that it could say of itself.
+  ])('when the file is %s, without a request', async (file, said) => {
+    // Even when the indexer and its version are given.
     const { code, stderr } = await src([...upload, `-file=${file}`, '-indexer=x', '-indexerVersion=1']);
     expect(stderr).toMatch(`error: ${said}`);
     expect(code).toBe(1);
@@ -109,18 +109,22 @@ describe('an upload ends with 1 and says why', () => {
 
   it.each<[string, Record<string, string>, string]>([
     ['no endpoint', { SRC_ENDPOINT: '' }, 'SRC_ENDPOINT is not set'],
-    ['one of another kind', { SRC_ENDPOINT: 'ftp://x' }, 'SRC_ENDPOINT is not an http or https URL'],
+    [
+      'an endpoint of another scheme',
+      { SRC_ENDPOINT: 'ftp://x' },
+      'SRC_ENDPOINT is not an http or https URL',
+    ],
     ['two credentials', { SRC_HEADER_AUTHORIZATION: 'x' }, 'SRC_ACCESS_TOKEN and SRC_HEADER_AUTHORIZATION'],
-    ['another proxy', { SRC_PROXY: 'http://x' }, 'SRC_PROXY is not a unix socket'],
-    ['a token that is no header', { SRC_ACCESS_TOKEN: `${token}\n` }, 'Invalid character in header'],
-  ])('with %s, and sends nothing', async (_what, environment, said) => {
+    ['a proxy of another kind', { SRC_PROXY: 'http://x' }, 'SRC_PROXY is not a unix socket'],
+    ['a token that is not a valid header', { SRC_ACCESS_TOKEN: `${token}\n` }, 'Invalid character in header'],
+  ])('with %s, without a request', async (_what, environment, said) => {
     const { code, stderr } = await src(upload, environment);
     expect(stderr).toMatch(`error: ${said}`);
     expect(code).toBe(1);
     expect(server.requests).toEqual([]);
   });
 
-  it('with a root out of the repository, and sends nothing', async () => {
+  it('with a root outside the repository, without a request', async () => {
     for (const root of ['/abs', '..', 'a/../..', '../x', 'a/../../.github']) {
       const { code, stderr } = await src([...upload, `-root=${root}`]);
       expect(stderr).toMatch(`error: the root ${root} is not in the repository`);
@@ -130,7 +134,7 @@ describe('an upload ends with 1 and says why', () => {
   });
 });
 
-it('a root is sent as servers compare it', async () => {
+it('a root is sent normalized', async () => {
   for (const [root, clean] of Object.entries({
     '.': null,
     'a/../b//c/': 'b/c',
@@ -142,14 +146,14 @@ it('a root is sent as servers compare it', async () => {
   }
 });
 
-describe('what was typed wrong ends with 2, and nothing is sent:', () => {
+describe('wrong usage exits with 2, without a request:', () => {
   it.each<[string, readonly string[], string]>([
     ['no repository', ['code-intel', 'upload', '-commit=x'], "required option '--repo <name>' not specified"],
-    ['a flag that there is not', [...upload, '-token=x'], "unknown option '--token=x'"],
-    ['an id that is no number', [...upload, '-associated-index-id=x'], 'It is a whole number.'],
-    ['a route that is none', [...upload, '-upload-route=x'], 'It begins with a slash.'],
-    ['a command that there is not', ['code-intel', 'download'], "unknown command 'download'"],
-    ['one too many', [...upload, 'more'], 'too many arguments'],
+    ['an unknown flag', [...upload, '-token=x'], "unknown option '--token=x'"],
+    ['an id that is not a number', [...upload, '-associated-index-id=x'], 'It must be a whole number.'],
+    ['a route without a slash', [...upload, '-upload-route=x'], 'It must begin with a slash.'],
+    ['an unknown command', ['code-intel', 'download'], "unknown command 'download'"],
+    ['one argument too many', [...upload, 'more'], 'too many arguments'],
   ])('%s', async (_what, args, said) => {
     const { code, stderr } = await src(args);
     expect(stderr).toContain(said);
@@ -157,13 +161,13 @@ describe('what was typed wrong ends with 2, and nothing is sent:', () => {
     expect(server.requests).toEqual([]);
   });
 
-  it('help and the version are no mistakes', async () => {
+  it('help and version exit with 0', async () => {
     expect((await src(['--help'])).code).toBe(0);
     expect(await src(['version'])).toEqual({ code: 0, stdout: 'Current version: 7.6.0\n', stderr: '' });
   });
 });
 
-describe("an instance's own trouble", () => {
+describe('a failure of the instance (5xx)', () => {
   const pauses: number[] = [];
   const clock = { ...systemClock, sleep: async (ms: number) => void pauses.push(ms) };
   const send = () => {
@@ -176,7 +180,7 @@ describe("an instance's own trouble", () => {
     pauses.length = 0;
   });
 
-  it('is waited out, with the same request each time', async () => {
+  it('is retried with the same request', async () => {
     server.answer = (response) =>
       server.requests.length < 4 ? answer(503, 'soon')(response) : answer(202, '{"id":"7"}')(response);
     expect(await send()).toMatchObject({ id: 7, indexer: 'tool', indexerVersion: '1.0' });
@@ -185,14 +189,14 @@ describe("an instance's own trouble", () => {
     expect(pauses).toEqual([1000, 1000, 1000]);
   });
 
-  it('is told after six attempts', async () => {
+  it('is reported after six attempts', async () => {
     server.answer = answer(500, 'broken');
     await expect(send()).rejects.toMatchObject({ code: 'upload_refused', status: 500 });
     expect(server.requests).toHaveLength(6);
   });
 });
 
-it('the token is taken from the environment alone, and goes into one header', async () => {
+it('the token comes from the environment alone and goes into one header', async () => {
   expect((await src(upload)).code).toBe(0);
   const [{ url, headers, body } = { url: '', headers: {}, body: Buffer.alloc(0) }] = server.requests;
   expect(headers.authorization).toBe(`token ${token}`);

@@ -2,10 +2,10 @@ import { factsOf, systemClock } from '@fumehood/base';
 import { CommanderError } from 'commander';
 import { exitCodeOf, makeCommand, withTwoDashes } from './command.ts';
 
-/** The version of `src` whose flags and requests these are. */
+/** The version of upstream's `src` whose flags and requests this command implements. */
 const version = '7.6.0';
 
-/** The `src` command that executors run. */
+// The `src` command that executors run.
 try {
   const command = makeCommand({
     environment: process.env,

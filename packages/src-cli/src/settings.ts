@@ -1,17 +1,17 @@
 import { settingsInvalid } from './errors.ts';
 
-/** Where requests go, and as whom. */
+/** Endpoint and credentials of requests. */
 export interface Settings {
   readonly endpoint: URL;
-  /** Headers of every request, in lower case. */
+  /** Headers of every request; names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** A unix socket by which the endpoint is reached, or null: directly. */
+  /** Unix socket through which requests go to the endpoint; null for a direct connection. */
   readonly socketPath: string | null;
 }
 
 const headerPrefix = 'SRC_HEADER_';
 
-/** The settings that the `src` command takes from its environment. Errors: `settings_invalid`. */
+/** Reads the settings of the `src` command from its environment. Errors: `settings_invalid`. */
 export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
   const { SRC_ENDPOINT: where, SRC_ACCESS_TOKEN: token, SRC_PROXY: proxy } = environment;
   const endpoint = where ? URL.parse(where) : null;

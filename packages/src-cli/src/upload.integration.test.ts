@@ -6,23 +6,23 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { bundleSrc, runSrc } from './testing/program.ts';
 import { TestServer } from './testing/server.ts';
 
-/** What the client in whose place ours is run was seen to send, and what it was answered with. */
+/** Requests that upstream's client was recorded to send, and the answers it got. */
 interface Recording {
-  /** Files, as it sent them: gzip, base64. */
+  /** The files as it sent them: gzip, base64. */
   readonly indexes: Readonly<Record<string, string>>;
   readonly runs: readonly {
     readonly name: string;
     readonly args: readonly string[];
-    /** What it inferred from the checkout that it was run in; ours infers nothing. */
+    /** Flags that upstream's client inferred from its checkout; ours infers nothing. */
     readonly inferred: readonly string[];
     readonly environment: Readonly<Record<string, string>>;
     readonly file: string;
     readonly method: string;
     readonly url: string;
-    /** Those that a server can see the difference of. */
+    /** The headers that matter to a server. */
     readonly headers: Readonly<Record<string, string>>;
     readonly answer: unknown;
-    /** Where it printed an object for programs. */
+    /** The JSON object that it printed with `-json`. */
     readonly stdout?: unknown;
   }[];
 }
@@ -42,12 +42,12 @@ beforeAll(async () => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 beforeEach(async () => {
   server = new TestServer();
-  // By a socket, so that the endpoint may have the name that it has in the recording.
+  // Through a unix socket, so that the endpoint can have the name from the recording.
   await server.start({ path: join(root, 'socket') });
 });
 afterEach(() => server.stop());
 
-describe('an upload is the request that was recorded', () => {
+describe("an upload sends the request that was recorded from upstream's client", () => {
   it.each(recording.runs)('$name', async (run) => {
     server.answer = (response) => response.writeHead(202).end(JSON.stringify(run.answer));
     const environment = { ...run.environment, SRC_PROXY: `unix://${root}/socket` };
@@ -62,14 +62,14 @@ describe('an upload is the request that was recorded', () => {
     expect(request?.headers).not.toHaveProperty('content-length');
     const sent = Buffer.from(recording.indexes[run.file] ?? '', 'base64');
     const body = request?.body ?? Buffer.alloc(0);
-    // A gzip header without a name or a time, as recorded; how well it is compressed is nobody's concern.
+    // As recorded, the gzip header has no name and no time. The compression level does not matter.
     expect(body.subarray(0, 8)).toEqual(sent.subarray(0, 8));
     expect(gunzipSync(body)).toEqual(gunzipSync(sent));
     if (run.stdout !== undefined) expect(JSON.parse(stdout)).toEqual(run.stdout);
   });
 });
 
-it('an upload says where it can be seen', async () => {
+it('an upload prints its URL', async () => {
   const args = ['code-intel', 'upload', '-repo=acme/greeter', `-commit=${'1'.repeat(40)}`];
   const environment = { SRC_ENDPOINT: 'http://sg.example', SRC_PROXY: join(root, 'socket') };
   const { stdout } = await runSrc(root, args, environment);

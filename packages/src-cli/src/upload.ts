@@ -10,21 +10,22 @@ import { readIndex } from '@fumehood/scip';
 import { fileUnreadable, instanceUnreachable, settingsInvalid, uploadRefused } from './errors.ts';
 import type { Settings } from './settings.ts';
 
-/** An index and what it is of. */
+/** An index to upload, and the commit it belongs to. */
 export interface Upload {
   readonly file: string;
   readonly repository: string;
   readonly commit: string;
-  /** Of the project in the repository; any spelling of it. */
+  /** Directory of the indexed project in the repository, in any spelling. */
   readonly root: string;
-  /** Null: as the index says. */
+  /** Null: taken from the index. */
   readonly indexer: string | null;
   readonly indexerVersion: string | null;
-  /** -1: none. */
+  /** -1 if there is none. */
   readonly associatedIndexId: number;
   readonly route: string;
 }
 
+/** An index that the instance has accepted. */
 export interface Uploaded {
   readonly id: number;
   readonly indexer: string;
@@ -37,11 +38,11 @@ const pauseMs = 1_000;
 const answerMax = 65_536;
 
 /**
- * Sends an index in one request, gzipped as it streams. An instance's own trouble (5xx) is tried again; a refusal is final. Errors:
+ * Uploads an index in one request, which it gzips as a stream. It retries when the instance fails (5xx); a refusal is final. Errors:
  * `file_unreadable`, `index_invalid`, `settings_invalid`, `upload_refused`, `instance_unreachable`.
  */
 export async function sendIndex(settings: Settings, upload: Upload, clock: Clock): Promise<Uploaded> {
-  const root = cleanRoot(upload.root);
+  const root = normalizeRoot(upload.root);
   const is = await stat(upload.file).catch((error: NodeJS.ErrnoException) => {
     throw fileUnreadable(upload.file, error.code ?? error.message);
   });
@@ -60,15 +61,18 @@ export async function sendIndex(settings: Settings, upload: Upload, clock: Clock
   }
 }
 
-/** The root as servers compare it: no dots, no slash at its ends, empty for the repository itself. */
-function cleanRoot(root: string): string {
+/** Returns the root as servers compare it: without dots and outer slashes, empty for the repository itself. */
+function normalizeRoot(root: string): string {
   const clean = normalize(`./${root}`).replace(/\/$/, '');
   if (root.startsWith('/') || clean === '..' || clean.startsWith('../'))
-    throw settingsInvalid(`the root ${root} is not in the repository`, 'Give -root as a path from its top.');
+    throw settingsInvalid(
+      `the root ${root} is not in the repository`,
+      'Give -root as a path relative to the root of the repository.',
+    );
   return clean === '.' ? '' : clean;
 }
 
-/** What made the index. It is asked even when everything is given: what is no index is not sent. */
+/** Returns the indexer's name and version. It reads the index even when both are given, so that only an index is sent. */
 async function toolOf(upload: Upload): Promise<Pick<Uploaded, 'indexer' | 'indexerVersion'>> {
   for await (const part of readIndex(createReadStream(upload.file, { highWaterMark: 1 << 20 }))) {
     if (part.kind !== 'metadata') continue;
@@ -92,7 +96,7 @@ function queryOf(upload: Upload, root: string, tool: Pick<Uploaded, 'indexer' | 
   return query.toString();
 }
 
-/** One request; its body's gzip is the format of the payload, not a coding of the transfer. */
+/** Sends one request and resolves with the upload's id. The gzip is the format of the payload, not a content coding. */
 function post(settings: Settings, path: string, file: string, bytes: number): Promise<number> {
   const { endpoint, headers, socketPath } = settings;
   const send = endpoint.protocol === 'https:' ? requestHttps : requestHttp;
@@ -119,7 +123,7 @@ function post(settings: Settings, path: string, file: string, bytes: number): Pr
     });
     request.on('error', (error) => reject(instanceUnreachable(endpoint.origin, error.message)));
     pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), createGzip(), request, (error) => {
-      // An early answer closes the stream; whatever else is wrong shows in the request.
+      // An early answer closes the stream; other errors are reported by the request.
       if (error) request.destroy(error);
     });
   });
@@ -131,7 +135,7 @@ function idOf(status: number, body: string): number {
     const { id } = JSON.parse(body) as { id?: unknown };
     if (typeof id === 'string' && /^[1-9]\d{0,14}$/.test(id)) return Number(id);
   } catch {
-    // told below
+    // reported below
   }
   throw uploadRefused(status, body);
 }

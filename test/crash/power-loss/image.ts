@@ -23,11 +23,11 @@ export async function powerLossImage(directory: string): Promise<BuiltImage> {
         // The locale of the database.
         'libc-bin',
       ],
-      wanted: [
+      included: [
         ...['bin/busybox', 'lib64', 'lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu'],
         ...['usr/bin/node', 'usr/bin/setpriv', 'usr/lib/locale', programs.slice(1), postgres.slice(1)],
       ],
-      unwanted: /\/(gconv|audit|security)(\/|$)|\.(map|a)$/,
+      excluded: /\/(gconv|audit|security)(\/|$)|\.(map|a)$/,
       async install(root) {
         await bundlePrograms(join(root, programs));
         await copyPostgres(join(root, postgres));

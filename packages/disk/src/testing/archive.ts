@@ -6,7 +6,7 @@ export type Member = TarEntry & { readonly content: Buffer };
 
 const plain = { type: 'file', mode: 0o644, uid: 0, gid: 0, mtime: 0 } as const;
 
-/** A member with what the test does not care about filled in. */
+/** Returns a member with defaults for everything that the test does not set. */
 export function member(
   facts: Pick<TarEntry, 'path'> & Partial<TarEntry>,
   content: string | Buffer = '',
@@ -15,21 +15,21 @@ export function member(
   return { ...plain, size: bytes.length, ...facts, content: bytes };
 }
 
-/** A whole archive, as our writer writes it. */
+/** Returns a complete archive from our writer. */
 export function archive(members: readonly Member[]): Buffer {
-  return Buffer.concat([...members.map(written), tarEnd()]);
+  return Buffer.concat([...members.map(memberBytes), tarEnd()]);
 }
 
-function written(one: Member): Buffer {
+function memberBytes(one: Member): Buffer {
   return Buffer.concat([tarHeader(one), one.content, tarPadding(one.content.length)]);
 }
 
-/** The bytes in pieces of `size`. */
+/** Yields the bytes in pieces of `size`. */
 export async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-/** Everything of an archive, bodies included. */
+/** Reads an archive completely, including bodies. */
 export async function readAll(stream: AsyncIterable<Uint8Array>, limits: TarLimits = {}): Promise<Member[]> {
   const members: Member[] = [];
   for await (const { body, bodyOffset: _, ...entry } of readTar(stream, limits)) {
@@ -40,7 +40,7 @@ export async function readAll(stream: AsyncIterable<Uint8Array>, limits: TarLimi
   return members;
 }
 
-/** A header that was changed by whoever wants to do harm, with the right checksum for it. */
+/** Returns a changed header with a valid checksum, as an attacker would make it. */
 export function forged(header: Buffer, change: (header: Buffer) => void): Buffer {
   const copy = Buffer.from(header);
   change(copy);

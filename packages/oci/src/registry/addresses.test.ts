@@ -20,4 +20,4 @@ it.each([
     'a name',
     '',
   ],
-])('%s is not', (address) => expect(isPublic(address)).toBe(false));
+])('%s is not public', (address) => expect(isPublic(address)).toBe(false));

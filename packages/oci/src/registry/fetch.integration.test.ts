@@ -21,7 +21,7 @@ beforeEach(() => here.begin());
 afterEach(() => here.end());
 
 describe('an image of a registry', () => {
-  it('is what was put there, under the digest of its manifest', async () => {
+  it('is fetched with the digest of its manifest', async () => {
     const digest = here.registry.put('group/tool', '1.0', image());
     const fetched = await here.fetch('group/tool:1.0');
     expect(fetched.digest).toBe(digest);
@@ -30,7 +30,7 @@ describe('an image of a registry', () => {
     expect(Object.keys(tree)).toEqual(['a', 'b']);
   });
 
-  it('is fetched once; the registry is asked each time, and a tag that moved is another image', async () => {
+  it('is fetched once while the registry is asked every time; a moved tag gives the other image', async () => {
     here.registry.put('tool', 'latest', image());
     const one = await here.fetch('tool');
     const blobs = here.registry.blobRequests();
@@ -42,20 +42,20 @@ describe('an image of a registry', () => {
     expect((await archived(other.file)).config.cmd).toEqual(['other']);
   });
 
-  it('is fetched once for all who want it at the same time', async () => {
+  it('is fetched once for concurrent callers', async () => {
     here.registry.put('tool', 'latest', image());
     const fetched = await Promise.all([1, 2, 3].map(() => here.fetch('tool')));
     expect(new Set(fetched.map((one) => one.file)).size).toBe(1);
     expect(here.started.filter(({ label }) => label === 'skopeo copy')).toHaveLength(1);
   });
 
-  it('of a digest is that one, whatever its tag is now', async () => {
+  it('with a digest is the image of the digest, even if its tag has moved', async () => {
     const digest = here.registry.put('tool', '1', image());
     here.registry.put('tool', '1', image({ Cmd: ['other'] }));
     expect((await here.fetch(`tool:1@${digest}`)).digest).toBe(digest);
   });
 
-  it('is the variant for linux/amd64 of a list', async () => {
+  it('is the variant for linux/amd64 of an index', async () => {
     const digest = here.registry.put('tool', 'amd64', image());
     const entry = (architecture: string, of: string) => ({
       ...{
@@ -76,7 +76,7 @@ describe('an image of a registry', () => {
     });
   });
 
-  it('comes from a mirror that is asked before its registry', async () => {
+  it('is fetched from a mirror, which is asked before the registry', async () => {
     const digest = here.registry.put('tool', '1', image());
     const registries = registriesSchema.parse([
       { location: 'registry.test:5000', mirrors: [{ location: here.registry.place, insecure: true }] },
@@ -85,7 +85,7 @@ describe('an image of a registry', () => {
     expect(fetched.digest).toBe(digest);
   });
 
-  it('comes by name from where the name leads: the first address that answers', async () => {
+  it('is fetched from the first address of its host that answers', async () => {
     const digest = here.registry.put('tool', '1', image());
     const place = `registry.test:${here.registry.place.split(':')[1]}`;
     const resolve = (host: string) =>
@@ -126,7 +126,7 @@ describe('a real registry with passwords', () => {
       signal,
     );
 
-  it('gives its image out for the right one, which nobody else on the machine can read', async () => {
+  it('accepts the right password, which no other user of the machine can read', async () => {
     const fetched = await get(basic);
     expect(fetched.digest).toBe(manifestOf(image()).digest);
     expect(Object.keys((await archived(fetched.file)).tree)).toEqual(['a', 'b']);
@@ -134,7 +134,7 @@ describe('a real registry with passwords', () => {
     for (const secret of [basic, password]) expect(visible).not.toContain(secret);
   });
 
-  it('gives it to nobody else, cached or not, and what is said of it holds no credential', async () => {
+  it('refuses other credentials even when the image is cached, and the error contains no credential', async () => {
     await get(basic);
     const wrong = Buffer.from(`${user}:another-secret`).toString('base64');
     for (const auth of [null, wrong]) {
@@ -145,12 +145,12 @@ describe('a real registry with passwords', () => {
     }
   });
 
-  it('says what it does not have', async () => {
+  it('reports an image that it does not have', async () => {
     for (const missing of ['group/tool:2', 'nothing:1'])
       await expect(get(basic, missing)).rejects.toMatchObject({ code: 'image_not_found' });
   });
 
-  it('answers as the fake one does', async () => {
+  it('answers like the fake registry', async () => {
     const files = image();
     const digest = here.registry.put('group/tool', '1', files);
     here.registry.basic = basic;

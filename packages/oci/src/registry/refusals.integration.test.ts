@@ -20,43 +20,43 @@ afterEach(() => here.end());
 
 const refused = (code: string, why: string) => ({ code, message: expect.stringContaining(why) as string });
 
-describe('is refused before a layer is fetched', () => {
+describe('refused before a layer is fetched:', () => {
   const put = (change: Parameters<typeof withManifest>[1]) =>
     here.registry.put('tool', '1', withManifest(image(), change));
 
   it.each<[string, () => void, string, string]>([
     [
-      'an image of more bytes than are taken',
+      'an image that is larger than the limit',
       () => put((one) => Object.assign(one.layers[0] as object, { size: 2 ** 40 })),
       'image_too_big',
-      'at most 17179869184 are taken',
+      'at most 17179869184 are allowed',
     ],
     [
-      'one with 501 layers',
+      'an image with 501 layers',
       () => put((one) => Object.assign(one, { layers: Array(501).fill(one.layers[0]) })),
       'image_invalid',
       'more than 500 layers',
     ],
     [
-      'one with a configuration of 5 MiB',
+      'an image with a configuration of 5 MiB',
       () => put((one) => Object.assign(one.config, { size: 5 * 2 ** 20 })),
       'image_too_big',
       'configuration',
     ],
     [
-      'one for another machine',
+      'an image for another architecture',
       () => here.registry.put('tool', '1', layoutFiles(layers, { architecture: 'arm64' })),
       'image_invalid',
       'linux/arm64',
     ],
     [
-      'what is no image',
+      'an artifact that is not an image',
       () => put((one) => Object.assign(one.layers[0] as object, { mediaType: 'text/html' })),
       'image_invalid',
       'text/html',
     ],
     [
-      'what is no manifest',
+      'a manifest that is not an object',
       () => here.registry.putManifest('tool', '1', types.manifest, json([])),
       'image_invalid',
       '',
@@ -77,9 +77,9 @@ describe('is refused before a layer is fetched', () => {
 
 describe('a registry that lies', () => {
   it.each<[string, (bytes: Buffer) => Buffer]>([
-    ['by another byte', (bytes) => Buffer.concat([bytes.subarray(0, -1), Buffer.from([7])])],
-    ['by less', (bytes) => bytes.subarray(0, -1)],
-  ])('about a layer, %s, is found out, and nothing is kept', async (_how, change) => {
+    ['with a changed byte', (bytes) => Buffer.concat([bytes.subarray(0, -1), Buffer.from([7])])],
+    ['with a missing byte', (bytes) => bytes.subarray(0, -1)],
+  ])('about a layer, %s, is detected, and nothing is kept', async (_how, change) => {
     here.registry.put('tool', '1', image());
     const digest = digestOf(gzipSync(layers[0] as Buffer));
     here.registry.blobs.set(digest, change(here.registry.blobs.get(digest) as Buffer));
@@ -87,7 +87,7 @@ describe('a registry that lies', () => {
     expect(readdirSync(join(here.root, 'cache'))).toEqual([]);
   });
 
-  it('about the size of a layer, and sends it without end, is cut off', async () => {
+  it('about the size of a layer and sends bytes without end is cut off', async () => {
     here.registry.put('tool', '1', image());
     const digest = digestOf(gzipSync(layers[0] as Buffer));
     let sent = 0;
@@ -105,14 +105,14 @@ describe('a registry that lies', () => {
     expect(sent).toBeLessThan(64 * 2 ** 20);
   });
 
-  it('about what a digest names is found out', async () => {
+  it('about the manifest of a digest is detected', async () => {
     const wanted = here.registry.put('tool', '1', image());
     here.registry.put('tool', '2', image({ Cmd: ['other'] }));
     here.registry.manifests.set(`tool:${wanted}`, here.registry.manifests.get('tool:2') as never);
     await expect(here.fetch(`tool@${wanted}`)).rejects.toMatchObject({ code: 'image_invalid' });
   });
 
-  it('with words cannot reach the terminal, nor have a secret repeated', async () => {
+  it('in error messages cannot send control characters to the terminal or have a secret repeated', async () => {
     here.registry.intercept = (request, response) => {
       if (!request.url?.includes('/manifests/')) return false;
       refuse(
@@ -136,16 +136,16 @@ describe('a registry that lies', () => {
 });
 
 describe('a registry that does not answer', () => {
-  it('in time is given up, and everything that asked it is dead', async () => {
+  it('in time is given up, and no process is left', async () => {
     here.registry.put('tool', '1', image());
     here.registry.intercept = ({ url = '' }) => url.endsWith(digestOf(gzipSync(layers[0] as Buffer)));
     await expect(here.fetch('tool:1', { copyMs: 2_000 })).rejects.toMatchObject(
-      refused('registry_unreachable', 'not done after 2 s'),
+      refused('registry_unreachable', 'not done within 2 s'),
     );
     expect(here.alive).toBe(0);
   });
 
-  it('is let go of when nobody waits any more, and not before', async () => {
+  it('is given up when its last caller has left, not earlier', async () => {
     here.registry.put('tool', '1', image());
     let release = () => {};
     const asked = new Promise<void>((resolve) => {
@@ -174,7 +174,7 @@ describe('a registry that does not answer', () => {
     expect(here.alive).toBe(0);
   });
 
-  it('at all is unreachable', async () => {
+  it('at all gives `registry_unreachable`', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const place = `127.0.0.1:${(server.address() as { port: number }).port}`;
@@ -184,10 +184,10 @@ describe('a registry that does not answer', () => {
   });
 });
 
-describe('what is not public', () => {
+describe('an address that is not public', () => {
   const resolve = () => Promise.resolve(['127.0.0.1']);
 
-  it('is not reached by a reference, unless the operator named it', async () => {
+  it('is not reached through a reference, unless the operator has named it', async () => {
     const place = `registry.test:${here.registry.place.split(':')[1]}`;
     here.registry.put('tool', '1', image());
     const get = fetchImage(here.depsFor([], { resolve }), `${place}/tool:1`, {}, signal);
@@ -195,7 +195,7 @@ describe('what is not public', () => {
     expect(here.registry.requests).toEqual([]);
   });
 
-  it('is not reached by where a registry sends one on to', async () => {
+  it('is not reached through a redirect of a registry', async () => {
     here.registry.put('tool', '1', image());
     const other = await FakeRegistry.start();
     const target = `elsewhere.test:${other.place.split(':')[1]}`;
@@ -211,7 +211,7 @@ describe('what is not public', () => {
     await other.stop();
   });
 
-  it('is not spoken to without TLS only because a reference names it', async () => {
+  it('is not reached without TLS unless the operator allows it', async () => {
     here.registry.put('tool', '1', image());
     const registries = registriesSchema.parse([{ location: here.registry.place }]);
     const get = fetchImage(here.depsFor(registries), `${here.registry.place}/tool:1`, {}, signal);

@@ -6,8 +6,8 @@ const registries = registriesSchema.parse([
   { location: 'Localhost:5001', insecure: true },
 ]);
 
-describe('what an operator says of registries', () => {
-  it("becomes skopeo's configuration", () => {
+describe('the configuration of registries', () => {
+  it("is converted to skopeo's configuration", () => {
     expect(registriesConf(registries)).toBe(
       [
         '[[registry]]\nlocation = "registry.test"\ninsecure = false',
@@ -17,13 +17,13 @@ describe('what an operator says of registries', () => {
     );
   });
 
-  it('names places by host and port', () => {
+  it('names hosts and ports', () => {
     const places = ['registry.test:443', 'registry.test:80', '127.0.0.1:5000', 'localhost:5001'];
     expect([...namedHosts(registries)]).toEqual(places);
     expect(loopbackPorts(places)).toEqual([5000, 5001]);
   });
 
-  it.each(['', 'a"\nb', 'http://a', 'a b', 'a/', '-a'])('is refused: %j', (location) => {
+  it.each(['', 'a"\nb', 'http://a', 'a b', 'a/', '-a'])('refuses the location %j', (location) => {
     expect(registriesSchema.safeParse([{ location }]).success).toBe(false);
   });
 });

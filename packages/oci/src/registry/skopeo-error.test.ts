@@ -4,12 +4,12 @@ import { skopeoError } from './skopeo-error.ts';
 const password = 'p"ss?w:rd';
 const auth = Buffer.from(`user:${password}`).toString('base64');
 const auths = { 'registry.test': { auth } };
-/** As skopeo writes it. */
+/** Returns a message in skopeo's log format. */
 const fatal = (words: string) =>
   `time="2026-01-01T00:00:00Z" level=fatal msg="${words.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
 const explain = (words: string) => skopeoError('a:1', words, auths);
 
-describe("skopeo's last words", () => {
+describe("skopeo's last message", () => {
   it.each([
     ['reading manifest 1 in x: manifest unknown: manifest unknown', 'image_not_found'],
     ['reading manifest 1 in x: name unknown', 'image_not_found'],
@@ -24,23 +24,23 @@ describe("skopeo's last words", () => {
     ['writing blob: write /out/dir-put-blob1: file too large', 'image_too_big'],
     ['exceeded maximum allowed size of 4194304 bytes', 'image_too_big'],
     ['', 'registry_unreachable'],
-  ])('%j mean %s', (words, code) => {
+  ])('%j gives %s', (words, code) => {
     expect(explain(fatal(words).replaceAll('\n', String.raw`\n`)).code).toBe(code);
   });
 
-  it('are told without the image name that everything begins with', () => {
+  it('is shown without the image name that it begins with', () => {
     const { message } = explain(fatal('Error parsing image name "docker://a:1": reading x: EOF'));
     expect(message).toBe('the registry could not be asked for a:1: reading x: EOF');
   });
 
-  it('are told without credentials, queries and control characters, and shortly', () => {
+  it('is shown shortened, without credentials, queries and control characters', () => {
     const words = `\u001b[31m${auth} user:${password} ${password} https://cdn/x?X-Signature=abc ${'y'.repeat(5_000)} ${password}`;
     const { message } = explain(fatal(words));
     for (const secret of [auth, password, 'X-Signature', '\u001b']) expect(message).not.toContain(secret);
     expect(message.length).toBeLessThan(400);
   });
 
-  it('that were cut in the middle of a credential do not tell the rest of it', () => {
+  it('does not show the rest of a credential that was cut off', () => {
     const cut = `${auth.slice(3)} ${auth.repeat(20)}"`;
     expect(explain(cut).message).not.toContain(auth.slice(-6));
   });

@@ -16,12 +16,12 @@ const isRoot = process.getuid?.() === 0;
 const profile = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
 const directories = ['cache', 'work'];
 
-/** Fetches images from a fake registry, a new one for each test; in the end nothing is left but what the cache holds. */
+/** Fetches images from a fake registry, a new one for each test, and checks at the end that only the cache has files left. */
 export class Fetching {
   readonly root: string;
-  /** What programs were started with; what they are told on stdin is not in it. */
+  /** Requests of the programs that were started, without their stdin. */
   started: SpawnRequest[] = [];
-  /** Programs that run. */
+  /** Number of running programs. */
   alive = 0;
   private current: FakeRegistry | null = null;
 
@@ -72,7 +72,7 @@ export class Fetching {
     };
   }
 
-  /** An image of the fake registry. */
+  /** Fetches an image of the fake registry. */
   fetch(name: string, more: Partial<FetchDeps> = {}): Promise<FetchedImage> {
     const { place } = this.registry;
     const { signal } = new AbortController();
@@ -88,14 +88,14 @@ export class Fetching {
   };
 }
 
-/** As an operator names a registry that speaks without TLS. */
+/** Returns an operator's configuration of a registry without TLS. */
 export const insecure = (place: string): Registries =>
   registriesSchema.parse([{ location: place, insecure: true }]);
 
 export const layers = [layerOf(file('a', 'first')), layerOf(file('b', 'second'))];
 export const image = (config: object = { Cmd: ['c'] }) => layoutFiles(layers, { config, packed: gzipSync });
 
-/** What an archive of the cache holds. */
+/** Returns the configuration and the tree of an archive in the cache. */
 export async function archived(path: string) {
   const archive = await openArchive(path);
   return { config: archive.config, tree: await treeOf(flattenImage(archive).tar) };

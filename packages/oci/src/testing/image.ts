@@ -7,7 +7,7 @@ export type LayerMember = Pick<TarEntry, 'path'> & Partial<TarEntry> & { readonl
 
 const plain = { type: 'file', mode: 0o644, uid: 0, gid: 0, mtime: 0 } as const;
 
-/** A layer, uncompressed. */
+/** Returns an uncompressed layer. */
 export function layerOf(...members: readonly LayerMember[]): Buffer {
   const written = members.map(({ content = '', ...facts }) => {
     const bytes = Buffer.from(content, 'latin1');
@@ -51,7 +51,7 @@ function configOf(layers: readonly Buffer[], { architecture = 'amd64', config = 
   return Buffer.from(JSON.stringify({ architecture, os: 'linux', config, rootfs }));
 }
 
-/** An OCI layout. */
+/** Returns the files of an OCI layout. */
 export function layoutFiles(layers: readonly Buffer[], facts: ImageFacts = {}): ImageFiles {
   const files: ImageFiles = new Map();
   const blob = (bytes: Buffer, mediaType: string) => {
@@ -71,7 +71,7 @@ export function layoutFiles(layers: readonly Buffer[], facts: ImageFacts = {}): 
   return files;
 }
 
-/** What `docker save` writes. */
+/** Returns the files of a `docker save` archive. */
 export function dockerFiles(layers: readonly Buffer[], facts: ImageFacts = {}): ImageFiles {
   const { packed = (layer) => layer, tag = 'test:latest' } = facts;
   const names = layers.map((_layer, index) => `layer-${index}/layer.tar`);
@@ -84,14 +84,14 @@ export function json(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** The one manifest of a layout, and the name of its file. */
+/** Returns the digest of the only manifest of a layout, and the name of its file. */
 export function manifestOf(files: ImageFiles): { readonly name: string; readonly digest: string } {
   const index = JSON.parse(String(files.get('index.json'))) as { manifests: { digest: string }[] };
   const { digest } = index.manifests[0] as { digest: string };
   return { name: `blobs/${digest.replace(':', '/')}`, digest };
 }
 
-/** Changes the manifest of a layout, and everything that names it, so that all digests are right. */
+/** Changes the manifest of a layout and every reference to it, so that all digests are valid. */
 export function withManifest(files: ImageFiles, change: (manifest: Manifest) => void): ImageFiles {
   const { name } = manifestOf(files);
   const manifest = JSON.parse(String(files.get(name))) as Manifest;
@@ -108,14 +108,14 @@ interface Manifest {
   layers: { mediaType?: string; digest: string; size: number }[];
 }
 
-/** The files as an archive at `path`. */
+/** Writes the files as an archive to `path`. */
 export function writeArchive(path: string, files: ImageFiles): string {
   const members = [...files].map(([name, bytes]) => ({ path: name, content: bytes.toString('latin1') }));
   writeFileSync(path, layerOf(...members));
   return path;
 }
 
-/** The files as a directory at `path`. */
+/** Writes the files as a directory to `path`. */
 export function writeLayout(path: string, files: ImageFiles): string {
   for (const [name, bytes] of files) {
     mkdirSync(dirname(join(path, name)), { recursive: true });
@@ -124,7 +124,7 @@ export function writeLayout(path: string, files: ImageFiles): string {
   return path;
 }
 
-/** A path of a tree; `file` is the first name of the same file, its own where it has no hard links. */
+/** A path of a tree; `file` is the first path of the same file: its own path if it has no hard links. */
 export interface Node {
   readonly type: string;
   readonly mode: number;
@@ -133,7 +133,7 @@ export interface Node {
 }
 export type Tree = Record<string, Node>;
 
-/** A tree of paths whose hard links are told by what they share. */
+/** Returns a tree from paths; hard links share one node object. */
 export function treeFrom(paths: ReadonlyMap<string, Omit<Node, 'file'>>): Tree {
   const first = new Map<unknown, string>();
   const sorted = [...paths].sort(([one], [other]) => (one < other ? -1 : 1));
@@ -146,11 +146,11 @@ export function treeFrom(paths: ReadonlyMap<string, Omit<Node, 'file'>>): Tree {
   );
 }
 
-/** A flattened image as a tree. */
+/** Reads a flattened image as a tree. */
 export async function treeOf(tar: AsyncIterable<Uint8Array>): Promise<Tree> {
   const paths = new Map<string, Omit<Node, 'file'>>();
   for await (const { path, type, mode, linkTarget = '', body } of readTar(tar)) {
-    if (paths.has(path)) throw new Error(`${path} is there twice`);
+    if (paths.has(path)) throw new Error(`${path} occurs twice`);
     const target = paths.get(linkTarget);
     if (type === 'hardlink' && !target) throw new Error(`${path} comes before its target`);
     const chunks: Buffer[] = [];

@@ -1,16 +1,16 @@
 import { type LayerMember, type Tree, treeFrom } from './image.ts';
 
-/** A file or directory of the model; hard links are several names of one. */
+/** A file or directory of the model; hard links are several names of one item. */
 interface Item {
   type: string;
   mode: number;
   content: string;
   below: Map<string, Item>;
-  /** A directory that no layer names: it is there as long as something is in it. */
+  /** A directory that no layer contains as a member: it exists while something is in it. */
   implied: boolean;
 }
 
-const made = (type: string, mode: number, content = '', implied = false): Item => ({
+const makeItem = (type: string, mode: number, content = '', implied = false): Item => ({
   type,
   mode,
   content,
@@ -42,7 +42,7 @@ function add(
   const [parent, name] = split(path);
   let at = root;
   for (const part of parent.split('/').filter((one) => one !== '')) {
-    if (!at.below.has(part)) at.below.set(part, made('directory', 0o755, '', true));
+    if (!at.below.has(part)) at.below.set(part, makeItem('directory', 0o755, '', true));
     at = at.below.get(part) as Item;
     if (at.type !== 'directory') throw new Error(`${path} is below a ${at.type}`);
   }
@@ -50,20 +50,20 @@ function add(
   if (type === 'directory' && before?.type === 'directory') Object.assign(before, { mode, implied: false });
   else if (type === 'hardlink') {
     const target = find(root, linkTarget);
-    if (!target || target.type === 'directory') throw new Error(`${path} is a link to nothing`);
+    if (!target || target.type === 'directory') throw new Error(`${path} links to nothing`);
     at.below.set(name, target);
-  } else at.below.set(name, made(type, mode, type === 'symlink' ? linkTarget : content));
+  } else at.below.set(name, makeItem(type, mode, type === 'symlink' ? linkTarget : content));
 }
 
 /**
- * What an image shows, found by doing what its layers say to a tree, one after another: slow, plain, and without anything of the
- * product. Throws for what no union mount could show.
+ * Returns the tree of an image by applying its layers one after another: a slow, simple reference implementation that shares no code
+ * with the product. Throws for layers that no union mount could show.
  */
 export function modelOf(layers: readonly (readonly LayerMember[])[]): Tree {
-  const root = made('directory', 0o755);
+  const root = makeItem('directory', 0o755);
   const isWhiteout = ({ path }: LayerMember) => split(path)[1].startsWith('.wh.');
   for (const layer of layers) {
-    // Whatever their order: a whiteout is about the layers below.
+    // Whiteouts first, in any order: they apply to the layers below.
     for (const { path } of layer.filter(isWhiteout)) removeFrom(root, path);
     for (const member of layer.filter((one) => !isWhiteout(one))) add(root, member);
   }

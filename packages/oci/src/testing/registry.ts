@@ -8,7 +8,7 @@ import { digestOf, type ImageFiles, json, manifestOf } from './image.ts';
 
 export const user = 'worker';
 export const password = 'wrench-and-bolt';
-/** Bcrypt of the password, as the real registry wants it. */
+/** Bcrypt hash of the password for the real registry. */
 const hashed = '$2y$05$abcdefghijklmnopqrstuuqEcHxVrIKkpTOoFseSS32gA9/cdqsTu';
 export const basic = Buffer.from(`${user}:${password}`).toString('base64');
 
@@ -25,15 +25,15 @@ interface Document {
 type Answer = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /**
- * A fake registry: what is read of the distribution specification's API (v1.1: `/v2/`, manifests and blobs by GET and HEAD,
- * errors in its form), without TLS, over images in memory. What a real one would never do, a test makes it do by `intercept`.
+ * A fake registry without TLS that serves images from memory. It implements the parts of the distribution specification (v1.1) that
+ * clients read: `/v2/`, manifests and blobs by GET and HEAD, and errors. Tests make it misbehave with `intercept`.
  */
 export class FakeRegistry {
-  /** By `name:reference`. */
+  /** Manifests by `name:reference`. */
   readonly manifests = new Map<string, Document>();
   readonly blobs = new Map<string, Buffer>();
   readonly requests: string[] = [];
-  /** What a request must bring as Basic credentials; null: nothing. */
+  /** The Basic credentials that requests must have; null: none. */
   basic: string | null = null;
   intercept: Answer = () => false;
   place = '';
@@ -60,7 +60,7 @@ export class FakeRegistry {
     await once(this.server, 'close');
   }
 
-  /** Puts the one image of a layout; answers with its digest. */
+  /** Adds the only image of a layout and returns its digest. */
   put(name: string, tag: string, files: ImageFiles): string {
     for (const [path, bytes] of files)
       if (path.startsWith('blobs/')) this.blobs.set(path.slice('blobs/'.length).replace('/', ':'), bytes);
@@ -74,7 +74,7 @@ export class FakeRegistry {
     return digestOf(bytes);
   }
 
-  /** How often a layer or a configuration was asked for. */
+  /** Returns the number of requests for layers and configurations. */
   blobRequests(): number {
     return this.requests.filter((line) => line.includes('/blobs/')).length;
   }
@@ -102,13 +102,13 @@ export class FakeRegistry {
   }
 }
 
-/** An error in the specification's form. */
+/** Answers with an error in the format of the specification. */
 export function refuse(response: ServerResponse, status: number, code: string, message = code): void {
   const body = json({ errors: [{ code, message, detail: null }] });
   response.writeHead(status, { 'content-type': 'application/json' }).end(body);
 }
 
-/** Debian's docker-registry, unpacked and not installed: its package starts a service. Needs apt's package lists. */
+/** Starts Debian's docker-registry, unpacked but not installed, because its package would start a service. Needs apt's package lists. */
 export async function realRegistry(
   directory: string,
 ): Promise<{ readonly place: string; stop(): Promise<void> }> {
@@ -133,7 +133,7 @@ export async function realRegistry(
     stdio: 'ignore',
     env: { OTEL_TRACES_EXPORTER: 'none' },
   });
-  await answering(`http://${place}/v2/`, child);
+  await untilServing(`http://${place}/v2/`, child);
   return {
     place,
     async stop() {
@@ -152,7 +152,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function answering(url: string, child: ChildProcess): Promise<void> {
+async function untilServing(url: string, child: ChildProcess): Promise<void> {
   while (child.exitCode === null) {
     const answer = await fetch(url).catch(() => null);
     if (answer) return void (await answer.arrayBuffer());

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { build } from 'esbuild';
 
+/** How a run of `src` ended. */
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Bundles `src` as it is shipped, into this directory. */
+/** Bundles `src` into this directory, in the form in which it ships. */
 export async function bundleSrc(directory: string): Promise<void> {
   await build({
     entryPoints: [join(import.meta.dirname, '../main.ts')],
@@ -25,7 +26,7 @@ export async function bundleSrc(directory: string): Promise<void> {
   });
 }
 
-/** Runs it there as executors do: with an environment of nothing but what is given. */
+/** Runs the bundle in this directory with the given environment alone, as executors do. */
 export async function runSrc(
   directory: string,
   args: readonly string[],

@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server, type ServerRespons
 import type { ListenOptions } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
+/** A request that the server has received. */
 export interface Received {
   readonly method: string;
   readonly url: string;
@@ -10,11 +11,11 @@ export interface Received {
   readonly body: Buffer;
 }
 
-/** An instance as the client sees one: it keeps what it is sent, and answers as it is told to. */
+/** A fake instance: it records its requests and answers as the test says. */
 export class TestServer {
   readonly requests: Received[] = [];
   answer: (response: ServerResponse) => void = (response) => response.writeHead(202).end('{"id":"42"}');
-  /** Answers without reading what is sent. */
+  /** Answers without reading the body. */
   early = false;
   readonly #server: Server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;
@@ -28,7 +29,7 @@ export class TestServer {
     );
   });
 
-  /** Returns the port, 0 for a socket with a path. */
+  /** Returns the port; 0 for a unix socket. */
   async start(where: ListenOptions): Promise<number> {
     await once(this.#server.listen(where), 'listening');
     const address = this.#server.address();
