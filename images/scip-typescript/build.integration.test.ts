@@ -10,11 +10,11 @@ import { build } from './build.ts';
 let root: string;
 let built: { archive: string; digest: string };
 let image: ImageArchive;
-let said: string[];
-const make = () => build({ directory: join(root, 'images'), onProgress: (line) => void said.push(line) });
+let progress: string[];
+const make = () => build({ directory: join(root, 'images'), onProgress: (line) => void progress.push(line) });
 
 beforeAll(async () => {
-  said = [];
+  progress = [];
   root = await mkdtemp(join(tmpdir(), 'fumehood-recipe-'));
   built = await make();
   image = await openArchive(built.archive);
@@ -25,14 +25,14 @@ describe('the image of the TypeScript indexer', () => {
   it('is one archive with the reported digest, and no temporary file is left', async () => {
     expect(await digestOfFile(built.archive)).toBe(built.digest);
     expect(await readdir(join(root, 'images'))).toHaveLength(2);
-    expect(said).toHaveLength(3);
+    expect(progress).toHaveLength(3);
   });
 
   it('is built only once', async () => {
     const { mtimeMs } = await stat(built.archive);
-    said = [];
+    progress = [];
     expect(await make()).toEqual(built);
-    expect(said).toEqual([]);
+    expect(progress).toEqual([]);
     expect((await stat(built.archive)).mtimeMs).toBe(mtimeMs);
   });
 

@@ -21,7 +21,7 @@ export async function writeDisk(
   const work = await mkdtemp(join(dirname(file), '.disk-'));
   const shared = join(work, 'out');
   try {
-    await chmod(work, 0o711); // the program's uid must get through; nobody else knows the directory's random name
+    await chmod(work, 0o711); // the program's uid must get through; no other user knows the random name of the directory
     await sharedDirectory(shared);
     const bind = { source: shared, target: '/out', mode: 'rw' as const };
     await runToEnd(
@@ -35,11 +35,11 @@ export async function writeDisk(
       },
       { stdin: Readable.from(tar) },
     );
-    const made = join(shared, 'disk');
+    const written = join(shared, 'disk');
     await checkListing(spawn, bind, countEntries());
     // Copied, so that the program has no access to the disk that is used.
     const own = join(work, 'disk');
-    await copyFile(made, own);
+    await copyFile(written, own);
     const handle = await open(own, 'r+');
     const { size: bytes } = await handle.stat();
     await handle.truncate(diskSize);

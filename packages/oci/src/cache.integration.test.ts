@@ -59,7 +59,7 @@ const layers = [
     file('directory-then-file', 'a file'),
   ),
 ];
-const made = ['sqfstar', 'unsquashfs'];
+const programs = ['sqfstar', 'unsquashfs'];
 
 describe('the disk of an image', () => {
   it('holds what a union mount of its layers shows', async () => {
@@ -89,7 +89,7 @@ describe('the disk of an image', () => {
     const { ino } = statSync(join(cache, disks[0]?.file ?? ''));
     disks.push(await diskOf(files));
     expect(new Set(disks.map((disk) => disk.file)).size).toBe(1);
-    expect(started).toEqual(made);
+    expect(started).toEqual(programs);
     expect(statSync(join(cache, disks[0]?.file ?? '')).ino).toBe(ino);
   });
 
@@ -97,7 +97,7 @@ describe('the disk of an image', () => {
     const one = await diskOf(dockerFiles(layers));
     const other = await diskOf(dockerFiles([...layers, layerOf(file('more'))]));
     expect(other.file).not.toBe(one.file);
-    expect(started).toEqual([...made, ...made]);
+    expect(started).toEqual([...programs, ...programs]);
   });
 
   it('is made again when it was removed', async () => {
@@ -137,6 +137,6 @@ describe('a disk whose maker died halfway', () => {
     await writeFile(join(cache, '.disk-dead', 'disk'), 'half');
     await diskOf(dockerFiles(layers));
     expect(statSync(join(cache, name)).size).toBe(whole);
-    expect(started).toEqual([...made, ...made]);
+    expect(started).toEqual([...programs, ...programs]);
   });
 });

@@ -66,11 +66,11 @@ describe('an upload exits with 1 and prints the reason', () => {
     [202, '{"id":42}', ': {"id":42}'],
     [202, '{"id":"0"}', ': {"id":"0"}'],
     [204, '', ''],
-  ])('when the answer is %i %j, without a retry', async (status, body, said) => {
+  ])('when the answer is %i %j, without a retry', async (status, body, message) => {
     server.answer = answer(status, body);
     const { code, stdout, stderr } = await src(upload);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toBe(`error: the instance answered the upload with ${status}${said}\n`);
+    expect(stderr).toBe(`error: the instance answered the upload with ${status}${message}\n`);
     expect(server.requests).toHaveLength(1);
   });
 
@@ -84,14 +84,14 @@ describe('an upload exits with 1 and prints the reason', () => {
 
   it('when nothing listens or the connection is closed', async () => {
     server.answer = (response) => void response.destroy();
-    const hungUp = await src(upload);
-    expect(hungUp.code).toBe(1);
-    expect(hungUp.stderr).toMatch(`error: ${endpoint} cannot be reached: `);
+    const closed = await src(upload);
+    expect(closed.code).toBe(1);
+    expect(closed.stderr).toMatch(`error: ${endpoint} cannot be reached: `);
     expect(server.requests).toHaveLength(1);
-    const nobody = await src(upload, { SRC_ENDPOINT: 'http://127.0.0.1:1' });
-    expect(nobody.code).toBe(1);
-    expect(nobody.stderr).toMatch(/^error: http:\/\/127.0.0.1:1 cannot be reached: .*ECONNREFUSED/);
-    expect(nobody.stderr).toContain('Check SRC_ENDPOINT and SRC_PROXY.');
+    const unreachable = await src(upload, { SRC_ENDPOINT: 'http://127.0.0.1:1' });
+    expect(unreachable.code).toBe(1);
+    expect(unreachable.stderr).toMatch(/^error: http:\/\/127.0.0.1:1 cannot be reached: .*ECONNREFUSED/);
+    expect(unreachable.stderr).toContain('Check SRC_ENDPOINT and SRC_PROXY.');
   });
 
   it.each([
@@ -99,10 +99,10 @@ describe('an upload exits with 1 and prints the reason', () => {
     ['directory', 'the index directory cannot be read: it is not a file'],
     ['garbage', 'this is not a SCIP index: '],
     ['empty', 'this is not a SCIP index: '],
-  ])('when the file is %s, without a request', async (file, said) => {
+  ])('when the file is %s, without a request', async (file, message) => {
     // Even when the indexer and its version are given.
     const { code, stderr } = await src([...upload, `-file=${file}`, '-indexer=x', '-indexerVersion=1']);
-    expect(stderr).toMatch(`error: ${said}`);
+    expect(stderr).toMatch(`error: ${message}`);
     expect(code).toBe(1);
     expect(server.requests).toEqual([]);
   });
@@ -117,9 +117,9 @@ describe('an upload exits with 1 and prints the reason', () => {
     ['two credentials', { SRC_HEADER_AUTHORIZATION: 'x' }, 'SRC_ACCESS_TOKEN and SRC_HEADER_AUTHORIZATION'],
     ['a proxy of another kind', { SRC_PROXY: 'http://x' }, 'SRC_PROXY is not a unix socket'],
     ['a token that is not a valid header', { SRC_ACCESS_TOKEN: `${token}\n` }, 'Invalid character in header'],
-  ])('with %s, without a request', async (_what, environment, said) => {
+  ])('with %s, without a request', async (_what, environment, message) => {
     const { code, stderr } = await src(upload, environment);
-    expect(stderr).toMatch(`error: ${said}`);
+    expect(stderr).toMatch(`error: ${message}`);
     expect(code).toBe(1);
     expect(server.requests).toEqual([]);
   });
@@ -154,9 +154,9 @@ describe('wrong usage exits with 2, without a request:', () => {
     ['a route without a slash', [...upload, '-upload-route=x'], 'It must begin with a slash.'],
     ['an unknown command', ['code-intel', 'download'], "unknown command 'download'"],
     ['one argument too many', [...upload, 'more'], 'too many arguments'],
-  ])('%s', async (_what, args, said) => {
+  ])('%s', async (_what, args, message) => {
     const { code, stderr } = await src(args);
-    expect(stderr).toContain(said);
+    expect(stderr).toContain(message);
     expect(code).toBe(2);
     expect(server.requests).toEqual([]);
   });

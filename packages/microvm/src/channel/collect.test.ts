@@ -21,12 +21,12 @@ describe('a collected file', () => {
   it('is requested with its size limit and arrives unchanged', async () => {
     const content = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
     const file = buffer(scripted.guest.collect(request));
-    expect(await scripted.heard()).toEqual({
+    expect(await scripted.receive()).toEqual({
       verb: 'collect',
       fields: ['index', '/w', '1', '2', 'index.scip', '100000'],
     });
     scripted.vm.bulk.write(content);
-    scripted.say('collected', 'index', content.length, 'ok', '');
+    scripted.send('collected', 'index', content.length, 'ok', '');
     expect((await file).equals(content)).toBe(true);
   });
 
@@ -36,7 +36,7 @@ describe('a collected file', () => {
     scripted.vm.bulk.write('content');
     await vi.waitUntil(() => scripted.host.bulk.bytesRead === 7);
     expect(file.readableEnded).toBe(false);
-    scripted.say('collected', 'index', 7, 'ok', '');
+    scripted.send('collected', 'index', 7, 'ok', '');
     expect(await whole).toBe('content');
   });
 
@@ -47,13 +47,13 @@ describe('a collected file', () => {
     ['error', 'artifact_unreadable'],
   ])('with the status %s fails with %s', async (status, code) => {
     const file = text(scripted.guest.collect(request));
-    scripted.say('collected', 'index', 0, status, 'in words');
-    await expect(file).rejects.toMatchObject({ code, message: expect.stringContaining('in words') });
+    scripted.send('collected', 'index', 0, status, 'the reason');
+    await expect(file).rejects.toMatchObject({ code, message: expect.stringContaining('the reason') });
   });
 
-  it('that is missing before anybody reads it fails for a later reader', async () => {
+  it('that is missing before the caller reads it fails for a later reader', async () => {
     const file = scripted.guest.collect(request);
-    scripted.say('collected', 'index', 0, 'missing', 'in words');
+    scripted.send('collected', 'index', 0, 'missing', 'the reason');
     await vi.waitUntil(() => file.destroyed);
     await expect(pipeline(file, new PassThrough())).rejects.toMatchObject({ code: 'artifact_missing' });
   });
@@ -76,7 +76,7 @@ describe('a collected file', () => {
     const file = text(scripted.guest.collect(request));
     file.catch(() => {}); // awaited below
     scripted.vm.bulk.write('123');
-    scripted.say('collected', 'index', 4, 'ok', '');
+    scripted.send('collected', 'index', 4, 'ok', '');
     while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
     await vi.advanceTimersByTimeAsync(10_000);
     await expect(file).rejects.toMatchObject({ code: 'guest_protocol' });
@@ -87,7 +87,7 @@ describe('a collected file', () => {
     file.catch(() => {}); // awaited below
     scripted.vm.bulk.write('1234');
     await vi.waitUntil(() => scripted.host.bulk.bytesRead === 4);
-    scripted.say('collected', 'index', 3, 'ok', '');
+    scripted.send('collected', 'index', 3, 'ok', '');
     await expect(file).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
@@ -98,19 +98,19 @@ describe('a collected file', () => {
   });
 
   it('that the reader has given up does not block the next one', async () => {
-    const unwanted = scripted.guest.collect(request);
-    unwanted.on('error', () => {});
+    const abandoned = scripted.guest.collect(request);
+    abandoned.on('error', () => {});
     scripted.vm.bulk.write(Buffer.alloc(90_000));
     await vi.waitUntil(() => scripted.host.bulk.isPaused());
-    unwanted.destroy();
-    scripted.say('collected', 'index', 90_000, 'ok', '');
+    abandoned.destroy();
+    scripted.send('collected', 'index', 90_000, 'ok', '');
     const pinged = scripted.guest.ping(); // the answer comes after the end of the file
-    scripted.say('pong', 1);
+    scripted.send('pong', 1);
     await pinged;
     await vi.waitUntil(() => scripted.host.bulk.bytesRead === 90_000 && !scripted.host.bulk.isPaused());
     const next = text(scripted.guest.collect({ ...request, id: 'next' }));
     scripted.vm.bulk.write('next');
-    scripted.say('collected', 'next', 4, 'ok', '');
+    scripted.send('collected', 'next', 4, 'ok', '');
     expect(await next).toBe('next');
   });
 });

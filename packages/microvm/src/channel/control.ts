@@ -19,7 +19,7 @@ export interface Control {
   readonly broken: Promise<never>;
 }
 
-/** Reads the control stream and hands each message to its waiter. A message that nobody waits for breaks the protocol. */
+/** Reads the control stream and hands each message to its waiter. An unexpected message breaks the protocol. */
 export function openControl(socket: Socket): Control {
   const waiters = new Map<string, (message: GuestMessage) => void>();
   const { promise: broken, reject: breakOff } = Promise.withResolvers<never>();

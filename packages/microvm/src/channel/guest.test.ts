@@ -17,9 +17,9 @@ const broken = (code: string, message = '') =>
   expect(scripted.guest.broken).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
 /** Answers a knock as a guest whose clock is off by this many ms. */
 async function answerKnock(off = 0) {
-  const { verb, fields } = await scripted.heard();
+  const { verb, fields } = await scripted.receive();
   expect(verb).toBe('knock');
-  scripted.say('knocked', fields[0] as string, time + off, '6.1.0', 'lo,eth0');
+  scripted.send('knocked', fields[0] as string, time + off, '6.1.0', 'lo,eth0');
 }
 
 describe('before it has answered the knock', () => {
@@ -30,7 +30,7 @@ describe('before it has answered the knock', () => {
     ['collected', ['id', 0, 'ok', '']],
     ['pong', [1]],
   ])('a guest that sends %s breaks the protocol', async (verb, fields) => {
-    scripted.say(verb, ...fields);
+    scripted.send(verb, ...fields);
     await broken('guest_protocol', `an unexpected ${verb}`);
   });
 });
@@ -38,7 +38,7 @@ describe('before it has answered the knock', () => {
 describe('readiness', () => {
   it('resolves when the guest sends ready, before or after the call', async () => {
     const asked = scripted.guest.ready(10_000);
-    scripted.say('ready', 1);
+    scripted.send('ready', 1);
     await asked;
     await scripted.guest.ready(10_000);
   });
@@ -48,14 +48,14 @@ describe('readiness', () => {
   });
 
   it('must be announced only once', async () => {
-    scripted.say('ready', 1);
-    scripted.say('ready', 1);
+    scripted.send('ready', 1);
+    scripted.send('ready', 1);
     await broken('guest_protocol', 'a second ready');
   });
 
   it('with another version of the protocol is refused', async () => {
     const asked = scripted.guest.ready(10_000);
-    scripted.say('ready', 2);
+    scripted.send('ready', 2);
     await expect(asked).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
@@ -75,15 +75,15 @@ describe('a knock', () => {
       interfaces: ['lo', 'eth0'],
       clockErrorMs: 40,
     });
-    expect(await scripted.heard()).toEqual({ verb: 'accept', fields: [] });
+    expect(await scripted.receive()).toEqual({ verb: 'accept', fields: [] });
   });
 
   it('carries a fresh nonce, the time and a fresh seed of 64 bytes', async () => {
     const knocks = [];
     for (let count = 0; count < 2; count++) {
       const other = await scriptedGuest(clock);
-      other.guest.knock().catch(() => {}); // nobody answers
-      knocks.push(await other.heard());
+      other.guest.knock().catch(() => {}); // the knock stays unanswered
+      knocks.push(await other.receive());
       other.close();
     }
     for (const { fields } of knocks) {
@@ -97,8 +97,8 @@ describe('a knock', () => {
 
   it('answered with another nonce breaks the protocol', async () => {
     const knocking = scripted.guest.knock();
-    await scripted.heard();
-    scripted.say('knocked', 'b1'.repeat(16), time, '6.1.0', 'lo');
+    await scripted.receive();
+    scripted.send('knocked', 'b1'.repeat(16), time, '6.1.0', 'lo');
     await expect(knocking).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
@@ -106,7 +106,7 @@ describe('a knock', () => {
     const knocking = scripted.guest.knock();
     await answerKnock();
     await knocking;
-    scripted.say('knocked', hex, time, '6.1.0', 'lo');
+    scripted.send('knocked', hex, time, '6.1.0', 'lo');
     await broken('guest_protocol', 'an unexpected knocked');
   });
 
@@ -114,7 +114,7 @@ describe('a knock', () => {
     const knocking = scripted.guest.knock();
     for (const off of [101, -5_000, 100]) await answerKnock(off);
     expect((await knocking).clockErrorMs).toBe(100);
-    expect((await scripted.heard()).verb).toBe('accept');
+    expect((await scripted.receive()).verb).toBe('accept');
   });
 
   it('fails after five answers with a wrong clock, and the guest is not accepted', async () => {
@@ -123,7 +123,7 @@ describe('a knock', () => {
     for (let tries = 0; tries < 5; tries++) await answerKnock(101);
     await expect(knocking).rejects.toMatchObject({ code: 'guest_not_ready' });
     scripted.guest.mkdir('/last'); // must be the first message after the knocks
-    expect((await scripted.heard()).verb).toBe('mkdir');
+    expect((await scripted.receive()).verb).toBe('mkdir');
   });
 });
 
@@ -132,15 +132,15 @@ describe('the control stream', () => {
     const first = scripted.guest.ping();
     const second = scripted.guest.ping();
     for (const number of ['1', '2'])
-      expect(await scripted.heard()).toEqual({ verb: 'ping', fields: [number] });
-    scripted.say('pong', 2);
-    scripted.say('pong', 1);
+      expect(await scripted.receive()).toEqual({ verb: 'ping', fields: [number] });
+    scripted.send('pong', 2);
+    scripted.send('pong', 1);
     expect(await first).toBeGreaterThanOrEqual(0);
     expect(await second).toBeGreaterThanOrEqual(0);
   });
 
   it('with an unknown verb breaks the protocol', async () => {
-    scripted.say('hello', 'world');
+    scripted.send('hello', 'world');
     await broken('guest_protocol', 'the unknown verb hello');
   });
 
@@ -151,11 +151,11 @@ describe('the control stream', () => {
 
   it("with a failed command rejects `broken` with init's message", async () => {
     scripted.guest.mount({ type: 'ext4', source: '/dev/vda', target: '/x', flags: ['ro', 'nodev'] });
-    expect(await scripted.heard()).toEqual({
+    expect(await scripted.receive()).toEqual({
       verb: 'mount',
       fields: ['ext4', '/dev/vda', '/x', 'ro,nodev', ''],
     });
-    scripted.say('failed', 'mount', 22, 'Invalid argument');
+    scripted.send('failed', 'mount', 22, 'Invalid argument');
     await broken('guest_command_failed', 'refused mount: Invalid argument (errno 22)');
   });
 
@@ -175,9 +175,9 @@ describe('the control stream', () => {
   it('is ignored after it has broken', async () => {
     const pinged = scripted.guest.ping();
     pinged.catch(() => {}); // awaited below
-    await scripted.heard();
-    scripted.say('hello');
-    scripted.say('pong', 1);
+    await scripted.receive();
+    scripted.send('hello');
+    scripted.send('pong', 1);
     await expect(pinged).rejects.toMatchObject({
       code: 'guest_protocol',
       message: expect.stringContaining('hello'),

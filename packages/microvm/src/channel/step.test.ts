@@ -27,7 +27,7 @@ const facts: GuestStep = {
   binds: [{ source: '/a', target: '/b', mode: 'ro' }],
   ...{ memoryBytes: 1, pids: 2, deadlineMs: 3 },
 };
-const nowhere = () => {};
+const ignore = () => {};
 
 /** Starts a step, has the guest confirm the start, and collects the output. */
 async function startStep(streams: Partial<StepStreams> = {}, step: GuestStep = facts) {
@@ -41,13 +41,13 @@ async function startStep(streams: Partial<StepStreams> = {}, step: GuestStep = f
     stderr: take('stderr'),
     ...streams,
   });
-  exit.catch(nowhere); // awaited later
-  expect((await scripted.heard()).verb).toBe('step');
-  scripted.say('started', step.id);
+  exit.catch(ignore); // awaited later
+  expect((await scripted.receive()).verb).toBe('step');
+  scripted.send('started', step.id);
   return { exit, taken };
 }
 function sendExited(stdoutBytes: number, stderrBytes: number, id = facts.id) {
-  scripted.say('exited', id, 0, 0, stdoutBytes, stderrBytes, 'exit', '');
+  scripted.send('exited', id, 0, 0, stdoutBytes, stderrBytes, 'exit', '');
 }
 /** Waits without a timer: with fake timers, `vi.waitUntil` would advance the time. */
 async function happens(condition: () => boolean): Promise<void> {
@@ -57,8 +57,8 @@ const lost = (message: string) => ({ code: 'guest_protocol', message: expect.str
 
 describe('a step', () => {
   it('is sent as pairs of key and value', async () => {
-    scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere }).catch(nowhere);
-    expect((await scripted.heard()).fields).toEqual([
+    scripted.guest.step(facts, { stdin: null, stdout: ignore, stderr: ignore }).catch(ignore);
+    expect((await scripted.receive()).fields).toEqual([
       ...['one', 'root', '/root-1', 'user', '', 'cwd', '/', 'hostname', 'job'],
       ...['memory', '1', 'pids', '2', 'deadline', '3', 'arg', 'sh', 'arg', '-c', 'arg', 'true'],
       ...['env', 'A=1', 'bind', '/a\0/b\0ro'],
@@ -67,7 +67,7 @@ describe('a step', () => {
 
   it('gets its stdin and, at the end, the number of bytes', async () => {
     const { exit } = await startStep({ stdin: Readable.from([Buffer.from('ab'), Buffer.from('cde')]) });
-    expect(await scripted.heard()).toEqual({ verb: 'stdin-end', fields: ['one', '5'] });
+    expect(await scripted.receive()).toEqual({ verb: 'stdin-end', fields: ['one', '5'] });
     let received = '';
     scripted.vm.stdin.on('data', (chunk: Buffer) => {
       received += chunk.toString('latin1');
@@ -114,14 +114,14 @@ describe('a step', () => {
   });
 
   it('fails with the error of its stdin, and the end of stdin is not announced', async () => {
-    const stdin = new Readable({ read: nowhere });
+    const stdin = new Readable({ read: ignore });
     const { exit } = await startStep({ stdin });
     stdin.push('half');
     await happens(() => scripted.vm.stdin.read() !== null);
     stdin.destroy(new Error('the instance does not answer'));
     await expect(exit).rejects.toThrow('the instance does not answer');
     scripted.guest.mkdir('/next');
-    expect((await scripted.heard()).verb).toBe('mkdir'); // no stdin-end came before it
+    expect((await scripted.receive()).verb).toBe('mkdir'); // no stdin-end came before it
   });
 
   it('runs after another one', async () => {
@@ -131,7 +131,7 @@ describe('a step', () => {
       sendExited(3, 0, id);
       await exit;
       expect(taken.stdout).toBe(id);
-      expect((await scripted.heard()).verb).toBe('stdin-end');
+      expect((await scripted.receive()).verb).toBe('stdin-end');
     }
   });
 });
@@ -199,17 +199,17 @@ describe('the protocol is broken by', () => {
   });
 
   it('an end before the start', async () => {
-    const exit = scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere });
+    const exit = scripted.guest.step(facts, { stdin: null, stdout: ignore, stderr: ignore });
     sendExited(0, 0);
-    scripted.say('started', 'one');
+    scripted.send('started', 'one');
     await expect(exit).rejects.toMatchObject(lost('exited'));
   });
 
   it.each<[string, () => void]>([
-    ['a second start', () => scripted.say('started', 'one')],
-    ['the start of another step', () => scripted.say('started', 'two')],
+    ['a second start', () => scripted.send('started', 'one')],
+    ['the start of another step', () => scripted.send('started', 'two')],
     ['the end of another step', () => sendExited(0, 0, 'two')],
-    ['an answer to no question', () => scripted.say('collected', 'one', 0, 'ok', '')],
+    ['an answer to no question', () => scripted.send('collected', 'one', 0, 'ok', '')],
   ])('%s while it runs', async (_what, speak) => {
     const { exit } = await startStep();
     speak();
@@ -225,7 +225,7 @@ describe('the protocol is broken by', () => {
   });
 
   it('garbage in place of the start, which fails this step alone', async () => {
-    const exit = scripted.guest.step(facts, { stdin: null, stdout: nowhere, stderr: nowhere });
+    const exit = scripted.guest.step(facts, { stdin: null, stdout: ignore, stderr: ignore });
     scripted.vm.control.write(Buffer.alloc(4));
     await expect(exit).rejects.toMatchObject(lost('a frame of 0 bytes'));
     // An unhandled rejection would end the whole executor; the test runner reports it as an error.
@@ -235,7 +235,7 @@ describe('the protocol is broken by', () => {
 
 describe('the end of the VM', () => {
   it('ends the running step', async () => {
-    const { exit } = await startStep({ stdin: new Readable({ read: nowhere }) });
+    const { exit } = await startStep({ stdin: new Readable({ read: ignore }) });
     for (const socket of Object.values(scripted.vm)) socket.destroy();
     await expect(exit).rejects.toMatchObject({ code: 'guest_not_ready' });
   });

@@ -43,9 +43,9 @@ async function mountsOf(pid: number): Promise<Map<string, string[]>> {
 
 /** Returns what confines a process, as seen from outside. */
 async function confinementOf(pid: number) {
-  const ours = new Set(namespacesOf('self'));
+  const own = new Set(namespacesOf('self'));
   const kindOf = (namespace: string) => namespace.split(':')[0] ?? '';
-  const shared = namespacesOf(pid).filter((namespace) => ours.has(namespace));
+  const shared = namespacesOf(pid).filter((namespace) => own.has(namespace));
   const mounts = await mountsOf(pid);
   return {
     capabilities: sets.map((set) => BigInt(`0x${statusOf(pid, set)}`)),

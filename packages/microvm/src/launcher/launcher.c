@@ -91,11 +91,11 @@ static char **parse(int argc, char **argv) {
 
 /* Makes the guest's memory, sealed against changes of its size, under the descriptor number that the VMM expects. */
 static void make_memory(void) {
-  int made = memfd_create("guest-memory", MFD_ALLOW_SEALING);
-  if (made < 0 || ftruncate(made, memory_mib << 20) || fcntl(made, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) fail("guest memory");
-  if (made != memory) {
-    if (dup2(made, memory) < 0) fail("guest memory");
-    close(made);
+  int created = memfd_create("guest-memory", MFD_ALLOW_SEALING);
+  if (created < 0 || ftruncate(created, memory_mib << 20) || fcntl(created, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) fail("guest memory");
+  if (created != memory) {
+    if (dup2(created, memory) < 0) fail("guest memory");
+    close(created);
   }
 }
 

@@ -9,9 +9,10 @@ export interface ScriptedGuest {
   readonly guest: Guest;
   readonly host: VmSockets;
   readonly vm: VmSockets;
-  say(verb: string, ...fields: (string | number | Uint8Array)[]): void;
+  /** Sends a message to the host. */
+  send(verb: string, ...fields: (string | number | Uint8Array)[]): void;
   /** Resolves with the host's next message. */
-  heard(): Promise<{ readonly verb: string; readonly fields: readonly string[] }>;
+  receive(): Promise<{ readonly verb: string; readonly fields: readonly string[] }>;
   close(): void;
 }
 
@@ -21,8 +22,8 @@ export async function scriptedGuest(clock: Clock): Promise<ScriptedGuest> {
   const messages = messagesOf(vm);
   return {
     ...{ guest, host, vm },
-    say: (verb, ...fields) => void vm.control.write(encodeMessage(verb, fields)),
-    async heard() {
+    send: (verb, ...fields) => void vm.control.write(encodeMessage(verb, fields)),
+    async receive() {
       const { verb, fields } = (await messages.next()).value as Message;
       return { verb, fields: fields.map((field) => field.toString('latin1')) };
     },

@@ -76,11 +76,11 @@ describe('the count of what a VM left', () => {
       stdio: ['pipe', 'ignore', 'inherit'],
     });
     planted.push(child);
-    const ours = new Set(namespacesOf('self'));
-    const theirs = () =>
-      new Set(namespacesOf(child.pid as number).filter((namespace) => !ours.has(namespace)));
-    await vi.waitUntil(() => theirs().size === 2);
-    const namespaces = theirs();
+    const own = new Set(namespacesOf('self'));
+    const ownOfChild = () =>
+      new Set(namespacesOf(child.pid as number).filter((namespace) => !own.has(namespace)));
+    await vi.waitUntil(() => ownOfChild().size === 2);
+    const namespaces = ownOfChild();
     expect(count(namespaces)).toEqual({ ...nothing, namespaces: 2 });
     await end(child);
     expect(count(namespaces)).toEqual(nothing);

@@ -4,7 +4,7 @@ import { socketPair } from '../testing/sockets.ts';
 import { type Monitor, openMonitor } from './qmp.ts';
 
 const greeting = '{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7}},"capabilities":[]}}\n';
-const good = '{"return":{}}\n';
+const success = '{"return":{}}\n';
 let host: Socket;
 let vmm: Socket;
 let monitor: Monitor;
@@ -36,13 +36,13 @@ describe('the monitor', () => {
     vmm.write(greeting);
     const paused = monitor.pause();
     expect(await commands(1)).toEqual(['qmp_capabilities']);
-    vmm.write(good);
+    vmm.write(success);
     expect(await commands(2)).toEqual(['qmp_capabilities', 'stop']);
-    vmm.write(good);
+    vmm.write(success);
     await paused;
     const again = monitor.pause();
     expect(await commands(3)).toEqual(['qmp_capabilities', 'stop', 'stop']);
-    vmm.write(good);
+    vmm.write(success);
     await again;
   });
 
@@ -51,12 +51,12 @@ describe('the monitor', () => {
     const done = vi.fn<() => void>();
     void paused.then(done);
     const event = '{"timestamp":{"seconds":1,"microseconds":2},"event":"STOP"}\r\n';
-    for (const piece of [...(`${greeting}${event}${good}`.match(/.{1,7}|\n/gs) ?? [])]) vmm.write(piece);
+    for (const piece of [...(`${greeting}${event}${success}`.match(/.{1,7}|\n/gs) ?? [])]) vmm.write(piece);
     await commands(2);
     vmm.write(`${event}${event}`);
     await new Promise((resolve) => setImmediate(resolve));
     expect(done).not.toHaveBeenCalled();
-    vmm.write(good);
+    vmm.write(success);
     await paused;
   });
 });
@@ -64,13 +64,13 @@ describe('the monitor', () => {
 describe('a VMM', () => {
   it('that answers with an error fails the call with its message, and the next call may succeed', async () => {
     const paused = monitor.pause();
-    vmm.write(`${greeting}${good}`);
+    vmm.write(`${greeting}${success}`);
     await commands(2);
     vmm.write('{"error":{"class":"GenericError","desc":"not now"}}\n');
     await expect(paused).rejects.toMatchObject(failed('not now'));
     const again = monitor.pause();
     await commands(3);
-    vmm.write(good);
+    vmm.write(success);
     await again;
   });
 
@@ -82,7 +82,7 @@ describe('a VMM', () => {
 
   it('that closes fails every pending call', async () => {
     const calls = Promise.allSettled([monitor.pause(), monitor.pause()]);
-    vmm.write(`${greeting}${good}`);
+    vmm.write(`${greeting}${success}`);
     await commands(3);
     vmm.destroy();
     for (const call of await calls)
@@ -103,10 +103,10 @@ describe('a VMM', () => {
     ['an error with too long a message', `{"error":{"desc":"${'x'.repeat(1001)}"}}\n`],
     ['nesting without end', `${'['.repeat(60_000)}\n`],
     ['a line without end', 'x'.repeat(200_000)],
-  ])('that sends %s is disconnected', async (_what, said) => {
+  ])('that sends %s is disconnected', async (_what, line) => {
     const paused = monitor.pause();
     vmm.on('error', () => {}); // it still writes after the host has closed
-    vmm.write(said);
+    vmm.write(line);
     await expect(paused).rejects.toMatchObject(failed('its monitor closed'));
     expect(host.destroyed).toBe(true);
   });

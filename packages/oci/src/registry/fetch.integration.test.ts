@@ -136,11 +136,11 @@ describe('a real registry with passwords', () => {
 
   it('refuses other credentials even when the image is cached, and the error contains no credential', async () => {
     await get(basic);
-    const wrong = Buffer.from(`${user}:another-secret`).toString('base64');
-    for (const auth of [null, wrong]) {
+    const wrongAuth = Buffer.from(`${user}:another-secret`).toString('base64');
+    for (const auth of [null, wrongAuth]) {
       const error = (await get(auth).catch((caught: unknown) => caught)) as Error;
       expect(error).toMatchObject({ code: 'registry_unauthorized' });
-      for (const secret of [wrong, 'another-secret'])
+      for (const secret of [wrongAuth, 'another-secret'])
         expect(JSON.stringify(error) + error.message).not.toContain(secret);
     }
   });
@@ -155,7 +155,7 @@ describe('a real registry with passwords', () => {
     const digest = here.registry.put('group/tool', '1', files);
     here.registry.basic = basic;
     const blob = digestOf(gzipSync(layers[0] as Buffer));
-    const told = async (place: string, path: string, authorization: string, method: string) => {
+    const answerOf = async (place: string, path: string, authorization: string, method: string) => {
       const answer = await fetch(`http://${place}/v2/${path}`, {
         method,
         headers: { authorization, accept: types.manifest },
@@ -177,7 +177,9 @@ describe('a real registry with passwords', () => {
       for (const method of ['GET', 'HEAD'])
         for (const auth of [`Basic ${basic}`, 'Basic eDp5']) {
           const [one, other] = await Promise.all(
-            [here.registry.place, real.place].map((place) => told(place, `group/tool/${path}`, auth, method)),
+            [here.registry.place, real.place].map((place) =>
+              answerOf(place, `group/tool/${path}`, auth, method),
+            ),
           );
           expect(one, `${method} ${path}`).toEqual(other);
         }

@@ -106,10 +106,10 @@ describe('a registry that lies', () => {
   });
 
   it('about the manifest of a digest is detected', async () => {
-    const wanted = here.registry.put('tool', '1', image());
+    const requested = here.registry.put('tool', '1', image());
     here.registry.put('tool', '2', image({ Cmd: ['other'] }));
-    here.registry.manifests.set(`tool:${wanted}`, here.registry.manifests.get('tool:2') as never);
-    await expect(here.fetch(`tool@${wanted}`)).rejects.toMatchObject({ code: 'image_invalid' });
+    here.registry.manifests.set(`tool:${requested}`, here.registry.manifests.get('tool:2') as never);
+    await expect(here.fetch(`tool@${requested}`)).rejects.toMatchObject({ code: 'image_invalid' });
   });
 
   it('in error messages cannot send control characters to the terminal or have a secret repeated', async () => {

@@ -5,9 +5,9 @@ const password = 'p"ss?w:rd';
 const auth = Buffer.from(`user:${password}`).toString('base64');
 const auths = { 'registry.test': { auth } };
 /** Returns a message in skopeo's log format. */
-const fatal = (words: string) =>
-  `time="2026-01-01T00:00:00Z" level=fatal msg="${words.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
-const explain = (words: string) => skopeoError('a:1', words, auths);
+const fatal = (message: string) =>
+  `time="2026-01-01T00:00:00Z" level=fatal msg="${message.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
+const explain = (message: string) => skopeoError('a:1', message, auths);
 
 describe("skopeo's last message", () => {
   it.each([

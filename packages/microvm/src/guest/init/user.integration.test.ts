@@ -106,12 +106,12 @@ function expected([user, passwdText, groupText]: Case): string {
     /^\d{1,10}$/.test(value ?? '') && Number(value) < 2 ** 32 - 1 ? Number(value) : null;
   const lines = (text: string) => text.split('\n').map((line) => line.split(':'));
   const at = user.indexOf(':');
-  const wanted = at < 0 ? user : user.slice(0, at);
+  const wantedUser = at < 0 ? user : user.slice(0, at);
   const wantedGroup = at < 0 ? '' : user.slice(at + 1);
-  const uid = wanted === '' ? 0 : number(wanted);
+  const uid = wantedUser === '' ? 0 : number(wantedUser);
   const line = lines(passwdText)
     .filter((parts) => number(parts[2]) !== null && number(parts[3]) !== null)
-    .find((parts) => (uid === null ? parts[0] === wanted : number(parts[2]) === uid));
+    .find((parts) => (uid === null ? parts[0] === wantedUser : number(parts[2]) === uid));
   if (!line && uid === null) return noUser;
   const who = { uid: line ? number(line[2]) : uid, gid: line ? number(line[3]) : 0, home: line?.[5] || '/' };
   const groups = lines(groupText).filter((parts) => number(parts[2]) !== null);
