@@ -3,7 +3,6 @@ export { openArchive } from './archive.ts';
 export type { ImageDisk } from './cache.ts';
 export { imageDisk } from './cache.ts';
 export { digestOfFile } from './digest.ts';
-export { imageInvalid } from './errors.ts';
 export { flattenImage } from './flatten.ts';
 export { packLayout, writeImageArchive } from './pack.ts';
 export { fetchImage } from './registry/fetch.ts';
