@@ -63,7 +63,7 @@ export interface VmExit {
    */
   readonly reason: 'exited' | 'killed' | 'lease' | 'start';
   /** The end of what the launcher and the VMM wrote to their stderr. */
-  readonly complaints: string;
+  readonly stderr: string;
 }
 
 /** Prefix of every name that a VM has on its host: cgroup, processes, files. */

@@ -37,7 +37,7 @@ export const vmAnswerSchema = z.discriminatedUnion('type', [
       code: z.int().nullable(),
       signal: z.int().nullable(),
       reason: z.enum(['exited', 'killed', 'lease', 'start']),
-      complaints: z.string(),
+      stderr: z.string(),
     }),
   }),
   z.object({ type: z.literal('vm.checked'), id }),

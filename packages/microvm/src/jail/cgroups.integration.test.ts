@@ -65,12 +65,12 @@ describe.skipIf(!isRoot)('a cgroup', () => {
     const procsFiles = await makeCgroup(name, { ...limits, pids: 4 });
     const script = `for file in "$@"; do echo 0 > "$file"; done; sleep 60 & sleep 60 & sleep 60 & sleep 60 & wait`;
     const shell = spawn('sh', ['-c', script, 'sh', ...procsFiles], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let complaints = '';
+    let stderr = '';
     for await (const chunk of shell.stderr) {
-      complaints += String(chunk);
-      if (complaints.includes('\n')) break; // from the fourth `sleep`, which would be the fifth process
+      stderr += String(chunk);
+      if (stderr.includes('\n')) break; // from the fourth `sleep`, which would be the fifth process
     }
-    expect(complaints).toMatch(/fork/i);
+    expect(stderr).toMatch(/fork/i);
     for (const file of procsFiles)
       for (const pid of (await readFile(file, 'latin1')).split('\n').filter(Boolean)) kill(Number(pid));
   });

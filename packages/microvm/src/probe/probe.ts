@@ -151,7 +151,7 @@ async function bootCanary(
       const exit = await Promise.race([vm.exited, clock.sleep(500).then(() => null)]);
       if (exit === null) throw error;
       const how = exit.signal === null ? `code ${exit.code}` : `signal ${exit.signal}`;
-      const lastWords = lastLine(exit.complaints) || lastLine(console);
+      const lastWords = lastLine(exit.stderr) || lastLine(console);
       return { bootMs: null, why: `the VMM ended by itself (${how})${lastWords && `: ${lastWords}`}` };
     } finally {
       await vm.destroy();

@@ -13,9 +13,9 @@ export function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> 
     line = (line + chunk).slice(0, 200);
   });
   status.on('error', () => {});
-  let complaints = '';
+  let stderr = '';
   launcher.stderr?.on('data', (chunk: Buffer) => {
-    complaints = (complaints + chunk.toString('latin1')).slice(-2000);
+    stderr = (stderr + chunk.toString('latin1')).slice(-2000);
   });
   return new Promise((resolve) => {
     const report = (signal: NodeJS.Signals | null) => {
@@ -24,7 +24,7 @@ export function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> 
         code: parsed && parsed[1] !== '-1' ? Number(parsed[1]) : null,
         signal: parsed ? Number(parsed[2]) || null : null,
         reason: parsed ? (parsed[3] as VmExit['reason']) : signal ? 'killed' : 'start',
-        complaints,
+        stderr,
       });
     };
     launcher.once('error', () => report(null));

@@ -57,7 +57,7 @@ export async function explainFailure(error: unknown, vm: AgentVm | null, lease: 
   const exit = vm && mayBeDeath && (await Promise.race([vm.exited, exitReportTimeout()]));
   if (!exit) return error;
   if (exit.reason === 'lease') return leaseLost('the VM outlived it and was killed');
-  return vmmDied(describeExit(exit), exit.complaints.trim().slice(-500));
+  return vmmDied(describeExit(exit), exit.stderr.trim().slice(-500));
 }
 
 function describeExit({ reason, code, signal }: VmExit): string {
