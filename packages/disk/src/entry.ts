@@ -1,6 +1,7 @@
 /** Bytes of a block of a tar archive. */
 export const blockSize = 512;
 
+/** The type of a member. */
 export type TarType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'block' | 'fifo';
 
 /** A member of a tar archive. Names are byte strings in `latin1`, because a tar has no defined encoding. */

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ImageArchive, openArchive } from './archive.ts';
+import { digestOf } from './digest.ts';
 import { flattenImage } from './flatten.ts';
 import {
-  digestOf,
   dockerFiles,
   file,
   type ImageFiles,

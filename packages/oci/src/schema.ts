@@ -1,20 +1,20 @@
 import { z } from 'zod';
 
-/*
- * The parts of the OCI image specification that are used: descriptors, indexes, manifests and configurations.
- */
+// The parts of the OCI image specification that are used.
 
-export const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
-export const descriptorSchema = z.object({
+const descriptorSchema = z.object({
   mediaType: z.string().max(200).optional(),
   digest: digestSchema,
   size: z.int().nonnegative(),
   platform: z.object({ architecture: z.string(), os: z.string() }).optional(),
   annotations: z.record(z.string(), z.string()).optional(),
 });
+/** A reference to a blob. */
 export type Descriptor = z.infer<typeof descriptorSchema>;
 
+/** An image index, or the `index.json` of a layout. */
 export const indexSchema = z.object({ manifests: z.array(descriptorSchema).max(1000) });
 
 /** Media types of layers. The compression is recognized from the bytes. */
@@ -30,12 +30,14 @@ const layerSchema = descriptorSchema.extend({
     .optional(),
 });
 const layersMax = 500;
+/** The manifest of an image. */
 export const manifestSchema = z.object({
   config: descriptorSchema,
   layers: z.array(layerSchema).max(layersMax, `more than ${layersMax} layers`),
 });
 
 const strings = z.array(z.string().max(131_072)).max(4096).nullish();
+/** The configuration of an image. */
 export const configSchema = z.object({
   architecture: z.string(),
   os: z.string(),

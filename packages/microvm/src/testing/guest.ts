@@ -16,6 +16,7 @@ export interface ScriptedGuest {
   close(): void;
 }
 
+/** Connects a host to a guest that the test plays. */
 export async function scriptedGuest(clock: Clock): Promise<ScriptedGuest> {
   const { host, vm } = await vmSockets();
   const guest = connectGuest(host, clock);

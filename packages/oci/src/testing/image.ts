@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readTar, type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { digestOf } from '../digest.ts';
 
 export type LayerMember = Pick<TarEntry, 'path'> & Partial<TarEntry> & { readonly content?: string };
 
@@ -29,10 +29,6 @@ export const hardlink = (path: string, linkTarget: string): LayerMember => ({
   type: 'hardlink',
   linkTarget,
 });
-
-export function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-}
 
 /** The files of an image, by name: a test may change them before they are packed. */
 export type ImageFiles = Map<string, Buffer>;

@@ -4,7 +4,8 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
-import { digestOf, type ImageFiles, json, manifestOf } from './image.ts';
+import { digestOf } from '../digest.ts';
+import { type ImageFiles, json, manifestOf } from './image.ts';
 
 export const user = 'worker';
 export const password = 'wrench-and-bolt';
