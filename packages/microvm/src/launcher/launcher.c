@@ -112,7 +112,7 @@ static void empty_bounding_set(void) {
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail_to_start("capabilities");
 }
 
-/* Enters the jail in the child and executes the command. */
+/* In the child: joins the cgroups, drops ids and capabilities, sets limits, and executes the command. */
 __attribute__((noreturn)) static void exec_command(char **command, pid_t parent) {
   struct rlimit no_core = {0, 0}, files = {1024, 1024};
   join_cgroups();

@@ -1,4 +1,4 @@
-/* Sends a file that a step left to the host. A child with the step's ids, chrooted to the step's root, opens and reads the file. */
+/* Sends a file that a step left to the host. A child with the requested ids, chrooted to the requested root, opens and reads it. */
 #define _GNU_SOURCE
 #include "init.h"
 #include <errno.h>
