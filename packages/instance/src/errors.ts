@@ -74,6 +74,9 @@ export const outlasts = (end: Date) =>
 export const tooManyTokens = (user: string, bound: number) =>
   refused(409, 'too_many_tokens', `${user} has ${bound} access tokens`, 'Revoke a token that is not used.');
 
+export const queueUnknown = (queue: string) =>
+  refused(400, 'queue_unknown', `this instance has no queue ${queue}`);
+
 export const jobNotFound = (id: number) =>
   refused(404, 'job_not_found', `there is no job ${id}`, 'Use the id that `POST /api/jobs` returned.');
 

@@ -1,5 +1,4 @@
 import type { Clock, Spawn } from '@fumehood/base';
-import type { QueueName } from '@fumehood/protocol';
 import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { jobAuth } from './auth/job.ts';
@@ -12,9 +11,7 @@ import type { Routes } from './http/deps.ts';
 import { listenHttp } from './http/listen.ts';
 import { allRoutes } from './http/routes.ts';
 import { buildServer } from './http/server.ts';
-import { codeintelKind } from './kinds/codeintel.ts';
-import { runsKind } from './kinds/runs.ts';
-import type { QueueKind } from './queue/kind.ts';
+import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
 import { type CommitStore, openCommits } from './repos/store.ts';
 
@@ -66,14 +63,11 @@ export async function startInstance(
     });
     const blobs = await openBlobStore(config.directories.blobs);
     const commits = await parts.openCommits(config.directories.repositories, spawn);
-    const has = {
-      blob: blobs.has,
-      commit: async (repository: string, commit: string) => commits.find(repository, commit) !== null,
-      executorUrl: config.upstream.url !== null,
-    };
-    const kinds = new Map<QueueName, QueueKind>(
-      [runsKind(blobs), codeintelKind(has)].map((kind) => [kind.name, kind]),
-    );
+    const kinds = makeKinds({
+      hasBlob: blobs.has,
+      hasCommit: async (repository, commit) => commits.find(repository, commit) !== null,
+      hasExecutorUrl: config.upstream.url !== null,
+    });
     const app = await buildServer(
       {
         ...{ version: config.version, upstream: config.upstream, stopping: stopping.signal },

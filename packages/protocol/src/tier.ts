@@ -1,18 +1,19 @@
 import { z } from 'zod';
 
-/** What stands between a job and its host, strongest first (design invariant 2). Found out by a canary, never assumed. */
-export const tierSchema = z.enum(['vm-hardware', 'vm-pvm', 'vm-emulated', 'user-kernel', 'container']);
+/**
+ * What isolates a job from its host, strongest first. An executor of ours offers only a tier in which its canary has booted a VM
+ * (docs/invariants.md, 2); one of upstream's kind names none, and is taken to offer `container`.
+ */
+export const tierSchema = z.enum(['vm-hardware', 'vm-emulated', 'container']);
 export type Tier = z.infer<typeof tierSchema>;
 
-/** What a job accepts when it names nothing. */
+/** The tiers that a job accepts when its request names none. */
 export const defaultTiers: readonly Tier[] = ['vm-hardware'];
 
-/** One plain sentence a tier, for people who choose. */
+/** One plain sentence for each tier, for people who choose. */
 export const tierMeaning: Readonly<Record<Tier, string>> = {
   'vm-hardware': 'a virtual machine on hardware virtualization: made for hostile code',
-  'vm-pvm': 'a virtual machine on page-table-based virtualization: made for hostile code',
   'vm-emulated':
     'a real virtual machine on an emulated CPU: good for trying, tests and CI; its authors do not call emulation a security boundary',
-  'user-kernel': 'a kernel in user space between the job and the host (gVisor)',
   container: "a container on the host's kernel: only for code you trust",
 };

@@ -1,5 +1,11 @@
 import { registriesSchema } from '@fumehood/oci';
-import { labelsSchema, queueNameSchema, tierSchema } from '@fumehood/protocol';
+import {
+  executorNameSchema,
+  labelsSchema,
+  queueNameSchema,
+  servedQueues,
+  tierSchema,
+} from '@fumehood/protocol';
 import { z } from 'zod';
 import { routeSchema } from '../uplink/network-route.ts';
 
@@ -36,8 +42,8 @@ export const executorSettings = {
   instanceUrl: z.url({ protocol: /^https?$/ }),
   route: routeSchema.prefault({}),
   /** Unique among the instance's executors. */
-  name: z.string().min(1).max(200),
-  queues: queuesSchema.default(['codeintel', 'runs']),
+  name: executorNameSchema,
+  queues: queuesSchema.default([...servedQueues]),
   /** The file with the executor's credential. Only the agent can read it. */
   credentialFile: path,
   /** The tiers that the canary found on this machine. */
@@ -63,7 +69,7 @@ export const executorSettings = {
 export const agentConfigSchema = z.strictObject({
   ...executorSettings,
   /** The VMM that the helper starts. */
-  vmm: z.enum(['qemu', 'firecracker']),
+  vmm: z.literal('qemu'),
   directories: z.strictObject({
     /** Read-only disks. The helper opens them by their names. */
     disks: path,

@@ -43,7 +43,7 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
     commit: repository.commit,
     root,
     indexer: { name: indexer, image, argv },
-    accept: ['vm-hardware', 'vm-pvm', 'vm-emulated'],
+    accept: ['vm-hardware', 'vm-emulated'],
     cpus: 2,
     memoryMiB: 2048,
     scratchMiB: 1024, // the inspection reads all of it

@@ -1,4 +1,4 @@
-import type { QueueName, Scope } from '@fumehood/protocol';
+import type { Scope } from '@fumehood/protocol';
 
 /**
  * The scope that each route for people needs, by `METHOD url`. HEAD needs the scope of GET. A route that is not listed here
@@ -33,16 +33,6 @@ const routeScopes: Readonly<Record<string, Scope>> = {
   'POST /api/access/executor-credentials': 'admin',
   'POST /api/access/executor-credentials/:credential/rotate': 'admin',
   'POST /api/access/executor-credentials/:credential/revoke': 'admin',
-};
-
-/**
- * The scopes that a new job needs besides `jobs:write`, by queue: whoever chooses the command of a job with a repository can
- * read that repository through the job.
- */
-export const queueScopes: Readonly<Record<QueueName, readonly Scope[]>> = {
-  runs: [],
-  codeintel: ['code:read', 'code:write'],
-  batches: ['code:read', 'code:write'],
 };
 
 /** Returns the scope that a route needs. Errors: `TypeError` for a route that is not in the table. */

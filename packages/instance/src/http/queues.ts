@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
 /** A queue in a path; another one is no route. */
-export const queueParam = ':queue(^(?:codeintel|batches|runs)$)';
+export const queueParam = `:queue(^(?:${queueNameSchema.options.join('|')})$)`;
 export const queueOf = (request: FastifyRequest) =>
   queueNameSchema.parse((request.params as { queue?: unknown }).queue);
 

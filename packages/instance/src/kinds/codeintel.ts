@@ -2,14 +2,15 @@ import { type DockerStep, digestSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
+import type { KindStores } from './kinds.ts';
 
 const payloadSchema = z.object({
   root: z.string(),
   indexer: z.object({
     name: z.string(),
-    /** The digest of an archive, or a reference. */
+    /** The digest of an image archive, or a reference to an image in a registry. */
     image: z.string(),
-    /** One of them, as the image is an archive or a reference. */
+    /** `argv` with an archive, `commands` with a reference. */
     argv: z.array(z.string()).optional(),
     commands: z.array(z.string()).optional(),
   }),
@@ -18,32 +19,26 @@ const payloadSchema = z.object({
   inspect: z.boolean(),
 });
 
-/** Indexing jobs: an indexer runs on a commit, and the index that it leaves is uploaded by the executor. */
-export function codeintelKind(has: {
-  blob(digest: string): Promise<boolean>;
-  commit(repository: string, commit: string): Promise<boolean>;
-  /** Upstream's executors are told where to upload to. */
-  readonly executorUrl: boolean;
-}): QueueKind {
+/** Returns the kind of indexing jobs: an indexer runs on a commit, and the executor uploads the index that it leaves. */
+export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores): QueueKind<'codeintel'> {
   return {
     name: 'codeintel',
     async create(request) {
-      if (request.queue !== 'codeintel') throw new TypeError(`not an indexing job: ${request.queue}`);
       const { repository, commit } = request;
       const { image } = request.indexer;
       const isArchive = isDigest(image);
-      if (isArchive && !(await has.blob(image))) throw blobNotFound(image);
-      // Who pulls images says nothing of its isolation: a job may go there only if that is all that it asks for.
+      if (isArchive && !(await hasBlob(image))) throw blobNotFound(image);
+      // An executor that pulls images does not name its tier, so the job must accept the weakest one, and no other.
       if (!isArchive && request.accept.some((tier) => tier !== 'container')) throw imageNeedsContainer(image);
-      if (!isArchive && !has.executorUrl) throw executorUrlMissing();
-      if (!(await has.commit(repository, commit))) throw commitNotFound(repository, commit);
+      if (!isArchive && !hasExecutorUrl) throw executorUrlMissing();
+      if (!(await hasCommit(repository, commit))) throw commitNotFound(repository, commit);
       return {
         payload: payloadSchema.parse(request),
         repository,
         commit,
         demand: { ...demandOf(request), needsNative: isArchive },
         input: false,
-        // Indexing reads and uploads: to do it again changes nothing but the result of the same commit.
+        // Indexing can be repeated: a later upload of the same commit takes the place of an earlier one.
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
       };

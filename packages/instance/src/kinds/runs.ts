@@ -1,7 +1,8 @@
-import { z } from 'zod';
 import { digestSchema } from '@fumehood/protocol';
+import { z } from 'zod';
 import { blobNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
+import type { KindStores } from './kinds.ts';
 
 const payloadSchema = z.object({
   image: digestSchema,
@@ -12,20 +13,19 @@ const payloadSchema = z.object({
   inspect: z.boolean(),
 });
 
-/** Ad-hoc jobs: one command in one image, without a repository. */
-export function runsKind(blobs: { has(digest: string): Promise<boolean> }): QueueKind {
+/** Returns the kind of ad-hoc jobs: one command in one image, without a repository. */
+export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'runs'> {
   return {
     name: 'runs',
     async create(request) {
-      if (request.queue !== 'runs') throw new TypeError(`not a run: ${request.queue}`);
-      if (!(await blobs.has(request.image))) throw blobNotFound(request.image);
+      if (!(await hasBlob(request.image))) throw blobNotFound(request.image);
       return {
         payload: payloadSchema.parse(request),
         repository: '',
         commit: '',
         demand: demandOf(request),
         input: request.stdin,
-        // A fresh VM without a network: an attempt that was lost had no effect but its output, which names its attempt.
+        // A run has a fresh VM without a network: the only effect of a lost attempt is its output, which names the attempt.
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
       };

@@ -1,6 +1,7 @@
 import type { Arch, createJobSchema, Job, QueueName, Tier } from '@fumehood/protocol';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';
+import { queueUnknown } from '../errors.ts';
 import type { JobRow } from './job.ts';
 
 /** The validated body of `POST /api/jobs`, of any queue. */
@@ -58,10 +59,10 @@ type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commi
 };
 
 /** A kind of jobs. This is all that the queue knows of their purpose. */
-export interface QueueKind {
-  readonly name: QueueName;
+export interface QueueKind<Q extends QueueName = QueueName> {
+  readonly name: Q;
   /** Makes the job to store for a request. Errors: the request names something that the instance does not have. */
-  create(request: JobRequest): Promise<NewJob>;
+  create(request: JobRequest & { readonly queue: Q }): Promise<NewJob>;
   /** Makes an executor's job from a stored one. */
   content(job: JobRow): JobContent;
   /** Stores what has to be stored with a job's final end, in the same transaction. Most kinds have no such hook. */
@@ -69,6 +70,13 @@ export interface QueueKind {
 }
 
 export type QueueKinds = ReadonlyMap<QueueName, QueueKind>;
+
+/** Returns the kind of a queue's jobs. Errors: `queue_unknown` for a queue for which the instance makes no jobs. */
+export function kindOf(kinds: QueueKinds, queue: QueueName): QueueKind {
+  const kind = kinds.get(queue);
+  if (!kind) throw queueUnknown(queue);
+  return kind;
+}
 
 /** Returns the demand of a request, for executors with the native extension. */
 export function demandOf(request: JobRequest): Demand {

@@ -1,19 +1,6 @@
 import { z } from 'zod';
-import { queueNameSchema } from '../executor/job.ts';
-
-/** What an access token may be good for. `admin` is everything, and honoured for users who are admins alone. */
-export const scopeMeaning = {
-  'jobs:read': 'see jobs, their output, shares and the status',
-  'jobs:write': 'start and cancel jobs, send them input, put images',
-  'code:read': 'see what was indexed',
-  'code:write': 'put commits; with code:read, have them indexed',
-  tokens: 'list, make and revoke access tokens of their user',
-  admin: 'everything, for everybody: users, executors, shares',
-} as const;
-export const scopeSchema = z.enum(
-  Object.keys(scopeMeaning) as [keyof typeof scopeMeaning, ...(keyof typeof scopeMeaning)[]],
-);
-export type Scope = z.infer<typeof scopeSchema>;
+import { queueNameSchema } from '../kinds.ts';
+import { scopeSchema } from './scopes.ts';
 
 /** Of a user, a token or a credential. Not a number, so that a command can take either a name or an id. */
 export const accessNameSchema = z

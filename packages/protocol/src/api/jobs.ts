@@ -1,94 +1,16 @@
 import { z } from 'zod';
-import {
-  commitSchema,
-  digestSchema,
-  imageReferenceSchema,
-  queueNameSchema,
-  relativePathSchema,
-} from '../executor/job.ts';
-import { archSchema, labelsSchema } from '../capability.ts';
+import { archSchema } from '../capability.ts';
+import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
 
 /** Every request of people and programs carries `Authorization: token <access token>`. */
 export const tokenScheme = 'token';
-
-const limits = {
-  accept: z.array(tierSchema).min(1).default(['vm-hardware']),
-  cpus: z.int().min(1).max(64).default(1),
-  memoryMiB: z.int().min(128).max(1_048_576).default(1024),
-  scratchMiB: z.int().min(64).max(1_048_576).default(4096),
-  deadlineMs: z.int().min(1_000).max(86_400_000).default(3_600_000),
-  inspect: z.boolean().default(false),
-  /** Null: any. */
-  arch: archSchema.nullable().default(null),
-  /** Labels that the executor must have, all of them. */
-  labels: labelsSchema.default([]),
-  /** Each point is a minute that it counts as queued earlier, within its tenant's share. */
-  priority: z.int().min(0).max(100).default(0),
-  /** It does not start before. */
-  processAfter: z.iso.datetime({ offset: true }).nullable().default(null),
-  /** Losses of its executor that it survives, and errors that another try may mend. */
-  maxResets: z.int().min(0).max(20).default(3),
-  maxRetries: z.int().min(0).max(20).default(0),
-  /** Pause before the first retry; doubled with each, up to an hour. */
-  retryPauseMs: z.int().min(0).max(3_600_000).default(5_000),
-};
 
 /** Header of `POST /api/jobs`: the same request with the same key, of the same tenant, makes one job. */
 export const idempotencyHeader = 'idempotency-key';
 export const idempotencyKeySchema = z
   .string()
   .regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters without blanks');
-
-const indexerName = z.string().max(100);
-
-/** `POST /api/jobs`: 201 with a job record. */
-export const createJobSchema = z.discriminatedUnion('queue', [
-  z.object({
-    queue: z.literal('runs'),
-    /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`). */
-    image: digestSchema,
-    argv: z.array(z.string().max(131_072)).max(4096),
-    env: z
-      .array(z.string().regex(/^[^=\0]+=[^\0]*$/))
-      .max(1024)
-      .default([]),
-    stdin: z.boolean().default(false),
-    ...limits,
-  }),
-  z.object({
-    queue: z.literal('codeintel'),
-    /** A repository and a commit that were put on the instance (`POST /api/repositories/{name}/pack`). */
-    repository: z.string().min(1).max(400),
-    commit: commitSchema,
-    root: relativePathSchema.default(''),
-    indexer: z.union(
-      [
-        z.strictObject({
-          name: indexerName,
-          /** An image archive that was put on the instance, which this instance's own executors run. */
-          image: digestSchema,
-          argv: z.array(z.string()).max(256),
-        }),
-        z.strictObject({
-          name: indexerName,
-          /** An image of a registry, which executors of upstream's kind pull; `accept` is `['container']`, for they name no tier. */
-          image: imageReferenceSchema,
-          /** Lines of a `/bin/sh` script, which takes the image's entrypoint's place. */
-          commands: z.array(z.string().max(131_072)).min(1).max(256),
-        }),
-      ],
-      {
-        error:
-          'is either {name, image: "sha256:<digest>", argv} or {name, image: "<reference to a registry>", commands}',
-      },
-    ),
-    /** Where the indexer leaves its index, below `root`. */
-    outfile: relativePathSchema.default('index.scip'),
-    ...limits,
-  }),
-]);
-export type CreateJob = z.input<typeof createJobSchema>;
 
 export const jobStateSchema = z.enum(['queued', 'processing', 'completed', 'errored', 'failed', 'canceled']);
 export type JobState = z.infer<typeof jobStateSchema>;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { jobIdSchema, queueNameSchema } from '../executor/job.ts';
+import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
+import { jobIdSchema } from '../values.ts';
 import { jobRecordSchema, jobStateSchema } from './jobs.ts';
 
 /** `GET /api/jobs`: newest first. */

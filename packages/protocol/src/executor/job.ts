@@ -1,32 +1,6 @@
 import { z } from 'zod';
 import { tierSchema } from '../tier.ts';
-
-/** A job id on this wire: a positive integer, unique over all queues of our instance. */
-export const jobIdSchema = z.int().positive();
-export const commitSchema = z.string().regex(/^[0-9a-f]{40}$/, 'must be 40 lower-case hexadecimal digits');
-/** `sha256:` and 64 hexadecimal digits: the name of a blob on the instance. */
-export const digestSchema = z
-  .string()
-  .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256:<64 hexadecimal digits>');
-/** A path below some root: relative, no `..`, no empty part, no NUL. `''` is the root itself. */
-export const relativePathSchema = z
-  .string()
-  .max(4096)
-  .refine(
-    (path) => path === '' || path.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
-    'must be a relative path without empty, `.` or `..` parts',
-  )
-  .refine((path) => !path.includes('\0'), 'must not hold a NUL');
-/** A reference to an image in a registry, as container engines take it; never a bare digest. */
-export const imageReferenceSchema = z
-  .string()
-  .max(512)
-  .regex(
-    /^(?!sha256:)[a-z0-9][a-z0-9._-]*(:\d{1,5}(?=\/))?(\/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$/,
-    'must be a reference to an image, such as `name:tag` or `registry/name@sha256:<digest>`',
-  );
-export const queueNameSchema = z.enum(['codeintel', 'batches', 'runs']);
-export type QueueName = z.infer<typeof queueNameSchema>;
+import { relativePathSchema } from '../values.ts';
 
 /** One container step, as upstream's executors know it, with what only ours understand in `argv`. */
 export const dockerStepSchema = z.object({

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { jobIdSchema, queueNameSchema } from './job.ts';
+import { queueNameSchema } from '../kinds.ts';
+import { executorNameSchema, jobIdSchema } from '../values.ts';
 
 /** Sent with every request on an executor's own routes, and with every answer: the version that its sender speaks. */
 export const protocolHeader = 'x-fumehood-protocol';
@@ -21,7 +22,7 @@ export function commonVersion(header: string | null | undefined, own: number): n
 }
 
 /** Query of `GET /.executors/queue/push`: 200 with server-sent events until either side goes away. */
-export const pushQuerySchema = z.object({ executorName: z.string().min(1).max(200) });
+export const pushQuerySchema = z.object({ executorName: executorNameSchema });
 
 const attemptOf = { jobId: jobIdSchema, queue: queueNameSchema, attempt: z.int().positive() };
 

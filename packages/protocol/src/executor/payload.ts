@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { cliStepSchema, dockerStepSchema, jobIdSchema, nativeJobSchema, queueNameSchema } from './job.ts';
+import { queueNameSchema } from '../kinds.ts';
+import { jobIdSchema } from '../values.ts';
+import { cliStepSchema, dockerStepSchema, nativeJobSchema } from './job.ts';
 
 const { base64ToUint8Array, uint8ArrayToBase64 } = z.core.util;
 

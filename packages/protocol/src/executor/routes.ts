@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { byteSizeSchema } from './size.ts';
 import { archSchema, labelsSchema } from '../capability.ts';
+import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
-import { jobIdSchema, queueNameSchema } from './job.ts';
+import { jobIdSchema } from '../values.ts';
+import { byteSizeSchema } from './size.ts';
 
 /** Headers of a job route, beside `Authorization: Bearer <job token>`. */
 export const jobIdHeader = 'x-sourcegraph-job-id';
@@ -148,7 +149,7 @@ export const inputEndHeader = 'x-fumehood-input-end';
 /** Native. `POST /.executors/queue/{queue}/result`: typed facts of a run, before its mark. 204. */
 export const jobResultRequestSchema = jobOperation.extend({
   tier: tierSchema,
-  vmm: z.enum(['qemu', 'firecracker']),
+  vmm: z.literal('qemu'),
   /** Exit code of the last step that ran; 128 + signal when a signal ended it. */
   exitCode: z.int().min(0).max(255).nullable(),
   guest: z

@@ -1,3 +1,4 @@
+import { executorNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -8,7 +9,7 @@ import { setDraining } from '../../queue/sql/executors.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';
 
-const params = z.object({ name: z.string().min(1).max(200) });
+const params = z.object({ name: executorNameSchema });
 
 /**
  * `POST /api/executors/{name}/drain`: it leases nothing more, and what runs there goes on; `…/resume` takes that back. 204, also

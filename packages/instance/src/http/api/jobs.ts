@@ -4,44 +4,37 @@ import {
   createJobSchema,
   idempotencyHeader,
   idempotencyKeySchema,
+  jobKinds,
   listJobsSchema,
   type Why,
 } from '@fumehood/protocol';
-import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { requireScope } from '../../auth/people.ts';
-import { queueScopes } from '../../auth/scopes.ts';
-import { badRequest, jobNotFound } from '../../errors.ts';
-import type { Submission } from '../../queue/kind.ts';
+import { badRequest } from '../../errors.ts';
+import { kindOf, type Submission } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
-import { currentRecord } from '../../queue/record.ts';
+import { currentRecord, requireRecord } from '../../queue/record.ts';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
 import { listAttempts } from '../../queue/sql/attempts.ts';
-import { listJobs, readRecord } from '../../queue/sql/jobs.ts';
+import { listJobs } from '../../queue/sql/jobs.ts';
 import { readQueuePosition } from '../../queue/sql/shares.ts';
 import { explainWait } from '../../queue/waiting.ts';
 import type { RouteDeps } from '../deps.ts';
 import { jobParams } from '../params.ts';
 import { personOf, requirePerson } from '../person.ts';
 
+/** `/api/jobs`: creates, lists, shows and cancels jobs, and says why one waits. */
 export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
 
   app.post('/api/jobs', { schema: { body: createJobSchema } }, async (request, reply) => {
-    const kind = kinds.get(request.body.queue);
-    if (!kind) {
-      throw new FumehoodError({
-        status: 400,
-        code: 'queue_unknown',
-        message: `this instance has no queue ${request.body.queue}`,
-      });
-    }
-    for (const needed of queueScopes[kind.name]) requireScope(personOf(request), needed);
-    const order = orderOf(request, request.body);
-    const { id } = await enqueue(db, kind.name, await kind.create(request.body), order);
+    const { queue } = request.body;
+    for (const needed of jobKinds[queue].scopes) requireScope(personOf(request), needed);
+    const submission = submissionOf(request, request.body);
+    const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
     return reply.code(201).send(await currentRecord(db, id));
   });
   app.get('/api/jobs', { schema: { querystring: listJobsSchema } }, (request) => listJobs(db, request.query));
@@ -50,8 +43,7 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
   );
   app.get('/api/jobs/:id/why', { schema: { params: jobParams } }, async (request): Promise<Why> => {
     const { id } = request.params;
-    const record = await readRecord(db, id);
-    if (!record) throw jobNotFound(id);
+    const record = await requireRecord(db, id);
     const now = new Date(clock.now());
     return explainWait(record, await connectedExecutors(db), await readQueuePosition(db, id), now);
   });
@@ -60,7 +52,7 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
     { schema: { params: jobParams } },
     async (request): Promise<{ attempts: Attempt[] }> => {
       const { id } = request.params;
-      if (!(await readRecord(db, id))) throw jobNotFound(id);
+      await requireRecord(db, id);
       return { attempts: await listAttempts(db, id) };
     },
   );
@@ -69,8 +61,8 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
   );
 }
 
-/** Who asks for a job, and how it is to be tried. */
-function orderOf(request: FastifyRequest, body: z.output<typeof createJobSchema>): Submission {
+/** Returns whose job a request makes, and when and how often it is tried. Errors: `invalid_request` for the idempotency key. */
+function submissionOf(request: FastifyRequest, body: z.output<typeof createJobSchema>): Submission {
   const key = request.headers[idempotencyHeader];
   const parsed = key === undefined ? null : idempotencyKeySchema.safeParse(key);
   if (parsed && !parsed.success) throw badRequest(`Idempotency-Key ${parsed.error.issues[0]?.message}`);
@@ -81,7 +73,7 @@ function orderOf(request: FastifyRequest, body: z.output<typeof createJobSchema>
     retryPauseMs: body.retryPauseMs,
     idempotency: parsed && {
       key: parsed.data,
-      // The schema has put its parts in one order.
+      // The schema has put the fields in one order.
       requestSha256: createHash('sha256').update(JSON.stringify(body)).digest(),
     },
   };

@@ -1,6 +1,5 @@
-import { commitSchema } from '@fumehood/protocol';
+import { commitSchema, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
 import { badRequest } from '../../errors.ts';
 import { gitRouteUnknown } from '../../repos/errors.ts';
 import { readStream, streamOf } from '../body.ts';
@@ -9,10 +8,7 @@ import { requirePerson } from '../person.ts';
 
 const suffix = '/pack';
 /** A repository's name as upstream has it: a host and a path, or a path alone. */
-const nameSchema = z
-  .string()
-  .max(400)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/);
+const nameSchema = repositoryNameSchema.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/);
 
 /** `POST /api/repositories/{name}/pack?commit=`: stores one commit, which the body holds as a pack. */
 export function repositoryRoutes(scope: FastifyInstance, { db, commits }: RouteDeps): void {

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { inputTopic } from '../../db/topics.ts';
 import { blobNotFound } from '../../errors.ts';
 import { readInput } from '../../logs/input.ts';
+import { kindOf } from '../../queue/kind.ts';
 import { readJob } from '../../queue/sql/jobs.ts';
 import { goneSignal } from '../gone.ts';
 import type { RouteDeps } from '../deps.ts';
@@ -41,7 +42,7 @@ export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const lease = leaseOf(request);
     const digest = checkInput(digestSchema, (request.params as { digest?: unknown }).digest);
     const job = await readJob(db, lease.jobId);
-    const steps = (job && kinds.get(lease.queue)?.content(job).dockerSteps) ?? [];
+    const steps = (job && kindOf(kinds, job.queue).content(job).dockerSteps) ?? [];
     // A token reads what its job names, and does not find out what else there is.
     if (!steps.some((step) => step.image === `blob:${digest}`)) throw blobNotFound(digest);
     reply.header('content-length', await blobs.size(digest)).type('application/octet-stream');

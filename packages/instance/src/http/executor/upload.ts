@@ -1,4 +1,4 @@
-import { commitSchema, relativePathSchema } from '@fumehood/protocol';
+import { commitSchema, relativePathSchema, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { readPayload } from '../../codeintel/payload.ts';
@@ -9,7 +9,7 @@ import type { RouteDeps } from '../deps.ts';
 
 const nameSchema = z.string().max(200).default('');
 const querySchema = z.object({
-  repository: z.string().min(1).max(400),
+  repository: repositoryNameSchema,
   commit: commitSchema,
   // `src` calls the top of the repository `.`.
   root: z

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { newSecret } from '../../auth/secret.ts';
 import { storeUploadToken } from '../../auth/upload.ts';
 import { executorUrlMissing } from '../../errors.ts';
+import { kindOf } from '../../queue/kind.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
 import type { RouteDeps } from '../deps.ts';
 import { uploadStep } from './upload-step.ts';
@@ -56,9 +57,7 @@ interface Transformed {
 function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string): Transformed {
   const { leased, to, single } = request;
   const { job, token } = leased;
-  const kind = deps.kinds.get(job.queue);
-  if (!kind) throw new TypeError(`this instance has no queue ${job.queue}`);
-  const { fumehood, ...content } = kind.content(job);
+  const { fumehood, ...content } = kindOf(deps.kinds, job.queue).content(job);
   const plain: Job = {
     ...{ id: job.id, token, repositoryName: job.repository, commit: job.commit },
     ...(!single && { queue: job.queue }),

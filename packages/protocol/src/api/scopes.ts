@@ -1,0 +1,15 @@
+import { z } from 'zod';
+
+/** What an access token with each scope may do. Only an admin's token can have `admin`. */
+export const scopeMeaning = {
+  'jobs:read': 'see jobs, their output, shares and the status',
+  'jobs:write': 'start and cancel jobs, send them input, put images',
+  'code:read': 'see what was indexed',
+  'code:write': 'put commits; with code:read, have them indexed',
+  tokens: 'list, make and revoke access tokens of their user',
+  admin: 'everything, for everybody: users, executors, shares',
+} as const;
+export const scopeSchema = z.enum(
+  Object.keys(scopeMeaning) as [keyof typeof scopeMeaning, ...(keyof typeof scopeMeaning)[]],
+);
+export type Scope = z.infer<typeof scopeSchema>;

@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { createJobSchema, jobKinds, queueNameSchema, servedQueues } from './kinds.ts';
+
+const digest = `sha256:${'0'.repeat(64)}`;
+/** The smallest request of each kind that our instance makes. */
+const smallest = {
+  codeintel: { repository: 'acme', commit: '0'.repeat(40), indexer: { name: 'x', image: digest, argv: [] } },
+  runs: { image: digest, argv: [] },
+};
+
+test('every kind is a queue', () => {
+  expect(queueNameSchema.options).toEqual(Object.keys(jobKinds));
+});
+
+test('an executor leases by default from the queues that have jobs', () => {
+  expect(servedQueues).toEqual(Object.keys(smallest));
+});
+
+describe.each(servedQueues)('a request for the queue %s', (queue) => {
+  test('is one of `POST /api/jobs`', () => {
+    expect(jobKinds[queue].request.shape.queue.value).toBe(queue);
+    expect(createJobSchema.parse({ queue, ...smallest[queue] })).toMatchObject(smallest[queue]);
+  });
+
+  test('accepts hardware virtualization alone unless it says otherwise', () => {
+    expect(createJobSchema.parse({ queue, ...smallest[queue] }).accept).toEqual(['vm-hardware']);
+  });
+});
+
+test('a request for a kind without jobs is refused', () => {
+  expect(createJobSchema.safeParse({ queue: 'batches', ...smallest.runs }).success).toBe(false);
+});

@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { jobOptions } from './api/job-options.ts';
+import type { Scope } from './api/scopes.ts';
+import {
+  commitSchema,
+  digestSchema,
+  imageReferenceSchema,
+  relativePathSchema,
+  repositoryNameSchema,
+} from './values.ts';
+
+/** What every side knows of a kind of job. */
+interface JobKind {
+  /** The request for a job of this kind, with its defaults. Null: no instance of ours makes such jobs. */
+  readonly request: z.ZodObject<{ readonly queue: z.ZodLiteral<string> }> | null;
+  /** The scopes that an access token needs for a job of this kind, besides `jobs:write`. */
+  readonly scopes: readonly Scope[];
+}
+
+const indexerName = z.string().max(100);
+
+/**
+ * The kinds of job, each with a queue of the same name. Queue names, `POST /api/jobs`, its scopes, the routes of the queues and the
+ * queues that executors lease from by default follow from this table; `instance/src/kinds` has a file for each kind with a request.
+ */
+export const jobKinds = {
+  /** An indexer runs on a commit, and the index that it leaves is stored. */
+  codeintel: {
+    request: z.object({
+      queue: z.literal('codeintel'),
+      /** A repository and a commit that were put on the instance (`POST /api/repositories/{name}/pack`). */
+      repository: repositoryNameSchema,
+      commit: commitSchema,
+      root: relativePathSchema.default(''),
+      indexer: z.union(
+        [
+          z.strictObject({
+            name: indexerName,
+            /** An image archive that was put on the instance, which this instance's own executors run. */
+            image: digestSchema,
+            argv: z.array(z.string()).max(256),
+          }),
+          z.strictObject({
+            name: indexerName,
+            /** An image of a registry, which executors of upstream's kind pull. They name no tier, so `accept` must be `['container']`. */
+            image: imageReferenceSchema,
+            /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
+            commands: z.array(z.string().max(131_072)).min(1).max(256),
+          }),
+        ],
+        {
+          error:
+            'is either {name, image: "sha256:<digest>", argv} or {name, image: "<reference to a registry>", commands}',
+        },
+      ),
+      /** Where the indexer leaves its index, below `root`. */
+      outfile: relativePathSchema.default('index.scip'),
+      ...jobOptions,
+    }),
+    // Whoever names the command of a job can have it print the code of the job's repository.
+    scopes: ['code:read', 'code:write'],
+  },
+  /** Batch changes of upstream's instances, which our executors lease too. */
+  batches: { request: null, scopes: ['code:read', 'code:write'] },
+  /** One command in one image, without a repository. */
+  runs: {
+    request: z.object({
+      queue: z.literal('runs'),
+      /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`). */
+      image: digestSchema,
+      argv: z.array(z.string().max(131_072)).max(4096),
+      env: z
+        .array(z.string().regex(/^[^=\0]+=[^\0]*$/))
+        .max(1024)
+        .default([]),
+      stdin: z.boolean().default(false),
+      ...jobOptions,
+    }),
+    scopes: [],
+  },
+} as const satisfies Readonly<Record<string, JobKind>>;
+
+type JobKinds = typeof jobKinds;
+
+export type QueueName = keyof JobKinds;
+export const queueNameSchema = z.enum(Object.keys(jobKinds) as [QueueName, ...QueueName[]]);
+
+/** A queue for which our instance makes jobs. */
+export type ServedQueue = { [Q in QueueName]: JobKinds[Q]['request'] extends null ? never : Q }[QueueName];
+/** The queues for which our instance makes jobs: an executor leases from these unless it is told otherwise. */
+export const servedQueues: readonly ServedQueue[] = queueNameSchema.options.filter(
+  (name): name is ServedQueue => jobKinds[name].request !== null,
+);
+
+type RequestSchema = JobKinds[ServedQueue]['request'];
+const requests = servedQueues.map((name): RequestSchema => jobKinds[name].request);
+
+/** `POST /api/jobs`: 201 with a job record. */
+export const createJobSchema = z.discriminatedUnion('queue', requests as [RequestSchema, ...RequestSchema[]]);
+export type CreateJob = z.input<typeof createJobSchema>;
