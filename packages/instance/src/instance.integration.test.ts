@@ -48,7 +48,7 @@ async function createIndexing(changes: object = {}): Promise<Response> {
   const request = { queue: 'codeintel', repository, commit, root: 'web', indexer, accept: ['vm-emulated'] };
   return await instance.api('POST', '/api/jobs', { ...request, ...changes });
 }
-async function leased(): Promise<Job> {
+async function leaseIndexing(): Promise<Job> {
   expect((await createIndexing()).status).toBe(201);
   return (await instance.lease({ queues: ['codeintel'] })) as Job;
 }
@@ -56,8 +56,8 @@ const git = (name: string, headers: Record<string, string>) =>
   fetch(`${instance.url}/test/git/${name}/info/refs`, { headers });
 
 describe('an indexing job', () => {
-  test('is given out with its commit, its indexer, and the file to upload; no credential but its token', async () => {
-    const job = await leased();
+  test('is handed out with its commit, its indexer and the file to upload, and with no credential but its token', async () => {
+    const job = await leaseIndexing();
     expect(job).toMatchObject({
       queue: 'codeintel',
       repositoryName: repository,
@@ -68,7 +68,7 @@ describe('an indexing job', () => {
     expect(JSON.stringify(job)).not.toContain(instance.credential);
   });
 
-  test('of a commit that the instance does not have is refused, with what to do', async () => {
+  test('of a commit that the instance does not have is refused, with a remedy', async () => {
     const answer = await createIndexing({ commit: commit.replace('0', 'f') });
     expect(answer.status).toBe(404);
     expect(await answer.json()).toMatchObject({
@@ -78,28 +78,28 @@ describe('an indexing job', () => {
 });
 
 describe("a job's token", () => {
-  test('B1: reads its repository, and says which commit', async () => {
-    const answer = await git(repository, jobHeaders(await leased()));
+  test('stands for its repository, commit, attempt and executor', async () => {
+    const answer = await git(repository, jobHeaders(await leaseIndexing()));
     expect(await answer.json()).toMatchObject({ repository, commit, attempt: 1, executor: 'e1' });
   });
 
   test.each(['github.com/acme/other', '', 'github.com/acme/payments/'])(
-    'B7: does not read %j',
+    'does not read the repository %j',
     async (name) => {
-      expect((await git(name, jobHeaders(await leased()))).status).toBe(403);
+      expect((await git(name, jobHeaders(await leaseIndexing()))).status).toBe(403);
     },
   );
 
-  test('of a job without a repository reads none', async () => {
+  test('of a job without a repository reads no repository', async () => {
     await instance.run();
     const job = (await instance.lease()) as Job;
     expect((await git('', jobHeaders(job))).status).toBe(403);
   });
 
   test.each(['Bearer', 'token', 'token-executor'])(
-    'as %s is good for its upload, once named on the record',
+    'with the scheme %s uploads, which its job names then, until the lease ends',
     async (scheme) => {
-      const job = await leased();
+      const job = await leaseIndexing();
       const upload = () =>
         fetch(`${instance.url}/test/upload`, {
           method: 'POST',
@@ -113,8 +113,8 @@ describe("a job's token", () => {
     },
   );
 
-  test('is the only thing that an upload takes: no credential, no access token', async () => {
-    await leased();
+  test('is the only secret that an upload accepts: neither a credential nor an access token is', async () => {
+    await leaseIndexing();
     for (const secret of [instance.credential, instance.accessToken]) {
       const headers = { authorization: `token-executor ${secret}` };
       const answer = await fetch(`${instance.url}/test/upload`, { method: 'POST', headers });
@@ -123,8 +123,8 @@ describe("a job's token", () => {
   });
 });
 
-test('a lease that is lost while an upload runs commits nothing of it', async () => {
-  const job = await leased();
+test('an upload whose lease is lost meanwhile commits nothing', async () => {
+  const job = await leaseIndexing();
   const lease = {
     jobId: job.id,
     attempt: 1,
@@ -148,7 +148,7 @@ test('the routes of uploads ask for an access token', async () => {
   expect(await wrong.json()).toMatchObject({ error: { remedy: expect.stringContaining('run/token') } });
 });
 
-test('new first secrets end the old ones, and the executor keeps its name with the new one', async () => {
+test('new first secrets end the former ones, and an executor keeps its name with the new one', async () => {
   await instance.lease();
   const [token, credential] = [newSecret(), newSecret()];
   await acceptFirstSecrets(instance.db, {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestServer, type TestServer } from '../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
-/** What a lease is with the native extension, and what it is without; the wire that is upstream's is in `conformance/`. */
+/** Leases with the native extension and without it. The tests in `conformance/` cover the rest of upstream's wire. */
 let server: TestServer;
 let instance: TestInstance;
 

@@ -3,8 +3,8 @@ import { type Job, type JobRecord, jobRecordSchema, jobSchema } from '@fumehood/
 import { jobHeaders, type TestInstance } from '../../../testing/instance.ts';
 
 /**
- * An executor of upstream's kind, by its requests alone: no header of ours, and JSON that says so on every request. The tests beside
- * it name the conformance vectors (reference §10) that they hold; where the instance answers otherwise, a line says why.
+ * The requests of an executor of upstream's kind: no header of ours, and a JSON content type on every request. The tests beside this
+ * file hold the instance to upstream's answers; where the instance answers otherwise, a comment says why.
  */
 export function upstreamExecutor(instance: TestInstance, name = 'up') {
   const post = (path: string, body: unknown, headers: Record<string, string>) =>
@@ -16,15 +16,15 @@ export function upstreamExecutor(instance: TestInstance, name = 'up') {
   const executor = (path: string, body: unknown) =>
     post(path, body, { authorization: `token-executor ${instance.credential}` });
   return {
-    /** A request with the executor's credential. */
+    /** Sends a request with the executor's credential. */
     executor,
-    /** Asks for a job, on the queue's own route. */
+    /** Asks for a job on the queue's own route. */
     dequeue: (queue: string, more: object = {}) =>
       executor(`${queue}/dequeue`, { executorName: name, version: '5.3.0', ...more }),
-    /** The same, on the route of all queues. */
+    /** Asks for a job on the route of all queues. */
     dequeueAny: (queues: readonly string[], more: object = {}) =>
       executor('dequeue', { executorName: name, version: '5.3.0', queues, ...more }),
-    /** A request with the job's token. */
+    /** Sends a request with the job's token. */
     onJob: (
       job: Pick<Job, 'id' | 'token'>,
       operation: string,
@@ -36,7 +36,7 @@ export function upstreamExecutor(instance: TestInstance, name = 'up') {
         { executorName: name, jobId: job.id, ...more },
         { ...jobHeaders(job, name), ...headers },
       ),
-    /** A job that it can run, leased. */
+    /** Creates a job that this executor can run, and leases it. */
     async leased(changes: object = {}): Promise<Job> {
       await addIndexing(instance, changes);
       return jobSchema.parse(await (await this.dequeueAny(['codeintel'])).json());
@@ -64,7 +64,7 @@ export async function answerOf(asked: Promise<Response>): Promise<[status: numbe
   return [response.status, await response.text()];
 }
 
-/** A request that `fetch` does not make: a body on any method, no redirect followed. */
+/** Sends a request that `fetch` refuses to send: with a body on any method. Follows no redirect. */
 export function raw(
   url: string,
   method: string,

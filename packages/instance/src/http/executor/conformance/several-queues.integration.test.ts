@@ -20,11 +20,11 @@ beforeEach(async () => {
 
 const both = ['batches', 'codeintel'];
 
-/** Jobs that any executor could lease, in a queue; what is in them does not matter until then. */
+/** Adds jobs to a queue. Their content does not matter before they are leased. */
 async function fill(queue: 'batches' | 'codeintel', count: number): Promise<void> {
   for (let n = 0; n < count; n += 1) await addIndexing(instance);
   if (queue === 'codeintel') return;
-  // No kind makes such jobs yet: they are given to another share.
+  // No kind makes jobs of `batches`: indexing jobs are moved to a share of that queue.
   await sql`
     with moved as (insert into shares (tenant, queue) values ('admin', 'batches') returning id)
     update lines set share_id = moved.id from moved
@@ -32,27 +32,26 @@ async function fill(queue: 'batches' | 'codeintel', count: number): Promise<void
 }
 
 describe('a dequeue from several queues', () => {
-  test('D1: gives the job that there is, and names its queue', async () => {
+  test('leases a job, and names its queue', async () => {
     const { id } = await addIndexing(instance);
     const answer = await executor.dequeueAny(both);
     expect(await answer.json()).toMatchObject({ id, queue: 'codeintel' });
   });
 
-  test('D1: on its own route the queue is not named', async () => {
+  test('does not name the queue on the route of that queue', async () => {
     await addIndexing(instance);
     expect(await (await executor.dequeue('codeintel')).json()).not.toHaveProperty('queue');
   });
 
-  // Upstream draws lots by weight; a fair share takes turns, which needs no luck. There is no window of dequeues either, and so no
-  // queue that is at its limit (D6 to D9, D17).
-  test('D2: shares that both have jobs take turns, by their weight', async () => {
+  // Upstream draws lots by weight, within a window of dequeues; here stride scheduling takes turns.
+  test('takes turns between two shares that have jobs, by their weight', async () => {
     await fill('batches', 12);
     await fill('codeintel', 12);
     const weight = { weight: 4 };
     expect((await instance.api('PUT', '/api/shares/batches/admin', weight)).status).toBe(204);
     const leased: number[] = [];
     for (let n = 0; n < 10; n += 1) {
-      // The turn of a lease is counted some moments after it.
+      // A lease is counted for its share some moments later.
       const [status, text] = await answerOf(executor.dequeueAny(both));
       expect(status).toBe(200);
       leased.push(jobSchema.parse(JSON.parse(text)).id);
@@ -61,27 +60,27 @@ describe('a dequeue from several queues', () => {
     expect(leased.filter((id) => id <= 12)).toHaveLength(8);
   });
 
-  test.each([[{ queues: [] }], [{ queues: null }], [{}]])('D3: %j is 204', async (queues) => {
+  test.each([[{ queues: [] }], [{ queues: null }], [{}]])('with %j is 204', async (queues) => {
     await addIndexing(instance);
     const asked = executor.executor('dequeue', { executorName: 'up', ...queues });
     expect(await answerOf(asked)).toEqual([204, '']);
   });
 
   test.each([
-    ['D4', ['invalidqueue'], 'invalidqueue'],
-    ['D5', ['x', 'codeintel', 'y'], 'x, y'],
-  ])('%s: queues that there are not are named: %j', async (_, queues, named) => {
+    [['invalidqueue'], 'invalidqueue'],
+    [['x', 'codeintel', 'y'], 'x, y'],
+  ])('names unknown queues in its error: %j', async (queues, named) => {
     const error = `Invalid queue name(s) '${named}' found. Supported queue names are 'batches, codeintel, runs'.`;
     expect(await answerOf(executor.dequeueAny(queues))).toEqual([500, JSON.stringify({ error })]);
   });
 
-  test('D8: one queue alone is served for as long as it has jobs', async () => {
+  test('serves one queue for as long as it has jobs', async () => {
     await fill('codeintel', 3);
     for (let n = 0; n < 3; n += 1) expect((await answerOf(executor.dequeueAny(['codeintel'])))[0]).toBe(200);
     expect((await answerOf(executor.dequeueAny(['codeintel'])))[0]).toBe(204);
   });
 
-  test('D10: of a record that makes no job is 500 with its queue, and the job has failed', async () => {
+  test('of a record that cannot be handed out is 500 with its queue, and the job has failed', async () => {
     const { id } = await addIndexing(instance);
     await sql`update jobs set payload = '{}'`.execute(instance.db);
     const [status, text] = await answerOf(executor.dequeueAny(both));
@@ -90,13 +89,13 @@ describe('a dequeue from several queues', () => {
     expect(record).toMatchObject({ state: 'failed', failure: { reason: 'record_invalid' } });
   });
 
-  test('D11: of a version that is none is 500', async () => {
+  test('of an invalid version is 500', async () => {
     const [status, text] = await answerOf(executor.dequeueAny(both, { version: 'x' }));
     expect([status, text]).toEqual([500, expect.stringContaining('Invalid Semantic Version')]);
   });
 });
 
-/** Waits until so many leases are counted for their shares. */
+/** Waits until this many leases are counted for their shares. */
 async function counted(leases: number): Promise<void> {
   const passed = async () => {
     const { rows } = await sql<{ steps: number }>`
@@ -111,7 +110,7 @@ describe('a heartbeat for several queues', () => {
   const beat = (body: object) => answerOf(executor.executor('heartbeat', { executorName: 'up', ...body }));
   const empty = '{"knownIds":[],"cancelIds":[]}';
 
-  test('D12: names what is held, with its queue', async () => {
+  test('names the jobs that are held, with their queues', async () => {
     const job: Job = await executor.leased();
     const groups = [
       { queueName: 'batches', jobIds: ['4711'] },
@@ -129,12 +128,12 @@ describe('a heartbeat for several queues', () => {
     ]);
   });
 
-  test.each([[{}], [{ queueNames: [] }], [{ queueNames: null }]])('D13: %j is 500', async (queues) => {
+  test.each([[{}], [{ queueNames: [] }], [{ queueNames: null }]])('with %j is 500', async (queues) => {
     const error = '{"error":"queueNames must be set for multi-queue heartbeats"}';
     expect(await beat(queues)).toEqual([500, error]);
   });
 
-  test('D14: a queue that there is not is 500', async () => {
+  test('with an unknown queue is 500', async () => {
     const [status, text] = await beat({
       queueNames: both,
       jobIdsByQueue: [{ queueName: 'x', jobIds: [] }],
@@ -142,7 +141,7 @@ describe('a heartbeat for several queues', () => {
     expect([status, text]).toEqual([500, expect.stringContaining("Invalid queue name(s) 'x' found.")]);
   });
 
-  test('D15: that fails renews nothing', async () => {
+  test('that fails renews nothing', async () => {
     await executor.leased();
     const lease = () => sql`select lease_expires_at from jobs`.execute(instance.db);
     const { rows } = await lease();
@@ -154,7 +153,7 @@ describe('a heartbeat for several queues', () => {
     expect((await lease()).rows).toEqual(rows);
   });
 
-  test('D16: without jobs keeps the executor known, and answers empty lists', async () => {
+  test('without jobs keeps the executor connected, and is answered with empty lists', async () => {
     expect(await beat({ queueNames: both })).toEqual([200, empty]);
     expect(
       await beat({ queueNames: both, jobIdsByQueue: [{ queueName: 'codeintel', jobIds: null }] }),

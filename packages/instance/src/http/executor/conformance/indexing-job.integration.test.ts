@@ -30,7 +30,7 @@ const variable = (job: Job, name: string) =>
 const tokenOf = (job: Job) => (variable(job, 'SRC_HEADER_AUTHORIZATION') ?? '').split(' ')[1] ?? '';
 
 describe('an indexing job', () => {
-  test('H1, H5, H7: indexes, then uploads, in its directory', async () => {
+  test('indexes, then uploads, in its directory', async () => {
     const job = await executor.leased({ root: 'web' });
     const src = `src code-intel upload -no-progress -repo acme/payments -commit ${commit} -root web -upload-route /.executors/scip/upload -file index.scip -associated-index-id ${job.id} -max-payload-size 4096`;
     expect(job.dockerSteps).toMatchObject([
@@ -41,7 +41,7 @@ describe('an indexing job', () => {
     expect(job).toMatchObject({ repositoryDirectory: '', shallowClone: true, files: {}, cliSteps: null });
   });
 
-  test('H3: tells its indexer the size of its machine, and the upload nothing of it', async () => {
+  test('tells its indexer the size of the machine, but not its upload', async () => {
     await addIndexing(instance);
     const said = { numCPUs: 4, memory: '0 KB', diskSpace: '30G' };
     const job = jobSchema.parse(await (await executor.dequeue('codeintel', said)).json());
@@ -54,13 +54,13 @@ describe('an indexing job', () => {
     expect(stepOf(job, 'upload')?.env).toHaveLength(2);
   });
 
-  // The git route hands out one commit, and no tag with it.
-  test('H4: fetches no tags, whatever its indexer', async () => {
+  // The git route has one commit, and no tags.
+  test('fetches no tags, whatever its indexer', async () => {
     const job = await executor.leased({ indexer: { ...indexer, image: 'sourcegraph/lsif-go:latest' } });
     expect(job.fetchTags).toBe(false);
   });
 
-  test('H6: has what it must not show in its log', async () => {
+  test('redacts its upload token in the log', async () => {
     const job = await executor.leased();
     const token = tokenOf(job);
     expect(token).toMatch(/^[0-9a-f]{40}$/);
@@ -70,7 +70,7 @@ describe('an indexing job', () => {
     });
   });
 
-  test('names its files to the shell as they are', async () => {
+  test('quotes its file names for the shell', async () => {
     const outfile = `it's $HOME, "here"; exit.scip`;
     const job = await executor.leased({ root: 'a b', outfile });
     const [command = ''] = stepOf(job, 'upload')?.commands ?? [];
@@ -81,7 +81,7 @@ describe('an indexing job', () => {
     expect(words[words.indexOf('-file') + 1]).toBe(outfile);
   });
 
-  test('whose image is an archive of ours is for executors that know the native extension', async () => {
+  test('whose image is an archive on the instance goes only to executors with the native extension', async () => {
     const archive = { name: 'x', image: await instance.image(), argv: ['index'] };
     await addIndexing(instance, { indexer: archive, accept: ['container', 'vm-emulated'] });
     expect((await executor.dequeue('codeintel')).status).toBe(204);
@@ -92,7 +92,7 @@ describe('an indexing job', () => {
     expect(rows).toEqual([]);
   });
 
-  test('whose image is a reference is not for executors that offer a virtual machine', async () => {
+  test('whose image is a reference does not go to executors that offer a virtual machine', async () => {
     const image = { queue: 'codeintel', repository: 'acme/payments', commit, indexer };
     for (const accept of [undefined, ['vm-hardware'], ['container', 'vm-emulated']]) {
       const answer = await instance.api('POST', '/api/jobs', { ...image, accept });
@@ -104,7 +104,7 @@ describe('an indexing job', () => {
   });
 
   test.each(['-v', 'a b', 'UPPER/case', 'sha256:abc', 'name:', 'http://host/x'])(
-    'whose image is %j is refused, with what it may be',
+    'whose image is %j is refused, and told what an image may be',
     async (image) => {
       const request = { queue: 'codeintel', repository: 'a', commit, indexer: { ...indexer, image } };
       const answer = await instance.api('POST', '/api/jobs', request);
@@ -114,13 +114,13 @@ describe('an indexing job', () => {
   );
 });
 
-/** An index that says nothing but what it is. */
+/** An index with empty metadata and no documents. */
 const index = gzipSync(Buffer.from([0x0a, 0x00]));
 
 /** Sends an index as the upload step does. */
 function upload(job: Job, changes: Record<string, string> = {}, body: Buffer = index, token = tokenOf(job)) {
-  const said = { repository: 'acme/payments', commit, associatedIndexId: String(job.id), indexerName: 'x' };
-  const query = new URLSearchParams({ ...said, ...changes }).toString();
+  const usual = { repository: 'acme/payments', commit, associatedIndexId: String(job.id), indexerName: 'x' };
+  const query = new URLSearchParams({ ...usual, ...changes }).toString();
   return answerOf(
     fetch(`${instance.url}/.executors/scip/upload?${query}`, {
       method: 'POST',
@@ -133,7 +133,7 @@ const stored = async () =>
   (await sql<{ id: number }>`select id, root from uploads`.execute(instance.db)).rows;
 
 describe('the token of an upload step', () => {
-  test('R10: uploads one index, whose number is told as a string; nothing more', async () => {
+  test('uploads one index, and is answered with its number as a string', async () => {
     const job = await executor.leased({ root: 'web' });
     const [status, text] = await upload(job, { root: 'web' });
     expect(status).toBe(202);
@@ -147,7 +147,7 @@ describe('the token of an upload step', () => {
     expect(await stored()).toHaveLength(1);
   });
 
-  test('is asked about with HEAD', async () => {
+  test('is tested with HEAD', async () => {
     const job = await executor.leased();
     const head = (token: string) =>
       fetch(`${instance.url}/.executors/scip/upload`, {
@@ -155,32 +155,32 @@ describe('the token of an upload step', () => {
         headers: { authorization: `token-executor ${token}` },
       });
     expect((await head(tokenOf(job))).status).toBe(200);
-    // Upstream takes the executors' secret here: ours can only lease and heartbeat.
+    // Upstream accepts the secret of executors here; ours is for leases and heartbeats alone.
     expect((await head(instance.credential)).status).toBe(401);
   });
 
   test.each<[string, Record<string, string>, number]>([
     ['another directory', { root: 'api' }, 403],
     ['another commit', { commit: 'f'.repeat(40) }, 403],
-    // Upstream has 404 for what it does not know: this token knows one.
+    // Upstream answers with 404 for a repository that it does not have.
     ['another repository', { repository: 'acme/other' }, 403],
     ["another job's number", { associatedIndexId: '4711' }, 403],
-    ['R10: a commit by name', { commit: 'HEAD' }, 400],
-    ['R10: an index in parts', { multiPart: 'true', numParts: '3' }, 400],
-  ])('is for nothing else, and stays good: %s', async (_, changes, status) => {
+    ['a commit by name', { commit: 'HEAD' }, 400],
+    ['an index in parts', { multiPart: 'true', numParts: '3' }, 400],
+  ])('is refused for %s, and stays valid', async (_, changes, status) => {
     const job = await executor.leased();
     expect((await upload(job, changes))[0]).toBe(status);
     expect(await stored()).toEqual([]);
     expect((await upload(job, { root: '.' }))[0]).toBe(202);
   });
 
-  test('stays good when what was sent was no index', async () => {
+  test('stays valid when the body is no index', async () => {
     const job = await executor.leased();
     expect((await upload(job, {}, Buffer.from('no gzip')))[0]).toBe(400);
     expect((await upload(job))[0]).toBe(202);
   });
 
-  test('uploads once when it is used twice at once', async () => {
+  test('uploads once when four requests use it at once', async () => {
     const job = await executor.leased();
     const answers = await Promise.all(Array.from({ length: 4 }, () => upload(job)));
     expect(answers.filter(([status]) => status === 202)).toHaveLength(1);
@@ -190,7 +190,7 @@ describe('the token of an upload step', () => {
 
   test('is refused by every other route, in every scheme', async () => {
     const job = await executor.leased();
-    // What the route of images is asked for.
+    // The route of blobs takes the digest from the first step.
     const sample = { ...job, dockerSteps: [{ image: `blob:${await instance.image()}` }] };
     for (const scheme of ['Bearer', 'token', 'token-executor']) {
       const headers = { ...jobHeaders(job, 'up'), authorization: `${scheme} ${tokenOf(job)}` };
@@ -198,8 +198,8 @@ describe('the token of an upload step', () => {
         const answer = await sendTo(instance.url, route, sample, headers, { executor: 'up' });
         expect(answer.status, route).toBe(401);
       }
-      const peoples = instance.routes.filter((route) => / \/api\//.test(route));
-      for (const route of [...executorRoutes, ...peoples]) {
+      const apiRoutes = instance.routes.filter((route) => / \/api\//.test(route));
+      for (const route of [...executorRoutes, ...apiRoutes]) {
         const [method = '', path = ''] = route.replace(':queue', 'codeintel').split(' ');
         const body = method === 'POST' || method === 'PUT' ? { body: '{"executorName":"up"}' } : {};
         const answer = await fetch(`${instance.url}${path}`, { method, headers, ...body });
@@ -210,15 +210,15 @@ describe('the token of an upload step', () => {
   });
 
   test.each<[string, (job: Job) => Promise<unknown>]>([
-    ['ran out', () => sql`update jobs set lease_expires_at = clock_timestamp()`.execute(instance.db)],
-    ['was marked', (job) => executor.onJob(job, 'markComplete')],
-    ['was canceled', (job) => instance.api('POST', `/api/jobs/${job.id}/cancel`)],
+    ['has run out', () => sql`update jobs set lease_expires_at = clock_timestamp()`.execute(instance.db)],
+    ['has ended by a mark', (job) => executor.onJob(job, 'markComplete')],
+    ['is canceled', (job) => instance.api('POST', `/api/jobs/${job.id}/cancel`)],
     [
-      'was followed by one that has no such token',
+      'is followed by one without an upload token',
       () => sql`update jobs set attempt = attempt + 1`.execute(instance.db),
     ],
     [
-      'was of a credential that is revoked',
+      'is of a revoked credential',
       () => sql`update executor_credentials set revoked_at = clock_timestamp()`.execute(instance.db),
     ],
   ])('is dead when the lease %s', async (_, end) => {

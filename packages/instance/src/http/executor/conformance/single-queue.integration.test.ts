@@ -27,11 +27,11 @@ const usual =
 
 describe('a dequeue', () => {
   test.each([
-    ['C1', '', '', ''],
-    ['C1', '4.2.1', '', ''],
-    ['C2', 'dev', '"version":2,', ',"dockerAuthConfig":{}'],
-    ['C2', '5.3.0', '"version":2,', ',"dockerAuthConfig":{}'],
-  ])('%s: of version %j is answered byte by byte as upstream does', async (_, version, first, last) => {
+    ['', '', ''],
+    ['4.2.1', '', ''],
+    ['dev', '"version":2,', ',"dockerAuthConfig":{}'],
+    ['5.3.0', '"version":2,', ',"dockerAuthConfig":{}'],
+  ])('of version %j is answered byte by byte as by upstream', async (version, first, last) => {
     const { id } = await addIndexing(instance);
     const [status, text] = await dequeued({ version });
     const { token, redactedValues } = JSON.parse(text) as Job;
@@ -51,14 +51,14 @@ describe('a dequeue', () => {
     );
   });
 
-  test('C3: without a job is 204, and makes no token', async () => {
+  test('without a job is 204, and makes no token', async () => {
     expect(await dequeued()).toEqual([204, '']);
     const { rows } = await sql`select from upload_tokens`.execute(instance.db);
     expect(rows).toEqual([]);
   });
 
   test.each([[{ executorName: '' }], [{ executorName: null }], [{ executorName: undefined }]])(
-    'C4: of an executor without a name is 500, and leases nothing: %j',
+    'of an executor without a name is 500, and leases nothing: %j',
     async (name) => {
       const { id } = await addIndexing(instance);
       expect(await dequeued(name)).toEqual([500, '{"error":"worker hostname cannot be empty"}']);
@@ -66,14 +66,14 @@ describe('a dequeue', () => {
     },
   );
 
-  // Upstream tells what its store said.
-  test('C5: is 500 when the database fails, and what it said stays in the log', async () => {
+  // Upstream answers with the error of its store.
+  test('is 500 when the database fails, without the text of its error', async () => {
     await sql`alter table lines rename to gone`.execute(instance.db);
     expect(await dequeued()).toEqual([500, '{"error":"something went wrong in the instance"}']);
   });
 
-  // Upstream finds out when it has leased the job already, which is then stuck until it is stale.
-  test('C6: of a version that is none is 500, and leases nothing', async () => {
+  // Upstream checks the version after the lease, and the job is stuck until the lease expires.
+  test('of an invalid version is 500, and leases nothing', async () => {
     const { id } = await addIndexing(instance);
     expect(await dequeued({ version: 'latest' })).toEqual([
       500,
@@ -82,7 +82,7 @@ describe('a dequeue', () => {
     expect(await record(id)).toMatchObject({ state: 'queued', attempt: 0 });
   });
 
-  test('C7: of a record that makes no job is 500, and the job has failed', async () => {
+  test('of a record that cannot be handed out is 500, and the job has failed', async () => {
     const { id } = await addIndexing(instance);
     await sql`update jobs set payload = payload - 'outfile'`.execute(instance.db);
     const [status, text] = await dequeued();
@@ -92,7 +92,7 @@ describe('a dequeue', () => {
     expect(await record(id)).toMatchObject({ state: 'failed', failure });
   });
 
-  test('C8: is 500 also when the job cannot be failed', async () => {
+  test('of a record that cannot be handed out is 500 even when the job cannot be marked as failed', async () => {
     await addIndexing(instance);
     await sql`update jobs set payload = '{}'`.execute(instance.db);
     await sql`alter table jobs add check (state <> 'failed')`.execute(instance.db);
@@ -100,15 +100,14 @@ describe('a dequeue', () => {
     expect([status, text]).toEqual([500, expect.stringContaining('RecordTransformer: ')]);
   });
 
-  test('C9, C11: is an error when the upload token cannot be kept; the lease runs out', async () => {
+  test('is 500 when the upload token cannot be stored, and the lease runs out', async () => {
     const { id } = await addIndexing(instance);
     await sql`alter table upload_tokens rename to gone`.execute(instance.db);
     expect((await dequeued())[0]).toBe(500);
     expect(await record(id)).toMatchObject({ state: 'processing' });
   });
 
-  // A token is made by the lease itself: there is none to be found, and none to be made again.
-  test('C10: of a job that was leased before has a new token, and the old one is dead', async () => {
+  test('of a job that was leased before makes a new token, and the former one is dead', async () => {
     const first = await executor.leased();
     await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(
       instance.db,
@@ -120,14 +119,14 @@ describe('a dequeue', () => {
     expect((await answerOf(executor.onJob(second, 'addExecutionLogEntry', entry)))[0]).toBe(200);
   });
 
-  test('leases what fits, as far as the executor says what it has', async () => {
+  test('leases only a job that fits into the size that the executor says', async () => {
     await addIndexing(instance, { cpus: 4, memoryMiB: 8192 });
     expect((await dequeued({ numCPUs: 2 }))[0]).toBe(204);
     expect((await dequeued({ memory: '4G' }))[0]).toBe(204);
     expect((await dequeued({ numCPUs: 4, memory: '8G', diskSpace: '20G' }))[0]).toBe(200);
   });
 
-  test('with a size that is none is refused', async () => {
+  test('with an invalid size is refused', async () => {
     const [status, text] = await dequeued({ memory: 'much' });
     expect([status, text]).toEqual([400, expect.stringMatching(/^Failed to unmarshal payload: .*memory/s)]);
   });
@@ -147,7 +146,7 @@ describe('a log entry', () => {
     return rows.map(({ data }) => data.toString());
   };
 
-  test('C12: is answered with its bare number, from 1, and kept whole', async () => {
+  test('is answered with its bare number, from 1, and stored whole', async () => {
     const job = await executor.leased();
     const said = { ...entry, exitCode: 0, out: 'stdout: done\n', durationMs: 20 };
     expect(await answerOf(executor.onJob(job, 'addExecutionLogEntry', said))).toEqual([200, '1']);
@@ -164,7 +163,7 @@ describe('a log entry', () => {
     expect(await output()).toEqual(['stdout: done\n']);
   });
 
-  test('C15: is replaced with 204; output that is sent whole again is kept once', async () => {
+  test('is replaced with 204; output that is sent whole again is stored once', async () => {
     const job = await executor.leased();
     await executor.onJob(job, 'addExecutionLogEntry', { ...entry, out: 'stdout: a\n' });
     const more = { ...entry, entryId: 1, exitCode: 1, out: 'stdout: a\nstdout: b\n' };
@@ -172,21 +171,21 @@ describe('a log entry', () => {
     expect(await output()).toEqual(['stdout: a\n', 'stdout: b\n']);
   });
 
-  test('C16: that there is not is an unknown job', async () => {
+  test('with an unknown number is an unknown job', async () => {
     const job = await executor.leased();
     const asked = executor.onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 7 });
     expect(await answerOf(asked)).toEqual([500, '{"error":"unknown job"}']);
   });
 
-  test('C14: is 500 when the database fails, and what it said stays in the log', async () => {
+  test('is 500 when the database fails, without the text of its error', async () => {
     const job = await executor.leased();
     await sql`alter table log_entries rename to gone`.execute(instance.db);
     const asked = executor.onJob(job, 'addExecutionLogEntry', entry);
     expect(await answerOf(asked)).toEqual([500, '{"error":"something went wrong in the instance"}']);
   });
 
-  // Once the lease is over its token is dead: upstream's is not, and the job unknown.
-  test('C13: of a job that is not held any more is 401', async () => {
+  // Upstream's token is still valid then, and its answer is an unknown job.
+  test('after the end of its lease is 401', async () => {
     const job = await executor.leased();
     await executor.onJob(job, 'markComplete');
     const asked = executor.onJob(job, 'addExecutionLogEntry', entry);
@@ -194,7 +193,7 @@ describe('a log entry', () => {
   });
 });
 
-/** Has the job's row held, takes its lease while a request waits for it, and lets go. */
+/** Locks the job's row, ends its lease while a request waits for the lock, and unlocks it. Returns the request's answer. */
 async function whileLeaseEnds(job: Job, ask: () => Promise<Response>): Promise<[number, string]> {
   return await instance.db
     .transaction()
@@ -219,37 +218,36 @@ async function whileLeaseEnds(job: Job, ask: () => Promise<Response>): Promise<[
 
 describe('a mark', () => {
   test.each([
-    ['C17', 'markComplete', {}, 'completed', null],
-    ['C21', 'markErrored', { errorMessage: 'oops' }, 'failed', 'oops'],
-    ['C25', 'markFailed', { errorMessage: 'oops' }, 'failed', 'oops'],
-  ])('%s: %s is 204, with its message, and kills the token', async (_, operation, more, state, message) => {
+    ['markComplete', {}, 'completed', null],
+    ['markErrored', { errorMessage: 'oops' }, 'failed', 'oops'],
+    ['markFailed', { errorMessage: 'oops' }, 'failed', 'oops'],
+  ])('%s is 204, stores its message, and ends the token', async (operation, more, state, message) => {
     const job = await executor.leased();
     expect(await answerOf(executor.onJob(job, operation, more))).toEqual([204, '']);
     expect(await record(job.id)).toMatchObject({ state, failure: message && { message } });
     const { rows } = await sql`select token_sha256 from jobs`.execute(instance.db);
     expect(rows).toEqual([{ token_sha256: null }]);
-    // Upstream answers 404: its lookup of the token comes later.
+    // Upstream answers with 404, because it looks at the token later.
     expect(await answerOf(executor.onJob(job, operation, more))).toEqual([401, 'invalid token']);
   });
 
   const marks = [
-    ['C18', 'C19, C20', 'markComplete', {}],
-    ['C22', 'C23, C24', 'markErrored', { errorMessage: 'oops' }],
-    ['C26', 'C27, C28', 'markFailed', { errorMessage: 'oops' }],
+    ['markComplete', {}],
+    ['markErrored', { errorMessage: 'oops' }],
+    ['markFailed', { errorMessage: 'oops' }],
   ] as const;
   test.each(marks)(
-    '%s: is 404 with `null` when the lease ends under it: %3$s',
-    async (_, __, operation, more) => {
+    'is 404 with `null` when the lease ends before it commits: %s',
+    async (operation, more) => {
       const job = await executor.leased();
       const ended = whileLeaseEnds(job, () => executor.onJob(job, operation, more));
       expect(await ended).toEqual([404, 'null']);
     },
   );
 
-  // The token dies with the mark, in one statement: C20 is C19.
   test.each(marks)(
-    '%2$s: is 500 when the database fails; the token stays: %3$s',
-    async (_, __, operation, more) => {
+    'is 500 when the database fails, and the token stays valid: %s',
+    async (operation, more) => {
       const job = await executor.leased();
       await sql`alter table attempts rename to gone`.execute(instance.db);
       const asked = executor.onJob(job, operation, more);
@@ -259,7 +257,7 @@ describe('a mark', () => {
   );
 });
 
-test('C13: a log entry whose lease ends under it is of an unknown job', async () => {
+test('a log entry whose lease ends before it commits is of an unknown job', async () => {
   const job = await executor.leased();
   const ended = whileLeaseEnds(job, () => executor.onJob(job, 'addExecutionLogEntry', entry));
   expect(await ended).toEqual([500, '{"error":"unknown job"}']);
@@ -273,7 +271,7 @@ describe('a heartbeat', () => {
   const beat = (body: object) =>
     answerOf(executor.executor('codeintel/heartbeat', { executorName: 'up', ...telemetry, ...body }));
 
-  test('C29: names what is held and what is to be canceled; the executor is known', async () => {
+  test('names the jobs that are held and those to cancel, and stores the executor', async () => {
     const { id } = await executor.leased();
     expect(await beat({ jobIds: [id, 4711] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
     await instance.api('POST', `/api/jobs/${id}/cancel`);
@@ -282,8 +280,8 @@ describe('a heartbeat', () => {
     expect(rows).toEqual([{ name: 'up', version: '5.3.0', queues: ['codeintel'] }]);
   });
 
-  // Upstream's token lives until the executor has marked the job; here it is dead with the cancel.
-  test('that does not name a canceled job any more has ended it, whatever its executor said', async () => {
+  // Upstream's token lives until the executor has marked the job; ours is dead from the cancel on.
+  test('that no longer names a canceled job ends it', async () => {
     const job = await executor.leased();
     await instance.api('POST', `/api/jobs/${job.id}/cancel`);
     const mark = executor.onJob(job, 'markFailed', { errorMessage: 'canceled' });
@@ -293,27 +291,27 @@ describe('a heartbeat', () => {
     expect(await record(job.id)).toMatchObject({ state: 'canceled' });
   });
 
-  test('beyond its bound is 413', async () => {
+  test('larger than the limit is 413', async () => {
     expect((await beat({ prometheusMetrics: 'x'.repeat(5 * 2 ** 20) }))[0]).toBe(413);
   });
 
-  test('C30: of an executor without a name is 500', async () => {
+  test('of an executor without a name is 500', async () => {
     expect(await beat({ executorName: '' })).toEqual([500, '{"error":"worker hostname cannot be empty"}']);
   });
 
-  test('C31: is 500 when the executor cannot be stored', async () => {
+  test('is 500 when the executor cannot be stored', async () => {
     await sql`alter table executors rename to gone`.execute(instance.db);
     expect((await beat({ jobIds: [] }))[0]).toBe(500);
   });
 
-  test('C33: takes ids as numbers and as strings', async () => {
+  test('takes ids as numbers and as strings', async () => {
     const { id } = await executor.leased();
     for (const jobIds of [[id], [String(id)]])
       expect(await beat({ jobIds })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
     expect((await beat({ jobIds: ['x'] }))[0]).toBe(400);
   });
 
-  test('with nulls where there is nothing is good, and so is a ping of a name alone', async () => {
+  test('may have null for every list, or a name alone', async () => {
     const nothing = { jobIds: null, jobIdsByQueue: null, queueNames: null, prometheusMetrics: null };
     expect(await beat(nothing)).toEqual([200, '{"knownIds":[],"cancelIds":[]}']);
     const ping = executor.executor('codeintel/heartbeat', { executorName: 'up' });
@@ -322,11 +320,11 @@ describe('a heartbeat', () => {
 });
 
 test.each([
-  ['what is no JSON', '{'],
-  ['nothing', ''],
+  ['not JSON', '{'],
+  ['empty', ''],
   ['JSON of another type', '[]'],
-  ['a field of another type', '{"executorName":1}'],
-])('C32: a body that is %s is 400', async (_, body) => {
+  ['JSON with a field of another type', '{"executorName":1}'],
+])('a body that is %s is 400', async (_, body) => {
   const job = await executor.leased();
   for (const [path, headers] of [
     ['codeintel/dequeue', { authorization: `token-executor ${instance.credential}` }],

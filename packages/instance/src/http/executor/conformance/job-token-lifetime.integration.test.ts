@@ -5,7 +5,7 @@ import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { addIndexing, answerOf, upstreamExecutor } from './upstream.ts';
 
-/** The vectors of upstream's job tokens (reference §10.17). Here a lease makes its own token, and its end is the token's. */
+/** Every lease makes a token of its own, which is valid until the lease ends. */
 let server: TestServer;
 let instance: TestInstance;
 let executor: ReturnType<typeof upstreamExecutor>;
@@ -24,14 +24,14 @@ const stored = async () =>
   (await sql<{ hash: Buffer | null }>`select token_sha256 as hash from jobs order by id`.execute(instance.db))
     .rows;
 
-test('Q1: a token is 40 hexadecimal digits, and stored as its hash', async () => {
+test('a token is 40 hexadecimal digits, and stored as its hash', async () => {
   const { token } = await executor.leased();
   expect(token).toMatch(/^[0-9a-f]{40}$/);
   expect(await stored()).toEqual([{ hash: secretHash(token) }]);
 });
 
-// Upstream's is of a job, a queue and a repository, and none of them may be missing; ours is of a row that has them.
-test('Q2, Q3: a job that is leased has one token, one that is not has none', async () => {
+// Upstream's token names a job, a queue and a repository, none of which may be missing; ours belongs to a row that has them.
+test('a leased job has one token, another job has none', async () => {
   await addIndexing(instance);
   await expect(sql`update jobs set token_sha256 = sha256('made up')`.execute(instance.db)).rejects.toThrow(
     'jobs_token',
@@ -40,10 +40,10 @@ test('Q2, Q3: a job that is leased has one token, one that is not has none', asy
   await expect(sql`update jobs set token_sha256 = null`.execute(instance.db)).rejects.toThrow('jobs_token');
 });
 
-test('Q4: the next lease has another token, and the one before is not good any more', async () => {
+test('the next lease has another token, and the former one is refused', async () => {
   const first = await executor.leased();
   await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(instance.db);
-  // Before anybody leases it again, too: upstream's lives until then.
+  // Upstream accepts the former token until the job is leased again.
   expect((await answerOf(executor.onJob(first, 'addExecutionLogEntry', entry)))[0]).toBe(401);
   const again = async () => (await executor.dequeue('codeintel')).status;
   await expect.poll(again, { timeout: 20_000, interval: 200 }).toBe(200);
@@ -54,7 +54,7 @@ test('Q4: the next lease has another token, and the one before is not good any m
 });
 
 test.each(['zz', 'abc', 'é', '0'.repeat(40), '0'.repeat(10_000)])(
-  'Q5, Q6: what is no token is answered as a token that there is not: %.10s',
+  'a malformed token is answered like an unknown one: %.10s',
   async (token) => {
     const job = await executor.leased();
     const text = Buffer.from(token).toString('latin1');
@@ -63,7 +63,7 @@ test.each(['zz', 'abc', 'é', '0'.repeat(40), '0'.repeat(10_000)])(
   },
 );
 
-test('Q7: a token that was used for a mark is gone, and a second mark changes nothing', async () => {
+test('a mark ends the token, and a second mark changes nothing', async () => {
   const job = await executor.leased();
   expect((await answerOf(executor.onJob(job, 'markComplete')))[0]).toBe(204);
   expect(await stored()).toEqual([{ hash: null }]);

@@ -30,7 +30,7 @@ afterAll(async () => {
   source.remove();
 });
 
-test('an executor of upstream’s kind does a job, from its lease to its mark', async () => {
+test('an executor of upstream’s kind runs a job, from its lease to its mark', async () => {
   const { instance } = target;
   const executor = upstreamExecutor(instance);
   const job = await executor.leased({ repository, commit: source.commit });
@@ -39,7 +39,7 @@ test('an executor of upstream’s kind does a job, from its lease to its mark', 
   const known = await executor.executor('heartbeat', { ...beat, jobIdsByQueue: held });
   expect(await known.json()).toEqual({ knownIds: [`${job.id}-codeintel`], cancelIds: [] });
 
-  // Its clone, with the headers that its proxy adds.
+  // The executor clones, with the headers that its proxy adds.
   const headers = Object.entries({ ...jobHeaders(job, 'up'), 'x-sourcegraph-actor-uid': 'internal' });
   const options = headers.flatMap(([name, value]) => ['-c', `http.extraHeader=${name}: ${value}`]);
   const git = (...args: string[]) => run('git', ['-C', directory, '-c', 'protocol.version=2', ...args]);
@@ -54,7 +54,7 @@ test('an executor of upstream’s kind does a job, from its lease to its mark', 
   const done = { ...phase, entryId: 1, exitCode: 0, durationMs: 5, out: 'stdout: indexed\n' };
   expect(await answerOf(executor.onJob(job, 'updateExecutionLogEntry', done))).toEqual([204, '']);
 
-  // Its last step: what `src` makes of the step's environment and command.
+  // The last step: the request that `src` makes from the environment and the command of the step.
   const env = new Map(job.dockerSteps?.at(-1)?.env?.map((line) => line.split('=', 2) as [string, string]));
   expect(env.get('SRC_ENDPOINT')).toBe('https://fumehood.test');
   const query = { repository, commit: job.commit, associatedIndexId: String(job.id), indexerName: 'x' };

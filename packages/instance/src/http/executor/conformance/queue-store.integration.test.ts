@@ -9,7 +9,7 @@ import { listShares } from '../../../queue/sql/shares.ts';
 import { readRecord } from '../../../queue/sql/jobs.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from '../../../queue/testing.ts';
 
-/** The vectors of upstream's queue store (reference §10.16), as far as ours has the same. P2 and P7, of gauges and views, have none. */
+/** What upstream's executors rely on in its queue store, held by ours. */
 let server: TestServer;
 let db: Db;
 const kinds = new Map();
@@ -28,26 +28,26 @@ const held = async (changes: JobChanges = {}): Promise<JobLease> => {
   return leaseOf((await take()) as Leased);
 };
 const record = (id: number) => readRecord(db, id);
-const said = { reason: 'step_failed', message: 'oops' };
-const errored = (lease: JobLease) => mark(db, kinds, lease, 'error', said);
+const failure = { reason: 'step_failed', message: 'oops' };
+const errored = (lease: JobLease) => mark(db, kinds, lease, 'error', failure);
 const lost = { code: 'lease_lost' };
 const facts = { key: 'k', command: ['a'], startTime: '2023-01-02T03:04:15Z', exitCode: 0, durationMs: 1 };
-/** As if this much more time had passed for what waits. */
+/** Lets waiting jobs wait this much longer. */
 const wait = (minutes: number) =>
   sql`update jobs set queued_at = queued_at - make_interval(mins => ${minutes}),
         rank_at = rank_at - make_interval(mins => ${minutes}),
         process_after = process_after - make_interval(mins => ${minutes})`.execute(db);
 
-test('P1: what waits is queued or will be tried again; what runs is apart, what has failed is nowhere', async () => {
+test('shares count queued jobs and retries as waiting, leased jobs as running, and failed jobs not at all', async () => {
   await errored(await held({ maxRetries: 1 }));
-  await mark(db, kinds, await held(), 'fail', said);
+  await mark(db, kinds, await held(), 'fail', failure);
   await held();
   await add();
   expect(await listShares(db)).toMatchObject([{ waiting: 2, running: 1 }]);
 });
 
 describe('a dequeue', () => {
-  test('P3: takes the oldest; what runs or has ended is not there', async () => {
+  test('takes the oldest job that neither runs nor has ended', async () => {
     await held();
     await mark(db, kinds, await held(), 'complete', null);
     const first = await add();
@@ -55,15 +55,15 @@ describe('a dequeue', () => {
     expect((await take())?.job.id).toBe(first.id);
   });
 
-  test('P4: takes only what meets its conditions', async () => {
+  test('takes only a job that fits the offer', async () => {
     await add({ queue: 'codeintel' });
     await add({ labels: ['gpu'] });
     expect(await take()).toBeNull();
     expect(await take({ labels: ['gpu'] })).not.toBeNull();
   });
 
-  // Upstream forgets the entries of the attempt before.
-  test('P5: begins a log of its own, and that of the attempt before stays', async () => {
+  // Upstream deletes the entries of the former attempt.
+  test('begins a new log, and the log of the former attempt stays', async () => {
     const first = await held();
     expect(await addEntry(db, first, null, facts, undefined)).toBe(1);
     await elapse(60_000);
@@ -77,15 +77,14 @@ describe('a dequeue', () => {
     ]);
   });
 
-  // Told when the job is made: nothing that runs is put back (P11).
-  test('P6, P11: leaves alone what is not to start yet, and takes it when its time has come', async () => {
+  test('does not take a job before its time, and takes it then', async () => {
     const { id } = await add({ processAfter: new Date(Date.now() + 300_000) });
     expect(await take()).toBeNull();
     await wait(6);
     expect((await take())?.job.id).toBe(id);
   });
 
-  test('P8: gives two workers different jobs, and a third one none', async () => {
+  test('gives two executors different jobs, and a third one none', async () => {
     await add();
     await add();
     const taken = await Promise.all(['e1', 'e2', 'e3'].map((executor) => take({ executor })));
@@ -93,7 +92,7 @@ describe('a dequeue', () => {
     expect(new Set(ids).size).toBe(2);
   });
 
-  test('P9: takes what has failed and may be retried after its pause, in the order of its time', async () => {
+  test('takes a job with a retry after its pause, in the order of its time', async () => {
     const lease = await held({ maxRetries: 1, retryPauseMs: 300_000 });
     await errored(lease);
     await wait(4);
@@ -101,13 +100,13 @@ describe('a dequeue', () => {
     await wait(2);
     await add();
     expect((await take())?.job.id).toBe(lease.jobId);
-    await mark(db, kinds, await held(), 'fail', said);
+    await mark(db, kinds, await held(), 'fail', failure);
     await wait(60);
-    expect(await take()).not.toBeNull(); // the newer one
+    expect(await take()).not.toBeNull(); // the job that was added last
     expect(await take()).toBeNull();
   });
 
-  test('P10: never takes again what may not be retried', async () => {
+  test('never takes a job without retries again', async () => {
     await errored(await held({ maxRetries: 0 }));
     await wait(600);
     expect(await take()).toBeNull();
@@ -115,7 +114,7 @@ describe('a dequeue', () => {
 });
 
 describe('a log entry', () => {
-  test('P12: is numbered from 1, and kept in order', async () => {
+  test('is numbered from 1, and stored in order', async () => {
     const lease = await held();
     for (const key of ['a', 'b', 'c']) await addEntry(db, lease, null, { ...facts, key }, undefined);
     const { rows } = await sql`select entry, key from log_entries order by entry`.execute(db);
@@ -127,7 +126,7 @@ describe('a log entry', () => {
     await expect(addEntry(db, { ...lease, jobId: 4711 }, null, facts, undefined)).rejects.toMatchObject(lost);
   });
 
-  test('P13: is replaced by its number; there is none at 0, nor beyond the last', async () => {
+  test('is replaced by its number; none has the number 0, or one beyond the last', async () => {
     const lease = await held();
     await addEntry(db, lease, null, facts, undefined);
     await changeEntry(db, lease, 1, { ...facts, exitCode: 7 }, undefined);
@@ -141,20 +140,20 @@ describe('a log entry', () => {
 });
 
 describe('a mark', () => {
-  test('P14: as complete ends what runs, without a message; what waits for a retry keeps its own', async () => {
+  test('as complete ends a leased job without a message, and leaves the message of a job that waits for a retry', async () => {
     const lease = await held();
     await mark(db, kinds, lease, 'complete', null);
     expect(await record(lease.jobId)).toMatchObject({ state: 'completed', failure: null });
     const other = await held({ maxRetries: 1 });
     await errored(other);
     await expect(mark(db, kinds, other, 'complete', null)).rejects.toMatchObject(lost);
-    expect(await record(other.jobId)).toMatchObject({ state: 'errored', failure: said });
+    expect(await record(other.jobId)).toMatchObject({ state: 'errored', failure });
   });
 
-  test('P15: as errored is for what runs alone', async () => {
+  test('as errored changes leased jobs alone', async () => {
     const lease = await held({ maxRetries: 1 });
     await errored(lease);
-    expect(await record(lease.jobId)).toMatchObject({ state: 'errored', failure: said });
+    expect(await record(lease.jobId)).toMatchObject({ state: 'errored', failure });
     await expect(errored(lease)).rejects.toMatchObject(lost);
     const done = await held();
     await mark(db, kinds, done, 'complete', null);
@@ -162,26 +161,26 @@ describe('a mark', () => {
     expect(await record(done.jobId)).toMatchObject({ state: 'completed', failure: null });
   });
 
-  // Upstream's number counts failures, ours tries after the first: where it says 2 a job fails with its second, here with its third.
-  test('P16: as errored fails the job when its retries are used up', async () => {
+  // Upstream's number counts failures, ours counts retries: with 2, a job fails at its second error there, at its third here.
+  test('as errored fails the job when its retries are used up', async () => {
     const { id } = await add({ maxRetries: 2 });
     for (const state of ['errored', 'errored', 'failed']) {
       await errored(leaseOf((await take()) as Leased));
-      expect(await record(id)).toMatchObject({ state, failure: said });
+      expect(await record(id)).toMatchObject({ state, failure });
       await wait(600);
     }
     expect(await take()).toBeNull();
   });
 
-  test('P17: as failed ends the job with its message, whatever retries it had', async () => {
+  test('as failed ends the job with its message, whatever retries it had', async () => {
     const lease = await held({ maxRetries: 5 });
-    await mark(db, kinds, lease, 'fail', said);
-    expect(await record(lease.jobId)).toMatchObject({ state: 'failed', failure: said });
+    await mark(db, kinds, lease, 'fail', failure);
+    expect(await record(lease.jobId)).toMatchObject({ state: 'failed', failure });
   });
 });
 
-describe('P18: a lease that ran out', () => {
-  test('lets the job run again, until that has happened too often; a fresh one is left alone', async () => {
+describe('a lease that ran out', () => {
+  test('lets the job run again, up to its number of resets; a valid lease is left alone', async () => {
     const { jobId } = await held({ maxResets: 1 });
     await elapse(60_000);
     const fresh = await held();
@@ -196,7 +195,7 @@ describe('P18: a lease that ran out', () => {
     expect(await record(jobId)).toMatchObject({ state: 'failed', failure: { reason: 'lease_lost' } });
   });
 
-  test('is left for later while somebody holds its row', async () => {
+  test('is left for the next pass while its row is locked', async () => {
     const { jobId } = await held();
     await elapse(60_000);
     await db.transaction().execute(async (tx) => {
@@ -215,7 +214,7 @@ describe('a heartbeat', () => {
     return new Map(rows.map(({ id, at }) => [id, at?.getTime()]));
   };
 
-  test('P19: renews what this executor runs and names, and nothing else', async () => {
+  test('renews the leases that this executor holds and names, and no others', async () => {
     const mine = await held();
     const unnamed = await held();
     await add();
@@ -230,7 +229,7 @@ describe('a heartbeat', () => {
     for (const id of [unnamed.jobId, others.jobId, waiting.id]) expect(after.get(id)).toBe(before.get(id));
   });
 
-  test('P20: tells which of them are to be canceled', async () => {
+  test('returns which of them are to be canceled', async () => {
     const one = await held();
     const other = await held();
     await cancel(db, kinds, other.jobId);
