@@ -5,44 +5,44 @@ import { connectionSchema } from './db/connect.ts';
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const path = z.string().startsWith('/');
 
-/** The release of `src` that executors of upstream's kind are told to use: the one that the upload was tried with. */
+/** The release of `src` that executors of upstream's kind use for uploads: the one that the tests upload with. */
 export const srcVersion = '7.6.0';
 
-/** What executors of upstream's kind are told. */
+/** What jobs tell executors of upstream's kind. */
 export const upstreamSchema = z
   .strictObject({
-    /** Where they, and the containers of their jobs, reach this instance. Null: they get no job with an upload. */
+    /** The URL of this instance for these executors and the containers of their jobs. Null: they get no job with an upload. */
     url: z
       .url({ protocol: /^https?$/ })
       .nullable()
       .default(null),
-    /** Image of the step that uploads, with `src` in it. */
+    /** The image of the upload step, which has `src` in it. */
     srcImage: imageReferenceSchema.default(`sourcegraph/src-cli:${srcVersion}`),
   })
   .prefault({});
 export type Upstream = z.output<typeof upstreamSchema>;
 
-/** Leniences that are off until an admin wants them. */
+/** Leniences, which are off by default. */
 export const compatibilitySchema = z
   .strictObject({
-    /** Executors older than job tokens use their credential on the routes of the jobs that they hold. */
+    /** Executors older than job tokens may use their credential on the routes of jobs that they hold. */
     executorsWithoutJobTokens: z.boolean().default(false),
   })
   .prefault({});
 export type Compatibility = z.output<typeof compatibilitySchema>;
 
-/** Where the instance listens besides loopback, over TLS alone. */
+/** The address besides loopback on which the instance listens, over TLS alone. */
 export const tlsConfigSchema = z.strictObject({
-  /** `0.0.0.0` and `::` are all addresses of this machine. */
+  /** `0.0.0.0` and `::` stand for all addresses of this machine. */
   address: z.union([z.ipv4(), z.ipv6()]),
   port: z.int().min(0).max(65_535),
-  /** PEM, with the certificates in between; the instance's user reads both, again when they change. */
+  /** PEM files; the first one also holds intermediate certificates. The instance's user reads both, and again when they change. */
   certificateFile: path,
   keyFile: path,
 });
 export type TlsConfig = z.infer<typeof tlsConfigSchema>;
 
-/** What the unprivileged process of the instance is told, as a JSON file. It holds no secret but, maybe, a database's URL. */
+/** The configuration file of the instance's unprivileged process. Its only secret can be the password in a database URL. */
 export const instanceConfigSchema = z.strictObject({
   version: z.string().min(1),
   connection: connectionSchema,
@@ -50,9 +50,9 @@ export const instanceConfigSchema = z.strictObject({
   migrations: path,
   /** Directories, each made by the instance's helper and owned by the instance's user. */
   directories: z.strictObject({ blobs: path, repositories: path }),
-  /** 0: any port that is free. */
+  /** 0 takes any free port. */
   port: z.int().min(0).max(65_535),
-  /** Host names, besides loopback's, under which requests may reach it. */
+  /** Host names that requests may name, besides those of loopback. */
   hosts: z.array(z.string().min(1)),
   tls: tlsConfigSchema.nullable().default(null),
   /** Hashes of the secrets that the instance's helper made. */

@@ -2,7 +2,7 @@ import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Syncs a file, or a directory: a name that was made or renamed is there after a power loss only then. */
+/** Syncs a file or a directory. A new or changed name survives a power loss only after its directory was synced. */
 export async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
@@ -12,7 +12,7 @@ export async function sync(path: string): Promise<void> {
   }
 }
 
-/** The same, at once. */
+/** Syncs a file or a directory without waiting for the event loop. */
 export function syncNow(path: string): void {
   const descriptor = openSync(path, 'r');
   try {
@@ -22,7 +22,7 @@ export function syncNow(path: string): void {
   }
 }
 
-/** Syncs a directory with everything below it, which must be files and directories alone. */
+/** Syncs a directory and everything below it, which must be files and directories alone. */
 export async function syncTree(path: string): Promise<void> {
   for (const entry of await readdir(path, { withFileTypes: true })) {
     const below = join(path, entry.name);

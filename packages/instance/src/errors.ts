@@ -1,7 +1,7 @@
 import { FumehoodError } from '@fumehood/base';
 import type { Scope } from '@fumehood/protocol';
 
-/** A refusal that crosses HTTP; `message` is also the text that upstream's executors get. */
+/** A refusal of a request. Upstream's executors get `message` as its text. */
 function refused(status: number, code: string, message: string, remedy?: string): FumehoodError {
   return new FumehoodError({ status, code, message, remedy });
 }
@@ -95,13 +95,13 @@ export const unknownJob = () => refused(500, 'unknown_job', 'unknown job');
 export const jobEnded = (id: number, state: string) =>
   refused(409, 'job_ended', `job ${id} has ended as ${state}`, 'Create a new job.');
 
-export const offsetGap = (wanted: number, offered: number) =>
+export const offsetGap = (expected: number, offered: number) =>
   new FumehoodError({
     status: 409,
     code: 'offset_gap',
-    message: `the bytes begin at offset ${offered}, but those from offset ${wanted} are missing`,
-    remedy: `Send again from offset ${wanted}.`,
-    details: { offset: wanted },
+    message: `the bytes begin at offset ${offered}, but those from offset ${expected} are missing`,
+    remedy: `Send again from offset ${expected}.`,
+    details: { offset: expected },
   });
 
 export const entryNotFound = (entry: number) =>
@@ -116,7 +116,7 @@ export const tooManyEntries = (limit: number) =>
   );
 
 export const noInput = (id: number) =>
-  refused(409, 'no_input', `job ${id} takes no input`, 'Create it with `"stdin": true`.');
+  refused(409, 'no_input', `job ${id} takes no input`, 'Create the job with `"stdin": true`.');
 
 export const inputEnded = (id: number) =>
   refused(409, 'input_ended', `the input of job ${id} has ended`, 'Send all bytes before the end.');
@@ -130,29 +130,29 @@ export const inputTooBig = (maxBytes: number) =>
   );
 
 export const blobNotFound = (digest: string) =>
-  refused(404, 'blob_not_found', `there is no blob ${digest}`, `Put it there: PUT /api/blobs/${digest}.`);
+  refused(404, 'blob_not_found', `there is no blob ${digest}`, `Upload it: PUT /api/blobs/${digest}.`);
 
 export const imageNeedsContainer = (image: string) =>
   refused(
     400,
     'tier_not_offered',
-    `${image} is pulled by executors that do not say how they isolate a job`,
-    'Accept that (`"accept": ["container"]`, and nothing else), or put the image on the instance: PUT /api/blobs/<digest>.',
+    `${image} is an image of a registry, and the executors that pull such images do not say how they isolate a job`,
+    'Accept the tier container alone (`"accept": ["container"]`), or upload the image: PUT /api/blobs/<digest>.',
   );
 
 export const executorUrlMissing = () =>
   refused(
     409,
     'executor_url_missing',
-    'this instance does not know the address under which executors of other makers reach it',
-    'Set `upstream.url` in its configuration, or put the image on the instance: PUT /api/blobs/<digest>.',
+    'this instance has no address for executors of other makers',
+    'Set `upstream.url` in its configuration, or upload the image: PUT /api/blobs/<digest>.',
   );
 
-export const blobDigestWrong = (named: string, actual: string) =>
+export const blobDigestWrong = (expected: string, actual: string) =>
   refused(
     400,
     'digest_mismatch',
-    `the bytes have the digest ${actual}, not ${named}`,
+    `the bytes have the digest ${actual}, not ${expected}`,
     'Send the file unchanged.',
   );
 
@@ -164,39 +164,39 @@ export const commitNotFound = (repository: string, commit: string) =>
     404,
     'commit_not_found',
     `the instance does not have commit ${commit} of ${repository}`,
-    `Put it there: POST /api/repositories/${repository}/pack?commit=${commit}.`,
+    `Upload it: POST /api/repositories/${repository}/pack?commit=${commit}.`,
   );
 
 export const hostUnknown = (host: string) =>
   refused(
     421,
     'host_unknown',
-    `this instance is not ${JSON.stringify(host.slice(0, 100))}`,
+    `${JSON.stringify(host.slice(0, 100))} is not a name of this instance`,
     'Use the address that `fumehood status` prints, or list the name in `hosts` of its configuration.',
   );
 
-/** Of the database or of the directories: nothing of the request was kept. */
+/** The disk of the database or of the directories is full; nothing of the request was stored. */
 export const storageFull = () =>
   refused(
     507,
     'storage_full',
     'the disk of the instance is full',
-    'Free space there (`fumehood status` says what takes it); nothing has to be started again, and this can be repeated then.',
+    'Free space there (`fumehood status` shows what takes it) and repeat the request; nothing has to be restarted.',
   );
 
 export const portInUse = (port: number) =>
   new FumehoodError({
     code: 'port_in_use',
     message: `port ${port} is in use by another program`,
-    remedy: 'Choose another one (0 takes any that is free), or stop the other program.',
+    remedy: 'Choose another port (0 takes any free one), or stop the other program.',
   });
 
-/** `file`: which of the two is at fault. */
+/** `file`: the certificate or the key, whichever is at fault. */
 export const tlsUnusable = (file: string, why: string) =>
   new FumehoodError({
     code: 'tls_unusable',
-    message: `TLS cannot be spoken with ${file}: ${why}`,
-    remedy: 'Name a certificate and its key, both as PEM, which the user of the instance may read.',
+    message: `the instance cannot use ${file} for TLS: ${why}`,
+    remedy: 'Name a certificate and its key, both in PEM format and readable by the user of the instance.',
   });
 
 export const listenFailed = (address: string, port: number, why: string) =>
@@ -256,13 +256,13 @@ export const migrationFailed = (name: string, why: string, cause: unknown) =>
     cause,
   });
 
-/** The two sides are more than one version apart, and neither knows what the other would say. */
+/** The two sides are more than one version apart, so neither understands the other. */
 export const versionsApart = (executor: string, instance: number) =>
   new FumehoodError({
     status: 426,
     code: 'versions_apart',
     message: `this instance speaks version ${instance} of the native protocol, and the executor version ${JSON.stringify(executor.slice(0, 20))}`,
-    remedy: 'Bring the older of the two up to date: versions that are one apart work together.',
+    remedy: 'Update the older of the two: versions that are one apart work together.',
     details: { instance, executor: executor.slice(0, 20) },
   });
 
@@ -271,7 +271,7 @@ export const executorNotFound = (name: string) =>
     404,
     'executor_not_found',
     `there is no executor ${JSON.stringify(name)}`,
-    'Look at the names that `fumehood executors list` shows.',
+    'Use a name that `fumehood executors list` shows.',
   );
 
 export const databaseNewer = (database: string, binary: string) =>
@@ -284,8 +284,8 @@ export const databaseNewer = (database: string, binary: string) =>
 export const userFailed = (name: string, why: string) =>
   new FumehoodError({
     code: 'user_failed',
-    message: `the user ${name} could not be made: ${why}`,
-    remedy: `Make it: useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ${name}`,
+    message: `the user ${name} could not be created: ${why}`,
+    remedy: `Create the user: useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ${name}`,
   });
 
 export const idempotencyConflict = () =>
@@ -301,5 +301,5 @@ export const tooManyQueued = (tenant: string, bound: number) =>
     429,
     'too_many_queued',
     `${tenant} already has ${bound} waiting jobs, the most that are allowed`,
-    'Wait until some have started, cancel some, or ask an admin to raise the limit of the instance.',
+    'Wait until some have started, or cancel some.',
   );

@@ -18,7 +18,7 @@ afterAll(() => server.stop());
 beforeEach(async () => {
   connection = await server.clone();
   one = await startTestInstance(connection);
-  // The same first secrets: it is the same instance, on another machine.
+  // A replica has the same first secrets.
   other = await startTestInstance(connection, { accessToken: one.accessToken, credential: one.credential });
 });
 afterEach(async () => {
@@ -34,14 +34,14 @@ const complete = (instance: TestInstance, job: Job, executor: string) =>
   );
 
 describe('two replicas on one database', () => {
-  test('are one queue: what is queued at one is leased at once at the other', async () => {
+  test('share one queue: a job that one gets is leased at once at the other', async () => {
     const leasing = other.lease({ waitMs: 20_000 });
-    await sleep(300); // it waits by now
+    await sleep(300); // the instance holds the request by now
     const { id } = await one.run();
     expect((await leasing)?.id).toBe(id);
   });
 
-  test('know the same tokens, leases and logs', async () => {
+  test('share tokens, leases and logs', async () => {
     const { id } = await one.run();
     const job = await one.lease();
     if (!job) throw new Error('no job was leased');
@@ -61,7 +61,7 @@ describe('two replicas on one database', () => {
     expect((await complete(one, job, 'e1')).status).toBe(401);
   });
 
-  test('go on by themselves when PostgreSQL ends their connections, again and again', async () => {
+  test('recover by themselves whenever PostgreSQL ends their connections', async () => {
     const admin = connect(connection, { connections: 1 });
     for (let n = 0; n < 20; n += 1) await one.run({ maxResets: 20 });
     let ended = 0;
@@ -87,11 +87,11 @@ describe('two replicas on one database', () => {
     const work = async (instance: TestInstance, executor: string) => {
       while (working()) {
         const job = await instance.lease({ executor, waitMs: 100 }).catch(() => null);
-        // A mark whose answer was lost is repeated until there is one: 401 once it counted, or the lease ran out.
+        // A mark whose answer was lost is repeated. The answer is 401 when the first mark was stored, or the lease has run out.
         if (job) await insist(() => complete(instance, job, executor));
       }
     };
-    // A lease whose answer was lost runs out, and its job comes again.
+    // A lease whose answer was lost runs out, and its job is leased again.
     const impatient = (async () => {
       while (working()) {
         await sleep(500);

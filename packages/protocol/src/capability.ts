@@ -4,7 +4,7 @@ import { z } from 'zod';
 export const archSchema = z.enum(['x64', 'arm64']);
 export type Arch = z.infer<typeof archSchema>;
 
-/** What an admin says of an executor beside what it finds out itself: `gpu`, `region=eu`. */
+/** Labels that an admin gives an executor: `gpu`, `region=eu`. */
 export const labelsSchema = z
   .array(
     z.string().regex(/^[a-z0-9][a-z0-9._/-]{0,62}(=[A-Za-z0-9._/-]{0,63})?$/, 'must be NAME or NAME=VALUE'),

@@ -7,19 +7,20 @@ import { pipeline } from 'node:stream/promises';
 import { sync } from '../durable.ts';
 import { blobDigestWrong, blobNotFound, blobTooBig } from '../errors.ts';
 
-/** Files by the digest of their bytes, on a disk. A blob that is there is whole and synced. */
+/** Stores files by the digest of their bytes. A blob that the store has is whole and synced. */
 export interface BlobStore {
   readonly has: (digest: string) => Promise<boolean>;
-  /** Its size in bytes. Errors: `blob_not_found`. */
+  /** Returns the size in bytes. Errors: `blob_not_found`. */
   size(digest: string): Promise<number>;
   read(digest: string): Readable;
-  /** False when it was there already. Errors: `digest_mismatch`, `blob_too_big`. */
+  /** Stores a blob; returns false when the store had it. Errors: `digest_mismatch`, `blob_too_big`. */
   write(digest: string, bytes: Readable): Promise<boolean>;
 }
 
+/** Largest blob, in bytes. */
 const maxBlobBytes = 16 * 2 ** 30;
 
-/** The store in a directory; what an earlier process left half written is removed. */
+/** Opens the store in a directory, and removes half-written files of an earlier process. */
 export async function openBlobStore(directory: string): Promise<BlobStore> {
   const blobs = join(directory, 'sha256');
   const staging = join(directory, 'staging');
@@ -34,7 +35,7 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
       (found) => found.size,
       () => null,
     );
-  /** Whether it is there to stay: another writer may have renamed it just now and not have synced it yet. */
+  /** Also syncs the directory: another writer may have renamed the blob into it and not synced it yet. */
   const has = async (digest: string) => {
     if ((await sizeOf(digest)) === null) return false;
     await sync(blobs);
@@ -50,7 +51,7 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
     read: (digest) => createReadStream(fileOf(digest)),
     async write(digest, bytes) {
       if (await has(digest)) {
-        bytes.resume(); // the sender is told when it has sent all
+        bytes.resume(); // the client reads the answer after it has sent everything
         return false;
       }
       const staged = join(staging, randomUUID());
@@ -67,7 +68,7 @@ export async function openBlobStore(directory: string): Promise<BlobStore> {
   };
 }
 
-/** Writes a stream to a file, synced; the digest of its bytes. */
+/** Writes a stream to a file and syncs it; returns the digest of its bytes. Errors: `blob_too_big`. */
 async function writeHashed(bytes: Readable, file: string): Promise<string> {
   const hash = createHash('sha256');
   let size = 0;

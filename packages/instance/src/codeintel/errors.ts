@@ -6,7 +6,7 @@ export function uploadNotFound(id: number): FumehoodError {
     code: 'upload_not_found',
     message: `there is no upload ${id}`,
     remedy:
-      "Look at `uploadId` of the job's record; a later upload of the same commit takes an earlier one's place.",
+      "Look at `uploadId` of the job's record: a later upload of the same commit replaces an earlier one.",
   });
 }
 
@@ -14,7 +14,7 @@ export function noExample(id: number): FumehoodError {
   return new FumehoodError({
     status: 404,
     code: 'no_example',
-    message: `nothing in upload ${id} refers to something that is defined in it`,
+    message: `upload ${id} has no reference to a symbol that it defines`,
   });
 }
 
@@ -32,6 +32,6 @@ export function payloadTooBig(maxBytes: number): FumehoodError {
     status: 413,
     code: 'payload_too_big',
     message: `an index has at most ${maxBytes} bytes`,
-    remedy: 'Index a part of the repository: give the job a `root`.',
+    remedy: 'Index a part of the repository: set `root` of the job.',
   });
 }

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
 
-/** What the real client was recorded sending: see `src-cli/src/testing`, which holds our client to the same. */
+/** Recorded requests of the real client. `src-cli/src/testing` holds our own client to the same requests. */
 interface Recorded {
   readonly bodies: Readonly<Record<string, string>>;
   readonly uploads: readonly Upload[];
@@ -36,14 +36,14 @@ beforeEach(async () => {
 });
 afterEach(() => instance.stop());
 
-async function leased(repository: string, commit: string): Promise<Job> {
+async function leaseIndexing(repository: string, commit: string): Promise<Job> {
   const indexer = { name: 'scip-typescript', image: await instance.image(), argv: ['index'] };
   const job = { queue: 'codeintel', repository, commit, indexer, accept: ['vm-emulated'] };
   expect((await instance.api('POST', '/api/jobs', job)).status).toBe(201);
   return (await instance.lease({ queues: ['codeintel'] })) as Job;
 }
 
-/** Sends it as the client does: in chunks, without a length. */
+/** Sends an index as the client does: in chunks, without a length. */
 function send(job: Job, route: string, query: URLSearchParams, body: Buffer, size?: string) {
   const url = `${instance.url}/.executors/${route}/upload?${query.toString()}`;
   const headers = {
@@ -64,7 +64,7 @@ function send(job: Job, route: string, query: URLSearchParams, body: Buffer, siz
   });
 }
 
-/** The recorded query, for a job of ours. */
+/** Returns a recorded query, changed to name this job. */
 function queryFor(upload: Upload, job: Job): URLSearchParams {
   const query = new URLSearchParams(upload.query);
   if (query.has('associatedIndexId')) query.set('associatedIndexId', String(job.id));
@@ -76,7 +76,7 @@ describe('the upload route accepts what the real client sends', () => {
     '$name, to $route',
     async ({ route, ...upload }) => {
       const query = new URLSearchParams(upload.query);
-      const job = await leased(query.get('repository') as string, query.get('commit') as string);
+      const job = await leaseIndexing(query.get('repository') as string, query.get('commit') as string);
       const body = recordedBody(upload.body);
       const answer = await send(job, route, queryFor(upload, job), body, upload.uncompressedSize);
       expect(answer.status, answer.text).toBe(202);
@@ -97,10 +97,10 @@ describe('the upload route accepts what the real client sends', () => {
     },
   );
 
-  test('again, and the later one takes the place of the earlier', async () => {
+  test('again, and the later upload replaces the earlier one', async () => {
     const [upload] = recorded.uploads as [Upload];
     const query = new URLSearchParams(upload.query);
-    const job = await leased(query.get('repository') as string, query.get('commit') as string);
+    const job = await leaseIndexing(query.get('repository') as string, query.get('commit') as string);
     const once = () =>
       send(job, 'scip', queryFor(upload, job), recordedBody(upload.body), upload.uncompressedSize);
     const [first, second] = [await once(), await once()];
@@ -110,7 +110,7 @@ describe('the upload route accepts what the real client sends', () => {
   });
 });
 
-describe('the upload route refuses, and stores nothing of,', () => {
+describe('the upload route refuses and does not store', () => {
   const [upload] = recorded.uploads as [Upload];
   const plain = gunzipSync(recordedBody(upload.body));
   const refused: [what: string, query: Record<string, string>, body: Buffer, size: string | undefined][] = [
@@ -131,7 +131,7 @@ describe('the upload route refuses, and stores nothing of,', () => {
   ];
   test.each(refused)('%s', async (_, changes, body, size) => {
     const query = new URLSearchParams(upload.query);
-    const job = await leased(query.get('repository') as string, query.get('commit') as string);
+    const job = await leaseIndexing(query.get('repository') as string, query.get('commit') as string);
     const asked = queryFor(upload, job);
     for (const [name, value] of Object.entries(changes)) asked.set(name, value);
     const answer = await send(job, 'scip', asked, body, size);
@@ -144,10 +144,10 @@ describe('the upload route refuses, and stores nothing of,', () => {
   });
 });
 
-test('an index is counted, and answers where a name is defined', async () => {
+test('an index is counted, and finds where a name is defined', async () => {
   const [upload] = recorded.uploads as [Upload];
   const query = new URLSearchParams(upload.query);
-  const job = await leased(query.get('repository') as string, query.get('commit') as string);
+  const job = await leaseIndexing(query.get('repository') as string, query.get('commit') as string);
   const body = recordedBody(upload.body);
   const { text } = await send(job, 'scip', queryFor(upload, job), body, upload.uncompressedSize);
   const { id } = JSON.parse(text) as { id: string };

@@ -9,8 +9,8 @@ import { executorRoutes, jobRoutes, publicRoutes } from '../testing/job-routes.t
 import { makeSource, type Source } from '../testing/source.ts';
 
 /**
- * Three kinds of secret, and what each is good for: an access token for what people ask, the credential of executors for leases
- * and heartbeats, a job's token for its job. Which routes there are, the running server says.
+ * There are three kinds of secret: an access token for the routes of people, the credential of executors for leases and heartbeats,
+ * and a job's token for the routes of its job. The tests take the list of routes from the running server.
  */
 let server: TestServer;
 let source: Source;
@@ -18,7 +18,7 @@ let target: GitTarget;
 let instance: TestInstance;
 let job: Job;
 let image: string;
-/** Ids of a token and a credential that may be revoked. */
+/** Ids of a token and a credential that the tests may revoke. */
 let token: number;
 let credential: number;
 
@@ -41,7 +41,7 @@ afterAll(async () => {
   source.remove();
 });
 
-const peoplesRoutes = () =>
+const apiRoutes = () =>
   instance.routes.filter((route) => !route.includes(' /.executors') && !publicRoutes.includes(route));
 
 function ask(route: string, headers: Record<string, string>): Promise<Response> {
@@ -66,11 +66,11 @@ function ask(route: string, headers: Record<string, string>): Promise<Response> 
 
 async function statusOf(route: string, headers: Record<string, string>): Promise<number> {
   const answer = await ask(route, headers);
-  await answer.body?.cancel(); // it may be a stream without end
+  await answer.body?.cancel(); // the answer can be an endless stream
   return answer.status;
 }
 
-/** Everything that a request could have made or changed, and what an executor is known by. */
+/** Returns everything that a request could have made or changed. */
 async function everything(): Promise<unknown> {
   const { rows } = await sql`
     select (select jsonb_agg(j order by id) from jobs j) as jobs, (select count(*) from job_events) as events,
@@ -82,7 +82,7 @@ async function everything(): Promise<unknown> {
   return rows[0];
 }
 
-/** A secret in every form in which the instance takes one. */
+/** Returns headers with a secret, in every scheme that the instance knows. */
 const inEveryScheme = (secret: string, others: Record<string, string> = {}) =>
   ['Bearer', 'token', 'token-executor'].map((scheme) => ({
     ...others,
@@ -97,25 +97,23 @@ async function expectRefused(routes: readonly string[], all: readonly Record<str
   expect(await everything()).toEqual(before);
 }
 
-test('every route is for people, for executors, or for one job', () => {
+test('every route is for people, for executors, for one job, or for anybody', () => {
   const known = [...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
   expect(instance.routes.filter((route) => !known.includes(route) && !/ \/api\//.test(route))).toEqual([]);
-  expect(peoplesRoutes().length).toBeGreaterThan(10);
+  expect(apiRoutes().length).toBeGreaterThan(10);
 });
 
 describe('routes of people', () => {
-  test('take no secret of a job or of executors', () =>
-    expectRefused(peoplesRoutes(), [
+  test('refuse the secret of a job and that of executors', () =>
+    expectRefused(apiRoutes(), [
       {},
       ...inEveryScheme(job.token, jobHeaders(job)),
       ...inEveryScheme(instance.credential),
     ]));
 
   test('take an access token', async () => {
-    // Last what ends the job.
-    const routes = peoplesRoutes().sort(
-      (a, b) => Number(a.endsWith('/cancel')) - Number(b.endsWith('/cancel')),
-    );
+    // The route that ends the job comes last.
+    const routes = apiRoutes().sort((a, b) => Number(a.endsWith('/cancel')) - Number(b.endsWith('/cancel')));
     for (const route of routes) {
       const status = await statusOf(route, { authorization: `token ${instance.accessToken}` });
       expect([401, 403], route).not.toContain(status);
@@ -124,11 +122,15 @@ describe('routes of people', () => {
   });
 });
 
-test('each route of people needs one scope: a token with all others is refused, and one with it alone is not', async () => {
+test('each route of people needs one scope: a token with all other scopes is refused, and one with this scope alone is not', async () => {
   await instance.api('POST', '/api/access/users', { name: 'ann' });
   const scopes = scopeSchema.options.filter((scope) => scope !== 'admin');
-  const tokenFor = async (name: string, wanted: readonly Scope[]) => {
-    const answer = await instance.api('POST', '/api/access/tokens', { name, user: 'ann', scopes: wanted });
+  const tokenFor = async (name: string, scopesOfToken: readonly Scope[]) => {
+    const answer = await instance.api('POST', '/api/access/tokens', {
+      name,
+      user: 'ann',
+      scopes: scopesOfToken,
+    });
     return { authorization: `token ${madeTokenSchema.parse(await answer.json()).secret}` };
   };
   for (const [index, scope] of scopeSchema.options.entries()) {
@@ -137,7 +139,7 @@ test('each route of people needs one scope: a token with all others is refused, 
       scopes.filter((other) => other !== scope),
     );
     const alone = scope === 'admin' ? null : await tokenFor(`alone-${index}`, [scope]);
-    const routes = peoplesRoutes().filter(
+    const routes = apiRoutes().filter(
       (route) => scopeOf(...(route.split(' ') as [string, string])) === scope,
     );
     expect(routes.length, scope).toBeGreaterThan(0);
@@ -150,7 +152,7 @@ test('each route of people needs one scope: a token with all others is refused, 
 });
 
 describe('routes of executors', () => {
-  test('take no secret of a job or of people', () =>
+  test('refuse the secret of a job and that of people', () =>
     expectRefused(executorRoutes, [
       {},
       ...inEveryScheme(job.token, jobHeaders(job)),

@@ -2,13 +2,13 @@ import { type ErrorFacts, factsOf, FumehoodError } from '@fumehood/base';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { storageFull } from '../errors.ts';
 
-/** Codes of PostgreSQL's that mean: it is away or going away. */
+/** Codes of PostgreSQL and of the system that mean that the database is away or going away. */
 const unavailable = /^(57P0[123]|53300|08\w{3}|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE)$/;
 
-/** PostgreSQL's and the system's, of a request that finds no room. */
+/** Codes of PostgreSQL and of the system that mean that a disk is full. */
 const full = /^(53100|ENOSPC|EDQUOT)$/;
 
-/** Answers an error as its side of the instance does: upstream's forms for executors, ours for people. */
+/** Answers a request with an error: in upstream's forms below `/.executors`, in our own elsewhere. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const known = knownError(error);
   if (!known) request.log.error({ error, url: request.url }, 'a request failed');
@@ -16,7 +16,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (!request.url.startsWith('/.executors/')) {
     reply.code(status).send({ error: { code, message, ...(remedy && { remedy }) } });
   } else if (code === 'lease_lost' && request.url.startsWith('/.executors/queue/')) {
-    // Upstream's one answer to every write under a lease that is over; a mark has its own.
+    // Upstream answers every write after the end of its lease like this, except a mark.
     reply.code(500).send({ error: 'unknown job' });
   } else if (status === 400 || status === 401 || status === 403) {
     reply.code(status).type('text/plain; charset=utf-8').send(message);
@@ -27,6 +27,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   }
 }
 
+/** Returns what the client is told of an error; null for one that the instance did not expect. */
 function knownError(error: unknown): ErrorFacts | null {
   if (error instanceof FumehoodError) return factsOf(error);
   const { statusCode, code, message } = error as FastifyError;
@@ -48,6 +49,6 @@ function internal(): ErrorFacts {
   return {
     code: 'internal',
     message: 'something went wrong in the instance',
-    remedy: 'Its log says what.',
+    remedy: 'Look into its log.',
   };
 }

@@ -1,17 +1,18 @@
 import type { ServerResponse } from 'node:http';
 import { once } from 'node:events';
 
-/** Server-sent events to one reader; a write resolves when the reader has room for more. */
+/** Server-sent events for one reader. A write resolves when the reader has room for more. */
 export interface EventStream {
-  /** One event, as JSON; without an id it does not count for a resume. */
+  /** Writes one event, as JSON. A resume starts after the last event with an id. */
   event(id: number | null, data: unknown): Promise<void>;
+  /** Writes a comment, which keeps the connection alive. */
   comment(): Promise<void>;
   end(): void;
 }
 
 /**
- * `gone`: aborted when nobody reads any more, or nothing more is to be said; a write that waits for room then rejects.
- * `headers`: besides those of every such stream.
+ * Starts an event stream as the answer to a request. `gone`: aborted when the reader is gone, or when the stream is to end; a write
+ * that waits for room then rejects. `headers` are added to those of every event stream.
  */
 export function openEventStream(
   response: ServerResponse,
@@ -34,7 +35,7 @@ export function openEventStream(
     event: (id, data) => write(`${id === null ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`),
     comment: () => write(':\n\n'),
     end() {
-      // A reader that has stopped reading would never see the end.
+      // A reader that does not read would never get the end.
       if (response.writableNeedDrain) response.destroy();
       else response.end();
     },

@@ -1,9 +1,9 @@
 import type { FastifyReply } from 'fastify';
 
-/** Aborted when the client is gone before its answer was written, or the instance is about to close. */
+/** Returns a signal that is aborted when the client's connection closes, or when one of the other signals is. */
 export function goneSignal(reply: FastifyReply, ...others: AbortSignal[]): AbortSignal {
   const closed = new AbortController();
   reply.raw.once('close', () => closed.abort());
-  if (reply.raw.closed) closed.abort(); // and says so no more
+  if (reply.raw.closed) closed.abort(); // the event has passed
   return AbortSignal.any([closed.signal, ...others]);
 }

@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { hostUnknown } from '../errors.ts';
 
 /**
- * Refuses requests that name another host than ours: a page of the web whose name was pointed at this machine (DNS rebinding)
- * says its own name.
+ * Returns a hook that refuses requests with another host than loopback or one of these names. A web page whose name was pointed at
+ * this machine (DNS rebinding) sends its own name. Errors: `host_unknown`.
  */
 export function onlyHosts(names: readonly string[]): (request: FastifyRequest) => Promise<void> {
   const known = new Set(['127.0.0.1', 'localhost', '[::1]', ...names.map((name) => name.toLowerCase())]);

@@ -5,7 +5,7 @@ import { queueOf } from './queues.ts';
 
 const decorator = 'lease';
 
-/** Has the routes of a scope look at the job's token before they read a body: who has none sends nothing that is kept. */
+/** Makes the routes of a scope check the job's token before they read a body. */
 export function requireLease(
   scope: FastifyInstance,
   authenticate: (request: FastifyRequest) => Promise<JobLease>,
@@ -17,8 +17,8 @@ export function requireLease(
 }
 
 /**
- * The same, of routes that name the job's queue. A request whose body has to say which lease it means is known by its
- * executor's credential until then.
+ * Makes the routes of a scope, whose paths name the queue, check the job's token before they read a body. A request that names its job
+ * in its body alone is checked for its executor's credential first, and for its lease when the body is there.
  */
 export function requireQueueLease(scope: FastifyInstance, { authenticateJob, isNamedByBody }: JobAuth): void {
   scope.decorateRequest(decorator);
@@ -32,7 +32,7 @@ export function requireQueueLease(scope: FastifyInstance, { authenticateJob, isN
   });
 }
 
-/** What the token of a request stands for, on a route of a scope that requires one. */
+/** Returns the lease that the token of a request stands for, in a scope that requires one. */
 export function leaseOf(request: FastifyRequest): JobLease {
   return request.getDecorator<JobLease>(decorator);
 }

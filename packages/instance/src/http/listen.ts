@@ -8,17 +8,17 @@ import { portInUse } from '../errors.ts';
 import { listenTls, type TlsServer } from './tls.ts';
 
 export interface Listening {
-  /** Of loopback. */
+  /** The port on loopback. */
   readonly port: number;
-  /** Of the other addresses. */
+  /** The port of the TLS address; null without one. */
   readonly tlsPort: number | null;
-  /** Ends what is idle, lets requests finish for a while, then cuts them off. */
+  /** Closes idle connections, gives running requests some time, and closes their connections then. */
   close: () => Promise<void>;
 }
 
 /**
- * Listens on loopback, in the clear, and beside it on an address of the admin's, over TLS. There is no way to be reached from
- * elsewhere without it. Errors: `port_in_use`, `tls_unusable`, `listen_failed`; the app is closed then.
+ * Listens on loopback without TLS, and with TLS on the configured address, if there is one. No other machine can reach the instance
+ * without TLS. Errors: `port_in_use`, `tls_unusable`, `listen_failed`; the app is closed then.
  */
 export async function listenHttp(
   app: FastifyInstance,
@@ -48,20 +48,20 @@ export async function listenHttp(
 
 const portOf = (server: Pick<Server, 'address'>) => (server.address() as AddressInfo).port;
 
-/** Requests that still run are waited for this long. */
-const patienceMs = 5_000;
+/** How long closing waits for running requests. */
+const closeTimeoutMs = 5_000;
 
 type Closing = Pick<Server, 'close' | 'closeIdleConnections' | 'closeAllConnections'>;
 
-/** A connection that becomes idle only now, because its stream ended, would be kept open for another minute. */
+/** Closes idle connections again and again: one whose stream has just ended would stay open for another minute. */
 async function closeServers(app: FastifyInstance, others: readonly Closing[], clock: Clock): Promise<void> {
   const closed = new AbortController();
   const ended = others.map((server) => new Promise((resolve) => server.close(resolve)));
   const closing = Promise.all([app.close(), ...ended]).then(() => closed.abort());
-  const giveUpAt = clock.bootTime() + patienceMs;
+  const deadline = clock.bootTime() + closeTimeoutMs;
   while (!closed.signal.aborted) {
     for (const server of [app.server, ...others]) {
-      if (clock.bootTime() < giveUpAt) server.closeIdleConnections();
+      if (clock.bootTime() < deadline) server.closeIdleConnections();
       else server.closeAllConnections();
     }
     await Promise.race([closing, clock.sleep(50)]);

@@ -1,20 +1,20 @@
 import type { FastifyInstance } from 'fastify';
 
 /**
- * Notes the routes under `/.executors` that are added from now on. The returned function says with which methods a path can be
- * asked; none: there is no such path.
+ * Records the routes below `/.executors` that are added from now on. The returned function returns the methods of a path; none for a
+ * path without a route.
  */
-export function noteMethods(app: FastifyInstance): (path: string) => string[] {
-  const noted: { readonly pattern: RegExp; readonly methods: string[] }[] = [];
+export function recordMethods(app: FastifyInstance): (path: string) => string[] {
+  const recorded: { readonly pattern: RegExp; readonly methods: string[] }[] = [];
   app.addHook('onRoute', ({ url, method }) => {
-    if (url.startsWith('/.executors/')) noted.push({ pattern: patternOf(url), methods: [method].flat() });
+    if (url.startsWith('/.executors/')) recorded.push({ pattern: patternOf(url), methods: [method].flat() });
   });
   return (path) => [
-    ...new Set(noted.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods)),
+    ...new Set(recorded.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods)),
   ];
 }
 
-/** A route as the router reads it: `:name`, `:name(^pattern$)`, `*`; a slash at the end counts for nothing. */
+/** Returns the pattern of a route's paths. A route has `:name`, `:name(^pattern$)` and `*`; a slash at the end is ignored. */
 function patternOf(url: string): RegExp {
   const parts = url.split('/').map((part) => {
     if (part === '*') return '.*';

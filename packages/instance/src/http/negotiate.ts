@@ -4,7 +4,10 @@ import { versionsApart } from '../errors.ts';
 
 const decorator = 'protocolVersion';
 
-/** Has the routes of a scope say which version they speak, and agree on one with each request before anything else of it is read. */
+/**
+ * Makes the routes of a scope name their protocol version in every answer, and agree on the version of each request before anything
+ * else of it is read. Errors: `versions_apart`.
+ */
 export function negotiate(scope: FastifyInstance): void {
   scope.decorateRequest(decorator);
   scope.addHook('onRequest', async (request, reply) => {
@@ -16,10 +19,10 @@ export function negotiate(scope: FastifyInstance): void {
   });
 }
 
-/** The version that a request's sender and we speak; 0 is upstream's protocol. */
+/** Returns the protocol version of a request; 0 is upstream's protocol. */
 export function versionOf(request: FastifyRequest): number {
   return request.getDecorator<number>(decorator);
 }
 
-/** The executor speaks the extension, in any version. */
+/** Returns whether the executor speaks the native extension, in any version. */
 export const isNative = (request: FastifyRequest) => versionOf(request) > upstreamVersion;

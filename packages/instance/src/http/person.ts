@@ -6,7 +6,7 @@ import type { Db } from '../db/connect.ts';
 const decorator = 'person';
 
 /**
- * Has the routes of a scope, all made after this, ask for an access token that is good for them (auth/scopes.ts) before they
+ * Makes the routes that are added to a scope from now on check for an access token with their scope (auth/scopes.ts), before they
  * read a body. Errors: `unauthorized`, `scope_missing`.
  */
 export function requirePerson(scope: FastifyInstance, db: Db): void {
@@ -21,7 +21,7 @@ export function requirePerson(scope: FastifyInstance, db: Db): void {
   });
 }
 
-/** Who asks, on a route of a scope that requires to know. */
+/** Returns whose access token a request has, in a scope that requires one. */
 export function personOf(request: FastifyRequest): Person {
   return request.getDecorator<Person>(decorator);
 }

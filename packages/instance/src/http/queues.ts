@@ -3,17 +3,18 @@ import { queueNameSchema } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
-/** A queue in a path; another one is no route. */
+/** The parameter for a queue in a path. A path with another name has no route. */
 export const queueParam = `:queue(^(?:${queueNameSchema.options.join('|')})$)`;
+/** Returns the queue that the path of a request names. */
 export const queueOf = (request: FastifyRequest) =>
   queueNameSchema.parse((request.params as { queue?: unknown }).queue);
 
-/** Names that a request holds, before its schema sees them: upstream has one text for all that are wrong. */
+/** Refuses unknown queue names of a request, with upstream's one text for all of them; called before the schema check. */
 export function checkQueueNames(names: unknown): void {
   const found = z.array(z.string()).max(100).safeParse(names);
   if (!found.success) return;
-  const wrong = found.data.filter((name) => !queueNameSchema.safeParse(name).success);
-  if (wrong.length > 0) throw invalidQueues(wrong);
+  const unknown = found.data.filter((name) => !queueNameSchema.safeParse(name).success);
+  if (unknown.length > 0) throw invalidQueues(unknown);
 }
 
 function invalidQueues(names: readonly string[]): FumehoodError {

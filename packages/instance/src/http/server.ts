@@ -5,7 +5,7 @@ import type { RouteDeps, Routes } from './deps.ts';
 import { answerError } from './errors.ts';
 import { onlyHosts } from './hosts.ts';
 import { bodyLimits } from './limits.ts';
-import { noteMethods } from './methods.ts';
+import { recordMethods } from './methods.ts';
 
 export interface ServerOptions {
   readonly log: FastifyBaseLogger;
@@ -27,7 +27,7 @@ export async function buildServer(deps: RouteDeps, options: ServerOptions): Prom
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
-  const methodsOf = noteMethods(app);
+  const methodsOf = recordMethods(app);
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request.url.replace(/\?.*$/s, ''));
     if (allowed.length === 0) throw routeNotFound(request);

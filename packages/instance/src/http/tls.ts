@@ -9,9 +9,9 @@ import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';
 import { listenFailed, tlsUnusable } from '../errors.ts';
 
-/** How often the files are looked at. */
-const periodMs = 5_000;
-/** Fastify's own for its server. */
+/** How often the files are read again. */
+const pollMs = 5_000;
+/** Fastify's default for its own server. */
 const keepAliveMs = 72_000;
 
 interface Pair {
@@ -19,14 +19,17 @@ interface Pair {
   readonly key: string;
 }
 
-/** A server that answers as the app does, over TLS. */
+/** A server that answers over TLS as the app does. */
 export interface TlsServer {
   readonly server: Server;
-  /** Takes what the files hold from now on, until it is stopped; what is no pair is logged, and the old one stays. */
+  /**
+   * Follows changes of the files until the signal is aborted. When they hold no valid pair, the error is logged once, and the former
+   * pair stays in use.
+   */
   follow(signal: AbortSignal): Promise<void>;
 }
 
-/** Listens with a certificate and its key; the app is ready, and closes it. Errors: `tls_unusable`, `listen_failed`. */
+/** Listens with a certificate and its key. The app must be ready. Errors: `tls_unusable`, `listen_failed`. */
 export async function listenTls(
   app: FastifyInstance,
   config: TlsConfig,
@@ -43,10 +46,10 @@ export async function listenTls(
   } catch (error) {
     throw listenFailed(config.address, config.port, (error as Error).message);
   }
-  const look = async () => {
+  const reload = async () => {
     const found = await readPair(config);
     if (found.cert === pair.cert && found.key === pair.key) return;
-    pair = found; // also one that is refused, so that it is said once
+    pair = found; // even if it is invalid, so that it is logged once
     checkPair(config, found, deps);
     server.setSecureContext(found);
     log.info({ file: config.certificateFile }, 'the certificate was replaced');
@@ -54,17 +57,17 @@ export async function listenTls(
   return {
     server,
     async follow(signal) {
-      let told = '';
+      let logged = '';
       while (!signal.aborted) {
-        await clock.sleep(periodMs, signal).catch(() => {});
+        await clock.sleep(pollMs, signal).catch(() => {});
         if (signal.aborted) return;
         try {
-          await look();
-          told = '';
+          await reload();
+          logged = '';
         } catch (error) {
           const { message } = error as Error;
-          if (message !== told) log.error({ error }, 'the old certificate stays in use');
-          told = message;
+          if (message !== logged) log.error({ error }, 'the former certificate stays in use');
+          logged = message;
         }
       }
     },
@@ -79,24 +82,24 @@ async function readPair({ certificateFile, keyFile }: TlsConfig): Promise<Pair> 
   return { cert: await read(certificateFile), key: await read(keyFile) };
 }
 
-/** Errors: `tls_unusable` for what is not a certificate and its key. A certificate that has expired is told, and used. */
+/** Checks a certificate and its key. One that has expired is logged, and used. Errors: `tls_unusable`. */
 function checkPair(
   { certificateFile, keyFile }: TlsConfig,
   { cert, key }: Pair,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
 ): void {
-  const certificate = parsed(certificateFile, () => {
+  const certificate = parsePem(certificateFile, () => {
     createSecureContext({ cert });
     return new X509Certificate(cert);
   });
-  const privateKey = parsed(keyFile, () => createPrivateKey(key));
+  const privateKey = parsePem(keyFile, () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey))
     throw tlsUnusable(keyFile, `it is not the key of the certificate in ${certificateFile}`);
   if (Date.parse(certificate.validTo) < clock.now())
     log.warn({ file: certificateFile, validTo: certificate.validTo }, 'the certificate has expired');
 }
 
-function parsed<T>(file: string, parse: () => T): T {
+function parsePem<T>(file: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {

@@ -4,12 +4,12 @@ import { gitEnvironment } from '@fumehood/git';
 import { backendFailed } from './errors.ts';
 
 export interface BackendRequest {
-  /** Of the bare repository on this host. */
+  /** The bare repository on this host. */
   readonly directory: string;
   readonly service: 'info/refs' | 'git-upload-pack';
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer | null;
-  /** Aborted when nobody reads the answer any more. */
+  /** Aborted when the client is gone. */
   readonly gone: AbortSignal;
 }
 
@@ -20,15 +20,20 @@ export interface BackendAnswer {
 }
 
 const root = '/srv';
-const headMax = 16_384;
+/** Longest head of an answer, in bytes. */
+const maxHeadBytes = 16_384;
+/** Longest run of git for one request. */
 const timeMs = 3_600_000;
-/** CGI variables that git reads, by the headers that they come from (RFC 3875, 4.1.18). */
-const passed = {
+/** CGI variables that git reads, by the headers that set them (RFC 3875, 4.1.18). */
+const variableOfHeader = {
   'content-type': 'CONTENT_TYPE',
   'git-protocol': 'HTTP_GIT_PROTOCOL',
 } as const;
 
-/** Has `git http-backend` answer, under the Spawn profile, with one repository to be seen. Errors: `git_failed`, `spawn_failed`. */
+/**
+ * Runs `git http-backend` under the Spawn profile, in which it sees this one repository alone. Killed when the client is gone.
+ * Errors: `git_failed`, `spawn_failed`.
+ */
 export async function runBackend(spawn: Spawn, request: BackendRequest): Promise<BackendAnswer> {
   const { directory, service, headers, body, gone } = request;
   const env: Record<string, string> = {
@@ -40,7 +45,7 @@ export async function runBackend(spawn: Spawn, request: BackendRequest): Promise
     QUERY_STRING: service === 'info/refs' ? 'service=git-upload-pack' : '',
     ...(body && { CONTENT_LENGTH: String(body.length) }),
   };
-  for (const [header, variable] of Object.entries(passed)) {
+  for (const [header, variable] of Object.entries(variableOfHeader)) {
     const value = headers[header];
     if (typeof value === 'string' && value.length < 1000) env[variable] = value;
   }
@@ -54,7 +59,7 @@ export async function runBackend(spawn: Spawn, request: BackendRequest): Promise
   });
   const kill = () => process.kill();
   gone.addEventListener('abort', kill, { once: true });
-  if (gone.aborted) kill(); // while it was started
+  if (gone.aborted) kill(); // the client left while git was being started
   process.stderr.resume();
   process.stdin.end(body ?? undefined);
   try {
@@ -65,24 +70,24 @@ export async function runBackend(spawn: Spawn, request: BackendRequest): Promise
   }
 }
 
-/** The head of a CGI answer, then its body as it comes. */
+/** Reads the head of a CGI answer; returns the body as a stream. */
 async function readAnswer(stdout: AsyncIterable<Buffer>): Promise<BackendAnswer> {
   const chunks = stdout[Symbol.asyncIterator]();
-  let held = Buffer.alloc(0);
+  let received = Buffer.alloc(0);
   let end = -1;
   while (end < 0) {
     const { done, value } = await chunks.next();
-    if (done || held.length > headMax) throw backendFailed('its answer has no head');
-    held = Buffer.concat([held, value]);
-    end = held.indexOf('\r\n\r\n');
+    if (done || received.length > maxHeadBytes) throw backendFailed('its answer has no head');
+    received = Buffer.concat([received, value]);
+    end = received.indexOf('\r\n\r\n');
   }
   const headers: Record<string, string> = {};
-  for (const line of held.toString('latin1', 0, end).split('\r\n')) {
+  for (const line of received.toString('latin1', 0, end).split('\r\n')) {
     const colon = line.indexOf(':');
     headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
   }
   const { status = '200', ...others } = headers;
-  const rest = held.subarray(end + 4);
+  const rest = received.subarray(end + 4);
   const body = async function* () {
     yield rest;
     yield* { [Symbol.asyncIterator]: () => chunks };

@@ -1,33 +1,33 @@
 import { FumehoodError } from '@fumehood/base';
 
-/** A pack that is not exactly its commit. */
-function notTheCommit(code: string, commit: string, message: string): FumehoodError {
+/** The pack does not hold exactly its commit. */
+function packNotExact(code: string, commit: string, message: string): FumehoodError {
   return new FumehoodError({
     status: 400,
     code,
     message,
-    remedy: `Make it with \`git pack-objects --revs --stdout\`, fed with the lines \`--shallow ${commit}\` and \`${commit}\`.`,
+    remedy: `Make the pack with \`git pack-objects --revs --stdout\`, fed with the lines \`--shallow ${commit}\` and \`${commit}\`.`,
   });
 }
 
 export const commitIncomplete = (commit: string) =>
-  notTheCommit('commit_incomplete', commit, `the pack does not hold all of the commit ${commit}`);
+  packNotExact('commit_incomplete', commit, `the pack does not hold all of the commit ${commit}`);
 
-/** Whoever may read the commit could read that too. */
+/** Whoever may read the commit could read the rest of the pack too. */
 export const packHoldsMore = (commit: string) =>
-  notTheCommit('pack_holds_more', commit, `the pack holds more than the commit ${commit}`);
+  packNotExact('pack_holds_more', commit, `the pack holds more than the commit ${commit}`);
 
-/** Anything but reading by git's smart protocol. */
+/** A git route takes nothing but reading by git's smart protocol. */
 export function gitRouteUnknown(path: string): FumehoodError {
-  return new FumehoodError({ status: 404, code: 'not_found', message: `there is no ${path} here` });
+  return new FumehoodError({ status: 404, code: 'not_found', message: `there is no ${path}` });
 }
 
 export function requestTooBig(maxBytes: number): FumehoodError {
   return new FumehoodError({
     status: 413,
     code: 'request_too_big',
-    message: `a request of git's has at most ${maxBytes} bytes`,
-    remedy: 'Fetch into an empty repository: one commit is all that there is.',
+    message: `a request of a git client has at most ${maxBytes} bytes`,
+    remedy: 'Fetch into an empty repository: the instance has one commit alone.',
   });
 }
 

@@ -15,19 +15,19 @@ import { command, objectsIn, packets } from '../testing/git-protocol.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 
-/** What a request to the git route may cost, and for how long. */
+/** Bounds of the size and the time of a request to the git route. */
 const stallMs = 2_000;
 
 let server: TestServer;
 let source: Source;
-/** A commit that is more than is buffered on the way, however it is packed. */
+/** A commit that, however it is packed, is larger than all buffers on the way. */
 let big: string;
 let target: GitTarget;
-/** One that is patient without end. */
+/** An instance that never gives up a stalled client. */
 let patient: GitTarget;
-/** Resolves when a program that was started may be used. */
+/** A started program is handed to the route when this resolves. */
 let held: Promise<void> = Promise.resolve();
-/** Programs that had been started before the test. */
+/** How many programs had been started before the test. */
 let before: number;
 
 beforeAll(async () => {
@@ -67,7 +67,7 @@ const startedSince = () => target.started.length - before;
 const wanted = () => command('fetch', `want ${big}`, 'done');
 const bigFile = () => source.git(['rev-parse', `${big}:big`]);
 
-/** A request of `git-upload-pack`, its body yet to be sent. */
+/** Opens a request of `git-upload-pack` without sending its body. */
 function opened({ instance, headers }: GitTarget, more: Record<string, string> = {}): ClientRequest {
   const sent = request(`${instance.url}${gitPath}/git-upload-pack`, {
     method: 'POST',
@@ -78,7 +78,7 @@ function opened({ instance, headers }: GitTarget, more: Record<string, string> =
       ...more,
     },
   });
-  sent.on('error', () => {}); // that it is cut off is what is tested
+  sent.on('error', () => {}); // the tests look at the end of the connection instead
   return sent;
 }
 const closed = (sent: ClientRequest) =>
@@ -87,9 +87,9 @@ const closed = (sent: ClientRequest) =>
   });
 
 describe('a request', () => {
-  /** About 1 MiB of lines that are right. */
+  /** About 1 MiB of valid lines. */
   const many = packets(...Array<string>(20_972).fill(`have ${'1'.repeat(40)}`));
-  /** 12 MiB, in some kilobytes. */
+  /** 12 MiB, gzipped to some kilobytes. */
   const bomb = () => {
     const head = packets('command=fetch', 'object-format=sha1', '0001', `want ${big}`);
     return gzipSync(Buffer.concat([head, ...Array<Buffer>(12).fill(many), packets('done', null)]));
@@ -100,7 +100,7 @@ describe('a request', () => {
     expect(objectsIn(bytes)).toContain(bigFile());
   });
 
-  it('is refused when it is more than any clone needs, before git is started', async () => {
+  it('is refused when it is larger than any clone needs, before git is started', async () => {
     const long = opened(target, { 'content-length': String(2 ** 40) });
     long.flushHeaders();
     const [answer] = await once(long, 'response');
@@ -120,14 +120,14 @@ describe('a request', () => {
     expect(startedSince()).toBe(0);
   });
 
-  it('is refused when it unpacks to that', async () => {
+  it('is refused when it unpacks to more than that', async () => {
     const { status, bytes } = await target.ask(2, bomb(), { 'content-encoding': 'gzip' });
     expect(status).toBe(413);
     expect(bytes.toString()).toContain('request_too_big');
     expect(startedSince()).toBe(0);
   });
 
-  it('that unpacks to any size is fine with git', () => {
+  it('of any unpacked size is accepted by git itself', () => {
     const answer = execFileSync('git', ['http-backend'], {
       env: {
         PATH: process.env.PATH,
@@ -154,7 +154,7 @@ describe('a request', () => {
 });
 
 describe('a client', () => {
-  /** Begins to read an answer that is bigger than what is buffered on the way, and stops. */
+  /** Begins to read an answer that is larger than all buffers on the way, and stops reading. */
   async function stalled(one: GitTarget): Promise<{ sent: ClientRequest; git: SpawnedProcess }> {
     const sent = opened(one);
     sent.end(wanted());
@@ -166,25 +166,25 @@ describe('a client', () => {
   const ended = async (git: SpawnedProcess, withinMs: number) =>
     await Promise.race([git.exited.then(() => true), delay(withinMs, false)]);
 
-  it('that sends a part of its request and no more is cut off, and no git waits for it', async () => {
+  it('that sends only a part of its request is disconnected, and no git waits for it', async () => {
     const sent = opened(target, { 'content-length': '1000' });
     sent.write(wanted().subarray(0, 10));
     await closed(sent);
     expect(startedSince()).toBe(0);
   });
 
-  it('that does not read on is cut off, and its git ended', async () => {
+  it('that stops reading is disconnected, and its git is killed', async () => {
     const waiting = await stalled(patient);
     const { sent, git } = await stalled(target);
     expect(await ended(git, 30_000)).toBe(true);
     sent.destroy();
-    // Where the route is patient, git waits for its client, and ends with it.
+    // On the instance that does not give up, git waits for its client, and ends with it.
     expect(await ended(waiting.git, 500)).toBe(false);
     waiting.sent.destroy();
     expect(await ended(waiting.git, 30_000)).toBe(true);
   });
 
-  it('that waits for work on the same connection is not cut off', async () => {
+  it('that waits for a job on the same connection is not disconnected', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const send = async (method: string, path: string, headers: Record<string, string>, body = '') => {
       const sent = request(`${target.instance.url}${path}`, { method, agent, headers });
@@ -208,7 +208,7 @@ describe('a client', () => {
     agent.destroy();
   });
 
-  it('that leaves while its git is started leaves no git behind', async () => {
+  it('that leaves while its git is being started leaves no git behind', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     held = promise;
     const sent = opened(target);

@@ -9,11 +9,11 @@ import { command, objectsIn } from '../testing/git-protocol.ts';
 import { type Answer, type GitTarget, gitPath, repository, startGitTarget } from '../testing/git-target.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 
-/** Requests to the git route that are no clone of the job's repository. */
+/** Requests to the git route other than a clone of the job's repository. */
 let server: TestServer;
 let source: Source;
 let target: GitTarget;
-/** Programs that had been started before the test. */
+/** How many programs had been started before the test. */
 let before: number;
 
 beforeAll(async () => {
@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 const startedSince = () => target.started.length - before;
 
-/** A request whose path is sent as it stands: no client tidies it up. */
+/** Sends a request with exactly this path, which `fetch` would normalize. */
 async function send(method: string, path: string, more: Record<string, string> = {}): Promise<Answer> {
   const sent = request(target.instance.url, { method, path, headers: { ...target.headers(), ...more } });
   sent.end(method === 'POST' ? wanted() : undefined);
@@ -44,8 +44,8 @@ async function send(method: string, path: string, more: Record<string, string> =
 const wanted = () => command('fetch', `want ${source.commit}`, 'done');
 const v2 = { 'git-protocol': 'version=2', 'content-type': 'application/x-git-upload-pack-request' };
 
-describe('the route looks at nothing but the repository of its job', () => {
-  it('by its name, however that is spelled', async () => {
+describe('the route serves only the repository of the job', () => {
+  it('by its name, even when it is percent-encoded', async () => {
     for (const name of [repository, 'acme%2Fpayments', '%61cme/payments']) {
       const at = `/.executors/git/${name}`;
       const answer = await send('GET', `${at}/info/refs?service=git-upload-pack`);
@@ -80,7 +80,7 @@ describe('the route looks at nothing but the repository of its job', () => {
     '..',
     '/etc',
     '',
-  ])('not at %j', async (name) => {
+  ])('and refuses %j', async (name) => {
     for (const answer of [
       await send('GET', `/.executors/git/${name}/info/refs?service=git-upload-pack`),
       await send('POST', `/.executors/git/${name}/git-upload-pack`, v2),
@@ -92,7 +92,7 @@ describe('the route looks at nothing but the repository of its job', () => {
   });
 });
 
-describe('the route speaks no protocol but that of reading', () => {
+describe('the route speaks only the protocol for reading', () => {
   const paths: [method: string, path: string, service?: string][] = [
     ['GET', 'HEAD'],
     ['GET', 'config'],
@@ -116,17 +116,17 @@ describe('the route speaks no protocol but that of reading', () => {
   ];
   const query = (service?: string) => (service === undefined ? '' : `service=${service}`);
 
-  it.each(paths)('%s /%s is not there (service: %s)', async (method, path, service) => {
+  it.each(paths)('%s /%s is 404 (service: %s)', async (method, path, service) => {
     const url = `${gitPath}/${path}?${query(service)}`;
     for (const one of [url, `${gitPath}/${path}/git-upload-pack?${query(service)}`]) {
       const answer = await send(method, one);
-      // 405 where the path is there for other methods.
+      // 405 for a path that other methods have.
       expect([403, 404, 405]).toContain(answer.status);
     }
     expect(startedSince()).toBe(0);
   });
 
-  it('which is more than git would do: it answers the dumb protocol, and takes pushes where it is told to', () => {
+  it('although git itself answers the dumb protocol, and accepts pushes where they are enabled', () => {
     const directory = join(target.instance.directory, 'plain.git');
     source.git(['clone', '-q', '--bare', '.', directory]);
     source.git(['--git-dir', directory, 'config', 'http.receivepack', 'true']);

@@ -13,15 +13,15 @@ import { makeSource, secretText, type Source } from '../testing/source.ts';
 const run = promisify(execFile);
 
 /**
- * A job may read one commit. The instance has another one of the same repository, and the job's token asks for that: each
- * request goes to the real route, and then to the same route over a repository that holds both.
+ * A job may read one commit. The instance has another commit of the same repository, and the tests ask for it with the job's token:
+ * each request goes to the real store, and to a single repository that holds both commits, as a control.
  */
 let server: TestServer;
 let source: Source;
 let real: GitTarget;
-/** One repository with both branches, which git may give out in every way that it knows. */
+/** One repository with both branches, from which git may send objects in every way that it knows. */
 let open: GitTarget;
-/** The same, as git is without any configuration. */
+/** The same repository, without any configuration of git. */
 let plain: GitTarget;
 
 beforeAll(async () => {
@@ -49,7 +49,7 @@ const allowances = [
   'transfer.advertiseObjectInfo',
 ];
 
-/** The defence taken away: whichever commit a job is about, git reads the one repository of all. */
+/** Returns a store without the defence: git reads the same repository for every commit. */
 function oneRepository(allowed: readonly string[]): InstanceParts['openCommits'] {
   return async (directory) => {
     const all = join(directory, 'all.git');
@@ -94,7 +94,7 @@ const attacks: Record<string, Attack> = {
   'v2: want, with a tree only so deep': [2, (id) => command('fetch', `want ${id}`, 'filter tree:9', 'done')],
 };
 
-/** What the job may not read: of the other branch, and of its own commit's history. */
+/** Returns the objects that the job may not read: of the other branch, and of the history of its own commit. */
 function forbidden(): [what: string, id: string][] {
   const { first, secret } = source;
   const names = {
@@ -106,11 +106,11 @@ function forbidden(): [what: string, id: string][] {
   return Object.entries(names).map(([what, name]) => [what, source.git(['rev-parse', name])]);
 }
 
-/** Objects of the job's own commit. */
+/** Returns the objects of the job's own commit. */
 const own = () =>
   source.git(['rev-list', '--objects', '--no-object-names', '--no-walk', source.commit]).split('\n').sort();
 
-/** Each object that is not for the job, with the answer to a request for it. */
+/** Asks for each object that the job may not read; returns them with the answers. */
 const askForEach = (target: GitTarget, [version, body]: Attack) =>
   Promise.all(
     forbidden().map(async ([what, id]) => ({ what, id, ...(await target.ask(version, body(id))) })),
@@ -122,22 +122,22 @@ function expectNothingIn(bytes: Buffer, what: string): void {
 }
 
 describe.each(Object.entries(attacks))('%s', (_name, attack) => {
-  it('hands out nothing of another branch, nor of the history', async () => {
+  it('gets no object of another branch, nor of the history', async () => {
     for (const { what, bytes } of await askForEach(real, attack)) {
       expectNothingIn(bytes, what);
-      // Git's own words; a line that it does not know ends it without any.
+      // Git's error; an unknown line ends git without one.
       expect(bytes.toString('latin1'), what).toMatch(/ERR upload-pack: not our ref|^$/);
     }
   });
 
-  it('hands it out where it is all in one repository', async () => {
+  it('gets it from a single repository that holds everything', async () => {
     for (const { what, id, bytes } of await askForEach(open, attack))
       expect(objectsIn(bytes), what).toContain(id);
   });
 });
 
 describe('the job reads', () => {
-  it.each([0, 1, 2])('its commit, whole and alone (v%i)', async (version) => {
+  it.each([0, 1, 2])('its whole commit and nothing else (v%i)', async (version) => {
     const wanted =
       version === 2
         ? command('fetch', `want ${source.commit}`, 'done')
@@ -145,7 +145,7 @@ describe('the job reads', () => {
     expect(objectsIn((await real.ask(version, wanted)).bytes)).toEqual(own());
   });
 
-  it('no name of another branch, and nothing by one', async () => {
+  it('no name of another branch, and no object by such a name', async () => {
     const names = command('ls-refs', 'peel', 'symrefs', 'ref-prefix refs/');
     const byName = command('fetch', 'want-ref refs/heads/secret', 'done');
     expect((await real.ask(2, names)).bytes.toString()).toBe(
@@ -157,7 +157,7 @@ describe('the job reads', () => {
     expect(objectsIn((await open.ask(2, byName)).bytes)).toContain(source.secret);
   });
 
-  it('no size of what it may not read', async () => {
+  it('no size of an object that it may not read', async () => {
     const sizes: Attack = [2, (id) => command('object-info', 'size', `oid ${id}`)];
     const sized = ({ id, bytes }: { id: string; bytes: Buffer }) =>
       new RegExp(`${id} (\\d*)0000$`).exec(bytes.toString('latin1'))?.[1];
@@ -167,14 +167,14 @@ describe('the job reads', () => {
   });
 });
 
-it('git hands out by version 2 whatever a repository has, without any configuration', async () => {
+it('git sends any object of a repository by version 2, without any configuration', async () => {
   const wanted: Attack = [2, (id) => command('fetch', `want ${id}`, 'done')];
   for (const { what, id, bytes } of await askForEach(plain, wanted))
     expect(objectsIn(bytes), what).toContain(id);
 });
 
 describe('the git client', () => {
-  /** What a client of one protocol version has after it asked for each of the ids. */
+  /** Returns the objects that a client of one protocol version has after it has asked for each of the ids. */
   async function fetched(target: GitTarget, version: number, ids: readonly string[]): Promise<string[]> {
     const directory = mkdtempSync(join(tmpdir(), 'fumehood-client-'));
     const git = (...args: string[]) =>
@@ -185,7 +185,7 @@ describe('the git client', () => {
       for (const [name, value] of Object.entries(target.headers()))
         await git('config', '--add', 'http.extraHeader', `${name}: ${value}`);
       const url = `${target.instance.url}${gitPath}`;
-      for (const id of ids) await git('fetch', '-q', '--depth=1', url, id).catch(() => {}); // what it has then, tells
+      for (const id of ids) await git('fetch', '-q', '--depth=1', url, id).catch(() => {}); // the objects that the client has then are compared
       const { stdout } = await git('cat-file', '--batch-all-objects', '--batch-check=%(objectname)');
       return stdout.split('\n').filter((id) => id !== '');
     } finally {

@@ -41,7 +41,7 @@ function manyFiles(): string[] {
 }
 const idOf = (revision: string) => source.git(['rev-parse', revision]);
 
-it('takes a commit whole, once, and keeps each in a repository of its own', async () => {
+it('stores a whole commit once, each in a repository of its own', async () => {
   const { commit, secret } = source;
   expect(commits.find(name, commit)).toBeNull();
   expect(await add(commit, source.alone(commit))).toBe(true);
@@ -54,7 +54,7 @@ it('takes a commit whole, once, and keeps each in a repository of its own', asyn
   expect(commits.find('acme/other', commit)).toBeNull();
 });
 
-it('takes a commit without files, and one with a submodule', async () => {
+it('stores a commit without files, and one with a submodule', async () => {
   const empty = source.git(['commit-tree', '-m', 'empty', source.git(['mktree'], '')]);
   expect(await add(empty, source.alone(empty))).toBe(true);
   const tree = source.git(['mktree'], `160000 commit ${'1'.repeat(40)}\tmodule\n`);
@@ -80,7 +80,7 @@ describe('refuses a pack', () => {
     ["the commit's history", () => source.pack(`${source.commit}\n`, '--revs')],
     ['more than git could name in the space that it gets', () => withAlso(...manyFiles())],
   ];
-  it.each(more)('that holds, besides the commit, %s', async (_what, pack) => {
+  it.each(more)('that holds the commit and %s', async (_what, pack) => {
     await expect(add(source.commit, pack(), repository)).rejects.toMatchObject({
       code: 'pack_holds_more',
       status: 400,
@@ -88,7 +88,7 @@ describe('refuses a pack', () => {
     });
   });
 
-  it('that holds another file in place of the one tree that git has without being given it', async () => {
+  it('that holds another file instead of the empty tree, which git has anyway', async () => {
     const empty = source.git(['commit-tree', '-m', 'empty', source.git(['mktree'], '')]);
     const pack = source.pack(`${empty}\n${idOf('secret:deep/secret')}\n`);
     await expect(add(empty, pack, repository)).rejects.toMatchObject({ code: 'commit_incomplete' });
@@ -107,12 +107,12 @@ describe('refuses a pack', () => {
     });
   });
 
-  it('under the id of what is no commit', async () => {
+  it('under the id of an object that is not a commit', async () => {
     const tree = idOf(`${source.commit}^{tree}`);
     await expect(add(tree, without(source.commit), repository)).rejects.toMatchObject({ status: 400 });
   });
 
-  it('and keeps nothing of it', async () => {
+  it('and stores nothing of it', async () => {
     expect(commits.find(repository, source.commit)).toBeNull();
     expect(readdirSync(join(directory, 'staging'))).toEqual([]);
     expect(await add(source.commit, source.alone(source.commit), repository)).toBe(true);

@@ -8,26 +8,25 @@ import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
 
 /**
- * Commits of repositories, each in a bare repository of its own that holds that commit without its history, and nothing
- * else: git answers any object that a repository has to whoever may read of it (protocol v2, whatever is configured), so
- * what a job may not read must not be there (design §4).
+ * Stores each commit in a bare repository of its own, without its history and with nothing else. Git's protocol v2 sends any object
+ * of a repository to whoever may read from it, whatever is configured, so an object that a job may not read must not be there.
  */
 export interface CommitStore {
-  /** Directory of the repository that holds this commit, or null. */
+  /** Returns the directory of the repository that holds this commit, or null. */
   find(repository: string, commit: string): string | null;
   /**
-   * Takes a pack with the whole commit and nothing else, synced. False when it was there. Errors: `repository_invalid`,
-   * `commit_incomplete`, `pack_holds_more`.
+   * Stores a commit from a pack that holds the whole commit and nothing else, and syncs it. Returns false when the store had the
+   * commit. Errors: `repository_invalid`, `commit_incomplete`, `pack_holds_more`.
    */
   add(repository: string, commit: string, pack: AsyncIterable<Uint8Array>): Promise<boolean>;
 }
 
+/** Opens the store in a directory, and removes what an earlier process left half made. */
 export async function openCommits(directory: string, spawn: Spawn): Promise<CommitStore> {
   const staging = join(directory, 'staging');
-  // What an earlier process left half made.
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true, mode: 0o711 });
-  await chmod(directory, 0o711); // git's uid must come through
+  await chmod(directory, 0o711); // git runs as another user, which has to traverse the directory
   await chmod(staging, 0o711);
   const placeOf = (repository: string) =>
     join(directory, createHash('sha256').update(repository).digest('hex').slice(0, 32));
@@ -40,12 +39,12 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
     async add(repository, commit, pack) {
       const path = pathOf(repository, commit);
       if (existsSync(path)) {
-        await sync(placeOf(repository)); // its writer may be about to do that
+        await sync(placeOf(repository)); // its writer may not have synced it yet
         return false;
       }
       const staged = join(staging, randomUUID());
       try {
-        // Its parents, if it has any, are left out in any case.
+        // The pack never holds the parents of the commit.
         const made = await makeRepository(spawn, staged, commit, { shallow: true, bytes: pack });
         await checkExact(spawn, staged, made.commit);
         await mkdir(placeOf(repository), { recursive: true });
@@ -64,12 +63,13 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
   };
 }
 
-/** What git says of objects that are too many, bytes: one of them is enough to refuse all. */
-const findingsMax = 65_536;
+/** Bytes that are read of git's list of superfluous objects; a single object is enough to refuse the pack. */
+const maxFindingsBytes = 65_536;
 
 /**
- * Walks from the commit to every file of it, in one git that also knows which objects of the pack it did not come by. No file
- * is read for that, and git's own sets are compared: counts would not do, because git has the empty tree without being given it.
+ * Checks that a repository holds every object of the commit and no other: `git fsck` walks from the commit to its files, without
+ * reading them, and lists objects that it did not meet. Counting objects would not do, because git knows the empty tree without
+ * having it. Errors: `commit_incomplete`, `pack_holds_more`.
  */
 async function checkExact(spawn: Spawn, directory: string, commit: string): Promise<void> {
   const findings = await runToEnd(
@@ -81,7 +81,7 @@ async function checkExact(spawn: Spawn, directory: string, commit: string): Prom
       env: gitEnvironment,
       binds: [{ source: directory, target: '/repository', mode: 'ro' }],
     },
-    { maxStdoutBytes: findingsMax },
+    { maxStdoutBytes: maxFindingsBytes },
   ).catch((error: unknown) => {
     const code = error instanceof FumehoodError ? error.code : '';
     if (code === 'program_failed') throw commitIncomplete(commit);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { queueNameSchema } from '../kinds.ts';
 import { scopeSchema } from './scopes.ts';
 
-/** Of a user, a token or a credential. Not a number, so that a command can take either a name or an id. */
+/** The name of a user, a token or a credential. It is never a number, so that a command can take either a name or an id. */
 export const accessNameSchema = z
   .string()
   .regex(
@@ -12,7 +12,7 @@ export const accessNameSchema = z
 
 const id = z.int().positive();
 const time = z.string();
-/** When it ends by itself; null or missing: never. */
+/** When the secret expires; null or missing: never. */
 const expiresAt = z.iso.datetime({ offset: true }).nullable().default(null);
 
 /** `GET /api/access/users` */
@@ -20,11 +20,11 @@ export const userRecordSchema = z.object({ id, name: accessNameSchema, admin: z.
 export const usersSchema = z.object({ users: z.array(userRecordSchema) });
 export type UserRecord = z.infer<typeof userRecordSchema>;
 
-/** `POST /api/access/users`: 201 with the user. Its jobs' tenant has its name. */
+/** `POST /api/access/users`: 201 with the user. The tenant of the user's jobs has the same name. */
 export const createUserSchema = z.object({ name: accessNameSchema, admin: z.boolean().default(false) });
 export type CreateUser = z.input<typeof createUserSchema>;
 
-/** `GET /api/access/tokens`: those of the user who asks, of everybody for an admin; revoked ones are left out. */
+/** `GET /api/access/tokens`: the unrevoked tokens of the user who asks; of all users for an admin. */
 export const tokenRecordSchema = z.object({
   id,
   name: accessNameSchema,
@@ -32,19 +32,19 @@ export const tokenRecordSchema = z.object({
   scopes: z.array(scopeSchema),
   createdAt: time,
   expiresAt: time.nullable(),
-  /** To the minute. */
+  /** Accurate to a minute. */
   lastUsedAt: time.nullable(),
 });
 export const tokensSchema = z.object({ tokens: z.array(tokenRecordSchema) });
 export type TokenRecord = z.infer<typeof tokenRecordSchema>;
 
 /**
- * `POST /api/access/tokens`: 201 with the token and its secret, which is shown here and never again. It gets no scope that the
- * token of the request does not have, and does not outlast it. `POST /api/access/tokens/{id}/revoke`: 204.
+ * `POST /api/access/tokens`: 201 with the token and its secret, which is shown here and never again. The token has no scope that the
+ * token of the request does not have, and does not last longer. `POST /api/access/tokens/{id}/revoke`: 204.
  */
 export const createTokenSchema = z.object({
   name: accessNameSchema,
-  /** Another user's: for admins. */
+  /** Whose token to make; only admins may name another user. */
   user: accessNameSchema.optional(),
   scopes: z
     .array(scopeSchema)
@@ -56,21 +56,21 @@ export type CreateToken = z.input<typeof createTokenSchema>;
 export const madeTokenSchema = tokenRecordSchema.extend({ secret: z.string() });
 export type MadeToken = z.infer<typeof madeTokenSchema>;
 
-/** `GET /api/access/executor-credentials`: revoked ones are left out. */
+/** `GET /api/access/executor-credentials`: the unrevoked credentials. */
 export const credentialRecordSchema = z.object({
   id,
   name: accessNameSchema,
-  /** The only ones that its executors may lease from. */
+  /** The queues that its executors may lease from. */
   queues: z.array(queueNameSchema),
   createdAt: time,
   expiresAt: time.nullable(),
-  /** Its good secrets, newest first: more than one while a rotation overlaps. */
+  /** The valid secrets, newest first; more than one while a rotation overlaps. */
   secrets: z.array(
     z.object({
       createdAt: time,
-      /** Set by the rotation that replaced it. */
+      /** Set by the rotation that replaced the secret. */
       endsAt: time.nullable(),
-      /** To the minute. */
+      /** Accurate to a minute. */
       lastUsedAt: time.nullable(),
     }),
   ),
@@ -88,11 +88,11 @@ export type CreateCredential = z.input<typeof createCredentialSchema>;
 export const madeCredentialSchema = credentialRecordSchema.extend({ secret: z.string() });
 export type MadeCredential = z.infer<typeof madeCredentialSchema>;
 
-/** `POST /api/access/executor-credentials/{id}/rotate`: 201 as above, with a new secret; those from before end with the overlap. */
+/** `POST /api/access/executor-credentials/{id}/rotate`: 201 as above, with a new secret. Former secrets expire after the overlap. */
 export const rotateCredentialSchema = z.object({
   overlapMs: z.int().min(0).max(7_776_000_000).default(86_400_000),
 });
 export type RotateCredential = z.input<typeof rotateCredentialSchema>;
 
-/** `POST /api/access/executor-credentials/{id}/revoke`: 204. `replaced`: only the secrets that a rotation replaced. */
+/** `POST /api/access/executor-credentials/{id}/revoke`: 204. With `replaced`, revokes only secrets that a rotation has replaced. */
 export const revokeCredentialQuerySchema = z.object({ replaced: z.enum(['true', 'false']).default('false') });

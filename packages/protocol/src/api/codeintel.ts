@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** `GET /api/uploads/{id}`: an index as it is stored. A later one of the same commit, root and indexer takes its place. */
+/** `GET /api/uploads/{id}`: a stored index. A later upload of the same commit, root and indexer replaces it. */
 export const uploadRecordSchema = z.object({
   id: z.int().positive(),
   repository: z.string(),
@@ -8,7 +8,7 @@ export const uploadRecordSchema = z.object({
   root: z.string(),
   indexer: z.string(),
   indexerVersion: z.string(),
-  /** What the file holds, counted as it was read. */
+  /** How much the index holds, counted while it was read. */
   documents: z.int(),
   occurrences: z.int(),
   symbols: z.int(),
@@ -30,8 +30,8 @@ export const locationSchema = z.object({
 export const definitionsSchema = z.object({ definitions: z.array(locationSchema) });
 
 /**
- * `GET /api/uploads/{id}/example`: one reference of this index whose definition is in another place, for a first look:
- * the query and its answer by the same lookup as above; 404 when the index has none.
+ * `GET /api/uploads/{id}/example`: a reference in this index, with the definition that the lookup above finds for it; 404 when the
+ * index has no such reference.
  */
 export const definitionExampleSchema = z.object({
   query: locationSchema,

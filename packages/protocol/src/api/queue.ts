@@ -9,7 +9,7 @@ export const listJobsSchema = z.object({
   state: jobStateSchema.optional(),
   queue: queueNameSchema.optional(),
   tenant: z.string().max(200).optional(),
-  /** Only jobs before this one: `next` of the page before. */
+  /** Only jobs before this one; `next` of the last page. */
   before: z.coerce.number().pipe(jobIdSchema).optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
@@ -17,11 +17,11 @@ export type ListJobs = z.input<typeof listJobsSchema>;
 export const jobPageSchema = z.object({ jobs: z.array(jobRecordSchema), next: z.int().nullable() });
 export type JobPage = z.infer<typeof jobPageSchema>;
 
-/** `GET /api/jobs/{id}/attempts`: every attempt with its end, oldest first; their logs are in the job's events. */
+/** `GET /api/jobs/{id}/attempts`: every attempt, oldest first. The job's events have their logs. */
 export const attemptSchema = z.object({
   attempt: z.int().positive(),
   executor: z.string(),
-  /** `processing`, a state that ended it, or `lost`: its executor was not heard of in time. */
+  /** `processing`, the state that the job went to, or `lost` when the lease expired. */
   outcome: z.string(),
   failure: z.object({ reason: z.string(), message: z.string() }).nullable(),
   tier: tierSchema.nullable(),
@@ -33,15 +33,15 @@ export const attemptSchema = z.object({
 export const attemptsSchema = z.object({ attempts: z.array(attemptSchema) });
 export type Attempt = z.infer<typeof attemptSchema>;
 
-/** `GET /api/jobs/{id}/why`: why it is not running yet, and when it may be. */
+/** `GET /api/jobs/{id}/why`: why a job does not run yet, and when it is likely to start. */
 export const whySchema = z.object({
   state: jobStateSchema,
-  /** `turn` and `later` pass by themselves; null when it is not waiting. */
+  /** The reasons `turn` and `later` pass by themselves; null when the job does not wait. */
   waiting: z.object({ reason: z.string(), message: z.string(), remedy: z.string() }).nullable(),
-  /** Jobs that are likely to start before it, and its tenant's part of all leases, from 0 to 1. */
+  /** How many jobs are likely to start before this one, and the tenant's part of all leases, from 0 to 1. */
   ahead: z.int().nonnegative().nullable(),
   share: z.number().min(0).max(1).nullable(),
-  /** From how many jobs ended lately; null while that is not known. */
+  /** An estimate from how many jobs have ended lately; null without one. */
   expectedStartAt: z.string().nullable(),
 });
 export type Why = z.infer<typeof whySchema>;

@@ -1,21 +1,21 @@
 import { z } from 'zod';
 import { tierSchema } from '../tier.ts';
 
-/** `GET /api/status`: what this instance is, and what could run a job now. */
+/** `GET /api/status`: the instance's version, its connected executors, and how many jobs wait and run. */
 export const statusSchema = z.object({
   version: z.string(),
-  /** Executors heard of within the last 20 seconds. */
+  /** Executors that the instance has heard of within the last 20 seconds. */
   executors: z.array(
     z.object({
       name: z.string(),
       version: z.string(),
       tiers: z.array(tierSchema),
-      /** It leases nothing more, by an admin's request. */
+      /** Whether it leases no more jobs, at an admin's request. */
       draining: z.boolean(),
       lastSeenAt: z.string(),
     }),
   ),
-  /** Every tier that one of them offers. */
+  /** Every tier that one of these executors offers. */
   tiers: z.array(tierSchema),
   jobs: z.object({ queued: z.int(), processing: z.int() }),
 });

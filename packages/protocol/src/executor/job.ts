@@ -2,22 +2,22 @@ import { z } from 'zod';
 import { tierSchema } from '../tier.ts';
 import { relativePathSchema } from '../values.ts';
 
-/** One container step, as upstream's executors know it, with what only ours understand in `argv`. */
+/** A container step, as upstream's executors know it; only ours understand `argv`. */
 export const dockerStepSchema = z.object({
   key: z.string().max(200).optional(),
-  /** A reference to an image in a registry. From our instance also `blob:<digest>`, an image archive on the instance. */
+  /** A reference to an image in a registry; from our instance also `blob:<digest>`, an image archive on the instance. */
   image: z.string().max(1024),
-  /** Lines of a `/bin/sh` script, run in place of the image's entrypoint. Empty when `argv` is given. */
+  /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. Empty when `argv` is given. */
   commands: z.array(z.string()).nullish(),
   /** Working directory below the workspace. */
   dir: z.string().max(4096).nullish(),
   env: z.array(z.string()).nullish(),
-  /** Native: arguments with Docker's meaning: they replace the image's Cmd and follow its Entrypoint. */
+  /** Native: arguments that, as with Docker, replace the image's Cmd and follow its Entrypoint. */
   argv: z.array(z.string()).optional(),
 });
 export type DockerStep = z.infer<typeof dockerStepSchema>;
 
-/** Arguments of the `src` command, run beside the containers. No job of our instance has one. */
+/** A run of the `src` command beside the containers. No job of our instance has one. */
 export const cliStepSchema = z.object({
   key: z.string().max(200).optional(),
   command: z.array(z.string()),
@@ -25,7 +25,7 @@ export const cliStepSchema = z.object({
   env: z.array(z.string()).nullish(),
 });
 
-/** A file that a step leaves and that the executor sends to the upload route with `src` after the last step. */
+/** An index that a step leaves. The executor sends it to the upload route with `src` after the last step. */
 export const uploadRequestSchema = z.object({
   /** Path of the index file from the root of the workspace. */
   file: relativePathSchema,
@@ -34,10 +34,10 @@ export const uploadRequestSchema = z.object({
   indexer: z.string().max(200),
 });
 
-/** What only our executors understand; the header `x-fumehood-protocol` says that they do. */
+/** The part of a job that only executors with the native extension get (header `x-fumehood-protocol`). */
 export const nativeJobSchema = z.object({
   attempt: z.int().positive(),
-  /** Tiers the job accepts; the executor refuses to start it in any other. */
+  /** The tiers that the job accepts. The executor refuses to start it in another one. */
   accept: z.array(tierSchema).min(1),
   resources: z.object({
     cpus: z.int().positive(),
@@ -48,9 +48,9 @@ export const nativeJobSchema = z.object({
   leaseMs: z.int().positive(),
   /** Wall time of all steps together. */
   deadlineMs: z.int().positive(),
-  /** The job's stdin is on the input route; otherwise its first step reads an ended stdin. */
+  /** Whether the input route has the job's stdin; if not, the first step reads an empty stdin. */
   stdin: z.boolean(),
-  /** Search the paused VM for the run's credentials before it is destroyed, and report the count. */
+  /** Whether the executor searches the paused VM for the job's credentials before it destroys it. */
   inspect: z.boolean(),
   upload: uploadRequestSchema.nullable(),
 });

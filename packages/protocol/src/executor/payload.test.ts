@@ -12,31 +12,31 @@ const hello = new TextEncoder().encode('hello');
 const noTime = '0001-01-01T00:00:00Z';
 const file = (content: Uint8Array | null) => ({ content, bucket: '', key: '', modifiedAt: noTime });
 
-test('C1, C2: a job without anything is upstream’s sample, byte by byte', () => {
+test('an empty job is upstream’s sample, byte by byte', () => {
   expect(JSON.stringify(encodeJob(empty, 1))).toBe(v1);
   expect(JSON.stringify(encodeJob(empty, 2))).toBe(v2);
 });
 
-test('G1: in version 1 a file is plain text', () => {
+test('version 1 carries a file as plain text', () => {
   const wire = encodeJob({ ...empty, files: { 'a/b': file(hello) } }, 1);
   expect(wire).toMatchObject({ files: { 'a/b': { content: 'hello', modifiedAt: noTime } } });
   expect(wire).not.toHaveProperty('dockerAuthConfig');
   expect(wire).not.toHaveProperty('version');
 });
 
-test('G1: what is no text cannot travel in version 1, and says so', () => {
+test('version 1 cannot carry a file that is not text', () => {
   const files = { a: file(Uint8Array.of(0xff, 0x00)) };
   expect(() => encodeJob({ ...empty, files }, 1)).toThrow('the file a is not text');
 });
 
-test('G2: in version 2 it is base64, `version` comes first, credentials of registries are there', () => {
+test('version 2 carries a file as base64, has `version` first, and has credentials of registries', () => {
   const dockerAuthConfig = { auths: { 'index.docker.io': { auth: 'Zm9vYmFy' } } };
   const wire = encodeJob({ ...empty, files: { a: file(hello) }, dockerAuthConfig }, 2);
   expect(Object.keys(wire)[0]).toBe('version');
   expect(wire).toMatchObject({ version: 2, files: { a: { content: 'aGVsbG8=' } }, dockerAuthConfig });
 });
 
-test('G3: without a version the rules of the first hold, and a file may be just its text', () => {
+test('a payload without a version is version 1, and a file in it may be its text alone', () => {
   const files = { a: { content: 'aGVsbG8=' }, b: 'plain' };
   const job = jobSchema.parse({ ...JSON.parse(v1), files });
   expect(job.files).toEqual({
@@ -45,13 +45,13 @@ test('G3: without a version the rules of the first hold, and a file may be just 
   });
 });
 
-test('G4: version 2 is base64, and what is not is refused with its place', () => {
+test('version 2 refuses a file that is not base64, and names it', () => {
   const parse = (content: string) => jobSchema.safeParse({ ...JSON.parse(v2), files: { a: { content } } });
   expect(parse('aGVsbG8=').data?.files).toEqual({ a: file(hello) });
   expect(parse('hello!').error?.issues[0]?.path).toEqual(['files', 'a', 'content']);
 });
 
-test('G6: a file of the files route keeps its place and its time', () => {
+test('a file of the files route keeps its bucket, key and time', () => {
   const mounted = { content: null, bucket: 'batch-changes', key: 'x/y', modifiedAt: '2024-02-03T04:05:06Z' };
   const { content: _, ...onWire } = mounted;
   const wire = encodeJob({ ...empty, files: { a: mounted } }, 2);
@@ -59,18 +59,18 @@ test('G6: a file of the files route keeps its place and its time', () => {
   expect(jobSchema.parse(wire).files).toEqual({ a: mounted });
 });
 
-test('G9: a registry’s credential is base64 of user and password, unchanged', () => {
+test('a credential of a registry is base64 of user and password, unchanged', () => {
   const dockerAuthConfig = { auths: { 'index.docker.io': { auth: 'Zm9vYmFy' } } };
   const job = jobSchema.parse({ ...JSON.parse(v2), dockerAuthConfig });
   expect(atob(job.dockerAuthConfig?.auths?.['index.docker.io']?.auth ?? '')).toBe('foobar');
   expect(encodeJob(job, 2)).toMatchObject({ dockerAuthConfig });
 });
 
-test('a version that there is not is refused', () => {
+test('an unknown version is refused', () => {
   expect(jobSchema.safeParse({ ...JSON.parse(v2), version: 3 }).success).toBe(false);
 });
 
-describe('G5: a round trip', () => {
+describe('encoding and decoding', () => {
   const name = fc.string({ minLength: 1 }).filter((text) => text !== '__proto__');
   const lines = fc.option(fc.array(fc.string()));
   const step = fc.record(
@@ -99,11 +99,11 @@ describe('G5: a round trip', () => {
     expect(jobSchema.parse(JSON.parse(JSON.stringify(encodeJob(job, version))))).toEqual(job);
   };
 
-  test('in version 1 gives the same job, whatever text its files hold', () => {
+  test('in version 1 returns the same job, whatever text its files hold', () => {
     const text = fc.string({ unit: 'grapheme' }).map((one) => new TextEncoder().encode(one));
     fc.assert(fc.property(jobs(text, false), (job) => same(job, 1)));
   });
-  test('in version 2 gives the same job, whatever bytes its files hold', () => {
+  test('in version 2 returns the same job, whatever bytes its files hold', () => {
     fc.assert(fc.property(jobs(fc.uint8Array(), true), (job) => same(job, 2)));
   });
 

@@ -5,15 +5,16 @@ import { cliStepSchema, dockerStepSchema, nativeJobSchema } from './job.ts';
 
 const { base64ToUint8Array, uint8ArrayToBase64 } = z.core.util;
 
-/** The two forms of a job on the wire: in the second, files are bytes, and there are credentials of registries. */
+/** The two forms of a job on the wire. Only the second has files of bytes, and credentials of registries. */
 export type PayloadVersion = 1 | 2;
 
-/** A file that a job brings, by its path from the top of the workspace: its bytes, or where the files route has them. */
+/** A file that a job brings for its workspace. */
 export interface JobFile {
+  /** Null: the files route has the file under `bucket` and `key`. */
   readonly content: Uint8Array | null;
   readonly bucket: string;
   readonly key: string;
-  /** RFC 3339; the year 1 stands for none. */
+  /** RFC 3339; the year 1 stands for no time. */
   readonly modifiedAt: string;
 }
 
@@ -25,7 +26,7 @@ const wireFileSchema = z.union([
     key: z.string().default(''),
     modifiedAt: z.iso.datetime({ offset: true }).default(noTime),
   }),
-  // Of instances before 4.1.
+  // Instances before 4.1 send the content alone.
   z.string().transform((content) => ({ content, bucket: '', key: '', modifiedAt: noTime })),
 ]);
 
@@ -45,14 +46,14 @@ const wireJobSchema = z.object({
   dockerSteps: z.array(dockerStepSchema).nullable(),
   cliSteps: z.array(cliStepSchema).nullable(),
   redactedValues: z.record(z.string(), z.string()).nullable(),
-  /** What Docker calls `config.json`; `auth` is base64 of `user:password`. */
+  /** The content of Docker's `config.json`; `auth` is base64 of `user:password`. */
   dockerAuthConfig: z
     .object({ auths: z.record(z.string(), z.object({ auth: z.base64() })).optional() })
     .optional(),
   fumehood: nativeJobSchema.optional(),
 });
 
-/** A leased job, read from either form (reference: upstream's executor payload), with our part in `fumehood`. */
+/** A leased job, in either form of upstream's payload, with our extension in `fumehood`. The output has the path of each file as key. */
 export const jobSchema = wireJobSchema.transform(({ version, files, ...job }, context) => {
   const decoded: Record<string, JobFile> = {};
   for (const [path, { content, ...file }] of Object.entries(files)) {
@@ -68,8 +69,8 @@ export const jobSchema = wireJobSchema.transform(({ version, files, ...job }, co
 export type Job = z.infer<typeof jobSchema>;
 
 /**
- * The job as an executor that understands `version` gets it: upstream's keys in upstream's order, with `null` where there is
- * nothing. Errors: `TypeError` for a file that the first version cannot carry, which has text alone.
+ * Encodes a job for an executor that understands `version`: upstream's keys in upstream's order, and `null` for missing lists.
+ * Errors: `TypeError` for a file that is not text, in version 1.
  */
 export function encodeJob(job: Job, version: PayloadVersion): object {
   const { queue, sparseCheckout, dockerSteps, cliSteps, redactedValues, fumehood } = job;
@@ -105,6 +106,6 @@ function encodeContent(path: string, content: Uint8Array, version: PayloadVersio
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
   } catch {
-    throw new TypeError(`the file ${path} is not text, and this executor takes no other`);
+    throw new TypeError(`the file ${path} is not text, and this executor takes only text`);
   }
 }

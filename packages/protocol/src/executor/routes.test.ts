@@ -2,25 +2,25 @@ import { describe, expect, test } from 'vitest';
 import { dequeueRequestSchema, heartbeatRequestSchema, heartbeatResponseSchema } from './routes.ts';
 import { byteSizeSchema } from './size.ts';
 
-test('G7: ids of a heartbeat are numbers or strings, and mean the same', () => {
-  const beat = { executorName: 'e', jobIds: [42, '43'] };
-  expect(heartbeatRequestSchema.parse(beat).jobIds).toEqual([42, 43]);
+test('ids of a heartbeat are numbers or strings of digits', () => {
+  const request = { executorName: 'e', jobIds: [42, '43'] };
+  expect(heartbeatRequestSchema.parse(request).jobIds).toEqual([42, 43]);
   const byQueue = [{ queueName: 'codeintel', jobIds: ['42', 43] }];
   expect(heartbeatRequestSchema.parse({ executorName: 'e', jobIdsByQueue: byQueue }).jobIdsByQueue).toEqual([
     { queueName: 'codeintel', jobIds: [42, 43] },
   ]);
 });
 
-test.each([['12x'], ['42-codeintel'], [''], [1.5], [-1]])('%j is no id', (id) => {
+test.each([['12x'], ['42-codeintel'], [''], [1.5], [-1]])('%j is not an id', (id) => {
   expect(heartbeatRequestSchema.safeParse({ executorName: 'e', jobIds: [id] }).success).toBe(false);
 });
 
-test('G8: ids of its answer too, and none is null', () => {
+test('ids in the answer to a heartbeat are numbers or strings, and a list may be null', () => {
   const answer = { knownIds: [42, '43-batches'], cancelIds: null };
   expect(heartbeatResponseSchema.parse(answer)).toEqual({ knownIds: ['42', '43-batches'], cancelIds: null });
 });
 
-test('what is null is not said, as upstream reads JSON', () => {
+test('a field that is null has its zero value', () => {
   const nothing = { version: null, queues: null, numCPUs: null, memory: null, diskSpace: null };
   expect(dequeueRequestSchema.parse({ executorName: 'e', ...nothing })).toEqual({
     ...{ executorName: 'e', version: '', queues: [], numCPUs: 0, memory: null, diskSpace: null },
@@ -46,7 +46,7 @@ describe('a size', () => {
   ])('%j is %s bytes', (text, bytes) => {
     expect(byteSizeSchema.parse(text)).toBe(bytes);
   });
-  test.each(['G', '1.5G', '-1G', '12 parsecs', '9999999E'])('%j is none', (text) => {
+  test.each(['G', '1.5G', '-1G', '12 parsecs', '9999999E'])('%j is not a size', (text) => {
     expect(byteSizeSchema.safeParse(text).success).toBe(false);
   });
 });

@@ -5,16 +5,16 @@ import { tierSchema } from '../tier.ts';
 import { jobIdSchema } from '../values.ts';
 import { byteSizeSchema } from './size.ts';
 
-/** Headers of a job route, beside `Authorization: Bearer <job token>`. */
+/** Headers of a job route, besides `Authorization: Bearer <job token>`. */
 export const jobIdHeader = 'x-sourcegraph-job-id';
 export const executorNameHeader = 'x-sourcegraph-executor-name';
 
-/** What is missing or null is the zero value, as upstream reads JSON. */
+/** Makes a field that is missing or null have its zero value, as upstream reads JSON. */
 function orZero<S extends z.ZodType>(schema: S, zero: z.output<S>) {
   return schema.nullish().transform((value) => value ?? zero);
 }
 
-/** Ids are numbers or strings of digits, whichever the sender likes. */
+/** An id is a number or a string of digits. */
 const idSchema = z.union([
   jobIdSchema,
   z
@@ -31,21 +31,21 @@ const executorName = z
 /** `POST /.executors/queue/dequeue`: 200 with a job, or 204. */
 export const dequeueRequestSchema = z.object({
   executorName,
-  /** Says which payload it understands (`payloadVersion`). */
+  /** Decides which payload the executor gets (`payloadVersion`). */
   version: orZero(z.string(), ''),
-  /** What one job has there; upstream's variables `VM_…` are made of it. 0 and `''`: it does not say. */
+  /** The size of a job's machine, as in upstream's variables `VM_…`; 0 and `''` stand for an unknown size. */
   numCPUs: orZero(z.int().nonnegative(), 0),
   memory: orZero(byteSizeSchema, null),
   diskSpace: orZero(byteSizeSchema, null),
   queues: orZero(z.array(queueNameSchema), []),
-  /** Native: what this executor can do, and how long the request may be held until work comes. */
+  /** Native: what this executor offers, and how long the instance may hold the request until there is a job. */
   fumehood: z
     .object({
       tiers: z.array(tierSchema),
       arch: archSchema,
-      /** What else its admin says of it; jobs can ask for it. */
+      /** Labels that its admin gives it, and that jobs can ask for. */
       labels: labelsSchema.default([]),
-      /** What the largest job could have when nothing else runs. */
+      /** The largest job that fits when no other one runs. */
       total: z.object({
         cpus: z.int().nonnegative(),
         memoryMiB: z.int().nonnegative(),
@@ -64,7 +64,7 @@ export type DequeueRequest = z.input<typeof dequeueRequestSchema>;
 export const heartbeatRequestSchema = z.object({
   executorName,
   version: orZero(z.string(), ''),
-  /** On a queue's own route, in place of `jobIdsByQueue`; its answers are plain ids. */
+  /** In place of `jobIdsByQueue`, on the route of one queue; the ids in its answer are plain. */
   jobIds: orZero(z.array(idSchema), []),
   jobIdsByQueue: orZero(
     z.array(z.object({ queueName: queueNameSchema, jobIds: orZero(z.array(idSchema), []) })),
@@ -79,7 +79,7 @@ export const heartbeatRequestSchema = z.object({
   igniteVersion: z.string().nullish(),
   srcCliVersion: z.string().nullish(),
   prometheusMetrics: z.string().nullish(),
-  /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`: another attempt is not renewed. */
+  /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`. Other attempts are not renewed. */
   fumehood: z
     .object({
       tiers: z.array(tierSchema),
@@ -91,11 +91,14 @@ export type HeartbeatRequest = z.input<typeof heartbeatRequestSchema>;
 
 const knownIdSchema = z.union([z.string(), z.int().transform(String)]);
 
-/** Ids are `"<id>-<queue>"`, on a queue's own route `"<id>"`; older instances send numbers. A job of ours that is not in `knownIds` is lost: stop it. */
+/**
+ * The answer to a heartbeat. Ids are `"<id>-<queue>"`, on the route of one queue `"<id>"`; older instances send numbers. The lease of
+ * a job that is not in `knownIds` is lost.
+ */
 export const heartbeatResponseSchema = z.object({
   knownIds: z.array(knownIdSchema).nullable(),
   cancelIds: z.array(knownIdSchema).nullable(),
-  /** Native, from version 2 on: lease nothing more. */
+  /** Native, from version 2 on: whether to lease no more jobs. */
   fumehood: z.object({ draining: z.boolean() }).optional(),
 });
 export type HeartbeatResponse = z.output<typeof heartbeatResponseSchema>;
@@ -112,21 +115,21 @@ const logEntrySchema = jobOperation.extend({
 });
 
 /**
- * `POST /.executors/queue/{queue}/addExecutionLogEntry`: 200 with the bare number of the entry, from 1. Native, in version 2:
- * the number that it is to have; where there is such an entry, nothing changes, so that a lost answer is asked for again.
+ * `POST /.executors/queue/{queue}/addExecutionLogEntry`: 200 with the bare number of the entry, from 1. Native, from version 2 on:
+ * the request names the number. When the entry exists, nothing changes, so that the executor can repeat the request.
  */
 export const addLogEntryRequestSchema = logEntrySchema.extend({
   fumehood: z.object({ entry: z.int().min(1).max(1_000) }).optional(),
 });
 export type AddLogEntryRequest = z.input<typeof addLogEntryRequestSchema>;
 
-/** `POST /.executors/queue/{queue}/updateExecutionLogEntry`: 204. Without `out` the text stays as it is (native). */
+/** `POST /.executors/queue/{queue}/updateExecutionLogEntry`: 204. Native: without `out` the output stays as it is. */
 export const updateLogEntryRequestSchema = logEntrySchema.extend({ entryId: z.int().positive() });
 export type UpdateLogEntryRequest = z.input<typeof updateLogEntryRequestSchema>;
 
 /**
  * Native. `POST /.executors/queue/{queue}/appendLog?entry=N&stream=stdout|stderr&offset=B`, raw bytes as body: 200 with
- * `{"offset": end}`. A repeated offset is idempotent, a gap is 409 with the offset that is wanted.
+ * `{"offset": end}`. Sending bytes again is idempotent; a gap is answered with 409 and the expected offset.
  */
 export const appendLogQuerySchema = z.object({
   entry: z.coerce.number().int().positive(),
@@ -135,8 +138,8 @@ export const appendLogQuerySchema = z.object({
 });
 
 /**
- * Native. `GET /.executors/queue/{queue}/input?offset=B&waitMs=M`: raw bytes of the job's stdin from that offset (may be
- * none); header `x-fumehood-input-end: true` when nothing follows them.
+ * Native. `GET /.executors/queue/{queue}/input?offset=B&waitMs=M`: raw bytes of the job's stdin from that offset, perhaps none. The
+ * header `x-fumehood-input-end: true` says that stdin ends after them.
  */
 export const inputQuerySchema = z.object({
   offset: z.coerce.number().int().nonnegative(),
@@ -144,9 +147,7 @@ export const inputQuerySchema = z.object({
 });
 export const inputEndHeader = 'x-fumehood-input-end';
 
-/** Native. `GET /.executors/queue/{queue}/blob/{digest}`: an image archive named in the job's steps. */
-
-/** Native. `POST /.executors/queue/{queue}/result`: typed facts of a run, before its mark. 204. */
+/** Native. `POST /.executors/queue/{queue}/result`: facts of a run, sent before its mark. 204. */
 export const jobResultRequestSchema = jobOperation.extend({
   tier: tierSchema,
   vmm: z.literal('qemu'),
@@ -155,24 +156,24 @@ export const jobResultRequestSchema = jobOperation.extend({
   guest: z
     .object({ kernel: z.string().max(200), interfaces: z.array(z.string().max(64)).max(64) })
     .nullable(),
-  /** How often a credential of this run was found in the VM's memory and disks; null when it was not searched. */
+  /** How often the search found a credential of this job in the VM's memory and disks; null without a search. */
   inspection: z
     .object({
       searchedBytes: z.int().nonnegative(),
       credentials: z.int().nonnegative(),
       found: z.int().nonnegative(),
-      /** The search's own control: a marker put into the guest on purpose was found. */
+      /** The control of the search: whether it found a marker that was put into the guest on purpose. */
       controlFound: z.boolean(),
     })
     .nullable(),
-  /** What the VM left on the host after its destruction, counted. */
+  /** How many things of each kind the VM left on the host after its destruction. */
   leftOver: z.record(z.string(), z.int().nonnegative()),
 });
 export type JobResultRequest = z.input<typeof jobResultRequestSchema>;
 
-/** `POST /.executors/queue/{queue}/markComplete`: 204, or 404 `null` when the lease is not ours. */
+/** `POST /.executors/queue/{queue}/markComplete`: 204, or 404 `null` when the lease has ended. */
 export const markCompleteRequestSchema = jobOperation;
-/** `…/markErrored` (may be retried) and `…/markFailed` (final). `reason` is native: a stable code. */
+/** `…/markErrored`, after which the job may be retried, and `…/markFailed`, which is final. Native: `reason` is a stable code. */
 export const markFailedRequestSchema = jobOperation.extend({
   errorMessage: z.string().max(100_000),
   reason: z.string().max(100).optional(),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 const units = ['', 'k', 'm', 'g', 't', 'p', 'e'] as const;
 
-/** A size as people write it: `12G`, `512 MB`, `12GiB`, `1024`. Units are powers of 1024. The output is bytes; null for `''`. */
+/** A size as people write it: `12G`, `512 MB`, `12GiB`, `1024`. Units are powers of 1024. The output is in bytes; null for `''`. */
 export const byteSizeSchema = z.string().transform((text, context): number | null => {
   if (text.trim() === '') return null;
   const [, digits = '', letter = ''] = /^\s*(\d{1,15})\s*([kmgtpe]?)(?:i?b)?\s*$/i.exec(text) ?? [];

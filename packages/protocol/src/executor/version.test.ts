@@ -19,6 +19,6 @@ test.each<[string, 1 | 2 | null]>([
   ['\n4.3.0', null],
   ['4.3.0.1', null],
   ['latest', null],
-])('R7: %j gets payload %s', (version, expected) => {
+])('an executor of version %j gets payload %s', (version, expected) => {
   expect(payloadVersion(version)).toBe(expected);
 });

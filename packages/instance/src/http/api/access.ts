@@ -24,11 +24,11 @@ import { personOf, requirePerson } from '../person.ts';
 const tokenParams = z.object({ token: idParam });
 const credentialParams = z.object({ credential: idParam });
 
-/** Users, access tokens, and the credentials of executors. */
+/** `/api/access`: users, access tokens, and credentials of executors. */
 export function accessRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
-  // An answer may hold a secret.
+  // An answer can hold a secret.
   scope.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'));
 
   app.get('/api/access/users', async () => ({ users: await listUsers(db) }));

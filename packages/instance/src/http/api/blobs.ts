@@ -8,7 +8,7 @@ import { requirePerson } from '../person.ts';
 
 const params = z.object({ digest: digestSchema });
 
-/** `PUT /api/blobs/{digest}`: a file by the digest of its bytes; `HEAD` asks whether it is there. */
+/** `PUT /api/blobs/{digest}` stores a file by the digest of its bytes; `HEAD` returns its size, or 404. */
 export function blobRoutes(scope: FastifyInstance, { db, blobs }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);

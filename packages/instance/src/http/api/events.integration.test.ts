@@ -24,7 +24,7 @@ interface Received {
   readonly event: JobEvent;
 }
 
-/** Events of a job, until the server ends the stream or `until` is content. */
+/** Returns the events of a job until the server ends the stream or `until` returns true. */
 async function follow(
   id: number,
   after?: number,
@@ -74,7 +74,7 @@ async function started(options?: object): Promise<Job> {
 }
 
 describe('the events of a job', () => {
-  test('come as they happen, and the server ends the stream after the last', async () => {
+  test('come as they happen, and the server ends the stream after the last one', async () => {
     const job = await started();
     const following = follow(job.id);
     await append(job, 0, 'one ');
@@ -86,7 +86,7 @@ describe('the events of a job', () => {
     expect(received.map(({ id }) => id)).toEqual(received.map((_, n) => n + 1));
   });
 
-  test('have the job as it was at each, also when it is over', async () => {
+  test('hold the job as it was at each event, even after its end', async () => {
     const records: JobRecord[] = [];
     const { id } = await instance.run({ maxRetries: 1, retryPauseMs: 0 });
     const look = async () =>
@@ -122,13 +122,13 @@ describe('the events of a job', () => {
       ...[null, 1, 2].map((exitCode) => ['processing', exitCode]),
       ['failed', 2],
     ]);
-    const told = (await follow(id)).map(({ event }) => (event.type === 'job' ? event.job : null));
-    // Why it waits is of the time of asking.
+    const streamed = (await follow(id)).map(({ event }) => (event.type === 'job' ? event.job : null));
+    // The reason to wait is of the time of the request.
     const plain = (record: JobRecord | null) => ({ ...record, waiting: null });
-    expect(told.map(plain)).toEqual(records.map(plain));
+    expect(streamed.map(plain)).toEqual(records.map(plain));
   });
 
-  test('that were stored with their whole record, by an older instance, come as they are', async () => {
+  test('that an older instance stored with the whole record come unchanged', async () => {
     const { id } = await instance.run();
     const job = {
       ...jobRecordSchema.parse(await (await instance.api('GET', `/api/jobs/${id}`)).json()),
@@ -141,7 +141,7 @@ describe('the events of a job', () => {
     expect((await follow(id, 0, () => true))[0]?.event).toEqual(old);
   });
 
-  test('resume after the last one that was seen: each once, from whatever place', async () => {
+  test('resume after the last event that was read, and each comes once', async () => {
     const job = await started();
     for (let n = 0; n < 30; n += 1) await append(job, n * 3, `${String(n).padStart(2, '0')};`);
     await onJob(job, 'markComplete');
@@ -150,7 +150,7 @@ describe('the events of a job', () => {
       expect(await follow(job.id, after)).toEqual(all.slice(after));
   });
 
-  test('say why the job waits, when it changes, without moving a resume', async () => {
+  test('tell when the reason to wait changes, without moving a resume', async () => {
     const job = await instance.run({ accept: ['vm-hardware'] });
     const none = await follow(
       job.id,
@@ -168,7 +168,7 @@ describe('the events of a job', () => {
     expect(JSON.stringify(tier.at(-1)?.event)).toContain('--accept vm-emulated');
   });
 
-  test('of both attempts are there, each named', async () => {
+  test('name their attempt', async () => {
     const first = await started();
     await append(first, 0, 'first');
     await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(
@@ -187,12 +187,12 @@ describe('the events of a job', () => {
     ]);
   });
 
-  test('of a job that there is not, and without a token', async () => {
+  test('of an unknown job are 404, and without a token 401', async () => {
     expect((await instance.api('GET', '/api/jobs/4711/events')).status).toBe(404);
     expect((await fetch(`${instance.url}/api/jobs/1/events`)).status).toBe(401);
   });
 
-  test('do not hold up the end of the instance', async () => {
+  test('do not delay the end of the instance', async () => {
     const job = await started();
     const heard = Promise.withResolvers<void>();
     const following = follow(job.id, undefined, (event) => {
@@ -208,16 +208,16 @@ describe('the events of a job', () => {
     instance = await startTestInstance(await server.clone()); // for the hook
   });
 
-  test('do not hold it up though their reader has stopped reading', async () => {
+  test('do not delay it when their reader does not read', async () => {
     const job = await started();
-    // More than the kernel's buffers of both sides hold.
+    // More than the kernel buffers on both sides.
     for (let part = 0; part < 4; part++) await append(job, part * 4 * 2 ** 20, Buffer.alloc(4 * 2 ** 20));
     const reader = request(`${instance.url}/api/jobs/${job.id}/events`, {
       headers: { authorization: `token ${instance.accessToken}` },
     });
     reader.end();
     const [response] = (await once(reader, 'response')) as [IncomingMessage];
-    response.on('error', () => {}); // it is cut off
+    response.on('error', () => {}); // the instance closes the connection
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     const begun = performance.now();
     await instance.stop();
@@ -228,7 +228,7 @@ describe('the events of a job', () => {
 });
 
 describe('output', () => {
-  test('sent twice is kept once; a part that overlaps adds what is new', async () => {
+  test('sent twice is stored once, and an overlapping part adds its new bytes', async () => {
     const job = await started();
     expect(await (await append(job, 0, 'abc')).json()).toEqual({ offset: 3 });
     expect(await (await append(job, 0, 'abc')).json()).toEqual({ offset: 3 });
@@ -237,7 +237,7 @@ describe('output', () => {
     expect(outputOf(await follow(job.id))).toBe('abcde');
   });
 
-  test('after a gap is refused with the offset that is wanted', async () => {
+  test('after a gap is refused with the expected offset', async () => {
     const job = await started();
     await append(job, 0, 'abc');
     const answer = await append(job, 4, 'e');
@@ -245,7 +245,7 @@ describe('output', () => {
     expect(await answer.json()).toMatchObject({ offset: 3 });
   });
 
-  test('over the cap is counted and dropped, and its entry says so', async () => {
+  test('over the limit is counted and dropped, and its entry says how much', async () => {
     const job = await started();
     await append(job, 0, 'head');
     await sql`update log_entries set stdout_bytes = ${streamBytesMax - 2}`.execute(instance.db);
@@ -273,7 +273,7 @@ describe("a job's input", () => {
     return [await answer.text(), answer.headers.get('x-fumehood-input-end')];
   };
 
-  test('is read from any offset, and its end is told with its last bytes', async () => {
+  test('is read from any offset, and its last bytes come with its end', async () => {
     const job = await started({ stdin: true });
     expect(await read(job, 0)).toEqual(['', null]);
     expect(await (await put(job, 0, 'hello ')).json()).toEqual({ offset: 6 });
@@ -286,7 +286,7 @@ describe("a job's input", () => {
     expect(await read(job, 11)).toEqual(['', 'true']);
   });
 
-  test('is waited for', async () => {
+  test('is waited for by a request', async () => {
     const job = await started({ stdin: true });
     const reading = read(job, 0, 10_000);
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -294,7 +294,7 @@ describe("a job's input", () => {
     expect(await reading).toEqual(['', 'true']);
   });
 
-  test('with a gap, after its end, or of a job that takes none is refused', async () => {
+  test('is refused with a gap, after its end, and for a job without stdin', async () => {
     const job = await started({ stdin: true });
     expect((await put(job, 3, 'x')).status).toBe(409);
     await put(job, 0, '', true);
@@ -306,7 +306,7 @@ describe("a job's input", () => {
 });
 
 describe('the API of people', () => {
-  test('refuses a host that is not ours, and takes one that was listed', async () => {
+  test('refuses an unknown host, and accepts a configured one', async () => {
     const { request } = await import('node:http');
     const statusFor = (host: string) =>
       new Promise((resolve) => {
@@ -320,7 +320,7 @@ describe('the API of people', () => {
     expect(await statusFor('localhost')).toBe(401);
   });
 
-  test('refuses a job whose image is not there, with what to do', async () => {
+  test('refuses a job whose image it does not have, with a remedy', async () => {
     const image = `sha256:${'0'.repeat(64)}`;
     const answer = await instance.api('POST', '/api/jobs', { queue: 'runs', image, argv: [] });
     expect(answer.status).toBe(404);
@@ -329,13 +329,13 @@ describe('the API of people', () => {
     });
   });
 
-  test('refuses bytes that are not those of the digest, and keeps nothing of them', async () => {
+  test('refuses bytes of another digest, and stores nothing of them', async () => {
     const digest = `sha256:${'0'.repeat(64)}`;
     expect((await instance.api('PUT', `/api/blobs/${digest}`, Buffer.from('x'))).status).toBe(400);
     expect((await instance.api('HEAD', `/api/blobs/${digest}`)).status).toBe(404);
   });
 
-  test('tells what could run a job now', async () => {
+  test('lists the executors that could run a job now', async () => {
     await instance.lease({ executor: 'e7' });
     expect(await (await instance.api('GET', '/api/status')).json()).toMatchObject({
       version: '0.0.0-test',

@@ -11,14 +11,14 @@ import { goneSignal } from '../gone.ts';
 import { jobParams } from '../params.ts';
 import { requirePerson } from '../person.ts';
 
-/** Events that are read at once; each is at most 1 MiB. */
-const batch = 16;
-/** Silence after which something is sent, so that whatever is between the two sides keeps the connection. */
+/** Events that are read at once. */
+const batchSize = 16;
+/** After this much silence the stream sends a comment, so that proxies keep the connection. */
 const quietMs = 10_000;
 
 const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 
-/** `GET /api/jobs/{id}/events`: what happened to a job, then what happens, until it has ended. */
+/** `GET /api/jobs/{id}/events`: the past events of a job, then new ones, until the job has ended. */
 export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, deps.db);
@@ -33,13 +33,17 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
       await follow(deps, id, after, stream, gone);
     } catch (error) {
       if (!gone.aborted)
-        request.log.error({ error, job: id }, 'an event stream broke; its reader resumes it');
+        request.log.error(
+          { error, job: id },
+          'an event stream ended with an error; its reader can resume it',
+        );
     } finally {
       stream.end();
     }
   });
 }
 
+/** Sends events after `after` until the job has ended. */
 async function follow(
   deps: RouteDeps,
   id: number,
@@ -50,27 +54,28 @@ async function follow(
   const subscription = deps.wakes.subscribe(jobTopic(id));
   try {
     let seq = after;
-    let told = '';
-    let spokenAt = deps.clock.bootTime();
+    let sentWaiting = '';
+    let sentAt = deps.clock.bootTime();
     while (!gone.aborted) {
-      const events = await readEvents(deps.db, id, seq, batch);
+      const events = await readEvents(deps.db, id, seq, batchSize);
       for (const event of events) {
         await stream.event(event.seq, wireEvent(event));
         seq = event.seq;
         if (event.body?.type === 'job' && hasEnded(event.body.job.state)) return;
       }
-      if (events.length > 0) spokenAt = deps.clock.bootTime();
-      if (events.length === batch) continue;
-      // Why it waits is no event of the job's: it changes with the executors. Sent without an id, it does not move a resume.
+      if (events.length > 0) sentAt = deps.clock.bootTime();
+      if (events.length === batchSize) continue;
+      // The reason to wait changes with the executors and is no event of the job. Without an id, it does not move a resume.
       const record = await currentRecord(deps.db, id);
       const waiting = JSON.stringify(record.waiting);
-      if (record.waiting !== null && waiting !== told) await stream.event(null, { type: 'job', job: record });
-      told = waiting;
-      // A reader that has seen the end already, resuming after it.
+      if (record.waiting !== null && waiting !== sentWaiting)
+        await stream.event(null, { type: 'job', job: record });
+      sentWaiting = waiting;
+      // The reader resumes after the job's last event.
       if (hasEnded(record.state) && (await readEvents(deps.db, id, seq, 1)).length === 0) return;
-      if (deps.clock.bootTime() - spokenAt > quietMs) {
+      if (deps.clock.bootTime() - sentAt > quietMs) {
         await stream.comment();
-        spokenAt = deps.clock.bootTime();
+        sentAt = deps.clock.bootTime();
       }
       await subscription.next(1_000, gone);
     }
@@ -79,6 +84,7 @@ async function follow(
   }
 }
 
+/** Returns an event in the form of the protocol. */
 function wireEvent(event: StoredEvent): JobEvent {
   if (event.body) return event.body;
   return {

@@ -12,8 +12,8 @@ import { requirePerson } from '../person.ts';
 const params = z.object({ name: executorNameSchema });
 
 /**
- * `POST /api/executors/{name}/drain`: it leases nothing more, and what runs there goes on; `…/resume` takes that back. 204, also
- * when it was so before. Errors: `executor_not_found`.
+ * `POST /api/executors/{name}/drain`: the executor leases no more jobs, and those that run go on; `…/resume` takes that back. 204, also
+ * when nothing changes. Errors: `executor_not_found`.
  */
 export function executorRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
@@ -26,7 +26,7 @@ export function executorRoutes(scope: FastifyInstance, { db }: RouteDeps): void 
       const { name } = request.params;
       if (!(await setDraining(db, name, draining))) throw executorNotFound(name);
       wake(db, executorTopic(name));
-      if (!draining) wake(db, workTopic); // a request of it may be held
+      if (!draining) wake(db, workTopic); // the instance may hold a request of this executor
       return reply.code(204).send();
     });
   }

@@ -8,7 +8,7 @@ import { bodyLimits } from '../limits.ts';
 import { jobParams } from '../params.ts';
 import { requirePerson } from '../person.ts';
 
-/** `POST /api/jobs/{id}/input`: bytes for a job's stdin. */
+/** `POST /api/jobs/{id}/input`: appends bytes to a job's stdin. */
 export function inputRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);

@@ -36,14 +36,14 @@ const post = async (key: string | null, changes: object = {}) => {
 const record = async (answer: Response): Promise<JobRecord> => jobRecordSchema.parse(await answer.json());
 
 describe('a request with an idempotency key', () => {
-  test('makes one job, however often and at once it comes', async () => {
+  test('makes one job, even when it comes many times at once', async () => {
     const answers = await Promise.all(Array.from({ length: 8 }, () => post('one')));
     const ids = await Promise.all(answers.map(async (answer) => (await record(answer)).id));
     expect(new Set(ids).size).toBe(1);
     expect(jobPageSchema.parse(await get('/api/jobs')).jobs).toHaveLength(1);
   });
 
-  test('of another content is refused, and makes none', async () => {
+  test('that was used for another request is refused, and makes no job', async () => {
     await post('one');
     const answer = await post('one', { argv: ['false'] });
     expect(answer.status).toBe(409);
@@ -51,7 +51,7 @@ describe('a request with an idempotency key', () => {
     expect(jobPageSchema.parse(await get('/api/jobs')).jobs).toHaveLength(1);
   });
 
-  test('answers with what became of the job', async () => {
+  test('returns the job in its present state', async () => {
     const { id } = await record(await post('one'));
     await instance.api('POST', `/api/jobs/${id}/cancel`);
     expect(await record(await post('one'))).toMatchObject({ id, state: 'canceled' });
@@ -78,7 +78,7 @@ test('jobs are listed from the newest on, by page, state and queue', async () =>
     expect((await instance.api('GET', `/api/jobs?${wrong}`)).status, wrong).toBe(400);
 });
 
-test("an attempt's reason and log survive the next one", async () => {
+test('the reason and the log of an attempt survive the next attempt', async () => {
   const { id } = await instance.run({ maxRetries: 1, retryPauseMs: 0 });
   const entry = {
     key: 'step.docker.0',
@@ -114,7 +114,7 @@ test("an attempt's reason and log survive the next one", async () => {
 describe('why a job waits', () => {
   const why = async (id: number) => whySchema.parse(await get(`/api/jobs/${id}/why`));
 
-  test('is what no executor has, then its turn, then nothing', async () => {
+  test('is a label that no executor has, then its turn, then nothing', async () => {
     const { id } = await instance.run({ labels: ['gpu'] });
     expect((await why(id)).waiting?.reason).toBe('no_executor');
     await instance.lease();
@@ -128,20 +128,20 @@ describe('why a job waits', () => {
     expect(await why(plain.id)).toMatchObject({ state: 'processing', waiting: null, ahead: null });
   });
 
-  test('is its time when it has one', async () => {
+  test('is its start time when it has one', async () => {
     const processAfter = new Date(Date.now() + 3_600_000).toISOString();
     const { id } = await instance.run({ processAfter });
     await instance.lease();
     expect(await why(id)).toMatchObject({ waiting: { reason: 'later' }, expectedStartAt: null });
   });
 
-  test('of a job that is not there is 404', async () => {
+  test('is 404 for an unknown job', async () => {
     for (const what of ['why', 'attempts'])
       expect((await instance.api('GET', `/api/jobs/4711/${what}`)).status).toBe(404);
   });
 });
 
-test('the weight of a share is set, seen, and checked', async () => {
+test('the weight of a share can be set and read, and is checked', async () => {
   await instance.run();
   const put = (path: string, weight: unknown) => instance.api('PUT', `/api/shares/${path}`, { weight });
   expect((await put('runs/admin', 2.5)).status).toBe(204);

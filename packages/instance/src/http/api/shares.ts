@@ -8,7 +8,7 @@ import { requirePerson } from '../person.ts';
 
 const shareParams = z.object({ queue: queueNameSchema, tenant: z.string().min(1).max(200) });
 
-/** What part of all leases each tenant gets in each queue. */
+/** `GET /api/shares` and `PUT /api/shares/{queue}/{tenant}`: each tenant's weight in each queue. */
 export function shareRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);

@@ -5,7 +5,7 @@ import { countJobs } from '../../queue/sql/jobs.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';
 
-/** `GET /api/status`: what this instance is, and what could run a job now. */
+/** `GET /api/status`: the instance's version, its connected executors, and how many jobs wait and run. */
 export function statusRoutes(scope: FastifyInstance, { db, version }: RouteDeps): void {
   requirePerson(scope, db);
   scope.get('/api/status', async (_request, reply) => {

@@ -11,17 +11,17 @@ import { executorRoutes, jobRoutes, publicRoutes, sendTo } from '../../testing/j
 import { makeSource, type Source } from '../../testing/source.ts';
 
 /**
- * Every route of a job token, each tried with every token that is not this lease's. The request always names its job rightly,
- * in its path and in its body, so that nothing but the token decides.
+ * Every route of a job token is tried with every token that is not of this lease. The request always names its own job correctly, in
+ * path and body, so that nothing but the token decides.
  */
 let server: TestServer;
 let source: Source;
 let target: GitTarget;
 let instance: TestInstance;
 
-/** Leases that last: each request below is refused, and so changes none of them. */
+/** Long leases, which the tests share, because every request below is refused and changes none of them. */
 let job: Job;
-/** Of another repository, with another image. */
+/** A job of another repository, with another image. */
 let other: Job;
 let ofAnotherExecutor: Job;
 /** A job that was leased again, with the token of its first attempt. */
@@ -55,7 +55,7 @@ afterAll(async () => {
 const otherRepository = 'acme/other';
 const another = { repository: otherRepository, image: 'another image archive' };
 
-/** A leased job with one log entry. */
+/** Leases a job and adds a log entry. */
 async function leased(
   options: { repository?: string; image?: string; executor?: string } = {},
 ): Promise<Job> {
@@ -78,7 +78,7 @@ async function expire({ id }: Job, ago: string): Promise<void> {
 const send = (route: string, to: Job, headers = jobHeaders(to), options: { queue?: string } = {}) =>
   sendTo(instance.url, route, to, headers, options);
 
-/** What the routes could have written of jobs. */
+/** Returns everything that the routes could have written for these jobs. */
 async function traces(...jobs: Job[]): Promise<unknown> {
   const { rows } = await sql`
     select id, state in ('queued', 'processing') as lives, upload_id,
@@ -92,14 +92,14 @@ async function traces(...jobs: Job[]): Promise<unknown> {
   return rows;
 }
 
-test('these are all routes under /.executors', () => {
+test('the tests know every route below /.executors', () => {
   const found = instance.routes.filter((route) => route.includes(' /.executors'));
   const known = [...Object.keys(jobRoutes), ...executorRoutes, ...publicRoutes];
   expect(found.sort()).toEqual(known.filter((route) => route.includes(' /.executors')).sort());
 });
 
 interface Forged {
-  /** The job that the request means. */
+  /** The job that the request names. */
   readonly to: Job;
   readonly headers: Record<string, string>;
   readonly queue?: string;
@@ -135,7 +135,7 @@ const forged: Record<string, () => Forged | Promise<Forged>> = {
 const uploadsAsked = ['HEAD /.executors/scip/upload', 'HEAD /.executors/lsif/upload'];
 const uploads = [...uploadsAsked, 'POST /.executors/scip/upload', 'POST /.executors/lsif/upload'];
 const ofNoQueue = [...uploads, ...Object.keys(jobRoutes).filter((route) => route.includes('/git/'))];
-/** Where a request says no more than the token itself: what it reads and writes is that job's own. */
+/** Routes whose requests name no job, so that the token alone decides which job they read and write. */
 const rightful: Record<string, readonly string[]> = {
   "another job's token": uploadsAsked,
   "another job's token and number": [
@@ -145,7 +145,7 @@ const rightful: Record<string, readonly string[]> = {
     'POST /.executors/queue/:queue/appendLog',
   ],
   'a token that another executor leased': uploadsAsked,
-  'its token, by another executor': uploads, // the client that uploads knows its token alone
+  'its token, by another executor': uploads, // an upload names no executor
   'its token, in another queue': ofNoQueue,
 };
 
@@ -161,7 +161,7 @@ describe.each(Object.keys(forged))('%s', (who) => {
 });
 
 const posted = Object.keys(jobRoutes).filter((route) => route.startsWith('POST '));
-test.each(posted)('%s answers a wrong token before any of the body is there', async (route) => {
+test.each(posted)('%s refuses a wrong token before the body arrives', async (route) => {
   const { path } = (jobRoutes[route] as (typeof jobRoutes)[string])(job, 'codeintel', 'e1');
   const headers = { ...jobHeaders({ ...job, token: 'wrong' }), 'content-length': '1000000' };
   const request = httpRequest(`${instance.url}${path}`, { method: 'POST', headers });
@@ -171,7 +171,7 @@ test.each(posted)('%s answers a wrong token before any of the body is there', as
   request.destroy();
 });
 
-test.each(Object.keys(jobRoutes))('its own token is accepted by %s', async (route) => {
+test.each(Object.keys(jobRoutes))('%s accepts the token of the job', async (route) => {
   const own = await leased();
   expect([200, 202, 204]).toContain((await send(route, own)).status);
 });
@@ -180,7 +180,7 @@ const named = Object.entries(jobRoutes).filter(([, sample]) =>
   String(sample({ id: 4711 } as Job, '', '').body).includes('4711'),
 );
 test.each(named.map(([route]) => route))(
-  '%s refuses a body that names another job or executor than its token',
+  '%s refuses a body that names another job or executor than the token',
   async (route) => {
     expect((await send(route, other, jobHeaders(job))).status).toBe(403);
     const byAnother = await sendTo(instance.url, route, job, jobHeaders(job), { executor: 'e2' });
@@ -188,7 +188,7 @@ test.each(named.map(([route]) => route))(
   },
 );
 
-test('a blob that the job does not name is not there for it', async () => {
+test('a token cannot read a blob that its job does not name', async () => {
   const bytes = Buffer.from('of somebody else');
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   expect((await instance.api('PUT', `/api/blobs/${digest}`, bytes)).status).toBe(201);

@@ -12,7 +12,7 @@ import { checkInput } from '../body.ts';
 import { leaseOf, requireQueueLease } from '../lease.ts';
 import { queueParam } from '../queues.ts';
 
-/** Routes of a job's token for what it reads: its stdin and its images. */
+/** `GET /.executors/queue/{queue}/input` and `…/blob/{digest}`: a job's stdin and its images, for the job's token. */
 export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const { db, wakes, clock, kinds, blobs, jobAuth } = deps;
   requireQueueLease(scope, jobAuth);
@@ -43,10 +43,10 @@ export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const digest = checkInput(digestSchema, (request.params as { digest?: unknown }).digest);
     const job = await readJob(db, lease.jobId);
     const steps = (job && kindOf(kinds, job.queue).content(job).dockerSteps) ?? [];
-    // A token reads what its job names, and does not find out what else there is.
+    // A token reads only blobs that its job names, and cannot find out which others exist.
     if (!steps.some((step) => step.image === `blob:${digest}`)) throw blobNotFound(digest);
     reply.header('content-length', await blobs.size(digest)).type('application/octet-stream');
-    // An empty stream leaves the length as it is; an empty body would say 0.
+    // Fastify would set the length of an empty body to 0; it leaves the header alone for a stream.
     return await reply.send(request.method === 'HEAD' ? Readable.from([]) : blobs.read(digest));
   });
 }

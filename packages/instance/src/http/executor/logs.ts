@@ -15,7 +15,7 @@ import { leaseOf, requireQueueLease } from '../lease.ts';
 import { bodyLimits } from '../limits.ts';
 import { queueParam } from '../queues.ts';
 
-/** Routes of a job's token for what its steps say. */
+/** `POST /.executors/queue/{queue}/addExecutionLogEntry`, `…/updateExecutionLogEntry` and `…/appendLog`, for a job's token. */
 export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDeps): Promise<void> {
   requireQueueLease(scope, jobAuth);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
@@ -25,7 +25,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDe
     json.post(path('addExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
       const body = checkJobBody(addLogEntryRequestSchema, request.body, lease);
-      const entry = await addEntry(db, lease, body.fumehood?.entry ?? null, factsIn(body), body.out).catch(
+      const entry = await addEntry(db, lease, body.fumehood?.entry ?? null, factsOf(body), body.out).catch(
         asUnknownJob,
       );
       return reply.type('application/json').send(String(entry));
@@ -33,7 +33,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDe
     json.post(path('updateExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
       const body = checkJobBody(updateLogEntryRequestSchema, request.body, lease);
-      await changeEntry(db, lease, body.entryId, factsIn(body), body.out).catch(asUnknownJob);
+      await changeEntry(db, lease, body.entryId, factsOf(body), body.out).catch(asUnknownJob);
       return reply.code(204).send();
     });
   });
@@ -49,7 +49,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDe
   });
 }
 
-function factsIn(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'fumehood'>): EntryFacts {
+function factsOf(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'fumehood'>): EntryFacts {
   return {
     key: body.key,
     command: body.command ?? [],
@@ -59,7 +59,7 @@ function factsIn(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'fumehood
   };
 }
 
-/** Upstream has one answer for every entry that cannot be written. */
+/** Upstream has one answer for every log entry that cannot be written. */
 function asUnknownJob(error: unknown): never {
   throw error instanceof FumehoodError && error.code === 'entry_not_found' ? unknownJob() : error;
 }

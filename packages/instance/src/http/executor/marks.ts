@@ -13,7 +13,10 @@ import { leaseOf, requireQueueLease } from '../lease.ts';
 import { bodyLimits } from '../limits.ts';
 import { queueParam } from '../queues.ts';
 
-/** Routes of a job's token that end its attempt, and the facts of its run before that. */
+/**
+ * `POST /.executors/queue/{queue}/markComplete`, `…/markErrored` and `…/markFailed` end an attempt; `…/result` stores facts of its run
+ * before that. All are for a job's token.
+ */
 export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: RouteDeps): void {
   requireQueueLease(scope, jobAuth);
   readJson(scope, bodyLimits.mark);
@@ -46,7 +49,7 @@ export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: Route
   });
 }
 
-/** 204; or upstream's 404 with `null` when the lease ended meanwhile. */
+/** Answers a mark: 204, or upstream's 404 with `null` when the lease ended meanwhile. */
 async function answerMark(reply: FastifyReply, marking: Promise<void>): Promise<FastifyReply> {
   try {
     await marking;

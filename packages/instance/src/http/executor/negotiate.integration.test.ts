@@ -15,7 +15,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A request of an executor that sends `header`, or none. */
+/** Sends a request of an executor with this version header, or without one. */
 function ask(path: string, header: string | null, body: object): Promise<Response> {
   return fetch(`${instance.url}/.executors/queue/${path}`, {
     method: 'POST',
@@ -41,7 +41,7 @@ async function leaseAs(header: string | null): Promise<Job | null> {
   const answer = await ask('dequeue', header, { fumehood: offer });
   return answer.status === 204 ? null : ((await answer.json()) as Job);
 }
-async function beatAs(header: string | null, leases: { jobId: number; attempt: number }[] = []) {
+async function heartbeatAs(header: string | null, leases: { jobId: number; attempt: number }[] = []) {
   const answer = await ask('heartbeat', header, {
     jobIdsByQueue: [{ queueName: 'runs', jobIds: leases.map(({ jobId }) => jobId) }],
     fumehood: { tiers: ['vm-emulated'], leases },
@@ -50,36 +50,40 @@ async function beatAs(header: string | null, leases: { jobId: number; attempt: n
 }
 
 describe('an executor', () => {
-  test('of version 1 leases and renews as ever, and is told nothing of version 2', async () => {
+  test('of version 1 leases and renews, and gets nothing of version 2', async () => {
     await instance.run();
     const job = await leaseAs('1');
     expect(job).toMatchObject({ fumehood: { attempt: 1, leaseMs: 10_000 } });
     const { id } = job as Job;
-    expect(await beatAs('1', [{ jobId: id, attempt: 1 }])).toEqual({
+    expect(await heartbeatAs('1', [{ jobId: id, attempt: 1 }])).toEqual({
       knownIds: [`${id}-runs`],
       cancelIds: [],
     });
-    // It counts attempts: another one is not renewed.
-    expect(await beatAs('1', [{ jobId: id, attempt: 2 }])).toEqual({ knownIds: [], cancelIds: [] });
+    // Its heartbeat names attempts, so another attempt is not renewed.
+    expect(await heartbeatAs('1', [{ jobId: id, attempt: 2 }])).toEqual({ knownIds: [], cancelIds: [] });
   });
 
   test.each([String(protocolVersion), String(protocolVersion + 1)])(
-    'of version %s speaks ours',
+    'of version %s speaks the version of the instance',
     async (header) => {
       await instance.run();
       expect(await leaseAs(header)).toMatchObject({ fumehood: { attempt: 1 } });
-      expect(await beatAs(header)).toEqual({ knownIds: [], cancelIds: [], fumehood: { draining: false } });
+      expect(await heartbeatAs(header)).toEqual({
+        knownIds: [],
+        cancelIds: [],
+        fumehood: { draining: false },
+      });
     },
   );
 
   test("that sends no version gets upstream's protocol, whatever its body holds", async () => {
     await instance.run();
-    expect(await leaseAs(null)).toBeNull(); // jobs of this queue need the extension
-    expect(await beatAs(null)).toEqual({ knownIds: [], cancelIds: [] });
+    expect(await leaseAs(null)).toBeNull(); // jobs of `runs` need the extension
+    expect(await heartbeatAs(null)).toEqual({ knownIds: [], cancelIds: [] });
   });
 
   test.each([String(protocolVersion + 2), '0', '', 'new'])(
-    'of version %j is refused, with both versions and what to do',
+    'of version %j is refused, with both versions and a remedy',
     async (header) => {
       await instance.run();
       for (const path of ['dequeue', 'heartbeat', 'runs/dequeue', 'runs/heartbeat']) {
@@ -97,7 +101,7 @@ describe('an executor', () => {
     },
   );
 
-  test('is told with every answer what the instance speaks, refusals and streams included', async () => {
+  test('gets the version of the instance with every answer, even with refusals and streams', async () => {
     const answers = [
       await ask('dequeue', '1', {}),
       await ask('heartbeat', null, {}),

@@ -8,7 +8,7 @@ import { startTestInstance, type TestInstance } from '../../testing/instance.ts'
 
 let server: TestServer;
 let connection: Connection;
-/** Two replicas; the credential is the one of `other`, which was started last. */
+/** Two replicas. The valid credential is that of `other`, which started last. */
 let instance: TestInstance;
 let other: TestInstance;
 const leaving = new AbortController();
@@ -35,7 +35,7 @@ function open(executor: string, { at = instance, headers = {} } = {}): Promise<R
   });
 }
 
-/** The orders of an open stream, as they come. */
+/** Opens a stream and returns its orders as they come. */
 async function follow(executor: string, at = instance) {
   const response = await open(executor, { at });
   expect(response.status).toBe(200);
@@ -46,7 +46,7 @@ async function follow(executor: string, at = instance) {
   };
   return {
     next,
-    /** The next one that is no hint at work: those come with other tests' jobs, too. */
+    /** Returns the next order that is not a hint at work: jobs of other tests cause such hints too. */
     async told(): Promise<Order | null> {
       for (;;) {
         const order = await next();
@@ -75,7 +75,7 @@ const attemptOf = ({ id }: Job) => ({ jobId: id, queue: 'runs', attempt: 1 });
 const free = { type: 'drain', draining: false };
 
 describe('the push stream', () => {
-  test('tells first what is true when it is opened', async () => {
+  test('begins with the present state', async () => {
     const [job, running] = [await leased('first'), await leased('first')];
     await cancel(job);
     const stream = await follow('first');
@@ -84,7 +84,7 @@ describe('the push stream', () => {
     expect(await stream.told()).toEqual({ type: 'cancel', ...attemptOf(running) });
   });
 
-  test('tells of a cancel that another replica was asked for, and of no job of another executor', async () => {
+  test('tells of a cancel at another replica, and of no job of another executor', async () => {
     const [mine, theirs] = [await leased('mine'), await leased('theirs')];
     const stream = await follow('mine');
     expect(await stream.told()).toEqual(free);
@@ -93,7 +93,7 @@ describe('the push stream', () => {
     expect(await stream.told()).toEqual({ type: 'cancel', ...attemptOf(mine) });
   });
 
-  test('tells of a lease that ran out, with its attempt', async () => {
+  test('tells of an expired lease, with its attempt', async () => {
     const job = await leased('slow');
     const stream = await follow('slow');
     expect(await stream.told()).toEqual(free);
@@ -104,7 +104,7 @@ describe('the push stream', () => {
     await cancel(job);
   });
 
-  test('hints at work, not once for each of many jobs', async () => {
+  test('hints at work, and not once for each job', async () => {
     const stream = await follow('idle');
     expect(await stream.told()).toEqual(free);
     const jobs = await Promise.all(Array.from({ length: 20 }, () => other.run()));
@@ -118,7 +118,7 @@ describe('the push stream', () => {
     for (const { id } of jobs) await other.api('POST', `/api/jobs/${id}/cancel`);
   });
 
-  test('of an executor is one: a newer one ends the older, on another replica too', async () => {
+  test('ends when the executor opens another one, even on another replica', async () => {
     const first = await follow('twice');
     expect(await first.told()).toEqual(free);
     const second = await follow('twice', other);
@@ -129,7 +129,7 @@ describe('the push stream', () => {
     expect(await second.told()).toBeNull();
   });
 
-  test('is refused under a name that another credential uses, and without a name', async () => {
+  test('is refused without a name, and under a name that another credential uses', async () => {
     await cancel(await leased('known'));
     const stranger = { headers: { authorization: `token-executor ${(await credential('second')).secret}` } };
     expect((await open('known', stranger)).status).toBe(403);
@@ -140,7 +140,7 @@ describe('the push stream', () => {
     ]);
   });
 
-  test('ends when its credential is no longer good', async () => {
+  test('ends when its credential is no longer valid', async () => {
     const { secret, id } = await credential('short');
     const response = await open('dismissed', { headers: { authorization: `token-executor ${secret}` } });
     expect(response.status).toBe(200);
@@ -160,11 +160,11 @@ describe('the push stream', () => {
   });
 });
 
-describe('an executor that is to drain', () => {
+describe('a draining executor', () => {
   const ask = async (action: string, name = 'e%2F1') =>
     (await other.api('POST', `/api/executors/${name}/${action}`)).status;
 
-  test('is told on its stream and with its heartbeat, leases nothing more, and leases again when that is taken back', async () => {
+  test('learns it from its stream and its heartbeat, leases no more jobs, and leases again after a resume', async () => {
     const executor = 'e/1';
     await heartbeat(executor);
     const stream = await follow('e%2F1');
@@ -180,7 +180,7 @@ describe('an executor that is to drain', () => {
     };
     expect(status.executors.find(({ name }) => name === executor)).toMatchObject({ draining: true });
 
-    // Its request is held, and answered when it may lease again.
+    // The instance holds the request, and answers it after the resume.
     const waiting = other.lease({ executor, waitMs: 30_000 });
     expect(await ask('resume')).toBe(204);
     expect((await waiting)?.id).toBe(id);
@@ -188,7 +188,7 @@ describe('an executor that is to drain', () => {
     expect((await heartbeat(executor)).fumehood).toEqual({ draining: false });
   });
 
-  test('that nobody knows is 404', async () => {
+  test('that is unknown is 404', async () => {
     expect([await ask('drain', 'nobody'), await ask('resume', 'nobody')]).toEqual([404, 404]);
   });
 });

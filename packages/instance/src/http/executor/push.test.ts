@@ -9,8 +9,8 @@ const orders = (changes: Partial<ExecutorState> = {}): ExecutorState => ({
 });
 const held = (canceling: boolean, of = attempt) => [{ ...of, canceling }];
 
-describe('an executor is told', () => {
-  test('first what is true now', () => {
+describe('the orders of an executor', () => {
+  test('begin with the present state', () => {
     expect(ordersSince(null, orders())).toEqual([{ type: 'drain', draining: false }]);
     expect(ordersSince(null, orders({ draining: true, held: held(true) }))).toEqual([
       { type: 'drain', draining: true },
@@ -18,12 +18,12 @@ describe('an executor is told', () => {
     ]);
   });
 
-  test('nothing when nothing has changed', () => {
+  test('are none when nothing has changed', () => {
     const same = orders({ draining: true, held: held(true) });
     expect(ordersSince(same, same)).toEqual([]);
   });
 
-  test('each change once', () => {
+  test('have each change once', () => {
     expect(ordersSince(orders({ held: held(false) }), orders({ held: held(true) }))).toEqual([
       { type: 'cancel', ...attempt },
     ]);
@@ -33,7 +33,7 @@ describe('an executor is told', () => {
     ]);
   });
 
-  test('of another attempt of a job that was canceled before', () => {
+  test('cancel a later attempt of a job whose earlier attempt was canceled', () => {
     const again = { ...attempt, attempt: 2 };
     expect(ordersSince(orders({ held: held(true) }), orders({ held: held(true, again) }))).toEqual([
       { type: 'cancel', ...again },

@@ -17,9 +17,9 @@ import { type EventStream, openEventStream } from '../event-stream.ts';
 import { goneSignal } from '../gone.ts';
 import { negotiate } from '../negotiate.ts';
 
-/** Silence after which something is sent, and after which the database is asked without a hint. */
+/** After this much silence the stream sends a comment, and reads the database again without a notification. */
 const quietMs = 10_000;
-/** Between two hints that there is work. */
+/** Least time between two hints that there is work. */
 const workPauseMs = 250;
 
 /**
@@ -38,8 +38,8 @@ async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyRepl
   const { db } = deps;
   const { id: credentialId } = await authenticateExecutor(db, request);
   const { executorName } = checkInput(pushQuerySchema, request.query);
-  const unsaid = { version: '', queues: [], tiers: null, offer: null };
-  const seen = await recordExecutor(db, { name: executorName, credentialId, native: true, ...unsaid });
+  const unknown = { version: '', queues: [], tiers: null, offer: null };
+  const seen = await recordExecutor(db, { name: executorName, credentialId, native: true, ...unknown });
   if (!seen) throw forbidden('another credential uses this executor name');
   const number = await openPushStream(db, executorName);
   wake(db, executorTopic(executorName));
@@ -49,25 +49,29 @@ async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyRepl
   const gone = AbortSignal.any([left, over.signal]);
   reply.hijack();
   const stream = openEventStream(reply.raw, gone, { [protocolHeader]: String(protocolVersion) });
-  const stillGood = () => authenticateExecutor(db, request);
-  const telling = [
-    tellOrders(deps, executorName, number, stream, gone, stillGood),
-    hintAtWork(deps, stream, gone),
+  const checkCredential = () => authenticateExecutor(db, request);
+  const tasks = [
+    sendOrders(deps, executorName, number, stream, gone, checkCredential),
+    sendWorkHints(deps, stream, gone),
   ].map((task) => task.finally(() => over.abort()));
-  for (const result of await Promise.allSettled(telling)) {
+  for (const result of await Promise.allSettled(tasks)) {
     if (result.status === 'rejected' && !left.aborted)
-      request.log.warn({ error: factsOf(result.reason), executor: executorName }, 'a push stream broke off');
+      request.log.warn(
+        { error: factsOf(result.reason), executor: executorName },
+        'a push stream ended with an error',
+      );
   }
   stream.end();
 }
 
-async function tellOrders(
+/** Sends an executor's orders until the stream is no longer its newest one. */
+async function sendOrders(
   deps: RouteDeps,
   executor: string,
   number: number,
   stream: EventStream,
   gone: AbortSignal,
-  stillGood: () => Promise<unknown>,
+  checkCredential: () => Promise<unknown>,
 ): Promise<void> {
   const subscription = deps.wakes.subscribe(executorTopic(executor));
   try {
@@ -78,7 +82,7 @@ async function tellOrders(
       for (const order of ordersSince(before, now)) await stream.event(null, order);
       before = now;
       if ((await subscription.next(quietMs, gone)) > 0) continue;
-      await stillGood();
+      await checkCredential();
       await stream.comment();
     }
   } finally {
@@ -86,7 +90,8 @@ async function tellOrders(
   }
 }
 
-async function hintAtWork(deps: RouteDeps, stream: EventStream, gone: AbortSignal): Promise<void> {
+/** Sends a hint when there may be work. */
+async function sendWorkHints(deps: RouteDeps, stream: EventStream, gone: AbortSignal): Promise<void> {
   const subscription = deps.wakes.subscribe(workTopic);
   const hint: Order = { type: 'work' };
   try {
@@ -100,15 +105,15 @@ async function hintAtWork(deps: RouteDeps, stream: EventStream, gone: AbortSigna
   }
 }
 
-/** What an executor that was told of `before` has to be told of `now`. */
+/** Returns the orders that lead from the state `before`, which the executor knows, to the state `now`. */
 export function ordersSince(before: ExecutorState | null, now: ExecutorState): Order[] {
   const orders: Order[] = [];
   if (before?.draining !== now.draining) orders.push({ type: 'drain', draining: now.draining });
-  const told = new Set(
+  const known = new Set(
     before?.held.filter((job) => job.canceling).map((job) => `${job.jobId} ${job.attempt}`),
   );
   for (const { canceling, ...attempt } of now.held)
-    if (canceling && !told.has(`${attempt.jobId} ${attempt.attempt}`))
+    if (canceling && !known.has(`${attempt.jobId} ${attempt.attempt}`))
       orders.push({ type: 'cancel', ...attempt });
   for (const attempt of now.lost) orders.push({ type: 'lost', ...attempt });
   return orders;

@@ -20,7 +20,7 @@ beforeEach(async () => {
 describe('a dequeue', () => {
   const ask = (body: object, path = 'dequeue') => instance.executor(path, body);
 
-  test('without the native extension gets no job that needs it, and no native part of one that does not', async () => {
+  test('without the native extension gets no job that needs it, and other jobs without their native part', async () => {
     await instance.run({ accept: ['container'] });
     const upstream = { executorName: 'up', version: '5.3.0', queues: ['runs'] };
     expect((await ask(upstream)).status).toBe(204);
@@ -32,14 +32,14 @@ describe('a dequeue', () => {
     expect(rows).toEqual([{ lease_ms: 25_000 }]);
   });
 
-  test('is held until work comes', async () => {
+  test('is held until a job comes', async () => {
     const held = instance.lease({ waitMs: 10_000 });
     await new Promise((resolve) => setTimeout(resolve, 300));
     const { id } = await instance.run();
     expect((await held)?.id).toBe(id);
   });
 
-  test('of an executor that went away while it was held leases nothing', async () => {
+  test('leases nothing when the executor is gone before a job comes', async () => {
     const gone = new AbortController();
     const held = fetch(`${instance.url}/.executors/queue/dequeue`, {
       method: 'POST',
@@ -67,7 +67,7 @@ describe('a dequeue', () => {
     expect(await (await instance.api('GET', `/api/jobs/${id}`)).json()).toMatchObject({ state: 'queued' });
   });
 
-  test('a name that another credential uses is refused', async () => {
+  test('is refused under a name that another credential uses', async () => {
     await instance.lease();
     const wanted = { name: 'second', queues: ['runs'] };
     const second = await instance.api('POST', '/api/access/executor-credentials', wanted);

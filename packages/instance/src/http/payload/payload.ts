@@ -10,47 +10,48 @@ import { type Leased, mark } from '../../queue/queue.ts';
 import type { RouteDeps } from '../deps.ts';
 import { uploadStep } from './upload-step.ts';
 
-/** Who has leased a job, and so in which form it goes out. */
+/** The executor that has leased a job: it decides the form of the payload. */
 export type Recipient =
   | { readonly native: true; readonly leaseMs: number }
   | {
       readonly native: false;
       readonly version: PayloadVersion;
-      /** Variables of its steps. */
+      /** Environment variables that every step gets. */
       readonly variables: readonly string[];
     };
 
 export interface PayloadRequest {
   readonly leased: Leased;
   readonly to: Recipient;
-  /** The queue's own route, on which the job does not name it. */
+  /** Whether the request came on the route of one queue, where the payload does not name the queue. */
   readonly single: boolean;
   readonly log: FastifyBaseLogger;
 }
 
-/** A leased job as its executor gets it; one that its kind cannot make has failed. Errors: `record_invalid`. */
+/** Returns the payload of a leased job. A job whose payload cannot be made fails. Errors: `record_invalid`. */
 export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promise<object> {
   const { leased, single, log } = request;
   const { id, attempt, queue } = leased.job;
   const uploadToken = newSecret();
-  let made: Transformed;
+  let transformed: Transformed;
   try {
-    made = transform(deps, request, uploadToken);
+    transformed = transform(deps, request, uploadToken);
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
     await failJob(deps, leased, `failed to transform record: ${why}`).catch((failed: unknown) =>
-      log.error({ error: failed, job: id }, 'a job that cannot be handed out could not be failed'),
+      log.error({ error: failed, job: id }, 'a job without a payload could not be marked as failed'),
     );
     const transformer = single ? 'RecordTransformer' : `RecordTransformer ${queue}`;
     throw new FumehoodError({ status: 500, code: 'record_invalid', message: `${transformer}: ${why}` });
   }
-  if (made.uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, made.uploads.root);
-  return made.payload;
+  const { payload, uploads } = transformed;
+  if (uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, uploads.root);
+  return payload;
 }
 
 interface Transformed {
   readonly payload: object;
-  /** What the token for one upload is for; null where none is given. */
+  /** The directory that the upload token is for; null for a job without one. */
   readonly uploads: { readonly root: string } | null;
 }
 

@@ -2,8 +2,8 @@ import type { DockerStep, NativeJob } from '@fumehood/protocol';
 import { credentialScheme } from '../../auth/executor.ts';
 import type { JobRow } from '../../queue/job.ts';
 
-/** The route that takes everything in one request asks for it: no index is sent in parts. */
-const largestPayloadMB = 4_096;
+/** `src` sends a larger index in parts, which the route refuses; the route's own limit is 4 GiB, too. */
+const maxPayloadMB = 4_096;
 
 export interface UploadStep {
   readonly step: DockerStep;
@@ -11,8 +11,8 @@ export interface UploadStep {
 }
 
 /**
- * The last step of a job that leaves an index, for an executor of upstream's kind: its own uploads leave through its host, a step
- * of theirs uploads by itself. `token` is good for this one upload, because whatever runs there can read it.
+ * Returns the last step of an indexing job for an executor of upstream's kind, which has its steps upload. (Our executors upload from
+ * their host.) `token` is valid for this one upload, because every program of the job can read it.
  */
 export function uploadStep(
   job: JobRow,
@@ -30,13 +30,13 @@ export function uploadStep(
       '-file',
       root === '' ? file : file.slice(root.length + 1),
     ],
-    ...['-associated-index-id', String(job.id), '-max-payload-size', String(largestPayloadMB)],
+    ...['-associated-index-id', String(job.id), '-max-payload-size', String(maxPayloadMB)],
   ];
   return {
     step: {
       key: 'upload',
       image: where.image,
-      commands: [command.map(quoted).join(' ')],
+      commands: [command.map(quote).join(' ')],
       dir: root,
       env: [`SRC_ENDPOINT=${where.url}`, `SRC_HEADER_AUTHORIZATION=${authorization}`],
     },
@@ -44,7 +44,7 @@ export function uploadStep(
   };
 }
 
-/** A word as a POSIX shell reads it back. */
-function quoted(word: string): string {
+/** Quotes a word for a POSIX shell. */
+function quote(word: string): string {
   return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
