@@ -20,7 +20,7 @@ import { leaseOf, testQueue } from './testing.ts';
  * step. One slow history would be all that fits into a test, so a batch of them runs in one database, each on its own job,
  * executor and label.
  */
-const histories = Number(process.env.FUMEHOOD_HISTORIES ?? 300);
+const histories = Number(process.env.FUMEHOOD_HISTORIES ?? 500);
 const batch = 250;
 /** Longer than any history takes, on any machine: no lease runs out by itself. */
 const longestMs = 600_000;
