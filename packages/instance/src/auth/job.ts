@@ -35,20 +35,23 @@ export interface JobAuth {
   readonly authenticateUpload: (request: FastifyRequest) => Promise<UploadGrant>;
 }
 
+/** Makes the authentication of job routes. */
 export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): JobAuth {
   // Upstream accepts the executors' credential on the job routes. Here it is valid only for leases and heartbeats, unless the
   // configuration allows executors without job tokens.
-  const isOld = (request: FastifyRequest) => executorsWithoutJobTokens && isWithoutToken(request);
+  const isOldExecutor = (request: FastifyRequest) => executorsWithoutJobTokens && isWithoutToken(request);
   return {
     async authenticateJob(request, bound) {
-      const lease = isOld(request) ? await leaseWithoutToken(db, request) : await leaseWithToken(db, request);
+      const lease = isOldExecutor(request)
+        ? await leaseWithoutToken(db, request)
+        : await leaseWithToken(db, request);
       if ('queue' in bound && lease.queue !== bound.queue) throw forbidden('invalid token');
       if ('repository' in bound && (lease.repository === '' || lease.repository !== bound.repository))
         throw forbidden('invalid token');
       return lease;
     },
     async isNamedByBody(request) {
-      if (!isOld(request) || !isNamedByBody(request)) return false;
+      if (!isOldExecutor(request) || !isNamedByBody(request)) return false;
       await authenticateOldExecutor(db, request);
       return true;
     },
@@ -56,6 +59,7 @@ export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): J
   };
 }
 
+/** Returns the lease of a request's token, if its headers name the same job and executor. */
 async function leaseWithToken(db: Db, request: FastifyRequest): Promise<JobLease> {
   const token = secretIn(request, ['Bearer']);
   const jobId = jobIdIn(request);

@@ -3,7 +3,10 @@ import { steadyClock } from './database-clock.ts';
 
 const holdMs = 26_000;
 
-/** Makes a reading at boot time `at` of a clock that is `offset` ahead, with an answer that took `took` milliseconds. */
+/**
+ * Makes a clock that is read at boot time `now`, with an answer that takes `took` milliseconds, while it is `offset` ahead of the
+ * boot time. `at` returns the believed time as a boot time.
+ */
 function database() {
   const steps: number[] = [];
   const believed = steadyClock(holdMs, (ms) => steps.push(ms));

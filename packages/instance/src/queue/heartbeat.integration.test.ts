@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
-import { cancel, heartbeat } from './queue.ts';
+import { cancel, recordHeartbeat } from './queue.ts';
 import { recordExecutor } from './sql/executors.ts';
 import { type Heartbeat, type HeldJob, renewLeases, renewMany } from './sql/heartbeats.ts';
 import { testQueue } from './testing.ts';
@@ -34,7 +34,7 @@ const credential = async (name: string) => {
     insert into executor_credentials (name) values (${name}) returning id`.execute(db);
   return rows[0]?.id as number;
 };
-const beatOf = (
+const heartbeatOf = (
   name: string,
   credentialId: number,
   held: readonly HeldJob[] = [],
@@ -120,22 +120,26 @@ describe('concurrent heartbeats', () => {
   test('under a name of another credential are refused and renew nothing', async () => {
     const [own, other] = [await credential('own'), await credential('other')];
     const held = await runBy('e1');
-    await heartbeat(db, kinds, beatOf('e1', own));
+    await recordHeartbeat(db, kinds, heartbeatOf('e1', own));
     const end = async () => (await sql`select lease_expires_at as at from jobs`.execute(db)).rows;
     const before = await end();
-    const beats = [beatOf('e1', other, [held]), beatOf('e2', other)].map((one) => heartbeat(db, kinds, one));
-    expect(await Promise.all(beats)).toMatchObject([null, { renewed: [] }]);
+    const heartbeats = [heartbeatOf('e1', other, [held]), heartbeatOf('e2', other)].map((one) =>
+      recordHeartbeat(db, kinds, one),
+    );
+    expect(await Promise.all(heartbeats)).toMatchObject([null, { renewed: [] }]);
     expect(await end()).toEqual(before);
-    expect(ids((await heartbeat(db, kinds, beatOf('e1', own, [held])))?.renewed)).toEqual([held.jobId]);
+    expect(ids((await recordHeartbeat(db, kinds, heartbeatOf('e1', own, [held])))?.renewed)).toEqual([
+      held.jobId,
+    ]);
   });
 
   test('are one commit, however many they are', async () => {
     const own = await credential('own');
-    const beats = Array.from({ length: 100 }, (_, n) => beatOf(`e${n}`, own));
-    await Promise.all(beats.map((one) => heartbeat(db, kinds, one)));
+    const heartbeats = Array.from({ length: 100 }, (_, n) => heartbeatOf(`e${n}`, own));
+    await Promise.all(heartbeats.map((one) => recordHeartbeat(db, kinds, one)));
     await sql`update executors set last_seen_at = last_seen_at - interval '1 minute'`.execute(db);
-    const answers = await renewMany(db, beats);
-    expect(answers).toEqual(beats.map(() => ({ draining: false, canceling: false, renewed: [] })));
+    const answers = await renewMany(db, heartbeats);
+    expect(answers).toEqual(heartbeats.map(() => ({ draining: false, canceling: false, renewed: [] })));
     const { rows } = await sql`select distinct xmin::text from executors`.execute(db);
     expect(rows).toHaveLength(1);
   });
@@ -143,17 +147,17 @@ describe('concurrent heartbeats', () => {
 
 test('a changed report is stored at once, an unchanged one every few seconds', async () => {
   const own = await credential('own');
-  const say = (version: string) => heartbeat(db, kinds, beatOf('e1', own, [], version));
-  await say('1');
+  const report = (version: string) => recordHeartbeat(db, kinds, heartbeatOf('e1', own, [], version));
+  await report('1');
   const first = await executors();
-  await say('1');
-  await say('');
+  await report('1');
+  await report('');
   expect(await executors()).toEqual(first);
-  await say('2');
+  await report('2');
   const second = await executors();
   expect(second).toMatchObject([{ version: '2' }]);
   await sql`update executors set last_seen_at = last_seen_at - interval '5 seconds'`.execute(db);
-  await say('2');
+  await report('2');
   expect((await executors())[0]?.at).not.toBe(second[0]?.at);
   expect(Date.parse((await executors())[0]?.at ?? '')).toBeGreaterThanOrEqual(
     Date.parse(second[0]?.at ?? ''),
@@ -165,7 +169,7 @@ test('batched heartbeats get the same answers as single ones', {
 }, async () => {
   const own = await credential('own');
   const names = ['e0', 'e1', 'e2', 'e3'];
-  for (const name of names) await recordExecutor(db, beatOf(name, own).report);
+  for (const name of names) await recordExecutor(db, heartbeatOf(name, own).report);
   const jobIds: number[] = [];
   for (let n = 0; n < 24; n += 1) jobIds.push((await runBy(`e${n % 4}`)).jobId);
   await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 second' where id % 5 = 0`.execute(
@@ -176,17 +180,17 @@ test('batched heartbeats get the same answers as single ones', {
     jobId: fc.constantFrom(...jobIds, 4711),
     attempt: fc.constantFrom<(number | null)[]>(null, 1, 2),
   });
-  const beats = fc.sample(
+  const samples = fc.sample(
     fc.record({ name: fc.constantFrom(...names), held: fc.array(held, { maxLength: 6 }) }),
     { numRuns: 200, seed: 9 },
   );
-  const asBeats = beats.map((one) => beatOf(one.name, own, one.held));
+  const heartbeats = samples.map((one) => heartbeatOf(one.name, own, one.held));
   const sorted = (renewed: readonly { id: number }[]) => renewed.toSorted((a, b) => a.id - b.id);
-  const together = (await renewMany(db, asBeats)).map(
+  const batched = (await renewMany(db, heartbeats)).map(
     (one) => one && { ...one, renewed: sorted(one.renewed) },
   );
-  for (const [n, { report, held: named }] of asBeats.entries()) {
-    const { renewed, canceling } = await renewLeases(db, report.name, report.queues, named);
-    expect(together[n]).toEqual({ draining: false, canceling, renewed: sorted(renewed) });
+  for (const [n, { report, held: jobs }] of heartbeats.entries()) {
+    const { renewed, canceling } = await renewLeases(db, report.name, report.queues, jobs);
+    expect(batched[n]).toEqual({ draining: false, canceling, renewed: sorted(renewed) });
   }
 });

@@ -172,13 +172,17 @@ export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<Job
  * Stores what an executor reports of itself, renews its leases, and ends canceled jobs that it does not name any more. Heartbeats
  * that come close together are one commit. Returns null if the executor's name belongs to another credential.
  */
-export async function heartbeat(db: Db, kinds: QueueKinds, beat: Heartbeat): Promise<HeartbeatResult | null> {
-  const fromBatch = beat.held.length <= batchedHeldMax ? await renewBatched(db, beat) : null;
-  const result = fromBatch ?? (await renewAlone(db, beat));
+export async function recordHeartbeat(
+  db: Db,
+  kinds: QueueKinds,
+  request: Heartbeat,
+): Promise<HeartbeatResult | null> {
+  const fromBatch = request.held.length <= batchedHeldMax ? await renewBatched(db, request) : null;
+  const result = fromBatch ?? (await renewAlone(db, request));
   if (!result?.canceling) return result;
-  const { name, queues } = beat.report;
+  const { name, queues } = request.report;
   await transaction(db, async (tx) => {
-    const ids = beat.held.map(({ jobId }) => jobId);
+    const ids = request.held.map(({ jobId }) => jobId);
     for (const job of await releaseJobs(tx, name, queues, ids)) await runEffects(tx, kinds, job);
   });
   return result;

@@ -4,7 +4,7 @@ import type { Db } from '../db/connect.ts';
 import type { JobLease } from './job.ts';
 import type { Demand, NewJob, QueueKinds, Submission } from './kind.ts';
 import type { Offer } from './offer.ts';
-import { enqueue, expireLeases, heartbeat, type Leased, lease } from './queue.ts';
+import { enqueue, expireLeases, type Leased, lease, recordHeartbeat } from './queue.ts';
 import type { HeldJob } from './sql/heartbeats.ts';
 
 import { databaseTime } from './sql/leases.ts';
@@ -75,7 +75,7 @@ export function testQueue(db: () => Db) {
         tiers: null,
         offer: null,
       };
-      const result = await heartbeat(db(), new Map(), { report, held });
+      const result = await recordHeartbeat(db(), new Map(), { report, held });
       return result?.renewed ?? [];
     },
     /** Moves every lease's end back, as if this long had passed since the last heartbeat. */

@@ -1,8 +1,8 @@
 import type { Clock } from '@fumehood/base';
 import { workTopic } from '../db/topics.ts';
 import type { Wakes } from '../db/wakes.ts';
-import type { Leased } from './queue.ts';
 import { covers, type Offer } from './offer.ts';
+import type { Leased } from './queue.ts';
 
 /**
  * The time between two sweeps, milliseconds. Announcements can be lost, and a job whose `process_after` has come is not
@@ -12,6 +12,7 @@ const sweepMs = 1_000;
 /** The waiting executors are marked as connected after this many sweeps. */
 const sweepsPerConnected = 5;
 
+/** A request of an executor for a job. */
 export interface WorkRequest {
   readonly offer: Offer;
   /** Tries to lease a job that fits the offer. */
@@ -28,11 +29,9 @@ export interface Waiters {
   wait(request: WorkRequest): Promise<Leased | null>;
 }
 
-/**
- * A hint that jobs may be waiting: one job, or any number for a sweep. Requests pass it on until one of them has leased a job.
- */
+/** A hint that jobs may be waiting. Requests pass it on until one of them has leased a job. */
 interface Hint {
-  /** A sweep is passed on even then: every request may have missed an announcement. */
+  /** The hint of a sweep is passed on to all: any number of announcements may have been lost. */
   readonly sweeping: boolean;
   /** The requests that have had the hint. */
   readonly asked: Set<Waiter>;
@@ -40,11 +39,14 @@ interface Hint {
   readonly nothingFor: Offer[];
 }
 
-/** A held request. `asking` is true while its `ask` runs, and `ring` wakes it up for the hint that it was given. */
+/** A held request. */
 interface Waiter extends WorkRequest {
+  /** Its `ask` is running. */
   asking: boolean;
+  /** The hint that it was given and has not used yet. */
   hint: Hint | null;
-  ring: () => void;
+  /** Wakes it up for the hint. */
+  wakeUp: () => void;
 }
 
 interface WaiterDeps {
@@ -69,7 +71,7 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
     if (!next) return;
     hint.asked.add(next);
     next.hint = hint;
-    next.ring();
+    next.wakeUp();
   };
   const newHint = (sweeping: boolean) => passOn({ sweeping, asked: new Set(), nothingFor: [] });
 
@@ -92,20 +94,20 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
   return {
     async wait(request) {
       const { waitMs, gone, ask, offer } = request;
-      const own: Waiter = { ...request, asking: true, hint: null, ring: () => {} };
+      const waiter: Waiter = { ...request, asking: true, hint: null, wakeUp: () => {} };
       const deadline = clock.bootTime() + waitMs;
-      /** The hint by which the request asks now; null the first time. */
+      // The hint for which the request asks now; null the first time.
       let used: Hint | null = null;
-      waiting.add(own);
+      waiting.add(waiter);
       if (!listening) {
         listening = true;
         void listen();
       }
       try {
         while (!gone.aborted) {
-          own.asking = true;
+          waiter.asking = true;
           const answer = await ask();
-          own.asking = false;
+          waiter.asking = false;
           if (typeof answer === 'object') {
             if (!used?.sweeping) used = null; // this job was what the hint announced
             return answer;
@@ -114,26 +116,26 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
             if (answer === 'nothing') used.nothingFor.push(offer);
             passOn(used);
           }
-          if (!own.hint) await untilHint(own, deadline - clock.bootTime());
-          used = own.hint;
-          own.hint = null;
+          if (!waiter.hint) await untilHint(waiter, deadline - clock.bootTime());
+          used = waiter.hint;
+          waiter.hint = null;
           if (!used) return null;
         }
         return null;
       } finally {
-        waiting.delete(own);
-        for (const hint of [used, own.hint]) if (hint) passOn(hint);
+        waiting.delete(waiter);
+        for (const hint of [used, waiter.hint]) if (hint) passOn(hint);
       }
     },
   };
 
   /** Resolves when the request has been given a hint, its client has gone, or the time is over. */
-  async function untilHint(own: Waiter, ms: number): Promise<void> {
+  async function untilHint(waiter: Waiter, ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const done = new AbortController();
-    own.ring = resolve;
-    const late = clock.sleep(Math.max(0, ms), AbortSignal.any([own.gone, done.signal])).catch(() => {});
-    await Promise.race([promise, late]);
+    waiter.wakeUp = resolve;
+    const timeout = clock.sleep(Math.max(0, ms), AbortSignal.any([waiter.gone, done.signal])).catch(() => {});
+    await Promise.race([promise, timeout]);
     done.abort();
   }
 }
@@ -144,11 +146,11 @@ export function makeWaiters({ wakes, clock, stopping, keepConnected }: WaiterDep
  */
 function nextFor(hint: Hint, waiting: ReadonlySet<Waiter>): Waiter | undefined {
   let asking: Waiter | undefined;
-  for (const one of waiting) {
-    if (one.hint || one.gone.aborted || hint.asked.has(one)) continue;
-    if (hint.nothingFor.some((offer) => covers(offer, one.offer))) continue;
-    if (!one.asking) return one;
-    asking ??= one;
+  for (const waiter of waiting) {
+    if (waiter.hint || waiter.gone.aborted || hint.asked.has(waiter)) continue;
+    if (hint.nothingFor.some((offer) => covers(offer, waiter.offer))) continue;
+    if (!waiter.asking) return waiter;
+    asking ??= waiter;
   }
   return asking;
 }

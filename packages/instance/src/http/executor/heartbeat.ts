@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
-import { heartbeat as renewLeases } from '../../queue/queue.ts';
+import { recordHeartbeat } from '../../queue/queue.ts';
 import type { RouteDeps } from '../deps.ts';
 import { checkInput, readJson } from '../body.ts';
 import { bodyLimits } from '../limits.ts';
@@ -54,7 +54,7 @@ async function heartbeat(
   const groups = only ? [{ queueName: only, jobIds: body.jobIds }] : body.jobIdsByQueue;
   requireQueues(credential, [...queues, ...groups.map((group) => group.queueName)]);
   const attempts = new Map(native?.leases?.map((held) => [held.jobId, held.attempt]));
-  const answer = await renewLeases(deps.db, deps.kinds, {
+  const answer = await recordHeartbeat(deps.db, deps.kinds, {
     report: {
       name: body.executorName,
       credentialId: credential.id,
