@@ -5,42 +5,42 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 
 /**
- * Set-up of every test file with real parts: what a test leaves on this machine fails it. Temporary files go to a directory of
- * the file's own, which has to be empty in the end.
+ * Sets up every test file that uses real parts: a test fails when it leaves anything on this machine. Each file has its own directory
+ * for temporary files, which has to be empty at the end.
  */
 const before = process.env.TMPDIR;
-/** npm's own, which is for its next run. */
+/** npm's cache for its next run. */
 const compileCache = 'node-compile-cache';
-let own: string;
-let found: Set<string>;
+let directory: string;
+let presentBefore: Set<string>;
 
 beforeAll(async () => {
-  own = mkdtempSync(join(tmpdir(), 'fumehood-test-'));
-  await chmod(own, 0o711); // programs of another user work in there
-  process.env.TMPDIR = own;
-  found = new Set(present());
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-test-'));
+  await chmod(directory, 0o711); // programs of other users read it
+  process.env.TMPDIR = directory;
+  presentBefore = new Set(present());
 });
 
 afterEach(async () => {
-  // A process that was killed is seen for as long as it takes to be waited for.
+  // A killed process is visible until its parent has waited for it.
   await expect.poll(leftBehind, { timeout: 5_000 }).toEqual([]);
 });
 
 afterAll(() => {
   if (before === undefined) delete process.env.TMPDIR;
   else process.env.TMPDIR = before;
-  const left = readdirSync(own).filter((name) => name !== compileCache);
-  expect(left, `left in ${own}`).toEqual([]);
-  rmSync(own, { recursive: true });
-  // Links of test/crash/link.ts, which may be for a file as a whole.
+  const left = readdirSync(directory).filter((name) => name !== compileCache);
+  expect(left, `left in ${directory}`).toEqual([]);
+  rmSync(directory, { recursive: true });
+  // Links of test/crash/link.ts, which may last for a whole test file.
   expect(readdirSync('/sys/class/net').filter((name) => name.startsWith('gbx'))).toEqual([]);
 });
 
 function leftBehind(): string[] {
-  return present().filter((one) => !found.has(one));
+  return present().filter((one) => !presentBefore.has(one));
 }
 
-/** Virtual machines, their launchers and cgroups, mounts, loop devices. */
+/** Returns the VMs, launchers, cgroups, mounts and loop devices on this machine. */
 function present(): string[] {
   return [
     ...processes().filter((command) => /\0-name\0fumehood-|^\S*\/launcher[^/]*\0--lease\0/.test(command)),

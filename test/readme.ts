@@ -6,12 +6,12 @@ const root = join(import.meta.dirname, '..');
 const file = join(root, 'README.md');
 const place = /(<!-- demo:.*-->\n```\n)([^]*?)(```\n<!-- \/demo -->)/;
 
-/** The demo's block as the README shows it. */
+/** Returns the demo's block in the README. */
 export function shownBlock(): string {
   return (place.exec(readFileSync(file, 'utf8'))?.[2] ?? '').trimEnd();
 }
 
-/** Runs the demo and puts its block into the README: `npm run readme`. */
+/** Runs the demo and writes its block into the README: `npm run readme`. */
 if (import.meta.main) {
   const block = execFileSync('npm', ['run', '--silent', 'demo'], { cwd: root, encoding: 'utf8' });
   const text = readFileSync(file, 'utf8');

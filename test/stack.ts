@@ -15,13 +15,13 @@ export interface Outcome {
 
 export interface CommandOptions {
   readonly input?: string | Buffer;
-  /** Press Ctrl-C, as on a terminal, as soon as stderr has this. */
+  /** Press Ctrl-C, as on a terminal, as soon as stderr matches this. */
   readonly interruptAt?: RegExp;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
 
-/** Runs a program as a shell on a terminal does: a process group of its own, which Ctrl-C goes to. */
+/** Runs a program as a shell on a terminal does, in its own process group, which receives Ctrl-C. */
 export function runProgram(argv: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
   const [program = '', ...args] = argv;
   return new Promise((resolve, reject) => {
@@ -40,14 +40,14 @@ export function runProgram(argv: readonly string[], options: CommandOptions = {}
       pressed = true;
       process.kill(-(child.pid as number), 'SIGINT');
     });
-    child.stdin.on('error', () => {}); // who does not read it has its reasons
+    child.stdin.on('error', () => {}); // a program may exit without reading its stdin
     child.stdin.end(options.input ?? '');
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
 }
 
-/** Fumehood as a user has it, in a state directory of its own. */
+/** Fumehood as a user runs it, in its own state directory. */
 export class Stack {
   readonly state: string;
 
@@ -61,26 +61,26 @@ export class Stack {
     return new Stack(state);
   }
 
-  /** The command line. */
+  /** Runs the command line. */
   fumehood(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
     const command = join(repository, 'packages/fumehood/bin/fumehood.mjs');
     const env = { FUMEHOOD_STATE: this.state, ...options.env };
     return runProgram([process.execPath, command, ...args], { ...options, env });
   }
 
-  /** A client of what runs, as the command line has it. */
+  /** Returns a client of the running instance, as the command line uses it. */
   client(): Client {
     const { url } = this.read('instance.json') as { url: string };
     const token = readFileSync(join(this.state, 'run/token'), 'utf8').trim();
     return openClient({ url, token });
   }
 
-  /** The root processes: the executor's and the instance's. */
+  /** Returns the pid of the helper of the executor or of the instance. */
   pid(of: 'executor' | 'instance'): number {
     return (this.read(`${of}.json`) as { pid: number }).pid;
   }
 
-  /** Its own files of jobs and virtual machines: none, when nothing runs. */
+  /** Returns the files of jobs and VMs; none when nothing runs. */
   jobFiles(): string[] {
     return ['vms', 'executor/work']
       .map((name) => join(this.state, name))

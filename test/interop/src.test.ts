@@ -16,7 +16,7 @@ import {
 } from '../../packages/instance/src/testing/git-target.ts';
 import { makeSource, type Source } from '../../packages/instance/src/testing/source.ts';
 
-/** The `src` client that others wrote, by path: `SRC_CLIENT=… npm run test:interop`. */
+/** The path of Sourcegraph's own `src` client: `SRC_CLIENT=… npm run test:interop`. */
 const client = process.env.SRC_CLIENT ?? '';
 
 let server: TestServer;
@@ -25,7 +25,7 @@ let target: GitTarget;
 let job: Job;
 let directory: string;
 beforeAll(async () => {
-  expect(existsSync(client), 'SRC_CLIENT names no file').toBe(true);
+  expect(existsSync(client), 'SRC_CLIENT must name a file').toBe(true);
   server = await startTestServer();
   source = makeSource();
   target = await startGitTarget(server);
@@ -45,7 +45,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** As an executor runs it for a job. */
+/** Runs the client as an executor does for a job. */
 function upload(...more: string[]) {
   const args = [
     'code-intel',
@@ -74,7 +74,7 @@ test.each(['/.executors/scip/upload', '/.executors/lsif/upload'])(
   },
 );
 
-test('the real client is told, once and with its reason, what is refused', async () => {
+test('the real client reports a refusal once, with its reason', async () => {
   const refused = upload('-upload-route=/.executors/scip/upload', '-associated-index-id=4711');
   await expect(refused).rejects.toMatchObject({
     code: 1,
@@ -82,7 +82,7 @@ test('the real client is told, once and with its reason, what is refused', async
   });
 });
 
-test('the real client does the last step of a job that an executor of another maker has leased', async () => {
+test('the real client runs the last step of a job that an upstream executor has leased', async () => {
   const { instance } = target;
   const made = await upstreamExecutor(instance).leased({ repository, commit: source.commit });
   const step = made.dockerSteps?.at(-1);

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** Which packages of ours a package may import: imports go one way. `*` is all of them. */
+/** The packages that each package may import, so that imports go in one direction. `*` stands for all packages. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   base: [],
   protocol: [],
@@ -19,21 +19,22 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 const packagesDir = resolve(import.meta.dirname, '../../packages');
 
-/** Every module specifier in a source file: static, type-only, dynamic and re-export. */
+/** Returns every module specifier in a source file: of static, type-only and dynamic imports and of re-exports. */
 function specifiers(source: string): string[] {
   const pattern = /(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+)['"]([^'"]+)['"]/gm;
   return [...source.matchAll(pattern)].map((match) => match[1] as string);
 }
 
+/** Returns the imports of a file that break the rules of its package. */
 function violations(name: string, file: string, source: string): string[] {
   const found: string[] = [];
   for (const specifier of specifiers(source)) {
-    const ours = /^@fumehood\/([^/]+)(\/.*)?$/.exec(specifier);
-    if (ours) {
-      const target = ours[1] as string;
+    const internal = /^@fumehood\/([^/]+)(\/.*)?$/.exec(specifier);
+    if (internal) {
+      const target = internal[1] as string;
       const rule = allowed[name] ?? [];
       if (!rule.includes('*') && !rule.includes(target)) found.push(`${file} imports ${specifier}`);
-      if (ours[2]) found.push(`${file} reaches into ${specifier}: import the package's index`);
+      if (internal[2]) found.push(`${file} reaches into ${specifier}: import the package's index`);
     } else if (specifier.startsWith('.')) {
       const target = relative(join(packagesDir, name), resolve(dirname(file), specifier));
       if (target.startsWith('..')) found.push(`${file} leaves its package by ${specifier}`);
@@ -48,7 +49,7 @@ test('every package has a rule', () => {
   expect(names.filter((name) => !(name in allowed))).toEqual([]);
 });
 
-test.each(names)('%s imports only what lies below it', (name) => {
+test.each(names)('%s imports only the packages below it', (name) => {
   const root = join(packagesDir, name, 'src');
   const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),
@@ -60,7 +61,7 @@ test.each(names)('%s imports only what lies below it', (name) => {
   expect(found).toEqual([]);
 });
 
-test('the rule sees what it forbids', () => {
+test('the check finds forbidden imports', () => {
   const file = join(packagesDir, 'instance/src/main.ts');
   expect(violations('instance', file, "import { x } from '@fumehood/oci';")).toHaveLength(1);
   expect(

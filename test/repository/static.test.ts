@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** What is checked without running anything, as tests, so that one number tells of all. */
+/** Runs the static checks as tests, so that one number counts all checks. */
 const root = resolve(import.meta.dirname, '../..');
 
 test.each([
