@@ -1,7 +1,7 @@
 export type { Guest, GuestFacts } from './channel/guest.ts';
 export { connectGuest } from './channel/guest.ts';
 export { guestFileMax } from './channel/limits.ts';
-export type { StepExit } from './channel/step.ts';
+export type { GuestStep, StepExit } from './channel/step.ts';
 export type { GuestImage, GuestRecipe } from './guest/build.ts';
 export { buildGuest, guestRecipe } from './guest/build.ts';
 export { canLimit } from './jail/cgroups.ts';

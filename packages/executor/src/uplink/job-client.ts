@@ -9,7 +9,7 @@ import {
 } from '@fumehood/protocol';
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
-import { expectStatus, type Http, type HttpRequest, causeOf } from './http.ts';
+import { causeOf, expectStatus, type Http, type HttpRequest } from './http.ts';
 import type { EntryEnd, EntryFacts, EntryText, OutputStream } from './log-entry.ts';
 import { type Redactions, redact } from './redact.ts';
 import { retryWhileUnreachable, withTimeout } from './retry.ts';
@@ -28,17 +28,23 @@ export interface JobClient {
    * entry.
    */
   addEntry(facts: EntryFacts): Promise<number>;
+  /** Sends the text or the end of an entry. Retried: the request is idempotent. */
   updateEntry(entry: number, facts: EntryFacts, state: EntryText | EntryEnd): Promise<void>;
+  /** Appends output at its offset. Retried: the instance keeps each byte once. */
   append(entry: number, stream: OutputStream, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Resolves with bytes of the job's stdin from `offset` on, once there are some, or with `end`. */
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
   /** Sends one request under the job's token. Errors: `lease_lost` for 401, and those of `Http`. */
   open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Response>;
+  /** Returns the path of a blob on the instance, for `open`. */
   blobPath(digest: string): string;
   /** Sends what the run measured. Does nothing with an instance of upstream's kind, which has no route for it. */
   result(facts: Omit<JobResultRequest, 'executorName' | 'jobId'>): Promise<void>;
+  /** Marks the job as completed. Errors of this and of the other marks: `lease_lost`, `instance_…`. */
   complete(): Promise<void>;
+  /** Marks the job as errored: another attempt may succeed. `reason` is the code of the error. */
   errored(message: string, reason: string): Promise<void>;
+  /** Marks the job as failed for good. */
   failed(message: string, reason: string): Promise<void>;
 }
 

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
-import { type Guest, guestFileMax, type StepExit } from '@fumehood/microvm';
-import type { ImageDisk } from '@fumehood/oci';
+import { type Guest, guestFileMax, type GuestStep, type StepExit } from '@fumehood/microvm';
+import type { ImageConfig, ImageDisk } from '@fumehood/oci';
+import type { DockerStep } from '@fumehood/protocol';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import {
@@ -71,22 +72,14 @@ async function runStep(
   deadline: number,
   onExit: (exitCode: number) => void,
 ): Promise<void> {
-  const { guest, clock, job, hostname } = deps;
-  const step = job.dockerSteps[index] as ValidatedJob['dockerSteps'][number];
-  const image = (deps.images[index] as ImageDisk).config;
+  const { guest, clock, job } = deps;
+  const step = stepAt(job, index);
   const name = stepName(step, index);
-  const inWorkspace = hasWorkspace(job);
-  const repository = job.repositoryName === '' ? null : job.repositoryDirectory;
   const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
-  const argv = stepArguments(step, image, script);
+  const argv = stepArguments(step, imageConfig(deps, index), script);
   const remainingMs = deadline - clock.bootTime();
   if (remainingMs <= 0) throw deadlinePassed(name, job.fumehood.deadlineMs);
   const memoryBytes = stepMemoryBytes(job.fumehood.resources.memoryMiB);
-  const bind = (file: string, target: string, mode: 'ro' | 'rw' = 'rw') => ({
-    source: `${guestPaths.files}/${file}`,
-    target,
-    mode,
-  });
   const log = await deps.openLog(`step.docker.${name}`, argv);
   const lastOutput = { stdout: '', stderr: '' };
   const writeOutput = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
@@ -96,22 +89,8 @@ async function runStep(
   const exit = await guest
     .step(
       {
-        id: `step-${index}`,
-        root: guestPaths.root(index),
+        ...guestView(deps, index, script),
         argv,
-        env: stepEnvironment(step, image, hostname, repository, deps.extraEnvironment),
-        user: image.user,
-        cwd: stepDirectory(step, image, inWorkspace),
-        hostname,
-        binds: [
-          bind('hosts', '/etc/hosts'),
-          bind('hostname', '/etc/hostname'),
-          bind('resolv.conf', '/etc/resolv.conf'),
-          ...(inWorkspace
-            ? [{ source: guestPaths.workspace, target: workspaceTarget, mode: 'rw' as const }]
-            : []),
-          ...(script ? [bind(scriptName(index), script, 'ro')] : []),
-        ],
         memoryBytes,
         pids: pidsMax,
         deadlineMs: Math.ceil(remainingMs),
@@ -135,6 +114,44 @@ async function runStep(
   if (exit.reason === 'memory') throw memoryExceeded(name, memoryBytes);
   if (exit.reason === 'start') throw stepNotStarted(name, exit.message);
   if (exitCode !== 0) throw stepFailed(name, exitCode, quoted.split('\n').slice(-10).join('\n'));
+}
+
+function stepAt(job: ValidatedJob, index: number): DockerStep {
+  return job.dockerSteps[index] as DockerStep;
+}
+
+function imageConfig({ images }: StepDeps, index: number): ImageConfig {
+  return (images[index] as ImageDisk).config;
+}
+
+/** Returns what a step sees in the guest. Errors: `job_refused` for a working directory that leads out of the workspace. */
+function guestView(
+  deps: StepDeps,
+  index: number,
+  script: string | null,
+): Omit<GuestStep, 'argv' | 'memoryBytes' | 'pids' | 'deadlineMs'> {
+  const { job, hostname, extraEnvironment } = deps;
+  const step = stepAt(job, index);
+  const image = imageConfig(deps, index);
+  const inWorkspace = hasWorkspace(job);
+  const repository = job.repositoryName === '' ? null : job.repositoryDirectory;
+  const bind = (source: string, target: string, mode: 'ro' | 'rw' = 'rw') => ({ source, target, mode });
+  const file = (name: string) => `${guestPaths.files}/${name}`;
+  return {
+    id: `step-${index}`,
+    root: guestPaths.root(index),
+    env: stepEnvironment(step, image, hostname, repository, extraEnvironment),
+    user: image.user,
+    cwd: stepDirectory(step, image, inWorkspace),
+    hostname,
+    binds: [
+      bind(file('hosts'), '/etc/hosts'),
+      bind(file('hostname'), '/etc/hostname'),
+      bind(file('resolv.conf'), '/etc/resolv.conf'),
+      ...(inWorkspace ? [bind(guestPaths.workspace, workspaceTarget)] : []),
+      ...(script ? [bind(file(scriptName(index)), script, 'ro')] : []),
+    ],
+  };
 }
 
 /** Returns the exit code that a shell would report: 128 plus the number of the signal that ended the step. */
