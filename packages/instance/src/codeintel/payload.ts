@@ -3,7 +3,7 @@ import { pipeline, type Readable } from 'node:stream';
 import { payloadInvalid, payloadTooBig } from './errors.ts';
 
 /** Largest index, in bytes before gzip: a small body can unpack to any size. */
-const maxIndexBytes = 4 * 2 ** 30;
+export const maxIndexBytes = 4 * 2 ** 30;
 
 /**
  * Unpacks an uploaded index, which is gzipped whatever the content encoding. `announcedBytes`: its unpacked size according to the

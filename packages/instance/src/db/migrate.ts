@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration';
-import { databaseNewer, migrationFailed } from '../errors.ts';
+import { databaseNewer, migrationFailed } from '../start-errors.ts';
 import type { Db } from './connect.ts';
 
 /** Provides the numbered `.sql` files of a directory as migrations, forward only. */

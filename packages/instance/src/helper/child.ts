@@ -9,7 +9,7 @@ import {
   untilStarted,
 } from '@fumehood/base';
 import type { InstanceConfig } from '../config.ts';
-import { instanceFailed } from '../errors.ts';
+import { instanceFailed } from '../start-errors.ts';
 import type { HelperConfig } from './config.ts';
 import { type Listening, listeningSchema } from './messages.ts';
 import { writeAtomically } from './secrets.ts';

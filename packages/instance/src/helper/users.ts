@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { SystemUser } from '../db/server/start.ts';
-import { userFailed } from '../errors.ts';
+import { userFailed } from '../start-errors.ts';
 
 /** Returns the user of this name, if there is one, from /etc/passwd. */
 function findUser(name: string): SystemUser | undefined {

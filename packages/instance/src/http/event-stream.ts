@@ -1,6 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { once } from 'node:events';
 
+/** After this much silence an event stream sends a comment, so that proxies keep the connection. */
+export const keepAliveMs = 10_000;
+
 /** Server-sent events for one reader. A write resolves when the reader has room for more. */
 export interface EventStream {
   /** Writes one event, as JSON. A resume starts after the last event with an id. */

@@ -4,7 +4,7 @@ import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';
-import { portInUse } from '../errors.ts';
+import { portInUse } from '../start-errors.ts';
 import { listenTls, type TlsServer } from './tls.ts';
 
 export interface Listening {

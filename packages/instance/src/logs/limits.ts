@@ -3,6 +3,3 @@
  * Without a limit, one job could fill the database.
  */
 export const streamBytesMax = 16 * 2 ** 20;
-
-/** Log entries that one attempt may have: 1000. A job has a few for its setup and one for each step. */
-export const entriesMax = 1_000;

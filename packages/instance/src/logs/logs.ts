@@ -1,8 +1,9 @@
+import { logEntriesMax } from '@fumehood/protocol';
 import type { JobLease } from '../queue/job.ts';
 import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
-import { entriesMax, streamBytesMax } from './limits.ts';
+import { streamBytesMax } from './limits.ts';
 import {
   type EntryFacts,
   entryOf,
@@ -36,7 +37,7 @@ export async function addEntry(
   return await fenced(db, lease, async (tx) => {
     const row = await insertEntry(tx, lease.jobId, lease.attempt, number, facts);
     if (!row) return number as number;
-    if (row.entry > entriesMax) throw tooManyEntries(entriesMax);
+    if (row.entry > logEntriesMax) throw tooManyEntries(logEntriesMax);
     await appendEntryEvent(tx, lease.jobId, entryOf(row));
     await appendWhole(tx, lease, row.entry, out);
     return row.entry;

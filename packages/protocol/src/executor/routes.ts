@@ -105,6 +105,9 @@ export type HeartbeatResponse = z.output<typeof heartbeatResponseSchema>;
 
 const jobOperation = z.object({ executorName, jobId: jobIdSchema });
 
+/** Log entries that one attempt may have. A job has a few for its setup and one for each step. */
+export const logEntriesMax = 1_000;
+
 const logEntrySchema = jobOperation.extend({
   key: z.string().min(1).max(200),
   command: z.array(z.string()).nullable(),
@@ -119,7 +122,7 @@ const logEntrySchema = jobOperation.extend({
  * the request names the number. When the entry exists, nothing changes, so that the executor can repeat the request.
  */
 export const addLogEntryRequestSchema = logEntrySchema.extend({
-  fumehood: z.object({ entry: z.int().min(1).max(1_000) }).optional(),
+  fumehood: z.object({ entry: z.int().min(1).max(logEntriesMax) }).optional(),
 });
 export type AddLogEntryRequest = z.input<typeof addLogEntryRequestSchema>;
 

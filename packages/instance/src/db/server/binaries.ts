@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { databaseVersion, postgresMissing } from '../../errors.ts';
+import { databaseVersion, postgresMissing } from '../../start-errors.ts';
 
 /** A directory that has `postgres` and `initdb`, and their major version. */
 export interface Binaries {

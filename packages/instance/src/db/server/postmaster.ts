@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
-import { databaseInUse } from '../../errors.ts';
+import { databaseInUse } from '../../start-errors.ts';
 
 /** A running PostgreSQL server. */
 interface Postmaster {

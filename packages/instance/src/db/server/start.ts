@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Clock, ownedDirectory, type Running } from '@fumehood/base';
 import { Client } from 'pg';
 import { syncNow } from '../../durable.ts';
-import { databaseFailed, socketPathTooLong } from '../../errors.ts';
+import { databaseFailed, socketPathTooLong } from '../../start-errors.ts';
 import { clientConfig, type Connection } from '../connect.ts';
 import { findBinaries } from './binaries.ts';
 import { ensureFree } from './postmaster.ts';

@@ -6,15 +6,13 @@ import { jobTopic } from '../../db/topics.ts';
 import { readEvents, type StoredEvent } from '../../logs/sql/events.ts';
 import { currentRecord } from '../../queue/record.ts';
 import type { RouteDeps } from '../deps.ts';
-import { type EventStream, openEventStream } from '../event-stream.ts';
+import { type EventStream, keepAliveMs, openEventStream } from '../event-stream.ts';
 import { goneSignal } from '../gone.ts';
 import { jobParams } from '../params.ts';
 import { requirePerson } from '../person.ts';
 
 /** Events that are read at once. */
 const batchSize = 16;
-/** After this much silence the stream sends a comment, so that proxies keep the connection. */
-const quietMs = 10_000;
 
 const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 
@@ -73,7 +71,7 @@ async function follow(
       sentWaiting = waiting;
       // The reader resumes after the job's last event.
       if (hasEnded(record.state) && (await readEvents(deps.db, id, seq, 1)).length === 0) return;
-      if (deps.clock.bootTime() - sentAt > quietMs) {
+      if (deps.clock.bootTime() - sentAt > keepAliveMs) {
         await stream.comment();
         sentAt = deps.clock.bootTime();
       }

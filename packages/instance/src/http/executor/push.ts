@@ -13,12 +13,10 @@ import {
 } from '../../queue/sql/executors.ts';
 import { checkInput } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
-import { type EventStream, openEventStream } from '../event-stream.ts';
+import { type EventStream, keepAliveMs, openEventStream } from '../event-stream.ts';
 import { goneSignal } from '../gone.ts';
 import { negotiate } from '../negotiate.ts';
 
-/** After this much silence the stream sends a comment, and reads the database again without a notification. */
-const quietMs = 10_000;
 /** Least time between two hints that there is work. */
 const workPauseMs = 250;
 
@@ -81,7 +79,8 @@ async function sendOrders(
       if (!now || now.stream !== number) return;
       for (const order of ordersSince(before, now)) await stream.event(null, order);
       before = now;
-      if ((await subscription.next(quietMs, gone)) > 0) continue;
+      if ((await subscription.next(keepAliveMs, gone)) > 0) continue;
+      // A notification can be lost, so the state is read again after some silence, too.
       await checkCredential();
       await stream.comment();
     }
@@ -96,7 +95,7 @@ async function sendWorkHints(deps: RouteDeps, stream: EventStream, gone: AbortSi
   const hint: Order = { type: 'work' };
   try {
     while (!gone.aborted) {
-      if ((await subscription.next(quietMs, gone)) === 0) continue;
+      if ((await subscription.next(keepAliveMs, gone)) === 0) continue;
       await stream.event(null, hint);
       await deps.clock.sleep(workPauseMs, gone).catch(() => {});
     }

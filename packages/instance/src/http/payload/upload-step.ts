@@ -1,9 +1,10 @@
 import type { DockerStep, NativeJob } from '@fumehood/protocol';
+import { maxIndexBytes } from '../../codeintel/payload.ts';
 import { credentialScheme } from '../../auth/executor.ts';
 import type { JobRow } from '../../queue/job.ts';
 
-/** `src` sends a larger index in parts, which the route refuses; the route's own limit is 4 GiB, too. */
-const maxPayloadMB = 4_096;
+/** `src` sends an index in parts when it is larger than this, and the route refuses parts. */
+const maxPayloadMB = maxIndexBytes / 2 ** 20;
 
 export interface UploadStep {
   readonly step: DockerStep;
