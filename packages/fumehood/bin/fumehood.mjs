@@ -12,7 +12,7 @@ try {
   const require = createRequire(import.meta.url);
   node = join(dirname(require.resolve(`node-linux-${process.arch}/package.json`)), 'bin/node');
 } catch {
-  process.stderr.write('fumehood: its npm packages are not installed\n  Run `npm ci` in its directory.\n');
+  process.stderr.write('fumehood: the npm packages are not installed\n  Run `npm ci` in the checkout.\n');
   process.exit(2);
 }
 const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
