@@ -86,7 +86,7 @@ describe('a credential', () => {
     const answer = await dequeue(secret, body, route);
     expect(answer.status).toBe(403);
     expect(await answer.text()).toBe(
-      'the credential one is not valid for codeintel, only for runs: configure other queues for this executor, or use a credential that is valid for them',
+      'the credential one is not valid for codeintel (it is valid for runs): configure other queues for this executor, or use a credential that is valid for them',
     );
     const { rows } = await sql`select from executors`.execute(instance.db);
     expect(rows).toEqual([]);
@@ -94,7 +94,7 @@ describe('a credential', () => {
 
   test('without a queue cannot lease', async () => {
     const { secret } = await made(create({ name: 'one', queues: [] }));
-    expect(await (await dequeue(secret)).text()).toContain('but for no queue');
+    expect(await (await dequeue(secret)).text()).toContain('(it is valid for no queue)');
     expect((await instance.executor('dequeue', { executorName: 'e1', queues: [] }, as(secret))).status).toBe(
       204,
     );

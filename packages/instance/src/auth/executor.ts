@@ -64,7 +64,7 @@ export function requireQueues({ name, queues }: ExecutorCredential, requested: r
   const denied = [...new Set(requested)].filter((queue) => !queues.includes(queue));
   if (denied.length === 0) return;
   throw forbidden(
-    `the credential ${name} is not valid for ${denied.join(', ')}, only for ${queues.join(', ') || 'no queue'}: ` +
+    `the credential ${name} is not valid for ${denied.join(', ')} (it is valid for ${queues.join(', ') || 'no queue'}): ` +
       'configure other queues for this executor, or use a credential that is valid for them',
   );
 }
