@@ -225,7 +225,8 @@ function say(line) {
 
 /** Starts the pinned Node. The terminal sends Ctrl-C to both, and the child decides what it means; other signals are passed on. */
 function continueWithPinnedNode(args) {
-  const env = { ...process.env, PATH: `${join(here, 'node_modules/.bin')}:${process.env.PATH}` };
+  const own = [join(here, nodePackage, 'bin'), join(here, 'node_modules/.bin')];
+  const env = { ...process.env, PATH: `${own.join(':')}:${process.env.PATH}` };
   const child = spawn(join(here, nodePackage, 'bin/node'), args, { stdio: 'inherit', env });
   process.on('SIGINT', () => {});
   for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));
