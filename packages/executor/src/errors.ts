@@ -76,6 +76,7 @@ export function leaseLost(why: string): FumehoodError {
   return new FumehoodError({ code: 'lease_lost', message: `the lease of this job was lost: ${why}` });
 }
 
+/** Somebody canceled the job. */
 export function canceled(why: string): FumehoodError {
   return new FumehoodError({ code: 'canceled', message: `the job was canceled: ${why}` });
 }
@@ -172,7 +173,7 @@ export function diskFull(what: string): FumehoodError {
     code: 'disk_full',
     message: `the disk of the executor is full: ${what}`,
     remedy:
-      'Free space on the machine of the executor, in its state directory. The instance retries the job.',
+      'Free space on the machine of the executor, in its state directory. If the job has no retries left, start it again.',
   });
 }
 
@@ -181,7 +182,8 @@ export function vmmDied(reason: string, complaints: string): FumehoodError {
   return new FumehoodError({
     code: 'vmm_died',
     message: `the VM ended by itself (${reason})${complaints && `: ${complaints}`}`,
-    remedy: 'If it happens again, run `fumehood doctor` on the executor. The instance retries the job.',
+    remedy:
+      'If the job has no retries left, start it again. If it happens again, run `fumehood doctor` on the executor.',
   });
 }
 
@@ -193,14 +195,16 @@ export function uploadFailed(why: string): FumehoodError {
   });
 }
 
+/** The executor was stopped, so its jobs were. */
 export function executorStopped(): FumehoodError {
   return new FumehoodError({
     code: 'executor_stopped',
     message: 'the executor was stopped while the job ran',
-    remedy: 'Wait: the instance retries the job.',
+    remedy: 'If the job has no retries left, start it again.',
   });
 }
 
+/** The helper refused to start a VM. */
 export function vmRefused(why: string): FumehoodError {
   return new FumehoodError({ code: 'vm_refused', message: `the VM was not started: ${why}` });
 }
@@ -210,10 +214,11 @@ export function helperGone(): FumehoodError {
   return new FumehoodError({
     code: 'executor_stopped',
     message: "the executor's helper is gone",
-    remedy: 'Wait: the instance retries the job.',
+    remedy: 'If the job has no retries left, start it again.',
   });
 }
 
+/** The agent ended while it started. */
 export function agentFailed(how: string): FumehoodError {
   return new FumehoodError({
     code: 'agent_failed',

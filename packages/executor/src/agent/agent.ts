@@ -9,6 +9,7 @@ import { withTimeout } from '../uplink/retry.ts';
 import type { Reservations } from './reservations.ts';
 import { runJob, type RunJobDeps } from './run-job.ts';
 
+/** The agent of an executor. */
 export interface Agent {
   /** Leases and runs jobs until `drain` or `stop`. Resolves when the last job has ended. */
   run(): Promise<void>;

@@ -6,6 +6,7 @@ import type { Http } from '../uplink/http.ts';
 import { type JobClient, openJobClient } from '../uplink/job-client.ts';
 import type { Lease, Leases } from '../uplink/leases.ts';
 
+/** What running a job needs. */
 export interface RunJobDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;

@@ -2,6 +2,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 
+/** What the janitor cleans up. */
 export interface JanitorDeps {
   readonly clock: Clock;
   /** Read-only disks and image archives. */

@@ -1,6 +1,7 @@
 import { collect } from '@fumehood/base';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
+/** A request to the instance. */
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
   /** Below the instance's URL, with the query. */

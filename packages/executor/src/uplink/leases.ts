@@ -20,6 +20,7 @@ export interface Lease {
   release(): void;
 }
 
+/** The leases of an executor. */
 export interface Leases {
   /**
    * Takes over a job that was just leased. Resolves at the first answered heartbeat, before which no VM may boot. Errors:

@@ -10,6 +10,7 @@ export interface VersionedHttp {
   readonly version: () => number;
 }
 
+/** Adds the negotiation of the version to requests. Starts without knowledge of the instance's version. */
 export function negotiateVersion(plain: Http): VersionedHttp {
   let version = upstreamVersion;
   return {

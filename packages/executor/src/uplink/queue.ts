@@ -11,7 +11,7 @@ import {
   type Tier,
 } from '@fumehood/protocol';
 import { instanceUnreachable } from '../errors.ts';
-import { withCredential, type Credential } from './credential.ts';
+import { type Credential, withCredential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
 import { negotiateVersion } from './negotiate-version.ts';
 import type { PushSource } from './push-stream.ts';
@@ -53,6 +53,10 @@ export interface QueueClient {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Job | null>;
+  /**
+   * Renews the leases of the jobs. Resolves with the jobs that the instance knows, and with those that it cancels, as
+   * `<id>-<queue>`.
+   */
   heartbeat(
     queues: QueueName[],
     jobs: readonly JobReference[],

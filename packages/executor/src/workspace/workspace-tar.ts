@@ -35,6 +35,7 @@ const sparseConfig = `[core]
 	sparseCheckoutCone = false
 `;
 
+/** A workspace as a tar stream. */
 export interface WorkspaceTar {
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Returns the number of members that were written so far. */

@@ -4,6 +4,7 @@ import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 
+/** What a phase of a job needs. */
 export interface PhaseDeps {
   readonly client: JobClient;
   readonly clock: Clock;
@@ -38,6 +39,7 @@ export async function runWithLog<T>(
   }
 }
 
+/** Writes a line into a log entry. */
 export function writeLine(
   log: PhaseLog,
   line: string,

@@ -9,6 +9,7 @@ import { type PhaseDeps, runWithLog, writeLine } from './phase.ts';
 import { hasWorkspace, secretsOfJob, type ValidatedJob } from './validate-job.ts';
 import { type DiskPlan, planDisks } from './vm-plan.ts';
 
+/** What making the disks of a job needs. */
 export interface PrepareDisksDeps extends ImageDeps {
   readonly instanceUrl: string;
   readonly credential: Pick<Credential, 'secret'>;

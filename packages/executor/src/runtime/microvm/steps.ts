@@ -23,6 +23,7 @@ const pidsMax = 4096;
 const quotedBytes = 1_000;
 const scriptDirectory = '/fumehood';
 
+/** What running the steps of a job needs. */
 export interface StepDeps {
   readonly guest: Guest;
   readonly clock: Clock;
