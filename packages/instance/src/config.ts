@@ -5,10 +5,10 @@ import { connectionSchema } from './db/connect.ts';
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const path = z.string().startsWith('/');
 
-/** The release of `src` that executors of upstream's kind use for uploads: the one that the tests upload with. */
+/** The release of `src` that executors of upstream's kind use for uploads: the one that uploads were tested with. */
 export const srcVersion = '7.6.0';
 
-/** What jobs tell executors of upstream's kind. */
+/** Settings of jobs for executors of upstream's kind. */
 export const upstreamSchema = z
   .strictObject({
     /** The URL of this instance for these executors and the containers of their jobs. Null: they get no job with an upload. */
@@ -22,7 +22,7 @@ export const upstreamSchema = z
   .prefault({});
 export type Upstream = z.output<typeof upstreamSchema>;
 
-/** Leniences, which are off by default. */
+/** Exceptions for older executors, off by default. */
 export const compatibilitySchema = z
   .strictObject({
     /** Executors older than job tokens may use their credential on the routes of jobs that they hold. */

@@ -9,7 +9,7 @@ import {
   repositoryNameSchema,
 } from './values.ts';
 
-/** What every side knows of a kind of job. */
+/** The part of a kind of job that both sides know. */
 interface JobKind {
   /** The request for a job of this kind, with its defaults. Null: no instance of ours makes such jobs. */
   readonly request: z.ZodObject<{ readonly queue: z.ZodLiteral<string> }> | null;

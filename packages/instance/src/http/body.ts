@@ -2,8 +2,8 @@ import type { Readable } from 'node:stream';
 import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { JobLease } from '../queue/job.ts';
 import { forbidden } from '../errors.ts';
+import type { JobLease } from '../queue/job.ts';
 
 /** Upstream's answer to a body that is not JSON of the expected type. */
 function notUnmarshalled(why: string): FumehoodError {

@@ -27,7 +27,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   }
 }
 
-/** Returns what the client is told of an error; null for one that the instance did not expect. */
+/** Returns the answer to an error; null for an unexpected one. */
 function knownError(error: unknown): ErrorFacts | null {
   if (error instanceof FumehoodError) return factsOf(error);
   const { statusCode, code, message } = error as FastifyError;

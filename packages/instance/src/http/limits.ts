@@ -2,7 +2,7 @@ const MiB = 2 ** 20;
 
 /**
  * The largest body of a request, in bytes, by what the route takes; a larger one is answered with 413. Blobs, packs and indexes
- * are streams: their stores bound them.
+ * are streams, which their stores limit.
  */
 export const bodyLimits = {
   /** JSON of people and programs. */
@@ -17,6 +17,6 @@ export const bodyLimits = {
   logOutput: 4 * MiB,
   /** A mark or a result. */
   mark: MiB,
-  /** What a git client wants and has, packed or unpacked: what git itself reads at once, and far more than any clone needs. */
+  /** The request of a git client, gzipped or not: as much as git itself reads at once, and far more than any clone needs. */
   git: 10 * MiB,
 } as const;

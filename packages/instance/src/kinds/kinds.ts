@@ -3,11 +3,11 @@ import type { QueueKind, QueueKinds } from '../queue/kind.ts';
 import { codeintelKind } from './codeintel.ts';
 import { runsKind } from './runs.ts';
 
-/** What kinds ask of the instance when a job is requested. */
+/** The parts of the instance that a kind needs to create a job. */
 export interface KindStores {
   readonly hasBlob: (digest: string) => Promise<boolean>;
   readonly hasCommit: (repository: string, commit: string) => Promise<boolean>;
-  /** Whether executors of upstream's kind are told an address of this instance, which their uploads need. */
+  /** Whether the configuration has an address of this instance for executors of upstream's kind, which their uploads need. */
   readonly hasExecutorUrl: boolean;
 }
 

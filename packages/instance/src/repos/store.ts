@@ -44,7 +44,7 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
       }
       const staged = join(staging, randomUUID());
       try {
-        // The pack never holds the parents of the commit.
+        // Shallow: the repository does not need the parents of the commit.
         const made = await makeRepository(spawn, staged, commit, { shallow: true, bytes: pack });
         await checkExact(spawn, staged, made.commit);
         await mkdir(placeOf(repository), { recursive: true });

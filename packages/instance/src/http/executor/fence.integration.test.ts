@@ -26,7 +26,7 @@ let other: Job;
 let ofAnotherExecutor: Job;
 /** A job that was leased again, with the token of its first attempt. */
 let again: Job;
-let tokenBefore: string;
+let formerToken: string;
 let ended: Job;
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ beforeAll(async () => {
   job = await leased();
   other = await leased(another);
   ofAnotherExecutor = await leased({ ...another, executor: 'e2' });
-  ({ token: tokenBefore } = again = await leased());
+  ({ token: formerToken } = again = await leased());
   await expire(again, '1 minute');
   again = await target.next({ waitMs: 10_000 });
   expect(again).toMatchObject({ fumehood: { attempt: 2 } });
@@ -123,34 +123,34 @@ const forged: Record<string, () => Forged | Promise<Forged>> = {
   'a token that another executor leased': () => withSecret(job, `Bearer ${ofAnotherExecutor.token}`),
   'its token, by another executor': () => ({ to: job, headers: jobHeaders(job, 'e2') }),
   'its token, in another queue': () => ({ to: job, headers: jobHeaders(job), queue: 'runs' }),
-  'the token of the attempt before': () => withSecret(again, `Bearer ${tokenBefore}`),
+  'the token of the former attempt': () => withSecret(again, `Bearer ${formerToken}`),
   'the token of a job that has ended': () => ({ to: ended, headers: jobHeaders(ended) }),
-  'the token of a lease that ran out': async () => {
+  'the token of an expired lease': async () => {
     const late = await leased();
     await expire(late, '0');
     return { to: late, headers: jobHeaders(late) };
   },
 };
 
-const uploadsAsked = ['HEAD /.executors/scip/upload', 'HEAD /.executors/lsif/upload'];
-const uploads = [...uploadsAsked, 'POST /.executors/scip/upload', 'POST /.executors/lsif/upload'];
-const ofNoQueue = [...uploads, ...Object.keys(jobRoutes).filter((route) => route.includes('/git/'))];
+const uploadTests = ['HEAD /.executors/scip/upload', 'HEAD /.executors/lsif/upload'];
+const uploads = [...uploadTests, 'POST /.executors/scip/upload', 'POST /.executors/lsif/upload'];
+const routesWithoutQueue = [...uploads, ...Object.keys(jobRoutes).filter((route) => route.includes('/git/'))];
 /** Routes whose requests name no job, so that the token alone decides which job they read and write. */
-const rightful: Record<string, readonly string[]> = {
-  "another job's token": uploadsAsked,
+const accepted: Record<string, readonly string[]> = {
+  "another job's token": uploadTests,
   "another job's token and number": [
-    ...uploadsAsked,
+    ...uploadTests,
     'GET /.executors/queue/:queue/input',
     'HEAD /.executors/queue/:queue/input',
     'POST /.executors/queue/:queue/appendLog',
   ],
-  'a token that another executor leased': uploadsAsked,
+  'a token that another executor leased': uploadTests,
   'its token, by another executor': uploads, // an upload names no executor
-  'its token, in another queue': ofNoQueue,
+  'its token, in another queue': routesWithoutQueue,
 };
 
 describe.each(Object.keys(forged))('%s', (who) => {
-  const routes = Object.keys(jobRoutes).filter((route) => !rightful[who]?.includes(route));
+  const routes = Object.keys(jobRoutes).filter((route) => !accepted[who]?.includes(route));
   test.each(routes)('is refused by %s, and nothing is written', async (route) => {
     const { to, headers, queue } = await (forged[who] as () => Promise<Forged>)();
     const before = await traces(to, other, ofAnotherExecutor);

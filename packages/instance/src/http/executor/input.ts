@@ -6,9 +6,9 @@ import { blobNotFound } from '../../errors.ts';
 import { readInput } from '../../logs/input.ts';
 import { kindOf } from '../../queue/kind.ts';
 import { readJob } from '../../queue/sql/jobs.ts';
-import { goneSignal } from '../gone.ts';
-import type { RouteDeps } from '../deps.ts';
 import { checkInput } from '../body.ts';
+import type { RouteDeps } from '../deps.ts';
+import { goneSignal } from '../gone.ts';
 import { leaseOf, requireQueueLease } from '../lease.ts';
 import { queueParam } from '../queues.ts';
 

@@ -2,8 +2,8 @@ import { factsOf } from '@fumehood/base';
 import { type Order, protocolHeader, protocolVersion, pushQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor } from '../../auth/executor.ts';
-import { wake } from '../../db/transaction.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
+import { wake } from '../../db/transaction.ts';
 import { forbidden } from '../../errors.ts';
 import {
   type ExecutorState,

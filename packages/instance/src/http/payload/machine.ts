@@ -3,19 +3,19 @@ import type { dequeueRequestSchema } from '@fumehood/protocol';
 
 type DequeueBody = z.output<typeof dequeueRequestSchema>;
 
-/** What one job has on an executor of upstream's kind that does not say its size. */
+/** The size of a job's machine on an executor of upstream's kind that does not name it. */
 const usualMemoryBytes = 12 * 2 ** 30;
 const usualDiskBytes = 20 * 2 ** 30;
 /** Larger than any job asks for. */
 const unbounded = 2 ** 31 - 1;
 
-/** Returns what fits on an executor of upstream's kind; unbounded where it does not say. */
+/** Returns the largest job that fits on an executor of upstream's kind, by the size it names. */
 export function freeOf({ numCPUs, memory, diskSpace }: DequeueBody) {
   const mebibytes = (bytes: number | null) => Math.min(unbounded, Math.floor((bytes || Infinity) / 2 ** 20));
   return { cpus: numCPUs || unbounded, memoryMiB: mebibytes(memory), scratchMiB: mebibytes(diskSpace) };
 }
 
-/** Returns upstream's variables `VM_…`, which tell a step the size of its machine. A size of 0 has none. */
+/** Returns upstream's variables `VM_…`, which tell a step the size of its machine. A size of 0 has no variable. */
 export function machineVariables({ numCPUs, memory, diskSpace }: DequeueBody): string[] {
   return [
     ...(numCPUs > 0 ? [`VM_CPUS=${numCPUs}`] : []),
