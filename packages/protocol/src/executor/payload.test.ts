@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeJob, type Job, jobSchema } from './payload.ts';
 
-/** Upstream's own samples (reference §2.2). */
+/** Payloads of an empty job, byte for byte as upstream sends them. */
 const v1 =
   '{"id":1,"token":"sometoken","repositoryName":"","repositoryDirectory":"","commit":"","fetchTags":false,"shallowClone":false,"sparseCheckout":null,"files":{},"dockerSteps":null,"cliSteps":null,"redactedValues":null}';
 const v2 =
