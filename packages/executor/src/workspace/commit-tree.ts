@@ -9,7 +9,7 @@ export interface TreeEntry {
   readonly size: number;
 }
 
-/** The largest commit that is accepted: 500,000 files of 16 GiB together, and the lengths of paths and names in bytes. */
+/** The limits of a commit: 500,000 files with 16 GiB in total; a path has at most 4,000 bytes and 200 names of 255 bytes. */
 const limits = { entries: 500_000, bytes: 16 * 2 ** 30, depth: 200, path: 4_000, name: 255 } as const;
 /** Bytes of the longest record of `git ls-tree`: a path, and less than 200 bytes before it. */
 const recordMax = limits.path + 200;

@@ -15,7 +15,7 @@ export interface WorkspaceFile {
   readonly mtime: number;
 }
 
-/** The files of one job together: 10,000 files of 64 MiB. They are held in memory. */
+/** The limits of a job's files: 10,000 files with 64 MiB in total, because they are held in memory. */
 const limits = { files: 10_000, bytes: 64 * 2 ** 20 } as const;
 /** The latest time that squashfs can store, in seconds since 1970. */
 const latestMtime = 2 ** 32 - 1;

@@ -28,7 +28,7 @@ export async function bootVm(
   const vm = await source.startVm(spec);
   onStarted(vm);
   const guest = connectGuest(vm.sockets, clock);
-  // Nobody reads the guest's console; without this, a full socket would block the guest.
+  // Nobody reads the guest's console. Its output is discarded, because a full socket can block the guest.
   vm.sockets.console.resume();
   vm.renew(lease.deadline());
   lease.onRenewed((deadline) => vm.renew(deadline));

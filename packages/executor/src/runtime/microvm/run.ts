@@ -187,7 +187,7 @@ async function destroyVm(run: Run): Promise<LeftOver | null> {
   return left;
 }
 
-/** Destroys the VM at once, and does not wait for a log entry that cannot be opened. */
+/** Destroys the VM without waiting for its log entry, which may fail to open. */
 async function tearDown(run: Run): Promise<void> {
   if (!run.vm) return;
   const opening = run.lease.lost.aborted

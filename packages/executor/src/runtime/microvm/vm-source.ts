@@ -18,7 +18,7 @@ export interface AgentVm {
   kill(): void;
 }
 
-/** Starts VMs for the agent. In production, the helper does, the agent's privileged parent. */
+/** Starts VMs for the agent. In production, the helper, which is the agent's privileged parent, does this. */
 export interface VmSource {
   startVm(spec: VmSpec): Promise<AgentVm>;
 }
