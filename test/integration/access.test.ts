@@ -100,7 +100,7 @@ describe('fumehood tokens', () => {
     expect(await fumehood('tokens', 'revoke', 'ci')).toEqual({
       status: 2,
       stdout: '',
-      stderr: 'fumehood: ci is the name of more than one access token\n  Give the id of one: 2, 3.\n',
+      stderr: 'fumehood: ci is the name of more than one access token\n  Give the id of one of them: 2, 3.\n',
     });
     expect((await fumehood('tokens', 'revoke', '3')).status).toBe(0);
     expect(await status('/api/jobs', secret)).toBe(401);
