@@ -36,7 +36,7 @@ beforeEach(async () => {
   instance = await startTestInstance(await server.clone(), {
     routes: [...allRoutes, stubRoutes],
     openCommits: async () => ({
-      find: (name, wanted) => (name === repository && wanted === commit ? '/nonexistent' : null),
+      find: (name, id) => (name === repository && id === commit ? '/nonexistent' : null),
       add: async () => false,
     }),
   });

@@ -64,7 +64,7 @@ function withPatience(patienceMs: number): readonly Routes[] {
 }
 
 const startedSince = () => target.started.length - before;
-const wanted = () => command('fetch', `want ${big}`, 'done');
+const fetchRequest = () => command('fetch', `want ${big}`, 'done');
 const bigFile = () => source.git(['rev-parse', `${big}:big`]);
 
 /** Opens a request of `git-upload-pack` without sending its body. */
@@ -96,7 +96,7 @@ describe('a request', () => {
   };
 
   it('may be gzipped, as git clients do', async () => {
-    const { bytes } = await patient.ask(2, gzipSync(wanted()), { 'content-encoding': 'gzip' });
+    const { bytes } = await patient.ask(2, gzipSync(fetchRequest()), { 'content-encoding': 'gzip' });
     expect(objectsIn(bytes)).toContain(bigFile());
   });
 
@@ -147,7 +147,7 @@ describe('a request', () => {
   });
 
   it('is refused when it cannot be unpacked', async () => {
-    const { status } = await target.ask(2, wanted(), { 'content-encoding': 'gzip' });
+    const { status } = await target.ask(2, fetchRequest(), { 'content-encoding': 'gzip' });
     expect(status).toBe(400);
     expect(startedSince()).toBe(0);
   });
@@ -157,7 +157,7 @@ describe('a client', () => {
   /** Begins to read an answer that is larger than all buffers on the way, and stops reading. */
   async function stalled(one: GitTarget): Promise<{ sent: ClientRequest; git: SpawnedProcess }> {
     const sent = opened(one);
-    sent.end(wanted());
+    sent.end(fetchRequest());
     const [answer] = await once(sent, 'response');
     answer.on('error', () => {});
     await once(answer, 'readable');
@@ -168,7 +168,7 @@ describe('a client', () => {
 
   it('that sends only a part of its request is disconnected, and no git waits for it', async () => {
     const sent = opened(target, { 'content-length': '1000' });
-    sent.write(wanted().subarray(0, 10));
+    sent.write(fetchRequest().subarray(0, 10));
     await closed(sent);
     expect(startedSince()).toBe(0);
   });
@@ -212,7 +212,7 @@ describe('a client', () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     held = promise;
     const sent = opened(target);
-    sent.end(wanted());
+    sent.end(fetchRequest());
     await expect.poll(startedSince).toBe(1);
     sent.destroy();
     await delay(500);

@@ -37,11 +37,11 @@ const startedSince = () => target.started.length - before;
 /** Sends a request with exactly this path, which `fetch` would normalize. */
 async function send(method: string, path: string, more: Record<string, string> = {}): Promise<Answer> {
   const sent = request(target.instance.url, { method, path, headers: { ...target.headers(), ...more } });
-  sent.end(method === 'POST' ? wanted() : undefined);
+  sent.end(method === 'POST' ? fetchRequest() : undefined);
   const [response] = await once(sent, 'response');
   return { status: response.statusCode, bytes: await collect(response, 2 ** 24) };
 }
-const wanted = () => command('fetch', `want ${source.commit}`, 'done');
+const fetchRequest = () => command('fetch', `want ${source.commit}`, 'done');
 const v2 = { 'git-protocol': 'version=2', 'content-type': 'application/x-git-upload-pack-request' };
 
 describe('the route serves only the repository of the job', () => {

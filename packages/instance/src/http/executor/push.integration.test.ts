@@ -47,7 +47,7 @@ async function follow(executor: string, at = instance) {
   return {
     next,
     /** Returns the next order that is not a hint at work: jobs of other tests cause such hints too. */
-    async told(): Promise<Order | null> {
+    async nextOrder(): Promise<Order | null> {
       for (;;) {
         const order = await next();
         if (order?.type !== 'work') return order;
@@ -79,34 +79,37 @@ describe('the push stream', () => {
     const [job, running] = [await leased('first'), await leased('first')];
     await cancel(job);
     const stream = await follow('first');
-    expect([await stream.told(), await stream.told()]).toEqual([free, { type: 'cancel', ...attemptOf(job) }]);
+    expect([await stream.nextOrder(), await stream.nextOrder()]).toEqual([
+      free,
+      { type: 'cancel', ...attemptOf(job) },
+    ]);
     await cancel(running);
-    expect(await stream.told()).toEqual({ type: 'cancel', ...attemptOf(running) });
+    expect(await stream.nextOrder()).toEqual({ type: 'cancel', ...attemptOf(running) });
   });
 
   test('tells of a cancel at another replica, and of no job of another executor', async () => {
     const [mine, theirs] = [await leased('mine'), await leased('theirs')];
     const stream = await follow('mine');
-    expect(await stream.told()).toEqual(free);
+    expect(await stream.nextOrder()).toEqual(free);
     await cancel(theirs);
     await cancel(mine);
-    expect(await stream.told()).toEqual({ type: 'cancel', ...attemptOf(mine) });
+    expect(await stream.nextOrder()).toEqual({ type: 'cancel', ...attemptOf(mine) });
   });
 
   test('tells of an expired lease, with its attempt', async () => {
     const job = await leased('slow');
     const stream = await follow('slow');
-    expect(await stream.told()).toEqual(free);
+    expect(await stream.nextOrder()).toEqual(free);
     await sql`
       update jobs set lease_expires_at = clock_timestamp() - interval '1 minute' where id = ${job.id}
     `.execute(instance.db);
-    expect(await stream.told()).toEqual({ type: 'lost', ...attemptOf(job) });
+    expect(await stream.nextOrder()).toEqual({ type: 'lost', ...attemptOf(job) });
     await cancel(job);
   });
 
   test('hints at work, and not once for each job', async () => {
     const stream = await follow('idle');
-    expect(await stream.told()).toEqual(free);
+    expect(await stream.nextOrder()).toEqual(free);
     const jobs = await Promise.all(Array.from({ length: 20 }, () => other.run()));
     expect(await stream.next()).toEqual({ type: 'work' });
     await other.api('POST', '/api/executors/idle/drain');
@@ -120,13 +123,13 @@ describe('the push stream', () => {
 
   test('ends when the executor opens another one, even on another replica', async () => {
     const first = await follow('twice');
-    expect(await first.told()).toEqual(free);
+    expect(await first.nextOrder()).toEqual(free);
     const second = await follow('twice', other);
-    expect(await second.told()).toEqual(free);
-    expect(await first.told()).toBeNull();
+    expect(await second.nextOrder()).toEqual(free);
+    expect(await first.nextOrder()).toBeNull();
     const third = await follow('twice', other);
-    expect(await third.told()).toEqual(free);
-    expect(await second.told()).toBeNull();
+    expect(await third.nextOrder()).toEqual(free);
+    expect(await second.nextOrder()).toBeNull();
   });
 
   test('is refused without a name, and under a name that another credential uses', async () => {
@@ -168,9 +171,9 @@ describe('a draining executor', () => {
     const executor = 'e/1';
     await heartbeat(executor);
     const stream = await follow('e%2F1');
-    expect(await stream.told()).toEqual(free);
+    expect(await stream.nextOrder()).toEqual(free);
     expect(await ask('drain')).toBe(204);
-    expect(await stream.told()).toEqual({ type: 'drain', draining: true });
+    expect(await stream.nextOrder()).toEqual({ type: 'drain', draining: true });
     expect((await heartbeat(executor)).fumehood).toEqual({ draining: true });
 
     const { id } = await other.run();
@@ -184,7 +187,7 @@ describe('a draining executor', () => {
     const waiting = other.lease({ executor, waitMs: 30_000 });
     expect(await ask('resume')).toBe(204);
     expect((await waiting)?.id).toBe(id);
-    expect(await stream.told()).toEqual(free);
+    expect(await stream.nextOrder()).toEqual(free);
     expect((await heartbeat(executor)).fumehood).toEqual({ draining: false });
   });
 

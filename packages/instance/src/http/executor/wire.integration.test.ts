@@ -69,8 +69,8 @@ describe('a dequeue', () => {
 
   test('is refused under a name that another credential uses', async () => {
     await instance.lease();
-    const wanted = { name: 'second', queues: ['runs'] };
-    const second = await instance.api('POST', '/api/access/executor-credentials', wanted);
+    const newCredential = { name: 'second', queues: ['runs'] };
+    const second = await instance.api('POST', '/api/access/executor-credentials', newCredential);
     const { secret } = madeCredentialSchema.parse(await second.json());
     const answer = await instance.executor(
       'dequeue',

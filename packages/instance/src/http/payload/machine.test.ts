@@ -2,7 +2,7 @@ import { dequeueRequestSchema } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { freeOf, machineVariables } from './machine.ts';
 
-const machine = (said: object) => dequeueRequestSchema.parse({ executorName: 'e', ...said });
+const machine = (size: object) => dequeueRequestSchema.parse({ executorName: 'e', ...size });
 
 test('an executor that does not say its size has the usual one', () => {
   expect(machineVariables(machine({}))).toEqual([
@@ -15,7 +15,7 @@ test('an executor that does not say its size has the usual one', () => {
   ]);
 });
 
-test('a size is told in three units', () => {
+test('a size has variables in three units', () => {
   expect(machineVariables(machine({ numCPUs: 4, memory: '1536M', diskSpace: '1G' }))).toEqual([
     'VM_CPUS=4',
     'VM_MEM=1.5 GB',

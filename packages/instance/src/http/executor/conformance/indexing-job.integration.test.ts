@@ -43,8 +43,8 @@ describe('an indexing job', () => {
 
   test('tells its indexer the size of the machine, but not its upload', async () => {
     await addIndexing(instance);
-    const said = { numCPUs: 4, memory: '0 KB', diskSpace: '30G' };
-    const job = jobSchema.parse(await (await executor.dequeue('codeintel', said)).json());
+    const size = { numCPUs: 4, memory: '0 KB', diskSpace: '30G' };
+    const job = jobSchema.parse(await (await executor.dequeue('codeintel', size)).json());
     expect(stepOf(job, 'indexer')?.env).toEqual([
       'VM_CPUS=4',
       'VM_DISK=30.0 GB',

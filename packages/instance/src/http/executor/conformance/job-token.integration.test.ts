@@ -164,8 +164,8 @@ describe("the executors' credential on the routes of a job", () => {
     });
 
     test('is refused for a job that an executor of another credential holds', async () => {
-      const wanted = { name: 'second', queues: ['codeintel'] };
-      const second = await lenient.api('POST', '/api/access/executor-credentials', wanted);
+      const newCredential = { name: 'second', queues: ['codeintel'] };
+      const second = await lenient.api('POST', '/api/access/executor-credentials', newCredential);
       const { secret } = madeCredentialSchema.parse(await second.json());
       expect(await send('addExecutionLogEntry', entry, secret)).toEqual([403, '']);
     });

@@ -107,7 +107,8 @@ async function counted(leases: number): Promise<void> {
 }
 
 describe('a heartbeat for several queues', () => {
-  const beat = (body: object) => answerOf(executor.executor('heartbeat', { executorName: 'up', ...body }));
+  const heartbeat = (body: object) =>
+    answerOf(executor.executor('heartbeat', { executorName: 'up', ...body }));
   const empty = '{"knownIds":[],"cancelIds":[]}';
 
   test('names the jobs that are held, with their queues', async () => {
@@ -117,12 +118,12 @@ describe('a heartbeat for several queues', () => {
       { queueName: 'codeintel', jobIds: [String(job.id), '4712'] },
     ];
     const known = `"${job.id}-codeintel"`;
-    expect(await beat({ queueNames: both, jobIdsByQueue: groups })).toEqual([
+    expect(await heartbeat({ queueNames: both, jobIdsByQueue: groups })).toEqual([
       200,
       `{"knownIds":[${known}],"cancelIds":[]}`,
     ]);
     await instance.api('POST', `/api/jobs/${job.id}/cancel`);
-    expect(await beat({ queueNames: both, jobIdsByQueue: groups })).toEqual([
+    expect(await heartbeat({ queueNames: both, jobIdsByQueue: groups })).toEqual([
       200,
       `{"knownIds":[${known}],"cancelIds":[${known}]}`,
     ]);
@@ -130,11 +131,11 @@ describe('a heartbeat for several queues', () => {
 
   test.each([[{}], [{ queueNames: [] }], [{ queueNames: null }]])('with %j is 500', async (queues) => {
     const error = '{"error":"queueNames must be set for multi-queue heartbeats"}';
-    expect(await beat(queues)).toEqual([500, error]);
+    expect(await heartbeat(queues)).toEqual([500, error]);
   });
 
   test('with an unknown queue is 500', async () => {
-    const [status, text] = await beat({
+    const [status, text] = await heartbeat({
       queueNames: both,
       jobIdsByQueue: [{ queueName: 'x', jobIds: [] }],
     });
@@ -149,14 +150,14 @@ describe('a heartbeat for several queues', () => {
       { queueName: 'codeintel', jobIds: ['1'] },
       { queueName: 'x', jobIds: [] },
     ];
-    expect((await beat({ queueNames: both, jobIdsByQueue: groups }))[0]).toBe(500);
+    expect((await heartbeat({ queueNames: both, jobIdsByQueue: groups }))[0]).toBe(500);
     expect((await lease()).rows).toEqual(rows);
   });
 
   test('without jobs keeps the executor connected, and is answered with empty lists', async () => {
-    expect(await beat({ queueNames: both })).toEqual([200, empty]);
+    expect(await heartbeat({ queueNames: both })).toEqual([200, empty]);
     expect(
-      await beat({ queueNames: both, jobIdsByQueue: [{ queueName: 'codeintel', jobIds: null }] }),
+      await heartbeat({ queueNames: both, jobIdsByQueue: [{ queueName: 'codeintel', jobIds: null }] }),
     ).toEqual([200, empty]);
     const { rows } = await sql`select name, queues from executors`.execute(instance.db);
     expect(rows).toEqual([{ name: 'up', queues: both }]);

@@ -148,8 +148,8 @@ describe('a log entry', () => {
 
   test('is answered with its bare number, from 1, and stored whole', async () => {
     const job = await executor.leased();
-    const said = { ...entry, exitCode: 0, out: 'stdout: done\n', durationMs: 20 };
-    expect(await answerOf(executor.onJob(job, 'addExecutionLogEntry', said))).toEqual([200, '1']);
+    const finished = { ...entry, exitCode: 0, out: 'stdout: done\n', durationMs: 20 };
+    expect(await answerOf(executor.onJob(job, 'addExecutionLogEntry', finished))).toEqual([200, '1']);
     expect(await answerOf(executor.onJob(job, 'addExecutionLogEntry', entry))).toEqual([200, '2']);
     const { rows } = await sql`
       select key, command, start_time, exit_code, duration_ms from log_entries where entry = 1
@@ -268,14 +268,14 @@ describe('a heartbeat', () => {
     ...{ version: 'V2', os: 'linux', architecture: 'amd64', dockerVersion: '27.1', executorVersion: '5.3.0' },
     ...{ gitVersion: '2.45', igniteVersion: '', srcCliVersion: '7.6.0', prometheusMetrics: 'up 1\n' },
   };
-  const beat = (body: object) =>
+  const heartbeat = (body: object) =>
     answerOf(executor.executor('codeintel/heartbeat', { executorName: 'up', ...telemetry, ...body }));
 
   test('names the jobs that are held and those to cancel, and stores the executor', async () => {
     const { id } = await executor.leased();
-    expect(await beat({ jobIds: [id, 4711] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
+    expect(await heartbeat({ jobIds: [id, 4711] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
     await instance.api('POST', `/api/jobs/${id}/cancel`);
-    expect(await beat({ jobIds: [id] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":["${id}"]}`]);
+    expect(await heartbeat({ jobIds: [id] })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":["${id}"]}`]);
     const { rows } = await sql`select name, version, queues from executors`.execute(instance.db);
     expect(rows).toEqual([{ name: 'up', version: '5.3.0', queues: ['codeintel'] }]);
   });
@@ -287,33 +287,36 @@ describe('a heartbeat', () => {
     const mark = executor.onJob(job, 'markFailed', { errorMessage: 'canceled' });
     expect((await answerOf(mark))[0]).toBe(401);
     expect(await record(job.id)).toMatchObject({ state: 'processing' });
-    await beat({ jobIds: [] });
+    await heartbeat({ jobIds: [] });
     expect(await record(job.id)).toMatchObject({ state: 'canceled' });
   });
 
   test('larger than the limit is 413', async () => {
-    expect((await beat({ prometheusMetrics: 'x'.repeat(5 * 2 ** 20) }))[0]).toBe(413);
+    expect((await heartbeat({ prometheusMetrics: 'x'.repeat(5 * 2 ** 20) }))[0]).toBe(413);
   });
 
   test('of an executor without a name is 500', async () => {
-    expect(await beat({ executorName: '' })).toEqual([500, '{"error":"worker hostname cannot be empty"}']);
+    expect(await heartbeat({ executorName: '' })).toEqual([
+      500,
+      '{"error":"worker hostname cannot be empty"}',
+    ]);
   });
 
   test('is 500 when the executor cannot be stored', async () => {
     await sql`alter table executors rename to gone`.execute(instance.db);
-    expect((await beat({ jobIds: [] }))[0]).toBe(500);
+    expect((await heartbeat({ jobIds: [] }))[0]).toBe(500);
   });
 
   test('takes ids as numbers and as strings', async () => {
     const { id } = await executor.leased();
     for (const jobIds of [[id], [String(id)]])
-      expect(await beat({ jobIds })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
-    expect((await beat({ jobIds: ['x'] }))[0]).toBe(400);
+      expect(await heartbeat({ jobIds })).toEqual([200, `{"knownIds":["${id}"],"cancelIds":[]}`]);
+    expect((await heartbeat({ jobIds: ['x'] }))[0]).toBe(400);
   });
 
   test('may have null for every list, or a name alone', async () => {
     const nothing = { jobIds: null, jobIdsByQueue: null, queueNames: null, prometheusMetrics: null };
-    expect(await beat(nothing)).toEqual([200, '{"knownIds":[],"cancelIds":[]}']);
+    expect(await heartbeat(nothing)).toEqual([200, '{"knownIds":[],"cancelIds":[]}']);
     const ping = executor.executor('codeintel/heartbeat', { executorName: 'up' });
     expect(await answerOf(ping)).toEqual([200, '{"knownIds":[],"cancelIds":[]}']);
   });

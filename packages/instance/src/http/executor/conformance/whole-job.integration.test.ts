@@ -34,9 +34,9 @@ test('an executor of upstream’s kind runs a job, from its lease to its mark', 
   const { instance } = target;
   const executor = upstreamExecutor(instance);
   const job = await executor.leased({ repository, commit: source.commit });
-  const beat = { executorName: 'up', queueNames: ['codeintel'] };
+  const heartbeat = { executorName: 'up', queueNames: ['codeintel'] };
   const held = [{ queueName: 'codeintel', jobIds: [String(job.id)] }];
-  const known = await executor.executor('heartbeat', { ...beat, jobIdsByQueue: held });
+  const known = await executor.executor('heartbeat', { ...heartbeat, jobIdsByQueue: held });
   expect(await known.json()).toEqual({ knownIds: [`${job.id}-codeintel`], cancelIds: [] });
 
   // The executor clones, with the headers that its proxy adds.
@@ -69,7 +69,7 @@ test('an executor of upstream’s kind runs a job, from its lease to its mark', 
   expect(uploaded.status).toBe(202);
 
   expect(await answerOf(executor.onJob(job, 'markComplete'))).toEqual([204, '']);
-  const idle = await executor.executor('heartbeat', { ...beat, jobIdsByQueue: held });
+  const idle = await executor.executor('heartbeat', { ...heartbeat, jobIdsByQueue: held });
   expect(await idle.json()).toEqual({ knownIds: [], cancelIds: [] });
   const record = (await (await instance.api('GET', `/api/jobs/${job.id}`)).json()) as object;
   expect(record).toMatchObject({ state: 'completed', executor: 'up', tier: null, accept: ['container'] });
