@@ -10,7 +10,7 @@ const files = ['api', 'executor'].flatMap((folder) =>
 );
 
 test.each(files)('%s registers one group of routes, which is in the list', async (file) => {
-  const module = (await import(`./${file}`)) as Record<string, unknown>;
+  const module = (await import(join(import.meta.dirname, file))) as Record<string, unknown>;
   const groups = Object.keys(module).filter((name) => name.endsWith('Routes'));
   expect(groups).toHaveLength(1);
   expect(allRoutes).toContain(module[groups[0] as string]);
