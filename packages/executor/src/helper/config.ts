@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { executorSettings } from '../agent/config.ts';
+import { executorSettings } from '../settings.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();

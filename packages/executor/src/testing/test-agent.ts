@@ -8,7 +8,7 @@ import type { ImageConfig, Registries } from '@fumehood/oci';
 import type { Job, NativeJob, QueueName } from '@fumehood/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
-import { upstreamJobsSchema } from '../agent/config.ts';
+import { upstreamJobsSchema } from '../settings.ts';
 import { openReservations } from '../agent/reservations.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';

@@ -36,7 +36,7 @@ export function redactor(redactions: Redactions): Redactor {
     }
     return text.length;
   };
-  const process = (chunk: string, ended: boolean) => {
+  const redactChunk = (chunk: string, ended: boolean) => {
     const text = held + chunk;
     let redacted = '';
     for (let at = 0; ; ) {
@@ -52,8 +52,8 @@ export function redactor(redactions: Redactions): Redactor {
     }
   };
   return {
-    write: (chunk) => process(Buffer.from(chunk).toString('latin1'), false),
-    end: () => process('', true),
+    write: (chunk) => redactChunk(Buffer.from(chunk).toString('latin1'), false),
+    end: () => redactChunk('', true),
   };
 }
 

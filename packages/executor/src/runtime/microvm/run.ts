@@ -5,7 +5,7 @@ import { type Clock, factsOf, type Spawn } from '@fumehood/base';
 import type { LeftOver } from '@fumehood/microvm';
 import type { Registries } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
-import type { UpstreamJobs } from '../../agent/config.ts';
+import type { UpstreamJobs } from '../../settings.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
 import type { JobClient } from '../../uplink/job-client.ts';

@@ -1,7 +1,7 @@
 import type { ImageConfig } from '@fumehood/oci';
 import type { Job } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { upstreamJobsSchema } from '../../agent/config.ts';
+import { upstreamJobsSchema } from '../../settings.ts';
 import { testJob } from '../../testing/test-job.ts';
 import { hasWorkspace, validateJob } from './validate-job.ts';
 import { chooseTier, planDisks, vmSpec } from './vm-plan.ts';

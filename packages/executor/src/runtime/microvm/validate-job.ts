@@ -6,7 +6,7 @@ import {
   type NativeJob,
   relativePathSchema,
 } from '@fumehood/protocol';
-import type { UpstreamJobs } from '../../agent/config.ts';
+import type { UpstreamJobs } from '../../settings.ts';
 import { jobRefused } from '../../errors.ts';
 import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';

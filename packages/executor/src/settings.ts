@@ -1,0 +1,66 @@
+import { registriesSchema } from '@fumehood/oci';
+import {
+  executorNameSchema,
+  labelsSchema,
+  queueNameSchema,
+  servedQueues,
+  tierSchema,
+} from '@fumehood/protocol';
+import { z } from 'zod';
+import { routeSchema } from './uplink/network-route.ts';
+
+const path = z.string().startsWith('/');
+
+/** Settings for the jobs of an instance of upstream's kind, which do not state them. */
+export const upstreamJobsSchema = z.strictObject({
+  /** Tiers that such a job may run in. */
+  accept: z.array(tierSchema).min(1).default(['vm-hardware']),
+  /** Resources of each such job. The defaults are those of upstream's executors. */
+  resources: z
+    .strictObject({
+      cpus: z.int().positive().default(4),
+      memoryMiB: z.int().positive().default(12_288),
+      scratchMiB: z.int().positive().default(20_480),
+    })
+    .prefault({}),
+  /** Wall time of all steps of a job together. */
+  deadlineMs: z.int().positive().default(1_800_000),
+  /**
+   * Runs a job that holds its instance's credential in a place from which the executor cannot remove it, and writes
+   * `credential exposed` into its log. Without this, such a job is refused.
+   */
+  exposeCredentials: z.boolean().default(false),
+});
+export type UpstreamJobs = z.infer<typeof upstreamJobsSchema>;
+
+/** The queues that an executor leases from: a list, or the name of one queue, which is leased from by the route of that queue. */
+const queuesSchema = z.union([z.array(queueNameSchema).min(1), queueNameSchema]);
+
+/** The settings of an executor that its helper passes on to its agent. */
+export const executorSettings = {
+  version: z.string().min(1),
+  instanceUrl: z.url({ protocol: /^https?$/ }),
+  route: routeSchema.prefault({}),
+  /** Unique among the instance's executors. */
+  name: executorNameSchema,
+  queues: queuesSchema.default([...servedQueues]),
+  /** The file with the executor's credential. Only the agent can read it. */
+  credentialFile: path,
+  /** The tiers that the canary found on this machine. */
+  tiers: z.array(tierSchema),
+  /** Labels that a job can ask for, e.g. `region=eu`. */
+  labels: labelsSchema,
+  /** Resources of all jobs and their VMMs together. */
+  resources: z.strictObject({
+    cpus: z.int().positive(),
+    memoryMiB: z.int().positive(),
+    scratchMiB: z.int().positive(),
+  }),
+  upstream: upstreamJobsSchema.prefault({}),
+  /** Registries on private addresses, without TLS, or with mirrors. */
+  registries: registriesSchema.default([]),
+  /** Docker's `config.json`, for jobs that do not bring credentials for registries. Only the agent can read it. */
+  registryAuthFile: path.nullable().default(null),
+  /** Allocated bytes of disks and blobs above which the janitor removes those that were not used for the longest time. */
+  cacheBytes: z.int().positive(),
+};
