@@ -10,7 +10,7 @@ export const idMax = 63;
 export const guestTextMax = 1_000;
 /** How long an announced output byte may take to arrive after the guest has written it, ms. */
 export const missingByteMs = 5_000;
-/** The host accepts a guest whose clock is off by at most this many ms … */
+/** Largest error of the clock of a guest that the host accepts, ms. */
 export const clockErrorMaxMs = 100;
-/** … and gives up after this many attempts to set the clock. */
+/** Number of knocks, each of which sets the clock, before the host gives up. */
 export const knockTriesMax = 5;
