@@ -79,7 +79,8 @@ describe('a sweep', () => {
     await rm(recordPath(directory, `${name}-2`)); // now the VM belongs to another directory
     await writeFile(recordPath(directory, name), '');
     expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
-    expect(processesNaming(`${name}-2`)).toHaveLength(3);
+    // A forked child of the shell has the shell's command line until it has executed `sleep`.
+    await vi.waitFor(() => expect(processesNaming(`${name}-2`)).toHaveLength(3), { timeout: 20_000 });
     await writeFile(recordPath(directory, `${name}-2`), '');
     expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
     expect(await other.status).toBe('');
