@@ -27,28 +27,29 @@ beforeEach(async () => {
 });
 
 const path = '/api/access/executor-credentials';
-const create = (wanted: CreateCredential) => instance.api('POST', path, wanted);
-async function made(answer: Promise<Response>): Promise<MadeCredential> {
+const create = (request: CreateCredential) => instance.api('POST', path, request);
+async function credentialIn(answer: Promise<Response>): Promise<MadeCredential> {
   const response = await answer;
   expect(response.status).toBe(201);
   return madeCredentialSchema.parse(await response.json());
 }
-const rotate = (id: number, body: object = {}) => made(instance.api('POST', `${path}/${id}/rotate`, body));
+const rotate = (id: number, body: object = {}) =>
+  credentialIn(instance.api('POST', `${path}/${id}/rotate`, body));
 const revoke = (id: number, query = '') => instance.api('POST', `${path}/${id}/revoke${query}`);
-const listed = async (): Promise<CredentialRecord[]> =>
+const listCredentials = async (): Promise<CredentialRecord[]> =>
   credentialsSchema.parse(await (await instance.api('GET', path)).json()).credentials;
 
-const as = (secret: string) => ({ authorization: `token-executor ${secret}` });
+const withSecret = (secret: string) => ({ authorization: `token-executor ${secret}` });
 const dequeue = (secret: string, body: object = {}, route = 'dequeue') =>
-  instance.executor(route, { executorName: 'e1', queues: ['runs'], ...body }, as(secret));
-const beat = (secret: string, body: object = {}, route = 'heartbeat') =>
-  instance.executor(route, { executorName: 'e1', queueNames: ['runs'], ...body }, as(secret));
+  instance.executor(route, { executorName: 'e1', queues: ['runs'], ...body }, withSecret(secret));
+const heartbeat = (secret: string, body: object = {}, route = 'heartbeat') =>
+  instance.executor(route, { executorName: 'e1', queueNames: ['runs'], ...body }, withSecret(secret));
 
 describe('a credential', () => {
   test('has a name and a secret, which is shown once and stored as its hash', async () => {
-    const one = await made(create({ name: 'one', queues: ['runs'] }));
-    const two = await made(create({ name: 'two', queues: ['codeintel'] }));
-    expect((await listed()).map(({ name, queues }) => [name, queues])).toEqual([
+    const one = await credentialIn(create({ name: 'one', queues: ['runs'] }));
+    const two = await credentialIn(create({ name: 'two', queues: ['codeintel'] }));
+    expect((await listCredentials()).map(({ name, queues }) => [name, queues])).toEqual([
       ['first', ['codeintel', 'batches', 'runs']],
       ['one', ['runs']],
       ['two', ['codeintel']],
@@ -65,7 +66,7 @@ describe('a credential', () => {
   });
 
   test('cannot have the name of another valid credential', async () => {
-    const { id } = await made(create({ name: 'one', queues: [] }));
+    const { id } = await credentialIn(create({ name: 'one', queues: [] }));
     expect((await create({ name: 'one', queues: [] })).status).toBe(409);
     await revoke(id);
     expect((await create({ name: 'one', queues: [] })).status).toBe(201);
@@ -82,7 +83,7 @@ describe('a credential', () => {
     ],
     ['a heartbeat for one', 'codeintel/heartbeat', {}],
   ])('is refused for a queue outside its scope: %s', async (_, route, body) => {
-    const { secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const { secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     const answer = await dequeue(secret, body, route);
     expect(answer.status).toBe(403);
     expect(await answer.text()).toBe(
@@ -93,16 +94,16 @@ describe('a credential', () => {
   });
 
   test('without a queue cannot lease', async () => {
-    const { secret } = await made(create({ name: 'one', queues: [] }));
+    const { secret } = await credentialIn(create({ name: 'one', queues: [] }));
     expect(await (await dequeue(secret)).text()).toContain('(it is valid for no queue)');
-    expect((await instance.executor('dequeue', { executorName: 'e1', queues: [] }, as(secret))).status).toBe(
-      204,
-    );
+    expect(
+      (await instance.executor('dequeue', { executorName: 'e1', queues: [] }, withSecret(secret))).status,
+    ).toBe(204);
   });
 
   test('is refused after its expiry', async () => {
     const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
-    const { id, secret } = await made(create({ name: 'one', queues: ['runs'], expiresAt }));
+    const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'], expiresAt }));
     expect((await dequeue(secret)).status).toBe(204);
     await sql`update executor_credentials set expires_at = clock_timestamp() where id = ${id}`.execute(
       instance.db,
@@ -113,7 +114,7 @@ describe('a credential', () => {
 
 describe('a rotation', () => {
   test('makes a second secret valid beside the first until the overlap ends; the executor keeps its name', async () => {
-    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     expect((await dequeue(secret)).status).toBe(204);
     const next = await rotate(id, { overlapMs: 60_000 });
     expect(next.secrets).toMatchObject([
@@ -122,36 +123,36 @@ describe('a rotation', () => {
     ]);
     for (const one of [secret, next.secret, secret]) {
       expect((await dequeue(one)).status).toBe(204);
-      expect((await beat(one)).status).toBe(200);
+      expect((await heartbeat(one)).status).toBe(200);
     }
     await sql`update executor_secrets set ends_at = clock_timestamp() where ends_at is not null`.execute(
       instance.db,
     );
     expect((await dequeue(secret)).status).toBe(401);
     expect((await dequeue(next.secret)).status).toBe(204);
-    expect((await listed()).find(({ name }) => name === 'one')?.secrets).toHaveLength(1);
+    expect((await listCredentials()).find(({ name }) => name === 'one')?.secrets).toHaveLength(1);
   });
 
   test('lets the new secret renew a lease that was taken with the old one', async () => {
-    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     const job = await lease(secret);
     const next = await rotate(id);
     const jobIdsByQueue = [{ queueName: 'runs', jobIds: [job.id] }];
-    expect(await (await beat(next.secret, { jobIdsByQueue })).json()).toMatchObject({
+    expect(await (await heartbeat(next.secret, { jobIdsByQueue })).json()).toMatchObject({
       knownIds: [`${job.id}-runs`],
     });
     expect((await write(job)).status).toBe(200);
   });
 
   test('without an overlap invalidates the first secret at once', async () => {
-    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     const next = await rotate(id, { overlapMs: 0 });
     expect((await dequeue(secret)).status).toBe(401);
     expect((await dequeue(next.secret)).status).toBe(204);
   });
 
   test('is over when the replaced secrets are revoked, and another rotation does not prolong it', async () => {
-    const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+    const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     const second = await rotate(id, { overlapMs: 60_000 });
     const firstEnd = second.secrets[1]?.endsAt;
     const third = await rotate(id, { overlapMs: 86_400_000 });
@@ -163,7 +164,7 @@ describe('a rotation', () => {
   });
 
   test('of a missing or revoked credential is refused', async () => {
-    const { id } = await made(create({ name: 'one', queues: [] }));
+    const { id } = await credentialIn(create({ name: 'one', queues: [] }));
     await revoke(id);
     for (const one of [id, 4711])
       for (const operation of ['rotate', 'revoke', 'revoke?replaced=true']) {
@@ -199,7 +200,7 @@ describe('a revoked credential', () => {
   let job: Job;
 
   beforeEach(async () => {
-    credential = await made(create({ name: 'one', queues: ['runs'] }));
+    credential = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     job = await lease(credential.secret);
     expect((await write(job)).status).toBe(200);
     expect((await revoke(credential.id)).status).toBe(204);
@@ -207,7 +208,7 @@ describe('a revoked credential', () => {
 
   test('cannot lease or renew, with any of its secrets', async () => {
     expect((await dequeue(credential.secret)).status).toBe(401);
-    expect((await beat(credential.secret)).status).toBe(401);
+    expect((await heartbeat(credential.secret)).status).toBe(401);
   });
 
   test('invalidates the job tokens of its executors at once', async () => {
@@ -224,7 +225,7 @@ describe('a revoked credential', () => {
   });
 
   test('keeps the name of an executor until its leases have ended, so that its job tokens stay dead', async () => {
-    const other = await made(create({ name: 'two', queues: ['runs'] }));
+    const other = await credentialIn(create({ name: 'two', queues: ['runs'] }));
     const refused = await dequeue(other.secret);
     expect(refused.status).toBe(403);
     expect((await write(job)).status).toBe(401);
@@ -237,7 +238,7 @@ describe('a revoked credential', () => {
 });
 
 test('a held request for a job is refused when its credential is revoked', async () => {
-  const { id, secret } = await made(create({ name: 'one', queues: ['runs'] }));
+  const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
   const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
   const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
   const held = dequeue(secret, {
@@ -260,7 +261,7 @@ describe('the first credential', () => {
     });
 
   test('stays rotated when the instance restarts with the old secret', async () => {
-    const [first] = await listed();
+    const [first] = await listCredentials();
     const next = await rotate(first?.id ?? 0, { overlapMs: 0 });
     await accept(instance.credential);
     expect((await dequeue(instance.credential)).status).toBe(401);
@@ -268,7 +269,7 @@ describe('the first credential', () => {
   });
 
   test('stays revoked', async () => {
-    const [first] = await listed();
+    const [first] = await listCredentials();
     await revoke(first?.id ?? 0);
     await accept(instance.credential);
     expect((await dequeue(instance.credential)).status).toBe(500);

@@ -7,7 +7,7 @@ import { batched } from '../db/batch.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
-import { noteUse, unnoted } from './last-use.ts';
+import { recordUse, useIsStale } from './last-use.ts';
 
 export const credentialScheme = 'token-executor';
 
@@ -18,10 +18,10 @@ export interface ExecutorCredential {
   readonly queues: readonly QueueName[];
 }
 
-/** A credential, with the secret by which it was found. `unnoted`: the use of the secret is to be noted. */
+/** A credential, with the secret by which it was found. `useIsStale`: its use has to be recorded. */
 interface Found extends ExecutorCredential {
   readonly secretId: number;
-  readonly unnoted: boolean;
+  readonly useIsStale: boolean;
 }
 
 /**
@@ -31,7 +31,7 @@ interface Found extends ExecutorCredential {
 export async function authenticateExecutor(db: Db, request: FastifyRequest): Promise<ExecutorCredential> {
   const found = await findCredential(db, secretHash(secretIn(request, [credentialScheme])));
   if (!found) throw (await hasCredentials(db)) ? unauthorized('') : noCredentials();
-  if (found.unnoted) await noteUse(db, 'executor_secrets', found.secretId);
+  if (found.useIsStale) await recordUse(db, 'executor_secrets', found.secretId);
   const { id, name, queues } = found;
   return { id, name, queues };
 }
@@ -39,7 +39,7 @@ export async function authenticateExecutor(db: Db, request: FastifyRequest): Pro
 /** Every request of an executor needs this lookup. Those that come close together are one statement. */
 const findCredential = batched<Buffer, Found | undefined>(250, async (db, hashes) => {
   const { rows } = await sql<Found & { sha256: Buffer }>`
-    select credential.id, name, queues, secret.id as "secretId", sha256, ${unnoted} as unnoted
+    select credential.id, name, queues, secret.id as "secretId", sha256, ${useIsStale} as "useIsStale"
     from executor_secrets secret join executor_credentials credential on credential.id = credential_id
     where sha256 = any(${[...hashes]}::bytea[]) and (ends_at is null or ends_at > statement_timestamp())
       and credential_is_good(credential)

@@ -5,7 +5,7 @@ import type { Db } from '../db/connect.ts';
 import { accessTokenNeeded, scopeMissing } from '../errors.ts';
 import { secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
-import { noteUse, unnoted } from './last-use.ts';
+import { recordUse, useIsStale } from './last-use.ts';
 
 /** The user of a request, identified by an access token. */
 export interface Person {
@@ -19,12 +19,12 @@ export interface Person {
   readonly token: { readonly name: string; readonly expiresAt: Date | null };
 }
 
-/** A user, with the token by which it was found. `unnoted`: the use of the token is to be noted. */
+/** A user, with the token by which it was found. `useIsStale`: its use has to be recorded. */
 interface Found extends Omit<Person, 'token'> {
   readonly tokenId: number;
   readonly tokenName: string;
   readonly expiresAt: Date | null;
-  readonly unnoted: boolean;
+  readonly useIsStale: boolean;
 }
 
 /** Returns the user whose access token the request carries. Errors: `unauthorized`. */
@@ -32,14 +32,14 @@ export async function authenticate(db: Db, request: FastifyRequest): Promise<Per
   const secret = secretIn(request, [tokenScheme]);
   const { rows } = await sql<Found>`
     select users.id as "userId", users.name, admin and 'admin' = any(scopes) as admin, scopes,
-      token.id as "tokenId", token.name as "tokenName", expires_at as "expiresAt", ${unnoted} as unnoted
+      token.id as "tokenId", token.name as "tokenName", expires_at as "expiresAt", ${useIsStale} as "useIsStale"
     from access_tokens token join users on users.id = user_id
     where sha256 = ${secretHash(secret)} and revoked_at is null
       and (expires_at is null or expires_at > statement_timestamp())
   `.execute(db);
   const [found] = rows;
   if (!found) throw accessTokenNeeded();
-  if (found.unnoted) await noteUse(db, 'access_tokens', found.tokenId);
+  if (found.useIsStale) await recordUse(db, 'access_tokens', found.tokenId);
   const { userId, name, admin, scopes, tokenName, expiresAt } = found;
   return { userId, name, admin, scopes, token: { name: tokenName, expiresAt } };
 }
