@@ -2,6 +2,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { QueueName } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
@@ -64,14 +65,8 @@ async function secretOf(...args: string[]): Promise<string> {
 
 const status = async (path: string, secret: string) =>
   (await instance.api('GET', path, undefined, { authorization: `token ${secret}` })).status;
-const dequeue = async (secret: string, queue = 'runs') =>
-  (
-    await instance.executor(
-      'dequeue',
-      { executorName: 'e1', queues: [queue] },
-      { authorization: `token-executor ${secret}` },
-    )
-  ).status;
+const dequeue = async (secret: string, queue: QueueName = 'runs') =>
+  (await instance.executor({ credential: secret }).dequeue({ queues: [queue] })).status;
 
 describe('fumehood tokens', () => {
   test('creates a token that is valid for its scopes, lists it without its secret, and revokes it', async () => {

@@ -1,49 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { jobSchema, protocolHeader, protocolVersion } from '@fumehood/protocol';
+import { executorClient } from '../../../packages/instance/src/testing/executor-client.ts';
 import { startInstanceProcess } from '../processes/start.ts';
 import type { Bench } from '../scenarios/scenario.ts';
 import type { BenchDatabase } from '../server.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
-const executor = (worker: number) => `bench-${worker}`;
 const room = { cpus: 64, memoryMiB: 1 << 20, scratchMiB: 1 << 20 };
 
-/** Ours over HTTP, against an instance in a process of its own: executors that hold a long poll, and a person's POST. */
+/** Fumehood over HTTP, against an instance in a process of its own: executors that hold a long poll, and a user's POST. */
 export async function fumehoodDispatch(bench: Bench, database: BenchDatabase): Promise<Dispatcher> {
   const instance = await startInstanceProcess(bench.cleanup, database);
   const { url, accessToken, credential, image } = instance.ready;
-  const post = (path: string, authorization: string, body: unknown, more?: object, signal?: AbortSignal) =>
-    fetch(`${url}${path}`, {
-      method: 'POST',
-      headers: { authorization, 'content-type': 'application/json', ...more },
-      body: JSON.stringify(body),
-      ...(signal && { signal }),
-    });
-
-  const dequeue = async (worker: number, signal: AbortSignal) => {
-    const free = { freeCpus: room.cpus, freeMemoryMiB: room.memoryMiB, freeScratchMiB: room.scratchMiB };
-    const body = {
-      executorName: executor(worker),
-      version: '0.1.0',
-      queues: ['runs'],
-      fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 60_000, total: room, ...free },
-    };
-    const authorization = `token-executor ${credential}`;
-    const headers = { [protocolHeader]: protocolVersion };
-    const answer = await post('/.executors/queue/dequeue', authorization, body, headers, signal);
-    return answer.status === 204 ? null : jobSchema.parse(await answer.json());
-  };
   const work = async (worker: number, leased: (id: string) => void, signal: AbortSignal) => {
+    const executor = executorClient({ url, credential, name: `bench-${worker}` });
     while (!signal.aborted) {
-      const job = await dequeue(worker, signal).catch(() => null);
+      const job = await executor.lease({ room, waitMs: 60_000, signal }).catch(() => null);
       if (!job) continue;
       leased(String(job.id));
-      const body = { jobId: job.id, executorName: executor(worker) };
-      const headers = {
-        'x-sourcegraph-job-id': String(job.id),
-        'x-sourcegraph-executor-name': executor(worker),
-      };
-      await post('/.executors/queue/runs/markComplete', `Bearer ${job.token}`, body, headers);
+      await executor.job(job).complete();
     }
   };
   return {
@@ -51,7 +25,11 @@ export async function fumehoodDispatch(bench: Bench, database: BenchDatabase): P
     note: 'over HTTP on loopback, the instance in a process of its own: POST /api/jobs, and executors whose dequeue is held. The others call their library in this process.',
     async send() {
       const request = { queue: 'runs', image, argv: ['true'], accept: ['vm-emulated'] };
-      const answer = await post('/api/jobs', `token ${accessToken}`, request);
+      const answer = await fetch(`${url}/api/jobs`, {
+        method: 'POST',
+        headers: { authorization: `token ${accessToken}`, 'content-type': 'application/json' },
+        body: JSON.stringify(request),
+      });
       return String(((await answer.json()) as { id: number }).id);
     },
     async start(workers, leased) {

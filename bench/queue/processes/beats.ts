@@ -1,5 +1,7 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { heartbeatResponseSchema } from '@fumehood/protocol';
+import { executorClient, type Send } from '../../../packages/instance/src/testing/executor-client.ts';
 
 export interface BeatsOrder {
   readonly url: string;
@@ -68,10 +70,11 @@ async function beats(order: BeatsOrder): Promise<BeatsAnswer> {
   return { ...count, times, latestMs };
 }
 
-/** One heartbeat as upstream's executors send it; whether its job is still its own. */
-async function beat(order: BeatsOrder, agent: Agent, executorName: string, jobId: number): Promise<boolean> {
-  const body = JSON.stringify({
-    executorName,
+/** Sends one heartbeat as upstream's executors do, and returns whether the job is still the executor's own. */
+async function beat(order: BeatsOrder, agent: Agent, name: string, jobId: number): Promise<boolean> {
+  const { url, credential } = order;
+  const executor = executorClient({ url, credential, name, protocol: null, send: sendBy(agent) });
+  const answer = await executor.heartbeat({
     version: '5.0.0',
     queueNames: ['runs'],
     jobIdsByQueue: [{ queueName: 'runs', jobIds: [String(jobId)] }],
@@ -79,32 +82,34 @@ async function beat(order: BeatsOrder, agent: Agent, executorName: string, jobId
     architecture: 'amd64',
     executorVersion: '5.0.0',
   });
-  const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const sent = request(
-      `${order.url}/.executors/queue/heartbeat`,
-      {
-        method: 'POST',
-        agent,
-        signal: AbortSignal.timeout(patienceMs),
-        headers: {
-          authorization: `token-executor ${order.credential}`,
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(body),
-        },
-      },
-      (answer) => {
-        let text = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (part: string) => {
-          text += part;
-        });
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
-        answer.on('error', reject);
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
-  if (status !== 200) throw new Error(`${status} ${text}`);
-  return ((JSON.parse(text) as { knownIds: string[] | null }).knownIds ?? []).length === 1;
+  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+  return heartbeatResponseSchema.parse(await answer.json()).knownIds?.length === 1;
 }
+
+/** Returns a `send` of the executor client that uses the connections of `agent`. */
+const sendBy =
+  (agent: Agent): Send =>
+  (url, { method, headers, body }) =>
+    new Promise((resolve, reject) => {
+      const content = body as string;
+      const sent = request(
+        url,
+        {
+          method,
+          agent,
+          signal: AbortSignal.timeout(patienceMs),
+          headers: { ...(headers as Record<string, string>), 'content-length': Buffer.byteLength(content) },
+        },
+        (answer) => {
+          let text = '';
+          answer.setEncoding('utf8');
+          answer.on('data', (part: string) => {
+            text += part;
+          });
+          answer.on('end', () => resolve(new Response(text, { status: answer.statusCode ?? 0 })));
+          answer.on('error', reject);
+        },
+      );
+      sent.on('error', reject);
+      sent.end(content);
+    });

@@ -7,7 +7,8 @@ import { startTestServer, type TestServer } from './db/testing.ts';
 import type { Routes } from './http/deps.ts';
 import { allRoutes } from './http/routes.ts';
 import { fenced, recordUpload } from './queue/queue.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from './testing/instance.ts';
+import { jobHeaders } from './testing/executor-client.ts';
+import { startTestInstance, type TestInstance } from './testing/instance.ts';
 
 const commit = '0123456789abcdef0123456789abcdef01234567';
 const repository = 'github.com/acme/payments';
@@ -158,12 +159,7 @@ test('new first secrets end the former ones, and an executor keeps its name with
   expect((await instance.api('GET', '/api/status')).status).toBe(401);
   const headers = { authorization: `token ${token}` };
   expect((await instance.api('GET', '/api/status', undefined, headers)).status).toBe(200);
-  const ask = (secret: string) =>
-    instance.executor(
-      'dequeue',
-      { executorName: 'e1', queues: [] },
-      { authorization: `token-executor ${secret}` },
-    );
+  const ask = (secret: string) => instance.executor({ credential: secret }).dequeue({ queues: [] });
   expect((await ask(instance.credential)).status).toBe(401);
   expect((await ask(credential)).status).toBe(204);
 });

@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, connect } from './db/connect.ts';
 import { startTestServer, type TestServer } from './db/testing.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from './testing/instance.ts';
+import { startTestInstance, type TestInstance } from './testing/instance.ts';
 
 let server: TestServer;
 let connection: Connection;
@@ -27,11 +27,7 @@ afterEach(async () => {
 });
 
 const complete = (instance: TestInstance, job: Job, executor: string) =>
-  instance.executor(
-    'runs/markComplete',
-    { executorName: executor, jobId: job.id },
-    jobHeaders(job, executor),
-  );
+  instance.executor({ name: executor }).job(job).complete();
 
 describe('two replicas on one database', () => {
   test('share one queue: a job that one gets is leased at once at the other', async () => {
@@ -45,15 +41,13 @@ describe('two replicas on one database', () => {
     const { id } = await one.run();
     const job = await one.lease();
     if (!job) throw new Error('no job was leased');
-    const headers = jobHeaders(job);
     const entry = {
       key: 'step.docker.0',
       command: [],
       startTime: '2026-11-25T12:00:00Z',
       out: 'stdout: here\n',
     };
-    const body = { executorName: 'e1', jobId: id };
-    const written = await other.executor('runs/addExecutionLogEntry', { ...body, ...entry }, headers);
+    const written = await other.executor().job(job).addEntry(entry);
     expect(await written.json()).toBe(1);
     const followed = one.api('GET', `/api/jobs/${id}/events`).then((answer) => answer.text());
     expect((await complete(other, job, 'e1')).status).toBe(204);

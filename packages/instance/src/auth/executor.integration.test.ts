@@ -2,6 +2,8 @@ import {
   type CredentialRecord,
   credentialsSchema,
   type CreateCredential,
+  type DequeueRequest,
+  type HeartbeatRequest,
   type Job,
   type MadeCredential,
   madeCredentialSchema,
@@ -10,7 +12,8 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
-import { jobHeaders, outlast, startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { nativeOffer } from '../testing/executor-client.ts';
+import { outlast, startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { acceptFirstSecrets } from './first-secrets.ts';
 import { newSecret, secretHash } from './secret.ts';
 
@@ -39,11 +42,10 @@ const revoke = (id: number, query = '') => instance.api('POST', `${path}/${id}/r
 const listCredentials = async (): Promise<CredentialRecord[]> =>
   credentialsSchema.parse(await (await instance.api('GET', path)).json()).credentials;
 
-const withSecret = (secret: string) => ({ authorization: `token-executor ${secret}` });
-const dequeue = (secret: string, body: object = {}, route = 'dequeue') =>
-  instance.executor(route, { executorName: 'e1', queues: ['runs'], ...body }, withSecret(secret));
-const heartbeat = (secret: string, body: object = {}, route = 'heartbeat') =>
-  instance.executor(route, { executorName: 'e1', queueNames: ['runs'], ...body }, withSecret(secret));
+const dequeue = (credential: string, request: Partial<DequeueRequest> = {}, queue?: string) =>
+  instance.executor({ credential }).dequeue({ queues: ['runs'], ...request }, { ...(queue && { queue }) });
+const heartbeat = (credential: string, request: Partial<HeartbeatRequest> = {}, queue?: string) =>
+  instance.executor({ credential }).heartbeat({ queueNames: ['runs'], ...request }, queue);
 
 describe('a credential', () => {
   test('has a name and a secret, which is shown once and stored as its hash', async () => {
@@ -72,19 +74,18 @@ describe('a credential', () => {
     expect((await create({ name: 'one', queues: [] })).status).toBe(201);
   });
 
-  test.each([
-    ['the route of all queues', 'dequeue', { queues: ['runs', 'codeintel'] }],
-    ['the route of one', 'codeintel/dequeue', {}],
-    ['a heartbeat for all queues', 'heartbeat', { queueNames: ['runs', 'codeintel'] }],
+  test.each<[string, (secret: string) => Promise<Response>]>([
+    ['the route of all queues', (secret) => dequeue(secret, { queues: ['runs', 'codeintel'] })],
+    ['the route of one', (secret) => dequeue(secret, {}, 'codeintel')],
+    ['a heartbeat for all queues', (secret) => heartbeat(secret, { queueNames: ['runs', 'codeintel'] })],
     [
       'a heartbeat for jobs',
-      'heartbeat',
-      { queueNames: ['runs'], jobIdsByQueue: [{ queueName: 'codeintel', jobIds: [] }] },
+      (secret) => heartbeat(secret, { jobIdsByQueue: [{ queueName: 'codeintel', jobIds: [] }] }),
     ],
-    ['a heartbeat for one', 'codeintel/heartbeat', {}],
-  ])('is refused for a queue outside its scope: %s', async (_, route, body) => {
+    ['a heartbeat for one', (secret) => heartbeat(secret, {}, 'codeintel')],
+  ])('is refused for a queue outside its scope: %s', async (_, ask) => {
     const { secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
-    const answer = await dequeue(secret, body, route);
+    const answer = await ask(secret);
     expect(answer.status).toBe(403);
     expect(await answer.text()).toBe(
       'the credential one is not valid for codeintel (it is valid for runs): configure other queues for this executor, or use a credential that is valid for them',
@@ -96,9 +97,7 @@ describe('a credential', () => {
   test('without a queue cannot lease', async () => {
     const { secret } = await credentialIn(create({ name: 'one', queues: [] }));
     expect(await (await dequeue(secret)).text()).toContain('(it is valid for no queue)');
-    expect(
-      (await instance.executor('dequeue', { executorName: 'e1', queues: [] }, withSecret(secret))).status,
-    ).toBe(204);
+    expect((await dequeue(secret, { queues: [] })).status).toBe(204);
   });
 
   test('is refused after its expiry', async () => {
@@ -137,7 +136,7 @@ describe('a rotation', () => {
     const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
     const job = await lease(secret);
     const next = await rotate(id);
-    const jobIdsByQueue = [{ queueName: 'runs', jobIds: [job.id] }];
+    const jobIdsByQueue = [{ queueName: 'runs' as const, jobIds: [job.id] }];
     expect(await (await heartbeat(next.secret, { jobIdsByQueue })).json()).toMatchObject({
       knownIds: [`${job.id}-runs`],
     });
@@ -177,23 +176,14 @@ describe('a rotation', () => {
 /** Makes a job of the queue `runs` and leases it for `e1` under this secret, for longer than the test takes. */
 async function lease(secret: string): Promise<Job> {
   await instance.run();
-  const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
-  const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
-  const answer = await dequeue(secret, {
-    fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
-  });
-  expect(answer.status).toBe(200);
-  const job = (await answer.json()) as Job;
+  const job = await instance.executor({ credential: secret }).lease();
+  if (!job) throw new Error('no job was leased');
   await outlast(instance, job);
   return job;
 }
 /** Writes a log entry under the job's token. */
 const write = (job: Job) =>
-  instance.executor(
-    'runs/addExecutionLogEntry',
-    { executorName: 'e1', jobId: job.id, key: 'step', command: [], startTime: '2026-01-02T03:04:05Z' },
-    jobHeaders(job),
-  );
+  instance.executor().job(job).addEntry({ key: 'step', command: [], startTime: '2026-01-02T03:04:05Z' });
 
 describe('a revoked credential', () => {
   let credential: MadeCredential;
@@ -239,11 +229,7 @@ describe('a revoked credential', () => {
 
 test('a held request for a job is refused when its credential is revoked', async () => {
   const { id, secret } = await credentialIn(create({ name: 'one', queues: ['runs'] }));
-  const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
-  const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
-  const held = dequeue(secret, {
-    fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 30_000, ...free },
-  });
+  const held = dequeue(secret, { fumehood: nativeOffer({ waitMs: 30_000 }) });
   const known = async () => (await sql`select from executors`.execute(instance.db)).rows.length;
   await expect.poll(known, { timeout: 20_000 }).toBe(1);
   await revoke(id);

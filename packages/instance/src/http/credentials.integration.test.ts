@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scopeOf } from '../auth/scopes.ts';
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
-import { jobHeaders, type TestInstance } from '../testing/instance.ts';
+import { jobHeaders } from '../testing/executor-client.ts';
+import type { TestInstance } from '../testing/instance.ts';
 import { executorRoutes, jobRoutes, publicRoutes } from '../testing/job-routes.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 

@@ -2,7 +2,8 @@ import { localSpawn, type Spawn, type SpawnedProcess } from '@fumehood/base';
 import type { Job } from '@fumehood/protocol';
 import type { TestServer } from '../db/testing.ts';
 import { openCommits } from '../repos/store.ts';
-import { jobHeaders, outlast, startTestInstance, type TestInstance, type TestSettings } from './instance.ts';
+import { jobHeaders } from './executor-client.ts';
+import { outlast, startTestInstance, type TestInstance, type TestSettings } from './instance.ts';
 
 export interface Answer {
   readonly status: number;

@@ -4,16 +4,7 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FumehoodError, type Spawn, systemClock } from '@fumehood/base';
-import {
-  type Job,
-  type JobRecord,
-  jobRecordSchema,
-  jobSchema,
-  protocolHeader,
-  protocolVersion,
-  type QueueName,
-  type Tier,
-} from '@fumehood/protocol';
+import { type Job, type JobRecord, jobRecordSchema, type QueueName, type Tier } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { pino } from 'pino';
@@ -23,6 +14,7 @@ import { type Connection, connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
 import { allRoutes } from '../http/routes.ts';
 import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
+import { type ExecutorClient, executorClient, type ExecutorOptions } from './executor-client.ts';
 
 const noSpawn: Spawn = async (request) => {
   throw new FumehoodError({ code: 'spawn_failed', message: `no programs in this test: ${request.label}` });
@@ -50,8 +42,8 @@ export interface TestInstance {
   readonly credential: string;
   /** A request of people. */
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
-  /** A request with an executor's credential, native unless told. */
-  executor(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** Returns a client for an executor's requests; by default `e1`, with the first credential, natively. */
+  executor(options?: Partial<ExecutorOptions>): ExecutorClient;
   /** The digest of an image that is there. */
   image(content?: string): Promise<string>;
   run(options?: object): Promise<JobRecord>;
@@ -62,15 +54,6 @@ export interface TestInstance {
     waitMs?: number;
   }): Promise<Job | null>;
   stop(): Promise<void>;
-}
-
-/** Headers of a job route for a leased job. */
-export function jobHeaders(job: Pick<Job, 'id' | 'token'>, executor = 'e1'): Record<string, string> {
-  return {
-    authorization: `Bearer ${job.token}`,
-    'x-sourcegraph-job-id': String(job.id),
-    'x-sourcegraph-executor-name': executor,
-  };
 }
 
 /** Lets a lease last for as long as a test may take, without heartbeats. */
@@ -162,17 +145,7 @@ export async function startTestInstance(
     credential,
     api: (method, path, body, headers) =>
       send(method, path, { authorization: `token ${accessToken}`, ...headers }, body),
-    executor: (path, body, headers) =>
-      send(
-        'POST',
-        `/.executors/queue/${path}`,
-        {
-          authorization: `token-executor ${credential}`,
-          [protocolHeader]: String(protocolVersion),
-          ...headers,
-        },
-        body,
-      ),
+    executor: (options) => executorClient({ url: instance.url, credential, ...options }),
     async image(content = 'an image archive') {
       const bytes = Buffer.from(content);
       const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -184,17 +157,7 @@ export async function startTestInstance(
       const request = { queue: 'runs', image, argv: ['true'], accept: ['vm-emulated'], ...options };
       return jobRecordSchema.parse(await (await self.api('POST', '/api/jobs', request)).json());
     },
-    async lease({ executor = 'e1', queues = ['runs'], tiers = ['vm-emulated'], waitMs = 0 } = {}) {
-      const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
-      const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
-      const response = await self.executor('dequeue', {
-        executorName: executor,
-        version: '0.1.0',
-        queues,
-        fumehood: { tiers, arch: 'x64', waitMs, ...free },
-      });
-      return response.status === 204 ? null : jobSchema.parse(await response.json());
-    },
+    lease: ({ executor = 'e1', ...options } = {}) => self.executor({ name: executor }).lease(options),
     async stop() {
       await db.destroy();
       await instance.close();

@@ -1,70 +1,49 @@
 import { gzipSync } from 'node:zlib';
 import type { Job } from '@fumehood/protocol';
+import { executorClient, type JobRoutes, type Send } from './executor-client.ts';
 import { command } from './git-protocol.ts';
 
-/** A request on a route of a job's token, rightly made for that job, but for its headers. */
-interface JobRequest {
-  readonly path: string;
-  readonly body?: string | Buffer;
-}
-type Sample = (job: Job, queue: string, executor: string) => JobRequest;
+type Request = (routes: JobRoutes, job: Job) => Promise<Response>;
 
 export const entry = { key: 'step', command: [], startTime: '2026-01-02T03:04:05Z' };
-const result = { tier: 'vm-emulated', vmm: 'qemu', exitCode: 0, guest: null, inspection: null, leftOver: {} };
+const result = {
+  tier: 'vm-emulated',
+  vmm: 'qemu',
+  exitCode: 0,
+  guest: null,
+  inspection: null,
+  leftOver: {},
+} as const;
+/** An index with empty metadata and nothing else. */
+export const emptyIndex = gzipSync(Buffer.from([0x0a, 0x00]));
 
-const json =
-  (operation: string, more: object): Sample =>
-  (job, queue, executorName) => ({
-    path: `/.executors/queue/${queue}/${operation}`,
-    body: JSON.stringify({ executorName, jobId: job.id, ...more }),
-  });
-const read =
-  (what: string): Sample =>
-  (_job, queue) => ({ path: `/.executors/queue/${queue}/${what}` });
-const image: Sample = (job, queue) => ({
-  path: `/.executors/queue/${queue}/${job.dockerSteps?.[0]?.image.replace('blob:', 'blob/')}`,
-});
-const refs: Sample = ({ repositoryName }) => ({
-  path: `/.executors/git/${repositoryName}/info/refs?service=git-upload-pack`,
-});
+const image = (job: Job) => job.dockerSteps?.[0]?.image ?? '';
 const upload =
-  (format: string, body?: Buffer): Sample =>
-  ({ repositoryName, commit }) => ({
-    path: `/.executors/${format}/upload?repository=${repositoryName}&commit=${commit}&indexerName=one`,
-    ...(body && { body }),
-  });
-/** An index with metadata that say nothing, and no more. */
-const index = gzipSync(Buffer.from([0x0a, 0x00]));
+  (format: string, index?: Buffer): Request =>
+  (routes, { repositoryName: repository, commit }) =>
+    routes.upload({ repository, commit, indexerName: 'one' }, index, format);
 
-/** Every route that takes a job's token, as `METHOD url`. */
-export const jobRoutes: Readonly<Record<string, Sample>> = {
-  'POST /.executors/queue/:queue/addExecutionLogEntry': json('addExecutionLogEntry', entry),
-  'POST /.executors/queue/:queue/updateExecutionLogEntry': json('updateExecutionLogEntry', {
-    ...entry,
-    entryId: 1,
-    exitCode: 3,
-  }),
-  'POST /.executors/queue/:queue/appendLog': (_job, queue) => ({
-    path: `/.executors/queue/${queue}/appendLog?entry=1&stream=stdout&offset=0`,
-    body: 'bytes',
-  }),
-  'GET /.executors/queue/:queue/input': read('input?offset=0'),
-  'HEAD /.executors/queue/:queue/input': read('input?offset=0'),
-  'GET /.executors/queue/:queue/blob/:digest': image,
-  'HEAD /.executors/queue/:queue/blob/:digest': image,
-  'POST /.executors/queue/:queue/result': json('result', result),
-  'POST /.executors/queue/:queue/markErrored': json('markErrored', { errorMessage: 'no' }),
-  'POST /.executors/queue/:queue/markFailed': json('markFailed', { errorMessage: 'no' }),
-  'POST /.executors/queue/:queue/markComplete': json('markComplete', {}),
-  'GET /.executors/git/*': refs,
-  'HEAD /.executors/git/*': refs,
-  'POST /.executors/git/*': ({ repositoryName, commit }) => ({
-    path: `/.executors/git/${repositoryName}/git-upload-pack`,
-    body: command('fetch', `want ${commit}`, 'done'),
-  }),
-  'POST /.executors/scip/upload': upload('scip', index),
+/** Every route that takes a job's token, as `METHOD url`, with a request that is valid for the job. */
+export const jobRoutes: Readonly<Record<string, Request>> = {
+  'POST /.executors/queue/:queue/addExecutionLogEntry': (routes) => routes.addEntry(entry),
+  'POST /.executors/queue/:queue/updateExecutionLogEntry': (routes) =>
+    routes.updateEntry({ ...entry, entryId: 1, exitCode: 3 }),
+  'POST /.executors/queue/:queue/appendLog': (routes) => routes.append(1, 'stdout', 0, 'bytes'),
+  'GET /.executors/queue/:queue/input': (routes) => routes.input(0),
+  'HEAD /.executors/queue/:queue/input': (routes) => routes.input(0, { method: 'HEAD' }),
+  'GET /.executors/queue/:queue/blob/:digest': (routes, job) => routes.blob(image(job)),
+  'HEAD /.executors/queue/:queue/blob/:digest': (routes, job) => routes.blob(image(job), 'HEAD'),
+  'POST /.executors/queue/:queue/result': (routes) => routes.result(result),
+  'POST /.executors/queue/:queue/markErrored': (routes) => routes.errored('no'),
+  'POST /.executors/queue/:queue/markFailed': (routes) => routes.failed('no'),
+  'POST /.executors/queue/:queue/markComplete': (routes) => routes.complete(),
+  'GET /.executors/git/*': (routes, job) => routes.refs(job.repositoryName),
+  'HEAD /.executors/git/*': (routes, job) => routes.refs(job.repositoryName, 'HEAD'),
+  'POST /.executors/git/*': (routes, { repositoryName, commit }) =>
+    routes.uploadPack(repositoryName, command('fetch', `want ${commit}`, 'done')),
+  'POST /.executors/scip/upload': upload('scip', emptyIndex),
   'HEAD /.executors/scip/upload': upload('scip'),
-  'POST /.executors/lsif/upload': upload('lsif', index),
+  'POST /.executors/lsif/upload': upload('lsif', emptyIndex),
   'HEAD /.executors/lsif/upload': upload('lsif'),
 };
 
@@ -81,31 +60,48 @@ export const executorRoutes: readonly string[] = [
   'GET /.executors/queue/push',
 ];
 
-/** Every route that anybody may ask. */
+/** Every route that takes no secret. */
 export const publicRoutes: readonly string[] = ['', '/.executors/queue'].flatMap((prefix) => [
   `GET ${prefix}/.api/src-cli/version`,
   `HEAD ${prefix}/.api/src-cli/version`,
 ]);
 
+interface SendOptions {
+  readonly queue?: string;
+  /** The executor that the body names. */
+  readonly executor?: string;
+  /** Sends the request; default `fetch`. */
+  readonly send?: Send;
+}
+
+/** Sends the valid request of a route for the job, with these headers. */
 export function sendTo(
   url: string,
   route: string,
   job: Job,
   headers: Record<string, string>,
-  { queue = 'codeintel', executor = 'e1' } = {},
+  { queue = 'codeintel', executor = 'e1', send = fetch }: SendOptions = {},
 ): Promise<Response> {
-  const sample = jobRoutes[route];
-  if (!sample) throw new TypeError(`no request for ${route}`);
-  const { path, body } = sample(job, queue, executor);
-  return fetch(`${url}${path}`, {
-    method: route.split(' ')[0] as string,
-    headers: {
-      ...(path.endsWith('/git-upload-pack') && {
-        'content-type': 'application/x-git-upload-pack-request',
-        'git-protocol': 'version=2',
-      }),
-      ...headers,
+  const request = jobRoutes[route];
+  if (!request) throw new TypeError(`no request for ${route}`);
+  const client = executorClient({ url, credential: '', name: executor, send });
+  return request(client.job(job, { queue, headers }), job);
+}
+
+/** Returns the path and the body of the valid request of a route for the job, without sending it. */
+export async function requestOf(route: string, job: Job): Promise<{ path: string; body: string }> {
+  let sent = { path: '', body: '' };
+  await sendTo(
+    '',
+    route,
+    job,
+    {},
+    {
+      send: async (path, { body }) => {
+        sent = { path, body: typeof body === 'string' ? body : '' };
+        return new Response();
+      },
     },
-    ...(body !== undefined && { body: typeof body === 'string' ? body : new Uint8Array(body) }),
-  });
+  );
+  return sent;
 }

@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
 import { streamBytesMax } from '../../logs/limits.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from '../../testing/instance.ts';
+import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
 let instance: TestInstance;
@@ -52,15 +52,10 @@ async function follow(
   return received;
 }
 
-const onJob = (job: Job, operation: string, more: object | Buffer = {}) =>
-  instance.executor(
-    `runs/${operation}`,
-    Buffer.isBuffer(more) ? more : { executorName: 'e1', jobId: job.id, ...more },
-    jobHeaders(job),
-  );
+const on = (job: Job) => instance.executor().job(job);
 const entry = { key: 'step.docker.0', command: [], startTime: '2026-01-02T03:04:05Z' };
 const append = (job: Job, offset: number, bytes: string | Buffer) =>
-  onJob(job, `appendLog?entry=1&stream=stdout&offset=${offset}`, Buffer.from(bytes));
+  on(job).append(1, 'stdout', offset, bytes);
 const outputOf = (received: Received[]) =>
   received
     .map(({ event }) => (event.type === 'output' ? Buffer.from(event.data, 'base64').toString() : ''))
@@ -69,7 +64,7 @@ const outputOf = (received: Received[]) =>
 async function started(options?: object): Promise<Job> {
   await instance.run(options);
   const job = (await instance.lease()) as Job;
-  await onJob(job, 'addExecutionLogEntry', entry);
+  await on(job).addEntry(entry);
   return job;
 }
 
@@ -79,7 +74,7 @@ describe('the events of a job', () => {
     const following = follow(job.id);
     await append(job, 0, 'one ');
     await append(job, 4, 'two');
-    await onJob(job, 'markComplete');
+    await on(job).complete();
     const received = await following;
     expect(outputOf(received)).toBe('one two');
     expect(received.at(-1)?.event).toMatchObject({ type: 'job', job: { state: 'completed' } });
@@ -92,27 +87,25 @@ describe('the events of a job', () => {
     const look = async () =>
       records.push(jobRecordSchema.parse(await (await instance.api('GET', `/api/jobs/${id}`)).json()));
     const found = (exitCode: number) => ({
-      ...{
-        tier: 'vm-emulated',
-        vmm: 'qemu',
-        exitCode,
-        guest: null,
-        inspection: null,
-        leftOver: { processes: exitCode },
-      },
+      tier: 'vm-emulated' as const,
+      vmm: 'qemu' as const,
+      exitCode,
+      guest: null,
+      inspection: null,
+      leftOver: { processes: exitCode },
     });
     await look();
     for (const [mark, reason] of [
-      ['markErrored', 'storage_full'],
-      ['markFailed', 'step_failed'],
+      ['errored', 'storage_full'],
+      ['failed', 'step_failed'],
     ] as const) {
       const job = (await instance.lease()) as Job;
       await look();
       for (const exitCode of [1, 2]) {
-        expect((await onJob(job, 'result', found(exitCode))).status).toBe(204);
+        expect((await on(job).result(found(exitCode))).status).toBe(204);
         await look();
       }
-      await onJob(job, mark, { errorMessage: 'no', reason });
+      await on(job)[mark]('no', reason);
       await look();
     }
     expect(records.map(({ state, exitCode }) => [state, exitCode])).toEqual([
@@ -144,7 +137,7 @@ describe('the events of a job', () => {
   test('resume after the last event that was read, and each comes once', async () => {
     const job = await started();
     for (let n = 0; n < 30; n += 1) await append(job, n * 3, `${String(n).padStart(2, '0')};`);
-    await onJob(job, 'markComplete');
+    await on(job).complete();
     const all = await follow(job.id);
     for (const after of [0, 1, 15, 16, 17, all.length - 1, all.length])
       expect(await follow(job.id, after)).toEqual(all.slice(after));
@@ -175,9 +168,9 @@ describe('the events of a job', () => {
       instance.db,
     );
     const second = (await instance.lease({ waitMs: 5_000 })) as Job;
-    await onJob(second, 'addExecutionLogEntry', entry);
+    await on(second).addEntry(entry);
     await append(second, 0, 'second');
-    await onJob(second, 'markComplete');
+    await on(second).complete();
     const outputs = (await follow(first.id))
       .map(({ event }) => event)
       .filter((event) => event.type === 'output');
@@ -233,7 +226,7 @@ describe('output', () => {
     expect(await (await append(job, 0, 'abc')).json()).toEqual({ offset: 3 });
     expect(await (await append(job, 0, 'abc')).json()).toEqual({ offset: 3 });
     expect(await (await append(job, 1, 'bcde')).json()).toEqual({ offset: 5 });
-    await onJob(job, 'markComplete');
+    await on(job).complete();
     expect(outputOf(await follow(job.id))).toBe('abcde');
   });
 
@@ -253,8 +246,8 @@ describe('output', () => {
       offset: streamBytesMax + 4,
     });
     await append(job, streamBytesMax + 4, 'more');
-    await onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 1, exitCode: 0, durationMs: 1 });
-    await onJob(job, 'markComplete');
+    await on(job).updateEntry({ ...entry, entryId: 1, exitCode: 0, durationMs: 1 });
+    await on(job).complete();
     const received = await follow(job.id);
     expect(outputOf(received)).toBe('headab');
     const dropped = received.flatMap(({ event }) =>
@@ -268,8 +261,7 @@ describe("a job's input", () => {
   const put = (job: { id: number }, offset: number, bytes: string, end = false) =>
     instance.api('POST', `/api/jobs/${job.id}/input?offset=${offset}&end=${end}`, Buffer.from(bytes));
   const read = async (job: Job, offset: number, waitMs = 0) => {
-    const url = `${instance.url}/.executors/queue/runs/input?offset=${offset}&waitMs=${waitMs}`;
-    const answer = await fetch(url, { headers: jobHeaders(job) });
+    const answer = await on(job).input(offset, { waitMs });
     return [await answer.text(), answer.headers.get('x-fumehood-input-end')];
   };
 

@@ -8,7 +8,7 @@ import {
 } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from '../../testing/instance.ts';
+import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
 let instance: TestInstance;
@@ -88,14 +88,13 @@ test('the reason and the log of an attempt survive the next attempt', async () =
   };
   const first = await instance.lease();
   if (!first) throw new Error('no job was leased');
-  const tell = (job: typeof first, route: string, body: object) =>
-    instance.executor(`runs/${route}`, { executorName: 'e1', jobId: id, ...body }, jobHeaders(job));
-  await tell(first, 'addExecutionLogEntry', entry);
-  await tell(first, 'markErrored', { errorMessage: 'no', reason: 'vmm_died' });
+  const executor = instance.executor();
+  await executor.job(first).addEntry(entry);
+  await executor.job(first).errored('no', 'vmm_died');
   const second = await instance.lease();
   if (!second) throw new Error('it was not leased again');
-  await tell(second, 'addExecutionLogEntry', { ...entry, out: 'stdout: second\n' });
-  await tell(second, 'markComplete', {});
+  await executor.job(second).addEntry({ ...entry, out: 'stdout: second\n' });
+  await executor.job(second).complete();
   const { attempts } = attemptsSchema.parse(await get(`/api/jobs/${id}/attempts`));
   expect(attempts).toMatchObject([
     { attempt: 1, outcome: 'errored', failure: { reason: 'vmm_died', message: 'no' } },

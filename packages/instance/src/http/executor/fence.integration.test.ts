@@ -6,8 +6,9 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
 import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
-import { jobHeaders, type TestInstance } from '../../testing/instance.ts';
-import { executorRoutes, jobRoutes, publicRoutes, sendTo } from '../../testing/job-routes.ts';
+import { jobHeaders } from '../../testing/executor-client.ts';
+import type { TestInstance } from '../../testing/instance.ts';
+import { executorRoutes, jobRoutes, publicRoutes, requestOf, sendTo } from '../../testing/job-routes.ts';
 import { makeSource, type Source } from '../../testing/source.ts';
 
 /**
@@ -162,7 +163,7 @@ describe.each(Object.keys(forged))('%s', (who) => {
 
 const posted = Object.keys(jobRoutes).filter((route) => route.startsWith('POST '));
 test.each(posted)('%s refuses a wrong token before the body arrives', async (route) => {
-  const { path } = (jobRoutes[route] as (typeof jobRoutes)[string])(job, 'codeintel', 'e1');
+  const { path } = await requestOf(route, job);
   const headers = { ...jobHeaders({ ...job, token: 'wrong' }), 'content-length': '1000000' };
   const request = httpRequest(`${instance.url}${path}`, { method: 'POST', headers });
   request.flushHeaders();
@@ -176,24 +177,22 @@ test.each(Object.keys(jobRoutes))('%s accepts the token of the job', async (rout
   expect([200, 202, 204]).toContain((await send(route, own)).status);
 });
 
-const named = Object.entries(jobRoutes).filter(([, sample]) =>
-  String(sample({ id: 4711 } as Job, '', '').body).includes('4711'),
+const sample = { id: 4711, repositoryName: '', commit: '' } as Job;
+const requests = await Promise.all(
+  posted.map(async (route) => ({ route, ...(await requestOf(route, sample)) })),
 );
-test.each(named.map(([route]) => route))(
-  '%s refuses a body that names another job or executor than the token',
-  async (route) => {
-    expect((await send(route, other, jobHeaders(job))).status).toBe(403);
-    const byAnother = await sendTo(instance.url, route, job, jobHeaders(job), { executor: 'e2' });
-    expect(byAnother.status).toBe(403);
-  },
-);
+const naming = requests.filter(({ body }) => body.includes('4711')).map(({ route }) => route);
+test.each(naming)('%s refuses a body that names another job or executor than the token', async (route) => {
+  expect((await send(route, other, jobHeaders(job))).status).toBe(403);
+  const byAnother = await sendTo(instance.url, route, job, jobHeaders(job), { executor: 'e2' });
+  expect(byAnother.status).toBe(403);
+});
 
 test('a token cannot read a blob that its job does not name', async () => {
   const bytes = Buffer.from('of somebody else');
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   expect((await instance.api('PUT', `/api/blobs/${digest}`, bytes)).status).toBe(201);
-  const url = `${instance.url}/.executors/queue/codeintel/blob/${digest}`;
-  expect((await fetch(url, { headers: jobHeaders(job) })).status).toBe(404);
+  expect((await instance.executor().job(job).blob(digest)).status).toBe(404);
 });
 
 test('a token is stored as its hash alone', async () => {

@@ -1,6 +1,7 @@
-import { type Job, protocolHeader, protocolVersion } from '@fumehood/protocol';
+import { type DequeueRequest, type Job, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { nativeOffer } from '../../testing/executor-client.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
@@ -15,34 +16,15 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** Sends a request of an executor with this version header, or without one. */
-function ask(path: string, header: string | null, body: object): Promise<Response> {
-  return fetch(`${instance.url}/.executors/queue/${path}`, {
-    method: 'POST',
-    headers: {
-      authorization: `token-executor ${instance.credential}`,
-      ...(header !== null && { [protocolHeader]: header }),
-    },
-    body: JSON.stringify({
-      executorName: 'e1',
-      version: '1',
-      queues: ['runs'],
-      queueNames: ['runs'],
-      ...body,
-    }),
-  });
-}
-const room = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
-const offer = {
-  ...{ tiers: ['vm-emulated'], arch: 'x64', total: room, waitMs: 0 },
-  ...{ freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536 },
-};
-async function leaseAs(header: string | null): Promise<Job | null> {
-  const answer = await ask('dequeue', header, { fumehood: offer });
+const executor = (protocol: string | null) => instance.executor({ protocol });
+const offer: Partial<DequeueRequest> = { version: '1', queues: ['runs'], fumehood: nativeOffer() };
+async function leaseAs(protocol: string | null): Promise<Job | null> {
+  const answer = await executor(protocol).dequeue(offer);
   return answer.status === 204 ? null : ((await answer.json()) as Job);
 }
-async function heartbeatAs(header: string | null, leases: { jobId: number; attempt: number }[] = []) {
-  const answer = await ask('heartbeat', header, {
+async function heartbeatAs(protocol: string | null, leases: { jobId: number; attempt: number }[] = []) {
+  const answer = await executor(protocol).heartbeat({
+    queueNames: ['runs'],
     jobIdsByQueue: [{ queueName: 'runs', jobIds: leases.map(({ jobId }) => jobId) }],
     fumehood: { tiers: ['vm-emulated'], leases },
   });
@@ -86,14 +68,19 @@ describe('an executor', () => {
     'of version %j is refused, with both versions and a remedy',
     async (header) => {
       await instance.run();
-      for (const path of ['dequeue', 'heartbeat', 'runs/dequeue', 'runs/heartbeat']) {
-        const answer = await ask(path, header, { fumehood: offer });
+      const asked = executor(header);
+      for (const answer of [
+        await asked.dequeue(offer),
+        await asked.heartbeat({ queueNames: ['runs'] }),
+        await asked.dequeue(offer, { queue: 'runs' }),
+        await asked.heartbeat({}, 'runs'),
+      ]) {
         expect(answer.status).toBe(426);
         expect(answer.headers.get(protocolHeader)).toBe(String(protocolVersion));
         expect(await answer.json()).toEqual({
           code: 'versions_apart',
           error: `this instance speaks version ${protocolVersion} of the native protocol, and the executor version "${header}"`,
-          remedy: 'Bring the older of the two up to date: versions that are one apart work together.',
+          remedy: 'Update the older of the two: versions that are one apart work together.',
           instance: protocolVersion,
           executor: header,
         });
@@ -103,13 +90,11 @@ describe('an executor', () => {
 
   test('gets the version of the instance with every answer, even with refusals and streams', async () => {
     const answers = [
-      await ask('dequeue', '1', {}),
-      await ask('heartbeat', null, {}),
-      await ask('heartbeat', '2', { executorName: '' }),
+      await executor('1').dequeue({ queues: ['runs'] }),
+      await executor(null).heartbeat({ queueNames: ['runs'] }),
+      await executor('2').heartbeat({ executorName: '' }),
       await fetch(`${instance.url}/.executors/test/auth`),
-      await fetch(`${instance.url}/.executors/queue/push?executorName=e1`, {
-        headers: { authorization: `token-executor ${instance.credential}` },
-      }),
+      await executor(null).push(),
     ];
     for (const answer of answers) {
       expect(answer.headers.get(protocolHeader), answer.url).toBe(String(protocolVersion));

@@ -26,13 +26,8 @@ afterAll(async () => {
   await server.stop();
 });
 
-const authorization = () => `token-executor ${other.credential}`;
-
-function open(executor: string, { at = instance, headers = {} } = {}): Promise<Response> {
-  return fetch(`${at.url}/.executors/queue/push?executorName=${executor}`, {
-    headers: { authorization: authorization(), ...headers },
-    signal: leaving.signal,
-  });
+function open(executor: string, { at = instance, credential = other.credential } = {}): Promise<Response> {
+  return at.executor({ name: executor, credential, protocol: null }).push(leaving.signal);
 }
 
 /** Opens a stream and returns its orders as they come. */
@@ -67,7 +62,7 @@ async function leased(executor: string): Promise<Job> {
   return job;
 }
 const heartbeat = async (executor: string) => {
-  const answer = await other.executor('heartbeat', { executorName: executor, queueNames: ['runs'] });
+  const answer = await other.executor({ name: executor }).heartbeat({ queueNames: ['runs'] });
   return (await answer.json()) as { fumehood: { draining: boolean } };
 };
 const cancel = (job: Job) => other.api('POST', `/api/jobs/${job.id}/cancel`);
@@ -134,7 +129,7 @@ describe('the push stream', () => {
 
   test('is refused without a name, and under a name that another credential uses', async () => {
     await cancel(await leased('known'));
-    const stranger = { headers: { authorization: `token-executor ${(await credential('second')).secret}` } };
+    const stranger = { credential: (await credential('second')).secret };
     expect((await open('known', stranger)).status).toBe(403);
     const nameless = await open('');
     expect([nameless.status, await nameless.text()]).toEqual([
@@ -145,7 +140,7 @@ describe('the push stream', () => {
 
   test('ends when its credential is no longer valid', async () => {
     const { secret, id } = await credential('short');
-    const response = await open('dismissed', { headers: { authorization: `token-executor ${secret}` } });
+    const response = await open('dismissed', { credential: secret });
     expect(response.status).toBe(200);
     await other.api('POST', `/api/access/executor-credentials/${id}/revoke`);
     const text = await response.text();
@@ -154,9 +149,7 @@ describe('the push stream', () => {
 
   test('ends when the instance does', async () => {
     const third = await startTestInstance(await server.clone());
-    const response = await fetch(`${third.url}/.executors/queue/push?executorName=e1`, {
-      headers: { authorization: `token-executor ${third.credential}` },
-    });
+    const response = await third.executor().push();
     const text = response.text();
     await third.stop();
     expect(await text).toContain('drain');

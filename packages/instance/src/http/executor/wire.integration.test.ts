@@ -18,14 +18,13 @@ beforeEach(async () => {
 });
 
 describe('a dequeue', () => {
-  const ask = (body: object, path = 'dequeue') => instance.executor(path, body);
-
   test('without the native extension gets no job that needs it, and other jobs without their native part', async () => {
     await instance.run({ accept: ['container'] });
-    const upstream = { executorName: 'up', version: '5.3.0', queues: ['runs'] };
-    expect((await ask(upstream)).status).toBe(204);
+    const upstream = instance.executor({ name: 'up' });
+    const ask = () => upstream.dequeue({ version: '5.3.0', queues: ['runs'] });
+    expect((await ask()).status).toBe(204);
     await sql`update lines set needs_native = false`.execute(instance.db);
-    const answer = await ask(upstream);
+    const answer = await ask();
     expect(answer.status).toBe(200);
     expect(await answer.json()).not.toHaveProperty('fumehood');
     const { rows } = await sql`select lease_ms from jobs`.execute(instance.db);
@@ -41,24 +40,7 @@ describe('a dequeue', () => {
 
   test('leases nothing when the executor is gone before a job comes', async () => {
     const gone = new AbortController();
-    const held = fetch(`${instance.url}/.executors/queue/dequeue`, {
-      method: 'POST',
-      signal: gone.signal,
-      headers: { authorization: `token-executor ${instance.credential}`, 'x-fumehood-protocol': '1' },
-      body: JSON.stringify({
-        executorName: 'e1',
-        queues: ['runs'],
-        fumehood: {
-          tiers: ['vm-emulated'],
-          arch: 'x64',
-          total: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },
-          freeCpus: 1,
-          freeMemoryMiB: 1024,
-          freeScratchMiB: 4096,
-          waitMs: 60_000,
-        },
-      }),
-    });
+    const held = instance.executor({ protocol: '1' }).lease({ waitMs: 60_000, signal: gone.signal });
     setTimeout(() => gone.abort(), 200);
     await expect(held).rejects.toThrow();
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -72,11 +54,7 @@ describe('a dequeue', () => {
     const newCredential = { name: 'second', queues: ['runs'] };
     const second = await instance.api('POST', '/api/access/executor-credentials', newCredential);
     const { secret } = madeCredentialSchema.parse(await second.json());
-    const answer = await instance.executor(
-      'dequeue',
-      { executorName: 'e1', queues: ['runs'] },
-      { authorization: `token-executor ${secret}` },
-    );
+    const answer = await instance.executor({ credential: secret }).dequeue({ queues: ['runs'] });
     expect(answer.status).toBe(403);
   });
 });

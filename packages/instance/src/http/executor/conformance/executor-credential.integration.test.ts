@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
-import { answerOf, raw, upstreamExecutor } from './upstream.ts';
+import { answerOf, upstreamExecutor } from './upstream.ts';
 
 let server: TestServer;
 let instance: TestInstance;
@@ -21,6 +21,8 @@ const get = (path: string, authorization?: string) =>
   );
 const validHeaders = () => ({ authorization: `token-executor ${instance.credential}` });
 const auth = '/.executors/test/auth';
+const raw = (method: string, path: string, headers: Record<string, string>, body?: string) =>
+  answerOf(instance.executor().raw({ method, path, headers, ...(body && { body }) }));
 
 describe('a credential of executors', () => {
   const form =
@@ -60,9 +62,9 @@ describe('what upstream’s `validate` asks', () => {
   test('tests the credential, also below the prefix of the queues, and with a JSON body on a GET', async () => {
     for (const path of [auth, `/.executors/queue${auth}`]) {
       const ask = (headers: Record<string, string>) =>
-        raw(`${instance.url}${path}`, 'GET', { 'content-type': 'application/json', ...headers }, 'null');
-      expect(await ask(validHeaders())).toEqual({ status: 200, text: 'ok' });
-      expect((await ask({ authorization: 'token-executor wrong' })).status).toBe(401);
+        raw('GET', path, { 'content-type': 'application/json', ...headers }, 'null');
+      expect(await ask(validHeaders())).toEqual([200, 'ok']);
+      expect((await ask({ authorization: 'token-executor wrong' }))[0]).toBe(401);
     }
   });
 
@@ -102,18 +104,16 @@ describe('a path', () => {
       'this path takes GET and HEAD and POST, not DELETE',
     ],
   ])('is 405 for another method: %s %s', async (method, path, text) => {
-    const answer = await raw(`${instance.url}${path}`, method, validHeaders());
-    expect(answer.status).toBe(405);
-    expect(answer.text).toContain(text);
+    expect(await raw(method, path, validHeaders())).toEqual([405, expect.stringContaining(text)]);
   });
 
   // Upstream redirects, and clients turn a redirected POST into a GET without a body.
   test('with a slash at its end is the same path', async () => {
     expect(await get(`${auth}/`, validHeaders().authorization)).toEqual([200, 'ok']);
-    const url = `${instance.url}/.executors/queue/codeintel/dequeue/`;
+    const path = '/.executors/queue/codeintel/dequeue/';
     const body = '{"executorName":"up"}';
-    expect((await raw(url, 'POST', validHeaders(), body)).status).toBe(204);
-    expect((await raw(url, 'PUT', validHeaders(), body)).status).toBe(405);
+    expect((await raw('POST', path, validHeaders(), body))[0]).toBe(204);
+    expect((await raw('PUT', path, validHeaders(), body))[0]).toBe(405);
   });
 
   test('names its methods in the `Allow` of a 405', async () => {

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { gzipSync } from 'node:zlib';
 import { type Job, jobSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
-import { executorRoutes, jobRoutes, sendTo } from '../../../testing/job-routes.ts';
+import { jobHeaders } from '../../../testing/executor-client.ts';
+import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
+import { emptyIndex, executorRoutes, jobRoutes, sendTo } from '../../../testing/job-routes.ts';
 import { addIndexing, answerOf, commit, indexer, upstreamExecutor } from './upstream.ts';
 
 /** Jobs of the queue `codeintel` as upstream's executors get them, and the token that their last step uploads with. */
@@ -114,21 +114,15 @@ describe('an indexing job', () => {
   );
 });
 
-/** An index with empty metadata and no documents. */
-const index = gzipSync(Buffer.from([0x0a, 0x00]));
-
 /** Sends an index as the upload step does. */
-function upload(job: Job, changes: Record<string, string> = {}, body: Buffer = index, token = tokenOf(job)) {
-  const usual = { repository: 'acme/payments', commit, associatedIndexId: String(job.id), indexerName: 'x' };
-  const query = new URLSearchParams({ ...usual, ...changes }).toString();
-  return answerOf(
-    fetch(`${instance.url}/.executors/scip/upload?${query}`, {
-      method: 'POST',
-      headers: { authorization: `token-executor ${token}`, 'content-type': 'application/x-protobuf+scip' },
-      body: new Uint8Array(body),
-    }),
-  );
+function upload(job: Job, changes: Record<string, string> = {}, index = emptyIndex, token = tokenOf(job)) {
+  const query = { repository: 'acme/payments', commit, associatedIndexId: String(job.id), indexerName: 'x' };
+  return answerOf(withUploadToken(job, token).upload({ ...query, ...changes }, index));
 }
+const withUploadToken = (job: Job, token: string) =>
+  instance.executor().job(job, {
+    headers: { authorization: `token-executor ${token}`, 'content-type': 'application/x-protobuf+scip' },
+  });
 const stored = async () =>
   (await sql<{ id: number }>`select id, root from uploads`.execute(instance.db)).rows;
 
@@ -149,11 +143,7 @@ describe('the token of an upload step', () => {
 
   test('is tested with HEAD', async () => {
     const job = await executor.leased();
-    const head = (token: string) =>
-      fetch(`${instance.url}/.executors/scip/upload`, {
-        method: 'HEAD',
-        headers: { authorization: `token-executor ${token}` },
-      });
+    const head = (token: string) => withUploadToken(job, token).upload({});
     expect((await head(tokenOf(job))).status).toBe(200);
     // Upstream accepts the secret of executors here; ours is for leases and heartbeats alone.
     expect((await head(instance.credential)).status).toBe(401);

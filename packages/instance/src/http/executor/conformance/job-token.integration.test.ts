@@ -1,8 +1,8 @@
 import { type Job, madeCredentialSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { type GitTarget, gitPath, startGitTarget } from '../../../testing/git-target.ts';
-import { jobHeaders, outlast, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
+import { type GitTarget, repository, startGitTarget } from '../../../testing/git-target.ts';
+import { outlast, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { makeSource, type Source } from '../../../testing/source.ts';
 import { answerOf, upstreamExecutor } from './upstream.ts';
 
@@ -35,12 +35,11 @@ const add = (headers: Record<string, string>) =>
       headers,
     ),
   );
-const refs = (path: string) =>
-  fetch(`${instance.url}${path}/info/refs?service=git-upload-pack`, { headers: jobHeaders(job, 'up') });
+const routes = (queue?: string) => instance.executor({ name: 'up' }).job(job, { ...(queue && { queue }) });
 
 describe('a job token', () => {
   test('reads the repository of its job', async () => {
-    expect((await refs(gitPath)).status).toBe(200);
+    expect((await routes().refs(repository)).status).toBe(200);
   });
 
   test('works on the routes of its queue', async () => {
@@ -48,14 +47,11 @@ describe('a job token', () => {
   });
 
   test('is refused on the routes of another queue', async () => {
-    const body = JSON.stringify({ executorName: 'up', jobId: job.id });
-    const url = `${instance.url}/.executors/queue/batches/markComplete`;
-    const asked = fetch(url, { method: 'POST', headers: jobHeaders(job, 'up'), body });
-    expect(await answerOf(asked)).toEqual([403, 'invalid token']);
+    expect(await answerOf(routes('batches').complete())).toEqual([403, 'invalid token']);
   });
 
   test('is refused for another repository', async () => {
-    expect(await answerOf(refs('/.executors/git/acme/other'))).toEqual([403, 'invalid token']);
+    expect(await answerOf(routes().refs('acme/other'))).toEqual([403, 'invalid token']);
   });
 
   const form = 'HTTP Authorization request header value must be of the following form: "Bearer TOKEN"';
@@ -123,8 +119,9 @@ describe("the executors' credential on the routes of a job", () => {
     /** Sends a request that names its job in the body alone, as those executors do. */
     const send = (operation: string, body: object, secret = lenient.credential, more = {}) =>
       answerOf(
-        fetch(`${lenient.url}/.executors/queue/codeintel/${operation}`, {
+        lenient.executor().raw({
           method: 'POST',
+          path: `/.executors/queue/codeintel/${operation}`,
           headers: { ...credential(secret), ...more },
           body: JSON.stringify({ executorName: 'up', jobId: old.id, ...body }),
         }),
@@ -178,8 +175,8 @@ describe("the executors' credential on the routes of a job", () => {
     });
 
     test('reads no repository without the number of a job', async () => {
-      const url = `${lenient.url}${gitPath}/info/refs?service=git-upload-pack`;
-      const asked = fetch(url, { headers: credential(lenient.credential) });
+      const headers = credential(lenient.credential);
+      const asked = lenient.executor().job(old, { headers }).refs(repository);
       expect(await answerOf(asked)).toEqual([400, "job ID not provided in header 'X-Sourcegraph-Job-ID'"]);
     });
 

@@ -2,7 +2,8 @@ import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
-import { jobHeaders, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
+import { jobHeaders } from '../../../testing/executor-client.ts';
+import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { addIndexing, answerOf, commit, upstreamExecutor } from './upstream.ts';
 
 let server: TestServer;
@@ -335,8 +336,8 @@ test.each([
     ['codeintel/addExecutionLogEntry', jobHeaders(job, 'up')],
     ['codeintel/markFailed', jobHeaders(job, 'up')],
   ] as const) {
-    const asked = fetch(`${instance.url}/.executors/queue/${path}`, { method: 'POST', headers, body });
-    const [status, text] = await answerOf(asked);
+    const request = { method: 'POST', path: `/.executors/queue/${path}`, headers, body };
+    const [status, text] = await answerOf(instance.executor().raw(request));
     expect([path, status, text]).toEqual([
       path,
       400,

@@ -1,30 +1,29 @@
-import { request as httpRequest } from 'node:http';
-import { type Job, type JobRecord, jobRecordSchema, jobSchema } from '@fumehood/protocol';
-import { jobHeaders, type TestInstance } from '../../../testing/instance.ts';
+import { type Job, type JobRecord, jobRecordSchema, jobSchema, type QueueName } from '@fumehood/protocol';
+import { jobHeaders } from '../../../testing/executor-client.ts';
+import type { TestInstance } from '../../../testing/instance.ts';
 
 /**
  * The requests of an executor of upstream's kind: no header of ours, and a JSON content type on every request. The tests beside this
  * file hold the instance to upstream's answers; where the instance answers otherwise, a comment says why.
  */
 export function upstreamExecutor(instance: TestInstance, name = 'up') {
-  const post = (path: string, body: unknown, headers: Record<string, string>) =>
-    fetch(`${instance.url}/.executors/queue/${path}`, {
+  const client = instance.executor({ name, protocol: null });
+  const post = (path: string, body: object, headers: Record<string, string>) =>
+    client.raw({
       method: 'POST',
+      path: `/.executors/queue/${path}`,
       headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
     });
-  const executor = (path: string, body: unknown) =>
-    post(path, body, { authorization: `token-executor ${instance.credential}` });
   return {
-    /** Sends a request with the executor's credential. */
-    executor,
+    /** Sends any body with the executor's credential. */
+    executor: (path: string, body: object) => post(path, body, client.headers),
     /** Asks for a job on the queue's own route. */
-    dequeue: (queue: string, more: object = {}) =>
-      executor(`${queue}/dequeue`, { executorName: name, version: '5.3.0', ...more }),
+    dequeue: (queue: string, more: object = {}) => client.dequeue({ version: '5.3.0', ...more }, { queue }),
     /** Asks for a job on the route of all queues. */
     dequeueAny: (queues: readonly string[], more: object = {}) =>
-      executor('dequeue', { executorName: name, version: '5.3.0', queues, ...more }),
-    /** Sends a request with the job's token. */
+      client.dequeue({ version: '5.3.0', queues: queues as QueueName[], ...more }),
+    /** Sends any body with the job's token. */
     onJob: (
       job: Pick<Job, 'id' | 'token'>,
       operation: string,
@@ -62,23 +61,4 @@ export async function addIndexing(instance: TestInstance, changes: object = {}):
 export async function answerOf(asked: Promise<Response>): Promise<[status: number, text: string]> {
   const response = await asked;
   return [response.status, await response.text()];
-}
-
-/** Sends a request that `fetch` refuses to send: with a body on any method. Follows no redirect. */
-export function raw(
-  url: string,
-  method: string,
-  headers: Record<string, string>,
-  body = '',
-): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const length = body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) };
-    const request = httpRequest(url, { method, headers: { ...headers, ...length } }, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => void (text += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    request.on('error', reject);
-    request.end(body);
-  });
 }

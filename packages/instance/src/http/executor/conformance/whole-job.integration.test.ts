@@ -3,11 +3,11 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { type GitTarget, gitPath, repository, startGitTarget } from '../../../testing/git-target.ts';
-import { jobHeaders } from '../../../testing/instance.ts';
+import { jobHeaders } from '../../../testing/executor-client.ts';
+import { emptyIndex } from '../../../testing/job-routes.ts';
 import { makeSource, type Source } from '../../../testing/source.ts';
 import { answerOf, upstreamExecutor } from './upstream.ts';
 
@@ -58,14 +58,11 @@ test('an executor of upstream’s kind runs a job, from its lease to its mark', 
   const env = new Map(job.dockerSteps?.at(-1)?.env?.map((line) => line.split('=', 2) as [string, string]));
   expect(env.get('SRC_ENDPOINT')).toBe('https://fumehood.test');
   const query = { repository, commit: job.commit, associatedIndexId: String(job.id), indexerName: 'x' };
-  const uploaded = await fetch(
-    `${instance.url}/.executors/scip/upload?${new URLSearchParams(query).toString()}`,
-    {
-      method: 'POST',
-      headers: { authorization: env.get('SRC_HEADER_AUTHORIZATION') ?? '' },
-      body: new Uint8Array(gzipSync(Buffer.from([0x0a, 0x00]))),
-    },
-  );
+  const authorization = env.get('SRC_HEADER_AUTHORIZATION') ?? '';
+  const uploaded = await instance
+    .executor()
+    .job(job, { headers: { authorization } })
+    .upload(query, emptyIndex);
   expect(uploaded.status).toBe(202);
 
   expect(await answerOf(executor.onJob(job, 'markComplete'))).toEqual([204, '']);
