@@ -5,7 +5,7 @@ export interface InstanceReady {
   readonly url: string;
   readonly accessToken: string;
   readonly credential: string;
-  /** An image that is there. */
+  /** The digest of an image that the instance has. */
   readonly image: string;
 }
 
@@ -14,7 +14,7 @@ export interface InstanceUsage {
   readonly residentMiB: number;
 }
 
-// Ctrl-C reaches every process of the terminal; this one ends when its parent has let it go.
+// Ctrl-C reaches every process of the terminal. This process ends when its parent disconnects.
 process.on('SIGINT', () => {});
 process.once('message', (order: { connection: BenchDatabase }) => void serve(order.connection));
 

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchDatabase } from '../server.ts';
-import type { BeatsAnswer, BeatsOrder } from './beats.ts';
+import type { HeartbeatFigures, HeartbeatPlan } from './heartbeats.ts';
 import type { InstanceReady, InstanceUsage } from './instance.ts';
 
-/** A process ends itself when its channel closes; one that does not is killed. */
+/** Ends a process by closing its channel, and kills it if it does not exit within 10 s. */
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
@@ -22,10 +22,10 @@ async function end(child: ChildProcess): Promise<void> {
   patience.abort();
 }
 
-/** Its answer to a message. Errors: when it ends instead. */
+/** Sends a message to a process and returns its answer. Rejects when the process exits instead. */
 async function ask<T>(child: ChildProcess, message: object): Promise<T> {
-  const heard = new AbortController();
-  const { signal } = heard;
+  const done = new AbortController();
+  const { signal } = done;
   try {
     const exited = once(child, 'exit', { signal }).then(([code]) => {
       throw new Error(`a process of the bench ended with ${code}`);
@@ -34,28 +34,28 @@ async function ask<T>(child: ChildProcess, message: object): Promise<T> {
     child.send(message);
     return await Promise.race([answered, exited]);
   } finally {
-    heard.abort();
+    done.abort();
   }
 }
 
-/** An instance in a process of its own. */
-export async function startInstanceProcess(left: AsyncDisposableStack, database: BenchDatabase) {
+/** Starts an instance in its own process. */
+export async function startInstanceProcess(cleanup: AsyncDisposableStack, database: BenchDatabase) {
   const child = fork(join(import.meta.dirname, 'instance.ts'));
-  left.defer(() => end(child));
+  cleanup.defer(() => end(child));
   return {
     ready: await ask<InstanceReady>(child, { connection: database }),
-    /** What it has used since it started. */
+    /** Returns the CPU time and memory that the process has used so far. */
     usage: () => ask<InstanceUsage>(child, { usage: true }),
     stop: () => end(child),
   };
 }
 
-/** Has executors beat from a process of their own. */
-export async function runBeats(left: AsyncDisposableStack, order: BeatsOrder) {
-  const child = fork(join(import.meta.dirname, 'beats.ts'));
-  left.defer(() => end(child));
+/** Sends the heartbeats of many executors from one separate process. */
+export async function sendHeartbeats(cleanup: AsyncDisposableStack, plan: HeartbeatPlan) {
+  const child = fork(join(import.meta.dirname, 'heartbeats.ts'));
+  cleanup.defer(() => end(child));
   try {
-    return await ask<BeatsAnswer>(child, order);
+    return await ask<HeartbeatFigures>(child, plan);
   } finally {
     await end(child);
   }

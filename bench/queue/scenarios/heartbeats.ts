@@ -1,6 +1,6 @@
 import { holdJobs } from '../contenders/fumehood.ts';
 import { percentile, type Sample } from '../measure.ts';
-import { runBeats, startInstanceProcess } from '../processes/start.ts';
+import { sendHeartbeats, startInstanceProcess } from '../processes/start.ts';
 import type { Scenario } from './scenario.ts';
 
 const periodMs = 5_000;
@@ -22,7 +22,7 @@ export const heartbeats: Scenario = {
           progress(`heartbeats: ${executors} executors, round ${round} of ${sizes.rounds}`);
           const jobIds = await holdJobs(database, executors);
           const warmUpMs = 2 * periodMs;
-          const beating = runBeats(cleanup, {
+          const sending = sendHeartbeats(cleanup, {
             url,
             credential,
             jobIds,
@@ -32,7 +32,7 @@ export const heartbeats: Scenario = {
           });
           const before = await instance.usage();
           const started = performance.now();
-          const answer = await beating;
+          const answer = await sending;
           const after = await instance.usage();
           const cpuShare = (after.cpuMs - before.cpuMs) / (performance.now() - started);
           const seconds = sizes.beatMs / 1000;

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestServer, type TestServer } from '../db/testing.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { nativeOffer } from '../testing/executor-client.ts';
-import { outlast, startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { extendLease, startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { acceptFirstSecrets } from './first-secrets.ts';
 import { newSecret, secretHash } from './secret.ts';
 
@@ -178,7 +178,7 @@ async function lease(secret: string): Promise<Job> {
   await instance.run();
   const job = await instance.executor({ credential: secret }).lease();
   if (!job) throw new Error('no job was leased');
-  await outlast(instance, job);
+  await extendLease(instance, job);
   return job;
 }
 /** Writes a log entry under the job's token. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Lines of git's protocol: each with its length before it; `null` ends the request, `0001` a part of it. */
+/** Encodes lines of git's protocol, each with its length in front. `null` ends the request, `0001` a section of it. */
 export function packets(...lines: (string | null)[]): Buffer {
   const framed = lines.map((line) => {
     if (line === null) return '0000';
@@ -12,11 +12,11 @@ export function packets(...lines: (string | null)[]): Buffer {
   return Buffer.from(framed.join(''));
 }
 
-/** A request of `git-upload-pack` by protocol version 2. */
+/** Returns a request of `git-upload-pack` in protocol version 2. */
 export const command = (name: string, ...lines: string[]) =>
   packets(`command=${name}`, 'object-format=sha1', '0001', ...lines, null);
 
-/** Ids of all objects that an answer of `git-upload-pack` hands out: those of the pack in it, if there is one. */
+/** Returns the ids of all objects in an answer of `git-upload-pack`; none if the answer has no pack. */
 export function objectsIn(answer: Buffer): string[] {
   const pack = packIn(answer);
   if (pack.length === 0) return [];
@@ -35,7 +35,7 @@ export function objectsIn(answer: Buffer): string[] {
   }
 }
 
-/** It comes as it is, or in packets of band 1. */
+/** Returns the pack in an answer, which comes raw or in packets of band 1. */
 function packIn(answer: Buffer): Buffer {
   const bands: Buffer[] = [];
   for (let at = 0; at + 4 <= answer.length; ) {

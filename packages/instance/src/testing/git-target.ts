@@ -3,31 +3,32 @@ import type { Job } from '@fumehood/protocol';
 import type { TestServer } from '../db/testing.ts';
 import { openCommits } from '../repos/store.ts';
 import { jobHeaders } from './executor-client.ts';
-import { outlast, startTestInstance, type TestInstance, type TestSettings } from './instance.ts';
+import { extendLease, startTestInstance, type TestInstance, type TestSettings } from './instance.ts';
 
 export interface Answer {
   readonly status: number;
   readonly bytes: Buffer;
 }
 
-/** An instance whose git route is asked with the token of one job. */
+/** An instance, and requests to its git route with the token of one job. */
 export interface GitTarget {
   readonly instance: TestInstance;
-  /** Programs that were started for requests, in order. */
+  /** The programs that requests started, in order. */
   readonly started: readonly SpawnedProcess[];
-  /** Puts a commit on the instance. */
+  /** Sends a commit to the instance. */
   put(commit: string, pack: Buffer, repository?: string): Promise<Response>;
-  /** Makes a job about this commit and leases it; the requests that follow are with its token. */
+  /** Creates a job for this commit and leases it. The following requests carry its token. */
   lease(commit: string, options?: { repository?: string; image?: string; executor?: string }): Promise<Job>;
-  /** Leases the job that comes next. */
+  /** Leases the next job. The following requests carry its token. */
   next(options?: { executor?: string; waitMs?: number }): Promise<Job>;
+  /** Returns the headers of the leased job. */
   readonly headers: () => Record<string, string>;
-  /** A request of `git-upload-pack`. */
+  /** Sends a request of `git-upload-pack` by a version of git's protocol. */
   ask(version: number, body: Uint8Array, headers?: Record<string, string>): Promise<Answer>;
   stop(): Promise<void>;
 }
 
-/** The repository of its job. */
+/** The repository of the job. */
 export const repository = 'acme/payments';
 export const gitPath = `/.executors/git/${repository}`;
 
@@ -35,6 +36,7 @@ const profile: Spawn = localSpawn(
   process.getuid?.() === 0 ? { uid: 1_900_000_004, gid: process.getgid?.() ?? 0 } : null,
 );
 
+/** Starts an instance with the real store of commits and the real git. */
 export async function startGitTarget(server: TestServer, settings: TestSettings = {}): Promise<GitTarget> {
   const started: SpawnedProcess[] = [];
   const spawn: Spawn = async (request) => {
@@ -47,8 +49,8 @@ export async function startGitTarget(server: TestServer, settings: TestSettings 
   const headers = () => jobHeaders(job);
   const next: GitTarget['next'] = async (options) => {
     const leased = await instance.lease({ queues: ['codeintel'], ...options });
-    if (!leased) throw new Error('nothing was leased');
-    await outlast(instance, leased);
+    if (!leased) throw new Error('no job was leased');
+    await extendLease(instance, leased);
     job = leased;
     return leased;
   };

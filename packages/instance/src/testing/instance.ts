@@ -17,36 +17,38 @@ import { type Instance, type InstanceParts, startInstance } from '../instance.ts
 import { type ExecutorClient, executorClient, type ExecutorOptions } from './executor-client.ts';
 
 const noSpawn: Spawn = async (request) => {
-  throw new FumehoodError({ code: 'spawn_failed', message: `no programs in this test: ${request.label}` });
+  throw new FumehoodError({ code: 'spawn_failed', message: `this test runs no programs: ${request.label}` });
 };
 
-/** A store that has every commit, and no repository to read it from. */
+/** A store that claims to have every commit, without any repository. */
 export const everyCommit: InstanceParts['openCommits'] = async () => ({
   find: () => '/nonexistent',
   add: async () => false,
 });
 
-/** What upstream's executors are told. */
+/** The URL of the instance in the jobs of upstream's executors. */
 export const executorUrl = 'https://fumehood.test';
 
-/** A running instance with what a test needs to speak to it. */
+/** A running instance, with clients for it. */
 export interface TestInstance {
   readonly url: string;
   readonly tlsPort: number | null;
-  /** Of all its files. */
+  /** The directory of all its files. */
   readonly directory: string;
   readonly db: Db;
-  /** Everything that the server answers to, as `METHOD url`. */
+  /** Every route of the server, as `METHOD url`. */
   readonly routes: readonly string[];
   readonly accessToken: string;
   readonly credential: string;
-  /** A request of people. */
+  /** Sends a request with the access token. */
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   /** Returns a client for an executor's requests; by default `e1`, with the first credential, natively. */
   executor(options?: Partial<ExecutorOptions>): ExecutorClient;
-  /** The digest of an image that is there. */
+  /** Stores an image archive and returns its digest. */
   image(content?: string): Promise<string>;
+  /** Creates a job of the queue `runs`. */
   run(options?: object): Promise<JobRecord>;
+  /** Leases a job natively; null when there is none. */
   lease(options?: {
     executor?: string;
     queues?: QueueName[];
@@ -56,14 +58,14 @@ export interface TestInstance {
   stop(): Promise<void>;
 }
 
-/** Lets a lease last for as long as a test may take, without heartbeats. */
-export async function outlast({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job, 'id'>): Promise<void> {
+/** Extends a lease so that it lasts for the whole test without heartbeats. */
+export async function extendLease({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job, 'id'>): Promise<void> {
   await sql`update jobs set lease_expires_at = clock_timestamp() + interval '1 hour' where id = ${id}`.execute(
     db,
   );
 }
 
-/** Secrets, leniences and parts of a test instance; it has every commit unless told otherwise. */
+/** The settings of a test instance. By default it claims to have every commit. */
 export interface TestSettings extends Partial<InstanceParts> {
   readonly accessToken?: string;
   readonly credential?: string;
@@ -72,6 +74,7 @@ export interface TestSettings extends Partial<InstanceParts> {
   readonly tls?: TlsConfig;
 }
 
+/** Starts an instance on a database. It has its own directory and runs no programs unless `spawn` is given. */
 export async function startTestInstance(
   connection: Connection,
   {
@@ -90,14 +93,14 @@ export async function startTestInstance(
     repositories: join(directory, 'repositories'),
   };
   for (const path of Object.values(directories)) await mkdir(path);
-  await chmod(directory, 0o711); // programs of another user work in there
+  await chmod(directory, 0o711); // programs of other users read it
   const registered: string[] = [];
-  const listen = (message: unknown) =>
+  const recordRoutes = (message: unknown) =>
     (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
-      // Without the pattern of a parameter.
+      // The patterns of parameters are removed.
       for (const one of [method].flat()) registered.push(`${one} ${url.replaceAll(/\([^/]*\)/g, '')}`);
     });
-  subscribe('fastify.initialization', listen);
+  subscribe('fastify.initialization', recordRoutes);
   const instance: Instance = await startInstance(
     {
       version: '0.0.0-test',
@@ -119,7 +122,7 @@ export async function startTestInstance(
       await rm(directory, { recursive: true });
       throw error;
     })
-    .finally(() => unsubscribe('fastify.initialization', listen));
+    .finally(() => unsubscribe('fastify.initialization', recordRoutes));
   const db = connect(connection, { connections: 4 });
   const bodyOf = (body: unknown): string | Uint8Array<ArrayBuffer> | undefined => {
     if (body === undefined) return undefined;

@@ -3,26 +3,27 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A repository of a person's, with a branch `main` of two commits, and a branch `secret` with one more. */
+/** A user's repository: a branch `main` with two commits, and a branch `secret` with one more. */
 export interface Source {
   readonly directory: string;
-  /** The first commit of `main`, its last one, and that of `secret`. */
+  /** The first commit of `main`, the last commit of `main`, and the commit of `secret`. */
   readonly first: string;
   readonly commit: string;
   readonly secret: string;
   git(args: readonly string[], input?: string): string;
-  /** Adds a commit with this file to the branch, and returns its id. */
+  /** Adds a commit with this file to the current branch, and returns its id. */
   add(path: string, content: string | Buffer): string;
-  /** A pack of what `git pack-objects` is told to take. */
+  /** Returns a pack of the objects that `input` and `flags` select in `git pack-objects`. */
   pack(input: string, ...flags: string[]): Buffer;
-  /** A commit as clients send it: whole, without its history. */
+  /** Returns a pack of one commit as clients send it: all of its tree, without its history. */
   alone(commit: string): Buffer;
   remove(): void;
 }
 
-/** What only the branch `secret` holds. */
+/** A text that only the branch `secret` contains. */
 export const secretText = 'of the branch that nobody may read\n';
 
+/** Creates the repository in a temporary directory. */
 export function makeSource(): Source {
   const directory = mkdtempSync(join(tmpdir(), 'fumehood-source-'));
   const run = (args: readonly string[], input = ''): Buffer =>
@@ -43,7 +44,7 @@ export function makeSource(): Source {
     return git(['rev-parse', 'HEAD']);
   };
   git(['init', '-q', '-b', 'main']);
-  git(['config', 'core.compression', '0']); // there is nothing to be gained
+  git(['config', 'core.compression', '0']); // compression would only take time
   const first = add('src/old.ts', 'of the first commit\n');
   git(['checkout', '-q', '-b', 'secret']);
   const secret = add('deep/secret', secretText);

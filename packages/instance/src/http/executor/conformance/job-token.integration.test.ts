@@ -2,7 +2,7 @@ import { type Job, madeCredentialSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../../../testing/git-target.ts';
-import { outlast, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
+import { extendLease, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { makeSource, type Source } from '../../../testing/source.ts';
 import { answerOf, upstreamExecutor } from './upstream.ts';
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
   instance = target.instance;
   await target.put(source.commit, source.alone(source.commit));
   job = await upstreamExecutor(instance).leased({ repository: 'acme/payments', commit: source.commit });
-  await outlast(instance, job);
+  await extendLease(instance, job);
 });
 afterAll(async () => {
   await target.stop();
@@ -129,7 +129,7 @@ describe("the executors' credential on the routes of a job", () => {
     beforeAll(async () => {
       lenient = await startTestInstance(await server.clone(), { executorsWithoutJobTokens: true });
       old = await upstreamExecutor(lenient).leased();
-      await outlast(lenient, old);
+      await extendLease(lenient, old);
     });
     afterAll(() => lenient.stop());
 

@@ -3,40 +3,46 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { heartbeatResponseSchema } from '@fumehood/protocol';
 import { executorClient, type Send } from '../../../packages/instance/src/testing/executor-client.ts';
 
-export interface BeatsOrder {
+/** What the process has to send. */
+export interface HeartbeatPlan {
   readonly url: string;
   readonly credential: string;
-  /** The job that each executor runs; executor `eN` is at place N. */
+  /** The job of each executor; executor `eN` is at index N. */
   readonly jobIds: readonly number[];
   readonly periodMs: number;
-  /** Beats before this long are sent, and not counted. */
+  /** Heartbeats are sent, but not counted, for this long. */
   readonly warmUpMs: number;
   readonly measureMs: number;
 }
 
-export interface BeatsAnswer {
+/** What the process measured. */
+export interface HeartbeatFigures {
   readonly answered: number;
-  /** Beats that could not be sent because the one before, a whole period ago, had no answer yet. */
+  /** Heartbeats that were not sent because the previous one, a whole period ago, had no answer yet. */
   readonly missed: number;
-  /** Answers that were no 200 or did not come, and broken connections. */
+  /** Answers other than 200, missing answers, and broken connections. */
   readonly failed: number;
-  /** Answers that no longer named the executor's job: its lease had run out. */
+  /** Answers that did not name the executor's job, because its lease had run out. */
   readonly lost: number;
-  /** Of all answers, from the moment when the beat was due. */
+  /** The latency of each answer, from the moment at which its heartbeat was due, ms. */
   readonly times: readonly number[];
-  /** How late this process itself was at worst in sending one. */
+  /** The largest delay of this process itself in sending a heartbeat, ms. */
   readonly latestMs: number;
 }
 
-/** A beat without an answer after this has failed. */
+/** Time after which a heartbeat without an answer has failed. */
 const patienceMs = 15_000;
 
 process.on('SIGINT', () => {});
 process.once('disconnect', () => process.exit());
-process.once('message', (order: BeatsOrder) => void beats(order).then((answer) => process.send?.(answer)));
+process.once(
+  'message',
+  (plan: HeartbeatPlan) => void sendAll(plan).then((figures) => process.send?.(figures)),
+);
 
-async function beats(order: BeatsOrder): Promise<BeatsAnswer> {
-  const { jobIds, periodMs, warmUpMs, measureMs } = order;
+/** Sends the heartbeats of all executors. */
+async function sendAll(plan: HeartbeatPlan): Promise<HeartbeatFigures> {
+  const { jobIds, periodMs, warmUpMs, measureMs } = plan;
   const start = performance.now();
   const from = start + warmUpMs;
   const until = from + measureMs;
@@ -44,14 +50,14 @@ async function beats(order: BeatsOrder): Promise<BeatsAnswer> {
   const times: number[] = [];
   let latestMs = 0;
   const executor = async (place: number, jobId: number) => {
-    // A connection of its own, as a machine elsewhere has.
+    // Each executor has its own connection, as on its own machine.
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     let due = start + (place / jobIds.length) * periodMs;
     while (due < until) {
       await delay(Math.max(0, due - performance.now()));
       const counts = due >= from;
       if (counts) latestMs = Math.max(latestMs, performance.now() - due);
-      const known = await beat(order, agent, `e${place}`, jobId).catch(() => null);
+      const known = await sendHeartbeat(plan, agent, `e${place}`, jobId).catch(() => null);
       const took = performance.now() - due;
       if (counts) {
         if (known === null) count.failed += 1;
@@ -71,8 +77,13 @@ async function beats(order: BeatsOrder): Promise<BeatsAnswer> {
 }
 
 /** Sends one heartbeat as upstream's executors do, and returns whether the job is still the executor's own. */
-async function beat(order: BeatsOrder, agent: Agent, name: string, jobId: number): Promise<boolean> {
-  const { url, credential } = order;
+async function sendHeartbeat(
+  plan: HeartbeatPlan,
+  agent: Agent,
+  name: string,
+  jobId: number,
+): Promise<boolean> {
+  const { url, credential } = plan;
   const executor = executorClient({ url, credential, name, protocol: null, send: sendBy(agent) });
   const answer = await executor.heartbeat({
     version: '5.0.0',
