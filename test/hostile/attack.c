@@ -1,6 +1,6 @@
 /*
- * What a hostile step tries against init, its channel and the VM's disks. One line a try: its name, a tab, and `done` or the
- * error. Linked statically, run as root in a step.
+ * Attacks init, its channel and the VM's disks from a step. Prints one line per attempt: its name, a tab, and `done` or the error. The
+ * program is linked statically and runs as root in the step.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -18,15 +18,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static void tell(const char *name, long result) {
+static void report(const char *name, long result) {
   printf("%s\t%s\n", name, result >= 0 ? "done" : strerrorname_np(errno));
 }
 
-/* Makes a node for every device below a class of /sys, in every place that can be written, and opens it. */
+/* Makes a device node for every device of a class in /sys, in every writable directory, and opens it. */
 static void open_devices(const char *class, mode_t kind) {
   static const char *const places[] = {"/", "/dev/", "/dev/shm/", "/tmp/"};
   DIR *all = opendir(class);
-  if (!all) return tell(class, -1);
+  if (!all) return report(class, -1);
   for (struct dirent *entry; (entry = readdir(all));) {
     char path[512], text[32] = "";
     unsigned major, minor;
@@ -40,8 +40,8 @@ static void open_devices(const char *class, mode_t kind) {
         snprintf(node, sizeof node, "%snode-%s", places[i], entry->d_name);
         snprintf(name, sizeof name, "open %s", node);
         unlink(node);
-        if (mknod(node, kind | 0600, makedev(major, minor))) tell(name, -1);
-        else tell(name, open(node, kind == S_IFBLK ? O_RDONLY : O_RDWR | O_NONBLOCK));
+        if (mknod(node, kind | 0600, makedev(major, minor))) report(name, -1);
+        else report(name, open(node, kind == S_IFBLK ? O_RDONLY : O_RDWR | O_NONBLOCK));
       }
     }
     fclose(file);
@@ -49,7 +49,7 @@ static void open_devices(const char *class, mode_t kind) {
   closedir(all);
 }
 
-/* The same call by the number that 32-bit programs use. */
+/* Makes the same system call through the entry of 32-bit programs. */
 static long socket32(long family) {
   long result;
   __asm__ volatile("int $0x80" : "=a"(result) : "a"(359L), "b"(family), "c"((long)SOCK_STREAM), "d"(0L) : "memory");
@@ -58,40 +58,40 @@ static long socket32(long family) {
 }
 
 static void vsock(void) {
-  tell("vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
-  tell("vsock x32", syscall(0x40000000 | SYS_socket, AF_VSOCK, SOCK_STREAM, 0));
-  tell("vsock i386", socket32(AF_VSOCK));
-  tell("unix", socket(AF_UNIX, SOCK_STREAM, 0));
+  report("vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
+  report("vsock x32", syscall(0x40000000 | SYS_socket, AF_VSOCK, SOCK_STREAM, 0));
+  report("vsock i386", socket32(AF_VSOCK));
+  report("unix", socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
-/* The VM's first process: by its number where it is seen, else by whatever has the name. */
+/* Attacks the VM's first process. */
 static void first_process(void) {
   char path[64], name[64] = "", word[8] = "";
   int file = open("/proc/1/comm", O_RDONLY);
   if (file >= 0 && read(file, name, sizeof name - 1) > 0) name[strcspn(name, "\n")] = 0;
   printf("process 1\t%s\n", name);
   if (strcmp(name, "init")) return;
-  tell("descriptors of init", readlink("/proc/1/fd/0", path, sizeof path));
+  report("descriptors of init", readlink("/proc/1/fd/0", path, sizeof path));
   unsigned long start = 0;
   FILE *maps = fopen("/proc/1/maps", "r");
-  if (!maps || fscanf(maps, "%lx", &start) != 1) return tell("memory of init", -1);
+  if (!maps || fscanf(maps, "%lx", &start) != 1) return report("memory of init", -1);
   struct iovec to = {word, sizeof word}, from = {(void *)(uintptr_t)start, sizeof word};
-  tell("memory of init", process_vm_readv(1, &to, 1, &from, 1, 0));
+  report("memory of init", process_vm_readv(1, &to, 1, &from, 1, 0));
 }
 
 static void privileges(void) {
-  tell("mount", mount("none", "/", "tmpfs", 0, NULL));
-  tell("pivot_root", syscall(SYS_pivot_root, "/", "/"));
-  tell("kexec_load", syscall(SYS_kexec_load, 0UL, 0UL, NULL, 0UL));
-  tell("init_module", syscall(SYS_init_module, "", 0UL, ""));
-  tell("bpf", syscall(SYS_bpf, 5, NULL, 0));
-  tell("io_uring_setup", syscall(SYS_io_uring_setup, 1, NULL));
-  tell("keyctl", syscall(SYS_keyctl, 0, -3, 1));
-  tell("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, O_RDONLY));
-  tell("settimeofday", syscall(SYS_settimeofday, NULL, (long[]){0, 0}));
-  tell("write kernel.core_pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY));
-  tell("write sysrq-trigger", open("/proc/sysrq-trigger", O_WRONLY));
-  tell("write own cgroup", open("/sys/fs/cgroup/memory.max", O_WRONLY));
+  report("mount", mount("none", "/", "tmpfs", 0, NULL));
+  report("pivot_root", syscall(SYS_pivot_root, "/", "/"));
+  report("kexec_load", syscall(SYS_kexec_load, 0UL, 0UL, NULL, 0UL));
+  report("init_module", syscall(SYS_init_module, "", 0UL, ""));
+  report("bpf", syscall(SYS_bpf, 5, NULL, 0));
+  report("io_uring_setup", syscall(SYS_io_uring_setup, 1, NULL));
+  report("keyctl", syscall(SYS_keyctl, 0, -3, 1));
+  report("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, O_RDONLY));
+  report("settimeofday", syscall(SYS_settimeofday, NULL, (long[]){0, 0}));
+  report("write kernel.core_pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY));
+  report("write sysrq-trigger", open("/proc/sysrq-trigger", O_WRONLY));
+  report("write own cgroup", open("/sys/fs/cgroup/memory.max", O_WRONLY));
 }
 
 int main(void) {

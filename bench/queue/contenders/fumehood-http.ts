@@ -7,7 +7,7 @@ import type { Dispatcher } from './dispatcher.ts';
 
 const room = { cpus: 64, memoryMiB: 1 << 20, scratchMiB: 1 << 20 };
 
-/** Fumehood over HTTP, against an instance in a process of its own: executors that hold a long poll, and a user's POST. */
+/** Returns Fumehood as a dispatcher over HTTP, against an instance in a separate process: executors that hold a long poll, and a user's POST. */
 export async function fumehoodDispatch(bench: Bench, database: BenchDatabase): Promise<Dispatcher> {
   const instance = await startInstanceProcess(bench.cleanup, database);
   const { url, accessToken, credential, image } = instance.ready;
@@ -22,7 +22,7 @@ export async function fumehoodDispatch(bench: Bench, database: BenchDatabase): P
   };
   return {
     name: 'fumehood, long poll',
-    note: 'over HTTP on loopback, the instance in a process of its own: POST /api/jobs, and executors whose dequeue is held. The others call their library in this process.',
+    note: 'over HTTP on loopback, the instance in a separate process: POST /api/jobs, and executors whose dequeue is held. The others call their library in this process.',
     async send() {
       const request = { queue: 'runs', image, argv: ['true'], accept: ['vm-emulated'] };
       const answer = await fetch(`${url}/api/jobs`, {

@@ -63,7 +63,8 @@ async function timesOf({ sizes }: Bench, dispatcher: Dispatcher, workers: number
     // The worker may get the job before `send` returns the id.
     const late = AbortSignal.timeout(patienceMs);
     while (!leasedAt.has(id)) {
-      if (late.aborted) throw new Error(`${dispatcher.name} gave a job to nobody within ${patienceMs} ms`);
+      if (late.aborted)
+        throw new Error(`${dispatcher.name} dispatched a job to no worker within ${patienceMs} ms`);
       await new Promise<void>((resolve) => {
         wake = resolve;
         late.addEventListener('abort', () => resolve(), { once: true });
