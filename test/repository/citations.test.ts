@@ -13,8 +13,8 @@ const outside = [
   /\bissues? #?\d+/gi,
   /\bconformance vectors?\b/gi,
 ];
-/** The name of a test that begins with the number of a vector: `'B16: …'`, `"E7, E8: …"`. */
-const vectorName = /\b(?:it|test|describe)\b[^'"`\n]*['"`][A-Z]\d{1,2}(?:, [A-Z]\d{1,2})*: /g;
+/** The name of a test, or its title in a table, that begins with the number of a vector: `'B16: …'`, `"E7, E8: …"`. */
+const vectorName = /['"`][A-Z]\d{1,2}(?:, [A-Z]\d{1,2})*: /g;
 /** `docs/X.md`, alone or with an anchor, a section or a number in it. */
 const document = /\bdocs\/[\w./-]+\.md\b(?:#([\w-]+))?/g;
 const section = /(?:([\w./-]+\.md)\)?`?,? )?§ ?(\d+(?:\.\d+)*)/g;
@@ -119,6 +119,11 @@ describe('the check', () => {
     ['a section that the document itself does not have', 'docs/a.md', `${document}see §3`],
     ['a test that is named after a vector', 'x.test.ts', "it('B16: takes it', () => {});"],
     ['a test that is named after several', 'x.test.ts', "test.each([1])('E7, E8, O1: takes %s', () => {});"],
+    [
+      'a title in a table that begins with a vector',
+      'x.test.ts',
+      "test.each([['A1: none', 1]])('%s', () => {});",
+    ],
     ['a document that is not there', 'x.ts', '// docs/b.md says why'],
     ['a section that a document does not have', 'x.ts', '// docs/a.md §2'],
     ['a number that a document does not have', 'x.ts', '// docs/a.md, 2'],
