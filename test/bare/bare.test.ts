@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeBareRoot, runInBareRoot } from './root.ts';
 
-/** FUMEHOOD_BARE=test runs the whole `npm test` too, which takes as long there as it does here. */
-const whole = process.env.FUMEHOOD_BARE === 'test';
+/** FUMEHOOD_BARE=test also runs the whole `npm test`, which takes as long as on this machine. */
+const runsWholeTest = process.env.FUMEHOOD_BARE === 'test';
 
 describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
   let directory: string;
@@ -25,7 +25,7 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
     expect(output.match(/No such file/g)).toHaveLength(2);
   });
 
-  it('`npm run demo` installs what is missing, indexes this repository in a VM and leaves nothing over', {
+  it('`npm run demo` installs what is missing, indexes this repository in a VM and leaves nothing behind', {
     timeout: 400_000,
   }, async () => {
     const { code, output } = await run('npm run demo && npx fumehood down');
@@ -43,7 +43,7 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
     expect(output).toMatch(/^\d{3,} passed, 0 failed$/m);
   });
 
-  it.runIf(whole)('`npm test` passes', { timeout: 1_800_000 }, async () => {
+  it.runIf(runsWholeTest)('`npm test` passes', { timeout: 1_800_000 }, async () => {
     const { code, output } = await run('npm test');
     expect(code, output).toBe(0);
     expect(output).toMatch(/^\d{4,} passed, 0 failed/m);

@@ -3,12 +3,12 @@ import { appendFileSync, copyFileSync, createWriteStream, mkdirSync, readFileSyn
 import { dirname, join } from 'node:path';
 
 const repository = join(import.meta.dirname, '../..');
-/** Where the clone is in the root. */
+/** The path of the clone inside the root. */
 const checkout = '/root/fumehood';
 
 /**
- * Makes a bare Debian 12 with its own Node 18 and npm 9 in `directory`, and in it a clone of this repository's last commit. It
- * reaches the same package sources as this machine.
+ * Makes a bare Debian 12 with its own Node 18 and npm 9 in `directory`, and in it a clone of this repository's last commit. The
+ * root uses the same package sources as this machine.
  */
 export function makeBareRoot(directory: string): void {
   execFileSync(
@@ -20,7 +20,7 @@ export function makeBareRoot(directory: string): void {
         '--include=nodejs,npm',
         '--skip=cleanup/apt/lists,cleanup/reproducible',
       ],
-      // Nothing here has to survive a power failure, and nobody reads the manuals.
+      // Nothing has to survive a power failure, and the tests need no manuals.
       ...[
         '--dpkgopt=force-unsafe-io',
         '--dpkgopt=path-exclude=/usr/share/man/*',
@@ -35,9 +35,9 @@ export function makeBareRoot(directory: string): void {
   execFileSync('git', ['clone', '--quiet', '--no-hardlinks', repository, join(directory, checkout)]);
 }
 
-/** Lets npm in the root use the registry that npm on this machine is set to, and trust what it trusts. */
+/** Lets npm in the root use the registry and the certificate authorities that this machine's npm is set to. */
 function copyNpmSettings(directory: string): void {
-  // Not the pinned Node's npm settings, which are none: the ones of this machine.
+  // The pinned Node's npm, which is in node_modules, has no settings: this machine's npm has them.
   const path = (process.env.PATH ?? '').split(':').filter((entry) => !entry.includes('node_modules'));
   const env = { ...process.env, PATH: path.join(':') };
   const setting = (name: string) =>
@@ -52,32 +52,37 @@ function copyNpmSettings(directory: string): void {
 }
 
 /**
- * Shell lines that make the root the root of a mount and PID namespace of its own, and run a command there. By pivot_root: in a
- * chroot the kernel forbids user namespaces, which the jail needs.
+ * A shell script that runs a command with the directory as the root of a mount and PID namespace. It uses pivot_root, because in
+ * a chroot the kernel forbids user namespaces, which the jail needs.
  */
-const enter = `
+const enterScript = `
   root=$1; shift
   mount --bind "$root" "$root"; cd "$root"
   mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev; mount -t tmpfs tmpfs run
   mkdir run/outside; pivot_root . run/outside; umount -l /run/outside
   cd ${checkout}; exec "$@"`;
 
-export interface Ended {
+/** What a command did. */
+export interface CommandOutcome {
   readonly code: number | null;
-  /** Its stdout and stderr, as they came. */
+  /** stdout and stderr, interleaved as they arrived. */
   readonly output: string;
 }
 
-/** Runs a command in the clone of a bare root. Every process that it leaves behind is killed when it ends. */
-export async function runInBareRoot(directory: string, argv: readonly string[], log: string): Promise<Ended> {
+/** Runs a command in the clone of a bare root. When the command ends, every process that it left behind is killed. */
+export async function runInBareRoot(
+  directory: string,
+  argv: readonly string[],
+  log: string,
+): Promise<CommandOutcome> {
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
-  const child = spawn('unshare', [...namespaces, 'sh', '-euc', enter, 'sh', directory, ...argv], {
+  const child = spawn('unshare', [...namespaces, 'sh', '-euc', enterScript, 'sh', directory, ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: '/root',
       CI: 'true',
-      // No registry but npm's and Debian's.
+      // Only the registries of npm and Debian.
       GOPROXY: 'off',
       PIP_NO_INDEX: '1',
       CARGO_NET_OFFLINE: 'true',

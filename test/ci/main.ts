@@ -6,19 +6,19 @@ import { closingLines, judge, type Results, type SliceResult } from './report.ts
 import { type Slice, suites } from './slices.ts';
 
 /**
- * Runs the gate or the night: `node test/ci/main.ts gate`. Exit code 0 when nothing failed and, at night, nothing was flaky.
+ * Runs the gate or the night: `node test/ci/main.ts gate`. Exits with 0 if no test failed and, at night, no test was flaky.
  * The last line is `N passed, N failed`.
  */
 const [suite = ''] = process.argv.slice(2);
 const slices = suites[suite];
-if (!slices)
-  throw new TypeError(`there is no suite ${suite}: it is one of ${Object.keys(suites).join(', ')}`);
+if (!slices) throw new TypeError(`there is no suite ${suite}: name one of ${Object.keys(suites).join(', ')}`);
 
 const directory = mkdtempSync(join(tmpdir(), 'fumehood-ci-'));
-let current: number | undefined;
+/** The process group of the slice that runs. */
+let currentGroup: number | undefined;
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(name, () => {
-    killGroup(current, 'SIGTERM');
+    killGroup(currentGroup, 'SIGTERM');
     process.exit(1);
   });
 
@@ -43,13 +43,13 @@ async function runSlice(slice: Slice): Promise<SliceResult> {
     return { name: slice.name, seconds: seconds(), tests: [], failures: [first], flaky: [] };
   const files = new Set(first.tests.filter(({ state }) => state === 'failed').map(({ file }) => file));
   if (files.size === 0) return judge(slice.name, seconds(), first, null);
-  console.log(`== ${slice.name}: once more what failed: ${[...files].join(' ')}`);
+  console.log(`== ${slice.name}: running the failed files once more: ${[...files].join(' ')}`);
   const projects = slice.projects.flatMap((name) => ['--project', name]);
   const second = await run(slice, ['npx', 'vitest', 'run', ...projects, ...files], endAt);
   return judge(slice.name, seconds(), first, typeof second === 'string' ? null : second);
 }
 
-/** Runs vitest by a command. Returns its results, or a sentence that says why there are none. */
+/** Runs a command that runs vitest. Returns the results, or a sentence that says why there are none. */
 async function run(
   slice: Slice,
   [program = '', ...args]: readonly string[],
@@ -62,7 +62,7 @@ async function run(
     detached: true,
     env: { ...process.env, ...slice.env, FUMEHOOD_RESULTS: file },
   });
-  current = child.pid;
+  currentGroup = child.pid;
   let late = false;
   const timers = [0, 30_000].map((after) =>
     setTimeout(
@@ -78,7 +78,7 @@ async function run(
     child.once('exit', resolve);
   });
   for (const timer of timers) clearTimeout(timer);
-  current = undefined;
+  currentGroup = undefined;
   if (late) return `it did not end within ${slice.minutes} minutes`;
   try {
     const results = JSON.parse(readFileSync(file, 'utf8')) as Results;
@@ -94,6 +94,6 @@ function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) process.kill(-pid, signal);
   } catch {
-    // It has ended by itself.
+    // The group has ended by itself.
   }
 }

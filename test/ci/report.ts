@@ -1,7 +1,7 @@
-/** What test/reporter.ts writes of a vitest run. */
+/** The results of a vitest run, as test/reporter.ts writes them. */
 export interface Results {
   readonly tests: readonly TestResult[];
-  /** How many errors belong to no test. */
+  /** The number of errors outside of tests. */
   readonly errors: number;
 }
 
@@ -12,29 +12,31 @@ export interface TestResult {
   readonly ms: number;
 }
 
-/** What became of a slice. */
+/** The result of a slice. */
 export interface SliceResult {
   readonly name: string;
   readonly seconds: number;
   readonly tests: readonly TestResult[];
-  /** Tests that failed, and failed again; or why the slice has no result. */
+  /** Tests that failed twice, or the reason why the slice has no results. */
   readonly failures: readonly string[];
-  /** Tests that failed, and passed on the second try. */
+  /** Tests that failed and passed in the second run. */
   readonly flaky: readonly string[];
 }
 
 /**
- * Judges a slice by its run and, where a file failed, the second run of the failed files (null: none was made). A test that
- * passed in the second run is flaky; one that did not pass there has failed.
+ * Returns the result of a slice from its run and, if a file failed, from the second run of the failed files (null: there was
+ * none). A test that failed first is flaky if it passed in the second run, and has failed otherwise.
  */
 export function judge(name: string, seconds: number, first: Results, second: Results | null): SliceResult {
   const key = ({ file, name: test }: TestResult) => `${file} > ${test}`;
-  const again = new Map((second?.tests ?? []).map((test) => [key(test), test.state]));
+  const secondStates = new Map((second?.tests ?? []).map((test) => [key(test), test.state]));
   const failed = first.tests.filter(({ state }) => state === 'failed').map(key);
   const flaky = failed.filter(
-    (test) => again.get(test) === 'passed' || (isFile(test) && fileIsFine(test, second)),
+    (test) => secondStates.get(test) === 'passed' || (isFile(test) && filePassed(test, second)),
   );
-  const failedAnew = [...again].filter(([test, state]) => state === 'failed' && !failed.includes(test));
+  const failedAnew = [...secondStates].filter(
+    ([test, state]) => state === 'failed' && !failed.includes(test),
+  );
   const errors = first.errors + (second?.errors ?? 0);
   return {
     name,
@@ -43,22 +45,23 @@ export function judge(name: string, seconds: number, first: Results, second: Res
     failures: [
       ...failed.filter((test) => !flaky.includes(test)),
       ...failedAnew.map(([test]) => test),
-      ...(errors > 0 ? [`${errors} errors that belong to no test`] : []),
+      ...(errors > 0 ? [`${errors} errors outside of tests`] : []),
     ],
     flaky,
   };
 }
 
-/** The name of a test that stands for a file that failed as a whole, as when it could not be imported. */
+/** The name of the pretended test of a file that failed outside of its tests, for example in an import. */
 export const wholeFile = '(the file as a whole)';
 const isFile = (test: string) => test.endsWith(`> ${wholeFile}`);
-function fileIsFine(test: string, second: Results | null): boolean {
-  const file = test.slice(0, -` > ${wholeFile}`.length);
-  const its = second?.tests.filter((one) => one.file === file) ?? [];
-  return its.length > 0 && its.every(({ state }) => state !== 'failed');
+/** Returns whether every test of the file passed or was skipped in the second run. */
+function filePassed(name: string, second: Results | null): boolean {
+  const file = name.slice(0, -` > ${wholeFile}`.length);
+  const tests = second?.tests.filter((test) => test.file === file) ?? [];
+  return tests.length > 0 && tests.every(({ state }) => state !== 'failed');
 }
 
-/** The closing lines: the slowest tests, each slice's time, what was flaky, what failed, and `N passed, N failed` as the last. */
+/** Returns the closing lines: the slowest tests, each slice's time, flaky tests, failed tests, and `N passed, N failed` last. */
 export function closingLines(slices: readonly SliceResult[]): string[] {
   const tests = slices.flatMap((slice) => slice.tests.map((test) => ({ slice: slice.name, ...test })));
   const slowest = tests.toSorted((a, b) => b.ms - a.ms).slice(0, 30);

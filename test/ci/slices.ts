@@ -1,11 +1,11 @@
 /** A part of the gate or of the night: one vitest run. */
 export interface Slice {
   readonly name: string;
-  /** What runs it. */
+  /** The command that runs the slice. */
   readonly command: readonly string[];
-  /** vitest's projects in it, in which a failed file is run once more. */
+  /** The vitest projects of the slice. A failed file runs once more in these. */
   readonly projects: readonly string[];
-  /** The slice is ended, and has failed, after this time. */
+  /** After this time the slice is killed and has failed. */
   readonly minutes: number;
   readonly env: Readonly<Record<string, string>>;
 }
@@ -25,7 +25,7 @@ const test: Slice = {
   env: {},
 };
 
-/** Every submission runs these. What a test does in long and in short, it does in short here. */
+/** Every submission runs these slices. Tests whose length is configurable run short. */
 const gate: readonly Slice[] = [
   test,
   slice('wire', 6),
@@ -36,7 +36,7 @@ const gate: readonly Slice[] = [
   slice('bare', 8),
 ];
 
-/** Everything, in long: before an issue that touches its subject is closed. */
+/** All slices, with the long variants of the tests. */
 const night: readonly Slice[] = [
   test,
   slice('wire', 30, { FUMEHOOD_HISTORIES: '10000' }),
