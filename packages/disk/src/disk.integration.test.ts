@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { diskSize, writeDisk } from './disk.ts';
+import { writeDisk } from './disk.ts';
+import { diskSize } from './limits.ts';
 import { archive, inPieces, member } from './testing/archive.ts';
 
 const root = process.getuid?.() === 0;

@@ -3,9 +3,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { runToEnd, type Spawn, sharedDirectory } from '@fumehood/base';
 import { diskInvalid } from './errors.ts';
-
-/** Apparent size of every read-only disk, bytes: the same for all, whatever they hold. The files are sparse on the host. */
-export const diskSize = 64 * 2 ** 30;
+import { diskSize } from './limits.ts';
 
 /**
  * Streams a tar into a read-only disk (squashfs, lz4) and puts it at `file`, complete or not at all. Nothing is unpacked on the host;

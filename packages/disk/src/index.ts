@@ -1,5 +1,6 @@
 export { writeDisk } from './disk.ts';
 export type { TarEntry } from './entry.ts';
+export { diskSize } from './limits.ts';
 export type { ReadEntry } from './reader.ts';
 export { readTar } from './reader.ts';
 export { tarEnd, tarHeader, tarPadding } from './writer.ts';

@@ -1,4 +1,4 @@
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { diskSize, type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import type { ImageArchive } from './archive.ts';
 import { imageInvalid } from './errors.ts';
 import { readLayer } from './layer.ts';
@@ -14,7 +14,7 @@ export interface FlattenedImage {
 
 /** Limits of flattening. */
 export interface FlattenLimits {
-  /** Largest size of the decompressed layers together, bytes. Default 64 GiB: as much as a disk can hold. */
+  /** Largest size of the decompressed layers together, bytes. Default: `diskSize`. */
   readonly maxBytes?: number;
 }
 
@@ -24,7 +24,7 @@ export interface FlattenLimits {
  * with the number of paths only. Errors: `image_invalid`, `image_too_big`, `tar_…`.
  */
 export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}): FlattenedImage {
-  const maxBytes = limits.maxBytes ?? 64 * 2 ** 30;
+  const maxBytes = limits.maxBytes ?? diskSize;
   let entries = 0;
   const tar = async function* () {
     const plan = await planImage(archive, { bytes: maxBytes });

@@ -5,7 +5,8 @@ import { type Clock, factsOf } from '@fumehood/base';
 import { connectGuest } from '../channel/guest.ts';
 import { canLimit } from '../jail/cgroups.ts';
 import type { Acceleration, VmSpec } from '../vm.ts';
-import { startVm, type VmHost } from '../vmm/start.ts';
+import type { VmHost } from '../vmm/host.ts';
+import { startVm } from '../vmm/start.ts';
 import { type Finding, type HostReport, storedVerdict, storeVerdict, verdictKey } from './verdict.ts';
 
 interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' | 'diskOwner'> {

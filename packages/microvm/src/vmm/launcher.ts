@@ -1,9 +1,95 @@
-import type { ChildProcess } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { type FileHandle, readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
-import type { VmExit } from '../vm.ts';
+import { jailArguments } from '../jail/bwrap.ts';
+import type { VmExit, VmSockets, VmSpec } from '../vm.ts';
+import type { VmHost } from './host.ts';
+
+/** A launcher that was started, and the sockets of its VM. */
+export interface LaunchedVm {
+  readonly launcher: ChildProcess;
+  readonly sockets: VmSockets;
+  /** The stream on which the launcher reports the end. */
+  readonly status: Socket;
+  /** Descriptor number of the guest's memory, in the launcher and in the VMM. */
+  readonly memory: number;
+}
+
+const inheritedSockets = [
+  'lease',
+  'status',
+  'monitor',
+  'control',
+  'stdin',
+  'stdout',
+  'stderr',
+  'bulk',
+] as const;
+type InheritedSocket = (typeof inheritedSockets)[number];
+
+/**
+ * Starts the launcher of a VM. `files` are inherited: kernel, initramfs, the disks in slot order, and the scratch disk for writing
+ * and for reading. The launcher joins the cgroups of `cgroupFiles`.
+ */
+export function launch(
+  spec: VmSpec,
+  host: Pick<VmHost, 'launcher' | 'vmm' | 'identity'>,
+  files: readonly FileHandle[],
+  cgroupFiles: readonly string[],
+): LaunchedVm {
+  const first = 3; // descriptors 0, 1 and 2 are /dev/null, the console and the launcher's stderr
+  const at = (socket: InheritedSocket) => first + inheritedSockets.indexOf(socket);
+  const fileAt = first + inheritedSockets.length;
+  const memory = fileAt + files.length;
+  const fds = {
+    ...{ monitor: at('monitor'), control: at('control'), stdin: at('stdin') },
+    ...{ stdout: at('stdout'), stderr: at('stderr'), bulk: at('bulk') },
+    ...{ kernel: fileAt, initramfs: fileAt + 1, memory },
+    disks: spec.disks.map((_disk, index) => fileAt + 2 + index),
+    scratch: memory - 2,
+    scratchReader: memory - 1,
+  };
+  const launcher = spawn(
+    host.launcher,
+    [
+      ...['--lease', String(at('lease')), '--status', String(at('status'))],
+      ...['--memory', `${spec.memoryMiB}:${memory}`],
+      ...cgroupFiles.flatMap((file) => ['--cgroup', file]),
+      ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
+      '--',
+      ...jailArguments(host.vmm.command(spec, fds), host.vmm.devices(spec)),
+    ],
+    {
+      env: {},
+      cwd: '/',
+      stdio: [
+        'ignore',
+        'pipe',
+        'pipe',
+        ...inheritedSockets.map(() => 'pipe' as const),
+        ...files.map((file) => file.fd),
+      ],
+    },
+  );
+  const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
+  return {
+    launcher,
+    status: socketOf('status'),
+    memory,
+    sockets: {
+      lease: socketOf('lease'),
+      monitor: socketOf('monitor'),
+      console: launcher.stdout as Socket,
+      control: socketOf('control'),
+      stdin: socketOf('stdin'),
+      stdout: socketOf('stdout'),
+      stderr: socketOf('stderr'),
+      bulk: socketOf('bulk'),
+    },
+  };
+}
 
 /** Resolves with the launcher's report of the end or, when the launcher itself was killed, with what its parent sees. */
 export function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> {

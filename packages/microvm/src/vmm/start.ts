@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process';
 import { type FileHandle, open, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { vmRefused } from '../errors.ts';
-import type { GuestImage } from '../guest/build.ts';
-import { jailArguments } from '../jail/bwrap.ts';
 import { type CgroupLimits, makeCgroup, removeCgroup } from '../jail/cgroups.ts';
 import {
   type VmExit,
@@ -16,28 +12,11 @@ import {
   vmName,
 } from '../vm.ts';
 import { makeScratchDisk, openDisk } from './disks.ts';
-import { exitOf, vmmPid } from './launcher.ts';
+import type { VmHost } from './host.ts';
+import { exitOf, type LaunchedVm, launch, vmmPid } from './launcher.ts';
 import { countLeftOver, type LeftOver, namespacesOf, waitForDeath } from './leftover.ts';
 import { type SearchResult, searchFile } from './search.ts';
 import { recordPath } from './sweep.ts';
-import type { Vmm } from './vmm.ts';
-
-/** What the privileged helper knows about its host. Nothing of it comes from the agent. */
-export interface VmHost {
-  readonly vmm: Vmm;
-  /** Path of the launcher. */
-  readonly launcher: string;
-  readonly guest: GuestImage;
-  /** Directory of the read-only disk files, and the uid that must own them. */
-  readonly diskDirectory: string;
-  readonly diskOwner: number;
-  /** Directory of the VMs' records and, for a moment, of their scratch disks, which are unlinked before the VM starts. */
-  readonly runDirectory: string;
-  /** Uid and gid of this VM alone; null without root, where the VM runs as its parent. */
-  readonly identity: { readonly uid: number; readonly gid: number } | null;
-  /** False where no cgroup can be made (no root): only the VM itself then limits memory and processes. */
-  readonly cgroups: boolean;
-}
 
 /** A VM as its parent sees it. It runs nothing until the first renewal on its lease socket. */
 export interface VmProcess {
@@ -55,7 +34,6 @@ export interface VmProcess {
 
 /** Most processes and threads of a VMM. */
 const vmmPids = 64;
-const sockets = ['lease', 'status', 'monitor', 'control', 'stdin', 'stdout', 'stderr', 'bulk'] as const;
 
 /** Prepares a VM and starts its launcher. Errors: `vm_refused` for a spec that asks for something it must not have. */
 export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
@@ -71,7 +49,10 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
     for (const disk of spec.disks) files.push(await openDisk(disk, host.diskDirectory, host.diskOwner));
     files.push(...(await makeScratchDisk(join(host.runDirectory, `${name}.ext4`), spec.scratchMiB)));
     const cgroupFiles = host.cgroups ? await makeCgroup(name, limitsOf(spec)) : [];
-    return launch(spec, { ...host, identity: await identityFor(spec, host) }, files, cgroupFiles);
+    const launched = launch(spec, { ...host, identity: await identityFor(spec, host) }, files, cgroupFiles);
+    const scratch = files.at(-2) as FileHandle;
+    const closing = files.filter((file) => file !== scratch).map((file) => file.close());
+    return vmProcess(name, launched, host, scratch, closing);
   } catch (error) {
     for (const file of files) await file.close();
     if (host.cgroups) await removeCgroup(name);
@@ -90,61 +71,20 @@ function limitsOf(spec: VmSpec): CgroupLimits {
   return { memoryBytes: (spec.memoryMiB + vmmMemoryMiB) * 2 ** 20, pids: vmmPids, cpus: spec.cpus + 1 };
 }
 
-function launch(spec: VmSpec, host: VmHost, files: FileHandle[], cgroupFiles: string[]): VmProcess {
-  const name = vmName(spec.id);
-  const first = 3; // descriptors 0, 1 and 2 are /dev/null, the console and the launcher's stderr
-  const at = (socket: (typeof sockets)[number]) => first + sockets.indexOf(socket);
-  const fileAt = first + sockets.length;
-  const memory = fileAt + files.length;
-  const fds = {
-    ...{ monitor: at('monitor'), control: at('control'), stdin: at('stdin') },
-    ...{ stdout: at('stdout'), stderr: at('stderr'), bulk: at('bulk') },
-    ...{ kernel: fileAt, initramfs: fileAt + 1, memory },
-    disks: spec.disks.map((_disk, index) => fileAt + 2 + index),
-    scratch: memory - 2,
-    scratchReader: memory - 1,
-  };
-  const ids = host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : [];
-  const launcher = spawn(
-    host.launcher,
-    [
-      ...['--lease', String(at('lease')), '--status', String(at('status'))],
-      ...['--memory', `${spec.memoryMiB}:${memory}`],
-      ...cgroupFiles.flatMap((file) => ['--cgroup', file]),
-      ...ids,
-      '--',
-      ...jailArguments(host.vmm.command(spec, fds), host.vmm.devices(spec)),
-    ],
-    {
-      env: {},
-      cwd: '/',
-      stdio: [
-        'ignore',
-        'pipe',
-        'pipe',
-        ...sockets.map(() => 'pipe' as const),
-        ...files.map((file) => file.fd),
-      ],
-    },
-  );
-  const socketOf = (socket: (typeof sockets)[number]) => launcher.stdio[at(socket)] as Socket;
+/** Returns the running VM of a launcher. `scratch` is the writable scratch disk, which stays open until the end. */
+function vmProcess(
+  name: string,
+  { launcher, sockets, status, memory }: LaunchedVm,
+  host: VmHost,
+  scratch: FileHandle,
+  closing: readonly Promise<void>[],
+): VmProcess {
   const namespaces = new Set<string>();
-  const exited = exitOf(launcher, socketOf('status'));
-  const scratch = files.at(-2) as FileHandle;
-  const closing = files.filter((file) => file !== scratch).map((file) => file.close());
+  const exited = exitOf(launcher, status);
   let destroyed: Promise<LeftOver> | null = null;
 
   return {
-    sockets: {
-      lease: socketOf('lease'),
-      monitor: socketOf('monitor'),
-      console: launcher.stdout as Socket,
-      control: socketOf('control'),
-      stdin: socketOf('stdin'),
-      stdout: socketOf('stdout'),
-      stderr: socketOf('stderr'),
-      bulk: socketOf('bulk'),
-    },
+    sockets,
     exited,
     async search(needles) {
       // The launcher made the memory and holds it under the same descriptor number as the VMM.

@@ -1,0 +1,9 @@
+/**
+ * Apparent size of every read-only disk, bytes: the same for all, whatever they hold; the files are sparse on the host. An archive
+ * cannot have more bytes than a disk.
+ */
+export const diskSize = 64 * 2 ** 30;
+/** Most members of an archive. */
+export const membersMax = 2_000_000;
+/** Largest size of a member's extension headers together, bytes: far more than any path needs, and little memory. */
+export const extensionMax = 1 << 20;

@@ -1,0 +1,19 @@
+import type { GuestImage } from '../guest/build.ts';
+import type { Vmm } from './vmm.ts';
+
+/** What the privileged helper knows about its host. Nothing of it comes from the agent. */
+export interface VmHost {
+  readonly vmm: Vmm;
+  /** Path of the launcher. */
+  readonly launcher: string;
+  readonly guest: GuestImage;
+  /** Directory of the read-only disk files, and the uid that must own them. */
+  readonly diskDirectory: string;
+  readonly diskOwner: number;
+  /** Directory of the VMs' records and, for a moment, of their scratch disks, which are unlinked before the VM starts. */
+  readonly runDirectory: string;
+  /** Uid and gid of this VM alone; null without root, where the VM runs as its parent. */
+  readonly identity: { readonly uid: number; readonly gid: number } | null;
+  /** False where no cgroup can be made (no root): only the VM itself then limits memory and processes. */
+  readonly cgroups: boolean;
+}
