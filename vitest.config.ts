@@ -21,6 +21,8 @@ const night = [
   'test/crash/{busy,disk-full,partition,power-loss}.test.ts',
   'test/commands/{demo,readme}.test.ts',
 ];
+/** Starts the PostgreSQL server that the files of a run share. */
+const postgres = 'packages/instance/src/db/testing.ts';
 const vm = {
   fileParallelism: false,
   testTimeout: 120_000,
@@ -44,13 +46,14 @@ export default defineConfig({
           include: ['{packages/*/src,images}/**/*.integration.test.ts', 'test/integration/**/*.test.ts'],
           exclude: [...wire, '**/node_modules/**'],
           ...vm,
+          globalSetup: postgres,
         },
       },
-      { test: { name: 'wire', include: wire, ...vm } },
+      { test: { name: 'wire', include: wire, ...vm, globalSetup: postgres } },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'night', include: night, ...vm } },
-      { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm } },
+      { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm, globalSetup: postgres } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'bare', include: ['test/bare/**/*.test.ts'], ...vm } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { QueueName } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 
 /** Tests the commands of the command line against a real instance. */
@@ -16,7 +16,7 @@ let state: string;
 let helper: ChildProcess;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   state = await mkdtemp(join(tmpdir(), 'fumehood-access-'));
   const runtime = join(state, 'runtime/test');
   for (const directory of [runtime, join(state, 'run')]) await mkdir(directory, { recursive: true });

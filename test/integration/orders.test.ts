@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WaitingAgent } from '../../packages/executor/src/testing/waiting-agent.ts';
-import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 
 /** Tests how requests of people reach running jobs, with the real agent and the real instance, without a VM. */
@@ -9,7 +9,7 @@ let instance: TestInstance;
 let agent: WaitingAgent;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   instance = await startTestInstance(await server.clone());
 });
 afterAll(async () => {

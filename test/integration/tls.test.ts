@@ -14,7 +14,7 @@ import { openQueue } from '../../packages/executor/src/uplink/queue.ts';
 import { routeSchema, applyRoute } from '../../packages/executor/src/uplink/network-route.ts';
 import { openUploadProxy } from '../../packages/executor/src/upload/upload-proxy.ts';
 import type { Connection } from '../../packages/instance/src/db/connect.ts';
-import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { type Authority, type CertificateFiles, makeAuthority } from './certificates.ts';
 import { ConnectProxy } from './proxy.ts';
@@ -27,7 +27,7 @@ let validFiles: CertificateFiles;
 let connection: Connection;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   directory = await mkdtemp(join(tmpdir(), 'fumehood-tls-'));
   authority = makeAuthority(directory, 'ours');
   validFiles = authority.issue('good', ['fumehood.test', 'localhost']);

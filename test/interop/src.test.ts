@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import type { Job, JobRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { upstreamExecutor } from '../../packages/instance/src/http/executor/conformance/upstream.ts';
 import {
   type GitTarget,
@@ -26,7 +26,7 @@ let job: Job;
 let directory: string;
 beforeAll(async () => {
   expect(existsSync(client), 'SRC_CLIENT must name a file').toBe(true);
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   target = await startGitTarget(server);
   await target.put(source.commit, source.alone(source.commit));

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { newSecret, secretHash } from './auth/secret.ts';
-import { startTestServer, type TestServer } from './db/testing.ts';
+import { openTestServer, type TestServer } from './db/testing.ts';
 import type { Routes } from './http/deps.ts';
 import { allRoutes } from './http/routes.ts';
 import { fenced, recordUpload } from './queue/queue.ts';
@@ -30,7 +30,7 @@ let server: TestServer;
 let instance: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

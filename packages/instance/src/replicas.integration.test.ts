@@ -3,7 +3,7 @@ import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, connect } from './db/connect.ts';
-import { startTestServer, type TestServer } from './db/testing.ts';
+import { openTestServer, type TestServer } from './db/testing.ts';
 import { startTestInstance, type TestInstance } from './testing/instance.ts';
 
 let server: TestServer;
@@ -12,7 +12,7 @@ let one: TestInstance;
 let other: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

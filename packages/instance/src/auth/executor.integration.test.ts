@@ -10,7 +10,7 @@ import {
 } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { nativeOffer } from '../testing/executor-client.ts';
 import { extendLease, startTestInstance, type TestInstance } from '../testing/instance.ts';
@@ -21,7 +21,7 @@ let server: TestServer;
 let instance: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

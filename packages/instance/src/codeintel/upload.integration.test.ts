@@ -5,7 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
 
 /** Recorded requests of the real client. `src-cli/src/testing` holds our own client to the same requests. */
@@ -28,7 +28,7 @@ const recordedBody = (name: string) => Buffer.from(recorded.bodies[name] ?? '', 
 let server: TestServer;
 let instance: TestInstance;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

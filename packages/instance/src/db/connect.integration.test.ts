@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, connect, type Db } from './connect.ts';
 import { transaction, wake } from './transaction.ts';
-import { startTestServer, type TestServer } from './testing.ts';
+import { openTestServer, type TestServer } from './testing.ts';
 import { listen, type Wakes } from './wakes.ts';
 
 let server: TestServer;
@@ -12,7 +12,7 @@ let connection: Connection;
 let db: Db;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

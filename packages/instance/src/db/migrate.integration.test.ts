@@ -5,14 +5,14 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from './connect.ts';
 import { migrate } from './migrate.ts';
-import { migrations, startTestServer, type TestServer } from './testing.ts';
+import { migrations, openTestServer, type TestServer } from './testing.ts';
 
 let server: TestServer;
 let directory: string;
 let db: Db;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

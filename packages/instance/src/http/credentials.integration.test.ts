@@ -2,7 +2,7 @@ import { type Job, madeCredentialSchema, madeTokenSchema, type Scope, scopeSchem
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scopeOf } from '../auth/scopes.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
 import type { TestInstance } from '../testing/instance.ts';
@@ -24,7 +24,7 @@ let token: number;
 let credential: number;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   target = await startGitTarget(server);
   instance = target.instance;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
 import { addEntry, appendLog } from './logs.ts';
@@ -11,7 +11,7 @@ let db: Db;
 const { add, take } = testQueue(() => db);
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { cancel, recordHeartbeat } from './queue.ts';
 import { recordExecutor } from './sql/executors.ts';
 import { type Heartbeat, type HeldJob, renewLeases, renewMany } from './sql/heartbeats.ts';
@@ -15,7 +15,7 @@ const kinds = new Map();
 const { add, take, renew } = testQueue(() => db);
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Offer } from './offer.ts';
 import { fenced, type Leased } from './queue.ts';
 import { setDraining } from './sql/executors.ts';
@@ -14,7 +14,7 @@ let db: Db;
 const { add, take, renew, offer } = testQueue(() => db);
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

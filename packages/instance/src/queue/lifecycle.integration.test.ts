@@ -10,7 +10,7 @@ import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { JobLease } from './job.ts';
 import { cancel, expireLeases, mark } from './queue.ts';
 import { leaseOf, testQueue } from './testing.ts';
@@ -31,7 +31,7 @@ let db: Db;
 const { add, take, renew } = testQueue(() => db);
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   db = connect(await server.clone(), { connections: 8 });
 });
 afterAll(async () => {

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { JobLease, JobRow } from './job.ts';
 import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/attempts.ts';
@@ -14,7 +14,7 @@ let db: Db;
 const kinds = new Map();
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

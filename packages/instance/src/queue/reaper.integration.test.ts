@@ -2,7 +2,7 @@ import { systemClock } from '@fumehood/base';
 import pino from 'pino';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { reap } from './reaper.ts';
 import { readRecord } from './sql/jobs.ts';
 import { testQueue } from './testing.ts';
@@ -12,7 +12,7 @@ let db: Db;
 const { add, take, elapse } = testQueue(() => db);
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

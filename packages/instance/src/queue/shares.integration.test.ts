@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { mark } from './queue.ts';
 import { closeEmptyLines } from './sql/lines.ts';
 import { readQueuePosition, setShareWeight } from './sql/shares.ts';
@@ -12,7 +12,7 @@ let db: Db;
 const { add, take, elapse } = testQueue(() => db);
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -7,7 +7,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Spawn, SpawnedProcess } from '@fumehood/base';
 import { protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Routes } from '../http/deps.ts';
 import { gitRoutes } from '../http/executor/git.ts';
 import { allRoutes } from '../http/routes.ts';
@@ -31,7 +31,7 @@ let held: Promise<void> = Promise.resolve();
 let before: number;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   big = source.add('big', randomBytes(24 * 2 ** 20));
   target = await startGitTarget(server, { routes: withPatience(stallMs) });

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { collect } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import { command, objectsIn } from '../testing/git-protocol.ts';
 import { type Answer, type GitTarget, gitPath, repository, startGitTarget } from '../testing/git-target.ts';
 import { makeSource, type Source } from '../testing/source.ts';
@@ -17,7 +17,7 @@ let target: GitTarget;
 let before: number;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   target = await startGitTarget(server);
   await target.put(source.commit, source.alone(source.commit));

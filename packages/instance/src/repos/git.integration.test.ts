@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestServer, type TestServer } from '../db/testing.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { InstanceParts } from '../instance.ts';
 import { command, objectsIn, packets } from '../testing/git-protocol.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
@@ -25,7 +25,7 @@ let open: GitTarget;
 let plain: GitTarget;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   const { commit, secret } = source;
   real = await startGitTarget(server);

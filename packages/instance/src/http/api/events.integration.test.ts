@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { streamBytesMax } from '../../logs/limits.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
@@ -11,7 +11,7 @@ let server: TestServer;
 let instance: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -7,14 +7,14 @@ import {
   whySchema,
 } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
 let instance: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
 import { jobHeaders } from '../../testing/executor-client.ts';
 import type { TestInstance } from '../../testing/instance.ts';
@@ -31,7 +31,7 @@ let formerToken: string;
 let ended: Job;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   target = await startGitTarget(server);
   instance = target.instance;

@@ -1,6 +1,6 @@
 import { type DequeueRequest, type Job, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { nativeOffer } from '../../testing/executor-client.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
@@ -8,7 +8,7 @@ let server: TestServer;
 let instance: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   instance = await startTestInstance(await server.clone());
 });
 afterAll(async () => {

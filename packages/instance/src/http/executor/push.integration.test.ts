@@ -3,7 +3,7 @@ import { type Job, madeCredentialSchema, type Order, orderSchema } from '@fumeho
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Connection } from '../../db/connect.ts';
-import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
@@ -14,7 +14,7 @@ let other: TestInstance;
 const leaving = new AbortController();
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   connection = await server.clone();
   instance = await startTestInstance(connection);
   other = await startTestInstance(connection);

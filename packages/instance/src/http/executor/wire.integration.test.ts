@@ -1,7 +1,7 @@
 import { madeCredentialSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 /** Leases with the native extension and without it. The tests in `conformance/` cover the rest of upstream's wire. */
@@ -9,7 +9,7 @@ let server: TestServer;
 let instance: TestInstance;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

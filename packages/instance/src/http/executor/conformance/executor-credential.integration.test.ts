@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { answerOf, upstreamExecutor } from './upstream.ts';
 
 let server: TestServer;
 let instance: TestInstance;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   instance = await startTestInstance(await server.clone());
 });
 afterAll(async () => {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { type Job, jobSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { jobHeaders } from '../../../testing/executor-client.ts';
 import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { emptyIndex, executorRoutes, jobRoutes, sendTo } from '../../../testing/job-routes.ts';
@@ -13,7 +13,7 @@ let server: TestServer;
 let instance: TestInstance;
 let executor: ReturnType<typeof upstreamExecutor>;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

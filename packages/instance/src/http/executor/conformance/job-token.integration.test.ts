@@ -1,6 +1,6 @@
 import { type Job, madeCredentialSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../../../testing/git-target.ts';
 import { extendLease, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { makeSource, type Source } from '../../../testing/source.ts';
@@ -12,7 +12,7 @@ let target: GitTarget;
 let instance: TestInstance;
 let job: Job;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   target = await startGitTarget(server);
   instance = target.instance;

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { JobLease } from '../../../queue/job.ts';
 import { connect, type Db } from '../../../db/connect.ts';
-import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { addEntry, changeEntry } from '../../../logs/logs.ts';
 import { cancel, type Leased, mark } from '../../../queue/queue.ts';
 import { listShares } from '../../../queue/sql/shares.ts';
@@ -14,7 +14,7 @@ let server: TestServer;
 let db: Db;
 const kinds = new Map();
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

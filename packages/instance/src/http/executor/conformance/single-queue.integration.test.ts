@@ -1,7 +1,7 @@
 import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { jobHeaders } from '../../../testing/executor-client.ts';
 import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { addIndexing, answerOf, commit, upstreamExecutor } from './upstream.ts';
@@ -10,7 +10,7 @@ let server: TestServer;
 let instance: TestInstance;
 let executor: ReturnType<typeof upstreamExecutor>;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../../../db/testing.ts';
+import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { type GitTarget, gitPath, repository, startGitTarget } from '../../../testing/git-target.ts';
 import { jobHeaders } from '../../../testing/executor-client.ts';
 import { emptyIndex } from '../../../testing/job-routes.ts';
@@ -17,7 +17,7 @@ let source: Source;
 let target: GitTarget;
 let directory: string;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = openTestServer();
   source = makeSource();
   target = await startGitTarget(server);
   await target.put(source.commit, source.alone(source.commit));
