@@ -33,7 +33,7 @@ afterAll(() => {
   expect(left, `left in ${directory}`).toEqual([]);
   rmSync(directory, { recursive: true });
   // Links of test/crash/link.ts, which may last for a whole test file.
-  expect(readdirSync('/sys/class/net').filter((name) => name.startsWith('gbx'))).toEqual([]);
+  expect(readdirSync('/sys/class/net').filter((name) => name.startsWith('fhlink'))).toEqual([]);
 });
 
 function leftBehind(): string[] {

@@ -3,36 +3,26 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
-import { upWithImage } from './up.ts';
+import { eventsOf, expectNoJobFiles, shellJob, startWithImage, untilOutput } from './jobs.ts';
 
-/** Four leases. */
+/** Four times the lease. */
 const busyMs = 40_000;
+const busyScript = 'echo begun; while :; do echo tick; n=0; while [ $n -lt 1000 ]; do n=$((n+1)); done; done';
 
 let stack: Stack;
 let image: string;
 
 beforeAll(async () => {
   stack = await Stack.make();
-  image = await upWithImage(stack);
+  image = await startWithImage(stack);
 });
 afterAll(() => stack.stop());
 
-test('with every core at 100 % no lease is lost: two busy processes a core beside instance, executor and a job that is busy too', {
+test('a job keeps its lease while two other processes per core and the job itself use all CPU time', {
   timeout: 240_000,
 }, async () => {
-  const { id } = await stack.client().createJob({
-    queue: 'runs',
-    image,
-    argv: [
-      'sh',
-      '-c',
-      'echo begun; while :; do echo tick; n=0; while [ $n -lt 1000 ]; do n=$((n+1)); done; done',
-    ],
-    accept: ['vm-hardware', 'vm-emulated'],
-    memoryMiB: 192,
-    scratchMiB: 64,
-  });
-  for await (const event of stack.client().events(id)) if (event.type === 'output') break;
+  const { id } = await stack.client().createJob(shellJob(image, busyScript));
+  await untilOutput(stack, id);
   const busy = Array.from({ length: 2 * availableParallelism() }, () =>
     spawn('setpriv', ['--pdeathsig', 'KILL', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
   );
@@ -45,7 +35,7 @@ test('with every core at 100 % no lease is lost: two busy processes a core besid
     for (const child of busy) child.kill('SIGKILL');
   }
   await stack.client().cancel(id);
-  for await (const event of stack.client().events(id)) void event; // until it has ended
+  await eventsOf(stack, id);
   expect(await stack.client().attempts(id)).toMatchObject([{ attempt: 1, outcome: 'canceled' }]);
-  await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+  await expectNoJobFiles(stack);
 });

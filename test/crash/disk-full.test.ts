@@ -5,20 +5,27 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FumehoodError } from '@fumehood/base';
-import type { JobEvent, JobRecord } from '@fumehood/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
-import { textOf } from './output.ts';
+import {
+  countingOutput,
+  countingScript,
+  expectNoJobFiles,
+  followJob,
+  shellJob,
+  startWithImage,
+  textOf,
+  untilOutput,
+} from './jobs.ts';
 import { isAlive } from './processes.ts';
-import { upWithImage } from './up.ts';
+import { retry } from './retry.ts';
 
-/** Database, blobs, logs, caches and scratch disks are all on it, as on a machine with one disk. */
+/** The size of the one disk that holds the database, blobs, logs, caches and scratch disks. */
 const diskMiB = 1_200;
-/** For how long it is full. */
+/** How long the disk stays full. */
 const fullMs = 15_000;
 const lines = 100;
-const counted = Array.from({ length: lines }, (_, n) => `${n}\n`).join('');
-const counting = `n=0; while [ $n -lt ${lines} ]; do echo $n; n=$((n+1)); sleep 0.1; done`;
+const output = countingOutput(lines);
 
 let stack: Stack;
 let image: string;
@@ -26,18 +33,18 @@ let image: string;
 beforeEach(async () => {
   stack = await Stack.make();
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMiB}m,mode=755`, 'tmpfs', stack.state]);
-  image = await upWithImage(stack);
+  image = await startWithImage(stack);
 });
 afterEach(async () => {
-  free();
+  freeDisk();
   await stack.fumehood(['down']);
   execFileSync('umount', ['--lazy', stack.state]);
   await stack.stop();
 });
 
 const filler = () => join(stack.state, 'filler');
-/** Takes every byte that is left. */
-function fill(): void {
+/** Fills the disk to the last byte. */
+function fillDisk(): void {
   const file = openSync(filler(), 'a');
   for (const bytes of [2 ** 24, 2 ** 16, 2 ** 12]) {
     const block = Buffer.alloc(bytes, 1);
@@ -49,52 +56,37 @@ function fill(): void {
   }
   closeSync(file);
 }
-function free(): void {
+function freeDisk(): void {
   rmSync(filler(), { force: true });
 }
 
 async function startJob(more: { env?: string[]; accept?: ['vm-hardware'] } = {}) {
   const { id } = await stack.client().createJob({
-    ...{ queue: 'runs', image, argv: ['sh', '-c', counting], accept: ['vm-hardware', 'vm-emulated'] },
-    ...{ memoryMiB: 192, scratchMiB: 64, maxResets: 20, maxRetries: 20, retryPauseMs: 100, ...more },
+    ...shellJob(image, countingScript(lines)),
+    ...{ maxResets: 20, maxRetries: 20, retryPauseMs: 100, ...more },
   });
   return id;
 }
 
-/** All that is told of a job until it has ended, over every interruption. */
-async function follow(id: number): Promise<{ job: JobRecord; events: JobEvent[] }> {
-  const events: JobEvent[] = [];
-  for await (const event of stack.client().events(id)) events.push(event);
-  return { job: await stack.client().job(id), events };
-}
+/** How often a request is tried while the disk is full: for a minute. */
+const tries = 240;
 
-async function insist<T>(ask: () => Promise<T>): Promise<T> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (tries > 240) throw error;
-      await sleep(250);
-    }
-  }
-}
-
-test('a full disk: what was acknowledged is kept, what is refused is told why, and all goes on when there is room', {
+test('while the disk is full, acknowledged writes survive and refusals give the reason; everything continues when there is room', {
   timeout: 300_000,
 }, async () => {
   const roots = [stack.pid('instance'), stack.pid('executor')];
   const running = await startJob();
-  const following = follow(running);
-  for await (const event of stack.client().events(running)) if (event.type === 'output') break;
-  fill();
-  const kept: number[] = [];
+  const following = followJob(stack, running);
+  await untilOutput(stack, running);
+  fillDisk();
+  const accepted: number[] = [];
   const refusals = new Set<string>();
   const endAt = performance.now() + fullMs;
-  // Each is a row and its log in the database, and too big to find room in what is there already.
-  const text = () => [`TEXT=${randomBytes(30_000).toString('base64')}`];
+  // Each job adds a row that is too big for the free space in the database's files.
+  const bigEnvironment = () => [`TEXT=${randomBytes(30_000).toString('base64')}`];
   while (performance.now() < endAt) {
     try {
-      kept.push(await startJob({ env: text(), accept: ['vm-hardware'] }));
+      accepted.push(await startJob({ env: bigEnvironment(), accept: ['vm-hardware'] }));
     } catch (error) {
       expect(error).toBeInstanceOf(FumehoodError);
       const { code, remedy } = error as FumehoodError;
@@ -105,44 +97,43 @@ test('a full disk: what was acknowledged is kept, what is refused is told why, a
   }
   const blob = randomBytes(2 ** 20);
   const digest = `sha256:${hash('sha256', blob)}`;
-  const put = insist(() => stack.client().putBlob(digest, Readable.from(blob), blob.length));
-
+  const put = retry(() => stack.client().putBlob(digest, Readable.from(blob), blob.length), tries);
   expect(refusals.size).toBeGreaterThan(0);
   await sleep(1_000);
-  free();
+  freeDisk();
   await put;
   const { job, events } = await following;
   expect(job).toMatchObject({ state: 'completed', exitCode: 0 });
-  expect(textOf(events, job.attempt)).toBe(counted);
+  expect(textOf(events, job.attempt)).toBe(output);
   for (let attempt = 1; attempt < job.attempt; attempt += 1)
-    expect(counted.startsWith(textOf(events, attempt))).toBe(true);
-  for (const id of kept)
-    expect(await insist(() => stack.client().job(id))).toMatchObject({ id, state: 'queued' });
-  const after = await follow(await insist(() => startJob()));
+    expect(output.startsWith(textOf(events, attempt))).toBe(true);
+  for (const id of accepted)
+    expect(await retry(() => stack.client().job(id), tries)).toMatchObject({ id, state: 'queued' });
+  const after = await followJob(stack, await retry(() => startJob(), tries));
   expect(after.job).toMatchObject({ state: 'completed', attempt: 1 });
-  expect(textOf(after.events, 1)).toBe(counted);
-  // Nobody had to start anything again.
+  expect(textOf(after.events, 1)).toBe(output);
+  // Instance and executor were not restarted.
   expect([stack.pid('instance'), stack.pid('executor')]).toEqual(roots);
   expect(roots.map(isAlive)).toEqual([true, true]);
-  for (const id of kept) await stack.client().cancel(id);
-  await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+  for (const id of accepted) await stack.client().cancel(id);
+  await expectNoJobFiles(stack);
 });
 
-test('an executor without room for a scratch disk says so, and runs the job when there is', {
+test('a job fails with `disk_full` when its executor has no room for a scratch disk, and is retried until there is room', {
   timeout: 300_000,
 }, async () => {
-  const before = await follow(await startJob()); // its image is there from now on
+  const before = await followJob(stack, await startJob()); // the executor caches the image
   expect(before.job.state).toBe('completed');
   const { bavail, bsize } = statfsSync(stack.state);
   const leftBytes = 40 * 2 ** 20; // enough for everything but a scratch disk
   execFileSync('fallocate', ['--length', String(bavail * bsize - leftBytes), filler()]);
   const id = await startJob();
-  const first = async () => (await stack.client().attempts(id))[0];
-  await expect.poll(first, { timeout: 60_000 }).toMatchObject({ failure: { reason: 'disk_full' } });
-  expect((await first())?.failure?.message).toContain('the disk of the executor is full');
-  free();
-  const { job, events } = await follow(id);
+  const firstAttempt = async () => (await stack.client().attempts(id))[0];
+  await expect.poll(firstAttempt, { timeout: 60_000 }).toMatchObject({ failure: { reason: 'disk_full' } });
+  expect((await firstAttempt())?.failure?.message).toContain('the disk of the executor is full');
+  freeDisk();
+  const { job, events } = await followJob(stack, id);
   expect(job).toMatchObject({ state: 'completed', exitCode: 0 });
-  expect(textOf(events, job.attempt)).toBe(counted);
-  await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+  expect(textOf(events, job.attempt)).toBe(output);
+  await expectNoJobFiles(stack);
 });

@@ -6,11 +6,11 @@ import type { Client } from '@fumehood/client';
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
-import { upWithImage } from './up.ts';
+import { startWithImage } from './jobs.ts';
 
-/** What the instance grants. */
+/** The instance grants leases of this length. */
 const leaseMs = 10_000;
-/** A lease, the next attempt, and room. */
+/** The lease runs out, then the next attempt runs. */
 const timeout = 60_000;
 
 let stack: Stack;
@@ -22,7 +22,7 @@ let directory: string;
 beforeAll(async () => {
   stack = await Stack.make();
   directory = mkdtempSync(join(tmpdir(), 'crash-'));
-  image = await upWithImage(stack);
+  image = await startWithImage(stack);
   client = stack.client();
   const git = (args: string[], input = '') =>
     execFileSync('git', ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], { input });
@@ -40,7 +40,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Its index is the smallest there is: metadata that say nothing. */
+/** Writes the smallest SCIP index: empty metadata. */
 const script = "sleep 1; echo attempt; printf '\\012\\000' > index.scip";
 
 async function startJob(): Promise<JobRecord> {
@@ -57,33 +57,35 @@ async function startJob(): Promise<JobRecord> {
   });
 }
 
-/** Resolves when the phase of the first attempt has begun. */
-async function begun(id: number, key: string): Promise<void> {
+/** Resolves when a phase of the job's first attempt begins. */
+async function untilPhase(id: number, key: string): Promise<void> {
   for await (const event of client.events(id)) if (event.type === 'entry' && event.entry.key === key) return;
   throw new Error(`the job ended without ${key}`);
 }
 
-interface Story {
+interface Recovery {
   readonly job: JobRecord;
   readonly entries: LogEntry[];
-  /** Virtual machines of an earlier attempt that were there when a later one began. */
-  readonly met: string[];
+  /** Virtual machines of an earlier attempt that still ran in a later attempt. */
+  readonly outlived: string[];
 }
 
-async function follow(id: number): Promise<Story> {
+/** Follows a job to its end. */
+async function followRecovery(id: number): Promise<Recovery> {
   const entries = new Map<string, LogEntry>();
-  const met: string[] = [];
+  const outlived: string[] = [];
   let attempt = 1;
   for await (const event of client.events(id)) {
     if (event.type !== 'entry') continue;
     entries.set(`${event.entry.attempt}.${event.entry.entry}`, event.entry);
     if (event.entry.attempt === attempt) continue;
     attempt = event.entry.attempt;
-    met.push(...machinesOf(id).filter((name) => !name.startsWith(`fumehood-j${id}-a${attempt}-`)));
+    outlived.push(...machinesOf(id).filter((name) => !name.startsWith(`fumehood-j${id}-a${attempt}-`)));
   }
-  return { job: await client.job(id), entries: [...entries.values()], met };
+  return { job: await client.job(id), entries: [...entries.values()], outlived };
 }
 
+/** Returns the names of a job's virtual machines, whoever their parent is. */
 function machinesOf(id: number): string[] {
   const all = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' });
   return [...all.matchAll(new RegExp(`-name (fumehood-j${id}-\\S+)`, 'g'))].map(
@@ -98,8 +100,9 @@ function agentPid(): number {
   return pid;
 }
 
+/** Expects that the second attempt completed in every phase and left nothing behind. */
 async function expectRecovered(id: number): Promise<void> {
-  const { job, entries, met } = await follow(id);
+  const { job, entries, outlived } = await followRecovery(id);
   expect(job).toMatchObject({
     state: 'completed',
     attempt: 2,
@@ -107,7 +110,7 @@ async function expectRecovered(id: number): Promise<void> {
     inspection: { found: 0, controlFound: true },
     leftOver: { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 },
   });
-  expect(met).toEqual([]);
+  expect(outlived).toEqual([]);
   const second = entries.filter((entry) => entry.attempt === 2);
   expect(second.map(({ exitCode }) => exitCode)).toEqual(second.map(() => 0));
   expect(second.map(({ key }) => key)).toEqual(phases);
@@ -119,19 +122,19 @@ const phases = [
   ...['collect', 'inspect', 'upload', 'teardown.vm'],
 ];
 
-/** A kill costs a lease and another attempt: FUMEHOOD_PHASES=all has one in every phase. */
+/** FUMEHOOD_PHASES=all kills in every phase. Each kill takes the time of a lease and another attempt. */
 const all = process.env.FUMEHOOD_PHASES === 'all';
 
 describe('kill -9 of the agent', () => {
   test.each(all ? phases.filter((key) => key !== 'teardown.vm') : ['setup.vm', 'upload'])(
-    'in %s: its VM is dead before the lease ends, and the next attempt meets nothing of it',
+    'in %s ends the VM before the lease ends, and the next attempt completes',
     async (key) => {
       const { id } = await startJob();
-      await begun(id, key);
-      const at = performance.now();
+      await untilPhase(id, key);
+      const killedAt = performance.now();
       process.kill(agentPid(), 'SIGKILL');
       await expect.poll(() => machinesOf(id), { timeout: leaseMs }).toEqual([]);
-      expect(performance.now() - at).toBeLessThan(leaseMs);
+      expect(performance.now() - killedAt).toBeLessThan(leaseMs);
       await expectRecovered(id);
     },
     timeout,
@@ -140,14 +143,14 @@ describe('kill -9 of the agent', () => {
 
 describe("kill -9 of the executor's helper", () => {
   test.each(all ? ['setup.image', 'setup.vm', 'step.docker.indexer', 'inspect'] : ['step.docker.indexer'])(
-    'in %s: its VM is dead before the lease ends, and the next attempt meets nothing of it',
+    'in %s ends the VM before the lease ends, and the next attempt completes',
     async (key) => {
       const { id } = await startJob();
-      await begun(id, key);
-      const at = performance.now();
+      await untilPhase(id, key);
+      const killedAt = performance.now();
       process.kill(stack.pid('executor'), 'SIGKILL');
       await expect.poll(() => machinesOf(id), { timeout: leaseMs }).toEqual([]);
-      expect(performance.now() - at).toBeLessThan(leaseMs);
+      expect(performance.now() - killedAt).toBeLessThan(leaseMs);
       const up = await stack.fumehood(['up']);
       expect(up.code, up.stderr).toBe(0);
       await expectRecovered(id);

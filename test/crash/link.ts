@@ -12,11 +12,12 @@ const namespaceOf = (pid: number | string) => {
 };
 
 /**
- * A network namespace with one link, to this machine, which can be cut. Its name here begins with `gbx`. The namespace is that of
- * a process and has no name of its own: it goes with the last process in it, however this one ends, and takes the link along.
+ * A network namespace whose only link goes to this machine and can be cut. test/leaks.ts knows the link's interface by the prefix
+ * `fhlink`. The namespace belongs to a process and has no name: the kernel removes it, and the link with it, when the last process
+ * in it ends, even if this process is killed.
  */
 export class Link {
-  /** Addresses of the two ends: here and there. */
+  /** The addresses of the two ends: on this machine and in the namespace. */
   readonly here: string;
   readonly there: string;
   private readonly holder: ChildProcess;
@@ -25,19 +26,20 @@ export class Link {
   private constructor(holder: ChildProcess) {
     const pid = holder.pid as number;
     this.holder = holder;
-    this.name = `gbx${pid}`;
+    this.name = `fhlink${pid}`;
     const net = `10.213.${(pid >> 6) & 255}`;
     this.here = `${net}.${((pid & 63) << 2) + 1}`;
     this.there = `${net}.${((pid & 63) << 2) + 2}`;
   }
 
+  /** Makes the namespace and its link. */
   static async make(): Promise<Link> {
     const holder = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', '--net', 'sleep', 'infinity']);
     const link = new Link(holder);
     while (['', namespaceOf('self')].includes(namespaceOf(holder.pid as number))) await sleep(5);
     const { name, here, there } = link;
     ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'way', 'netns', String(holder.pid));
-    // What comes from where no answer can go is taken all the same.
+    // The kernel must accept packets whose source address has no route back: loseAnswers() removes that route.
     writeFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, '0');
     ip('address', 'add', `${here}/30`, 'dev', name);
     ip('link', 'set', name, 'up');
@@ -47,28 +49,29 @@ export class Link {
     return link;
   }
 
-  /** The command that runs a command in there; the process stays the same one. */
+  /** Returns argv that runs a command in the namespace. The process execs the command, so its pid stays the same. */
   enter(...command: string[]): string[] {
     return ['nsenter', `--net=/proc/${this.holder.pid}/ns/net`, '--', ...command];
   }
 
-  /** Nothing gets through, and nobody is told. */
+  /** Drops every packet in both directions; no end gets an error. */
   cut(): void {
     this.loseAnswers();
     ip('link', 'set', this.name, 'down');
   }
 
-  /** What is sent from there still arrives here. */
+  /** Drops every packet to the namespace. Packets from the namespace still arrive. */
   loseAnswers(): void {
     ip('route', 'replace', 'blackhole', `${this.there}/32`);
   }
 
+  /** Ends `cut` and `loseAnswers`. */
   heal(): void {
     ip('link', 'set', this.name, 'up');
     try {
       ip('route', 'delete', 'blackhole', `${this.there}/32`);
     } catch {
-      // it was not cut
+      // the link was not cut
     }
   }
 

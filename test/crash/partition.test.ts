@@ -3,48 +3,54 @@ import { chmodSync, closeSync, openSync, readFileSync, writeFileSync } from 'nod
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobEvent } from '@fumehood/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { makeAuthority } from '../integration/certificates.ts';
 import { Stack } from '../stack.ts';
+import { DelayProxy } from './delay-proxy.ts';
+import {
+  countingOutput,
+  countingScript,
+  eventsOf,
+  expectFirstAttemptFenced,
+  expectNoJobFiles,
+  shellJob,
+  startWithImage,
+  stepOutput,
+  textOf,
+  untilOutput,
+  vmmOf,
+} from './jobs.ts';
 import { Link } from './link.ts';
-import { textOf } from './output.ts';
-import { deathOf, isAlive, type Process, signal, treeOf } from './processes.ts';
+import { deathOf, isAlive, signal, treeOf } from './processes.ts';
 import { secondExecutor } from './second-executor.ts';
-import { SlowWay } from './slow-way.ts';
-import { upWithImage } from './up.ts';
 
-/** What the instance grants, and how often an executor asks for it again. */
+/** The length of a lease, and the time between two heartbeats that renew it. */
 const leaseMs = 10_000;
-const beatMs = 2_000;
-/** From a cut to the next attempt. */
-const requeueMs = 15_000;
-/** A job that talks this long, if it is not told otherwise. */
+const heartbeatMs = 2_000;
+/** A job prints this many lines in about ten seconds. */
 const lines = 100;
-const counting = (count: number) => `n=0; while [ $n -lt ${count} ]; do echo $n; n=$((n+1)); sleep 0.1; done`;
-const counted = (count: number) => Array.from({ length: count }, (_, n) => `${n}\n`).join('');
 
 let stack: Stack;
 let link: Link;
 let image: string;
 /** How the executor reaches the instance: over TLS, from its own network. */
-let secure: { readonly port: number; readonly caFile: string };
+let tlsListener: { readonly port: number; readonly caFile: string };
 
 beforeAll(async () => {
   stack = await Stack.make();
   link = await Link.make();
   const authority = makeAuthority(stack.state, 'ours');
   const files = authority.issue('instance', [link.here]);
-  secure = { port: await freePort(link.here), caFile: authority.caFile };
+  tlsListener = { port: await freePort(link.here), caFile: authority.caFile };
   for (const file of Object.values(files)) chmodSync(file, 0o644);
-  const tls = { address: link.here, port: secure.port, ...files };
+  const tls = { address: link.here, port: tlsListener.port, ...files };
   writeFileSync(join(stack.state, 'settings.json'), JSON.stringify({ hosts: [link.here], tls }));
-  image = await upWithImage(stack);
-  await startFarExecutor('far', secure.port);
+  image = await startWithImage(stack);
+  await replaceExecutor('far', tlsListener.port);
 });
 afterEach(() => link.heal());
 afterAll(async () => {
-  link?.heal(); // or the executor could not stop
+  link?.heal(); // the executor cannot stop without its instance
   await stack.stop().finally(() => link?.remove());
 });
 
@@ -56,8 +62,8 @@ async function freePort(host: string): Promise<number> {
   return port;
 }
 
-/** In place of the executor that runs, one that has its own network, and reaches the instance at a port of this end. */
-async function startFarExecutor(name: string, port: number): Promise<void> {
+/** Replaces the running executor by one in a network of its own, which reaches the instance at a port of this end of the link. */
+async function replaceExecutor(name: string, port: number): Promise<void> {
   const pid = stack.pid('executor');
   const [running] = treeOf(pid);
   const [node = '', helper = '', file = ''] = running?.command.split(' ') ?? [];
@@ -67,7 +73,10 @@ async function startFarExecutor(name: string, port: number): Promise<void> {
   }
   const settings = JSON.parse(readFileSync(file, 'utf8')) as object;
   const instanceUrl = `https://${link.here}:${port}`;
-  writeFileSync(file, JSON.stringify({ ...settings, name, instanceUrl, route: { caFile: secure.caFile } }));
+  writeFileSync(
+    file,
+    JSON.stringify({ ...settings, name, instanceUrl, route: { caFile: tlsListener.caFile } }),
+  );
   const log = openSync(join(stack.state, 'run/logs/executor.log'), 'a');
   const [program = '', ...args] = link.enter(node, helper, file);
   spawn(program, args, { cwd: '/', stdio: ['ignore', log, log] });
@@ -77,152 +86,125 @@ async function startFarExecutor(name: string, port: number): Promise<void> {
   await vi.waitFor(() => expect(stack.pid('executor')).not.toBe(pid));
 }
 
-/** A job that has begun to count. */
-async function countingJob(count: number): Promise<{ id: number; vmm: Process }> {
-  const { id } = await stack.client().createJob({
-    queue: 'runs',
-    image,
-    argv: ['sh', '-c', counting(count)],
-    accept: ['vm-hardware', 'vm-emulated'],
-    memoryMiB: 192,
-    scratchMiB: 64,
-  });
-  for await (const output of outputOf(id)) if (output) break;
-  const vmm = treeOf(stack.pid('executor')).find(({ command }) => command.includes(`-name fumehood-j${id}-`));
-  if (!vmm) throw new Error('the job has no virtual machine');
-  return { id, vmm };
+/** Starts a job that counts, and waits for its first output. */
+async function startCounting(count: number): Promise<number> {
+  const { id } = await stack.client().createJob(shellJob(image, countingScript(count)));
+  await untilOutput(stack, id);
+  return id;
 }
 
-/** What its steps write, as it comes. */
-async function* outputOf(id: number): AsyncGenerator<string> {
-  const steps = new Set<number>();
-  for await (const event of stack.client().events(id)) {
-    if (event.type === 'entry' && event.entry.key.startsWith('step.')) steps.add(event.entry.entry);
-    if (event.type === 'output' && steps.has(event.entry)) yield Buffer.from(event.data, 'base64').toString();
-  }
-}
-
-async function eventsOf(id: number): Promise<JobEvent[]> {
-  const events: JobEvent[] = [];
-  for await (const event of stack.client().events(id)) events.push(event);
-  return events;
-}
-
-/** One attempt did it, and each byte is there once. */
-async function expectUntouched(id: number, count: number): Promise<void> {
-  const events = await eventsOf(id);
+/** Expects that the job completed in one attempt with each byte of output once. */
+async function expectUninterrupted(id: number, count: number): Promise<void> {
+  const events = await eventsOf(stack, id);
   expect(await stack.client().attempts(id)).toMatchObject([{ attempt: 1, outcome: 'completed' }]);
-  expect(textOf(events, 1)).toBe(counted(count));
-  await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+  expect(textOf(events, 1)).toBe(countingOutput(count));
+  await expectNoJobFiles(stack);
 }
 
 describe('an executor that is cut off for longer than its lease', () => {
-  test('has lost its VM before another one gets the job, and its words are refused when it is back', {
+  test('loses its VM before another executor gets the job, and is fenced off when the link is back', {
     timeout: 180_000,
   }, async () => {
-    const { id, vmm } = await countingJob(10_000);
+    const id = await startCounting(10_000);
+    const vmm = vmmOf(stack, id);
     const second = secondExecutor(stack);
     const cutAt = performance.now();
     link.cut();
-    const [died, next] = await Promise.all([deathOf(vmm), second.lease()]);
-    expect(next.job).toMatchObject({ id, fumehood: { attempt: 2 } });
-    expect(died, `the VM outlived its lease by ${died - next.at} ms`).toBeLessThan(next.at);
-    expect(next.at - cutAt, 'from the cut to the next attempt').toBeLessThan(requeueMs);
+    const job = await second.takeOver({ id, vmm, lostAt: cutAt });
     link.heal();
-    // What was under way when the link was cut arrives now.
+    // Requests that were under way when the link was cut arrive now.
     for (let n = 0; n < 5; n += 1) {
       await sleep(2_000);
-      expect(await second.beat(next.job)).toEqual([`${id}-runs`]);
+      await second.expectLeaseKept(job);
     }
-    expect(await second.complete(next.job)).toBe(204);
-    const events = await eventsOf(id);
-    const secondAt = events.findIndex((event) => event.type === 'job' && event.job.attempt === 2);
-    const late = events.slice(secondAt).filter((event) => event.type !== 'job');
-    expect(late, 'what the first attempt wrote after the second one began').toEqual([]);
+    expect(await second.complete(job)).toBe(204);
+    const events = await eventsOf(stack, id);
+    expectFirstAttemptFenced(events);
     const text = textOf(events, 1);
     expect(text).not.toBe('');
-    expect(counted(10_000).startsWith(text), text).toBe(true);
+    expect(countingOutput(10_000).startsWith(text), text).toBe(true);
     expect(await stack.client().attempts(id)).toMatchObject([
       { attempt: 1, outcome: 'lost', executor: 'far', failure: { reason: 'lease_lost' } },
       { attempt: 2, outcome: 'completed', executor: 'second' },
     ]);
-    await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+    await expectNoJobFiles(stack);
   });
 
-  test('does the job anew when it is back', { timeout: 180_000 }, async () => {
-    const { id, vmm } = await countingJob(lines);
+  test('runs the next attempt of the job when the link is back', { timeout: 180_000 }, async () => {
+    const id = await startCounting(lines);
+    const vmm = vmmOf(stack, id);
     link.cut();
     await deathOf(vmm);
     await sleep(leaseMs / 2);
     link.heal();
-    const events = await eventsOf(id);
+    const events = await eventsOf(stack, id);
     expect(await stack.client().attempts(id)).toMatchObject([
       { attempt: 1, outcome: 'lost', failure: { reason: 'lease_lost' } },
       { attempt: 2, outcome: 'completed', executor: 'far' },
     ]);
-    expect(counted(lines).startsWith(textOf(events, 1))).toBe(true);
-    expect(textOf(events, 2)).toBe(counted(lines));
-    await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
+    expect(countingOutput(lines).startsWith(textOf(events, 1))).toBe(true);
+    expect(textOf(events, 2)).toBe(countingOutput(lines));
+    await expectNoJobFiles(stack);
   });
 });
 
-describe('an executor that is cut off for less', () => {
+describe('an executor that is cut off for less than its lease', () => {
   test.each([0, 1])(
-    'than its lease loses nothing, wherever it was between two heartbeats (%i)',
+    'loses no output and no attempt (%i half heartbeats after the first output)',
     { timeout: 120_000 },
     async (n) => {
-      const { id } = await countingJob(lines);
-      await sleep((n * beatMs) / 2);
+      const id = await startCounting(lines);
+      await sleep((n * heartbeatMs) / 2);
       link.cut();
       await sleep(leaseMs / 2 - 500);
       link.heal();
-      await expectUntouched(id, lines);
+      await expectUninterrupted(id, lines);
     },
   );
 
-  test('and hears no answer while its words arrive, has nothing done twice', {
+  test('repeats requests whose answers were lost, and the instance applies each once', {
     timeout: 120_000,
   }, async () => {
-    const { id } = await countingJob(lines);
+    const id = await startCounting(lines);
     let arrived = '';
     const following = (async () => {
-      for await (const output of outputOf(id)) arrived += output;
+      for await (const output of stepOutput(stack, id)) arrived += output;
     })();
     for (let cuts = 0; cuts < 2; cuts += 1) {
       await sleep(500);
       const before = arrived;
       link.loseAnswers();
       await sleep(leaseMs / 2 - 1_000);
-      // One batch at least was taken, and its sender does not know.
+      // The instance stored at least one batch whose answer never reached the executor.
       expect(arrived.length).toBeGreaterThan(before.length);
       link.heal();
       await vi.waitFor(() => expect(arrived.length).toBeGreaterThan(before.length + 20), { timeout: 20_000 });
     }
     await following;
-    await expectUntouched(id, lines);
+    await expectUninterrupted(id, lines);
   });
 
-  test('and hears no answer when it tells the end of its job, tells it again and is believed once', {
+  test('repeats the completion of a job whose answer was lost, and the instance applies it once', {
     timeout: 120_000,
   }, async () => {
-    const { id } = await countingJob(10);
+    const id = await startCounting(10);
     link.loseAnswers();
     await sleep(leaseMs / 2 - 1_000);
     link.heal();
-    await expectUntouched(id, 10);
+    await expectUninterrupted(id, 10);
   });
 });
 
-test('a slow link, half a second each way, slows a job down and costs no attempt', {
+test('a link with a delay of half a second each way slows a job down but costs no attempt', {
   timeout: 180_000,
 }, async () => {
-  const slow = new SlowWay(link.here, secure.port, 500);
+  const proxy = new DelayProxy(link.here, tlsListener.port, 500);
   try {
-    await startFarExecutor('slow', await slow.open());
-    const { id } = await countingJob(lines);
+    await replaceExecutor('slow', await proxy.open());
+    const id = await startCounting(lines);
     expect((await stack.client().job(id)).attempt).toBe(1);
-    await expectUntouched(id, lines);
+    await expectUninterrupted(id, lines);
   } finally {
-    await slow.close();
+    await proxy.close();
   }
 });

@@ -4,14 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A process of this machine, as /proc shows it. */
 export interface Process {
   readonly pid: number;
-  /** Its arguments, joined by blanks. */
+  /** The arguments, joined by blanks. */
   readonly command: string;
 }
 
-/** The process and everything below it, parents first. */
+/** Returns a process and its descendants, parents first. */
 export function treeOf(pid: number): Process[] {
   const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-  if (command === '') return []; // gone, or a zombie that nobody has waited for yet
+  if (command === '') return []; // it has ended, even if its parent has not waited for it yet
   const children = threadsOf(pid)
     .flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).split(' '))
     .filter((child) => child !== '');
@@ -43,15 +43,16 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** When a process is dead, as whoever waits for it sees it: at the latest some milliseconds ago. */
+/** Resolves with the time of a process's death, some milliseconds late at most. */
 export async function deathOf({ pid }: Process): Promise<number> {
   while (isAlive(pid)) await sleep(2);
   return performance.now();
 }
 
+/** Returns whether a process runs. A process that is dead and not yet waited for does not. */
 export function isAlive(pid: number): boolean {
   try {
-    // After the name, which may hold anything: the state, Z once it is dead and not yet waited for.
+    // The state follows the name, which may contain anything. Z: dead and not yet waited for.
     return !/^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1) ?? 'Z');
   } catch {
     return false;

@@ -3,8 +3,12 @@ import { join } from 'node:path';
 import { type Job, jobSchema, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { expect } from 'vitest';
 import type { Stack } from '../stack.ts';
+import { deathOf, type Process } from './processes.ts';
 
-/** A second executor, on the wire alone: it takes what the first one loses. */
+/** Within this time after an executor is lost, another one gets its job. */
+const requeueMs = 15_000;
+
+/** A second executor that only speaks the protocol and runs nothing: it gets the jobs that the first executor loses. */
 export function secondExecutor(stack: Stack) {
   const { url } = JSON.parse(readFileSync(join(stack.state, 'run/instance.json'), 'utf8')) as { url: string };
   const credential = readFileSync(join(stack.state, 'run/executor-credential'), 'utf8').trim();
@@ -23,25 +27,39 @@ export function secondExecutor(stack: Stack) {
     ...{ tiers: ['vm-emulated', 'vm-hardware'], arch: 'x64', total: room, waitMs: 1_000 },
     ...{ freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 1024 },
   };
+  /** Resolves with the next job and the time of its lease. */
+  const lease = async (): Promise<{ job: Job; at: number }> => {
+    for (;;) {
+      const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], fumehood: offer });
+      const at = performance.now();
+      if (answer.status === 200) return { job: jobSchema.parse(await answer.json()), at };
+      expect(answer.status).toBe(204);
+    }
+  };
   return {
-    /** The next job, and when it was granted. */
-    async lease(): Promise<{ job: Job; at: number }> {
-      for (;;) {
-        const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], fumehood: offer });
-        const at = performance.now();
-        if (answer.status === 200) return { job: jobSchema.parse(await answer.json()), at };
-        expect(answer.status).toBe(204);
-      }
+    lease,
+    /**
+     * Leases the second attempt of a job whose executor was lost at `lostAt`. Expects that the VM of the first attempt is dead
+     * before the lease, and that the lease comes in time.
+     */
+    async takeOver({ id, vmm, lostAt }: { id: number; vmm: Process; lostAt: number }): Promise<Job> {
+      const [died, { job, at }] = await Promise.all([deathOf(vmm), lease()]);
+      expect(job).toMatchObject({ id, fumehood: { attempt: 2 } });
+      expect(died, `the VM outlived its lease by ${died - at} ms`).toBeLessThan(at);
+      expect(at - lostAt, 'from the loss of the executor to the next attempt').toBeLessThan(requeueMs);
+      return job;
     },
-    async beat({ id, fumehood }: Job): Promise<string[]> {
+    /** Renews the lease of a job and expects that the instance still grants it. */
+    async expectLeaseKept({ id, fumehood }: Job): Promise<void> {
       const leases = [{ jobId: id, attempt: fumehood?.attempt }];
       const answer = await post('heartbeat', {
         queueNames: ['runs'],
         jobIdsByQueue: [{ queueName: 'runs', jobIds: [String(id)] }],
         fumehood: { tiers: offer.tiers, leases },
       });
-      return ((await answer.json()) as { knownIds: string[] }).knownIds;
+      expect(await answer.json()).toMatchObject({ knownIds: [`${id}-runs`] });
     },
+    /** Completes a job. Returns the status of the answer. */
     async complete({ id, token }: Job): Promise<number> {
       const headers = {
         authorization: `Bearer ${token}`,

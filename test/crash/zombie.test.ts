@@ -3,23 +3,31 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobEvent } from '@fumehood/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { Stack } from '../stack.ts';
+import {
+  endlessScript,
+  eventsOf,
+  expectFirstAttemptFenced,
+  expectNoJobFiles,
+  shellJob,
+  startWithImage,
+  untilOutput,
+  vmmOf,
+} from './jobs.ts';
 import { deathOf, isAlive, type Process, signal, treeOf } from './processes.ts';
 import { secondExecutor } from './second-executor.ts';
-import { upWithImage } from './up.ts';
 
-/** Everything of an executor but its virtual machines and their launchers stands still, as if its host had stalled. */
+/** How long the executor's processes are stopped, all but its VMs and their launchers: as if its host had stalled. */
 const stallMs = Number(process.env.FUMEHOOD_STALL_MS ?? 20_000);
 
 let stack: Stack;
 let image: string;
-let standing: readonly Process[] = [];
+let stopped: readonly Process[] = [];
 
 function stall(processes: readonly Process[]): void {
-  standing = processes;
+  stopped = processes;
   for (const { pid } of processes) signal(pid, 'SIGSTOP');
 }
 function wake(processes: readonly Process[]): void {
@@ -28,85 +36,72 @@ function wake(processes: readonly Process[]): void {
 
 beforeEach(async () => {
   stack = await Stack.make();
-  image = await upWithImage(stack);
+  image = await startWithImage(stack);
 });
 afterEach(async () => {
-  wake(standing);
+  wake(stopped);
   await stack.stop();
 });
 
-/** A job that never stops to talk, with its processes. */
-async function talkingJob(): Promise<{ id: number; stalled: Process[]; vmm: Process }> {
-  const { id } = await stack.client().createJob({
-    queue: 'runs',
-    image,
-    argv: ['sh', '-c', 'while :; do echo tick; sleep 0.1; done'],
-    accept: ['vm-hardware', 'vm-emulated'],
-    memoryMiB: 192,
-    scratchMiB: 64,
-  });
-  for await (const event of stack.client().events(id)) if (event.type === 'output') break;
-  const tree = treeOf(stack.pid('executor'));
-  const vmm = tree.find(({ command }) => command.includes(`-name fumehood-j${id}-`));
-  if (!vmm) throw new Error(`no virtual machine among ${JSON.stringify(tree)}`);
-  const stalled = tree.filter(({ command }) => /\/(executor-helper|agent)\.mjs/.test(command));
-  expect(stalled).toHaveLength(2);
-  return { id, stalled, vmm };
+/** Starts a job that writes output until it is canceled. Returns it with the processes of its executor and its VMM. */
+async function startEndlessJob(): Promise<{ id: number; processes: Process[]; vmm: Process }> {
+  const { id } = await stack.client().createJob(shellJob(image, endlessScript));
+  await untilOutput(stack, id);
+  const processes = treeOf(stack.pid('executor')).filter(({ command }) =>
+    /\/(executor-helper|agent)\.mjs/.test(command),
+  );
+  expect(processes).toHaveLength(2);
+  return { id, processes, vmm: vmmOf(stack, id) };
 }
 
-describe('an executor that stands still', () => {
-  test('has lost its VM before its job runs again, and wakes as a zombie whose words are refused', {
+describe('an executor that stalls for longer than its lease', () => {
+  test('loses its VM before its job runs again, and is fenced off when it wakes up', {
     timeout: 180_000,
   }, async () => {
-    const { id, stalled, vmm } = await talkingJob();
+    const { id, processes, vmm } = await startEndlessJob();
     const second = secondExecutor(stack);
     const stalledAt = performance.now();
-    for (const { pid } of stalled) signal(pid, 'SIGSTOP');
-    const [died, next] = await Promise.all([deathOf(vmm), second.lease()]);
-    expect(next.job).toMatchObject({ id, fumehood: { attempt: 2 } });
-    expect(died, `the VM outlived its lease by ${died - next.at} ms`).toBeLessThan(next.at);
-    expect(next.at - stalledAt, 'from the death of an executor to the next attempt').toBeLessThan(15_000);
+    stall(processes);
+    const job = await second.takeOver({ id, vmm, lostAt: stalledAt });
     while (performance.now() < stalledAt + stallMs) {
-      expect(await second.beat(next.job)).toEqual([`${id}-runs`]);
+      await second.expectLeaseKept(job);
       await sleep(2_000);
     }
-    for (const { pid } of stalled) signal(pid, 'SIGCONT');
-    // Its log writer, its heartbeat and its end of the job all try now.
+    wake(processes);
+    // The stalled executor now sends output of the first attempt, heartbeats and the end of the job.
     for (let n = 0; n < 3; n += 1) {
       await sleep(1_500);
-      expect(await second.beat(next.job)).toEqual([`${id}-runs`]);
+      await second.expectLeaseKept(job);
     }
-    expect(await second.complete(next.job)).toBe(204);
-    const events: JobEvent[] = [];
-    for await (const event of stack.client().events(id)) events.push(event);
-    const secondAt = events.findIndex((event) => event.type === 'job' && event.job.attempt === 2);
-    const ofFirst = events.slice(secondAt).filter((event) => event.type !== 'job');
-    expect(ofFirst, 'what the first attempt wrote after the second one began').toEqual([]);
+    expect(await second.complete(job)).toBe(204);
+    expectFirstAttemptFenced(await eventsOf(stack, id));
     expect(await stack.client().attempts(id)).toMatchObject([
       { attempt: 1, outcome: 'lost', failure: { reason: 'lease_lost' } },
       { attempt: 2, outcome: 'completed', executor: 'second' },
     ]);
-    await expect.poll(() => stack.jobFiles(), { timeout: 15_000 }).toEqual([]);
-    // And it is of use again.
+    await expectNoJobFiles(stack);
+    // The executor that stalled runs jobs again.
     const archive = `docker-archive:${(await busyboxImage(stack.state, 'plain')).file}`;
     const run = await stack.fumehood(['run', '--accept', 'vm-emulated', archive, '--', 'echo', 'again']);
     expect(run).toMatchObject({ code: 0, stdout: 'again\n' });
   });
 
-  test('is found out by this test when its VMs have no watchdog', { timeout: 120_000 }, async () => {
-    takeWatchdogOut();
-    const { id, stalled, vmm } = await talkingJob();
-    stall(stalled);
+  test('keeps its VM when the launcher has no watchdog, so the test above can fail', {
+    timeout: 120_000,
+  }, async () => {
+    removeWatchdog();
+    const { id, processes, vmm } = await startEndlessJob();
+    stall(processes);
     await secondExecutor(stack).lease();
     expect(isAlive(vmm.pid)).toBe(true);
     await stack.client().cancel(id);
-    wake(stalled);
+    wake(processes);
     await deathOf(vmm);
   });
 });
 
-/** Puts a launcher in place of the one that is there which does not look at its timer. */
-function takeWatchdogOut(): void {
+/** Replaces the launcher by one that ignores the timer of the lease. */
+function removeWatchdog(): void {
   const source = readFileSync('packages/microvm/src/launcher/launcher.c', 'utf8');
   const watch = '} else if (wait[1].revents) reason = "lease", over = 1;';
   expect(source).toContain(watch);
@@ -116,8 +111,8 @@ function takeWatchdogOut(): void {
   const [name = ''] = readdirSync(join(stack.state, 'runtime')).filter((entry) =>
     entry.startsWith('launcher-'),
   );
-  const aside = join(stack.state, 'runtime', `${name}.other`);
-  execFileSync('gcc', ['-static', '-O2', '-o', aside, file]);
-  renameSync(aside, join(stack.state, 'runtime', name));
+  const replacement = join(stack.state, 'runtime', `${name}.other`);
+  execFileSync('gcc', ['-static', '-O2', '-o', replacement, file]);
+  renameSync(replacement, join(stack.state, 'runtime', name));
   rmSync(directory, { recursive: true });
 }
