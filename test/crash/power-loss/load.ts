@@ -8,14 +8,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { type Client, openClient } from '@fumehood/client';
 import type { Job } from '@fumehood/protocol';
+import type { HelperSettings, InstanceFile } from '../../../packages/instance/src/helper/config.ts';
 
 /**
- * Runs in the guest: `load.mjs CARELESS`, with what was acknowledged before on stdin, a line each. Starts the instance on the
- * disk at /state, says what is missing, and then has it acknowledge more and more, saying each, until the power fails.
+ * Runs in the guest: `load.mjs SYNC_FAULT`, with the writes that the instance acknowledged before on stdin, a JSON object a line.
+ * Starts the instance on the disk at /state and reports which of these writes are missing. Then it makes the instance acknowledge
+ * more writes and reports each, until the power fails.
  */
 
-/** What the instance has answered for. */
-export type Acknowledged =
+/** A write that the instance has acknowledged. */
+export type AcknowledgedWrite =
   | { readonly kind: 'blob'; readonly digest: string }
   | { readonly kind: 'job'; readonly id: number }
   | {
@@ -28,42 +30,43 @@ export type Acknowledged =
   | { readonly kind: 'upload'; readonly id: number }
   | { readonly kind: 'end'; readonly id: number };
 
-/** A line of its output. */
-export type Said =
-  | { readonly acknowledged: Acknowledged }
-  | { readonly missing: Acknowledged }
+/** A line of the program's output. */
+export type Report =
+  | { readonly acknowledged: AcknowledgedWrite }
+  | { readonly missing: AcknowledgedWrite }
   | { readonly checked: number; readonly writeCache: string }
-  | { readonly broken: string };
+  | { readonly startError: string };
 
-/** Whose fsync is taken out: nobody's, the stores', PostgreSQL's. */
-export type Careless = 'nobody' | 'the instance' | 'PostgreSQL';
+/** Which process does not sync its files. */
+export type SyncFault = 'none' | 'the instance' | 'PostgreSQL';
 
 const state = '/state/fumehood';
 const programs = import.meta.dirname;
 const repository = 'acme/power';
 const commit = 'c'.repeat(40);
-const say = (line: Said) => void process.stdout.write(`${JSON.stringify(line)}\n`);
-const acknowledge = (acknowledged: Acknowledged) => say({ acknowledged });
+const report = (line: Report) => void process.stdout.write(`${JSON.stringify(line)}\n`);
+const reportAcknowledged = (acknowledged: AcknowledgedWrite) => report({ acknowledged });
 
-interface Running {
+interface Instance {
   readonly url: string;
   readonly client: Client;
   readonly credential: string;
 }
 
-async function start(careless: Careless): Promise<Running> {
+/** Starts the instance's helper and resolves when the instance listens. */
+async function startInstance(fault: SyncFault): Promise<Instance> {
   mkdirSync(state, { recursive: true });
   const settings = join(state, 'postgres/data/postgresql.auto.conf');
-  if (existsSync(settings)) writeFileSync(settings, careless === 'PostgreSQL' ? 'fsync = off\n' : '');
-  // The instance asks only whether the commit's directory is there.
-  const place = createHash('sha256').update(repository).digest('hex').slice(0, 32);
-  mkdirSync(join(state, 'instance/repositories', place, `${commit}.git`), { recursive: true });
+  if (existsSync(settings)) writeFileSync(settings, fault === 'PostgreSQL' ? 'fsync = off\n' : '');
+  // The instance takes a commit as present if its directory exists.
+  const directory = createHash('sha256').update(repository).digest('hex').slice(0, 32);
+  mkdirSync(join(state, 'instance/repositories', directory, `${commit}.git`), { recursive: true });
   const listening = join(state, 'run/instance.json');
   rmSync(listening, { force: true });
-  const config = {
+  const config: HelperSettings = {
     version: '0.0.0-test',
     ...{ state, databaseUrl: null, embeddedPostgres: null, node: process.execPath },
-    script: join(programs, careless === 'the instance' ? 'careless.mjs' : 'instance.mjs'),
+    script: join(programs, fault === 'the instance' ? 'instance-without-fsync.mjs' : 'instance.mjs'),
     migrations: join(programs, 'migrations'),
     ...{ port: 0, executor: null, spawnUid: null, upstream: {}, compatibility: {} },
   };
@@ -76,7 +79,7 @@ async function start(careless: Careless): Promise<Running> {
     },
   );
   await untilListening(helper, listening);
-  const { url } = JSON.parse(readFileSync(listening, 'utf8')) as { url: string };
+  const { url } = JSON.parse(readFileSync(listening, 'utf8')) as InstanceFile;
   const secret = (name: string) => readFileSync(join(state, 'run', name), 'utf8').trim();
   return {
     url,
@@ -86,31 +89,33 @@ async function start(careless: Careless): Promise<Running> {
 }
 
 async function untilListening(helper: ChildProcess, file: string): Promise<void> {
-  let complaints = '';
+  let stderr = '';
   helper.stderr?.on('data', (chunk: Buffer) => {
-    complaints = (complaints + chunk.toString()).slice(-4_000);
+    stderr = (stderr + chunk.toString()).slice(-4_000);
   });
   for (let tries = 0; !existsSync(file); tries += 1) {
-    if (helper.exitCode !== null || tries > 1_800) throw new Error(complaints);
+    if (helper.exitCode !== null || tries > 1_800) throw new Error(stderr);
     await sleep(100);
   }
 }
 
-/** A line of a job's log, by its number. */
+/** Returns line `n` of the log of a job. */
 const logLine = (id: number, n: number) => `job ${id} says line ${n}\n`;
 const logText = (id: number) => Array.from({ length: 4 }, (_, n) => logLine(id, n)).join('');
 
-async function isThere({ client }: Running, what: Acknowledged): Promise<boolean> {
-  if (what.kind === 'upload') return (await client.upload(what.id)).id === what.id;
-  if (what.kind === 'job') return (await client.job(what.id)).id === what.id;
-  if (what.kind === 'end') return (await client.job(what.id)).state === 'completed';
-  if (what.kind === 'blob') {
-    const bytes = readFileSync(join(state, 'instance/blobs/sha256', what.digest.replace('sha256:', '')));
+/** Returns whether the instance still has a write that it acknowledged. */
+async function isStored({ client }: Instance, write: AcknowledgedWrite): Promise<boolean> {
+  if (write.kind === 'upload') return (await client.upload(write.id)).id === write.id;
+  if (write.kind === 'job') return (await client.job(write.id)).id === write.id;
+  if (write.kind === 'end') return (await client.job(write.id)).state === 'completed';
+  if (write.kind === 'blob') {
+    const expected = write.digest.replace('sha256:', '');
+    const bytes = readFileSync(join(state, 'instance/blobs/sha256', expected));
     const actual = createHash('sha256').update(bytes).digest('hex');
-    return actual === what.digest.replace('sha256:', '') && (await client.hasBlob(what.digest));
+    return actual === expected && (await client.hasBlob(write.digest));
   }
-  const { id, attempt, entry, bytes } = what;
-  // The events of a job end when it does.
+  const { id, attempt, entry, bytes } = write;
+  // The stream of a job's events ends only when the job has ended.
   if (['queued', 'processing'].includes((await client.job(id)).state)) await client.cancel(id);
   let log = '';
   for await (const event of client.events(id))
@@ -119,24 +124,25 @@ async function isThere({ client }: Running, what: Acknowledged): Promise<boolean
   return log.length >= bytes && logText(id).startsWith(log);
 }
 
-async function check(running: Running): Promise<number> {
+/** Reports which of the writes on stdin are missing. Returns how many it checked. */
+async function reportMissing(instance: Instance): Promise<number> {
   const lines = (await text(process.stdin)).split('\n').filter((line) => line !== '');
   for (const line of lines) {
-    const what = JSON.parse(line) as Acknowledged;
-    if (!(await isThere(running, what).catch(() => false))) say({ missing: what });
+    const write = JSON.parse(line) as AcknowledgedWrite;
+    if (!(await isStored(instance, write).catch(() => false))) report({ missing: write });
   }
   return lines.length;
 }
 
 const executorName = 'power';
 async function post(
-  running: Running,
+  instance: Instance,
   path: string,
   body: object | string | Buffer,
   job?: Job,
 ): Promise<Response> {
   const isBytes = Buffer.isBuffer(body) || typeof body === 'string';
-  const response = await fetch(`${running.url}/.executors/${path}`, {
+  const response = await fetch(`${instance.url}/.executors/${path}`, {
     method: 'POST',
     headers: {
       ...(job
@@ -145,7 +151,7 @@ async function post(
             'x-sourcegraph-job-id': String(job.id),
             'x-sourcegraph-executor-name': executorName,
           }
-        : { authorization: `token-executor ${running.credential}` }),
+        : { authorization: `token-executor ${instance.credential}` }),
       'x-fumehood-protocol': '2',
       ...(!isBytes && { 'content-type': 'application/json' }),
     },
@@ -155,18 +161,18 @@ async function post(
   return response;
 }
 
-async function putBlob({ client }: Running): Promise<string> {
+async function putBlob({ client }: Instance): Promise<string> {
   const bytes = randomBytes(20_000);
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   await client.putBlob(digest, Readable.from([bytes]), bytes.length);
-  acknowledge({ kind: 'blob', digest });
+  reportAcknowledged({ kind: 'blob', digest });
   return digest;
 }
 
-async function lease(running: Running): Promise<Job | null> {
+async function lease(instance: Instance): Promise<Job | null> {
   const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
   const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
-  const response = await post(running, 'queue/dequeue', {
+  const response = await post(instance, 'queue/dequeue', {
     executorName,
     version: '0.1.0',
     queues: ['codeintel'],
@@ -175,34 +181,34 @@ async function lease(running: Running): Promise<Job | null> {
   return response.status === 204 ? null : ((await response.json()) as Job);
 }
 
-/** One job from its beginning to its end, everything of it acknowledged. */
-async function runJob(running: Running): Promise<void> {
-  const image = await putBlob(running);
-  const created = await running.client.createJob({
+/** Creates a job, runs it to its end as an executor, and reports every write that the instance acknowledges on the way. */
+async function runJob(instance: Instance): Promise<void> {
+  const image = await putBlob(instance);
+  const created = await instance.client.createJob({
     ...{ queue: 'codeintel', repository, commit, indexer: { name: 'test', image, argv: ['true'] } },
     ...{ accept: ['vm-emulated'] },
   });
-  acknowledge({ kind: 'job', id: created.id });
-  const job = await lease(running);
-  if (!job) return; // another worker has it
+  reportAcknowledged({ kind: 'job', id: created.id });
+  const job = await lease(instance);
+  if (!job) return; // another worker leased it
   const { id } = job;
   const mine = { executorName, jobId: id };
   const attempt = job.fumehood?.attempt ?? 0;
   const entryFacts = { key: 'step', command: [], startTime: new Date().toISOString() };
-  const added = await post(running, 'queue/codeintel/addExecutionLogEntry', { ...mine, ...entryFacts }, job);
+  const added = await post(instance, 'queue/codeintel/addExecutionLogEntry', { ...mine, ...entryFacts }, job);
   const entry = Number(await added.text());
   let bytes = 0;
   for (let n = 0; n < 4; n += 1) {
     const line = logLine(id, n);
     const path = `queue/codeintel/appendLog?entry=${entry}&stream=stdout&offset=${bytes}`;
-    await post(running, path, line, job);
+    await post(instance, path, line, job);
     bytes += line.length;
-    acknowledge({ kind: 'log', id, attempt, entry, bytes });
+    reportAcknowledged({ kind: 'log', id, attempt, entry, bytes });
   }
-  const place = `repository=${repository}&commit=${commit}&indexerName=test&root=${id}`;
+  const query = `repository=${repository}&commit=${commit}&indexerName=test&root=${id}`;
   const emptyIndex = gzipSync(Buffer.from([0x0a, 0x00]));
-  const uploaded = await post(running, `scip/upload?${place}`, emptyIndex, job);
-  acknowledge({ kind: 'upload', id: Number(((await uploaded.json()) as { id: string }).id) });
+  const uploaded = await post(instance, `scip/upload?${query}`, emptyIndex, job);
+  reportAcknowledged({ kind: 'upload', id: Number(((await uploaded.json()) as { id: string }).id) });
   const facts = {
     tier: 'vm-emulated',
     vmm: 'qemu',
@@ -211,22 +217,22 @@ async function runJob(running: Running): Promise<void> {
     inspection: null,
     leftOver: {},
   };
-  await post(running, 'queue/codeintel/result', { ...mine, ...facts }, job);
-  await post(running, 'queue/codeintel/markComplete', mine, job);
-  acknowledge({ kind: 'end', id });
+  await post(instance, 'queue/codeintel/result', { ...mine, ...facts }, job);
+  await post(instance, 'queue/codeintel/markComplete', mine, job);
+  reportAcknowledged({ kind: 'end', id });
 }
 
-/** A job that a slow machine's lease has run out on is given up; what of it was acknowledged has been said. */
-async function work(running: Running): Promise<never> {
-  for (;;) await runJob(running).catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
+/** Runs jobs forever. On a slow machine the lease of a job may run out: the job is given up, and its acknowledged writes are reported. */
+async function runJobs(instance: Instance): Promise<never> {
+  for (;;) await runJob(instance).catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
 }
 
 try {
-  const running = await start(process.argv[2] as Careless);
+  const instance = await startInstance(process.argv[2] as SyncFault);
   const writeCache = readFileSync('/sys/block/vdc/queue/write_cache', 'utf8').trim();
-  say({ checked: await check(running), writeCache });
-  await Promise.all([work(running), work(running), work(running)]);
+  report({ checked: await reportMissing(instance), writeCache });
+  await Promise.all([runJobs(instance), runJobs(instance), runJobs(instance)]);
 } catch (error) {
-  say({ broken: String(error) });
+  report({ startError: String(error) });
   process.exit(1);
 }

@@ -16,22 +16,23 @@ import {
 import { type ImageDisk, imageDisk } from '@fumehood/oci';
 import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { planDisks } from '../../../packages/executor/src/runtime/microvm/vm-plan.ts';
-import type { Acknowledged, Careless, Said } from './load.ts';
+import type { AcknowledgedWrite, Report, SyncFault } from './load.ts';
 import { powerLossImage } from './image.ts';
 
 const isRoot = process.getuid?.() === 0;
 const identity = isRoot ? { uid: 1_900_001_907, gid: 1_900_001_907 } : null;
 const owner = isRoot ? 1_900_000_002 : (process.getuid?.() ?? 0);
 
-/** A machine whose power can fail: what starts VMs, one after the other, from one image. */
-export interface Site {
+/** The files from which VMs of the power-loss image are started. */
+export interface VmFiles {
   readonly directory: string;
   readonly launcher: string;
   readonly guest: GuestImage;
   readonly image: ImageDisk;
 }
 
-export async function makeSite(directory: string): Promise<Site> {
+/** Builds image, guest image and launcher in `directory`. */
+export async function makeVmFiles(directory: string): Promise<VmFiles> {
   chmodSync(directory, 0o711);
   for (const name of ['disks', 'run', 'kept']) {
     mkdirSync(join(directory, name));
@@ -49,9 +50,9 @@ export async function makeSite(directory: string): Promise<Site> {
   };
 }
 
-/** A disk that outlives its VM, blank: ext4 with a journal, as a server has it. */
-export function makeDisk(site: Site, name: string): string {
-  const file = join(site.directory, 'kept', name);
+/** Makes an empty disk that outlives its VM: ext4 with a journal, as on a server. Returns its file. */
+export function makeDisk(directory: string, name: string): string {
+  const file = join(directory, 'kept', name);
   writeFileSync(file, '', { mode: 0o600 });
   truncateSync(file, 1024 * 2 ** 20);
   execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-F', '-m', '0', '-E', 'root_owner=1000:1000', file]);
@@ -65,8 +66,8 @@ export function copyDisk(from: string, to: string): string {
 }
 
 /**
- * The product's VMM with one disk more, which is a file of this test's. The guest's flushes reach it (`cache=writeback`); the
- * product's own scratch disk, which dies with its VM, ignores them.
+ * Returns the product's VMM with one more disk, whose file this test keeps. The guest's flushes reach this file
+ * (`cache=writeback`); the product's scratch disk, which dies with its VM, ignores them.
  */
 function withDisk(disk: string): Vmm {
   const product = qemu('/usr/bin/qemu-system-x86_64');
@@ -82,20 +83,21 @@ function withDisk(disk: string): Vmm {
 }
 
 /**
- * Boots the instance on the disk, gives it what was acknowledged before, and hands on each line that it says. Resolves when
- * `until` does, by which the VMM has been killed with no warning: what the guest had not written to its disk is lost.
+ * Boots a VM that runs load.ts on the disk with the writes acknowledged before, and calls `onReport` with each line that load.ts
+ * reports. When `until` resolves or the VM ends, it kills the VMM without a warning, and then resolves: what the guest had not
+ * flushed to its disk is lost.
  */
 export async function runUntilPowerLoss(
-  site: Site,
-  { disk, careless, before }: { disk: string; careless: Careless; before: readonly Acknowledged[] },
-  said: (line: Said) => void,
+  files: VmFiles,
+  { disk, fault, before }: { disk: string; fault: SyncFault; before: readonly AcknowledgedWrite[] },
+  onReport: (line: Report) => void,
   until: Promise<void>,
 ): Promise<void> {
   const spec = {
     ...{ id: `power-${process.pid}`, acceleration: 'emulated' as const },
-    ...{ cpus: 2, memoryMiB: 1024, scratchMiB: 64, disks: [site.image.file] },
+    ...{ cpus: 2, memoryMiB: 1024, scratchMiB: 64, disks: [files.image.file] },
   };
-  const { directory, launcher, guest: guestImage } = site;
+  const { directory, launcher, guest: guestImage } = files;
   const host = {
     ...{ vmm: withDisk(disk), launcher, guest: guestImage, identity, cgroups: await canLimit() },
     ...{ diskDirectory: join(directory, 'disks'), diskOwner: owner, runDirectory: join(directory, 'run') },
@@ -109,23 +111,23 @@ export async function runUntilPowerLoss(
     renew();
     await Promise.race([guest.ready(60_000), guest.broken]);
     const vmm = await vm.check();
-    await prepareGuest(guest, planDisks([site.image], null), { hostname: 'power', files: {} });
+    await prepareGuest(guest, planDisks([files.image], null), { hostname: 'power', files: {} });
     guest.mount({ type: 'ext4', source: '/dev/vdc', target: '/kept', flags: ['nodev'] });
     const ran = guest.step(
       {
         ...{ id: 'load', root: guestPaths.root(0), cwd: '/', hostname: 'power', user: 'node' },
-        argv: [...site.image.config.entrypoint, careless],
-        env: [...site.image.config.env],
+        argv: [...files.image.config.entrypoint, fault],
+        env: [...files.image.config.env],
         binds: [{ source: '/kept', target: '/state', mode: 'rw' }],
         ...{ memoryBytes: 900 * 2 ** 20, pids: 200, deadlineMs: 0 },
       },
       {
-        stdin: Readable.from(before.map((one) => `${JSON.stringify(one)}\n`)),
-        stdout: linesTo(said),
+        stdin: Readable.from(before.map((write) => `${JSON.stringify(write)}\n`)),
+        stdout: reportsTo(onReport),
         stderr: (chunk) => void process.stderr.write(chunk),
       },
     );
-    ran.catch(() => {}); // it ends with its VM
+    ran.catch(() => {}); // the step rejects when the VM is killed
     await Promise.race([until, guest.broken, ran]);
     process.kill(vmm, 'SIGKILL');
     await vm.exited;
@@ -136,12 +138,12 @@ export async function runUntilPowerLoss(
   }
 }
 
-/** Only whole lines: what the power cut off was not said. */
-function linesTo(said: (line: Said) => void): (chunk: Buffer) => void {
+/** Returns a reader of stdout that passes on whole lines only: the power may have cut off the last one. */
+function reportsTo(onReport: (line: Report) => void): (chunk: Buffer) => void {
   let rest = '';
   return (chunk) => {
     const lines = (rest + chunk.toString()).split('\n');
     rest = lines.pop() ?? '';
-    for (const line of lines) said(JSON.parse(line) as Said);
+    for (const line of lines) onReport(JSON.parse(line) as Report);
   };
 }

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-/** The instance without a single fsync of its own: what its stores lose at a power loss then, the test must find. */
+/** Starts an instance whose own fsync calls do nothing. The power-loss test must find what its stores lose then. */
 Object.assign(fs, {
   fsync: (_descriptor: number, done: (error: null) => void) => process.nextTick(done, null),
   fsyncSync: () => {},
