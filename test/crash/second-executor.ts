@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Job, jobSchema, protocolHeader, protocolVersion } from '@fumehood/protocol';
+import { type DequeueRequest, type Job, jobSchema, type Tier } from '@fumehood/protocol';
 import { expect } from 'vitest';
 import type { InstanceFile } from '../../packages/instance/src/helper/config.ts';
+import { executorClient, nativeOffer } from '../../packages/instance/src/testing/executor-client.ts';
 import type { Stack } from '../stack.ts';
 import { deathOf, type Process } from './processes.ts';
 
@@ -14,25 +15,17 @@ export function secondExecutor(stack: Stack) {
   const file = readFileSync(join(stack.state, 'run/instance.json'), 'utf8');
   const { url } = JSON.parse(file) as InstanceFile;
   const credential = readFileSync(join(stack.state, 'run/executor-credential'), 'utf8').trim();
-  const post = (path: string, body: object, headers: Record<string, string> = {}) =>
-    fetch(`${url}/.executors/queue/${path}`, {
-      method: 'POST',
-      headers: {
-        authorization: `token-executor ${credential}`,
-        [protocolHeader]: String(protocolVersion),
-        ...headers,
-      },
-      body: JSON.stringify({ executorName: 'second', ...body }),
-    });
+  const executor = executorClient({ url, credential, name: 'second' });
+  const tiers: Tier[] = ['vm-emulated', 'vm-hardware'];
   const room = { cpus: 1, memoryMiB: 1024, scratchMiB: 1024 };
-  const offer = {
-    ...{ tiers: ['vm-emulated', 'vm-hardware'], arch: 'x64', total: room, waitMs: 1_000 },
-    ...{ freeCpus: 1, freeMemoryMiB: 1024, freeScratchMiB: 1024 },
+  const request: Partial<DequeueRequest> = {
+    queues: ['runs'],
+    fumehood: nativeOffer({ tiers, room, waitMs: 1_000 }),
   };
   /** Resolves with the next job and the time of its lease. */
   const lease = async (): Promise<{ job: Job; at: number }> => {
     for (;;) {
-      const answer = await post('dequeue', { version: '0.1.0', queues: ['runs'], fumehood: offer });
+      const answer = await executor.dequeue(request);
       const at = performance.now();
       if (answer.status === 200) return { job: jobSchema.parse(await answer.json()), at };
       expect(answer.status).toBe(204);
@@ -52,23 +45,10 @@ export function secondExecutor(stack: Stack) {
       return job;
     },
     /** Renews the lease of a job and expects that the instance still grants it. */
-    async expectLeaseKept({ id, fumehood }: Job): Promise<void> {
-      const leases = [{ jobId: id, attempt: fumehood?.attempt }];
-      const answer = await post('heartbeat', {
-        queueNames: ['runs'],
-        jobIdsByQueue: [{ queueName: 'runs', jobIds: [String(id)] }],
-        fumehood: { tiers: offer.tiers, leases },
-      });
-      expect(await answer.json()).toMatchObject({ knownIds: [`${id}-runs`] });
+    async expectLeaseKept(job: Job): Promise<void> {
+      expect(await executor.renew([job], tiers)).toMatchObject({ knownIds: [`${job.id}-runs`] });
     },
     /** Completes a job. Returns the status of the answer. */
-    async complete({ id, token }: Job): Promise<number> {
-      const headers = {
-        authorization: `Bearer ${token}`,
-        'x-sourcegraph-job-id': String(id),
-        'x-sourcegraph-executor-name': 'second',
-      };
-      return (await post('runs/markComplete', { jobId: id }, headers)).status;
-    },
+    complete: async (job: Job): Promise<number> => (await executor.job(job).complete()).status,
   };
 }

@@ -7,8 +7,11 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { type Client, openClient } from '@fumehood/client';
-import type { Job } from '@fumehood/protocol';
 import type { HelperSettings, InstanceFile } from '../../../packages/instance/src/helper/config.ts';
+import {
+  type ExecutorClient,
+  executorClient,
+} from '../../../packages/instance/src/testing/executor-client.ts';
 
 /**
  * Runs in the guest: `load.mjs SYNC_FAULT`, with the writes that the instance acknowledged before on stdin, a JSON object a line.
@@ -48,9 +51,8 @@ const report = (line: Report) => void process.stdout.write(`${JSON.stringify(lin
 const reportAcknowledged = (acknowledged: AcknowledgedWrite) => report({ acknowledged });
 
 interface Instance {
-  readonly url: string;
   readonly client: Client;
-  readonly credential: string;
+  readonly executor: ExecutorClient;
 }
 
 /** Starts the instance's helper and resolves when the instance listens. */
@@ -82,9 +84,8 @@ async function startInstance(fault: SyncFault): Promise<Instance> {
   const { url } = JSON.parse(readFileSync(listening, 'utf8')) as InstanceFile;
   const secret = (name: string) => readFileSync(join(state, 'run', name), 'utf8').trim();
   return {
-    url,
     client: openClient({ url, token: secret('token') }),
-    credential: secret('executor-credential'),
+    executor: executorClient({ url, credential: secret('executor-credential'), name: 'power' }),
   };
 }
 
@@ -134,33 +135,6 @@ async function reportMissing(instance: Instance): Promise<number> {
   return lines.length;
 }
 
-const executorName = 'power';
-async function post(
-  instance: Instance,
-  path: string,
-  body: object | string | Buffer,
-  job?: Job,
-): Promise<Response> {
-  const isBytes = Buffer.isBuffer(body) || typeof body === 'string';
-  const response = await fetch(`${instance.url}/.executors/${path}`, {
-    method: 'POST',
-    headers: {
-      ...(job
-        ? {
-            authorization: `Bearer ${job.token}`,
-            'x-sourcegraph-job-id': String(job.id),
-            'x-sourcegraph-executor-name': executorName,
-          }
-        : { authorization: `token-executor ${instance.credential}` }),
-      'x-fumehood-protocol': '2',
-      ...(!isBytes && { 'content-type': 'application/json' }),
-    },
-    body: isBytes ? new Uint8Array(Buffer.from(body)) : JSON.stringify(body),
-  });
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-  return response;
-}
-
 async function putBlob({ client }: Instance): Promise<string> {
   const bytes = randomBytes(20_000);
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -169,16 +143,11 @@ async function putBlob({ client }: Instance): Promise<string> {
   return digest;
 }
 
-async function lease(instance: Instance): Promise<Job | null> {
-  const total = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 };
-  const free = { freeCpus: 4, freeMemoryMiB: 8192, freeScratchMiB: 65_536, total };
-  const response = await post(instance, 'queue/dequeue', {
-    executorName,
-    version: '0.1.0',
-    queues: ['codeintel'],
-    fumehood: { tiers: ['vm-emulated'], arch: 'x64', waitMs: 0, ...free },
-  });
-  return response.status === 204 ? null : ((await response.json()) as Job);
+/** Resolves with the response. Rejects with its status and text if the instance refused the request. */
+async function accepted(response: Promise<Response>): Promise<Response> {
+  const { ok, url, status } = await response;
+  if (!ok) throw new Error(`${url}: ${status} ${await (await response).text()}`);
+  return response;
 }
 
 /** Creates a job, runs it to its end as an executor, and reports every write that the instance acknowledges on the way. */
@@ -189,36 +158,28 @@ async function runJob(instance: Instance): Promise<void> {
     ...{ accept: ['vm-emulated'] },
   });
   reportAcknowledged({ kind: 'job', id: created.id });
-  const job = await lease(instance);
+  const job = await instance.executor.lease({ queues: ['codeintel'] });
   if (!job) return; // another worker leased it
   const { id } = job;
-  const mine = { executorName, jobId: id };
+  const routes = instance.executor.job(job);
   const attempt = job.fumehood?.attempt ?? 0;
-  const entryFacts = { key: 'step', command: [], startTime: new Date().toISOString() };
-  const added = await post(instance, 'queue/codeintel/addExecutionLogEntry', { ...mine, ...entryFacts }, job);
+  const startTime = new Date().toISOString();
+  const added = await accepted(routes.addEntry({ key: 'step', command: [], startTime }));
   const entry = Number(await added.text());
   let bytes = 0;
   for (let n = 0; n < 4; n += 1) {
     const line = logLine(id, n);
-    const path = `queue/codeintel/appendLog?entry=${entry}&stream=stdout&offset=${bytes}`;
-    await post(instance, path, line, job);
+    await accepted(routes.append(entry, 'stdout', bytes, line));
     bytes += line.length;
     reportAcknowledged({ kind: 'log', id, attempt, entry, bytes });
   }
-  const query = `repository=${repository}&commit=${commit}&indexerName=test&root=${id}`;
   const emptyIndex = gzipSync(Buffer.from([0x0a, 0x00]));
-  const uploaded = await post(instance, `scip/upload?${query}`, emptyIndex, job);
+  const query = { repository, commit, indexerName: 'test', root: String(id) };
+  const uploaded = await accepted(routes.upload(query, emptyIndex));
   reportAcknowledged({ kind: 'upload', id: Number(((await uploaded.json()) as { id: string }).id) });
-  const facts = {
-    tier: 'vm-emulated',
-    vmm: 'qemu',
-    exitCode: 0,
-    guest: null,
-    inspection: null,
-    leftOver: {},
-  };
-  await post(instance, 'queue/codeintel/result', { ...mine, ...facts }, job);
-  await post(instance, 'queue/codeintel/markComplete', mine, job);
+  const result = { tier: 'vm-emulated', vmm: 'qemu', exitCode: 0, guest: null, inspection: null } as const;
+  await accepted(routes.result({ ...result, leftOver: {} }));
+  await accepted(routes.complete());
   reportAcknowledged({ kind: 'end', id });
 }
 
