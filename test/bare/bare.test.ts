@@ -2,10 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { long } from '../long.ts';
 import { makeBareRoot, runInBareRoot } from './root.ts';
-
-/** FUMEHOOD_BARE=test also runs the whole `npm test`, which takes as long as on this machine. */
-const runsWholeTest = process.env.FUMEHOOD_BARE === 'test';
 
 describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
   let directory: string;
@@ -43,7 +41,7 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
     expect(output).toMatch(/^\d{3,} passed, 0 failed$/m);
   });
 
-  it.runIf(runsWholeTest)('`npm test` passes', { timeout: 1_800_000 }, async () => {
+  it.runIf(long)('`npm test` passes', { timeout: 1_800_000 }, async () => {
     const { code, output } = await run('npm test');
     expect(code, output).toBe(0);
     expect(output).toMatch(/^\d{4,} passed, 0 failed/m);

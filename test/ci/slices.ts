@@ -36,21 +36,16 @@ const gate: readonly Slice[] = [
   slice('bare', 8),
 ];
 
-/** All slices, with the long variants of the tests. */
+/** All slices, with the long forms of the tests. */
 const night: readonly Slice[] = [
   test,
-  slice('wire', 30, { FUMEHOOD_HISTORIES: '10000' }),
-  slice('commands', 15),
-  slice('crash', 60, {
-    FUMEHOOD_PHASES: 'all',
-    FUMEHOOD_KILLS: '200',
-    FUMEHOOD_CANCELS: '50',
-    FUMEHOOD_STALL_MS: '60000',
-  }),
-  slice('hostile', 12),
-  slice('simulation', 40, { FUMEHOOD_SIMULATION_SECONDS: '900' }),
-  slice('night', 120, { FUMEHOOD_POWER_LOSSES: '50' }),
-  slice('bare', 60, { FUMEHOOD_BARE: 'test' }),
-];
+  slice('wire', 15, { FUMEHOOD_HISTORIES: '10000' }),
+  slice('commands', 8),
+  slice('crash', 40, { FUMEHOOD_KILLS: '100', FUMEHOOD_CANCELS: '20' }),
+  slice('hostile', 8),
+  slice('simulation', 20, { FUMEHOOD_SIMULATION_SECONDS: '300' }),
+  slice('night', 50, { FUMEHOOD_POWER_LOSSES: '10' }),
+  slice('bare', 30),
+].map((one) => ({ ...one, env: { ...one.env, FUMEHOOD_LONG: '1' } }));
 
 export const suites: Readonly<Record<string, readonly Slice[]>> = { gate, night };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Client } from '@fumehood/client';
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { long } from '../long.ts';
 import { Stack } from '../stack.ts';
 import { startWithImage } from './jobs.ts';
 
@@ -122,11 +123,9 @@ const phases = [
   ...['collect', 'inspect', 'upload', 'teardown.vm'],
 ];
 
-/** FUMEHOOD_PHASES=all kills in every phase. Each kill takes the time of a lease and another attempt. */
-const all = process.env.FUMEHOOD_PHASES === 'all';
-
 describe('kill -9 of the agent', () => {
-  test.each(all ? phases.filter((key) => key !== 'teardown.vm') : ['setup.vm', 'upload'])(
+  // Each kill takes the time of a lease and another attempt.
+  test.each(long ? phases.filter((key) => key !== 'teardown.vm') : ['upload'])(
     'in %s ends the VM before the lease ends, and the next attempt completes',
     async (key) => {
       const { id } = await startJob();
@@ -142,7 +141,7 @@ describe('kill -9 of the agent', () => {
 });
 
 describe("kill -9 of the executor's helper", () => {
-  test.each(all ? ['setup.image', 'setup.vm', 'step.docker.indexer', 'inspect'] : ['step.docker.indexer'])(
+  test.each(long ? ['setup.image', 'setup.vm', 'step.docker.indexer', 'inspect'] : ['step.docker.indexer'])(
     'in %s ends the VM before the lease ends, and the next attempt completes',
     async (key) => {
       const { id } = await startJob();

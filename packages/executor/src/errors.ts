@@ -67,7 +67,7 @@ export function versionsApart(instance: string, executor: number): FumehoodError
   return new FumehoodError({
     code: 'versions_apart',
     message: `this executor speaks version ${executor} of the native protocol, and the instance version ${instance.slice(0, 20)}`,
-    remedy: 'Bring the older of the two up to date: versions that are one apart work together.',
+    remedy: 'Update the older of the two: versions that are one apart work together.',
   });
 }
 

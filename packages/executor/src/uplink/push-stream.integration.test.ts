@@ -180,7 +180,7 @@ describe('an instance', () => {
     start();
     const versions = `this executor speaks version 2 of the native protocol, and the instance version ${speaks}`;
     await until(() =>
-      expect(agent.warnings).toEqual([containing(`${versions}. Bring the older of the two`)]),
+      expect(agent.warnings).toEqual([containing(`${versions}. Update the older of the two`)]),
     );
     const before = requestsTo('dequeue');
     await new Promise((resolve) => setTimeout(resolve, 5_000));
