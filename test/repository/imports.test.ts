@@ -43,7 +43,54 @@ function violations(name: string, file: string, source: string): string[] {
   return found;
 }
 
+/**
+ * Returns the groups of files that import each other in a circle, type-only imports included. `imports` has the files that each
+ * file imports.
+ */
+function circles(imports: ReadonlyMap<string, readonly string[]>): string[][] {
+  const reached = (from: string) => {
+    const found = new Set<string>();
+    const open = [from];
+    for (let file = open.pop(); file !== undefined; file = open.pop())
+      for (const next of imports.get(file) ?? []) {
+        if (found.has(next)) continue;
+        found.add(next);
+        open.push(next);
+      }
+    return found;
+  };
+  const inCircles = [...imports.keys()].filter((file) => reached(file).has(file));
+  const groups = inCircles.map((file) =>
+    inCircles.filter((other) => reached(file).has(other) && reached(other).has(file)),
+  );
+  return [...new Map(groups.map((group) => [group.toSorted().join(), group])).values()];
+}
+
 const names = readdirSync(packagesDir);
+
+test('no files import each other in a circle', () => {
+  const root = resolve(packagesDir, '..');
+  const files = ['packages', 'test', 'bench', 'images'].flatMap((directory) =>
+    readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts') && !file.includes('node_modules'))
+      .map((file) => join(root, directory, file)),
+  );
+  const imports = new Map(
+    files.map((file) => {
+      const relatives = specifiers(readFileSync(file, 'utf8')).filter((specifier) =>
+        specifier.startsWith('.'),
+      );
+      return [file, relatives.map((specifier) => resolve(dirname(file), specifier))];
+    }),
+  );
+  expect(imports.size).toBeGreaterThan(500);
+  expect(circles(imports)).toEqual([]);
+});
+
+test('the check finds a circle', () => {
+  const imports = { a: ['b'], b: ['c', 'd'], c: ['a'], d: [] };
+  expect(circles(new Map(Object.entries(imports)))).toEqual([['a', 'b', 'c']]);
+});
 
 test('every package has a rule', () => {
   expect(names.filter((name) => !(name in allowed))).toEqual([]);

@@ -17,7 +17,8 @@ import { type Reading, steadyClock } from '../../packages/instance/src/queue/dat
 import { type Database, errorAnswer } from './database.ts';
 import type { Guard } from './guards.ts';
 import type { Answer, Server, WireRequest } from './network.ts';
-import { type JobLease, leaseMs, type Store, type StoredJob } from './store.ts';
+import { leaseMs, type Store } from './store.ts';
+import type { JobLease, StoredJob } from './stored-job.ts';
 import type { Truth } from './truth.ts';
 import type { World } from './world.ts';
 

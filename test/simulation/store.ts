@@ -1,5 +1,11 @@
-import { afterTransition, hasEnded, type JobLife, type JobTransition, newLife } from '@fumehood/protocol';
-import type { JobResultRequest } from '@fumehood/protocol';
+import {
+  afterTransition,
+  hasEnded,
+  type JobLife,
+  type JobResultRequest,
+  type JobTransition,
+  newLife,
+} from '@fumehood/protocol';
 import {
   entryNotFound,
   jobEnded,
@@ -8,48 +14,10 @@ import {
   offsetGap,
 } from '../../packages/instance/src/errors.ts';
 import type { Guard } from './guards.ts';
+import { type JobLease, lengthOf, type LogEntry, type StoredAttempt, type StoredJob } from './stored-job.ts';
 import type { Truth } from './truth.ts';
 
 /** The state of the database: a model of `packages/instance/src/queue`, statement by statement. Each call is a transaction. */
-
-export interface LogEntry {
-  readonly key: string;
-  exitCode: number | null;
-  readonly stdout: Buffer[];
-  readonly stderr: Buffer[];
-}
-
-export interface StoredAttempt {
-  readonly attempt: number;
-  readonly executor: string;
-  outcome: string;
-  result: JobResultRequest | null;
-  readonly entries: LogEntry[];
-}
-
-export interface StoredJob {
-  readonly id: number;
-  readonly input: Buffer;
-  readonly takesInput: boolean;
-  life: JobLife;
-  executor: string | null;
-  token: string | null;
-  expiresAt: number | null;
-  processAfter: number;
-  reason: string | null;
-  finishedAt: number | null;
-  readonly attempts: StoredAttempt[];
-  /** How many times the job has ended. */
-  ends: number;
-}
-
-/** The lease of a token at the time of its look-up. */
-export interface JobLease {
-  readonly token: string;
-  readonly jobId: number;
-  readonly attempt: number;
-  readonly executor: string;
-}
 
 export const leaseMs = 10_000;
 const reaperMarginMs = 1_000;
@@ -287,8 +255,4 @@ function entryOf(job: StoredJob, lease: JobLease, entry: number): LogEntry {
   const found = attemptOf(job, lease).entries[entry - 1];
   if (!found) throw entryNotFound(entry);
   return found;
-}
-
-export function lengthOf(pieces: readonly Buffer[]): number {
-  return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }

@@ -2,7 +2,7 @@ import { type DockerStep, digestSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
-import type { KindStores } from './kinds.ts';
+import type { KindStores } from './stores.ts';
 
 const payloadSchema = z.object({
   root: z.string(),

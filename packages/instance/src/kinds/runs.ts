@@ -2,7 +2,7 @@ import { digestSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { blobNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
-import type { KindStores } from './kinds.ts';
+import type { KindStores } from './stores.ts';
 
 const payloadSchema = z.object({
   image: digestSchema,
