@@ -37,9 +37,11 @@ export function makeBareRoot(directory: string): void {
 
 /** Lets npm in the root use the registry and the certificate authorities that this machine's npm is set to. */
 function copyNpmSettings(directory: string): void {
-  // The pinned Node's npm, which is in node_modules, has no settings: this machine's npm has them.
+  // npm reads its global settings beside the Node that runs it, and hands its settings down by environment. Those of the pinned
+  // Node, which is in node_modules, are empty: this machine's Node has them.
   const path = (process.env.PATH ?? '').split(':').filter((entry) => !entry.includes('node_modules'));
-  const env = { ...process.env, PATH: path.join(':') };
+  const inherited = Object.entries(process.env).filter(([name]) => !/^npm_config_/i.test(name));
+  const env = { ...Object.fromEntries(inherited), PATH: path.join(':') };
   const setting = (name: string) =>
     execFileSync('npm', ['config', 'get', name], { encoding: 'utf8', env }).trim();
   const settings = join(directory, 'root/.npmrc');
