@@ -36,7 +36,7 @@ export function whyNoExecutorFits(
   if (withArch.length === 0) {
     return {
       reason: 'arch_not_offered',
-      message: `it needs ${job.arch} processors; no connected executor that it accepts has any`,
+      message: `it needs ${job.arch}, and no connected executor of an accepted tier runs on it`,
       remedy: `Connect an executor on ${job.arch}, or request another architecture.`,
     };
   }
