@@ -4,6 +4,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, openClient } from '@fumehood/client';
+import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 
 const repository = join(import.meta.dirname, '..');
 
@@ -55,9 +56,11 @@ export class Stack {
     this.state = state;
   }
 
-  static async make(): Promise<Stack> {
+  /** Makes a state directory that holds nothing but the guest image, which takes 5 s to build; with `fresh`, nothing. */
+  static async make(options: { readonly fresh?: boolean } = {}): Promise<Stack> {
     const state = await mkdtemp(join(tmpdir(), 'stack-'));
     await chmod(state, 0o755);
+    if (!options.fresh) await testGuest(join(state, 'guest'));
     return new Stack(state);
   }
 

@@ -33,7 +33,7 @@ interface DemoReport {
 let stack: Stack;
 let directory: string;
 beforeAll(async () => {
-  stack = await Stack.make();
+  stack = await Stack.make({ fresh: true });
   directory = mkdtempSync(join(tmpdir(), 'repositories-'));
 });
 afterAll(async () => {

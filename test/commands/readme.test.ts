@@ -36,7 +36,7 @@ let demo: Outcome;
 /** File to which a call of a forbidden program is written. */
 let called: string;
 beforeAll(async () => {
-  stack = await Stack.make();
+  stack = await Stack.make({ fresh: true });
   called = join(stack.state, 'called');
   const traps = join(stack.state, 'traps');
   mkdirSync(traps);

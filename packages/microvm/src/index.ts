@@ -3,7 +3,7 @@ export { connectGuest } from './channel/guest.ts';
 export { guestFileMax } from './channel/limits.ts';
 export type { GuestStep, StepExit } from './channel/step.ts';
 export type { GuestImage, GuestRecipe } from './guest/build.ts';
-export { buildGuest, guestRecipe } from './guest/build.ts';
+export { buildGuest, guestRecipe, unpackKernelPackage } from './guest/build.ts';
 export { canLimit } from './jail/cgroups.ts';
 export { buildLauncher } from './launcher/build.ts';
 export { probeHost } from './probe/probe.ts';

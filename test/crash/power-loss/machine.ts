@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { testGuest } from '../../../packages/executor/src/testing/test-guest.ts';
 import { chmodSync, chownSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { localSpawn, systemClock } from '@fumehood/base';
 import {
-  buildGuest,
   buildLauncher,
   canLimit,
   connectGuest,
@@ -45,7 +45,7 @@ export async function makeVmFiles(directory: string): Promise<VmFiles> {
   return {
     directory,
     launcher: await buildLauncher(join(directory, 'launcher')),
-    guest: await buildGuest({ directory: join(directory, 'guest'), onProgress: () => {} }),
+    guest: await testGuest(join(directory, 'guest')),
     image,
   };
 }

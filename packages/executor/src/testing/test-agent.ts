@@ -3,7 +3,7 @@ import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
-import { buildGuest, buildLauncher, type GuestRecipe, qemu } from '@fumehood/microvm';
+import { buildLauncher, type GuestRecipe, qemu } from '@fumehood/microvm';
 import type { ImageConfig, Registries } from '@fumehood/oci';
 import type { Job, NativeJob, QueueName } from '@fumehood/protocol';
 import { expect } from 'vitest';
@@ -16,6 +16,7 @@ import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import type { FakeUpstream } from './fake-upstream.ts';
+import { testGuest } from './test-guest.ts';
 import { busyboxImage, type ImageFile } from './test-images.ts';
 import { FakeInstance } from './fake-instance.ts';
 import { testJob } from './test-job.ts';
@@ -86,7 +87,7 @@ export class TestAgent {
     const directories = { disks: join(root, 'disks'), blobs: join(root, 'blobs'), work: join(root, 'work') };
     for (const name of ['disks', 'blobs', 'work', 'run', 'images', 'client', 'repositories'])
       await mkdir(join(root, name), { mode: 0o711 });
-    const guest = await buildGuest({ directory: join(root, 'guest'), onProgress: () => {}, recipe });
+    const guest = await testGuest(join(root, 'guest'), recipe);
     const instance = new FakeInstance();
     instance.repositories = join(root, 'repositories');
     await instance.start();

@@ -183,7 +183,7 @@ describe('an instance', () => {
       expect(agent.warnings).toEqual([containing(`${versions}. Update the older of the two`)]),
     );
     const before = requestsTo('dequeue');
-    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect([requestsTo('heartbeat'), requestsTo('dequeue')]).toEqual([1, before]);
     expect(agent.warnings).toHaveLength(1);
   });

@@ -37,19 +37,29 @@ export interface GuestImage {
 
 /** Returns the guest image in `directory`, or null when it holds none of this recipe. */
 async function loadGuest(directory: string, recipe: GuestRecipe): Promise<GuestImage | null> {
-  const facts = join(directory, await sourceKey(recipe), 'guest.json');
+  const target = join(directory, await sourceKey(recipe));
+  const facts = join(target, 'guest.json');
   if (!existsSync(facts)) return null;
-  return JSON.parse(await readFile(facts, 'utf8')) as GuestImage;
+  const { digest } = JSON.parse(await readFile(facts, 'utf8')) as Pick<GuestImage, 'digest'>;
+  return { ...filesIn(target), digest };
 }
+
+const filesIn = (target: string) => ({
+  kernel: join(target, 'vmlinux'),
+  initramfs: join(target, 'initramfs.cpio'),
+});
 
 /**
  * Builds the guest image, once for each recipe: Debian's cloud kernel, the few modules that init loads, and init itself. Needs
  * apt's package lists, gcc and lz4. Errors: `tool_failed` with the command that mends it, `guest_image_invalid`.
+ *
+ * `kernelPackage` is a directory that `unpackKernelPackage` made; without it, the package is fetched.
  */
 export async function buildGuest(options: {
   readonly directory: string;
   readonly onProgress: (line: string) => void;
   readonly recipe?: GuestRecipe | undefined;
+  readonly kernelPackage?: string;
 }): Promise<GuestImage> {
   const recipe = options.recipe ?? guestRecipe;
   const built = await loadGuest(options.directory, recipe);
@@ -58,9 +68,12 @@ export async function buildGuest(options: {
   await mkdir(options.directory, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'fumehood-guest-'));
   try {
-    options.onProgress('fetching the kernel package');
-    const tree = await unpackKernelPackage(work);
-    options.onProgress('unpacking the kernel');
+    let tree = options.kernelPackage;
+    if (!tree) {
+      options.onProgress('fetching the kernel package');
+      tree = await unpackKernelPackage(work);
+      options.onProgress('unpacking the kernel');
+    }
     const boot = await readdir(join(tree, 'boot'));
     const name = boot.find((file) => file.startsWith('vmlinuz-'));
     if (!name) throw guestImageInvalid('the package contains no kernel');
@@ -81,7 +94,8 @@ async function sourceKey({ init, modules }: GuestRecipe): Promise<string> {
   return hash.digest('hex').slice(0, 16);
 }
 
-async function unpackKernelPackage(work: string): Promise<string> {
+/** Fetches Debian's cloud kernel and unpacks it below `work`. Returns the directory of the package's files. Errors: `tool_failed`. */
+export async function unpackKernelPackage(work: string): Promise<string> {
   const aptGet = async (args: string[], remedy: string) => {
     try {
       return await run('apt-get', args, { cwd: work });
@@ -157,17 +171,13 @@ async function initramfsEntries(
 
 async function store(target: string, parts: { kernel: Buffer; initramfs: Buffer }): Promise<GuestImage> {
   const digest = createHash('sha256').update(parts.kernel).update(parts.initramfs).digest('hex');
-  const image: GuestImage = {
-    kernel: join(target, 'vmlinux'),
-    initramfs: join(target, 'initramfs.cpio'),
-    digest: `sha256:${digest}`,
-  };
+  const image: GuestImage = { ...filesIn(target), digest: `sha256:${digest}` };
   const partial = `${target}.${process.pid}`;
   await mkdir(partial, { recursive: true });
   await chmod(partial, 0o755);
   await writeFile(join(partial, 'vmlinux'), parts.kernel, { mode: 0o444 });
   await writeFile(join(partial, 'initramfs.cpio'), parts.initramfs, { mode: 0o444 });
-  await writeFile(join(partial, 'guest.json'), JSON.stringify(image), { mode: 0o444 });
+  await writeFile(join(partial, 'guest.json'), JSON.stringify({ digest: image.digest }), { mode: 0o444 });
   await rm(target, { recursive: true, force: true });
   await rename(partial, target);
   return image;
