@@ -1,36 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { type Row, rowsOf, skippedDefences, testsOf } from '../ci/threat-model.ts';
 
 const root = join(import.meta.dirname, '../..');
 /** The test files that CI runs: the default suite and its slices. */
 const runs =
   /^(packages|images)\/.*\.test\.ts$|^test\/(repository|integration|commands|crash|hostile|bare)\/.*\.test\.ts$/;
 
-interface Row {
-  readonly invariant: number;
-  readonly hazard: string;
-  readonly tests: string;
-}
-
-function rowsOf(markdown: string): Row[] {
-  return markdown
-    .split('\n')
-    .map((line) => line.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, '').trim()))
-    .filter((cells) => cells.length === 4 && /^\d/.test(cells[0] as string))
-    .map(([invariant = '', hazard = '', , tests = '']) => ({
-      invariant: Number.parseInt(invariant, 10),
-      hazard,
-      tests,
-    }));
-}
-
 /** Returns what is wrong with the tests of a row. `read` returns the text of a file, or null. */
 function complaints({ hazard, tests }: Row, read: (file: string) => string | null): string[] {
-  const named = [...tests.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = '', name = '']) => ({
-    file,
-    name,
-  }));
+  const named = testsOf(tests);
   if (named.length === 0) return [`${hazard}: names no test`];
   return named.flatMap(({ file, name }) => {
     const source = runs.test(file) ? read(file) : null;
@@ -111,4 +91,22 @@ describe('x', () => {
   test('no row that is correct', () => {
     expect(of('`packages/a/src/a.test.ts` "is there"; `packages/a/src/a.test.ts` "takes %s"')).toEqual([]);
   });
+});
+
+test('the gate fails when a test that the threat model names was skipped, and for no other', () => {
+  const markdown = '| 9 everything | it grows | a bound | `packages/a/src/a.test.ts` "takes %s (at most)" |';
+  const result = (name: string, state: 'passed' | 'skipped', file = 'packages/a/src/a.test.ts') => ({
+    file,
+    name,
+    state,
+    ms: 1,
+  });
+  const skipped = result('a bound > takes 7 (at most)', 'skipped');
+  expect(skippedDefences(markdown, [skipped]).join()).toContain('it grows: "takes %s (at most)" was skipped');
+  const others = [
+    result('a bound > takes 7 (at most)', 'passed'),
+    result('a bound > gives 7 (at most)', 'skipped'),
+    result('a bound > takes 7 (at most)', 'skipped', 'packages/b/src/b.test.ts'),
+  ];
+  expect(skippedDefences(markdown, others)).toEqual([]);
 });

@@ -1,0 +1,44 @@
+import type { TestResult } from './report.ts';
+
+/** A row of the table in docs/threat-model.md. */
+export interface Row {
+  readonly invariant: number;
+  readonly hazard: string;
+  /** The cell that names the tests: `file` "name"; … */
+  readonly tests: string;
+}
+
+/** Returns the rows of the threat model's table. */
+export function rowsOf(markdown: string): Row[] {
+  return markdown
+    .split('\n')
+    .map((line) => line.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, '').trim()))
+    .filter((cells) => cells.length === 4 && /^\d/.test(cells[0] as string))
+    .map(([invariant = '', hazard = '', , tests = '']) => ({
+      invariant: Number.parseInt(invariant, 10),
+      hazard,
+      tests,
+    }));
+}
+
+/** Returns the tests that a row names, as they are written: `%s` stands for a parameter. */
+export function testsOf(cell: string): { file: string; name: string }[] {
+  return [...cell.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = '', name = '']) => ({ file, name }));
+}
+
+/**
+ * Returns a sentence for each test of the threat model that a run skipped, whether by `skip`, by `skipIf` or by a `describe` around
+ * it: a defence that this machine did not test.
+ */
+export function skippedDefences(markdown: string, results: readonly TestResult[]): string[] {
+  const skipped = results.filter(({ state }) => state === 'skipped');
+  return rowsOf(markdown).flatMap(({ hazard, tests }) =>
+    testsOf(tests)
+      .filter(({ file, name }) => {
+        const written = name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/%[sdijo]/g, '.*');
+        const pattern = new RegExp(`(^| > )${written}$`, 's');
+        return skipped.some((result) => result.file === file && pattern.test(result.name));
+      })
+      .map(({ name }) => `${hazard}: "${name}" was skipped; the gate has to run as root, with every device`),
+  );
+}
