@@ -7,3 +7,5 @@ export const diskSize = 64 * 2 ** 30;
 export const membersMax = 2_000_000;
 /** Largest size of a member's extension headers together, bytes: far more than any path needs, and little memory. */
 export const extensionMax = 1 << 20;
+/** Largest size of all extension headers of an archive together, bytes: 1,000 for each of the most members. */
+export const extensionsMax = 2 * 2 ** 30;

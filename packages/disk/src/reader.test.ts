@@ -160,9 +160,11 @@ describe('limits', () => {
     await expect(read(archive(two), { maxBytes: 99 })).rejects.toMatchObject(tooBig);
   });
 
-  it('include pax headers', async () => {
-    const long = archive([member({ path: 'p'.repeat(150) })]);
-    await expect(read(long, { maxBytes: 100 })).rejects.toMatchObject(tooBig);
+  it('of extension headers count those of all members together', async () => {
+    const long = ['p', 'q'].map((name) => member({ path: name.repeat(150) }));
+    const one = 512 + '160 path='.length + 151; // a block, and a record with its newline
+    expect(await read(archive(long), { maxExtensionBytes: 2 * one })).toHaveLength(2);
+    await expect(read(archive(long), { maxExtensionBytes: 2 * one - 1 })).rejects.toMatchObject(tooBig);
   });
 });
 

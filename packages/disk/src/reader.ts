@@ -1,15 +1,17 @@
 import { blockSize, type TarEntry } from './entry.ts';
 import { tarInvalid, tarTooBig } from './errors.ts';
 import { type Extensions, entryOf, numberOf, readRecords, untilNul, verifyChecksum } from './header.ts';
-import { diskSize, extensionMax, membersMax } from './limits.ts';
+import { diskSize, extensionMax, extensionsMax, membersMax } from './limits.ts';
 import { type ByteSource, byteSource } from './source.ts';
 
 /** Limits of a tar stream. */
 export interface TarLimits {
   /** Most members. Default: `membersMax`. */
   readonly maxEntries?: number;
-  /** Sum of all bodies and extension headers, bytes. Default: `diskSize`. */
+  /** Sum of all bodies, bytes. Default: `diskSize`. */
   readonly maxBytes?: number;
+  /** Sum of all extension headers, bytes. Default: `extensionsMax`. */
+  readonly maxExtensionBytes?: number;
 }
 
 /** A member that was read. */
@@ -39,10 +41,12 @@ export async function* readTar(
 async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerator<ReadEntry> {
   const maxEntries = limits.maxEntries ?? membersMax;
   const maxBytes = limits.maxBytes ?? diskSize;
+  const maxExtensionBytes = limits.maxExtensionBytes ?? extensionsMax;
   let extensions: Extensions = { total: 0, records: new Map() };
   let position = 0;
   let entries = 0;
   let bytes = 0;
+  let extensionBytes = 0;
   for (;;) {
     const header = await source.take(blockSize);
     if (!header || header.every((byte) => byte === 0)) {
@@ -56,9 +60,11 @@ async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerat
     if ('xgLK'.includes(type)) {
       const size = numberOf(header, 124, 12); // a pax record `size` would apply to the member, not to this header
       extensions.total += blockSize + size;
-      bytes += size;
+      extensionBytes += blockSize + size;
       if (extensions.total > extensionMax)
         throw tarTooBig(`a member has extension headers of more than ${extensionMax} bytes`);
+      if (extensionBytes > maxExtensionBytes)
+        throw tarTooBig(`it has extension headers of more than ${maxExtensionBytes} bytes`);
       const text = (await takePadded(source, size)).toString('latin1');
       position += padded(size);
       if (type === 'x') readRecords(text, extensions.records);

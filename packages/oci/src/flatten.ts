@@ -2,7 +2,7 @@ import { diskSize, type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehoo
 import type { ImageArchive } from './archive.ts';
 import { imageInvalid } from './errors.ts';
 import { readLayer } from './layer.ts';
-import { normalizePath, parentsOf } from './paths.ts';
+import { normalizePath } from './paths.ts';
 import { type ImagePlan, planImage } from './plan.ts';
 
 /** A flattened image as a tar stream. */
@@ -28,13 +28,18 @@ export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}):
   let entries = 0;
   const tar = async function* () {
     const plan = await planImage(archive, { bytes: maxBytes });
-    const addedParents = new Set<string>();
-    const header = function* (entry: TarEntry) {
-      for (const parent of parentsOf(entry.path)) {
-        if (plan.paths.get(parent)?.kind === 'directory' || addedParents.has(parent)) continue;
-        addedParents.add(parent);
+    const { tree, contents } = plan;
+    const implied = new Set<number>();
+    /** Yields the header of the entry at this path, after those of the directories that no layer has as a member. */
+    const header = function* (id: number, entry: TarEntry) {
+      const missing: number[] = [];
+      for (const parent of tree.parentsOf(id))
+        if (parent > 0 && contents.get(parent)?.kind !== 'directory' && !implied.has(parent))
+          missing.push(parent);
+      for (const parent of missing.toReversed()) {
+        implied.add(parent);
         entries += 1;
-        yield tarHeader(directory(parent));
+        yield tarHeader(directory(tree.pathOf(parent)));
       }
       entries += 1;
       yield tarHeader(entry);
@@ -44,10 +49,12 @@ export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}):
       let member = -1;
       for await (const entry of readLayer(archive.file, layer, budget)) {
         member += 1;
-        const [path, ...links] = plan.memberPaths[index]?.get(member) ?? [];
+        const [id, ...links] = plan.memberPaths[index]?.get(member) ?? [];
         // No image needs devices and pipes.
-        if (path === undefined || plan.paths.get(path)?.kind === 'device') continue;
+        if (id === undefined || contents.get(id)?.kind === 'device') continue;
+        const path = tree.pathOf(id);
         yield* header(
+          id,
           entry.type === 'hardlink' ? linkToLowerLayer(entry, path, index, plan) : { ...entry, path },
         );
         if (entry.type === 'file') {
@@ -55,7 +62,10 @@ export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}):
           yield tarPadding(entry.size);
         }
         for (const link of links)
-          yield* header({ ...entry, path: link, type: 'hardlink', size: 0, linkTarget: path });
+          yield* header(link, {
+            ...entry,
+            ...{ path: tree.pathOf(link), type: 'hardlink', size: 0, linkTarget: path },
+          });
       }
     }
     yield tarEnd();
@@ -64,9 +74,14 @@ export function flattenImage(archive: ImageArchive, limits: FlattenLimits = {}):
 }
 
 /** Returns a hard link to a file of a lower layer. Its target must have been written already: without it, sqfstar would crash. */
-function linkToLowerLayer(entry: TarEntry, path: string, layer: number, { paths }: ImagePlan): TarEntry {
+function linkToLowerLayer(
+  entry: TarEntry,
+  path: string,
+  layer: number,
+  { tree, contents }: ImagePlan,
+): TarEntry {
   const linkTarget = normalizePath(entry.linkTarget ?? '');
-  const target = paths.get(linkTarget);
+  const target = contents.get(tree.find(linkTarget) ?? 0);
   if (target?.kind !== 'other' || target.layer >= layer)
     throw imageInvalid(`the hard link ${path} points to a file that is missing or replaced in a later layer`);
   return { ...entry, path, linkTarget };

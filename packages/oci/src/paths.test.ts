@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseMemberPath, normalizePath, parentsOf } from './paths.ts';
+import { normalizePath, parseMemberPath } from './paths.ts';
 
 const invalid = expect.objectContaining({ code: 'image_invalid' }) as Error;
 
@@ -59,9 +59,4 @@ describe('a member', () => {
       expect(() => parseMemberPath(raw)).toThrow(invalid);
     },
   );
-});
-
-it('parentsOf returns the directories between the root and the path', () => {
-  expect(parentsOf('a/b/c')).toEqual(['a', 'a/b']);
-  expect(parentsOf('a')).toEqual([]);
 });

@@ -42,9 +42,3 @@ export function normalizePath(raw: string): string {
     throw imageInvalid('the path of a member is too long');
   return path;
 }
-
-/** Returns the parents of a path, outermost first: `a`, `a/b` for `a/b/c`. */
-export function parentsOf(path: string): string[] {
-  const parts = path.split('/');
-  return parts.slice(1).map((_part, index) => parts.slice(0, index + 1).join('/'));
-}

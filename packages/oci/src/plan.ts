@@ -1,10 +1,11 @@
 import type { ReadEntry } from '@fumehood/disk';
 import type { ImageArchive, ImageLayer } from './archive.ts';
-import { imageInvalid, imageTooBig } from './errors.ts';
+import { imageInvalid } from './errors.ts';
 import { type Budget, readLayer } from './layer.ts';
-import { normalizePath, parentsOf, parseMemberPath } from './paths.ts';
+import { makePathTree, type PathMemory, type PathTree, spend } from './path-tree.ts';
+import { normalizePath, parseMemberPath } from './paths.ts';
 
-/** A path of the image, and the layer's member that holds its content. */
+/** What is at a path of the image, and the layer's member that holds its content. */
 export interface ImagePath {
   readonly layer: number;
   /** Number of the member in its layer. A path may occur twice in a layer: the last one counts. */
@@ -14,67 +15,77 @@ export interface ImagePath {
 
 /** The paths of an image after all layers are applied. */
 export interface ImagePlan {
-  readonly paths: ReadonlyMap<string, ImagePath>;
+  readonly tree: PathTree;
+  /** By the number of the path. A directory that no layer has as a member is missing: a path below it implies it. */
+  readonly contents: ReadonlyMap<number, ImagePath>;
   /** For each layer, the paths of each member: several where the layer has hard links to the member. */
-  readonly memberPaths: readonly ReadonlyMap<number, readonly string[]>[];
+  readonly memberPaths: readonly ReadonlyMap<number, readonly number[]>[];
 }
 
-/** Memory that the paths of all layers may take, bytes (an estimate); a large image needs 100 MB. */
-const memoryMax = 256 * 2 ** 20;
-const memoryPerPath = 100;
+/** Memory that the paths of all layers may take, bytes. An image of 500,000 files needs about 200 MB. */
+const pathMemoryMax = 384 * 2 ** 20;
+/** Memory for a member of a layer, bytes: measured, and rounded up. */
+const memoryPerMember = 160;
 
 /**
  * Computes what a union mount of the layers would show. It reads the top layer first, because a lower layer contributes only what
  * no upper layer has, hides or replaces. Errors: `image_invalid`, `image_too_big`, `tar_…`.
  */
 export async function planImage(archive: ImageArchive, budget: Budget): Promise<ImagePlan> {
-  const paths = new Map<string, ImagePath>();
-  const hidden = new Set<string>();
-  const opaque = new Set<string>();
-  const memory = { left: memoryMax };
+  const memory: PathMemory = { left: pathMemoryMax };
+  const tree = makePathTree(memory);
+  const contents = new Map<number, ImagePath>();
+  const hidden = new Set<number>();
+  const opaque = new Set<number>();
+  const isHidden = (id: number) => {
+    if (hidden.has(id)) return true;
+    for (const parent of tree.parentsOf(id)) if (hidden.has(parent) || opaque.has(parent)) return true;
+    return false;
+  };
   for (const [layer, where] of [...archive.layers.entries()].toReversed()) {
-    const changes = await surveyLayer(archive.file, where, budget, memory);
-    for (const [path, { member, kind }] of changes.paths)
-      if (!paths.has(path) && !isHidden(path, hidden, opaque)) paths.set(path, { layer, member, kind });
-    for (const path of changes.hidden) hidden.add(path);
-    for (const path of changes.opaque) opaque.add(path);
+    const changes = await surveyLayer(archive.file, where, tree, budget, memory);
+    for (const [id, { member, kind }] of changes.paths)
+      if (!contents.has(id) && !isHidden(id)) contents.set(id, { layer, member, kind });
+    for (const id of changes.hidden) hidden.add(id);
+    for (const id of changes.opaque) opaque.add(id);
   }
-  for (const path of paths.keys())
-    for (const parent of parentsOf(path))
-      if ((paths.get(parent)?.kind ?? 'directory') !== 'directory')
-        throw imageInvalid(`${path} lies below ${parent}, which is not a directory`);
-  return { paths, memberPaths: pathsOfMembers(paths, archive.layers.length) };
+  for (const id of contents.keys())
+    for (const parent of tree.parentsOf(id))
+      if ((contents.get(parent)?.kind ?? 'directory') !== 'directory')
+        throw imageInvalid(`${tree.pathOf(id)} lies below ${tree.pathOf(parent)}, which is not a directory`);
+  return { tree, contents, memberPaths: pathsOfMembers(contents, archive.layers.length) };
 }
 
 /** What a layer adds to the layers below it, and what it hides in them. */
 interface LayerChanges {
-  readonly paths: ReadonlyMap<string, Pick<ImagePath, 'member' | 'kind'>>;
+  readonly paths: ReadonlyMap<number, Pick<ImagePath, 'member' | 'kind'>>;
   /** Hidden together with everything below them. */
-  readonly hidden: readonly string[];
+  readonly hidden: readonly number[];
   /** Directories whose contents are hidden. */
-  readonly opaque: readonly string[];
+  readonly opaque: readonly number[];
 }
 
 async function surveyLayer(
   file: string,
   layer: ImageLayer,
+  tree: PathTree,
   budget: Budget,
-  memory: { left: number },
+  memory: PathMemory,
 ): Promise<LayerChanges> {
-  const paths = new Map<string, Pick<ImagePath, 'member' | 'kind'>>();
-  const hidden: string[] = [];
-  const opaque: string[] = [];
+  const paths = new Map<number, Pick<ImagePath, 'member' | 'kind'>>();
+  const hidden: number[] = [];
+  const opaque: number[] = [];
   let member = -1;
   for await (const entry of readLayer(file, layer, budget)) {
     member += 1;
     const { kind, path } = parseMemberPath(entry.path);
-    memory.left -= path.length + memoryPerPath;
-    if (memory.left < 0) throw imageTooBig('its layers have too many members');
-    if (kind === 'whiteout') hidden.push(path);
-    else if (kind === 'opaque') opaque.push(path);
+    spend(memory, memoryPerMember);
+    const id = tree.add(path);
+    if (kind === 'whiteout') hidden.push(id);
+    else if (kind === 'opaque') opaque.push(id);
     else if (path !== '') {
-      paths.set(path, hardLinkTarget(entry, paths) ?? { member, kind: kindOf(entry) });
-      if (entry.type !== 'directory') hidden.push(path); // a file replaces a directory of a lower layer
+      paths.set(id, hardLinkTarget(entry, tree, paths) ?? { member, kind: kindOf(entry) });
+      if (entry.type !== 'directory') hidden.push(id); // a file replaces a directory of a lower layer
     } else if (entry.type !== 'directory') throw imageInvalid('its root is not a directory');
   }
   return { paths, hidden, opaque };
@@ -83,10 +94,12 @@ async function surveyLayer(
 /** Returns the member that a hard link points to, if it is an earlier member of the same layer. */
 function hardLinkTarget(
   entry: ReadEntry,
+  tree: PathTree,
   paths: LayerChanges['paths'],
 ): Pick<ImagePath, 'member' | 'kind'> | undefined {
   if (entry.type !== 'hardlink') return undefined;
-  const target = paths.get(normalizePath(entry.linkTarget ?? ''));
+  const id = tree.find(normalizePath(entry.linkTarget ?? ''));
+  const target = id === undefined ? undefined : paths.get(id);
   if (target?.kind === 'directory') throw imageInvalid(`${entry.path} is a hard link to a directory`);
   return target;
 }
@@ -96,17 +109,12 @@ function kindOf({ type }: ReadEntry): ImagePath['kind'] {
   return type === 'character' || type === 'block' || type === 'fifo' ? 'device' : 'other';
 }
 
-function isHidden(path: string, hidden: ReadonlySet<string>, opaque: ReadonlySet<string>): boolean {
-  if (hidden.has(path)) return true;
-  return ['', ...parentsOf(path)].some((parent) => hidden.has(parent) || opaque.has(parent));
-}
-
-function pathsOfMembers(paths: ImagePlan['paths'], layers: number): Map<number, string[]>[] {
-  const byLayer = Array.from({ length: layers }, () => new Map<number, string[]>());
-  for (const [path, { layer, member }] of paths) {
+function pathsOfMembers(contents: ImagePlan['contents'], layers: number): Map<number, number[]>[] {
+  const byLayer = Array.from({ length: layers }, () => new Map<number, number[]>());
+  for (const [id, { layer, member }] of contents) {
     const names = byLayer[layer]?.get(member);
-    if (names) names.push(path);
-    else byLayer[layer]?.set(member, [path]);
+    if (names) names.push(id);
+    else byLayer[layer]?.set(member, [id]);
   }
   return byLayer;
 }
