@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseRecord, pathChecker } from './commit-tree.ts';
 
@@ -29,12 +30,40 @@ describe('paths of a commit', () => {
     expect(() => check([path])).toThrow(expect.objectContaining({ code: 'repository_invalid' }) as Error);
   });
 
-  it.each([[['a', 'a']], [['b', 'a']], [['a', 'a/b']], [['a/b', 'a/b/c']]])(
-    'like %j are refused together',
-    (paths) => {
-      expect(() => check(paths)).toThrow(expect.objectContaining({ code: 'repository_invalid' }) as Error);
-    },
-  );
+  it.each([
+    [['a', 'a']],
+    [['b', 'a']],
+    [['a', 'a/b']],
+    [['a/b', 'a/b/c']],
+    [['a', 'a-', 'a--', 'a-b', 'a/b']],
+    [['a/b', 'a/b-/c', 'a/b-/d-', 'a/b/c']],
+  ])('like %j are refused together', (paths) => {
+    expect(() => check(paths)).toThrow(expect.objectContaining({ code: 'repository_invalid' }) as Error);
+  });
+
+  it('may have so many bytes together, with those of their directories, and no more', () => {
+    const paths = ['a/b/c', 'a/b/d', 'a/e', 'f'];
+    const bytes = 'a/b/c'.length + 'a'.length + 'a/b'.length + 'a/b/d'.length + 'a/e'.length + 'f'.length;
+    const checkWithin = (limit: number) => () => paths.forEach(pathChecker(undefined, limit));
+    expect(checkWithin(bytes)).not.toThrow();
+    expect(checkWithin(bytes - 1)).toThrow(`its paths have more than ${bytes - 1} bytes`);
+  });
+
+  it('conflict exactly when one of them is a directory of another', () => {
+    const letters = ['a', '-', '/', '0'];
+    const path = fc
+      .array(fc.constantFrom(...letters), { minLength: 1, maxLength: 6 })
+      .map((all) => all.join(''));
+    const isPath = (one: string) => !/^\/|\/$|\/\//.test(one);
+    fc.assert(
+      fc.property(fc.uniqueArray(path.filter(isPath), { maxLength: 12 }), (paths) => {
+        const conflict = paths.some((one) => paths.some((other) => other.startsWith(`${one}/`)));
+        const run = () => check(paths.toSorted((one, other) => (one < other ? -1 : 1)));
+        if (conflict) expect(run).toThrow('is a file and a directory');
+        else expect(run).not.toThrow();
+      }),
+    );
+  });
 });
 
 describe('records of git ls-tree', () => {

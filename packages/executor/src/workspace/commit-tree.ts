@@ -9,8 +9,18 @@ export interface TreeEntry {
   readonly size: number;
 }
 
-/** The limits of a commit: 500,000 files with 16 GiB in total; a path has at most 4,000 bytes and 200 names of 255 bytes. */
-const limits = { entries: 500_000, bytes: 16 * 2 ** 30, depth: 200, path: 4_000, name: 255 } as const;
+/** The limits of a commit. */
+const limits = {
+  files: 500_000,
+  /** Of all files together. */
+  bytes: 16 * 2 ** 30,
+  /** Of the paths of all files and directories together, bytes: a small pack can hold a tree with gigabytes of them. */
+  pathBytes: 64 * 2 ** 20,
+  /** Of one path: names, bytes, and bytes of each name. */
+  depth: 200,
+  path: 4_000,
+  name: 255,
+} as const;
 /** Bytes of the longest record of `git ls-tree`: a path, and less than 200 bytes before it. */
 const recordMax = limits.path + 200;
 
@@ -28,8 +38,7 @@ export async function listTree(repository: Repository): Promise<TreeEntry[]> {
       check(entry.path);
       bytes += entry.size;
       entries.push(entry);
-      if (entries.length > limits.entries)
-        throw repositoryInvalid(`it has more than ${limits.entries} files`);
+      if (entries.length > limits.files) throw repositoryInvalid(`it has more than ${limits.files} files`);
       if (bytes > limits.bytes) throw repositoryInvalid(`its files have more than ${limits.bytes} bytes`);
     }
   } catch (error) {
@@ -77,33 +86,45 @@ function typeOf(mode: string, kind: string): TreeEntry['type'] {
 }
 
 /**
- * Returns a function that checks sorted paths one after the other: that each is a path below the root, outside of `.git`, and that
- * none of them conflicts with another. `refuse` makes the error.
+ * Returns a function that checks sorted paths one after the other: that each is a path below the root, outside of `.git`, that none
+ * of them conflicts with another, and that all of them and their directories together have at most `pathBytes`. The time for a path
+ * is in proportion to its length. `refuse` makes the error.
  */
-export function pathChecker(refuse: (why: string) => Error = repositoryInvalid): (path: string) => void {
-  const directories = new Set<string>();
-  const files = new Set<string>();
+export function pathChecker(
+  refuse: (why: string) => Error = repositoryInvalid,
+  pathBytes: number = limits.pathBytes,
+): (path: string) => void {
   let last = '';
+  let left = pathBytes;
+  /** The lengths of the paths that the last path begins with, and of the last path itself, in ascending order. */
+  const beginnings: number[] = [];
   return (path) => {
-    const shown = JSON.stringify(path.slice(0, 200));
-    const parts = path.split('/');
-    if (path.length > limits.path || parts.length > limits.depth)
-      throw refuse(`the path ${shown} is too long or too deep`);
+    const shown = () => JSON.stringify(path.slice(0, 200));
+    const parts = path.length > limits.path ? [] : path.split('/');
+    if (parts.length === 0 || parts.length > limits.depth)
+      throw refuse(`the path ${shown()} is too long or too deep`);
     for (const part of parts) {
       if (part === '' || part === '.' || part === '..' || part.length > limits.name || part.includes('\0'))
-        throw refuse(`the path ${shown} is not a path below the root`);
-      if (part.toLowerCase() === '.git') throw refuse(`the path ${shown} is reserved for git`);
+        throw refuse(`the path ${shown()} is not a path below the root`);
+      if (part.toLowerCase() === '.git') throw refuse(`the path ${shown()} is reserved for git`);
     }
     // Latin1 strings compare like their bytes, and git sorts by those.
-    if (path <= last) throw refuse(`the path ${shown} is a duplicate or out of order`);
+    if (path <= last) throw refuse(`the path ${shown()} is a duplicate or out of order`);
+    const common = commonLength(path, last);
+    while ((beginnings.at(-1) ?? 0) > common) beginnings.pop();
+    // Of the paths that this one begins with, only the longest can be one of its directories: the last path begins with all of them.
+    if (beginnings.at(-1) === common && path[common] === '/')
+      throw refuse(`${JSON.stringify(path.slice(0, common))} is a file and a directory`);
+    beginnings.push(path.length);
+    left -= path.length;
+    for (let end = path.indexOf('/', common); end >= 0; end = path.indexOf('/', end + 1)) left -= end;
+    if (left < 0) throw refuse(`its paths have more than ${pathBytes} bytes`);
     last = path;
-    if (directories.has(path)) throw refuse(`${shown} is a file and a directory`);
-    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-      const parent = path.slice(0, end);
-      if (directories.has(parent)) break;
-      if (files.has(parent)) throw refuse(`${JSON.stringify(parent)} is a file and a directory`);
-      directories.add(parent);
-    }
-    files.add(path);
   };
+}
+
+function commonLength(one: string, other: string): number {
+  let at = 0;
+  while (at < one.length && one[at] === other[at]) at += 1;
+  return at;
 }

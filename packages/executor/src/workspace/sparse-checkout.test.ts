@@ -28,3 +28,9 @@ test.each([
 ])('the pattern %j is refused, because git may read it differently', (pattern) => {
   expect(() => sparseDirectories([pattern])).toThrow('it wants the part');
 });
+
+test('more than 1,000 patterns are refused', () => {
+  const patterns = Array.from({ length: 1_001 }, (_, index) => `d${index}/*`);
+  expect(sparseDirectories(patterns.slice(1))).toHaveLength(1_000);
+  expect(() => sparseDirectories(patterns)).toThrow('it wants 1001 parts');
+});

@@ -70,13 +70,16 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     yield tarPadding(bytes.length);
   };
 
-  /** Yields the parent directories of the path that were not written yet. */
+  /** Yields the parent directories of the path that were not written yet, outermost first. */
   const parents = function* (path: string) {
-    for (const parent of parentsOf(path)) {
-      if (made.has(parent)) continue;
+    const missing: string[] = [];
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const parent = path.slice(0, end);
+      if (made.has(parent)) break;
       made.add(parent);
-      yield directory(parent);
+      missing.push(parent);
     }
+    for (const parent of missing.toReversed()) yield directory(parent);
   };
 
   const gitDirectory = async function* ({ repository, tree, directory: top, sparse }: PlacedCommit) {
@@ -90,7 +93,11 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
       yield* file(`${git}/info/sparse-checkout`, sparse.map((part) => `/${part}*\n`).join(''));
     if (repository.shallow) yield* file(`${git}/shallow`, `${repository.commit}\n`);
     // Git reads every file that is not older than the index, because it may have changed in the same second.
-    yield* file(`${git}/index`, gitIndex(tree, sparse), fixedMtime + 1);
+    const index = gitIndex(tree, sparse);
+    const facts = { size: index.bytes, mode: modes.file, mtime: fixedMtime + 1 };
+    yield header({ path: `${git}/index`, type: 'file', ...facts });
+    yield* index.chunks;
+    yield tarPadding(index.bytes);
     for (const name of await packFiles(repository.packs)) {
       const path = join(repository.packs, name);
       const { size } = await stat(path);
@@ -155,12 +162,4 @@ async function linkTarget(entry: TreeEntry, body: AsyncIterable<Buffer>): Promis
 
 function joinPath(top: string, path: string): string {
   return top === '' ? path : `${top}/${path}`;
-}
-
-/** Returns `a` and `a/b` for `a/b/c`. */
-function parentsOf(path: string): string[] {
-  const parents: string[] = [];
-  for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1))
-    parents.push(path.slice(0, end));
-  return parents;
 }
