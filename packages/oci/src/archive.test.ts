@@ -53,21 +53,6 @@ describe('an image', () => {
     expect((await open(layout())).config).toEqual(expected);
   });
 
-  it('has a digest that depends only on its configuration and its layers', async () => {
-    const digests = await Promise.all(
-      [
-        layout(),
-        layout(),
-        layoutFiles(layers, { config: { User: '7' } }),
-        layoutFiles(layers.toReversed()),
-      ].map(
-        async (files, index) => (await openArchive(writeArchive(join(root, `${index}.tar`), files))).digest,
-      ),
-    );
-    expect(digests[0]).toBe(digests[1]);
-    expect(new Set(digests).size).toBe(3);
-  });
-
   it('with the configuration and the layer sizes of another image is refused by the digest of a layer', async () => {
     const forged = docker().set('layer-0/layer.tar', layerOf(file('a', 'z')));
     const archive = await open(forged);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { collect, FumehoodError } from '@fumehood/base';
 import { readTar } from '@fumehood/disk';
@@ -32,8 +31,6 @@ export interface ImageArchive {
   readonly config: ImageConfig;
   /** Bottom layer first. */
   readonly layers: readonly ImageLayer[];
-  /** SHA-256 of the configuration and of the layers' offsets, sizes and digests: it identifies the content of this archive. */
-  readonly digest: string;
 }
 
 interface Member {
@@ -92,7 +89,7 @@ async function openLayout(archive: Members): Promise<ImageArchive> {
     return { ...member, digest: layer.digest, digestOf: 'packed' as const };
   });
   const bytes = await readBlob(manifest.config);
-  return archiveOf(archive.file, bytes, parseConfig(bytes), layers);
+  return archiveOf(archive.file, parseConfig(bytes), layers);
 }
 
 async function openDockerSave(archive: Members): Promise<ImageArchive> {
@@ -118,20 +115,13 @@ async function openDockerSave(archive: Members): Promise<ImageArchive> {
     if (!member) throw imageInvalid(`the layer ${path} is missing`);
     return { ...member, digest: digests[index] as string, digestOf: 'unpacked' as const };
   });
-  return archiveOf(archive.file, bytes, config, layers);
+  return archiveOf(archive.file, config, layers);
 }
 
-function archiveOf(
-  file: string,
-  configBytes: Buffer,
-  { config }: Config,
-  layers: ImageLayer[],
-): ImageArchive {
-  const hash = createHash('sha256').update(configBytes).update(JSON.stringify(layers));
+function archiveOf(file: string, { config }: Config, layers: ImageLayer[]): ImageArchive {
   return {
     file,
     layers,
-    digest: `sha256:${hash.digest('hex')}`,
     config: {
       env: config?.Env ?? [],
       entrypoint: config?.Entrypoint ?? [],

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { localSpawn, type Spawn } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { imageDisk } from './cache.ts';
+import { digestOfFile } from './digest.ts';
 import {
   directory,
   dockerFiles,
@@ -15,6 +16,7 @@ import {
   type ImageFiles,
   layerOf,
   layoutFiles,
+  manifestOf,
   symlink,
   writeArchive,
 } from './testing/image.ts';
@@ -39,8 +41,10 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
-const diskOf = (files: ImageFiles, name = 'image.tar') =>
-  imageDisk(spawn, writeArchive(join(root, name), files), cache);
+const diskOf = async (files: ImageFiles, name = 'image.tar') => {
+  const archive = writeArchive(join(root, name), files);
+  return imageDisk(spawn, { archive, digestOf: 'archive', digest: await digestOfFile(archive) }, cache);
+};
 const layers = [
   layerOf(
     directory('etc', 0o700),
@@ -105,6 +109,49 @@ describe('the disk of an image', () => {
     await rm(join(cache, name));
     expect(await diskOf(dockerFiles(layers))).toMatchObject({ file: name });
     expect(existsSync(join(cache, name))).toBe(true);
+  });
+});
+
+describe('an archive that claims the layers of a cached image', () => {
+  const secret = [layerOf(file('secret', 'of somebody else'))];
+  /** The documents are the victim's, and so are the names, sizes and places of its layers. Their bytes are zeros. */
+  const forgedFrom = (files: ImageFiles): ImageFiles =>
+    new Map(
+      [...files].map(([name, bytes]) => [
+        name,
+        bytes.includes('secret') ? Buffer.alloc(bytes.length) : bytes,
+      ]),
+    );
+
+  it.each([
+    ['an OCI layout', layoutFiles(secret)],
+    ['`docker save`', dockerFiles(secret)],
+  ])('is refused with a warm cache as with a cold one: %s', async (_format, files) => {
+    const forged = forgedFrom(files);
+    expect([...forged.keys()]).toEqual([...files.keys()]);
+    const refused = { code: 'image_invalid' };
+    await expect(diskOf(forged)).rejects.toMatchObject(refused);
+    const victim = await diskOf(files);
+    await expect(diskOf(forged)).rejects.toMatchObject(refused);
+    expect(await readdir(cache)).toEqual([victim.file]);
+  });
+
+  it('gets the disk of that image if the digest is not that of its bytes, so the test above can fail', async () => {
+    const victim = await diskOf(layoutFiles(secret));
+    const digest = await digestOfFile(join(root, 'image.tar'));
+    const archive = writeArchive(join(root, 'forged.tar'), forgedFrom(layoutFiles(secret)));
+    expect(await imageDisk(spawn, { archive, digestOf: 'archive', digest }, cache)).toEqual(victim);
+  });
+
+  it('gets nothing for a digest of another kind: a manifest can be stored as an archive', async () => {
+    const archive = writeArchive(join(root, 'image.tar'), layoutFiles(secret));
+    const { digest } = manifestOf(layoutFiles(secret));
+    const [one, other] = await Promise.all(
+      (['manifest', 'archive'] as const).map((kind) =>
+        imageDisk(spawn, { archive, digestOf: kind, digest }, cache),
+      ),
+    );
+    expect(one?.file).not.toBe(other?.file);
   });
 });
 

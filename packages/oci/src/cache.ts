@@ -13,25 +13,37 @@ export interface ImageDisk {
   readonly config: ImageConfig;
 }
 
-/** Part of the cache key: must change when the same image would give another disk. */
-const diskVersion = 1;
+/** The archive of an image, and what identifies the image. */
+export interface ProvenImage {
+  readonly archive: string;
+  /**
+   * The SHA-256 of the whole archive, or of the manifest that the archive was made from. It depends on every byte of the image. The
+   * caller has checked that the archive has it, and that the job may have the image.
+   */
+  readonly digestOf: 'archive' | 'manifest';
+  readonly digest: string;
+}
+
+/** Part of the cache key: must change when the same image would give another disk, or when the file of a disk changes. */
+const diskVersion = 2;
 const makeOnce = oncePerKey<void>();
 
 /**
- * Returns the read-only disk of an image archive and makes it if it is not cached. The caller must already have checked that the job
- * may have the archive: a cache hit grants nothing.
+ * Returns the read-only disk of an image and makes it if it is not cached. The cache grants nothing (docs/invariants.md, 11): its key
+ * is the digest that the caller has checked. What an archive says about itself, as the digests of its layers, is no part of the key,
+ * because anybody can write it.
  */
 export async function imageDisk(
   spawn: Spawn,
-  archiveFile: string,
+  { archive: file, digestOf, digest }: ProvenImage,
   cacheDirectory: string,
 ): Promise<ImageDisk> {
-  const archive = await openArchive(archiveFile);
-  const key = createHash('sha256').update(`${diskVersion} ${archive.digest}`).digest('hex').slice(0, 32);
-  const file = `image-${key}.sqfs`;
-  const path = join(cacheDirectory, file);
+  const archive = await openArchive(file);
+  const key = createHash('sha256').update(`${diskVersion} ${digestOf} ${digest}`).digest('hex').slice(0, 32);
+  const name = `image-${key}.sqfs`;
+  const path = join(cacheDirectory, name);
   if (!existsSync(path)) await makeOnce(path, () => makeDisk(spawn, archive, path));
-  return { file, config: archive.config };
+  return { file: name, config: archive.config };
 }
 
 async function makeDisk(spawn: Spawn, archive: ImageArchive, path: string): Promise<void> {

@@ -1,6 +1,6 @@
 export type { ImageArchive, ImageConfig } from './archive.ts';
 export { openArchive } from './archive.ts';
-export type { ImageDisk } from './cache.ts';
+export type { ImageDisk, ProvenImage } from './cache.ts';
 export { imageDisk } from './cache.ts';
 export { digestOfFile } from './digest.ts';
 export { flattenImage } from './flatten.ts';

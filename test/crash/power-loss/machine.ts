@@ -38,9 +38,9 @@ export async function makeVmFiles(directory: string): Promise<VmFiles> {
     mkdirSync(join(directory, name));
     chmodSync(join(directory, name), 0o711);
   }
-  const { archive } = await powerLossImage(join(directory, 'images'));
+  const { archive, digest } = await powerLossImage(join(directory, 'images'));
   const disks = join(directory, 'disks');
-  const image = await imageDisk(localSpawn(null), archive, disks);
+  const image = await imageDisk(localSpawn(null), { archive, digestOf: 'archive', digest }, disks);
   if (isRoot) chownSync(join(disks, image.file), owner, owner);
   return {
     directory,

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -98,6 +98,39 @@ describe('an image of a registry', () => {
       signal,
     );
     expect(fetched.digest).toBe(digest);
+  });
+});
+
+describe('a repository that sends the manifest of an image of another repository', () => {
+  const sendManifest = async () => {
+    const digest = here.registry.put('victim/tool', '1', image());
+    const { bytes } = here.registry.manifests.get(`victim/tool:${digest}`) as { bytes: Buffer };
+    here.registry.putManifest('attacker/tool', '1', types.manifest, bytes);
+    here.registry.intercept = (request, response) => {
+      const isMissing = request.url?.startsWith('/v2/attacker/tool/blobs/') ?? false;
+      if (isMissing) response.writeHead(404).end('{"errors":[{"code":"BLOB_UNKNOWN"}]}');
+      return isMissing;
+    };
+    return digest;
+  };
+
+  it('and does not have the layers gives no image, with a cold cache or a warm one', async () => {
+    const digest = await sendManifest();
+    const cold = (await here.fetch('attacker/tool:1').catch((error: unknown) => error)) as Error;
+    expect(cold).toMatchObject({ code: expect.stringMatching(/^(image|registry)_/) as string });
+    expect((await here.fetch('victim/tool:1')).digest).toBe(digest);
+    await expect(here.fetch('attacker/tool:1')).rejects.toThrow(cold.message);
+  });
+
+  it('would give the image if archives were cached for a manifest alone, so the test above can fail', async () => {
+    const digest = await sendManifest();
+    const { file } = await here.fetch('victim/tool:1');
+    const key = digestOf(Buffer.from(`${here.registry.place}/attacker/tool ${digest}`));
+    await copyFile(file, join(here.root, 'cache', `image-${key.replace(':', '-')}`));
+    expect(Object.keys((await archived((await here.fetch('attacker/tool:1')).file)).tree)).toEqual([
+      'a',
+      'b',
+    ]);
   });
 });
 

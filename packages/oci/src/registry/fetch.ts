@@ -39,8 +39,11 @@ const copyOnce = oncePerKey<void>();
 
 /**
  * Fetches an image as an archive. It asks the registry with these credentials every time, even when the archive is cached: that
- * resolves the tag and proves that the job may have the image. Layers are fetched by digest, once for all concurrent callers, after
- * their declared sizes have passed the limit. Errors: those of `runSkopeo`.
+ * resolves the tag and proves that the job may have the manifest. An archive is cached for its repository: it is used only for a
+ * repository from which all of its layers were fetched once. Otherwise a registry of the attacker could send the manifest of somebody
+ * else's image, which names its layers, and would get the layers from this cache. So a registry is trusted in one thing, which is how
+ * registries work: who may read a manifest in a repository may read the layers that this repository has. Layers are fetched by
+ * digest, once for all concurrent callers, after their declared sizes have passed the limit. Errors: those of `runSkopeo`.
  */
 export async function fetchImage(
   deps: FetchDeps,
@@ -67,7 +70,7 @@ export async function fetchImage(
   const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMaxBytes);
 
   const { digest } = chosen;
-  const file = join(deps.cache, `image-${digest.replace(':', '-')}`);
+  const file = join(deps.cache, `image-${digestOf(Buffer.from(`${name} ${digest}`)).replace(':', '-')}`);
   if (!existsSync(file)) {
     const copy = async (stop: AbortSignal) => {
       const config = await inspect(['--config', `docker://${name}@${digest}`]);

@@ -5,6 +5,7 @@ import {
   fetchImage,
   type ImageDisk,
   imageDisk,
+  type ProvenImage,
   type Registries,
   type RegistryAuths,
   registryAuthsSchema,
@@ -43,16 +44,26 @@ export async function imageDisks(
   for (const { image } of job.dockerSteps) {
     if (made.has(image)) continue; // a tag is resolved once for the whole job
     const digest = imageDigest(image);
-    const archive =
+    const proven =
       digest === null
         ? await fetchReference(deps, image, job, stopped, onResolved)
-        : await fetchBlob(client, digest, directories.blobs, clock, stopped);
-    const disk = await imageDisk(spawn, archive, directories.disks);
+        : await fetchArchive(deps, client, digest, stopped);
+    const disk = await imageDisk(spawn, proven, directories.disks);
     const now = clock.now() / 1000;
     await utimes(join(directories.disks, disk.file), now, now); // the janitor removes the files that were not used for the longest time
     made.set(image, disk);
   }
   return job.dockerSteps.map(({ image }) => made.get(image) as ImageDisk);
+}
+
+async function fetchArchive(
+  { clock, directories }: ImageDeps,
+  client: JobClient,
+  digest: string,
+  stopped: AbortSignal,
+): Promise<ProvenImage> {
+  const archive = await fetchBlob(client, digest, directories.blobs, clock, stopped);
+  return { archive, digestOf: 'archive', digest };
 }
 
 async function fetchReference(
@@ -61,7 +72,7 @@ async function fetchReference(
   { dockerAuthConfig }: Pick<ValidatedJob, 'dockerAuthConfig'>,
   stopped: AbortSignal,
   onResolved: (line: string) => Promise<void>,
-): Promise<string> {
+): Promise<ProvenImage> {
   const { spawn, registries, directories } = deps;
   const from = {
     ...{ spawn, registries, work: directories.work, cache: directories.blobs },
@@ -72,7 +83,7 @@ async function fetchReference(
   const usedAuths = hasAuths ? auths : await readDefaultAuths(deps.registryAuthFile);
   const { digest, file } = await fetchImage(from, reference, usedAuths, stopped);
   await onResolved(`${reference} is ${digest}`);
-  return file;
+  return { archive: file, digestOf: 'manifest', digest };
 }
 
 /** Reads the file for every image, because nothing tells the agent when it changes. Errors: `config_invalid`. */
