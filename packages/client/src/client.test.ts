@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { FumehoodError } from '@fumehood/base';
 import { describe, expect, it } from 'vitest';
 import { openClient } from './client.ts';
 import { jobRecord, json, TestServer } from './testing/server.ts';
@@ -56,6 +57,19 @@ describe('an error of the client', () => {
     expect(await failure(open(server).status())).toMatchObject({
       code: 'instance_unreachable',
       remedy: 'Check with `fumehood status` that it is running.',
+    });
+  });
+
+  it('is the error of the stream that it sends', async () => {
+    await using server = await new TestServer(json({})).start();
+    const broken = async function* () {
+      yield Buffer.alloc(100_000);
+      throw new FumehoodError({ code: 'repository_unreadable', message: 'it lacks an object' });
+    };
+    const sending = open(server).putPack('a/b', 'c'.repeat(40), Readable.from(broken()));
+    expect(await failure(sending)).toMatchObject({
+      code: 'repository_unreadable',
+      message: 'it lacks an object',
     });
   });
 });

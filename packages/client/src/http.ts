@@ -55,6 +55,7 @@ export function openHttp({ url, token }: ClientOptions): Http {
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const { cause, message } = error as Error;
+      if (cause instanceof FumehoodError) throw cause; // of the stream that is sent, such as a pack that git cannot finish
       throw instanceUnreachable(base, cause instanceof Error && cause.message ? cause.message : message);
     }
     if (response.ok) return response;

@@ -34,7 +34,9 @@ export const packMax = 8 * 2 ** 30;
 
 /**
  * The environment of every git. Git reads no configuration of the system or of a user, prompts for nothing, and works on a
- * repository that another user owns.
+ * repository that another user owns. It shows the objects as they were committed, without replacements and grafts. It fetches
+ * nothing: a repository's configuration can name programs that a fetch would run. `GIT_ALLOW_PROTOCOL` says so to versions of git
+ * that do not know `GIT_NO_LAZY_FETCH`.
  */
 export const gitEnvironment: Readonly<Record<string, string>> = {
   GIT_CONFIG_NOSYSTEM: '1',
@@ -43,6 +45,9 @@ export const gitEnvironment: Readonly<Record<string, string>> = {
   GIT_CONFIG_KEY_0: 'safe.directory',
   GIT_CONFIG_VALUE_0: '*',
   GIT_NO_REPLACE_OBJECTS: '1',
+  GIT_GRAFT_FILE: '/none',
+  GIT_NO_LAZY_FETCH: '1',
+  GIT_ALLOW_PROTOCOL: 'none',
   GIT_OPTIONAL_LOCKS: '0',
   GIT_TERMINAL_PROMPT: '0',
 };

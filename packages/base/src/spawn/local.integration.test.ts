@@ -142,6 +142,13 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
         expect(readFileSync('/proc/self/status', 'latin1')).toMatch(/^Seccomp:\t0$/m);
       }));
 
+    it('no capabilities either when it keeps the ids of root', async () => {
+      const request = { label: 'grep', program: '/usr/bin/grep', args: ['^Cap', '/proc/self/status'] };
+      const sets = (await runToEnd(localSpawn(null), request)).toString().trimEnd().split('\n');
+      expect(sets).toHaveLength(5);
+      for (const set of sets) expect(set).toMatch(/\t0000000000000000$/);
+    });
+
     it('no namespace in common with this process, except the time namespace', () =>
       inspected(() => {
         const names = readdirSync(`/proc/${pid}/ns`).filter((name) => !name.startsWith('time'));

@@ -43,7 +43,7 @@ export function profileCommand(request: SpawnRequest, identity: Identity | null)
     ...['/usr/bin/setpriv', ...identityFlags(identity), '--'],
     ...['/usr/bin/bwrap', '--die-with-parent', '--new-session', '--as-pid-1'],
     ...['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`),
-    ...['--disable-userns', '--seccomp', String(profileDescriptors.seccomp)],
+    ...['--disable-userns', '--cap-drop', 'ALL', '--seccomp', String(profileDescriptors.seccomp)],
     ...['--info-fd', String(profileDescriptors.info)],
     ...['--clearenv', '--args', String(profileDescriptors.environment)],
     ...['--ro-bind', '/usr', '/usr'],

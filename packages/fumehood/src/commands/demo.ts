@@ -41,7 +41,6 @@ async function demo(options: DemoOptions): Promise<void> {
     client,
     state: context.state,
     repository,
-    root,
     note,
     output: (bytes) => void process.stderr.write(bytes),
   });

@@ -19,8 +19,6 @@ export interface DemoDeps {
   readonly client: Client;
   readonly state: State;
   readonly repository: LocalRepository;
-  /** Directory to index, relative to the top of the repository; empty for all of it. */
-  readonly root: string;
   /** Reports progress to the user. */
   readonly note: (line: string) => void;
   /** Gets the output of the indexer. */
@@ -32,16 +30,16 @@ export interface DemoDeps {
  * the client.
  */
 export async function runDemo(deps: DemoDeps): Promise<Report> {
-  const { client, state, repository, root, note } = deps;
+  const { client, state, repository, note } = deps;
   const image = await provideImage(client, { kind: 'recipe', name: indexer }, state, note);
   note(`sending ${repository.path} at ${repository.commit.slice(0, 12)}`);
-  await client.putPack(repository.name, repository.commit, await repository.pack());
+  await client.putPack(repository.name, repository.commit, repository.pack());
   const argv = ['index', '--no-progress-bar', ...(await indexerFlags(deps))];
   const { id } = await client.createJob({
     queue: 'codeintel',
     repository: repository.name,
     commit: repository.commit,
-    root,
+    root: repository.root,
     indexer: { name: indexer, image, argv },
     accept: ['vm-hardware', 'vm-emulated'],
     cpus: 2,
@@ -64,8 +62,8 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
 }
 
 /** Returns the indexer's flags for this repository, and notes what will be missing from the index. */
-async function indexerFlags({ repository, root, note }: DemoDeps): Promise<string[]> {
-  const below = (name: string) => (root === '' ? name : `${root}/${name}`);
+async function indexerFlags({ repository, note }: DemoDeps): Promise<string[]> {
+  const below = (name: string) => (repository.root === '' ? name : `${repository.root}/${name}`);
   const has = (name: string) => repository.has(below(name));
   const manifest = await repository.file(below('package.json')).catch(() => null);
   if (

@@ -54,7 +54,7 @@ describe('an opened repository', () => {
     const bare = join(root, 'bare');
     execFileSync('git', ['init', '-q', '--bare', bare]);
     await writeFile(join(bare, 'shallow'), `${second}\n`);
-    git(bare, ['unpack-objects', '-q'], await buffer(await opened.pack()));
+    git(bare, ['unpack-objects', '-q'], await buffer(opened.pack()));
     expect(git(bare, ['show', `${second}:below/file`])).toBe('second');
     expect(() => git(bare, ['cat-file', '-e', first])).toThrow();
     git(bare, ['fsck', '--full', '--strict']);

@@ -1,33 +1,36 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { statSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
-import type { Readable } from 'node:stream';
-import { collect } from '@fumehood/base';
+import { realpathSync, statSync } from 'node:fs';
+import { basename, join, normalize, relative } from 'node:path';
+import { Readable } from 'node:stream';
+import { FumehoodError, type Identity, localSpawn } from '@fumehood/base';
 import { repositoryUnreadable } from '../errors.ts';
+import { findGitDirectory, type GitDirectory } from './git-directory.ts';
+import { type Git, gitIn } from './local-git.ts';
+import { unreadable } from './unreadable.ts';
 
 /** A git repository of the user, at one commit. */
 export interface LocalRepository {
+  /** The top of its working tree, or the bare repository. */
   readonly path: string;
   /** The repository's name in the instance. */
   readonly name: string;
   readonly commit: string;
-  /** Returns a pack that holds the commit without its history. */
-  pack(): Promise<Readable>;
-  /** Whether the commit has a file or directory at this path. */
+  /** Directory to index, relative to the top; empty for all of it. */
+  readonly root: string;
+  /** Returns a pack that holds the commit without its history. Errors of the stream: `repository_unreadable`. */
+  pack(): Readable;
+  /** Whether the commit has a file or directory at this path. Symbolic links inside the commit are followed. */
   has(path: string): Promise<boolean>;
-  /** Reads a file of the commit. Errors: `repository_unreadable`. */
+  /** Reads a file of the commit. Symbolic links inside the commit are followed. Errors: `repository_unreadable`. */
   file(path: string): Promise<Buffer>;
 }
 
 /** Largest file of the commit that is read, bytes. */
 const fileMax = 16 * 2 ** 20;
-/** Longest output of a git command that answers a question, bytes. */
-const answerMax = 65_536;
 
 /**
- * Opens a repository and checks that `root` is a directory of the commit. git runs as the owner of the repository, so it reads only
- * what the owner may read, and a command in the repository's configuration does not run as another user. Errors:
+ * Opens the repository of a directory, and checks that the commit is whole and that `root`, a path below that directory, is one of
+ * its directories. Git runs as the owner of the repository, so it reads only what the owner may read, and under the Spawn profile,
+ * so that a program which somebody wrote into the repository's configuration reaches nothing of this host. Errors:
  * `repository_unreadable`.
  */
 export async function openRepository(
@@ -35,96 +38,125 @@ export async function openRepository(
   revision: string,
   root: string,
 ): Promise<LocalRepository> {
-  const path = resolve(where);
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (!stats?.isDirectory())
-    throw repositoryUnreadable(where, 'there is no such directory', 'Give the path of a git repository.');
-  const owner = { uid: stats.uid, gid: stats.gid };
-  const git = (...args: string[]) => gitAs(owner, path, args);
-  const answer = async (...args: string[]) => {
-    const { code, stdout } = await finish(git(...args), answerMax);
-    return code === 0 ? stdout.toString().trim() : null;
+  const found = locate(where);
+  const { top } = found;
+  const git = gitIn(found, localSpawn(runnerOf(found)));
+  const answer = async (args: readonly string[], input?: string, maxBytes?: number) => {
+    const { code, stdout, stderr } = await git.run(args, input, maxBytes);
+    if (code !== 0) throw unreadable(top, stderr);
+    return stdout;
   };
-  const top = await answer('rev-parse', '--git-dir');
-  if (top === null)
+  const format = String(await answer(['rev-parse', '--show-object-format'])).trim();
+  if (format !== 'sha1')
     throw repositoryUnreadable(
-      where,
-      'this is not a git repository',
-      'Give the path of one, or make it one: `git init`, `git add`, `git commit`.',
+      top,
+      `its object format is ${format}`,
+      'Fumehood supports only repositories whose object format is sha1.',
     );
-  const commit = await answer('rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`);
-  if (commit === null)
-    throw repositoryUnreadable(
-      where,
-      `it has no commit ${revision}`,
-      'Name a branch, a tag or a commit that `git log` shows.',
+  const commit = await resolveCommit(git, top, revision);
+  await answer(['rev-list', '--objects', '--no-walk', '--quiet', commit]); // fails if it lacks an object
+  const below = found.directory === top ? '' : relative(top, realpathSync(where));
+  const directory = normalize(join(below, root)).replace(/^\.$/, '');
+  const kindOf = async (path: string) => {
+    if (path.includes('\n')) return null; // no line can ask for it
+    const shown = await answer(
+      ['cat-file', '--batch-check=%(objecttype)', '--follow-symlinks'],
+      `${commit}:${path}\n`,
     );
-  const tree = root === '' ? 'tree' : await answer('cat-file', '-t', `${commit}:${root}`);
-  if (tree !== 'tree')
+    return /^(blob|tree)\n$/.exec(shown.toString('latin1'))?.[1] ?? null;
+  };
+  if (directory !== '' && (await kindOf(directory)) !== 'tree')
     throw repositoryUnreadable(
-      where,
-      `the commit ${commit.slice(0, 12)} has no directory ${root}`,
-      'Give --root a path below the top of the repository.',
+      top,
+      `the commit ${commit.slice(0, 12)} has no directory ${directory}`,
+      'Give --root a path below the directory that --repo names.',
     );
   return {
-    path,
-    name: `local/${(basename(path) || 'repository').replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[.-]+/, '') || 'repository'}`,
+    path: top,
+    name: `local/${
+      basename(top)
+        .replace(/[^A-Za-z0-9._-]/g, '-')
+        .replace(/^[.-]+/, '') || 'repository'
+    }`,
     commit,
-    async pack() {
-      const process = git('pack-objects', '--revs', '--stdout', '--quiet');
-      process.stdin?.on('error', () => {}); // the exit code reports the failure
-      process.stdin?.end(`--shallow ${commit}\n${commit}\n`);
-      const { stdout } = process as { stdout: Readable };
-      process.once('exit', (code) => {
-        if (code !== 0)
-          stdout.destroy(
-            repositoryUnreadable(
-              where,
-              `git pack-objects exited with ${code}`,
-              'Check the repository with `git fsck`.',
-            ),
-          );
-      });
-      return stdout;
+    root: directory,
+    pack() {
+      const args = ['pack-objects', '--revs', '--stdout', '--quiet'];
+      return Readable.from(
+        git.stream(args, `--shallow ${commit}\n${commit}\n`, (why) => unreadable(top, why)),
+      );
     },
-    has: async (name) => (await answer('cat-file', '-t', `${commit}:${name}`)) !== null,
-    async file(name) {
-      const { code, stdout } = await finish(git('cat-file', 'blob', `${commit}:${name}`), fileMax);
-      if (code !== 0)
+    has: async (path) => (await kindOf(path)) !== null,
+    async file(path) {
+      const bytes = await answer(
+        ['cat-file', '--batch', '--follow-symlinks'],
+        `${commit}:${path}\n`,
+        fileMax,
+      );
+      const [head, size] = /^[0-9a-f]{40} blob (\d+)\n/.exec(bytes.toString('latin1', 0, 100)) ?? [];
+      if (head === undefined)
         throw repositoryUnreadable(
-          where,
-          `the commit has no file ${name}`,
-          'Check the repository with `git fsck`.',
+          top,
+          `the commit has no file ${path}`,
+          `Look at \`git ls-tree ${commit}\`.`,
         );
-      return stdout;
+      return bytes.subarray(head.length, head.length + Number(size));
     },
   };
 }
 
-function gitAs(owner: { uid: number; gid: number }, path: string, args: readonly string[]): ChildProcess {
-  const asOwner = process.getuid?.() === 0 ? owner : {};
-  return spawn('git', ['--no-optional-locks', '-C', path, ...args], {
-    ...asOwner,
-    stdio: ['pipe', 'pipe', 'ignore'],
-    env: {
-      PATH: process.env.PATH ?? '/usr/bin:/bin',
-      LC_ALL: 'C.UTF-8',
-      // Only the repository's own configuration counts. The git commands that run here call no hooks and no filters.
-      GIT_CONFIG_NOSYSTEM: '1',
-      GIT_CONFIG_GLOBAL: '/dev/null',
-      GIT_TERMINAL_PROMPT: '0',
-    },
-  });
+/** Finds the repository of a directory. Errors: `repository_unreadable`. */
+function locate(where: string): GitDirectory {
+  const refused = (why: string, remedy: string) => repositoryUnreadable(where, why, remedy);
+  try {
+    const found = statSync(where).isDirectory() ? findGitDirectory(where) : undefined;
+    if (found) return found;
+    if (found === null)
+      throw refused(
+        'this is not a git repository',
+        'Give the path of one, or make it one: `git init`, `git add`, `git commit`.',
+      );
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (error instanceof FumehoodError) throw error;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw unreadable(where, message);
+  }
+  throw refused('there is no such directory', 'Give the path of a git repository.');
 }
 
-/** Waits for a command that gets no stdin, and returns its exit code and output. */
-async function finish(
-  child: ChildProcess,
-  maxBytes: number,
-): Promise<{ code: number | null; stdout: Buffer }> {
-  child.stdin?.end();
-  const exited = once(child, 'exit');
-  const stdout = await collect(child.stdout as Readable, maxBytes);
-  const [code] = (await exited) as [number | null];
-  return { code, stdout };
+/**
+ * Returns the identity for git: root becomes the owner of the repository, others stay who they are. Like git, it does not trust a
+ * repository of which a part belongs to somebody else. Errors: `repository_unreadable`.
+ */
+function runnerOf({ top, owned }: GitDirectory): Identity | null {
+  const self = process.getuid?.() ?? 0;
+  const { uid, gid } = statSync(top);
+  const runner = self === 0 ? uid : self;
+  for (const path of owned) {
+    const owner = statSync(path).uid;
+    if (owner !== runner)
+      throw repositoryUnreadable(
+        top,
+        `detected dubious ownership: ${path} belongs to uid ${owner}, and git would run as uid ${runner}`,
+        `Run the command as the owner, or give --repo a copy of your own (\`cp -r ${top} COPY\`).`,
+      );
+  }
+  return runner === self ? null : { uid, gid };
+}
+
+/** Returns the id of the commit that a revision names. Errors: `repository_unreadable`. */
+async function resolveCommit(git: Git, top: string, revision: string): Promise<string> {
+  const parse = (text: string) => git.run(['rev-parse', '--verify', '--end-of-options', text]);
+  const commit = await parse(`${revision}^{commit}`);
+  if (commit.code === 0) return commit.stdout.toString().trim();
+  // Git says the same of an object that is missing and of a name that is unknown.
+  if (!commit.stderr.includes('Needed a single revision')) throw unreadable(top, commit.stderr);
+  const id = (await parse(revision)).stdout.toString().trim();
+  if (id !== '' && (await git.run(['cat-file', '-t', id])).code !== 0)
+    throw unreadable(top, `it lacks the object ${id}, which ${revision} names`);
+  throw repositoryUnreadable(
+    top,
+    `it has no commit ${revision}`,
+    'Name a branch, a tag or a commit that `git log` shows.',
+  );
 }
