@@ -1,4 +1,3 @@
-export { indexInvalid } from './errors.ts';
 export type { Document } from './gen/scip_pb.ts';
 export { isDefinition, isLocal, rangeOf } from './range.ts';
 export { readIndex } from './reader.ts';

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { type Document, indexInvalid, isDefinition, isLocal, rangeOf, readIndex } from '@fumehood/scip';
+import { type Document, isDefinition, isLocal, rangeOf, readIndex } from '@fumehood/scip';
 import { spendUploadToken, type UploadGrant } from '../auth/upload.ts';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
@@ -8,6 +8,9 @@ import { recordUpload } from '../queue/queue.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { insertDefinitions, insertDocument, type StoredOccurrence } from './sql/documents.ts';
 import { type IndexPlace, replaceUpload, saveCounts } from './sql/uploads.ts';
+
+/** Longest path of a document that is stored, bytes. */
+const maxPathBytes = 2_600;
 
 /**
  * Stores an index while it arrives, in a transaction that commits only if the lease of its job is still valid then, so that the
@@ -42,25 +45,32 @@ async function storeIndex(tx: Db, place: IndexPlace, index: AsyncIterable<Uint8A
     counts.occurrences += document.occurrences.length;
     counts.symbols += document.symbols.length;
     const path = posix.join(place.root, document.relativePath);
-    // A file outside of the repository, such as a library's, cannot be shown.
-    if (!path.startsWith('../') && !path.startsWith('/')) await storeDocument(tx, id, path, document);
+    if (isStorable(path)) await storeDocument(tx, id, path, document);
   }
   await saveCounts(tx, id, counts);
   return id;
 }
 
+/**
+ * Returns whether a document's path is stored. A file outside of the repository, such as a library's, cannot be shown; no file has a
+ * NUL in its name; and a key of PostgreSQL has at most 2,704 bytes.
+ */
+function isStorable(path: string): boolean {
+  const isInside = path !== '..' && !path.startsWith('../') && !path.startsWith('/');
+  return isInside && !path.includes('\0') && Buffer.byteLength(path) <= maxPathBytes;
+}
+
 async function storeDocument(tx: Db, id: number, path: string, document: Document): Promise<void> {
-  const occurrences = document.occurrences.map((occurrence): StoredOccurrence => {
+  // PostgreSQL's text type holds every character but NUL, which a program may have in a name: such names are left out.
+  const storable = document.occurrences.filter(({ symbol }) => !symbol.includes('\0'));
+  const occurrences = storable.map((occurrence): StoredOccurrence => {
     const { start, end } = rangeOf(occurrence);
     const definition = isDefinition(occurrence) ? 1 : 0;
     return [start.line, start.character, end.line, end.character, occurrence.symbol, definition];
   });
   // Not every indexer sorts.
   occurrences.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3]);
-  const json = JSON.stringify(occurrences);
-  // PostgreSQL's text type holds every character but NUL.
-  if (path.includes('\0') || json.includes('\\u0000')) throw indexInvalid('a name holds a NUL');
-  await insertDocument(tx, id, path, json);
+  await insertDocument(tx, id, path, JSON.stringify(occurrences));
   const definitions = occurrences.filter(
     ([, , , , symbol, isDefined]) => isDefined === 1 && !isLocal(symbol),
   );

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
@@ -165,4 +166,56 @@ test('an index is counted, and finds where a name is defined', async () => {
   });
   expect(await get(`/definition?${place.toString()}`)).toEqual({ definitions: [definition] });
   expect((await instance.api('GET', `/api/uploads/${Number(id) + 1}`)).status).toBe(404);
+});
+
+/** A field of a protobuf message whose value is bytes. */
+function field(number: number, value: string | Buffer): Buffer {
+  const bytes = Buffer.from(value);
+  const length = [];
+  for (let rest = bytes.length; ; rest >>>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest);
+    if (rest <= 127) return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), bytes]);
+  }
+}
+/** A document of a SCIP index that defines each symbol on a line of its own. */
+function scipDocument(path: string, symbols: readonly string[]): Buffer {
+  const occurrences = symbols.map((symbol, line) =>
+    field(2, Buffer.concat([field(1, Buffer.from([line, 0, 5])), field(2, symbol), Buffer.from([24, 1])])),
+  );
+  return field(2, Buffer.concat([field(1, path), ...occurrences]));
+}
+
+describe('names that PostgreSQL does not hold', () => {
+  test('are left out, and everything else is stored', async () => {
+    const [upload] = recorded.uploads as [Upload];
+    const query = new URLSearchParams(upload.query);
+    const job = await leaseIndexing(query.get('repository') as string, query.get('commit') as string);
+    const root = query.get('root') ?? '';
+    // A TypeScript key that is written "\u0000" has six characters, and no NUL.
+    const symbols = [
+      'a b c d `"\\u0000"`.',
+      'a b c d `\0`.',
+      'a b c d \u2028.',
+      'a b c d plain.',
+      'local \0',
+    ];
+    const index = Buffer.concat([
+      field(1, ''),
+      scipDocument('file.ts', symbols),
+      scipDocument('nul\0.ts', ['a b c d e.']),
+      scipDocument(randomBytes(4_000).toString('hex'), ['a b c d f.']),
+      scipDocument('../..'.repeat(9), ['a b c d g.']),
+    ]);
+    const answer = await send(job, 'scip', queryFor(upload, job), gzipSync(index));
+    expect(answer.status, answer.text).toBe(202);
+    const { rows } = await sql<{ path: string; symbol: string; line: number }>`
+      select path, symbol, line from upload_definitions order by line
+    `.execute(instance.db);
+    const path = root === '' ? 'file.ts' : `${root}/file.ts`;
+    expect(rows).toEqual([0, 2, 3].map((line) => ({ path, symbol: symbols[line], line })));
+    const documents = await sql`select path, occurrences from upload_documents`.execute(instance.db);
+    expect(documents.rows).toEqual([
+      { path, occurrences: [0, 2, 3].map((line) => [line, 0, line, 5, symbols[line], 1]) },
+    ]);
+  });
 });
