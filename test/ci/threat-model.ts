@@ -26,18 +26,44 @@ export function testsOf(cell: string): { file: string; name: string }[] {
   return [...cell.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = '', name = '']) => ({ file, name }));
 }
 
+/** Returns the call that declares the test of this name, up to the name (`test`, `it.skip`, …), or null. */
+export function callOf(source: string, name: string): string | null {
+  for (const quote of ["'", '"', '`']) {
+    const written = `${quote}${quote === "'" ? name.replaceAll("'", "\\'") : name}${quote}`;
+    const at = source.indexOf(written);
+    if (at < 0) continue;
+    const before = source.slice(0, at);
+    const start = Math.max(...['test', 'it'].map((word) => lastCall(before, word)));
+    return start < 0 ? null : (before.slice(start).split('(')[0] as string);
+  }
+  return null;
+}
+
+function lastCall(text: string, word: string): number {
+  const found = [...text.matchAll(new RegExp(`^\\s*${word}\\b[.(]`, 'gm'))].at(-1);
+  return found ? found.index : -1;
+}
+
 /**
  * Returns a sentence for each test of the threat model that a run skipped, whether by `skip`, by `skipIf` or by a `describe` around
- * it: a defence that this machine did not test.
+ * it: a defence that this machine did not test. A test that is declared by `runIf` is one that only the night runs. `read` returns
+ * the text of a test file.
  */
-export function skippedDefences(markdown: string, results: readonly TestResult[]): string[] {
+export function skippedDefences(
+  markdown: string,
+  results: readonly TestResult[],
+  read: (file: string) => string,
+): string[] {
   const skipped = results.filter(({ state }) => state === 'skipped');
   return rowsOf(markdown).flatMap(({ hazard, tests }) =>
     testsOf(tests)
       .filter(({ file, name }) => {
         const written = name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/%[sdijo]/g, '.*');
         const pattern = new RegExp(`(^| > )${written}$`, 's');
-        return skipped.some((result) => result.file === file && pattern.test(result.name));
+        return (
+          skipped.some((result) => result.file === file && pattern.test(result.name)) &&
+          !callOf(read(file), name)?.endsWith('.runIf')
+        );
       })
       .map(({ name }) => `${hazard}: "${name}" was skipped; the gate has to run as root, with every device`),
   );
