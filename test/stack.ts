@@ -91,6 +91,15 @@ export class Stack {
       .flatMap((directory) => readdirSync(directory).map((name) => join(directory, name)));
   }
 
+  /** Returns the last lines of the logs of instance and executor, for the message of a test that failed. */
+  logs(): string {
+    return ['instance', 'executor']
+      .map((name) => join(this.state, 'run/logs', `${name}.log`))
+      .filter((file) => existsSync(file))
+      .map((file) => `${file}:\n${readFileSync(file, 'utf8').split('\n').slice(-30).join('\n')}`)
+      .join('\n');
+  }
+
   async stop(): Promise<void> {
     await this.fumehood(['down']);
     await rm(this.state, { recursive: true, force: true });

@@ -93,7 +93,7 @@ test(
       killed[name] = (killed[name] ?? 0) + 1;
       if (name.endsWith('helper')) {
         const up = await stack.fumehood(['up']);
-        expect(up.code, `after a kill of ${name}: ${up.stderr}`).toBe(0);
+        expect(up.code, `after a kill of ${name}: ${up.stderr}\n${stack.logs()}`).toBe(0);
       }
     }
     const ended = await Promise.all(all.map((job) => job.ended));
