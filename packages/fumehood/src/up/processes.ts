@@ -16,8 +16,11 @@ export interface Daemon {
   readonly log: string;
 }
 
-/** A first start makes a database, which is slow on a busy machine. */
-const patienceMs = 60_000;
+/**
+ * A first start makes a database, and a start after a crash waits up to a minute for the PostgreSQL of the run before, which writes
+ * its memory to disk.
+ */
+const patienceMs = 120_000;
 
 /** Starts a program and waits until `findReady` returns something. Errors: `not_started`, with the last error in its log. */
 export async function startDaemon<T>(
