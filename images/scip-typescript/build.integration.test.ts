@@ -43,7 +43,7 @@ describe('the image of the TypeScript indexer', () => {
     await mkdir(project);
     await writeFile(join(project, 'package.json'), '{"name":"project","version":"1.0.0"}');
     await writeFile(join(project, 'one.ts'), 'export const theAnswer = 42;\n');
-    const layers = await buffer(flattenImage(image).tar);
+    const layers = await buffer((await flattenImage(image)).tar);
     execFileSync('tar', ['-x', '--no-same-owner', '-C', tree], { input: layers });
     const { entrypoint, env } = image.config;
     const variables = env.flatMap((one) => ['--setenv', ...(one.split('=', 2) as [string, string])]);

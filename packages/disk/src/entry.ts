@@ -18,6 +18,8 @@ export interface TarEntry {
   readonly mtime: number;
   /** Target of a symlink or hardlink. */
   readonly linkTarget?: string;
+  /** Major and minor number of a device node. */
+  readonly device?: readonly [major: number, minor: number];
   /** Extended attributes by name. The values are byte strings. */
   readonly xattrs?: Readonly<Record<string, string>>;
 }

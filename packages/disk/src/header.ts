@@ -106,6 +106,9 @@ export function entryOf(header: Buffer, flag: string, extensions: Extensions): T
     gid: recordNumber(extensions, 'gid') ?? numberOf(header, 116, 8),
     mtime: timeOf(header, extensions),
     ...((type === 'symlink' || type === 'hardlink') && { linkTarget }),
+    ...((type === 'character' || type === 'block') && {
+      device: [numberOf(header, 329, 8), numberOf(header, 337, 8)] as const,
+    }),
     ...(Object.keys(xattrs).length > 0 && { xattrs }),
   };
 }

@@ -25,11 +25,14 @@ const common = {
   xattrs: fc.dictionary(fc.stringMatching(/^user\.[a-z]{1,9}$/), bytes(150), { maxKeys: 3 }),
 };
 const linkTypes = fc.constantFrom<TarType>('symlink', 'hardlink');
-const bareTypes = fc.constantFrom<TarType>('directory', 'character', 'block', 'fifo');
+const bareTypes = fc.constantFrom<TarType>('directory', 'fifo');
+const deviceTypes = fc.constantFrom<TarType>('character', 'block');
+const number = fc.nat(0o7777777);
 const members = fc.oneof(
   fc.record({ ...common, content: fc.uint8Array({ maxLength: 1_600 }) }),
   fc.record({ ...common, type: linkTypes, linkTarget: path }),
   fc.record({ ...common, type: bareTypes }),
+  fc.record({ ...common, type: deviceTypes, device: fc.tuple(number, number) }),
 );
 
 describe('a written archive', () => {

@@ -70,6 +70,9 @@ function ustar(entry: TarEntry, flag: string, size: number): Buffer {
   header.write(flag, 156, 'latin1');
   header.write((entry.linkTarget ?? '').slice(0, 100), 157, 'latin1');
   header.write('ustar\x0000', 257, 'latin1');
+  const [major, minor] = entry.device ?? [0, 0];
+  octal(major, 329, 8);
+  octal(minor, 337, 8);
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return header;

@@ -47,6 +47,6 @@ export async function imageDisk(
 }
 
 async function makeDisk(spawn: Spawn, archive: ImageArchive, path: string): Promise<void> {
-  const { tar, entries } = flattenImage(archive);
+  const { tar, entries } = await flattenImage(archive);
   await writeDisk(spawn, tar, path, entries);
 }

@@ -1,11 +1,14 @@
 import { FumehoodError } from '@fumehood/base';
 
 /** The image is malformed, damaged, or for another platform. */
-export function imageInvalid(why: string): FumehoodError {
+export function imageInvalid(
+  why: string,
+  remedy = 'Build or copy the image again. If `umoci unpack` or `docker run` accepts it as it is, report this as a defect.',
+): FumehoodError {
   return new FumehoodError({
     code: 'image_invalid',
     message: `the container image cannot be used: ${why}`,
-    remedy: 'Make the image again for linux/amd64, e.g. with `skopeo copy … oci:DIR:TAG` or `docker save`.',
+    remedy,
   });
 }
 

@@ -25,7 +25,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 async function flat(...layers: LayerMember[][]): Promise<Tree> {
   const files = dockerFiles(layers.map((members) => layerOf(...members)));
-  return treeOf(flattenImage(await openArchive(writeArchive(join(root, 'image.tar'), files))).tar);
+  return treeOf(await openArchive(writeArchive(join(root, 'image.tar'), files)));
 }
 const paths = async (...layers: LayerMember[][]) => Object.keys(await flat(...layers));
 const invalid = { code: 'image_invalid' };
@@ -75,10 +75,32 @@ describe('a layer', () => {
     expect(tree).toMatchObject({ a: { type: 'directory', mode: 0o755 }, 'a/b': { type: 'directory' } });
   });
 
-  it('contributes no devices and pipes, which still hide what they replace', async () => {
-    const device = (path: string, type: LayerMember['type']) => ({ path, type }) as LayerMember;
-    const upper = [device('a', 'character'), device('b', 'block'), device('c', 'fifo'), hardlink('d', 'a')];
-    expect(await paths([file('a'), file('b'), file('d'), file('e')], upper)).toEqual(['e']);
+  it('may have named pipes and device nodes, with hard links to them', async () => {
+    const node = (path: string, type: LayerMember['type']) => ({ path, type }) as LayerMember;
+    const upper = [node('a', 'character'), node('b', 'block'), node('c', 'fifo'), hardlink('d', 'c')];
+    expect(await flat([file('a'), file('d'), file('e')], upper)).toMatchObject({
+      ...{ a: { type: 'character' }, b: { type: 'block' }, c: { type: 'fifo', file: 'c' } },
+      ...{ d: { type: 'fifo', file: 'c' }, e: { type: 'file' } },
+    });
+  });
+
+  it('gives its root directory the mode and the owner that its last entry for the root has', async () => {
+    const top = (path: string, mode: number): LayerMember => ({ path, type: 'directory', mode, uid: mode });
+    const rootOf = async (...layers: LayerMember[][]) => {
+      const files = dockerFiles(layers.map((members) => layerOf(...members)));
+      const archive = await openArchive(writeArchive(join(root, 'image.tar'), files));
+      expect(Object.keys(await treeOf(archive))).toEqual(['a']);
+      return (await flattenImage(archive)).root;
+    };
+    expect(await rootOf([file('a')])).toMatchObject({ mode: 0o755, uid: 0 });
+    for (const path of ['.', './', '/', 'a/..'])
+      expect(await rootOf([top('/', 0o700), file('a')], [top(path, 0o1777)])).toMatchObject({
+        ...{ mode: 0o1777, uid: 0o1777 },
+      });
+  });
+
+  it('keeps a directory that a later layer has emptied', async () => {
+    expect(await paths([file('d/x')], [file('d/.wh.x', '')])).toEqual(['d']);
   });
 });
 
@@ -105,10 +127,19 @@ describe('hard links', () => {
     expect(tree).toMatchObject({ a: { content: 'two' }, b: { content: 'one' } });
   });
 
-  it('may point to a lower layer while their target exists', async () => {
-    expect(await flat([file('a')], [hardlink('b', 'a')])).toMatchObject({ b: { content: 'a', file: 'a' } });
-    for (const last of [file('a', 'new'), file('.wh.a', '')])
-      await expect(flat([file('a')], [hardlink('b', 'a')], [last])).rejects.toMatchObject(invalid);
+  it('to a file of a lower layer keep it when an upper layer removes or replaces its path', async () => {
+    const layers = [[file('a')], [hardlink('b', 'a')], [hardlink('c', 'b')]];
+    expect(await flat(...layers)).toMatchObject({ b: { content: 'a', file: 'a' } });
+    for (const last of [file('a', 'new'), file('.wh.a', ''), directory('a'), symlink('a', 'b')])
+      expect(await flat(...layers, [last])).toMatchObject({
+        ...{ b: { content: 'a', file: 'b' }, c: { content: 'a', file: 'b' } },
+      });
+  });
+
+  it('may point to symbolic links, whose targets they do not follow', async () => {
+    expect(await flat([symlink('a', 'x'), hardlink('b', 'a'), file('x')])).toMatchObject({
+      b: { type: 'symlink', content: 'x', file: 'a' },
+    });
   });
 
   it.each([
@@ -124,6 +155,17 @@ describe('hard links', () => {
   });
 });
 
+describe('a layer that would take too much time', () => {
+  it('is refused when its paths follow symbolic links without end', async () => {
+    const links = Array.from({ length: 40 }, (_, at) => symlink(`l${at}`, `${'./'.repeat(1_000)}l${at + 1}`));
+    const files = Array.from({ length: 300 }, (_, at) => file(`l0/${at}`, ''));
+    await expect(flat([...links, ...files])).rejects.toMatchObject({
+      code: 'image_too_big',
+      message: expect.stringContaining('too many symbolic links') as string,
+    });
+  });
+});
+
 describe('a layer that would leave the image', () => {
   it.each([[file('../x')], [file('a/../../x')], [directory('..')], [file('../.wh.x', '')]])(
     'is refused for the path of %j',
@@ -132,10 +174,42 @@ describe('a layer that would leave the image', () => {
     },
   );
 
-  it('is refused for a symbolic link in a path, within one layer or across two', async () => {
-    await expect(flat([symlink('etc', '/etc'), file('etc/passwd')])).rejects.toMatchObject(invalid);
-    await expect(flat([symlink('etc', '/etc')], [file('etc/passwd')])).rejects.toMatchObject(invalid);
-    await expect(flat([file('etc')], [file('etc/passwd')])).rejects.toMatchObject(invalid);
+  it('stays inside: symbolic links in its paths are followed from the root of the image', async () => {
+    const tree = await flat([symlink('up', '../../../etc'), symlink('top', '/'), file('up/passwd')]);
+    expect(Object.keys(tree)).toEqual(['etc', 'etc/passwd', 'top', 'up']);
+    expect(await paths([symlink('top', '/')], [file('top/top/x'), symlink('top/y', '..')])).toEqual([
+      ...['top', 'x', 'y'],
+    ]);
+  });
+
+  it('is refused for a path below a file, or in a loop of symbolic links, and the error names it', async () => {
+    const below = flat([file('etc')], [file('etc/passwd')]);
+    await expect(below).rejects.toMatchObject({
+      ...invalid,
+      message: expect.stringMatching(/"etc\/passwd" lies below "etc"/) as string,
+    });
+    for (const links of [[symlink('a', 'b'), symlink('b', 'a')], [symlink('a', '/a')]])
+      await expect(flat([...links, file('a/x')])).rejects.toMatchObject({
+        ...invalid,
+        message: expect.stringMatching(/"a" follows too many symbolic links/) as string,
+      });
+  });
+
+  it('is refused for paths that no program could open, also by way of symbolic links', async () => {
+    const deep = 'd/'.repeat(150);
+    await expect(flat([file(`${deep}${deep}x`)])).rejects.toMatchObject(invalid);
+    await expect(flat([symlink('l', deep), symlink(`l/l`, deep), file('l/l/x')])).rejects.toMatchObject(
+      invalid,
+    );
+    await expect(flat([file(`${`${'d'.repeat(250)}/`.repeat(17)}x`)])).rejects.toMatchObject(invalid);
+    await expect(flat([symlink('l', 'n'.repeat(300)), file('l/x')])).rejects.toMatchObject(invalid);
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['a path that is too long', 'x/'.repeat(2_100)],
+  ])('is refused for a symbolic link to %s', async (_what, target) => {
+    await expect(flat([symlink('l', target)])).rejects.toMatchObject(invalid);
   });
 
   it('stays inside with an absolute path, which is relative to the root of the image', async () => {

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { normalizePath, parseMemberPath } from './paths.ts';
@@ -6,38 +7,34 @@ const invalid = expect.objectContaining({ code: 'image_invalid' }) as Error;
 
 describe('the path of a member', () => {
   it('is normalized relative to the root, without dots', () => {
-    for (const raw of ['a/b', './a/b', '/a/b', 'a//b/', '/./a/./b/.']) expect(normalizePath(raw)).toBe('a/b');
-    for (const raw of ['', '.', '/', './']) expect(normalizePath(raw)).toBe('');
+    for (const raw of ['a/b', './a/b', '/a/b', 'a//b/', '/./a/./b/.', 'a/c/../b', 'c/../a/b'])
+      expect(normalizePath(raw)).toBe('a/b');
+    for (const raw of ['', '.', '/', './', 'a/..']) expect(normalizePath(raw)).toBe('');
   });
 
-  it.each([
-    ['..'],
-    ['../a'],
-    ['a/../../b'],
-    ['a/..'],
-    ['/../etc/passwd'],
-    ['a\0b'],
-    ['x'.repeat(256)],
-    ['d/'.repeat(201)],
-    [`${'d'.repeat(250)}/`.repeat(17)],
-  ])('is refused: %j', (raw) => {
-    expect(() => normalizePath(raw)).toThrow(invalid);
-    expect(() => parseMemberPath(raw)).toThrow(invalid);
-  });
+  it.each([['..'], ['../a'], ['a/../../b'], ['/../etc/passwd'], ['a\0b'], ['x'.repeat(256)]])(
+    'is refused: %j',
+    (raw) => {
+      expect(() => normalizePath(raw)).toThrow(invalid);
+      expect(() => parseMemberPath(raw)).toThrow(invalid);
+    },
+  );
 
   it('is refused or stays inside the image, whatever it is', () => {
     const part = fc.oneof(fc.constantFrom('', '.', '..', '...', '\0', ' '), fc.string());
     fc.assert(
       fc.property(fc.array(part), (parts) => {
         const raw = parts.join('/');
-        if (raw.split('/').some((one) => one === '..' || one.includes('\0'))) {
+        const base = '/image'.repeat(3);
+        const isInside = posix.join(base, raw, 'end').startsWith(`${base}/`);
+        const leaves = raw.split('/').some((_part, at, all) => {
+          return !posix.join(base, ...all.slice(0, at + 1), 'end').startsWith(`${base}/`);
+        });
+        if (!isInside || leaves || raw.includes('\0')) {
           expect(() => normalizePath(raw)).toThrow(invalid);
           return;
         }
-        const path = normalizePath(raw);
-        expect(normalizePath(path)).toBe(path);
-        expect(path.split('/').filter((one) => one === '.' || one === '..')).toEqual([]);
-        expect(path.startsWith('/')).toBe(false);
+        expect(normalizePath(raw)).toBe(posix.relative(base, posix.join(base, raw)));
       }),
     );
   });

@@ -2,9 +2,10 @@ import { imageInvalid } from './errors.ts';
 
 const whiteoutPrefix = '.wh.';
 const opaqueName = '.wh..wh..opq';
-const depthMax = 200;
-/** The kernel's limit: no program could open a longer path. */
-const pathMax = 4095;
+/** The kernel's limit for a name, bytes. */
+export const nameMax = 255;
+/** The kernel's limit for a path, bytes: no program could open a longer one, and no link could have a longer target. */
+export const pathMax = 4095;
 
 /** What a member of a layer means for the paths of the image. */
 export type MemberPath =
@@ -18,27 +19,39 @@ export type MemberPath =
 /** Parses the name of a layer's member. Errors: `image_invalid` for a path that leaves the image or cannot exist. */
 export function parseMemberPath(raw: string): MemberPath {
   const path = normalizePath(raw);
-  const name = path.slice(path.lastIndexOf('/') + 1);
-  const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')));
+  const [parent, name] = splitPath(path);
   if (name === opaqueName) return { kind: 'opaque', path: parent };
   if (!name.startsWith(whiteoutPrefix)) return { kind: 'content', path };
   const hidden = name.slice(whiteoutPrefix.length);
-  if (['', '.', '..'].includes(hidden)) throw imageInvalid('a whiteout hides a path without a name');
+  if (['', '.', '..'].includes(hidden))
+    throw imageInvalid(`the whiteout ${shownPath(raw)} hides a path without a name`);
   return { kind: 'whiteout', path: parent === '' ? hidden : `${parent}/${hidden}` };
 }
 
-/** Returns a path relative to the image's root, without dots. Errors: `image_invalid` for one that leaves the image. */
+/** Returns a path relative to the image's root, without dots. Errors: `image_invalid` for one that leaves the image or cannot exist. */
 export function normalizePath(raw: string): string {
   const parts: string[] = [];
   for (const part of raw.split('/')) {
     if (part === '' || part === '.') continue;
-    if (part === '..')
-      throw imageInvalid(`the path of a member leaves the image: ${JSON.stringify(raw.slice(0, 200))}`);
-    if (part.length > 255 || part.includes('\0')) throw imageInvalid('a member has an impossible name');
+    if (part === '..') {
+      if (parts.pop() === undefined)
+        throw imageInvalid(`the path of a member leaves the image: ${shownPath(raw)}`);
+      continue;
+    }
+    if (part.length > nameMax || part.includes('\0'))
+      throw imageInvalid(`a member has an impossible name: ${shownPath(raw)}`);
     parts.push(part);
   }
-  const path = parts.join('/');
-  if (parts.length > depthMax || path.length > pathMax)
-    throw imageInvalid('the path of a member is too long');
-  return path;
+  return parts.join('/');
+}
+
+/** Returns the directory and the name of a normalized path. */
+export function splitPath(path: string): [directory: string, name: string] {
+  const at = path.lastIndexOf('/');
+  return [path.slice(0, Math.max(0, at)), path.slice(at + 1)];
+}
+
+/** Returns the bytes of a path as errors show them. */
+export function shownPath(path: string): string {
+  return JSON.stringify(Buffer.from(path.slice(0, 200), 'latin1').toString('utf8'));
 }

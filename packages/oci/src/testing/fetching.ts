@@ -6,7 +6,6 @@ import { gzipSync } from 'node:zlib';
 import { localSpawn, type Spawn, type SpawnRequest } from '@fumehood/base';
 import { expect } from 'vitest';
 import { openArchive } from '../archive.ts';
-import { flattenImage } from '../flatten.ts';
 import { type FetchDeps, type FetchedImage, fetchImage } from '../registry/fetch.ts';
 import { type Registries, registriesSchema } from '../registry/registries.ts';
 import { file, layerOf, layoutFiles, treeOf } from './image.ts';
@@ -98,5 +97,5 @@ export const image = (config: object = { Cmd: ['c'] }) => layoutFiles(layers, { 
 /** Returns the configuration and the tree of an archive in the cache. */
 export async function archived(path: string) {
   const archive = await openArchive(path);
-  return { config: archive.config, tree: await treeOf(flattenImage(archive).tar) };
+  return { config: archive.config, tree: await treeOf(archive) };
 }

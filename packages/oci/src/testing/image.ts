@@ -1,7 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readTar, type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import type { ImageArchive } from '../archive.ts';
 import { digestOf } from '../digest.ts';
+import { type FlattenLimits, flattenImage } from '../flatten.ts';
 
 export type LayerMember = Pick<TarEntry, 'path'> & Partial<TarEntry> & { readonly content?: string };
 
@@ -142,8 +144,9 @@ export function treeFrom(paths: ReadonlyMap<string, Omit<Node, 'file'>>): Tree {
   );
 }
 
-/** Reads a flattened image as a tree. */
-export async function treeOf(tar: AsyncIterable<Uint8Array>): Promise<Tree> {
+/** Flattens an image and returns it as a tree. */
+export async function treeOf(archive: ImageArchive, limits: FlattenLimits = {}): Promise<Tree> {
+  const { tar } = await flattenImage(archive, limits);
   const paths = new Map<string, Omit<Node, 'file'>>();
   for await (const { path, type, mode, linkTarget = '', body } of readTar(tar)) {
     if (paths.has(path)) throw new Error(`${path} occurs twice`);

@@ -109,15 +109,21 @@ export function refuse(response: ServerResponse, status: number, code: string, m
   response.writeHead(status, { 'content-type': 'application/json' }).end(body);
 }
 
-/** Starts Debian's docker-registry, unpacked but not installed, because its package would start a service. Needs apt's package lists. */
+/** Unpacks a package of Debian below a directory, without installing it. Returns its root. Needs apt's package lists. */
+export function unpackedPackage(directory: string, name: string): string {
+  const unpacked = join(directory, 'package');
+  mkdirSync(unpacked, { recursive: true });
+  execFileSync('apt-get', ['download', name], { cwd: unpacked, stdio: 'pipe' });
+  const [deb] = readdirSync(unpacked).filter((one) => one.endsWith('.deb'));
+  execFileSync('dpkg-deb', ['-x', deb as string, '.'], { cwd: unpacked });
+  return unpacked;
+}
+
+/** Starts Debian's docker-registry, not installed, because its package would start a service. Needs apt's package lists. */
 export async function realRegistry(
   directory: string,
 ): Promise<{ readonly place: string; stop(): Promise<void> }> {
-  const unpacked = join(directory, 'package');
-  mkdirSync(unpacked, { recursive: true });
-  execFileSync('apt-get', ['download', 'docker-registry'], { cwd: unpacked, stdio: 'pipe' });
-  const [deb] = readdirSync(unpacked).filter((name) => name.endsWith('.deb'));
-  execFileSync('dpkg-deb', ['-x', deb as string, '.'], { cwd: unpacked });
+  const unpacked = unpackedPackage(directory, 'docker-registry');
   const passwords = join(directory, 'passwords');
   writeFileSync(passwords, `${user}:${hashed}\n`);
   const place = `127.0.0.1:${await freePort()}`;
