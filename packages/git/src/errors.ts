@@ -6,6 +6,6 @@ export function repositoryInvalid(why: string): FumehoodError {
     code: 'repository_invalid',
     status: 400,
     message: `the repository cannot be used: ${why}`,
-    remedy: 'Run `git fsck --strict` in the repository and fix what it reports.',
+    remedy: 'Run `git fsck` in the repository and fix what it reports.',
   });
 }

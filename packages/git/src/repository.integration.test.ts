@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collect, localSpawn } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readTree } from './commit-tree.ts';
 import { type CommitPack, makeRepository, packFiles, type Repository } from './repository.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -209,19 +210,77 @@ describe('a pack is refused', () => {
     await invalid(pack(`${objects}\n`.replace(`${lacking}\n`, '')));
   });
 
-  it('when a tree has the entry `..`', async () => {
-    const blob = git(['rev-parse', `${second}:new`]);
-    const entry = Buffer.concat([Buffer.from('100644 ..\0'), Buffer.from(blob, 'hex')]);
-    const tree = git(['hash-object', '-t', 'tree', '-w', '--stdin', '--literally'], entry);
-    const commit = git(['commit-tree', tree, '-m', 'x']);
-    await invalid(packOf(commit), commit);
-  });
-
   it('when its stream fails, with the error of the stream', async () => {
     const broken = async function* () {
       yield packOf(second).subarray(0, 50);
       throw new Error('the network is down');
     };
     await expect(make(second, broken())).rejects.toThrow('the network is down');
+  });
+});
+
+describe('a commit of odd objects', () => {
+  const literally = (type: string, bytes: Buffer | string) =>
+    git(['hash-object', '-t', type, '-w', '--stdin', '--literally'], bytes);
+  const entry = (mode: string, name: string, object: string) =>
+    Buffer.concat([Buffer.from(`${mode} ${name}\0`), Buffer.from(object, 'hex')]);
+  const blob = () => literally('blob', 'x');
+  const directory = () => literally('tree', entry('100644', 'file', blob()));
+  const who = 't <t@t> 0 +0000';
+  const commitOf = (tree: string, author = who, committer = who, end = '\n\nx\n') =>
+    literally('commit', `tree ${tree}\nauthor ${author}\ncommitter ${committer}${end}`);
+  const commitWith = (...entries: Buffer[]) => commitOf(literally('tree', Buffer.concat(entries)));
+  const cloneTo = (name: string, commit: string) => {
+    git(['update-ref', 'refs/heads/odd', commit]);
+    git(['clone', '-q', '--bare', '--no-local', '--single-branch', '--branch=odd', '.', join(root, name)]);
+  };
+
+  const odd: readonly [what: string, commit: () => string][] = [
+    ['a directory of mode 040000', () => commitWith(entry('040000', 'd', directory()))],
+    ['a file of mode 100664', () => commitWith(entry('100664', 'a', blob()))],
+    ['a time zone of five digits', () => commitOf(directory(), 't <t@t> 0 +99999')],
+    ['no time zone', () => commitOf(directory(), 't <t@t> 0')],
+    ['a date beyond every clock', () => commitOf(directory(), 't <t@t> 99999999999999999999 +0000')],
+    ['no address', () => commitOf(directory(), 't 0 +0000')],
+    ['no space before the address', () => commitOf(directory(), 't<t@t> 0 +0000')],
+    ['two authors', () => commitOf(directory(), `${who}\nauthor ${who}`)],
+    ['a NUL in its message', () => commitOf(directory(), who, who, '\n\na\0b\n')],
+    ['a head without an end', () => commitOf(directory(), who, who, '')],
+    [
+      'a long line in .gitattributes',
+      () => commitWith(entry('100644', '.gitattributes', literally('blob', `${'a'.repeat(5_000)} x\n`))),
+    ],
+    ['a link .gitmodules', () => commitWith(entry('120000', '.gitmodules', blob()))],
+    ['a submodule of no commit', () => commitWith(entry('160000', 'module', '0'.repeat(40)))],
+  ];
+  it.each(odd)('is taken as `git clone` takes it: %s', async (what, commitOfRow) => {
+    const commit = commitOfRow();
+    cloneTo(`clone-${what.replaceAll(/\W/g, '-')}`, commit);
+    const repository = await make(commit, inChunks(packOf(commit)));
+    const paths = [];
+    for await (const { path } of readTree(repository)) paths.push(path);
+    const listed = git(['ls-tree', '-rz', '--name-only', commit]).split('\0').filter(Boolean);
+    expect(paths).toEqual(listed);
+  });
+
+  const dangerous: readonly [what: string, commit: () => string][] = [
+    ['`..`', () => commitWith(entry('40000', '..', directory()))],
+    ['`.`', () => commitWith(entry('40000', '.', directory()))],
+    ['`.GIT`', () => commitWith(entry('40000', '.GIT', directory()))],
+    ['a path', () => commitWith(entry('100644', '../b', blob()))],
+    ['one name twice', () => commitWith(entry('100644', 'a', blob()), entry('100644', 'a', blob()))],
+    [
+      'a file and a directory of one name',
+      () => commitWith(entry('100644', 'a', blob()), entry('40000', 'a', directory())),
+    ],
+  ];
+  it.each(dangerous)('is refused when a tree has %s, which `git clone` takes', async (what, commitOfRow) => {
+    const commit = commitOfRow();
+    cloneTo(`danger-${what.replaceAll(/\W/g, '-')}`, commit);
+    const repository = await make(commit, inChunks(packOf(commit)));
+    const read = async () => {
+      for await (const _entry of readTree(repository));
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'repository_invalid', status: 400 });
   });
 });

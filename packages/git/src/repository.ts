@@ -54,7 +54,8 @@ export const gitEnvironment: Readonly<Record<string, string>> = {
 
 /**
  * Makes a repository in `directory` and stores the pack in it. Git may write only into the directory of packs; the other files
- * are written here. `--strict` checks every object, and that none is missing. Errors: `repository_invalid`, and those of the pack's stream.
+ * are written here. Git checks that every object can be read and that none is missing, as a clone does; it takes what `git fsck`
+ * finds fault with and `git clone` does not. `readTree` checks the paths. Errors: `repository_invalid`, and those of the pack's stream.
  */
 export async function makeRepository(
   spawn: Spawn,
@@ -88,7 +89,12 @@ export async function makeRepository(
       ...(writable ? [{ source: packs, target: '/repository/objects/pack', mode: 'rw' as const }] : []),
     ],
   });
-  const args = ['index-pack', '--stdin', '--strict', `--max-input-size=${packMax}`];
+  const args = [
+    'index-pack',
+    '--stdin',
+    '--check-self-contained-and-connected',
+    `--max-input-size=${packMax}`,
+  ];
   try {
     await runToEnd(spawn, request('git index-pack', args, true), { stdin: Readable.from(pack.bytes) });
   } catch (error) {

@@ -4,7 +4,7 @@ import { jobRefused } from '../errors.ts';
 import { fetchJobFile } from '../uplink/fetch-job-file.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { fixedMtime } from './git-index.ts';
-import { pathChecker, type TreeEntry } from './commit-tree.ts';
+import { pathChecker, type TreeEntry } from '@fumehood/git';
 
 /** A file that a job adds to its workspace, beside the repository. */
 export interface WorkspaceFile {

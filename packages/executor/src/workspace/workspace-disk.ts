@@ -4,14 +4,13 @@ import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, oncePerKey, type Spawn } from '@fumehood/base';
 import { writeDisk } from '@fumehood/disk';
-import { makeRepository } from '@fumehood/git';
+import { makeRepository, readTree, type TreeEntry } from '@fumehood/git';
 import type { JobClient } from '../uplink/job-client.ts';
 import { retryWhileUnreachable } from '../uplink/retry.ts';
 import { checkRepositoryAccess, type CommitReference, fetchPack } from './fetch-commit.ts';
 import { checkFilePaths, type WorkspaceFile } from './job-files.ts';
 import { type PlacedCommit, workspaceTar } from './workspace-tar.ts';
 import type { SparseDirectories } from './sparse-checkout.ts';
-import { listTree } from './commit-tree.ts';
 
 /** What making a workspace needs. */
 export interface WorkspaceSource {
@@ -101,7 +100,9 @@ async function makeDisk(
       const pack = await fetchPack(client, commit, signal);
       const repository = await makeRepository(source.spawn, join(work, 'git'), commit.commit, pack);
       onProgress('objects fetched and checked');
-      placed = { repository, tree: await listTree(repository), directory, sparse };
+      const tree: TreeEntry[] = [];
+      for await (const entry of readTree(repository)) tree.push(entry);
+      placed = { repository, tree, directory, sparse };
     }
     const tree = placed?.tree ?? [];
     if (files.length > 0) checkFilePaths(files, tree, directory);

@@ -3,12 +3,11 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collect } from '@fumehood/base';
 import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
-import { packFiles, type Repository, repositoryInvalid } from '@fumehood/git';
+import { packFiles, type Repository, repositoryInvalid, type TreeEntry } from '@fumehood/git';
 import { readObjects } from './git-objects.ts';
 import type { WorkspaceFile } from './job-files.ts';
 import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
 import { fixedMtime, gitIndex } from './git-index.ts';
-import type { TreeEntry } from './commit-tree.ts';
 
 /** Everybody may write, because a step may run as any user. Git compares only the owner's permission to execute. */
 const modes = { directory: 0o777, file: 0o666, executable: 0o777, symlink: 0o777 } as const;

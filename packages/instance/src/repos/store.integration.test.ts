@@ -91,7 +91,7 @@ describe('refuses a pack', () => {
   it('that holds another file instead of the empty tree, which git has anyway', async () => {
     const empty = source.git(['commit-tree', '-m', 'empty', source.git(['mktree'], '')]);
     const pack = source.pack(`${empty}\n${idOf('secret:deep/secret')}\n`);
-    await expect(add(empty, pack, repository)).rejects.toMatchObject({ code: 'commit_incomplete' });
+    await expect(add(empty, pack, repository)).rejects.toMatchObject({ status: 400 });
   });
 
   const lacking: [what: string, pack: () => Buffer][] = [
@@ -104,6 +104,19 @@ describe('refuses a pack', () => {
     await expect(add(source.commit, pack(), repository)).rejects.toMatchObject({
       code: expect.stringMatching(/^(repository_invalid|commit_incomplete)$/),
       status: 400,
+    });
+  });
+
+  it('with a path that leads out of its directory', async () => {
+    const entry = Buffer.concat([
+      Buffer.from('40000 ..\0'),
+      Buffer.from(idOf(`${source.commit}:src`), 'hex'),
+    ]);
+    const tree = source.git(['hash-object', '-t', 'tree', '-w', '--stdin', '--literally'], entry);
+    const commit = source.git(['commit-tree', tree, '-m', 'x']);
+    await expect(add(commit, source.alone(commit), repository)).rejects.toMatchObject({
+      code: 'repository_invalid',
+      message: expect.stringContaining('is not a path below the root'),
     });
   });
 

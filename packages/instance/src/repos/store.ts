@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FumehoodError, runToEnd, type Spawn } from '@fumehood/base';
-import { gitEnvironment, makeRepository } from '@fumehood/git';
+import { gitEnvironment, makeRepository, readTree } from '@fumehood/git';
 import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
 
@@ -16,7 +16,7 @@ export interface CommitStore {
   find(repository: string, commit: string): string | null;
   /**
    * Stores a commit from a pack that holds the whole commit and nothing else, and syncs it. Returns false when the store had the
-   * commit. Errors: `repository_invalid`, `commit_incomplete`, `pack_holds_more`.
+   * commit. Errors: `repository_invalid`, also for a path that is none of a file below the root, `commit_incomplete`, `pack_holds_more`.
    */
   add(repository: string, commit: string, pack: AsyncIterable<Uint8Array>): Promise<boolean>;
 }
@@ -47,6 +47,7 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
         // Shallow: the repository does not need the parents of the commit.
         const made = await makeRepository(spawn, staged, commit, { shallow: true, bytes: pack });
         await checkExact(spawn, staged, made.commit);
+        for await (const _entry of readTree(made)); // checks every path
         await mkdir(placeOf(repository), { recursive: true });
         await chmod(placeOf(repository), 0o711);
         await sync(directory);

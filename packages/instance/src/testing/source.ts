@@ -10,7 +10,7 @@ export interface Source {
   readonly first: string;
   readonly commit: string;
   readonly secret: string;
-  git(args: readonly string[], input?: string): string;
+  git(args: readonly string[], input?: string | Buffer): string;
   /** Adds a commit with this file to the current branch, and returns its id. */
   add(path: string, content: string | Buffer): string;
   /** Returns a pack of the objects that `input` and `flags` select in `git pack-objects`. */
@@ -26,14 +26,14 @@ export const secretText = 'of the branch that nobody may read\n';
 /** Creates the repository in a temporary directory. */
 export function makeSource(): Source {
   const directory = mkdtempSync(join(tmpdir(), 'fumehood-source-'));
-  const run = (args: readonly string[], input = ''): Buffer =>
+  const run = (args: readonly string[], input: string | Buffer = ''): Buffer =>
     execFileSync('git', ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
       env: { PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null' },
       input,
       maxBuffer: 2 ** 26,
       stdio: ['pipe', 'pipe', 'ignore'],
     });
-  const git = (args: readonly string[], input?: string) => run(args, input).toString().trimEnd();
+  const git = (args: readonly string[], input?: string | Buffer) => run(args, input).toString().trimEnd();
   const pack = (input: string, ...flags: string[]) =>
     run(['pack-objects', '--stdout', '--quiet', ...flags], input);
   const add = (path: string, content: string | Buffer) => {

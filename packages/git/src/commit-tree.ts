@@ -1,4 +1,5 @@
-import { type Repository, repositoryInvalid } from '@fumehood/git';
+import { repositoryInvalid } from './errors.ts';
+import type { Repository } from './repository.ts';
 
 /** A path of a commit, with one character per byte (`latin1`), because git does not define the encoding of names. */
 export interface TreeEntry {
@@ -24,30 +25,32 @@ const limits = {
 /** Bytes of the longest record of `git ls-tree`: a path, and less than 200 bytes before it. */
 const recordMax = limits.path + 200;
 
-/** Lists and checks every path of the commit, in git's order. Errors: `repository_invalid`. */
-export async function listTree(repository: Repository): Promise<TreeEntry[]> {
+/**
+ * Yields every file of the commit in git's order, and checks its path, so that nobody who unpacks the commit writes outside of a
+ * directory or into git's own. Errors: `repository_invalid`.
+ */
+export async function* readTree(repository: Repository): AsyncGenerator<TreeEntry, void> {
   const process = await repository.git('git ls-tree', ['ls-tree', '-rzl', '--full-tree', repository.commit]);
   process.stdin.end();
   process.stderr.resume();
-  const entries: TreeEntry[] = [];
   const check = pathChecker();
+  let files = 0;
   let bytes = 0;
   try {
     for await (const record of splitRecords(process.stdout)) {
       const entry = parseRecord(record);
       check(entry.path);
       bytes += entry.size;
-      entries.push(entry);
-      if (entries.length > limits.files) throw repositoryInvalid(`it has more than ${limits.files} files`);
+      files += 1;
+      if (files > limits.files) throw repositoryInvalid(`it has more than ${limits.files} files`);
       if (bytes > limits.bytes) throw repositoryInvalid(`its files have more than ${limits.bytes} bytes`);
+      yield entry;
     }
-  } catch (error) {
+    const { code } = await process.exited;
+    if (code !== 0) throw repositoryInvalid('the commit has no tree that git can list');
+  } finally {
     process.kill();
-    throw error;
   }
-  const { code } = await process.exited;
-  if (code !== 0) throw repositoryInvalid('the commit has no tree that git can list');
-  return entries;
 }
 
 /** Splits a stream into records that end with a NUL. */
