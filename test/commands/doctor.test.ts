@@ -5,7 +5,7 @@ import { Stack } from '../stack.ts';
 
 interface Doctor {
   readonly tiers: readonly string[];
-  readonly findings: readonly { check: string; good: boolean; detail: string; remedy?: string }[];
+  readonly findings: readonly { check: string; ok: boolean; detail: string; remedy?: string }[];
 }
 
 let stack: Stack;
@@ -34,8 +34,8 @@ test('lists exactly the tiers in which jobs run', async () => {
     });
   }
   const hardware = findings.find(({ check }) => check === 'hardware virtualization');
-  expect(hardware?.good).toBe(tiers.includes('vm-hardware'));
-  if (!hardware?.good) expect(hardware?.remedy).toContain('--accept vm-emulated');
+  expect(hardware?.ok).toBe(tiers.includes('vm-hardware'));
+  if (!hardware?.ok) expect(hardware?.remedy).toContain('--accept vm-emulated');
 });
 
 /** On some machines /dev/kvm opens and makes a VM that then cannot run. QEMU alone shows whether this is such a machine. */

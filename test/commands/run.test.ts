@@ -50,7 +50,7 @@ describe('fumehood run', () => {
 
   test('accepts only hardware virtualization by default, and exits with 3 without it, with the option to use', async () => {
     const { stdout } = await stack.fumehood(['status', '--json']);
-    const { tiers } = (JSON.parse(stdout) as { answer: { tiers: string[] } }).answer;
+    const { tiers } = (JSON.parse(stdout) as { report: { tiers: string[] } }).report;
     const ended = await stack.fumehood(['run', image, '--', 'echo', 'hello']);
     if (tiers.includes('vm-hardware')) return expect(ended).toMatchObject({ code: 0, stdout: 'hello\n' });
     expect(ended).toMatchObject({ code: 3, stdout: '' });

@@ -31,12 +31,12 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   const found: Finding[] = [
     {
       check: 'system',
-      good: process.platform === 'linux' && process.arch === 'x64',
+      ok: process.platform === 'linux' && process.arch === 'x64',
       detail: `${process.platform} ${release()}, ${process.arch}`,
     },
     {
       check: 'programs',
-      good: missing.length === 0,
+      ok: missing.length === 0,
       detail: missing.length === 0 ? 'all installed' : `missing: ${missing.map(([path]) => path).join(', ')}`,
       ...(missing.length > 0 && {
         remedy: `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`,
@@ -45,7 +45,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
     ...(closed.length > 0 ? [closedFinding(stateClosed(state.root, closed))] : []),
     ...findFormerStates(process.env, process.getuid?.() ?? 0).map(({ path, remedy }) => ({
       check: 'former name',
-      good: false,
+      ok: false,
       detail: `${path} is a state directory of this product's former name`,
       remedy,
     })),
@@ -60,14 +60,14 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
 }
 
 function closedFinding({ message, remedy }: FumehoodError): Finding {
-  return { check: 'state directory', good: false, detail: message, ...(remedy !== undefined && { remedy }) };
+  return { check: 'state directory', ok: false, detail: message, ...(remedy !== undefined && { remedy }) };
 }
 
 /** Lays out the report: a line for each check, remedies, and the tiers. */
 export function doctorLines({ tiers, findings }: DoctorReport): string[] {
-  const lines = findings.flatMap(({ check, good, detail, remedy }) => [
-    `${good ? '✓' : '✗'} ${check}: ${detail}`,
-    ...(remedy && !good ? [`    ${remedy}`] : []),
+  const lines = findings.flatMap(({ check, ok, detail, remedy }) => [
+    `${ok ? '✓' : '✗'} ${check}: ${detail}`,
+    ...(remedy && !ok ? [`    ${remedy}`] : []),
   ]);
   if (tiers.length === 0) return [...lines, '', 'This machine cannot run jobs.'];
   return [

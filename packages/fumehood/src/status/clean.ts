@@ -9,7 +9,7 @@ import { type Part, partsOf } from './parts.ts';
 export async function clean(state: State, all: boolean): Promise<readonly Part[]> {
   const { instance, executor } = findRunning(state);
   if (instance || executor) throw stillRunning(state.root);
-  const parts = (await partsOf(state)).filter((part) => all || part.again);
+  const parts = (await partsOf(state)).filter((part) => all || part.rebuildable);
   for (const part of parts) await rm(part.path, { recursive: true, force: true });
   if (all) await rm(state.root, { recursive: true, force: true });
   return parts.filter((part) => part.bytes > 0);

@@ -8,22 +8,22 @@ export interface Part {
   readonly path: string;
   readonly bytes: number;
   /** Whether it can be built or downloaded again. */
-  readonly again: boolean;
+  readonly rebuildable: boolean;
 }
 
 /** Returns the parts of the state directory with their sizes. */
 export async function partsOf(state: State): Promise<Part[]> {
   const parts = [
-    { name: 'programs', path: state.runtime, again: true },
-    { name: 'guest image', path: state.guest, again: true },
-    { name: 'built container images', path: state.images, again: true },
-    { name: 'disks of the executor', path: join(state.executor, 'disks'), again: true },
-    { name: 'image archives of the executor', path: join(state.executor, 'blobs'), again: true },
-    { name: 'verdict of the canary', path: state.probe, again: true },
-    { name: 'virtual machines', path: state.vms, again: false },
-    { name: 'database', path: state.postgres, again: false },
-    { name: 'repositories, images and indexes of the instance', path: state.instance, again: false },
-    { name: 'settings, logs and secrets', path: state.run, again: false },
+    { name: 'programs', path: state.runtime, rebuildable: true },
+    { name: 'guest image', path: state.guest, rebuildable: true },
+    { name: 'built container images', path: state.images, rebuildable: true },
+    { name: 'disks of the executor', path: join(state.executor, 'disks'), rebuildable: true },
+    { name: 'image archives of the executor', path: join(state.executor, 'blobs'), rebuildable: true },
+    { name: 'verdict of the canary', path: state.probe, rebuildable: true },
+    { name: 'virtual machines', path: state.vms, rebuildable: false },
+    { name: 'database', path: state.postgres, rebuildable: false },
+    { name: 'repositories, images and indexes of the instance', path: state.instance, rebuildable: false },
+    { name: 'settings, logs and secrets', path: state.run, rebuildable: false },
   ];
   return Promise.all(parts.map(async (part) => ({ ...part, bytes: await allocatedBytes(part.path) })));
 }

@@ -10,25 +10,25 @@ export interface LocalStatus {
   readonly instance: { readonly pid: number; readonly url: string } | null;
   readonly executor: { readonly pid: number; readonly name: string } | null;
   /** The status that the instance reports; null if it does not answer. */
-  readonly answer: Status | null;
+  readonly report: Status | null;
   readonly parts: readonly Part[];
 }
 
 /** Reads what is running in a state directory, and what the directory holds. */
 export async function readStatus(state: State): Promise<LocalStatus> {
   const { instance, executor } = findRunning(state);
-  const answer = instance && clientOf(state, instance.url).then((client) => client.status());
+  const report = instance && clientOf(state, instance.url).then((client) => client.status());
   return {
     state: state.root,
     instance: instance && { pid: instance.pid, url: instance.url },
     executor: executor && { pid: executor.pid, name: executor.name },
-    answer: answer && (await answer.catch(() => null)),
+    report: report && (await report.catch(() => null)),
     parts: await partsOf(state),
   };
 }
 
 /** Lays out the status. */
-export function statusLines({ state, instance, executor, answer, parts }: LocalStatus): string[] {
+export function statusLines({ state, instance, executor, report, parts }: LocalStatus): string[] {
   const line = (name: string, text: string) => `${name.padEnd(11)}${text}`;
   const lines = [
     line(
@@ -37,10 +37,10 @@ export function statusLines({ state, instance, executor, answer, parts }: LocalS
     ),
     line('executor', executor ? `${executor.name} (pid ${executor.pid})` : 'not running'),
   ];
-  if (instance && !answer) lines.push(line('', 'the instance does not answer'));
-  if (answer) {
-    lines.push(line('isolation', answer.tiers.join(', ') || 'none: see `fumehood doctor`'));
-    lines.push(line('jobs', `${answer.jobs.queued} queued, ${answer.jobs.processing} processing`));
+  if (instance && !report) lines.push(line('', 'the instance does not answer'));
+  if (report) {
+    lines.push(line('isolation', report.tiers.join(', ') || 'none: see `fumehood doctor`'));
+    lines.push(line('jobs', `${report.jobs.queued} queued, ${report.jobs.processing} processing`));
   }
   lines.push(line('state', state));
   for (const part of parts) lines.push(line('', `${formatBytes(part.bytes).padStart(10)}  ${part.name}`));

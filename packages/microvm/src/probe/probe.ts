@@ -46,7 +46,7 @@ export async function probeHost(options: ProbeOptions): Promise<HostReport> {
       kvm.finding,
       {
         check: 'emulated processor',
-        good: emulated.bootMs !== null,
+        ok: emulated.bootMs !== null,
         detail:
           emulated.bootMs === null
             ? `a guest did not run: ${emulated.why}`
@@ -67,7 +67,7 @@ async function tryKvm(
   const check = 'hardware virtualization';
   const unusable = (detail: string, remedy: string) => ({
     bootMs: null,
-    finding: { check, good: false, detail, remedy },
+    finding: { check, ok: false, detail, remedy },
   });
   const elsewhere =
     'Use a machine with hardware virtualization (bare metal, or a cloud machine with nested virtualization switched on), or accept emulation: --accept vm-emulated';
@@ -91,7 +91,7 @@ async function tryKvm(
   if (bootMs === null) return unusable(`/dev/kvm opens, but a guest does not run on it: ${why}`, elsewhere);
   return {
     bootMs,
-    finding: { check, good: true, detail: `a guest booted in ${(bootMs / 1000).toFixed(1)} s` },
+    finding: { check, ok: true, detail: `a guest booted in ${(bootMs / 1000).toFixed(1)} s` },
   };
 }
 
@@ -100,18 +100,18 @@ function limitsFinding(cgroups: boolean, isRoot: boolean): Finding {
   if (!isRoot)
     return {
       check,
-      good: false,
+      ok: false,
       detail: 'without root all virtual machines share one user of this machine, and no cgroup limits them',
       remedy: 'Run Fumehood as root: whatever it runs for a job has no privileges.',
     };
   if (!cgroups)
     return {
       check,
-      good: false,
+      ok: false,
       detail: 'no cgroup with limits can be made: only its own size limits a virtual machine',
       remedy: 'mount -t cgroup2 none /sys/fs/cgroup',
     };
-  return { check, good: true, detail: 'each virtual machine has a user and a cgroup of its own' };
+  return { check, ok: true, detail: 'each virtual machine has a user and a cgroup of its own' };
 }
 
 async function bootCanary(

@@ -9,7 +9,7 @@ let file: string;
 const report: HostReport = {
   accelerations: ['kvm', 'emulated'],
   bootMs: { kvm: 300, emulated: 2_000 },
-  findings: [{ check: 'limits', good: false, detail: 'none', remedy: 'mount them' }],
+  findings: [{ check: 'limits', ok: false, detail: 'none', remedy: 'mount them' }],
 };
 
 beforeEach(async () => {

@@ -7,7 +7,7 @@ import type { GuestImage } from '../guest/build.ts';
 /** The result of one check of the host, for people. */
 const findingSchema = z.object({
   check: z.string(),
-  good: z.boolean(),
+  ok: z.boolean(),
   detail: z.string(),
   /** The command or step that fixes it. */
   remedy: z.string().optional(),
