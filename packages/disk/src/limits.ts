@@ -3,6 +3,8 @@
  * cannot have more bytes than a disk.
  */
 export const diskSize = 64 * 2 ** 30;
+/** The latest time that a disk can hold, seconds since 1970: the field has 32 bits, so later times become this one. */
+export const timeMax = 2 ** 32 - 1;
 /** Most members of an archive. */
 export const membersMax = 2_000_000;
 /** Largest size of a member's extension headers together, bytes: far more than any path needs, and little memory. */

@@ -54,9 +54,30 @@ describe.each([
     const members = await read([...format, '--owner=:4000000000', '--group=:3000000000'], ['plain']);
     expect(members.get('plain')).toMatchObject({ uid: 4_000_000_000, gid: 3_000_000_000, mtime: 0 });
   });
+});
 
-  it('is refused when it contains a sparse file', async () => {
-    await expect(read([...format, '--sparse'], ['sparse'])).rejects.toMatchObject({ code: 'tar_invalid' });
+describe.each([
+  ['GNU', ['--format=gnu']],
+  ['pax 0.0', ['--format=pax', '--sparse-version=0.0']],
+  ['pax 0.1', ['--format=pax', '--sparse-version=0.1']],
+  ['pax 1.0', ['--format=pax', '--sparse-version=1.0']],
+])('a sparse file of GNU tar in the %s format', (_name, format) => {
+  it.each([
+    ['holes only', 0],
+    ['one piece', 1],
+    ['more pieces than a header holds', 9],
+    ['many pieces', 300],
+  ])('is read with %s', async (_what, pieces) => {
+    const path = join(root, 'tree', 'with-holes');
+    const content = Buffer.alloc(3_000_001 + pieces * 20_000);
+    for (let at = 0; at < pieces; at++) content.write(`piece ${at}`, at * 20_000 + 5_000);
+    await writeFile(join(root, 'content'), content);
+    execFileSync('cp', ['--sparse=always', join(root, 'content'), path]);
+    const members = await read([...format, '--sparse', '--hole-detection=raw'], ['with-holes', 'plain']);
+    expect([...members.keys()]).toEqual(['with-holes', 'plain']);
+    expect(members.get('with-holes')?.size).toBe(content.length);
+    expect(members.get('with-holes')?.content.equals(content)).toBe(true);
+    expect(members.get('plain')?.content.toString()).toBe('plain\n');
   });
 });
 

@@ -1,8 +1,17 @@
 import { blockSize, type TarEntry } from './entry.ts';
 import { tarInvalid, tarTooBig } from './errors.ts';
-import { type Extensions, entryOf, numberOf, readRecords, untilNul, verifyChecksum } from './header.ts';
+import {
+  type Extensions,
+  entryOf,
+  numberOf,
+  readRecords,
+  shownName,
+  untilNul,
+  verifyChecksum,
+} from './header.ts';
 import { diskSize, extensionMax, extensionsMax, membersMax } from './limits.ts';
 import { type ByteSource, byteSource } from './source.ts';
+import { readSparseMap, type SparseMap, sparseForm, withHoles } from './sparse.ts';
 
 /** Limits of a tar stream. */
 export interface TarLimits {
@@ -18,12 +27,14 @@ export interface TarLimits {
 export type ReadEntry = TarEntry & {
   /** The body. The reader skips what the caller does not read. */
   readonly body: AsyncIterable<Buffer>;
-  /** Offset of the body in the archive, bytes. */
-  readonly bodyOffset: number;
+  /** Offset of the body in the archive, bytes; null for a sparse file, whose body is not there in one piece. */
+  readonly bodyOffset: number | null;
+  /** Bytes of the body that are not in the archive: the zeros of a sparse file. */
+  readonly holes: number;
 };
 
 /**
- * Reads a tar stream (ustar, pax, GNU long names) member by member, and closes it at its end or when the caller stops reading.
+ * Reads a tar stream (ustar, pax, GNU long names, sparse files) member by member, and closes it at its end or when the caller stops reading.
  * Errors: `tar_invalid`, `tar_too_big`.
  */
 export async function* readTar(
@@ -58,7 +69,8 @@ async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerat
     const type = header.toString('latin1', 156, 157);
     verifyChecksum(header);
     if ('xgLK'.includes(type)) {
-      const size = numberOf(header, 124, 12); // a pax record `size` would apply to the member, not to this header
+      // A pax record `size` would apply to the member, not to this header.
+      const size = numberOf(header, 124, 12, 'the size of an extension header');
       extensions.total += blockSize + size;
       extensionBytes += blockSize + size;
       if (extensions.total > extensionMax)
@@ -72,25 +84,55 @@ async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerat
       else if (type === 'K') extensions.longLink = untilNul(text);
       continue;
     }
-    const entry = entryOf(header, type, extensions);
+    const plain = entryOf(header, type, extensions);
+    const { size: stored } = plain;
+    const sparse = plain.type === 'file' ? await sparseMapOf(source, header, plain, extensions) : null;
     extensions = { total: 0, records: new Map() };
+    const entry = sparse ? { ...plain, size: sparse.size } : plain;
     entries += 1;
     bytes += entry.size;
     if (entries > maxEntries) throw tarTooBig(`it has more than ${maxEntries} members`);
     if (bytes > maxBytes) throw tarTooBig(`it has more than ${maxBytes} bytes`);
-    let left = entry.size;
-    const body = async function* () {
-      while (left > 0) {
-        const chunk = await source.some(left);
+    if (sparse) extensionBytes += sparse.mapBytes;
+    if (extensionBytes > maxExtensionBytes)
+      throw tarTooBig(`it has extension headers of more than ${maxExtensionBytes} bytes`);
+    position += sparse?.mapBytes ?? 0;
+    const inBody = sparse?.mapInBody ? sparse.mapBytes : 0;
+    let left = stored - inBody;
+    const next = async function* (length: number) {
+      for (let rest = length; rest > 0 && left > 0; ) {
+        const chunk = await source.some(Math.min(rest, left));
+        rest -= chunk.length;
         left -= chunk.length;
         yield chunk;
       }
     };
-    yield { ...entry, body: body(), bodyOffset: position };
-    while (left > 0) left -= (await source.some(left)).length;
-    if (!(await source.take(padded(entry.size) - entry.size))) throw tarInvalid('it ends in the middle');
-    position += padded(entry.size);
+    const body = sparse ? withHoles(sparse, next) : next(left);
+    yield {
+      ...entry,
+      body,
+      bodyOffset: sparse ? null : position,
+      holes: sparse ? sparse.size - left : 0,
+    };
+    for await (const _rest of next(left));
+    if (!(await source.take(padded(stored) - stored))) throw tarInvalid('it ends in the middle');
+    position += padded(stored) - inBody;
   }
+}
+
+/** Reads the map of a sparse file, or returns null for a plain one. Errors: `tar_invalid`, `tar_too_big`. */
+async function sparseMapOf(
+  source: ByteSource,
+  header: Buffer,
+  { path, size: stored }: TarEntry,
+  { records }: Extensions,
+): Promise<(SparseMap & { readonly mapBytes: number; readonly mapInBody: boolean }) | null> {
+  const name = shownName(path);
+  const form = sparseForm(header.toString('latin1', 156, 157), records, name);
+  if (!form) return null;
+  const take = () => takePadded(source, blockSize);
+  const { blocks, ...map } = await readSparseMap(form, { header, records, name, stored }, take);
+  return { ...map, mapBytes: blocks * blockSize, mapInBody: form === 'body' };
 }
 
 function padded(size: number): number {

@@ -1,4 +1,5 @@
 import { blockSize, type TarEntry, tarTypes } from './entry.ts';
+import { timeMax } from './limits.ts';
 
 /** The type flag that is written for each type. */
 const flags = Object.fromEntries(
@@ -65,7 +66,7 @@ function ustar(entry: TarEntry, flag: string, size: number): Buffer {
   octal(entry.uid, 108, 8);
   octal(entry.gid, 116, 8);
   octal(size, 124, 12);
-  octal(Math.floor(entry.mtime), 136, 12);
+  octal(Math.min(Math.floor(entry.mtime), timeMax), 136, 12);
   header.fill(' ', 148, 156);
   header.write(flag, 156, 'latin1');
   header.write((entry.linkTarget ?? '').slice(0, 100), 157, 'latin1');

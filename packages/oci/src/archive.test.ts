@@ -132,7 +132,7 @@ describe('a changed byte', () => {
       changed[at] = (changed[at] as number) ^ 4;
       const archive = await open(files.set(blob, changed));
       await expect(treeOf(archive)).rejects.toMatchObject({
-        code: expect.stringMatching(/^(image|tar)_invalid$/) as string,
+        code: 'image_invalid',
       });
     }
   });

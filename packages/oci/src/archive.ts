@@ -60,7 +60,7 @@ async function listMembers(file: string): Promise<Map<string, Member>> {
     const limits = { maxEntries: membersMax };
     for await (const entry of readTar(createReadStream(file, { highWaterMark: 1 << 20 }), limits))
       if (entry.type === 'file')
-        members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset, size: entry.size });
+        members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset ?? 0, size: entry.size });
   } catch (error) {
     throw error instanceof FumehoodError ? imageInvalid(error.message) : error;
   }

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readTar } from '@fumehood/disk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openArchive } from './archive.ts';
 import { flattenImage } from './flatten.ts';
@@ -152,6 +153,36 @@ describe('hard links', () => {
   ])('to %s are refused', async (_what, target) => {
     const layers = [[directory('low')], [directory('d'), hardlink('b', target)]];
     await expect(flat(...layers)).rejects.toMatchObject(invalid);
+  });
+});
+
+describe('the owner of a member', () => {
+  const owners = async (uid: number) => {
+    const layer = layerOf({ ...file('a'), gid: 7 });
+    const records = `uid=${uid}\n`;
+    const text = `${records.length + 3} ${records}`;
+    const pax = layerOf({ path: 'pax', content: text }).subarray(0, 1_024);
+    pax.write('x', 156);
+    pax.fill(' ', 148, 156);
+    const sum = pax.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+    pax.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    const files = dockerFiles([Buffer.concat([pax, layer])]);
+    const { tar } = await flattenImage(await openArchive(writeArchive(join(root, 'image.tar'), files)));
+    for await (const entry of readTar(tar)) return [entry.uid, entry.gid];
+    return [];
+  };
+
+  it('may be any that Linux has; a negative one is that of a signed type', async () => {
+    expect(await owners(2 ** 32 - 2)).toEqual([2 ** 32 - 2, 7]);
+    expect(await owners(-2)).toEqual([2 ** 32 - 2, 7]);
+    expect(await owners(-(2 ** 31))).toEqual([2 ** 31, 7]);
+  });
+
+  it.each([-1, 2 ** 32 - 1, 2 ** 32, 2 ** 40, -(2 ** 31) - 1])('is refused when it is %d', async (uid) => {
+    await expect(owners(uid)).rejects.toMatchObject({
+      ...invalid,
+      message: expect.stringContaining(`"a" has the uid ${uid}`) as string,
+    });
   });
 });
 

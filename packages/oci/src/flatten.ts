@@ -22,7 +22,7 @@ export interface FlattenLimits {
 /**
  * Flattens the layers of an image into one tar stream that holds what unpacking them one after another would give: whiteouts are
  * applied, every path occurs once, files come before hard links to them. It reads the archive twice, first to learn what is at each
- * path in the end; memory grows with the number of paths only. Errors, also of the stream: `image_invalid`, `image_too_big`, `tar_…`.
+ * path in the end; memory grows with the number of paths only. Errors, also of the stream: `image_invalid`, `image_too_big`.
  */
 export async function flattenImage(
   archive: ImageArchive,

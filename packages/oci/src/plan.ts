@@ -29,7 +29,7 @@ const pathMemoryMax = 384 * 2 ** 20;
 /** Memory for a member of a layer, bytes: measured, and rounded up. A member counts also when a later layer hides it. */
 const memoryPerMember = 160;
 
-/** Applies the layers one after another, from the bottom. Errors: `image_invalid`, `image_too_big`, `tar_…`. */
+/** Applies the layers one after another, from the bottom. Errors: `image_invalid`, `image_too_big`. */
 export async function planImage(archive: ImageArchive, budget: Budget): Promise<ImagePlan> {
   const memory: PathMemory = { left: pathMemoryMax };
   const tree = makeImageTree(memory);

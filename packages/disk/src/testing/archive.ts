@@ -32,7 +32,7 @@ export async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buf
 /** Reads an archive completely, including bodies. */
 export async function readAll(stream: AsyncIterable<Uint8Array>, limits: TarLimits = {}): Promise<Member[]> {
   const members: Member[] = [];
-  for await (const { body, bodyOffset: _, ...entry } of readTar(stream, limits)) {
+  for await (const { body, bodyOffset: _offset, holes: _holes, ...entry } of readTar(stream, limits)) {
     const chunks: Buffer[] = [];
     for await (const chunk of body) chunks.push(Buffer.from(chunk));
     members.push({ ...entry, content: Buffer.concat(chunks) });
