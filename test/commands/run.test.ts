@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { type CommandOptions, Stack } from '../stack.ts';
 
+const isRoot = process.getuid?.() === 0;
 let stack: Stack;
 let image: string;
 
@@ -105,12 +106,48 @@ describe('a running system', () => {
       expect(new Set(ids).size).toBe(1);
       return Number(ids[0]);
     });
-    if (process.getuid?.() === 0) expect(users).toEqual([firstVmUid, agentUid]);
+    if (isRoot) expect(users).toEqual([firstVmUid, agentUid]);
     const kinds = readdirSync('/proc/self/ns').filter((kind) => !/time|_for_children/.test(kind));
     for (const kind of kinds) expect(namespaceOf(pid, kind), kind).not.toBe(namespaceOf('self', kind));
     expect((await job).code).toBe(0);
   });
+
+  test.skipIf(!isRoot)(
+    'lets no other user open a file or directory of a tenant, even by its exact name',
+    async () => {
+      expect((await run([image, '--', 'true'])).code).toBe(0);
+      const below = (name: string) =>
+        readdirSync(join(stack.state, name), { recursive: true, encoding: 'utf8' }).map((file) =>
+          join(stack.state, name, file),
+        );
+      const tenants = ['executor/disks', 'executor/blobs', 'executor/work', 'instance', 'vms'].flatMap(below);
+      const kinds = [/disks\/image-\w+\.sqfs$/, /executor\/blobs\/\S+$/, /instance\/blobs\/\S+$/];
+      for (const kind of kinds) expect(tenants.join('\n')).toMatch(kind);
+      expect(openableBy65534(tenants)).toEqual([]);
+      const known = join(stack.state, 'run/executor.json');
+      expect(openableBy65534([...tenants, known])).toEqual([known]);
+      // Handles that need no right to the file itself: they are the rest of the defense.
+      for (const name of ['executor/disks', 'executor/blobs', 'instance'])
+        chmodSync(join(stack.state, name), 0o711);
+      expect(openableBy65534(tenants).length).toBeGreaterThan(0);
+      for (const name of ['executor/disks', 'executor/blobs', 'instance'])
+        chmodSync(join(stack.state, name), 0o710);
+    },
+  );
 });
+
+/** Returns the paths that a user without any right can open, if only as a handle (`O_PATH`). */
+function openableBy65534(paths: readonly string[]): string[] {
+  const script =
+    'while (<STDIN>) { chomp; print "$_\\n" if sysopen(my $f, $_, 0x200000) || sysopen(my $f, $_, 0) }';
+  const foreign = ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs'];
+  return execFileSync('setpriv', [...foreign, 'perl', '-e', script], {
+    input: `${paths.join('\n')}\n`,
+    encoding: 'utf8',
+  })
+    .split('\n')
+    .filter(Boolean);
+}
 
 /** As in `packages/fumehood/src/up/identities.ts`. */
 const agentUid = 1_900_000_001;

@@ -1,8 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn as spawnChild } from 'node:child_process';
 import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { localSpawn } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { writeDisk } from './disk.ts';
@@ -70,8 +71,42 @@ describe('a disk', () => {
     const { size, blocks, mode } = statSync(join(directory, 'disk'));
     expect(size).toBe(diskSize);
     expect(blocks * 512).toBeLessThan(made.bytes + 2 ** 20);
-    expect(mode & 0o777).toBe(0o444);
+    expect(mode & 0o777).toBe(0o400);
   });
+});
+
+describe('another user of the machine', () => {
+  /** Opens a handle without any right to the file, and uses it once the directory is closed. */
+  const script = `
+    $| = 1;
+    sysopen(my $handle, $ARGV[0], 0x200000) or die "no handle: $!";
+    print "ready\n";
+    <STDIN>;
+    print open(my $file, "<", "/proc/self/fd/" . fileno($handle)) ? "read" : "refused";`;
+  const foreign = ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs'];
+  const reopen = async (file: string) => {
+    await chmod(directory, 0o711);
+    const peer = spawnChild('setpriv', [...foreign, 'perl', '-e', script, file], { stdio: 'pipe' });
+    const lines = createInterface(peer.stdout);
+    const iterator = lines[Symbol.asyncIterator]();
+    expect((await iterator.next()).value).toBe('ready');
+    await chmod(directory, 0o700);
+    peer.stdin.end('go\n');
+    const answer = await iterator.next();
+    await chmod(directory, 0o711);
+    return answer.value as string;
+  };
+
+  it.skipIf(!root)(
+    'cannot read a disk through a handle from a time when its directory was open',
+    async () => {
+      const file = join(directory, 'disk');
+      expect(await reopen(file)).toBe('refused');
+      await chmod(file, 0o444);
+      expect(await reopen(file), 'so the attack works when all may read the file').toBe('read');
+      await chmod(file, 0o400);
+    },
+  );
 });
 
 describe('a disk that cannot be made,', () => {

@@ -7,7 +7,7 @@ import { diskSize } from './limits.ts';
 
 /**
  * Streams a tar into a read-only disk (squashfs, lz4) and puts it at `file`, complete or not at all. Nothing is unpacked on the host;
- * the program that makes the disk runs in a sandbox (`Spawn`). `countEntries` is called when the tar has ended and returns the
+ * the program that makes the disk runs in a sandbox (`Spawn`). Only this process's user may read the disk. `countEntries` is called when the tar has ended and returns the
  * number of its members without the root. Returns the size of the file system. Errors: `disk_invalid`, `program_failed`.
  */
 export async function writeDisk(
@@ -19,7 +19,7 @@ export async function writeDisk(
   const work = await mkdtemp(join(dirname(file), '.disk-'));
   const shared = join(work, 'out');
   try {
-    await chmod(work, 0o711); // the program's uid must get through; no other user knows the random name of the directory
+    await chmod(work, 0o710); // the program, which has this process's group, must get through
     await sharedDirectory(shared);
     const bind = { source: shared, target: '/out', mode: 'rw' as const };
     await runToEnd(
@@ -43,7 +43,7 @@ export async function writeDisk(
     await handle.truncate(diskSize);
     await handle.sync();
     await handle.close();
-    await chmod(own, 0o444);
+    await chmod(own, 0o400); // a VM gets the descriptor, and opens no path
     await rename(own, file);
     return { bytes };
   } finally {

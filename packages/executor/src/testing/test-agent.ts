@@ -86,7 +86,7 @@ export class TestAgent {
     await chmod(root, 0o711);
     const directories = { disks: join(root, 'disks'), blobs: join(root, 'blobs'), work: join(root, 'work') };
     for (const name of ['disks', 'blobs', 'work', 'run', 'images', 'client', 'repositories'])
-      await mkdir(join(root, name), { mode: 0o711 });
+      await mkdir(join(root, name), { mode: 0o710 });
     const guest = await testGuest(join(root, 'guest'), recipe);
     const instance = new FakeInstance();
     instance.repositories = join(root, 'repositories');

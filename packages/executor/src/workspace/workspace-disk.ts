@@ -35,8 +35,8 @@ export interface WorkspaceContents {
   readonly files: readonly WorkspaceFile[];
 }
 
-/** Part of the cache key. It has to change when the same contents would give another disk. */
-const format = 2;
+/** Part of the cache key. It has to change when the same contents would give another disk, or a file of another mode. */
+const format = 3;
 const makeOnce = oncePerKey<void>();
 
 /**
@@ -94,7 +94,7 @@ async function makeDisk(
 ): Promise<void> {
   const work = await mkdtemp(join(source.work, 'repository-'));
   try {
-    await chmod(work, 0o711); // git runs with another uid and has to pass through
+    await chmod(work, 0o710); // git runs with another uid and this process's group, and has to pass through
     let placed: PlacedCommit | null = null;
     if (commit) {
       const pack = await fetchPack(client, commit, signal);

@@ -13,10 +13,11 @@ export function makeDirectories({ state }: HelperConfig, { root, instance }: Ins
   const owner = root ? instance : null;
   ownedDirectory(state, 0o755, null);
   ownedDirectory(join(state, 'run'), 0o755, null);
-  // Git, which runs as another user, must be able to enter the directories on the way to a repository.
-  const directory = ownedDirectory(join(state, 'instance'), 0o711, owner);
+  // Git, which runs as another user with the instance's group, enters the directories on the way to a repository. Nobody else can.
+  const mode = owner ? 0o710 : 0o700;
+  const directory = ownedDirectory(join(state, 'instance'), mode, owner);
   return {
     blobs: ownedDirectory(join(directory, 'blobs'), 0o700, owner),
-    repositories: ownedDirectory(join(directory, 'repositories'), 0o711, owner),
+    repositories: ownedDirectory(join(directory, 'repositories'), mode, owner),
   };
 }

@@ -25,9 +25,9 @@ export interface CommitStore {
 export async function openCommits(directory: string, spawn: Spawn): Promise<CommitStore> {
   const staging = join(directory, 'staging');
   await rm(staging, { recursive: true, force: true });
-  await mkdir(staging, { recursive: true, mode: 0o711 });
-  await chmod(directory, 0o711); // git runs as another user, which has to traverse the directory
-  await chmod(staging, 0o711);
+  await mkdir(staging, { recursive: true, mode: 0o710 });
+  await chmod(directory, 0o710); // git runs as another user with this process's group, and has to traverse the directory
+  await chmod(staging, 0o710);
   const placeOf = (repository: string) =>
     join(directory, createHash('sha256').update(repository).digest('hex').slice(0, 32));
   const pathOf = (repository: string, commit: string) => join(placeOf(repository), `${commit}.git`);
@@ -49,7 +49,7 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
         await checkExact(spawn, staged, made.commit);
         for await (const _entry of readTree(made)); // checks every path
         await mkdir(placeOf(repository), { recursive: true });
-        await chmod(placeOf(repository), 0o711);
+        await chmod(placeOf(repository), 0o710);
         await sync(directory);
         await syncTree(staged);
         await rename(staged, path).catch((error: NodeJS.ErrnoException) => {

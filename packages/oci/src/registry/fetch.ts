@@ -132,7 +132,7 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
   const directory = await mkdtemp(join(deps.work, 'image-'));
   const partial = join(deps.cache, `${basename(file)}.${basename(directory)}.partial`);
   try {
-    await chmod(directory, 0o711);
+    await chmod(directory, 0o710); // skopeo, which has this process's group, must get through
     const out = join(directory, 'out');
     await sharedDirectory(out);
     const from = `${name}@${top.digest}`;

@@ -56,7 +56,7 @@ export async function runSkopeo(deps: RegistryDeps, call: SkopeoCall, signal: Ab
   const timeout = AbortSignal.timeout(call.timeMs);
   const directory = await mkdtemp(join(deps.work, 'registry-'));
   try {
-    await chmod(directory, 0o711);
+    await chmod(directory, 0o710); // the program, which has this process's group, must get through
     const sockets = join(directory, 'proxy');
     await sharedDirectory(sockets);
     const named = namedHosts(deps.registries);

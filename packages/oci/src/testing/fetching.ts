@@ -43,8 +43,8 @@ export class Fetching {
     this.started = [];
     this.current = await FakeRegistry.start();
     for (const name of directories) {
-      mkdirSync(join(this.root, name), { mode: 0o711 });
-      chmodSync(join(this.root, name), 0o711);
+      mkdirSync(join(this.root, name), { mode: 0o710 });
+      chmodSync(join(this.root, name), 0o710);
     }
   }
 

@@ -84,7 +84,7 @@ async function runInVm(
   try {
     tier = chooseTier(job.fumehood.accept, deps.tiers);
     work = await mkdtemp(join(deps.directories.work, `job-${job.id}-`));
-    await chmod(work, 0o711); // programs with another uid work below it
+    await chmod(work, 0o710); // programs with another uid and this process's group work below it
     await runPhases(run, tier, work);
   } catch (error) {
     failure = await explainFailure(error, run.vm, lease);
