@@ -1,10 +1,12 @@
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { diskMakerOf } from '../../packages/executor/src/disk-maker/make-disk.ts';
 import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/image-disks.ts';
+import { bundledDiskMaker } from '../../packages/executor/src/testing/disk-maker.ts';
 import type { JobClient } from '../../packages/executor/src/uplink/job-client.ts';
 import { file, layerOf, layoutFiles } from '../../packages/oci/src/testing/image.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
@@ -20,6 +22,7 @@ let root: string;
 let registry: FakeRegistry;
 let deps: ImageDeps;
 let digest: string;
+let script: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'fumehood-credentials-'));
   await chmod(root, 0o711);
@@ -32,8 +35,9 @@ beforeAll(async () => {
     mkdirSync(path);
     await chmod(path, 0o711);
   }
-  const node = join(root, 'node');
-  copyFileSync(process.execPath, node);
+  const programs = await bundledDiskMaker(root);
+  const { node } = programs;
+  ({ script } = programs);
   registry = await FakeRegistry.start();
   registry.basic = basic;
   digest = registry.put('tool', '1', layoutFiles([layerOf(file('a'))]));
@@ -54,7 +58,8 @@ const disks = async (dockerAuthConfig?: { auths?: Record<string, { auth: string 
   const dockerSteps = Array.from({ length: steps }, () => ({ image: `${registry.place}/tool:1` }));
   const lines: string[] = [];
   const job = { dockerSteps, dockerAuthConfig };
-  const made = await imageDisks(deps, client, job, new AbortController().signal, (line) => {
+  const maker = diskMakerOf({ spawn, node: deps.node, script }, 1024);
+  const made = await imageDisks(deps, maker, client, job, new AbortController().signal, (line) => {
     lines.push(line);
     return Promise.resolve();
   });

@@ -14,12 +14,14 @@ export { supervise } from './helper/supervise.ts';
 export type { Identity } from './identity.ts';
 export { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from './ipc.ts';
 export { oncePerKey } from './once-per-key.ts';
+export { abortable } from './spawn/abortable.ts';
 export { localSpawn } from './spawn/local.ts';
 export { remoteSpawn } from './spawn/remote.ts';
 export { runToEnd } from './spawn/run.ts';
 export type { SpawnPolicy } from './spawn/serve.ts';
 export { serveSpawn } from './spawn/serve.ts';
 export type {
+  ExitStatus,
   Spawn,
   SpawnBind,
   SpawnedProcess,

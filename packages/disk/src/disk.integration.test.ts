@@ -1,17 +1,16 @@
 import { execFileSync, spawn as spawnChild } from 'node:child_process';
 import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { localSpawn } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { writeDisk } from './disk.ts';
+import { takeDisk, writeDisk } from './disk.ts';
+import { spawnInside } from './inside.ts';
 import { diskSize } from './limits.ts';
 import { archive, inPieces, member } from './testing/archive.ts';
 
 const root = process.getuid?.() === 0;
-const spawn = localSpawn(root ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * at) % 251));
 const owner = { uid: 70_000, gid: 80_000 };
 const long = `${'directory/'.repeat(20)}${'file'.repeat(40)}`;
@@ -27,8 +26,18 @@ const members = [
 
 let directory: string;
 let tree: string;
-const make = (bytes: AsyncIterable<Uint8Array>, entries = 0, name = 'disk') =>
-  writeDisk(spawn, bytes, join(directory, name), () => entries);
+/** Makes a disk as a job does, but without the sandbox. */
+const make = async (bytes: AsyncIterable<Uint8Array>, entries = 0, name = 'disk') => {
+  const work = await mkdtemp(join(directory, '.disk-'));
+  try {
+    await writeDisk(spawnInside, bytes, join(work, 'written'), () => entries);
+    return await takeDisk(join(work, 'written'), join(work, 'copy'), join(directory, name));
+  } finally {
+    await rm(work, { recursive: true });
+  }
+};
+
+const at = (path: string) => join(tree, path);
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fumehood-disk-'));
@@ -43,8 +52,6 @@ describe('a disk', () => {
     made = await make(inPieces(archive(members), 10_000), members.length);
     execFileSync('unsquashfs', ['-q', '-n', '-d', tree, join(directory, 'disk')]);
   });
-  const at = (path: string) => join(tree, path);
-
   it('holds the bytes, modes, times and links of the archive', () => {
     expect(readFileSync(at('d/file')).equals(content)).toBe(true);
     expect(lstatSync(at('d/file'))).toMatchObject({ mode: 0o104755, mtimeMs: 1e12, nlink: 2 });
@@ -145,6 +152,15 @@ describe('a disk that cannot be made,', () => {
       code: 'disk_invalid',
       message: expect.stringContaining('6 members were written, but it has 5') as string,
     });
+  });
+
+  it('because its maker left a link to a file of the host, does not exist', async () => {
+    const link = join(directory, 'tree', 'link');
+    await symlink('/etc/passwd', link);
+    const taken = takeDisk(link, join(directory, 'copy'), join(directory, 'other'));
+    await expect(taken).rejects.toMatchObject({ code: 'disk_invalid' });
+    await copyFile(link, join(directory, 'tree', 'followed'));
+    expect(readFileSync(at('followed'), 'utf8'), 'which is what a copy gives').toContain('root:');
   });
 
   it('does not change the previous disk', async () => {

@@ -1,67 +1,74 @@
-import { chmod, copyFile, mkdtemp, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { constants } from 'node:fs';
+import { chmod, copyFile, open, rename } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { runToEnd, type Spawn, sharedDirectory } from '@fumehood/base';
+import { runToEnd, type Spawn } from '@fumehood/base';
 import { diskInvalid } from './errors.ts';
 import { diskSize } from './limits.ts';
 
+/** Memory for the caches of sqfstar, MiB. Without a limit it takes a quarter of the machine's. */
+export const sqfstarMemoryMiB = 64;
+
 /**
- * Streams a tar into a read-only disk (squashfs, lz4) and puts it at `file`, complete or not at all. Nothing is unpacked on the host;
- * the program that makes the disk runs in a sandbox (`Spawn`). Only this process's user may read the disk. `countEntries` is called when the tar has ended and returns the
- * number of its members without the root. Returns the size of the file system. Errors: `disk_invalid`, `program_failed`.
+ * Streams a tar into a disk (squashfs, lz4) at `file`. Nothing is unpacked. It runs in a sandbox, as the programs that it starts do:
+ * both read a tenant's bytes. `countEntries` is called when the tar has ended and returns the number of its members without the
+ * root. Errors: `disk_invalid`, `program_failed`.
  */
 export async function writeDisk(
   spawn: Spawn,
   tar: AsyncIterable<Uint8Array>,
   file: string,
   countEntries: () => number,
+): Promise<void> {
+  const format = ['-comp', 'lz4', '-no-progress', '-quiet', '-exit-on-error', '-mem', `${sqfstarMemoryMiB}M`];
+  const request = {
+    label: 'sqfstar',
+    program: '/usr/bin/sqfstar',
+    args: [...format, file],
+    limits: { memoryBytes: 0 },
+  };
+  await runToEnd(spawn, request, { stdin: Readable.from(tar) });
+  await checkListing(spawn, file, countEntries());
+}
+
+/**
+ * Takes over a disk that a program in a sandbox has written, and puts it at `file`, complete or not at all, readable by this
+ * process's user alone. Copies it to `copy` for that, so that the program has no access to the disk that is used. Returns the size of
+ * its file system. Errors: `disk_invalid` when the program left something else than a file, such as a link to a file of the host.
+ */
+export async function takeDisk(
+  written: string,
+  copy: string,
+  file: string,
 ): Promise<{ readonly bytes: number }> {
-  const work = await mkdtemp(join(dirname(file), '.disk-'));
-  const shared = join(work, 'out');
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const source = await open(written, flags).catch((error: NodeJS.ErrnoException) => {
+    throw diskInvalid(`its file cannot be opened (${error.code})`);
+  });
   try {
-    await chmod(work, 0o710); // the program, which has this process's group, must get through
-    await sharedDirectory(shared);
-    const bind = { source: shared, target: '/out', mode: 'rw' as const };
-    await runToEnd(
-      spawn,
-      {
-        label: 'sqfstar',
-        program: '/usr/bin/sqfstar',
-        args: ['-comp', 'lz4', '-no-progress', '-quiet', '-exit-on-error', '/out/disk'],
-        binds: [bind],
-        limits: { memoryBytes: 0 },
-      },
-      { stdin: Readable.from(tar) },
-    );
-    const written = join(shared, 'disk');
-    await checkListing(spawn, bind, countEntries());
-    // Copied, so that the program has no access to the disk that is used.
-    const own = join(work, 'disk');
-    await copyFile(written, own);
-    const handle = await open(own, 'r+');
-    const { size: bytes } = await handle.stat();
-    await handle.truncate(diskSize);
-    await handle.sync();
-    await handle.close();
-    await chmod(own, 0o400); // a VM gets the descriptor, and opens no path
-    await rename(own, file);
-    return { bytes };
+    const is = await source.stat();
+    if (!is.isFile() || is.size > diskSize) throw diskInvalid('it is not a file, or too large');
+    await copyFile(`/proc/self/fd/${source.fd}`, copy);
+    const own = await open(copy, 'r+');
+    try {
+      await own.truncate(diskSize);
+      await own.sync();
+    } finally {
+      await own.close();
+    }
+    await chmod(copy, 0o400); // a VM gets the descriptor, and opens no path
+    await rename(copy, file);
+    return { bytes: is.size };
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await source.close();
   }
 }
 
-/** Checks that the disk has at least as many members as were written: sqfstar has been seen to exit with 0 although some were missing. */
-async function checkListing(
-  spawn: Spawn,
-  bind: { source: string; target: string; mode: 'rw' },
-  entries: number,
-): Promise<void> {
+/** Checks that the disk has as many members as were written: sqfstar has been seen to exit with 0 although some were missing. */
+async function checkListing(spawn: Spawn, file: string, entries: number): Promise<void> {
   const process = await spawn({
     label: 'unsquashfs',
     program: '/usr/bin/unsquashfs',
-    args: ['-quiet', '-ls', '/out/disk'],
-    binds: [{ ...bind, mode: 'ro' }],
+    args: ['-quiet', '-ls', file],
     limits: { memoryBytes: 0 },
   });
   process.stdin.end();

@@ -226,3 +226,17 @@ export function agentFailed(how: string): FumehoodError {
     remedy: "Read the executor's log: it says why.",
   });
 }
+
+/** The disk maker needed more memory than its job has. */
+export function diskNeedsMemory(memoryMiB: number): FumehoodError {
+  return new FumehoodError({
+    code: 'disk_needs_memory',
+    message: `a disk could not be made in the memory of this job, ${memoryMiB} MiB: the image or the repository has too many files`,
+    remedy: 'Give the job more memory, or a smaller image or repository.',
+  });
+}
+
+/** The disk maker was taken over by what it read, or is of another version. */
+export function diskMakerFailed(why: string): FumehoodError {
+  return new FumehoodError({ code: 'disk_invalid', message: `the disk was not made: ${why}` });
+}

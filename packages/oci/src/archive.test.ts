@@ -215,6 +215,11 @@ describe('an archive that holds no valid image', () => {
       '2 digests',
     ],
     [
+      'has a configuration with too many values, which take long to parse',
+      () => layoutFiles(layers, { config: { Labels: Array(50_000).fill(0) } }),
+      'the configuration has more than 50000 values',
+    ],
+    [
       'has no digests',
       () => docker().set('config.json', json({ os: 'linux', architecture: 'amd64' })),
       '0 digests',

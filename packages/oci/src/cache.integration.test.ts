@@ -4,9 +4,10 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { localSpawn, type Spawn } from '@fumehood/base';
+import type { Spawn } from '@fumehood/base';
+import { spawnInside, takeDisk } from '@fumehood/disk';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { imageDisk } from './cache.ts';
+import { imageDisk, type ProvenImage, writeImageDisk } from './cache.ts';
 import { digestOfFile } from './digest.ts';
 import {
   directory,
@@ -21,13 +22,11 @@ import {
   writeArchive,
 } from './testing/image.ts';
 
-const isRoot = process.getuid?.() === 0;
-const profile = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
-/** The real `Spawn`, which records the labels of its requests. */
+/** The labels of the programs that were started. */
 let started: string[];
 const spawn: Spawn = (request) => {
   started.push(request.label);
-  return profile(request);
+  return spawnInside(request);
 };
 
 let root: string;
@@ -43,8 +42,17 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 
 const diskOf = async (files: ImageFiles, name = 'image.tar') => {
   const archive = writeArchive(join(root, name), files);
-  return imageDisk(spawn, { archive, digestOf: 'archive', digest: await digestOfFile(archive) }, cache);
+  return proven({ archive, digestOf: 'archive', digest: await digestOfFile(archive) });
 };
+/** Makes disks as a job does, but without the sandbox. */
+const proven = (image: ProvenImage) =>
+  imageDisk(image, cache, async (disk) => {
+    const work = await mkdtemp(join(root, 'work-'));
+    const config = await writeImageDisk(spawn, image.archive, join(work, 'written'));
+    await takeDisk(join(work, 'written'), join(work, 'copy'), disk);
+    return config;
+  });
+const configOf = (disk: string) => disk.replace('.sqfs', '.json');
 const layers = [
   layerOf(
     directory('etc', 0o700),
@@ -133,23 +141,21 @@ describe('an archive that claims the layers of a cached image', () => {
     await expect(diskOf(forged)).rejects.toMatchObject(refused);
     const victim = await diskOf(files);
     await expect(diskOf(forged)).rejects.toMatchObject(refused);
-    expect(await readdir(cache)).toEqual([victim.file]);
+    expect((await readdir(cache)).sort()).toEqual([configOf(victim.file), victim.file]);
   });
 
   it('gets the disk of that image if the digest is not that of its bytes, so the test above can fail', async () => {
     const victim = await diskOf(layoutFiles(secret));
     const digest = await digestOfFile(join(root, 'image.tar'));
     const archive = writeArchive(join(root, 'forged.tar'), forgedFrom(layoutFiles(secret)));
-    expect(await imageDisk(spawn, { archive, digestOf: 'archive', digest }, cache)).toEqual(victim);
+    expect(await proven({ archive, digestOf: 'archive', digest })).toEqual(victim);
   });
 
   it('gets nothing for a digest of another kind: a manifest can be stored as an archive', async () => {
     const archive = writeArchive(join(root, 'image.tar'), layoutFiles(secret));
     const { digest } = manifestOf(layoutFiles(secret));
     const [one, other] = await Promise.all(
-      (['manifest', 'archive'] as const).map((kind) =>
-        imageDisk(spawn, { archive, digestOf: kind, digest }, cache),
-      ),
+      (['manifest', 'archive'] as const).map((kind) => proven({ archive, digestOf: kind, digest })),
     );
     expect(one?.file).not.toBe(other?.file);
   });
@@ -164,7 +170,7 @@ describe('an image that cannot be used', () => {
     });
     expect(await readdir(cache)).toEqual([]);
     await diskOf(dockerFiles(layers));
-    expect(await readdir(cache)).toHaveLength(1);
+    expect(await readdir(cache)).toHaveLength(2);
   });
 
   it('fails every waiting caller', async () => {

@@ -5,8 +5,15 @@ import { type Config, configSchema, type Descriptor, indexSchema } from './schem
 /** Largest JSON document of an image that is read, bytes. */
 export const documentMax = 4 * 2 ** 20;
 
+/** Most values of a JSON document: an image has some thousands. The time for parsing depends on them more than on the bytes. */
+const valuesMax = 50_000;
+const separators = new Set(Buffer.from(',:[{'));
+
 /** Parses a JSON document of an image. `name` says which one, for errors. Errors: `image_invalid`. */
 export function parseDocument<T>(schema: z.ZodType<T>, bytes: Buffer, name: string): T {
+  let values = 0;
+  for (const byte of bytes) if (separators.has(byte)) values += 1;
+  if (values > valuesMax) throw imageInvalid(`${name} has more than ${valuesMax} values`);
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));

@@ -1,7 +1,7 @@
 export type { ImageArchive, ImageConfig } from './archive.ts';
 export { openArchive } from './archive.ts';
 export type { ImageDisk, ProvenImage } from './cache.ts';
-export { imageDisk } from './cache.ts';
+export { imageConfigMax, imageDisk, writeImageDisk } from './cache.ts';
 export { digestOfFile } from './digest.ts';
 export { flattenImage } from './flatten.ts';
 export { packLayout, writeImageArchive } from './pack.ts';

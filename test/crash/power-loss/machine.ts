@@ -3,7 +3,7 @@ import { testGuest } from '../../../packages/executor/src/testing/test-guest.ts'
 import { chmodSync, chownSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { localSpawn, systemClock } from '@fumehood/base';
+import { systemClock } from '@fumehood/base';
 import {
   buildLauncher,
   canLimit,
@@ -13,7 +13,8 @@ import {
   startVm,
   type Vmm,
 } from '@fumehood/microvm';
-import { type ImageDisk, imageDisk } from '@fumehood/oci';
+import { spawnInside, takeDisk } from '@fumehood/disk';
+import { type ImageDisk, imageDisk, writeImageDisk } from '@fumehood/oci';
 import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { planDisks } from '../../../packages/executor/src/runtime/microvm/vm-plan.ts';
 import type { AcknowledgedWrite, Report, SyncFault } from './load.ts';
@@ -40,7 +41,11 @@ export async function makeVmFiles(directory: string): Promise<VmFiles> {
   }
   const { archive, digest } = await powerLossImage(join(directory, 'images'));
   const disks = join(directory, 'disks');
-  const image = await imageDisk(localSpawn(null), { archive, digestOf: 'archive', digest }, disks);
+  const image = await imageDisk({ archive, digestOf: 'archive', digest }, disks, async (disk) => {
+    const config = await writeImageDisk(spawnInside, archive, join(directory, 'written'));
+    await takeDisk(join(directory, 'written'), join(directory, 'copy'), disk);
+    return config;
+  });
   if (isRoot) chownSync(join(disks, image.file), owner, owner);
   return {
     directory,

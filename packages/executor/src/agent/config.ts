@@ -17,5 +17,7 @@ export const agentConfigSchema = z.strictObject({
     work: path,
   }),
   uploadClient: z.strictObject({ node: path, script: path }),
+  /** The bundled disk maker, which runs on the same Node. */
+  diskMaker: path,
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

@@ -22,6 +22,7 @@ import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import { makeAgent } from './agent.ts';
 import { agentConfigSchema } from './config.ts';
+import { watchLoopDelay } from './loop-delay.ts';
 import { openReservations } from './reservations.ts';
 
 /** Time between two runs of the janitor over the caches, in ms. */
@@ -94,7 +95,9 @@ try {
       log.warn({ error: factsOf(error) }, 'the caches could not be trimmed'),
     );
   }, trimEveryMs);
+  const endWatch = watchLoopDelay(log);
   await agent.run();
+  endWatch();
   clearInterval(trimming);
   process.exit(0);
 } catch (error) {

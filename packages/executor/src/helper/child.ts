@@ -10,7 +10,7 @@ import type { Directories } from './directories.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 
 /** The programs that the agent may have run on a tenant's bytes. */
-const programs = ['/usr/bin/git', '/usr/bin/sqfstar', '/usr/bin/unsquashfs', uploadProgram];
+const programs = ['/usr/bin/git', uploadProgram];
 const maxVms = 256;
 
 /**
@@ -75,6 +75,7 @@ function agentConfigOf(
     ...{ resources, cacheBytes, registries, registryAuthFile, vmm },
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },
+    diskMaker: runtime.diskMaker,
   };
 }
 

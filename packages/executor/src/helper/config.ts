@@ -11,7 +11,7 @@ export const helperConfigSchema = z.strictObject({
   /** The state directory. The agent owns `executor/` in it, and the helper `vms/`. */
   state: path,
   /** Node and the bundled scripts: readable by everybody, writable by root alone. */
-  runtime: z.strictObject({ directory: path, node: path, agent: path, src: path }),
+  runtime: z.strictObject({ directory: path, node: path, agent: path, diskMaker: path, src: path }),
   qemu: path,
   launcher: path,
   guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),

@@ -1,5 +1,5 @@
-import { constants, readdirSync, readFileSync } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
@@ -16,6 +16,7 @@ import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import type { FakeUpstream } from './fake-upstream.ts';
+import { bundledDiskMaker } from './disk-maker.ts';
 import { testGuest } from './test-guest.ts';
 import { busyboxImage, type ImageFile } from './test-images.ts';
 import { FakeInstance } from './fake-instance.ts';
@@ -93,9 +94,7 @@ export class TestAgent {
     await instance.start();
     const script = join(root, 'client', 'src.mjs');
     await writeFile(script, fakeClient);
-    // `fumehood up` copies Node as well: the sandboxed client may not be able to reach the original.
-    const node = join(root, 'client', 'node');
-    await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
+    const { node, script: diskMaker } = await bundledDiskMaker(join(root, 'client'));
     const instanceUrl = upstream?.instance.url ?? instance.url;
     const http = openHttp(instanceUrl);
     const credential = { secret: instance.credential, renew: async () => false };
@@ -147,6 +146,7 @@ export class TestAgent {
       tiers: identity.tiers,
       directories,
       uploadClient: { node, script },
+      diskMaker,
     });
     const reservations = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
     const from = { clock: systemClock, executorName: identity.name };

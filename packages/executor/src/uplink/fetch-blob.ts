@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
-import { mkdir, rename, rm, utimes } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -13,6 +13,8 @@ import { retryWhileUnreachable } from './retry.ts';
 /** Bytes of the largest blob that is fetched: 32 GiB. An image archive beyond that would fill the executor's cache. */
 const blobMax = 32 * 2 ** 30;
 const action = 'fetch an image';
+/** Programs under the profile, which have the agent's group, read it. No other user can enter the directory. */
+const archiveMode = 0o640;
 
 /**
  * Fetches a blob of the instance into the cache and returns the path of its file. The instance is asked under the job's token
@@ -27,7 +29,7 @@ export async function fetchBlob(
   signal: AbortSignal,
 ): Promise<string> {
   await mkdir(directory, { recursive: true });
-  const file = join(directory, digest.replace(':', '-'));
+  const file = join(directory, `archive-${digest.replace(':', '-')}`);
   const cached = existsSync(file);
   await retryWhileUnreachable(clock, signal, async () => {
     const response = await client.open({
@@ -76,6 +78,7 @@ async function storeBlob(
       },
     );
     if (`sha256:${hash.digest('hex')}` !== digest) throw blobDamaged(digest, 'its bytes have another digest');
+    await chmod(partial, archiveMode);
     await rename(partial, file);
   } finally {
     await rm(partial, { force: true });

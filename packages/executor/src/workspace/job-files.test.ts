@@ -4,7 +4,8 @@ import { fakeClock } from '../testing/fake-clock.ts';
 import { testJob } from '../testing/test-job.ts';
 import type { Http } from '../uplink/http.ts';
 import { openJobClient } from '../uplink/job-client.ts';
-import { checkFilePaths, collectJobFiles } from './job-files.ts';
+import { collectJobFiles } from './job-files.ts';
+import { checkFilePaths } from './workspace-file.ts';
 
 const { signal } = new AbortController();
 const mebibyte = Buffer.alloc(2 ** 20);

@@ -1,19 +1,9 @@
 import type { Clock } from '@fumehood/base';
 import { type JobFile, relativePathSchema } from '@fumehood/protocol';
-import { jobRefused } from '../errors.ts';
 import { fetchJobFile } from '../uplink/fetch-job-file.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { fixedMtime } from './git-index.ts';
-import { pathChecker, type TreeEntry } from '@fumehood/git';
-
-/** A file that a job adds to its workspace, beside the repository. */
-export interface WorkspaceFile {
-  /** The path from the top of the workspace, with one character per byte (`latin1`), as in git. */
-  readonly path: string;
-  readonly content: Uint8Array;
-  /** Seconds since 1970. */
-  readonly mtime: number;
-}
+import { filesRefused, type WorkspaceFile } from './workspace-file.ts';
 
 /** The limits of a job's files: 10,000 files with 64 MiB in total, because they are held in memory. */
 const limits = { files: 10_000, bytes: 64 * 2 ** 20 } as const;
@@ -51,29 +41,8 @@ export async function collectJobFiles(
   return collected.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/**
- * Checks that no file of the job conflicts with a path of the commit. Upstream's executors would overwrite the commit's file, or
- * write through its symlink. Errors: `job_refused`.
- */
-export function checkFilePaths(
-  files: readonly WorkspaceFile[],
-  tree: readonly Pick<TreeEntry, 'path'>[],
-  directory: string,
-): void {
-  const top = directory === '' ? '' : `${directory}/`;
-  const onTheWay = files.find(({ path }) => top.startsWith(`${path}/`));
-  if (onTheWay) throw filesRefused(`${JSON.stringify(onTheWay.path)} is the directory of the repository`);
-  const paths = [...tree.map(({ path }) => `${top}${path}`), ...files.map(({ path }) => path)];
-  const check = pathChecker(filesRefused);
-  for (const path of paths.sort((a, b) => (a < b ? -1 : 1))) check(path);
-}
-
 /** Returns the time of the file in seconds, or `fixedMtime` for none: Go writes the year 1 then. */
 function mtimeOf({ modifiedAt }: JobFile): number {
   const seconds = Math.floor(Date.parse(modifiedAt) / 1000);
   return seconds > 0 ? Math.min(seconds, latestMtime) : fixedMtime;
-}
-
-function filesRefused(why: string): Error {
-  return jobRefused(`of its files, ${why}`, 'Give the job other files, or none.');
 }

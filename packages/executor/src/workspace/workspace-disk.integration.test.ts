@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { diskMakerOf } from '../disk-maker/make-disk.ts';
+import { bundledDiskMaker } from '../testing/disk-maker.ts';
 import { FakeInstance } from '../testing/fake-instance.ts';
 import { testJob } from '../testing/test-job.ts';
 import { openHttp } from '../uplink/http.ts';
@@ -12,11 +14,13 @@ import { openJobClient } from '../uplink/job-client.ts';
 import { type WorkspaceContents, workspaceDisk } from './workspace-disk.ts';
 
 const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
+const spawn = localSpawn(identity);
 const lease = new AbortController().signal;
 const job = testJob({ repositoryName: 'acme/plain' });
 
 let root: string;
 let instance: FakeInstance;
+let maker: { node: string; script: string };
 let environment: NodeJS.ProcessEnv;
 
 /** Runs git as a user whose global configuration would run a program. */
@@ -42,7 +46,8 @@ function makeWorkspace(
 ): Promise<string> {
   const client = openJobClient(openHttp(instance.url), { ...job, queue: 'runs' }, 'test', systemClock, lease);
   const source = {
-    spawn: localSpawn(identity),
+    spawn,
+    maker: diskMakerOf({ spawn, ...maker }, 1024),
     clock: systemClock,
     instanceUrl: 'http://fake',
     disks: join(root, 'disks'),
@@ -61,10 +66,11 @@ function unsquash(file: string): string {
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'fumehood-workspace-'));
   await chmod(root, 0o711);
-  for (const name of ['disks', 'work', 'home', 'repositories']) {
+  for (const name of ['disks', 'work', 'home', 'repositories', 'programs']) {
     await mkdir(join(root, name));
     await chmod(join(root, name), 0o711);
   }
+  maker = await bundledDiskMaker(join(root, 'programs'));
   environment = { PATH: process.env.PATH, HOME: join(root, 'home'), LC_ALL: 'C.UTF-8' };
   instance = new FakeInstance();
   instance.repositories = join(root, 'repositories');

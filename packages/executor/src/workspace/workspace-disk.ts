@@ -2,19 +2,21 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, oncePerKey, type Spawn } from '@fumehood/base';
-import { writeDisk } from '@fumehood/disk';
-import { makeRepository, readTree, type TreeEntry } from '@fumehood/git';
+import { setImmediate } from 'node:timers/promises';
+import { abortable, type Clock, oncePerKey, type Spawn, type SpawnBind } from '@fumehood/base';
+import { makeRepository } from '@fumehood/git';
+import type { DiskMaker } from '../disk-maker/make-disk.ts';
+import { insidePaths } from '../disk-maker/messages.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { retryWhileUnreachable } from '../uplink/retry.ts';
 import { checkRepositoryAccess, type CommitReference, fetchPack } from './fetch-commit.ts';
-import { checkFilePaths, type WorkspaceFile } from './job-files.ts';
-import { type PlacedCommit, workspaceTar } from './workspace-tar.ts';
+import type { WorkspaceFile } from './workspace-file.ts';
 import type { SparseDirectories } from './sparse-checkout.ts';
 
 /** What making a workspace needs. */
 export interface WorkspaceSource {
   readonly spawn: Spawn;
+  readonly maker: DiskMaker;
   readonly clock: Clock;
   /** Part of the cache key: repositories of two instances differ even if they have the same name. */
   readonly instanceUrl: string;
@@ -37,6 +39,8 @@ export interface WorkspaceContents {
 
 /** Part of the cache key. It has to change when the same contents would give another disk, or a file of another mode. */
 const format = 3;
+/** Bytes of a job's files that are hashed before other work of the agent, such as renewing leases, has its turn. */
+const hashedAtOnce = 4 * 2 ** 20;
 const makeOnce = oncePerKey<void>();
 
 /**
@@ -54,7 +58,7 @@ export async function workspaceDisk(
   // This request is idempotent. It is retried because a connection that was idle for long is often closed.
   if (commit)
     await retryWhileUnreachable(source.clock, signal, () => checkRepositoryAccess(client, commit, signal));
-  const file = `workspace-${cacheKey(source.instanceUrl, contents)}.sqfs`;
+  const file = `workspace-${await cacheKey(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
   let makes = false;
   const make = () => {
@@ -75,12 +79,20 @@ export async function workspaceDisk(
   return file;
 }
 
-function cacheKey(instanceUrl: string, { commit, directory, sparse, files }: WorkspaceContents): string {
+async function cacheKey(
+  instanceUrl: string,
+  { commit, directory, sparse, files }: WorkspaceContents,
+): Promise<string> {
   const hash = createHash('sha256');
   const name = [format, instanceUrl, commit?.repository, commit?.commit, directory, sparse, files.length];
   hash.update(JSON.stringify(name));
-  for (const { path, content, mtime } of files)
-    hash.update(JSON.stringify([path, mtime, content.length])).update(content);
+  for (const { path, content, mtime } of files) {
+    hash.update(JSON.stringify([path, mtime, content.length]));
+    for (let at = 0; at < content.length; at += hashedAtOnce) {
+      hash.update(content.subarray(at, at + hashedAtOnce));
+      await setImmediate();
+    }
+  }
   return hash.digest('hex').slice(0, 32);
 }
 
@@ -95,20 +107,25 @@ async function makeDisk(
   const work = await mkdtemp(join(source.work, 'repository-'));
   try {
     await chmod(work, 0o710); // git runs with another uid and this process's group, and has to pass through
-    let placed: PlacedCommit | null = null;
+    const place = join(work, 'git');
+    const binds: SpawnBind[] = [];
+    let shallow = false;
     if (commit) {
       const pack = await fetchPack(client, commit, signal);
-      const repository = await makeRepository(source.spawn, join(work, 'git'), commit.commit, pack);
+      ({ shallow } = await makeRepository(abortable(source.spawn, signal), place, commit.commit, pack));
+      binds.push({ source: place, target: insidePaths.repository, mode: 'ro' });
       onProgress('objects fetched and checked');
-      const tree: TreeEntry[] = [];
-      for await (const entry of readTree(repository)) tree.push(entry);
-      placed = { repository, tree, directory, sparse };
     }
-    const tree = placed?.tree ?? [];
-    if (files.length > 0) checkFilePaths(files, tree, directory);
-    const tar = workspaceTar(placed, files);
-    const { bytes } = await writeDisk(source.spawn, tar.bytes, path, () => tar.entries());
-    onProgress(`${tree.length + files.length} files on a disk of ${bytes} bytes`);
+    const request = {
+      type: 'workspace' as const,
+      commit: commit && { id: commit.commit, shallow },
+      directory,
+      sparse: [...sparse],
+      files: files.map(({ path: name, mtime, content }) => ({ path: name, mtime, bytes: content.length })),
+    };
+    const contents = files.map(({ content }) => content);
+    const made = await source.maker.make(request, binds, path, signal, contents);
+    onProgress(`${made.files} files on a disk of ${made.bytes} bytes`);
   } finally {
     await rm(work, { recursive: true, force: true });
   }

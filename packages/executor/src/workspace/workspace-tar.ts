@@ -5,7 +5,7 @@ import { collect } from '@fumehood/base';
 import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import { packFiles, type Repository, repositoryInvalid, type TreeEntry } from '@fumehood/git';
 import { readObjects } from './git-objects.ts';
-import type { WorkspaceFile } from './job-files.ts';
+import type { WorkspaceFile } from './workspace-file.ts';
 import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
 import { fixedMtime, gitIndex } from './git-index.ts';
 

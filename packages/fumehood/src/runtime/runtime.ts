@@ -18,6 +18,7 @@ export interface Runtime {
   readonly migrations: string;
   readonly executorHelper: string;
   readonly agent: string;
+  readonly diskMaker: string;
   readonly src: string;
   readonly launcher: string;
 }
@@ -28,6 +29,7 @@ const programs = {
   instance: ['instance', 'main.ts'],
   'executor-helper': ['executor', 'helper/main.ts'],
   agent: ['executor', 'agent/main.ts'],
+  'disk-maker': ['executor', 'disk-maker/main.ts'],
   src: ['src-cli', 'main.ts'],
 } as const;
 
@@ -55,6 +57,7 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
     migrations: join(directory, 'migrations'),
     executorHelper: script('executor-helper'),
     agent: script('agent'),
+    diskMaker: script('disk-maker'),
     src: script('src'),
     launcher: await buildLauncher(state.runtime),
   };

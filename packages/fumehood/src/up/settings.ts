@@ -92,6 +92,7 @@ export async function executorHelperSettings(
       directory: runtime.directory,
       node: runtime.node,
       agent: runtime.agent,
+      diskMaker: runtime.diskMaker,
       src: runtime.src,
     },
     qemu: qemuPath,

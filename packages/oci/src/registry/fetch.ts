@@ -35,6 +35,8 @@ const defaultCopyMs = 1_800_000;
 const inspectMs = 60_000;
 /** Network traffic beyond the layers (TLS, headers, tokens, broken connections): a share of the layers, plus a constant. */
 const overhead = { share: 0.1, bytes: 16 * 2 ** 20 };
+/** Programs under the profile, which have this process's group, read it. No other user can enter the directory. */
+const archiveMode = 0o640;
 const copyOnce = oncePerKey<void>();
 
 /**
@@ -151,6 +153,7 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
     await pipeline(packBlobs(top, files), createWriteStream(partial, { flags: 'wx', mode: 0o600 }), {
       signal,
     });
+    await chmod(partial, archiveMode);
     await rename(partial, file);
   } finally {
     await rm(partial, { force: true });

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { factsOf, runToEnd, type Spawn, type SpawnBind, sharedDirectory } from '@fumehood/base';
+import { abortable, factsOf, runToEnd, type Spawn, type SpawnBind, sharedDirectory } from '@fumehood/base';
 import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
 import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
@@ -109,14 +109,6 @@ async function run(
     { source: sockets, target: proxySocket.slice(0, proxySocket.lastIndexOf('/')), mode: 'ro' },
   ];
   if (call.out !== null) binds.push({ source: call.out, target: '/out', mode: 'rw' });
-  const spawn: Spawn = async (request) => {
-    const process = await deps.spawn(request);
-    const kill = () => process.kill();
-    signal.addEventListener('abort', kill, { once: true });
-    if (signal.aborted) kill();
-    void process.exited.then(() => signal.removeEventListener('abort', kill));
-    return process;
-  };
   const request = {
     label: `skopeo ${call.args[0]}`,
     program: target,
@@ -124,7 +116,7 @@ async function run(
     binds,
     limits: { memoryBytes: 0, fileBytes: call.fileBytes, timeMs: call.timeMs + 1_000 },
   };
-  return runToEnd(spawn, request, {
+  return runToEnd(abortable(deps.spawn, signal), request, {
     stdin: Buffer.from(JSON.stringify(input)),
     maxStdoutBytes: documentMax,
   });

@@ -1,5 +1,3 @@
-import { utimes } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Clock, readConfig, type Spawn } from '@fumehood/base';
 import {
   fetchImage,
@@ -11,6 +9,8 @@ import {
   registryAuthsSchema,
 } from '@fumehood/oci';
 import { z } from 'zod';
+import type { DiskMaker } from '../../disk-maker/make-disk.ts';
+import { insidePaths } from '../../disk-maker/messages.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import { uploadProgram } from '../../upload/upload.ts';
@@ -34,12 +34,13 @@ export interface ImageDeps {
  */
 export async function imageDisks(
   deps: ImageDeps,
+  maker: DiskMaker,
   client: JobClient,
   job: Pick<ValidatedJob, 'dockerSteps' | 'dockerAuthConfig'>,
   stopped: AbortSignal,
   onResolved: (line: string) => Promise<void>,
 ): Promise<ImageDisk[]> {
-  const { spawn, clock, directories } = deps;
+  const { directories } = deps;
   const made = new Map<string, ImageDisk>();
   for (const { image } of job.dockerSteps) {
     if (made.has(image)) continue; // a tag is resolved once for the whole job
@@ -48,9 +49,11 @@ export async function imageDisks(
       digest === null
         ? await fetchReference(deps, image, job, stopped, onResolved)
         : await fetchArchive(deps, client, digest, stopped);
-    const disk = await imageDisk(spawn, proven, directories.disks);
-    const now = clock.now() / 1000;
-    await utimes(join(directories.disks, disk.file), now, now); // the janitor removes the files that were not used for the longest time
+    const archive = { source: proven.archive, target: insidePaths.archive, mode: 'ro' as const };
+    const disk = await imageDisk(proven, directories.disks, async (file) => {
+      const { config } = await maker.make({ type: 'image' }, [archive], file, stopped);
+      return config;
+    });
     made.set(image, disk);
   }
   return job.dockerSteps.map(({ image }) => made.get(image) as ImageDisk);

@@ -1,5 +1,6 @@
 import type { ImageDisk } from '@fumehood/oci';
 import type { Credential } from '../../uplink/credential.ts';
+import { diskMakerOf } from '../../disk-maker/make-disk.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 import { collectJobFiles } from '../../workspace/job-files.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
@@ -12,6 +13,8 @@ import { type DiskPlan, planDisks } from './vm-plan.ts';
 /** What making the disks of a job needs. */
 export interface PrepareDisksDeps extends ImageDeps {
   readonly instanceUrl: string;
+  /** The bundled disk maker. */
+  readonly diskMaker: string;
   readonly credential: Pick<Credential, 'secret'>;
 }
 
@@ -22,11 +25,13 @@ export async function prepareDisks(
   phase: PhaseDeps,
 ): Promise<{ images: ImageDisk[]; plan: DiskPlan }> {
   const { client, clock, lease } = phase;
-  const { spawn, instanceUrl, directories } = deps;
+  const { spawn, instanceUrl, directories, node, diskMaker: script } = deps;
+  const maker = diskMakerOf({ spawn, node, script }, job.fumehood.resources.memoryMiB);
   const workspaceLog = hasWorkspace(job) ? await openPhaseLog(client, clock, 'setup.workspace', []) : null;
   const imageLog = await openPhaseLog(client, clock, 'setup.image', []);
   const source: WorkspaceSource = {
     spawn,
+    maker,
     clock,
     instanceUrl,
     disks: directories.disks,
@@ -44,7 +49,7 @@ export async function prepareDisks(
       return workspaceDisk(source, client, contents, lease.stopped, onProgress);
     });
   const makingImages = runWithLog(imageLog, lease, (log) =>
-    imageDisks(deps, client, job, lease.stopped, (line) => writeLine(log, line)),
+    imageDisks(deps, maker, client, job, lease.stopped, (line) => writeLine(log, line)),
   );
   // Waits for both even if one fails: the other must not go on after the run has cleaned up.
   const [images, workspace] = await Promise.allSettled([makingImages, makingWorkspace]);

@@ -46,6 +46,8 @@ export interface MicrovmDeps {
     readonly work: string;
   };
   readonly uploadClient: UploadClient;
+  /** The bundled disk maker, which runs on the same Node. */
+  readonly diskMaker: string;
   readonly registries: Registries;
   /** Docker's `config.json`, for jobs that do not bring credentials for registries. */
   readonly registryAuthFile: string | null;
@@ -105,7 +107,8 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     await runPhase(run, 'setup.credential', (log) =>
       writeLine(log, 'credential exposed: the steps can read the credential that their instance sent'),
     );
-  const { images, plan } = await prepareDisks({ ...deps, node: deps.uploadClient.node }, job, run);
+  const { node } = deps.uploadClient;
+  const { images, plan } = await prepareDisks({ ...deps, node }, job, run);
   const hostname = `job-${job.id}`;
   const control = randomBytes(24).toString('hex');
   const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};

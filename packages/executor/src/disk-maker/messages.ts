@@ -1,0 +1,69 @@
+import { ipcErrorSchema } from '@fumehood/base';
+import { imageConfigMax } from '@fumehood/oci';
+import { z } from 'zod';
+
+/** Paths in the sandbox of the disk maker. */
+export const insidePaths = {
+  /** The image archive. */
+  archive: '/archive',
+  /** The bare repository that holds the commit. */
+  repository: '/repository',
+  /** The directory of the disk, which is the only one that can be written. */
+  out: '/out',
+  disk: '/out/disk',
+} as const;
+
+const path = z.string().max(4096);
+
+/** What the disk maker is asked for: one line of JSON on its stdin, followed by the contents of the files. */
+export const diskRequestSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('image') }),
+  z.object({
+    type: z.literal('workspace'),
+    commit: z.object({ id: z.string(), shallow: z.boolean() }).nullable(),
+    directory: path,
+    sparse: z.array(path),
+    files: z.array(z.object({ path, mtime: z.number(), bytes: z.int().nonnegative() })),
+  }),
+]);
+export type DiskRequest = z.infer<typeof diskRequestSchema>;
+
+const strings = z.array(z.string()).readonly();
+/**
+ * What the disk maker answers on its stdout. It has read a tenant's bytes, so it may be taken over by them: only these codes are
+ * passed on, because others, such as `lease_lost`, mean something to the agent.
+ */
+export const diskAnswerSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('image'),
+    config: z.object({
+      env: strings,
+      entrypoint: strings,
+      cmd: strings,
+      user: z.string(),
+      workingDir: z.string(),
+    }),
+  }),
+  z.object({ type: z.literal('workspace'), files: z.int().nonnegative() }),
+  z.object({
+    type: z.literal('failed'),
+    error: ipcErrorSchema.extend({
+      code: z.enum([
+        'image_invalid',
+        'image_not_found',
+        'image_too_big',
+        'tar_invalid',
+        'tar_too_big',
+        'repository_invalid',
+        'job_refused',
+        'disk_invalid',
+        'program_failed',
+        'internal',
+      ]),
+    }),
+  }),
+]);
+export type DiskAnswer = z.infer<typeof diskAnswerSchema>;
+
+/** Largest answer, bytes: a configuration or an error. */
+export const answerMax = imageConfigMax + 65_536;
