@@ -32,7 +32,8 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   instance = await startTestInstance(await server.clone());
-  await writeFile(join(state, 'run/instance.json'), JSON.stringify({ url: instance.url, pid: helper.pid }));
+  const { socket, url } = instance;
+  await writeFile(join(state, 'run/instance.json'), JSON.stringify({ socket, url, pid: helper.pid }));
   await writeFile(join(state, 'run/token'), `${instance.accessToken}\n`);
   return () => instance.stop();
 });

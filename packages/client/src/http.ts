@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream';
-import { FumehoodError } from '@fumehood/base';
+import { FumehoodError, openFetch } from '@fumehood/base';
 import { apiErrorSchema, tokenScheme } from '@fumehood/protocol';
 import type { z } from 'zod';
 import { answerUnknown, instanceUnreachable } from './errors.ts';
 
 /** How to reach an instance. */
 export interface ClientOptions {
-  /** URL of the instance. */
+  /** URL of the instance; `unix:` and the path of its socket for one on this machine. */
   readonly url: string;
   /** Access token of the instance. */
   readonly token: string;
@@ -35,25 +35,24 @@ export interface Http {
 /** Makes an HTTP client for one instance. It does not follow redirects, so the token goes nowhere else. */
 export function openHttp({ url, token }: ClientOptions): Http {
   const base = url.replace(/\/+$/, '');
+  const fetchFrom = openFetch(base);
   const send: Http['send'] = async (request) => {
     const { method, path, json, bytes, headers, signal } = request;
     const body = json === undefined ? bytes : JSON.stringify(json);
     const type = json === undefined ? 'application/octet-stream' : 'application/json';
     let response: Response;
     try {
-      response = await fetch(`${base}${path}`, {
-        method,
-        redirect: 'manual',
+      response = await fetchFrom({
+        ...{ method, path, body, signal },
         headers: {
           authorization: `${tokenScheme} ${token}`,
           ...(body !== undefined && { 'content-type': type }),
           ...headers,
         },
-        ...(body !== undefined && { body: body as never, duplex: 'half' as const }),
-        ...(signal && { signal }),
       });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
+      if (error instanceof FumehoodError) throw error;
       const { cause, message } = error as Error;
       if (cause instanceof FumehoodError) throw cause; // of the stream that is sent, such as a pack that git cannot finish
       throw instanceUnreachable(base, cause instanceof Error && cause.message ? cause.message : message);

@@ -22,8 +22,9 @@ export function instanceUntrusted(action: string, why: string): FumehoodError {
 export function plainHttpRefused(url: string): FumehoodError {
   return new FumehoodError({
     code: 'plain_http_refused',
-    message: `${url} is on another machine and does not use TLS: anybody between the two machines could read the credential and every job`,
-    remedy: 'Use https, or set `"route": {"plainHttp": true}` in the configuration.',
+    message: `${url} does not use TLS: anybody who is between the two machines, or who listens on the port while the instance does not, could read the credential and every job`,
+    remedy:
+      'Use https; for an instance on this machine, use `unix:` and the path of `run/instance/socket` in its state directory. To accept this, set `"route": {"plainHttp": true}` in the configuration.',
   });
 }
 

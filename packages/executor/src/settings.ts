@@ -39,7 +39,8 @@ const queuesSchema = z.union([z.array(queueNameSchema).min(1), queueNameSchema])
 /** The settings of an executor that its helper passes on to its agent. */
 export const executorSettings = {
   version: z.string().min(1),
-  instanceUrl: z.url({ protocol: /^https?$/ }),
+  /** `unix:` and the path of its socket for an instance on this machine. */
+  instanceUrl: z.url({ protocol: /^(https?|unix)$/ }),
   route: routeSchema.prefault({}),
   /** Unique among the instance's executors. */
   name: executorNameSchema,

@@ -13,6 +13,15 @@ export function stateBusy(state: string, holder: string): FumehoodError {
   });
 }
 
+export function lockFailed(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'lock_failed',
+    message: `the lock ${file} cannot be taken: ${why}`,
+    remedy:
+      'Check that the package util-linux is installed, and that the state directory is on a local disk.',
+  });
+}
+
 /** A directory that other users cannot traverse. */
 export interface ClosedDirectory {
   readonly path: string;
@@ -30,6 +39,14 @@ export function stateClosed(state: string, closed: readonly ClosedDirectory[]): 
     code: 'state_closed',
     message: `the processes of Fumehood run as several users, who cannot reach ${state} through ${described.join(' and ')}`,
     remedy: `Run \`chmod o+x ${closed.map(({ path }) => path).join(' ')}\`, or set FUMEHOOD_STATE to another directory.`,
+  });
+}
+
+export function stateUnsafe(state: string, directory: string): FumehoodError {
+  return new FumehoodError({
+    code: 'state_unsafe',
+    message: `another user of this machine could change what is in ${state}, because of the owner or the mode of ${directory}`,
+    remedy: `Own ${directory} (\`ls -ld\` shows its owner) and run \`chmod go-w ${directory}\`, or set FUMEHOOD_STATE to another directory.`,
   });
 }
 

@@ -50,7 +50,9 @@ export const instanceConfigSchema = z.strictObject({
   migrations: path,
   /** Directories, each made by the instance's helper and owned by the instance's user. */
   directories: z.strictObject({ blobs: path, repositories: path }),
-  /** 0 takes any free port. */
+  /** The unix socket on which the instance listens for the programs of this machine. */
+  socket: path,
+  /** The port on loopback; 0 takes any free one. */
   port: z.int().min(0).max(65_535),
   /** Host names that requests may name, besides those of loopback. */
   hosts: z.array(z.string().min(1)),

@@ -2,13 +2,6 @@ import { FumehoodError } from '@fumehood/base';
 
 // Errors that keep the instance from starting.
 
-export const portInUse = (port: number) =>
-  new FumehoodError({
-    code: 'port_in_use',
-    message: `port ${port} is in use by another program`,
-    remedy: 'Choose another port (0 takes any free one), or stop the other program.',
-  });
-
 /** `file`: the certificate or the key, whichever is at fault. */
 export const tlsUnusable = (file: string, why: string) =>
   new FumehoodError({

@@ -1,4 +1,4 @@
-import { collect } from '@fumehood/base';
+import { collect, FumehoodError, openFetch } from '@fumehood/base';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
 /** A request to the instance. */
@@ -13,23 +13,21 @@ export interface HttpRequest {
   readonly action: string;
 }
 
-/** Sends one request to the instance. Errors: `instance_unreachable` when there is no answer; the signal's reason when aborted. */
+/**
+ * Sends one request to the instance. Errors: `instance_unreachable` when there is no answer; `instance_unproved` when it might go to
+ * another user of this machine; the signal's reason when aborted.
+ */
 export type Http = (request: HttpRequest) => Promise<Response>;
 
 /** Returns a function that sends requests to this instance alone: it does not follow redirects. */
 export function openHttp(instanceUrl: string): Http {
-  const base = instanceUrl.replace(/\/+$/, '');
-  return async ({ method, path, headers, body, signal, action }) => {
+  const fetchFrom = openFetch(instanceUrl);
+  return async ({ action, ...request }) => {
     try {
-      return await fetch(`${base}${path}`, {
-        method,
-        redirect: 'manual',
-        headers,
-        ...(body !== undefined && { body }),
-        ...(signal && { signal }),
-      });
+      return await fetchFrom(request);
     } catch (error) {
-      if (signal?.aborted) throw signal.reason;
+      if (request.signal?.aborted) throw request.signal.reason;
+      if (error instanceof FumehoodError) throw error;
       if (isUntrusted(error)) throw instanceUntrusted(action, causeOf(error));
       throw instanceUnreachable(action, causeOf(error));
     }

@@ -1,7 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setGlobalProxyFromEnv } from 'node:http';
-import { isIPv4 } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { z } from 'zod';
 import { caUnusable, plainHttpRefused } from '../errors.ts';
@@ -24,7 +23,10 @@ export const routeSchema = z.strictObject({
     })
     .nullable()
     .default(null),
-  /** Allows an instance on another machine without TLS. Anybody between the two machines can read everything then. */
+  /**
+   * Allows an instance without TLS. Anybody between the two machines can read everything then; on one machine, anybody who listens on
+   * the port while the instance does not.
+   */
   plainHttp: z.boolean().default(false),
 });
 export type Route = z.infer<typeof routeSchema>;
@@ -37,8 +39,7 @@ export async function applyRoute(
   instanceUrl: string,
   { caFile, proxy, plainHttp }: Route,
 ): Promise<() => void> {
-  const { protocol, hostname } = new URL(instanceUrl);
-  if (protocol === 'http:' && !plainHttp && !isLoopback(hostname)) throw plainHttpRefused(instanceUrl);
+  if (new URL(instanceUrl).protocol === 'http:' && !plainHttp) throw plainHttpRefused(instanceUrl);
   const before = getCACertificates('default');
   const own = caFile === null ? [] : await readCertificates(caFile);
   setDefaultCACertificates([
@@ -57,12 +58,6 @@ export async function applyRoute(
     restoreProxy();
     setDefaultCACertificates(before);
   };
-}
-
-function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'))
-  );
 }
 
 async function readCertificates(file: string): Promise<string[]> {

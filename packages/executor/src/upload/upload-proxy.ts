@@ -1,5 +1,6 @@
 import { chmod } from 'node:fs/promises';
 import {
+  type ClientRequest,
   createServer,
   request as httpRequest,
   type IncomingMessage,
@@ -7,6 +8,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { provenSocket, socketOf } from '@fumehood/base';
 
 /** An open proxy: the only server that the upload client can reach. */
 export interface UploadProxy {
@@ -28,13 +30,12 @@ export async function openUploadProxy(
   headers: Readonly<Record<string, string>>,
   onAnswer: (status: number | null) => void,
 ): Promise<UploadProxy> {
-  const base = instanceUrl.replace(/\/+$/, '');
   const server = createServer((request, response) => {
     if (!routes.test(request.url ?? '')) {
       response.writeHead(403).end('only the upload routes are reachable from here');
       return;
     }
-    forward(request, response, new URL(`${base}${request.url}`), headers, onAnswer);
+    forward(request, response, instanceUrl, headers, onAnswer);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(socketPath, resolve);
@@ -52,14 +53,24 @@ export async function openUploadProxy(
 function forward(
   request: IncomingMessage,
   response: ServerResponse,
-  url: URL,
+  instanceUrl: string,
   headers: Readonly<Record<string, string>>,
   onAnswer: (status: number | null) => void,
 ): void {
   const forwarded: OutgoingHttpHeaders = { ...request.headers, ...headers };
   for (const name of hopHeaders) delete forwarded[name];
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-  const forwardedRequest = send(url, { method: request.method, headers: forwarded }, (answer) => {
+  const unreachable = (why: string) => {
+    onAnswer(null);
+    response.writeHead(502).end(`could not reach the instance: ${why}`);
+  };
+  let forwardedRequest: ClientRequest;
+  try {
+    forwardedRequest = sendTo(instanceUrl, request, forwarded);
+  } catch (error) {
+    unreachable((error as Error).message);
+    return;
+  }
+  forwardedRequest.once('response', (answer) => {
     onAnswer(answer.statusCode ?? null);
     const answerHeaders = { ...answer.headers };
     for (const name of hopHeaders) delete answerHeaders[name];
@@ -73,10 +84,21 @@ function forward(
       response.destroy();
       return;
     }
-    onAnswer(null);
-    response.writeHead(502).end(`could not reach the instance: ${error.message}`);
+    unreachable(error.message);
   });
   request.on('error', () => forwardedRequest.destroy());
   response.on('close', () => forwardedRequest.destroy());
   request.pipe(forwardedRequest);
+}
+
+/** Opens the request to the instance. The client's credential is in its headers, so a socket has to be proved. Errors: `instance_unproved`. */
+function sendTo(
+  instanceUrl: string,
+  { method, url: path = '/' }: IncomingMessage,
+  headers: OutgoingHttpHeaders,
+): ClientRequest {
+  const socket = socketOf(instanceUrl);
+  if (socket !== null) return httpRequest({ socketPath: provenSocket(socket), path, method, headers });
+  const url = new URL(`${instanceUrl.replace(/\/+$/, '')}${path}`);
+  return (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, { method, headers });
 }

@@ -61,6 +61,21 @@ describe('making the state directory', () => {
     expect(existsSync(join(closed, 'state'))).toBe(true);
   });
 
+  it('is refused where another user could change it, and makes nothing', () => {
+    const { root } = stateIn(join(open, 'shared/state'));
+    mkdirSync(join(open, 'shared'));
+    chmodSync(join(open, 'shared'), 0o775);
+    expect(() => makeState(stateIn(root), false)).toThrow(
+      expect.objectContaining({
+        code: 'state_unsafe',
+        remedy: expect.stringContaining(`chmod go-w ${join(open, 'shared')}`) as string,
+      }) as Error,
+    );
+    expect(existsSync(root)).toBe(false);
+    chmodSync(join(open, 'shared'), 0o755);
+    makeState(stateIn(root), false);
+  });
+
   it('makes missing parents too, and can be repeated', () => {
     const state = stateIn(join(open, 'missing/state'));
     for (const _ of ['first', 'second']) makeState(state, true);

@@ -1,15 +1,19 @@
 import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { type ClosedDirectory, stateClosed } from '../errors.ts';
+import { trustedUids, untrustedPart } from '@fumehood/base';
+import { type ClosedDirectory, stateClosed, stateUnsafe } from '../errors.ts';
 import type { State } from './state.ts';
 
 /**
  * Makes the state directory and its missing parents. Root starts processes as other users (`up/identities.ts`), so a parent that
- * they cannot traverse is refused before anything is made. Errors: `state_closed`.
+ * they cannot traverse is refused before anything is made. So is a place that another user could change: what is there holds secrets
+ * and programs. Errors: `state_closed`, `state_unsafe`.
  */
 export function makeState(state: State, root: boolean): void {
   const closed = root ? closedParents(state.root) : [];
   if (closed.length > 0) throw stateClosed(state.root, closed);
+  const unsafe = untrustedPart(realpathSync(existingPart(state.root)), trustedUids());
+  if (unsafe !== null) throw stateUnsafe(state.root, unsafe);
   mkdirSync(state.root, { recursive: true, mode: 0o755 });
 }
 
@@ -19,8 +23,7 @@ export function makeState(state: State, root: boolean): void {
  * decide.
  */
 export function closedParents(path: string): ClosedDirectory[] {
-  let existing = path;
-  while (!existsSync(existing)) existing = dirname(existing);
+  const existing = existingPart(path);
   const resolved = join(realpathSync(existing), relative(existing, path));
   return [...new Set([...parentsOf(path), ...parentsOf(resolved)])]
     .filter((directory) => existsSync(directory))
@@ -29,6 +32,10 @@ export function closedParents(path: string): ClosedDirectory[] {
       return { path: directory, mode: mode & 0o7777, uid };
     })
     .filter(({ mode }) => (mode & 0o001) === 0);
+}
+
+function existingPart(path: string): string {
+  return existsSync(path) ? path : existingPart(dirname(path));
 }
 
 /** Returns the directories above a path, from the top. */

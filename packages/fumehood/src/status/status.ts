@@ -17,7 +17,7 @@ export interface LocalStatus {
 /** Reads what is running in a state directory, and what the directory holds. */
 export async function readStatus(state: State): Promise<LocalStatus> {
   const { instance, executor } = findRunning(state);
-  const report = instance && clientOf(state, instance.url).then((client) => client.status());
+  const report = instance && clientOf(state, instance).then((client) => client.status());
   return {
     state: state.root,
     instance: instance && { pid: instance.pid, url: instance.url },

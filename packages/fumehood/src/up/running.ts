@@ -14,9 +14,17 @@ export interface RunningProcess {
   readonly script: string;
 }
 
+/** Where the instance listens. */
+interface Address {
+  /** `unix:` and the path of its socket, for the programs of this machine. */
+  readonly local: string;
+  /** The URL of loopback, for people. */
+  readonly url: string;
+}
+
 /** The processes that run in a state directory. */
 export interface Running {
-  readonly instance: (RunningProcess & { readonly url: string }) | null;
+  readonly instance: (RunningProcess & Address) | null;
   readonly executor: (RunningProcess & { readonly name: string }) | null;
 }
 
@@ -28,7 +36,9 @@ export function findRunning(state: State): Running {
   const executorScript = executor && scriptOf(state, executor.pid, 'executor-helper.mjs');
   return {
     instance:
-      instance && instanceScript ? { pid: instance.pid, script: instanceScript, url: instance.url } : null,
+      instance && instanceScript
+        ? { pid: instance.pid, script: instanceScript, local: `unix:${instance.socket}`, url: instance.url }
+        : null,
     executor:
       executor && executorScript ? { pid: executor.pid, script: executorScript, name: executor.name } : null,
   };
@@ -47,15 +57,15 @@ export function scriptOf(state: State, pid: number, name: string): string | null
   }
 }
 
-/** Opens a client of the instance at this URL, with the access token of the state directory. */
-export async function clientOf(state: State, url: string): Promise<Client> {
+/** Opens a client of an instance of this machine, with the access token of the state directory. */
+export async function clientOf(state: State, { local }: Pick<Address, 'local'>): Promise<Client> {
   const token = (await readFile(join(state.run, 'token'), 'utf8')).trim();
-  return openClient({ url, token });
+  return openClient({ url: local, token });
 }
 
 /** Opens a client of the instance that runs in the state directory. Errors: `not_running`. */
 export async function runningClient(state: State): Promise<Client> {
   const { instance } = findRunning(state);
   if (!instance) throw notRunning(state.root);
-  return await clientOf(state, instance.url);
+  return await clientOf(state, instance);
 }

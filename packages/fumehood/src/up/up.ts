@@ -29,7 +29,7 @@ export interface UpDeps {
 /**
  * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, and restarts processes of another
  * build.
- * Errors: `state_closed`, `not_started`, `state_busy`, and those of the builds.
+ * Errors: `state_closed`, `state_unsafe`, `not_started`, `state_busy`, and those of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
   const { state, root, onProgress } = deps;
@@ -39,7 +39,7 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);
     if (instance?.script === runtime.instanceHelper && executor?.script === runtime.executorHelper)
-      return await clientOf(state, instance.url);
+      return await clientOf(state, instance);
     if (
       (instance && instance.script !== runtime.instanceHelper) ||
       (executor && executor.script !== runtime.executorHelper)
@@ -51,14 +51,14 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     await mkdir(state.run, { recursive: true, mode: 0o755 });
     await mkdir(state.vms, { recursive: true, mode: 0o700 });
     await removeOldRuntimes(state, runtime);
-    const url = instance?.url ?? (await startInstance(deps, runtime));
-    const client = await clientOf(state, url);
-    if (executor && leasedFrom(state) !== url) {
+    const { local } = instance ?? (await startInstance(deps, runtime));
+    const client = await clientOf(state, { local });
+    if (executor && leasedFrom(state) !== local) {
       onProgress('restarting the executor: the address of the instance has changed');
       await stopExecutor(executor, { ...deps, drain: false });
       executor = null;
     }
-    if (!executor) await startExecutor(deps, runtime, url, client);
+    if (!executor) await startExecutor(deps, runtime, local, client);
     return client;
   } finally {
     unlock();
@@ -73,12 +73,17 @@ function leasedFrom(state: State): string | undefined {
 
 const executorHelperFile = (state: State) => join(state.run, 'executor-helper.json');
 
-async function startExecutor(deps: UpDeps, runtime: Runtime, url: string, client: Client): Promise<void> {
+async function startExecutor(
+  deps: UpDeps,
+  runtime: Runtime,
+  instanceUrl: string,
+  client: Client,
+): Promise<void> {
   const { state, clock, root, onProgress } = deps;
   const guest = await buildGuest({ directory: state.guest, onProgress });
   const { tiers } = await probeThisHost({ state, clock, root, runtime, guest, fresh: false, onProgress });
   onProgress('starting the executor');
-  const facts = { version: versionOfThis(), root, instanceUrl: url, tiers, labels: deps.labels ?? [], guest };
+  const facts = { version: versionOfThis(), root, instanceUrl, tiers, labels: deps.labels ?? [], guest };
   const settings = await executorHelperSettings(state, runtime, facts);
   const config = executorHelperFile(state);
   await writeSettings(config, settings);
@@ -96,7 +101,10 @@ function logOf(state: State, name: 'instance' | 'executor'): string {
   return join(state.run, 'logs', `${name}.log`);
 }
 
-async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime: Runtime): Promise<string> {
+async function startInstance(
+  { state, clock, root, onProgress }: UpDeps,
+  runtime: Runtime,
+): Promise<{ readonly local: string }> {
   onProgress('starting the instance');
   const config = join(state.run, 'instance-helper.json');
   await writeSettings(
@@ -104,10 +112,10 @@ async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime
     instanceHelperSettings(state, runtime, {
       version: versionOfThis(),
       root,
-      port: await portForInstance(state),
+      port: portForInstance(state),
     }),
   );
   const log = logOf(state, 'instance');
   const daemon = { what: 'the instance', node: runtime.node, script: runtime.instanceHelper, config, log };
-  return startDaemon(daemon, clock, async () => findRunning(state).instance?.url ?? null);
+  return startDaemon(daemon, clock, async () => findRunning(state).instance);
 }

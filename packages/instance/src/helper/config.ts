@@ -31,6 +31,9 @@ export type HelperConfig = z.infer<typeof helperConfigSchema>;
 /** The configuration as it is written: fields with a default may be left out. */
 export type HelperSettings = z.input<typeof helperConfigSchema>;
 
-/** `run/instance.json`, which exists while the instance runs. */
-export const instanceFileSchema = z.object({ url: z.string(), pid: z.int() });
+/**
+ * `run/instance.json`, which exists while the instance runs. Programs of this machine use the socket. The URL of loopback is for
+ * browsers and for executors of other makers: it does not prove who answers.
+ */
+export const instanceFileSchema = z.object({ socket: path, url: z.string(), pid: z.int() });
 export type InstanceFile = z.infer<typeof instanceFileSchema>;

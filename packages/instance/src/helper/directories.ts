@@ -4,7 +4,7 @@ import type { InstanceConfig } from '../config.ts';
 import type { HelperConfig } from './config.ts';
 import type { InstanceUsers } from './users.ts';
 
-export type Directories = InstanceConfig['directories'];
+export type Directories = Pick<InstanceConfig, 'directories' | 'socket'>;
 
 /**
  * Makes the instance's directories, and `run/`, which everybody may enter: the mode of each file in it says who may read the file.
@@ -17,7 +17,11 @@ export function makeDirectories({ state }: HelperConfig, { root, instance }: Ins
   const mode = owner ? 0o710 : 0o700;
   const directory = ownedDirectory(join(state, 'instance'), mode, owner);
   return {
-    blobs: ownedDirectory(join(directory, 'blobs'), 0o700, owner),
-    repositories: ownedDirectory(join(directory, 'repositories'), mode, owner),
+    directories: {
+      blobs: ownedDirectory(join(directory, 'blobs'), 0o700, owner),
+      repositories: ownedDirectory(join(directory, 'repositories'), mode, owner),
+    },
+    // Nobody but root and the instance can write to this directory, which tells clients that the socket is the instance's.
+    socket: join(ownedDirectory(join(state, 'run/instance'), 0o755, owner), 'socket'),
   };
 }

@@ -202,15 +202,24 @@ describe("the instance's helper", () => {
     expect((await api('GET', '/api/status')).status).toBe(200);
   });
 
-  test('refuses a port that is in use, and stops PostgreSQL', async () => {
+  test('takes another port when its own is taken, and says so', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as { port: number };
     const helper = start({ port });
-    await once(helper.child, 'exit');
+    const { url } = await listening(helper);
     taken.close();
+    expect(url).not.toBe(`http://127.0.0.1:${port}`);
+    expect(helper.stderr()).toContain(`"port":${port}`);
+    expect((await api('GET', '/api/status')).status).toBe(200);
+  });
+
+  test('stops PostgreSQL when the instance cannot start, and says why', async () => {
+    const files = { certificateFile: '/nonexistent.pem', keyFile: '/nonexistent.pem' };
+    const helper = start({ tls: { address: '127.0.0.1', port: 0, ...files } });
+    await once(helper.child, 'exit');
     expect(helper.child.exitCode).toBe(1);
-    expect(helper.stderr()).toContain(`fumehood: port ${port} is in use by another program\n  `);
+    expect(helper.stderr()).toContain('fumehood: the instance cannot use /nonexistent.pem for TLS');
     expect(() => statSync(join(state, 'postgres/data/postmaster.pid'))).toThrow();
   });
 });

@@ -26,23 +26,30 @@ export async function startHelper(config: HelperConfig, deps: HelperDeps): Promi
       ? await supervise('PostgreSQL', () => startPrivateDatabase(config, users, deps), deps)
       : null;
   const connection: Connection = database?.first.connection ?? { url: config.databaseUrl as string };
+  const file = join(config.state, 'run/instance.json');
   const start = async (first: RunningInstance | null) => {
     const instanceConfig = instanceConfigOf(config, directories, connection);
-    // An instance that is started again gets the same port: executors and people have its URL.
+    // An instance that is started again gets the same port, if it is free: executors and people have its URL.
     const port = first?.listening.port ?? config.port;
-    return await startInstanceProcess(config, { ...instanceConfig, port }, users, deps.clock);
+    const started = await startInstanceProcess(config, { ...instanceConfig, port }, users, deps.clock);
+    const { url } = started.listening;
+    const facts: InstanceFile = { socket: directories.socket, url, pid: process.pid };
+    try {
+      writeAtomically(file, JSON.stringify(facts), 0o644);
+    } catch (error) {
+      await started.stop(); // otherwise the next start would make a second instance
+      throw error;
+    }
+    return started;
   };
   const instance = await supervise('the instance', start, deps).catch(async (error: unknown) => {
     await database?.stop();
     throw error;
   });
-  const { url } = instance.first.listening;
-  const file = join(config.state, 'run/instance.json');
-  writeAtomically(file, JSON.stringify({ url, pid: process.pid } satisfies InstanceFile), 0o644);
   return {
     async stop() {
-      rmSync(file, { force: true });
       await instance.stop();
+      rmSync(file, { force: true });
       await database?.stop();
     },
   };
@@ -55,7 +62,7 @@ function instanceConfigOf(
 ): InstanceConfig {
   const { version, migrations, port, hosts, tls, upstream, compatibility, state, executor } = config;
   return {
-    ...{ version, connection, migrations, directories, port, hosts, tls, upstream, compatibility },
+    ...{ version, connection, migrations, ...directories, port, hosts, tls, upstream, compatibility },
     accessTokenSha256: ensureSecret(join(state, 'run/token'), null),
     executorCredentialSha256: ensureSecret(join(state, 'run/executor-credential'), executor),
   };

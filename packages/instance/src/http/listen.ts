@@ -1,11 +1,12 @@
-import type { Server } from 'node:http';
+import { once } from 'node:events';
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';
-import { portInUse } from '../start-errors.ts';
-import { listenTls, type TlsServer } from './tls.ts';
+import { keepAliveMs, listenTls, type TlsServer } from './tls.ts';
 
 export interface Listening {
   /** The port on loopback. */
@@ -16,22 +17,38 @@ export interface Listening {
   close: () => Promise<void>;
 }
 
+/** Where an instance listens. */
+export interface ListenConfig {
+  /** The unix socket, in a directory that the instance's user owns. */
+  readonly socket: string;
+  /** The port on loopback. If another program has it, the instance takes any free port. */
+  readonly port: number;
+  readonly tls: TlsConfig | null;
+}
+
 /**
- * Listens on loopback without TLS, and with TLS on the configured address, if there is one. No other machine can reach the instance
- * without TLS. Errors: `port_in_use`, `tls_unusable`, `listen_failed`; the app is closed then.
+ * Listens on a unix socket, for the programs of this machine that check who owns it; on loopback without TLS; and with TLS on the
+ * configured address, if there is one. No other machine can reach the instance without TLS. Errors: `tls_unusable`,
+ * `listen_failed`; the app is closed then.
  */
 export async function listenHttp(
   app: FastifyInstance,
-  config: { readonly port: number; readonly tls: TlsConfig | null },
+  config: ListenConfig,
   deps: { readonly clock: Clock; readonly log: Logger },
 ): Promise<Listening> {
+  const others: Server[] = [];
   let tls: TlsServer | null = null;
   try {
-    await app.listen({ host: '127.0.0.1', port: config.port });
-    if (config.tls) tls = await listenTls(app, config.tls, deps);
+    await listenOnLoopback(app, config.port, deps.log);
+    others.push(await listenOnSocket(app, config.socket));
+    if (config.tls) {
+      tls = await listenTls(app, config.tls, deps);
+      others.push(tls.server);
+    }
   } catch (error) {
+    for (const server of others) server.close();
     await app.close();
-    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portInUse(config.port) : error;
+    throw error;
   }
   const stopping = new AbortController();
   const following = tls?.follow(stopping.signal);
@@ -41,9 +58,35 @@ export async function listenHttp(
     async close() {
       stopping.abort();
       await following;
-      await closeServers(app, tls ? [tls.server] : [], deps.clock);
+      await closeServers(app, others, deps.clock);
     },
   };
+}
+
+/** A port is not worth a standstill: whoever took it could keep the instance from ever coming back. */
+async function listenOnLoopback(app: FastifyInstance, port: number, log: Logger): Promise<void> {
+  const host = '127.0.0.1';
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    await app.listen({ host, port: 0 });
+    log.warn(
+      { port, instead: portOf(app.server) },
+      'another program has the port; the instance took another one',
+    );
+  }
+}
+
+/** Every user may connect, as on loopback: what a request may do depends on its credential. */
+async function listenOnSocket(app: FastifyInstance, path: string): Promise<Server> {
+  const server = createServer((request, response) => app.routing(request, response));
+  server.requestTimeout = 0; // as the app's
+  server.keepAliveTimeout = keepAliveMs;
+  rmSync(path, { force: true }); // of an instance that was killed
+  await once(server.listen(path), 'listening');
+  chmodSync(path, 0o666);
+  return server;
 }
 
 const portOf = (server: Pick<Server, 'address'>) => (server.address() as AddressInfo).port;

@@ -12,7 +12,7 @@ import { listenFailed, tlsUnusable } from '../start-errors.ts';
 /** How often the files are read again. */
 const pollMs = 5_000;
 /** Fastify's default for its own server. */
-const keepAliveMs = 72_000;
+export const keepAliveMs = 72_000;
 
 interface Pair {
   readonly cert: string;

@@ -32,6 +32,8 @@ export const executorUrl = 'https://fumehood.test';
 /** A running instance, with clients for it. */
 export interface TestInstance {
   readonly url: string;
+  /** The path of its unix socket. */
+  readonly socket: string;
   readonly tlsPort: number | null;
   /** The directory of all its files. */
   readonly directory: string;
@@ -94,6 +96,8 @@ export async function startTestInstance(
   };
   for (const path of Object.values(directories)) await mkdir(path);
   await chmod(directory, 0o711); // programs of other users read it
+  const socket = join(directory, 'run/socket');
+  await mkdir(join(directory, 'run'));
   const registered: string[] = [];
   const recordRoutes = (message: unknown) =>
     (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
@@ -107,6 +111,7 @@ export async function startTestInstance(
       connection,
       migrations,
       directories,
+      socket,
       port: 0,
       hosts: ['fumehood.test'],
       tls: tls ?? null,
@@ -140,6 +145,7 @@ export async function startTestInstance(
   };
   const self: TestInstance = {
     url: instance.url,
+    socket,
     tlsPort: instance.tlsPort,
     directory,
     db,
