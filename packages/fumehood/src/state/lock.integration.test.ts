@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { type Clock, systemClock } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lockState } from './lock.ts';
-import { openState, type State, stateKey } from './state.ts';
+import { openState, type State } from './state.ts';
 
 let root: string;
 let state: State;
@@ -98,16 +98,33 @@ describe('the lock of a state directory', () => {
   it('does not lock another state directory', async () => {
     await startHolder();
     const other = openState({ FUMEHOOD_STATE: `${root}/other` }, 1);
+    await mkdir(other.root);
     (await lockState({ ...deps(impatientClock()), state: other }))();
     expect(progress).toEqual([]);
   });
 
-  it('does not repeat the answer of a holder unless the answer is a pid', async () => {
-    const impostor = createServer((socket) => socket.on('error', () => {}).end('1; rm -rf / '));
-    await new Promise<void>((listening) => impostor.listen(`\0fumehood-${stateKey(state)}`, listening));
-    await expect(lockState(deps(impatientClock()))).rejects.toMatchObject({
-      message: expect.stringMatching(/^another fumehood command is starting/) as string,
-    });
-    await new Promise((closed) => impostor.close(closed));
+  it.runIf(process.getuid?.() === 0)('cannot be held by another user', async () => {
+    await chmod(root, 0o755);
+    (await lockState(deps()))();
+    /** Takes the lock as another user, and holds it. */
+    const squat = () =>
+      spawn('/usr/bin/flock', [lock, '-c', 'echo held; read line'], { uid: 65_534, gid: 65_534 });
+    const lock = `${root}/lock`;
+    const refused = squat();
+    const [why] = (await once(refused.stderr, 'data')) as [Buffer];
+    expect(why.toString()).toContain('Permission denied');
+    (await lockState(deps(impatientClock())))();
+    // The mode of the file is what keeps the user out.
+    await chmod(lock, 0o644);
+    holder = squat();
+    await once(holder.stdout as Readable, 'data');
+    await expect(lockState(deps(impatientClock()))).rejects.toMatchObject({ code: 'state_busy' });
+  });
+
+  it('is not held on a file that was removed meanwhile', async () => {
+    const child = await startHolder();
+    await rm(`${root}/lock`);
+    (await lockState(deps(impatientClock())))();
+    expect(child.exitCode).toBeNull();
   });
 });

@@ -1,17 +1,19 @@
-import { connect, createServer } from 'node:net';
+import { spawnSync } from 'node:child_process';
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
-import { stateBusy } from '../errors.ts';
-import { type State, stateKey } from './state.ts';
+import { lockFailed, stateBusy } from '../errors.ts';
+import type { State } from './state.ts';
 
 /** How long a command waits for another one that is starting or stopping Fumehood. */
 const patienceMs = 60_000;
-/** How long a holder may take to answer with its pid. */
-const answerMs = 1_000;
+/** The exit code of flock for a lock that another process holds. */
+const heldCode = 75;
 
 /**
- * Locks the state directory for starting and stopping the processes that use it, and returns a function that unlocks it. The lock is
- * an abstract unix socket, which the kernel frees when its holder dies. A caller that waits reports the holder. Errors:
- * `state_busy` after a minute.
+ * Locks the state directory for starting and stopping the processes that use it, and returns a function that unlocks it. The kernel
+ * frees the lock when its holder dies. Only the owner of the state directory can open the lock's file, so no other user can hold it.
+ * A caller that waits reports the holder. Errors: `state_busy` after a minute, `lock_failed`.
  */
 export async function lockState(deps: {
   readonly state: State;
@@ -19,14 +21,14 @@ export async function lockState(deps: {
   readonly onProgress: (line: string) => void;
 }): Promise<() => void> {
   const { state, clock, onProgress } = deps;
-  const name = `\0fumehood-${stateKey(state)}`;
+  const file = join(state.root, 'lock');
   const giveUpAt = clock.bootTime() + patienceMs;
   let holder: string | null = null;
   for (;;) {
-    const release = await tryLock(name);
+    const release = tryLock(file);
     if (release) return release;
     if (holder === null) {
-      holder = await describeHolder(name);
+      holder = describeHolder(file);
       onProgress(`waiting for ${holder}, which is starting or stopping Fumehood in ${state.root}`);
     }
     if (clock.bootTime() > giveUpAt) throw stateBusy(state.root, holder);
@@ -34,30 +36,39 @@ export async function lockState(deps: {
   }
 }
 
-function tryLock(name: string): Promise<(() => void) | null> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => {
-      socket.on('error', () => {}).end(String(process.pid), () => socket.destroy());
+/** Takes the lock unless another process holds it, and returns a function that frees it, or null. */
+function tryLock(file: string): (() => void) | null {
+  const descriptor = openSync(file, 'a+', 0o600);
+  const release = () => closeSync(descriptor);
+  try {
+    // The lock belongs to the open file, which flock shares with this process: it outlives flock, and ends with this process.
+    const flock = spawnSync('/usr/bin/flock', ['--nonblock', `--conflict-exit-code=${heldCode}`, '3'], {
+      stdio: ['ignore', 'ignore', 'pipe', descriptor],
+      encoding: 'utf8',
     });
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      error.code === 'EADDRINUSE' ? resolve(null) : reject(error),
-    );
-    server.listen(name, () => resolve(() => void server.close()));
-  });
+    if (flock.status === 0 && isStillAt(file, descriptor)) {
+      ftruncateSync(descriptor);
+      writeSync(descriptor, String(process.pid));
+      return release;
+    }
+    if (flock.status !== 0 && flock.status !== heldCode)
+      throw lockFailed(file, flock.error?.message ?? flock.stderr.trim());
+  } catch (error) {
+    release();
+    throw error;
+  }
+  release();
+  return null;
 }
 
-/** Describes the holder of the lock. Any process can take the name of the socket, so only a number is accepted as its pid. */
-function describeHolder(name: string): Promise<string> {
-  return new Promise((resolve) => {
-    let answer = '';
-    const socket = connect(name).setEncoding('latin1').setTimeout(answerMs);
-    socket.on('data', (text: string) => {
-      answer += text;
-      if (answer.length > 10) socket.destroy();
-    });
-    socket.on('timeout', () => socket.destroy()).on('error', () => {});
-    socket.on('close', () =>
-      resolve(`another fumehood command${/^\d{1,10}$/.test(answer) ? ` (pid ${answer})` : ''}`),
-    );
-  });
+/** `fumehood clean --all` may have removed the file before the lock on it was taken. */
+function isStillAt(file: string, descriptor: number): boolean {
+  const there = statSync(file, { throwIfNoEntry: false });
+  const ours = fstatSync(descriptor);
+  return there?.ino === ours.ino && there.dev === ours.dev;
+}
+
+function describeHolder(file: string): string {
+  const text = readFileSync(file, 'utf8');
+  return `another fumehood command${/^\d{1,10}$/.test(text) ? ` (pid ${text})` : ''}`;
 }

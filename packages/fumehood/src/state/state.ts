@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -43,11 +42,6 @@ export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
     run: join(root, 'run'),
     probe: join(root, 'probe.json'),
   };
-}
-
-/** Returns a short hash of the state directory, for names that are global on this machine. */
-export function stateKey(state: State): string {
-  return createHash('sha256').update(state.root).digest('hex').slice(0, 16);
 }
 
 /** Reads a JSON file. Returns null if it is missing or not JSON. */
