@@ -20,6 +20,8 @@ export { oncePerKey } from './once-per-key.ts';
 export { abortable } from './spawn/abortable.ts';
 export { localSpawn } from './spawn/local.ts';
 export { remoteSpawn } from './spawn/remote.ts';
+export type { AllowedCommand } from './spawn/remote-commands.ts';
+export { allowedRequest } from './spawn/remote-commands.ts';
 export { runToEnd } from './spawn/run.ts';
 export type { SpawnPolicy } from './spawn/serve.ts';
 export { serveSpawn } from './spawn/serve.ts';

@@ -1,5 +1,5 @@
 import { repositoryInvalid } from './errors.ts';
-import type { Repository } from './repository.ts';
+import { readTreeArguments, type Repository } from './repository.ts';
 
 /** A path of a commit, with one character per byte (`latin1`), because git does not define the encoding of names. */
 export interface TreeEntry {
@@ -30,7 +30,7 @@ const recordMax = limits.path + 200;
  * directory or into git's own. Errors: `repository_invalid`.
  */
 export async function* readTree(repository: Repository): AsyncGenerator<TreeEntry, void> {
-  const process = await repository.git('git ls-tree', ['ls-tree', '-rzl', '--full-tree', repository.commit]);
+  const process = await repository.git('git ls-tree', [...readTreeArguments, repository.commit]);
   process.stdin.end();
   process.stderr.resume();
   const check = pathChecker();

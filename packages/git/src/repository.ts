@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
+  type AllowedCommand,
   FumehoodError,
   runToEnd,
   type Spawn,
@@ -52,6 +53,39 @@ export const gitEnvironment: Readonly<Record<string, string>> = {
   GIT_TERMINAL_PROMPT: '0',
 };
 
+const program = '/usr/bin/git';
+const onRepository = ['--git-dir', '/repository'];
+const indexPack = [
+  'index-pack',
+  '--stdin',
+  '--check-self-contained-and-connected',
+  `--max-input-size=${packMax}`,
+];
+/** The arguments of `readTree`, before the commit. */
+export const readTreeArguments = ['ls-tree', '-rzl', '--full-tree'];
+/** For `gitCommands`: the use of `readTree`. */
+export const readTreeUse = [...readTreeArguments, /[0-9a-f]{40}/];
+
+/**
+ * Returns what a helper has to allow for `makeRepository` and these uses of `Repository.git`, in repositories below `directory`.
+ */
+export function gitCommands(
+  directory: string,
+  uses: readonly (readonly (string | RegExp)[])[],
+): AllowedCommand[] {
+  const repository = { target: '/repository', mode: 'ro', from: directory } as const;
+  const packs = { target: '/repository/objects/pack', mode: 'rw', from: directory } as const;
+  const common = { program, env: gitEnvironment };
+  return [
+    { ...common, args: [...onRepository, ...indexPack], binds: [repository, packs] },
+    ...uses.map((args) => ({
+      ...common,
+      args: [...onRepository, ...args],
+      binds: [repository],
+    })),
+  ];
+}
+
 /**
  * Makes a repository in `directory` and stores the pack in it. Git may write only into the directory of packs; the other files
  * are written here. Git checks that every object can be read and that none is missing, as a clone does; it takes what `git fsck`
@@ -81,22 +115,16 @@ export async function makeRepository(
   }
   const request = (label: string, args: readonly string[], writable: boolean): SpawnRequest => ({
     label,
-    program: '/usr/bin/git',
-    args: ['--git-dir', '/repository', ...args],
+    program,
+    args: [...onRepository, ...args],
     env: gitEnvironment,
     binds: [
       { source: directory, target: '/repository', mode: 'ro' },
       ...(writable ? [{ source: packs, target: '/repository/objects/pack', mode: 'rw' as const }] : []),
     ],
   });
-  const args = [
-    'index-pack',
-    '--stdin',
-    '--check-self-contained-and-connected',
-    `--max-input-size=${packMax}`,
-  ];
   try {
-    await runToEnd(spawn, request('git index-pack', args, true), { stdin: Readable.from(pack.bytes) });
+    await runToEnd(spawn, request('git index-pack', indexPack, true), { stdin: Readable.from(pack.bytes) });
   } catch (error) {
     throw toRepositoryInvalid(error);
   }

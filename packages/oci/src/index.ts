@@ -8,3 +8,4 @@ export { packLayout, writeImageArchive } from './pack.ts';
 export { fetchImage } from './registry/fetch.ts';
 export type { Registries, RegistryAuths } from './registry/registries.ts';
 export { registriesSchema, registryAuthsSchema } from './registry/registries.ts';
+export { skopeoCommand } from './registry/skopeo.ts';

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { FumehoodError } from '../errors.ts';
 import { type Identity, identityFlags } from '../identity.ts';
 import { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from '../ipc.ts';
+import { guardChannel } from './guard.ts';
 import type { ProcessExit } from './supervise.ts';
 
 /** The unprivileged process that a helper starts. */
@@ -29,7 +30,7 @@ const startMessageSchema = z.discriminatedUnion('type', [
 type StartMessage = z.input<typeof startMessageSchema>;
 
 /**
- * Starts a helper's child without privilege, with an IPC channel to the helper. The kernel kills the child when the helper dies,
+ * Starts a helper's child without privilege, with an IPC channel to the helper, on which it is killed for what is no message. The kernel kills the child when the helper dies,
  * however that happens.
  */
 export async function startChild(program: ChildProgram): Promise<HelperChild> {
@@ -41,8 +42,13 @@ export async function startChild(program: ChildProgram): Promise<HelperChild> {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   await once(child, 'spawn');
+  let reason: string | null = null;
   const exited = new Promise<ProcessExit>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
+    child.once('exit', (code, signal) => resolve({ code, signal, ...(reason !== null && { reason }) }));
+  });
+  guardChannel(child, (why) => {
+    reason = `it was killed, because it broke the protocol: ${why}`;
+    child.kill('SIGKILL');
   });
   return { process: child, exited };
 }

@@ -5,6 +5,8 @@ import { factsOf } from '../errors.ts';
 export interface ProcessExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** Why the helper killed it, if it did. */
+  readonly reason?: string;
 }
 
 /** A process that runs until it dies or is stopped. */

@@ -1,14 +1,26 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Order, Report } from '../testing/client.ts';
-import { living, testIdentity } from '../testing/hostile.ts';
+import { living, outcome, testIdentity } from '../testing/hostile.ts';
+import { localSpawn } from './local.ts';
 import { serveSpawn } from './serve.ts';
 import type { SpawnRequest } from './spawn.ts';
 
@@ -35,8 +47,16 @@ beforeEach(() => {
     createInterface(child.stdout).on('line', (line) => reports.push(JSON.parse(line) as Report));
   serveSpawn(child, {
     identity: isRoot ? testIdentity : null,
-    programs: [shell, '/usr/bin/cat'],
-    bindRoots: [join(root, 'shown')],
+    commands: [
+      {
+        program: shell,
+        args: ['-c', /.*/],
+        env: { A: /[^]*/ },
+        binds: (['ro', 'rw'] as const).map((mode) => ({ target: '/seen', mode, from: join(root, 'shown') })),
+      },
+      { program: '/usr/bin/cat', args: [], binds: [] },
+      { program: '/own', args: [], binds: [{ target: '/own', mode: 'ro', from: join(root, 'shown') }] },
+    ],
     maxProcesses: 3,
   });
 });
@@ -109,18 +129,60 @@ describe('a helper refuses', () => {
     return message;
   };
 
-  it('a program that the policy does not allow', async () => {
-    expect(await refusal(run({ program: '/usr/bin/id', args: [] }))).toMatch(
-      '/usr/bin/id is not one of the allowed programs',
-    );
+  // Each of them runs where nothing checks it.
+  const unchecked = localSpawn(isRoot ? testIdentity : null);
+  const cat = { program: '/usr/bin/cat', args: [] };
+  it.each<[string, Omit<SpawnRequest, 'label'>, string]>([
+    ['another program', { program: '/usr/bin/id', args: ['-u'] }, 'not one of the allowed programs'],
+    ['an allowed program by another path', { program: '/usr/bin/../bin/cat', args: [] }, 'not one of the'],
+    [
+      'other arguments',
+      { ...cat, args: ['/usr/lib/os-release'] },
+      'with the arguments ["/usr/lib/os-release"]',
+    ],
+    ['one argument more', { ...cat, args: ['-'] }, 'with the arguments ["-"]'],
+    ['a variable', { ...cat, env: { LD_PRELOAD: '/none.so' } }, 'the variables LD_PRELOAD'],
+    ['a variable of every object', { ...cat, env: { constructor: 'x' } }, 'the variables constructor'],
+  ])('what the policy does not allow: %s', async (_, request, why) => {
+    expect(await refusal(run(request))).toMatch(why);
+    const { stdin, exited } = await unchecked({ label: 'control', ...request });
+    stdin.end();
+    expect(await exited).toMatchObject({ code: 0 });
+  });
+
+  it('a file in the place of an allowed program, of a library, or of anything else', async () => {
+    const evil = join(root, 'shown', 'evil');
+    writeFileSync(evil, '#!/bin/sh\necho taken over\n', { mode: 0o755 });
+    const over = (target: string, mode: 'ro' | 'rw' = 'ro') => ({
+      ...cat,
+      binds: [{ source: evil, target, mode }],
+    });
+    for (const target of ['/usr/bin/cat', '/bin/sh', '/etc/ld.so.preload', '/seen', '/seen/../usr/bin/cat'])
+      expect(await refusal(run(over(target)))).toMatch('it may not see');
+    expect(await outcome(unchecked, over('/usr/bin/cat'))).toBe('taken over');
+  });
+
+  it.runIf(isRoot)('an allowed program that another user could have changed', async () => {
+    const own = join(root, 'shown', 'own');
+    copyFileSync('/usr/bin/true', own);
+    chmodSync(join(root, 'shown'), 0o755);
+    const request = {
+      program: '/own',
+      args: [],
+      binds: [{ source: own, target: '/own', mode: 'ro' as const }],
+    };
+    expect((await reported(run(request), 'status')).code).toBe(0);
+    chownSync(own, testIdentity.uid, 0);
+    expect(await refusal(run(request))).toMatch(`another user could have changed ${own}`);
+    chownSync(own, 0, 0);
+    chmodSync(join(root, 'shown'), 0o777);
+    expect(await refusal(run(request))).toMatch(`another user could have changed ${join(root, 'shown')}`);
   });
 
   it('a bind outside of the allowed directories: by its path, by .., by a symbolic link', async () => {
     symlinkSync(join(root, 'hidden'), join(root, 'shown', 'link'));
     for (const source of [join(root, 'hidden'), `${root}/shown/../hidden`, join(root, 'shown', 'link'), '/'])
-      expect(await refusal(script('true', bind(source)))).toMatch(
-        'outside of the directories that it may see',
-      );
+      expect(await refusal(script('true', bind(source)))).toMatch('it may not see');
     expect(await refusal(script('true', bind(join(root, 'shown', 'none'))))).toMatch('ENOENT');
   });
 

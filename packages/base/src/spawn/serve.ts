@@ -1,21 +1,18 @@
 import type { ChildProcess } from 'node:child_process';
-import { realpathSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Identity } from '../identity.ts';
 import { ipcError, receiveMessages, sendMessage } from '../ipc.ts';
 import { spawnFailed } from './errors.ts';
 import { type GatedProcess, gatedSpawn } from './local.ts';
 import { type SpawnAnswer, spawnCallSchema } from './messages.ts';
+import { type AllowedCommand, allowedRequest } from './remote-commands.ts';
 import type { SpawnRequest } from './spawn.ts';
 
 /** The programs that an unprivileged child may have run by its helper, and what they may see. */
 export interface SpawnPolicy {
   /** The identity of the programs; null without root. */
   readonly identity: Identity | null;
-  /** Paths of programs as they are inside the sandbox. */
-  readonly programs: readonly string[];
-  /** The source of every bind must lie in one of these directories. */
-  readonly bindRoots: readonly string[];
+  readonly commands: readonly AllowedCommand[];
   /** How many programs may run at once. */
   readonly maxProcesses: number;
 }
@@ -32,7 +29,7 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
     void sendMessage(child, message, socket);
   };
   const run = async (id: number, request: SpawnRequest): Promise<SpawnAnswer> => {
-    const gated = await start(checkedRequest(request, policy));
+    const gated = await start(allowedRequest(request, policy.commands));
     running.set(id, gated);
     if (!child.connected) gated.process.kill();
     for (const name of ['stdin', 'stdout', 'stderr'] as const)
@@ -64,27 +61,4 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
 
 function refused(id: number, error: unknown): SpawnAnswer {
   return { type: 'spawn.refused', id, error: ipcError(error) };
-}
-
-/** Returns the request with the real paths of its binds. Errors: `spawn_failed` when the policy does not allow it. */
-function checkedRequest(request: SpawnRequest, policy: SpawnPolicy): SpawnRequest {
-  if (!policy.programs.includes(request.program))
-    throw spawnFailed(request.label, `${request.program} is not one of the allowed programs`);
-  const roots = policy.bindRoots.map((root) => realpathSync(root));
-  const binds = (request.binds ?? []).map((bind) => {
-    const source = realPath(request.label, bind.source);
-    const isInside = roots.some((root) => source === root || source.startsWith(`${root}/`));
-    if (!isInside)
-      throw spawnFailed(request.label, `${bind.source} is outside of the directories that it may see`);
-    return { ...bind, source };
-  });
-  return { ...request, binds };
-}
-
-function realPath(label: string, path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    throw spawnFailed(label, (error as Error).message);
-  }
 }

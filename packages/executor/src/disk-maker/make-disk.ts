@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
   abortable,
+  type AllowedCommand,
   FumehoodError,
   factsOf,
   runToEnd,
@@ -76,6 +77,22 @@ export function diskMakerOf(
       last = made;
       return made;
     },
+  };
+}
+
+/** Returns what the helper has to allow for a disk maker whose directories are below `directory`. */
+export function diskMakerCommand(
+  { node, script }: Omit<DiskMakerDeps, 'spawn'>,
+  directory: string,
+): AllowedCommand {
+  const bind = (target: string, mode: 'ro' | 'rw', from = directory) => ({ target, mode, from });
+  return {
+    program: uploadProgram,
+    args: [/--max-old-space-size=\d+/, scriptTarget],
+    binds: [
+      ...[bind(uploadProgram, 'ro', node), bind(scriptTarget, 'ro', script)],
+      ...[bind(insidePaths.out, 'rw'), bind(insidePaths.archive, 'ro'), bind(insidePaths.repository, 'ro')],
+    ],
   };
 }
 

@@ -4,13 +4,11 @@ import { type Running, type SpawnPolicy, serveSpawn, startChild, untilStarted } 
 import { z } from 'zod';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
-import { uploadProgram } from '../upload/upload.ts';
+import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
 import type { Directories } from './directories.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 
-/** The programs that the agent may have run on a tenant's bytes. */
-const programs = ['/usr/bin/git', uploadProgram];
 const maxVms = 256;
 
 /**
@@ -83,14 +81,13 @@ function spawnPolicy({ identities, runtime, state }: HelperConfig): SpawnPolicy 
   return {
     // The agent's group, so that the agent can read and remove what the programs write.
     identity: identities && { uid: identities.spawnUid, gid: identities.agent.gid },
-    programs,
-    bindRoots: [join(state, 'executor'), runtime.directory],
+    commands: agentCommands(runtime, join(state, 'executor')),
     maxProcesses: 64,
   };
 }
 
 function vmPolicy(
-  { launcher, guest, identities }: HelperConfig,
+  { launcher, guest, identities, resources }: HelperConfig,
   { disks, vms }: Directories,
   host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
 ): VmPolicy {
@@ -103,6 +100,7 @@ function vmPolicy(
       diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,
       runDirectory: vms,
     },
+    resources,
     firstUid: identities?.firstVmUid ?? null,
     maxVms,
   };

@@ -2,12 +2,16 @@ import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { ipcError, receiveMessages, sendMessage } from '@fumehood/base';
 import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@fumehood/microvm';
+import { openReservations, type Reservations } from '../agent/reservations.ts';
 import { vmRefused } from '../errors.ts';
+import type { Resources } from '../uplink/queue.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
 
 /** The host of an agent's VMs, and their identities: each VM has one of its own. */
 export interface VmPolicy {
   readonly host: Omit<VmHost, 'identity'>;
+  /** What all VMs and their VMMs may use together. */
+  readonly resources: Resources;
   /** The first of `maxVms` consecutive uids, which are gids too; null without root. */
   readonly firstUid: number | null;
   readonly maxVms: number;
@@ -25,7 +29,8 @@ export interface ServedVms {
  * no byte of a guest.
  */
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
-  const running = new Map<number, { vm: Promise<VmProcess>; slot: number }>();
+  const running = new Map<number, { vm: Promise<VmProcess>; slot: number; release: () => void }>();
+  const reservations = openReservations(policy.resources);
   const answer = (message: VmAnswer, socket?: Socket) => void sendMessage(child, message, socket);
   const freeSlot = () => {
     const taken = new Set([...running.values()].map(({ slot }) => slot));
@@ -36,11 +41,13 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     if (running.has(id)) throw vmRefused('its id is in use');
     if (!child.connected) throw vmRefused('the agent is gone');
     const slot = freeSlot();
+    const release = reserve(reservations, spec);
     const uid = policy.firstUid === null ? null : policy.firstUid + slot;
     const starting = startVm(spec, { ...policy.host, identity: uid === null ? null : { uid, gid: uid } });
-    running.set(id, { vm: starting, slot });
+    running.set(id, { vm: starting, slot, release });
     const vm = await starting.catch((error: unknown) => {
       running.delete(id);
+      release();
       throw error;
     });
     for (const name of vmSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
@@ -54,6 +61,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const destroy = async (id: number) => {
     const vm = await vmOf(id);
     const left = await vm.destroy();
+    running.get(id)?.release();
     running.delete(id);
     return left;
   };
@@ -79,4 +87,16 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       await Promise.allSettled([...running.keys()].map((id) => destroy(id)));
     },
   };
+}
+
+/**
+ * Reserves what a VM asks for, and returns a function that frees it. The agent keeps the same account, but a taken-over agent would
+ * not (docs/invariants.md, 9). Errors: `vm_refused`.
+ */
+function reserve(reservations: Reservations, spec: Resources): () => void {
+  const free = reservations.free() ?? { cpus: 0, memoryMiB: 0, scratchMiB: 0 };
+  for (const name of ['cpus', 'memoryMiB', 'scratchMiB'] as const)
+    if (spec[name] > free[name])
+      throw vmRefused(`it asks for ${name} ${spec[name]}, and ${free[name]} are free on this executor`);
+  return reservations.reserve(spec);
 }

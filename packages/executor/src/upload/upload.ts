@@ -3,7 +3,7 @@ import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type FumehoodError, type Spawn, sharedDirectory } from '@fumehood/base';
+import { type AllowedCommand, type FumehoodError, type Spawn, sharedDirectory } from '@fumehood/base';
 import { executorNameHeader, type Job, jobIdHeader } from '@fumehood/protocol';
 import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
 import type { OutputStream, PhaseLog } from '../uplink/log-entry.ts';
@@ -16,14 +16,39 @@ export interface UploadClient {
   readonly script: string;
 }
 
-/** Paths in the client's sandbox. The helper's list of allowed programs has the first. */
+/** Paths in the client's sandbox. */
 export const uploadProgram = '/opt/fumehood/node';
 const scriptTarget = '/opt/fumehood/src.mjs';
 const workTarget = '/upload';
 const indexName = 'index.scip';
 const socketName = 'instance.sock';
+const proxyUrl = `unix://${workTarget}/${socketName}`;
+const uploadFlags = ['code-intel', 'upload', '-no-progress'];
+const indexFlag = `-file=${workTarget}/${indexName}`;
 /** Time for an upload, in ms. */
 const uploadMs = 600_000;
+
+/** Returns what the helper has to allow for `uploadIndex` with a directory below `work`. */
+export function uploadCommands(client: UploadClient, work: string): AllowedCommand[] {
+  const value = '[^\\0]*';
+  const flag = (name: string) => new RegExp(`-${name}=${value}`);
+  const before = [scriptTarget, ...uploadFlags, flag('repo'), flag('commit'), flag('root'), indexFlag];
+  const after = [flag('upload-route'), flag('associated-index-id')];
+  return [[], [flag('indexer')]].map((indexer) => ({
+    program: uploadProgram,
+    args: [...before, ...indexer, ...after],
+    env: {
+      SRC_ENDPOINT: new RegExp(value),
+      SRC_PROXY: proxyUrl,
+      SRC_HEADER_AUTHORIZATION: new RegExp(value),
+    },
+    binds: [
+      { target: uploadProgram, mode: 'ro', from: client.node },
+      { target: scriptTarget, mode: 'ro', from: client.script },
+      { target: workTarget, mode: 'ro', from: work },
+    ],
+  }));
+}
 
 /** Stores a file of the guest in the directory that the client will see. Errors: `artifact_…`. */
 export async function storeIndex(directory: string, content: Readable): Promise<void> {
@@ -69,8 +94,8 @@ export async function uploadIndex(
       args: [scriptTarget, ...uploadArguments(job, upload)],
       env: {
         // The client connects to the socket and only shows this host name.
-        SRC_ENDPOINT: `http://${new URL(deps.instanceUrl).host}`,
-        SRC_PROXY: `unix://${workTarget}/${socketName}`,
+        SRC_ENDPOINT: `http://${new URL(deps.instanceUrl).host || 'localhost'}`,
+        SRC_PROXY: proxyUrl,
         SRC_HEADER_AUTHORIZATION: upload.authorization,
       },
       binds: [
@@ -112,13 +137,11 @@ function uploadArguments(
   { root, indexer, route, associatedIndexId }: Upload,
 ): string[] {
   return [
-    'code-intel',
-    'upload',
-    '-no-progress',
+    ...uploadFlags,
     `-repo=${repositoryName}`,
     `-commit=${commit}`,
     `-root=${root}`,
-    `-file=${workTarget}/${indexName}`,
+    indexFlag,
     ...(indexer === null ? [] : [`-indexer=${indexer}`]),
     `-upload-route=${route}`,
     `-associated-index-id=${associatedIndexId}`,

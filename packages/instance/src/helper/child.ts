@@ -9,14 +9,14 @@ import {
   untilStarted,
 } from '@fumehood/base';
 import type { InstanceConfig } from '../config.ts';
+import { backendCommand } from '../repos/backend.ts';
+import { storeCommands } from '../repos/store.ts';
 import { instanceFailed } from '../start-errors.ts';
 import type { HelperConfig } from './config.ts';
 import { type Listening, listeningSchema } from './messages.ts';
 import { writeAtomically } from './secrets.ts';
 import type { InstanceUsers } from './users.ts';
 
-/** The programs that the instance may have run on a tenant's bytes. */
-const programs = ['/usr/bin/git'];
 /** The time that an instance has to end after SIGTERM. */
 const stopMs = 10_000;
 
@@ -60,11 +60,11 @@ export async function startInstanceProcess(
 }
 
 function spawnPolicy({ spawnUid, state }: HelperConfig, { instance }: InstanceUsers): SpawnPolicy {
+  const repositories = join(state, 'instance/repositories');
   return {
     // The instance's group, so that the instance can read and remove what the programs write.
     identity: spawnUid === null ? null : { uid: spawnUid, gid: instance.gid },
-    programs,
-    bindRoots: [join(state, 'instance/repositories')],
+    commands: [...storeCommands(repositories), backendCommand(repositories)],
     maxProcesses: 16,
   };
 }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Spawn } from '@fumehood/base';
+import type { AllowedCommand, Spawn } from '@fumehood/base';
 import { gitEnvironment } from '@fumehood/git';
 import { backendFailed } from './errors.ts';
 
@@ -30,6 +30,28 @@ const variableOfHeader = {
   'git-protocol': 'HTTP_GIT_PROTOCOL',
 } as const;
 
+const program = '/usr/bin/git';
+const args = ['http-backend'];
+/** The headers' values come from clients. */
+const anyValue = /[^\0]*/;
+
+/** Returns what the helper has to allow for `runBackend` on repositories below this directory. */
+export const backendCommand = (directory: string): AllowedCommand => ({
+  program,
+  args,
+  env: {
+    ...gitEnvironment,
+    GIT_PROJECT_ROOT: root,
+    GIT_HTTP_EXPORT_ALL: '1',
+    PATH_INFO: /\/repository\/(info\/refs|git-upload-pack)/,
+    REQUEST_METHOD: /GET|POST/,
+    QUERY_STRING: /(service=git-upload-pack)?/,
+    CONTENT_LENGTH: /\d+/,
+    ...Object.fromEntries(Object.values(variableOfHeader).map((name) => [name, anyValue])),
+  },
+  binds: [{ target: `${root}/repository`, mode: 'ro', from: directory }],
+});
+
 /**
  * Runs `git http-backend` under the Spawn profile, in which it sees this one repository alone. Killed when the client is gone.
  * Errors: `git_failed`, `spawn_failed`.
@@ -51,8 +73,8 @@ export async function runBackend(spawn: Spawn, request: BackendRequest): Promise
   }
   const process = await spawn({
     label: 'git http-backend',
-    program: '/usr/bin/git',
-    args: ['http-backend'],
+    program,
+    args,
     env,
     binds: [{ source: directory, target: `${root}/repository`, mode: 'ro' }],
     limits: { timeMs },

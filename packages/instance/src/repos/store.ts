@@ -2,8 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FumehoodError, runToEnd, type Spawn } from '@fumehood/base';
-import { gitEnvironment, makeRepository, readTree } from '@fumehood/git';
+import { type AllowedCommand, FumehoodError, runToEnd, type Spawn } from '@fumehood/base';
+import { gitCommands, gitEnvironment, makeRepository, readTree, readTreeUse } from '@fumehood/git';
 import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
 
@@ -67,6 +67,12 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
 /** Bytes that are read of git's list of superfluous objects; a single object is enough to refuse the pack. */
 const maxFindingsBytes = 65_536;
 
+const fsck = ['fsck', '--connectivity-only', '--unreachable', '--no-dangling'];
+
+/** Returns what the helper has to allow for the store in this directory. */
+export const storeCommands = (directory: string): AllowedCommand[] =>
+  gitCommands(directory, [fsck, readTreeUse]);
+
 /**
  * Checks that a repository holds every object of the commit and no other: `git fsck` walks from the commit to its files, without
  * reading them, and lists objects that it did not meet. Counting objects would not do, because git knows the empty tree without
@@ -78,7 +84,7 @@ async function checkExact(spawn: Spawn, directory: string, commit: string): Prom
     {
       label: 'git fsck',
       program: '/usr/bin/git',
-      args: ['--git-dir', '/repository', 'fsck', '--connectivity-only', '--unreachable', '--no-dangling'],
+      args: ['--git-dir', '/repository', ...fsck],
       env: gitEnvironment,
       binds: [{ source: directory, target: '/repository', mode: 'ro' }],
     },

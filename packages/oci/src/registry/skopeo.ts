@@ -1,8 +1,16 @@
 import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { abortable, factsOf, runToEnd, type Spawn, type SpawnBind, sharedDirectory } from '@fumehood/base';
+import { dirname, join } from 'node:path';
+import {
+  abortable,
+  type AllowedCommand,
+  factsOf,
+  runToEnd,
+  type Spawn,
+  type SpawnBind,
+  sharedDirectory,
+} from '@fumehood/base';
 import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
 import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
@@ -43,7 +51,22 @@ export interface SkopeoCall {
   readonly timeMs: number;
 }
 
-const memoryBytes = 4 * 2 ** 30;
+const outTarget = '/out';
+const bridgeArguments = ['-e', bridgeScript];
+
+/** Returns what a helper has to allow for skopeo, whose directories are below `work`. */
+export function skopeoCommand(node: RegistryDeps['node'], work: string): AllowedCommand {
+  return {
+    program: node.target,
+    args: bridgeArguments,
+    binds: [
+      { target: node.target, mode: 'ro', from: node.source },
+      { target: dirname(proxySocket), mode: 'ro', from: work },
+      { target: outTarget, mode: 'rw', from: work },
+    ],
+  };
+}
+
 const caFile = '/etc/ssl/certs/ca-certificates.crt';
 
 /**
@@ -98,21 +121,17 @@ async function run(
       'ca.pem': existsSync(caFile) ? await readFile(caFile, 'utf8') : '',
     },
     loopback: loopbackPorts(named),
-    // There is no policy for signatures of images; digests are checked.
-    command: [
-      ...['/usr/bin/prlimit', `--as=${memoryBytes}`, '--', '/usr/bin/skopeo', '--insecure-policy'],
-      ...['--registries-conf', '/tmp/registries.conf', subcommand, '--authfile', '/tmp/auth.json', ...args],
-    ],
+    args: [subcommand, '--authfile', '/tmp/auth.json', ...args],
   };
   const binds: SpawnBind[] = [
     { source, target, mode: 'ro' },
-    { source: sockets, target: proxySocket.slice(0, proxySocket.lastIndexOf('/')), mode: 'ro' },
+    { source: sockets, target: dirname(proxySocket), mode: 'ro' },
   ];
-  if (call.out !== null) binds.push({ source: call.out, target: '/out', mode: 'rw' });
+  if (call.out !== null) binds.push({ source: call.out, target: outTarget, mode: 'rw' });
   const request = {
     label: `skopeo ${call.args[0]}`,
     program: target,
-    args: ['-e', bridgeScript],
+    args: bridgeArguments,
     binds,
     limits: { memoryBytes: 0, fileBytes: call.fileBytes, timeMs: call.timeMs + 1_000 },
   };

@@ -1,0 +1,19 @@
+import type { AllowedCommand } from '@fumehood/base';
+import { gitCommands } from '@fumehood/git';
+import { skopeoCommand } from '@fumehood/oci';
+import { diskMakerCommand } from '../disk-maker/make-disk.ts';
+import { uploadCommands, uploadProgram } from '../upload/upload.ts';
+import type { HelperConfig } from './config.ts';
+
+/** Returns the commands that the agent may have run on a tenant's bytes. `directory` is above all of the agent's directories. */
+export function agentCommands(
+  { node, diskMaker, src }: Pick<HelperConfig['runtime'], 'node' | 'diskMaker' | 'src'>,
+  directory: string,
+): AllowedCommand[] {
+  return [
+    ...gitCommands(directory, []),
+    diskMakerCommand({ node, script: diskMaker }, directory),
+    skopeoCommand({ source: node, target: uploadProgram }, directory),
+    ...uploadCommands({ node, script: src }, directory),
+  ];
+}
