@@ -1,9 +1,13 @@
 import { factsOf } from '@fumehood/base';
+import { note, noteError } from './cli/print.ts';
 import { CommanderError } from 'commander';
 import { makeProgram } from './program.ts';
 
 /** Errors of what the user typed, or of what it names. Nothing was started. */
-const mistakes = ['usage', 'repository_unreadable', 'image_invalid', 'image_not_found', 'state_closed'];
+const mistakes = [
+  ...['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'],
+  ...['state_closed', 'state_unsafe'],
+];
 const mistakeCode = 2;
 
 // Processes of other users read what this command makes, which a umask such as 077 would close. Secrets have modes of their own.
@@ -16,9 +20,9 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : mistakeCode;
   else {
     const { code, message, remedy } = factsOf(error);
-    process.stderr.write(`fumehood: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);
+    noteError({ message, remedy });
     if (code === 'internal' && process.env.FUMEHOOD_DEBUG)
-      process.stderr.write(`${(error as Error).stack}\n`);
+      note(...((error as Error).stack ?? '').split('\n'));
     process.exitCode = process.exitCode || (mistakes.includes(code) ? mistakeCode : 1);
   }
 }

@@ -1,22 +1,40 @@
+import { StringDecoder } from 'node:string_decoder';
+import type { Writable } from 'node:stream';
+import type { ErrorFacts } from '@fumehood/base';
+import { printable, printableJson, printableLines } from './printable.ts';
+
+// Nothing else in this package writes to stdout or stderr: what others named must not reach a terminal as they wrote it.
+
 /** The options of a command that choose how it prints. */
 export interface PrintOptions {
   readonly json?: boolean | undefined;
 }
 
-/** Writes a line for people to stderr: stdout is for results. */
-export function note(line: string): void {
-  process.stderr.write(`${line}\n`);
+/** Writes lines for people to stderr: stdout is for results. */
+export function note(...lines: readonly string[]): void {
+  process.stderr.write(lines.map((line) => `${printable(line)}\n`).join(''));
+}
+
+/** Writes an error to stderr: what happened, and below it, indented, the rest of it and what to do. */
+export function noteError({ message, remedy }: Pick<ErrorFacts, 'message' | 'remedy'>): void {
+  const [first, ...rest] = [message, ...(remedy ? [remedy] : [])].flatMap((text) => text.split('\n'));
+  note(`fumehood: ${first}`, ...rest.map((line) => `  ${line.trimStart()}`));
 }
 
 /** Writes a value to stdout as JSON on one line. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  process.stdout.write(`${printableJson(value)}\n`);
+}
+
+/** Writes lines of text to stdout. */
+export function printLines(lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
 }
 
 /** Writes a result to stdout: as JSON with `--json`, else as lines of text. */
 export function printResult({ json }: PrintOptions, value: unknown, lines: readonly string[]): void {
   if (json) printJson(value);
-  else process.stdout.write(`${lines.join('\n')}\n`);
+  else printLines(lines);
 }
 
 /** Reports that a command without a result has succeeded: as JSON on stdout with `--json`, else as a line on stderr. */
@@ -28,6 +46,27 @@ export function printDone({ json }: PrintOptions, value: unknown, line: string):
 /** Writes a new secret to stdout: alone, so that it can be redirected to a file, or in its record with `--json`. */
 export function printSecret({ json }: PrintOptions, record: { readonly secret: string }): void {
   if (json) printJson(record);
-  else process.stdout.write(`${record.secret}\n`);
+  else printLines([record.secret]);
   note('this is the only time that the secret is shown');
+}
+
+const decoders = new WeakMap<Writable, StringDecoder>();
+
+/**
+ * Writes output of a job's steps: every byte as it is, or as safe text if the stream is a terminal. Returns a promise while the
+ * stream's buffer is full, so that the caller applies backpressure.
+ */
+export function writeOutput(name: 'stdout' | 'stderr', bytes: Buffer): Promise<void> | void {
+  const stream = process[name];
+  if (stream.write(stream.isTTY ? printableLines(decoderOf(stream).write(bytes)) : bytes)) return undefined;
+  return new Promise((resolve) => {
+    stream.once('drain', resolve).once('close', resolve);
+  });
+}
+
+/** A character may come in two parts. */
+function decoderOf(stream: Writable): StringDecoder {
+  const decoder = decoders.get(stream) ?? new StringDecoder('utf8');
+  decoders.set(stream, decoder);
+  return decoder;
 }

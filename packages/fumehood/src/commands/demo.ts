@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { normalize } from 'node:path/posix';
 import type { Command } from 'commander';
 import { commandContext } from '../cli/context.ts';
-import { note, type PrintOptions, printJson } from '../cli/print.ts';
+import { note, type PrintOptions, printJson, printLines, writeOutput } from '../cli/print.ts';
 import demoOptions from '../demo/options.json' with { type: 'json' };
 import { usage } from '../errors.ts';
 
@@ -31,7 +31,7 @@ export function addDemo(program: Command): void {
 async function demo(options: DemoOptions): Promise<void> {
   const { openRepository } = await import('../demo/repository.ts');
   const { runDemo } = await import('../demo/demo.ts');
-  const { reportJson, reportText } = await import('../demo/report.ts');
+  const { reportJson, reportLines } = await import('../demo/report.ts');
   const { bringUp } = await import('../up/up.ts');
   const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
   const repository = await openRepository(options.repo ?? ownRepository, options.commit ?? 'HEAD', root);
@@ -42,11 +42,11 @@ async function demo(options: DemoOptions): Promise<void> {
     state: context.state,
     repository,
     note,
-    output: (bytes) => void process.stderr.write(bytes),
+    output: (bytes) => writeOutput('stderr', bytes),
   });
   note('the instance and the executor keep running; `npx fumehood down` stops them');
   if (options.json) printJson(reportJson(report));
-  else process.stdout.write(`\n${reportText(report)}\n`);
+  else printLines(['', ...reportLines(report)]);
 }
 
 function relativeRoot(text: string): string {

@@ -2,7 +2,7 @@ import type { Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { commandContext } from '../cli/context.ts';
 import { integer, labels, tiers, variables } from '../cli/options.ts';
-import { note, type PrintOptions, printJson } from '../cli/print.ts';
+import { note, type PrintOptions, printJson, writeOutput } from '../cli/print.ts';
 
 interface RunOptions extends PrintOptions {
   readonly accept: Tier[];
@@ -77,8 +77,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
       deadlineMs: options.timeout * 1000,
     },
     stdin,
-    stdout: options.json ? process.stderr : process.stdout,
-    stderr: process.stderr,
+    output: (stream, bytes) => writeOutput(options.json ? 'stderr' : stream, bytes),
     note,
   });
   if (options.json) printJson(job);

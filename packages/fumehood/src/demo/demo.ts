@@ -20,9 +20,9 @@ export interface DemoDeps {
   readonly state: State;
   readonly repository: LocalRepository;
   /** Reports progress to the user. */
-  readonly note: (line: string) => void;
+  readonly note: (...lines: string[]) => void;
   /** Gets the output of the indexer. */
-  readonly output: (bytes: Buffer) => void;
+  readonly output: (bytes: Buffer) => Promise<void> | void;
 }
 
 /**
@@ -93,7 +93,7 @@ async function followPhases(
       onJob(record) {
         const message = record.waiting?.message ?? '';
         if (record.waiting && message !== lastWaiting)
-          note(`the job waits: ${message}\n  ${record.waiting.remedy}`);
+          note(`the job waits: ${message}`, `  ${record.waiting.remedy}`);
         lastWaiting = message;
       },
       onPhase(entry) {
@@ -102,9 +102,7 @@ async function followPhases(
         if (entry.durationMs === null) note(`▸ ${name}`);
         else note(`${entry.exitCode === 0 ? '✓' : '✗'} ${name} ${seconds(entry.durationMs)}`);
       },
-      onOutput: (entry, _stream, bytes) => {
-        if (entry.key.startsWith('step.')) output(bytes);
-      },
+      onOutput: (entry, _stream, bytes) => (entry.key.startsWith('step.') ? output(bytes) : undefined),
     });
     if (interrupts.signal.aborted) process.exitCode = interruptedCode;
     return { job, entries: entries.values() };

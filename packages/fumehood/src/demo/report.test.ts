@@ -1,6 +1,6 @@
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { phaseName, phasesOf, type Report, reportJson, reportText, seconds } from './report.ts';
+import { phaseName, phasesOf, type Report, reportJson, reportLines, seconds } from './report.ts';
 
 const job: JobRecord = {
   id: 7,
@@ -44,14 +44,13 @@ const report: Report = {
 };
 const withJob = (facts: Partial<JobRecord>): Report => ({ ...report, job: { ...job, ...facts } });
 const line = (of: Report, name: string) =>
-  reportText(of)
-    .split('\n')
+  reportLines(of)
     .find((one) => one.startsWith(name))
     ?.slice(11);
 
 describe('the report', () => {
   it('has a line for each result', () => {
-    const [isolation, ...others] = reportText(report).split('\n');
+    const [isolation, ...others] = reportLines(report);
     expect(isolation).toMatch(/^isolation {2}vm-emulated \(qemu 7\.2\): \S.+$/);
     expect(others).toEqual([
       'inside     Linux 6.1.0-40-amd64, no network, credentials held: 0 (4 searched for in 3.0 GiB of its memory and disk; the marker planted there was found)',
@@ -83,7 +82,7 @@ describe('a value that was not measured', () => {
     expect(line(withJob({ vmm: null }), 'isolation')).toMatch(/^vm-emulated: /);
     expect(line({ ...report, phasesMs: {} }, 'phases')).toBe('not measured');
     expect(line({ ...report, leftOver: {} }, 'left over')).toBe('not counted');
-    expect(reportText({ ...report, definition: null })).not.toContain('is defined in');
+    expect(reportLines({ ...report, definition: null }).join()).not.toContain('is defined in');
   });
 
   it('is not reported as zero credentials when the inspection missed its planted marker', () => {

@@ -53,7 +53,7 @@ export function seconds(ms: number): string {
 const label = (name: string) => name.padEnd(11);
 
 /** Lays out the report that the demo prints at its end. */
-export function reportText(report: Report): string {
+export function reportLines(report: Report): string[] {
   const { job, phasesMs, index, definition, leftOver } = report;
   const by = job.vmm ? ` (${job.vmm})` : '';
   const isolation = job.tier ? `${job.tier}${by}: ${tierMeaning[job.tier]}` : 'not recorded';
@@ -77,7 +77,7 @@ export function reportText(report: Report): string {
   }
   const left = Object.entries(leftOver).map(([what, value]) => `${leftOverNames[what] ?? what} ${value}`);
   lines.push(label('left over') + (left.join(', ') || 'not counted'));
-  return lines.join('\n');
+  return lines;
 }
 
 const leftOverNames: Readonly<Record<string, string>> = { loopDevices: 'loop devices' };

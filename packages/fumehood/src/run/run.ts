@@ -1,18 +1,17 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { factsOf } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import type { CreateJob, JobRecord } from '@fumehood/protocol';
 import { interruptedCode, watchInterrupts } from './interrupt.ts';
 import { watchJob } from './watch.ts';
-import { write } from './write.ts';
 
 export interface RunRequest {
   readonly job: CreateJob & { queue: 'runs' };
   readonly stdin: Readable | null;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
-  /** Reports to the user. */
-  readonly note: (line: string) => void;
+  /** Gets the output of the command; the next part waits until the returned promise resolves. */
+  readonly output: (stream: 'stdout' | 'stderr', bytes: Buffer) => Promise<void> | void;
+  /** Reports lines to the user. */
+  readonly note: (...lines: string[]) => void;
 }
 
 /** Exit code when no connected executor can run the job. */
@@ -30,7 +29,7 @@ export async function runCommand(
   client: Client,
   request: RunRequest,
 ): Promise<{ readonly job: JobRecord; readonly code: number }> {
-  const { stdout, stderr, stdin, note } = request;
+  const { output, stdin, note } = request;
   const { id } = await client.createJob(request.job);
   const cancel = () =>
     client.cancel(id).catch((error: unknown) => note(`the job was not canceled: ${factsOf(error).message}`));
@@ -46,7 +45,7 @@ export async function runCommand(
       onJob(record) {
         if (record.waiting && !cannotRun) {
           cannotRun = true;
-          note(`the job waits: ${record.waiting.message}\n  ${record.waiting.remedy}`);
+          note(`the job waits: ${record.waiting.message}`, `  ${record.waiting.remedy}`);
           void cancel();
         }
         if (record.attempt > 1 && record.attempt > attempt && record.state === 'processing')
@@ -54,7 +53,7 @@ export async function runCommand(
         attempt = record.attempt;
       },
       async onOutput(entry, stream, bytes) {
-        if (entry.key.startsWith('step.')) await write(stream === 'stdout' ? stdout : stderr, bytes);
+        if (entry.key.startsWith('step.')) await output(stream, bytes);
       },
     });
     if (cannotRun && job.state === 'canceled') return { job, code: cannotRunCode };

@@ -2,7 +2,7 @@ import type { Client } from '@fumehood/client';
 import type { Command } from 'commander';
 import { connect } from '../../cli/context.ts';
 import { jobId } from '../../cli/options.ts';
-import { note } from '../../cli/print.ts';
+import { note, writeOutput } from '../../cli/print.ts';
 
 /** Adds `fumehood jobs logs`. */
 export function addJobsLogs(jobs: Command): void {
@@ -19,7 +19,6 @@ export function addJobsLogs(jobs: Command): void {
 /** Prints the output of every attempt's steps, from the first attempt on, until the job ends. */
 async function followLogs(client: Client, id: number, phases: boolean): Promise<void> {
   const { watchJob } = await import('../../run/watch.ts');
-  const { write } = await import('../../run/write.ts');
   await watchJob(client, id, {
     onPhase({ attempt, key, durationMs, exitCode }) {
       if (!phases) return;
@@ -27,7 +26,7 @@ async function followLogs(client: Client, id: number, phases: boolean): Promise<
       note(`attempt ${attempt}: ${key} ${event}`);
     },
     async onOutput(entry, stream, bytes) {
-      if (entry.key.startsWith('step.')) await write(process[stream], bytes);
+      if (entry.key.startsWith('step.')) await writeOutput(stream, bytes);
     },
   });
 }

@@ -1,0 +1,213 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Client } from '@fumehood/client';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { makeProgram } from './program.ts';
+
+/** Writes into the clipboard of the terminal, turns text around, and forges a line. */
+const evil = 'x\x1b]52;c;aGVsbG8=\x07\x9b31m\u202e\r\nforged';
+const acts = /[^\P{Cc}\n]|\u202e/u;
+
+/** A record of any kind whose every text is hostile. */
+const record: Record<string, unknown> = {
+  ...Object.fromEntries(
+    ['name', 'version', 'user', 'tenant', 'queue', 'executor', 'secret', 'vmm', 'arch', 'url'].map((name) => [
+      name,
+      evil,
+    ]),
+  ),
+  ...{ id: 1, attempt: 1, state: 'failed', outcome: evil, tier: evil, exitCode: 1, cancelRequested: false },
+  ...{ tiers: [evil], labels: [evil], scopes: [evil], queues: [evil], accept: [evil], priority: 0 },
+  resources: { cpus: 1, memoryMiB: 1, scratchMiB: 1 },
+  failure: { reason: evil, message: evil },
+  waiting: { reason: evil, message: evil, remedy: evil },
+  secrets: [{ createdAt: evil, endsAt: evil, lastUsedAt: evil }],
+  ...{ weight: 1, waitingJobs: 1, running: 1, admin: true, draining: false, uploadId: null },
+  ...{ queuedAt: evil, processAfter: evil, startedAt: evil, finishedAt: evil, expectedStartAt: evil },
+  ...{ createdAt: evil, lastSeenAt: evil, lastUsedAt: evil, expiresAt: evil },
+};
+const entry = { ...record, entry: 1, key: `step.${evil}`, durationMs: 1, command: [evil] };
+const events = async function* () {
+  yield { type: 'job', job: { ...record, state: 'processing' } };
+  yield { type: 'entry', entry };
+  yield {
+    type: 'output',
+    attempt: 1,
+    entry: 1,
+    stream: 'stdout',
+    data: Buffer.from(evil).toString('base64'),
+  };
+  yield {
+    type: 'output',
+    attempt: 1,
+    entry: 1,
+    stream: 'stderr',
+    data: Buffer.from(evil).toString('base64'),
+  };
+  yield { type: 'job', job: record };
+};
+const one = () => Promise.resolve(record);
+const all = () => Promise.resolve([record]);
+const status = { tiers: [evil], executors: [record], jobs: { queued: 0, processing: 0 } };
+const client = {
+  ...{ createJob: one, job: one, attempts: all, why: one, shares: all, setShare: one, cancel: one, events },
+  ...{ jobs: async () => ({ jobs: [record], next: 1 }), status: async () => status, setDraining: one },
+  sendInput: async () => {},
+  access: {
+    ...{ users: all, createUser: one, tokens: all, createToken: one, revokeToken: one, credentials: all },
+    ...{ createCredential: one, rotateCredential: one, revokeCredential: one, endRotation: one },
+  },
+} as unknown as Client;
+
+const defence = vi.hoisted(() => ({ isOn: true }));
+vi.mock('./cli/printable.ts', async (importOriginal) => {
+  const real = await importOriginal<typeof import('./cli/printable.ts')>();
+  const unless = (function_: (text: string) => string) => (text: string) =>
+    defence.isOn ? function_(text) : text;
+  return { ...real, printable: unless(real.printable), printableLines: unless(real.printableLines) };
+});
+const instance = { pid: 1, script: '', local: '', url: evil };
+vi.mock('./up/running.ts', () => ({
+  runningClient: async () => client,
+  clientOf: async () => client,
+  findRunning: () => ({ instance, executor: { pid: 1, script: '', name: evil } }),
+}));
+vi.mock('./up/up.ts', () => ({ bringUp: async () => client }));
+vi.mock('./run/image.ts', () => ({
+  parseImage: () => ({}),
+  checkImage: async () => {},
+  provideImage: async () => evil,
+}));
+vi.mock('./demo/repository.ts', () => ({ openRepository: async () => ({}) }));
+vi.mock('./demo/demo.ts', () => ({
+  async runDemo({ note, output }: { note: (line: string) => void; output: (bytes: Buffer) => void }) {
+    note(evil);
+    output(Buffer.from(evil));
+    const place = { path: evil, line: 1, character: 1 };
+    return {
+      job: { ...record, guest: { kernel: evil, interfaces: [evil] }, inspection: null },
+      ...{ phasesMs: { [evil]: 1 }, leftOver: { [evil]: 0 } },
+      index: { documents: 1, occurrences: 1, symbols: 1 },
+      definition: { ...place, query: place, text: evil },
+    };
+  },
+}));
+
+let printed: { stdout: string; stderr: string };
+const terminals = [process.stdout, process.stderr];
+const before = terminals.map(({ isTTY }) => isTTY);
+beforeEach(() => {
+  defence.isOn = true;
+  vi.stubEnv('FUMEHOOD_STATE', '/nonexistent');
+  printed = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      printed[name] += typeof text === 'string' ? text : Buffer.from(text).toString();
+      return true;
+    });
+  for (const terminal of terminals) terminal.isTTY = true;
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  for (const [at, terminal] of terminals.entries()) terminal.isTTY = before[at] as boolean;
+  process.exitCode = 0;
+});
+
+/** The commands that print what others named, with arguments. */
+const commands: Record<string, string[]> = {
+  run: ['image'],
+  demo: [],
+  'jobs/list': [],
+  'jobs/show': ['1'],
+  'jobs/why': ['1'],
+  'jobs/logs': ['1', '--phases'],
+  'shares/list': [],
+  'tokens/create': ['ci', '--scope', 'jobs:read'],
+  'tokens/list': [],
+  'tokens/revoke': ['1'],
+  'users/list': [],
+  'executors/list': [],
+  'executors/credentials/create': ['ci', '--queue', 'runs'],
+  'executors/credentials/list': [],
+  'executors/credentials/rotate': ['1'],
+  'executors/credentials/revoke': ['1'],
+  up: [],
+  status: [],
+};
+/** The commands that print only numbers, words of ours, and what the user has just typed. */
+const others = ['jobs/cancel', 'shares/set', 'users/create', 'executors/drain', 'executors/resume'];
+/** The commands that ask nobody: they print the paths and the processes of this machine. */
+const local = ['down', 'clean', 'doctor'];
+
+async function run(path: string, ...more: string[]): Promise<string> {
+  printed = { stdout: '', stderr: '' };
+  await makeProgram().parseAsync([
+    'node',
+    'fumehood',
+    ...path.split('/'),
+    ...(commands[path] ?? []),
+    ...more,
+  ]);
+  return printed.stdout + printed.stderr;
+}
+
+it('every command is either here, or prints nothing that others named', () => {
+  const files = readdirSync(join(import.meta.dirname, 'commands'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+    .map((file) => file.slice(0, -'.ts'.length));
+  expect(files.toSorted()).toEqual([...Object.keys(commands), ...others, ...local].toSorted());
+});
+
+it('nothing but cli/print.ts writes to the terminal', () => {
+  const writers = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+    .filter((file) =>
+      /\bconsole\.|std(out|err)\.write\(|process\[/.test(
+        readFileSync(join(import.meta.dirname, file), 'utf8'),
+      ),
+    );
+  expect(writers).toEqual(['cli/print.ts']);
+});
+
+describe('what others named reaches the terminal', () => {
+  it.each(Object.keys(commands))(
+    'as text from `fumehood %s`, and as a command without the defence',
+    async (path) => {
+      const text = await run(path);
+      expect(text).toContain('52;c;aGVsbG8=');
+      expect(text).not.toMatch(acts);
+      if (!/^(run|demo|jobs\/logs)$/.test(path)) expect(text).not.toMatch(/^forged/m);
+      defence.isOn = false;
+      expect(await run(path)).toMatch(acts);
+    },
+  );
+
+  it.each(['jobs/show', 'executors/list', 'tokens/list', 'status'])(
+    'as text from `fumehood %s --json`, unchanged in its meaning',
+    async (path) => {
+      await run(path, '--json');
+      expect(printed.stdout).not.toMatch(acts);
+      expect(JSON.stringify(JSON.parse(printed.stdout))).toContain(JSON.stringify(evil));
+    },
+  );
+});
+
+it('an error that others wrote forges no line, and its other lines are indented', async () => {
+  const { noteError } = await import('./cli/print.ts');
+  noteError({ message: `it failed: ${evil}`, remedy: evil });
+  expect(printed.stderr).not.toMatch(acts);
+  expect(printed.stderr).toMatch(/^fumehood: it failed: x.*\n {2}forged\n {2}x.*\n {2}forged\n$/);
+});
+
+it('the output of a job goes to a file byte by byte', async () => {
+  for (const terminal of terminals) terminal.isTTY = false;
+  await run('jobs/logs');
+  expect(printed.stdout).toBe(evil);
+});
+
+it('a character of a job’s output that comes in two parts is whole', async () => {
+  const { writeOutput } = await import('./cli/print.ts');
+  for (const byte of Buffer.from('é\x1b')) await writeOutput('stdout', Buffer.from([byte]));
+  expect(printed.stdout).toBe('é\\x1b');
+});
