@@ -5,10 +5,12 @@ import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { demoFailed } from '../errors.ts';
 import { provideImage } from '../run/image.ts';
 import { interruptedCode, watchInterrupts } from '../run/interrupt.ts';
+import { isStep } from '../run/phase-ends.ts';
 import { watchJob } from '../run/watch.ts';
 import type { State } from '../state/state.ts';
 import { phaseName, phasesOf, type Report, type ShownDefinition, seconds } from './report.ts';
 import type { LocalRepository } from './repository.ts';
+import { sourceLine } from './source-line.ts';
 
 /** The image of `images/` that contains the indexer. */
 const indexer = 'scip-typescript';
@@ -102,7 +104,10 @@ async function followPhases(
         if (entry.durationMs === null) note(`▸ ${name}`);
         else note(`${entry.exitCode === 0 ? '✓' : '✗'} ${name} ${seconds(entry.durationMs)}`);
       },
-      onOutput: (entry, _stream, bytes) => (entry.key.startsWith('step.') ? output(bytes) : undefined),
+      onFailedPhase(failed) {
+        if (!isStep(failed)) for (const line of failed.lines) note(`  ${line}`);
+      },
+      onOutput: (entry, _stream, bytes) => (isStep(entry) ? output(bytes) : undefined),
     });
     if (interrupts.signal.aborted) process.exitCode = interruptedCode;
     return { job, entries: entries.values() };
@@ -125,12 +130,13 @@ async function exampleOf(
   const example = await client.example(upload);
   if (!example) return null;
   const { query, definition } = example;
-  const lines = (await repository.file(definition.path)).toString().split('\n');
+  // An index may name a file that the commit does not have, for example one that the indexer made.
+  const file = await repository.file(definition.path).catch(() => null);
   return {
     query: { path: query.path, line: query.line + 1, character: query.character + 1 },
     path: definition.path,
     line: definition.line + 1,
-    text: (lines[definition.line] ?? '').slice(0, 200),
+    text: file && sourceLine(file, definition.line),
   };
 }
 

@@ -1,6 +1,14 @@
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { phaseName, phasesOf, type Report, reportJson, reportLines, seconds } from './report.ts';
+import {
+  phaseName,
+  phasesOf,
+  type Report,
+  reportJson,
+  reportLines,
+  type ShownDefinition,
+  seconds,
+} from './report.ts';
 
 const job: JobRecord = {
   id: 7,
@@ -72,6 +80,14 @@ describe('the report', () => {
     const guest = { kernel: '6.1', interfaces: ['lo', 'eth0', 'eth1'] };
     expect(line(withJob({ guest }), 'inside')).toMatch(/^Linux 6\.1, network interfaces eth0, eth1, /);
   });
+});
+
+it('a definition whose file the commit does not have is reported without its text', () => {
+  const { query } = report.definition as ShownDefinition;
+  const definition = { query, path: 'src/b.ts', line: 20, text: null };
+  const lines = reportLines({ ...report, definition });
+  expect(lines[4]).toContain('is defined in src/b.ts:20');
+  expect(lines[5]).toMatch(/^left over/);
 });
 
 describe('a value that was not measured', () => {

@@ -6,8 +6,8 @@ export interface ShownDefinition {
   readonly query: { readonly path: string; readonly line: number; readonly character: number };
   readonly path: string;
   readonly line: number;
-  /** The source line of the definition. */
-  readonly text: string;
+  /** The source line of the definition; null if the file is not in the commit. */
+  readonly text: string | null;
 }
 
 /** The results of a demo, all of them read from the run. */
@@ -73,7 +73,7 @@ export function reportLines(report: Report): string[] {
   if (definition) {
     const { query, path, line, text } = definition;
     lines.push(`${label('')}${query.path}:${query.line}:${query.character} is defined in ${path}:${line}`);
-    lines.push(`${label('')}  ${text.trim()}`);
+    if (text !== null) lines.push(`${label('')}  ${text.trim().replaceAll('\t', ' ')}`);
   }
   const left = Object.entries(leftOver).map(([what, value]) => `${leftOverNames[what] ?? what} ${value}`);
   lines.push(label('left over') + (left.join(', ') || 'not counted'));

@@ -3,6 +3,7 @@ import { factsOf } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import type { CreateJob, JobRecord } from '@fumehood/protocol';
 import { interruptedCode, watchInterrupts } from './interrupt.ts';
+import { type FailedPhase, failedPhaseLines, isStep } from './phase-ends.ts';
 import { watchJob } from './watch.ts';
 
 export interface RunRequest {
@@ -39,6 +40,7 @@ export async function runCommand(
   });
   let cannotRun = false;
   let attempt = 0;
+  const failedPhases: FailedPhase[] = [];
   const input = stdin && forwardStdin(client, id, stdin, note);
   try {
     const job = await watchJob(client, id, {
@@ -52,13 +54,14 @@ export async function runCommand(
           note(`attempt ${record.attempt} begins: the previous attempt was lost`);
         attempt = record.attempt;
       },
+      onFailedPhase: (failed) => void failedPhases.push(failed),
       async onOutput(entry, stream, bytes) {
-        if (entry.key.startsWith('step.')) await output(stream, bytes);
+        if (isStep(entry)) await output(stream, bytes);
       },
     });
     if (cannotRun && job.state === 'canceled') return { job, code: cannotRunCode };
     if (interrupts.signal.aborted) return { job, code: interruptedCode };
-    return { job, code: exitCodeOf(job, note) };
+    return { job, code: exitCodeOf(job, failedPhases, note) };
   } finally {
     interrupts.release();
     input?.stop();
@@ -66,10 +69,16 @@ export async function runCommand(
 }
 
 /** Returns the exit code for a job that was not interrupted, and notes a failure that is not the command's own. */
-function exitCodeOf(job: JobRecord, note: (line: string) => void): number {
+function exitCodeOf(
+  job: JobRecord,
+  failedPhases: readonly FailedPhase[],
+  note: (line: string) => void,
+): number {
   if (job.state === 'completed') return job.exitCode ?? 0;
   // A command that failed has explained itself on stderr.
   if (job.failure?.reason === 'step_failed' && job.exitCode !== null) return job.exitCode;
+  const ownPhases = failedPhases.filter((failed) => failed.attempt === job.attempt && !isStep(failed));
+  for (const failed of ownPhases) for (const line of failedPhaseLines(failed)) note(line);
   note(job.failure?.message ?? `the job is ${job.state}`);
   if (job.failure?.reason === 'step_not_started') return job.exitCode ?? 127;
   return failureCodes[job.failure?.reason ?? ''] ?? otherFailure;

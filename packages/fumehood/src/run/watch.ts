@@ -1,10 +1,13 @@
 import type { Client } from '@fumehood/client';
 import { hasEnded, type JobRecord, type LogEntry } from '@fumehood/protocol';
+import { type FailedPhase, phaseEnds } from './phase-ends.ts';
 
 /** Callbacks for the events of a job. */
 export interface Watcher {
   /** Called once when a phase begins and once when it ends, with `durationMs` set. */
   onPhase?(entry: LogEntry): void;
+  /** Called when a phase has failed, after `onPhase`. */
+  onFailedPhase?(failed: FailedPhase): void;
   /** Called for each part of the output; the next event waits until the returned promise resolves. */
   onOutput?(entry: LogEntry, stream: 'stdout' | 'stderr', bytes: Buffer): void | Promise<void>;
   /** Called for each change of the job's record. */
@@ -14,6 +17,7 @@ export interface Watcher {
 /** Follows a job through all its attempts until it ends, and returns its last record. Errors: those of the client. */
 export async function watchJob(client: Client, id: number, watcher: Watcher): Promise<JobRecord> {
   const entries = new Map<string, LogEntry>();
+  const ends = phaseEnds();
   let last: JobRecord | null = null;
   for await (const event of client.events(id)) {
     if (event.type === 'job') {
@@ -22,9 +26,14 @@ export async function watchJob(client: Client, id: number, watcher: Watcher): Pr
     } else if (event.type === 'entry') {
       entries.set(`${event.entry.attempt}.${event.entry.entry}`, event.entry);
       watcher.onPhase?.(event.entry);
+      const failed = ends.failed(event.entry);
+      if (failed) watcher.onFailedPhase?.(failed);
     } else {
       const entry = entries.get(`${event.attempt}.${event.entry}`);
-      if (entry) await watcher.onOutput?.(entry, event.stream, Buffer.from(event.data, 'base64'));
+      if (!entry) continue;
+      const bytes = Buffer.from(event.data, 'base64');
+      ends.add(entry, bytes);
+      await watcher.onOutput?.(entry, event.stream, bytes);
     }
   }
   return last && hasEnded(last.state) ? last : client.job(id);

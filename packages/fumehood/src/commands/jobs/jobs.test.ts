@@ -48,7 +48,7 @@ describe('the text', () => {
       startedAt: '2026-11-25T12:00:01.000Z',
       endedAt: null,
     };
-    const lines = jobLines(job, [attempt]);
+    const lines = jobLines(job, [attempt], []);
     expect(lines).toContain('failure   vmm_died: it is gone');
     expect(lines).toContain('labels    gpu');
     expect(lines.join('\n')).not.toMatch(/arch|priority|started /);
@@ -57,9 +57,19 @@ describe('the text', () => {
     );
   });
 
+  it('of a job has the last lines of each phase that failed', () => {
+    const failed = { attempt: 2, key: 'upload', exitCode: 1, lines: ['error: refused', '  Do this.'] };
+    expect(jobLines(job, [], [failed]).slice(-4)).toEqual([
+      '',
+      'attempt 2: upload ended with 1; its last lines:',
+      '  error: refused',
+      '    Do this.',
+    ]);
+  });
+
   it('of a job that is being canceled says so', () => {
     const stopping = { ...job, state: 'processing' as const, cancelRequested: true };
-    expect(jobLines(stopping, [])).toContain('state     processing (canceling)');
+    expect(jobLines(stopping, [], [])).toContain('state     processing (canceling)');
   });
 
   it('of a wait is the reason, the remedy and the expected start', () => {

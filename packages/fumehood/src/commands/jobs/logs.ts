@@ -10,7 +10,10 @@ export function addJobsLogs(jobs: Command): void {
     .command('logs')
     .description('print the output of a job’s steps until the job ends')
     .argument('<id>', 'number of the job', jobId)
-    .option('--phases', 'also print, on stderr, when each phase begins and ends')
+    .option(
+      '--phases',
+      'also print, on stderr, when each phase begins and ends, and the last lines of one that failed',
+    )
     .action(async (id: number, options: { phases?: boolean }) => {
       await followLogs(await connect(), id, options.phases ?? false);
     });
@@ -18,6 +21,7 @@ export function addJobsLogs(jobs: Command): void {
 
 /** Prints the output of every attempt's steps, from the first attempt on, until the job ends. */
 async function followLogs(client: Client, id: number, phases: boolean): Promise<void> {
+  const { failedPhaseLines, isStep } = await import('../../run/phase-ends.ts');
   const { watchJob } = await import('../../run/watch.ts');
   await watchJob(client, id, {
     onPhase({ attempt, key, durationMs, exitCode }) {
@@ -25,8 +29,11 @@ async function followLogs(client: Client, id: number, phases: boolean): Promise<
       const event = durationMs === null ? 'began' : `ended with ${exitCode} after ${durationMs} ms`;
       note(`attempt ${attempt}: ${key} ${event}`);
     },
+    onFailedPhase(failed) {
+      if (phases && !isStep(failed)) for (const line of failedPhaseLines(failed)) note(line);
+    },
     async onOutput(entry, stream, bytes) {
-      if (entry.key.startsWith('step.')) await writeOutput(stream, bytes);
+      if (isStep(entry)) await writeOutput(stream, bytes);
     },
   });
 }

@@ -1,27 +1,42 @@
-import type { Attempt, JobRecord } from '@fumehood/protocol';
+import type { Client } from '@fumehood/client';
+import { type Attempt, hasEnded, type JobRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { connect } from '../../cli/context.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
 import { type PrintOptions, printResult } from '../../cli/print.ts';
 import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
+import { type FailedPhase, failedPhaseLines } from '../../run/phase-ends.ts';
 
 /** Adds `fumehood jobs show`. */
 export function addJobsShow(jobs: Command): void {
   jobs
     .command('show')
-    .description('show a job and its attempts')
+    .description('show a job, its attempts, and the last lines of what failed')
     .argument('<id>', 'number of the job', jobId)
     .addOption(jsonOption())
     .action(async (id: number, options: PrintOptions) => {
       const client = await connect();
       const [job, attempts] = await Promise.all([client.job(id), client.attempts(id)]);
-      printResult(options, { ...job, attempts }, jobLines(job, attempts));
+      const failedPhases = job.failure && hasEnded(job.state) ? await failedPhasesOf(client, id) : [];
+      printResult(options, { ...job, attempts, failedPhases }, jobLines(job, attempts, failedPhases));
     });
 }
 
-/** Lays out what is known about a job, and a table of its attempts. */
-export function jobLines(job: JobRecord, attempts: readonly Attempt[]): string[] {
+/** Reads the log of a job that has ended, and returns what failed in each of its attempts. */
+async function failedPhasesOf(client: Client, id: number): Promise<FailedPhase[]> {
+  const { watchJob } = await import('../../run/watch.ts');
+  const failedPhases: FailedPhase[] = [];
+  await watchJob(client, id, { onFailedPhase: (failed) => void failedPhases.push(failed) });
+  return failedPhases;
+}
+
+/** Lays out what is known about a job, a table of its attempts, and the ends of the phases that failed. */
+export function jobLines(
+  job: JobRecord,
+  attempts: readonly Attempt[],
+  failedPhases: readonly FailedPhase[],
+): string[] {
   const { cpus, memoryMiB, scratchMiB } = job.resources;
   const facts: [string, string | null][] = [
     ['job', `${job.id} in ${job.queue}, of ${job.tenant}`],
@@ -52,6 +67,7 @@ export function jobLines(job: JobRecord, attempts: readonly Attempt[]): string[]
     ...(rows.length === 0
       ? []
       : ['', ...table([['ATTEMPT', 'OUTCOME', 'EXECUTOR', 'TIER', 'EXIT', 'STARTED', 'FAILURE'], ...rows])]),
+    ...failedPhases.flatMap((failed) => ['', ...failedPhaseLines(failed)]),
   ];
 }
 
