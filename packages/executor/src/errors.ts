@@ -192,7 +192,8 @@ export function uploadFailed(why: string): FumehoodError {
   return new FumehoodError({
     code: 'upload_failed',
     message: `could not upload the index: ${why}`,
-    remedy: 'Read the log entry `upload`: it has the output of the client.',
+    remedy:
+      'Read the log entry `upload`, which has the output of the client: `fumehood jobs show` prints its end.',
   });
 }
 

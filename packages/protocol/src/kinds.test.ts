@@ -30,3 +30,25 @@ describe.each(servedQueues)('a request for the queue %s', (queue) => {
 test('a request for a kind without jobs is refused', () => {
   expect(createJobSchema.safeParse({ queue: 'batches', ...smallest.runs }).success).toBe(false);
 });
+
+describe('the directory of an indexing job', () => {
+  const parse = (root: string) =>
+    createJobSchema.safeParse({ queue: 'codeintel', ...smallest.codeintel, root }).data as
+      | { root: string }
+      | undefined;
+
+  test.each([
+    ['packages//core', 'packages/core'],
+    ['./packages/core/', 'packages/core'],
+    ['a/../packages/./core', 'packages/core'],
+    ['a/b/../..', ''],
+    ['.', ''],
+    ['', ''],
+  ])('%j is %j', (root, plain) => {
+    expect(parse(root)?.root).toBe(plain);
+  });
+
+  test.each(['/etc', '//a', '..', 'a/../..', '../a', 'a/../../a/..', 'a\0b'])('%j is refused', (root) => {
+    expect(parse(root)).toBeUndefined();
+  });
+});

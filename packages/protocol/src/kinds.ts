@@ -5,7 +5,7 @@ import {
   commitSchema,
   digestSchema,
   imageReferenceSchema,
-  relativePathSchema,
+  anyRelativePathSchema,
   repositoryNameSchema,
 } from './values.ts';
 
@@ -31,7 +31,7 @@ export const jobKinds = {
       /** A repository and a commit that were put on the instance (`POST /api/repositories/{name}/pack`). */
       repository: repositoryNameSchema,
       commit: commitSchema,
-      root: relativePathSchema.default(''),
+      root: anyRelativePathSchema.default(''),
       indexer: z.union(
         [
           z.strictObject({
@@ -54,7 +54,7 @@ export const jobKinds = {
         },
       ),
       /** Where the indexer leaves its index, below `root`. */
-      outfile: relativePathSchema.default('index.scip'),
+      outfile: anyRelativePathSchema.default('index.scip'),
       ...jobOptions,
     }),
     // Whoever names the command of a job can have it print the code of the job's repository.

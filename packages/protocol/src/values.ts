@@ -26,6 +26,19 @@ export const relativePathSchema = z
   )
   .refine((path) => !path.includes('\0'), 'must not hold a NUL');
 
+/** A relative path in any spelling, such as `./a//b/` or `a/c/../b`. Its value is the plain one, `a/b`; `..` may not lead out. */
+export const anyRelativePathSchema = z.string().max(4096).overwrite(plainPath).pipe(relativePathSchema);
+
+function plainPath(path: string): string {
+  if (path.startsWith('/')) return path;
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return parts.join('/');
+}
+
 /** A reference to an image in a registry, as container engines take it; never a bare digest. */
 export const imageReferenceSchema = z
   .string()

@@ -1,4 +1,4 @@
-import { commitSchema, relativePathSchema, repositoryNameSchema } from '@fumehood/protocol';
+import { anyRelativePathSchema, commitSchema, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { readPayload } from '../../codeintel/payload.ts';
@@ -11,12 +11,7 @@ const nameSchema = z.string().max(200).default('');
 const querySchema = z.object({
   repository: repositoryNameSchema,
   commit: commitSchema,
-  // `src` calls the top of the repository `.`.
-  root: z
-    .string()
-    .default('')
-    .transform((root) => (root === '.' ? '' : root))
-    .pipe(relativePathSchema),
+  root: anyRelativePathSchema.default(''),
   indexerName: nameSchema,
   indexerVersion: nameSchema,
   associatedIndexId: z.coerce.number().int().optional(),
