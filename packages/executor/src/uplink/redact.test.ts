@@ -51,3 +51,30 @@ test('the result is the same wherever a text is cut into chunks, and contains no
   );
   fc.assert(property, { numRuns: 2_000 });
 });
+
+test('the longest value at the first place is replaced, as a regular expression would do it', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 40 });
+  const value = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 6 });
+  fc.assert(
+    fc.property(text, fc.uniqueArray(value, { minLength: 1, maxLength: 4 }), (whole, values) => {
+      const pattern = new RegExp(values.toSorted((one, other) => other.length - one.length).join('|'), 'g');
+      const redactions = Object.fromEntries(values.map((one) => [one, `<${one}>`]));
+      expect(redact(whole, redactions)).toBe(whole.replaceAll(pattern, '<$&>'));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('the time does not grow with the product of the lengths of text and value', () => {
+  const timeOf = (text: string, value: string) => {
+    const { write, end } = redactor({ [value]: '#', [value[0] as string]: '.' });
+    const start = performance.now();
+    for (let at = 0; at < text.length; at += 65_536) write(Buffer.from(text.slice(at, at + 65_536)));
+    end();
+    return performance.now() - start;
+  };
+  const value = `${'a'.repeat(50_000)}b`;
+  timeOf('x'.repeat(200_000), value);
+  const harmless = timeOf('x'.repeat(400_000), value);
+  expect(timeOf('a'.repeat(400_000), value)).toBeLessThan(30 * harmless + 200);
+});

@@ -12,59 +12,88 @@ export interface Redactor {
 /** The replacement of each value that a job wants hidden. */
 export type Redactions = Readonly<Record<string, string>>;
 
+interface HiddenValue {
+  /** One character per byte (latin1), because a stream may hold any bytes. */
+  readonly value: string;
+  readonly replacement: string;
+  /** See `commonLengths`: of the value with itself. */
+  readonly own: Int32Array;
+}
+
 /**
  * Makes a redactor for one stream. The result does not depend on where the stream is cut into chunks. Values are replaced from
  * left to right, the longest value first; encoded forms of a value are not found. It holds back fewer bytes than the longest
- * value has.
+ * value has. The time for a chunk is in proportion to its length and that of the values, whatever they contain: leases are renewed
+ * on the same event loop.
  */
 export function redactor(redactions: Redactions): Redactor {
-  // Strings hold one character per byte (latin1), because a stream may hold any bytes.
   const values = Object.entries(redactions)
     .filter(([value]) => value !== '')
     .map(([value, replacement]) => ({ value: toLatin1(value), replacement: toLatin1(replacement) }))
-    .sort((a, b) => b.value.length - a.value.length);
-  const longest = values[0]?.value.length ?? 0;
-  const replacements = new Map(values.map(({ value, replacement }) => [value, replacement]));
-  const pattern = new RegExp(values.map(({ value }) => escapeRegExp(value)).join('|') || '(?!)', 'g');
+    .sort((a, b) => b.value.length - a.value.length)
+    .map((hidden): HiddenValue => ({ ...hidden, own: commonLengths(hidden.value, hidden.value, null) }));
   let held = '';
 
-  /** Returns the offset of a value that the end of the text cuts off, or the length of the text when there is none. */
-  const cutOffValue = (text: string, from: number) => {
-    for (let at = Math.max(from, text.length - longest + 1); at < text.length; at++) {
-      const rest = text.slice(at);
-      if (values.some(({ value }) => value.length > rest.length && value.startsWith(rest))) return at;
-    }
-    return text.length;
-  };
   const redactChunk = (chunk: string, ended: boolean) => {
     const text = held + chunk;
-    let redacted = '';
-    for (let at = 0; ; ) {
-      const cutOff = ended ? text.length : cutOffValue(text, at);
-      pattern.lastIndex = at;
-      const found = pattern.exec(text);
-      if (!found || found.index >= cutOff) {
-        held = text.slice(cutOff);
-        return Buffer.from(redacted + text.slice(at, cutOff), 'latin1');
-      }
-      redacted += text.slice(at, found.index) + (replacements.get(found[0]) ?? '');
-      at = pattern.lastIndex;
+    /** The longest value that is at each offset. */
+    const found: HiddenValue[] = [];
+    /** The first offset, not within a replaced value, of a value that the end of the text cuts off. */
+    const isCutOff = new Uint8Array(text.length);
+    for (const hidden of values) {
+      const { length } = hidden.value;
+      commonLengths(text, hidden.value, hidden.own).forEach((common, at) => {
+        if (common === length) found[at] ??= hidden;
+        else if (at + common === text.length) isCutOff[at] = 1;
+      });
     }
+    let redacted = '';
+    let at = 0;
+    let from = 0;
+    while (at < text.length && (ended || isCutOff[at] === 0)) {
+      const hidden = found[at];
+      if (hidden) {
+        redacted += text.slice(from, at) + hidden.replacement;
+        at += hidden.value.length;
+        from = at;
+      } else at += 1;
+    }
+    held = text.slice(at);
+    return Buffer.from(redacted + text.slice(from, at), 'latin1');
   };
   return {
-    write: (chunk) => redactChunk(Buffer.from(chunk).toString('latin1'), false),
+    write: (chunk) =>
+      values.length === 0 ? Buffer.from(chunk) : redactChunk(Buffer.from(chunk).toString('latin1'), false),
     end: () => redactChunk('', true),
   };
+}
+
+/**
+ * Returns, for each offset of the text, how many of its characters from there on are the beginning of the value. `own` has these
+ * lengths for the value itself; null computes them. It compares each character of the text with a match once (the Z algorithm).
+ */
+function commonLengths(text: string, value: string, own: Int32Array | null): Int32Array {
+  const lengths = new Int32Array(text.length);
+  let start = 0; // of the match that reaches furthest
+  let end = 0;
+  if (own === null) lengths[0] = value.length;
+  for (let at = own === null ? 1 : 0; at < text.length; at++) {
+    let length = at < end ? Math.min(end - at, (own ?? lengths)[at - start] as number) : 0;
+    while (length < value.length && at + length < text.length && text[at + length] === value[length])
+      length += 1;
+    lengths[at] = length;
+    if (at + length > end) {
+      start = at;
+      end = at + length;
+    }
+  }
+  return lengths;
 }
 
 /** Replaces the hidden values in a whole text. */
 export function redact(text: string, redactions: Redactions): string {
   const { write, end } = redactor(redactions);
   return Buffer.concat([write(Buffer.from(text)), end()]).toString('utf8');
-}
-
-function escapeRegExp(text: string): string {
-  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
 function toLatin1(text: string): string {
