@@ -44,13 +44,13 @@ export function redactor(redactions: Redactions): Redactor {
       const { length } = hidden.value;
       commonLengths(text, hidden.value, hidden.own).forEach((common, at) => {
         if (common === length) found[at] ??= hidden;
-        else if (at + common === text.length) isCutOff[at] = 1;
+        else if (!ended && at + common === text.length) isCutOff[at] = 1;
       });
     }
     let redacted = '';
     let at = 0;
     let from = 0;
-    while (at < text.length && (ended || isCutOff[at] === 0)) {
+    while (at < text.length && isCutOff[at] === 0) {
       const hidden = found[at];
       if (hidden) {
         redacted += text.slice(from, at) + hidden.replacement;
