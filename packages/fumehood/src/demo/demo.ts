@@ -35,6 +35,7 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
   const { client, state, repository, note } = deps;
   const image = await provideImage(client, { kind: 'recipe', name: indexer }, state, note);
   note(`sending ${repository.path} at ${repository.commit.slice(0, 12)}`);
+  if (repository.root !== '') note(`indexing its directory ${repository.root}`);
   await client.putPack(repository.name, repository.commit, repository.pack());
   const argv = ['index', '--no-progress-bar', ...(await indexerFlags(deps))];
   const { id } = await client.createJob({

@@ -23,8 +23,8 @@ export interface Git {
 
 /** Longest output of a git command that answers a question, bytes. */
 const answerMax = 65_536;
-/** Git commands that answer a question have a minute; a pack has as long as its upload takes, up to a day. */
-const [questionMs, packMs] = [60_000, 86_400_000];
+/** Time for a command that answers a question, and for a pack, which takes as long as its upload; ms. */
+const [questionMs, packMs] = [300_000, 86_400_000];
 
 /** Returns the git of a repository. */
 export function gitIn({ directory, directories }: GitDirectory, spawn: Spawn): Git {
@@ -47,7 +47,9 @@ export function gitIn({ directory, directories }: GitDirectory, spawn: Spawn): G
           collect(process.stdout, maxBytes),
           textOf(process.stderr),
         ]);
-        return { code: (await process.exited).code, stdout, stderr };
+        const { code, timedOut } = await process.exited;
+        const late = `git ${args[0]} took more than ${questionMs / 1000} s`;
+        return { code, stdout, stderr: timedOut ? late : stderr };
       } finally {
         process.kill();
       }

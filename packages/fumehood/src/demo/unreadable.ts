@@ -24,7 +24,8 @@ const remedies: readonly [pattern: RegExp, remedy: (path: string) => string][] =
   ],
   [
     /permission denied/i,
-    () => 'Let the owner of the repository traverse the directories above it, or copy it to another place.',
+    () =>
+      'Permit the owner of the repository to traverse the directories above it and to read all of it, or copy it to another place.',
   ],
 ];
 
