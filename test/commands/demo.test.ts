@@ -108,10 +108,10 @@ async function countsOfDirectRun(root: string, flags: readonly string[]): Promis
   execFileSync(process.execPath, args, { cwd: root, stdio: 'pipe' });
   const counts = { documents: 0, occurrences: 0, symbols: 0 };
   for await (const part of readIndex(createReadStream(output))) {
+    if (part.kind === 'occurrence') counts.occurrences += 1;
     if (part.kind !== 'document') continue;
     counts.documents += 1;
-    counts.occurrences += part.document.occurrences.length;
-    counts.symbols += part.document.symbols.length;
+    counts.symbols += part.symbols;
   }
   return counts;
 }

@@ -1,3 +1,3 @@
-export type { Document } from './gen/scip_pb.ts';
+export type { Occurrence } from './gen/scip_pb.ts';
 export { isDefinition, isLocal, rangeOf } from './range.ts';
 export { readIndex } from './reader.ts';

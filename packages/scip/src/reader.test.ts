@@ -30,8 +30,11 @@ describe('an index', () => {
         async (paths, size) => {
           const index = create(IndexSchema, { metadata, documents: paths.map(document) });
           const parts = await all(toBinary(IndexSchema, index), size);
-          const documents = parts.flatMap((part) => (part.kind === 'document' ? [part.document] : []));
-          expect(documents).toEqual(paths.map(document));
+          const read = parts.flatMap((part) => (part.kind === 'document' ? [part.relativePath] : []));
+          expect(read).toEqual(paths);
+          expect(parts.filter(({ kind }) => kind === 'occurrence')).toEqual(
+            paths.map((path) => ({ kind: 'occurrence', occurrence: document(path).occurrences[0] })),
+          );
         },
       ),
       { numRuns: 100 },

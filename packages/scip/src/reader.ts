@@ -1,29 +1,28 @@
 import { fromBinary } from '@bufbuild/protobuf';
+import { type ByteReader, byteReader, readVarint } from './bytes.ts';
 import { indexInvalid } from './errors.ts';
-import {
-  type Document,
-  DocumentSchema,
-  type Metadata,
-  MetadataSchema,
-  type SymbolInformation,
-  SymbolInformationSchema,
-} from './gen/scip_pb.ts';
+import { type Metadata, MetadataSchema, type Occurrence, OccurrenceSchema } from './gen/scip_pb.ts';
 
 /** A part of an index. Parts come in the order of the file. */
 export type IndexPart =
   | { readonly kind: 'metadata'; readonly metadata: Metadata }
-  | { readonly kind: 'document'; readonly document: Document }
-  | { readonly kind: 'external'; readonly symbol: SymbolInformation };
+  /** An occurrence of the document whose end comes next. */
+  | { readonly kind: 'occurrence'; readonly occurrence: Occurrence }
+  /** The end of a document. `symbols`: how many the document describes. */
+  | { readonly kind: 'document'; readonly relativePath: string; readonly symbols: number }
+  /** The description of a symbol of another project. */
+  | { readonly kind: 'external' };
 
-/** Largest part that is read into memory, bytes. */
-const partMax = 256 * 2 ** 20;
+/** Largest piece that is read into memory: the metadata, an occurrence or a path. */
+const pieceMax = 2 ** 20;
 
 /**
- * Reads an index part by part, with one part in memory at a time: it walks the fields of the outermost message itself and decodes each
- * part as a whole. Errors: `index_invalid`, also for an index without metadata, and those of the stream.
+ * Reads an index piece by piece, with one piece in memory at a time: it walks the fields of the index and of its documents itself and
+ * decodes only what it yields, so that no index, however large its documents are, keeps the process busy for long. Errors:
+ * `index_invalid`, also for an index without metadata, and those of the stream.
  */
 export async function* readIndex(stream: AsyncIterable<Uint8Array>): AsyncGenerator<IndexPart> {
-  const bytes = byteQueue(stream);
+  const bytes = byteReader(stream);
   let hasMetadata = false;
   for (;;) {
     const tag = await readVarint(bytes);
@@ -31,88 +30,76 @@ export async function* readIndex(stream: AsyncIterable<Uint8Array>): AsyncGenera
     const field = tag >>> 3;
     // The outermost message has length-delimited fields only.
     if ((tag & 7) !== 2 || field === 0) throw indexInvalid(`it has a field of wire type ${tag & 7}`);
-    const length = await readVarint(bytes);
-    if (length === null) throw indexInvalid('it is cut off');
-    if (length > partMax)
-      throw indexInvalid(`a part of it has ${length} bytes, at most ${partMax} are allowed`);
-    const part = decode(field, await bytes.take(length));
-    if (part?.kind === 'metadata') hasMetadata = true;
-    if (part) yield part;
+    const length = await readNumber(bytes);
+    if (field === 1) {
+      hasMetadata = true;
+      yield {
+        kind: 'metadata',
+        metadata: await decode(bytes, length, (piece) => fromBinary(MetadataSchema, piece, options)),
+      };
+    } else if (field === 2) yield* readDocument(bytes, bytes.position + length);
+    else {
+      // Field 3 describes a symbol; others are of a later version of the schema.
+      await bytes.skip(length);
+      if (field === 3) yield { kind: 'external' };
+    }
   }
   if (!hasMetadata) throw indexInvalid('it has no metadata');
 }
 
-function decode(field: number, bytes: Uint8Array): IndexPart | null {
+const options = { readUnknownFields: false };
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Reads the fields of a document up to the position `end`. */
+async function* readDocument(bytes: ByteReader, end: number): AsyncGenerator<IndexPart> {
+  let relativePath = '';
+  let symbols = 0;
+  while (bytes.position < end) {
+    const tag = await readNumber(bytes);
+    const field = tag >>> 3;
+    if ((tag & 7) !== 2 || field === 0) {
+      await skipScalar(bytes, tag & 7);
+      continue;
+    }
+    const length = await readNumber(bytes);
+    if (bytes.position + length > end) break;
+    if (field === 1) relativePath = await decode(bytes, length, (piece) => utf8.decode(piece));
+    else if (field === 2) {
+      const occurrence = await decode(bytes, length, (piece) => fromBinary(OccurrenceSchema, piece, options));
+      yield { kind: 'occurrence', occurrence };
+    } else {
+      if (field === 3) symbols += 1;
+      await bytes.skip(length);
+    }
+  }
+  if (bytes.position !== end) throw indexInvalid('a document in it does not end where it should');
+  yield { kind: 'document', relativePath, symbols };
+}
+
+/** Reads a number that has to be there. */
+async function readNumber(bytes: ByteReader): Promise<number> {
+  const number = await readVarint(bytes);
+  if (number === null) throw indexInvalid('it is cut off');
+  return number;
+}
+
+async function decode<T>(bytes: ByteReader, length: number, from: (piece: Uint8Array) => T): Promise<T> {
+  if (length > pieceMax)
+    throw indexInvalid(`a piece of it has ${length} bytes, at most ${pieceMax} are allowed`);
+  const piece = await bytes.take(length);
   try {
-    if (field === 1) return { kind: 'metadata', metadata: fromBinary(MetadataSchema, bytes, options) };
-    if (field === 2) return { kind: 'document', document: fromBinary(DocumentSchema, bytes, options) };
-    if (field === 3) return { kind: 'external', symbol: fromBinary(SymbolInformationSchema, bytes, options) };
-    return null; // a field of a later version of the schema
+    return from(piece);
   } catch (error) {
     throw indexInvalid((error as Error).message);
   }
 }
 
-const options = { readUnknownFields: false };
-
-interface ByteQueue {
-  /** Returns the next byte, or null at the end. */
-  next(): Promise<number | null>;
-  /** Returns exactly this many bytes. Errors: `index_invalid` when there are fewer. */
-  take(length: number): Promise<Uint8Array>;
-}
-
-function byteQueue(stream: AsyncIterable<Uint8Array>): ByteQueue {
-  const chunks = stream[Symbol.asyncIterator]();
-  let held: Uint8Array = new Uint8Array(0);
-  let at = 0;
-  const refill = async () => {
-    while (at === held.length) {
-      const { done, value } = await chunks.next();
-      if (done) return false;
-      held = value;
-      at = 0;
-    }
-    return true;
-  };
-  return {
-    async next() {
-      return (await refill()) ? (held[at++] as number) : null;
-    },
-    async take(length) {
-      if (held.length - at >= length) {
-        at += length;
-        return held.subarray(at - length, at);
-      }
-      const parts: Uint8Array[] = [];
-      let missing = length;
-      while (missing > 0) {
-        // Chunk by chunk, so that a false length allocates no memory.
-        if (!(await refill())) throw indexInvalid('it is cut off');
-        const part = held.subarray(at, at + missing);
-        at += part.length;
-        missing -= part.length;
-        parts.push(part);
-      }
-      return Buffer.concat(parts);
-    },
-  };
-}
-
-/** Reads an unsigned number of at most 32 bits; null at the end of the stream. */
-async function readVarint(bytes: ByteQueue): Promise<number | null> {
-  let value = 0;
-  for (let shift = 0; shift < 35; shift += 7) {
-    const byte = await bytes.next();
-    if (byte === null) {
-      if (shift === 0) return null;
-      throw indexInvalid('it is cut off');
-    }
-    value += (byte & 0x7f) * 2 ** shift;
-    if (byte < 0x80) {
-      if (value > 0xffffffff) break;
-      return value;
-    }
-  }
-  throw indexInvalid('a number in it is too large');
+/** Passes over a field of fixed size, or of a number. */
+async function skipScalar(bytes: ByteReader, wireType: number): Promise<void> {
+  if (wireType === 1) await bytes.skip(8);
+  else if (wireType === 5) await bytes.skip(4);
+  else if (wireType === 0) {
+    for (let length = 1; ((await bytes.take(1))[0] as number) >= 0x80; length += 1)
+      if (length === 10) throw indexInvalid('a number in it is too large');
+  } else throw indexInvalid(`it has a field of wire type ${wireType}`);
 }

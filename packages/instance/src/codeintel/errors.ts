@@ -35,3 +35,12 @@ export function payloadTooBig(maxBytes: number): FumehoodError {
     remedy: 'Index a part of the repository: set `root` of the job.',
   });
 }
+
+export function indexTooBig(what: string, max: number): FumehoodError {
+  return new FumehoodError({
+    status: 413,
+    code: 'index_too_big',
+    message: `an index has at most ${max} ${what}`,
+    remedy: 'Index a part of the repository: set `root` of the job.',
+  });
+}

@@ -1,9 +1,7 @@
 import { createGunzip } from 'node:zlib';
 import { pipeline, type Readable } from 'node:stream';
 import { payloadInvalid, payloadTooBig } from './errors.ts';
-
-/** Largest index, in bytes before gzip: a small body can unpack to any size. */
-export const maxIndexBytes = 4 * 2 ** 30;
+import { maxIndexBytes } from './limits.ts';
 
 /**
  * Unpacks an uploaded index, which is gzipped whatever the content encoding. `announcedBytes`: its unpacked size according to the

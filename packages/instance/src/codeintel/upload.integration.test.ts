@@ -8,6 +8,7 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { scipDocument, scipIndex } from '../testing/scip.ts';
 
 /** Recorded requests of the real client. `src-cli/src/testing` holds our own client to the same requests. */
 interface Recorded {
@@ -168,23 +169,6 @@ test('an index is counted, and finds where a name is defined', async () => {
   expect((await instance.api('GET', `/api/uploads/${Number(id) + 1}`)).status).toBe(404);
 });
 
-/** A field of a protobuf message whose value is bytes. */
-function field(number: number, value: string | Buffer): Buffer {
-  const bytes = Buffer.from(value);
-  const length = [];
-  for (let rest = bytes.length; ; rest >>>= 7) {
-    length.push(rest > 127 ? (rest & 127) | 128 : rest);
-    if (rest <= 127) return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), bytes]);
-  }
-}
-/** A document of a SCIP index that defines each symbol on a line of its own. */
-function scipDocument(path: string, symbols: readonly string[]): Buffer {
-  const occurrences = symbols.map((symbol, line) =>
-    field(2, Buffer.concat([field(1, Buffer.from([line, 0, 5])), field(2, symbol), Buffer.from([24, 1])])),
-  );
-  return field(2, Buffer.concat([field(1, path), ...occurrences]));
-}
-
 describe('names that PostgreSQL does not hold', () => {
   test('are left out, and everything else is stored', async () => {
     const [upload] = recorded.uploads as [Upload];
@@ -199,8 +183,7 @@ describe('names that PostgreSQL does not hold', () => {
       'a b c d plain.',
       'local \0',
     ];
-    const index = Buffer.concat([
-      field(1, ''),
+    const index = scipIndex([
       scipDocument('file.ts', symbols),
       scipDocument('nul\0.ts', ['a b c d e.']),
       scipDocument(randomBytes(4_000).toString('hex'), ['a b c d f.']),

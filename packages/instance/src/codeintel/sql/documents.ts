@@ -15,18 +15,46 @@ export interface Location {
 /** Definitions are inserted this many at a time. */
 const batchSize = 1_000;
 
-/** Stores a document's occurrences, as JSON. A path that occurs twice in an index is one document in two parts. */
+/** Sorts occurrences by their ranges: not every indexer does, and here it does not keep this process busy. */
+const sorted = (json: string) => sql`(
+  select coalesce(jsonb_agg(one order by (one->0)::int, (one->1)::int, (one->2)::int, (one->3)::int), '[]')
+  from jsonb_array_elements(${json}::jsonb) as one
+)`;
+
+/** Stores a document's occurrences, as JSON. Returns false, and stores nothing, when the upload has a document of this path. */
 export async function insertDocument(
   tx: Db,
   id: number,
   path: string,
   occurrencesJson: string,
-): Promise<void> {
-  await sql`
-    insert into upload_documents values (${id}, ${path}, ${occurrencesJson}::jsonb)
-    on conflict (upload_id, path) do update
-      set occurrences = upload_documents.occurrences || excluded.occurrences
+): Promise<boolean> {
+  const { rows } = await sql`
+    insert into upload_documents values (${id}, ${path}, ${sorted(occurrencesJson)})
+    on conflict (upload_id, path) do nothing returning path
   `.execute(tx);
+  return rows.length === 1;
+}
+
+/**
+ * Adds occurrences, as JSON in parts, to a stored document. Returns false, and changes nothing, when it would have more than
+ * `maxBytes`, as JSON.
+ */
+export async function extendDocument(
+  tx: Db,
+  id: number,
+  path: string,
+  parts: readonly string[],
+  maxBytes: number,
+): Promise<boolean> {
+  // `[1,2]` and `[3]` make `[1,2,3]`: the parts are joined here, so that PostgreSQL writes the document once.
+  const inner = parts.map((json) => json.slice(1, -1)).filter((text) => text !== '');
+  const json = `[${inner.join(',')}]`;
+  const { rows } = await sql`
+    update upload_documents set occurrences = occurrences || ${sorted(json)}
+    where upload_id = ${id} and path = ${path} and length(occurrences::text) + ${json.length} <= ${maxBytes}
+    returning path
+  `.execute(tx);
+  return rows.length === 1;
 }
 
 /** Stores the definitions of a document, which are found by their symbol. */

@@ -1,6 +1,6 @@
 import type { DockerStep, NativeJob } from '@fumehood/protocol';
 import { credentialScheme } from '../../auth/executor.ts';
-import { maxIndexBytes } from '../../codeintel/payload.ts';
+import { maxIndexBytes } from '../../codeintel/limits.ts';
 import type { JobRow } from '../../queue/job.ts';
 
 /** `src` sends an index in parts when it is larger than this, and the route refuses parts. */
