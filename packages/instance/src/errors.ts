@@ -115,6 +115,17 @@ export const tooManyEntries = (limit: number) =>
     'Write to the existing entries.',
   );
 
+export const tooManyChanges = (limit: number) =>
+  refused(
+    409,
+    'too_many_changes',
+    `a log entry changes at most ${limit} times`,
+    'Update an entry at the end of its phase.',
+  );
+
+export const tooManyResults = (limit: number) =>
+  refused(409, 'too_many_results', `an attempt has at most ${limit} results`, 'Send the result once.');
+
 export const noInput = (id: number) =>
   refused(409, 'no_input', `job ${id} takes no input`, 'Create the job with `"stdin": true`.');
 
@@ -216,4 +227,40 @@ export const tooManyQueued = (tenant: string, bound: number) =>
     'too_many_queued',
     `${tenant} already has ${bound} waiting jobs, the most that are allowed`,
     'Wait until some have started, or cancel some.',
+  );
+
+/** The sender of a body stalls, or is below the least rate, or takes longer than any body may. */
+export const bodyTooSlow = () =>
+  refused(
+    408,
+    'body_too_slow',
+    'the body of the request comes too slowly',
+    'Send it again over a faster connection.',
+  );
+
+export const tooManyBodies = (maxBytes: number) =>
+  refused(
+    429,
+    'too_many_bodies',
+    `the requests with this token that are still arriving have more than ${maxBytes} bytes`,
+    'Send them one after the other.',
+  );
+
+export const tooManyAtOnce = (what: string, bound: number) =>
+  refused(
+    429,
+    'too_many_at_once',
+    `with one token there are at most ${bound} ${what} at once`,
+    'Wait until an earlier one has ended.',
+  );
+
+export const instanceBusy = (what: string) =>
+  refused(503, 'instance_busy', `the instance is busy with other ${what}`, 'Try again.');
+
+export const tenantForeign = (tenant: string) =>
+  refused(
+    403,
+    'tenant_foreign',
+    `only an admin sees the jobs of ${JSON.stringify(tenant)}`,
+    'Leave out the tenant to list your own jobs.',
   );

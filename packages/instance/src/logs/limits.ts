@@ -3,3 +3,12 @@
  * Without a limit, one job could fill the database.
  */
 export const streamBytesMax = 16 * 2 ** 20;
+
+/** How long the answer to output beyond that waits: a program that prints without end costs 20 commits per second at most. */
+export const overflowPauseMs = 50;
+
+/** Characters of the command of a log entry that the instance keeps; the last word says how many more there were. */
+export const commandMax = 65_536;
+
+/** How often the facts of one log entry may change. They change once, at the end of its phase; a repeated update changes nothing. */
+export const entryChangesMax = 100;

@@ -1,10 +1,14 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
+import type { JobLease } from '../queue/job.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import { addEntry, appendLog } from './logs.ts';
+import { commandMax, entryChangesMax } from './limits.ts';
+import { addEntry, appendLog, changeEntry } from './logs.ts';
 import { readEntry } from './sql/entries.ts';
+import { readEvents } from './sql/events.ts';
 
 let server: TestServer;
 let db: Db;
@@ -46,5 +50,61 @@ test('an entry number above the limit is refused', async () => {
   const lease = leaseOf((await take()) as Leased);
   await expect(addEntry(db, lease, 1_001, facts, undefined)).rejects.toMatchObject({
     code: 'too_many_entries',
+  });
+});
+
+describe('the updates of an entry', () => {
+  const long = { ...facts, command: ['sh', '-c', 'x'.repeat(1_000_000)] };
+  let lease: JobLease;
+
+  beforeEach(async () => {
+    await add();
+    lease = leaseOf((await take()) as Leased);
+    await addEntry(db, lease, 1, long, undefined);
+  });
+  const update = (durationMs: number | null) => changeEntry(db, lease, 1, { ...long, durationMs }, undefined);
+  const storedBytes = async () => {
+    const { rows } = await sql<{ bytes: number }>`
+      select sum(octet_length(e::text))::bigint as bytes from job_events e
+    `.execute(db);
+    return rows[0]?.bytes ?? 0;
+  };
+  const entries = async () => {
+    const events = await readEvents(db, lease.jobId, 0, 200);
+    return events.flatMap(({ body }) => (body?.type === 'entry' ? [body.entry] : []));
+  };
+
+  test('that change nothing store nothing', async () => {
+    const before = await storedBytes();
+    for (let n = 0; n < 20; n += 1) await update(null);
+    expect(await storedBytes()).toBe(before);
+  });
+
+  test('that change something do not store the command again, and their readers see it', async () => {
+    const before = await storedBytes();
+    for (let n = 1; n <= 20; n += 1) await update(n);
+    expect((await storedBytes()) - before).toBeLessThan(20 * 1_000);
+    const seen = await entries();
+    expect(seen.map(({ durationMs }) => durationMs)).toEqual([
+      null,
+      ...Array.from({ length: 20 }, (_, n) => n + 1),
+    ]);
+    for (const { command } of seen) {
+      expect(command.slice(0, 2)).toEqual(['sh', '-c']);
+      expect(command.join('').length).toBeLessThan(commandMax + 100);
+      expect(command.at(-1)).toBe(`… ${1_000_000 - commandMax + 6} characters and 0 words left out …`);
+    }
+  });
+
+  test('are refused beyond their number', async () => {
+    await sql`update log_entries set changes = ${entryChangesMax - 1}`.execute(db);
+    await update(1);
+    await expect(update(2)).rejects.toMatchObject({ code: 'too_many_changes', status: 409 });
+    expect((await entries()).at(-1)).toMatchObject({ durationMs: 1 });
+    await update(1);
+    // Without the count, the next one is stored.
+    await sql`update log_entries set changes = 0`.execute(db);
+    await update(2);
+    expect((await entries()).at(-1)).toMatchObject({ durationMs: 2 });
   });
 });

@@ -1,12 +1,13 @@
 import { logEntriesMax } from '@fumehood/protocol';
 import type { JobLease } from '../queue/job.ts';
 import type { Db } from '../db/connect.ts';
-import { entryNotFound, offsetGap, tooManyEntries } from '../errors.ts';
+import { entryNotFound, offsetGap, tooManyChanges, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
-import { streamBytesMax } from './limits.ts';
+import { entryChangesMax, streamBytesMax } from './limits.ts';
 import {
   type EntryFacts,
   entryOf,
+  hasFacts,
   insertEntry,
   readEntry,
   setStreamBytes,
@@ -44,7 +45,10 @@ export async function addEntry(
   });
 }
 
-/** Updates a log entry. Its output stays, or grows to `out`. Errors: `lease_lost`, `entry_not_found`. */
+/**
+ * Updates a log entry; its key and its command stay. Its output stays, or grows to `out`. An update that changes nothing writes
+ * nothing. Errors: `lease_lost`, `entry_not_found`, `too_many_changes`.
+ */
 export async function changeEntry(
   db: Db,
   lease: JobLease,
@@ -53,10 +57,13 @@ export async function changeEntry(
   out: string | undefined,
 ): Promise<void> {
   await fenced(db, lease, async (tx) => {
-    const row = await updateEntry(tx, lease.jobId, lease.attempt, entry, facts);
-    if (!row) throw entryNotFound(entry);
+    const { jobId, attempt } = lease;
+    const before = await readEntry(tx, jobId, attempt, entry);
+    if (!before) throw entryNotFound(entry);
     await appendWhole(tx, lease, entry, out);
-    await appendEntryEvent(tx, lease.jobId, entryOf(row));
+    if (hasFacts(before, facts)) return;
+    if (before.changes >= entryChangesMax) throw tooManyChanges(entryChangesMax);
+    await appendEntryEvent(tx, jobId, entryOf(await updateEntry(tx, jobId, attempt, entry, facts)));
   });
 }
 

@@ -32,7 +32,7 @@ const executorName = z
 export const dequeueRequestSchema = z.object({
   executorName,
   /** Decides which payload the executor gets (`payloadVersion`). */
-  version: orZero(z.string(), ''),
+  version: orZero(z.string().max(200), ''),
   /** The size of a job's machine, as in upstream's variables `VM_…`; 0 and `''` stand for an unknown size. */
   numCPUs: orZero(z.int().nonnegative(), 0),
   memory: orZero(byteSizeSchema, null),
@@ -63,7 +63,7 @@ export type DequeueRequest = z.input<typeof dequeueRequestSchema>;
 /** `POST /.executors/queue/heartbeat` */
 export const heartbeatRequestSchema = z.object({
   executorName,
-  version: orZero(z.string(), ''),
+  version: orZero(z.string().max(200), ''),
   /** In place of `jobIdsByQueue`, on the route of one queue; the ids in its answer are plain. */
   jobIds: orZero(z.array(idSchema), []),
   jobIdsByQueue: orZero(
@@ -74,7 +74,7 @@ export const heartbeatRequestSchema = z.object({
   os: z.string().nullish(),
   architecture: z.string().nullish(),
   dockerVersion: z.string().nullish(),
-  executorVersion: z.string().nullish(),
+  executorVersion: z.string().max(200).nullish(),
   gitVersion: z.string().nullish(),
   igniteVersion: z.string().nullish(),
   srcCliVersion: z.string().nullish(),
@@ -170,7 +170,9 @@ export const jobResultRequestSchema = jobOperation.extend({
     })
     .nullable(),
   /** How many things of each kind the VM left on the host after its destruction. */
-  leftOver: z.record(z.string(), z.int().nonnegative()),
+  leftOver: z
+    .record(z.string().max(64), z.int().nonnegative())
+    .refine((kinds) => Object.keys(kinds).length <= 64, 'has more than 64 kinds'),
 });
 export type JobResultRequest = z.input<typeof jobResultRequestSchema>;
 

@@ -4,7 +4,7 @@ import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchem
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
-import { streamBytesMax } from '../../logs/limits.ts';
+import { overflowPauseMs, streamBytesMax } from '../../logs/limits.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
@@ -245,7 +245,10 @@ describe('output', () => {
     expect(await (await append(job, streamBytesMax - 2, 'abcdef')).json()).toEqual({
       offset: streamBytesMax + 4,
     });
+    const begun = performance.now();
     await append(job, streamBytesMax + 4, 'more');
+    // A program that prints without end costs a commit for each append, so they are slowed down.
+    expect(performance.now() - begun).toBeGreaterThan(overflowPauseMs - 5);
     await on(job).updateEntry({ ...entry, entryId: 1, exitCode: 0, durationMs: 1 });
     await on(job).complete();
     const received = await follow(job.id);

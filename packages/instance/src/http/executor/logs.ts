@@ -7,6 +7,7 @@ import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
 import { unknownJob } from '../../errors.ts';
+import { overflowPauseMs, streamBytesMax } from '../../logs/limits.ts';
 import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
 import type { EntryFacts } from '../../logs/sql/entries.ts';
 import { bytesOf, checkInput, checkJobBody, readBytes, readJson } from '../body.ts';
@@ -16,7 +17,7 @@ import { bodyLimits } from '../limits.ts';
 import { queueParam } from '../queues.ts';
 
 /** `POST /.executors/queue/{queue}/addExecutionLogEntry`, `…/updateExecutionLogEntry` and `…/appendLog`, for a job's token. */
-export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDeps): Promise<void> {
+export async function logRoutes(scope: FastifyInstance, { db, jobAuth, clock }: RouteDeps): Promise<void> {
   requireQueueLease(scope, jobAuth);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
@@ -44,6 +45,7 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDe
       const lease = leaseOf(request);
       const { entry, stream, offset } = checkInput(appendLogQuerySchema, request.query);
       const next = await appendLog(db, lease, { entry, stream, offset, data: bytesOf(request) });
+      if (next > streamBytesMax) await clock.sleep(overflowPauseMs);
       return reply.send({ offset: next });
     });
   });

@@ -5,8 +5,9 @@ import {
 } from '@fumehood/protocol';
 import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { tooManyResults } from '../../errors.ts';
 import { fenced, mark, publishJob } from '../../queue/queue.ts';
-import { saveResult } from '../../queue/sql/attempts.ts';
+import { resultsMax, saveResult } from '../../queue/sql/attempts.ts';
 import { checkJobBody, readJson } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
 import { leaseOf, requireQueueLease } from '../lease.ts';
@@ -42,7 +43,7 @@ export function markRoutes(scope: FastifyInstance, { db, kinds, jobAuth }: Route
     const lease = leaseOf(request);
     const result = checkJobBody(jobResultRequestSchema, request.body, lease);
     await fenced(db, lease, async (tx, job) => {
-      await saveResult(tx, job, result);
+      if (!(await saveResult(tx, job, result))) throw tooManyResults(resultsMax);
       await publishJob(tx, job.id);
     });
     return reply.code(204).send();

@@ -1,20 +1,26 @@
 import type { LogEntry } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import { streamBytesMax } from '../limits.ts';
+import { commandMax, streamBytesMax } from '../limits.ts';
 
-/** A row of `log_entries`. */
+/** A row of `log_entries`, without the command. */
 export interface EntryRow {
   readonly entry: number;
   readonly attempt: number;
   readonly key: string;
-  readonly command: string[];
   readonly start_time: Date;
   readonly duration_ms: number | null;
   readonly exit_code: number | null;
   readonly stdout_bytes: number;
   readonly stderr_bytes: number;
+  /** How often its facts have changed. */
+  readonly changes: number;
 }
+
+/** The command may be long, and is read only where people see it. */
+const columns = sql.raw(
+  'entry, attempt, key, start_time, duration_ms, exit_code, stdout_bytes, stderr_bytes, changes',
+);
 
 /** What an executor reports of a log entry. */
 export interface EntryFacts {
@@ -38,31 +44,54 @@ export async function insertEntry(
 ): Promise<EntryRow | undefined> {
   const { rows } = await sql<EntryRow>`
     insert into log_entries (job_id, attempt, entry, key, command, start_time, exit_code, duration_ms)
-    select ${jobId}::bigint, ${attempt}::int, coalesce(${entry}::int, max(entry) + 1, 1), ${facts.key}, ${facts.command}::text[],
+    select ${jobId}::bigint, ${attempt}::int, coalesce(${entry}::int, max(entry) + 1, 1), ${facts.key}, ${cutCommand(facts.command)}::text[],
       ${facts.startTime}::timestamptz, ${facts.exitCode}::int, ${facts.durationMs}::bigint
     from log_entries where job_id = ${jobId} and attempt = ${attempt}
     on conflict (job_id, attempt, entry) do nothing
-    returning *
+    returning ${columns}
   `.execute(tx);
   return rows[0];
 }
 
-/** Updates a log entry. Returns undefined if there is none with this number. */
+/** Updates the facts of a log entry that can change; its key and its command stay. The transaction holds the job's row. */
 export async function updateEntry(
   tx: Db,
   jobId: number,
   attempt: number,
   entry: number,
   facts: EntryFacts,
-): Promise<EntryRow | undefined> {
+): Promise<EntryRow> {
   const { rows } = await sql<EntryRow>`
-    update log_entries set key = ${facts.key}, command = ${facts.command}::text[],
-      start_time = ${facts.startTime}::timestamptz, exit_code = ${facts.exitCode}::int,
-      duration_ms = ${facts.durationMs}::bigint
+    update log_entries set start_time = ${facts.startTime}::timestamptz, exit_code = ${facts.exitCode}::int,
+      duration_ms = ${facts.durationMs}::bigint, changes = changes + 1
     where job_id = ${jobId} and attempt = ${attempt} and entry = ${entry}
-    returning *
+    returning ${columns}
   `.execute(tx);
-  return rows[0];
+  return rows[0] as EntryRow;
+}
+
+/** Returns whether an update with these facts changes nothing of an entry. */
+export function hasFacts(row: EntryRow, facts: EntryFacts): boolean {
+  return (
+    row.start_time.getTime() === Date.parse(facts.startTime) &&
+    row.exit_code === facts.exitCode &&
+    row.duration_ms === facts.durationMs
+  );
+}
+
+/** Returns the beginning of a long command, and with it how much was cut off. */
+function cutCommand(command: readonly string[]): string[] {
+  const kept: string[] = [];
+  let left = commandMax;
+  let cut = 0;
+  for (const word of command) {
+    // An empty word takes room too.
+    if (left > 0) kept.push(word.slice(0, left));
+    cut += Math.max(0, word.length - Math.max(0, left));
+    left -= word.length + 1;
+  }
+  const words = command.length - kept.length;
+  return cut === 0 && words === 0 ? kept : [...kept, `… ${cut} characters and ${words} words left out …`];
 }
 
 /** Returns a log entry. */
@@ -73,7 +102,8 @@ export async function readEntry(
   entry: number,
 ): Promise<EntryRow | undefined> {
   const { rows } = await sql<EntryRow>`
-    select * from log_entries where job_id = ${jobId} and attempt = ${attempt} and entry = ${entry}
+    select ${columns}
+    from log_entries where job_id = ${jobId} and attempt = ${attempt} and entry = ${entry}
   `.execute(tx);
   return rows[0];
 }
@@ -91,20 +121,19 @@ export async function setStreamBytes(
   const { rows } = await sql<EntryRow>`
     update log_entries set ${column} = ${bytes}
     where job_id = ${jobId} and attempt = ${attempt} and entry = ${entry}
-    returning *
+    returning ${columns}
   `.execute(tx);
   return rows[0] as EntryRow;
 }
 
-/** Returns the entry as people see it. */
-export function entryOf(row: EntryRow): LogEntry {
+/** Returns the entry as people see it, but for its command, which is stored once. */
+export function entryOf(row: EntryRow): Omit<LogEntry, 'command'> {
   const dropped = (bytes: number) => Math.max(0, bytes - streamBytesMax);
   const droppedBytes = { stdout: dropped(row.stdout_bytes), stderr: dropped(row.stderr_bytes) };
   return {
     entry: row.entry,
     attempt: row.attempt,
     key: row.key,
-    command: row.command,
     startTime: row.start_time.toISOString(),
     durationMs: row.duration_ms,
     exitCode: row.exit_code,

@@ -14,11 +14,18 @@ export interface Output {
   readonly data: Uint8Array;
 }
 
-/** Stores an event with the log entry as it is now, and wakes the job's followers. The transaction holds the job's row. */
-export async function appendEntryEvent(tx: Db, jobId: number, entry: LogEntry): Promise<void> {
+/**
+ * Stores an event with the log entry as it is now, and wakes the job's followers. Its command is added when the event is read: it
+ * may be long, and never changes. The transaction holds the job's row.
+ */
+export async function appendEntryEvent(
+  tx: Db,
+  jobId: number,
+  entry: Omit<LogEntry, 'command'>,
+): Promise<void> {
   await sql`
-    insert into job_events (job_id, type, body)
-    values (${jobId}, 'entry', ${JSON.stringify({ type: 'entry', entry })}::jsonb)
+    insert into job_events (job_id, type, attempt, entry, body)
+    values (${jobId}, 'entry', ${entry.attempt}, ${entry.entry}, ${JSON.stringify({ type: 'entry', entry })}::jsonb)
   `.execute(tx);
   wake(tx, jobTopic(jobId));
 }
@@ -51,9 +58,15 @@ export interface StoredEvent {
 /** Returns the events of a job after `seq`, at most `limit`. The output of an event is at most what one append brought. */
 export async function readEvents(db: Db, jobId: number, seq: number, limit: number): Promise<StoredEvent[]> {
   const { rows } = await sql<StoredEvent>`
-    select seq, type, moment.attempt, entry, stream, start_offset, data,
-      case when type = 'job' and body is null then jsonb_build_object('type', 'job', 'job', ${recordAtMoment}) else body end as body
+    select seq, type, moment.attempt, moment.entry, stream, start_offset, data,
+      case
+        when type = 'job' and body is null then jsonb_build_object('type', 'job', 'job', ${recordAtMoment})
+        when type = 'entry' and command is not null then jsonb_set(body, '{entry,command}', to_jsonb(command))
+        else body
+      end as body
     from job_events as moment join jobs on jobs.id = job_id
+    left join log_entries on log_entries.job_id = moment.job_id and log_entries.attempt = moment.attempt
+      and log_entries.entry = moment.entry and type = 'entry'
     where moment.job_id = ${jobId} and seq > ${seq} order by seq limit ${limit}
   `.execute(db);
   return rows;

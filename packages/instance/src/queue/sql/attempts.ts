@@ -3,18 +3,27 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
 
-/** Stores what the executor measured while it ran the attempt. A later result replaces an earlier one. */
-export async function saveResult(tx: Db, job: JobRow, result: JobResultRequest): Promise<void> {
+/** Results that one attempt may store. Each is an event of the job; our executor sends one. */
+export const resultsMax = 10;
+
+/**
+ * Stores what the executor measured while it ran the attempt. A later result replaces an earlier one. Returns false, and stores
+ * nothing, beyond `resultsMax`.
+ */
+export async function saveResult(tx: Db, job: JobRow, result: JobResultRequest): Promise<boolean> {
   const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
-  await sql`
-    insert into attempts (job_id, attempt, executor, started_at, tier, vmm, exit_code, guest, inspection, left_over)
+  const { rows } = await sql`
+    insert into attempts (job_id, attempt, executor, started_at, tier, vmm, exit_code, guest, inspection, left_over, results)
     values (${job.id}, ${job.attempt}, ${job.executor}, ${job.started_at}, ${result.tier}, ${result.vmm},
             ${result.exitCode}, ${json(result.guest)}::jsonb, ${json(result.inspection)}::jsonb,
-            ${json(result.leftOver)}::jsonb)
+            ${json(result.leftOver)}::jsonb, 1)
     on conflict (job_id, attempt) do update set
       tier = excluded.tier, vmm = excluded.vmm, exit_code = excluded.exit_code, guest = excluded.guest,
-      inspection = excluded.inspection, left_over = excluded.left_over
+      inspection = excluded.inspection, left_over = excluded.left_over, results = attempts.results + 1
+    where attempts.results < ${resultsMax}
+    returning job_id
   `.execute(tx);
+  return rows.length === 1;
 }
 
 /** Returns a job's attempts, oldest first. One that runs and has no row in `attempts` yet is made from the job's row. */
