@@ -27,6 +27,7 @@ const newJob: NewJob = {
     ...{ cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
     needsNative: true,
   },
+  deadlineMs: 60_000,
   input: false,
   maxResets: 3,
   maxRetries: 0,

@@ -39,6 +39,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         demand: { ...demandOf(request), needsNative: isArchive },
         input: false,
         // Indexing can be repeated: a later upload of the same commit takes the place of an earlier one.
+        deadlineMs: request.deadlineMs,
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
       };

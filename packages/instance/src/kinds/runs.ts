@@ -26,6 +26,7 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
         demand: demandOf(request),
         input: request.stdin,
         // A run has a fresh VM without a network: the only effect of a lost attempt is its output, which names the attempt.
+        deadlineMs: request.deadlineMs,
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
       };

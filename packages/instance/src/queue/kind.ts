@@ -18,6 +18,8 @@ export interface NewJob {
   readonly repository: string;
   readonly commit: string;
   readonly demand: Demand;
+  /** Wall time of all steps of an attempt together, milliseconds. The instance ends an attempt that outlives it (`overdue`). */
+  readonly deadlineMs: number;
   /** The job takes bytes on stdin. */
   readonly input: boolean;
   /** How often its lease may be lost before the job has failed. */

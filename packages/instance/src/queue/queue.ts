@@ -29,6 +29,8 @@ import {
   endLease,
   expireJobs,
   type Failure,
+  failOverdue,
+  type Overdue,
   releaseJobs,
 } from './sql/transitions.ts';
 
@@ -204,6 +206,34 @@ async function renewAlone(db: Db, { report, held }: Heartbeat): Promise<Heartbea
 export async function expireLeases(db: Db, kinds: QueueKinds, before: Date): Promise<number> {
   return await transaction(db, async (tx) => {
     const jobs = await expireJobs(tx, before, 100);
+    for (const job of jobs) {
+      await runEffects(tx, kinds, job);
+      if (job.held_by !== null) wake(tx, executorTopic(job.held_by));
+    }
+    return jobs.length;
+  });
+}
+
+/** Steps may outlive the deadline by this much: the executor ends them at the deadline, and reports that. */
+const overdue: Overdue = {
+  graceMs: 60_000,
+  // To fetch an image, to boot, and to upload: the executor bounds each of them.
+  othersMs: 7_200_000,
+};
+
+/** Fails attempts that have outlived the deadline of their job at `now`, at most 100. Returns how many. */
+export async function endOverdue(
+  db: Db,
+  kinds: QueueKinds,
+  now: Date,
+  limits: Overdue = overdue,
+): Promise<number> {
+  const failure = {
+    reason: 'deadline',
+    message: 'its executor has not ended it at its deadline, so the instance ended the attempt',
+  };
+  return await transaction(db, async (tx) => {
+    const jobs = await failOverdue(tx, now, limits, failure, 100);
     for (const job of jobs) {
       await runEffects(tx, kinds, job);
       if (job.held_by !== null) wake(tx, executorTopic(job.held_by));

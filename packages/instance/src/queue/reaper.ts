@@ -3,17 +3,17 @@ import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
 import { leaseTimes, type QueueKinds } from './kind.ts';
 import { readBetween, steadyClock } from './database-clock.ts';
-import { expireLeases } from './queue.ts';
+import { endOverdue, expireLeases } from './queue.ts';
 import { closeEmptyLines } from './sql/lines.ts';
 import { databaseTime } from './sql/leases.ts';
 
 /** The time between the end of a lease and the next run of its job, milliseconds: the two sides' clocks do not tick alike. */
 const marginMs = 1_000;
 const periodMs = 500;
-/** Empty lines are closed after this many rounds. */
+/** Empty lines are closed, and deadlines are checked, after this many rounds. */
 const roundsPerClose = 10;
 
-/** Ends leases that ran out, every half second until `signal` is aborted. Any number of replicas may do this at once. */
+/** Ends leases that ran out, every half second, and attempts that outlive their deadline, until `signal` is aborted. Any number of replicas may do this at once. */
 export async function reap(
   db: Db,
   kinds: QueueKinds,
@@ -32,7 +32,11 @@ export async function reap(
       const time = believed(await readBetween(clock, () => databaseTime(db)));
       const count = await expireLeases(db, kinds, new Date(time - marginMs));
       if (count > 0) log.warn({ count }, 'leases ran out');
-      if (round % roundsPerClose === 0) await closeEmptyLines(db);
+      if (round % roundsPerClose === 0) {
+        const overdue = await endOverdue(db, kinds, new Date(time));
+        if (overdue > 0) log.warn({ count: overdue }, 'attempts outlived their deadline');
+        await closeEmptyLines(db);
+      }
     } catch (error) {
       log.error({ error }, 'ending the leases that ran out failed; the next round tries again');
     }

@@ -41,6 +41,7 @@ export function testQueue(db: () => Db) {
           scratchMiB: changes.scratchMiB ?? 1024,
           needsNative: changes.needsNative ?? true,
         },
+        deadlineMs: changes.deadlineMs ?? 3_600_000,
         input: changes.input ?? false,
         maxResets: changes.maxResets ?? 1,
         maxRetries: changes.maxRetries ?? 0,

@@ -30,13 +30,13 @@ export async function insertJob(
     ), job as (
       insert into jobs (queue, payload, repository, commit, accept, arch, labels, cpus, memory_mib, scratch_mib,
                         needs_native, max_resets, max_retries, takes_input, input_ended, tenant, line_id, priority,
-                        rank_at, process_after, retry_pause_ms, idempotency_key, request_sha256)
+                        rank_at, process_after, retry_pause_ms, deadline_ms, idempotency_key, request_sha256)
       select ${queue}, ${JSON.stringify(job.payload)}::jsonb, ${job.repository}, ${job.commit}, ${demand.accept},
               ${demand.arch}, ${demand.labels}, ${demand.cpus}, ${demand.memoryMiB}, ${demand.scratchMiB},
               ${demand.needsNative}, ${job.maxResets}, ${job.maxRetries}, ${job.input}, ${!job.input},
               ${tenant}, line.id, ${priority}::int,
               greatest(clock_timestamp(), ${processAfter}::timestamptz) - make_interval(mins => ${priority}::int),
-              ${processAfter}, ${retryPauseMs}, ${idempotency?.key ?? null}, ${idempotency?.requestSha256 ?? null}::bytea
+              ${processAfter}, ${retryPauseMs}, ${job.deadlineMs}, ${idempotency?.key ?? null}, ${idempotency?.requestSha256 ?? null}::bytea
       from line
       on conflict (tenant, idempotency_key) where idempotency_key is not null do nothing
       returning job_record(jobs, null) as record, ${changedColumns}

@@ -157,6 +157,38 @@ export async function expireJobs(db: Db, before: Date, limit: number): Promise<C
   return await applyTransition(db, expired, 'expire', null);
 }
 
+/** How long the steps of an attempt may outlive the job's deadline, and how long everything besides the steps may take. */
+export interface Overdue {
+  readonly graceMs: number;
+  readonly othersMs: number;
+}
+
+/**
+ * Fails at most `limit` attempts that at `now`, on the database's clock, have outlived the deadline of their job: a step still runs `graceMs` after it, counted from the
+ * moment when the instance heard of the first step, or the whole attempt takes `othersMs` longer than that. A row that another
+ * transaction holds is left for the next call.
+ */
+export async function failOverdue(
+  db: Db,
+  now: Date,
+  { graceMs, othersMs }: Overdue,
+  failure: Failure,
+  limit: number,
+): Promise<ChangedJob[]> {
+  const deadlineBefore = (ms: number) =>
+    sql`${now}::timestamptz - make_interval(secs => (deadline_ms + ${ms}::bigint) / 1000.0)`;
+  const overdue = sql`
+    jobs where state = 'processing' and started_at < ${deadlineBefore(graceMs)} and (
+      started_at < ${deadlineBefore(graceMs + othersMs)}
+      or (
+        select bool_or(exit_code is null) and min(added_at) < ${deadlineBefore(graceMs)}
+        from log_entries where job_id = jobs.id and log_entries.attempt = jobs.attempt and key like 'step.%'
+      )
+    )
+    order by id limit ${limit} for no key update skip locked`;
+  return await applyTransition(db, overdue, 'fail', failure);
+}
+
 /** Ends the jobs of an executor in these queues whose cancel was requested and which it does not hold any more. */
 export async function releaseJobs(
   db: Db,
