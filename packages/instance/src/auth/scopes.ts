@@ -1,44 +1,66 @@
 import type { Scope } from '@fumehood/protocol';
 
 /**
- * The scope that each route for people needs, by `METHOD url`. HEAD needs the scope of GET. A route that is not listed here
- * cannot be registered.
+ * Whose things a route acts on.
+ *
+ * - `own job`: the one job in its path, of the user's own tenant. For everybody else but an admin, the job does not exist.
+ * - `own jobs`: the jobs of the user's own tenant; for an admin, of every tenant.
+ * - `own tokens`: the user's own access tokens; for an admin, everybody's.
+ * - `instance`: things that all users of the scope share. The output of jobs is not among them.
  */
-const routeScopes: Readonly<Record<string, Scope>> = {
-  'GET /api/status': 'jobs:read',
-  'GET /api/jobs': 'jobs:read',
-  'GET /api/jobs/:id': 'jobs:read',
-  'GET /api/jobs/:id/why': 'jobs:read',
-  'GET /api/jobs/:id/attempts': 'jobs:read',
-  'GET /api/jobs/:id/events': 'jobs:read',
-  'GET /api/shares': 'jobs:read',
-  'POST /api/jobs': 'jobs:write',
-  'POST /api/jobs/:id/cancel': 'jobs:write',
-  'POST /api/jobs/:id/input': 'jobs:write',
-  'GET /api/blobs/:digest': 'jobs:write',
-  'PUT /api/blobs/:digest': 'jobs:write',
-  'GET /api/uploads/:id': 'code:read',
-  'GET /api/uploads/:id/definition': 'code:read',
-  'GET /api/uploads/:id/example': 'code:read',
-  'POST /api/repositories/*': 'code:write',
-  'PUT /api/shares/:queue/:tenant': 'admin',
-  'POST /api/executors/:name/drain': 'admin',
-  'POST /api/executors/:name/resume': 'admin',
-  'GET /api/access/tokens': 'tokens',
-  'POST /api/access/tokens': 'tokens',
-  'POST /api/access/tokens/:token/revoke': 'tokens',
-  'GET /api/access/users': 'admin',
-  'POST /api/access/users': 'admin',
-  'GET /api/access/executor-credentials': 'admin',
-  'POST /api/access/executor-credentials': 'admin',
-  'POST /api/access/executor-credentials/:credential/rotate': 'admin',
-  'POST /api/access/executor-credentials/:credential/revoke': 'admin',
+export type Reach = 'own job' | 'own jobs' | 'own tokens' | 'instance';
+
+/** What a route for people needs, and whose things it acts on. */
+export interface RouteAccess {
+  readonly scope: Scope;
+  readonly reach: Reach;
+}
+
+const access = (scope: Scope, reach: Reach): RouteAccess => ({ scope, reach });
+
+/** The access of each route for people, by `METHOD url`. HEAD has that of GET. A route that is not listed here cannot be registered. */
+export const routeAccess: Readonly<Record<string, RouteAccess>> = {
+  'GET /api/status': access('jobs:read', 'instance'),
+  'GET /api/jobs': access('jobs:read', 'own jobs'),
+  'GET /api/jobs/:id': access('jobs:read', 'own job'),
+  'GET /api/jobs/:id/why': access('jobs:read', 'own job'),
+  'GET /api/jobs/:id/attempts': access('jobs:read', 'own job'),
+  'GET /api/jobs/:id/events': access('jobs:read', 'own job'),
+  'GET /api/shares': access('jobs:read', 'instance'),
+  'POST /api/jobs': access('jobs:write', 'own jobs'),
+  'POST /api/jobs/:id/cancel': access('jobs:write', 'own job'),
+  'POST /api/jobs/:id/input': access('jobs:write', 'own job'),
+  'GET /api/blobs/:digest': access('jobs:write', 'instance'),
+  'PUT /api/blobs/:digest': access('jobs:write', 'instance'),
+  'GET /api/uploads/:id': access('code:read', 'instance'),
+  'GET /api/uploads/:id/definition': access('code:read', 'instance'),
+  'GET /api/uploads/:id/example': access('code:read', 'instance'),
+  'POST /api/repositories/*': access('code:write', 'instance'),
+  'PUT /api/shares/:queue/:tenant': access('admin', 'instance'),
+  'POST /api/executors/:name/drain': access('admin', 'instance'),
+  'POST /api/executors/:name/resume': access('admin', 'instance'),
+  'GET /api/access/tokens': access('tokens', 'own tokens'),
+  'POST /api/access/tokens': access('tokens', 'own tokens'),
+  'POST /api/access/tokens/:token/revoke': access('tokens', 'own tokens'),
+  'GET /api/access/users': access('admin', 'instance'),
+  'POST /api/access/users': access('admin', 'instance'),
+  'GET /api/access/executor-credentials': access('admin', 'instance'),
+  'POST /api/access/executor-credentials': access('admin', 'instance'),
+  'POST /api/access/executor-credentials/:credential/rotate': access('admin', 'instance'),
+  'POST /api/access/executor-credentials/:credential/revoke': access('admin', 'instance'),
 };
 
-/** Returns the scope that a route needs. Errors: `TypeError` for a route that is not in the table. */
-export function scopeOf(method: string, url: string): Scope {
+/**
+ * Returns the access of a route. Throws a `TypeError` for a route that is not in the table, and for one that names a job in its path
+ * and says that it acts on something else.
+ */
+export function accessOf(method: string, url: string): RouteAccess {
   const route = `${method === 'HEAD' ? 'GET' : method} ${url}`;
-  const scope = routeScopes[route];
-  if (!scope) throw new TypeError(`auth/scopes.ts has no scope for ${route}`);
-  return scope;
+  const found = routeAccess[route];
+  if (!found) throw new TypeError(`auth/scopes.ts does not list ${route}`);
+  if (/\/jobs\/:/.test(url) !== (found.reach === 'own job'))
+    throw new TypeError(
+      `auth/scopes.ts must say that ${route} acts on "own job" if it names one, and only then`,
+    );
+  return found;
 }

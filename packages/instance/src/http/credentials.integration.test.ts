@@ -1,7 +1,7 @@
 import { type Job, madeCredentialSchema, madeTokenSchema, type Scope, scopeSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { scopeOf } from '../auth/scopes.ts';
+import { accessOf } from '../auth/scopes.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
@@ -141,7 +141,7 @@ test('each route of people needs one scope: a token with all other scopes is ref
     );
     const alone = scope === 'admin' ? null : await tokenFor(`alone-${index}`, [scope]);
     const routes = apiRoutes().filter(
-      (route) => scopeOf(...(route.split(' ') as [string, string])) === scope,
+      (route) => accessOf(...(route.split(' ') as [string, string])).scope === scope,
     );
     expect(routes.length, scope).toBeGreaterThan(0);
     for (const route of routes) {

@@ -2,8 +2,8 @@ import { z } from 'zod';
 
 /** What an access token with each scope may do. Only an admin's token can have `admin`. */
 export const scopeMeaning = {
-  'jobs:read': 'see jobs, their output, shares and the status',
-  'jobs:write': 'start and cancel jobs, send them input, put images',
+  'jobs:read': 'see own jobs, their output, shares and the status',
+  'jobs:write': 'start and cancel own jobs, send them input, put images',
   'code:read': 'see what was indexed',
   'code:write': 'put commits; with code:read, have them indexed',
   tokens: 'list, make and revoke access tokens of their user',

@@ -11,6 +11,7 @@ import {
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
+import { listableTenant } from '../../auth/owner.ts';
 import { requireScope } from '../../auth/people.ts';
 import { badRequest } from '../../errors.ts';
 import { kindOf, type Submission } from '../../queue/kind.ts';
@@ -37,7 +38,9 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
     const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
     return reply.code(201).send(await currentRecord(db, id));
   });
-  app.get('/api/jobs', { schema: { querystring: listJobsSchema } }, (request) => listJobs(db, request.query));
+  app.get('/api/jobs', { schema: { querystring: listJobsSchema } }, (request) =>
+    listJobs(db, { ...request.query, tenant: listableTenant(personOf(request), request.query.tenant) }),
+  );
   app.get('/api/jobs/:id', { schema: { params: jobParams } }, (request) =>
     currentRecord(db, request.params.id),
   );
