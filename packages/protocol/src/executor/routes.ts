@@ -23,6 +23,11 @@ const idSchema = z.union([
     .transform(Number),
 ]);
 
+/** Jobs that one heartbeat may name, and queues that one request may: far more than any executor has. */
+const heldMax = 10_000;
+const queuesMax = 10;
+const heldIds = z.array(idSchema).max(heldMax);
+
 const executorName = z
   .string({ error: 'worker hostname cannot be empty' })
   .min(1, 'worker hostname cannot be empty')
@@ -37,11 +42,11 @@ export const dequeueRequestSchema = z.object({
   numCPUs: orZero(z.int().nonnegative(), 0),
   memory: orZero(byteSizeSchema, null),
   diskSpace: orZero(byteSizeSchema, null),
-  queues: orZero(z.array(queueNameSchema), []),
+  queues: orZero(z.array(queueNameSchema).max(queuesMax), []),
   /** Native: what this executor offers, and how long the instance may hold the request until there is a job. */
   fumehood: z
     .object({
-      tiers: z.array(tierSchema),
+      tiers: z.array(tierSchema).max(100),
       arch: archSchema,
       /** Labels that its admin gives it, and that jobs can ask for. */
       labels: labelsSchema.default([]),
@@ -65,12 +70,12 @@ export const heartbeatRequestSchema = z.object({
   executorName,
   version: orZero(z.string().max(200), ''),
   /** In place of `jobIdsByQueue`, on the route of one queue; the ids in its answer are plain. */
-  jobIds: orZero(z.array(idSchema), []),
+  jobIds: orZero(heldIds, []),
   jobIdsByQueue: orZero(
-    z.array(z.object({ queueName: queueNameSchema, jobIds: orZero(z.array(idSchema), []) })),
+    z.array(z.object({ queueName: queueNameSchema, jobIds: orZero(heldIds, []) })).max(queuesMax),
     [],
   ),
-  queueNames: orZero(z.array(queueNameSchema), []),
+  queueNames: orZero(z.array(queueNameSchema).max(queuesMax), []),
   os: z.string().nullish(),
   architecture: z.string().nullish(),
   dockerVersion: z.string().nullish(),
@@ -82,8 +87,11 @@ export const heartbeatRequestSchema = z.object({
   /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`. Other attempts are not renewed. */
   fumehood: z
     .object({
-      tiers: z.array(tierSchema),
-      leases: z.array(z.object({ jobId: jobIdSchema, attempt: z.int().positive() })).optional(),
+      tiers: z.array(tierSchema).max(100),
+      leases: z
+        .array(z.object({ jobId: jobIdSchema, attempt: z.int().positive() }))
+        .max(heldMax)
+        .optional(),
     })
     .optional(),
 });
