@@ -5,6 +5,7 @@ import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { newSecret, secretHash } from './auth/secret.ts';
 import { openTestServer, type TestServer } from './db/testing.ts';
 import type { Routes } from './http/deps.ts';
+import { prove } from './http/receive.ts';
 import { allRoutes } from './http/routes.ts';
 import { fenced, recordUpload } from './queue/queue.ts';
 import { jobHeaders } from './testing/executor-client.ts';
@@ -19,6 +20,7 @@ const stubRoutes: Routes = (scope, { jobAuth, db }) => {
     const named = (request.params as { '*': string })['*'].replace(/\/info\/refs$/, '');
     return reply.send(await jobAuth.authenticateJob(request, { repository: named }));
   });
+  scope.addHook('onRequest', async (request) => prove(request, 'test'));
   scope.post('/test/upload', async (request, reply) => {
     const lease = await jobAuth.authenticateUpload(request);
     await fenced(db, lease, (tx, job) => recordUpload(tx, job, 77));

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Clock, Spawn } from '@fumehood/base';
 import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
@@ -8,12 +9,15 @@ import { connect } from './db/connect.ts';
 import { migrate } from './db/migrate.ts';
 import { listen } from './db/wakes.ts';
 import type { Routes } from './http/deps.ts';
+import { type RequestLimits, requestLimits } from './http/limits.ts';
 import { listenHttp } from './http/listen.ts';
 import { allRoutes } from './http/routes.ts';
 import { buildServer } from './http/server.ts';
+import { makeTurns } from './http/turns.ts';
 import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
 import { type CommitStore, openCommits } from './repos/store.ts';
+import { openStaging } from './staging.ts';
 
 export interface InstanceDeps {
   readonly clock: Clock;
@@ -26,6 +30,7 @@ export interface InstanceDeps {
 export interface InstanceParts {
   readonly openCommits: (directory: string, spawn: Spawn) => Promise<CommitStore>;
   readonly routes: readonly Routes[];
+  readonly limits: RequestLimits;
 }
 
 export interface Instance {
@@ -45,15 +50,17 @@ export interface Instance {
 export async function startInstance(
   config: InstanceConfig,
   { clock, spawn, log }: InstanceDeps,
-  parts: InstanceParts = { openCommits, routes: allRoutes },
+  parts: InstanceParts = { openCommits, routes: allRoutes, limits: requestLimits },
 ): Promise<Instance> {
   const db = connect(config.connection);
+  const reservedDb = connect(config.connection, { connections: 8 });
   const stopping = new AbortController();
   const wakes = listen(config.connection, clock);
   const release = async () => {
     stopping.abort();
     await wakes.close();
     await db.destroy();
+    await reservedDb.destroy();
   };
   try {
     await migrate(db, config.migrations);
@@ -61,7 +68,8 @@ export async function startInstance(
       accessTokenSha256: Buffer.from(config.accessTokenSha256, 'hex'),
       executorCredentialSha256: Buffer.from(config.executorCredentialSha256, 'hex'),
     });
-    const blobs = await openBlobStore(config.directories.blobs);
+    const staging = await openStaging(join(config.directories.blobs, 'staging'));
+    const blobs = await openBlobStore(config.directories.blobs, staging);
     const commits = await parts.openCommits(config.directories.repositories, spawn);
     const kinds = makeKinds({
       hasBlob: blobs.has,
@@ -71,12 +79,14 @@ export async function startInstance(
     const app = await buildServer(
       {
         ...{ version: config.version, upstream: config.upstream, stopping: stopping.signal },
-        ...{ db, wakes, clock, spawn, kinds, blobs, commits, jobAuth: jobAuth(db, config.compatibility) },
+        ...{ db, reservedDb, wakes, clock, spawn, kinds, staging, blobs, commits, limits: parts.limits },
+        turns: makeTurns(parts.limits, clock),
+        jobAuth: jobAuth(db, config.compatibility),
       },
       { log, hosts: config.hosts, routes: parts.routes },
     );
-    const { port, tlsPort, close } = await listenHttp(app, config, { clock, log });
-    const reaping = reap(db, kinds, clock, log, stopping.signal);
+    const { port, tlsPort, close } = await listenHttp(app, config, { clock, log, limits: parts.limits });
+    const reaping = reap(reservedDb, kinds, clock, log, stopping.signal);
     return {
       url: `http://127.0.0.1:${port}`,
       port,

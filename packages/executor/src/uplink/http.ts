@@ -65,7 +65,7 @@ export async function readBody(response: Response, action: string): Promise<stri
 
 /**
  * Returns the body of an answer whose status is `expected`. Errors: `lease_lost` when a job's route answers "unknown job",
- * `instance_unreachable` for 429 and 5xx, `instance_refused` for every other status.
+ * `instance_unreachable` for 408, 429 and 5xx, `instance_refused` for every other status.
  */
 export async function expectStatus(
   response: Response,
@@ -76,7 +76,7 @@ export async function expectStatus(
   if (expected.includes(response.status)) return text;
   // Upstream answers 500 when the fence refuses a write.
   if (text.includes('"unknown job"')) throw leaseLost('the instance does not know the job any more');
-  if (response.status === 429 || response.status >= 500)
+  if (response.status === 408 || response.status === 429 || response.status >= 500)
     throw instanceUnreachable(action, `${response.status} ${text.slice(0, 200)}`);
   throw instanceRefused(action, response.status, text);
 }

@@ -81,6 +81,8 @@ test.each<[typeof status, boolean, string]>([
   [403, true, 'upload_failed'],
   [401, true, 'lease_lost'],
   [401, false, 'upload_failed'],
+  [408, true, 'instance_unreachable'],
+  [429, true, 'instance_unreachable'],
   [503, true, 'instance_unreachable'],
   [503, false, 'instance_unreachable'],
   [null, true, 'instance_unreachable'],

@@ -126,7 +126,8 @@ export async function uploadIndex(
 function uploadError(code: number | null, status: number | null, native: boolean): FumehoodError {
   const action = 'upload an index';
   if (status === null) return instanceUnreachable(action, 'it did not answer');
-  if (status >= 500) return instanceUnreachable(action, `it answered ${status}`);
+  if (status === 408 || status === 429 || status >= 500)
+    return instanceUnreachable(action, `it answered ${status}`);
   // An upstream instance uses one token for all executors, and it outlives every lease. There, 401 means a wrong token.
   if (status === 401 && native) return leaseLost('the instance does not know the token of the job any more');
   return uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);

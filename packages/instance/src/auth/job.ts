@@ -5,6 +5,7 @@ import type { Db } from '../db/connect.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import type { JobLease } from '../queue/job.ts';
 import { leaseIsValid } from '../queue/sql/fence.ts';
+import type { ExecutorCredential } from './executor.ts';
 import { executorIn, jobIdIn, secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
 import { authenticateUpload, type UploadGrant } from './upload.ts';
@@ -27,10 +28,10 @@ export interface JobAuth {
     bound: { readonly queue: string } | { readonly repository: string },
   ) => Promise<JobLease>;
   /**
-   * Checks whether only the body of this request says which job it is for: its executor is older than job tokens, the
-   * configuration allows such executors, and its credential is valid. Errors: upstream's.
+   * Returns the credential of a request of which only the body says which job it is for: its executor is older than job tokens, and
+   * the configuration allows such executors. Null for every other request. Errors: upstream's, for a credential that is not valid.
    */
-  readonly isNamedByBody: (request: FastifyRequest) => Promise<boolean>;
+  readonly credentialForBody: (request: FastifyRequest) => Promise<ExecutorCredential | null>;
   /** Returns what the token of an upload permits. Errors: `unauthorized`. */
   readonly authenticateUpload: (request: FastifyRequest) => Promise<UploadGrant>;
 }
@@ -50,10 +51,9 @@ export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): J
         throw forbidden('invalid token');
       return lease;
     },
-    async isNamedByBody(request) {
-      if (!isOldExecutor(request) || !isNamedByBody(request)) return false;
-      await authenticateOldExecutor(db, request);
-      return true;
+    async credentialForBody(request) {
+      if (!isOldExecutor(request) || !isNamedByBody(request)) return null;
+      return await authenticateOldExecutor(db, request);
     },
     authenticateUpload: (request) => authenticateUpload(db, request),
   };

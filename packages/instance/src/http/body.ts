@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { forbidden } from '../errors.ts';
 import type { JobLease } from '../queue/job.ts';
+import { receive } from './receive.ts';
 
 /** Upstream's answer to a body that is not JSON of the expected type. */
 function notUnmarshalled(why: string): FumehoodError {
@@ -48,6 +49,7 @@ export function checkJobBody<S extends z.ZodType<{ jobId: number; executorName: 
  * refused.
  */
 export function readJson(scope: FastifyInstance, limitBytes: number): void {
+  receive(scope, limitBytes);
   scope.addHook('preValidation', async ({ method, body }) => {
     if (method === 'POST' && body === undefined) throw notUnmarshalled('EOF');
   });
@@ -63,6 +65,7 @@ export function readJson(scope: FastifyInstance, limitBytes: number): void {
 
 /** Makes the routes of a scope read every body into memory; `bytesOf` returns it. */
 export function readBytes(scope: FastifyInstance, limitBytes: number): void {
+  receive(scope, limitBytes);
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: limitBytes }, (_request, bytes, done) =>
     done(null, bytes),
@@ -76,6 +79,7 @@ export function bytesOf(request: FastifyRequest): Buffer {
 
 /** Makes the routes of a scope leave every body unread; `streamOf` returns it. */
 export function readStream(scope: FastifyInstance): void {
+  receive(scope, null);
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
 }

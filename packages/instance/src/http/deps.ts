@@ -7,17 +7,25 @@ import type { Db } from '../db/connect.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { QueueKinds } from '../queue/kind.ts';
 import type { CommitStore } from '../repos/store.ts';
+import type { Staging } from '../staging.ts';
+import type { RequestLimits } from './limits.ts';
+import type { Turns } from './turns.ts';
 
 /** What every group of routes gets. */
 export interface RouteDeps {
   readonly version: string;
   readonly upstream: Upstream;
   readonly db: Db;
+  /** Another pool of connections to the same database; `db` of the groups in `reservedRoutes`. */
+  readonly reservedDb: Db;
+  readonly limits: RequestLimits;
+  readonly turns: Turns;
   readonly wakes: Wakes;
   readonly clock: Clock;
   /** Has git run by the instance's helper. */
   readonly spawn: Spawn;
   readonly kinds: QueueKinds;
+  readonly staging: Staging;
   readonly blobs: BlobStore;
   readonly commits: CommitStore;
   readonly jobAuth: JobAuth;

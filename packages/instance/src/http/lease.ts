@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { JobAuth } from '../auth/job.ts';
 import type { JobLease } from '../queue/job.ts';
 import { queueOf } from './queues.ts';
+import { prove } from './receive.ts';
 
 const decorator = 'lease';
 
@@ -12,7 +13,7 @@ export function requireLease(
 ): void {
   scope.decorateRequest(decorator);
   scope.addHook('onRequest', async (request) => {
-    request.setDecorator<JobLease>(decorator, await authenticate(request));
+    hold(request, await authenticate(request));
   });
 }
 
@@ -20,16 +21,26 @@ export function requireLease(
  * Makes the routes of a scope, whose paths name the queue, check the job's token before they read a body. A request that names its job
  * in its body alone is checked for its executor's credential first, and for its lease when the body is there.
  */
-export function requireQueueLease(scope: FastifyInstance, { authenticateJob, isNamedByBody }: JobAuth): void {
+export function requireQueueLease(
+  scope: FastifyInstance,
+  { authenticateJob, credentialForBody }: JobAuth,
+): void {
   scope.decorateRequest(decorator);
   const authenticate = async (request: FastifyRequest) =>
-    request.setDecorator<JobLease>(decorator, await authenticateJob(request, { queue: queueOf(request) }));
+    hold(request, await authenticateJob(request, { queue: queueOf(request) }));
   scope.addHook('onRequest', async (request) => {
-    if (!(await isNamedByBody(request))) await authenticate(request);
+    const credential = await credentialForBody(request);
+    if (credential) prove(request, `credential ${credential.id}`);
+    else await authenticate(request);
   });
   scope.addHook('preHandler', async (request) => {
-    if (await isNamedByBody(request)) await authenticate(request);
+    if (await credentialForBody(request)) await authenticate(request);
   });
+}
+
+function hold(request: FastifyRequest, lease: JobLease): void {
+  request.setDecorator<JobLease>(decorator, lease);
+  prove(request, `job ${lease.jobId}`);
 }
 
 /** Returns the lease that the token of a request stands for, in a scope that requires one. */

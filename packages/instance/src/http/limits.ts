@@ -1,8 +1,9 @@
+const KiB = 2 ** 10;
 const MiB = 2 ** 20;
 
 /**
  * The largest body of a request, in bytes, by what the route takes; a larger one is answered with 413. Blobs, packs and indexes
- * are streams, which their stores limit.
+ * are streams, which their stores limit. No body is read before the request has proved its secret.
  */
 export const bodyLimits = {
   /** JSON of people and programs. */
@@ -20,3 +21,49 @@ export const bodyLimits = {
   /** The request of a git client, gzipped or not: as much as git itself reads at once, and far more than any clone needs. */
   git: 10 * MiB,
 } as const;
+
+/** Bounds of what a peer may hold, and for how long. A holder is a secret: a job's token, a credential, an access token. */
+export interface RequestLimits {
+  /** How long a peer may take for the head of a request and for the handshake of TLS, which come before any secret. */
+  readonly headMs: number;
+  /** How long a body that nobody reads any more may go on after the answer. */
+  readonly drainMs: number;
+  /** Connections of one address, on the address with TLS. */
+  readonly connectionsPerAddress: number;
+  /** The longest time without any byte of a body, while the instance waits for one. */
+  readonly stallMs: number;
+  /** Bytes per second that a body, or the reader of an answer of git, must keep up on average after `stallMs`. */
+  readonly bytesPerSecond: number;
+  /** The longest time of a body that is kept in memory, and of one that goes into a file. */
+  readonly bodyMs: { readonly memory: number; readonly file: number };
+  /** Bytes of bodies that are on their way into memory for one holder. */
+  readonly memoryPerHolder: number;
+  /** Uploads of one holder at once: of an index under a job, of blobs and packs under an access token. */
+  readonly uploads: { readonly job: number; readonly person: number };
+  /** Indexes that are stored at once. Each takes a connection to the database; the pool has 16. */
+  readonly indexes: number;
+  /**
+   * Processes of git that serve clones, of one job and of all jobs, and how many requests of one job may wait for one. The instance
+   * may have 16 processes.
+   */
+  readonly clones: { readonly perJob: number; readonly all: number; readonly waiting: number };
+  /** Packs that git checks at once. */
+  readonly packs: number;
+  /** How long a request waits for its turn where the instance does only so much at once. */
+  readonly turnMs: number;
+}
+
+export const requestLimits: RequestLimits = {
+  headMs: 10_000,
+  drainMs: 10_000,
+  connectionsPerAddress: 256,
+  stallMs: 30_000,
+  bytesPerSecond: 16 * KiB,
+  bodyMs: { memory: 600_000, file: 21_600_000 },
+  memoryPerHolder: 128 * MiB,
+  uploads: { job: 1, person: 16 },
+  indexes: 4,
+  clones: { perJob: 2, all: 12, waiting: 16 },
+  packs: 4,
+  turnMs: 60_000,
+};

@@ -6,6 +6,8 @@ import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';
+import { headOptions } from './connections.ts';
+import type { RequestLimits } from './limits.ts';
 import { keepAliveMs, listenTls, type TlsServer } from './tls.ts';
 
 export interface Listening {
@@ -34,13 +36,13 @@ export interface ListenConfig {
 export async function listenHttp(
   app: FastifyInstance,
   config: ListenConfig,
-  deps: { readonly clock: Clock; readonly log: Logger },
+  deps: { readonly clock: Clock; readonly log: Logger; readonly limits: RequestLimits },
 ): Promise<Listening> {
   const others: Server[] = [];
   let tls: TlsServer | null = null;
   try {
     await listenOnLoopback(app, config.port, deps.log);
-    others.push(await listenOnSocket(app, config.socket));
+    others.push(await listenOnSocket(app, config.socket, deps.limits));
     if (config.tls) {
       tls = await listenTls(app, config.tls, deps);
       others.push(tls.server);
@@ -79,9 +81,8 @@ async function listenOnLoopback(app: FastifyInstance, port: number, log: Logger)
 }
 
 /** Every user may connect, as on loopback: what a request may do depends on its credential. */
-async function listenOnSocket(app: FastifyInstance, path: string): Promise<Server> {
-  const server = createServer((request, response) => app.routing(request, response));
-  server.requestTimeout = 0; // as the app's
+async function listenOnSocket(app: FastifyInstance, path: string, limits: RequestLimits): Promise<Server> {
+  const server = createServer(headOptions(limits), (request, response) => app.routing(request, response));
   server.keepAliveTimeout = keepAliveMs;
   rmSync(path, { force: true }); // of an instance that was killed
   await once(server.listen(path), 'listening');

@@ -4,6 +4,7 @@ import { requireOwnJob } from '../auth/owner.ts';
 import { accessOf } from '../auth/scopes.ts';
 import type { Db } from '../db/connect.ts';
 import { jobParams } from './params.ts';
+import { prove } from './receive.ts';
 
 const decorator = 'person';
 
@@ -26,6 +27,7 @@ export function requirePerson(scope: FastifyInstance, db: Db): void {
       const named = jobParams.safeParse(request.params);
       if (named.success) await requireOwnJob(db, person, named.data.id);
     }
+    prove(request, `person ${person.userId} ${person.token.name}`);
   });
 }
 

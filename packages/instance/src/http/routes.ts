@@ -46,3 +46,12 @@ export const allRoutes: readonly Routes[] = [
   executorRoutes,
   statusRoutes,
 ];
+
+/** Routes with a pool of database connections of their own, so that no other route keeps an executor or an admin waiting. */
+export const reservedRoutes: ReadonlySet<Routes> = new Set<Routes>([
+  authTestRoutes,
+  dequeueRoutes,
+  heartbeatRoutes,
+  pushRoutes,
+  statusRoutes,
+]);

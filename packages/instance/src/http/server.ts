@@ -1,11 +1,20 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { methodNotAllowed, routeNotFound } from '../errors.ts';
+import { headOptions } from './connections.ts';
 import type { RouteDeps, Routes } from './deps.ts';
 import { answerError } from './errors.ts';
 import { onlyHosts } from './hosts.ts';
 import { bodyLimits } from './limits.ts';
 import { recordMethods } from './methods.ts';
+import { boundBodies } from './receive.ts';
+import { reservedRoutes } from './routes.ts';
 
 export interface ServerOptions {
   readonly log: FastifyBaseLogger;
@@ -21,20 +30,30 @@ export async function buildServer(deps: RouteDeps, options: ServerOptions): Prom
     // Fastify would log two lines for each heartbeat.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyLimits.api,
-    requestTimeout: 0, // images are big and networks slow
+    requestTimeout: 0, // bodies have limits of their own
+    http: headOptions(deps.limits),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
   const methodsOf = recordMethods(app);
-  app.setNotFoundHandler((request, reply) => {
+  app.addHook('onRequest', onlyHosts(options.hosts));
+  const refuse = (request: FastifyRequest, reply: FastifyReply) => {
     const allowed = methodsOf(request.url.replace(/\?.*$/s, ''));
     if (allowed.length === 0) throw routeNotFound(request);
     reply.header('allow', allowed.join(', '));
     throw methodNotAllowed(request.method, allowed);
+  };
+  app.setNotFoundHandler(refuse);
+  // In a hook, because Fastify reads the body of a request before it calls the handler.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) refuse(request, reply);
   });
-  app.addHook('onRequest', onlyHosts(options.hosts));
-  for (const routes of options.routes) await app.register(async (scope) => routes(scope, deps));
+  boundBodies(app, deps.limits);
+  for (const routes of options.routes) {
+    const own = reservedRoutes.has(routes) ? { ...deps, db: deps.reservedDb } : deps;
+    await app.register(async (scope) => routes(scope, own));
+  }
   return app;
 }

@@ -7,6 +7,8 @@ import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';
+import { boundConnections, headOptions } from './connections.ts';
+import type { RequestLimits } from './limits.ts';
 import { listenFailed, tlsUnusable } from '../start-errors.ts';
 
 /** How often the files are read again. */
@@ -33,13 +35,14 @@ export interface TlsServer {
 export async function listenTls(
   app: FastifyInstance,
   config: TlsConfig,
-  deps: { readonly clock: Clock; readonly log: Logger },
+  deps: { readonly clock: Clock; readonly log: Logger; readonly limits: RequestLimits },
 ): Promise<TlsServer> {
-  const { clock, log } = deps;
+  const { clock, log, limits } = deps;
   let pair = await readPair(config);
   checkPair(config, pair, deps);
-  const server = createServer(pair, (request, response) => app.routing(request, response));
-  server.requestTimeout = 0; // as the app's: images are big and networks slow
+  const options = { ...pair, ...headOptions(limits), handshakeTimeout: limits.headMs };
+  const server = createServer(options, (request, response) => app.routing(request, response));
+  boundConnections(server, limits.connectionsPerAddress, log);
   server.keepAliveTimeout = keepAliveMs;
   try {
     await once(server.listen({ host: config.address, port: config.port }), 'listening');

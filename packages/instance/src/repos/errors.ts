@@ -17,6 +17,15 @@ export const commitIncomplete = (commit: string) =>
 export const packHoldsMore = (commit: string) =>
   packNotExact('pack_holds_more', commit, `the pack holds more than the commit ${commit}`);
 
+export function packTooBig(maxBytes: number): FumehoodError {
+  return new FumehoodError({
+    status: 413,
+    code: 'pack_too_big',
+    message: `a pack has at most ${maxBytes} bytes`,
+    remedy: 'Take large files out of the commit.',
+  });
+}
+
 /** A git route takes nothing but reading by git's smart protocol. */
 export function gitRouteUnknown(path: string): FumehoodError {
   return new FumehoodError({ status: 404, code: 'not_found', message: `there is no ${path}` });

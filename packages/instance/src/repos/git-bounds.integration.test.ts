@@ -10,6 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Routes } from '../http/deps.ts';
 import { gitRoutes } from '../http/executor/git.ts';
+import { requestLimits } from '../http/limits.ts';
 import { allRoutes } from '../http/routes.ts';
 import { command, objectsIn, packets } from '../testing/git-protocol.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
@@ -35,7 +36,11 @@ beforeAll(async () => {
   source = makeSource();
   big = source.add('big', randomBytes(24 * 2 ** 20));
   target = await startGitTarget(server, { routes: withPatience(stallMs) });
-  patient = await startGitTarget(server, { routes: withPatience(3_600_000) });
+  const clones = { perJob: 16, all: 16, waiting: 0 };
+  patient = await startGitTarget(server, {
+    routes: withPatience(3_600_000),
+    limits: { ...requestLimits, stallMs: 3_600_000, clones },
+  });
   for (const one of [target, patient]) {
     await one.put(big, source.alone(big));
     await one.lease(big);
@@ -150,6 +155,52 @@ describe('a request', () => {
     const { status } = await target.ask(2, fetchRequest(), { 'content-encoding': 'gzip' });
     expect(status).toBe(400);
     expect(startedSince()).toBe(0);
+  });
+});
+
+describe('the clones of one job', () => {
+  const refs = `${gitPath}/info/refs?service=git-upload-pack`;
+  /** Begins clones whose git never answers, and returns the statuses of those that were refused. */
+  async function clones(one: GitTarget, count: number): Promise<number[]> {
+    const refused: number[] = [];
+    for (let n = 0; n < count; n += 1) {
+      const sent = request(`${one.instance.url}${refs}`, { headers: one.headers(), agent: false });
+      sent.on('error', () => {});
+      sent.on('response', (answer) => void refused.push(answer.statusCode ?? 0));
+      sent.end();
+      waiting.push(sent);
+    }
+    await delay(700);
+    return refused;
+  }
+  const waiting: ClientRequest[] = [];
+  let release: () => void;
+
+  beforeEach(() => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    release = resolve;
+    return () => {
+      for (const sent of waiting.splice(0)) sent.destroy();
+      release();
+      held = Promise.resolve();
+    };
+  });
+
+  it('take only a part of the processes; some wait, and clones of other jobs are served', async () => {
+    const { perJob, waiting: mayWait } = requestLimits.clones;
+    expect(await clones(target, perJob + mayWait)).toEqual([]);
+    expect(startedSince()).toBe(perJob);
+    expect(await clones(target, 3)).toEqual([429, 429, 429]);
+    await target.lease(big);
+    expect(await clones(target, 1)).toEqual([]);
+    expect(startedSince()).toBe(perJob + 1);
+  });
+
+  it('take all of them where the share of a job is not bounded', async () => {
+    const startedBefore = patient.started.length;
+    expect(await clones(patient, 10)).toEqual([]);
+    expect(patient.started.length - startedBefore).toBe(10);
   });
 });
 

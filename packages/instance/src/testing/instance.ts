@@ -12,6 +12,7 @@ import { newSecret, secretHash } from '../auth/secret.ts';
 import type { TlsConfig } from '../config.ts';
 import { type Connection, connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
+import { requestLimits } from '../http/limits.ts';
 import { allRoutes } from '../http/routes.ts';
 import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
 import { type ExecutorClient, executorClient, type ExecutorOptions } from './executor-client.ts';
@@ -86,6 +87,7 @@ export async function startTestInstance(
     spawn = noSpawn,
     openCommits = everyCommit,
     routes = allRoutes,
+    limits = requestLimits,
     tls,
   }: TestSettings = {},
 ): Promise<TestInstance> {
@@ -121,7 +123,7 @@ export async function startTestInstance(
       compatibility: { executorsWithoutJobTokens },
     },
     { clock: systemClock, spawn, log: pino({ level: 'fatal' }) },
-    { openCommits, routes },
+    { openCommits, routes, limits },
   )
     .catch(async (error: unknown) => {
       await rm(directory, { recursive: true });

@@ -1,19 +1,35 @@
+import { createReadStream } from 'node:fs';
+import { packMax } from '@fumehood/git';
 import { commitSchema, repositoryNameSchema } from '@fumehood/protocol';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { badRequest } from '../../errors.ts';
-import { gitRouteUnknown } from '../../repos/errors.ts';
+import { gitRouteUnknown, packTooBig } from '../../repos/errors.ts';
 import { readStream, streamOf } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
+import { goneSignal } from '../gone.ts';
 import { requirePerson } from '../person.ts';
+import { holderOf } from '../receive.ts';
 
 const suffix = '/pack';
 /** A repository's name as upstream has it: a host and a path, or a path alone. */
 const nameSchema = repositoryNameSchema.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/);
 
 /** `POST /api/repositories/{name}/pack?commit=`: stores one commit, which the body holds as a pack. */
-export function repositoryRoutes(scope: FastifyInstance, { db, commits }: RouteDeps): void {
+export function repositoryRoutes(scope: FastifyInstance, { db, commits, staging, turns }: RouteDeps): void {
   requirePerson(scope, db);
   readStream(scope);
+  /** Receives the body as a file, and has git check it when it is its turn. The turns are over before the answer is sent. */
+  const receive = async (
+    request: FastifyRequest,
+    gone: AbortSignal,
+    run: (path: string) => Promise<boolean>,
+  ) => {
+    const holder = holderOf(request);
+    using _upload = await turns.upload.take(holder, gone);
+    await using pack = await staging.write(streamOf(request), packMax, packTooBig);
+    using _check = await turns.pack.take(holder, gone);
+    return await run(pack.path);
+  };
   scope.post('/api/repositories/*', async (request, reply) => {
     const path = (request.params as { '*': string })['*'];
     if (!path.endsWith(suffix)) throw gitRouteUnknown(request.url);
@@ -21,9 +37,9 @@ export function repositoryRoutes(scope: FastifyInstance, { db, commits }: RouteD
     if (!name.success) throw badRequest('a repository name has letters, digits, dots, hyphens and slashes');
     const commit = commitSchema.safeParse((request.query as { commit?: unknown }).commit);
     if (!commit.success) throw badRequest('`commit` is 40 hexadecimal digits');
-    const pack = streamOf(request);
-    const made = await commits.add(name.data, commit.data, pack);
-    if (!made) pack.resume(); // the client reads the answer after it has sent everything
+    const made = await receive(request, goneSignal(reply), (path) =>
+      commits.add(name.data, commit.data, createReadStream(path)),
+    );
     return reply.code(made ? 201 : 200).send({ repository: name.data, commit: commit.data });
   });
 }

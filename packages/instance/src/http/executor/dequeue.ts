@@ -7,7 +7,7 @@ import {
   type Tier,
 } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
+import { requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { leaseTimes } from '../../queue/kind.ts';
 import type { Offer } from '../../queue/offer.ts';
@@ -15,6 +15,7 @@ import { lease } from '../../queue/queue.ts';
 import { recordExecutor, touchExecutors } from '../../queue/sql/executors.ts';
 import { makeWaiters, type Waiters } from '../../queue/waiters.ts';
 import { checkInput, readJson } from '../body.ts';
+import { credentialOf, requireCredential } from '../credential.ts';
 import type { RouteDeps } from '../deps.ts';
 import { goneSignal } from '../gone.ts';
 import { bodyLimits } from '../limits.ts';
@@ -29,8 +30,9 @@ const unnamedTiers: readonly Tier[] = ['container'];
 /** `POST /.executors/queue/dequeue`, and `…/{queue}/dequeue` for one queue: 200 with a leased job, or 204. */
 export function dequeueRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const waiters = makeWaiters({ ...deps, keepConnected: (names) => touchExecutors(deps.db, names) });
-  readJson(scope, bodyLimits.executor);
   negotiate(scope);
+  requireCredential(scope, deps.db);
+  readJson(scope, bodyLimits.executor);
   scope.post('/.executors/queue/dequeue', async (request, reply) =>
     dequeue(deps, waiters, request, reply, null),
   );
@@ -47,7 +49,7 @@ async function dequeue(
   reply: FastifyReply,
   only: QueueName | null,
 ): Promise<FastifyReply> {
-  const credential = await authenticateExecutor(deps.db, request);
+  const credential = credentialOf(request);
   if (!only) checkQueueNames((request.body as { queues?: unknown } | null)?.queues);
   const body = checkInput(dequeueRequestSchema, request.body);
   const native = isNative(request) ? body.fumehood : undefined;

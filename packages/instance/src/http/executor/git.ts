@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import type { Spawn } from '@fumehood/base';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { commitNotFound } from '../../errors.ts';
 import { runBackend } from '../../repos/backend.ts';
@@ -8,7 +9,9 @@ import { bytesOf, readBytes } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
 import { goneSignal } from '../gone.ts';
 import { leaseOf, requireLease } from '../lease.ts';
-import { bodyLimits } from '../limits.ts';
+import { bodyLimits, type RequestLimits } from '../limits.ts';
+import { watchPace } from '../pace.ts';
+import { holderOf } from '../receive.ts';
 
 export interface GitRouteOptions {
   /** How long no byte may move in either direction before the connection is closed. Git at work sends something every 5 s. */
@@ -24,7 +27,7 @@ type Service = 'info/refs' | 'git-upload-pack';
  */
 export function gitRoutes(
   scope: FastifyInstance,
-  { spawn, commits, jobAuth }: RouteDeps,
+  { spawn, commits, jobAuth, limits, turns }: RouteDeps,
   { stallMs = 60_000 }: GitRouteOptions = {},
 ): void {
   readBytes(scope, bodyLimits.git);
@@ -42,11 +45,41 @@ export function gitRoutes(
       service === 'info/refs'
         ? null
         : await unpackRequest(bytesOf(request), headers['content-encoding'], bodyLimits.git);
-    const answer = await runBackend(spawn, { directory, service, headers, body, gone });
-    return reply.code(answer.status).headers(answer.headers).send(Readable.from(answer.body));
+    const inTurn: Spawn = async (program) => {
+      const turn = await turns.clone.take(holderOf(request), gone);
+      const process = await spawn(program).catch((error: unknown) => {
+        turn[Symbol.dispose]();
+        throw error;
+      });
+      void process.exited.then(() => turn[Symbol.dispose]());
+      return process;
+    };
+    const answer = await runBackend(inTurn, { directory, service, headers, body, gone });
+    const read = readAtPace(answer.body, limits, () => reply.raw.destroy());
+    return reply.code(answer.status).headers(answer.headers).send(Readable.from(read));
   };
   scope.get('/.executors/git/*', (request, reply) => serve(request, reply, 'info/refs'));
   scope.post('/.executors/git/*', (request, reply) => serve(request, reply, 'git-upload-pack'));
+}
+
+/** Yields what git sends, and calls `onSlow` when its reader does not keep pace: git runs until everything is read. */
+async function* readAtPace(
+  body: AsyncIterable<Buffer>,
+  limits: RequestLimits,
+  onSlow: () => void,
+): AsyncGenerator<Buffer> {
+  let gitWorks = true;
+  const pace = watchPace(limits, limits.bodyMs.file, () => gitWorks, onSlow);
+  try {
+    for await (const chunk of body) {
+      gitWorks = false;
+      yield chunk;
+      pace.moved(chunk.length);
+      gitWorks = true;
+    }
+  } finally {
+    pace.stop();
+  }
 }
 
 /** Returns the repository that the path names. Errors: `not_found` for anything but reading by the smart protocol. */

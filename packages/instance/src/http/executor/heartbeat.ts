@@ -7,10 +7,11 @@ import {
 } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { authenticateExecutor, requireQueues } from '../../auth/executor.ts';
+import { requireQueues } from '../../auth/executor.ts';
 import { forbidden } from '../../errors.ts';
 import { recordHeartbeat } from '../../queue/queue.ts';
 import { checkInput, readJson } from '../body.ts';
+import { credentialOf, requireCredential } from '../credential.ts';
 import type { RouteDeps } from '../deps.ts';
 import { bodyLimits } from '../limits.ts';
 import { isNative, negotiate, versionOf } from '../negotiate.ts';
@@ -21,8 +22,9 @@ import { checkQueueNames, queueOf, queueParam } from '../queues.ts';
  * its jobs are still known and which it has to cancel.
  */
 export function heartbeatRoutes(scope: FastifyInstance, deps: RouteDeps): void {
-  readJson(scope, bodyLimits.executor);
   negotiate(scope);
+  requireCredential(scope, deps.db);
+  readJson(scope, bodyLimits.executor);
   scope.post('/.executors/queue/heartbeat', (request) => heartbeat(deps, request, null));
   scope.post(`/.executors/queue/${queueParam}/heartbeat`, (request) =>
     heartbeat(deps, request, queueOf(request)),
@@ -35,7 +37,7 @@ async function heartbeat(
   request: FastifyRequest,
   only: QueueName | null,
 ): Promise<HeartbeatResponse> {
-  const credential = await authenticateExecutor(deps.db, request);
+  const credential = credentialOf(request);
   const raw = request.body as { queueNames?: unknown; jobIdsByQueue?: unknown } | null;
   if (!only) {
     checkQueueNames(raw?.queueNames);

@@ -12,6 +12,7 @@ import {
   recordExecutor,
 } from '../../queue/sql/executors.ts';
 import { checkInput } from '../body.ts';
+import { credentialOf, requireCredential } from '../credential.ts';
 import type { RouteDeps } from '../deps.ts';
 import { type EventStream, keepAliveMs, openEventStream } from '../event-stream.ts';
 import { goneSignal } from '../gone.ts';
@@ -27,6 +28,7 @@ const workPauseMs = 250;
  */
 export function pushRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   negotiate(scope);
+  requireCredential(scope, deps.db);
   scope.get('/.executors/queue/push', { exposeHeadRoute: false }, (request, reply) =>
     push(deps, request, reply),
   );
@@ -34,7 +36,7 @@ export function pushRoutes(scope: FastifyInstance, deps: RouteDeps): void {
 
 async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { db } = deps;
-  const { id: credentialId } = await authenticateExecutor(db, request);
+  const { id: credentialId } = credentialOf(request);
   const { executorName } = checkInput(pushQuerySchema, request.query);
   const unknown = { version: '', queues: [], tiers: null, offer: null };
   const seen = await recordExecutor(db, { name: executorName, credentialId, native: true, ...unknown });

@@ -1,11 +1,17 @@
 import { anyRelativePathSchema, commitSchema, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { createReadStream } from 'node:fs';
+import { maxIndexBytes } from '../../codeintel/limits.ts';
 import { readPayload } from '../../codeintel/payload.ts';
+import type { UploadGrant } from '../../auth/upload.ts';
+import { payloadTooBig } from '../../codeintel/errors.ts';
 import { storeUpload } from '../../codeintel/store.ts';
 import { badRequest, forbidden } from '../../errors.ts';
 import { readStream, streamOf } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
+import { goneSignal } from '../gone.ts';
+import { holderOf, prove } from '../receive.ts';
 
 const nameSchema = z.string().max(200).default('');
 const querySchema = z.object({
@@ -18,14 +24,23 @@ const querySchema = z.object({
 });
 const sizeHeader = 'x-uncompressed-size';
 
+const decorator = 'grant';
+
 /**
  * `POST /.executors/{scip,lsif}/upload`, as `src code-intel upload` sends an index in one request: 202 with the upload's number
- * as a string.
+ * as a string. The transaction that stores the index begins when all of it has arrived.
  */
-export function indexUploadRoutes(scope: FastifyInstance, { db, jobAuth }: RouteDeps): void {
+export function indexUploadRoutes(scope: FastifyInstance, deps: RouteDeps): void {
+  const { db, jobAuth, staging, turns } = deps;
   readStream(scope);
-  const store = async (request: FastifyRequest, reply: FastifyReply) => {
+  scope.decorateRequest(decorator);
+  scope.addHook('onRequest', async (request) => {
     const grant = await jobAuth.authenticateUpload(request);
+    request.setDecorator<UploadGrant>(decorator, grant);
+    prove(request, `job ${grant.jobId}`);
+  });
+  const store = async (request: FastifyRequest, reply: FastifyReply) => {
+    const grant = request.getDecorator<UploadGrant>(decorator);
     const { associatedIndexId = grant.jobId, ...place } = placeIn(request);
     if (
       place.repository !== grant.repository ||
@@ -34,17 +49,28 @@ export function indexUploadRoutes(scope: FastifyInstance, { db, jobAuth }: Route
       associatedIndexId !== grant.jobId
     )
       throw forbidden('invalid token');
-    const payload = readPayload(streamOf(request), announcedSize(request));
-    const id = await storeUpload(db, grant, place, payload);
+    const size = announcedSize(request);
+    const id = await receive(request, goneSignal(reply), (path) =>
+      storeUpload(db, grant, place, readPayload(createReadStream(path), size)),
+    );
     return reply.code(202).send({ id: String(id) });
+  };
+  /** Receives the body as a file, and stores it when it is its turn. The turns are over before the answer is sent. */
+  const receive = async (
+    request: FastifyRequest,
+    gone: AbortSignal,
+    run: (path: string) => Promise<number>,
+  ) => {
+    const holder = holderOf(request);
+    using _upload = await turns.indexUpload.take(holder, gone);
+    await using packed = await staging.write(streamOf(request), maxIndexBytes, payloadTooBig);
+    using _store = await turns.index.take(holder, gone);
+    return await run(packed.path);
   };
   for (const path of ['/.executors/scip/upload', '/.executors/lsif/upload']) {
     scope.post(path, store);
     // Older clients ask first whether the route exists.
-    scope.head(path, async (request, reply) => {
-      await jobAuth.authenticateUpload(request);
-      return reply.send();
-    });
+    scope.head(path, async (_request, reply) => reply.send());
   }
 }
 

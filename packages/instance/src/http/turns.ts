@@ -1,0 +1,31 @@
+import type { Clock } from '@fumehood/base';
+import { makeSlots, type Slots } from '../slots.ts';
+import type { RequestLimits } from './limits.ts';
+
+/** The work of requests of which only so much is done at once. */
+export interface Turns {
+  /** Receives an upload under an access token. */
+  readonly upload: Slots;
+  /** Receives an index under a job's token, or one for its upload. */
+  readonly indexUpload: Slots;
+  /** Stores an index: holds a connection to the database. */
+  readonly index: Slots;
+  /** Serves a clone: holds a process. */
+  readonly clone: Slots;
+  /** Checks a pack: holds a process. */
+  readonly pack: Slots;
+}
+
+/** Makes the turns of one process of the instance. */
+export function makeTurns(limits: RequestLimits, clock: Clock): Turns {
+  const { turnMs, uploads, indexes, clones, packs } = limits;
+  const make = (what: string, perHolder: number, all: number, waiting: number) =>
+    makeSlots({ what, perHolder, all, waiting, turnMs }, clock);
+  return {
+    upload: make('uploads', uploads.person, Infinity, 0),
+    indexUpload: make('uploads', uploads.job, Infinity, 0),
+    index: make('indexes', uploads.job, indexes, uploads.job),
+    clone: make('clones', clones.perJob, clones.all, clones.waiting),
+    pack: make('packs', uploads.person, packs, uploads.person),
+  };
+}
