@@ -59,54 +59,44 @@ describe('an image', () => {
   });
 });
 
-describe('the image in an archive', () => {
-  it.each([['layout'], ['docker']])(
-    'must be the only one; the error for several names their tags (%s)',
-    async (form) => {
-      const files = form === 'layout' ? layout() : docker();
-      if (form === 'layout') {
-        const index = JSON.parse(String(files.get('index.json'))) as { manifests: object[] };
-        files.set('index.json', json({ manifests: [...index.manifests, ...index.manifests] }));
-      } else {
-        const images = JSON.parse(String(files.get('manifest.json'))) as object[];
-        files.set('manifest.json', json([...images, ...images]));
-      }
-      await expect(open(files)).rejects.toMatchObject({
-        code: 'image_not_found',
-        message: expect.stringContaining('holds 2 images') as string,
-        remedy: expect.stringContaining('one') as string,
-      });
-    },
-  );
+describe('the platform of a configuration', () => {
+  const warningFor = async (facts: object) => {
+    const files = dockerFiles(layers);
+    files.set('config.json', json({ ...JSON.parse(String(files.get('config.json'))), ...facts }));
+    return (await open(files)).config.warning;
+  };
 
-  it('is the variant for linux/amd64 of a nested index', async () => {
-    const files = layout();
-    const { digest } = manifestOf(files);
-    const nest = (platform: object) => {
-      const type = 'application/vnd.oci.image.index.v1+json';
-      const other = {
-        digest: `sha256:${'0'.repeat(64)}`,
-        size: 1,
-        platform: { os: 'linux', architecture: 'arm64' },
-      };
-      const nested = json({ mediaType: type, manifests: [other, { digest, size: 1, platform }] });
-      files.set(`blobs/${digestOf(nested).replace(':', '/')}`, nested);
-      return files.set(
-        'index.json',
-        json({ manifests: [{ mediaType: type, digest: digestOf(nested), size: 1 }] }),
-      );
-    };
-    expect((await open(nest({ os: 'linux', architecture: 'amd64' }))).layers).toHaveLength(2);
-    const windows = nest({ os: 'windows', architecture: 'amd64' });
-    await expect(open(windows)).rejects.toMatchObject(invalid('no variant for linux/amd64'));
+  it('gives no warning when it is linux/amd64', async () => {
+    for (const facts of [{}, { variant: 'v1' }, { variant: null }])
+      expect(await warningFor(facts)).toBeUndefined();
   });
 
-  it('is refused when it is for another architecture', async () => {
-    for (const files of [
-      layoutFiles(layers, { architecture: 'arm64' }),
-      dockerFiles(layers, { architecture: 'arm64' }),
-    ])
-      await expect(open(files)).rejects.toMatchObject(invalid('it is for linux/arm64'));
+  it.each([
+    [{ architecture: 'x86_64' }, 'for linux/x86_64: it runs as an image for linux/amd64'],
+    [{ architecture: '' }, 'does not say what platform'],
+    [{ architecture: undefined, os: undefined }, 'does not say what platform'],
+    [{ architecture: null, os: null }, 'does not say what platform'],
+    [{ os: 'Linux', architecture: 'AMD64' }, 'for Linux/AMD64: it runs'],
+    [{ variant: 'v3' }, 'for linux/amd64/v3: its programs may end with SIGILL'],
+    [{ variant: '\u001b[2J' }, 'for linux/amd64/??2J:'],
+  ])('runs with a warning when it is %j', async (facts, warning) => {
+    expect(await warningFor(facts)).toContain(warning);
+  });
+
+  it('is refused when it is another one', async () => {
+    for (const [facts, name] of [
+      [{ architecture: 'arm64' }, 'linux/arm64'],
+      [{ architecture: '386' }, 'linux/386'],
+      [{ os: 'windows' }, 'windows/amd64'],
+      [{ architecture: 'riscv64', os: '' }, 'linux/riscv64'],
+    ] as const)
+      await expect(warningFor(facts)).rejects.toMatchObject({
+        ...invalid(`it is for ${name}`),
+        remedy: expect.stringContaining('--platform linux/amd64') as string,
+      });
+    await expect(open(layoutFiles(layers, { architecture: 'arm64' }))).rejects.toMatchObject(
+      invalid('it is for linux/arm64'),
+    );
   });
 });
 
@@ -229,8 +219,42 @@ describe('an archive that holds no valid image', () => {
   });
 
   it('is refused: it is not a tar', async () => {
-    const path = join(root, 'zipped.tar');
-    await writeFile(path, gzipSync(Buffer.alloc(9_000)));
+    const path = join(root, 'no.tar');
+    await writeFile(path, 'no tar'.repeat(1_000));
     await expect(openArchive(path)).rejects.toMatchObject(invalid('the archive cannot be read'));
+  });
+
+  it('is refused: its manifest has fewer layers than its configuration', async () => {
+    const files = manifest((one) => Object.assign(one, { layers: [] }));
+    await expect(open(files)).rejects.toMatchObject(invalid('0 layers, but its configuration has 2 digests'));
+  });
+
+  it.each([
+    ['gzip', '1f8b0800', 'gunzip'],
+    ['zstd', '28b52ffd', 'zstd -d'],
+    ['zstd', '502a4d18', 'zstd -d'],
+    ['bzip2', '425a6839', 'bunzip2'],
+    ['xz', 'fd377a58', 'unxz'],
+  ])('is refused: it is compressed as a whole with %s (%s)', async (name, magic, program) => {
+    const path = join(root, 'compressed.tar');
+    await writeFile(path, Buffer.from(magic, 'hex'));
+    await expect(openArchive(path)).rejects.toMatchObject({
+      ...invalid(`is compressed with ${name}`),
+      remedy: expect.stringContaining(`${program} FILE`) as string,
+    });
+  });
+
+  it('is refused: a layer is compressed with something else than gzip and zstd', async () => {
+    for (const [name, magic] of [
+      ['bzip2', 'BZh9'],
+      ['xz', '\xfd7zXZ\0'],
+    ] as const) {
+      const packed = (layer: Buffer) => Buffer.concat([Buffer.from(magic, 'latin1'), layer]);
+      const archive = await open(layoutFiles(layers, { packed }));
+      await expect(treeOf(archive)).rejects.toMatchObject({
+        ...invalid(`is compressed with ${name}`),
+        remedy: expect.stringContaining('skopeo copy') as string,
+      });
+    }
   });
 });

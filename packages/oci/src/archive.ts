@@ -1,10 +1,17 @@
-import { createReadStream } from 'node:fs';
-import { collect, FumehoodError } from '@fumehood/base';
-import { readTar } from '@fumehood/disk';
-import { blobPath, documentMax, parseConfig, parseDocument, selectManifest } from './documents.ts';
-import { verifyBlob } from './digest.ts';
+import type { z } from 'zod';
+import { digestOf, verifyBlob } from './digest.ts';
+import { blobPath, isAmd64, parseConfig, parseDocument, warningOf } from './documents.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
-import { type Config, type Descriptor, dockerManifestSchema, indexSchema, manifestSchema } from './schema.ts';
+import { listMembers, type Members } from './members.ts';
+import {
+  type Config,
+  configSchema,
+  type Descriptor,
+  dockerManifestSchema,
+  indexSchema,
+  type manifestSchema,
+} from './schema.ts';
+import { oneManifest, parseManifest, selectManifest } from './select.ts';
 
 /** How to run an image, as its configuration says. */
 export interface ImageConfig {
@@ -13,6 +20,8 @@ export interface ImageConfig {
   readonly cmd: readonly string[];
   readonly user: string;
   readonly workingDir: string;
+  /** What a person has to know before the image runs. */
+  readonly warning?: string | undefined;
 }
 
 /** A layer in an archive file. */
@@ -33,101 +42,113 @@ export interface ImageArchive {
   readonly layers: readonly ImageLayer[];
 }
 
-interface Member {
-  readonly offset: number;
-  readonly size: number;
-}
+type DockerImage = z.infer<typeof dockerManifestSchema>[number];
 
-/** The documents and layers in an archive file, by path. */
-interface Members {
-  readonly file: string;
-  readonly members: ReadonlyMap<string, Member>;
-}
-
-const membersMax = 100_000;
-
-/** Reads an archive of one image: a tar of an OCI layout or of `docker save`. Errors: `image_invalid`, `image_not_found`. */
+/**
+ * Reads an archive of one image: a tar of an OCI layout or of `docker save`. An archive may be both: Docker has written both since
+ * version 25, and then only the files of `docker save` are complete. Errors: `image_invalid`, `image_not_found`.
+ */
 export async function openArchive(file: string): Promise<ImageArchive> {
-  const archive = { file, members: await listMembers(file) };
-  if (archive.members.has('index.json')) return openLayout(archive);
-  if (archive.members.has('manifest.json')) return openDockerSave(archive);
-  throw imageInvalid('the archive is neither an OCI layout nor written by `docker save`');
-}
-
-async function listMembers(file: string): Promise<Map<string, Member>> {
-  const members = new Map<string, Member>();
-  try {
-    const limits = { maxEntries: membersMax };
-    for await (const entry of readTar(createReadStream(file, { highWaterMark: 1 << 20 }), limits))
-      if (entry.type === 'file')
-        members.set(entry.path.replace(/^\.\//, ''), { offset: entry.bodyOffset ?? 0, size: entry.size });
-  } catch (error) {
-    throw error instanceof FumehoodError ? imageInvalid(error.message) : error;
-  }
-  return members;
-}
-
-async function readDocument({ file, members }: Members, path: string): Promise<Buffer> {
-  const member = members.get(path);
-  if (!member) throw imageInvalid(`${path} is missing`);
-  const { offset, size } = member;
-  if (size > documentMax) throw imageInvalid(`${path} has ${size} bytes`);
-  if (size === 0) return Buffer.alloc(0);
-  return collect(createReadStream(file, { start: offset, end: offset + size - 1 }), size);
-}
-
-async function openLayout(archive: Members): Promise<ImageArchive> {
-  const readBlob = async (descriptor: Descriptor) =>
-    verifyBlob(descriptor, await readDocument(archive, blobPath(descriptor.digest)));
-  const index = parseDocument(indexSchema, await readDocument(archive, 'index.json'), 'index.json');
-  const top = await selectManifest(index.manifests, undefined, readBlob);
-  const manifest = parseDocument(manifestSchema, await readBlob(top), 'the manifest');
-  const layers = manifest.layers.map((layer) => {
-    const member = archive.members.get(blobPath(layer.digest));
-    if (!member) throw imageInvalid(`the layer ${layer.digest} is missing`);
-    if (member.size !== layer.size) throw imageInvalid(`the layer ${layer.digest} has another size`);
-    return { ...member, digest: layer.digest, digestOf: 'packed' as const };
-  });
-  const bytes = await readBlob(manifest.config);
-  return archiveOf(archive.file, parseConfig(bytes), layers);
-}
-
-async function openDockerSave(archive: Members): Promise<ImageArchive> {
-  const manifest = await readDocument(archive, 'manifest.json');
-  const images = parseDocument(dockerManifestSchema, manifest, 'manifest.json');
-  if (images.length !== 1) {
-    const tags = images.flatMap(({ RepoTags }) => RepoTags ?? []);
-    throw imageNotFound(
-      `the archive holds ${images.length} images`,
-      `Save one of them alone: ${tags.join(', ')}.`,
+  const members = await listMembers(file);
+  if (members.has('manifest.json')) {
+    const images = parseDocument(
+      dockerManifestSchema,
+      await members.document('manifest.json'),
+      'manifest.json',
     );
+    if (images.length > 0 || !members.has('index.json')) return openDockerSave(members, images);
   }
-  const [image] = images as [(typeof images)[number]];
-  const bytes = await readDocument(archive, image.Config);
-  const config = parseConfig(bytes);
+  if (members.has('index.json')) return openLayout(members);
+  throw imageInvalid(
+    'the archive is neither an OCI layout nor written by `docker save`',
+    'Write one with `docker save -o FILE IMAGE`, or with `skopeo copy SOURCE docker-archive:FILE`.',
+  );
+}
+
+async function openLayout(members: Members): Promise<ImageArchive> {
+  const read = async (blob: Descriptor) => verifyBlob(blob, await members.document(blobPath(blob.digest)));
+  const documents = { read, config: (_manifest: Descriptor, config: Descriptor) => read(config) };
+  const index = parseDocument(indexSchema, await members.document('index.json'), 'index.json');
+  const top = await selectManifest(index.manifests, undefined, documents, (tags) =>
+    tags.length > 1
+      ? `Write an archive of one of them: \`skopeo copy oci-archive:FILE:TAG docker-archive:NEW\`, where TAG is one of: ${tags.join(', ')}.`
+      : oneManifest,
+  );
+  const manifest = parseManifest(await read(top));
+  const config = parseConfig(await read(manifest.config));
+  checkLayerCount(manifest, config);
+  const layers = manifest.layers.map(({ digest, size }) => {
+    const place = members.place(blobPath(digest), `the layer ${digest}`);
+    if (place.size !== size) throw imageInvalid(`the layer ${digest} has another size`);
+    return { ...place, digest, digestOf: 'packed' as const };
+  });
+  return { file: members.file, config: runConfig(config), layers };
+}
+
+async function openDockerSave(members: Members, images: readonly DockerImage[]): Promise<ImageArchive> {
+  const image = await selectDockerImage(members, images);
+  const config = parseConfig(await readDockerConfig(members, image));
   const digests = config.rootfs?.diff_ids ?? [];
   if (digests.length !== image.Layers.length)
     throw imageInvalid(
       `it has ${image.Layers.length} layers, but its configuration has ${digests.length} digests of layers`,
     );
   const layers = image.Layers.map((path, index) => {
-    const member = archive.members.get(path);
-    if (!member) throw imageInvalid(`the layer ${path} is missing`);
-    return { ...member, digest: digests[index] as string, digestOf: 'unpacked' as const };
+    const place = members.place(path, `the layer ${path}`);
+    return { ...place, digest: digests[index] as string, digestOf: 'unpacked' as const };
   });
-  return archiveOf(archive.file, config, layers);
+  return { file: members.file, config: runConfig(config), layers };
 }
 
-function archiveOf(file: string, { config }: Config, layers: ImageLayer[]): ImageArchive {
+/** Selects the only image, or the only one for linux/amd64. Several tags of one image have an entry each. */
+async function selectDockerImage(members: Members, images: readonly DockerImage[]): Promise<DockerImage> {
+  const keyOf = ({ Config, Layers }: DockerImage) => JSON.stringify([Config, Layers]);
+  const different = [...new Map(images.map((one) => [keyOf(one), one])).values()];
+  if (different.length === 1) return different[0] as DockerImage;
+  const fitting: DockerImage[] = [];
+  for (const one of different) {
+    const config = parseDocument(configSchema, await readDockerConfig(members, one), 'a configuration');
+    if (isAmd64(config)) fitting.push(one);
+  }
+  if (fitting.length === 1) return fitting[0] as DockerImage;
+  const names = images.map(({ RepoTags, Config }) => RepoTags?.[0] ?? idOf(Config));
+  throw imageNotFound(
+    `the archive holds ${different.length} images, of which ${fitting.length} are for linux/amd64`,
+    `Save one of them alone: \`docker save -o FILE IMAGE\`, where IMAGE is one of: ${names.join(', ')}.`,
+  );
+}
+
+/** Reads a configuration. Among the blobs of a layout it is named by its digest, which is checked. Errors: `image_invalid`. */
+async function readDockerConfig(members: Members, { Config }: DockerImage): Promise<Buffer> {
+  const bytes = await members.document(Config);
+  if (Config.startsWith('blobs/') && blobPath(digestOf(bytes)) !== Config)
+    throw imageInvalid(`${Config} has other bytes`);
+  return bytes;
+}
+
+/** Returns the ID of an image in Docker, or the name of its configuration if that is no digest. */
+function idOf(config: string): string {
+  return config.replace(/^(?:blobs\/sha256\/|sha256:)?([0-9a-f]{64})(?:\.json)?$/, 'sha256:$1');
+}
+
+/** Refuses an image whose layers are not all in its manifest: it would run with an incomplete root. */
+function checkLayerCount({ layers }: z.infer<typeof manifestSchema>, { rootfs }: Config): void {
+  const count = rootfs?.diff_ids?.length;
+  if (count !== undefined && count !== layers.length)
+    throw imageInvalid(
+      `its manifest has ${layers.length} layers, but its configuration has ${count} digests of layers`,
+    );
+}
+
+function runConfig(parsed: Config): ImageConfig {
+  const { config } = parsed;
+  const warning = warningOf(parsed);
   return {
-    file,
-    layers,
-    config: {
-      env: config?.Env ?? [],
-      entrypoint: config?.Entrypoint ?? [],
-      cmd: config?.Cmd ?? [],
-      user: config?.User ?? '',
-      workingDir: config?.WorkingDir || '/',
-    },
+    env: config?.Env ?? [],
+    entrypoint: config?.Entrypoint ?? [],
+    cmd: config?.Cmd ?? [],
+    user: config?.User ?? '',
+    workingDir: config?.WorkingDir || '/',
+    ...(warning !== undefined && { warning }),
   };
 }

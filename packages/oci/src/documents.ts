@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { imageInvalid, imageNotFound } from './errors.ts';
-import { type Config, configSchema, type Descriptor, indexSchema } from './schema.ts';
+import { imageInvalid } from './errors.ts';
+import { type Config, configSchema } from './schema.ts';
 
 /** Largest JSON document of an image that is read, bytes. */
 export const documentMax = 4 * 2 ** 20;
@@ -21,49 +21,54 @@ export function parseDocument<T>(schema: z.ZodType<T>, bytes: Buffer, name: stri
     throw imageInvalid(`${name} is not JSON`);
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw imageInvalid(`${name}: ${parsed.error.issues[0]?.message ?? 'malformed'}`);
-  return parsed.data;
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue?.path.length ? ` (at ${issue.path.join('.')})` : '';
+  throw imageInvalid(`${name}: ${issue?.message ?? 'malformed'}${where}`);
 }
 
 /** Parses an image's configuration. Errors: `image_invalid`, also for an image of another platform than linux/amd64. */
 export function parseConfig(bytes: Buffer): Config {
   const config = parseDocument(configSchema, bytes, 'the configuration');
-  const { os, architecture } = config;
-  if (os !== 'linux' || architecture !== 'amd64') throw imageInvalid(`it is for ${os}/${architecture}`);
+  if (!isAmd64(config))
+    throw imageInvalid(
+      `it is for ${platformOf(config)}`,
+      'Build it for linux/amd64, e.g. with `docker build --platform linux/amd64`, or copy that variant of it: `skopeo copy --override-arch amd64 …`.',
+    );
   return config;
+}
+
+/** Returns whether a configuration is for linux/amd64, or does not say what it is for. */
+export function isAmd64({
+  os,
+  architecture,
+}: {
+  readonly os: string;
+  readonly architecture: string;
+}): boolean {
+  const isLinux = ['linux', ''].includes(os.toLowerCase());
+  return isLinux && ['amd64', 'x86_64', 'x86-64', ''].includes(architecture.toLowerCase());
+}
+
+/** Returns what a person has to know before an image of this configuration runs, or undefined. */
+export function warningOf({ os, architecture, variant }: Config): string | undefined {
+  if (!os || !architecture)
+    return 'the image does not say what platform it is for: it runs as an image for linux/amd64';
+  const platform = platformOf({ os, architecture, variant });
+  if (!['linux/amd64', 'linux/amd64/v1'].includes(platform))
+    return platform.startsWith('linux/amd64/')
+      ? `the image is for ${platform}: its programs may end with SIGILL on an older processor, and in an emulated VM`
+      : `the image says that it is for ${platform}: it runs as an image for linux/amd64`;
+  return undefined;
+}
+
+/** Returns a platform as errors show it: an image's text could have control characters. */
+function platformOf({ os, architecture, variant }: Pick<Config, 'os' | 'architecture' | 'variant'>): string {
+  const parts = [os || 'linux', architecture || 'unknown', ...(variant ? [variant] : [])];
+  return parts.map((part) => part.replace(/[^\w.-]/g, '?').slice(0, 40)).join('/');
 }
 
 /** Returns the path of a blob in an OCI layout. */
 export function blobPath(digest: string): string {
   return `blobs/${digest.replace(':', '/')}`;
-}
-
-/**
- * Selects the manifest with this tag, or the only one without a tag, and follows nested indexes to linux/amd64. `readBlob` reads a
- * nested index. Errors: `image_not_found`, `image_invalid`.
- */
-export async function selectManifest(
-  manifests: readonly Descriptor[],
-  tag: string | undefined,
-  readBlob: (descriptor: Descriptor) => Promise<Buffer>,
-): Promise<Descriptor> {
-  const tagOf = (descriptor: Descriptor) => descriptor.annotations?.['org.opencontainers.image.ref.name'];
-  const candidates = tag === undefined ? manifests : manifests.filter((one) => tagOf(one) === tag);
-  if (candidates.length !== 1) {
-    const tags = manifests.map(tagOf).filter((name) => name !== undefined);
-    throw imageNotFound(
-      tag === undefined ? `the layout holds ${manifests.length} images` : `the layout has no image ${tag}`,
-      tags.length > 0 ? `Name one of: ${tags.join(', ')}.` : 'Leave out the reference.',
-    );
-  }
-  let [chosen] = candidates as [Descriptor];
-  for (let depth = 0; depth < 3 && /index|manifest\.list/.test(chosen.mediaType ?? ''); depth++) {
-    const nested = parseDocument(indexSchema, await readBlob(chosen), 'a nested index').manifests;
-    const match = nested.find(
-      ({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64',
-    );
-    if (!match) throw imageInvalid('it has no variant for linux/amd64');
-    chosen = match;
-  }
-  return chosen;
 }

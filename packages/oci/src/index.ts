@@ -2,6 +2,7 @@ export type { ImageArchive, ImageConfig } from './archive.ts';
 export { openArchive } from './archive.ts';
 export type { ImageDisk, ProvenImage } from './cache.ts';
 export { imageConfigMax, imageDisk, writeImageDisk } from './cache.ts';
+export { compressionOf, decompressFile } from './compression.ts';
 export { digestOfFile } from './digest.ts';
 export { flattenImage } from './flatten.ts';
 export { packLayout, writeImageArchive } from './pack.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { PassThrough, pipeline, Readable, Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { pipeline, Readable, Transform } from 'node:stream';
 import { FumehoodError } from '@fumehood/base';
 import { type ReadEntry, readTar } from '@fumehood/disk';
 import type { ImageLayer } from './archive.ts';
+import { compressionOf, decompressor } from './compression.ts';
 import { imageInvalid, imageTooBig } from './errors.ts';
 import { shownPath } from './paths.ts';
 
@@ -27,7 +27,13 @@ export async function* readLayer(file: string, layer: ImageLayer, budget: Budget
     },
   });
   let failure: Error | null = null;
-  const plain = pipeline(rangeOf(file, layer), hashed, await decompressor(file, layer), (error) => {
+  const compression = await compressionOf(file, layer.offset, layer.size);
+  if (compression === 'bzip2' || compression === 'xz')
+    throw imageInvalid(
+      `the layer ${layer.digest} is compressed with ${compression}`,
+      'Copy the image, so that its layers are compressed anew: `skopeo copy SOURCE docker-archive:FILE`.',
+    );
+  const plain = pipeline(rangeOf(file, layer), hashed, decompressor(compression), (error) => {
     failure = error ?? null;
   }) as NodeJS.ReadableStream & { destroy(): void };
   const counted = async function* () {
@@ -86,14 +92,4 @@ function spendBytes(budget: Budget, bytes: number): void {
 function rangeOf(file: string, { offset, size }: ImageLayer): Readable {
   if (size === 0) return Readable.from([]);
   return createReadStream(file, { start: offset, end: offset + size - 1, highWaterMark: 1 << 20 });
-}
-
-/** Returns the decompressor for the layer's first bytes: the media type in the manifest is not trusted. */
-async function decompressor(file: string, layer: ImageLayer): Promise<Transform> {
-  let magic = Buffer.alloc(0);
-  for await (const chunk of rangeOf(file, { ...layer, size: Math.min(layer.size, 4) }))
-    magic = Buffer.concat([magic, chunk as Buffer]);
-  if (magic.toString('hex', 0, 2) === '1f8b') return createGunzip();
-  if (magic.toString('hex') === '28b52ffd') return createZstdDecompress();
-  return new PassThrough();
 }

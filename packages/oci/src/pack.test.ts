@@ -22,7 +22,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 async function packed(reference?: string): Promise<string> {
   const path = join(root, 'packed.tar');
-  await writeFile(path, await packLayout(layout, reference));
+  await writeFile(path, (await packLayout(layout, reference)).bytes);
   return path;
 }
 
@@ -38,9 +38,9 @@ describe('an OCI layout directory', () => {
 
   it('gives the same bytes for every tag', async () => {
     writeLayout(layout, layoutFiles(layers, { tag: 'one' }));
-    const one = await buffer(await packLayout(layout, 'one'));
+    const one = await buffer((await packLayout(layout, 'one')).bytes);
     writeLayout(layout, layoutFiles(layers, { tag: 'two' }));
-    expect((await buffer(await packLayout(layout))).equals(one)).toBe(true);
+    expect((await buffer((await packLayout(layout)).bytes)).equals(one)).toBe(true);
   });
 
   it('is refused before anything is written when it is not a layout or has no image of this tag', async () => {

@@ -5,17 +5,25 @@ import { Readable } from 'node:stream';
 import { tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import type { ImageConfig } from './archive.ts';
 import { digestOf, digestOfFile, verifyBlob } from './digest.ts';
-import { blobPath, documentMax, parseConfig, parseDocument, selectManifest } from './documents.ts';
+import { blobPath, documentMax, parseConfig, parseDocument, warningOf } from './documents.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
-import { type Descriptor, indexSchema, manifestSchema } from './schema.ts';
+import { type Descriptor, indexSchema } from './schema.ts';
+import { oneManifest, parseManifest, selectManifest } from './select.ts';
 
 const layoutVersion = JSON.stringify({ imageLayoutVersion: '1.0.0' });
+
+/** An image archive as a stream. */
+export interface PackedLayout {
+  readonly bytes: Readable;
+  /** What a person has to know before the image runs. */
+  readonly warning?: string;
+}
 
 /**
  * Packs one image of an OCI layout directory into an archive stream that holds only the blobs that it needs. The same image gives
  * the same bytes. `tag` may be left out when there is one image. Errors: `image_not_found`, `image_invalid`.
  */
-export async function packLayout(directory: string, tag?: string): Promise<Readable> {
+export async function packLayout(directory: string, tag?: string): Promise<PackedLayout> {
   if (!existsSync(join(directory, 'index.json'))) {
     throw imageNotFound(
       `${directory} is not an OCI layout: it has no index.json`,
@@ -36,13 +44,22 @@ export async function packLayout(directory: string, tag?: string): Promise<Reada
     return verifyBlob(descriptor, await readFile(file));
   };
   const index = parseDocument(indexSchema, await readFile(join(directory, 'index.json')), 'index.json');
-  const top = await selectManifest(index.manifests, tag, document);
-  const manifest = parseDocument(manifestSchema, await document(top), 'the manifest');
-  parseConfig(await document(manifest.config));
+  const documents = {
+    read: document,
+    config: (_manifest: Descriptor, config: Descriptor) => document(config),
+  };
+  const top = await selectManifest(index.manifests, tag, documents, (tags) =>
+    tags.length > 1 ? `Name one of them: ${tags.map((one) => `oci:DIR:${one}`).join(', ')}.` : oneManifest,
+  );
+  const manifest = parseManifest(await document(top));
+  const warning = warningOf(parseConfig(await document(manifest.config)));
   const blobs = new Map(
     [top, manifest.config, ...manifest.layers].map((blob) => [blob.digest, blobFile(blob)]),
   );
-  return Readable.from(packBlobs(top, blobs), { objectMode: false });
+  return {
+    bytes: Readable.from(packBlobs(top, blobs), { objectMode: false }),
+    ...(warning !== undefined && { warning }),
+  };
 }
 
 /** Packs one image into an archive stream. `top` is its manifest; `blobs` holds the file of every blob, also the manifest, by digest. */

@@ -4,22 +4,35 @@ import { z } from 'zod';
 
 const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
+/** A text that some tools leave out, or write as null. */
+const optionalText = z
+  .string()
+  .max(200)
+  .nullish()
+  .transform((text) => text ?? '');
+
 const descriptorSchema = z.object({
   mediaType: z.string().max(200).optional(),
   digest: digestSchema,
   size: z.int().nonnegative(),
-  platform: z.object({ architecture: z.string(), os: z.string() }).optional(),
-  annotations: z.record(z.string(), z.string()).optional(),
+  platform: z.object({ architecture: optionalText, os: optionalText, variant: optionalText }).nullish(),
+  annotations: z.record(z.string(), z.string()).nullish(),
 });
 /** A reference to a blob. */
 export type Descriptor = z.infer<typeof descriptorSchema>;
 
 /** An image index, or the `index.json` of a layout. */
-export const indexSchema = z.object({ manifests: z.array(descriptorSchema).max(1000) });
+export const indexSchema = z.object({
+  manifests: z
+    .array(descriptorSchema)
+    .max(1000)
+    .nullable()
+    .transform((manifests) => manifests ?? []),
+});
 
 /** Media types of layers. The compression is recognized from the bytes. */
 const layerTypes =
-  /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.diff\.tar)([+.](gzip|zstd))?$/;
+  /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.(foreign\.)?diff\.tar)([+.](gzip|zstd))?$/;
 const layerSchema = descriptorSchema.extend({
   mediaType: z
     .string()
@@ -39,8 +52,9 @@ export const manifestSchema = z.object({
 const strings = z.array(z.string().max(131_072)).max(4096).nullish();
 /** The configuration of an image. */
 export const configSchema = z.object({
-  architecture: z.string(),
-  os: z.string(),
+  architecture: optionalText,
+  os: optionalText,
+  variant: optionalText,
   config: z
     .object({
       Env: strings,
@@ -50,7 +64,7 @@ export const configSchema = z.object({
       WorkingDir: z.string().nullish(),
     })
     .nullish(),
-  rootfs: z.object({ diff_ids: z.array(digestSchema).max(layersMax) }).nullish(),
+  rootfs: z.object({ diff_ids: z.array(digestSchema).max(layersMax).nullish() }).nullish(),
 });
 export type Config = z.infer<typeof configSchema>;
 
@@ -60,7 +74,11 @@ export const dockerManifestSchema = z
     z.object({
       Config: z.string().max(500),
       RepoTags: z.array(z.string()).nullish(),
-      Layers: z.array(z.string().max(500)).max(layersMax, `more than ${layersMax} layers`),
+      Layers: z
+        .array(z.string().max(500))
+        .max(layersMax, `more than ${layersMax} layers`)
+        .nullish()
+        .transform((layers) => layers ?? []),
     }),
   )
   .max(1000);

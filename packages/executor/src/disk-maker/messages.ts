@@ -42,6 +42,7 @@ export const diskAnswerSchema = z.discriminatedUnion('type', [
       cmd: strings,
       user: z.string(),
       workingDir: z.string(),
+      warning: z.string().max(500).optional(),
     }),
   }),
   z.object({ type: z.literal('workspace'), files: z.int().nonnegative() }),

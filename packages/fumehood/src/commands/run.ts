@@ -53,14 +53,15 @@ export function addRun(program: Command): void {
 }
 
 async function run(image: string, command: string[], options: RunOptions): Promise<void> {
-  const { checkImage, parseImage, provideImage } = await import('../run/image.ts');
+  const { checkImage, parseImage, provideImage, withPlainImage } = await import('../run/image.ts');
   const { runCommand } = await import('../run/run.ts');
   const { bringUp } = await import('../up/up.ts');
-  const name = parseImage(image);
-  await checkImage(name);
   const context = commandContext();
-  const client = await bringUp(context);
-  const digest = await provideImage(client, name, context.state, note);
+  const { client, digest } = await withPlainImage(parseImage(image), context.state, async (plain) => {
+    await checkImage(plain, note);
+    const started = await bringUp(context);
+    return { client: started, digest: await provideImage(started, plain, context.state, note) };
+  });
   const stdin = process.stdin.isTTY ? null : process.stdin;
   const { job, code } = await runCommand(client, {
     job: {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Client } from '@fumehood/client';
-import { digestOfFile, openArchive, packLayout } from '@fumehood/oci';
+import { compressionOf, decompressFile, digestOfFile, openArchive, packLayout } from '@fumehood/oci';
 import { imageUnknown, usage } from '../errors.ts';
 import { buildImage, imageNames } from '../images/recipes.ts';
 import type { State } from '../state/state.ts';
@@ -44,10 +44,39 @@ function parseLayout(text: string): ImageName {
   return { kind: 'layout', directory, reference };
 }
 
-/** Reads the metadata of an image, before anything is started for it. Errors: `image_invalid`, `image_not_found`. */
-export async function checkImage(image: ImageName): Promise<void> {
-  if (image.kind === 'archive') await openArchive(image.file);
-  if (image.kind === 'layout') (await packLayout(image.directory, image.reference)).destroy();
+/**
+ * Calls `use` with an image that can be sent as it is: decompresses an archive that is compressed as a whole, and removes the result
+ * at the end. Errors: `image_invalid`, `image_too_big`, and those of `use`.
+ */
+export async function withPlainImage<T>(
+  image: ImageName,
+  state: State,
+  use: (plain: ImageName) => Promise<T>,
+): Promise<T> {
+  if (image.kind !== 'archive' || !(await compressionOf(image.file))) return use(image);
+  await mkdir(state.images, { recursive: true });
+  const work = await mkdtemp(join(state.images, '.plain-'));
+  try {
+    const file = join(work, 'image.tar');
+    return await use((await decompressFile(image.file, file)) ? { kind: 'archive', file } : image);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Reads the metadata of an image, before anything is started for it. Calls `onWarning` with what a person has to know before it runs.
+ * Errors: `image_invalid`, `image_not_found`.
+ */
+export async function checkImage(image: ImageName, onWarning: (line: string) => void): Promise<void> {
+  let warning: string | undefined;
+  if (image.kind === 'archive') ({ warning } = (await openArchive(image.file)).config);
+  if (image.kind === 'layout') {
+    const packed = await packLayout(image.directory, image.reference);
+    packed.bytes.destroy();
+    ({ warning } = packed);
+  }
+  if (warning !== undefined) onWarning(warning);
 }
 
 /** Uploads a checked image to the instance unless the instance has it, building it first if it is a recipe. Returns its digest. */
@@ -66,7 +95,8 @@ export async function provideImage(
   const work = await mkdtemp(join(state.images, '.pack-'));
   try {
     const file = join(work, 'image.tar');
-    await pipeline(await packLayout(image.directory, image.reference), createWriteStream(file));
+    const { bytes } = await packLayout(image.directory, image.reference);
+    await pipeline(bytes, createWriteStream(file));
     return await upload(client, file, await digestOfFile(file), onProgress);
   } finally {
     await rm(work, { recursive: true, force: true });

@@ -5,10 +5,11 @@ import { pipeline } from 'node:stream/promises';
 import { oncePerKey, sharedDirectory } from '@fumehood/base';
 import { z } from 'zod';
 import { digestOf, digestOfFile, verifyBlob } from '../digest.ts';
-import { documentMax, parseConfig, parseDocument, selectManifest } from '../documents.ts';
+import { documentMax, parseConfig, parseDocument } from '../documents.ts';
 import { imageInvalid, imageTooBig } from '../errors.ts';
 import { packBlobs } from '../pack.ts';
-import { type Descriptor, manifestSchema } from '../schema.ts';
+import type { Descriptor, manifestSchema } from '../schema.ts';
+import { parseManifest, selectManifest } from '../select.ts';
 import type { RegistryAuths } from './registries.ts';
 import { type RegistryDeps, runSkopeo } from './skopeo.ts';
 
@@ -66,17 +67,20 @@ export async function fetchImage(
   const top = descriptorOf(topBytes, reference);
   const document = async (blob: Descriptor) =>
     verifyBlob(blob, blob === top ? topBytes : await inspect([`docker://${name}@${blob.digest}`]));
-  const chosen = await selectManifest([top], undefined, document);
+  const configOf = async (of: Descriptor, config: Descriptor) =>
+    verifyBlob(config, await inspect(['--config', `docker://${name}@${of.digest}`]));
+  const chosen = await selectManifest([top], undefined, { read: document, config: configOf }, () => {
+    return 'Name the image by the digest of its manifest.';
+  });
   const bytes = await document(chosen);
-  const manifest = parseDocument(manifestSchema, bytes, 'the manifest');
+  const manifest = parseManifest(bytes);
   const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMaxBytes);
 
   const { digest } = chosen;
   const file = join(deps.cache, `image-${digestOf(Buffer.from(`${name} ${digest}`)).replace(':', '-')}`);
   if (!existsSync(file)) {
     const copy = async (stop: AbortSignal) => {
-      const config = await inspect(['--config', `docker://${name}@${digest}`]);
-      parseConfig(verifyBlob(manifest.config, config)); // refuses the image before its layers are fetched
+      parseConfig(await configOf(chosen, manifest.config)); // refuses the image before its layers are fetched
       await copyImage(deps, { name, top: { ...chosen, size: bytes.length }, blobs, auths, file }, stop);
     };
     await copyOnce(file, copy, signal);

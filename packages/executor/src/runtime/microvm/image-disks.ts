@@ -29,8 +29,8 @@ export interface ImageDeps {
 }
 
 /**
- * Returns the disk of each step's image, and makes those that are not cached. Calls `onResolved` with a line about each reference
- * and its digest. Errors: `image_…`, `registry_…`.
+ * Returns the disk of each step's image, and makes those that are not cached. Calls `onLine` with a line about each reference
+ * and its digest, and with what the images warn of. Errors: `image_…`, `registry_…`.
  */
 export async function imageDisks(
   deps: ImageDeps,
@@ -38,7 +38,7 @@ export async function imageDisks(
   client: JobClient,
   job: Pick<ValidatedJob, 'dockerSteps' | 'dockerAuthConfig'>,
   stopped: AbortSignal,
-  onResolved: (line: string) => Promise<void>,
+  onLine: (line: string) => Promise<void>,
 ): Promise<ImageDisk[]> {
   const { directories } = deps;
   const made = new Map<string, ImageDisk>();
@@ -47,13 +47,14 @@ export async function imageDisks(
     const digest = imageDigest(image);
     const proven =
       digest === null
-        ? await fetchReference(deps, image, job, stopped, onResolved)
+        ? await fetchReference(deps, image, job, stopped, onLine)
         : await fetchArchive(deps, client, digest, stopped);
     const archive = { source: proven.archive, target: insidePaths.archive, mode: 'ro' as const };
     const disk = await imageDisk(proven, directories.disks, async (file) => {
       const { config } = await maker.make({ type: 'image' }, [archive], file, stopped);
       return config;
     });
+    if (disk.config.warning !== undefined) await onLine(disk.config.warning);
     made.set(image, disk);
   }
   return job.dockerSteps.map(({ image }) => made.get(image) as ImageDisk);
@@ -74,7 +75,7 @@ async function fetchReference(
   reference: string,
   { dockerAuthConfig }: Pick<ValidatedJob, 'dockerAuthConfig'>,
   stopped: AbortSignal,
-  onResolved: (line: string) => Promise<void>,
+  onLine: (line: string) => Promise<void>,
 ): Promise<ProvenImage> {
   const { spawn, registries, directories } = deps;
   const from = {
@@ -85,7 +86,7 @@ async function fetchReference(
   const hasAuths = Object.keys(auths).length > 0;
   const usedAuths = hasAuths ? auths : await readDefaultAuths(deps.registryAuthFile);
   const { digest, file } = await fetchImage(from, reference, usedAuths, stopped);
-  await onResolved(`${reference} is ${digest}`);
+  await onLine(`${reference} is ${digest}`);
   return { archive: file, digestOf: 'manifest', digest };
 }
 
