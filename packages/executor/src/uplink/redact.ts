@@ -38,7 +38,7 @@ export function redactor(redactions: Redactions): Redactor {
     const text = held + chunk;
     /** The longest value that is at each offset. */
     const found: HiddenValue[] = [];
-    /** The first offset, not within a replaced value, of a value that the end of the text cuts off. */
+    /** For each offset, whether a value begins there that the end of the text cuts off. */
     const isCutOff = new Uint8Array(text.length);
     for (const hidden of values) {
       const { length } = hidden.value;
