@@ -73,9 +73,9 @@ export class Stack {
 
   /** Returns a client of the running instance, as the command line uses it. */
   client(): Client {
-    const { url } = this.read('instance.json') as { url: string };
+    const { socket } = this.read('instance.json') as { socket: string };
     const token = readFileSync(join(this.state, 'run/token'), 'utf8').trim();
-    return openClient({ url, token });
+    return openClient({ url: `unix:${socket}`, token });
   }
 
   /** Returns the pid of the helper of the executor or of the instance. */

@@ -1,6 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  createReadStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { digestOfFile } from '@fumehood/oci';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { type CommandOptions, Stack } from '../stack.ts';
@@ -134,6 +145,36 @@ describe('a running system', () => {
         chmodSync(join(stack.state, name), 0o710);
     },
   );
+});
+
+test('a job of an indexer has its commit and uploads its index: the helpers run all the programs that this takes', async () => {
+  const repository = join(stack.state, 'repository');
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-C', repository, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args]);
+  mkdirSync(repository);
+  git('init', '-q');
+  writeFileSync(join(repository, 'file'), 'a file\n');
+  git('add', '-A');
+  git('commit', '-qm', 'x');
+  const commit = git('rev-parse', 'HEAD').toString().trim();
+  const pack = execFileSync('git', ['-C', repository, 'pack-objects', '--stdout', '--quiet', '--revs'], {
+    input: `${commit}\n`,
+  });
+  const client = stack.client();
+  await client.putPack('acme/plain', commit, Readable.from([pack]));
+  const file = image.replace('docker-archive:', '');
+  const digest = await digestOfFile(file);
+  await client.putBlob(digest, createReadStream(file), statSync(file).size);
+  const script = "test -f file && printf '\\n\\0' > index.scip";
+  const { id } = await client.createJob({
+    ...{ queue: 'codeintel', repository: 'acme/plain', commit },
+    indexer: { name: 'scip-typescript', image: digest, argv: ['sh', '-c', script] },
+    ...{ accept: ['vm-hardware', 'vm-emulated'], cpus: 1, memoryMiB: 256, scratchMiB: 256 },
+  });
+  const { stdout, stderr } = await stack.fumehood(['jobs', 'logs', String(id), '--phases']);
+  const job = await client.job(id);
+  expect(job, stdout + stderr + JSON.stringify(job.failure)).toMatchObject({ state: 'completed' });
+  expect(job.uploadId).not.toBeNull();
 });
 
 /** Returns the paths that a user without any right can open, if only as a handle (`O_PATH`). */
