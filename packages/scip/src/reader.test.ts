@@ -89,3 +89,22 @@ describe('a range', () => {
       expect(() => range({ range: numbers })).toThrow(/SCIP index/);
   });
 });
+
+it('an index whose strings are not UTF-8 is read, with a mark in their place', async () => {
+  const half = Buffer.from([0xed, 0xa0, 0x80]); // one half of a surrogate pair, as some indexers write it
+  const field = (number: number, value: Buffer) =>
+    Buffer.concat([Buffer.from([(number << 3) | 2, value.length]), value]);
+  const name = Buffer.concat([Buffer.from('a`'), half, Buffer.from('`.')]);
+  const occurrence = field(2, Buffer.concat([field(1, Buffer.from([1, 2, 3])), field(2, name)]));
+  const symbol = field(3, Buffer.concat([field(1, name), field(3, half), field(6, half)]));
+  const bytes = Buffer.concat([
+    field(1, Buffer.alloc(0)),
+    field(2, Buffer.concat([field(1, Buffer.concat([half, Buffer.from('.ts')])), occurrence, symbol])),
+  ]);
+  const parts = await all(bytes);
+  expect(parts.map((part) => (part.kind === 'occurrence' ? part.occurrence.symbol : part.kind))).toEqual([
+    'metadata',
+    'a`\ufffd\ufffd\ufffd`.',
+    'document',
+  ]);
+});

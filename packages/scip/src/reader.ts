@@ -48,7 +48,7 @@ export async function* readIndex(stream: AsyncIterable<Uint8Array>): AsyncGenera
 }
 
 const options = { readUnknownFields: false };
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** Reads the fields of a document up to the position `end`. */
 async function* readDocument(bytes: ByteReader, end: number): AsyncGenerator<IndexPart> {

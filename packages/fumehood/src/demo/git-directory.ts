@@ -20,15 +20,17 @@ const alternatesMax = 100;
 
 /**
  * Looks for the repository of a directory as git does: in it, then in its parents. Returns null when there is none. It reads only
- * paths out of the repository, and runs nothing. Errors: those of the file system.
+ * paths out of the repository, and runs nothing. Errors: those of the file system, and git's for a `.git` file that leads nowhere.
  */
 export function findGitDirectory(start: string): GitDirectory | null {
   for (let top = realpathSync(start); ; top = dirname(top)) {
     const dotGit = join(top, '.git');
     const stats = statOf(dotGit);
     if (stats?.isDirectory()) return describe(top, realpathSync(dotGit), [top, dotGit]);
-    const [, named] = stats?.isFile() ? (/^gitdir: ([^\n]+)\n*$/.exec(readPointer(dotGit)) ?? []) : [];
-    if (named !== undefined && existsSync(resolve(top, named))) {
+    if (stats?.isFile()) {
+      const [, named] = /^gitdir: ([^\n]+)\n*$/.exec(readPointer(dotGit)) ?? [];
+      if (named === undefined) throw new Error(`invalid gitfile format: ${dotGit}`);
+      if (!existsSync(resolve(top, named))) throw new Error(`not a git repository: ${resolve(top, named)}`);
       const directory = realpathSync(resolve(top, named));
       return describe(top, directory, [top, dotGit, directory]);
     }

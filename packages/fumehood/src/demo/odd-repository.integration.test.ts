@@ -204,6 +204,15 @@ describe('a repository is refused with the reason of git', () => {
     await expect(opening()).rejects.toMatchObject(refusal(/Permission denied/, 'traverse'));
   });
 
+  it.each([
+    ['does not exist', 'gitdir: ../gone\n', /not a git repository: .*gone$/],
+    ['is not named', 'nonsense', /invalid gitfile format: .*\.git$/],
+  ])('when its git directory %s', async (_what, text, reason) => {
+    rmSync(join(path, '.git'), { recursive: true });
+    writeFileSync(join(path, '.git'), text);
+    await expect(opening()).rejects.toMatchObject(refusal(reason, 'git worktree repair'));
+  });
+
   it('when it has reftables', async () => {
     git(['config', 'core.repositoryformatversion', '1']);
     git(['config', 'extensions.refstorage', 'reftable']);

@@ -23,6 +23,15 @@ const remedies: readonly [pattern: RegExp, remedy: (path: string) => string][] =
       `Fetch the object again (\`git -C ${path} fetch --refetch\` does, if the remote has it), or give --repo another clone.`,
   ],
   [
+    /gitfile|not a git repository: /,
+    () =>
+      'If it is a worktree or a submodule whose git directory was moved, run `git worktree repair` or `git submodule update --init` there.',
+  ],
+  [
+    /namespace|uid map|failed to execute/i,
+    () => 'Run `fumehood doctor`, which says what package or permission is missing.',
+  ],
+  [
     /permission denied/i,
     () =>
       'Permit the owner of the repository to traverse the directories above it and to read all of it, or copy it to another place.',
