@@ -30,9 +30,12 @@ export function findGitDirectory(start: string): GitDirectory | null {
     if (stats?.isFile()) {
       const [, named] = /^gitdir: ([^\n]+)\n*$/.exec(readPointer(dotGit)) ?? [];
       if (named === undefined) throw new Error(`invalid gitfile format: ${dotGit}`);
-      if (!existsSync(resolve(top, named))) throw new Error(`not a git repository: ${resolve(top, named)}`);
-      const directory = realpathSync(resolve(top, named));
-      return describe(top, directory, [top, dotGit, directory]);
+      const directory = resolve(top, named);
+      return describe(top, existsSync(directory) ? realpathSync(directory) : directory, [
+        top,
+        dotGit,
+        directory,
+      ]);
     }
     if (['HEAD', 'objects', 'refs'].every((name) => existsSync(join(top, name))))
       return describe(top, top, [top]);
@@ -40,29 +43,29 @@ export function findGitDirectory(start: string): GitDirectory | null {
   }
 }
 
+/** A repository may name any directory: one that is none of git's is refused, or stays invisible. */
 function describe(top: string, directory: string, owned: readonly string[]): GitDirectory {
   const common = join(directory, 'commondir');
   const shared = statOf(common)?.isFile() ? resolve(directory, readPointer(common).trimEnd()) : directory;
-  const objects = objectDirectories(join(shared, 'objects'));
-  const directories = [directory, shared, ...objects].filter((one) => existsSync(one));
+  if (!existsSync(join(directory, 'HEAD')) || !existsSync(join(shared, 'objects')))
+    throw new Error(`not a git repository: ${directory}`);
+  const directories = [directory, shared, ...objectDirectories(join(shared, 'objects'))];
   return { top, directory, directories: [...new Set(directories.map((one) => realpathSync(one)))], owned };
 }
 
-/** Returns a directory of objects, and those whose objects it borrows. */
+/** Returns a directory of objects, and those whose objects it borrows, as far as they have packs. */
 function objectDirectories(first: string): string[] {
+  const hasPacks = (directory: string) => existsSync(join(directory, 'pack'));
   const found = [first];
   for (const directory of found) {
     const alternates = join(directory, 'info', 'alternates');
     if (!statOf(alternates)?.isFile()) continue;
     const named = readPointer(alternates).split('\n');
     const others = named.filter((line) => line !== '' && !line.startsWith('#'));
-    // A directory without packs is none of git's, and stays invisible.
-    const real = others
-      .map((line) => resolve(directory, line))
-      .filter((one) => existsSync(join(one, 'pack')));
+    const real = others.map((line) => resolve(directory, line)).filter(hasPacks);
     found.push(...real.filter((one) => !found.includes(one)).slice(0, alternatesMax - found.length));
   }
-  return found;
+  return found.filter(hasPacks);
 }
 
 /** Follows symbolic links. Returns undefined for a path that does not exist. */

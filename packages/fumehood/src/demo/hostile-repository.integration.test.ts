@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -119,6 +120,17 @@ it('no program in the configuration of a repository runs when the CLI reads the 
     );
     expect(ran(), written).toContain(written);
   }
+});
+
+it('a directory that a repository names is seen by its git only if it is one of git', () => {
+  mkdirSync(join(root, 'other/pack'), { recursive: true });
+  const alternates = ['/', root, '/usr', join(root, 'other'), join(root, 'none')];
+  writeFileSync(join(hostile, '.git/objects/info/alternates'), alternates.join('\n'));
+  const own = join(hostile, '.git');
+  expect(findGitDirectory(hostile)?.directories).toEqual([own, join(own, 'objects'), join(root, 'other')]);
+  rmSync(join(hostile, '.git/objects'), { recursive: true });
+  symlinkSync('/', join(hostile, '.git/objects'));
+  expect(findGitDirectory(hostile)?.directories).toEqual([own]);
 });
 
 describe('a partial clone', () => {

@@ -99,6 +99,14 @@ describe('a repository is read', () => {
         return join(root, 'super/module');
       },
     ],
+    [
+      'whose objects lie elsewhere',
+      () => {
+        renameSync(join(path, '.git/objects'), join(root, 'objects'));
+        symlinkSync('../../objects', join(path, '.git/objects'));
+        return path;
+      },
+    ],
     ['that borrows objects', () => (git(['clone', '-qs', path, 'shared'], root), join(root, 'shared'))],
     [
       'that is shallow',
@@ -206,6 +214,7 @@ describe('a repository is refused with the reason of git', () => {
 
   it.each([
     ['does not exist', 'gitdir: ../gone\n', /not a git repository: .*gone$/],
+    ['is none', 'gitdir: /\n', /not a git repository: \/$/],
     ['is not named', 'nonsense', /invalid gitfile format: .*\.git$/],
   ])('when its git directory %s', async (_what, text, reason) => {
     rmSync(join(path, '.git'), { recursive: true });
