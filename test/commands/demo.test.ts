@@ -120,6 +120,12 @@ const phases = [
   ...['workspace', 'image', 'boot', 'guest', 'indexer', 'collect', 'inspect', 'upload', 'destroyed'],
 ];
 
+/** Names with a NUL and with an escaped one, half of a surrogate pair, which the indexer does not write as UTF-8, and ends of lines. */
+const oddSource = [
+  'export const odd = { "\\u0000": 1, "raw\0key": 2 };\r\u2028export const half = "\\udc00" as const;',
+  'export const sum = odd["\\u0000"] + odd["raw\0key"] + half.length;\n',
+].join('\n');
+
 describe('the demo of another repository', () => {
   test.each([
     ['indexes a directory without a tsconfig.json', 'pg-protocol', 'packages/protocol', {}],
@@ -127,7 +133,10 @@ describe('the demo of another repository', () => {
       'indexes the whole repository, with a tsconfig.json',
       '@jridgewell/trace-mapping',
       '',
-      { 'tsconfig.json': '{"compilerOptions":{"strict":true,"target":"es2022"},"include":["src"]}' },
+      {
+        'tsconfig.json': '{"compilerOptions":{"strict":true,"target":"es2022"},"include":["src"]}',
+        'src/odd.ts': oddSource,
+      },
     ],
   ])('%s', async (_, name, at, more) => {
     const path = repositoryOf(name, at, more);
