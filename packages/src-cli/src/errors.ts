@@ -16,7 +16,7 @@ export function fileUnreadable(file: string, why: string): FumehoodError {
 
 /** The instance answered without the id of an upload. */
 export function uploadRefused(status: number, body: string): FumehoodError {
-  const reason = body.trimStart().startsWith('<') ? '' : body.trim().slice(0, 500);
+  const reason = reasonIn(body).slice(0, 500);
   return new FumehoodError({
     code: 'upload_refused',
     status,
@@ -26,6 +26,17 @@ export function uploadRefused(status: number, body: string): FumehoodError {
         ? 'Check the token: SRC_ACCESS_TOKEN, or SRC_HEADER_AUTHORIZATION.'
         : undefined,
   });
+}
+
+/** Returns the reason in the body of an answer: the message of an instance's error, or other text that is not a page. */
+function reasonIn(body: string): string {
+  try {
+    const { error } = JSON.parse(body) as { error?: { message?: unknown } };
+    if (typeof error?.message === 'string') return error.message;
+  } catch {
+    // It is no JSON.
+  }
+  return body.trimStart().startsWith('<') ? '' : body.trim();
 }
 
 /** The instance cannot be reached. */

@@ -52,6 +52,8 @@ const answer = (status: number, body: string) => (response: ServerResponse) =>
 describe('an upload exits with 1 and prints the reason', () => {
   it.each([
     [400, 'the commit is none', ': the commit is none'],
+    [400, '{"error":{"code":"index_invalid","message":"it is cut off"}}', ': it is cut off'],
+    [400, 'null', ': null'],
     [
       401,
       'no such token',

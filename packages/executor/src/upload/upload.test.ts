@@ -45,7 +45,9 @@ const fakeSpawn: Spawn = async () => {
   return {
     stdin: new PassThrough(),
     stdout: Readable.from([]),
-    stderr: Readable.from([]),
+    stderr: Readable.from([
+      Buffer.from('error: the instance refused the index: it is none\n  Check the indexer.\n'),
+    ]),
     exited,
     kill() {},
   };
@@ -90,4 +92,12 @@ test.each<[typeof status, boolean, string]>([
 ])('the answer %s, at an instance that is native (%s), rejects with %s', async (answer, native, code) => {
   status = answer;
   await expect(upload(native)).rejects.toMatchObject({ code });
+});
+
+test('an upload that fails has the reason that the client gives', async () => {
+  status = 400;
+  await expect(upload(true)).rejects.toMatchObject({
+    message:
+      'could not upload the index: `src code-intel upload` ended with 1: the instance refused the index: it is none',
+  });
 });

@@ -25,6 +25,8 @@ const socketName = 'instance.sock';
 const proxyUrl = `unix://${workTarget}/${socketName}`;
 const uploadFlags = ['code-intel', 'upload', '-no-progress'];
 const indexFlag = `-file=${workTarget}/${indexName}`;
+/** Bytes of the client's messages that are searched for its reason. */
+const quotedBytes = 1_000;
 /** Time for an upload, in ms. */
 const uploadMs = 600_000;
 
@@ -108,29 +110,41 @@ export async function uploadIndex(
     const kill = () => process.kill();
     deps.stopped.addEventListener('abort', kill);
     process.stdin.end();
+    let said = '';
     const write = async (stream: OutputStream) => {
-      for await (const chunk of process[stream]) await deps.log.write(stream, chunk as Buffer);
+      for await (const chunk of process[stream] as AsyncIterable<Buffer>) {
+        if (stream === 'stderr') said = (said + chunk.toString('latin1')).slice(-quotedBytes);
+        await deps.log.write(stream, chunk);
+      }
     };
     await Promise.all([write('stdout'), write('stderr')]).catch(kill);
     const { code, timedOut } = await process.exited;
     deps.stopped.removeEventListener('abort', kill);
     deps.stopped.throwIfAborted();
     if (timedOut) throw uploadFailed(`it took more than ${uploadMs / 1000} s`);
-    if (code !== 0) throw uploadError(code, lastStatus, deps.native);
+    if (code !== 0) throw uploadError(code, lastStatus, deps.native, said);
   } finally {
     await proxy.close();
   }
 }
 
 /** Returns the error for a failed upload, by the last status that the client saw; null means that the instance was unreachable. */
-function uploadError(code: number | null, status: number | null, native: boolean): FumehoodError {
+function uploadError(
+  code: number | null,
+  status: number | null,
+  native: boolean,
+  said: string,
+): FumehoodError {
   const action = 'upload an index';
   if (status === null) return instanceUnreachable(action, 'it did not answer');
   if (status === 408 || status === 429 || status >= 500)
     return instanceUnreachable(action, `it answered ${status}`);
   // An upstream instance uses one token for all executors, and it outlives every lease. There, 401 means a wrong token.
   if (status === 401 && native) return leaseLost('the instance does not know the token of the job any more');
-  return uploadFailed(`\`src code-intel upload\` ended with ${code ?? 'a signal'}`);
+  const reason = /^error: (.*)$/m.exec(Buffer.from(said, 'latin1').toString())?.[1];
+  return uploadFailed(
+    `\`src code-intel upload\` ended with ${code ?? 'a signal'}${reason ? `: ${reason}` : ''}`,
+  );
 }
 
 function uploadArguments(
