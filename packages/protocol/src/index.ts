@@ -12,5 +12,6 @@ export * from './executor/routes.ts';
 export * from './executor/version.ts';
 export * from './kinds.ts';
 export * from './lifecycle/table.ts';
+export * from './text.ts';
 export * from './tier.ts';
 export * from './values.ts';

@@ -3,8 +3,24 @@ import { z } from 'zod';
 /** A job's number: a positive integer, unique over all queues of our instance. */
 export const jobIdSchema = z.int().positive();
 
-/** An executor's name, unique on its instance. */
-export const executorNameSchema = z.string().min(1).max(200);
+/** An executor's name, unique on its instance. It is sent in a header, too, so it is ASCII. */
+export const executorNameSchema = z
+  .string()
+  .regex(
+    /^[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?$/,
+    'must be 1 to 200 printable ASCII characters, the first and the last one no blank',
+  );
+
+/** A point in time from the year 1 to 9999, with the offset of a time zone that exists: what PostgreSQL and JavaScript both have. */
+export const momentSchema = z.iso
+  .datetime({ offset: true })
+  .refine(
+    (text) =>
+      Date.parse(text) >= Date.parse('0001-01-01T00:00:00Z') &&
+      Date.parse(text) < Date.parse('9999-12-31T00:00:00Z') &&
+      /(?:Z|[+-](?:0\d|1[0-4]):\d\d)$/.test(text),
+    'must be a time from the year 1 to 9999, with an offset of at most 14 hours',
+  );
 
 export const commitSchema = z.string().regex(/^[0-9a-f]{40}$/, 'must be 40 lower-case hexadecimal digits');
 

@@ -6,6 +6,7 @@ import {
   jobIdHeader,
   type JobResultRequest,
   type QueueName,
+  storableText,
 } from '@fumehood/protocol';
 import { z } from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
@@ -124,7 +125,8 @@ export function openJobClient(
   };
   const mark = native ? markNative : markUpstream;
   const end = (message: string, reason: string) => ({
-    errorMessage: redact(message, redactions).slice(0, messageMax),
+    // An instance whose database cannot store the text would refuse the mark each time, and the job would never end.
+    errorMessage: storableText(redact(message, redactions).slice(0, messageMax)),
     ...(native && { reason: reason.slice(0, reasonMax) }),
   });
   return {

@@ -1,5 +1,5 @@
 import { FumehoodError } from '@fumehood/base';
-import { jobIdHeader, jobIdSchema } from '@fumehood/protocol';
+import { executorNameSchema, jobIdHeader, jobIdSchema } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
 import { z } from 'zod';
@@ -33,7 +33,7 @@ export async function authenticateOldExecutor(db: Db, request: FastifyRequest): 
   });
 }
 
-const namesSchema = z.object({ jobId: jobIdSchema, executorName: z.string().min(1) });
+const namesSchema = z.object({ jobId: jobIdSchema, executorName: executorNameSchema });
 
 /**
  * Returns the lease of such a request: a valid one of the named executor, whose name belongs to the credential. Errors:

@@ -4,7 +4,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { forbidden } from '../errors.ts';
 import type { JobLease } from '../queue/job.ts';
+import { describeIssues } from './issues.ts';
 import { receive } from './receive.ts';
+import { storable } from './texts.ts';
 
 /** Upstream's answer to a body that is not JSON of the expected type. */
 function notUnmarshalled(why: string): FumehoodError {
@@ -16,12 +18,12 @@ function notUnmarshalled(why: string): FumehoodError {
 }
 
 /**
- * Checks what an executor sent, its body or its query, and answers errors with upstream's statuses and texts. `null` counts as
- * an object without any field.
+ * Checks what an executor sent, its body or its query, and makes its texts storable. Answers errors with upstream's statuses and
+ * texts. `null` counts as an object without any field.
  */
 export function checkInput<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   const parsed = schema.safeParse(input ?? {});
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return storable(parsed.data);
   const nameless = !(input as { executorName?: unknown } | null | undefined)?.executorName;
   if (nameless && parsed.error.issues.some((issue) => issue.path.join('.') === 'executorName'))
     throw new FumehoodError({
@@ -29,7 +31,7 @@ export function checkInput<S extends z.ZodType>(schema: S, input: unknown): z.ou
       code: 'invalid_request',
       message: 'worker hostname cannot be empty',
     });
-  throw notUnmarshalled(z.prettifyError(parsed.error));
+  throw notUnmarshalled(describeIssues(parsed.error));
 }
 
 /** Checks the body of a job route. Its job and executor must be those of the token. Errors: `forbidden`. */

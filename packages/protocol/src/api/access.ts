@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { queueNameSchema } from '../kinds.ts';
+import { momentSchema } from '../values.ts';
 import { scopeSchema } from './scopes.ts';
 
 /** The name of a user, a token or a credential. It is never a number, so that a command can take either a name or an id. */
@@ -13,7 +14,7 @@ export const accessNameSchema = z
 const id = z.int().positive();
 const time = z.string();
 /** When the secret expires; null or missing: never. */
-const expiresAt = z.iso.datetime({ offset: true }).nullable().default(null);
+const expiresAt = momentSchema.nullable().default(null);
 
 /** `GET /api/access/users` */
 export const userRecordSchema = z.object({ id, name: accessNameSchema, admin: z.boolean(), createdAt: time });

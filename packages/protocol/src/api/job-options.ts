@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { defaultTiers, tierSchema } from '../tier.ts';
+import { momentSchema } from '../values.ts';
 
 /** Fields of every request for a job, whatever its kind. */
 export const jobOptions = {
@@ -22,7 +23,7 @@ export const jobOptions = {
   /** Each point counts as one more minute in the queue, within the share of the tenant. */
   priority: z.int().min(0).max(100).default(0),
   /** The job does not start before this time; null is now. */
-  processAfter: z.iso.datetime({ offset: true }).nullable().default(null),
+  processAfter: momentSchema.nullable().default(null),
   /** How many losses of its executor the job survives. */
   maxResets: z.int().min(0).max(20).default(3),
   /** How often the job is tried again after an error that may pass. */

@@ -21,8 +21,17 @@ export function commonVersion(header: string | null | undefined, own: number): n
   return Math.abs(offered - own) <= 1 ? Math.min(offered, own) : null;
 }
 
+/**
+ * Where an executor runs: the same text each time that it starts there, and another one for every other executor, such as a hash of
+ * the machine's boot id and the executor's directory. It tells an executor that starts again from another one with the same name.
+ */
+export const machineSchema = z.string().min(1).max(200);
+
 /** Query of `GET /.executors/queue/push`: 200 with server-sent events until either side goes away. */
-export const pushQuerySchema = z.object({ executorName: executorNameSchema });
+export const pushQuerySchema = z.object({
+  executorName: executorNameSchema,
+  machine: machineSchema.optional(),
+});
 
 const attemptOf = { jobId: jobIdSchema, queue: queueNameSchema, attempt: z.int().positive() };
 

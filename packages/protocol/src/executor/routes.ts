@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
-import { jobIdSchema } from '../values.ts';
+import { executorNameSchema, jobIdSchema, momentSchema } from '../values.ts';
+import { machineSchema } from './native.ts';
 import { byteSizeSchema } from './size.ts';
 
 /** Headers of a job route, besides `Authorization: Bearer <job token>`. */
@@ -31,7 +32,9 @@ const heldIds = z.array(idSchema).max(heldMax);
 const executorName = z
   .string({ error: 'worker hostname cannot be empty' })
   .min(1, 'worker hostname cannot be empty')
-  .max(200);
+  .pipe(executorNameSchema);
+/** A count that a column of 32 bits holds. */
+const count = z.int32().nonnegative();
 
 /** `POST /.executors/queue/dequeue`: 200 with a job, or 204. */
 export const dequeueRequestSchema = z.object({
@@ -39,7 +42,7 @@ export const dequeueRequestSchema = z.object({
   /** Decides which payload the executor gets (`payloadVersion`). */
   version: orZero(z.string().max(200), ''),
   /** The size of a job's machine, as in upstream's variables `VM_…`; 0 and `''` stand for an unknown size. */
-  numCPUs: orZero(z.int().nonnegative(), 0),
+  numCPUs: orZero(count, 0),
   memory: orZero(byteSizeSchema, null),
   diskSpace: orZero(byteSizeSchema, null),
   queues: orZero(z.array(queueNameSchema).max(queuesMax), []),
@@ -52,14 +55,15 @@ export const dequeueRequestSchema = z.object({
       labels: labelsSchema.default([]),
       /** The largest job that fits when no other one runs. */
       total: z.object({
-        cpus: z.int().nonnegative(),
-        memoryMiB: z.int().nonnegative(),
-        scratchMiB: z.int().nonnegative(),
+        cpus: count,
+        memoryMiB: count,
+        scratchMiB: count,
       }),
-      freeMemoryMiB: z.int().nonnegative(),
-      freeScratchMiB: z.int().nonnegative(),
-      freeCpus: z.int().nonnegative(),
+      freeMemoryMiB: count,
+      freeScratchMiB: count,
+      freeCpus: count,
       waitMs: z.int().min(0).max(60_000),
+      machine: machineSchema.optional(),
     })
     .optional(),
 });
@@ -89,9 +93,10 @@ export const heartbeatRequestSchema = z.object({
     .object({
       tiers: z.array(tierSchema).max(100),
       leases: z
-        .array(z.object({ jobId: jobIdSchema, attempt: z.int().positive() }))
+        .array(z.object({ jobId: jobIdSchema, attempt: z.int32().positive() }))
         .max(heldMax)
         .optional(),
+      machine: machineSchema.optional(),
     })
     .optional(),
 });
@@ -119,9 +124,13 @@ export const logEntriesMax = 1_000;
 const logEntrySchema = jobOperation.extend({
   key: z.string().min(1).max(200),
   command: z.array(z.string()).nullable(),
-  startTime: z.iso.datetime({ offset: true }),
-  exitCode: z.int().nullish(),
-  out: z.string().optional(),
+  startTime: momentSchema,
+  exitCode: z.int32().nullish(),
+  /** The whole output so far. It is kept as bytes, so it may hold any character. */
+  out: z
+    .string()
+    .transform((text) => new TextEncoder().encode(text))
+    .optional(),
   durationMs: z.int().nonnegative().nullish(),
 });
 
@@ -135,7 +144,7 @@ export const addLogEntryRequestSchema = logEntrySchema.extend({
 export type AddLogEntryRequest = z.input<typeof addLogEntryRequestSchema>;
 
 /** `POST /.executors/queue/{queue}/updateExecutionLogEntry`: 204. Native: without `out` the output stays as it is. */
-export const updateLogEntryRequestSchema = logEntrySchema.extend({ entryId: z.int().positive() });
+export const updateLogEntryRequestSchema = logEntrySchema.extend({ entryId: z.int32().positive() });
 export type UpdateLogEntryRequest = z.input<typeof updateLogEntryRequestSchema>;
 
 /**
@@ -143,7 +152,7 @@ export type UpdateLogEntryRequest = z.input<typeof updateLogEntryRequestSchema>;
  * `{"offset": end}`. Sending bytes again is idempotent; a gap is answered with 409 and the expected offset.
  */
 export const appendLogQuerySchema = z.object({
-  entry: z.coerce.number().int().positive(),
+  entry: z.coerce.number().pipe(z.int32().positive()),
   stream: z.enum(['stdout', 'stderr']),
   offset: z.coerce.number().int().nonnegative(),
 });
@@ -158,15 +167,17 @@ export const inputQuerySchema = z.object({
 });
 export const inputEndHeader = 'x-fumehood-input-end';
 
-/** Native. `POST /.executors/queue/{queue}/result`: facts of a run, sent before its mark. 204. */
+/** Native. `POST /.executors/queue/{queue}/result`: facts of a run, sent before its mark. 204. Only `tier` is required. */
 export const jobResultRequestSchema = jobOperation.extend({
   tier: tierSchema,
-  vmm: z.literal('qemu'),
-  /** Exit code of the last step that ran; 128 + signal when a signal ended it. */
-  exitCode: z.int().min(0).max(255).nullable(),
+  /** The name of the VMM; null for a tier without one. */
+  vmm: z.string().max(100).nullable().default(null),
+  /** Exit code of the last step that ran; 128 + signal when a signal ended it. Null: no step ended. */
+  exitCode: z.int().min(0).max(255).nullable().default(null),
   guest: z
     .object({ kernel: z.string().max(200), interfaces: z.array(z.string().max(64)).max(64) })
-    .nullable(),
+    .nullable()
+    .default(null),
   /** How often the search found a credential of this job in the VM's memory and disks; null without a search. */
   inspection: z
     .object({
@@ -176,11 +187,14 @@ export const jobResultRequestSchema = jobOperation.extend({
       /** The control of the search: whether it found a marker that was put into the guest on purpose. */
       controlFound: z.boolean(),
     })
-    .nullable(),
-  /** How many things of each kind the VM left on the host after its destruction. */
+    .nullable()
+    .default(null),
+  /** How many things of each kind the VM left on the host after its destruction; null: not counted. */
   leftOver: z
     .record(z.string().max(64), z.int().nonnegative())
-    .refine((kinds) => Object.keys(kinds).length <= 64, 'has more than 64 kinds'),
+    .refine((kinds) => Object.keys(kinds).length <= 64, 'has more than 64 kinds')
+    .nullable()
+    .default(null),
 });
 export type JobResultRequest = z.input<typeof jobResultRequestSchema>;
 

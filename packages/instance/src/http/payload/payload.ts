@@ -8,6 +8,7 @@ import { executorUrlMissing } from '../../errors.ts';
 import { kindOf } from '../../queue/kind.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
 import type { RouteDeps } from '../deps.ts';
+import { describeIssues } from '../issues.ts';
 import { uploadStep } from './upload-step.ts';
 
 /** The executor that has leased a job: it decides the form of the payload. */
@@ -37,7 +38,7 @@ export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promi
   try {
     transformed = transform(deps, request, uploadToken);
   } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
+    const why = error instanceof z.ZodError ? describeIssues(error) : (error as Error).message;
     await failJob(deps, leased, `failed to transform record: ${why}`).catch((failed: unknown) =>
       log.error({ error: failed, job: id }, 'a job without a payload could not be marked as failed'),
     );
