@@ -89,7 +89,15 @@ describe('a user of the host who listens on the port of an instance that was kil
       .jobs()
       .catch(() => {});
     const credential = await readCredential(join(stack.state, 'run/executor-credential'));
-    const executor = { name: 'e', version: '1', credential, tiers: [], arch: 'x64' as const, labels: [] };
+    const executor = {
+      name: 'e',
+      version: '1',
+      credential,
+      tiers: [],
+      arch: 'x64' as const,
+      labels: [],
+      machine: 'here',
+    };
     await connect(
       { http: openHttp(url), executor, queues: ['runs'] },
       systemClock,

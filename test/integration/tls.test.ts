@@ -161,7 +161,14 @@ describe("an executor's connection to its instance", () => {
   const urlOf = ({ tlsPort }: TestInstance, host = 'localhost') => `https://${host}:${tlsPort}`;
   /** Sends a heartbeat. */
   const heartbeat = async ({ credential }: TestInstance, url: string) => {
-    const identity = { name: 'e1', version: '1', tiers: [], arch: 'x64' as const, labels: [] };
+    const identity = {
+      name: 'e1',
+      version: '1',
+      tiers: [],
+      arch: 'x64' as const,
+      labels: [],
+      machine: 'here',
+    };
     const secret = { secret: credential, renew: async () => false };
     const queue = openQueue(openHttp(url), { ...identity, credential: secret });
     return await queue.heartbeat(['runs'], [], AbortSignal.timeout(30_000));

@@ -56,7 +56,7 @@ export class Machine {
     const identity = {
       ...{ name: this.name, version: '1' },
       credential: { secret: credential, renew: async () => false },
-      ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [] },
+      ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [], machine: 'here' },
     };
     const queue = openQueue(http, identity);
     const queues: QueueName[] = ['codeintel', 'runs'];

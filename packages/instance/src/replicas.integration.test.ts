@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, connect } from './db/connect.ts';
 import { openTestServer, type TestServer } from './db/testing.ts';
-import { startTestInstance, type TestInstance } from './testing/instance.ts';
+import { forgetLosses, startTestInstance, type TestInstance } from './testing/instance.ts';
 
 let server: TestServer;
 let connection: Connection;
@@ -95,6 +95,7 @@ describe('two replicas on one database', () => {
         `
           .execute(admin)
           .catch(() => {});
+        await forgetLosses({ db: admin }).catch(() => {});
       }
     })();
     const everybody = [work(one, 'e1'), work(other, 'e2'), impatient, ending];

@@ -21,6 +21,7 @@ import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import { makeAgent } from './agent.ts';
+import { machineOf } from './machine.ts';
 import { agentConfigSchema } from './config.ts';
 import { watchLoopDelay } from './loop-delay.ts';
 import { openReservations } from './reservations.ts';
@@ -50,6 +51,7 @@ try {
     tiers: config.tiers,
     arch: archSchema.parse(arch()),
     labels: config.labels,
+    machine: await machineOf(directories.work),
   };
   const onTrouble = (message: string) => log.warn(message);
   // Without its helper the agent cannot destroy a VM. The launchers kill the VMs when their leases end, and other attempts follow.

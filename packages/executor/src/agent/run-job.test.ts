@@ -25,6 +25,7 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
     tiers: ['vm-emulated' as const],
     arch: 'x64' as const,
     labels: [],
+    machine: 'here',
   };
   const queue = openQueue(http, identity);
   const deps = {
@@ -54,7 +55,7 @@ it('a heartbeat names the held attempt', async () => {
   expect(await requestsOfRun(null)).toContainEqual([
     'heartbeat',
     expect.objectContaining({
-      fumehood: { tiers: ['vm-emulated'], leases: [{ jobId: 5, attempt: 3 }] },
+      fumehood: { tiers: ['vm-emulated'], leases: [{ jobId: 5, attempt: 3 }], machine: 'here' },
     }),
   ]);
 });

@@ -105,6 +105,7 @@ export class TestAgent {
       tiers: ['vm-emulated' as const],
       arch: 'x64' as const,
       labels: [],
+      machine: 'here',
     };
     const defaultResources = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
     const queue = upstream

@@ -30,7 +30,13 @@ export class WaitingAgent {
       return response;
     };
     const identity = {
-      ...{ name, version: '0', credential: { secret: credential, renew: async () => false }, labels: [] },
+      ...{
+        name,
+        version: '0',
+        credential: { secret: credential, renew: async () => false },
+        labels: [],
+        machine: 'here',
+      },
       ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const },
     };
     const queue = openQueue(http, identity);

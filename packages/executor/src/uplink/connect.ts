@@ -59,6 +59,7 @@ async function sendFirstHeartbeat(
   const body: HeartbeatRequest = {
     executorName: executor.name,
     ...(Array.isArray(queues) && { queueNames: queues }),
+    fumehood: { tiers: [...executor.tiers], machine: executor.machine },
   };
   const { http: negotiating, version } = negotiateVersion(http);
   const send = withCredential(negotiating, executor.credential);

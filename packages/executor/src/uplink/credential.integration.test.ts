@@ -25,7 +25,14 @@ afterEach(async () => {
 });
 
 async function start() {
-  const identity = { name: 'test', version: '0', tiers: [], arch: 'x64' as const, labels: [] };
+  const identity = {
+    name: 'test',
+    version: '0',
+    tiers: [],
+    arch: 'x64' as const,
+    labels: [],
+    machine: 'here',
+  };
   const queue = openQueue(openHttp(instance.url), { ...identity, credential: await readCredential(file) });
   return {
     lease: () => queue.lease(['runs'], { free: resources, total: resources }, 0, AbortSignal.timeout(20_000)),

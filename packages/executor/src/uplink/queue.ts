@@ -24,6 +24,8 @@ export interface ExecutorIdentity {
   readonly tiers: readonly Tier[];
   readonly arch: Arch;
   readonly labels: readonly string[];
+  /** Where it runs: the instance refuses another machine that uses the same name. */
+  readonly machine: string;
 }
 
 /** Identifies a leased job. */
@@ -74,7 +76,8 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
     version,
     async openPushStream(signal) {
       const action = 'open the push stream';
-      const path = `/.executors/queue/push?executorName=${encodeURIComponent(executor.name)}`;
+      const query = new URLSearchParams({ executorName: executor.name, machine: executor.machine });
+      const path = `/.executors/queue/push?${query.toString()}`;
       const response = await send({ method: 'GET', path, signal, action });
       if (response.status !== 200) await expectStatus(response, [200], action);
       if (!response.body) throw instanceUnreachable(action, 'the answer has no body');
@@ -97,6 +100,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
           freeMemoryMiB: free.memoryMiB,
           freeScratchMiB: free.scratchMiB,
           waitMs,
+          machine: executor.machine,
         },
       };
       const action = 'lease a job';
@@ -119,6 +123,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
         fumehood: {
           tiers: [...executor.tiers],
           leases: jobs.flatMap(({ id, attempt }) => (attempt === null ? [] : [{ jobId: id, attempt }])),
+          machine: executor.machine,
         },
       };
       const action = 'renew leases';

@@ -21,6 +21,7 @@ const identity = {
   tiers: ['vm-emulated' as const],
   arch: 'x64' as const,
   labels: [],
+  machine: 'here',
 };
 const fixed = (secret: string) => ({ secret, renew: async () => false });
 const free = { cpus: 1, memoryMiB: 512, scratchMiB: 512 };

@@ -17,7 +17,7 @@ const v1 = {
 const executor = {
   credential: { secret: 'hunter2', renew: () => Promise.resolve(false) },
   ...{ name: 'deadbeef', version: '5.2.0', tiers: ['vm-hardware' as const] },
-  ...{ arch: 'x64' as const, labels: [] },
+  ...{ arch: 'x64' as const, labels: [], machine: 'here' },
 };
 const each = { cpus: 4, memoryMiB: 12_288, scratchMiB: 20_480 };
 const offer = { free: each, total: each };
@@ -175,10 +175,8 @@ describe('an executor that connects', () => {
     upstream.answer('POST /.executors/queue/heartbeat', ids);
     expect(await start('codeintel')).toEqual({ native: false });
     expect(await start(queues)).toEqual({ native: false });
-    expect(upstream.bodies('heartbeat')).toEqual([
-      { executorName: 'deadbeef' },
-      { executorName: 'deadbeef', queueNames: queues },
-    ]);
+    const own = { executorName: 'deadbeef', fumehood: { tiers: ['vm-hardware'], machine: 'here' } };
+    expect(upstream.bodies('heartbeat')).toEqual([own, { ...own, queueNames: queues }]);
   });
 
   it('tries again while the instance refuses it or fails, and reports each problem once', async () => {

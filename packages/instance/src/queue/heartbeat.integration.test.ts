@@ -39,8 +39,12 @@ const heartbeatOf = (
   credentialId: number,
   held: readonly HeldJob[] = [],
   version = '1',
+  machine: string | null = null,
 ): Heartbeat => ({
-  report: { name, credentialId, version, native: true, queues: ['runs'], tiers: ['container'], offer: null },
+  report: {
+    ...{ name, credentialId, version, native: true, queues: ['runs'], tiers: ['container'], offer: null },
+    ...{ machine, beats: true },
+  },
   held,
 });
 const ids = (renewed: readonly { id: number }[] | undefined) => renewed?.map(({ id }) => id);
@@ -126,9 +130,12 @@ describe('concurrent heartbeats', () => {
     const heartbeats = [heartbeatOf('e1', other, [held]), heartbeatOf('e2', other)].map((one) =>
       recordHeartbeat(db, kinds, one),
     );
-    expect(await Promise.all(heartbeats)).toMatchObject([null, { renewed: [] }]);
+    expect(await Promise.allSettled(heartbeats)).toMatchObject([
+      { reason: { code: 'forbidden' } },
+      { value: { renewed: [] } },
+    ]);
     expect(await end()).toEqual(before);
-    expect(ids((await recordHeartbeat(db, kinds, heartbeatOf('e1', own, [held])))?.renewed)).toEqual([
+    expect(ids((await recordHeartbeat(db, kinds, heartbeatOf('e1', own, [held]))).renewed)).toEqual([
       held.jobId,
     ]);
   });
@@ -162,6 +169,40 @@ test('a changed report is stored at once, an unchanged one every few seconds', a
   expect(Date.parse((await executors())[0]?.at ?? '')).toBeGreaterThanOrEqual(
     Date.parse(second[0]?.at ?? ''),
   );
+});
+
+describe('an executor name that another machine uses', () => {
+  const heard = (ago: string) =>
+    sql`update executors set last_seen_at = clock_timestamp() + ${ago}::interval`.execute(db);
+
+  test('is refused, and the jobs of the first one go on, also one that is being canceled', async () => {
+    const own = await credential('own');
+    const send = (machine: string | null, held: readonly HeldJob[] = []) =>
+      recordHeartbeat(db, kinds, heartbeatOf('e1', own, held, '1', machine));
+    await send('here');
+    const job = await runBy('e1');
+    await cancel(db, kinds, job.jobId);
+    await expect(send('there')).rejects.toMatchObject({ code: 'executor_name_in_use', status: 409 });
+    const { rows } = await sql`select state from jobs`.execute(db);
+    expect(rows).toEqual([{ state: 'processing' }]);
+    expect(ids((await send('here', [job])).renewed)).toEqual([job.jobId]);
+    // Without the machine's name nothing tells the two apart, and the job of the first one ends.
+    await send(null);
+    expect((await sql`select state from jobs`.execute(db)).rows).toEqual([{ state: 'canceled' }]);
+  });
+
+  test('can be taken over when nobody was heard of under it for as long as a lease lasts', async () => {
+    const own = await credential('own');
+    const send = (machine: string) => recordHeartbeat(db, kinds, heartbeatOf('e1', own, [], '1', machine));
+    await send('here');
+    await heard('-9 s');
+    await expect(send('there')).rejects.toMatchObject({ code: 'executor_name_in_use' });
+    await heard('-11 s');
+    await send('there');
+    await expect(send('here')).rejects.toMatchObject({ code: 'executor_name_in_use' });
+    await heard('1 hour'); // the clock was set back
+    await send('here');
+  });
 });
 
 test('batched heartbeats get the same answers as single ones', {

@@ -75,17 +75,17 @@ export interface Leased {
 }
 
 /**
- * Leases one job that fits the offer. Returns `draining` for an executor that may not lease. Leases for equal offers that come
+ * Leases one job that fits the offer. Returns `barred` for an executor that may not lease: it is draining, or has lost a lease lately. Leases for equal offers that come
  * close together are one commit. Errors: `unauthorized`.
  */
-export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'draining'> {
+export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'barred'> {
   const token = newSecret();
   const request = { offer, tokenHash: secretHash(token), leaseMs };
   const first = await leaseBatched(db, request);
   // Other transactions hold all jobs that were looked at: look further.
-  const { job, draining, credentialValid } = first.contended ? await leaseFurther(db, request) : first;
+  const { job, barred, credentialValid } = first.contended ? await leaseFurther(db, request) : first;
   if (!credentialValid) throw unauthorized('');
-  if (!job) return draining ? 'draining' : 'nothing';
+  if (!job) return barred ? 'barred' : 'nothing';
   wake(db, jobTopic(job.id));
   return { job, token };
 }
@@ -172,16 +172,16 @@ export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<Job
 
 /**
  * Stores what an executor reports of itself, renews its leases, and ends canceled jobs that it does not name any more. Heartbeats
- * that come close together are one commit. Returns null if the executor's name belongs to another credential.
+ * that come close together are one commit. Errors: those of `recordExecutor`.
  */
 export async function recordHeartbeat(
   db: Db,
   kinds: QueueKinds,
   request: Heartbeat,
-): Promise<HeartbeatResult | null> {
+): Promise<HeartbeatResult> {
   const fromBatch = request.held.length <= batchedHeldMax ? await renewBatched(db, request) : null;
   const result = fromBatch ?? (await renewAlone(db, request));
-  if (!result?.canceling) return result;
+  if (!result.canceling) return result;
   const { name, queues } = request.report;
   await transaction(db, async (tx) => {
     const ids = request.held.map(({ jobId }) => jobId);
@@ -194,9 +194,9 @@ const renewBatched = batched(250, renewMany);
 /** A heartbeat that names more jobs than any executor runs is not batched, so that it does not delay others. */
 const batchedHeldMax = 1_000;
 
-async function renewAlone(db: Db, { report, held }: Heartbeat): Promise<HeartbeatResult | null> {
+async function renewAlone(db: Db, { report, held }: Heartbeat): Promise<HeartbeatResult> {
   const executor = await recordExecutor(db, report);
-  return executor && { ...executor, ...(await renewLeases(db, report.name, report.queues, held)) };
+  return { ...executor, ...(await renewLeases(db, report.name, report.queues, held)) };
 }
 
 /**

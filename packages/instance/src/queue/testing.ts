@@ -75,9 +75,11 @@ export function testQueue(db: () => Db) {
         queues,
         tiers: null,
         offer: null,
+        machine: null,
+        beats: true,
       };
       const result = await recordHeartbeat(db(), new Map(), { report, held });
-      return result?.renewed ?? [];
+      return result.renewed;
     },
     /** Moves every lease's end back, as if this long had passed since the last heartbeat. */
     elapse: (ms: number) =>

@@ -87,7 +87,7 @@ function wait(
     await sleep(1);
     times += 1;
     if (answers.fails && times > 1) throw new Error(`${executor} cannot ask`);
-    if (answers.draining) return 'draining' as const;
+    if (answers.draining) return 'barred' as const;
     const place = jobs.findIndex((label) => label === '' || one.labels.includes(label));
     if (place < 0) return 'nothing' as const;
     return { token: jobs.splice(place, 1)[0] } as Leased;

@@ -16,7 +16,7 @@ const sweepsPerConnected = 5;
 export interface WorkRequest {
   readonly offer: Offer;
   /** Tries to lease a job that fits the offer. */
-  readonly ask: () => Promise<Leased | 'nothing' | 'draining'>;
+  readonly ask: () => Promise<Leased | 'nothing' | 'barred'>;
   /** How long the request may be held, milliseconds. */
   readonly waitMs: number;
   /** Aborted when the client has gone. */

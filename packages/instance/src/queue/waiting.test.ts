@@ -26,6 +26,7 @@ const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor =
   memory_mib: 2048,
   scratch_mib: 4096,
   draining: false,
+  pausing: false,
   last_seen_at: new Date(0),
   ...changes,
 });
@@ -36,6 +37,16 @@ describe('whyNoExecutorFits', () => {
     ['only another queue is served', [executor({ queues: ['batches'] })], 'no_executor'],
     ['every executor drains', [executor({ draining: true })], 'executors_drain'],
     ['one of two drains', [executor({ draining: true }), executor()], null],
+    [
+      'the only one that fits drains, and another one is of a weaker tier',
+      [executor({ draining: true }), executor({ tiers: ['vm-emulated'] })],
+      'executors_drain',
+    ],
+    [
+      'one that does not fit drains',
+      [executor({ draining: true, tiers: ['container'] })],
+      'tier_not_offered',
+    ],
     ['another tier is offered', [executor({ tiers: ['vm-emulated'] })], 'tier_not_offered'],
     ['no tier is offered', [executor({ tiers: [] })], 'tier_not_offered'],
     ['no executor has that much memory', [executor({ memory_mib: 2047 })], 'too_big'],

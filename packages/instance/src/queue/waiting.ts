@@ -8,10 +8,22 @@ export function whyNoExecutorFits(
   connected: readonly ConnectedExecutor[],
 ): JobRecord['waiting'] {
   if (job.state !== 'queued' && job.state !== 'errored') return null;
+  const reason = unmetDemand(
+    job,
+    connected.filter((executor) => !executor.draining),
+  );
+  if (reason === null) return null;
+  const draining = connected.filter((executor) => executor.draining && fits(job, executor));
+  if (draining.length > 0) return allDraining(draining);
+  return reason.reason === 'no_executor' ? unmetDemand(job, connected) : reason;
+}
+
+const fits = (job: JobRecord, executor: ConnectedExecutor) => unmetDemand(job, [executor]) === null;
+
+/** Returns the first demand of a job that none of the executors meets; null if one of them meets them all. */
+function unmetDemand(job: JobRecord, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   const forQueue = connected.filter((executor) => executor.queues.includes(job.queue));
-  const leasing = forQueue.filter((executor) => !executor.draining);
-  if (leasing.length === 0 && forQueue.length > 0) return allDraining(job, forQueue);
-  if (leasing.length === 0) {
+  if (forQueue.length === 0) {
     return {
       reason: 'no_executor',
       message: `no executor for ${job.queue} is connected`,
@@ -19,7 +31,7 @@ export function whyNoExecutorFits(
         'Start one: `fumehood up` on this machine, or an executor elsewhere with this instance as its URL.',
     };
   }
-  const understanding = leasing.filter((executor) => executor.native || !job.needsNative);
+  const understanding = forQueue.filter((executor) => executor.native || !job.needsNative);
   if (understanding.length === 0) {
     return {
       reason: 'native_not_offered',
@@ -58,11 +70,11 @@ export function whyNoExecutorFits(
   };
 }
 
-function allDraining(job: JobRecord, draining: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+function allDraining(draining: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   const names = draining.map((executor) => executor.name).join(', ');
   return {
     reason: 'executors_drain',
-    message: `every connected executor for ${job.queue} is draining and leases no more jobs: ${names}`,
+    message: `every connected executor that could run it is draining and leases no more jobs: ${names}`,
     remedy: `Let one of them lease again (\`fumehood executors resume ${draining[0]?.name ?? ''}\`), or connect another.`,
   };
 }
@@ -126,6 +138,20 @@ export function explainWait(
     return {
       ...where,
       waiting: { reason: 'later', message, remedy: 'Wait, or cancel it.' },
+      expectedStartAt: expected,
+    };
+  }
+  const able = connected.filter((executor) => !executor.draining && fits(job, executor));
+  if (able.every((executor) => executor.pausing)) {
+    const names = able.map((executor) => executor.name).join(', ');
+    return {
+      ...where,
+      waiting: {
+        reason: 'executors_pause',
+        message: `every executor that could run it has lost a lease lately, and gets no job before its next heartbeat and a pause: ${names}`,
+        remedy:
+          'Wait up to a minute. If it happens again, check the network and the load of these executors.',
+      },
       expectedStartAt: expected,
     };
   }

@@ -3,7 +3,13 @@ import type { Job } from '@fumehood/protocol';
 import type { TestServer } from '../db/testing.ts';
 import { openCommits } from '../repos/store.ts';
 import { jobHeaders } from './executor-client.ts';
-import { extendLease, startTestInstance, type TestInstance, type TestSettings } from './instance.ts';
+import {
+  extendLease,
+  forgetLosses,
+  startTestInstance,
+  type TestInstance,
+  type TestSettings,
+} from './instance.ts';
 
 export interface Answer {
   readonly status: number;
@@ -47,8 +53,13 @@ export async function startGitTarget(server: TestServer, settings: TestSettings 
   const instance = await startTestInstance(await server.clone(), { openCommits, ...settings, spawn });
   let job: Job;
   const headers = () => jobHeaders(job);
-  const next: GitTarget['next'] = async (options) => {
-    const leased = await instance.lease({ queues: ['codeintel'], ...options });
+  const next: GitTarget['next'] = async ({ waitMs = 0, ...options } = {}) => {
+    const until = Date.now() + waitMs;
+    let leased: Job | null;
+    do {
+      await forgetLosses(instance);
+      leased = await instance.lease({ queues: ['codeintel'], ...options, waitMs: Math.min(waitMs, 300) });
+    } while (!leased && Date.now() < until);
     if (!leased) throw new Error('no job was leased');
     await extendLease(instance, leased);
     job = leased;
@@ -64,7 +75,7 @@ export async function startGitTarget(server: TestServer, settings: TestSettings 
       const indexer = { name: 'scip-typescript', image: await instance.image(image), argv: ['index'] };
       const request = { queue: 'codeintel', repository: name, commit, indexer, accept: ['vm-emulated'] };
       await instance.api('POST', '/api/jobs', request);
-      return await next({ executor });
+      return await next({ executor, waitMs: 2_000 });
     },
     next,
     async ask(version, body, more) {

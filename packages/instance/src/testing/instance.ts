@@ -14,6 +14,7 @@ import { type Connection, connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
 import { requestLimits } from '../http/limits.ts';
 import { allRoutes } from '../http/routes.ts';
+import { retentionSchema } from '../retention/policy.ts';
 import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
 import { type ExecutorClient, executorClient, type ExecutorOptions } from './executor-client.ts';
 
@@ -64,6 +65,13 @@ export interface TestInstance {
 /** Extends a lease so that it lasts for the whole test without heartbeats. */
 export async function extendLease({ db }: Pick<TestInstance, 'db'>, { id }: Pick<Job, 'id'>): Promise<void> {
   await sql`update jobs set lease_expires_at = clock_timestamp() + interval '1 hour' where id = ${id}`.execute(
+    db,
+  );
+}
+
+/** Lets executors whose leases a test has ended lease again at once. */
+export async function forgetLosses({ db }: Pick<TestInstance, 'db'>): Promise<void> {
+  await sql`update executors set must_beat = false, lost_at = null where must_beat or lost_at is not null`.execute(
     db,
   );
 }
@@ -121,6 +129,7 @@ export async function startTestInstance(
       executorCredentialSha256: secretHash(credential).toString('hex'),
       upstream: { url: executorUrl, srcImage: 'src:1' },
       compatibility: { executorsWithoutJobTokens },
+      retention: retentionSchema.parse({}),
     },
     { clock: systemClock, spawn, log: pino({ level: 'fatal' }) },
     { openCommits, routes, limits },

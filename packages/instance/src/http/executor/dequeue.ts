@@ -8,7 +8,6 @@ import {
 } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireQueues } from '../../auth/executor.ts';
-import { forbidden } from '../../errors.ts';
 import { leaseTimes } from '../../queue/kind.ts';
 import type { Offer } from '../../queue/offer.ts';
 import { lease } from '../../queue/queue.ts';
@@ -56,7 +55,7 @@ async function dequeue(
   const queues = only ? [only] : body.queues;
   requireQueues(credential, queues);
   const tiers = native?.tiers ?? unnamedTiers;
-  const seen = await recordExecutor(deps.db, {
+  await recordExecutor(deps.db, {
     name: body.executorName,
     credentialId: credential.id,
     version: body.version,
@@ -64,8 +63,9 @@ async function dequeue(
     queues,
     tiers,
     offer: native ?? null,
+    machine: native?.machine ?? null,
+    beats: false,
   });
-  if (!seen) throw forbidden('another credential uses this executor name');
   if (queues.length === 0) return reply.code(204).send();
   const to: Recipient = native
     ? { native: true, leaseMs: leaseTimes.native }

@@ -8,7 +8,6 @@ import {
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { requireQueues } from '../../auth/executor.ts';
-import { forbidden } from '../../errors.ts';
 import { recordHeartbeat } from '../../queue/queue.ts';
 import { checkInput, readJson } from '../body.ts';
 import { credentialOf, requireCredential } from '../credential.ts';
@@ -65,12 +64,13 @@ async function heartbeat(
       queues,
       tiers: native?.tiers ?? null,
       offer: null,
+      machine: native?.machine ?? null,
+      beats: true,
     },
     held: groups
       .flatMap((group) => group.jobIds)
       .map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null })),
   });
-  if (!answer) throw forbidden('another credential uses this executor name');
   const nameOf = (job: { id: number; queue: QueueName }) => (only ? `${job.id}` : `${job.id}-${job.queue}`);
   return {
     knownIds: answer.renewed.map(nameOf),

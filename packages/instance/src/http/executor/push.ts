@@ -4,7 +4,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { authenticateExecutor } from '../../auth/executor.ts';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { wake } from '../../db/transaction.ts';
-import { forbidden } from '../../errors.ts';
 import {
   type ExecutorState,
   openPushStream,
@@ -37,10 +36,9 @@ export function pushRoutes(scope: FastifyInstance, deps: RouteDeps): void {
 async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { db } = deps;
   const { id: credentialId } = credentialOf(request);
-  const { executorName } = checkInput(pushQuerySchema, request.query);
-  const unknown = { version: '', queues: [], tiers: null, offer: null };
-  const seen = await recordExecutor(db, { name: executorName, credentialId, native: true, ...unknown });
-  if (!seen) throw forbidden('another credential uses this executor name');
+  const { executorName, machine = null } = checkInput(pushQuerySchema, request.query);
+  const unknown = { version: '', queues: [], tiers: null, offer: null, beats: false };
+  await recordExecutor(db, { name: executorName, credentialId, native: true, machine, ...unknown });
   const number = await openPushStream(db, executorName);
   wake(db, executorTopic(executorName));
 

@@ -1,6 +1,9 @@
 import type { Arch, DequeueRequest, QueueName, Tier } from '@fumehood/protocol';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import { executorNameInUse, forbidden } from '../../errors.ts';
+import { leaseTimes } from '../kind.ts';
+import { isPausing } from './losses.ts';
 
 /** An executor that was heard of within this time is connected, milliseconds. */
 const connectedMs = 20_000;
@@ -15,20 +18,35 @@ export interface ExecutorReport {
   /** Null: this request does not say. */
   readonly tiers: readonly Tier[] | null;
   readonly offer: DequeueRequest['fumehood'] | null;
+  /** Where the executor runs. Null: it does not say. */
+  readonly machine: string | null;
+  /** The request is a heartbeat. */
+  readonly beats: boolean;
 }
 
 /**
- * Stores what an executor reports of itself. Returns null when its name belongs to another credential. A name changes hands
- * only when that credential is no longer valid and all leases under it have ended: their tokens must stay dead.
+ * True when the row `known` of an executor is of the machine that `machine` names, or nobody was heard of under its name for as long
+ * as a lease lasts. Otherwise two executors would use one name, and each would end the other's jobs.
  */
-export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ draining: boolean } | null> {
+export const isSameMachine = (machine: RawBuilder<unknown>) => sql<boolean>`(
+  coalesce(known.machine = ${machine}::text, true)
+  or known.last_seen_at not between clock_timestamp() - make_interval(secs => ${sql.lit(leaseTimes.native / 1000)}) and clock_timestamp()
+)`;
+
+/**
+ * Stores what an executor reports of itself. A name changes hands only when its credential is no longer valid and all leases under it
+ * have ended: their tokens must stay dead. Errors: `forbidden` when the name belongs to another credential, `executor_name_in_use`
+ * when another machine uses it.
+ */
+export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ draining: boolean }> {
   const { offer } = report;
   const { rows } = await sql<{ draining: boolean }>`
     insert into executors as known (name, credential_id, version, native, queues, tiers, arch, labels,
-                                    cpus, memory_mib, scratch_mib)
+                                    cpus, memory_mib, scratch_mib, machine)
     values (${report.name}, ${report.credentialId}, ${report.version}, ${report.native}, ${report.queues},
             coalesce(${report.tiers}::text[], '{}'), ${offer?.arch ?? null}, coalesce(${offer?.labels ?? null}::text[], '{}'),
-            ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null})
+            ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null},
+            ${report.machine})
     on conflict (name) do update set
       credential_id = excluded.credential_id, version = coalesce(nullif(excluded.version, ''), known.version), native = excluded.native,
       queues = case when excluded.queues = '{}' then known.queues else excluded.queues end,
@@ -38,15 +56,22 @@ export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ 
       cpus = coalesce(excluded.cpus, known.cpus),
       memory_mib = coalesce(excluded.memory_mib, known.memory_mib),
       scratch_mib = coalesce(excluded.scratch_mib, known.scratch_mib),
+      machine = coalesce(excluded.machine, known.machine), must_beat = known.must_beat and not ${report.beats}::boolean,
       last_seen_at = clock_timestamp()
-    where known.credential_id = excluded.credential_id
+    where (known.credential_id = excluded.credential_id and ${isSameMachine(sql`excluded.machine`)})
       or (
-        exists (select from executor_credentials c where c.id = known.credential_id and not credential_is_good(c))
+        known.credential_id <> excluded.credential_id and exists (select from executor_credentials c where c.id = known.credential_id and not credential_is_good(c))
         and not exists (select from jobs where executor = known.name and state = 'processing')
       )
     returning draining
   `.execute(db);
-  return rows[0] ?? null;
+  if (rows[0]) return rows[0];
+  const owner = await sql`
+    select from executors where name = ${report.name} and credential_id = ${report.credentialId}
+  `.execute(db);
+  throw owner.rows.length > 0
+    ? executorNameInUse(report.name)
+    : forbidden('another credential uses this executor name');
 }
 
 /** The row of an executor whose report does not change is written this often, not with every heartbeat. */
@@ -58,7 +83,7 @@ const seenEveryMs = 4_000;
  */
 export const executorChanged = sql<boolean>`(
   known.last_seen_at not between clock_timestamp() - make_interval(secs => ${sql.lit(seenEveryMs / 1000)}) and clock_timestamp()
-  or known.native <> report.native or known.version <> coalesce(nullif(report.version, ''), known.version)
+  or known.must_beat or coalesce(report.machine <> known.machine, report.machine is not null) or known.native <> report.native or known.version <> coalesce(nullif(report.version, ''), known.version)
   or known.queues <> coalesce(nullif(report.queues, '{}'), known.queues) or known.tiers <> coalesce(report.tiers, known.tiers)
 )`;
 
@@ -69,7 +94,7 @@ export function touchExecutors(db: Db, names: readonly string[]): void {
   void sql`
     update executors set last_seen_at = clock_timestamp()
     where name = any(${[...names]}::text[])
-      and last_seen_at < clock_timestamp() - make_interval(secs => ${seenEveryMs / 1000})
+      and last_seen_at not between clock_timestamp() - make_interval(secs => ${seenEveryMs / 1000}) and clock_timestamp()
   `
     .execute(db)
     .catch(() => {});
@@ -89,15 +114,18 @@ export interface ConnectedExecutor {
   readonly scratch_mib: number | null;
   /** An admin has told it to lease no more jobs. */
   readonly draining: boolean;
+  /** It has lost a lease lately, and gets no job just now. */
+  readonly pausing: boolean;
   readonly last_seen_at: Date;
 }
 
 /** Returns the executors that were heard of within the last 20 s, by name. */
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, native, arch, labels, draining, last_seen_at, cpus, memory_mib, scratch_mib
+    select name, version, queues, tiers, native, arch, labels, draining, ${isPausing} as pausing, last_seen_at, cpus, memory_mib, scratch_mib
     from executors
-    where last_seen_at > clock_timestamp() - make_interval(secs => ${connectedMs / 1000})
+    -- A moment that is ahead is from before the clock was set back.
+    where last_seen_at between clock_timestamp() - make_interval(secs => ${connectedMs / 1000}) and clock_timestamp() + interval '1 second'
     order by name
   `.execute(db);
   return rows;

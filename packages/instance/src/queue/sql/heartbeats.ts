@@ -1,7 +1,7 @@
 import type { QueueName } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import { executorChanged, type ExecutorReport } from './executors.ts';
+import { executorChanged, type ExecutorReport, isSameMachine } from './executors.ts';
 import { leaseIsRenewable } from './fence.ts';
 
 /** A heartbeat: what an executor reports of itself, and the jobs that it runs. */
@@ -81,7 +81,7 @@ interface Found {
  * Does for many heartbeats, in one statement and one commit, what `recordExecutor` and `renewLeases` do for one. It waits for
  * no row lock, so that one heartbeat never delays another. The answer is null where those two have to do it instead, though
  * part of it may have been done: another transaction holds a row, the executor is new, or its name belongs to another
- * credential. The row of an executor is written when its report changed, and otherwise every few seconds.
+ * credential or machine. The row of an executor is written when its report changed, and otherwise every few seconds.
  */
 export async function renewMany(
   db: Db,
@@ -108,13 +108,13 @@ async function runRenewal(db: Db, heartbeats: readonly Heartbeat[]): Promise<Fou
   const held = heartbeats.flatMap(({ report, held }, n) => held.map((job) => ({ n, report, ...job })));
   const { rows } = await sql<Found>`
     with report as (
-      select (n - 1)::int as n, name, credential_id, version, native, queues::text[], tiers::text[]
+      select (n - 1)::int as n, name, credential_id, version, native, queues::text[], tiers::text[], machine
       from unnest(
           ${column(({ name }) => name)}::text[], ${column(({ credentialId }) => credentialId)}::bigint[],
           ${column(({ version }) => version)}::text[], ${column(({ native }) => native)}::boolean[],
           ${column(({ queues }) => arrayLiteral(queues))}::text[],
-          ${column(({ tiers }) => tiers && arrayLiteral(tiers))}::text[]
-        ) with ordinality as report (name, credential_id, version, native, queues, tiers, n)
+          ${column(({ tiers }) => tiers && arrayLiteral(tiers))}::text[], ${column(({ machine }) => machine)}::text[]
+        ) with ordinality as report (name, credential_id, version, native, queues, tiers, machine, n)
     ), held as (
       select * from unnest(
           ${held.map(({ n }) => n)}::int[], ${held.map(({ report }) => report.name)}::text[],
@@ -124,6 +124,7 @@ async function runRenewal(db: Db, heartbeats: readonly Heartbeat[]): Promise<Fou
     ), known as (
       select report.*, draining, ${executorChanged} as changed
       from report join executors known using (name, credential_id)
+      where ${isSameMachine(sql`report.machine`)}
     ), locked_executor as (
       select known.* from known cross join lateral (
         select from executors where name = known.name and credential_id = known.credential_id
@@ -134,7 +135,8 @@ async function runRenewal(db: Db, heartbeats: readonly Heartbeat[]): Promise<Fou
       update executors set
         version = coalesce(nullif(reported.version, ''), executors.version), native = reported.native,
         queues = case when reported.queues = '{}' then executors.queues else reported.queues end,
-        tiers = coalesce(reported.tiers, executors.tiers), last_seen_at = clock_timestamp()
+        tiers = coalesce(reported.tiers, executors.tiers),
+        machine = coalesce(reported.machine, executors.machine), must_beat = false, last_seen_at = clock_timestamp()
       from locked_executor as reported where executors.name = reported.name
     ), locked as (
       select held.n, job.id, row.id is null as busy

@@ -3,6 +3,7 @@ import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
 import type { Offer } from '../offer.ts';
 import { changedColumns, insertEvents, rowColumns } from './events.ts';
+import { isPausing } from './losses.ts';
 
 /** A request of an executor for a job, and the lease that it would get. */
 export interface LeaseRequest {
@@ -15,7 +16,8 @@ export interface LeaseRequest {
 export interface LeaseAnswer {
   /** Null: no job fits, or the executor may not lease. */
   readonly job: JobRow | null;
-  readonly draining: boolean;
+  /** The executor may not lease now: it is draining, or it has lost a lease lately. */
+  readonly barred: boolean;
   /** False: the executor's name belongs to a credential that is revoked or expired. An unknown name is valid. */
   readonly credentialValid: boolean;
   /** No job was leased because other transactions hold the rows of those that were looked at. */
@@ -27,7 +29,7 @@ export interface LeaseAnswer {
  * same `offerKey`. Stride scheduling: the next job is the first one (by `rank_at`) of the share with the smallest pass among
  * those that have a job that fits, and each lease adds 1/weight to the pass of its share.
  *
- * A row that another transaction holds is skipped: the statement looks at `spare` more jobs than there are requests. A draining
+ * A row that another transaction holds is skipped: the statement looks at `spare` more jobs than there are requests. A barred
  * executor gets no job, and neither does one whose credential is no longer valid.
  */
 export async function leaseJobs(
@@ -41,7 +43,7 @@ export async function leaseJobs(
   const depth = 2 ** Math.ceil(Math.log2(requests.length + spare));
   const { rows } = await sql<JobRow & Omit<LeaseAnswer, 'job'>>`
     with request as (
-      select n, given.executor, token, given.lease_ms, coalesce(draining, false) as draining,
+      select n, given.executor, token, given.lease_ms, coalesce(draining or ${isPausing}, false) as barred,
         coalesce(credential_is_good(credential), true) as credential_valid
       from unnest(
           ${column(({ offer }) => offer.executor)}::text[], ${column(({ tokenHash }) => tokenHash)}::bytea[],
@@ -50,7 +52,7 @@ export async function leaseJobs(
       left join executors on name = given.executor
       left join executor_credentials credential on credential.id = credential_id
     ), eligible as (
-      select *, row_number() over (order by n) as place from request where credential_valid and not draining
+      select *, row_number() over (order by n) as place from request where credential_valid and not barred
     ), candidate as (
       -- The pass that the share will have when it is the turn of this job.
       select share_id, id, pass + (row_number() over (partition by share_id order by rank_at, id) - 1) / weight as turn
@@ -106,14 +108,14 @@ export async function leaseJobs(
       join (select share_id, count(*) from leased group by share_id) as leased on leased.share_id = locked_share.id
       where shares.id = locked_share.id
     ), event as (${insertEvents} from leased as moment)
-    select ${rowColumns}, request.draining, request.credential_valid as "credentialValid",
+    select ${rowColumns}, request.barred, request.credential_valid as "credentialValid",
       row.id is null
         and (select count(*) from locked) < least((select count(*) from eligible), (select count(*) from candidate))
         as contended
     from request left join leased as row using (n) order by n
   `.execute(db);
-  return rows.map(({ draining, credentialValid, contended, ...job }) => ({
-    ...{ draining, credentialValid, contended },
+  return rows.map(({ barred, credentialValid, contended, ...job }) => ({
+    ...{ barred, credentialValid, contended },
     job: job.id === null ? null : job,
   }));
 }

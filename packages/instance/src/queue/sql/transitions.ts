@@ -4,6 +4,7 @@ import type { Db } from '../../db/connect.ts';
 import type { JobLease, JobRow } from '../job.ts';
 import { changedColumns, insertEvents, rowColumns } from './events.ts';
 import { isLeaseOf, leaseIsValid } from './fence.ts';
+import { countLosses } from './losses.ts';
 
 /** Why an attempt did not complete its job. */
 export interface Failure {
@@ -68,6 +69,7 @@ async function applyTransition(
       from changed where held_by is not null and next <> 'processing'
       on conflict (job_id, attempt) do update set
         outcome = excluded.outcome, reason = excluded.reason, message = excluded.message, ended_at = excluded.ended_at
+    ), lost as (${transition === 'expire' ? countLosses(sql`select held_by from changed`) : sql`select`}
     ), event as (${insertEvents} from changed as moment)
     select ${rowColumns}, held_by from changed as row
   `.execute(db);
@@ -89,9 +91,10 @@ function nextState(transition: Transition): RawBuilder<unknown> {
     end`;
 }
 
-/** The pause before the next retry, doubled with each. `retries` is the number before this one. */
-const retryPause = sql`
-  make_interval(secs => least(retry_pause_ms * 2.0 ^ least(retries, 30), ${longestPauseMs}) / 1000)`;
+/** The pause before a retry, doubled with each. `retries` is the number of the job's earlier ones. */
+export const pauseBefore = (retries: RawBuilder<unknown>) => sql`
+  make_interval(secs => least(retry_pause_ms * 2.0 ^ least(${retries}, 30), ${longestPauseMs}) / 1000)`;
+const retryPause = pauseBefore(sql`retries`);
 
 /** The reason and message that are stored with the attempt and, if it does not run again, with the job. */
 function causeOf(transition: Transition, failure: Failure | null) {

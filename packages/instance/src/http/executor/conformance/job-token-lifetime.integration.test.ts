@@ -45,7 +45,10 @@ test('the next lease has another token, and the former one is refused', async ()
   await sql`update jobs set lease_expires_at = clock_timestamp() - interval '1 minute'`.execute(instance.db);
   // Upstream accepts the former token until the job is leased again.
   expect((await answerOf(executor.onJob(first, 'addExecutionLogEntry', entry)))[0]).toBe(401);
-  const again = async () => (await executor.dequeue('codeintel')).status;
+  const again = async () => {
+    await executor.beat();
+    return (await executor.dequeue('codeintel')).status;
+  };
   await expect.poll(again, { timeout: 20_000, interval: 200 }).toBe(200);
   expect((await answerOf(executor.onJob(first, 'addExecutionLogEntry', entry)))[0]).toBe(401);
   const [row] = await stored();

@@ -23,6 +23,8 @@ export function upstreamExecutor(instance: TestInstance, name = 'up') {
     /** Asks for a job on the route of all queues. */
     dequeueAny: (queues: readonly string[], more: object = {}) =>
       client.dequeue({ version: '5.3.0', queues: queues as QueueName[], ...more }),
+    /** Sends a heartbeat without jobs. */
+    beat: () => client.heartbeat({ jobIds: [] }, 'codeintel'),
     /** Sends any body with the job's token. */
     onJob: (
       job: Pick<Job, 'id' | 'token'>,
