@@ -4,6 +4,7 @@ import type { JobAuth } from '../auth/job.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { Upstream } from '../config.ts';
 import type { Db } from '../db/connect.ts';
+import type { Health } from '../db/health.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { QueueKinds } from '../queue/kind.ts';
 import type { CommitStore } from '../repos/store.ts';
@@ -20,6 +21,7 @@ export interface RouteDeps {
   readonly reservedDb: Db;
   readonly limits: RequestLimits;
   readonly turns: Turns;
+  readonly health: Health;
   readonly wakes: Wakes;
   readonly clock: Clock;
   /** Has git run by the instance's helper. */

@@ -1,9 +1,11 @@
 import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
+import type { Health } from '../db/health.ts';
 import { leaseTimes, type QueueKinds } from './kind.ts';
 import { readBetween, steadyClock } from './database-clock.ts';
 import { endOverdue, expireLeases } from './queue.ts';
+import { followClockBack } from './sql/clock.ts';
 import { closeEmptyLines } from './sql/lines.ts';
 import { databaseTime } from './sql/leases.ts';
 
@@ -20,16 +22,24 @@ export async function reap(
   clock: Clock,
   log: Logger,
   signal: AbortSignal,
+  health: Health,
 ): Promise<void> {
-  const believed = steadyClock(leaseTimes.upstream + marginMs, (ms) =>
+  // Nobody knows what happened to the clock before this process started.
+  let clockWasSetBack = true;
+  const believed = steadyClock(leaseTimes.upstream + marginMs, (ms) => {
+    if (ms < 0) clockWasSetBack = true;
     log.warn(
       { ms },
-      "the database's clock was set forward: until all earlier leases are over, leases are ended by the clock as it was before",
-    ),
-  );
+      ms < 0
+        ? "the database's clock was set back: leases and waiting jobs are corrected"
+        : "the database's clock was set forward: until all earlier leases are over, leases are ended by the clock as it was before",
+    );
+  });
   for (let round = 1; !signal.aborted; round += 1) {
     try {
-      const time = believed(await readBetween(clock, () => databaseTime(db)));
+      const time = believed(await readBetween(clock, () => health.watch(() => databaseTime(db))));
+      if (clockWasSetBack) await followClockBack(db);
+      clockWasSetBack = false;
       const count = await expireLeases(db, kinds, new Date(time - marginMs));
       if (count > 0) log.warn({ count }, 'leases ran out');
       if (round % roundsPerClose === 0) {

@@ -1,5 +1,6 @@
 import type { JobRecord } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
+import type { Health } from '../db/health.ts';
 import { jobNotFound } from '../errors.ts';
 import { connectedExecutors } from './sql/executors.ts';
 import { readRecord } from './sql/jobs.ts';
@@ -12,9 +13,15 @@ export async function requireRecord(db: Db, id: number): Promise<JobRecord> {
   return record;
 }
 
-/** Returns a job's record as of now, with the reason why it cannot start, if there is one. Errors: `job_not_found`. */
-export async function currentRecord(db: Db, id: number): Promise<JobRecord> {
+/**
+ * Returns a job's record as of now, with the reason why it cannot start, if there is one. It has none while the database has just been
+ * away: executors that could not report would seem to be gone. Errors: `job_not_found`.
+ */
+export async function currentRecord(
+  { db, health }: { readonly db: Db; readonly health: Health },
+  id: number,
+): Promise<JobRecord> {
   const record = await requireRecord(db, id);
-  const waits = record.state === 'queued' || record.state === 'errored';
+  const waits = (record.state === 'queued' || record.state === 'errored') && health.settled();
   return waits ? { ...record, waiting: whyNoExecutorFits(record, await connectedExecutors(db)) } : record;
 }

@@ -8,6 +8,7 @@ import {
 } from '@fumehood/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
+import { currentRecord } from '../../queue/record.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
 let server: TestServer;
@@ -138,6 +139,14 @@ describe('why a job waits', () => {
     for (const what of ['why', 'attempts'])
       expect((await instance.api('GET', `/api/jobs/4711/${what}`)).status).toBe(404);
   });
+});
+
+test('a job has no reason to wait while the database has just been away, because executors could not report', async () => {
+  const { id } = await instance.run();
+  const health = { watch: <T>(run: () => Promise<T>) => run(), settled: () => false };
+  expect((await currentRecord({ db: instance.db, health }, id)).waiting).toBeNull();
+  const settled = { ...health, settled: () => true };
+  expect((await currentRecord({ db: instance.db, health: settled }, id)).waiting?.reason).toBe('no_executor');
 });
 
 test('the weight of a share can be set and read, and is checked', async () => {
