@@ -41,7 +41,6 @@ const unavailable: Answer = {
 export function errorAnswer(error: unknown, path: string): Answer {
   const { code, message, status = 500, details } = factsOf(error);
   if (code === 'lease_lost' && path.includes('/mark')) return { status: 404, body: 'null' };
-  if (code === 'lease_lost' || code === 'entry_not_found')
-    return { status: 500, body: JSON.stringify({ error: 'unknown job' }) };
+  if (code === 'lease_lost') return { status: 500, body: JSON.stringify({ error: 'unknown job' }) };
   return { status, body: JSON.stringify({ error: message, code, ...details }) };
 }

@@ -3,7 +3,9 @@ import type { JobClient } from '../uplink/job-client.ts';
 import type { Lease } from '../uplink/leases.ts';
 
 /** What a run measured. The instance stores it with the attempt. */
-export type RunResult = Omit<JobResultRequest, 'executorName' | 'jobId'>;
+export type RunResult = Omit<JobResultRequest, 'executorName' | 'jobId' | 'leftOver'> & {
+  readonly leftOver: NonNullable<JobResultRequest['leftOver']>;
+};
 
 /** The end of a run. It may have a result although it failed. */
 export interface RunOutcome {

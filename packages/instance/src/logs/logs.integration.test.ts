@@ -37,7 +37,7 @@ test('adding an entry again under its number changes nothing', async () => {
   const data = Buffer.from('output');
   expect(await addEntry(db, lease, 1, facts, undefined)).toBe(1);
   await appendLog(db, lease, { entry: 1, stream: 'stdout', offset: 0, data });
-  expect(await addEntry(db, lease, 1, { ...facts, key: 'b' }, 'more')).toBe(1);
+  expect(await addEntry(db, lease, 1, { ...facts, key: 'b' }, Buffer.from('more'))).toBe(1);
   expect(await readEntry(db, id, 1, 1)).toMatchObject({ key: 'a', stdout_bytes: data.length });
   // An entry may arrive before an earlier one whose request was lost.
   expect(await addEntry(db, lease, 3, facts, undefined)).toBe(3);

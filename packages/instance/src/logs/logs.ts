@@ -13,14 +13,14 @@ import {
   setStreamBytes,
   updateEntry,
 } from './sql/entries.ts';
-import { appendEntryEvent, appendOutputEvent } from './sql/events.ts';
+import { appendEntryEvent, appendOutputEvent, readOutput, removeOutput } from './sql/events.ts';
 
 /** Bytes of one stream of one log entry. */
 export interface Append {
   readonly entry: number;
   readonly stream: 'stdout' | 'stderr';
   readonly offset: number;
-  readonly data: Buffer;
+  readonly data: Uint8Array;
 }
 
 /**
@@ -33,7 +33,7 @@ export async function addEntry(
   lease: JobLease,
   number: number | null,
   facts: EntryFacts,
-  out: string | undefined,
+  out: Uint8Array | undefined,
 ): Promise<number> {
   return await fenced(db, lease, async (tx) => {
     const row = await insertEntry(tx, lease.jobId, lease.attempt, number, facts);
@@ -54,7 +54,7 @@ export async function changeEntry(
   lease: JobLease,
   entry: number,
   facts: EntryFacts,
-  out: string | undefined,
+  out: Uint8Array | undefined,
 ): Promise<void> {
   await fenced(db, lease, async (tx) => {
     const { jobId, attempt } = lease;
@@ -67,10 +67,25 @@ export async function changeEntry(
   });
 }
 
-/** Appends the part of the whole output `out` that has not arrived before. */
-async function appendWhole(tx: Db, lease: JobLease, entry: number, out: string | undefined): Promise<void> {
-  if (out === undefined || out === '') return;
-  await append(tx, lease, { entry, stream: 'stdout', offset: 0, data: Buffer.from(out) });
+/**
+ * Makes `out` the whole output: appends the part that has not arrived before or, if what is stored is not the beginning of `out`,
+ * stores `out` in its place. An `out` that is only the beginning of what is stored came late, and changes nothing.
+ */
+async function appendWhole(
+  tx: Db,
+  lease: JobLease,
+  entry: number,
+  out: Uint8Array | undefined,
+): Promise<void> {
+  if (out === undefined || out.length === 0) return;
+  const { jobId, attempt } = lease;
+  const stored = await readOutput(tx, jobId, attempt, entry, 'stdout');
+  const common = Math.min(stored.length, out.length);
+  if (!stored.subarray(0, common).equals(out.subarray(0, common))) {
+    await removeOutput(tx, jobId, attempt, entry, 'stdout');
+    await setStreamBytes(tx, jobId, attempt, entry, 'stdout', 0);
+  }
+  await append(tx, lease, { entry, stream: 'stdout', offset: 0, data: out });
 }
 
 /**

@@ -3,10 +3,8 @@ import {
   appendLogQuerySchema,
   updateLogEntryRequestSchema,
 } from '@fumehood/protocol';
-import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
-import { unknownJob } from '../../errors.ts';
 import { overflowPauseMs, streamBytesMax } from '../../logs/limits.ts';
 import { addEntry, appendLog, changeEntry } from '../../logs/logs.ts';
 import type { EntryFacts } from '../../logs/sql/entries.ts';
@@ -17,7 +15,7 @@ import { bodyLimits } from '../limits.ts';
 import { queueParam } from '../queues.ts';
 
 /** `POST /.executors/queue/{queue}/addExecutionLogEntry`, `…/updateExecutionLogEntry` and `…/appendLog`, for a job's token. */
-export async function logRoutes(scope: FastifyInstance, { db, jobAuth, clock }: RouteDeps): Promise<void> {
+export async function logRoutes(scope: FastifyInstance, { db, clock, jobAuth }: RouteDeps): Promise<void> {
   requireQueueLease(scope, jobAuth);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
@@ -26,15 +24,13 @@ export async function logRoutes(scope: FastifyInstance, { db, jobAuth, clock }: 
     json.post(path('addExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
       const body = checkJobBody(addLogEntryRequestSchema, request.body, lease);
-      const entry = await addEntry(db, lease, body.fumehood?.entry ?? null, factsOf(body), body.out).catch(
-        asUnknownJob,
-      );
+      const entry = await addEntry(db, lease, body.fumehood?.entry ?? null, factsOf(body), body.out);
       return reply.type('application/json').send(String(entry));
     });
     json.post(path('updateExecutionLogEntry'), async (request, reply) => {
       const lease = leaseOf(request);
       const body = checkJobBody(updateLogEntryRequestSchema, request.body, lease);
-      await changeEntry(db, lease, body.entryId, factsOf(body), body.out).catch(asUnknownJob);
+      await changeEntry(db, lease, body.entryId, factsOf(body), body.out);
       return reply.code(204).send();
     });
   });
@@ -59,9 +55,4 @@ function factsOf(body: Omit<z.output<typeof addLogEntryRequestSchema>, 'fumehood
     exitCode: body.exitCode ?? null,
     durationMs: body.durationMs ?? null,
   };
-}
-
-/** Upstream has one answer for every log entry that cannot be written. */
-function asUnknownJob(error: unknown): never {
-  throw error instanceof FumehoodError && error.code === 'entry_not_found' ? unknownJob() : error;
 }

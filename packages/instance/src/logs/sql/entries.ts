@@ -31,6 +31,11 @@ export interface EntryFacts {
   readonly durationMs: number | null;
 }
 
+/** An entry with an exit code has ended: if its executor does not say after what time, it is the time until now. */
+const durationOf = ({ startTime, exitCode, durationMs }: EntryFacts) => sql`
+  coalesce(${durationMs}::bigint, case when ${exitCode}::int is not null
+    then greatest(0, round(extract(epoch from clock_timestamp() - ${startTime}::timestamptz) * 1000))::bigint end)`;
+
 /**
  * Inserts a log entry with this number, or with the next one if `entry` is null. Returns undefined if the attempt has the entry
  * already. The transaction holds the job's row.
@@ -45,7 +50,7 @@ export async function insertEntry(
   const { rows } = await sql<EntryRow>`
     insert into log_entries (job_id, attempt, entry, key, command, start_time, exit_code, duration_ms)
     select ${jobId}::bigint, ${attempt}::int, coalesce(${entry}::int, max(entry) + 1, 1), ${facts.key}, ${cutCommand(facts.command)}::text[],
-      ${facts.startTime}::timestamptz, ${facts.exitCode}::int, ${facts.durationMs}::bigint
+      ${facts.startTime}::timestamptz, ${facts.exitCode}::int, ${durationOf(facts)}
     from log_entries where job_id = ${jobId} and attempt = ${attempt}
     on conflict (job_id, attempt, entry) do nothing
     returning ${columns}
@@ -63,7 +68,7 @@ export async function updateEntry(
 ): Promise<EntryRow> {
   const { rows } = await sql<EntryRow>`
     update log_entries set start_time = ${facts.startTime}::timestamptz, exit_code = ${facts.exitCode}::int,
-      duration_ms = ${facts.durationMs}::bigint, changes = changes + 1
+      duration_ms = ${durationOf(facts)}, changes = changes + 1
     where job_id = ${jobId} and attempt = ${attempt} and entry = ${entry}
     returning ${columns}
   `.execute(tx);
@@ -75,7 +80,7 @@ export function hasFacts(row: EntryRow, facts: EntryFacts): boolean {
   return (
     row.start_time.getTime() === Date.parse(facts.startTime) &&
     row.exit_code === facts.exitCode &&
-    row.duration_ms === facts.durationMs
+    (row.duration_ms === facts.durationMs || (facts.durationMs === null && facts.exitCode !== null))
   );
 }
 

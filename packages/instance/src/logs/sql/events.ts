@@ -40,6 +40,35 @@ export async function appendOutputEvent(tx: Db, jobId: number, output: Output): 
   wake(tx, jobTopic(jobId));
 }
 
+/** The events with output of one stream of an entry. */
+const outputOf = (jobId: number, attempt: number, entry: number, stream: Output['stream']) => sql`
+  job_events where job_id = ${jobId} and type = 'output' and attempt = ${attempt} and entry = ${entry} and stream = ${stream}`;
+
+/** Returns what is stored of a stream: at most `streamBytesMax`. */
+export async function readOutput(
+  tx: Db,
+  jobId: number,
+  attempt: number,
+  entry: number,
+  stream: Output['stream'],
+): Promise<Buffer> {
+  const { rows } = await sql<{ data: Buffer | null }>`
+    select string_agg(data, ''::bytea order by start_offset) as data from ${outputOf(jobId, attempt, entry, stream)}
+  `.execute(tx);
+  return rows[0]?.data ?? Buffer.alloc(0);
+}
+
+/** Removes what is stored of a stream. The transaction holds the job's row. */
+export async function removeOutput(
+  tx: Db,
+  jobId: number,
+  attempt: number,
+  entry: number,
+  stream: Output['stream'],
+): Promise<void> {
+  await sql`delete from ${outputOf(jobId, attempt, entry, stream)}`.execute(tx);
+}
+
 /** A row of `job_events`: `body` for the types `job` and `entry`, the other columns for `output`. */
 export interface StoredEvent {
   readonly seq: number;

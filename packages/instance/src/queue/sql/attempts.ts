@@ -1,5 +1,6 @@
-import type { Attempt, JobResultRequest } from '@fumehood/protocol';
+import type { Attempt, jobResultRequestSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
+import type { z } from 'zod';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
 
@@ -10,7 +11,11 @@ export const resultsMax = 10;
  * Stores what the executor measured while it ran the attempt. A later result replaces an earlier one. Returns false, and stores
  * nothing, beyond `resultsMax`.
  */
-export async function saveResult(tx: Db, job: JobRow, result: JobResultRequest): Promise<boolean> {
+export async function saveResult(
+  tx: Db,
+  job: JobRow,
+  result: z.output<typeof jobResultRequestSchema>,
+): Promise<boolean> {
   const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
   const { rows } = await sql`
     insert into attempts (job_id, attempt, executor, started_at, tier, vmm, exit_code, guest, inspection, left_over, results)

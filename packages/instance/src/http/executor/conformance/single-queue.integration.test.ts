@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { jobHeaders } from '../../../testing/executor-client.ts';
-import { startTestInstance, type TestInstance } from '../../../testing/instance.ts';
+import { forgetLosses, startTestInstance, type TestInstance } from '../../../testing/instance.ts';
 import { addIndexing, answerOf, commit, upstreamExecutor } from './upstream.ts';
 
 let server: TestServer;
@@ -114,6 +114,7 @@ describe('a dequeue', () => {
       instance.db,
     );
     await expect.poll(() => record(first.id), { timeout: 20_000 }).toMatchObject({ state: 'queued' });
+    await forgetLosses(instance);
     const second = JSON.parse((await dequeued())[1]) as Job;
     expect(second.id).toBe(first.id);
     expect((await answerOf(executor.onJob(first, 'addExecutionLogEntry', entry)))[0]).toBe(401);
@@ -172,10 +173,38 @@ describe('a log entry', () => {
     expect(await output()).toEqual(['stdout: a\n', 'stdout: b\n']);
   });
 
-  test('with an unknown number is an unknown job', async () => {
+  // Upstream answers with an unknown job, as after the end of the lease, so that an executor drops a good job.
+  test('with an unknown number is 404 with a code, and the lease goes on', async () => {
     const job = await executor.leased();
     const asked = executor.onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 7 });
-    expect(await answerOf(asked)).toEqual([500, '{"error":"unknown job"}']);
+    const [status, text] = await answerOf(asked);
+    expect([status, JSON.parse(text)]).toEqual([404, expect.objectContaining({ code: 'entry_not_found' })]);
+    expect((await executor.onJob(job, 'markComplete')).status).toBe(204);
+  });
+
+  test('whose output is another one than before has the new output in place of the old one', async () => {
+    const job = await executor.leased();
+    await executor.onJob(job, 'addExecutionLogEntry', { ...entry, out: 'stdout: one\nstdout: two\n' });
+    const update = (out: string) =>
+      executor.onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 1, out });
+    await update('stdout: one\n'); // an earlier update that comes late
+    expect(await output()).toEqual(['stdout: one\nstdout: two\n']);
+    await update('stdout: REDACTED, and much more than before\n');
+    expect(await output()).toEqual(['stdout: REDACTED, and much more than before\n']);
+    await update('stdout: short\n');
+    expect(await output()).toEqual(['stdout: short\n']);
+    await update('stdout: short\nstdout: longer\n');
+    expect(await output()).toEqual(['stdout: short\n', 'stdout: longer\n']);
+  });
+
+  test('has ended when it has an exit code, also without a duration', async () => {
+    const job = await executor.leased();
+    await executor.onJob(job, 'addExecutionLogEntry', entry);
+    await executor.onJob(job, 'updateExecutionLogEntry', { ...entry, entryId: 1, exitCode: 2 });
+    const { rows } = await sql<{ ms: number }>`
+      select duration_ms as ms from log_entries where exit_code = 2
+    `.execute(instance.db);
+    expect(rows[0]?.ms).toBeGreaterThan(0);
   });
 
   test('is 500 when the database fails, without the text of its error', async () => {
