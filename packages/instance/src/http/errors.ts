@@ -8,9 +8,16 @@ const unavailable = /^(57P0[123]|53300|08\w{3}|ECONNREFUSED|ECONNRESET|ENOENT|EP
 /** Codes of PostgreSQL and of the system that mean that a disk is full. */
 const full = /^(53100|ENOSPC|EDQUOT)$/;
 
+/**
+ * Codes of PostgreSQL for a value that no column can hold: a number or a time out of range, a text with a NUL. The schemas refuse
+ * such values before; one that they miss is answered with 400, so that nobody repeats the request for ever.
+ */
+const unstorable = /^22(?:003|007|008|009|021|P02|P05)$/;
+
 /** Answers a request with an error: in upstream's forms below `/.executors`, in our own elsewhere. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const known = knownError(error);
+  keepConnection(request, reply);
   if (!known) request.log.error({ error, url: request.url }, 'a request failed');
   const { code, message, remedy, status = 500, details }: ErrorFacts = known ?? internal();
   if (!request.url.startsWith('/.executors/')) {
@@ -27,6 +34,17 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   }
 }
 
+/**
+ * Lets a client that still sends its body send it, unread, for as long as `boundBodies` allows. Fastify would close the connection at
+ * once, and the client would get an error of its connection in place of the answer.
+ */
+function keepConnection({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (!reply.hasHeader('connection')) return;
+  reply.removeHeader('connection');
+  raw.unpipe();
+  raw.resume();
+}
+
 /** Returns the answer to an error; null for an unexpected one. */
 function knownError(error: unknown): ErrorFacts | null {
   if (error instanceof FumehoodError) return factsOf(error);
@@ -40,6 +58,12 @@ function knownError(error: unknown): ErrorFacts | null {
       remedy: 'Try again.',
     };
   }
+  if (unstorable.test(code ?? ''))
+    return {
+      status: 400,
+      code: 'invalid_request',
+      message: 'a number, a time or a text of the request is out of the range that can be stored',
+    };
   if (statusCode !== undefined && statusCode < 500)
     return { status: statusCode, code: 'invalid_request', message };
   return null;

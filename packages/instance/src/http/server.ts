@@ -13,8 +13,11 @@ import { answerError } from './errors.ts';
 import { onlyHosts } from './hosts.ts';
 import { bodyLimits } from './limits.ts';
 import { recordMethods } from './methods.ts';
+import { nameVersion } from './negotiate.ts';
+import { serveDocument } from './openapi/document.ts';
 import { boundBodies } from './receive.ts';
 import { reservedRoutes } from './routes.ts';
+import { requireStorable } from './texts.ts';
 
 export interface ServerOptions {
   readonly log: FastifyBaseLogger;
@@ -38,6 +41,7 @@ export async function buildServer(deps: RouteDeps, options: ServerOptions): Prom
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
   const methodsOf = recordMethods(app);
+  app.addHook('onRequest', nameVersion);
   app.addHook('onRequest', onlyHosts(options.hosts));
   const refuse = (request: FastifyRequest, reply: FastifyReply) => {
     const allowed = methodsOf(request.url.replace(/\?.*$/s, ''));
@@ -50,7 +54,9 @@ export async function buildServer(deps: RouteDeps, options: ServerOptions): Prom
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) refuse(request, reply);
   });
+  app.addHook('preValidation', requireStorable);
   boundBodies(app, deps.limits);
+  serveDocument(app);
   for (const routes of options.routes) {
     const own = reservedRoutes.has(routes) ? { ...deps, db: deps.reservedDb } : deps;
     await app.register(async (scope) => routes(scope, own));

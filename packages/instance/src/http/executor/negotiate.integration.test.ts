@@ -102,3 +102,59 @@ describe('an executor', () => {
     }
   });
 });
+
+describe('an answer below /.executors', () => {
+  const ask = (method: string, path: string, bytes = 0) =>
+    executor('2').raw({
+      method,
+      path: `/.executors/${path}`,
+      headers: { ...executor('2').headers, 'content-type': 'application/json' },
+      body: 'x'.repeat(bytes),
+    });
+
+  test.each([
+    ['POST', 'queue/nothing/dequeue', 404],
+    ['GET', 'nothing', 404],
+    ['PUT', 'queue/dequeue', 405],
+    ['GET', 'queue/runs/markComplete', 405],
+  ])(
+    'of %s %s, which does not exist, is %i with the version and in one line',
+    async (method, path, status) => {
+      const answer = await ask(method, path, method === 'GET' ? 0 : 10);
+      expect([answer.status, answer.headers.get(protocolHeader)]).toEqual([status, String(protocolVersion)]);
+      expect(await answer.json()).toMatchObject({
+        code: status === 404 ? 'not_found' : 'method_not_allowed',
+      });
+    },
+  );
+
+  test.each([
+    ['too large', 5 * 2 ** 20, 413],
+    ['no JSON', 1_000, 400],
+  ])(
+    'to a body that is %s comes when the client has sent it, and does not close the connection',
+    async (_, bytes, status) => {
+      for (const path of ['queue/dequeue', 'queue/heartbeat']) {
+        const answer = await ask('POST', path, bytes);
+        expect([answer.status, answer.headers.get(protocolHeader)]).toEqual([
+          status,
+          String(protocolVersion),
+        ]);
+        expect(answer.headers.get('connection')).not.toBe('close');
+      }
+    },
+  );
+
+  test.each([
+    [
+      'a name that is too long',
+      { executorName: 'x'.repeat(201) },
+      /^[^\n]*executorName: must be 1 to 200[^\n]*$/,
+    ],
+    ['several mistakes', { version: 1, queues: 2 }, /^[^\n✖]*version: [^\n]*; queues: [^\n]*$/],
+  ])('to %s says so in one line', async (_, changes, text) => {
+    const answer = await executor('2').dequeue(changes as object);
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toMatch(text);
+  });
+});
