@@ -4,6 +4,7 @@ import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
+import { jobLogRoutes } from './api/logs.ts';
 import { repositoryRoutes } from './api/repositories.ts';
 import { shareRoutes } from './api/shares.ts';
 import { statusRoutes } from './api/status.ts';
@@ -38,6 +39,7 @@ export const allRoutes: readonly Routes[] = [
   accessRoutes,
   jobRoutes,
   eventRoutes,
+  jobLogRoutes,
   inputRoutes,
   blobRoutes,
   repositoryRoutes,

@@ -61,10 +61,11 @@ export const executorRoutes: readonly string[] = [
 ];
 
 /** Every route that takes no secret. */
-export const publicRoutes: readonly string[] = ['', '/.executors/queue'].flatMap((prefix) => [
-  `GET ${prefix}/.api/src-cli/version`,
-  `HEAD ${prefix}/.api/src-cli/version`,
-]);
+export const publicRoutes: readonly string[] = [
+  '/.api/src-cli/version',
+  '/.executors/queue/.api/src-cli/version',
+  '/api/openapi.json',
+].flatMap((path) => [`GET ${path}`, `HEAD ${path}`]);
 
 interface SendOptions {
   readonly queue?: string;

@@ -87,6 +87,12 @@ export const jobEventSchema = z.discriminatedUnion('type', [
 ]);
 export type JobEvent = z.infer<typeof jobEventSchema>;
 
+/**
+ * `GET /api/jobs/{id}/logs`: the output of the job's steps as plain text, stdout and stderr in the order of their arrival. With
+ * `follow` (alone or `=true`) the answer goes on until the job has ended.
+ */
+export const jobLogsQuerySchema = z.object({ follow: z.enum(['', 'true', 'false']).optional() });
+
 /** `POST /api/jobs/{id}/input?offset=B&end=true|false`, raw bytes: 200 with `{"offset": end}`. Sending bytes again is idempotent. */
 export const jobInputQuerySchema = z.object({
   offset: z.coerce.number().int().nonnegative(),

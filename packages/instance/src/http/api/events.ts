@@ -1,18 +1,15 @@
-import { hasEnded, type JobEvent } from '@fumehood/protocol';
+import type { JobEvent } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { jobTopic } from '../../db/topics.ts';
-import { readEvents, type StoredEvent } from '../../logs/sql/events.ts';
+import type { StoredEvent } from '../../logs/sql/events.ts';
 import { currentRecord } from '../../queue/record.ts';
 import type { RouteDeps } from '../deps.ts';
 import { type EventStream, keepAliveMs, openEventStream } from '../event-stream.ts';
 import { goneSignal } from '../gone.ts';
 import { jobParams } from '../params.ts';
 import { requirePerson } from '../person.ts';
-
-/** Events that are read at once. */
-const batchSize = 16;
+import { followJob } from '../follow.ts';
 
 const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 
@@ -22,13 +19,13 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   requirePerson(scope, deps.db);
   app.get('/api/jobs/:id/events', { schema: { params: jobParams } }, async (request, reply) => {
     const { id } = request.params;
-    await currentRecord(deps.db, id); // 404 while a status can still be sent
+    await currentRecord(deps, id); // 404 while a status can still be sent
     const after = lastEventId.parse(request.headers['last-event-id'] ?? 0);
     const gone = goneSignal(reply, deps.stopping);
     reply.hijack();
     const stream = openEventStream(reply.raw, gone);
     try {
-      await follow(deps, id, after, stream, gone);
+      await sendEvents(deps, id, after, stream, gone);
     } catch (error) {
       if (!gone.aborted)
         request.log.error(
@@ -41,44 +38,22 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   });
 }
 
-/** Sends events after `after` until the job has ended. */
-async function follow(
+/** Sends events after `after` until the job has ended, and a comment after some silence. */
+async function sendEvents(
   deps: RouteDeps,
   id: number,
   after: number,
   stream: EventStream,
   gone: AbortSignal,
 ): Promise<void> {
-  const subscription = deps.wakes.subscribe(jobTopic(id));
-  try {
-    let seq = after;
-    let sentWaiting = '';
-    let sentAt = deps.clock.bootTime();
-    while (!gone.aborted) {
-      const events = await readEvents(deps.db, id, seq, batchSize);
-      for (const event of events) {
-        await stream.event(event.seq, wireEvent(event));
-        seq = event.seq;
-        if (event.body?.type === 'job' && hasEnded(event.body.job.state)) return;
-      }
-      if (events.length > 0) sentAt = deps.clock.bootTime();
-      if (events.length === batchSize) continue;
-      // The reason to wait changes with the executors and is no event of the job. Without an id, it does not move a resume.
-      const record = await currentRecord(deps.db, id);
-      const waiting = JSON.stringify(record.waiting);
-      if (record.waiting !== null && waiting !== sentWaiting)
-        await stream.event(null, { type: 'job', job: record });
-      sentWaiting = waiting;
-      // The reader resumes after the job's last event.
-      if (hasEnded(record.state) && (await readEvents(deps.db, id, seq, 1)).length === 0) return;
-      if (deps.clock.bootTime() - sentAt > keepAliveMs) {
-        await stream.comment();
-        sentAt = deps.clock.bootTime();
-      }
-      await subscription.next(1_000, gone);
-    }
-  } finally {
-    subscription.close();
+  let sentAt = deps.clock.bootTime();
+  for await (const followed of followJob(deps, id, after, gone)) {
+    if (followed.type === 'event') await stream.event(followed.event.seq, wireEvent(followed.event));
+    // Without an id, it does not move a resume.
+    else if (followed.type === 'waiting') await stream.event(null, { type: 'job', job: followed.job });
+    else if (deps.clock.bootTime() - sentAt > keepAliveMs) await stream.comment();
+    else continue;
+    sentAt = deps.clock.bootTime();
   }
 }
 

@@ -2,6 +2,8 @@ import { createReadStream } from 'node:fs';
 import { packMax } from '@fumehood/git';
 import { commitSchema, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { badRequest } from '../../errors.ts';
 import { gitRouteUnknown, packTooBig } from '../../repos/errors.ts';
 import { readStream, streamOf } from '../body.ts';
@@ -14,8 +16,11 @@ const suffix = '/pack';
 /** A repository's name as upstream has it: a host and a path, or a path alone. */
 const nameSchema = repositoryNameSchema.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/);
 
+const querystring = z.object({ commit: commitSchema });
+
 /** `POST /api/repositories/{name}/pack?commit=`: stores one commit, which the body holds as a pack. */
 export function repositoryRoutes(scope: FastifyInstance, { db, commits, staging, turns }: RouteDeps): void {
+  const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
   readStream(scope);
   /** Receives the body as a file, and has git check it when it is its turn. The turns are over before the answer is sent. */
@@ -30,16 +35,15 @@ export function repositoryRoutes(scope: FastifyInstance, { db, commits, staging,
     using _check = await turns.pack.take(holder, gone);
     return await run(pack.path);
   };
-  scope.post('/api/repositories/*', async (request, reply) => {
+  app.post('/api/repositories/*', { schema: { querystring } }, async (request, reply) => {
     const path = (request.params as { '*': string })['*'];
     if (!path.endsWith(suffix)) throw gitRouteUnknown(request.url);
     const name = nameSchema.safeParse(path.slice(0, -suffix.length));
     if (!name.success) throw badRequest('a repository name has letters, digits, dots, hyphens and slashes');
-    const commit = commitSchema.safeParse((request.query as { commit?: unknown }).commit);
-    if (!commit.success) throw badRequest('`commit` is 40 hexadecimal digits');
+    const { commit } = request.query;
     const made = await receive(request, goneSignal(reply), (path) =>
-      commits.add(name.data, commit.data, createReadStream(path)),
+      commits.add(name.data, commit, createReadStream(path)),
     );
-    return reply.code(made ? 201 : 200).send({ repository: name.data, commit: commit.data });
+    return reply.code(made ? 201 : 200).send({ repository: name.data, commit });
   });
 }

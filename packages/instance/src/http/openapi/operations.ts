@@ -1,0 +1,136 @@
+import { idempotencyKeySchema, repositoryNameSchema } from '@fumehood/protocol';
+import { z } from 'zod';
+import type { AnswerName } from './schemas.ts';
+
+/** What the document says of a route besides the schemas with which the route is registered. */
+export interface Operation {
+  readonly summary: string;
+  /** What the route answers with success: a schema, a media type, or nothing. */
+  readonly answers: Readonly<Record<number, AnswerName | `${string}/${string}` | null>>;
+  /** The body is raw bytes. */
+  readonly bytes?: boolean;
+  readonly headers?: Readonly<Record<string, z.ZodType>>;
+  /** The path and its parameter, for a route that is registered with `*`. */
+  readonly wildcard?: { readonly path: string; readonly name: string; readonly schema: z.ZodType };
+}
+
+/** Every route of people and programs, by `METHOD url`. A route that is not listed here cannot be registered. */
+export const operations: Readonly<Record<string, Operation>> = {
+  'GET /api/openapi.json': {
+    summary: 'This document. Needs no token.',
+    answers: { 200: 'application/json' },
+  },
+  'GET /api/status': {
+    summary: 'The version of the instance, its connected executors, and how many jobs wait and run.',
+    answers: { 200: 'Status' },
+  },
+  'POST /api/jobs': {
+    summary:
+      'Creates a job. With an idempotency key a repeated request makes no second job. A job of `codeintel` also needs the scopes code:read and code:write.',
+    headers: { 'Idempotency-Key': idempotencyKeySchema.optional() },
+    answers: { 201: 'Job' },
+  },
+  'GET /api/jobs': { summary: 'Lists jobs, newest first.', answers: { 200: 'JobPage' } },
+  'GET /api/jobs/:id': { summary: 'A job as it is now.', answers: { 200: 'Job' } },
+  'DELETE /api/jobs/:id': {
+    summary: 'Deletes a job that has ended, with its attempts and its output. An index that it made stays.',
+    answers: { 204: null },
+  },
+  'GET /api/jobs/:id/why': {
+    summary: 'Why a job does not run yet, and when it is likely to start.',
+    answers: { 200: 'Why' },
+  },
+  'GET /api/jobs/:id/attempts': {
+    summary: 'Every attempt of a job, oldest first.',
+    answers: { 200: 'Attempts' },
+  },
+  'GET /api/jobs/:id/events': {
+    summary:
+      'Follows a job until it has ended: server-sent events, each with a JobEvent as `data`. Resumes after `Last-Event-ID`.',
+    headers: { 'Last-Event-ID': z.int().nonnegative().optional() },
+    answers: { 200: 'text/event-stream' },
+  },
+  'GET /api/jobs/:id/logs': {
+    summary:
+      "The output of the job's steps as plain text, of every attempt, in the order of its arrival. With `follow` until the job has ended.",
+    answers: { 200: 'text/plain' },
+  },
+  'POST /api/jobs/:id/cancel': {
+    summary: 'Cancels a job. One that runs has ended when its executor has destroyed the VM.',
+    answers: { 200: 'Job' },
+  },
+  'POST /api/jobs/:id/input': {
+    summary:
+      'Appends bytes to the stdin of a job that was created with `"stdin": true`. Sending bytes again at their offset changes nothing.',
+    bytes: true,
+    answers: { 200: 'InputOffset' },
+  },
+  'PUT /api/blobs/:digest': {
+    summary: 'Stores an image archive (`docker save`, OCI) under the SHA-256 of its bytes.',
+    bytes: true,
+    answers: { 200: 'StoredBlob', 201: 'StoredBlob' },
+  },
+  'HEAD /api/blobs/:digest': {
+    summary: 'Whether the instance has a blob; `Content-Length` is its size.',
+    answers: { 200: null },
+  },
+  'POST /api/repositories/*': {
+    summary:
+      'Stores one commit of a repository, from a pack (`git pack-objects`) that holds this commit and nothing else.',
+    bytes: true,
+    wildcard: { path: '/api/repositories/{name}/pack', name: 'name', schema: repositoryNameSchema },
+    answers: { 200: 'StoredCommit', 201: 'StoredCommit' },
+  },
+  'GET /api/uploads/:id': { summary: 'A stored index.', answers: { 200: 'Upload' } },
+  'GET /api/uploads/:id/definition': {
+    summary: 'Where the symbol at a place is defined.',
+    answers: { 200: 'Definitions' },
+  },
+  'GET /api/uploads/:id/example': {
+    summary: 'A reference in the index, with its definition.',
+    answers: { 200: 'DefinitionExample' },
+  },
+  'GET /api/shares': {
+    summary: 'The weight, and the waiting and running jobs, of each tenant in each queue.',
+    answers: { 200: 'Shares' },
+  },
+  'PUT /api/shares/:queue/:tenant': {
+    summary: "Sets the weight of a tenant's jobs in a queue.",
+    answers: { 204: null },
+  },
+  'POST /api/executors/:name/drain': {
+    summary: 'Lets an executor lease no more jobs. Jobs that run go on.',
+    answers: { 204: null },
+  },
+  'POST /api/executors/:name/resume': {
+    summary: 'Lets an executor lease jobs again.',
+    answers: { 204: null },
+  },
+  'GET /api/access/users': { summary: 'All users.', answers: { 200: 'Users' } },
+  'POST /api/access/users': { summary: 'Makes a user.', answers: { 201: 'User' } },
+  'GET /api/access/tokens': {
+    summary: "The caller's access tokens; those of all users for an admin.",
+    answers: { 200: 'Tokens' },
+  },
+  'POST /api/access/tokens': {
+    summary: 'Makes an access token. Its secret is in this answer and never again.',
+    answers: { 201: 'MadeToken' },
+  },
+  'POST /api/access/tokens/:token/revoke': { summary: 'Revokes an access token.', answers: { 204: null } },
+  'GET /api/access/executor-credentials': {
+    summary: 'The credentials of executors.',
+    answers: { 200: 'Credentials' },
+  },
+  'POST /api/access/executor-credentials': {
+    summary: 'Makes a credential for executors. Its secret is in this answer and never again.',
+    answers: { 201: 'MadeCredential' },
+  },
+  'POST /api/access/executor-credentials/:credential/rotate': {
+    summary: 'Gives a credential a new secret. The earlier ones end after the overlap.',
+    answers: { 201: 'MadeCredential' },
+  },
+  'POST /api/access/executor-credentials/:credential/revoke': {
+    summary: 'Revokes a credential or, with `replaced`, only the secrets that a rotation has replaced.',
+    answers: { 204: null },
+  },
+};

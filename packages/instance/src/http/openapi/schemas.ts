@@ -1,0 +1,104 @@
+import {
+  apiErrorSchema,
+  attemptsSchema,
+  attemptSchema,
+  createCredentialSchema,
+  createJobSchema,
+  createTokenSchema,
+  createUserSchema,
+  credentialRecordSchema,
+  credentialsSchema,
+  definitionExampleSchema,
+  definitionsSchema,
+  digestSchema,
+  jobEventSchema,
+  jobPageSchema,
+  jobRecordSchema,
+  locationSchema,
+  logEntrySchema,
+  madeCredentialSchema,
+  madeTokenSchema,
+  repositoryNameSchema,
+  commitSchema,
+  shareSchema,
+  sharesSchema,
+  statusSchema,
+  tokenRecordSchema,
+  tokensSchema,
+  uploadRecordSchema,
+  userRecordSchema,
+  usersSchema,
+  whySchema,
+} from '@fumehood/protocol';
+import { z } from 'zod';
+
+/** The bodies of requests, by their names in the document. */
+const requestSchemas = {
+  CreateJob: createJobSchema,
+  CreateUser: createUserSchema,
+  CreateToken: createTokenSchema,
+  CreateCredential: createCredentialSchema,
+} as const;
+
+/** The bodies of answers, by their names in the document. */
+const answerSchemas = {
+  Job: jobRecordSchema,
+  JobPage: jobPageSchema,
+  JobEvent: jobEventSchema,
+  LogEntry: logEntrySchema,
+  Attempt: attemptSchema,
+  Attempts: attemptsSchema,
+  Why: whySchema,
+  Share: shareSchema,
+  Shares: sharesSchema,
+  Status: statusSchema,
+  Upload: uploadRecordSchema,
+  Location: locationSchema,
+  Definitions: definitionsSchema,
+  DefinitionExample: definitionExampleSchema,
+  User: userRecordSchema,
+  Users: usersSchema,
+  Token: tokenRecordSchema,
+  Tokens: tokensSchema,
+  MadeToken: madeTokenSchema,
+  Credential: credentialRecordSchema,
+  Credentials: credentialsSchema,
+  MadeCredential: madeCredentialSchema,
+  StoredBlob: z.object({ digest: digestSchema }),
+  StoredCommit: z.object({ repository: repositoryNameSchema, commit: commitSchema }),
+  InputOffset: z.object({ offset: z.int().nonnegative() }),
+  Error: apiErrorSchema,
+} as const;
+export type AnswerName = keyof typeof answerSchemas;
+
+/** A JSON Schema of the document. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+const reference = (name: string) => `#/components/schemas/${name}`;
+
+/** Returns the schema of an answer, by reference. */
+export const answerReference = (name: AnswerName): JsonSchema => ({ $ref: reference(name) });
+
+/** Returns all schemas with a name, which refer to each other. */
+export function namedSchemas(): Record<string, JsonSchema> {
+  const convert = (schemas: Readonly<Record<string, z.ZodType>>, io: 'input' | 'output') => {
+    const registry = z.registry<{ id?: string | undefined }>();
+    for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id });
+    return z.toJSONSchema(registry, { io, uri: reference, unrepresentable: 'any' }).schemas;
+  };
+  const all = { ...convert(requestSchemas, 'input'), ...convert(answerSchemas, 'output') };
+  return Object.fromEntries(Object.entries(all).map(([name, schema]) => [name, bare(schema)]));
+}
+
+/** Returns the schema of a part of a request: by reference if it has a name. */
+export function requestSchema(schema: z.ZodType): JsonSchema {
+  const [name] = Object.entries(requestSchemas).find(([, named]) => named === schema) ?? [];
+  if (name !== undefined) return { $ref: reference(name) };
+  return bare(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+}
+
+/** Removes what says which JSON Schema a schema is and where it is kept: the document says it for all. */
+function bare(schema: object): JsonSchema {
+  const { $schema: _schema, $id: _id, '~standard': _standard, ...rest } = schema as Record<string, unknown>;
+  return rest;
+}
