@@ -42,6 +42,8 @@ export interface Client {
   shares(): Promise<Share[]>;
   setShare(queue: QueueName, tenant: string, weight: number): Promise<void>;
   cancel(id: number): Promise<void>;
+  /** Deletes a job that has ended. Errors: `job_not_ended`. */
+  deleteJob(id: number): Promise<void>;
   /** Yields each event of a job once, until the job ends. Resumes after a restart of the instance. */
   events(id: number, options?: { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
   /** Forwards a stream and its end to the stdin of the job. Errors: `job_ended`. */
@@ -83,6 +85,7 @@ export function openClient(options: ClientOptions): Client {
       return discardBody(http.send({ method: 'PUT', path, json: { weight } }));
     },
     cancel: (id) => discardBody(http.send({ method: 'POST', path: `/api/jobs/${id}/cancel` })),
+    deleteJob: (id) => discardBody(http.send({ method: 'DELETE', path: `/api/jobs/${id}` })),
     events: (id, { signal } = {}) => jobEvents(http, id, signal),
     async sendInput(id, input, signal) {
       let offset = 0;

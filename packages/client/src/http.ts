@@ -14,7 +14,7 @@ export interface ClientOptions {
 
 /** A request to the instance; its body is `json` or `bytes`. */
 export interface Request {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  readonly method: 'DELETE' | 'GET' | 'HEAD' | 'POST' | 'PUT';
   /** Path below the URL of the instance, with its query. */
   readonly path: string;
   readonly json?: unknown;

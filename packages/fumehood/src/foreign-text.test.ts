@@ -136,7 +136,14 @@ const commands: Record<string, string[]> = {
   status: [],
 };
 /** The commands that print only numbers, words of ours, and what the user has just typed. */
-const others = ['jobs/cancel', 'shares/set', 'users/create', 'executors/drain', 'executors/resume'];
+const others = [
+  'jobs/cancel',
+  'jobs/delete',
+  'shares/set',
+  'users/create',
+  'executors/drain',
+  'executors/resume',
+];
 /** The commands that ask nobody: they print the paths and the processes of this machine. */
 const local = ['down', 'clean', 'doctor'];
 

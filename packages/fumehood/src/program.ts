@@ -11,6 +11,7 @@ import { addExecutorsDrain } from './commands/executors/drain.ts';
 import { addExecutorsList } from './commands/executors/list.ts';
 import { addExecutorsResume } from './commands/executors/resume.ts';
 import { addJobsCancel } from './commands/jobs/cancel.ts';
+import { addJobsDelete } from './commands/jobs/delete.ts';
 import { addJobsList } from './commands/jobs/list.ts';
 import { addJobsLogs } from './commands/jobs/logs.ts';
 import { addJobsShow } from './commands/jobs/show.ts';
@@ -55,12 +56,13 @@ export function makeProgram(): Command {
   addRun(program);
   addDemo(program);
 
-  const jobs = program.command('jobs').description('list, inspect and cancel jobs');
+  const jobs = program.command('jobs').description('list, inspect, cancel and delete jobs');
   addJobsList(jobs);
   addJobsShow(jobs);
   addJobsWhy(jobs);
   addJobsLogs(jobs);
   addJobsCancel(jobs);
+  addJobsDelete(jobs);
 
   const shares = program.command('shares').description('list and set the share of the leases of each tenant');
   addSharesList(shares);

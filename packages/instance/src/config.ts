@@ -1,6 +1,7 @@
 import { imageReferenceSchema } from '@fumehood/protocol';
 import { z } from 'zod';
 import { connectionSchema } from './db/connect.ts';
+import { retentionSchema } from './retention/policy.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const path = z.string().startsWith('/');
@@ -62,5 +63,6 @@ export const instanceConfigSchema = z.strictObject({
   executorCredentialSha256: sha256,
   upstream: upstreamSchema,
   compatibility: compatibilitySchema,
+  retention: retentionSchema,
 });
 export type InstanceConfig = z.infer<typeof instanceConfigSchema>;

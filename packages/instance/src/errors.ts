@@ -89,11 +89,16 @@ export const leaseLost = (id: number) =>
     'Stop the job and destroy its VM: the instance accepts no more writes of this attempt.',
   );
 
-/** Upstream's answer when an executor writes a log entry of a job that it does not hold. */
-export const unknownJob = () => refused(500, 'unknown_job', 'unknown job');
-
 export const jobEnded = (id: number, state: string) =>
   refused(409, 'job_ended', `job ${id} has ended as ${state}`, 'Create a new job.');
+
+export const jobNotEnded = (id: number, state: string) =>
+  refused(
+    409,
+    'job_not_ended',
+    `job ${id} is ${state}, and only a job that has ended can be deleted`,
+    'Cancel it first.',
+  );
 
 export const offsetGap = (expected: number, offered: number) =>
   new FumehoodError({
@@ -211,6 +216,14 @@ export const executorNotFound = (name: string) =>
     'executor_not_found',
     `there is no executor ${JSON.stringify(name)}`,
     'Use a name that `fumehood executors list` shows.',
+  );
+
+export const executorNameInUse = (name: string) =>
+  refused(
+    409,
+    'executor_name_in_use',
+    `another machine uses the executor name ${JSON.stringify(name)}, and was heard of within the last 10 seconds`,
+    'Give each executor a name of its own (`name` in its configuration), or stop the other one first.',
   );
 
 export const idempotencyConflict = () =>

@@ -6,6 +6,7 @@ import { jobAuth } from './auth/job.ts';
 import { openBlobStore } from './blobs/store.ts';
 import type { InstanceConfig } from './config.ts';
 import { connect } from './db/connect.ts';
+import { makeHealth } from './db/health.ts';
 import { migrate } from './db/migrate.ts';
 import { listen } from './db/wakes.ts';
 import type { Routes } from './http/deps.ts';
@@ -17,6 +18,7 @@ import { makeTurns } from './http/turns.ts';
 import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
 import { type CommitStore, openCommits } from './repos/store.ts';
+import { retain } from './retention/retain.ts';
 import { openStaging } from './staging.ts';
 
 export interface InstanceDeps {
@@ -54,6 +56,7 @@ export async function startInstance(
 ): Promise<Instance> {
   const db = connect(config.connection);
   const reservedDb = connect(config.connection, { connections: 8 });
+  const health = makeHealth(clock);
   const stopping = new AbortController();
   const wakes = listen(config.connection, clock);
   const release = async () => {
@@ -79,14 +82,16 @@ export async function startInstance(
     const app = await buildServer(
       {
         ...{ version: config.version, upstream: config.upstream, stopping: stopping.signal },
-        ...{ db, reservedDb, wakes, clock, spawn, kinds, staging, blobs, commits, limits: parts.limits },
+        ...{ db, reservedDb, health, wakes, clock, spawn, kinds, staging, blobs, commits },
+        limits: parts.limits,
         turns: makeTurns(parts.limits, clock),
         jobAuth: jobAuth(db, config.compatibility),
       },
       { log, hosts: config.hosts, routes: parts.routes },
     );
     const { port, tlsPort, close } = await listenHttp(app, config, { clock, log, limits: parts.limits });
-    const reaping = reap(reservedDb, kinds, clock, log, stopping.signal);
+    const retaining = retain({ db, commits, clock, log }, config, stopping.signal);
+    const reaping = reap(reservedDb, kinds, clock, log, stopping.signal, health);
     return {
       url: `http://127.0.0.1:${port}`,
       port,
@@ -95,6 +100,7 @@ export async function startInstance(
         stopping.abort();
         await close();
         await reaping;
+        await retaining;
         await release();
       },
     };

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { mkdir, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { sync } from '../durable.ts';
@@ -26,11 +26,16 @@ export async function openBlobStore(directory: string, staging: Staging): Promis
   await sync(directory);
 
   const fileOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));
-  const sizeOf = (digest: string) =>
-    stat(fileOf(digest)).then(
-      (found) => found.size,
-      () => null,
-    );
+  /** Whoever asks is about to use the blob: its time of modification is that of its last use (retention/files.ts). */
+  const sizeOf = async (digest: string): Promise<number | null> => {
+    const now = new Date();
+    try {
+      await utimes(fileOf(digest), now, now);
+      return (await stat(fileOf(digest))).size;
+    } catch {
+      return null;
+    }
+  };
   /** Also syncs the directory: another writer may have renamed the blob into it and not synced it yet. */
   const has = async (digest: string) => {
     if ((await sizeOf(digest)) === null) return false;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { compatibilitySchema, tlsConfigSchema, upstreamSchema } from '../config.ts';
+import { retentionSchema } from '../retention/policy.ts';
 
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
@@ -17,7 +18,8 @@ export const helperConfigSchema = z.strictObject({
   node: path,
   script: path,
   migrations: path,
-  port: z.int().min(0).max(65_535),
+  /** On loopback; 0 takes any free one. */
+  port: z.int().min(0).max(65_535).default(4177),
   hosts: z.array(z.string().min(1)).default([]),
   tls: tlsConfigSchema.nullable().default(null),
   /** The owner of `run/executor-credential`: the executor's agent. Null without root. */
@@ -26,6 +28,7 @@ export const helperConfigSchema = z.strictObject({
   spawnUid: id.nullable(),
   upstream: upstreamSchema,
   compatibility: compatibilitySchema,
+  retention: retentionSchema,
 });
 export type HelperConfig = z.infer<typeof helperConfigSchema>;
 /** The configuration as it is written: fields with a default may be left out. */

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, utimesSync } from 'node:fs';
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AllowedCommand, FumehoodError, runToEnd, type Spawn } from '@fumehood/base';
@@ -34,7 +34,9 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
   return {
     find(repository, commit) {
       const path = pathOf(repository, commit);
-      return existsSync(path) ? path : null;
+      if (!existsSync(path)) return null;
+      markUsed(path);
+      return path;
     },
     async add(repository, commit, pack) {
       const path = pathOf(repository, commit);
@@ -62,6 +64,12 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
       return true;
     },
   };
+}
+
+/** Makes the time of modification that of the last use (retention/files.ts). */
+function markUsed(path: string): void {
+  const now = new Date();
+  utimesSync(path, now, now);
 }
 
 /** Bytes that are read of git's list of superfluous objects; a single object is enough to refuse the pack. */

@@ -43,6 +43,9 @@ export interface Database extends Running {
 
 const role = 'fumehood';
 
+/** Bounds of the write-ahead log, for small disks: PostgreSQL would keep at least 80 MB of it, and up to 1 GB. */
+const sizes = { min_wal_size: '32MB', max_wal_size: '512MB' };
+
 /** Returns the command that runs `command` as the database's user and ends it when this process dies. */
 function asUser(user: SystemUser | null, command: readonly string[]): [string, string[]] {
   const ids = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--init-groups'] : [];
@@ -71,7 +74,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
   ownedDirectory(data, 0o700, options.runAs);
   grantAccess(data, options);
 
-  const settings = { listen_addresses: '', unix_socket_directories: socket, ...options.settings };
+  const settings = { listen_addresses: '', unix_socket_directories: socket, ...sizes, ...options.settings };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const child = spawn(...asUser(options.runAs, [join(bin, 'postgres'), '-D', data, ...flags]), {
     cwd: '/',

@@ -13,7 +13,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { listableTenant } from '../../auth/owner.ts';
 import { requireScope } from '../../auth/people.ts';
-import { badRequest } from '../../errors.ts';
+import { badRequest, jobNotEnded } from '../../errors.ts';
 import { kindOf, type Submission } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
 import { currentRecord, requireRecord } from '../../queue/record.ts';
@@ -22,12 +22,14 @@ import { connectedExecutors } from '../../queue/sql/executors.ts';
 import { listJobs } from '../../queue/sql/jobs.ts';
 import { readQueuePosition } from '../../queue/sql/shares.ts';
 import { explainWait } from '../../queue/waiting.ts';
+import { removeJob } from '../../retention/rows.ts';
 import type { RouteDeps } from '../deps.ts';
 import { jobParams } from '../params.ts';
 import { personOf, requirePerson } from '../person.ts';
 
-/** `/api/jobs`: creates, lists, shows and cancels jobs, and says why one waits. */
-export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDeps): void {
+/** `/api/jobs`: creates, lists, shows, cancels and deletes jobs, and says why one waits. */
+export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
+  const { db, kinds, clock } = deps;
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
 
@@ -36,13 +38,13 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
     for (const needed of jobKinds[queue].scopes) requireScope(personOf(request), needed);
     const submission = submissionOf(request, request.body);
     const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
-    return reply.code(201).send(await currentRecord(db, id));
+    return reply.code(201).send(await currentRecord(deps, id));
   });
   app.get('/api/jobs', { schema: { querystring: listJobsSchema } }, (request) =>
     listJobs(db, { ...request.query, tenant: listableTenant(personOf(request), request.query.tenant) }),
   );
   app.get('/api/jobs/:id', { schema: { params: jobParams } }, (request) =>
-    currentRecord(db, request.params.id),
+    currentRecord(deps, request.params.id),
   );
   app.get('/api/jobs/:id/why', { schema: { params: jobParams } }, async (request): Promise<Why> => {
     const { id } = request.params;
@@ -59,6 +61,12 @@ export function jobRoutes(scope: FastifyInstance, { db, kinds, clock }: RouteDep
       return { attempts: await listAttempts(db, id) };
     },
   );
+  app.delete('/api/jobs/:id', { schema: { params: jobParams } }, async (request, reply) => {
+    const { id } = request.params;
+    const { state } = await requireRecord(db, id);
+    if (!(await removeJob(db, id))) throw jobNotEnded(id, state);
+    return reply.code(204).send();
+  });
   app.post('/api/jobs/:id/cancel', { schema: { params: jobParams } }, (request) =>
     cancel(db, kinds, request.params.id),
   );

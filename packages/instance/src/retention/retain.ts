@@ -1,0 +1,77 @@
+import { readdir, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '@fumehood/base';
+import type { Logger } from 'pino';
+import type { InstanceConfig } from '../config.ts';
+import type { Db } from '../db/connect.ts';
+import type { CommitStore } from '../repos/store.ts';
+import { removeUnused } from './files.ts';
+import type { KindPolicy } from './policy.ts';
+import { type Bounds, readNeeds, removeOldIndexes, removeOldJobs } from './rows.ts';
+
+/** Time between two rounds, milliseconds, and before the first one: an instance that starts has other things to do. */
+const periodMs = 600_000;
+const firstMs = 60_000;
+
+interface RetentionDeps {
+  readonly db: Db;
+  readonly commits: CommitStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Removes what the retention policy no longer keeps, every ten minutes until `signal` is aborted. Replicas may do this at once. */
+export async function retain(
+  deps: RetentionDeps,
+  config: Pick<InstanceConfig, 'retention' | 'directories'>,
+  signal: AbortSignal,
+): Promise<void> {
+  await deps.clock.sleep(firstMs, signal).catch(() => {});
+  while (!signal.aborted) {
+    try {
+      const removed = await removeOld(deps, config);
+      if (Object.values(removed).some((count) => count > 0))
+        deps.log.info(removed, 'removed what the retention policy does not keep');
+    } catch (error) {
+      deps.log.error({ error }, 'removing what is old failed; the next round tries again');
+    }
+    await deps.clock.sleep(periodMs, signal).catch(() => {});
+  }
+}
+
+/** Does one round. Returns how many things of each kind it removed. */
+export async function removeOld(
+  { db, commits, clock }: Pick<RetentionDeps, 'db' | 'commits' | 'clock'>,
+  { retention, directories }: Pick<InstanceConfig, 'retention' | 'directories'>,
+): Promise<{ readonly [kind in keyof InstanceConfig['retention']]: number }> {
+  const now = clock.now();
+  const disk = await statfs(directories.blobs);
+  const bounds = ({ days, maxMiB }: KindPolicy): Bounds => ({
+    before: new Date(now - days * 86_400_000),
+    maxBytes: maxMiB === null ? Math.floor((disk.blocks * disk.bsize) / 10) : maxMiB * 2 ** 20,
+  });
+  const jobs = await removeOldJobs(db, bounds(retention.jobs));
+  const indexes = await removeOldIndexes(db, bounds(retention.indexes));
+  const needs = await readNeeds(db);
+  const blobs = join(directories.blobs, 'sha256');
+  const images = await removeUnused(
+    await below(blobs),
+    new Set(needs.images.map((digest) => join(blobs, digest.replace(/^sha256:/, '')))),
+    bounds(retention.images),
+    { staging: join(directories.blobs, 'staging'), now },
+  );
+  const repositories = (await below(directories.repositories)).filter((path) => !path.endsWith('/staging'));
+  const neededCommits = needs.commits.flatMap(
+    ({ repository, commit }) => commits.find(repository, commit) ?? [],
+  );
+  const removedCommits = await removeUnused(
+    (await Promise.all(repositories.map(below))).flat(),
+    new Set(neededCommits),
+    bounds(retention.commits),
+    { staging: join(directories.repositories, 'staging'), now },
+  );
+  return { jobs, indexes, images, commits: removedCommits };
+}
+
+const below = async (directory: string) =>
+  (await readdir(directory).catch(() => [])).map((name) => join(directory, name));
