@@ -51,7 +51,7 @@ export async function runCommand(
           void cancel();
         }
         if (record.attempt > 1 && record.attempt > attempt && record.state === 'processing')
-          note(`attempt ${record.attempt} begins: the previous attempt was lost`);
+          note(`attempt ${record.attempt} begins: the one before did not complete the job`);
         attempt = record.attempt;
       },
       onFailedPhase: (failed) => void failedPhases.push(failed),

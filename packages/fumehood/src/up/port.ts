@@ -3,10 +3,10 @@ import { instanceFileSchema } from '@fumehood/instance';
 import { readJson, type State } from '../state/state.ts';
 
 /**
- * Returns the port of an instance that was killed here, so that browsers and executors of other makers find the new one, or 0, for
- * any free port.
+ * Returns the port of an instance that was killed here, so that browsers and executors of other makers find the new one; null without
+ * one.
  */
-export function portForInstance(state: State): number {
+export function portOfKilled(state: State): number | null {
   const killed = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
-  return killed ? Number(new URL(killed.url).port) : 0;
+  return killed ? Number(new URL(killed.url).port) : null;
 }

@@ -15,7 +15,7 @@ const write = (text: string) => writeFileSync(join(state.root, 'settings.json'),
 
 describe("the admin's settings", () => {
   it('default to loopback only if there is no file', () => {
-    expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null });
+    expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null, port: 4177 });
   });
 
   it('name the hosts and the TLS address at which other machines reach the instance', () => {
@@ -26,7 +26,8 @@ describe("the admin's settings", () => {
 
   it.each([
     ['are not JSON', '{', 'JSON'],
-    ['have an unknown key', '{"port": 80}', 'port'],
+    ['have an unknown key', '{"ports": 80}', 'ports'],
+    ['have a port that there is not', '{"port": 65536}', 'port'],
     [
       'listen on another address without a certificate',
       '{"tls": {"address": "0.0.0.0", "port": 80}}',

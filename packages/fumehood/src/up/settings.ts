@@ -5,28 +5,27 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
 import type { ExecutorHelperSettings } from '@fumehood/executor';
-import {
-  type InstanceHelperConfig,
-  type InstanceHelperSettings,
-  instanceHelperConfigSchema,
-} from '@fumehood/instance';
+import { type InstanceHelperSettings, instanceHelperConfigSchema } from '@fumehood/instance';
 import type { GuestImage } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import { settingsInvalid } from '../errors.ts';
 import type { State } from '../state/state.ts';
+import { portOfKilled } from './port.ts';
 import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
 
 export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
 /** Settings of the instance that an admin may change. All of them have defaults. */
 const adminSchema = instanceHelperConfigSchema.pick({
+  port: true,
   hosts: true,
   tls: true,
   upstream: true,
   compatibility: true,
+  retention: true,
 });
-type AdminSettings = Pick<InstanceHelperConfig, 'hosts' | 'tls' | 'upstream' | 'compatibility'>;
+type AdminSettings = ReturnType<typeof adminSchema.parse>;
 
 /** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
 export function adminSettings(state: State): AdminSettings {
@@ -47,9 +46,10 @@ export function adminSettings(state: State): AdminSettings {
 export function instanceHelperSettings(
   state: State,
   runtime: Runtime,
-  facts: { readonly version: string; readonly root: boolean; readonly port: number },
+  facts: { readonly version: string; readonly root: boolean },
 ): InstanceHelperSettings {
-  const { version, root, port } = facts;
+  const { version, root } = facts;
+  const settings = adminSettings(state);
   return {
     version,
     state: state.root,
@@ -58,10 +58,10 @@ export function instanceHelperSettings(
     node: runtime.node,
     script: runtime.instance,
     migrations: runtime.migrations,
-    port,
     executor: root ? agentIdentity : null,
     spawnUid: root ? instanceSpawnUid : null,
-    ...adminSettings(state),
+    ...settings,
+    port: portOfKilled(state) ?? settings.port,
   };
 }
 

@@ -11,7 +11,6 @@ import { makeState } from '../state/make.ts';
 import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
 import { stopAll, stopExecutor } from './down.ts';
-import { portForInstance } from './port.ts';
 import { startDaemon } from './processes.ts';
 import { clientOf, findRunning } from './running.ts';
 import { executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
@@ -107,15 +106,14 @@ async function startInstance(
 ): Promise<{ readonly local: string }> {
   onProgress('starting the instance');
   const config = join(state.run, 'instance-helper.json');
-  await writeSettings(
-    config,
-    instanceHelperSettings(state, runtime, {
-      version: versionOfThis(),
-      root,
-      port: portForInstance(state),
-    }),
-  );
+  const settings = instanceHelperSettings(state, runtime, { version: versionOfThis(), root });
+  await writeSettings(config, settings);
   const log = logOf(state, 'instance');
   const daemon = { what: 'the instance', node: runtime.node, script: runtime.instanceHelper, config, log };
-  return startDaemon(daemon, clock, async () => findRunning(state).instance);
+  const instance = await startDaemon(daemon, clock, async () => findRunning(state).instance);
+  if (settings.port !== 0 && Number(new URL(instance.url).port) !== settings.port)
+    onProgress(
+      `another program uses port ${settings.port} of 127.0.0.1, so the instance is at ${instance.url} this time`,
+    );
+  return instance;
 }
