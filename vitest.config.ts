@@ -20,6 +20,7 @@ const wire = [
 const night = [
   'test/crash/{busy,disk-full,partition,power-loss}.test.ts',
   'test/commands/{demo,readme}.test.ts',
+  'test/thirdparty/**/*.test.ts',
 ];
 /** Starts the PostgreSQL server that the files of a run share. */
 const postgres = 'packages/instance/src/db/testing.ts';
@@ -52,7 +53,7 @@ export default defineConfig({
       { test: { name: 'wire', include: wire, ...vm, globalSetup: postgres } },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: night, ...vm } },
-      { test: { name: 'night', include: night, ...vm } },
+      { test: { name: 'night', include: night, ...vm, globalSetup: postgres } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm, globalSetup: postgres } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'bare', include: ['test/bare/**/*.test.ts'], ...vm } },
