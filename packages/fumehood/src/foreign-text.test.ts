@@ -76,6 +76,7 @@ vi.mock('./up/up.ts', () => ({ bringUp: async () => client }));
 vi.mock('./run/image.ts', () => ({
   parseImage: () => ({}),
   checkImage: async () => {},
+  withPlainImage: async (image: unknown, _: unknown, use: (plain: unknown) => unknown) => use(image),
   provideImage: async () => evil,
 }));
 vi.mock('./demo/repository.ts', () => ({ openRepository: async () => ({}) }));
