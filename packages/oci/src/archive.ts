@@ -13,6 +13,13 @@ import {
 } from './schema.ts';
 import { oneManifest, parseManifest, selectManifest } from './select.ts';
 
+/** The mode and the owner of an image's root directory. */
+export interface ImageRoot {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** How to run an image, as its configuration says. */
 export interface ImageConfig {
   readonly env: readonly string[];
@@ -22,6 +29,8 @@ export interface ImageConfig {
   readonly workingDir: string;
   /** What a person has to know before the image runs. */
   readonly warning?: string | undefined;
+  /** What the layers say, once they were read. */
+  readonly root?: ImageRoot | undefined;
 }
 
 /** A layer in an archive file. */

@@ -27,7 +27,7 @@ export interface ProvenImage {
 }
 
 /** Part of the cache key: must change when the same image would give another disk, or when the file of a disk changes. */
-const diskVersion = 3;
+const diskVersion = 4;
 /** Largest size of an image's configuration as JSON, bytes: no program could get more arguments and variables. */
 export const imageConfigMax = 2 ** 20;
 const makeOnce = oncePerKey<void>();
@@ -66,13 +66,13 @@ export async function imageDisk(
 
 /**
  * Writes the disk of the image in an archive, and returns its configuration. It parses an untrusted image, so it runs in a sandbox.
- * Errors: `image_…`, `tar_…`, and those of `writeDisk`.
+ * Errors: `image_…`, and those of `writeDisk`.
  */
 export async function writeImageDisk(spawn: Spawn, archiveFile: string, disk: string): Promise<ImageConfig> {
   const archive = await openArchive(archiveFile);
   if (Buffer.byteLength(JSON.stringify(archive.config)) > imageConfigMax)
     throw imageTooBig(`its configuration has more than ${imageConfigMax} bytes`);
-  const { tar, entries } = await flattenImage(archive);
+  const { root, tar, entries } = await flattenImage(archive);
   await writeDisk(spawn, tar, disk, entries);
-  return archive.config;
+  return { ...archive.config, root };
 }

@@ -32,6 +32,10 @@ async function flat(files: ImageFiles, maxBytes?: number): Promise<Tree> {
   const archive = await openArchive(writeArchive(join(root, 'image.tar'), files));
   return treeOf(archive, maxBytes === undefined ? {} : { maxBytes });
 }
+const skippable = (layer: Buffer) =>
+  Buffer.concat([Buffer.from('5f2a4d180400000061626364', 'hex'), zstdCompressSync(layer)]);
+const pieces = (compress: (bytes: Buffer) => Buffer) => (layer: Buffer) =>
+  Buffer.concat([compress(layer.subarray(0, 1_000)), compress(layer.subarray(1_000))]);
 const gzip = (layer: Buffer) => execFileSync('gzip', ['-c'], { input: layer });
 
 describe('two layers in every supported form', () => {
@@ -68,6 +72,12 @@ describe('two layers in every supported form', () => {
     ['an OCI layout with uncompressed layers', layoutFiles(tars)],
     ['an OCI layout with gzip layers', layoutFiles(tars, { packed: gzip, layerType: gzipType })],
     ['an OCI layout with zstd layers', layoutFiles(tars, { packed: zstdCompressSync, layerType: zstdType })],
+    [
+      'layers that begin with a zstd frame to skip',
+      layoutFiles(tars, { packed: skippable, layerType: zstdType }),
+    ],
+    ['gzip layers in several members', layoutFiles(tars, { packed: pieces(gzipSync) })],
+    ['zstd layers in several frames', layoutFiles(tars, { packed: pieces(zstdCompressSync) })],
     ['an archive of `docker save`', dockerFiles(tars)],
     ['an archive of `docker save` with gzip layers', dockerFiles(tars, { packed: gzip })],
   ])('%s', async (_form, files) => {

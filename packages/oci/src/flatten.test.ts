@@ -12,6 +12,7 @@ import {
   hardlink,
   type LayerMember,
   layerOf,
+  layerWithRecords,
   symlink,
   type Tree,
   treeOf,
@@ -146,27 +147,50 @@ describe('hard links', () => {
   it.each([
     ['nothing', 'x'],
     ['themselves', 'b'],
+    ['what they replace', 'c'],
     ['a directory', 'd'],
     ['a directory of a lower layer', 'low'],
     ['the root', '.'],
     ['a path outside the image', '../../etc/passwd'],
   ])('to %s are refused', async (_what, target) => {
-    const layers = [[directory('low')], [directory('d'), hardlink('b', target)]];
+    const layers = [
+      [directory('low'), file('c')],
+      [directory('d'), hardlink(target === 'c' ? 'c' : 'b', target)],
+    ];
     await expect(flat(...layers)).rejects.toMatchObject(invalid);
+  });
+});
+
+describe('a sparse file', () => {
+  const sparse = (size: number) => {
+    const records = [
+      ...[
+        ['GNU.sparse.size', String(size)],
+        ['GNU.sparse.map', `3,4,${size},0`],
+      ],
+      ['GNU.sparse.name', 'big'],
+    ] as const as [string, string][];
+    return dockerFiles([layerWithRecords(records, file('x', 'body'))]);
+  };
+  const open = (size: number) => openArchive(writeArchive(join(root, 'image.tar'), sparse(size)));
+
+  it('has zeros where the layer has nothing', async () => {
+    expect(await treeOf(await open(10))).toMatchObject({ big: { content: '\0\0\0body\0\0\0' } });
+  });
+
+  it('counts with its whole size', async () => {
+    const tree = treeOf(await open(1_000_000), { maxBytes: 1_010_000 });
+    expect((await tree).big?.content).toHaveLength(1_000_000);
+    await expect(treeOf(await open(1_000_000), { maxBytes: 1_000_000 })).rejects.toMatchObject({
+      code: 'image_too_big',
+    });
   });
 });
 
 describe('the owner of a member', () => {
   const owners = async (uid: number) => {
-    const layer = layerOf({ ...file('a'), gid: 7 });
-    const records = `uid=${uid}\n`;
-    const text = `${records.length + 3} ${records}`;
-    const pax = layerOf({ path: 'pax', content: text }).subarray(0, 1_024);
-    pax.write('x', 156);
-    pax.fill(' ', 148, 156);
-    const sum = pax.subarray(0, 512).reduce((total, byte) => total + byte, 0);
-    pax.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-    const files = dockerFiles([Buffer.concat([pax, layer])]);
+    const layer = layerWithRecords([['uid', String(uid)]], { ...file('a'), gid: 7 });
+    const files = dockerFiles([layer]);
     const { tar } = await flattenImage(await openArchive(writeArchive(join(root, 'image.tar'), files)));
     for await (const entry of readTar(tar)) return [entry.uid, entry.gid];
     return [];

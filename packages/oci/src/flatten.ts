@@ -1,13 +1,13 @@
 import { diskSize, type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
-import type { ImageArchive } from './archive.ts';
+import type { ImageArchive, ImageRoot } from './archive.ts';
 import { pathOf } from './image-tree.ts';
 import { readLayer } from './layer.ts';
-import { planImage, type RootAttributes } from './plan.ts';
+import { planImage } from './plan.ts';
 
 /** A flattened image as a tar stream. */
 export interface FlattenedImage {
-  /** The attributes of the root directory, which is no member of the tar. */
-  readonly root: RootAttributes;
+  /** The root directory, which is no member of the tar: sqfstar ignores one. */
+  readonly root: ImageRoot;
   readonly tar: AsyncIterable<Uint8Array>;
   /** Returns the number of members written so far. */
   readonly entries: () => number;

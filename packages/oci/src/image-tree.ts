@@ -50,6 +50,8 @@ export interface ImageTree {
   put(path: string, layer: number, what: Put): void;
   /** Returns what is at a path, or undefined. Errors: `image_invalid`, `image_too_big`. */
   find(path: string): Node | undefined;
+  /** Removes a path and what is below it. */
+  discard(path: string): void;
   /** Removes a path and what is below it, except for what this layer has put there. */
   remove(path: string, layer: number): void;
   /** Removes what is in a directory, except for what this layer has put there. Follows a symbolic link to the directory. */
@@ -162,6 +164,10 @@ export function makeImageTree(memory: PathMemory): ImageTree {
       node.target = target;
       spend(memory, memoryOf(node) - before);
       for (let one: Node | null = node; one && one.touched !== layer; one = one.parent) one.touched = layer;
+    },
+    discard(path) {
+      const node = find(path);
+      if (node?.parent) removeFrom(node.parent, node);
     },
     remove(path, layer) {
       const node = find(path);

@@ -1,4 +1,4 @@
-export type { ImageArchive, ImageConfig } from './archive.ts';
+export type { ImageArchive, ImageConfig, ImageRoot } from './archive.ts';
 export { openArchive } from './archive.ts';
 export type { ImageDisk, ProvenImage } from './cache.ts';
 export { imageConfigMax, imageDisk, writeImageDisk } from './cache.ts';

@@ -1,5 +1,5 @@
-import type { ReadEntry, TarEntry } from '@fumehood/disk';
-import type { ImageArchive } from './archive.ts';
+import type { ReadEntry } from '@fumehood/disk';
+import type { ImageArchive, ImageRoot } from './archive.ts';
 import { imageInvalid } from './errors.ts';
 import {
   type ImageTree,
@@ -12,12 +12,9 @@ import {
 import { type Budget, readLayer } from './layer.ts';
 import { normalizePath, parseMemberPath, pathMax, shownPath } from './paths.ts';
 
-/** The attributes of the image's root directory. */
-export type RootAttributes = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime'>;
-
 /** The paths of an image after all layers are applied. */
 export interface ImagePlan {
-  readonly root: RootAttributes;
+  readonly root: ImageRoot;
   /** The directories that no layer has as a member, outer ones first. */
   readonly implied: readonly Node[];
   /** For each layer, the paths of each member: several where there are hard links to the member. */
@@ -33,16 +30,13 @@ const memoryPerMember = 160;
 export async function planImage(archive: ImageArchive, budget: Budget): Promise<ImagePlan> {
   const memory: PathMemory = { left: pathMemoryMax };
   const tree = makeImageTree(memory);
-  let root: RootAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+  let root: ImageRoot = { mode: 0o755, uid: 0, gid: 0 };
   for (const [layer, where] of archive.layers.entries()) {
     let member = -1;
     for await (const entry of readLayer(archive.file, where, budget)) {
       member += 1;
       spend(memory, memoryPerMember);
-      if (apply(tree, entry, layer, member)) {
-        const { mode, uid, gid, mtime } = entry;
-        root = { mode, uid, gid, mtime };
-      }
+      if (apply(tree, entry, layer, member)) root = { mode: entry.mode, uid: entry.uid, gid: entry.gid };
     }
   }
   const memberPaths = archive.layers.map(() => new Map<number, Node[]>());
@@ -63,14 +57,15 @@ export async function planImage(archive: ImageArchive, budget: Budget): Promise<
 /** Applies a member of a layer. Returns whether it is the root. */
 function apply(tree: ImageTree, entry: ReadEntry, layer: number, member: number): boolean {
   const { kind, path } = parseMemberPath(entry.path);
+  const isDirectory = entry.type === 'directory';
   if (kind === 'whiteout') tree.remove(path, layer);
   else if (kind === 'opaque') tree.clear(path, layer);
+  else if (path === '' && !isDirectory) throw imageInvalid('its root is not a directory');
   else if (entry.type === 'hardlink') {
+    tree.discard(path); // before its target is looked up, which may not be the link itself, or lie below it
     const { content, target } = linkedBy(tree, entry);
-    tree.put(path, layer, { content, isDirectory: false, target });
+    tree.put(path, layer, { content, isDirectory, target });
   } else {
-    const isDirectory = entry.type === 'directory';
-    if (path === '' && !isDirectory) throw imageInvalid('its root is not a directory');
     const target = entry.type === 'symlink' ? checkedTarget(entry) : undefined;
     tree.put(path, layer, { content: { layer, member }, isDirectory, target });
   }

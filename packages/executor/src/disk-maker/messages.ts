@@ -28,6 +28,10 @@ export const diskRequestSchema = z.discriminatedUnion('type', [
 ]);
 export type DiskRequest = z.infer<typeof diskRequestSchema>;
 
+const owner = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 2);
 const strings = z.array(z.string()).readonly();
 /**
  * What the disk maker answers on its stdout. It has read a tenant's bytes, so it may be taken over by them: only these codes are
@@ -43,6 +47,7 @@ export const diskAnswerSchema = z.discriminatedUnion('type', [
       user: z.string(),
       workingDir: z.string(),
       warning: z.string().max(500).optional(),
+      root: z.object({ mode: z.int().min(0).max(0o7777), uid: owner, gid: owner }).optional(),
     }),
   }),
   z.object({ type: z.literal('workspace'), files: z.int().nonnegative() }),

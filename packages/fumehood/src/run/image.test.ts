@@ -1,9 +1,11 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageNames } from '../images/recipes.ts';
-import { parseImage } from './image.ts';
+import type { State } from '../state/state.ts';
+import { parseImage, withPlainImage } from './image.ts';
 
 let root: string;
 beforeAll(async () => {
@@ -76,5 +78,37 @@ describe('a name', () => {
       usage('`fumehood run` takes a file, or the name', 'oci:DIR[:REF] (`skopeo copy'),
     );
     expect(() => parseImage(text)).toThrow(usage('', imageNames.join(', ')));
+  });
+});
+
+describe('an archive that is compressed as a whole', () => {
+  const state = () => ({ images: join(root, 'images') }) as State;
+
+  it('is used decompressed, and nothing of that is left', async () => {
+    const file = join(root, 'archive.tar.gz');
+    await writeFile(file, gzipSync('plain'));
+    const used = await withPlainImage({ kind: 'archive', file }, state(), async (plain) => {
+      expect(plain.kind).toBe('archive');
+      return plain.kind === 'archive' ? readFile(plain.file, 'utf8') : '';
+    });
+    expect(used).toBe('plain');
+    expect(await readdir(state().images)).toEqual([]);
+  });
+
+  it('leaves nothing when it is damaged or refused', async () => {
+    const file = join(root, 'damaged.tar.gz');
+    await writeFile(file, gzipSync('plain'.repeat(1_000)).subarray(0, 30));
+    const use = () => Promise.reject(new Error('refused'));
+    await expect(withPlainImage({ kind: 'archive', file }, state(), use)).rejects.toMatchObject({
+      code: 'image_invalid',
+    });
+    await writeFile(file, gzipSync('plain'));
+    await expect(withPlainImage({ kind: 'archive', file }, state(), use)).rejects.toThrow('refused');
+    expect(await readdir(state().images)).toEqual([]);
+  });
+
+  it('is the archive itself when it is not compressed', async () => {
+    const image = { kind: 'archive', file: join(root, 'archive.tar') } as const;
+    expect(await withPlainImage(image, state(), (plain) => Promise.resolve(plain))).toBe(image);
   });
 });

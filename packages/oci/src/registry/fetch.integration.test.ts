@@ -70,6 +70,9 @@ describe('an image of a registry', () => {
     const other = entry('arm64', `sha256:${'0'.repeat(64)}`);
     here.registry.putManifest('tool', 'all', types.index, list(other, entry('amd64', digest)));
     expect((await here.fetch('tool:all')).digest).toBe(digest);
+    const unlabelled = { ...entry('', digest), platform: undefined };
+    here.registry.putManifest('tool', 'unlabelled', types.index, list(other, unlabelled));
+    expect((await here.fetch('tool:unlabelled')).digest).toBe(digest);
     here.registry.putManifest('tool', 'arm', types.index, list(other));
     await expect(here.fetch('tool:arm')).rejects.toMatchObject({
       code: 'image_invalid',

@@ -19,6 +19,23 @@ export function layerOf(...members: readonly LayerMember[]): Buffer {
   return Buffer.concat([...written, tarEnd()]);
 }
 
+/** Returns a layer with one member that has these pax records, in this order. */
+export function layerWithRecords(
+  records: readonly (readonly [string, string])[],
+  member: LayerMember,
+): Buffer {
+  const lines = records.map(([key, value]) => {
+    const rest = key.length + value.length + 3;
+    return `${rest + String(rest + 2).length} ${key}=${value}\n`;
+  });
+  const extension = layerOf({ path: 'pax', content: lines.join('') }).subarray(0, -1_024);
+  extension.write('x', 156);
+  extension.fill(' ', 148, 156);
+  const sum = extension.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  extension.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return Buffer.concat([extension, layerOf(member)]);
+}
+
 export const file = (path: string, content = path, mode = 0o644): LayerMember => ({ path, content, mode });
 export const directory = (path: string, mode = 0o755): LayerMember => ({ path, type: 'directory', mode });
 export const symlink = (path: string, linkTarget: string): LayerMember => ({
