@@ -75,8 +75,8 @@ vi.mock('./up/running.ts', () => ({
 vi.mock('./up/up.ts', () => ({ bringUp: async () => client }));
 vi.mock('./run/image.ts', () => ({
   parseImage: () => ({}),
-  checkImage: async () => {},
-  withPlainImage: async (image: unknown, _: unknown, use: (plain: unknown) => unknown) => use(image),
+  withPlainImage: (image: unknown, _state: unknown, use: (plain: unknown) => unknown) => use(image),
+  checkImage: async (_image: unknown, onWarning: (line: string) => void) => onWarning(evil),
   provideImage: async () => evil,
 }));
 vi.mock('./demo/repository.ts', () => ({ openRepository: async () => ({}) }));
