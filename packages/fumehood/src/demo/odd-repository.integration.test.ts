@@ -5,6 +5,7 @@ import {
   chownSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -157,7 +158,7 @@ describe('a directory below the top', () => {
     expect(await opened(path, 'a/b')).toBe('a/b');
     expect(await opened(join(path, 'a'), '')).toBe('a');
     expect(await opened(join(path, 'a'), 'b')).toBe('a/b');
-    expect(await opened(join(path, '.git'), 'a')).toBe('a');
+    expect(await opened(join(path, '.git'), 'a/')).toBe('a');
     expect((await openRepository(join(path, 'a/b'), 'main', '')).name).toBe('local/repository');
   });
 
@@ -255,6 +256,16 @@ describe('a repository is refused with the reason of git', () => {
     removeObject(object);
     await expect(opening()).rejects.toMatchObject(refusal(object, 'Fetch the object again'));
     await expect(opening('HEAD', 'a')).rejects.toMatchObject(refusal(object, 'Fetch the object again'));
+  });
+
+  it('when the index of a pack is damaged', async () => {
+    git(['repack', '-adq']);
+    const [index] = readdirSync(join(path, '.git/objects/pack')).filter((name) => name.endsWith('.idx'));
+    chmodSync(join(path, '.git/objects/pack', String(index)), 0o644);
+    writeFileSync(join(path, '.git/objects/pack', String(index)), 'x'.repeat(2_000));
+    await expect(opening()).rejects.toMatchObject(
+      refusal(`it lacks the object ${second}, which HEAD names: .*${index}`, 'another clone'),
+    );
   });
 
   it('when an object is damaged, at the end of the pack', async () => {

@@ -56,7 +56,7 @@ export async function openRepository(
   const commit = await resolveCommit(git, top, revision);
   await answer(['rev-list', '--objects', '--no-walk', '--quiet', commit]); // fails if it lacks an object
   const below = found.directory === top ? '' : relative(top, realpathSync(where));
-  const directory = normalize(join(below, root)).replace(/^\.$/, '');
+  const directory = normalize(join(below, root)).replace(/^\.$|\/$/, '');
   const kindOf = async (path: string) => {
     if (path.includes('\n')) return null; // no line can ask for it
     const shown = await answer(
@@ -152,8 +152,11 @@ async function resolveCommit(git: Git, top: string, revision: string): Promise<s
   // Git says the same of an object that is missing and of a name that is unknown.
   if (!commit.stderr.includes('Needed a single revision')) throw unreadable(top, commit.stderr);
   const id = (await parse(revision)).stdout.toString().trim();
-  if (id !== '' && (await git.run(['cat-file', '-t', id])).code !== 0)
-    throw unreadable(top, `it lacks the object ${id}, which ${revision} names`);
+  const { code, stderr } = await git.run(['cat-file', '-t', id]);
+  if (id !== '' && code !== 0) {
+    const [, why] = /^error: (.*)$/m.exec(stderr) ?? []; // of a pack that is damaged
+    throw unreadable(top, `it lacks the object ${id}, which ${revision} names${why ? `: ${why}` : ''}`);
+  }
   throw repositoryUnreadable(
     top,
     `it has no commit ${revision}`,

@@ -23,7 +23,7 @@ const remedies: readonly [pattern: RegExp, remedy: (path: string) => string][] =
       `Fetch the object again (\`git -C ${path} fetch --refetch\` does, if the remote has it), or give --repo another clone.`,
   ],
   [
-    /gitfile|not a git repository: /,
+    /gitfile|not a git repository: \//,
     () =>
       'If it is a worktree or a submodule whose git directory was moved, run `git worktree repair` or `git submodule update --init` there.',
   ],
