@@ -1,4 +1,5 @@
 import { type Job, type JobResultRequest, jobRecordSchema } from '@fumehood/protocol';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { jobHeaders, nativeOffer } from '../testing/executor-client.ts';
@@ -70,6 +71,21 @@ describe('text that a job wrote', () => {
       leftOver: { [mended]: 1 },
     });
   });
+});
+
+test('PostgreSQL refuses each of them, so that the tests of this file can fail', async () => {
+  const refusal = async (query: Promise<unknown>) =>
+    await query.then(
+      () => null,
+      (error: { code?: string }) => error.code,
+    );
+  expect(await refusal(sql`select ${'a\0'}::text`.execute(instance.db))).toBe('22021');
+  expect(await refusal(sql`select ${JSON.stringify('a\0')}::jsonb`.execute(instance.db))).toBe('22P05');
+  expect(await refusal(sql`select ${JSON.stringify('\ud800')}::jsonb`.execute(instance.db))).toBe('22P02');
+  expect(await refusal(sql`select ${2 ** 31}::int`.execute(instance.db))).toBe('22003');
+  expect(await refusal(sql`select ${'0000-01-01T00:00:00Z'}::timestamptz`.execute(instance.db))).toBe(
+    '22008',
+  );
 });
 
 /** Returns copies of a body, each with one text, number or name replaced by one that cannot be stored. */

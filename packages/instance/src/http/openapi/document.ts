@@ -2,7 +2,14 @@ import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { z } from 'zod';
 import { accessOf } from '../../auth/scopes.ts';
 import { type Operation, operations } from './operations.ts';
-import { answerReference, type AnswerName, type JsonSchema, namedSchemas, requestSchema } from './schemas.ts';
+import {
+  answerReference,
+  type AnswerName,
+  type JsonSchema,
+  namedSchemas,
+  parameterSchemas,
+  requestSchema,
+} from './schemas.ts';
 
 /** The path of the document, which needs no token. */
 export const documentPath = '/api/openapi.json';
@@ -114,10 +121,7 @@ function answerOf(answer: Operation['answers'][number] | undefined): object {
 /** Returns the parameters that an object schema stands for. */
 function parametersOf(place: 'path' | 'query', schema: unknown): object[] {
   if (schema === undefined) return [];
-  const { properties = {}, required = [] } = requestSchema(schema as z.ZodType) as {
-    properties?: Record<string, JsonSchema>;
-    required?: string[];
-  };
+  const { properties, required } = parameterSchemas(schema as z.ZodObject);
   return Object.entries(properties).map(([name, one]) =>
     parameter(place, name, one, required.includes(name)),
   );

@@ -97,6 +97,16 @@ export function requestSchema(schema: z.ZodType): JsonSchema {
   return bare(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
 }
 
+/** Returns the schemas of parameters by their names, as what their text stands for, and which of them are required. */
+export function parameterSchemas(schema: z.ZodObject): {
+  readonly properties: Readonly<Record<string, JsonSchema>>;
+  readonly required: readonly string[];
+} {
+  const { required = [] } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const { properties = {} } = z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any' });
+  return { properties: properties as Record<string, JsonSchema>, required };
+}
+
 /** Removes what says which JSON Schema a schema is and where it is kept: the document says it for all. */
 function bare(schema: object): JsonSchema {
   const { $schema: _schema, $id: _id, '~standard': _standard, ...rest } = schema as Record<string, unknown>;
