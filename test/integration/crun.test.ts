@@ -1,9 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
+import type { ImageFile } from '../../packages/executor/src/testing/test-images.ts';
 
 /**
  * Tests that a step sees the environment that `docker run` would give it. The oracle is crun with the configuration that Docker
@@ -20,6 +21,7 @@ section devices; cd /dev; for node in * pts/* shm/*; do
   busybox stat -c '%n %F %a %t:%T %u:%g' $node
 done
 section mounts; busybox awk '{ sep = 0; for (i = 7; i <= NF; i++) if ($i == "-") sep = i; print $5, $6, $(sep + 1) }' /proc/self/mountinfo | busybox sort
+section image; busybox stat -c '%n %F %a %u:%g' / /pipe
 section hidden; busybox cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 10; ls /proc/acpi /sys/firmware
 exit 3
 `;
@@ -45,12 +47,18 @@ const cases: Case[] = [
   },
 ];
 
+/** What a layer may have besides files: an entry for the root directory itself, a named pipe. */
+const nodes: ImageFile[] = [
+  { path: '.', type: 'directory', mode: 0o1775, uid: 7, content: Buffer.alloc(0) },
+  { path: 'pipe', type: 'fifo', mode: 0o622, uid: 1000, content: Buffer.alloc(0) },
+];
+
 let agent: TestAgent;
 let directory: string;
 beforeAll(async () => {
   agent = await TestAgent.start();
   directory = mkdtempSync(join(tmpdir(), 'fumehood-crun-'));
-  await agent.putImage('plain');
+  await agent.putImage('plain', {}, nodes);
   const layer = join(agent.root, 'images/plain.layer');
   mkdirSync(join(directory, 'rootfs'));
   execFileSync('tar', ['-xf', layer, '-C', join(directory, 'rootfs')]);
@@ -127,7 +135,7 @@ function dockerConfig({ image, uid, home }: Case, hostname: string, args: string
 
 function crun(one: Case, hostname: string, args: string[]) {
   const bundle = mkdtempSync(join(directory, 'bundle-'));
-  cpSync(join(directory, 'rootfs'), join(bundle, 'rootfs'), { recursive: true, verbatimSymlinks: true });
+  execFileSync('cp', ['-a', join(directory, 'rootfs'), join(bundle, 'rootfs')]);
   for (const file of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(bundle, file), '');
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(dockerConfig(one, hostname, args, bundle)));
   const state = ['--root', join(bundle, 'state'), '--cgroup-manager=disabled'];
@@ -154,7 +162,7 @@ function sections(text: string): Record<string, string[]> {
 test.skipIf(process.getuid?.() !== 0).each(cases)(
   'a step of $name sees what it sees under crun',
   async (one) => {
-    const image = await agent.putImage(`image-${one.uid}`, one.image);
+    const image = await agent.putImage(`image-${one.uid}`, one.image, nodes);
     agent.instance.marks.length = 0;
     agent.instance.entries.length = 0;
     const argv = ['sh', '-c', probeScript];

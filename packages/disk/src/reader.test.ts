@@ -153,6 +153,13 @@ describe('a damaged archive', () => {
     }
   });
 
+  it('is refused when members follow a single block of zeros; two blocks end it, or one at its end', async () => {
+    const [zeros, other] = [Buffer.alloc(512), Buffer.alloc(512, 'x')];
+    for (const end of [zeros, Buffer.concat([zeros, zeros, other])])
+      expect(await read(Buffer.concat([header, end]))).toHaveLength(1);
+    await expect(read(Buffer.concat([header, zeros, header]))).rejects.toMatchObject(invalid);
+  });
+
   it.each([
     '5 a=b\n',
     '999 a=b\n',

@@ -60,9 +60,11 @@ async function* readMembers(source: ByteSource, limits: TarLimits): AsyncGenerat
   let extensionBytes = 0;
   for (;;) {
     const header = await source.take(blockSize);
-    if (!header || header.every((byte) => byte === 0)) {
+    if (!header || isZero(header)) {
       if (extensions.records.size > 0 || extensions.longName || extensions.longLink)
         throw tarInvalid('it ends between an extension header and its member');
+      if (header && !isZero((await source.take(blockSize)) ?? zeroBlock))
+        throw tarInvalid('it goes on after a block of zeros, which is its end');
       return;
     }
     position += blockSize;
@@ -133,6 +135,12 @@ async function sparseMapOf(
   const take = () => takePadded(source, blockSize);
   const { blocks, ...map } = await readSparseMap(form, { header, records, name, stored }, take);
   return { ...map, mapBytes: blocks * blockSize, mapInBody: form === 'body' };
+}
+
+const zeroBlock = Buffer.alloc(blockSize);
+
+function isZero(block: Buffer): boolean {
+  return block.equals(zeroBlock);
 }
 
 function padded(size: number): number {

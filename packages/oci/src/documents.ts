@@ -63,7 +63,11 @@ export function warningOf({ os, architecture, variant }: Config): string | undef
 }
 
 /** Returns a platform as errors show it: an image's text could have control characters. */
-function platformOf({ os, architecture, variant }: Pick<Config, 'os' | 'architecture' | 'variant'>): string {
+export function platformOf({
+  os,
+  architecture,
+  variant,
+}: Pick<Config, 'os' | 'architecture' | 'variant'>): string {
   const parts = [os || 'linux', architecture || 'unknown', ...(variant ? [variant] : [])];
   return parts.map((part) => part.replace(/[^\w.-]/g, '?').slice(0, 40)).join('/');
 }

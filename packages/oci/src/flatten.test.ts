@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { readTar } from '@fumehood/disk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openArchive } from './archive.ts';
@@ -13,6 +14,7 @@ import {
   type LayerMember,
   layerOf,
   layerWithRecords,
+  layoutFiles,
   symlink,
   type Tree,
   treeOf,
@@ -99,6 +101,17 @@ describe('a layer', () => {
       expect(await rootOf([top('/', 0o700), file('a')], [top(path, 0o1777)])).toMatchObject({
         ...{ mode: 0o1777, uid: 0o1777 },
       });
+  });
+
+  it('may be empty in any form', async () => {
+    const none = Buffer.alloc(0);
+    const empty = [none, Buffer.alloc(512), Buffer.alloc(10_240), gzipSync(none), zstdCompressSync(none)];
+    const layers = [...empty, layerOf(file('a')), ...empty];
+    const path = join(root, 'image.tar');
+    const archive = await openArchive(writeArchive(path, layoutFiles(layers)));
+    expect(Object.keys(await treeOf(archive))).toEqual(['a']);
+    const docker = dockerFiles([none, Buffer.alloc(1_024)], { packed: gzipSync });
+    expect(await treeOf(await openArchive(writeArchive(path, docker)))).toEqual({});
   });
 
   it('keeps a directory that a later layer has emptied', async () => {

@@ -120,13 +120,15 @@ describe('the image of an index', () => {
     expect(await selected(...parts)).toBe(name);
   });
 
-  it('is refused when none is for linux/amd64', async () => {
-    for (const parts of [
-      [arm, image('w', 'windows/amd64')],
-      [unlabelledArm, attestation],
-    ])
+  it('is refused when none is for linux/amd64, with the platforms that there are', async () => {
+    for (const [parts, others] of [
+      [[arm, image('w', 'windows/amd64')], 'linux/arm64, windows/amd64'],
+      [[unlabelledArm, attestation], 'linux/arm64'],
+    ] as const)
       for (const one of [[index(parts)], parts])
-        await expect(selected(...one)).rejects.toMatchObject(invalid('no variant for linux/amd64'));
+        await expect(selected(...one)).rejects.toMatchObject(
+          invalid(`it has no variant for linux/amd64, only for ${others}`),
+        );
     await expect(selected(index([]))).rejects.toMatchObject(invalid('no variant for linux/amd64'));
   });
 

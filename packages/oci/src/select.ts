@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isAmd64, parseDocument } from './documents.ts';
+import { isAmd64, parseDocument, platformOf } from './documents.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
 import { configSchema, type Descriptor, indexSchema, manifestSchema } from './schema.ts';
 
@@ -15,6 +15,14 @@ export interface Documents {
 interface Match {
   readonly manifest: Descriptor;
   readonly rank: number;
+}
+
+/** What is left of a search, and what it has found besides. */
+interface Search {
+  /** Manifests without a platform whose configuration may still be read. */
+  left: number;
+  /** Other platforms, as errors show them. */
+  readonly others: Set<string>;
 }
 
 const depthMax = 3;
@@ -54,11 +62,15 @@ export async function selectManifest(
   const [first] = candidates as [Descriptor];
   // A single manifest is taken whatever its platform: its configuration decides.
   if (candidates.length === 1 && !isIndex(first)) return first;
-  const found = await matchesOf(candidates, documents, 0, { left: unlabelledMax });
+  const search: Search = { left: unlabelledMax, others: new Set() };
+  const found = await matchesOf(candidates, documents, 0, search);
   const best = Math.min(...found.map(({ rank }) => rank));
   const chosen = unique(found.filter(({ rank }) => rank === best).map(({ manifest }) => manifest));
   if (chosen.length === 1) return chosen[0] as Descriptor;
-  if (chosen.length === 0) throw imageInvalid('it has no variant for linux/amd64', otherPlatform);
+  if (chosen.length === 0) {
+    const others = [...search.others].slice(0, 20).join(', ');
+    throw imageInvalid(`it has no variant for linux/amd64${others && `, only for ${others}`}`, otherPlatform);
+  }
   throw imageNotFound(`the layout holds ${chosen.length} images`, remedy(tagsOf(candidates)));
 }
 
@@ -88,26 +100,30 @@ async function matchesOf(
   manifests: readonly Descriptor[],
   documents: Documents,
   depth: number,
-  unlabelled: { left: number },
+  search: Search,
 ): Promise<Match[]> {
   const found: Match[] = [];
-  const ranked = manifests
-    .map((manifest) => ({ manifest, rank: rankOf(manifest) }))
-    .filter((one) => one.rank !== null) as { manifest: Descriptor; rank: number }[];
+  const ranked: Match[] = [];
+  for (const manifest of manifests) {
+    const rank = rankOf(manifest);
+    if (rank !== null) ranked.push({ manifest, rank });
+    else if (manifest.platform && manifest.platform.os !== 'unknown')
+      search.others.add(platformOf(manifest.platform));
+  }
   for (const { manifest, rank } of ranked.toSorted((one, other) => one.rank - other.rank)) {
     if (rank === unknown && found.some((one) => one.rank === ranks.exact)) break;
     if (isIndex(manifest)) {
       if (depth >= depthMax) throw imageInvalid(`its indexes are nested more than ${depthMax} deep`);
       const nested = parseDocument(indexSchema, await documents.read(manifest), 'a nested index');
-      const inner = await matchesOf(nested.manifests, documents, depth + 1, unlabelled);
+      const inner = await matchesOf(nested.manifests, documents, depth + 1, search);
       const best = inner.toSorted((one, other) => one.rank - other.rank)[0];
       if (best) found.push(best);
     } else if (rank !== unknown) found.push({ manifest, rank });
     else {
-      unlabelled.left -= 1;
-      if (unlabelled.left < 0)
+      search.left -= 1;
+      if (search.left < 0)
         throw imageInvalid(`its index has more than ${unlabelledMax} manifests without a platform`);
-      const configured = await configuredRank(manifest, documents);
+      const configured = await configuredRank(manifest, documents, search);
       if (configured !== null) found.push({ manifest, rank: configured });
     }
   }
@@ -124,12 +140,19 @@ function rankOf({ platform }: Descriptor): number | null {
 }
 
 /** Returns the rank of a manifest by its configuration, or null if it is for another platform, or of something else than an image. */
-async function configuredRank(manifest: Descriptor, { read, config }: Documents): Promise<number | null> {
+async function configuredRank(
+  manifest: Descriptor,
+  { read, config }: Documents,
+  search: Search,
+): Promise<number | null> {
   const parsed = manifestSchema.safeParse(parseDocument(z.unknown(), await read(manifest), 'a manifest'));
   if (!parsed.success || !isImageConfig(parsed.data.config)) return null;
   const bytes = await config(manifest, parsed.data.config);
   const platform = parseDocument(configSchema, bytes, 'a configuration');
-  if (!isAmd64(platform)) return null;
+  if (!isAmd64(platform)) {
+    search.others.add(platformOf(platform));
+    return null;
+  }
   return platform.architecture ? ranks.configured : ranks.unsaid;
 }
 

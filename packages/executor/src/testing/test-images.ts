@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import { type ImageConfig, writeImageArchive } from '@fumehood/oci';
 
 const applets = [
@@ -23,11 +23,14 @@ const applets = [
   'test',
 ];
 
-/** A file that is added to an image. */
+/** A file, or something else, that is added to an image. */
 export interface ImageFile {
   readonly path: string;
   readonly content: Buffer;
   readonly mode: number;
+  /** Default: a file of root. */
+  readonly type?: TarEntry['type'];
+  readonly uid?: number;
 }
 
 /** Writes an image archive with Debian's static busybox and a user `worker` (1000). Needs apt's package lists. */
@@ -39,21 +42,18 @@ export async function busyboxImage(
 ): Promise<{ file: string; digest: string }> {
   const file = join(directory, `${name}.tar`);
   const layerFile = join(directory, `${name}.layer`);
-  const entry = (path: string, size: number, mode: number) =>
-    tarHeader({ path, type: 'file', size, mode, uid: 0, gid: 0, mtime: 0 });
-  const contents: [path: string, bytes: Buffer, mode: number][] = [
-    ['bin/busybox', await busybox(directory), 0o755],
-    [
-      'etc/passwd',
-      Buffer.from('root:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/home/worker:/bin/sh\n'),
-      0o644,
-    ],
-    ['etc/group', Buffer.from('root:x:0:\nworker:x:1000:\n'), 0o644],
-    ...files.map(({ path, content, mode }) => [path, content, mode] as [string, Buffer, number]),
+  const passwd = 'root:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/home/worker:/bin/sh\n';
+  const contents: ImageFile[] = [
+    { path: 'bin/busybox', content: await busybox(directory), mode: 0o755 },
+    { path: 'etc/passwd', content: Buffer.from(passwd), mode: 0o644 },
+    { path: 'etc/group', content: Buffer.from('root:x:0:\nworker:x:1000:\n'), mode: 0o644 },
+    ...files,
   ];
   const tar = function* () {
-    for (const [path, bytes, mode] of contents)
-      yield Buffer.concat([entry(path, bytes.length, mode), bytes, tarPadding(bytes.length)]);
+    for (const { path, content, mode, type = 'file', uid = 0 } of contents) {
+      const header = tarHeader({ path, type, size: content.length, mode, uid, gid: uid, mtime: 0 });
+      yield Buffer.concat([header, content, tarPadding(content.length)]);
+    }
     for (const applet of applets)
       yield tarHeader({
         path: `bin/${applet}`,

@@ -31,8 +31,8 @@ export interface Guest {
    * (docs/invariants.md, 12). Errors: `guest_not_ready` when the clock stays wrong.
    */
   knock(): Promise<GuestFacts>;
-  /** Makes a directory and its parents. `mode` defaults to 0755. */
-  mkdir(path: string, mode?: number): void;
+  /** Makes a directory, by default 0755 of root, and its parents. */
+  mkdir(path: string, facts?: { readonly mode?: number; readonly uid?: number; readonly gid?: number }): void;
   mount(mount: {
     readonly type: string;
     readonly source: string;
@@ -90,7 +90,8 @@ export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
           throw guestNotReady(`its clock is off by ${facts.clockErrorMs} ms after ${tries} tries`);
       }
     },
-    mkdir: (path, mode = 0o755) => send('mkdir', [path, mode.toString(8)]),
+    mkdir: (path, { mode = 0o755, uid = 0, gid = 0 } = {}) =>
+      send('mkdir', [path, mode.toString(8), uid, gid]),
     mount: ({ type, source, target, flags = [], data = '' }) =>
       send('mount', [type, source, target, flags.join(','), data]),
     file: (path, content) => send('file', [path, content]),

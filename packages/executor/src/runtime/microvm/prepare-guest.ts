@@ -1,4 +1,5 @@
 import type { Guest, GuestFacts } from '@fumehood/microvm';
+import type { ImageRoot } from '@fumehood/oci';
 import type { DiskPlan } from './vm-plan.ts';
 
 /** Paths of the guest, outside of the steps' roots. */
@@ -23,11 +24,11 @@ export async function prepareGuest(
   for (const slot of new Set(plan.imageSlots)) mountDisk(guest, slot, `/images/${slot}`);
   // Every step gets a fresh copy of its image, as from `docker run --rm`.
   plan.imageSlots.forEach((slot, step) => {
-    overlay(guest, `/images/${slot}`, `/scratch/roots/${step}`, guestPaths.root(step), 0o755);
+    overlay(guest, `/images/${slot}`, `/scratch/roots/${step}`, guestPaths.root(step), plan.imageRoots[step]);
   });
   if (plan.workspaceSlot !== null) {
     mountDisk(guest, plan.workspaceSlot, '/commit');
-    overlay(guest, '/commit', '/scratch/workspace', guestPaths.workspace, 0o777);
+    overlay(guest, '/commit', '/scratch/workspace', guestPaths.workspace, { mode: 0o777 });
   }
   const { hostname } = settings;
   const files = {
@@ -52,9 +53,18 @@ function mountDisk(guest: Guest, slot: number, target: string): void {
   guest.mount({ type: 'squashfs', source: devicePath(slot), target, flags: ['ro', 'nodev'] });
 }
 
-/** Mounts without `nosuid`: Docker images have setuid programs, and the guest is the boundary. */
-function overlay(guest: Guest, lower: string, scratch: string, target: string, mode: number): void {
-  guest.mkdir(`${scratch}/upper`, mode);
+/**
+ * Mounts without `nosuid`: Docker images have setuid programs, and the guest is the boundary. The root directory of an overlay is that
+ * of its upper layer, so `root` says what it is.
+ */
+function overlay(
+  guest: Guest,
+  lower: string,
+  scratch: string,
+  target: string,
+  root?: Partial<ImageRoot>,
+): void {
+  guest.mkdir(`${scratch}/upper`, root);
   guest.mkdir(`${scratch}/work`);
   guest.mount({
     type: 'overlay',

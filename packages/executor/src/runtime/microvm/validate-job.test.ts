@@ -58,11 +58,17 @@ describe('the tier', () => {
 
 describe('the disks', () => {
   it('have one slot each, and the workspace has the last one', () => {
+    const root = { mode: 0o1777, uid: 5, gid: 6 };
     const plan = planDisks(
-      ['a', 'b', 'a'].map((file) => ({ file, config })),
+      ['a', 'b', 'a'].map((file) => ({ file, config: file === 'a' ? { ...config, root } : config })),
       'w',
     );
-    expect(plan).toEqual({ disks: ['a', 'b', 'w'], imageSlots: [0, 1, 0], workspaceSlot: 2 });
+    expect(plan).toEqual({
+      disks: ['a', 'b', 'w'],
+      imageSlots: [0, 1, 0],
+      imageRoots: [root, { mode: 0o755, uid: 0, gid: 0 }, root],
+      workspaceSlot: 2,
+    });
     expect(planDisks([{ file: 'a', config }], null).workspaceSlot).toBeNull();
   });
 });

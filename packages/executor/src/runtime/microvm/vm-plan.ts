@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { VmSpec } from '@fumehood/microvm';
-import type { ImageDisk } from '@fumehood/oci';
+import type { ImageDisk, ImageRoot } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
 import type { ValidatedJob } from './validate-job.ts';
@@ -23,6 +23,8 @@ export interface DiskPlan {
   readonly disks: readonly string[];
   /** The slot of each step's image. */
   readonly imageSlots: readonly number[];
+  /** The root directory of each step's image. */
+  readonly imageRoots: readonly ImageRoot[];
   /** The slot of the workspace, or null when the job has none. */
   readonly workspaceSlot: number | null;
 }
@@ -31,9 +33,10 @@ export interface DiskPlan {
 export function planDisks(images: readonly ImageDisk[], workspace: string | null): DiskPlan {
   const disks = [...new Set(images.map((image) => image.file))];
   const imageSlots = images.map((image) => disks.indexOf(image.file));
+  const imageRoots = images.map(({ config }) => config.root ?? { mode: 0o755, uid: 0, gid: 0 });
   return workspace === null
-    ? { disks, imageSlots, workspaceSlot: null }
-    : { disks: [...disks, workspace], imageSlots, workspaceSlot: disks.length };
+    ? { disks, imageSlots, imageRoots, workspaceSlot: null }
+    : { disks: [...disks, workspace], imageSlots, imageRoots, workspaceSlot: disks.length };
 }
 
 /** Returns the spec of a VM for one boot. Every call makes a new id. */

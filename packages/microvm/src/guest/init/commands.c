@@ -75,9 +75,13 @@ static void make_directory(const struct frame *frame) {
   const struct field *f = frame->fields;
   const char *path;
   unsigned mode;
-  if (frame->count != 3 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode)) return fail(frame, EINVAL, "malformed");
+  long uid, gid;
+  if (frame->count != 5 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[2], &mode) || field_number(&f[3], &uid) ||
+      field_number(&f[4], &gid))
+    return fail(frame, EINVAL, "malformed");
   make_parents(path);
-  if ((mkdir(path, 0755) && errno != EEXIST) || chmod(path, mode)) fail(frame, errno, strerror(errno));
+  if ((mkdir(path, 0755) && errno != EEXIST) || ((uid || gid) && chown(path, (uid_t)uid, (gid_t)gid)) || chmod(path, mode))
+    fail(frame, errno, strerror(errno));
 }
 
 static void make_file(const struct frame *frame) {

@@ -202,7 +202,7 @@ describe('the order of commands', () => {
       ['accept'],
       ['no-such-verb', 'x'],
       step,
-      ['mkdir', '/nonexistent/made', '755'],
+      ['mkdir', '/nonexistent/made', '755', '0', '0'],
       ['ping', 5],
       ['knock', ...knock],
     );
