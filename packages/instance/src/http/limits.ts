@@ -49,8 +49,8 @@ export interface RequestLimits {
   readonly clones: { readonly perJob: number; readonly all: number; readonly waiting: number };
   /** Packs that git checks at once. */
   readonly packs: number;
-  /** How long a request waits for its turn where the instance does only so much at once. */
-  readonly turnMs: number;
+  /** How long a request waits for its turn where the instance does only so much at once: to clone, and to store what has arrived. */
+  readonly turnMs: { readonly clone: number; readonly store: number };
 }
 
 export const requestLimits: RequestLimits = {
@@ -65,5 +65,5 @@ export const requestLimits: RequestLimits = {
   indexes: 4,
   clones: { perJob: 2, all: 12, waiting: 16 },
   packs: 4,
-  turnMs: 60_000,
+  turnMs: { clone: 60_000, store: 300_000 },
 };

@@ -19,13 +19,13 @@ export interface Turns {
 /** Makes the turns of one process of the instance. */
 export function makeTurns(limits: RequestLimits, clock: Clock): Turns {
   const { turnMs, uploads, indexes, clones, packs } = limits;
-  const make = (what: string, perHolder: number, all: number, waiting: number) =>
-    makeSlots({ what, perHolder, all, waiting, turnMs }, clock);
+  const make = (what: string, perHolder: number, all: number, waiting: number, ms = turnMs.store) =>
+    makeSlots({ what, perHolder, all, waiting, turnMs: ms }, clock);
   return {
     upload: make('uploads', uploads.person, Infinity, 0),
     indexUpload: make('uploads', uploads.job, Infinity, 0),
     index: make('indexes', uploads.job, indexes, uploads.job),
-    clone: make('clones', clones.perJob, clones.all, clones.waiting),
+    clone: make('clones', clones.perJob, clones.all, clones.waiting, turnMs.clone),
     pack: make('packs', uploads.person, packs, uploads.person),
   };
 }

@@ -26,6 +26,8 @@ let big: string;
 let target: GitTarget;
 /** An instance that never gives up a stalled client. */
 let patient: GitTarget;
+/** An instance that keeps a connection for as long, but wants its answers read at 8 MiB per second. */
+let hasty: GitTarget;
 /** A started program is handed to the route when this resolves. */
 let held: Promise<void> = Promise.resolve();
 /** How many programs had been started before the test. */
@@ -41,7 +43,11 @@ beforeAll(async () => {
     routes: withPatience(3_600_000),
     limits: { ...requestLimits, stallMs: 3_600_000, clones },
   });
-  for (const one of [target, patient]) {
+  hasty = await startGitTarget(server, {
+    routes: withPatience(3_600_000),
+    limits: { ...requestLimits, stallMs: 1_000, bytesPerSecond: 8 * 2 ** 20 },
+  });
+  for (const one of [target, patient, hasty]) {
     await one.put(big, source.alone(big));
     await one.lease(big);
   }
@@ -49,6 +55,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await target.stop();
   await patient.stop();
+  await hasty.stop();
   await server.stop();
   source.remove();
 });
@@ -233,6 +240,25 @@ describe('a client', () => {
     expect(await ended(waiting.git, 500)).toBe(false);
     waiting.sent.destroy();
     expect(await ended(waiting.git, 30_000)).toBe(true);
+  });
+
+  it('that reads too slowly loses its git, though its connection does not stall', async () => {
+    const slow = async (one: GitTarget) => {
+      const sent = opened(one);
+      sent.end(fetchRequest());
+      const [answer] = await once(sent, 'response');
+      answer.on('error', () => {});
+      // Some bytes move all the time.
+      const timer = setInterval(() => answer.read(65_536), 50);
+      const git = one.started.at(-1) as SpawnedProcess;
+      const over = await ended(git, 3_500);
+      clearInterval(timer);
+      sent.destroy();
+      await git.exited;
+      return over;
+    };
+    expect(await slow(hasty)).toBe(true);
+    expect(await slow(patient)).toBe(false);
   });
 
   it('that waits for a job on the same connection is not disconnected', async () => {
