@@ -1,7 +1,7 @@
-import { constants } from 'node:fs';
 import { chmod, copyFile, open, rename } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { Readable } from 'node:stream';
-import { runToEnd, type Spawn } from '@fumehood/base';
+import { openOutput, runToEnd, type Spawn } from '@fumehood/base';
 import { diskInvalid } from './errors.ts';
 import { diskSize } from './limits.ts';
 
@@ -31,22 +31,19 @@ export async function writeDisk(
 }
 
 /**
- * Takes over a disk that a program in a sandbox has written, and puts it at `file`, complete or not at all, readable by this
+ * Takes over a disk that a program in a sandbox has written as this user, and puts it at `file`, complete or not at all, readable by this
  * process's user alone. Copies it to `copy` for that, so that the program has no access to the disk that is used. Returns the size of
- * its file system. Errors: `disk_invalid` when the program left something else than a file, such as a link to a file of the host.
+ * its file system. Errors: `output_refused` when the program left something else than a file, such as a link to a file of the host.
  */
 export async function takeDisk(
   written: string,
   copy: string,
   file: string,
+  uid: number,
 ): Promise<{ readonly bytes: number }> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const source = await open(written, flags).catch((error: NodeJS.ErrnoException) => {
-    throw diskInvalid(`its file cannot be opened (${error.code})`);
-  });
+  const source = await openOutput(dirname(written), basename(written), { uid, maxBytes: diskSize });
   try {
-    const is = await source.stat();
-    if (!is.isFile() || is.size > diskSize) throw diskInvalid('it is not a file, or too large');
+    const { size: bytes } = await source.stat();
     await copyFile(`/proc/self/fd/${source.fd}`, copy);
     const own = await open(copy, 'r+');
     try {
@@ -57,7 +54,7 @@ export async function takeDisk(
     }
     await chmod(copy, 0o400); // a VM gets the descriptor, and opens no path
     await rename(copy, file);
-    return { bytes: is.size };
+    return { bytes };
   } finally {
     await source.close();
   }

@@ -23,5 +23,6 @@ export const spawnInside: Spawn = ({ program, args, env, limits }) => {
   });
   child.stdin.on('error', () => {}); // the exit status says whether the program needed its stdin
   const { stdin, stdout, stderr } = child;
-  return Promise.resolve({ stdin, stdout, stderr, exited, kill: () => void child.kill('SIGKILL') });
+  const uid = process.getuid?.() ?? 0;
+  return Promise.resolve({ uid, stdin, stdout, stderr, exited, kill: () => void child.kill('SIGKILL') });
 };

@@ -1,5 +1,14 @@
 import { FumehoodError } from '@fumehood/base';
 
+/** Git left more files than it makes: it was taken over by what it read. */
+export function tooManyOutputs(max: number): FumehoodError {
+  return new FumehoodError({
+    code: 'output_refused',
+    message: `git left more than ${max} files in the directory of packs, which are not used`,
+    remedy: 'Take the repository for hostile, and report it.',
+  });
+}
+
 /** A repository holds something that is not accepted. The fault is the repository's. */
 export function repositoryInvalid(why: string): FumehoodError {
   return new FumehoodError({

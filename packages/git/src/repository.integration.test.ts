@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { collect, localSpawn } from '@fumehood/base';
+import { collect, localSpawn, type Spawn } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readTree } from './commit-tree.ts';
 import { type CommitPack, makeRepository, packFiles, type Repository } from './repository.ts';
@@ -42,10 +42,15 @@ const packOf = (commit: string) => pack(`--shallow ${commit}\n${commit}\n`, '--r
 async function* inChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
 }
-function make(commit: string, bytes: AsyncIterable<Uint8Array>, shallow = true): Promise<Repository> {
+function make(
+  commit: string,
+  bytes: AsyncIterable<Uint8Array>,
+  shallow = true,
+  from = spawn,
+): Promise<Repository> {
   count += 1;
   const taken: CommitPack = { shallow, bytes };
-  return makeRepository(spawn, join(root, `made-${count}`), commit, taken);
+  return makeRepository(from, join(root, `made-${count}`), commit, taken);
 }
 const made = () => join(root, `made-${count}`);
 
@@ -282,5 +287,41 @@ describe('a commit of odd objects', () => {
       for await (const _entry of readTree(repository));
     };
     await expect(read()).rejects.toMatchObject({ code: 'repository_invalid', status: 400 });
+  });
+});
+
+describe('what a git leaves that was taken over by a pack', () => {
+  /** Runs a script under the profile after index-pack, in the directory of packs; `$pack` is the pack. */
+  const takenOver =
+    (script: string): Spawn =>
+    (request) => {
+      const wrapped = `/usr/bin/git "$@" && cd /repository/objects/pack && pack=$(ls | grep 'pack$') && { ${script}; }`;
+      return spawn({ ...request, program: '/bin/sh', args: ['-c', wrapped, 'sh', ...request.args] });
+    };
+  const attacked = (script: string) => make(second, inChunks(packOf(second)), true, takenOver(script));
+  const secret = () => join(root, 'credential');
+  beforeAll(() => writeFileSync(secret(), 'of the executor'));
+
+  it('is accepted when it is what git always leaves', async () => {
+    const repository = await attacked('true');
+    const [, name = ''] = await packFiles(repository.packs);
+    expect(readFileSync(join(repository.packs, name)).toString('latin1', 0, 4)).toBe('PACK');
+  });
+
+  it('is refused when the pack is a link to a file of the host, which an ordinary read would follow', async () => {
+    await expect(attacked(`ln -sf ${secret()} "$pack"`)).rejects.toMatchObject({ code: 'output_refused' });
+    const packs = join(made(), 'objects', 'pack');
+    const [, pack = ''] = await packFiles(packs);
+    expect(readFileSync(join(packs, pack), 'latin1')).toBe('of the executor');
+  });
+
+  it.each([
+    ['a second name of a file', 'ln "$pack" second'],
+    ['a directory', 'mkdir -m 700 directory'],
+    ['a FIFO', 'mkfifo fifo'],
+    ['a pack that is larger than any that is accepted', 'chmod u+w "$pack"; truncate -s 9G "$pack"'],
+    ['thousands of files', 'for one in $(seq 2000); do : > $one; done'],
+  ])('is refused when there is %s', async (_what, script) => {
+    await expect(attacked(script)).rejects.toMatchObject({ code: 'output_refused' });
   });
 });

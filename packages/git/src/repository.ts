@@ -1,16 +1,17 @@
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, opendir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
   type AllowedCommand,
   FumehoodError,
+  openOutput,
   runToEnd,
   type Spawn,
   type SpawnedProcess,
   type SpawnRequest,
   sharedDirectory,
 } from '@fumehood/base';
-import { repositoryInvalid } from './errors.ts';
+import { repositoryInvalid, tooManyOutputs } from './errors.ts';
 
 /** A bare repository that holds one commit and nothing else. Git runs on it under the Spawn profile only. */
 export interface Repository {
@@ -89,7 +90,8 @@ export function gitCommands(
 /**
  * Makes a repository in `directory` and stores the pack in it. Git may write only into the directory of packs; the other files
  * are written here. Git checks that every object can be read and that none is missing, as a clone does; it takes what `git fsck`
- * finds fault with and `git clone` does not. `readTree` checks the paths. Errors: `repository_invalid`, and those of the pack's stream.
+ * finds fault with and `git clone` does not. `readTree` checks the paths. Errors: `repository_invalid`,
+ * `output_refused`, and those of the pack's stream.
  */
 export async function makeRepository(
   spawn: Spawn,
@@ -123,12 +125,31 @@ export async function makeRepository(
       ...(writable ? [{ source: packs, target: '/repository/objects/pack', mode: 'rw' as const }] : []),
     ],
   });
-  try {
-    await runToEnd(spawn, request('git index-pack', indexPack, true), { stdin: Readable.from(pack.bytes) });
-  } catch (error) {
+  const { uid } = await runToEnd(spawn, request('git index-pack', indexPack, true), {
+    stdin: Readable.from(pack.bytes),
+  }).catch((error: unknown) => {
     throw toRepositoryInvalid(error);
-  }
+  });
+  await checkPacks(packs, uid);
   return { packs, commit, shallow: pack.shallow, git: (label, args) => spawn(request(label, args, false)) };
+}
+
+/** Most files that index-pack leaves: the pack, and what later versions of git add to its index. */
+const filesMax = 8;
+
+/**
+ * Checks that the directory of packs holds a few regular files and nothing else, before anything here or later reads, syncs or
+ * serves it. After this, no git may write to it. Errors: `output_refused`.
+ */
+async function checkPacks(packs: string, uid: number): Promise<void> {
+  let files = 0;
+  for await (const { name } of await opendir(packs)) {
+    files += 1;
+    if (files > filesMax) throw tooManyOutputs(filesMax);
+    const file = await openOutput(packs, name, { uid, maxBytes: packMax });
+    await file.close();
+  }
+  await chmod(packs, 0o2750);
 }
 
 /** A failure of index-pack means that the objects are invalid, not that this machine is at fault. */

@@ -49,7 +49,7 @@ const proven = (image: ProvenImage) =>
   imageDisk(image, cache, async (disk) => {
     const work = await mkdtemp(join(root, 'work-'));
     const config = await writeImageDisk(spawn, image.archive, join(work, 'written'));
-    await takeDisk(join(work, 'written'), join(work, 'copy'), disk);
+    await takeDisk(join(work, 'written'), join(work, 'copy'), disk, process.getuid?.() ?? 0);
     return config;
   });
 const configOf = (disk: string) => disk.replace('.sqfs', '.json');

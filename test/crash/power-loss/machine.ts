@@ -43,7 +43,7 @@ export async function makeVmFiles(directory: string): Promise<VmFiles> {
   const disks = join(directory, 'disks');
   const image = await imageDisk({ archive, digestOf: 'archive', digest }, disks, async (disk) => {
     const config = await writeImageDisk(spawnInside, archive, join(directory, 'written'));
-    await takeDisk(join(directory, 'written'), join(directory, 'copy'), disk);
+    await takeDisk(join(directory, 'written'), join(directory, 'copy'), disk, process.getuid?.() ?? 0);
     return config;
   });
   if (isRoot) chownSync(join(disks, image.file), owner, owner);

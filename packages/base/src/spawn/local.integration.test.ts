@@ -144,7 +144,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
 
     it('no capabilities either when it keeps the ids of root', async () => {
       const request = { label: 'grep', program: '/usr/bin/grep', args: ['^Cap', '/proc/self/status'] };
-      const sets = (await runToEnd(localSpawn(null), request)).toString().trimEnd().split('\n');
+      const sets = (await runToEnd(localSpawn(null), request)).stdout.toString().trimEnd().split('\n');
       expect(sets).toHaveLength(5);
       for (const set of sets) expect(set).toMatch(/\t0000000000000000$/);
     });

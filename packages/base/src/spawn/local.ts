@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Identity } from '../identity.ts';
 import { spawnFailed } from './errors.ts';
 import { defaultLimits, profileCommand, profileDescriptors } from './profile.ts';
-import { seccompFilter } from './seccomp.ts';
+import { seccompFilter } from '../seccomp/filter.ts';
 import { watchSandbox } from './sandbox.ts';
 import type { SpawnedProcess, SpawnRequest } from './spawn.ts';
 
@@ -34,7 +34,7 @@ export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) =
     const { command, environment } = profileCommand(request, identity);
     const [program, ...args] = command;
     const devNull = openSync('/dev/null', 'r');
-    const stdio = Array<'pipe' | number>(profileDescriptors.info + 1).fill('pipe');
+    const stdio = Array<'pipe' | number>(profileDescriptors.ready + 1).fill('pipe');
     for (const descriptor of inheritedDescriptors()) stdio[descriptor] = devNull;
     // The program's files in a shared directory are open to their group, which is the caller's.
     const umask = process.umask(0o007);
@@ -54,21 +54,23 @@ export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) =
     const [stdin, stdout, stderr] = sockets as [Socket, Socket, Socket];
     const pipe = (name: keyof typeof profileDescriptors) => sockets[profileDescriptors[name]] as Socket;
     // Ignored: a program may end without reading its stdin or the rest, and its exit status says whether that was an error.
-    for (const socket of [stdin, pipe('seccomp'), pipe('environment'), pipe('gate')])
+    for (const socket of [stdin, pipe('seccomp'), pipe('environment'), pipe('gate'), pipe('ready')])
       socket.on('error', () => {});
-    pipe('seccomp').end(seccompFilter());
+    pipe('seccomp').end(seccompFilter(['unix', 'inet', 'inet6']));
     pipe('environment').end(environment);
-    const { exited, kill } = watchSandbox(
-      child,
-      pipe('info'),
-      request.limits?.timeMs ?? defaultLimits.timeMs,
-    );
+    const { exited, kill } = watchSandbox(child, request.limits?.timeMs ?? defaultLimits.timeMs);
+    // Only then will the program die with this process: a line that was written before could start it after our death.
+    const ready = new Promise((resolve) => pipe('ready').once('data', resolve));
     return {
-      process: { stdin, stdout, stderr, exited, kill },
+      process: { uid: identity?.uid ?? ownUid(), stdin, stdout, stderr, exited, kill },
       sockets: { stdin, stdout, stderr },
-      open: () => void pipe('gate').end('go\n'),
+      open: () => void ready.then(() => pipe('gate').end('go\n')),
     };
   };
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? 0;
 }
 
 let inherited: readonly number[] | null = null;
@@ -82,7 +84,7 @@ function inheritedDescriptors(): readonly number[] {
   inherited ??= readdirSync('/proc/self/fdinfo')
     .map(Number)
     .filter((descriptor) => {
-      if (descriptor <= profileDescriptors.info) return false;
+      if (descriptor <= profileDescriptors.ready) return false;
       try {
         const info = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
         return (Number.parseInt(/^flags:\s*(\d+)$/m.exec(info)?.[1] ?? '0', 8) & O_CLOEXEC) === 0;

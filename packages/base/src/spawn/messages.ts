@@ -40,7 +40,12 @@ export type SpawnCall = z.infer<typeof spawnCallSchema>;
 
 /** The answers of the helper. A `spawn.stream` carries a socket; stderr comes last. */
 export const spawnAnswerSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('spawn.stream'), id, name: z.enum(['stdin', 'stdout', 'stderr']) }),
+  z.object({
+    type: z.literal('spawn.stream'),
+    id,
+    name: z.enum(['stdin', 'stdout', 'stderr']),
+    uid: z.int().nonnegative(),
+  }),
   z.object({ type: z.literal('spawn.refused'), id, error: ipcErrorSchema }),
   z.object({
     type: z.literal('spawn.exited'),

@@ -52,6 +52,7 @@ describe.skipIf(process.getuid?.() !== 0)('the Spawn profile', () => {
     it.each<[what: string, attack: string, without: Spawn]>([
       ['tracing a sibling of the same uid', 'attach', privileged],
       ['reading the memory of a sibling', 'read-memory', privileged],
+      ['taking a descriptor of a sibling', 'take-descriptor', privileged],
       ['adding a key', 'add-key', unprivileged],
       ['joining a keyring', 'keyctl', unprivileged],
       ['a user namespace', 'unshare-user', unprivileged],

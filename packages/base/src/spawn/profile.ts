@@ -14,13 +14,16 @@ export const defaultLimits = {
 const temporaryBytes = 256 * 2 ** 20;
 
 /** The descriptors that the profile needs besides stdin, stdout and stderr. */
-export const profileDescriptors = { seccomp: 3, environment: 4, gate: 5, info: 6 } as const;
+export const profileDescriptors = { seccomp: 3, environment: 4, gate: 5, ready: 6 } as const;
 
 /**
- * The script of process 1 inside. When it ends, the kernel kills every other process inside, before bwrap sees the end. If the gate
- * is closed without a line, the caller is dead, and the program is not started.
+ * The script of process 1 inside. When it ends, the kernel kills every other process inside, before bwrap sees the end. It says when
+ * it is there: from then on it dies with bwrap. If the gate is closed without a line, the caller is dead, and the program is not
+ * started.
  */
-const firstProcess = `read -r go <&${profileDescriptors.gate} || exit 125
+const firstProcess = `echo >&${profileDescriptors.ready} || exit 125
+exec ${profileDescriptors.ready}>&-
+read -r go <&${profileDescriptors.gate} || exit 125
 exec ${profileDescriptors.gate}<&-
 "$@"
 exit $?`;
@@ -44,7 +47,6 @@ export function profileCommand(request: SpawnRequest, identity: Identity | null)
     ...['/usr/bin/bwrap', '--die-with-parent', '--new-session', '--as-pid-1'],
     ...['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`),
     ...['--disable-userns', '--cap-drop', 'ALL', '--seccomp', String(profileDescriptors.seccomp)],
-    ...['--info-fd', String(profileDescriptors.info)],
     ...['--clearenv', '--args', String(profileDescriptors.environment)],
     ...['--ro-bind', '/usr', '/usr'],
     ...['bin', 'sbin', 'lib', 'lib64'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]),

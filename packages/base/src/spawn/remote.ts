@@ -9,7 +9,7 @@ import type { ExitStatus, Spawn, SpawnedProcess } from './spawn.ts';
 interface Pending {
   readonly label: string;
   readonly streams: { stdin?: Socket; stdout?: Socket; stderr?: Socket };
-  onStarted(): void;
+  onStarted(uid: number): void;
   onRefused(error: Error): void;
   onExited(status: ExitStatus): void;
 }
@@ -24,7 +24,7 @@ export function remoteSpawn(): Spawn {
     if (!entry) return;
     if (answer.type === 'spawn.stream') {
       entry.streams[answer.name] = socket as Socket;
-      if (answer.name === 'stderr') entry.onStarted(); // the last of the three
+      if (answer.name === 'stderr') entry.onStarted(answer.uid); // the last of the three
     } else {
       pending.delete(answer.id);
       if (answer.type === 'spawn.refused') entry.onRefused(new FumehoodError(answer.error));
@@ -58,10 +58,10 @@ export function remoteSpawn(): Spawn {
         streams,
         onExited,
         onRefused: reject,
-        onStarted() {
+        onStarted(uid) {
           const { stdin, stdout, stderr } = streams as Required<Pending['streams']>;
           stdin.on('error', () => {}); // the exit status says whether the program needed its stdin
-          resolve({ stdin, stdout, stderr, exited, kill: () => call({ type: 'spawn.kill', id }) });
+          resolve({ uid, stdin, stdout, stderr, exited, kill: () => call({ type: 'spawn.kill', id }) });
           call({ type: 'spawn.go', id });
         },
       });

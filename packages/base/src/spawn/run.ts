@@ -11,6 +11,13 @@ async function tail(stream: AsyncIterable<Uint8Array>, bytes: number): Promise<s
   return kept.toString('utf8');
 }
 
+/** What a program left that has ended with 0. */
+export interface Finished {
+  readonly stdout: Buffer;
+  /** The uid that it ran as, for `openOutput`. */
+  readonly uid: number;
+}
+
 /**
  * Runs a program that must exit with 0, and returns its stdout, which may have 16 MiB unless `maxStdoutBytes` says otherwise.
  * Errors: `program_failed` with the exit code and the end of stderr, `too_big`, `spawn_failed`.
@@ -19,7 +26,7 @@ export async function runToEnd(
   spawn: Spawn,
   request: SpawnRequest,
   options: { readonly stdin?: Readable | Uint8Array; readonly maxStdoutBytes?: number } = {},
-): Promise<Buffer> {
+): Promise<Finished> {
   const process = await spawn(request);
   const stderr = tail(process.stderr, 4096).catch(() => '');
   const output = collect(process.stdout, options.maxStdoutBytes ?? 16 * 2 ** 20);
@@ -40,9 +47,9 @@ export async function runToEnd(
     await Promise.all([fed, process.exited]);
   }
   const status = await process.exited;
-  const result = await output;
+  const stdout = await output;
   if (status.timedOut) throw programFailed(request.label, 'took too long', await stderr);
   if (status.code !== 0)
     throw programFailed(request.label, `ended with ${status.code ?? status.signal}`, await stderr);
-  return result;
+  return { stdout, uid: process.uid };
 }

@@ -123,7 +123,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
 
   it('leaves no process when its parent is killed before it opens the gate', async () => {
     // At these times bwrap makes its namespaces, or the program waits inside.
-    for (const ms of [0, 1, 2, 3, 5, 100]) {
+    for (const ms of [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 100]) {
       const parent = startParent({ identity, request: script(': > ran; sleep 100'), how: 'gated' });
       await once(parent.stdout, 'data');
       await delay(ms);
@@ -132,6 +132,17 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
       await once(parent, 'exit');
       await expect.poll(alive, { message: `killed after ${ms} ms` }).toEqual([]);
       expect(existsSync(mark())).toBe(false);
+    }
+  });
+
+  it('leaves no process when its parent is killed just after it has opened the gate', async () => {
+    for (let round = 0; round < 20; round++) {
+      const parent = startParent({ identity, request: script('sleep 100'), how: 'opened' });
+      await once(parent.stdout, 'data');
+      await delay(round);
+      parent.kill('SIGKILL');
+      await once(parent, 'exit');
+      await expect.poll(alive, { message: `killed after ${round} ms` }).toEqual([]);
     }
   });
 

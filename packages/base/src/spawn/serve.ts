@@ -33,7 +33,7 @@ export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
     running.set(id, gated);
     if (!child.connected) gated.process.kill();
     for (const name of ['stdin', 'stdout', 'stderr'] as const)
-      answer({ type: 'spawn.stream', id, name }, gated.sockets[name]);
+      answer({ type: 'spawn.stream', id, name, uid: gated.process.uid }, gated.sockets[name]);
     const { code, signal, timedOut } = await gated.process.exited;
     return { type: 'spawn.exited', id, code, signal, timedOut };
   };

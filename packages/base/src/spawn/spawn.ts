@@ -48,6 +48,8 @@ export interface ExitStatus {
 }
 
 export interface SpawnedProcess {
+  /** The uid that the program runs as. It owns the files that the program makes. */
+  readonly uid: number;
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;

@@ -56,6 +56,11 @@ static long read_memory(pid_t victim) {
   return process_vm_readv(victim, &mine, 1, &theirs, 1, 0);
 }
 
+static long take_descriptor(pid_t victim) {
+  int handle = syscall(SYS_pidfd_open, victim, 0);
+  return handle < 0 ? -1 : syscall(SYS_pidfd_getfd, handle, 0, 0);
+}
+
 static long new_bpf_map(void) {
   union bpf_attr attributes = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
   return syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof attributes);
@@ -187,6 +192,7 @@ static long run(const char *attack, const char *argument) {
 #define IS(name) (strcmp(attack, name) == 0)
   if (IS("attach")) return on_sibling(attach);
   if (IS("read-memory")) return on_sibling(read_memory);
+  if (IS("take-descriptor")) return on_sibling(take_descriptor);
   if (IS("add-key")) return syscall(SYS_add_key, "user", "hostile", "x", 1, KEY_SPEC_PROCESS_KEYRING);
   if (IS("keyctl")) return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
   if (IS("unshare-user")) return unshare(CLONE_NEWUSER);
@@ -204,6 +210,7 @@ static long run(const char *attack, const char *argument) {
   if (IS("raw")) return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
   if (IS("packet")) return socket(AF_PACKET, SOCK_RAW, 0);
   if (IS("packet-of-inet")) return socket(AF_INET, SOCK_PACKET, 0);
+  if (IS("inet")) return socket(AF_INET, SOCK_STREAM, 0);
   if (IS("netlink")) return socket(AF_NETLINK, SOCK_RAW, 0);
   if (IS("i386")) return call_as_i386();
   if (IS("tcp")) return connect_tcp(argument);

@@ -11,8 +11,8 @@ import type { ExitStatus, Spawn, SpawnRequest } from '../spawn/spawn.ts';
 export interface ParentOrder {
   readonly identity: Identity;
   readonly request: SpawnRequest;
-  /** `gated` leaves the gate closed and prints `waiting`. */
-  readonly how: 'profile' | 'gated' | 'plain';
+  /** `gated` leaves the gate closed and prints `waiting`; `opened` opens it and prints the same at once. */
+  readonly how: 'profile' | 'gated' | 'opened' | 'plain';
 }
 
 /** Compiles `hostile.c` statically, so that it runs in a sandbox without its libraries. */
@@ -29,7 +29,8 @@ export function plainSpawn(identity: Identity | null): Spawn {
       ([code, signal]): ExitStatus => ({ code, signal, timedOut: false }),
     );
     const { stdin, stdout, stderr } = child as { stdin: Writable; stdout: Readable; stderr: Readable };
-    return { stdin, stdout, stderr, exited, kill: () => child.kill('SIGKILL') };
+    const uid = identity?.uid ?? process.getuid?.() ?? 0;
+    return { uid, stdin, stdout, stderr, exited, kill: () => child.kill('SIGKILL') };
   };
 }
 

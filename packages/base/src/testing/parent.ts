@@ -5,8 +5,9 @@ import { type ParentOrder, plainSpawn } from './hostile.ts';
 // Runs a program and passes its output on. Some tests kill this process.
 
 const { identity, request, how } = (await json(process.stdin)) as ParentOrder;
-if (how === 'gated') {
-  await gatedSpawn(identity)(request);
+if (how === 'gated' || how === 'opened') {
+  const gated = await gatedSpawn(identity)(request);
+  if (how === 'opened') gated.open();
   process.stdout.write('waiting\n');
 } else {
   const running = await (how === 'profile' ? localSpawn : plainSpawn)(identity)(request);

@@ -40,7 +40,7 @@ try {
   const { directories, instanceUrl } = config;
   const credential = await readCredential(config.credentialFile);
   const caches = [directories.disks, directories.blobs];
-  const janitor = { clock, caches, work: directories.work, cacheBytes: config.cacheBytes };
+  const janitor = { clock, spawn, log, caches, work: directories.work, cacheBytes: config.cacheBytes };
   await sweepWork(janitor);
   await applyRoute(instanceUrl, config.route);
   const http = openHttp(instanceUrl);

@@ -114,7 +114,7 @@ describe('a disk maker that was taken over', () => {
     ],
   ])('gives no disk and no other error when it %s', async (_what, code) => {
     await expect(takenOver(code)).rejects.toMatchObject({
-      code: expect.stringMatching(/^(disk_invalid|too_big)$/) as string,
+      code: expect.stringMatching(/^(output_refused|disk_invalid|too_big)$/) as string,
     });
     expect(existsSync(join(disks, 'd'))).toBe(false);
   });

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
@@ -6,6 +6,7 @@ import {
   type AllowedCommand,
   FumehoodError,
   factsOf,
+  removeTree,
   runToEnd,
   type Spawn,
   type SpawnBind,
@@ -124,20 +125,20 @@ async function makeDisk<T extends DiskRequest['type']>(
       limits: { memoryBytes: 0 },
     };
     const stdin = Readable.from([Buffer.from(`${JSON.stringify(request)}\n`), ...contents]);
-    const output = await runToEnd(abortable(spawn, signal), program, {
+    const { stdout, uid } = await runToEnd(abortable(spawn, signal), program, {
       stdin,
       maxStdoutBytes: answerMax,
     }).catch((error: unknown) => {
       signal.throwIfAborted();
       throw error;
     });
-    const answer = parseAnswer(output);
+    const answer = parseAnswer(stdout);
     if (answer.type === 'failed') throw new FumehoodError(answer.error);
     if (answer.type !== request.type) throw diskMakerFailed('it answered another request');
-    const { bytes } = await takeDisk(join(out, 'disk'), join(work, 'disk'), file);
+    const { bytes } = await takeDisk(join(out, 'disk'), join(work, 'disk'), file, uid);
     return { ...(answer as Extract<DiskAnswer, { type: T }>), bytes };
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await removeTree(spawn, work);
   }
 }
 

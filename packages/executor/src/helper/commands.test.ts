@@ -38,7 +38,8 @@ const spawn: Spawn = async (request) => {
   asked.push(allowedRequest(request, commands));
   const exited = Promise.resolve({ code: 1, signal: null, timedOut: false });
   const output = () => Readable.from([]);
-  return { stdin: new PassThrough().resume(), stdout: output(), stderr: output(), exited, kill() {} };
+  const stdin = new PassThrough().resume();
+  return { uid: 0, stdin, stdout: output(), stderr: output(), exited, kill() {} };
 };
 /** Waits for the end of what had a program run, which ends with an error since no program ran. */
 const failed = async (running: Promise<unknown>) => void (await running.catch(() => {}));

@@ -1,4 +1,4 @@
-import type { AllowedCommand } from '@fumehood/base';
+import { type AllowedCommand, removalCommands } from '@fumehood/base';
 import { gitCommands } from '@fumehood/git';
 import { skopeoCommand } from '@fumehood/oci';
 import { diskMakerCommand } from '../disk-maker/make-disk.ts';
@@ -15,5 +15,6 @@ export function agentCommands(
     diskMakerCommand({ node, script: diskMaker }, directory),
     skopeoCommand({ source: node, target: uploadProgram }, directory),
     ...uploadCommands({ node, script: src }, directory),
+    ...removalCommands(directory),
   ];
 }

@@ -43,6 +43,7 @@ const fakeSpawn: Spawn = async () => {
   }
   const exited = Promise.resolve({ code, signal: null, timedOut: false });
   return {
+    uid: 0,
     stdin: new PassThrough(),
     stdout: Readable.from([]),
     stderr: Readable.from([

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, rm, utimes } from 'node:fs/promises';
+import { chmod, mkdtemp, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { abortable, type Clock, oncePerKey, type Spawn, type SpawnBind } from '@fumehood/base';
+import { abortable, type Clock, oncePerKey, removeTree, type Spawn, type SpawnBind } from '@fumehood/base';
 import { makeRepository } from '@fumehood/git';
 import type { DiskMaker } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
@@ -127,6 +127,6 @@ async function makeDisk(
     const made = await source.maker.make(request, binds, path, signal, contents);
     onProgress(`${made.files} files on a disk of ${made.bytes} bytes`);
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await removeTree(source.spawn, work);
   }
 }

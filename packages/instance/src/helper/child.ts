@@ -2,6 +2,7 @@ import { chownSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Clock,
+  removalCommands,
   type Running,
   type SpawnPolicy,
   serveSpawn,
@@ -64,7 +65,11 @@ function spawnPolicy({ spawnUid, state }: HelperConfig, { instance }: InstanceUs
   return {
     // The instance's group, so that the instance can read and remove what the programs write.
     identity: spawnUid === null ? null : { uid: spawnUid, gid: instance.gid },
-    commands: [...storeCommands(repositories), backendCommand(repositories)],
+    commands: [
+      ...storeCommands(repositories),
+      backendCommand(repositories),
+      ...removalCommands(repositories),
+    ],
     maxProcesses: 16,
   };
 }

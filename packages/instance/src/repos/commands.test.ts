@@ -21,7 +21,8 @@ const spawn: Spawn = async (request) => {
   asked.push(allowedRequest(request, commands()));
   const output = () => Readable.from([]);
   const exited = Promise.resolve({ code: 0, signal: null, timedOut: false });
-  return { stdin: new PassThrough().resume(), stdout: output(), stderr: output(), exited, kill() {} };
+  const stdin = new PassThrough().resume();
+  return { uid: 0, stdin, stdout: output(), stderr: output(), exited, kill() {} };
 };
 
 it('the helper runs every git that the instance asks for, and no other', async () => {

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, utimesSync } from 'node:fs';
-import { chmod, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AllowedCommand, FumehoodError, runToEnd, type Spawn } from '@fumehood/base';
+import { type AllowedCommand, FumehoodError, removeTree, runToEnd, type Spawn } from '@fumehood/base';
 import { gitCommands, gitEnvironment, makeRepository, readTree, readTreeUse } from '@fumehood/git';
 import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
@@ -21,10 +21,13 @@ export interface CommitStore {
   add(repository: string, commit: string, pack: AsyncIterable<Uint8Array>): Promise<boolean>;
 }
 
-/** Opens the store in a directory, and removes what an earlier process left half made. */
+/**
+ * Opens the store in a directory, and removes what an earlier process left half made. What cannot be removed is in nobody's way: each
+ * name is used once.
+ */
 export async function openCommits(directory: string, spawn: Spawn): Promise<CommitStore> {
   const staging = join(directory, 'staging');
-  await rm(staging, { recursive: true, force: true });
+  await removeTree(spawn, staging);
   await mkdir(staging, { recursive: true, mode: 0o710 });
   await chmod(directory, 0o710); // git runs as another user with this process's group, and has to traverse the directory
   await chmod(staging, 0o710);
@@ -59,7 +62,7 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
         });
         await sync(placeOf(repository));
       } finally {
-        await rm(staged, { recursive: true, force: true });
+        await removeTree(spawn, staged);
       }
       return true;
     },
@@ -87,7 +90,7 @@ export const storeCommands = (directory: string): AllowedCommand[] =>
  * having it. Errors: `commit_incomplete`, `pack_holds_more`.
  */
 async function checkExact(spawn: Spawn, directory: string, commit: string): Promise<void> {
-  const findings = await runToEnd(
+  const { stdout: findings } = await runToEnd(
     spawn,
     {
       label: 'git fsck',

@@ -1,8 +1,8 @@
 import { createWriteStream, existsSync } from 'node:fs';
-import { chmod, lstat, mkdtemp, rename, rm, utimes } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdtemp, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { oncePerKey, sharedDirectory } from '@fumehood/base';
+import { oncePerKey, openOutput, removeTree, sharedDirectory } from '@fumehood/base';
 import { z } from 'zod';
 import { digestOf, digestOfFile, verifyBlob } from '../digest.ts';
 import { documentMax, parseConfig, parseDocument } from '../documents.ts';
@@ -46,7 +46,8 @@ const copyOnce = oncePerKey<void>();
  * repository from which all of its layers were fetched once. Otherwise a registry of the attacker could send the manifest of somebody
  * else's image, which names its layers, and would get the layers from this cache. So a registry is trusted in one thing, which is how
  * registries work: who may read a manifest in a repository may read the layers that this repository has. Layers are fetched by
- * digest, once for all concurrent callers, after their declared sizes have passed the limit. Errors: those of `runSkopeo`.
+ * digest, once for all concurrent callers, after their declared sizes have passed the limit. Errors: those of `runSkopeo`,
+ * `output_refused`.
  */
 export async function fetchImage(
   deps: FetchDeps,
@@ -55,13 +56,14 @@ export async function fetchImage(
   signal: AbortSignal,
 ): Promise<FetchedImage> {
   const name = repositoryOf(reference);
-  const inspect = (args: readonly string[]) => {
+  const inspect = async (args: readonly string[]) => {
     const call = { reference, args: ['inspect', '--raw', ...args], auths, out: null, timeMs: inspectMs };
-    return runSkopeo(
+    const { stdout } = await runSkopeo(
       deps,
       { ...call, maxBytes: documentMax + overhead.bytes, fileBytes: documentMax },
       signal,
     );
+    return stdout;
   };
   const topBytes = await inspect([`docker://${skopeoReference(reference)}`]);
   const top = descriptorOf(topBytes, reference);
@@ -137,6 +139,7 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
   const { name, top, blobs, auths, file } = copy;
   const directory = await mkdtemp(join(deps.work, 'image-'));
   const partial = join(deps.cache, `${basename(file)}.${basename(directory)}.partial`);
+  const open: FileHandle[] = [];
   try {
     await chmod(directory, 0o710); // skopeo, which has this process's group, must get through
     const out = join(directory, 'out');
@@ -149,10 +152,16 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
       maxBytes: sizeOf(blobs) * (1 + overhead.share) + overhead.bytes,
       fileBytes: Math.max(documentMax, ...blobs.map(({ size }) => size)),
     };
-    await runSkopeo(deps, call, signal);
-    const files = new Map([[top.digest, join(out, 'manifest.json')]]);
-    for (const { digest } of blobs) files.set(digest, join(out, digest.slice('sha256:'.length)));
-    for (const blob of [top, ...blobs]) await checkFile(files.get(blob.digest) as string, blob);
+    const { uid } = await runSkopeo(deps, call, signal);
+    const files = new Map<string, string>();
+    for (const blob of [top, ...blobs]) {
+      const written = blob === top ? 'manifest.json' : blob.digest.slice('sha256:'.length);
+      const opened = await openOutput(out, written, { uid, maxBytes: blob.size });
+      open.push(opened);
+      const path = `/proc/self/fd/${opened.fd}`; // the same file, whatever its name leads to
+      await checkFile(path, blob);
+      files.set(blob.digest, path);
+    }
     signal.throwIfAborted();
     await pipeline(packBlobs(top, files), createWriteStream(partial, { flags: 'wx', mode: 0o600 }), {
       signal,
@@ -160,15 +169,15 @@ async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Prom
     await chmod(partial, archiveMode);
     await rename(partial, file);
   } finally {
+    for (const file of open) await file.close();
     await rm(partial, { force: true });
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(deps.spawn, directory);
   }
 }
 
 /** Checks a file that skopeo wrote: it ran in a sandbox and is not trusted. Errors: `image_invalid`. */
 async function checkFile(path: string, { digest, size }: Descriptor): Promise<void> {
-  const is = await lstat(path).catch(() => null);
-  if (!is?.isFile()) throw imageInvalid(`the blob ${digest} is missing`);
-  if (is.size !== size) throw imageInvalid(`the blob ${digest} has another size than its manifest says`);
+  if ((await stat(path)).size !== size)
+    throw imageInvalid(`the blob ${digest} has another size than its manifest says`);
   if ((await digestOfFile(path)) !== digest) throw imageInvalid(`${digest} has other bytes`);
 }

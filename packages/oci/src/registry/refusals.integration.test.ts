@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { Spawn } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../digest.ts';
 import { Fetching, image, insecure, layers } from '../testing/fetching.ts';
@@ -133,6 +134,29 @@ describe('a registry that lies', () => {
     expect(error.message.length).toBeLessThan(500);
     expect(error.message).not.toContain('\u001b');
     for (const secret of [basic, password]) expect(error.message).not.toContain(secret);
+  });
+});
+
+describe('a skopeo that was taken over by an image', () => {
+  it.each([
+    ['a link in place of a layer', 'ln -sf /etc/passwd "$layer"'],
+    ['a second name of a layer', 'ln "$layer" second'],
+    ['a FIFO in place of a layer', 'rm "$layer"; mkfifo "$layer"'],
+  ])('gets nothing into the cache by %s', async (_what, attack) => {
+    here.registry.put('tool', '1', image());
+    const layer = digestOf(gzipSync(layers[0] as Buffer)).slice('sha256:'.length);
+    const { spawn } = here.depsFor([]);
+    const script = `layer=/out/${layer}; "$@" && { cd /out && ${attack}; }`;
+    const takenOver: Spawn = (request) =>
+      spawn(
+        request.label === 'skopeo copy'
+          ? { ...request, program: '/bin/sh', args: ['-c', script, 'sh', request.program, ...request.args] }
+          : request,
+      );
+    await expect(here.fetch('tool:1', { spawn: takenOver })).rejects.toMatchObject({
+      code: 'output_refused',
+    });
+    expect(readdirSync(join(here.root, 'cache'))).toEqual([]);
   });
 });
 

@@ -1,11 +1,13 @@
 import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   abortable,
   type AllowedCommand,
   factsOf,
+  type Finished,
+  removeTree,
   runToEnd,
   type Spawn,
   type SpawnBind,
@@ -70,11 +72,15 @@ export function skopeoCommand(node: RegistryDeps['node'], work: string): Allowed
 const caFile = '/etc/ssl/certs/ca-certificates.crt';
 
 /**
- * Runs skopeo in a sandbox (`Spawn`) whose only network access is the registry proxy, and returns its stdout. Errors:
+ * Runs skopeo in a sandbox (`Spawn`) whose only network access is the registry proxy, and returns what it left. Errors:
  * `image_not_found`, `image_too_big`, `image_invalid`, `registry_unauthorized`, `registry_unreachable`, `registry_not_public`, and
  * the signal's reason.
  */
-export async function runSkopeo(deps: RegistryDeps, call: SkopeoCall, signal: AbortSignal): Promise<Buffer> {
+export async function runSkopeo(
+  deps: RegistryDeps,
+  call: SkopeoCall,
+  signal: AbortSignal,
+): Promise<Finished> {
   signal.throwIfAborted();
   const timeout = AbortSignal.timeout(call.timeMs);
   const directory = await mkdtemp(join(deps.work, 'registry-'));
@@ -101,7 +107,7 @@ export async function runSkopeo(deps: RegistryDeps, call: SkopeoCall, signal: Ab
       await proxy.close();
     }
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(deps.spawn, directory);
   }
 }
 
@@ -111,7 +117,7 @@ async function run(
   sockets: string,
   named: readonly string[],
   signal: AbortSignal,
-): Promise<Buffer> {
+): Promise<Finished> {
   const { source, target } = deps.node;
   const [subcommand, ...args] = call.args as [string, ...string[]];
   const input: BridgeInput = {

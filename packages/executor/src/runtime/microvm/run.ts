@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, factsOf, type Spawn } from '@fumehood/base';
+import { type Clock, factsOf, removeTree, type Spawn } from '@fumehood/base';
 import type { LeftOver } from '@fumehood/microvm';
 import type { Registries } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
@@ -96,7 +96,7 @@ async function runInVm(
   } catch (error) {
     failure ??= await explainFailure(error, null, lease);
   }
-  if (work) await rm(work, { recursive: true, force: true });
+  if (work) await removeTree(deps.spawn, work);
   return { result: tier && { tier, vmm: deps.vmm, ...measured }, failure };
 }
 
