@@ -26,6 +26,14 @@ export interface VmSpec {
   readonly disks: readonly string[];
 }
 
+/**
+ * Returns how many processes and threads a VM may have on its host. QEMU has one thread for each processor, up to 64 for disks,
+ * and a few others.
+ */
+export function vmmProcesses({ cpus }: Pick<VmSpec, 'cpus'>): number {
+  return cpus + 128;
+}
+
 /** Streams of a running VM. Each is one end of an inherited socket pair: nothing of a VM listens on a path. */
 export interface VmSockets {
   /** To the launcher, not to the VMM: lease renewals and the kill. */

@@ -1,6 +1,5 @@
 import { FumehoodError } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
-import { countLeftOver, vmNamePrefix } from '@fumehood/microvm';
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { demoFailed } from '../errors.ts';
 import { provideImage } from '../run/image.ts';
@@ -60,7 +59,7 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
     phasesMs: phasesOf(entries),
     index: { documents, occurrences, symbols },
     definition: await exampleOf(client, job.uploadId, repository),
-    leftOver: countLeftOvers(job, state),
+    leftOver: job.leftOver ?? {},
   };
 }
 
@@ -139,15 +138,4 @@ async function exampleOf(
     line: definition.line + 1,
     text: file && sourceLine(file, definition.line),
   };
-}
-
-/** Returns, for each kind of leftover, the larger of the executor's count at the teardown and our own count now. */
-function countLeftOvers(job: JobRecord, state: State): Record<string, number> {
-  const now: Record<string, number> = {
-    ...countLeftOver(`${vmNamePrefix}j${job.id}-`, new Set(), state.vms),
-  };
-  const atTeardown = job.leftOver ?? {};
-  return Object.fromEntries(
-    Object.keys(now).map((what) => [what, Math.max(now[what] ?? 0, atTeardown[what] ?? 0)]),
-  );
 }

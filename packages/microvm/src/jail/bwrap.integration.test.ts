@@ -1,12 +1,22 @@
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { buildLauncher } from '../launcher/build.ts';
-import { childrenOf, isRoot, type Launched, launch, limitOf, statusOf } from '../testing/launch.ts';
-import { namespacesOf, processesNaming } from '../vmm/leftover.ts';
+import {
+  childrenOf,
+  descriptors,
+  isRoot,
+  type Launched,
+  type LaunchOptions,
+  launch,
+  limitOf,
+  processesNaming,
+  statusOf,
+} from '../testing/launch.ts';
+import { namespacesOf } from '../vmm/leftover.ts';
 import { jailArguments } from './bwrap.ts';
 
 const uid = 1_900_123;
@@ -18,12 +28,16 @@ let launcher: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fumehood-jail-'));
   launcher = await buildLauncher(directory);
+  await chmod(directory, 0o711);
 });
 afterAll(() => rm(directory, { recursive: true }));
 
+const jailed = (command: readonly string[], devices: readonly string[] = []) =>
+  jailArguments(command, devices, descriptors.filter);
+
 /** Runs a shell script in the jail and returns its stdout. */
-async function inJail(script: string): Promise<string> {
-  const launched = launch(launcher, jailArguments(['/usr/bin/sh', '-c', script], []), { extra });
+async function inJail(script: string, options: LaunchOptions = {}): Promise<string> {
+  const launched = launch(launcher, jailed(['/usr/bin/sh', '-c', script]), { extra, ...options });
   launched.renew(60_000);
   const [stdout, stderr] = await Promise.all([launched.stdout, launched.stderr]);
   expect(await launched.status, stderr).toMatch(/^0 0 exited \d+\n$/);
@@ -64,7 +78,7 @@ describe('a program in the jail', () => {
   let pid: number;
 
   beforeEach(async () => {
-    launched = launch(launcher, jailArguments(['/usr/bin/sleep', marker], []), { extra });
+    launched = launch(launcher, jailed(['/usr/bin/sleep', marker]), { extra });
     launched.renew(120_000);
     const outside = await launched.child();
     pid = await vi.waitUntil(
@@ -133,6 +147,24 @@ describe('from inside the jail', () => {
     expect(await inJail(script)).toBe('done\n');
   });
 
+  it('no file can be created through a descriptor of the executor, because the launcher closes it', async () => {
+    const outside = join(directory, 'outside');
+    await mkdir(outside);
+    await chmod(outside, 0o777);
+    const held = await open(outside);
+    const script = `
+      for descriptor in $(ls /proc/self/fd); do
+        (: > "/proc/self/fd/$descriptor/made") 2>/dev/null && echo "$descriptor"
+      done
+      echo done`;
+    expect(await inJail(script, { stray: held.fd })).toBe('done\n');
+    expect(await readdir(outside)).toEqual([]);
+    // A descriptor that the launcher passes on leads out of the jail.
+    expect(await inJail(script, { file: held.fd })).toBe(`${descriptors.file}\ndone\n`);
+    expect(await readdir(outside)).toEqual(['made']);
+    await held.close();
+  });
+
   it('only its own processes and its own loopback are visible', async () => {
     const seen = await inJail('echo /proc/[0-9]*; cut -s -d: -f1 /proc/net/dev');
     expect(seen.split(/\s+/).filter(Boolean)).toEqual(['/proc/1', 'lo']);
@@ -143,9 +175,7 @@ describe('from inside the jail', () => {
   });
 
   it.skipIf(!existsSync('/dev/loop-control'))('a device exists only if it was given', async () => {
-    const launched = launch(launcher, jailArguments(['/usr/bin/ls', '/dev'], ['/dev/loop-control']), {
-      extra,
-    });
+    const launched = launch(launcher, jailed(['/usr/bin/ls', '/dev'], ['/dev/loop-control']), { extra });
     launched.renew(60_000);
     expect((await launched.stdout).split('\n')).toContain('loop-control');
     expect((await inJail('ls /dev')).split('\n')).not.toContain('loop-control');

@@ -1,10 +1,16 @@
+import { seccompFilter } from '@fumehood/base';
+
 /**
  * Returns the bubblewrap command that runs a VMM in its jail (docs/invariants.md, 6): every namespace is its own, there is no
  * network, the only files of the host are the read-only libraries and firmware that the VMM needs, nothing is writable, and the
- * environment is empty. The launcher that runs this command sets the uid, the empty bounding set, no-new-privs and the cgroup;
- * the VMM installs its own seccomp filter.
+ * environment is empty. The launcher that runs this command sets the uid, the empty bounding set, no-new-privs, the limits and the
+ * cgroup. Bubblewrap reads the seccomp filter (`jailFilter`) from the descriptor `filter`; the VMM adds its own to it.
  */
-export function jailArguments(command: readonly string[], devices: readonly string[]): string[] {
+export function jailArguments(
+  command: readonly string[],
+  devices: readonly string[],
+  filter: number,
+): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`);
   return [
     '/usr/bin/bwrap',
@@ -13,6 +19,7 @@ export function jailArguments(command: readonly string[], devices: readonly stri
     '--as-pid-1',
     ...namespaces,
     '--disable-userns',
+    ...['--seccomp', String(filter)],
     '--clearenv',
     ...['--ro-bind', '/usr/bin', '/usr/bin'],
     ...['--ro-bind', '/usr/lib', '/usr/lib'],
@@ -31,4 +38,12 @@ export function jailArguments(command: readonly string[], devices: readonly stri
     '--',
     ...command,
   ];
+}
+
+/**
+ * Returns the seccomp filter of every VMM, whatever filter the VMM brings itself. A VMM opens no socket: it inherits those that it
+ * needs. Sockets between its own processes and files of the jail (AF_UNIX) would reach nobody.
+ */
+export function jailFilter(): Buffer {
+  return seccompFilter(['unix']);
 }

@@ -77,9 +77,9 @@ export async function removeCgroup(name: string): Promise<void> {
 /** Resolves with whether this process may make cgroups with limits. */
 export async function canLimit(): Promise<boolean> {
   try {
-    await makeCgroup(`probe-${process.pid}`, { memoryBytes: 1 << 26, pids: 16, cpus: 1 });
+    const made = await makeCgroup(`probe-${process.pid}`, { memoryBytes: 1 << 26, pids: 16, cpus: 1 });
     await removeCgroup(`probe-${process.pid}`);
-    return true;
+    return made.length > 0; // there is none where no controller is mounted
   } catch {
     return false;
   }

@@ -2,9 +2,11 @@
  * The parent of one VM: it holds the guest's memory, puts the VMM into its jail, and kills it when its lease runs out on the
  * boot-time clock, even if the agent hangs or dies. When the launcher dies, the VM dies with it.
  *
- *   launcher --lease FD --status FD --memory MIB:FD [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
+ *   launcher --lease FD --status FD --memory MIB:FD --limits FILE_BYTES:PROCESSES [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
  *
- * The command inherits the descriptors up to that of the memory; the launcher closes all higher ones.
+ * The command inherits the descriptors up to that of the memory; the launcher closes all higher ones. It can make no file larger
+ * than FILE_BYTES. With ids of its own, it can have at most PROCESSES processes and threads; without, its user is somebody else's,
+ * too, whose processes would count.
  * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews the lease (the first renewal starts the command), "K"
  * kills the command. The end of the lease stream lets the lease run out. At the end the launcher writes one line to the status
  * stream: "<exit code> <signal> <reason> <boot-time ms>".
@@ -15,12 +17,14 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -32,10 +36,11 @@
 
 #define LEASE_MAX_MS 120000 /* the launcher shortens a longer renewal to this: no lease is that long */
 #define CGROUPS_MAX 8
+#define FILES_MAX 1024 /* open files of the command */
 
 static int lease = -1, status = -1, memory = -1, has_ids;
 static int start_failed = -1; /* eventfd by which the child reports that it could not execute the command */
-static long memory_mib, uid, gid;
+static long memory_mib, uid, gid, file_bytes, processes;
 static const char *cgroups[CGROUPS_MAX];
 static int cgroup_count;
 
@@ -82,6 +87,7 @@ static char **parse(int argc, char **argv) {
     if (!strcmp(argv[i], "--lease") && number(value, 0, &fd)) lease = (int)fd;
     else if (!strcmp(argv[i], "--status") && number(value, 0, &fd)) status = (int)fd;
     else if (!strcmp(argv[i], "--memory") && (rest = number(value, ':', &memory_mib)) && number(rest + 1, 0, &fd)) memory = (int)fd;
+    else if (!strcmp(argv[i], "--limits") && (rest = number(value, ':', &file_bytes)) && number(rest + 1, 0, &processes)) continue;
     else if (!strcmp(argv[i], "--ids") && (rest = number(value, ':', &uid)) && number(rest + 1, 0, &gid)) has_ids = 1;
     else if (!strcmp(argv[i], "--cgroup") && cgroup_count < CGROUPS_MAX) cgroups[cgroup_count++] = value;
     else return NULL;
@@ -107,22 +113,45 @@ static void join_cgroups(void) {
   }
 }
 
+/* Mounts the /proc of the child's own pid namespace, out of sight of everybody else: bubblewrap looks for its child in it. */
+static void mount_proc(void) {
+  if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)
+      || mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) fail_to_start("/proc");
+}
+
 static void empty_bounding_set(void) {
   for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail_to_start("capabilities");
 }
 
+static void limit(int resource, long most) {
+  struct rlimit both = {(rlim_t)most, (rlim_t)most};
+  if (setrlimit((__rlimit_resource_t)resource, &both)) fail_to_start("limits");
+}
+
+/* Sets what the process may use besides what its cgroup limits. It has no right to raise a limit again. */
+static void set_limits(void) {
+  limit(RLIMIT_CORE, 0); /* a core would hold the guest's memory */
+  limit(RLIMIT_NOFILE, FILES_MAX);
+  limit(RLIMIT_FSIZE, file_bytes);
+  limit(RLIMIT_MEMLOCK, 0);
+  limit(RLIMIT_MSGQUEUE, 0);
+  if (has_ids) limit(RLIMIT_NPROC, processes);
+}
+
 /* In the child: joins the cgroups, drops ids and capabilities, sets limits, and executes the command. */
-__attribute__((noreturn)) static void exec_command(char **command, pid_t parent) {
-  struct rlimit no_core = {0, 0}, files = {1024, 1024};
+__attribute__((noreturn)) static void exec_command(char **command, int parent) {
   join_cgroups();
   if (has_ids) {
+    mount_proc();
     empty_bounding_set();
     if (setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail_to_start("ids");
   }
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || setrlimit(RLIMIT_CORE, &no_core) || setrlimit(RLIMIT_NOFILE, &files)) fail_to_start("limits");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) fail_to_start("privileges");
+  set_limits();
   /* After the change of ids, which clears this setting. The parent may have died before it took effect. */
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != parent) _exit(125);
+  struct pollfd dead = {parent, POLLIN, 0};
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || poll(&dead, 1, 0)) _exit(125);
   fcntl(status, F_SETFD, FD_CLOEXEC);
   fcntl(lease, F_SETFD, FD_CLOEXEC);
   execv(command[0], command);
@@ -186,7 +215,7 @@ static long wait_for_lease(void) {
 
 int main(int argc, char **argv) {
   char **command = parse(argc, argv);
-  if (!command || lease < 0 || status < 0 || memory < 0 || memory_mib < 1) {
+  if (!command || lease < 0 || status < 0 || memory < 0 || memory_mib < 1 || file_bytes < 1 || processes < 1) {
     fprintf(stderr, "launcher: wrong arguments\n");
     return 125;
   }
@@ -195,7 +224,12 @@ int main(int argc, char **argv) {
   make_memory();
   long deadline = wait_for_lease();
   if ((start_failed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) fail("event");
-  pid_t self = getpid(), child = fork();
+  /* When the command dies, so does everything that it started, at any moment: bubblewrap's own child is not yet bound to it while
+     it waits for its namespaces. Without root, bubblewrap's binding has to do. */
+  if (has_ids && unshare(CLONE_NEWPID)) fail("pid namespace");
+  int self = (int)syscall(SYS_pidfd_open, getpid(), 0); /* close-on-exec, as all of these */
+  if (self < 0) fail("pidfd");
+  pid_t child = fork();
   if (child < 0) fail("fork");
   if (child == 0) exec_command(command, self);
   int handle = (int)syscall(SYS_pidfd_open, child, 0), timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC);

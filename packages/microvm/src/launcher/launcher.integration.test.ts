@@ -16,11 +16,12 @@ import {
   type Launched,
   launch,
   limitOf,
+  processesNaming,
   statusOf,
 } from '../testing/launch.ts';
-import { processesNaming } from '../vmm/leftover.ts';
 import { buildLauncher } from './build.ts';
 
+const ids = isRoot ? ['--ids', '1900123:1900123'] : [];
 let directory: string;
 let launcher: string;
 /** Seconds to sleep; also marks every process of a test in its command line. */
@@ -44,7 +45,11 @@ afterEach(async () => {
 const sleep = () => ['/usr/bin/sleep', marker];
 /** A jailed command, like a VMM, that starts further processes. */
 const family = () =>
-  jailArguments(['/usr/bin/sh', '-c', `sleep ${marker} & (sleep ${marker} &) ; sleep ${marker}`], []);
+  jailArguments(
+    ['/usr/bin/sh', '-c', `sleep ${marker} & (sleep ${marker} &) ; sleep ${marker}`],
+    [],
+    descriptors.filter,
+  );
 
 function start(command: readonly string[], options?: Parameters<typeof launch>[2]): Launched {
   const launched = launch(launcher, command, options);
@@ -203,13 +208,32 @@ describe('the status stream', () => {
 
 describe('the death of the launcher', () => {
   it('by kill -9 kills everything that it started', async () => {
-    const extra = isRoot ? ['--ids', '1900123:1900123'] : [];
-    const launched = start(family(), { extra });
+    const launched = start(family(), { extra: ids });
     launched.renew(60_000);
     await familyIsThere();
     launched.kill();
     await nothingLeft();
     expect(await launched.status).toBe('');
+  });
+});
+
+describe.skipIf(!isRoot)('a kill', () => {
+  /** Whether a process of the jail was alive 300 ms after the launcher had reported the end of the command. */
+  async function survives(afterMs: number): Promise<boolean> {
+    const launched = start(jailArguments(sleep(), [], descriptors.filter), { extra: ids });
+    launched.renew(60_000);
+    const child = await launched.child();
+    await delay(afterMs);
+    process.kill(child, 'SIGKILL');
+    await launched.status;
+    const end = Date.now() + 300;
+    while (processesNaming(marker).length > 0 && Date.now() < end) await delay(10);
+    return processesNaming(marker).length > 0;
+  }
+
+  it('at any moment of the start of its jail leaves no process', async () => {
+    for (let round = 0; round < 30; round++)
+      expect(await survives(round), `killed after ${round} ms`).toBe(false);
   });
 });
 
@@ -233,16 +257,15 @@ describe('the guest memory', () => {
 });
 
 describe('the command', () => {
-  it('inherits the memory and the descriptors below it except lease and status, and has its limits', async () => {
+  it('inherits the memory and the descriptors below it except lease and status', async () => {
     const launched = start(sleep());
     launched.renew(60_000);
     const child = await launched.child();
     await vi.waitUntil(async () =>
       (await readFile(`/proc/${child}/cmdline`, 'latin1')).startsWith('/usr/bin/'),
     );
-    expect((await readdir(`/proc/${child}/fd`)).sort()).toEqual(['0', '1', '2', String(descriptors.memory)]);
-    expect(limitOf(child, 'Max core file size')).toBe('0 0');
-    expect(limitOf(child, 'Max open files')).toBe('1024 1024');
+    const { filter, memory } = descriptors;
+    expect((await readdir(`/proc/${child}/fd`)).sort()).toEqual([0, 1, 2, filter, memory].map(String));
     expect(statusOf(child, 'NoNewPrivs')).toBe('1');
   });
 
@@ -276,6 +299,59 @@ describe('the command', () => {
   });
 });
 
+describe('the limits of the command', () => {
+  it('are set, and it cannot raise them', async () => {
+    const launched = start(sleep(), { fileBytes: 2 ** 24, processes: 50, extra: ids });
+    launched.renew(60_000);
+    const child = await launched.child();
+    await vi.waitUntil(async () =>
+      (await readFile(`/proc/${child}/cmdline`, 'latin1')).startsWith('/usr/bin/'),
+    );
+    const limits = {
+      'Max core file size': '0 0',
+      'Max open files': '1024 1024',
+      'Max file size': `${2 ** 24} ${2 ** 24}`,
+      'Max locked memory': '0 0',
+      'Max msgqueue size': '0 0',
+      ...(isRoot && { 'Max processes': '50 50' }),
+    };
+    expect(Object.fromEntries(Object.keys(limits).map((name) => [name, limitOf(child, name)]))).toEqual(
+      limits,
+    );
+  });
+
+  it('prevent a jailed program that has a disk of 16 MiB open from making it larger', async () => {
+    const sizeMiB = 16;
+    const grow = async (fileBytes: number) => {
+      const file = await open(join(directory, 'scratch'), 'w+');
+      await file.truncate(sizeMiB * 2 ** 20);
+      const script = `head -c ${2 * sizeMiB}M /dev/zero >&${descriptors.file}`;
+      const command = jailArguments(['/usr/bin/sh', '-c', script], [], descriptors.filter);
+      const launched = start(command, { file: file.fd, fileBytes, extra: ids });
+      launched.renew(60_000);
+      await launched.status;
+      const { size } = await file.stat();
+      await file.close();
+      return size / 2 ** 20;
+    };
+    expect(await grow(sizeMiB * 2 ** 20)).toBe(sizeMiB);
+    expect(await grow(2 ** 40)).toBe(2 * sizeMiB);
+  });
+
+  it.skipIf(!isRoot)('prevent a jailed program from starting more processes', async () => {
+    const fork = async (processes: number) => {
+      const script = 'for one in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; echo started';
+      const command = jailArguments(['/usr/bin/sh', '-c', script], [], descriptors.filter);
+      const launched = start(command, { processes, extra: ids });
+      launched.renew(60_000);
+      await launched.status;
+      return launched.stdout;
+    };
+    expect(await fork(6)).toBe('');
+    expect(await fork(100)).toBe('started\n');
+  });
+});
+
 describe('wrong arguments', () => {
   it.each([
     [[]],
@@ -284,6 +360,9 @@ describe('wrong arguments', () => {
     [['--lease', '3', '--status', '4', '--memory', '0:5', '--', '/bin/true']],
     [['--lease', '3', '--status', '4', '--memory', '8', '--', '/bin/true']],
     [['--lease', '3x', '--status', '4', '--memory', '8:5', '--', '/bin/true']],
+    [['--lease', '3', '--status', '4', '--memory', '8:5', '--', '/bin/true']],
+    [['--lease', '3', '--status', '4', '--memory', '8:5', '--limits', '1', '--', '/bin/true']],
+    [['--lease', '3', '--status', '4', '--memory', '8:5', '--limits', '0:1', '--', '/bin/true']],
     [['--lease', '3', '--status', '4', '--memory', '8:5', '--ids', '1:', '--', '/bin/true']],
     [['--lease', '3', '--status', '4', '--memory', '8:5', '--root', '1', '--', '/bin/true']],
   ])('are refused: %j', (args) => {

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { systemClock } from '@fumehood/base';
 import { vi } from 'vitest';
+import { jailFilter } from '../jail/bwrap.ts';
 
-/** Numbers of the launcher's descriptors. */
-export const descriptors = { lease: 3, status: 4, memory: 5 } as const;
+/** Numbers of the launcher's descriptors. `file` is a file of the test, `memory` the last that the launcher knows of. */
+export const descriptors = { lease: 3, status: 4, filter: 5, file: 6, memory: 7 } as const;
 
 /** Without root, tests can neither change ids nor make cgroups. */
 export const isRoot = process.getuid?.() === 0;
@@ -28,22 +29,40 @@ export interface Launched {
   kill(): void;
 }
 
-/** Starts a launcher as `startVm` does. `memoryMiB` is the size of the guest's memory. */
-export function launch(
-  launcher: string,
-  command: readonly string[],
-  options: { memoryMiB?: number; extra?: readonly string[] } = {},
-): Launched {
-  const { memoryMiB = 8, extra = [] } = options;
-  const { lease, status, memory } = descriptors;
-  const flags = ['--lease', String(lease), '--status', String(status), '--memory', `${memoryMiB}:${memory}`];
+export interface LaunchOptions {
+  /** The size of the guest's memory. */
+  readonly memoryMiB?: number;
+  readonly extra?: readonly string[];
+  /** Bytes of the largest file that the command may make. */
+  readonly fileBytes?: number;
+  /** Processes that the command's user may have. */
+  readonly processes?: number;
+  /** The seccomp filter that bubblewrap reads. */
+  readonly filter?: Buffer;
+  /** Descriptors of this process that the launcher inherits: one that it knows of, and one that it does not know of. */
+  readonly file?: number;
+  readonly stray?: number;
+}
+
+/** Starts a launcher as `startVm` does. */
+export function launch(launcher: string, command: readonly string[], options: LaunchOptions = {}): Launched {
+  const { memoryMiB = 8, extra = [], fileBytes = 2 ** 24, processes = 100 } = options;
+  const { lease, status, filter, memory } = descriptors;
+  const flags = [
+    ...['--lease', String(lease), '--status', String(status), '--memory', `${memoryMiB}:${memory}`],
+    ...['--limits', `${fileBytes}:${processes}`],
+  ];
   const started = spawn(launcher, [...flags, ...extra, '--', ...command], {
     env: {},
     cwd: '/',
-    // The launcher does not know of the last descriptor, and must close it.
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'ignore', 'pipe'],
+    stdio: [
+      ...(['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'] as const),
+      ...[options.file ?? ('ignore' as const), 'ignore' as const, options.stray ?? ('pipe' as const)],
+    ],
   });
-  const socket = started.stdio[lease] as Socket;
+  const sockets = started.stdio as unknown as Socket[];
+  sockets[filter]?.on('error', () => {}).end(options.filter ?? jailFilter());
+  const socket = sockets[lease] as Socket;
   socket.on('error', () => {}); // a launcher that has ended reads no more lines
   const pid = started.pid as number;
   return {
@@ -61,6 +80,22 @@ export function launch(
     child: () => vi.waitUntil(() => childrenOf(pid)[0], { timeout: 20_000 }),
     kill: () => void started.kill('SIGKILL'),
   };
+}
+
+/** Returns the ids of the processes of any user whose command line contains this word. */
+export function processesNaming(word: string): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && entry !== String(process.pid))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+          .split(/[^a-z0-9-]+/)
+          .includes(word);
+      } catch {
+        return false; // the process has ended
+      }
+    })
+    .map(Number);
 }
 
 /** Returns the process ids of a process's children. */

@@ -3,8 +3,8 @@ import { type FileHandle, readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
-import { jailArguments } from '../jail/bwrap.ts';
-import type { VmExit, VmSockets, VmSpec } from '../vm.ts';
+import { jailArguments, jailFilter } from '../jail/bwrap.ts';
+import { type VmExit, type VmSockets, type VmSpec, vmmProcesses } from '../vm.ts';
 import type { VmHost } from './host.ts';
 
 /** A launcher that was started, and the sockets of its VM. */
@@ -26,6 +26,7 @@ const inheritedSockets = [
   'stdout',
   'stderr',
   'bulk',
+  'filter',
 ] as const;
 type InheritedSocket = (typeof inheritedSockets)[number];
 
@@ -56,10 +57,11 @@ export function launch(
     [
       ...['--lease', String(at('lease')), '--status', String(at('status'))],
       ...['--memory', `${spec.memoryMiB}:${memory}`],
+      ...['--limits', `${spec.scratchMiB * 2 ** 20}:${vmmProcesses(spec)}`],
       ...cgroupFiles.flatMap((file) => ['--cgroup', file]),
       ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
       '--',
-      ...jailArguments(host.vmm.command(spec, fds), host.vmm.devices(spec)),
+      ...jailArguments(host.vmm.command(spec, fds), host.vmm.devices(spec), at('filter')),
     ],
     {
       env: {},
@@ -74,6 +76,8 @@ export function launch(
     },
   );
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
+  socketOf('filter').on('error', () => {}); // a launcher that ended early has not read it
+  socketOf('filter').end(jailFilter());
   return {
     launcher,
     status: socketOf('status'),

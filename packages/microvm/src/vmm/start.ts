@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { vmRefused } from '../errors.ts';
 import { type CgroupLimits, makeCgroup, removeCgroup } from '../jail/cgroups.ts';
@@ -9,14 +9,15 @@ import {
   vmDisksMax,
   vmIdPattern,
   vmmMemoryMiB,
+  vmmProcesses,
   vmName,
 } from '../vm.ts';
 import { makeScratchDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
 import { exitOf, type LaunchedVm, launch, vmmPid } from './launcher.ts';
-import { countLeftOver, type LeftOver, namespacesOf, waitForDeath } from './leftover.ts';
+import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
 import { type SearchResult, searchFile } from './search.ts';
-import { recordPath } from './sweep.ts';
+import { recordPath, writeRecord } from './sweep.ts';
 
 /** A VM as its parent sees it. It runs nothing until the first renewal on its lease socket. */
 export interface VmProcess {
@@ -25,25 +26,23 @@ export interface VmProcess {
   readonly exited: Promise<VmExit>;
   /** Counts the needles in the guest's memory and its scratch disk. Pause the VM first. */
   search(needles: readonly Buffer[]): Promise<SearchResult>;
-  /** Returns the VMM's process id. Errors: `vm_refused` when it is not running or runs without its seccomp filter. */
+  /** Returns the VMM's process id. Errors: `vm_refused` when it is not running or runs without one of its filters. */
   check(): Promise<number>;
   kill(): void;
   /** Kills the VM, waits for its end, removes everything of it, and counts what could not be removed. */
   destroy(): Promise<LeftOver>;
 }
 
-/** Most processes and threads of a VMM. */
-const vmmPids = 64;
-
 /** Prepares a VM and starts its launcher. Errors: `vm_refused` for a spec that asks for something it must not have. */
 export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
   if (!vmIdPattern.test(spec.id)) throw vmRefused('its id has other characters than a-z, 0-9 and -');
   if (spec.disks.length > vmDisksMax)
     throw vmRefused(`it has ${spec.disks.length} disks, at most ${vmDisksMax} fit`);
-  const name = vmName(spec.id);
+  const vm: HostVm = { name: vmName(spec.id), uid: host.identity?.uid ?? null };
+  const { name } = vm;
   const files: FileHandle[] = [];
   // The record comes first: whatever happens from here on, a sweep finds the VM.
-  await writeFile(recordPath(host.runDirectory, name), '', { flag: 'wx' });
+  await writeRecord(host.runDirectory, vm);
   try {
     files.push(await open(host.guest.kernel), await open(host.guest.initramfs));
     for (const disk of spec.disks) files.push(await openDisk(disk, host.diskDirectory, host.diskOwner));
@@ -52,7 +51,7 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
     const launched = launch(spec, { ...host, identity: await identityFor(spec, host) }, files, cgroupFiles);
     const scratch = files.at(-2) as FileHandle;
     const closing = files.filter((file) => file !== scratch).map((file) => file.close());
-    return vmProcess(name, launched, host, scratch, closing);
+    return vmProcess(vm, launched, host, scratch, closing);
   } catch (error) {
     for (const file of files) await file.close();
     if (host.cgroups) await removeCgroup(name);
@@ -68,12 +67,16 @@ async function identityFor(spec: VmSpec, { identity }: VmHost): Promise<VmHost['
 }
 
 function limitsOf(spec: VmSpec): CgroupLimits {
-  return { memoryBytes: (spec.memoryMiB + vmmMemoryMiB) * 2 ** 20, pids: vmmPids, cpus: spec.cpus + 1 };
+  return {
+    memoryBytes: (spec.memoryMiB + vmmMemoryMiB) * 2 ** 20,
+    pids: vmmProcesses(spec),
+    cpus: spec.cpus + 1,
+  };
 }
 
 /** Returns the running VM of a launcher. `scratch` is the writable scratch disk, which stays open until the end. */
 function vmProcess(
-  name: string,
+  vm: HostVm,
   { launcher, sockets, status, memory }: LaunchedVm,
   host: VmHost,
   scratch: FileHandle,
@@ -104,7 +107,7 @@ function vmProcess(
       const pid = await vmmPid(launcher.pid as number);
       const own = new Set(namespacesOf('self'));
       for (const namespace of namespacesOf(pid)) if (!own.has(namespace)) namespaces.add(namespace);
-      await checkSeccomp(pid);
+      await checkFilters(pid);
       return pid;
     },
     kill: () => void launcher.kill('SIGKILL'),
@@ -112,21 +115,25 @@ function vmProcess(
       destroyed ??= (async () => {
         launcher.kill('SIGKILL'); // its child dies with it
         await exited;
-        await waitForDeath(name);
+        await endProcesses(vm);
         await Promise.all([scratch.close(), ...closing]);
-        if (host.cgroups) await removeCgroup(name);
-        await unlink(recordPath(host.runDirectory, name));
-        return countLeftOver(name, namespaces, host.runDirectory);
+        if (host.cgroups) await removeCgroup(vm.name);
+        await unlink(recordPath(host.runDirectory, vm.name));
+        return countLeftOver(vm, namespaces, host.runDirectory);
       })();
       return destroyed;
     },
   };
 }
 
-/** Errors: `vm_refused` when a thread of the process runs without a seccomp filter. A thread that has ended passes. */
-async function checkSeccomp(pid: number): Promise<void> {
+/**
+ * Checks that each thread of the VMM runs under two seccomp filters at least: the jail's, and the one that the VMM has added. A thread
+ * that has ended passes. Errors: `vm_refused`.
+ */
+async function checkFilters(pid: number): Promise<void> {
   for (const thread of await readdir(`/proc/${pid}/task`)) {
-    const status = await readFile(`/proc/${pid}/task/${thread}/status`, 'latin1').catch(() => 'Seccomp:\t2');
-    if (!/^Seccomp:\s*2$/m.test(status)) throw vmRefused('the VMM runs without its seccomp filter');
+    const status = await readFile(`/proc/${pid}/task/${thread}/status`, 'latin1').catch(() => null);
+    const filters = status === null ? 2 : Number(/^Seccomp_filters:\s*(\d+)$/m.exec(status)?.[1] ?? 0);
+    if (filters < 2) throw vmRefused(`the VMM runs under ${filters} of its two seccomp filters`);
   }
 }

@@ -7,9 +7,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { jailArguments } from '../jail/bwrap.ts';
 import { cgroupDirectories, makeCgroup } from '../jail/cgroups.ts';
 import { buildLauncher } from '../launcher/build.ts';
-import { isRoot, type Launched, launch } from '../testing/launch.ts';
-import { processesNaming } from './leftover.ts';
-import { recordPath, sweepVms } from './sweep.ts';
+import { descriptors, isRoot, type Launched, launch, processesNaming } from '../testing/launch.ts';
+import { recordPath, sweepVms, writeRecord } from './sweep.ts';
 
 const nothing = { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 };
 let programs: string;
@@ -34,9 +33,9 @@ afterEach(async () => {
 const newName = () => `fumehood-test-${randomInt(1e9, 1e10)}`;
 /** Starts what `startVm` starts, with a waiting program in place of the VMM. */
 async function startLikeVm(name: string): Promise<Launched> {
-  await writeFile(recordPath(directory, name), '');
+  await writeRecord(directory, { name, uid: null });
   const procsFiles = isRoot ? await makeCgroup(name, { memoryBytes: 2 ** 27, pids: 32, cpus: 1 }) : [];
-  const command = jailArguments(['/usr/bin/sh', '-c', 'sleep 600 & sleep 600', name], []);
+  const command = jailArguments(['/usr/bin/sh', '-c', 'sleep 600 & sleep 600', name], [], descriptors.filter);
   const launched = launch(launcher, command, { extra: procsFiles.flatMap((file) => ['--cgroup', file]) });
   running.push(launched);
   launched.renew(100_000);

@@ -1,8 +1,8 @@
-import { readdir, unlink } from 'node:fs/promises';
+import { readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeCgroup } from '../jail/cgroups.ts';
 import { vmNamePrefix } from '../vm.ts';
-import { countLeftOver, type LeftOver, processesNaming, waitForDeath } from './leftover.ts';
+import { countLeftOver, endProcesses, type HostVm, type LeftOver } from './leftover.ts';
 
 /** Suffix of the file that records that a VM of this run directory exists. */
 const recordSuffix = '.vm';
@@ -10,6 +10,16 @@ const recordSuffix = '.vm';
 /** Returns the path of a VM's record: `startVm` makes it before anything else of the VM, and `destroy` removes it last. */
 export function recordPath(runDirectory: string, name: string): string {
   return join(runDirectory, `${name}${recordSuffix}`);
+}
+
+/** Writes the record of a VM: the uid of its VMM, or nothing. Errors: when there is a VM of this name. */
+export async function writeRecord(runDirectory: string, { name, uid }: HostVm): Promise<void> {
+  await writeFile(recordPath(runDirectory, name), uid === null ? '' : String(uid), { flag: 'wx' });
+}
+
+async function readRecord(runDirectory: string, name: string): Promise<HostVm> {
+  const uid = await readFile(recordPath(runDirectory, name), 'latin1').catch(() => '');
+  return { name, uid: uid === '' ? null : Number(uid) };
 }
 
 /**
@@ -23,21 +33,13 @@ export async function sweepVms(
   const names = [...new Set(entries.map((file) => file.replace(/\.[a-z0-9]+$/, '')))];
   const left = { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 };
   for (const name of names) {
-    for (const pid of processesNaming(name)) kill(pid);
-    await waitForDeath(name);
+    const vm = await readRecord(runDirectory, name);
+    await endProcesses(vm);
     await removeCgroup(name);
     for (const file of entries.filter((entry) => entry.startsWith(`${name}.`)))
       await unlink(join(runDirectory, file));
-    const counted = countLeftOver(name, new Set(), runDirectory);
+    const counted = countLeftOver(vm, new Set(), runDirectory);
     for (const key of Object.keys(left) as (keyof LeftOver)[]) left[key] += counted[key];
   }
   return { found: names.length, left };
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // the process has ended
-  }
 }
