@@ -178,6 +178,16 @@ export function diskFull(what: string): FumehoodError {
   });
 }
 
+/** The guest or its VMM did not do something in time. The VM was killed. */
+export function guestSilent(action: string, ms: number): FumehoodError {
+  return new FumehoodError({
+    code: 'guest_silent',
+    message: `the guest did not ${action} within ${ms / 1000} s, so its VM was killed`,
+    remedy:
+      'If the job has no retries left, start it again. If it happens again, run `fumehood doctor` on the executor.',
+  });
+}
+
 /** The VMM ended while the job still ran. */
 export function vmmDied(reason: string, complaints: string): FumehoodError {
   return new FumehoodError({

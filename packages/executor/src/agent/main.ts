@@ -12,6 +12,7 @@ import { archSchema } from '@fumehood/protocol';
 import { pino } from 'pino';
 import { remoteVms } from '../helper/remote-vms.ts';
 import { sweepWork, trimCaches } from '../janitor/janitor.ts';
+import { guestLimits } from '../runtime/microvm/guest-limits.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { connect } from '../uplink/connect.ts';
 import { readCredential } from '../uplink/credential.ts';
@@ -75,7 +76,7 @@ try {
   const leases = keepLeases({ queue, queues, clock, onTrouble });
   const executorName = config.name;
   const agent = makeAgent({
-    runtime: microvmRuntime({ ...config, executorName, credential, vms, spawn, clock }),
+    runtime: microvmRuntime({ ...config, guestLimits, executorName, credential, vms, spawn, clock }),
     clock,
     executorName,
     http,

@@ -24,6 +24,7 @@ const retryableCodes = new Set([
   'instance_unreachable',
   'registry_unreachable',
   'guest_not_ready',
+  'guest_silent',
   'vmm_died',
   'vm_refused',
   'spawn_failed',

@@ -10,6 +10,7 @@ import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
 import { upstreamJobsSchema } from '../settings.ts';
 import { openReservations } from '../agent/reservations.ts';
+import { type GuestLimits, guestLimits } from '../runtime/microvm/guest-limits.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { openHttp } from '../uplink/http.ts';
 import { keepLeases } from '../uplink/leases.ts';
@@ -77,11 +78,12 @@ export class TestAgent {
 
   /**
    * Starts an agent. `recipe` is for a guest image that lacks a defense. With `upstream`, the agent leases from that instance
-   * instead of `instance`.
+   * instead of `instance`. `limits` replaces limits of guests.
    */
   static async start(
     recipe?: GuestRecipe,
     upstream?: { readonly instance: FakeUpstream; readonly registries: Registries },
+    limits?: Partial<GuestLimits>,
   ): Promise<TestAgent> {
     const root = await mkdtemp(join(tmpdir(), 'fumehood-agent-'));
     await chmod(root, 0o711);
@@ -141,6 +143,7 @@ export class TestAgent {
       instanceUrl,
       executorName: 'test',
       credential,
+      guestLimits: { ...guestLimits, ...limits },
       upstream: upstreamJobsSchema.parse({ accept: ['vm-emulated'], resources: defaultResources }),
       registries: upstream?.registries ?? [],
       registryAuthFile: null,

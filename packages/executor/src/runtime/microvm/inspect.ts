@@ -1,19 +1,17 @@
-import { openMonitor } from '@fumehood/microvm';
 import type { JobResultRequest } from '@fumehood/protocol';
 import type { AgentVm } from './vm-source.ts';
 
 type Inspection = NonNullable<JobResultRequest['inspection']>;
 
 /**
- * Pauses the VM and searches its memory and its scratch disk for credentials of this run. `control` is a value that the host has
- * put into the guest: if the search does not find it, its other results prove nothing. The VM stays paused.
+ * Searches the memory and the scratch disk of a paused VM for credentials of this run. `control` is a value that the host has put
+ * into the guest: if the search does not find it, its other results prove nothing.
  */
-export async function inspectVm(
+export async function searchVm(
   vm: AgentVm,
   credentials: readonly string[],
   control: string,
 ): Promise<Inspection> {
-  await openMonitor(vm.sockets.monitor).pause();
   const { searchedBytes, found } = await vm.search(
     [...credentials, control].map((text) => Buffer.from(text)),
   );

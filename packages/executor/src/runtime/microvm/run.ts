@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, factsOf, removeTree, type Spawn } from '@fumehood/base';
-import type { LeftOver } from '@fumehood/microvm';
+import { type LeftOver, openMonitor } from '@fumehood/microvm';
 import type { Registries } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
+import { guestSilent } from '../../errors.ts';
 import type { UpstreamJobs } from '../../settings.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
@@ -15,7 +16,8 @@ import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explainFailure, type RunningVm } from './boot.ts';
-import { inspectVm } from './inspect.ts';
+import { type GuestLimits, withinTime } from './guest-limits.ts';
+import { searchVm } from './inspect.ts';
 import { type PhaseDeps, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
@@ -36,6 +38,7 @@ export interface MicrovmDeps {
   /** No job may hold this credential. An inspection searches the VM for it. */
   readonly credential: Pick<Credential, 'secret'>;
   readonly upstream: UpstreamJobs;
+  readonly guestLimits: GuestLimits;
   readonly tiers: readonly Tier[];
   readonly directories: {
     /** Read-only disks. The helper opens them by their names. */
@@ -102,6 +105,9 @@ async function runInVm(
 
 async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const { deps, job, lease, client, measured } = run;
+  const { guestLimits: limits } = deps;
+  const inTime = <T>(vm: AgentVm, ms: number, action: string, work: Promise<T>) =>
+    withinTime(deps.clock, vm, ms, work, () => guestSilent(action, ms));
   const scripts = scriptFiles(job);
   if (job.exposed)
     await runPhase(run, 'setup.credential', (log) =>
@@ -114,11 +120,12 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};
   const { guest, vm } = await runPhase(run, 'setup.vm', (log) => bootWithRetry(run, tier, plan, log));
   await runPhase(run, 'setup.guest', async (log) => {
-    const facts = await prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
+    const prepared = prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
+    const facts = await inTime(vm, limits.setupMs, 'mount its disks', prepared);
     measured.guest = { kernel: facts.kernel, interfaces: facts.interfaces };
     await writeLine(log, `kernel ${facts.kernel}, clock within ${facts.clockErrorMs} ms`);
   });
-  const context = { guest, clock: deps.clock, job, images, hostname, extraEnvironment: marker };
+  const context = { guest, vm, limits, clock: deps.clock, job, images, hostname, extraEnvironment: marker };
   await runSteps(
     {
       ...context,
@@ -137,13 +144,15 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       const root = guestPaths.workspace;
       // Init reads the file as root of the guest: a step may have written it as any user.
       const request = { id: 'index', root, uid: 0, gid: 0, path, maxBytes: indexMax };
-      await storeIndex(uploads, guest.collect(request));
+      const stored = storeIndex(uploads, guest.collect(request));
+      await inTime(vm, limits.collectMs, `give ${path} out`, stored);
       await writeLine(log, `took ${path} out of the workspace`);
     });
   }
   if (job.fumehood.inspect) {
     await runPhase(run, 'inspect', async (log) => {
-      measured.inspection = await inspectVm(vm, [deps.credential.secret, job.token], control);
+      await inTime(vm, limits.pauseMs, 'pause', openMonitor(vm.sockets.monitor).pause());
+      measured.inspection = await searchVm(vm, [deps.credential.secret, job.token], control);
       await writeLine(log, JSON.stringify(measured.inspection));
     });
   }

@@ -13,9 +13,11 @@ import {
   stepScript,
   workspaceTarget,
 } from './step-command.ts';
+import { type GuestLimits, withinTime } from './guest-limits.ts';
 import { guestPaths } from './prepare-guest.ts';
 import { hasWorkspace, type ValidatedJob } from './validate-job.ts';
 import { stepMemoryBytes } from './vm-plan.ts';
+import type { AgentVm } from './vm-source.ts';
 
 /** Processes and threads that a step may have at a time. */
 const pidsMax = 4096;
@@ -26,6 +28,8 @@ const scriptDirectory = '/fumehood';
 /** What running the steps of a job needs. */
 export interface StepDeps {
   readonly guest: Guest;
+  readonly vm: Pick<AgentVm, 'kill'>;
+  readonly limits: GuestLimits;
   readonly clock: Clock;
   readonly job: ValidatedJob;
   /** The image disk of each step. */
@@ -59,8 +63,8 @@ function scriptName(index: number): string {
 }
 
 /**
- * Runs the steps one after the other, and calls `onExit` with each exit code. Errors: `step_failed`, `step_not_started`, `deadline`,
- * `memory`, and the guest's.
+ * Runs the steps one after the other, each until the deadline of the job at most: init stops it then, and if it does not, the VM is
+ * killed. Calls `onExit` with each exit code. Errors: `step_failed`, `step_not_started`, `deadline`, `memory`, and the guest's.
  */
 export async function runSteps(deps: StepDeps, onExit: (exitCode: number) => void): Promise<void> {
   const deadline = deps.clock.bootTime() + deps.job.fumehood.deadlineMs;
@@ -73,7 +77,7 @@ async function runStep(
   deadline: number,
   onExit: (exitCode: number) => void,
 ): Promise<void> {
-  const { guest, clock, job } = deps;
+  const { guest, vm, clock, job, limits } = deps;
   const step = stepAt(job, index);
   const name = stepName(step, index);
   const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
@@ -87,25 +91,27 @@ async function runStep(
     lastOutput[stream] = (lastOutput[stream] + chunk.toString('latin1')).slice(-quotedBytes);
     return log.write(stream, chunk);
   };
-  const exit = await guest
-    .step(
-      {
-        ...guestView(deps, index, script),
-        argv,
-        memoryBytes,
-        pids: pidsMax,
-        deadlineMs: Math.ceil(remainingMs),
-      },
-      {
-        stdin: index === 0 && job.fumehood.stdin ? deps.openStdin() : null,
-        stdout: writeOutput('stdout'),
-        stderr: writeOutput('stderr'),
-      },
-    )
-    .catch(async (error: unknown) => {
+  const running = guest.step(
+    {
+      ...guestView(deps, index, script),
+      argv,
+      memoryBytes,
+      pids: pidsMax,
+      deadlineMs: Math.ceil(remainingMs),
+    },
+    {
+      stdin: index === 0 && job.fumehood.stdin ? deps.openStdin() : null,
+      stdout: writeOutput('stdout'),
+      stderr: writeOutput('stderr'),
+    },
+  );
+  const late = () => deadlinePassed(name, job.fumehood.deadlineMs);
+  const exit = await withinTime(clock, vm, remainingMs + limits.graceMs, running, late).catch(
+    async (error: unknown) => {
       await log.end(-1).catch(() => {}); // a failure of the log is ignored: the first error is the cause
       throw error;
-    });
+    },
+  );
   const exitCode = exitCodeOf(exit);
   if (exit.reason === 'start') await log.write('stderr', Buffer.from(`${exit.message}\n`));
   await log.end(exitCode);
