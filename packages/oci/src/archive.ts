@@ -11,7 +11,7 @@ import {
   indexSchema,
   type manifestSchema,
 } from './schema.ts';
-import { oneManifest, parseManifest, selectManifest } from './select.ts';
+import { oneManifest, otherPlatform, parseManifest, selectManifest } from './select.ts';
 
 /** The mode and the owner of an image's root directory. */
 export interface ImageRoot {
@@ -120,9 +120,11 @@ async function selectDockerImage(members: Members, images: readonly DockerImage[
     if (isAmd64(config)) fitting.push(one);
   }
   if (fitting.length === 1) return fitting[0] as DockerImage;
+  if (fitting.length === 0)
+    throw imageInvalid(`none of its ${different.length} images is for linux/amd64`, otherPlatform);
   const names = images.map(({ RepoTags, Config }) => RepoTags?.[0] ?? idOf(Config));
   throw imageNotFound(
-    `the archive holds ${different.length} images, of which ${fitting.length} are for linux/amd64`,
+    `the archive holds ${fitting.length} images for linux/amd64`,
     `Save one of them alone: \`docker save -o FILE IMAGE\`, where IMAGE is one of: ${names.join(', ')}.`,
   );
 }

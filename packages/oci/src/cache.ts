@@ -71,7 +71,10 @@ export async function imageDisk(
 export async function writeImageDisk(spawn: Spawn, archiveFile: string, disk: string): Promise<ImageConfig> {
   const archive = await openArchive(archiveFile);
   if (Buffer.byteLength(JSON.stringify(archive.config)) > imageConfigMax)
-    throw imageTooBig(`its configuration has more than ${imageConfigMax} bytes`);
+    throw imageTooBig(
+      `its configuration has more than ${imageConfigMax} bytes`,
+      'Shorten its environment, its entrypoint and its command.',
+    );
   const { root, tar, entries } = await flattenImage(archive);
   await writeDisk(spawn, tar, disk, entries);
   return { ...archive.config, root };

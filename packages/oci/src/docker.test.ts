@@ -55,11 +55,20 @@ describe('an archive of `docker save`', () => {
     const images = [entry('one.json', 'one:1'), entry(`blobs/sha256/${id}`, null)];
     const refused = selected(images, { 'one.json': one, [`blobs/sha256/${id}`]: two });
     await expect(refused).rejects.toMatchObject({
-      ...{ code: 'image_not_found', message: expect.stringContaining('holds 2 images') as string },
+      ...{
+        code: 'image_not_found',
+        message: expect.stringContaining('holds 2 images for linux/amd64') as string,
+      },
       remedy: expect.stringContaining(
         `docker save -o FILE IMAGE\`, where IMAGE is one of: one:1, sha256:${id}.`,
       ) as string,
     });
+  });
+
+  it('of several images for other platforms is refused', async () => {
+    const images = [entry('one.json', 'one:1'), entry('two.json', 'two:1')];
+    const configs = { 'one.json': configOf('one', 'arm64'), 'two.json': configOf('two', 's390x') };
+    await expect(selected(images, configs)).rejects.toMatchObject(invalid('none of its 2 images is for'));
   });
 
   it('is refused when a configuration does not have the digest that names it', async () => {

@@ -18,11 +18,11 @@ export function imageNotFound(why: string, remedy: string): FumehoodError {
 }
 
 /** The image exceeds a limit. */
-export function imageTooBig(why: string): FumehoodError {
+export function imageTooBig(why: string, remedy = 'Make a smaller image.'): FumehoodError {
   return new FumehoodError({
     code: 'image_too_big',
     message: `the container image is refused: ${why}`,
-    remedy: 'Make a smaller image.',
+    remedy,
   });
 }
 

@@ -101,7 +101,11 @@ export function makeImageTree(memory: PathMemory): ImageTree {
           throw imageInvalid(
             `${shownPath(path)} follows too many symbolic links: ${shownPath(pathOf(next))} is one of a loop`,
           );
-        if (followed > followedMax) throw imageTooBig('its members lie below too many symbolic links');
+        if (followed > followedMax)
+          throw imageTooBig(
+            'its members lie below too many symbolic links',
+            'Build the image so that its layers have the paths to which the links lead.',
+          );
         if (next.target.startsWith('/')) at = root;
         for (const part of next.target.split('/').toReversed()) rest.push(part);
       } else if (next.entries) at = next;
@@ -115,7 +119,7 @@ export function makeImageTree(memory: PathMemory): ImageTree {
     if (name.length > nameMax || node.depth > depthMax || node.length > pathMax)
       throw imageInvalid(
         `the path of a member is too long: ${shownPath(pathOf(node))}`,
-        'Build the image with shorter paths.',
+        `Build the image with shorter paths: at most ${depthMax} names of ${nameMax} bytes, and ${pathMax} bytes in all.`,
       );
     spend(memory, memoryOf(node));
     parent.entries?.set(name, node);

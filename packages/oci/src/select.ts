@@ -92,7 +92,8 @@ export function parseManifest(bytes: Buffer): z.infer<typeof manifestSchema> {
 /** What to do about several images that no tag tells apart. */
 export const oneManifest = 'Keep only one of them in `manifests` of its index.json, or write only one image.';
 
-const otherPlatform =
+/** What to do about an image that is only for other platforms. */
+export const otherPlatform =
   'Build it for linux/amd64 too, e.g. with `docker buildx build --platform linux/amd64`, or name another image.';
 
 /** Returns the manifests that fit; of each nested index only the best one. */

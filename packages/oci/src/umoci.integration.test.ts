@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  type Stats,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +23,7 @@ import {
   hardlink,
   type LayerMember,
   layerOf,
+  layerWithRecords,
   layoutFiles,
   symlink,
   writeArchive,
@@ -48,6 +58,17 @@ function pathsBelow(top: string, path = ''): string[] {
 }
 
 const at = (top: string, path: string) => Buffer.from(`${top}/${path}`, 'latin1');
+
+/** Returns an archive of GNU tar with a sparse file, a hard link to it and a symbolic link. */
+function tarOf(...options: string[]): Buffer {
+  const tree = join(root, 'tree');
+  mkdirSync(tree, { recursive: true });
+  writeFileSync(join(tree, 'sparse'), 'start');
+  truncateSync(join(tree, 'sparse'), 2 ** 20);
+  execFileSync('sh', ['-c', 'ln -f sparse hard; ln -sf sparse soft; touch -d @5 sparse'], { cwd: tree });
+  const names = ['sparse', 'hard', 'soft'];
+  return execFileSync('tar', ['-C', tree, '-c', ...options, ...names], { maxBuffer: 2 ** 24 });
+}
 
 /** Unpacks the image with umoci. Returns null if umoci refuses it. */
 async function unpacked(layers: readonly Buffer[]): Promise<Facts | null> {
@@ -219,6 +240,52 @@ describe.skipIf(process.getuid?.() !== 0)('umoci and Fumehood agree about', () =
     const expected = await unpacked(layers);
     expect(expected === null).toBe(refused);
     expect(await flattened(layers)).toEqual(expected);
+  });
+
+  it.each<[string, () => Buffer]>([
+    [
+      'negative owners',
+      () =>
+        layerWithRecords(
+          [
+            ['uid', '-2'],
+            ['gid', '-30'],
+          ],
+          file('a'),
+        ),
+    ],
+    [
+      'records without a value',
+      () =>
+        layerWithRecords(
+          [
+            ['uid', ''],
+            ['path', ''],
+          ],
+          { ...file('a'), uid: 7 },
+        ),
+    ],
+    [
+      'records that come twice',
+      () =>
+        layerWithRecords(
+          [
+            ['path', 'b'],
+            ['path', 'c'],
+          ],
+          file('a'),
+        ),
+    ],
+    ...['0.0', '0.1', '1.0'].map((version): [string, () => Buffer] => [
+      `sparse files of version ${version}`,
+      () => tarOf('--sparse', '--format=pax', `--sparse-version=${version}`),
+    ]),
+    ['long names of GNU', () => tarOf('--format=gnu', `--transform=s,^,${'directory/'.repeat(30)},`)],
+    ['archives older than ustar', () => tarOf('--format=v7')],
+  ])('%s', async (_name, layer) => {
+    const expected = await unpacked([layer()]);
+    expect(expected).not.toBeNull();
+    expect(await flattened([layer()])).toEqual(expected);
   });
 
   it('arbitrary layers', async () => {

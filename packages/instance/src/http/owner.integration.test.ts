@@ -77,8 +77,8 @@ describe('the job of another tenant', () => {
     const routes = routesThatReach('own job').sort(
       (a, b) => Number(a.endsWith('/cancel')) - Number(b.endsWith('/cancel')),
     );
+    // Only a job that has ended can be deleted.
     for (const token of [bob, instance.accessToken])
-      // Only a job that has ended can be deleted.
       for (const route of routes.filter((one) => !one.endsWith('/cancel')))
         expect(await ask(token, route, job), route).toBe(route.startsWith('DELETE') ? 409 : 200);
     expect(await ask(instance.accessToken, 'POST /api/jobs/:id/cancel', job)).toBe(200);
