@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 import { type Clock, systemClock } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -111,8 +112,7 @@ describe('the lock of a state directory', () => {
       spawn('/usr/bin/flock', [lock, '-c', 'echo held; read line'], { uid: 65_534, gid: 65_534 });
     const lock = `${root}/lock`;
     const refused = squat();
-    const [why] = (await once(refused.stderr, 'data')) as [Buffer];
-    expect(why.toString()).toContain('Permission denied');
+    expect(await text(refused.stderr)).toContain('Permission denied');
     (await lockState(deps(impatientClock())))();
     // The mode of the file is what keeps the user out.
     await chmod(lock, 0o644);
