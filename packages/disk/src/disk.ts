@@ -20,11 +20,10 @@ export async function writeDisk(
   countEntries: () => number,
 ): Promise<void> {
   const format = ['-comp', 'lz4', '-no-progress', '-quiet', '-exit-on-error', '-mem', `${sqfstarMemoryMiB}M`];
-  const overwrite = '-force'; // the file may exist already
   const request = {
     label: 'sqfstar',
     program: '/usr/bin/sqfstar',
-    args: [...format, overwrite, file],
+    args: [...format, file],
     limits: { memoryBytes: 0 },
   };
   await runToEnd(spawn, request, { stdin: Readable.from(tar) });
@@ -44,13 +43,7 @@ export async function takeDisk(
 ): Promise<{ readonly bytes: number }> {
   const source = await openOutput(dirname(written), basename(written), { uid, maxBytes: diskSize });
   try {
-<<<<<<< HEAD
     const { size: bytes } = await source.stat();
-=======
-    const is = await source.stat();
-    if (!is.isFile() || is.size === 0 || is.size > diskSize)
-      throw diskInvalid('it is not a file, or empty, or too large');
->>>>>>> 61379c6 (A disk maker can write the one file of its disk, so that it leaves nothing else behind)
     await copyFile(`/proc/self/fd/${source.fd}`, copy);
     const own = await open(copy, 'r+');
     try {

@@ -102,26 +102,20 @@ describe('a disk maker that was taken over', () => {
       `import { writeSync } from 'node:fs'; for (;;) try { writeSync(1, 'x'.repeat(1e5)); } catch {}`,
     ],
     ['leaves no disk', answer({ type: 'workspace', files: 1 })],
+    [
+      'leaves a link to a file of the host',
+      `import { symlinkSync } from 'node:fs'; symlinkSync('/etc/passwd', '/out/disk');
+       ${answer({ type: 'workspace', files: 1 })}`,
+    ],
+    [
+      'leaves a pipe, which nobody ever writes',
+      `import { execFileSync } from 'node:child_process'; execFileSync('mkfifo', ['/out/disk']);
+       ${answer({ type: 'workspace', files: 1 })}`,
+    ],
   ])('gives no disk and no other error when it %s', async (_what, code) => {
     await expect(takenOver(code)).rejects.toMatchObject({
       code: expect.stringMatching(/^(output_refused|disk_invalid|too_big)$/) as string,
     });
     expect(existsSync(join(disks, 'd'))).toBe(false);
-  });
-
-  it('can write the file of its disk, and leave no link, pipe or closed directory anywhere', async () => {
-    const tried = takenOver(`
-      import { mkdirSync, openSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-      const codeOf = (action) => { try { action(); return 'done'; } catch ({ code }) { return code; } };
-      const codes = [
-        () => openSync('${insidePaths.disk}', 'r+'),
-        () => unlinkSync('${insidePaths.disk}'),
-        () => { symlinkSync('/etc/passwd', '/tmp/link'); renameSync('/tmp/link', '${insidePaths.disk}'); },
-        () => mkdirSync('/directory', 0o700),
-        () => writeFileSync('/file', ''),
-      ].map(codeOf);
-      process.stdout.write(JSON.stringify({ type: 'failed', error: { code: 'internal', message: codes.join() } }));`);
-    await expect(tried).rejects.toThrow(/^done,(EROFS|EBUSY),(EXDEV|EBUSY),EROFS,EROFS$/);
-    expect((await readdir(disks)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 });

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 import { chmod, mkdtemp } from 'node:fs/promises';
-=======
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
->>>>>>> 61379c6 (A disk maker can write the one file of its disk, so that it leaves nothing else behind)
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
@@ -14,6 +10,7 @@ import {
   runToEnd,
   type Spawn,
   type SpawnBind,
+  sharedDirectory,
 } from '@fumehood/base';
 import { sqfstarMemoryMiB, takeDisk } from '@fumehood/disk';
 import { vmmMemoryMiB } from '@fumehood/microvm';
@@ -95,7 +92,7 @@ export function diskMakerCommand(
     args: [/--max-old-space-size=\d+/, scriptTarget],
     binds: [
       ...[bind(uploadProgram, 'ro', node), bind(scriptTarget, 'ro', script)],
-      ...[bind(insidePaths.disk, 'rw'), bind(insidePaths.archive, 'ro'), bind(insidePaths.repository, 'ro')],
+      ...[bind(insidePaths.out, 'rw'), bind(insidePaths.archive, 'ro'), bind(insidePaths.repository, 'ro')],
     ],
   };
 }
@@ -111,11 +108,10 @@ async function makeDisk<T extends DiskRequest['type']>(
 ): Promise<Made<T>> {
   signal.throwIfAborted();
   const work = await mkdtemp(join(dirname(file), '.disk-'));
-  const written = join(work, 'written');
+  const out = join(work, 'out');
   try {
     await chmod(work, 0o710); // the program, which has this process's group, must get through
-    await writeFile(written, '');
-    await chmod(written, 0o660);
+    await sharedDirectory(out);
     const program = {
       label: 'the disk maker',
       program: uploadProgram,
@@ -123,7 +119,7 @@ async function makeDisk<T extends DiskRequest['type']>(
       binds: [
         { source: node, target: uploadProgram, mode: 'ro' as const },
         { source: script, target: scriptTarget, mode: 'ro' as const },
-        { source: written, target: insidePaths.disk, mode: 'rw' as const },
+        { source: out, target: insidePaths.out, mode: 'rw' as const },
         ...binds,
       ],
       limits: { memoryBytes: 0 },
@@ -139,11 +135,7 @@ async function makeDisk<T extends DiskRequest['type']>(
     const answer = parseAnswer(stdout);
     if (answer.type === 'failed') throw new FumehoodError(answer.error);
     if (answer.type !== request.type) throw diskMakerFailed('it answered another request');
-<<<<<<< HEAD
     const { bytes } = await takeDisk(join(out, 'disk'), join(work, 'disk'), file, uid);
-=======
-    const { bytes } = await takeDisk(written, join(work, 'disk'), file);
->>>>>>> 61379c6 (A disk maker can write the one file of its disk, so that it leaves nothing else behind)
     return { ...(answer as Extract<DiskAnswer, { type: T }>), bytes };
   } finally {
     await removeTree(spawn, work);

@@ -8,8 +8,9 @@ export const insidePaths = {
   archive: '/archive',
   /** The bare repository that holds the commit. */
   repository: '/repository',
-  /** The file of the disk. Nothing else can be written, so nothing else can be left. */
-  disk: '/disk',
+  /** The directory of the disk, which is the only one that can be written. */
+  out: '/out',
+  disk: '/out/disk',
 } as const;
 
 const path = z.string().max(4096);

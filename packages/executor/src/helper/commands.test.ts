@@ -122,14 +122,14 @@ describe('the helper refuses', () => {
     const request = { label: 'x', program: uploadProgram, args };
     const bind = (source: string, target: string, mode: 'ro' | 'rw' = 'ro') =>
       refused({ ...request, binds: [{ source, target, mode }] });
-    bind(work, insidePaths.disk, 'ro');
+    bind(work, '/out', 'ro');
     bind(work, uploadProgram);
     bind(script, uploadProgram);
-    bind(node, insidePaths.disk, 'rw');
-    bind(join(root, 'executor/..'), insidePaths.disk, 'rw');
+    bind(node, '/out', 'rw');
+    bind(join(root, 'executor/..'), '/out', 'rw');
     const binds = [
       { source: node, target: uploadProgram, mode: 'ro' as const },
-      { source: work, target: insidePaths.disk, mode: 'rw' as const },
+      { source: work, target: '/out', mode: 'rw' as const },
     ];
     expect(() => allowedRequest({ ...request, binds }, commands)).not.toThrow();
   });

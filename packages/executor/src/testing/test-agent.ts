@@ -130,7 +130,8 @@ export class TestAgent {
       launcher: await buildLauncher(join(root, 'launcher')),
       guest,
       diskDirectory: directories.disks,
-      diskOwner: process.getuid?.() ?? 0,
+      // Node's copyFile, as root, keeps the owner of what it copies; the agent is not root.
+      diskOwner: isRoot ? spawnUid : (process.getuid?.() ?? 0),
       runDirectory: join(root, 'run'),
       identity: isRoot ? { uid: 1_900_001_906, gid: 1_900_001_906 } : null,
     });
