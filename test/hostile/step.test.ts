@@ -1,116 +1,148 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GuestRecipe } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import { type Change, changedGuest } from './guest.ts';
+import { attackProgram, withGuest } from './vm.ts';
 
 let directory: string;
-let program: Buffer;
+let program: ReturnType<typeof attackProgram>;
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'fumehood-hostile-'));
-  const binary = join(directory, 'attack');
-  execFileSync('gcc', [
-    '-static',
-    '-O1',
-    '-Wall',
-    '-Werror',
-    '-o',
-    binary,
-    join(import.meta.dirname, 'attack.c'),
-  ]);
-  program = readFileSync(binary);
+  program = attackProgram(directory);
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Runs the attack program in a fresh VM of this guest image, and returns the result of each attempt. */
-async function attack(recipe?: GuestRecipe): Promise<Map<string, string>> {
-  const agent = await TestAgent.start(recipe);
-  try {
-    const files = [{ path: 'attack', content: program, mode: 0o755 }];
-    const image = await agent.putImage('attack', {}, files);
-    const mark = await agent.run({ dockerSteps: [{ image, argv: ['/attack'] }] });
-    expect(mark).toEqual({ operation: 'markComplete' });
-    const lines = agent.instance.output('step.docker.0').trimEnd().split('\n');
-    return new Map(lines.map((line) => line.split('\t') as [string, string]));
-  } finally {
-    await agent.stop();
-  }
+type Results = ReadonlyMap<string, string>;
+
+/** Runs these parts of the attack program in a fresh VM of this guest image, and returns the result of each attempt. */
+async function attack(parts: readonly string[], recipe?: GuestRecipe): Promise<Results> {
+  return withGuest(
+    [program],
+    async (attacked) => {
+      const { exit, results } = await attacked.attack(['/attack', ...parts]);
+      expect(exit).toMatchObject({ reason: 'exit', code: 0 });
+      return results;
+    },
+    recipe,
+  );
 }
 
-const resultsOf = (outcome: Map<string, string>, pattern: RegExp) =>
+const resultsOf = (outcome: Results, pattern: RegExp) =>
   [...outcome].filter(([name]) => pattern.test(name)).map(([, result]) => result);
+const parts = ['processes', 'devices', 'abis', 'privileges', 'files', 'user-namespace'];
 
 describe('a step that is root', () => {
-  let outcome: Map<string, string>;
+  let outcome: Results;
   beforeAll(async () => {
-    outcome = await attack();
+    outcome = await attack(parts);
   });
 
-  test("cannot open init's ports through any device node that it makes", () => {
-    const opened = resultsOf(outcome, /node-vport/);
-    expect(opened.length).toBeGreaterThanOrEqual(5 * 4);
+  test.each([
+    ["init's ports", 'vport', 5],
+    ["the VM's disks", 'vd', 2],
+  ])('cannot open %s through a device node, in whatever mount it makes one', (_what, name, count) => {
+    const opened = resultsOf(outcome, new RegExp(`^open /(tmp/)?/?node-${name}`));
+    expect(opened).toHaveLength(count * 2);
     expect(new Set(opened)).toEqual(new Set(['EACCES']));
+    const everywhere = resultsOf(outcome, new RegExp(`^open .*node-${name}`));
+    expect(everywhere.length).toBeGreaterThan(count * 15);
+    expect(everywhere).not.toContain('done');
   });
 
-  test("cannot open the VM's disks through any device node that it makes", () => {
-    const opened = resultsOf(outcome, /node-vd/);
-    expect(opened.length).toBeGreaterThanOrEqual(2 * 4);
-    expect(new Set(opened)).toEqual(new Set(['EACCES']));
+  test('inherits no descriptor but its three streams', () => {
+    const descriptors = [...outcome].filter(([name]) => name.startsWith('descriptor '));
+    expect(descriptors.map(([name, to]) => `${name} ${to}`).sort()).toEqual(
+      [0, 1, 2].map((number) => `descriptor ${number} pipe`),
+    );
   });
 
-  test('cannot create a vsock, under any ABI', () => {
-    expect(resultsOf(outcome, /^vsock/)).toEqual(['EPERM', 'EPERM', 'EPERM']);
+  test('sees no process but its own, and no way out of its namespace', () => {
+    expect(outcome.get('process 1')).toBe('attack');
+    expect(outcome.get('parent')).toBe('0');
+    expect(outcome.get('other processes')).toBe('0 signaled, 0 opened');
+    expect(outcome.get('disk through /proc')).toBe('none');
+    expect(outcome.get('parent of the pid namespace')).toBe('EPERM');
+  });
+
+  test('cannot create a vsock, under any ABI, nor make any other call of a 32-bit program', () => {
+    expect(outcome.get('vsock')).toBe('EPERM');
+    expect(outcome.get('vsock x32')).toBe('ENOSYS');
+    expect(outcome.get('vsock io_uring')).toBe('EPERM');
+    const calls32 = resultsOf(outcome, /i386/);
+    expect(calls32).toHaveLength(6);
+    expect(new Set(calls32)).toEqual(new Set(['SIGSYS']));
     expect(outcome.get('unix')).toBe('done');
   });
 
-  test('does not see init, its memory or its descriptors', () => {
-    expect(outcome.get('process 1')).toBe('attack');
-  });
-
-  test('cannot mount, load kernel code, set the clock or change its limits', () => {
-    const refused = ['mount', 'pivot_root', 'kexec_load', 'init_module', 'bpf', 'io_uring_setup', 'keyctl'];
-    for (const name of [...refused, 'open_by_handle_at', 'settimeofday'])
+  test('cannot mount, load kernel code, set the clock or its priority, or change its limits', () => {
+    const refused = [
+      'mount',
+      'mount proc',
+      'pivot_root',
+      'kexec_load',
+      'init_module',
+      'bpf',
+      'io_uring_setup',
+    ];
+    for (const name of [...refused, 'keyctl', 'open_by_handle_at', 'settimeofday', 'unshare mounts'])
       expect(outcome.get(name), name).toBe('EPERM');
+    expect(outcome.get('raise priority')).toBe('EACCES');
+    expect(outcome.get('real-time priority')).toBe('EPERM');
     for (const name of ['write kernel.core_pattern', 'write sysrq-trigger', 'write own cgroup'])
       expect(outcome.get(name), name).toBe('EROFS');
+  });
+
+  test('cannot lift its limits through a user namespace', () => {
+    expect(outcome.get('limit through a user namespace')).toBe('ENOSPC');
+  });
+
+  test('can write no file of /proc but those of its own processes, and none of /sys', () => {
+    expect([...outcome.keys()].filter((name) => name.startsWith('write /'))).toEqual([]);
+    expect(outcome.get('writable files')).toBe('0');
+    expect(outcome.get('files of the kernel')).toBe('many');
   });
 });
 
 describe('without the defence the attack succeeds:', () => {
-  test('a step opens ports and disks where mounts allow devices', async () => {
-    const outcome = await attack(
-      changedGuest(directory, [
-        ['commands.c', '{"nodev", MS_NODEV}', '{"nodev", 0}'],
-        ['child.c', 'clone_mount(step->root, MOUNT_ATTR_NODEV)', 'clone_mount(step->root, 0)'],
-      ]),
-    );
-    expect(resultsOf(outcome, /open \/node-vd/)).toContain('done');
+  test('a step opens ports and disks, calls the kernel by every ABI, writes its files and lifts its limits', async () => {
+    const changes: Change[] = [
+      ['commands.c', '{"nodev", MS_NODEV}', '{"nodev", 0}'],
+      [
+        'root.c',
+        'clone_mount(AT_FDCWD, step->root, MOUNT_ATTR_NODEV)',
+        'clone_mount(AT_FDCWD, step->root, 0)',
+      ],
+      ['root.c', '  protect_proc(proc, dev);', '  if (0) protect_proc(proc, dev);'],
+      ['child.c', 'if (filter_install())', 'if (0)'],
+      ['boot.c', 'max_user_namespaces", "0"', 'max_user_namespaces", "9"'],
+    ];
+    const outcome = await attack(parts, changedGuest(directory, changes, ['vsock']));
+    expect(resultsOf(outcome, /^open \/\/node-vd/)).toContain('done');
     // A port that init has already open answers that it is busy, so no mount prevented the attempt.
-    const ports = resultsOf(outcome, /open \/node-vport/);
-    expect(new Set(ports)).not.toContain('EACCES');
-    expect(resultsOf(outcome, /open \/dev\/node-vd/)).not.toContain('done');
+    expect(new Set(resultsOf(outcome, /^open \/\/node-vport/))).not.toContain('EACCES');
+    expect(resultsOf(outcome, /^open \/dev\/node-vd/)).not.toContain('done');
+    for (const name of ['vsock', 'vsock io_uring', 'vsock i386', 'vsock i386 socketcall', 'i386 getpid'])
+      expect(outcome.get(name), name).toBe('done');
+    for (const name of ['i386 io_uring_setup', 'i386 keyctl', 'i386 add_key'])
+      expect(outcome.get(name), name).toBe('done');
+    expect(outcome.get('write kernel.core_pattern')).toBe('done');
+    expect(outcome.get('write /proc/sys/kernel/core_pattern')).toBe('done');
+    expect(outcome.get('limit through a user namespace')).toBe('done');
   });
 
-  test('a step creates a vsock where there is no filter', async () => {
-    const changes: Change[] = [['child.c', 'if (filter_install())', 'if (0)']];
-    const outcome = await attack(changedGuest(directory, changes, ['vsock']));
-    expect(outcome.get('vsock')).toBe('done');
-    expect(outcome.get('vsock i386')).toBe('done');
-  });
-
-  test("a step reads init's memory and descriptors from init's namespace with init's capabilities", async () => {
-    const outcome = await attack(
-      changedGuest(directory, [
-        ['runner.c', 'CLONE_NEWPID | ', ''],
-        ['child.c', '  drop_bounding();', '  if (0) drop_bounding();'],
-      ]),
-    );
+  test("a step reads init's memory and takes its port from init's namespace with init's capabilities", async () => {
+    const changes: Change[] = [
+      ['runner.c', 'CLONE_NEWPID | ', ''],
+      ['child.c', '  drop_bounding();', '  if (0) drop_bounding();'],
+    ];
+    const outcome = await attack(['processes'], changedGuest(directory, changes));
     expect(outcome.get('process 1')).toBe('init');
-    expect(outcome.get('memory of init')).toBe('done');
-    expect(outcome.get('descriptors of init')).toBe('done');
+    expect(outcome.get('other processes')).not.toBe('0 signaled, 0 opened');
+    for (const name of ['port of init by pidfd_getfd', 'memory of init', 'trace of init'])
+      expect(outcome.get(name), name).toBe('done');
+    expect(outcome.get('disk through /proc')).not.toBe('none');
   });
 });

@@ -127,7 +127,10 @@ void boot(int argc, char **argv) {
   mount_or_die("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_or_die("devtmpfs", "/dev", MS_NOSUID, "mode=755");
   mount_or_die("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-  write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids");
+  write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +memory +pids");
+  /* In a user namespace a step would have every capability, and could lift its own limits through a mount of its cgroup. */
+  write_file("/proc/sys/user/max_user_namespaces", "0");
+  chmod("/init", 0); /* nobody executes init again, as an image could by the name /proc/self/exe */
   write_file("/proc/self/oom_score_adj", "-1000");
   mkdir("/mnt", 0755); /* a step attaches its root here before it pivots to it */
   loopback_up();

@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,37 +17,38 @@ static struct {
   char id[ID_MAX + 1];
 } collection;
 #define COLLECT_PATH_MAX 4000
+#define DATA_FD 1 /* of the child */
+#define VERDICT_FD 2
 static struct pump pump = {.from = -1, .to = -1};
 static struct message message;
 
 /* Ends the child with its verdict: a status of the protocol, a blank, and a message. */
-__attribute__((noreturn)) static void finish(int verdict, const char *status, const char *text) {
-  (void)!write(verdict, status, strlen(status));
-  (void)!write(verdict, " ", 1);
-  (void)!write(verdict, text, strlen(text));
+__attribute__((noreturn)) static void finish(const char *status, const char *text) {
+  (void)!write(VERDICT_FD, status, strlen(status));
+  (void)!write(VERDICT_FD, " ", 1);
+  (void)!write(VERDICT_FD, text, strlen(text));
   _exit(0);
 }
 
-__attribute__((noreturn)) static void send_file(const char *root, long uid, long gid, const char *path, long largest, int data, int verdict) {
-  struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+__attribute__((noreturn)) static void send_file(const char *root, long uid, long gid, const char *path, long largest) {
   struct stat is;
   static char buffer[65536];
   signal(SIGPIPE, SIG_DFL);
   if (chroot(root) || chdir("/") || setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) ||
       setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
-    finish(verdict, "error", strerror(errno));
-  int file = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-  if (file < 0) finish(verdict, errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
-  if (fstat(file, &is)) finish(verdict, "error", strerror(errno));
-  if (!S_ISREG(is.st_mode)) finish(verdict, "irregular", "not a regular file");
-  if (is.st_size > largest) finish(verdict, "too-big", "larger than allowed");
+    finish("error", strerror(errno));
+  int file = walk_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+  if (file < 0) finish(errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
+  if (fstat(file, &is)) finish("error", strerror(errno));
+  if (!S_ISREG(is.st_mode)) finish("irregular", "not a regular file");
+  if (is.st_size > largest) finish("too-big", "larger than allowed");
   for (long sent = 0;;) {
     ssize_t n = read(file, buffer, sizeof buffer);
-    if (n < 0) finish(verdict, "error", strerror(errno));
-    if (n == 0) finish(verdict, "ok", "");
-    if ((sent += n) > largest) finish(verdict, "too-big", "grew larger than allowed while it was read");
+    if (n < 0) finish("error", strerror(errno));
+    if (n == 0) finish("ok", "");
+    if ((sent += n) > largest) finish("too-big", "grew larger than allowed while it was read");
     for (ssize_t at = 0, m; at < n; at += m)
-      if ((m = write(data, buffer + at, (size_t)(n - at))) < 0) finish(verdict, "error", strerror(errno));
+      if ((m = write(DATA_FD, buffer + at, (size_t)(n - at))) < 0) finish("error", strerror(errno));
   }
 }
 
@@ -66,7 +65,11 @@ void collect_file(const struct frame *frame) {
   if (pipe2(data, O_CLOEXEC) || pipe2(verdict, O_CLOEXEC)) die("pipes: %s", strerror(errno));
   pid_t pid = fork();
   if (pid < 0) die("fork: %s", strerror(errno));
-  if (pid == 0) send_file(root, uid, gid, path, largest, data[1], verdict[1]);
+  if (pid == 0) {
+    /* The child has no descriptor of init when it walks a path of a step. */
+    if (dup2(data[1], DATA_FD) < 0 || dup2(verdict[1], VERDICT_FD) < 0 || close_range(VERDICT_FD + 1, ~0U, 0)) _exit(1);
+    send_file(root, uid, gid, path, largest);
+  }
   close(data[1]), close(verdict[1]);
   fcntl(data[0], F_SETFL, O_NONBLOCK);
   strcpy(collection.id, id);

@@ -32,6 +32,18 @@ struct step {
 };
 /* Executes the step in the calling child. When it fails, it writes a message to `report` and exits with 126 or 127. */
 __attribute__((noreturn)) void child_exec(struct step *step, int report);
+/* Ends the child with this exit code and a message to the parent. */
+__attribute__((noreturn, format(printf, 2, 3))) void child_fail(int code, const char *format, ...);
+/* root.c. Makes the step's mounts and moves the child into them. */
+void enter_root(const struct step *step);
+
+/* walk.c: walks paths that an image, a repository or a step controls. The working directory is the root of each walk: no link leads
+   out of it, and the magic links of /proc, which lead to what a process has open, are not followed. Both functions return a
+   descriptor, or -1 with errno. */
+int walk_open(const char *path, uint64_t flags, uint64_t resolve);
+/* Makes the path with its parents where it is missing: an empty file if `is_file`, a directory otherwise. `made` is set to whether the
+   last directory was made. A link in place of the file is not followed. */
+int walk_make(const char *path, int is_file, int *made);
 /* filter.c. Installs the step's seccomp filter. Returns 0, or -1 with errno. */
 int filter_install(void);
 
