@@ -109,6 +109,8 @@ async function make(
   };
   if (transition === 'lease') {
     await sql`update jobs set process_after = null, rank_at = queued_at where id = ${id}`.execute(db);
+    // The table is about jobs: an executor is not held back for the leases that it lost.
+    await sql`update executors set must_beat = false, lost_at = null where name = ${name}`.execute(db);
     const leased = await take({ executor: name, labels: [name] }, longestMs);
     return leased && leaseOf(leased);
   }
