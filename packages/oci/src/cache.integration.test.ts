@@ -15,6 +15,7 @@ import {
   file,
   hardlink,
   type ImageFiles,
+  type LayerMember,
   layerOf,
   layoutFiles,
   manifestOf,
@@ -93,6 +94,28 @@ describe('the disk of an image', () => {
     expect(readFileSync(at('tool'), 'utf8')).toBe('new tool');
     expect(readFileSync(at('alias'), 'utf8')).toBe('old tool');
     expect(readFileSync(at('directory-then-file'), 'utf8')).toBe('a file');
+  });
+
+  it('holds pipes, device nodes, hard links to symbolic links, every owner, and late times as the last one', async () => {
+    const members: LayerMember[] = [
+      { path: 'pipe', type: 'fifo', mode: 0o622 },
+      { path: 'null', type: 'character', device: [1, 3], mode: 0o666 },
+      symlink('link', 'pipe'),
+      hardlink('same-link', 'link'),
+      { ...file('owned', ''), uid: 2 ** 32 - 2, gid: 70_000, mtime: 2 ** 33 - 1 },
+    ];
+    const disk = await diskOf(layoutFiles([layerOf(...members)]));
+    const listing = execFileSync('unsquashfs', ['-q', '-UTC', '-lln', join(cache, disk.file)], {
+      encoding: 'utf8',
+    });
+    const lines = listing.trimEnd().split('\n').slice(1);
+    expect(lines.map((line) => line.replace('squashfs-root/', '').replace(/ +/g, ' '))).toEqual([
+      'lrwxrwxrwx 0/0 4 1970-01-01 00:00 link -> pipe',
+      'crw-rw-rw- 0/0 1, 3 1970-01-01 00:00 null',
+      '-rw-r--r-- 4294967294/70000 0 2106-02-07 06:28 owned',
+      'prw--w--w- 0/0 0 1970-01-01 00:00 pipe',
+      'lrwxrwxrwx 0/0 4 1970-01-01 00:00 same-link -> pipe',
+    ]);
   });
 
   it('is made once for concurrent and repeated requests', async () => {
