@@ -64,7 +64,7 @@ describe('concurrent leases for equal offers', () => {
     expect(leased.map((one) => one !== null)).toEqual([true, false, true, true, true, true]);
     const asking = { offer: { ...offer, executor: 'e2' }, tokenHash: Buffer.alloc(32), leaseMs: 12_000 };
     expect(await leaseJobs(db, [asking], 8)).toEqual([
-      { job: null, draining: true, credentialValid: true, contended: false },
+      { job: null, barred: true, credentialValid: true, contended: false },
     ]);
   });
 
