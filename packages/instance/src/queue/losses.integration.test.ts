@@ -2,7 +2,8 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
-import { expire, testQueue } from './testing.ts';
+import { type Leased, mark } from './queue.ts';
+import { expire, leaseOf, testQueue } from './testing.ts';
 
 /** An executor that loses its leases, because its heartbeats do not arrive while its requests for jobs do. */
 let server: TestServer;
@@ -75,6 +76,18 @@ test('leases again after a pause that grows with its losses, up to a minute, and
   }
   expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60]);
   await wait(601);
+  await take();
+  await lose();
+  expect(await losses()).toBe(1);
+});
+
+test('has a short pause again after it has reported the end of a job', async () => {
+  await sql`update executors set losses = 6, lost_at = clock_timestamp() - interval '40 seconds'`.execute(db);
+  await add();
+  const leased = await take();
+  await mark(db, new Map(), leaseOf(leased as Leased), 'complete', null);
+  expect(await losses()).toBe(0);
+  await add();
   await take();
   await lose();
   expect(await losses()).toBe(1);

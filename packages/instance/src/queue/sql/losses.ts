@@ -31,3 +31,11 @@ export const countLosses = (executors: RawBuilder<unknown>) => sql`
     must_beat = true, lost_at = clock_timestamp()
   from (select name from executors where name in (${executors}) order by name for no key update) as lost
   where executors.name = lost.name`;
+
+/** A statement that forgets the losses of executors that have reported the end of a job: they work again. */
+export const forgetLosses = (executors: RawBuilder<unknown>) => sql`
+  update executors set losses = 0
+  from (
+    select name from executors where name in (${executors}) and losses > 0 order by name for no key update
+  ) as working
+  where executors.name = working.name`;

@@ -4,7 +4,7 @@ import type { Db } from '../../db/connect.ts';
 import type { JobLease, JobRow } from '../job.ts';
 import { changedColumns, insertEvents, rowColumns } from './events.ts';
 import { isLeaseOf, leaseIsValid } from './fence.ts';
-import { countLosses } from './losses.ts';
+import { countLosses, forgetLosses } from './losses.ts';
 
 /** Why an attempt did not complete its job. */
 export interface Failure {
@@ -69,11 +69,18 @@ async function applyTransition(
       from changed where held_by is not null and next <> 'processing'
       on conflict (job_id, attempt) do update set
         outcome = excluded.outcome, reason = excluded.reason, message = excluded.message, ended_at = excluded.ended_at
-    ), lost as (${transition === 'expire' ? countLosses(sql`select held_by from changed`) : sql`select`}
+    ), losses as (${lossesAfter(transition)}
     ), event as (${insertEvents} from changed as moment)
     select ${rowColumns}, held_by from changed as row
   `.execute(db);
   return rows;
+}
+
+/** Counts a lost lease against its executor, and forgets the losses of one that reports the end of a job. */
+function lossesAfter(transition: Transition): RawBuilder<unknown> {
+  const executors = sql`select held_by from changed`;
+  if (transition === 'expire') return countLosses(executors);
+  return ['complete', 'error', 'fail'].includes(transition) ? forgetLosses(executors) : sql`select`;
 }
 
 /** The state after the transition, by the lifecycle's table; null where it refuses the transition. */
