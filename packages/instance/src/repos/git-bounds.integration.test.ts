@@ -37,7 +37,10 @@ beforeAll(async () => {
   server = openTestServer();
   source = makeSource();
   big = source.add('big', randomBytes(24 * 2 ** 20));
-  target = await startGitTarget(server, { routes: withPatience(stallMs) });
+  target = await startGitTarget(server, {
+    routes: withPatience(stallMs),
+    limits: { ...requestLimits, drainMs: 500 },
+  });
   const clones = { perJob: 16, all: 16, waiting: 0 };
   patient = await startGitTarget(server, {
     routes: withPatience(3_600_000),
