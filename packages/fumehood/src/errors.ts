@@ -22,6 +22,15 @@ export function lockFailed(file: string, why: string): FumehoodError {
   });
 }
 
+/** What a command prints cannot be written: its reader is gone, or the disk is full. */
+export function outputLost(name: 'stdout' | 'stderr', cause: Error): FumehoodError {
+  return new FumehoodError({
+    code: 'output_lost',
+    message: `${name} cannot be written: ${cause.message}`,
+    cause,
+  });
+}
+
 /** A directory that other users cannot traverse. */
 export interface ClosedDirectory {
   readonly path: string;

@@ -102,8 +102,9 @@ beforeEach(() => {
   vi.stubEnv('FUMEHOOD_STATE', '/nonexistent');
   printed = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+    vi.spyOn(process[name], 'write').mockImplementation((text, written?: unknown) => {
       printed[name] += typeof text === 'string' ? text : Buffer.from(text).toString();
+      if (typeof written === 'function') written();
       return true;
     });
   for (const terminal of terminals) terminal.isTTY = true;

@@ -1,5 +1,5 @@
 import { factsOf } from '@fumehood/base';
-import { note, noteError } from './cli/print.ts';
+import { handleLostOutput, note, noteError } from './cli/print.ts';
 import { CommanderError } from 'commander';
 import { makeProgram } from './program.ts';
 
@@ -12,6 +12,7 @@ const mistakeCode = 2;
 
 // Processes of other users read what this command makes, which a umask such as 077 would close. Secrets have modes of their own.
 process.umask(0o022);
+handleLostOutput();
 
 /** Runs the `fumehood` command. */
 try {
@@ -20,7 +21,7 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : mistakeCode;
   else {
     const { code, message, remedy } = factsOf(error);
-    noteError({ message, remedy });
+    if (code !== 'output_lost') noteError({ message, remedy });
     if (code === 'internal' && process.env.FUMEHOOD_DEBUG)
       note(...((error as Error).stack ?? '').split('\n'));
     process.exitCode = process.exitCode || (mistakes.includes(code) ? mistakeCode : 1);

@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Writable } from 'node:stream';
 import type { ErrorFacts } from '@fumehood/base';
+import { outputLost } from '../errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
 
 // Nothing else in this package writes to stdout or stderr: what others named must not reach a terminal as they wrote it.
@@ -8,6 +9,21 @@ import { printable, printableJson, printableLines } from './printable.ts';
 /** The options of a command that choose how it prints. */
 export interface PrintOptions {
   readonly json?: boolean | undefined;
+}
+
+/** Exit code when the reader of stdout or stderr is gone, as shells report a program that SIGPIPE ended: 128 + SIGPIPE. */
+const readerGoneCode = 141;
+
+/**
+ * Sets the exit code when stdout or stderr cannot be written: quietly if its reader is gone, as after `| head`, else with the reason.
+ * Without it, Node would end the process with a stack trace.
+ */
+export function handleLostOutput(): void {
+  for (const name of ['stdout', 'stderr'] as const)
+    process[name].on('error', (error: NodeJS.ErrnoException) => {
+      process.exitCode = error.code === 'EPIPE' ? readerGoneCode : 1;
+      if (error.code !== 'EPIPE' && name === 'stdout') noteError(outputLost(name, error));
+    });
 }
 
 /** Writes lines for people to stderr: stdout is for results. */
@@ -53,14 +69,15 @@ export function printSecret({ json }: PrintOptions, record: { readonly secret: s
 const decoders = new WeakMap<Writable, StringDecoder>();
 
 /**
- * Writes output of a job's steps: every byte as it is, or as safe text if the stream is a terminal. Returns a promise while the
- * stream's buffer is full, so that the caller applies backpressure.
+ * Writes output of a job's steps: every byte as it is, or as safe text if the stream is a terminal. Resolves when the bytes are
+ * written. Errors: `output_lost`, which `handleLostOutput` reports.
  */
-export function writeOutput(name: 'stdout' | 'stderr', bytes: Buffer): Promise<void> | void {
+export function writeOutput(name: 'stdout' | 'stderr', bytes: Buffer): Promise<void> {
   const stream = process[name];
-  if (stream.write(stream.isTTY ? printableLines(decoderOf(stream).write(bytes)) : bytes)) return undefined;
-  return new Promise((resolve) => {
-    stream.once('drain', resolve).once('close', resolve);
+  return new Promise((resolve, reject) => {
+    stream.write(stream.isTTY ? printableLines(decoderOf(stream).write(bytes)) : bytes, (error) =>
+      error ? reject(outputLost(name, error)) : resolve(),
+    );
   });
 }
 

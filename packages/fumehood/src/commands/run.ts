@@ -43,6 +43,7 @@ export function addRun(program: Command): void {
         'Exit codes that are not those of the command:',
         '  2    an argument is wrong',
         '  3    no connected executor can run the job',
+        '  4    the command succeeded, but the instance dropped a part of its output',
         '  124  the time is over',
         '  125  the job failed for another reason',
         '  130  interrupted',

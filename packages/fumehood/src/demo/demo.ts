@@ -79,15 +79,19 @@ async function indexerFlags({ repository, note }: DemoDeps): Promise<string[]> {
   return ['--infer-tsconfig'];
 }
 
-/** Shows the job's phases as they happen. Ctrl-C cancels the job, and then waits until its VM is gone. */
+/**
+ * Shows the job's phases as they happen. Ctrl-C cancels the job, and then waits until its VM is gone. Cancels the job when its output
+ * cannot be written. Errors: that of `output`, and those of the client.
+ */
 async function followPhases(
   { client, note, output }: DemoDeps,
   id: number,
 ): Promise<{ job: JobRecord; entries: Iterable<LogEntry> }> {
   const entries = new Map<string, LogEntry>();
+  const cancel = () => client.cancel(id).catch(() => {});
   const interrupts = watchInterrupts(() => {
     note('stopping the job; press Ctrl-C again to exit without waiting');
-    void client.cancel(id).catch(() => {});
+    void cancel();
   });
   let lastWaiting = '';
   try {
@@ -107,7 +111,15 @@ async function followPhases(
       onFailedPhase(failed) {
         if (!isStep(failed)) for (const line of failed.lines) note(`  ${line}`);
       },
-      onOutput: (entry, _stream, bytes) => (isStep(entry) ? output(bytes) : undefined),
+      async onOutput(entry, _stream, bytes) {
+        if (!isStep(entry)) return;
+        try {
+          await output(bytes);
+        } catch (error) {
+          await cancel();
+          throw error;
+        }
+      },
     });
     if (interrupts.signal.aborted) process.exitCode = interruptedCode;
     return { job, entries: entries.values() };

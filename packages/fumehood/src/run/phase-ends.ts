@@ -40,6 +40,14 @@ export function phaseEnds(): PhaseEnds {
   };
 }
 
+/** Returns what the instance dropped of an ended phase's output, as a line; null if it has all of it. */
+export function droppedLine({ attempt, key, durationMs, droppedBytes }: LogEntry): string | null {
+  if (durationMs === null || !droppedBytes) return null;
+  const parts = (['stdout', 'stderr'] as const).filter((stream) => droppedBytes[stream] > 0);
+  const what = parts.map((stream) => `${droppedBytes[stream]} bytes of ${stream}`).join(' and ');
+  return `attempt ${attempt}: the end of the output of ${key} is missing: the instance dropped ${what}, because it keeps a limited part of each stream`;
+}
+
 /** Whether a phase is a step, whose output is the output of the job. */
 export function isStep({ key }: { readonly key: string }): boolean {
   return key.startsWith('step.');

@@ -3,13 +3,13 @@ import { factsOf } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import type { CreateJob, JobRecord } from '@fumehood/protocol';
 import { interruptedCode, watchInterrupts } from './interrupt.ts';
-import { type FailedPhase, failedPhaseLines, isStep } from './phase-ends.ts';
+import { droppedLine, type FailedPhase, failedPhaseLines, isStep } from './phase-ends.ts';
 import { watchJob } from './watch.ts';
 
 export interface RunRequest {
   readonly job: CreateJob & { queue: 'runs' };
   readonly stdin: Readable | null;
-  /** Gets the output of the command; the next part waits until the returned promise resolves. */
+  /** Gets the output of the command; the next part waits until the returned promise resolves. When it rejects, the job is canceled. */
   readonly output: (stream: 'stdout' | 'stderr', bytes: Buffer) => Promise<void> | void;
   /** Reports lines to the user. */
   readonly note: (...lines: string[]) => void;
@@ -17,14 +17,16 @@ export interface RunRequest {
 
 /** Exit code when no connected executor can run the job. */
 const cannotRunCode = 3;
+/** Exit code when the command succeeded but the instance dropped a part of its output. */
+const incompleteCode = 4;
 /** Exit codes for a job that a limit stopped, as `timeout` and shells have them. */
 const failureCodes: Readonly<Record<string, number>> = { deadline: 124, memory: 137 };
 const otherFailure = 125;
 
 /**
  * Runs a command as a job, forwards stdin to it and streams its output. Returns the job and the exit code for this process: that of
- * the command, or 3 if no connected executor can run the job, 124 past the deadline, 130 if interrupted, 137 out of memory, 125 if
- * the job failed for another reason.
+ * the command, or 3 if no connected executor can run the job, 4 if it succeeded but a part of its output was dropped, 124 past the deadline, 130 if interrupted, 137 out of memory, 125 if
+ * the job failed for another reason. Errors: that of `output`, after the job was canceled, and those of the client.
  */
 export async function runCommand(
   client: Client,
@@ -40,6 +42,7 @@ export async function runCommand(
   });
   let cannotRun = false;
   let attempt = 0;
+  let isIncomplete = false;
   const failedPhases: FailedPhase[] = [];
   const input = stdin && forwardStdin(client, id, stdin, note);
   try {
@@ -54,14 +57,27 @@ export async function runCommand(
           note(`attempt ${record.attempt} begins: the one before did not complete the job`);
         attempt = record.attempt;
       },
+      onPhase(entry) {
+        const dropped = isStep(entry) ? droppedLine(entry) : null;
+        if (dropped === null) return;
+        isIncomplete = true;
+        note(dropped);
+      },
       onFailedPhase: (failed) => void failedPhases.push(failed),
       async onOutput(entry, stream, bytes) {
-        if (isStep(entry)) await output(stream, bytes);
+        if (!isStep(entry)) return;
+        try {
+          await output(stream, bytes);
+        } catch (error) {
+          await cancel();
+          throw error;
+        }
       },
     });
     if (cannotRun && job.state === 'canceled') return { job, code: cannotRunCode };
     if (interrupts.signal.aborted) return { job, code: interruptedCode };
-    return { job, code: exitCodeOf(job, failedPhases, note) };
+    const code = exitCodeOf(job, failedPhases, note);
+    return { job, code: code === 0 && isIncomplete ? incompleteCode : code };
   } finally {
     interrupts.release();
     input?.stop();

@@ -21,10 +21,13 @@ export function addJobsLogs(jobs: Command): void {
 
 /** Prints the output of every attempt's steps, from the first attempt on, until the job ends. */
 async function followLogs(client: Client, id: number, phases: boolean): Promise<void> {
-  const { failedPhaseLines, isStep } = await import('../../run/phase-ends.ts');
+  const { droppedLine, failedPhaseLines, isStep } = await import('../../run/phase-ends.ts');
   const { watchJob } = await import('../../run/watch.ts');
   await watchJob(client, id, {
-    onPhase({ attempt, key, durationMs, exitCode }) {
+    onPhase(entry) {
+      const { attempt, key, durationMs, exitCode } = entry;
+      const dropped = droppedLine(entry);
+      if (dropped !== null && (phases || isStep(entry))) note(dropped);
       if (!phases) return;
       const event = durationMs === null ? 'began' : `ended with ${exitCode} after ${durationMs} ms`;
       note(`attempt ${attempt}: ${key} ${event}`);
