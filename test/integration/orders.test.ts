@@ -34,7 +34,9 @@ const post = (path: string) => instance.api('POST', `/api/${path}`);
 describe('a cancel', () => {
   test('stops the job through the push stream while no heartbeat is answered; the job ends with the next heartbeat', async () => {
     const id = await runningJob();
-    await until(() => expect(agent.answered).toContain('/.executors/queue/push?executorName=waiting'));
+    await until(() =>
+      expect(agent.answered).toContain('/.executors/queue/push?executorName=waiting&machine=here'),
+    );
     agent.withheld = /heartbeat/;
     await post(`jobs/${id}/cancel`);
     await until(() => expect(agent.stopped).toEqual([{ job: `${id} 1`, code: 'canceled' }]));
