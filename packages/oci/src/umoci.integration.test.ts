@@ -311,6 +311,6 @@ describe.skipIf(process.getuid?.() !== 0)('umoci and Fumehood agree about', () =
       }),
       { numRuns: 100 },
     );
-    expect(accepted).toBeGreaterThan(20);
+    expect(accepted).toBeGreaterThan(5);
   });
 });
