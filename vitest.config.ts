@@ -6,12 +6,13 @@ import { defineConfig } from 'vitest/config';
  * The others are slices of their own (`npm run ci:NAME`).
  */
 /**
- * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, TLS, access and
- * the push stream, images of registries and the jobs of upstream's instances that name them.
+ * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, the instance's
+ * bounds of time, TLS, access and the push stream, images of registries and the jobs of upstream's instances that name them.
  */
 const wire = [
   'packages/instance/src/queue/lifecycle.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
+  'packages/instance/src/**/*bounds.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
   'test/integration/{access,registry-credentials,tls,upstream-job}.test.ts',
