@@ -4,6 +4,8 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, openClient } from '@fumehood/client';
+import { makeState } from '../packages/fumehood/src/state/make.ts';
+import { openState } from '../packages/fumehood/src/state/state.ts';
 import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 
 const repository = join(import.meta.dirname, '..');
@@ -60,6 +62,7 @@ export class Stack {
   static async make(options: { readonly fresh?: boolean } = {}): Promise<Stack> {
     const state = await mkdtemp(join(tmpdir(), 'stack-'));
     await chmod(state, 0o755);
+    makeState(openState({ FUMEHOOD_STATE: state }, 0), true);
     if (!options.fresh) await testGuest(join(state, 'guest'));
     return new Stack(state);
   }

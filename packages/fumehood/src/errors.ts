@@ -59,6 +59,29 @@ export function stateUnsafe(state: string, directory: string): FumehoodError {
   });
 }
 
+export function stateUnreachable(state: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'state_unreachable',
+    message: `the state directory ${state} cannot be reached: ${why}`,
+    remedy: 'Set FUMEHOOD_STATE to the path of a directory that your user can reach, or unset it.',
+  });
+}
+
+export function stateForeign(directory: string): FumehoodError {
+  return new FumehoodError({
+    code: 'state_foreign',
+    message: `${directory} was not made by Fumehood, which therefore neither uses nor removes what is in it`,
+    remedy: 'Set FUMEHOOD_STATE to a directory that is new or empty, or to a state directory.',
+  });
+}
+
+export function stateIsHere(state: string): FumehoodError {
+  return usage(
+    `the working directory is in ${state}, which \`fumehood clean --all\` removes`,
+    'Change to another directory, and run it again.',
+  );
+}
+
 export function notStarted(what: string, why: string, log: string): FumehoodError {
   return new FumehoodError({
     code: 'not_started',

@@ -6,7 +6,7 @@ import { makeProgram } from './program.ts';
 /** Errors of what the user typed, or of what it names. Nothing was started. */
 const mistakes = [
   ...['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'],
-  ...['state_closed', 'state_unsafe'],
+  ...['state_closed', 'state_unsafe', 'state_unreachable', 'state_foreign'],
 ];
 const mistakeCode = 2;
 

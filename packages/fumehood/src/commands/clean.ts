@@ -13,7 +13,7 @@ export function addClean(program: Command): void {
     .action(async (options: PrintOptions & { all?: boolean }) => {
       const { clean, cleanLines } = await import('../status/clean.ts');
       const { findFormerStates } = await import('../state/former-name.ts');
-      const removed = await clean(commandContext().state, options.all ?? false);
+      const removed = await clean(commandContext(), options.all ?? false);
       for (const { path, remedy } of findFormerStates(process.env, process.getuid?.() ?? 0))
         note(`${path} is a state directory of this product's former name. ${remedy}`);
       printResult(options, { removed }, cleanLines(removed));

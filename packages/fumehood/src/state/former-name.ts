@@ -14,7 +14,7 @@ export interface FormerState {
 /** Finds state directories of the former name. Fumehood never reads or removes them: they may hold the only copy of data. */
 export function findFormerStates(environment: NodeJS.ProcessEnv, uid: number): FormerState[] {
   const variable = environment[`${formerName.toUpperCase()}_STATE`];
-  const home = environment.XDG_STATE_HOME ?? join(homedir(), '.local/state');
+  const home = environment.XDG_STATE_HOME || join(homedir(), '.local/state');
   const usual = uid === 0 ? join('/var/lib', formerName) : join(home, formerName);
   const paths = [...new Set([...(variable ? [variable] : []), usual])].filter((path) => existsSync(path));
   return paths.map((path) => ({

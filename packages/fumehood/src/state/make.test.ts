@@ -18,7 +18,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const stateIn = (directory: string) => openState({ FUMEHOOD_STATE: directory }, 0);
-const pathsOf = (path: string) => closedParents(path).map((parent) => parent.path);
+const pathsOf = (path: string) => closedParents(stateIn(path).root).map((parent) => parent.path);
 
 describe('closed parents', () => {
   it('are the directories above that other users cannot traverse, with mode and owner', () => {

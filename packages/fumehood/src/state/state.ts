@@ -1,9 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { stateUnreachable, usage } from '../errors.ts';
 
 /** The state directory, which holds everything that Fumehood makes on this machine, and the paths in it. */
 export interface State {
+  /** Its path without symbolic links, so that every spelling of it names the same state. */
   readonly root: string;
   /** Bundled programs, which all users can read even if the checkout is in a closed home directory. */
   readonly runtime: string;
@@ -24,12 +26,15 @@ export interface State {
 
 /**
  * Returns the state directory and what is where in it, without making anything: `FUMEHOOD_STATE`, or `/var/lib/fumehood` for root, or
- * the user's `~/.local/state/fumehood`.
+ * the user's `~/.local/state/fumehood`. An empty variable is refused: the caller meant a directory, and which one nobody knows.
+ * Errors: `usage`, `state_unreachable`.
  */
 export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
-  const home = environment.XDG_STATE_HOME ?? join(homedir(), '.local/state');
+  if (environment.FUMEHOOD_STATE === '')
+    throw usage('FUMEHOOD_STATE is empty', 'Set it to the path of a directory, or unset it.');
+  const home = environment.XDG_STATE_HOME || join(homedir(), '.local/state');
   const chosen = environment.FUMEHOOD_STATE ?? (uid === 0 ? '/var/lib/fumehood' : join(home, 'fumehood'));
-  const root = resolve(chosen);
+  const root = realPathOf(chosen);
   return {
     root,
     runtime: join(root, 'runtime'),
@@ -42,6 +47,20 @@ export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
     run: join(root, 'run'),
     probe: join(root, 'probe.json'),
   };
+}
+
+/** Returns the path without symbolic links, also where its last parts do not exist yet. Errors: `state_unreachable`. */
+function realPathOf(path: string): string {
+  const absolute = isAbsolute(path) ? path : `${process.cwd()}/${path}`;
+  try {
+    return realpathSync.native(absolute);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw stateUnreachable(path, (error as Error).message);
+  }
+  const link = lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink() && readlinkSync(absolute);
+  if (!link) return join(realPathOf(dirname(absolute)), basename(absolute));
+  return realPathOf(isAbsolute(link) ? link : `${dirname(absolute)}/${link}`);
 }
 
 /** Reads a JSON file. Returns null if it is missing or not JSON. */

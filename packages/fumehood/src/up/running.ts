@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Client, openClient } from '@fumehood/client';
 import { executorFileSchema } from '@fumehood/executor';
 import { instanceFileSchema } from '@fumehood/instance';
@@ -51,10 +51,17 @@ export function findRunning(state: State): Running {
 export function scriptOf(state: State, pid: number, name: string): string | null {
   try {
     const [, script] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    return script?.startsWith(`${state.runtime}/`) && script.endsWith(`/${name}`) ? script : null;
+    return script?.endsWith(`/${name}`) && isSame(dirname(dirname(script)), state.runtime) ? script : null;
   } catch {
     return null;
   }
+}
+
+/** Whether two paths name the same directory, also through a symbolic link or a mount of the directory at another place. */
+function isSame(one: string, other: string): boolean {
+  if (one === other) return true;
+  const [first, second] = [statSync(one), statSync(other)];
+  return first.dev === second.dev && first.ino === second.ino;
 }
 
 /** Opens a client of an instance of this machine, with the access token of the state directory. */
