@@ -49,7 +49,8 @@ export const databaseFailed = (what: string, why: string) =>
   new FumehoodError({
     code: 'database_failed',
     message: `${what} failed: ${why}`,
-    remedy: 'Read the lines from PostgreSQL above. `fumehood clean --all` starts over and deletes the data.',
+    remedy:
+      "PostgreSQL's own lines in the log, before this error, say more. Remove the cause, such as a full disk or a directory that the database's user cannot reach, and start again: the data stay as they are.",
   });
 
 export const socketPathTooLong = (path: string) =>

@@ -10,7 +10,7 @@ export function guestImageInvalid(why: string): FumehoodError {
   return new FumehoodError({
     code: 'guest_image_invalid',
     message: `the guest image cannot be built: ${why}`,
-    remedy: 'Run `fumehood clean --all`, update the package lists and try again.',
+    remedy: 'Run `apt-get update` and `fumehood clean`, which keeps jobs and indexes, and try again.',
   });
 }
 
