@@ -20,8 +20,8 @@ export interface UpDeps {
   readonly clock: Clock;
   /** Whether this process is root. */
   readonly root: boolean;
-  /** Labels of the executor. They apply only if this call starts it. */
-  readonly labels?: readonly string[];
+  /** Labels of the executor, which is restarted if it runs with others; missing: those that it runs with, or none. */
+  readonly labels?: readonly string[] | undefined;
   readonly onProgress: (line: string) => void;
 }
 
@@ -37,7 +37,13 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
   try {
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);
-    if (instance?.script === runtime.instanceHelper && executor?.script === runtime.executorHelper)
+    const current = executor ? executorSettings(state) : undefined;
+    const labels = deps.labels ?? current?.labels ?? [];
+    if (
+      instance?.script === runtime.instanceHelper &&
+      executor?.script === runtime.executorHelper &&
+      hasLabels(current, labels)
+    )
       return await clientOf(state, instance);
     if (
       (instance && instance.script !== runtime.instanceHelper) ||
@@ -52,22 +58,36 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     await removeOldRuntimes(state, runtime);
     const { local } = instance ?? (await startInstance(deps, runtime));
     const client = await clientOf(state, { local });
-    if (executor && leasedFrom(state) !== local) {
+    if (executor && current?.instanceUrl !== local) {
       onProgress('restarting the executor: the address of the instance has changed');
       await stopExecutor(executor, { ...deps, drain: false });
       executor = null;
+    } else if (executor && !hasLabels(current, labels)) {
+      onProgress('restarting the executor with other labels, once its running jobs have finished');
+      await stopExecutor(executor, { ...deps, drain: true });
+      executor = null;
     }
-    if (!executor) await startExecutor(deps, runtime, local, client);
+    if (!executor) await startExecutor({ ...deps, labels }, runtime, local, client);
     return client;
   } finally {
     unlock();
   }
 }
 
-/** Returns the URL of the instance that the running executor leases from. */
-function leasedFrom(state: State): string | undefined {
-  return executorHelperConfigSchema.pick({ instanceUrl: true }).safeParse(readJson(executorHelperFile(state)))
-    .data?.instanceUrl;
+const executorSettingsSchema = executorHelperConfigSchema.pick({ instanceUrl: true, labels: true });
+type ExecutorSettings = ReturnType<typeof executorSettingsSchema.parse>;
+
+/** Returns the instance that the executor was started to lease from, and its labels. */
+function executorSettings(state: State): ExecutorSettings | undefined {
+  return executorSettingsSchema.safeParse(readJson(executorHelperFile(state))).data;
+}
+
+/** Whether an executor with these settings has exactly these labels, in any order. */
+export function hasLabels(
+  settings: Pick<ExecutorSettings, 'labels'> | undefined,
+  labels: readonly string[],
+): boolean {
+  return [...new Set(settings?.labels)].toSorted().join() === [...new Set(labels)].toSorted().join();
 }
 
 const executorHelperFile = (state: State) => join(state.run, 'executor-helper.json');
