@@ -45,7 +45,12 @@ export const nameTaken = (what: string, name: string) =>
   refused(409, 'name_taken', `there is already ${what} with the name ${name}`, 'Choose another name.');
 
 export const userNotFound = (name: string) =>
-  refused(404, 'user_not_found', `there is no user ${name}`, 'Make the user first: POST /api/access/users.');
+  refused(
+    404,
+    'user_not_found',
+    `there is no user ${name}`,
+    `Make the user first: \`fumehood users create ${name}\`.`,
+  );
 
 export const accessNotFound = (what: string, id: number) =>
   refused(
@@ -78,7 +83,7 @@ export const queueUnknown = (queue: string) =>
   refused(400, 'queue_unknown', `this instance has no queue ${queue}`);
 
 export const jobNotFound = (id: number) =>
-  refused(404, 'job_not_found', `there is no job ${id}`, 'Use the id that `POST /api/jobs` returned.');
+  refused(404, 'job_not_found', `there is no job ${id}`, 'List those that there are: `fumehood jobs list`.');
 
 /** The lease is not valid: the job has another attempt or executor, was canceled or marked, or the lease ran out. */
 export const leaseLost = (id: number) =>

@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** A number in a path or a query, whose values are text. */
+export const numberInText = z.coerce.number('must be a whole number');
+
 /** A job's number: a positive integer, unique over all queues of our instance. */
 export const jobIdSchema = z.int().positive();
 

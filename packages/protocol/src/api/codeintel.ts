@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { numberInText } from '../values.ts';
 
 /** `GET /api/uploads/{id}`: a stored index. A later upload of the same commit, root and indexer replaces it. */
 export const uploadRecordSchema = z.object({
@@ -18,8 +19,8 @@ export type UploadRecord = z.infer<typeof uploadRecordSchema>;
 /** `GET /api/uploads/{id}/definition?path=P&line=L&character=C`: path from the repository's root, line and character from 0. */
 export const definitionQuerySchema = z.object({
   path: z.string().min(1).max(4096),
-  line: z.coerce.number().int().nonnegative(),
-  character: z.coerce.number().int().nonnegative(),
+  line: numberInText.int().nonnegative(),
+  character: numberInText.int().nonnegative(),
 });
 export const locationSchema = z.object({
   path: z.string(),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { archSchema } from '../capability.ts';
 import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
+import { numberInText } from '../values.ts';
 
 /** Every request of people and programs has the header `Authorization: token <access token>`. */
 export const tokenScheme = 'token';
@@ -95,7 +96,7 @@ export const jobLogsQuerySchema = z.object({ follow: z.enum(['', 'true', 'false'
 
 /** `POST /api/jobs/{id}/input?offset=B&end=true|false`, raw bytes: 200 with `{"offset": end}`. Sending bytes again is idempotent. */
 export const jobInputQuerySchema = z.object({
-  offset: z.coerce.number().int().nonnegative(),
+  offset: numberInText.int().nonnegative(),
   end: z.enum(['true', 'false']).default('false'),
 });
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
-import { jobIdSchema } from '../values.ts';
+import { jobIdSchema, numberInText } from '../values.ts';
 import { jobRecordSchema, jobStateSchema } from './jobs.ts';
 
 /** `GET /api/jobs`: newest first. */
@@ -10,8 +10,8 @@ export const listJobsSchema = z.object({
   queue: queueNameSchema.optional(),
   tenant: z.string().max(200).optional(),
   /** Only jobs before this one; `next` of the last page. */
-  before: z.coerce.number().pipe(jobIdSchema).optional(),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  before: numberInText.pipe(jobIdSchema).optional(),
+  limit: numberInText.int().min(1).max(200).default(50),
 });
 export type ListJobs = z.input<typeof listJobsSchema>;
 export const jobPageSchema = z.object({ jobs: z.array(jobRecordSchema), next: z.int().nullable() });

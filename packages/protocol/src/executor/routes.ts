@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
-import { executorNameSchema, jobIdSchema, momentSchema } from '../values.ts';
+import { executorNameSchema, jobIdSchema, momentSchema, numberInText } from '../values.ts';
 import { machineSchema } from './native.ts';
 import { byteSizeSchema } from './size.ts';
 
@@ -152,9 +152,9 @@ export type UpdateLogEntryRequest = z.input<typeof updateLogEntryRequestSchema>;
  * `{"offset": end}`. Sending bytes again is idempotent; a gap is answered with 409 and the expected offset.
  */
 export const appendLogQuerySchema = z.object({
-  entry: z.coerce.number().pipe(z.int32().positive()),
+  entry: numberInText.pipe(z.int32().positive()),
   stream: z.enum(['stdout', 'stderr']),
-  offset: z.coerce.number().int().nonnegative(),
+  offset: numberInText.int().nonnegative(),
 });
 
 /**
@@ -162,8 +162,8 @@ export const appendLogQuerySchema = z.object({
  * header `x-fumehood-input-end: true` says that stdin ends after them.
  */
 export const inputQuerySchema = z.object({
-  offset: z.coerce.number().int().nonnegative(),
-  waitMs: z.coerce.number().int().min(0).max(60_000).default(0),
+  offset: numberInText.int().nonnegative(),
+  waitMs: numberInText.int().min(0).max(60_000).default(0),
 });
 export const inputEndHeader = 'x-fumehood-input-end';
 

@@ -1,4 +1,4 @@
-import { anyRelativePathSchema, commitSchema, repositoryNameSchema } from '@fumehood/protocol';
+import { anyRelativePathSchema, commitSchema, numberInText, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { createReadStream } from 'node:fs';
@@ -20,7 +20,7 @@ const querySchema = z.object({
   root: anyRelativePathSchema.default(''),
   indexerName: nameSchema,
   indexerVersion: nameSchema,
-  associatedIndexId: z.coerce.number().int().optional(),
+  associatedIndexId: numberInText.int().optional(),
 });
 const sizeHeader = 'x-uncompressed-size';
 
