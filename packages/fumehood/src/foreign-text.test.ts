@@ -18,6 +18,7 @@ const record: Record<string, unknown> = {
   ),
   ...{ id: 1, attempt: 1, state: 'failed', outcome: evil, tier: evil, exitCode: 1, cancelRequested: false },
   ...{ tiers: [evil], labels: [evil], scopes: [evil], queues: [evil], accept: [evil], priority: 0 },
+  ...{ image: evil, command: evil },
   resources: { cpus: 1, memoryMiB: 1, scratchMiB: 1 },
   failure: { reason: evil, message: evil },
   waiting: { reason: evil, message: evil, remedy: evil },

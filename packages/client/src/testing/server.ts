@@ -53,6 +53,8 @@ export function jobRecord(state: JobRecord['state']): JobRecord {
     arch: null,
     labels: [],
     needsNative: true,
+    image: '',
+    command: '',
     resources: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },
     cancelRequested: false,
     processAfter: null,

@@ -26,6 +26,8 @@ const job: JobRecord = {
   arch: null,
   labels: [],
   needsNative: true,
+  image: '',
+  command: '',
   resources: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },
   cancelRequested: false,
   processAfter: null,

@@ -40,6 +40,10 @@ export const jobRecordSchema = z.object({
   /** The owner, for fair shares and limits. */
   tenant: z.string(),
   priority: z.int(),
+  /** The digest of its image archive, or the reference to its image in a registry. */
+  image: z.string(),
+  /** The beginning of its command or script, with blanks between the arguments: at most 200 characters. */
+  command: z.string(),
   accept: z.array(tierSchema),
   arch: archSchema.nullable(),
   labels: z.array(z.string()),

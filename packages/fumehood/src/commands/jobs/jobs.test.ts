@@ -12,6 +12,8 @@ const job = {
   tenant: 'acme',
   attempt: 2,
   priority: 0,
+  image: `sha256:${'0123456789abcdef'.repeat(4)}`,
+  command: 'sh -c echo one\necho two and three and four and five',
   accept: ['vm-emulated'],
   arch: null,
   labels: ['gpu'],
@@ -29,8 +31,8 @@ const job = {
 describe('the text', () => {
   it('of a page is a table, with the option for the next page', () => {
     expect(pageLines({ jobs: [job], next: 12 })).toEqual([
-      'JOB  QUEUE  STATE   TENANT  ATTEMPT  QUEUED                    FAILURE',
-      '12   runs   failed  acme    2        2026-11-25T12:00:00.000Z  vmm_died',
+      'JOB  QUEUE  STATE   TENANT  ATTEMPT  QUEUED                    FAILURE   IMAGE                COMMAND',
+      '12   runs   failed  acme    2        2026-11-25T12:00:00.000Z  vmm_died  sha256:0123456789ab  sh -c echo one echo two and three and fo',
       'more: --before 12',
     ]);
     expect(pageLines({ jobs: [], next: null })).toEqual(['no jobs']);
@@ -51,6 +53,8 @@ describe('the text', () => {
     const lines = jobLines(job, [attempt], []);
     expect(lines).toContain('failure   vmm_died: it is gone');
     expect(lines).toContain('labels    gpu');
+    expect(lines).toContain(`image     ${job.image}`);
+    expect(lines).toContain('command   sh -c echo one echo two and three and four and five');
     expect(lines.join('\n')).not.toMatch(/arch|priority|started /);
     expect(lines.at(-1)).toBe(
       '1        lost     e1                    2026-11-25T12:00:01.000Z  lease_lost: gone',

@@ -34,7 +34,10 @@ export function pageLines({ jobs, next }: JobPage): string[] {
     String(job.attempt),
     job.queuedAt,
     job.failure?.reason ?? '',
+    job.image.slice(0, 'sha256:'.length + 12),
+    job.command.replace(/\s+/g, ' ').slice(0, 40),
   ]);
-  const lines = table([['JOB', 'QUEUE', 'STATE', 'TENANT', 'ATTEMPT', 'QUEUED', 'FAILURE'], ...rows]);
+  const head = ['JOB', 'QUEUE', 'STATE', 'TENANT', 'ATTEMPT', 'QUEUED', 'FAILURE', 'IMAGE', 'COMMAND'];
+  const lines = table([head, ...rows]);
   return next === null ? lines : [...lines, `more: --before ${next}`];
 }

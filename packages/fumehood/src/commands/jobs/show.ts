@@ -42,6 +42,8 @@ export function jobLines(
     ['job', `${job.id} in ${job.queue}, of ${job.tenant}`],
     ['state', jobState(job)],
     ['failure', job.failure && `${job.failure.reason}: ${firstLine(job.failure.message)}`],
+    ['image', job.image],
+    ['command', job.command.replace(/\s+/g, ' ') || null],
     ['accepts', job.accept.join(', ')],
     ['asks for', `${cpus} CPUs, ${memoryMiB} MiB of memory, ${scratchMiB} MiB of disk`],
     ['arch', job.arch],

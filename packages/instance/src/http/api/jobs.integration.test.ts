@@ -77,6 +77,34 @@ test('jobs are listed from the newest on, by page, state and queue', async () =>
   expect((await page('tenant=nobody')).jobs).toEqual([]);
   for (const wrong of ['limit=0', 'limit=201', 'state=nearly', 'before=x'])
     expect((await instance.api('GET', `/api/jobs?${wrong}`)).status, wrong).toBe(400);
+  expect(await get('/api/jobs?limit=abc')).toMatchObject({
+    error: { message: expect.not.stringContaining('NaN') as string },
+  });
+  expect(await get('/api/jobs/99999')).toMatchObject({
+    error: { message: 'there is no job 99999', remedy: expect.not.stringContaining('/api/') as string },
+  });
+});
+
+test('a job of each kind has its image and the beginning of its command, however long that is', async () => {
+  const image = await instance.image();
+  const commit = '0'.repeat(40);
+  const indexer = (more: object) => ({
+    queue: 'codeintel',
+    ...{ repository: 'acme/app', commit, indexer: { name: 'one', ...more }, accept: ['container'] },
+  });
+  const made = async (body: object) => record(await instance.api('POST', '/api/jobs', body));
+  const run = { queue: 'runs', image, accept: ['vm-emulated'] };
+  const long = { ...run, argv: ['sh', '-c', 'é'.repeat(100_000), ...Array<string>(1000).fill('more')] };
+  const command = `sh -c ${'é'.repeat(194)}`;
+  expect(await made({ ...run, argv: ['echo', 'a b'] })).toMatchObject({ image, command: 'echo a b' });
+  expect(await made({ ...run, argv: [] })).toMatchObject({ image, command: '' });
+  expect(await made(long)).toMatchObject({ image, command });
+  const archive = indexer({ image, argv: ['scip', 'index'] });
+  expect(await made({ ...archive, accept: ['vm-emulated'] })).toMatchObject({ image, command: 'scip index' });
+  const pulled = indexer({ image: 'ghcr.io/acme/scip:1', commands: ['scip index', 'ls'] });
+  expect(await made(pulled)).toMatchObject({ image: 'ghcr.io/acme/scip:1', command: 'scip index ls' });
+  const { jobs } = jobPageSchema.parse(await get('/api/jobs?limit=3'));
+  expect(jobs.map((job) => job.command)).toEqual(['scip index ls', 'scip index', command]);
 });
 
 test('the reason and the log of an attempt survive the next attempt', async () => {
