@@ -13,6 +13,14 @@ export function stateBusy(state: string, holder: string): FumehoodError {
   });
 }
 
+export function stateGone(state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'state_gone',
+    message: `another fumehood command removed ${state} while this one waited for it`,
+    remedy: 'Run it again.',
+  });
+}
+
 export function lockFailed(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'lock_failed',

@@ -1,8 +1,17 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
-import { lockFailed, stateBusy } from '../errors.ts';
+import { lockFailed, stateBusy, stateGone } from '../errors.ts';
 import type { State } from './state.ts';
 
 /** How long a command waits for another one that is starting or stopping Fumehood. */
@@ -13,7 +22,7 @@ const heldCode = 75;
 /**
  * Locks the state directory for starting and stopping the processes that use it, and returns a function that unlocks it. The kernel
  * frees the lock when its holder dies. Only the owner of the state directory can open the lock's file, so no other user can hold it.
- * A caller that waits reports the holder. Errors: `state_busy` after a minute, `lock_failed`.
+ * A caller that waits reports the holder. Errors: `state_busy` after a minute, `state_gone`, `lock_failed`.
  */
 export async function lockState(deps: {
   readonly state: State;
@@ -25,6 +34,7 @@ export async function lockState(deps: {
   const giveUpAt = clock.bootTime() + patienceMs;
   let holder: string | null = null;
   for (;;) {
+    if (!existsSync(state.root)) throw stateGone(state.root);
     const release = tryLock(file);
     if (release) return release;
     if (holder === null) {

@@ -23,6 +23,7 @@ describe('the marker of a state directory', () => {
   it('is made beside what an admin puts into a new state directory, and what a new disk holds', () => {
     writeFileSync(join(root, 'settings.json'), '{}');
     mkdirSync(join(root, 'lost+found'));
+    writeFileSync(join(root, 'lock'), '');
     markState({ root });
     expect(isMarked({ root })).toBe(true);
   });

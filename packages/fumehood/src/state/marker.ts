@@ -6,8 +6,11 @@ import type { State } from './state.ts';
 /** The file that makes a directory a state directory. Without it, a mistaken path would have files of other programs removed. */
 export const markerName = 'fumehood-state';
 const text = 'This directory belongs to Fumehood, which changes and removes what is in it.\n';
-/** What may be in a state directory before Fumehood is: the settings of its admin, and what mkfs makes on a disk of its own. */
-const precedes = ['settings.json', 'lost+found', markerName];
+/**
+ * What may be in a state directory before Fumehood is: the settings of its admin, what mkfs makes on a disk of its own, and the lock of
+ * a command that waited for `clean --all`.
+ */
+const precedes = ['settings.json', 'lost+found', 'lock', markerName];
 
 /** Whether Fumehood made this directory. */
 export function isMarked({ root }: Pick<State, 'root'>): boolean {

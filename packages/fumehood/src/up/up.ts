@@ -35,6 +35,7 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
   makeState(state, root);
   const unlock = await lockState(deps);
   try {
+    makeState(state, root); // `clean --all` may have held the lock
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);
     const current = executor ? executorSettings(state) : undefined;
