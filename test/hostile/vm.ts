@@ -99,7 +99,14 @@ function attackedGuest(guest: Guest): AttackedGuest {
       const collect = (chunk: Buffer) => void output.push(chunk);
       const step: GuestStep = {
         ...{ id: `step-${(steps += 1)}`, root: '/roots/0', argv, env: ['PATH=/bin'], user: '', cwd: '/' },
-        ...{ hostname: 'job', binds: [], memoryBytes: 128 * 2 ** 20, pids: 64, deadlineMs: 20_000 },
+        ...{
+          hostname: 'job',
+          binds: [],
+          volumes: [],
+          memoryBytes: 128 * 2 ** 20,
+          pids: 64,
+          deadlineMs: 20_000,
+        },
         ...facts,
       };
       const exit = await guest.step(step, { stdin: null, stdout: collect, stderr: collect });

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -22,6 +22,9 @@ section devices; cd /dev; for node in * pts/* shm/*; do
 done
 section mounts; busybox awk '{ sep = 0; for (i = 7; i <= NF; i++) if ($i == "-") sep = i; print $5, $6, $(sep + 1) }' /proc/self/mountinfo | busybox sort
 section image; busybox stat -c '%n %F %a %u:%g' / /pipe
+section streams; for stream in stdout stderr; do echo "to $stream" >/dev/$stream && echo "$stream opens"; done
+busybox cat </dev/stdin && echo "stdin opens"
+section volume; busybox stat -c '%n %F %a %u:%g' /new /new/volume
 section hidden; busybox cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 10; ls /proc/acpi /sys/firmware
 exit 3
 `;
@@ -33,15 +36,28 @@ const capabilities = [
 
 interface Case {
   readonly name: string;
-  readonly image: { readonly user: string; readonly workingDir: string; readonly env: string[] };
+  readonly image: {
+    readonly user: string;
+    readonly workingDir: string;
+    readonly env: string[];
+    readonly volumes: string[];
+  };
   readonly uid: number;
   readonly home: string;
 }
 const cases: Case[] = [
-  { name: 'root', image: { user: '', workingDir: '/', env: ['A=b', 'EMPTY='] }, uid: 0, home: '/root' },
+  {
+    name: 'root',
+    image: { user: '', workingDir: '/', env: ['A=b', 'EMPTY='], volumes: ['/new/volume'] },
+    uid: 0,
+    home: '/root',
+  },
   {
     name: 'another user, in a directory that is not there yet',
-    image: { user: 'worker', workingDir: '/made/for it', env: ['PATH=/bin', 'LINES=a\tb'] },
+    image: {
+      ...{ user: 'worker', workingDir: '/made/for it' },
+      ...{ env: ['PATH=/bin', 'LINES=a\tb', 'HOME='], volumes: ['/new/volume'] },
+    },
     uid: 1000,
     home: '/home/worker',
   },
@@ -77,7 +93,8 @@ function dockerConfig({ image, uid, home }: Case, hostname: string, args: string
       : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
     `HOSTNAME=${hostname}`,
     ...image.env,
-    `HOME=${home}`,
+    // Docker leaves a home that the image sets to the runtime, which looks up an empty one.
+    ...(image.env.includes('HOME=') ? [] : [`HOME=${home}`]),
   ];
   const hidden = ['nosuid', 'noexec', 'nodev'];
   return {
@@ -115,6 +132,12 @@ function dockerConfig({ image, uid, home }: Case, hostname: string, args: string
         source: 'shm',
         options: [...hidden, 'mode=1777', 'size=67108864'],
       },
+      ...image.volumes.map((destination) => ({
+        destination,
+        type: 'bind',
+        source: makeVolume(files),
+        options: ['bind', 'rprivate'],
+      })),
       ...['hosts', 'hostname', 'resolv.conf'].map((file) => ({
         destination: `/etc/${file}`,
         type: 'bind',
@@ -133,6 +156,13 @@ function dockerConfig({ image, uid, home }: Case, hostname: string, args: string
   };
 }
 
+/** Makes a volume as Docker does. */
+function makeVolume(directory: string): string {
+  const volume = mkdtempSync(join(directory, 'volume-'));
+  chmodSync(volume, 0o755);
+  return volume;
+}
+
 function crun(one: Case, hostname: string, args: string[]) {
   const bundle = mkdtempSync(join(directory, 'bundle-'));
   execFileSync('cp', ['-a', join(directory, 'rootfs'), join(bundle, 'rootfs')]);
@@ -142,8 +172,13 @@ function crun(one: Case, hostname: string, args: string[]) {
   const id = `fumehood-test-${process.pid}-${bundle.slice(-6)}`;
   const command = ['crun', ...state, 'run', '--bundle', bundle, id];
   // crun supports one kind of cgroups at a time, but some hosts mount both.
-  const alone = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$0" "$@"';
-  return spawnSync('unshare', ['-m', 'sh', '-c', alone, ...command], { encoding: 'utf8', input: '' });
+  const alone = 'mount -t cgroup2 none /sys/fs/cgroup';
+  // Node gives a child sockets, which cannot be opened by a name in /dev; Docker gives it pipes.
+  const piped = 'set -o pipefail; true | "$0" "$@" 2> >(cat >&2) | cat';
+  return spawnSync('unshare', ['-m', 'bash', '-c', `${alone}; ${piped}`, ...command], {
+    encoding: 'utf8',
+    input: '',
+  });
 }
 
 /** Returns the lines of the program's output by section. */
@@ -176,7 +211,9 @@ test.skipIf(process.getuid?.() !== 0).each(cases)(
     expect(Object.keys(ours)).toEqual(Object.keys(theirs));
     const { mounts: theirMounts = [], ...same } = theirs;
     for (const name of Object.keys(same)) expect.soft(ours[name], name).toEqual(same[name]);
-    expect(weaker(ours.mounts ?? [], theirMounts)).toEqual([]);
+    // A volume is a directory of the step's own disk: nothing outlives the job.
+    const isVolume = (line: string) => one.image.volumes.includes(line.split(' ', 1)[0] ?? '');
+    expect(weaker(ours.mounts ?? [], theirMounts).filter((line) => !isVolume(line))).toEqual([]);
   },
 );
 

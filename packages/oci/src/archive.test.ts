@@ -43,6 +43,9 @@ describe('an image', () => {
   it('has the configuration with which it is run', async () => {
     const config = { Env: ['A=1'], Entrypoint: ['/e'], Cmd: ['c'], User: '7', WorkingDir: '/w' };
     const expected = { env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w' };
+    const volumes = { Volumes: { '/data': {}, '/var/lib/x': {} } };
+    const withVolumes = await open(layoutFiles(layers, { config: { ...config, ...volumes } }));
+    expect(withVolumes.config).toEqual({ ...expected, volumes: ['/data', '/var/lib/x'] });
     for (const files of [layoutFiles(layers, { config }), dockerFiles(layers, { config })])
       expect((await open(files)).config).toEqual(expected);
   });

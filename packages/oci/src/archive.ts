@@ -27,6 +27,8 @@ export interface ImageConfig {
   readonly cmd: readonly string[];
   readonly user: string;
   readonly workingDir: string;
+  /** Directories that the image expects, whether or not a layer has them. */
+  readonly volumes?: readonly string[] | undefined;
   /** What a person has to know before the image runs. */
   readonly warning?: string | undefined;
   /** What the layers say, once they were read. */
@@ -160,6 +162,7 @@ function runConfig(parsed: Config): ImageConfig {
     cmd: config?.Cmd ?? [],
     user: config?.User ?? '',
     workingDir: config?.WorkingDir || '/',
+    ...(config?.Volumes && { volumes: Object.keys(config.Volumes) }),
     ...(warning !== undefined && { warning }),
   };
 }

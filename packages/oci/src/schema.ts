@@ -50,6 +50,8 @@ export const manifestSchema = z.object({
 });
 
 const strings = z.array(z.string().max(131_072)).max(4096).nullish();
+/** Most volumes of an image. Init has the same limit (`VOLUMES_MAX`). */
+const volumesMax = 256;
 /** The configuration of an image. */
 export const configSchema = z.object({
   architecture: optionalText,
@@ -62,6 +64,10 @@ export const configSchema = z.object({
       Cmd: strings,
       User: z.string().nullish(),
       WorkingDir: z.string().nullish(),
+      Volumes: z
+        .record(z.string().max(1000), z.unknown())
+        .refine((volumes) => Object.keys(volumes).length <= volumesMax, `more than ${volumesMax} volumes`)
+        .nullish(),
     })
     .nullish(),
   rootfs: z.object({ diff_ids: z.array(digestSchema).max(layersMax).nullish() }).nullish(),

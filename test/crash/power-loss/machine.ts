@@ -123,6 +123,7 @@ export async function runUntilPowerLoss(
         ...{ id: 'load', root: guestPaths.root(0), cwd: '/', hostname: 'power', user: 'node' },
         argv: [...files.image.config.entrypoint, fault],
         env: [...files.image.config.env],
+        volumes: [],
         binds: [{ source: '/kept', target: '/state', mode: 'rw' }],
         ...{ memoryBytes: 900 * 2 ** 20, pids: 200, deadlineMs: 0 },
       },

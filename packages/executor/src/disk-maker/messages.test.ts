@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { diskAnswerSchema } from './messages.ts';
 
 const config: Required<ImageConfig> = {
-  ...{ env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w' },
+  ...{ env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w', volumes: ['/v'] },
   ...{ warning: 'for another platform', root: { mode: 0o1777, uid: 2 ** 32 - 2, gid: 0 } },
 };
 

@@ -46,6 +46,7 @@ export const diskAnswerSchema = z.discriminatedUnion('type', [
       cmd: strings,
       user: z.string(),
       workingDir: z.string(),
+      volumes: strings.optional(),
       warning: z.string().max(500).optional(),
       root: z.object({ mode: z.int().min(0).max(0o7777), uid: owner, gid: owner }).optional(),
     }),

@@ -23,6 +23,7 @@ const facts: GuestStep = {
     user: '',
     cwd: '/',
     hostname: 'job',
+    volumes: [],
   },
   binds: [{ source: '/a', target: '/b', mode: 'ro' }],
   ...{ memoryBytes: 1, pids: 2, deadlineMs: 3 },

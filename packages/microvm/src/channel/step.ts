@@ -16,6 +16,8 @@ export interface GuestStep {
   readonly cwd: string;
   readonly hostname: string;
   readonly binds: readonly { readonly source: string; readonly target: string; readonly mode: 'ro' | 'rw' }[];
+  /** Directories that init makes where the root has none, owned by root. */
+  readonly volumes: readonly string[];
   readonly memoryBytes: number;
   readonly pids: number;
   /** 0: no deadline. */
@@ -89,6 +91,7 @@ function stepFields(step: GuestStep): (string | number)[] {
     ['deadline', step.deadlineMs],
     ...step.argv.map((arg): [string, string] => ['arg', arg]),
     ...step.env.map((variable): [string, string] => ['env', variable]),
+    ...step.volumes.map((path): [string, string] => ['volume', path]),
     ...step.binds.map(({ source, target, mode }): [string, string] => [
       'bind',
       `${source}\0${target}\0${mode}`,

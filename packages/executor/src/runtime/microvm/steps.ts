@@ -151,6 +151,7 @@ function guestView(
     user: image.user,
     cwd: stepDirectory(step, image, inWorkspace),
     hostname,
+    volumes: image.volumes ?? [],
     binds: [
       bind(file('hosts'), '/etc/hosts'),
       bind(file('hostname'), '/etc/hostname'),

@@ -61,37 +61,6 @@ static void drop_bounding(void) {
   if (syscall(SYS_capset, &header, data)) child_fail(126, "capabilities: %s", strerror(errno));
 }
 
-/* Returns the value of an environment variable of the step, or NULL. */
-static const char *env_value(struct step *step, const char *name) {
-  size_t size = strlen(name);
-  for (int i = 0; i < step->envc; i++)
-    if (!strncmp(step->env[i], name, size) && step->env[i][size] == '=') return step->env[i] + size + 1;
-  return NULL;
-}
-
-/* Executes the step's program; a name without a slash is looked up in the step's PATH. */
-__attribute__((noreturn)) static void exec_program(struct step *step) {
-  char *const *argv = (char *const *)step->argv, *const *env = (char *const *)step->env;
-  int error = ENOENT;
-  if (strchr(argv[0], '/')) {
-    execve(argv[0], argv, env);
-    error = errno;
-  } else {
-    const char *path = env_value(step, "PATH");
-    char file[4096];
-    for (const char *at = path ? path : ""; *at;) {
-      size_t size = strcspn(at, ":");
-      if (size > 0 && size + 1 + strlen(argv[0]) < sizeof file) {
-        snprintf(file, sizeof file, "%.*s/%s", (int)size, at, argv[0]);
-        execve(file, argv, env);
-        if (errno != ENOENT && errno != ENOTDIR) error = errno;
-      }
-      at += size + (at[size] == ':');
-    }
-  }
-  child_fail(error == ENOENT ? 127 : 126, "exec %.200s: %s", argv[0], error == ENOENT ? "not found in the image" : strerror(error));
-}
-
 void child_exec(struct step *step, int report) {
   static char passwd[1 << 20], group[1 << 20], home[HOME_MAX + 8];
   static struct identity who;
@@ -113,9 +82,19 @@ void child_exec(struct step *step, int report) {
   const char *error =
       identity_of(step->user, read_file("/etc/passwd", passwd, sizeof passwd), read_file("/etc/group", group, sizeof group), &who);
   if (error) child_fail(126, "user %.100s: %s", step->user, error);
-  if (!env_value(step, "HOME")) {
+  /* The step's user may open its own streams again, by their names in /dev. */
+  for (int stream = 0; stream <= 2; stream++)
+    if (fchown(stream, who.uid, (gid_t)-1)) child_fail(126, "stream %d: %s", stream, strerror(errno));
+  const char **variable = step_variable(step, "HOME");
+  if (!variable) variable = &step->env[step->envc++];
+  if (!*variable || !strcmp(*variable, "HOME=")) { /* as in Docker, an empty home is none */
     snprintf(home, sizeof home, "HOME=%s", who.home);
-    step->env[step->envc++] = home;
+    *variable = home;
+  }
+  for (int i = 0; i < step->volumec; i++) {
+    int is_new, volume = walk_make(step->volumes[i], 0, &is_new);
+    if (volume < 0) child_fail(126, "volume %.200s: %s", step->volumes[i], strerror(errno));
+    close(volume);
   }
   int made, cwd = walk_make(step->cwd, 0, &made);
   if (made) (void)!fchownat(cwd, "", who.uid, who.gid, AT_EMPTY_PATH);

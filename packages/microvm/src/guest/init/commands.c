@@ -145,6 +145,7 @@ static int step_key(struct step *step, const char *key, const struct field *valu
   if (!text) return -1;
   if (!strcmp(key, "arg") && step->argc < ARGS_MAX) return step->argv[step->argc++] = text, 0;
   if (!strcmp(key, "env") && step->envc < ARGS_MAX) return step->env[step->envc++] = text, 0;
+  if (!strcmp(key, "volume") && step->volumec < VOLUMES_MAX) return step->volumes[step->volumec++] = text, 0;
   if (!strcmp(key, "root")) return step->root = text, 0;
   if (!strcmp(key, "user")) return step->user = text, 0;
   if (!strcmp(key, "cwd")) return step->cwd = text, 0;

@@ -70,6 +70,7 @@ describe('a step', () => {
     binds: fc.array(fc.record({ source: word, target: word, mode: fc.constantFrom('ro', 'rw') }), {
       maxLength: 5,
     }),
+    volumes: fc.array(word, { maxLength: 5 }),
     memoryBytes: number,
     pids: number,
     deadlineMs: number,
@@ -90,13 +91,15 @@ describe('a step', () => {
           const streams = { stdin: null, stdout: () => {}, stderr: () => {} };
           expect(await guest.step({ id, ...facts }, streams)).toMatchObject({ reason: 'exit', code: 0 });
           await vi.waitUntil(() => steps.length === number);
-          const { root, user, cwd, hostname, memoryBytes, pids, deadlineMs, argv, env, binds } = facts;
-          const counts = [argv.length, env.length, binds.length];
+          const { root, user, cwd, hostname, memoryBytes, pids, deadlineMs, argv, env, binds, volumes } =
+            facts;
+          const counts = [argv.length, env.length, binds.length, volumes.length];
           expect(steps.at(-1)).toEqual([
             ...[id, root, user, cwd, hostname],
             ...[memoryBytes, pids, deadlineMs, ...counts].map(String),
             ...[...argv, ...env],
             ...binds.flatMap(({ source, target, mode }) => [source, target, mode]),
+            ...volumes,
           ]);
         }),
         { numRuns: 200 },
@@ -139,6 +142,7 @@ describe('a step', () => {
     ['a bind without a mode', [...whole, 'bind', 'a\0b']],
     ['a bind with an unknown mode', [...whole, 'bind', 'a\0b\0rwx']],
     ['a bind with too many parts', [...whole, 'bind', 'a\0b\0ro\0c']],
+    ['too many volumes', [...whole, ...times(257, 'volume', '/a')]],
     ['an empty bind', [...whole, 'bind', '']],
     ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
   ])('with %s is refused', async (_what, fields) => {

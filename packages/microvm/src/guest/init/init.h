@@ -18,6 +18,7 @@ __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...
 
 /* child.c: the process that becomes a step. */
 #define BINDS_MAX 32
+#define VOLUMES_MAX 256
 #define ARGS_MAX 2048
 struct bind {
   const char *source, *target;
@@ -26,14 +27,20 @@ struct bind {
 struct step {
   const char *id, *root, *user, *cwd, *hostname;
   const char *argv[ARGS_MAX + 1], *env[ARGS_MAX + 2]; /* env has room for one more variable, HOME */
-  int argc, envc, bindc;
+  int argc, envc, bindc, volumec;
   struct bind binds[BINDS_MAX];
+  const char *volumes[VOLUMES_MAX]; /* directories that are made where the image has none */
   long memory, pids, deadline; /* bytes, processes, ms; 0: no limit */
 };
 /* Executes the step in the calling child. When it fails, it writes a message to `report` and exits with 126 or 127. */
 __attribute__((noreturn)) void child_exec(struct step *step, int report);
 /* Ends the child with this exit code and a message to the parent. */
 __attribute__((noreturn, format(printf, 2, 3))) void child_fail(int code, const char *format, ...);
+/* exec.c. Executes the step's program; a name without a slash is looked up in the step's PATH. Fails with 127 if the program or its
+   interpreter is missing, with 126 if it cannot be executed, and names the one or the other. */
+__attribute__((noreturn)) void exec_program(struct step *step);
+/* Returns the place of an environment variable of the step, or NULL. */
+const char **step_variable(struct step *step, const char *name);
 /* root.c. Makes the step's mounts and moves the child into them. */
 void enter_root(const struct step *step);
 

@@ -35,14 +35,15 @@ void runner_step(struct step *step) {
   message_begin(&parsed, "step");
   const char *const texts[] = {step->id, step->root, step->user, step->cwd, step->hostname};
   for (int i = 0; i < 5; i++) message_text(&parsed, texts[i]);
-  const long numbers[] = {step->memory, step->pids, step->deadline, step->argc, step->envc, step->bindc};
-  for (int i = 0; i < 6; i++) message_number(&parsed, numbers[i]);
+  const long numbers[] = {step->memory, step->pids, step->deadline, step->argc, step->envc, step->bindc, step->volumec};
+  for (int i = 0; i < 7; i++) message_number(&parsed, numbers[i]);
   for (int i = 0; i < step->argc; i++) message_text(&parsed, step->argv[i]);
   for (int i = 0; i < step->envc; i++) message_text(&parsed, step->env[i]);
   for (int i = 0; i < step->bindc; i++) {
     message_text(&parsed, step->binds[i].source), message_text(&parsed, step->binds[i].target);
     message_text(&parsed, step->binds[i].readonly ? "ro" : "rw");
   }
+  for (int i = 0; i < step->volumec; i++) message_text(&parsed, step->volumes[i]);
   message_end(&parsed);
   if (!parsed.failed && write(1, parsed.data, parsed.size) != (ssize_t)parsed.size) exit(1);
   answer("started", step->id, (const char *const[]){NULL});
