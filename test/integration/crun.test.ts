@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { argumentsMax, commandFault } from '@fumehood/protocol';
 import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import type { ImageFile } from '../../packages/executor/src/testing/test-images.ts';
 
@@ -216,6 +217,20 @@ test.skipIf(process.getuid?.() !== 0).each(cases)(
     expect(weaker(ours.mounts ?? [], theirMounts).filter((line) => !isVolume(line))).toEqual([]);
   },
 );
+
+test.skipIf(process.getuid?.() !== 0)('a step takes as much as a program takes under crun', async () => {
+  const [one] = cases as [Case];
+  const env = [`BIG=${'a'.repeat(69_996)}`];
+  const image = await agent.putImage('large', { ...one.image, env });
+  const argv = ['sh', '-c', 'echo $# ${#1} ${#BIG}', 'sh', 'a'.repeat(131_071)];
+  while (argv.length < argumentsMax) argv.push('x'.repeat(400));
+  expect(commandFault(argv, env)).toBeNull();
+  agent.instance.entries.length = 0;
+  await agent.run({ dockerSteps: [{ image, argv }] });
+  const oracle = crun({ ...one, image: { ...one.image, env } }, 'job', argv);
+  expect(oracle.stdout, oracle.stderr).toBe('4092 131071 69996\n');
+  expect(agent.instance.output('step.docker.0')).toBe(oracle.stdout);
+});
 
 /** Returns the mounts of crun that a step lacks, or has with fewer restrictions. The types of the root and of binds are not compared: they are the host's. */
 function weaker(ours: string[], theirs: string[]): string[] {

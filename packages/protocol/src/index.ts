@@ -5,6 +5,7 @@ export * from './api/queue.ts';
 export * from './api/scopes.ts';
 export * from './api/status.ts';
 export * from './capability.ts';
+export * from './command-limits.ts';
 export * from './executor/job.ts';
 export * from './executor/native.ts';
 export * from './executor/payload.ts';

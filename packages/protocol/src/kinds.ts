@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
+import { checkCommand } from './command-limits.ts';
 import {
   commitSchema,
   digestSchema,
@@ -34,12 +35,14 @@ export const jobKinds = {
       root: anyRelativePathSchema.default(''),
       indexer: z.union(
         [
-          z.strictObject({
-            name: indexerName,
-            /** An image archive that was put on the instance, which this instance's own executors run. */
-            image: digestSchema,
-            argv: z.array(z.string()).max(256),
-          }),
+          z
+            .strictObject({
+              name: indexerName,
+              /** An image archive that was put on the instance, which this instance's own executors run. */
+              image: digestSchema,
+              argv: z.array(z.string()).max(256),
+            })
+            .superRefine(checkCommand),
           z.strictObject({
             name: indexerName,
             /** An image of a registry, which executors of upstream's kind pull. They name no tier, so `accept` must be `['container']`. */
@@ -64,18 +67,17 @@ export const jobKinds = {
   batches: { request: null, scopes: ['code:read', 'code:write'] },
   /** One command in one image, without a repository. */
   runs: {
-    request: z.object({
-      queue: z.literal('runs'),
-      /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`). */
-      image: digestSchema,
-      argv: z.array(z.string().max(131_072)).max(4096),
-      env: z
-        .array(z.string().regex(/^[^=\0]+=[^\0]*$/))
-        .max(1024)
-        .default([]),
-      stdin: z.boolean().default(false),
-      ...jobOptions,
-    }),
+    request: z
+      .object({
+        queue: z.literal('runs'),
+        /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`). */
+        image: digestSchema,
+        argv: z.array(z.string()),
+        env: z.array(z.string().regex(/^[^=\0]+=[^\0]*$/)).default([]),
+        stdin: z.boolean().default(false),
+        ...jobOptions,
+      })
+      .superRefine(checkCommand),
     scopes: [],
   },
 } as const satisfies Readonly<Record<string, JobKind>>;

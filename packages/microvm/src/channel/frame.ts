@@ -1,5 +1,5 @@
 import { guestProtocol } from '../errors.ts';
-import { fieldsMax, frameMax } from './limits.ts';
+import { answerMax, fieldsMax, frameMax } from './limits.ts';
 
 /** One message: the verb and its fields. */
 export interface Message {
@@ -28,16 +28,16 @@ export function encodeMessage(verb: string, fields: readonly (string | number | 
 
 /**
  * Returns a function that takes the chunks of a control stream and returns the messages that each one completes. It holds at
- * most one frame and one chunk. Errors: `guest_protocol`.
+ * most one frame, of `bodyMax` bytes, and one chunk. Errors: `guest_protocol`.
  */
-export function messageReader(): (chunk: Buffer) => Message[] {
+export function messageReader(bodyMax = answerMax): (chunk: Buffer) => Message[] {
   let rest: Buffer = Buffer.alloc(0);
   return (chunk) => {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const messages: Message[] = [];
     while (rest.length >= 4) {
       const size = rest.readUInt32LE(0);
-      if (size < 1 || size > frameMax) throw guestProtocol(`it sent a frame of ${size} bytes`);
+      if (size < 1 || size > bodyMax) throw guestProtocol(`it sent a frame of ${size} bytes`);
       if (rest.length < 4 + size) break;
       messages.push(decodeBody(rest.subarray(4, 4 + size)));
       rest = rest.subarray(4 + size);

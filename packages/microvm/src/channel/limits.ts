@@ -1,7 +1,15 @@
-/** Largest body of a frame, bytes. Init has the same limit (`FRAME_MAX` in guest/init/frame.h). */
-export const frameMax = 65_536;
-/** Most fields of a frame, including the verb. Init has the same limit (`FIELDS_MAX` in guest/init/frame.h). */
-export const fieldsMax = 4_096;
+/**
+ * Largest body of a frame to the guest, bytes: as much as Linux takes as arguments and variables of a program (2 MiB), and the rest of
+ * a step. Init has the same limit (`FRAME_MAX` in guest/init/frame.h).
+ */
+export const frameMax = 2_621_440;
+/** Largest body of a frame that the host reads, bytes. What a guest has to say is short. */
+export const answerMax = 65_536;
+/**
+ * Most fields of a frame, including the verb: two for each of 4,096 arguments, 4,096 variables, and every other fact of a step. Init
+ * has the same limit (`FIELDS_MAX` in guest/init/frame.h).
+ */
+export const fieldsMax = 17_408;
 /** Largest content of a file that `Guest.file` sends, bytes: it travels in one frame together with the file's facts. */
 export const guestFileMax = 60_000;
 /** Longest id of a step or a collected file, characters (`ID_MAX` in guest/init/init.h). */

@@ -1,5 +1,6 @@
 import type { Clock } from '@fumehood/base';
 import { encodeMessage, type Message, messageReader } from '../channel/frame.ts';
+import { frameMax } from '../channel/limits.ts';
 import { connectGuest, type Guest } from '../channel/guest.ts';
 import type { VmSockets } from '../vm.ts';
 import { vmSockets } from './sockets.ts';
@@ -36,6 +37,6 @@ export async function scriptedGuest(clock: Clock): Promise<ScriptedGuest> {
 }
 
 async function* messagesOf(vm: VmSockets): AsyncGenerator<Message> {
-  const read = messageReader();
+  const read = messageReader(frameMax);
   for await (const chunk of vm.control) yield* read(chunk as Buffer);
 }

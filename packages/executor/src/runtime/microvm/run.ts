@@ -21,7 +21,7 @@ import { searchVm } from './inspect.ts';
 import { type PhaseDeps, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
-import { runSteps, scriptFiles } from './steps.ts';
+import { checkCommands, runSteps, scriptFiles } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
 import { chooseTier, type DiskPlan, vmSpec } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
@@ -118,6 +118,8 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const hostname = `job-${job.id}`;
   const control = randomBytes(24).toString('hex');
   const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};
+  const command = { job, images, hostname, extraEnvironment: marker };
+  checkCommands(command);
   const { guest, vm } = await runPhase(run, 'setup.vm', (log) => bootWithRetry(run, tier, plan, log));
   await runPhase(run, 'setup.guest', async (log) => {
     const prepared = prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
@@ -125,10 +127,9 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     measured.guest = { kernel: facts.kernel, interfaces: facts.interfaces };
     await writeLine(log, `kernel ${facts.kernel}, clock within ${facts.clockErrorMs} ms`);
   });
-  const context = { guest, vm, limits, clock: deps.clock, job, images, hostname, extraEnvironment: marker };
   await runSteps(
     {
-      ...context,
+      ...{ ...command, guest, vm, limits, clock: deps.clock },
       openLog: (key, command) => openPhaseLog(client, deps.clock, key, command),
       openStdin: () => openJobStdin(client, lease.stopped),
     },

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
 import { type Guest, guestFileMax, type GuestStep, type StepExit } from '@fumehood/microvm';
 import type { ImageConfig, ImageDisk } from '@fumehood/oci';
-import type { DockerStep } from '@fumehood/protocol';
+import { commandFault, type DockerStep } from '@fumehood/protocol';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import {
@@ -42,6 +42,9 @@ export interface StepDeps {
   openStdin(): Readable;
 }
 
+/** What the command of a step follows from. */
+type CommandDeps = Pick<StepDeps, 'job' | 'images' | 'hostname' | 'extraEnvironment'>;
+
 /** Returns the scripts of the steps that have `commands`, by file name. Errors: `job_refused` for a script that is too long. */
 export function scriptFiles(job: ValidatedJob): Record<string, string> {
   const files: Record<string, string> = {};
@@ -62,6 +65,18 @@ function scriptName(index: number): string {
   return `step-${index}.sh`;
 }
 
+/** Refuses a job with a step that Linux could not execute, which its image or its instance may cause. Errors: `job_refused`. */
+export function checkCommands(deps: CommandDeps): void {
+  for (const [index, step] of deps.job.dockerSteps.entries()) {
+    const fault = commandFault(argumentsOf(deps, index), guestView(deps, index, null).env);
+    if (fault !== null)
+      throw jobRefused(
+        `step ${stepName(step, index)} cannot be executed: ${fault}`,
+        'Put what is large into a file.',
+      );
+  }
+}
+
 /**
  * Runs the steps one after the other, each until the deadline of the job at most: init stops it then, and if it does not, the VM is
  * killed. Calls `onExit` with each exit code. Errors: `step_failed`, `step_not_started`, `deadline`, `memory`, and the guest's.
@@ -80,8 +95,8 @@ async function runStep(
   const { guest, vm, clock, job, limits } = deps;
   const step = stepAt(job, index);
   const name = stepName(step, index);
-  const script = stepScript(step) === null ? null : `${scriptDirectory}/${name}.sh`;
-  const argv = stepArguments(step, imageConfig(deps, index), script);
+  const script = scriptPath(step, index);
+  const argv = argumentsOf(deps, index);
   const remainingMs = deadline - clock.bootTime();
   if (remainingMs <= 0) throw deadlinePassed(name, job.fumehood.deadlineMs);
   const memoryBytes = stepMemoryBytes(job.fumehood.resources.memoryMiB);
@@ -127,13 +142,22 @@ function stepAt(job: ValidatedJob, index: number): DockerStep {
   return job.dockerSteps[index] as DockerStep;
 }
 
-function imageConfig({ images }: StepDeps, index: number): ImageConfig {
+function scriptPath(step: DockerStep, index: number): string | null {
+  return stepScript(step) === null ? null : `${scriptDirectory}/${stepName(step, index)}.sh`;
+}
+
+function argumentsOf(deps: CommandDeps, index: number): string[] {
+  const step = stepAt(deps.job, index);
+  return stepArguments(step, imageConfig(deps, index), scriptPath(step, index));
+}
+
+function imageConfig({ images }: CommandDeps, index: number): ImageConfig {
   return (images[index] as ImageDisk).config;
 }
 
 /** Returns what a step sees in the guest. Errors: `job_refused` for a working directory that leads out of the workspace. */
 function guestView(
-  deps: StepDeps,
+  deps: CommandDeps,
   index: number,
   script: string | null,
 ): Omit<GuestStep, 'argv' | 'memoryBytes' | 'pids' | 'deadlineMs'> {

@@ -117,7 +117,11 @@ describe('a step', () => {
     ['only a root and a command', whole],
     ['the longest id', ['i'.repeat(63), ...whole.slice(1)]],
     ['an empty argument', [...whole, 'arg', '']],
-    ['the largest number of arguments', ['id', 'root', '/', ...times(2_043, 'arg', 'a')]],
+    [
+      'the most arguments and variables',
+      [...whole.slice(0, 3), ...times(4_096, 'arg', 'a'), ...times(4_096, 'env', 'a')],
+    ],
+    ['the longest argument', [...whole, 'arg', 'a'.repeat(131_071)]],
     ['the largest number of binds', [...whole, ...times(32, 'bind', 'a\0b\0ro')]],
   ])('with %s is started', async (_what, fields) => {
     expect(await answerToStep(...fields)).toBe(`started ${String(fields[0])}`);
@@ -144,6 +148,7 @@ describe('a step', () => {
     ['a bind with too many parts', [...whole, 'bind', 'a\0b\0ro\0c']],
     ['too many volumes', [...whole, ...times(257, 'volume', '/a')]],
     ['an empty bind', [...whole, 'bind', '']],
+    ['too many arguments', [...whole, ...times(4_096, 'arg', 'a')]],
     ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
   ])('with %s is refused', async (_what, fields) => {
     expect(await answerToStep(...fields)).toMatch(/^failed step 22 /);

@@ -7,7 +7,7 @@
 
 static char in[4 + FRAME_MAX], store[FRAME_MAX + FIELDS_MAX];
 static size_t in_size;
-static char out[4 * (4 + FRAME_MAX)];
+static char out[4 * (4 + ANSWER_MAX)];
 static size_t out_start, out_end;
 static struct frame frame;
 

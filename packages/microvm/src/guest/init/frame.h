@@ -5,8 +5,11 @@
 #include <stdint.h>
 
 /* Limits of a frame; the host has the same ones (../../channel/limits.ts). */
-#define FRAME_MAX 65536 /* bytes of the body */
-#define FIELDS_MAX 4096 /* fields, including the verb */
+#define FRAME_MAX 2621440 /* bytes of the body */
+#define FIELDS_MAX 17408 /* fields, including the verb */
+#ifndef ANSWER_MAX
+#define ANSWER_MAX 65536 /* bytes of the body of a frame to the host */
+#endif
 
 struct field {
   const char *data; /* followed by a NUL that is not part of the field */
@@ -32,7 +35,7 @@ const char *field_string(const struct field *field, size_t max);
 
 /* A frame under construction. `failed` is set when a field does not fit. */
 struct message {
-  char data[4 + FRAME_MAX];
+  char data[4 + ANSWER_MAX];
   size_t size;
   int failed;
 };

@@ -19,7 +19,7 @@ __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...
 /* child.c: the process that becomes a step. */
 #define BINDS_MAX 32
 #define VOLUMES_MAX 256
-#define ARGS_MAX 2048
+#define ARGS_MAX 4096 /* as many arguments, and as many variables */
 struct bind {
   const char *source, *target;
   int readonly;
