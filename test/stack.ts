@@ -20,6 +20,8 @@ export interface CommandOptions {
   readonly input?: string | Buffer;
   /** Press Ctrl-C, as on a terminal, as soon as stderr matches this. */
   readonly interruptAt?: RegExp;
+  /** Close the reading end of stdout as soon as this much arrived, bytes. */
+  readonly closeAfter?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
@@ -36,7 +38,10 @@ export function runProgram(argv: readonly string[], options: CommandOptions = {}
     let stdout = '';
     let stderr = '';
     let pressed = false;
-    child.stdout.on('data', (chunk: Buffer) => void (stdout += chunk.toString()));
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+      if (stdout.length >= (options.closeAfter ?? Infinity)) child.stdout.destroy();
+    });
     child.stderr.on('data', (chunk: Buffer) => {
       stderr += chunk.toString();
       if (pressed || !options.interruptAt?.test(stderr)) return;
