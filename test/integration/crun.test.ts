@@ -93,9 +93,9 @@ function dockerConfig({ image, uid, home }: Case, hostname: string, args: string
       ? []
       : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
     `HOSTNAME=${hostname}`,
-    ...image.env,
-    // Docker leaves a home that the image sets to the runtime, which looks up an empty one.
-    ...(image.env.includes('HOME=') ? [] : [`HOME=${home}`]),
+    // Docker's own runtime, runc, looks up a home that is missing or empty; crun only one that is missing.
+    ...image.env.filter((line) => line !== 'HOME='),
+    `HOME=${home}`,
   ];
   const hidden = ['nosuid', 'noexec', 'nodev'];
   return {
