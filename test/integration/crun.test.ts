@@ -25,7 +25,7 @@ section mounts; busybox awk '{ sep = 0; for (i = 7; i <= NF; i++) if ($i == "-")
 section image; busybox stat -c '%n %F %a %u:%g' / /pipe
 section streams; for stream in stdout stderr; do echo "to $stream" >/dev/$stream && echo "$stream opens"; done
 busybox cat </dev/stdin && echo "stdin opens"
-section volume; busybox stat -c '%n %F %a %u:%g' /new /new/volume
+section volume; busybox stat -c '%n %F %a %u:%g' /new/volume
 section hidden; busybox cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 10; ls /proc/acpi /sys/firmware
 exit 3
 `;
@@ -175,7 +175,8 @@ function crun(one: Case, hostname: string, args: string[]) {
   // crun supports one kind of cgroups at a time, but some hosts mount both.
   const alone = 'mount -t cgroup2 none /sys/fs/cgroup';
   // Node gives a child sockets, which cannot be opened by a name in /dev; Docker gives it pipes.
-  const piped = 'set -o pipefail; true | "$0" "$@" 2> >(cat >&2) | cat';
+  const streams = 'true | "$0" "$@" 2>&3 3>&- 4>&- | cat >&4 3>&-';
+  const piped = `set -o pipefail; { { ${streams}; } 3>&1 | cat >&2; } 4>&1`;
   return spawnSync('unshare', ['-m', 'bash', '-c', `${alone}; ${piped}`, ...command], {
     encoding: 'utf8',
     input: '',
