@@ -200,8 +200,7 @@ test.skipIf(process.getuid?.() !== 0).each(cases)(
   'a step of $name sees what it sees under crun',
   async (one) => {
     const image = await agent.putImage(`image-${one.uid}`, one.image, nodes);
-    agent.instance.marks.length = 0;
-    agent.instance.entries.length = 0;
+    await agent.reset();
     const argv = ['sh', '-c', probeScript];
     await agent.run({ dockerSteps: [{ image, argv }] });
     const [entry] = agent.instance.entries.filter(({ key }) => key === 'step.docker.0');
@@ -226,8 +225,8 @@ test.skipIf(process.getuid?.() !== 0)('a step takes as much as a program takes u
   const argv = ['sh', '-c', 'echo $# ${#1} ${#BIG}', 'sh', 'a'.repeat(131_071)];
   while (argv.length < argumentsMax) argv.push('x'.repeat(400));
   expect(commandFault(argv, env)).toBeNull();
-  agent.instance.entries.length = 0;
-  await agent.run({ dockerSteps: [{ image, argv }] });
+  await agent.reset();
+  expect(await agent.run({ dockerSteps: [{ image, argv }] })).toEqual({ operation: 'markComplete' });
   const oracle = crun({ ...one, image: { ...one.image, env } }, 'job', argv);
   expect(oracle.stdout, oracle.stderr).toBe('4092 131071 69996\n');
   expect(agent.instance.output('step.docker.0')).toBe(oracle.stdout);
