@@ -1,5 +1,19 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { hasLabels } from './up.ts';
+import { openState } from '../state/state.ts';
+import { executorSettings, hasLabels } from './up.ts';
+
+it("an executor's address and labels are read from its settings, whatever else is there", () => {
+  const state = openState({ FUMEHOOD_STATE: mkdtempSync(join(tmpdir(), 'fumehood-up-')) }, 0);
+  mkdirSync(state.run);
+  const read = { instanceUrl: 'unix:/run/socket', labels: ['gpu'] };
+  const more = { name: 'here', ofAnotherBuild: true };
+  writeFileSync(join(state.run, 'executor-helper.json'), JSON.stringify({ ...read, ...more }));
+  expect(executorSettings(state)).toEqual(read);
+  rmSync(state.root, { recursive: true });
+});
 
 it.each([
   [['a', 'b=1'], ['b=1', 'a'], true],

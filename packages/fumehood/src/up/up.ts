@@ -75,11 +75,11 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
   }
 }
 
-const executorSettingsSchema = executorHelperConfigSchema.pick({ instanceUrl: true, labels: true });
+const executorSettingsSchema = executorHelperConfigSchema.pick({ instanceUrl: true, labels: true }).strip();
 type ExecutorSettings = ReturnType<typeof executorSettingsSchema.parse>;
 
-/** Returns the instance that the executor was started to lease from, and its labels. */
-function executorSettings(state: State): ExecutorSettings | undefined {
+/** Returns the instance that the executor was started to lease from, and its labels. The file has more, perhaps of another build. */
+export function executorSettings(state: State): ExecutorSettings | undefined {
   return executorSettingsSchema.safeParse(readJson(executorHelperFile(state))).data;
 }
 
