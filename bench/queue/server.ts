@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { Client } from 'pg';
 import { clientConfig } from '../../packages/instance/src/db/connect.ts';
+import { findEmbeddedPostgres } from '../../packages/instance/src/db/server/embedded.ts';
 import { startDatabase } from '../../packages/instance/src/db/server/start.ts';
 import { instanceUsers } from '../../packages/instance/src/helper/users.ts';
 
@@ -36,7 +37,7 @@ export async function startServer(): Promise<BenchServer> {
       admin: username,
       owner: username,
       searchPath: process.env.PATH ?? '',
-      embeddedPackage: null,
+      embeddedPackage: findEmbeddedPostgres(),
       settings: { log_min_messages: 'panic', log_checkpoints: 'off', max_connections: '250' },
     },
     systemClock,

@@ -1,3 +1,4 @@
+export { findEmbeddedPostgres } from './db/server/embedded.ts';
 export {
   type HelperConfig as InstanceHelperConfig,
   type HelperSettings as InstanceHelperSettings,

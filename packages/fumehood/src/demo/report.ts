@@ -75,12 +75,22 @@ export function reportLines(report: Report): string[] {
     lines.push(`${label('')}${query.path}:${query.line}:${query.character} is defined in ${path}:${line}`);
     if (text !== null) lines.push(`${label('')}  ${text.trim().replaceAll('\t', ' ')}`);
   }
-  const left = Object.entries(leftOver).map(([what, value]) => `${leftOverNames[what] ?? what} ${value}`);
+  const left = leftOverOrder
+    .filter(([name]) => leftOver[name] !== undefined)
+    .map(([name, text]) => `${text} ${leftOver[name]}`);
   lines.push(label('left over') + (left.join(', ') || 'not counted'));
   return lines;
 }
 
-const leftOverNames: Readonly<Record<string, string>> = { loopDevices: 'loop devices' };
+/** What is counted after a job, in the order of the report, and its words there. A database does not keep the order of fields. */
+const leftOverOrder = [
+  ['processes', 'processes'],
+  ['mounts', 'mounts'],
+  ['namespaces', 'namespaces'],
+  ['loopDevices', 'loop devices'],
+  ['cgroups', 'cgroups'],
+  ['files', 'files'],
+] as const;
 
 function inside({ guest, inspection }: JobRecord): string {
   if (!guest) return 'not measured';

