@@ -78,8 +78,9 @@ export function stateUnreachable(state: string, why: string): FumehoodError {
 export function stateForeign(directory: string): FumehoodError {
   return new FumehoodError({
     code: 'state_foreign',
-    message: `${directory} was not made by Fumehood, which therefore neither uses nor removes what is in it`,
-    remedy: 'Set FUMEHOOD_STATE to a directory that is new or empty, or to a state directory.',
+    message: `${directory} does not carry the marker of a state directory, so that Fumehood neither uses nor removes what is in it`,
+    remedy:
+      'Set FUMEHOOD_STATE to a directory that is new or empty, or to a state directory. Remove one that an early build made without a marker yourself.',
   });
 }
 
