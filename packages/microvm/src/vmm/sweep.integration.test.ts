@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -75,12 +75,13 @@ describe('a sweep', () => {
   it('does not touch a VM of another directory, even if its name begins like one of this directory', async () => {
     const name = newName();
     const other = await startLikeVm(`${name}-2`);
+    const record = await readFile(recordPath(directory, `${name}-2`));
     await rm(recordPath(directory, `${name}-2`)); // now the VM belongs to another directory
     await writeFile(recordPath(directory, name), '');
     expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
     // A forked child of the shell has the shell's command line until it has executed `sleep`.
     await vi.waitFor(() => expect(processesNaming(`${name}-2`)).toHaveLength(3), { timeout: 20_000 });
-    await writeFile(recordPath(directory, `${name}-2`), '');
+    await writeFile(recordPath(directory, `${name}-2`), record);
     expect(await sweepVms(directory)).toEqual({ found: 1, left: nothing });
     expect(await other.status).toBe('');
   });

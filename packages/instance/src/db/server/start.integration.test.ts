@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
@@ -46,19 +56,18 @@ describe('a private PostgreSQL', () => {
       if (process.getuid?.() !== 0) return;
       // Another user of this machine claims to be the owner.
       const { host } = server.connection as { host: string };
-      const flags = [
-        '--reuid=65534',
-        '--regid=65534',
-        '--clear-groups',
-        'psql',
-        '-h',
-        host,
-        '-U',
-        'fumehood',
-      ];
-      const other = spawnSync('setpriv', [...flags, '-c', 'select 1', 'fumehood'], { encoding: 'utf8' });
-      expect(other.status).not.toBe(0);
-      expect(other.stderr).toContain('eer authentication failed');
+      // It may not be able to reach Node where Node is.
+      chmodSync(directory, 0o755);
+      const node = join(directory, 'node');
+      copyFileSync(process.execPath, node, constants.COPYFILE_FICLONE);
+      const claim = `
+        const startup = Buffer.from('\\0\\0\\0\\0\\0\\x03\\0\\0user\\0fumehood\\0database\\0fumehood\\0\\0');
+        startup.writeInt32BE(startup.length, 0);
+        const socket = require('node:net').connect(process.argv[1] + '/.s.PGSQL.5432', () => socket.write(startup));
+        socket.pipe(process.stdout);`;
+      const ids = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+      const other = spawnSync('setpriv', [...ids, node, '-e', claim, host], { encoding: 'latin1' });
+      expect(other.stdout, other.stderr).toContain('eer authentication failed');
     } finally {
       await server.stop();
     }
