@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import { changedGuest } from './guest.ts';
 import { attackProgram, type AttackedGuest, withGuest } from './vm.ts';
+import { long } from '../long.ts';
 
 /** Attacks by nothing but the paths and links of an image, which init walks before it executes anything of the step. */
 
@@ -94,17 +95,24 @@ describe("paths of an image that lead to init's descriptors or out of the root",
     expect(await walkEverywhere()).toEqual(none);
   });
 
-  test("reach init's root where init leaves its descriptors open and follows every link", async () => {
-    const reached = await walkEverywhere(
-      changedGuest(directory, [
-        ['walk.c', '.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve', '.resolve = 0 * resolve'],
-        ['child.c', 'close_range(REPORT_FD + 1, ~0U, 0)', '0'],
-        ['collect.c', 'chroot(root) || chdir("/")', 'chdir(root)'],
-        ['boot.c', 'chmod("/init", 0);', 'chmod("/init", 0700);'],
-      ]),
-    );
-    for (const [kind, paths] of Object.entries(reached)) expect(paths, kind).not.toEqual([]);
-  });
+  test.runIf(long)(
+    "reach init's root where init leaves its descriptors open and follows every link",
+    async () => {
+      const reached = await walkEverywhere(
+        changedGuest(directory, [
+          [
+            'walk.c',
+            '.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve',
+            '.resolve = 0 * resolve',
+          ],
+          ['child.c', 'close_range(REPORT_FD + 1, ~0U, 0)', '0'],
+          ['collect.c', 'chroot(root) || chdir("/")', 'chdir(root)'],
+          ['boot.c', 'chmod("/init", 0);', 'chmod("/init", 0700);'],
+        ]),
+      );
+      for (const [kind, paths] of Object.entries(reached)) expect(paths, kind).not.toEqual([]);
+    },
+  );
 });
 
 test("an image whose working directory is a descriptor of init does not start, and the job's record says why", async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { changedGuest } from './guest.ts';
 import { attackProgram, type AttackedGuest, withGuest } from './vm.ts';
+import { long } from '../long.ts';
 
 let directory: string;
 let program: ReturnType<typeof attackProgram>;
@@ -66,9 +67,12 @@ describe('the limits of a step', () => {
     expect(outcome.processor.took).toBeLessThan(deadlineMs + 1_500);
   });
 
-  test('without them, init answers less often where every process of a step weighs as much as init', async () => {
-    const recipe = changedGuest(directory, [['boot.c', '"+cpu +memory', '"+memory']]);
-    const { answers } = await withGuest([program], occupyProcessor, recipe);
-    expect(answers * 3).toBeLessThan(outcome.processor.answers);
-  });
+  test.runIf(long)(
+    'without them, init answers less often where every process of a step weighs as much as init',
+    async () => {
+      const recipe = changedGuest(directory, [['boot.c', '"+cpu +memory', '"+memory']]);
+      const { answers } = await withGuest([program], occupyProcessor, recipe);
+      expect(answers * 3).toBeLessThan(outcome.processor.answers);
+    },
+  );
 });
