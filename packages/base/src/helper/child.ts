@@ -30,8 +30,8 @@ const startMessageSchema = z.discriminatedUnion('type', [
 type StartMessage = z.input<typeof startMessageSchema>;
 
 /**
- * Starts a helper's child without privilege, with an IPC channel to the helper, on which it is killed for what is no message. The kernel kills the child when the helper dies,
- * however that happens.
+ * Starts a helper's child without privilege, with an IPC channel to the helper. The helper kills a child that breaks the channel's
+ * protocol. The kernel kills the child when the helper dies, however that happens.
  */
 export async function startChild(program: ChildProgram): Promise<HelperChild> {
   const { node, script, config, identity } = program;

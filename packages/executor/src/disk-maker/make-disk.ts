@@ -15,8 +15,8 @@ import {
 import { sqfstarMemoryMiB, takeDisk } from '@fumehood/disk';
 import { vmmMemoryMiB } from '@fumehood/microvm';
 import { diskMakerFailed, diskNeedsMemory } from '../errors.ts';
-import { uploadProgram } from '../upload/upload.ts';
 import { answerMax, type DiskAnswer, diskAnswerSchema, type DiskRequest, insidePaths } from './messages.ts';
+import { sandboxNode } from '../sandbox-node.ts';
 
 /** What making disks needs on this host. */
 export interface DiskMakerDeps {
@@ -88,10 +88,10 @@ export function diskMakerCommand(
 ): AllowedCommand {
   const bind = (target: string, mode: 'ro' | 'rw', from = directory) => ({ target, mode, from });
   return {
-    program: uploadProgram,
+    program: sandboxNode,
     args: [/--max-old-space-size=\d+/, scriptTarget],
     binds: [
-      ...[bind(uploadProgram, 'ro', node), bind(scriptTarget, 'ro', script)],
+      ...[bind(sandboxNode, 'ro', node), bind(scriptTarget, 'ro', script)],
       ...[bind(insidePaths.out, 'rw'), bind(insidePaths.archive, 'ro'), bind(insidePaths.repository, 'ro')],
     ],
   };
@@ -114,10 +114,10 @@ async function makeDisk<T extends DiskRequest['type']>(
     await sharedDirectory(out);
     const program = {
       label: 'the disk maker',
-      program: uploadProgram,
+      program: sandboxNode,
       args: [`--max-old-space-size=${heap}`, scriptTarget],
       binds: [
-        { source: node, target: uploadProgram, mode: 'ro' as const },
+        { source: node, target: sandboxNode, mode: 'ro' as const },
         { source: script, target: scriptTarget, mode: 'ro' as const },
         { source: out, target: insidePaths.out, mode: 'rw' as const },
         ...binds,

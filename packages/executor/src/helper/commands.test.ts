@@ -8,8 +8,9 @@ import { fetchImage } from '@fumehood/oci';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
-import { uploadIndex, uploadProgram } from '../upload/upload.ts';
+import { uploadIndex } from '../upload/upload.ts';
 import { agentCommands } from './commands.ts';
+import { sandboxNode } from '../sandbox-node.ts';
 
 const commit = 'c'.repeat(40);
 let root: string;
@@ -56,7 +57,7 @@ describe('the helper runs', () => {
     });
     const never = new AbortController().signal;
     await failed(maker.make({ type: 'image' }, binds, join(work, 'disk'), never));
-    const from = { spawn, registries: [], work, cache: work, node: { source: node, target: uploadProgram } };
+    const from = { spawn, registries: [], work, cache: work, node: { source: node, target: sandboxNode } };
     await failed(fetchImage(from, 'example.com/image:1', {}, AbortSignal.timeout(10_000)));
     const upload = { file: 'index.scip', root: 'a', route: '/.executors/scip/upload', associatedIndexId: 1 };
     for (const indexer of [null, 'scip-typescript'])
@@ -112,23 +113,23 @@ describe('the helper refuses', () => {
   });
 
   it('a script of the agent in the Node of the upload client', () => {
-    const binds = [{ source: node, target: uploadProgram, mode: 'ro' as const }];
+    const binds = [{ source: node, target: sandboxNode, mode: 'ro' as const }];
     for (const args of [['-e', 'process.exit()'], ['/upload/evil.mjs'], ['-r', '/upload/evil.mjs']])
-      refused({ label: 'node', program: uploadProgram, args, binds });
+      refused({ label: 'node', program: sandboxNode, args, binds });
   });
 
   it('another file in the place of Node, or Node in the place of another file', () => {
     const args = ['--max-old-space-size=64', '/opt/fumehood/disk-maker.mjs'];
-    const request = { label: 'x', program: uploadProgram, args };
+    const request = { label: 'x', program: sandboxNode, args };
     const bind = (source: string, target: string, mode: 'ro' | 'rw' = 'ro') =>
       refused({ ...request, binds: [{ source, target, mode }] });
     bind(work, '/out', 'ro');
-    bind(work, uploadProgram);
-    bind(script, uploadProgram);
+    bind(work, sandboxNode);
+    bind(script, sandboxNode);
     bind(node, '/out', 'rw');
     bind(join(root, 'executor/..'), '/out', 'rw');
     const binds = [
-      { source: node, target: uploadProgram, mode: 'ro' as const },
+      { source: node, target: sandboxNode, mode: 'ro' as const },
       { source: work, target: '/out', mode: 'rw' as const },
     ];
     expect(() => allowedRequest({ ...request, binds }, commands)).not.toThrow();

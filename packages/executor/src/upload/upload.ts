@@ -9,6 +9,7 @@ import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
 import type { OutputStream, PhaseLog } from '../uplink/log-entry.ts';
 import { openUploadProxy } from './upload-proxy.ts';
 import type { Upload } from './upload-step.ts';
+import { sandboxNode } from '../sandbox-node.ts';
 
 /** Paths on the host of the bundled `src` client and of the Node that runs it. */
 export interface UploadClient {
@@ -17,7 +18,6 @@ export interface UploadClient {
 }
 
 /** Paths in the client's sandbox. */
-export const uploadProgram = '/opt/fumehood/node';
 const scriptTarget = '/opt/fumehood/src.mjs';
 const workTarget = '/upload';
 const indexName = 'index.scip';
@@ -37,7 +37,7 @@ export function uploadCommands(client: UploadClient, work: string): AllowedComma
   const before = [scriptTarget, ...uploadFlags, flag('repo'), flag('commit'), flag('root'), indexFlag];
   const after = [flag('upload-route'), flag('associated-index-id')];
   return [[], [flag('indexer')]].map((indexer) => ({
-    program: uploadProgram,
+    program: sandboxNode,
     args: [...before, ...indexer, ...after],
     env: {
       SRC_ENDPOINT: new RegExp(value),
@@ -45,7 +45,7 @@ export function uploadCommands(client: UploadClient, work: string): AllowedComma
       SRC_HEADER_AUTHORIZATION: new RegExp(value),
     },
     binds: [
-      { target: uploadProgram, mode: 'ro', from: client.node },
+      { target: sandboxNode, mode: 'ro', from: client.node },
       { target: scriptTarget, mode: 'ro', from: client.script },
       { target: workTarget, mode: 'ro', from: work },
     ],
@@ -92,7 +92,7 @@ export async function uploadIndex(
   try {
     const process = await deps.spawn({
       label: 'src code-intel upload',
-      program: uploadProgram,
+      program: sandboxNode,
       args: [scriptTarget, ...uploadArguments(job, upload)],
       env: {
         // The client connects to the socket and only shows this host name.
@@ -101,7 +101,7 @@ export async function uploadIndex(
         SRC_HEADER_AUTHORIZATION: upload.authorization,
       },
       binds: [
-        { source: deps.client.node, target: uploadProgram, mode: 'ro' },
+        { source: deps.client.node, target: sandboxNode, mode: 'ro' },
         { source: deps.client.script, target: scriptTarget, mode: 'ro' },
         { source: directory, target: workTarget, mode: 'ro' },
       ],

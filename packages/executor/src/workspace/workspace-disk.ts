@@ -44,8 +44,9 @@ const hashedAtOnce = 4 * 2 ** 20;
 const makeOnce = oncePerKey<void>();
 
 /**
- * Makes the read-only disk of these contents, unless it is cached, and returns its name in the directory of disks. The instance is
- * asked under this job's token even if the disk is cached (docs/invariants.md, 11). Errors: `commit_missing`, `repository_invalid`, `job_refused`, `instance_…`, `git_protocol`.
+ * Makes the read-only disk of these contents, unless it is cached, and returns its name in the directory of disks. The instance
+ * is asked under this job's token even if the disk is cached (docs/invariants.md, 11). Errors: `commit_missing`,
+ * `repository_invalid`, `job_refused`, `instance_…`, `git_protocol`.
  */
 export async function workspaceDisk(
   source: WorkspaceSource,

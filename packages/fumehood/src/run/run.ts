@@ -24,9 +24,10 @@ const failureCodes: Readonly<Record<string, number>> = { deadline: 124, memory: 
 const otherFailure = 125;
 
 /**
- * Runs a command as a job, forwards stdin to it and streams its output. Returns the job and the exit code for this process: that of
- * the command, or 3 if no connected executor can run the job, 4 if it succeeded but a part of its output was dropped, 124 past the deadline, 130 if interrupted, 137 out of memory, 125 if
- * the job failed for another reason. Errors: that of `output`, after the job was canceled, and those of the client.
+ * Runs a command as a job, forwards stdin to it and streams its output. Returns the job and the exit code for this process: that
+ * of the command, or 3 if no connected executor can run the job, 4 if it succeeded but a part of its output was dropped, 124
+ * past the deadline, 130 if interrupted, 137 out of memory, 125 if the job failed for another reason. Errors: that of `output`,
+ * after the job was canceled, and those of the client.
  */
 export async function runCommand(
   client: Client,

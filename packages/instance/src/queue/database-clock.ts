@@ -11,14 +11,14 @@ export interface Reading {
 }
 
 /**
- * Returns a function that turns readings of the database's clock into a time that the reaper may act on, in milliseconds. `onStep` is
- * called with how far the clock was set, forward or (negative) back.
+ * Returns a function that turns readings of the database's clock into a time that the reaper may act on, in milliseconds.
+ * `onStep` is called with how far the clock was set, forward or (negative) back.
  *
  * Leases are counted on the wall clock of the database's machine, and VMs are killed by the boot-time clocks of theirs. When
  * somebody sets the wall clock forward, valid leases look as if they had run out. So a step forward is believed only after
  * `holdMs`, the longest lease and the reaper's margin: by then every lease from before the step has ended by itself or was
- * renewed after it. A step back only makes leases longer, and is believed at once; `onStep` can shorten them (sql/clock.ts). The first reading is believed, too: a
- * process cannot see a step from before its start.
+ * renewed after it. A step back only makes leases longer, and is believed at once; `onStep` can shorten them (sql/clock.ts). The
+ * first reading is believed, too: a process cannot see a step from before its start.
  */
 export function steadyClock(holdMs: number, onStep: (ms: number) => void): (reading: Reading) => number {
   let last: Point | null = null;

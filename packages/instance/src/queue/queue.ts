@@ -75,8 +75,8 @@ export interface Leased {
 }
 
 /**
- * Leases one job that fits the offer. Returns `barred` for an executor that may not lease: it is draining, or has lost a lease lately. Leases for equal offers that come
- * close together are one commit. Errors: `unauthorized`.
+ * Leases one job that fits the offer. Returns `barred` for an executor that may not lease: it is draining, or has lost a lease
+ * lately. Leases for equal offers that come close together are one commit. Errors: `unauthorized`.
  */
 export async function lease(db: Db, offer: Offer, leaseMs: number): Promise<Leased | 'nothing' | 'barred'> {
   const token = newSecret();

@@ -15,8 +15,9 @@ const memoryBytes = 4 * 2 ** 30;
 export const proxySocket = '/proxy/socket';
 
 /**
- * The script that Node runs in the sandbox; it runs nothing but skopeo. The sandbox has no network but its own loopback, and programs in Go reach proxies over
- * TCP only: so the script listens on the loopback for the command and passes every byte on to the proxy's socket.
+ * The script that Node runs in the sandbox; it runs nothing but skopeo. The sandbox has no network but its own loopback, and
+ * programs in Go reach proxies over TCP only: so the script listens on the loopback for the command and passes every byte on to
+ * the proxy's socket.
  */
 export const bridgeScript = `
 const { spawn } = require('node:child_process');

@@ -13,8 +13,8 @@ import type { DiskMaker } from '../../disk-maker/make-disk.ts';
 import { insidePaths } from '../../disk-maker/messages.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
-import { uploadProgram } from '../../upload/upload.ts';
 import { imageDigest, type ValidatedJob } from './validate-job.ts';
+import { sandboxNode } from '../../sandbox-node.ts';
 
 /** What fetching images from the instance and from registries needs. */
 export interface ImageDeps {
@@ -80,7 +80,7 @@ async function fetchReference(
   const { spawn, registries, directories } = deps;
   const from = {
     ...{ spawn, registries, work: directories.work, cache: directories.blobs },
-    node: { source: deps.node, target: uploadProgram },
+    node: { source: deps.node, target: sandboxNode },
   };
   const auths = dockerAuthConfig?.auths ?? {};
   const hasAuths = Object.keys(auths).length > 0;

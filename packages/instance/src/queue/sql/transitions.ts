@@ -174,9 +174,9 @@ export interface Overdue {
 }
 
 /**
- * Fails at most `limit` attempts that at `now`, on the database's clock, have outlived the deadline of their job: a step still runs `graceMs` after it, counted from the
- * moment when the instance heard of the first step, or the whole attempt takes `othersMs` longer than that. A row that another
- * transaction holds is left for the next call.
+ * Fails at most `limit` attempts that at `now`, on the database's clock, have outlived the deadline of their job: a step still
+ * runs `graceMs` after it, counted from the moment when the instance heard of the first step, or the whole attempt takes
+ * `othersMs` longer than that. A row that another transaction holds is left for the next call.
  */
 export async function failOverdue(
   db: Db,
