@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
 import { guestNotReady } from '../errors.ts';
-import type { VmSockets } from '../vm.ts';
+import type { VmSockets } from '../vm/spec.ts';
 import { type CollectRequest, collectFile } from './collect.ts';
 import { type Control, openControl } from './control.ts';
 import { clockErrorMaxMs, knockTriesMax } from './limits.ts';

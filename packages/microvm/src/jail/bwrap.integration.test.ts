@@ -16,7 +16,7 @@ import {
   processesNaming,
   statusOf,
 } from '../testing/launch.ts';
-import { namespacesOf } from '../vmm/leftover.ts';
+import { namespacesOf } from '../vm/leftover.ts';
 import { jailArguments } from './bwrap.ts';
 
 const uid = 1_900_123;

@@ -2,7 +2,7 @@ import type { Clock } from '@fumehood/base';
 import { encodeMessage, type Message, messageReader } from '../channel/frame.ts';
 import { frameMax } from '../channel/limits.ts';
 import { connectGuest, type Guest } from '../channel/guest.ts';
-import type { VmSockets } from '../vm.ts';
+import type { VmSockets } from '../vm/spec.ts';
 import { vmSockets } from './sockets.ts';
 
 /** The host's end of a channel, and a guest that sends what a test makes it send. */

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { randomUUID } from 'node:crypto';
-import type { VmSockets } from '../vm.ts';
-import { vmSocketNames } from '../vm.ts';
+import type { VmSockets } from '../vm/spec.ts';
+import { vmSocketNames } from '../vm/spec.ts';
 
 /** Returns the two ends of a connection that needs neither a file nor a port. */
 export async function socketPair(): Promise<readonly [Socket, Socket]> {

@@ -1,4 +1,4 @@
-import type { VmSpec } from '../vm.ts';
+import type { VmSpec } from '../vm/spec.ts';
 
 /** Numbers of the descriptors that a VMM inherits. */
 export interface VmmDescriptors {

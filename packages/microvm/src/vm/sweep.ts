@@ -1,7 +1,7 @@
 import { readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeCgroup } from '../jail/cgroups.ts';
-import { vmNamePrefix } from '../vm.ts';
+import { vmNamePrefix } from './spec.ts';
 import { countLeftOver, endProcesses, type HostVm, type LeftOver } from './leftover.ts';
 
 /** Suffix of the file that records that a VM of this run directory exists. */

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
-import { type VmExit, type VmSockets, type VmSpec, vmmProcesses } from '../vm.ts';
+import { type VmExit, type VmSockets, type VmSpec, vmmProcesses } from './spec.ts';
 import type { VmHost } from './host.ts';
 
 /** A launcher that was started, and the sockets of its VM. */

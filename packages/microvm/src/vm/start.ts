@@ -11,7 +11,7 @@ import {
   vmmMemoryMiB,
   vmmProcesses,
   vmName,
-} from '../vm.ts';
+} from './spec.ts';
 import { makeScratchDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
 import { exitOf, type LaunchedVm, launch, vmmPid } from './launcher.ts';

@@ -1,5 +1,5 @@
 import type { GuestImage } from '../guest/build.ts';
-import type { Vmm } from './vmm.ts';
+import type { Vmm } from '../vmm/vmm.ts';
 
 /** What the privileged helper knows about its host. Nothing of it comes from the agent. */
 export interface VmHost {

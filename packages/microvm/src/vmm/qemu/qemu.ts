@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { type VmSpec, vmName } from '../vm.ts';
-import type { Vmm, VmmDescriptors } from './vmm.ts';
+import { type VmSpec, vmName } from '../../vm/spec.ts';
+import type { Vmm, VmmDescriptors } from '../vmm.ts';
 
 /** Runs VMs on QEMU's `microvm` machine: no BIOS tables, no PCI, virtio over MMIO, ports over inherited sockets. */
 export function qemu(binary: string): Vmm {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { socketPair } from '../testing/sockets.ts';
+import { socketPair } from '../../testing/sockets.ts';
 import { type Monitor, openMonitor } from './qmp.ts';
 
 const greeting = '{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7}},"capabilities":[]}}\n';

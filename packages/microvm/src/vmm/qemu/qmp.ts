@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { z } from 'zod';
-import { guestNotReady } from '../errors.ts';
+import { guestNotReady } from '../../errors.ts';
 
 /** The monitor of a running VM. */
 export interface Monitor {
