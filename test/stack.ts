@@ -17,7 +17,8 @@ export interface Outcome {
 }
 
 export interface CommandOptions {
-  readonly input?: string | Buffer;
+  /** What stdin has until its end; null: stdin stays open, and nobody writes to it. */
+  readonly input?: string | Buffer | null;
   /** Press Ctrl-C, as on a terminal, as soon as stderr matches this. */
   readonly interruptAt?: RegExp;
   /** Close the reading end of stdout as soon as this much arrived, bytes. */
@@ -49,8 +50,9 @@ export function runProgram(argv: readonly string[], options: CommandOptions = {}
       process.kill(-(child.pid as number), 'SIGINT');
     });
     child.stdin.on('error', () => {}); // a program may exit without reading its stdin
-    child.stdin.end(options.input ?? '');
+    if (options.input !== null) child.stdin.end(options.input ?? '');
     child.once('error', reject);
+    child.once('exit', () => child.stdin.destroy());
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
 }

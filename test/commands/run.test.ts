@@ -33,9 +33,9 @@ const run = (args: readonly string[], options?: CommandOptions) =>
   stack.fumehood(['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', ...args], options);
 
 describe('fumehood run', () => {
-  test('runs a command in a VM, and has its output and exit code', async () => {
+  test('runs a command in a VM, and ends with it, its output and exit code, also when nobody writes to its stdin', async () => {
     const script = 'echo out; echo err >&2; echo "$FROM $MINE"; exit 7';
-    const ended = await run(['-e', 'MINE=mine', image, '--', 'sh', '-c', script]);
+    const ended = await run(['-e', 'MINE=mine', image, '--', 'sh', '-c', script], { input: null });
     expect(ended).toMatchObject({ code: 7, stdout: 'out\nimage mine\n' });
     expect(ended.stderr.replace(/^sending the image .*\n/, '')).toBe('err\n');
   });

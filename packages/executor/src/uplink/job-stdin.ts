@@ -5,16 +5,24 @@ import type { JobClient } from './job-client.ts';
 export function openJobStdin(client: JobClient, lease: AbortSignal): Readable {
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, lease]);
-  const pieces = async function* () {
-    for (let offset = 0; ; ) {
+  let offset = 0;
+  const readMore = async () => {
+    for (;;) {
       const { bytes, end } = await client.input(offset, signal);
       offset += bytes.length;
-      if (bytes.length > 0) yield bytes;
-      if (end) return;
+      if (bytes.length > 0) stream.push(bytes);
+      if (end) stream.push(null);
+      if (bytes.length > 0 || end) return;
     }
   };
-  const stream = Readable.from(pieces(), { objectMode: false });
-  stream.once('close', () => stop.abort());
+  // Not `Readable.from` a generator: its `destroy` waits for the generator, which waits for bytes that may never come.
+  const stream = new Readable({
+    read: () => void readMore().catch((error: Error) => stream.destroy(error)),
+    destroy(error, done) {
+      stop.abort();
+      done(error);
+    },
+  });
   stream.on('error', () => {}); // the reader of the stream gets the error
   return stream;
 }

@@ -1,0 +1,51 @@
+import { once } from 'node:events';
+import { buffer } from 'node:stream/consumers';
+import { expect, it } from 'vitest';
+import type { JobClient } from './job-client.ts';
+import { openJobStdin } from './job-stdin.ts';
+
+const never = new AbortController().signal;
+
+/** A client of a job with this input, whose next request after it waits until it is aborted. */
+function clientOf(parts: readonly { bytes: Buffer; end: boolean }[]) {
+  const waiting: AbortSignal[] = [];
+  const offsets: number[] = [];
+  const input: JobClient['input'] = (offset, signal) => {
+    const part = parts[offsets.push(offset) - 1];
+    if (part) return Promise.resolve(part);
+    waiting.push(signal);
+    return new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
+    });
+  };
+  return { client: { input } as JobClient, offsets, waiting };
+}
+
+it('the bytes come from one offset to the next, also after an answer without any, until the end', async () => {
+  const parts = ['ab', '', 'c', ''].map((text, at) => ({ bytes: Buffer.from(text), end: at === 3 }));
+  const { client, offsets } = clientOf(parts);
+  expect(String(await buffer(openJobStdin(client, never)))).toBe('abc');
+  expect(offsets).toEqual([0, 2, 2, 3]);
+});
+
+it('a step that ends before its stdin ends the request that waits for more', async () => {
+  const { client, waiting } = clientOf([{ bytes: Buffer.from('a'), end: false }]);
+  const stdin = openJobStdin(client, never);
+  const read = stdin[Symbol.asyncIterator]();
+  await read.next();
+  const next = read.next().catch((error: unknown) => error);
+  await expect.poll(() => waiting.length).toBe(1);
+  stdin.destroy();
+  await once(stdin, 'close', { signal: AbortSignal.timeout(2_000) });
+  await next;
+  expect(waiting[0]?.aborted).toBe(true);
+});
+
+it('the end of the lease is an error of the stream', async () => {
+  const { client, waiting } = clientOf([]);
+  const lease = new AbortController();
+  const read = buffer(openJobStdin(client, lease.signal)).catch((error: unknown) => error);
+  await expect.poll(() => waiting.length).toBe(1);
+  lease.abort(new Error('the lease is over'));
+  expect(await read).toMatchObject({ message: 'the lease is over' });
+});
