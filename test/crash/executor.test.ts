@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -101,6 +102,14 @@ function agentPid(): number {
   return pid;
 }
 
+/** Returns the pids of all processes of the stack whose arguments name this program. */
+function pidsOf(program: string): number[] {
+  const all = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n');
+  const own = all.filter((line) => line.includes(stack.state) && line.includes(program));
+  return own.map((line) => Number(line.trim().split(' ')[0]));
+}
+const helpers = (of: 'executor' | 'instance') => pidsOf(`/${of}-helper.mjs`);
+
 /** Expects that the second attempt completed in every phase and left nothing behind. */
 async function expectRecovered(id: number): Promise<void> {
   const { job, entries, outlived } = await followRecovery(id);
@@ -131,7 +140,11 @@ describe('kill -9 of the agent', () => {
       const { id } = await startJob();
       await untilPhase(id, key);
       const killedAt = performance.now();
+      const helper = stack.pid('executor');
       process.kill(agentPid(), 'SIGKILL');
+      const up = await stack.fumehood(['up']);
+      expect(up.code, up.stderr).toBe(0);
+      expect([helpers('executor'), stack.pid('executor')]).toEqual([[helper], helper]);
       await expect.poll(() => machinesOf(id), { timeout: leaseMs }).toEqual([]);
       expect(performance.now() - killedAt).toBeLessThan(leaseMs);
       await expectRecovered(id);
@@ -156,4 +169,40 @@ describe("kill -9 of the executor's helper", () => {
     },
     timeout,
   );
+});
+
+describe('`fumehood down`', () => {
+  test('right after a kill -9 of the agent leaves no process', async () => {
+    process.kill(agentPid(), 'SIGKILL');
+    const down = await stack.fumehood(['down']);
+    expect(down.code, down.stderr).toBe(0);
+    expect(pidsOf('')).toEqual([]);
+  });
+
+  test('and `up` find what a killed `up` was starting', async () => {
+    await killUp();
+    const up = await stack.fumehood(['up']);
+    expect(up.code, up.stderr).toBe(0);
+    expect([helpers('instance'), helpers('executor')]).toEqual([
+      [stack.pid('instance')],
+      [stack.pid('executor')],
+    ]);
+    await stack.fumehood(['down']);
+    await killUp();
+    const down = await stack.fumehood(['down']);
+    expect(down.code, down.stderr).toBe(0);
+    expect(pidsOf('')).toEqual([]);
+  });
+
+  /** Starts `fumehood up`, and kills it as soon as it has started the instance's helper. */
+  async function killUp(): Promise<void> {
+    const env = { ...process.env, FUMEHOOD_STATE: stack.state };
+    const up = spawn(process.execPath, ['packages/fumehood/bin/fumehood.mjs', 'up'], {
+      env,
+      stdio: 'ignore',
+    });
+    await expect.poll(() => helpers('instance').length, { timeout: 20_000, interval: 5 }).toBe(1);
+    up.kill('SIGKILL');
+    await once(up, 'exit');
+  }
 });

@@ -107,6 +107,14 @@ export function notRunning(state: string): FumehoodError {
   });
 }
 
+export function stillStarting(state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'still_starting',
+    message: `the instance in ${state} is starting`,
+    remedy: 'Try again in a moment: `fumehood up` waits until it has started.',
+  });
+}
+
 export function settingsInvalid(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'settings_invalid',

@@ -67,11 +67,11 @@ vi.mock('./cli/printable.ts', async (importOriginal) => {
     defence.isOn ? function_(text) : text;
   return { ...real, printable: unless(real.printable), printableLines: unless(real.printableLines) };
 });
-const instance = { pid: 1, script: '', local: '', url: evil };
+const instance = { pid: 1, script: '', address: { local: '', url: evil } };
 vi.mock('./up/running.ts', () => ({
   runningClient: async () => client,
   clientOf: async () => client,
-  findRunning: () => ({ instance, executor: { pid: 1, script: '', name: evil } }),
+  findRunning: () => ({ instance, executor: { pid: 1, script: '', name: evil, isReady: true } }),
 }));
 vi.mock('./up/up.ts', () => ({ bringUp: async () => client }));
 vi.mock('./run/image.ts', () => ({

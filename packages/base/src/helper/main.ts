@@ -8,17 +8,17 @@ export interface Helper {
 
 /**
  * Runs a helper as this process's main program: `start` gets the configuration file, which is its one argument. Each SIGTERM or
- * SIGINT stops it. If it cannot start, stderr says why and what to do, and the exit code is 1.
+ * SIGINT stops it, also while it starts. If it cannot start, stderr says why and what to do, and the exit code is 1.
  */
 export async function runHelper(start: (configFile: string) => Promise<Helper>): Promise<void> {
+  const starting = start(process.argv[2] ?? '');
+  const stop = async () => {
+    await starting.then((helper) => helper.stop());
+    process.exit(0);
+  };
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => void stop().catch(() => {}));
   try {
-    const helper = await start(process.argv[2] ?? '');
-    const stop = async () => {
-      await helper.stop();
-      process.exit(0);
-    };
-    process.on('SIGTERM', () => void stop());
-    process.on('SIGINT', () => void stop());
+    await starting;
   } catch (error) {
     const { message, remedy } = factsOf(error);
     process.stderr.write(`fumehood: ${message}\n${remedy ? `  ${remedy}\n` : ''}`);

@@ -32,11 +32,7 @@ export async function startAgentProcess(
   serveSpawn(child.process, spawnPolicy(config));
   const vms = serveVms(child.process, vmPolicy(config, directories, host));
   const file = join(config.state, 'run/executor.json');
-  const facts: ExecutorFile = {
-    pid: process.pid,
-    agentPid: child.process.pid as number,
-    name: config.name,
-  };
+  const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number };
   try {
     await untilStarted(child, z.object({}), agentFailed);
     await writeFile(file, JSON.stringify(facts), { mode: 0o644 });

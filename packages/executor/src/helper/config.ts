@@ -23,5 +23,5 @@ export type HelperConfig = z.infer<typeof helperConfigSchema>;
 export type HelperSettings = z.input<typeof helperConfigSchema>;
 
 /** `run/executor.json`, which exists while the agent runs. */
-export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int(), name: z.string() });
+export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int() });
 export type ExecutorFile = z.infer<typeof executorFileSchema>;

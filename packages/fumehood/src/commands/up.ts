@@ -20,7 +20,7 @@ export function addUp(program: Command): void {
       const context = commandContext();
       const client = await bringUp({ ...context, labels: options.label });
       const { tiers } = await client.status();
-      const url = findRunning(context.state).instance?.url;
+      const url = findRunning(context.state).instance?.address?.url;
       const offered = tiers.join(', ') || 'no virtual machines: see `fumehood doctor`';
       printDone(options, { url, tiers }, `the instance is at ${url}; this machine offers ${offered}`);
     });

@@ -1,6 +1,6 @@
 import type { Clock } from '@fumehood/base';
 import type { State } from '../state/state.ts';
-import { findRunning, type RunningProcess, scriptOf } from './running.ts';
+import { findRunning, hasEnded, type RunningProcess } from './running.ts';
 
 /** How long running jobs may take to stop, and the database to close. */
 const patienceMs = 30_000;
@@ -14,19 +14,22 @@ interface DownDeps {
 }
 
 /**
- * Stops the processes of a state directory: the executor first, so that it can still report the ends of its jobs to the instance.
+ * Stops the processes of a state directory, until none is left: the executor first, so that it can still report the ends of its jobs to the instance.
  * Returns what was stopped.
  */
 export async function stopAll(deps: DownDeps): Promise<readonly ('instance' | 'executor')[]> {
   const { state, clock, onProgress } = deps;
-  const { executor, instance } = findRunning(state);
-  if (executor) await stopExecutor(executor, deps);
-  if (instance) {
-    onProgress('stopping the instance');
-    signal(instance, 'SIGTERM');
-    await untilEnded(state, instance, clock, patienceMs);
+  const stopped = new Set<'instance' | 'executor'>();
+  for (;;) {
+    const { executor, instance } = findRunning(state);
+    if (executor) await stopExecutor(executor, deps);
+    else if (instance) {
+      onProgress('stopping the instance');
+      signal(instance, 'SIGTERM');
+      await untilEnded(state, instance, clock, patienceMs);
+    } else return [...stopped];
+    stopped.add(executor ? 'executor' : 'instance');
   }
-  return [...(executor ? (['executor'] as const) : []), ...(instance ? (['instance'] as const) : [])];
 }
 
 /** Stops the executor and leaves the instance running. */
@@ -50,8 +53,7 @@ function signal(running: RunningProcess, name: NodeJS.Signals): void {
 /** Waits until the process has ended, and kills it after `ms`. Its children die with it, so SIGKILL leaves no process either. */
 async function untilEnded(state: State, running: RunningProcess, clock: Clock, ms: number): Promise<void> {
   const giveUpAt = clock.bootTime() + ms;
-  const name = running.script.slice(running.script.lastIndexOf('/') + 1);
-  while (scriptOf(state, running.pid, name) === running.script) {
+  while (!hasEnded(state, running)) {
     if (clock.bootTime() > giveUpAt) signal(running, 'SIGKILL');
     await clock.sleep(20);
   }

@@ -38,15 +38,31 @@ export async function startDaemon<T>(
   });
   closeSync(log);
   child.unref();
+  const found = await untilReady(daemon, () => hasEnded(child), clock, findReady).catch((error: unknown) => {
+    child.kill('SIGTERM');
+    throw error;
+  });
+  if (found === null) throw notStarted(daemon.what, lastError(daemon.log), daemon.log);
+  return found;
+}
+
+/**
+ * Waits until `findReady` returns something, and returns it; null if the program ends before. Errors: `not_started` after two minutes,
+ * and those of `findReady`.
+ */
+export async function untilReady<T>(
+  { what, log }: Pick<Daemon, 'what' | 'log'>,
+  isOver: () => boolean,
+  clock: Clock,
+  findReady: () => Promise<T | null>,
+): Promise<T | null> {
   const giveUpAt = clock.bootTime() + patienceMs;
   for (;;) {
     const found = await findReady();
     if (found !== null) return found;
-    if (hasEnded(child)) throw notStarted(daemon.what, lastError(daemon.log), daemon.log);
-    if (clock.bootTime() > giveUpAt) {
-      child.kill('SIGTERM');
-      throw notStarted(daemon.what, `it did not answer within ${patienceMs / 1000} s`, daemon.log);
-    }
+    if (isOver()) return null;
+    if (clock.bootTime() > giveUpAt)
+      throw notStarted(what, `it did not answer within ${patienceMs / 1000} s`, log);
     await clock.sleep(20);
   }
 }

@@ -1,10 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Client, openClient } from '@fumehood/client';
-import { executorFileSchema } from '@fumehood/executor';
+import { executorFileSchema, executorHelperConfigSchema } from '@fumehood/executor';
 import { instanceFileSchema } from '@fumehood/instance';
-import { notRunning } from '../errors.ts';
+import { notRunning, stillStarting } from '../errors.ts';
 import { readJson, type State } from '../state/state.ts';
 
 /** A running process of Fumehood. */
@@ -15,46 +15,83 @@ export interface RunningProcess {
 }
 
 /** Where the instance listens. */
-interface Address {
+export interface Address {
   /** `unix:` and the path of its socket, for the programs of this machine. */
   readonly local: string;
   /** The URL of loopback, for people. */
   readonly url: string;
 }
 
-/** The processes that run in a state directory. */
+/** The processes that run in a state directory: the helpers, also while the processes that they start are not ready. */
 export interface Running {
-  readonly instance: (RunningProcess & Address) | null;
-  readonly executor: (RunningProcess & { readonly name: string }) | null;
+  readonly instance:
+    | (RunningProcess & { /** Null while the instance starts. */ readonly address: Address | null })
+    | null;
+  readonly executor:
+    | (RunningProcess & { readonly name: string /** Its agent runs. */; readonly isReady: boolean })
+    | null;
 }
+
+const executorName = executorHelperConfigSchema.pick({ name: true }).strip();
 
 /** Finds the processes that run in a state directory, of any build. */
 export function findRunning(state: State): Running {
-  const instance = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
-  const executor = executorFileSchema.safeParse(readJson(join(state.run, 'executor.json'))).data;
-  const instanceScript = instance && scriptOf(state, instance.pid, 'instance-helper.mjs');
-  const executorScript = executor && scriptOf(state, executor.pid, 'executor-helper.mjs');
+  const instanceFile = instanceFileSchema.safeParse(readJson(join(state.run, 'instance.json'))).data;
+  const executorFile = executorFileSchema.safeParse(readJson(join(state.run, 'executor.json'))).data;
+  const instance = findHelper(state, 'instance-helper.mjs', instanceFile?.pid);
+  const executor = findHelper(state, 'executor-helper.mjs', executorFile?.pid);
+  const settings = executorName.safeParse(readJson(join(state.run, 'executor-helper.json'))).data;
+  // A file whose pid is another one is of a helper that was killed.
+  const agentPid = executorFile?.pid === executor?.pid ? executorFile?.agentPid : undefined;
   return {
-    instance:
-      instance && instanceScript
-        ? { pid: instance.pid, script: instanceScript, local: `unix:${instance.socket}`, url: instance.url }
-        : null,
-    executor:
-      executor && executorScript ? { pid: executor.pid, script: executorScript, name: executor.name } : null,
+    instance: instance && {
+      ...instance,
+      address:
+        instanceFile?.pid === instance.pid
+          ? { local: `unix:${instanceFile.socket}`, url: instanceFile.url }
+          : null,
+    },
+    executor: executor && {
+      ...executor,
+      name: settings?.name ?? 'unknown',
+      isReady: agentPid !== undefined && scriptOf(state, agentPid, 'agent.mjs') !== null,
+    },
   };
+}
+
+/**
+ * Finds the helper that runs this script. Its file does not always name it: the helper writes the file when the process that it
+ * starts is ready, and the executor's removes it when the agent has died.
+ */
+function findHelper(state: State, name: string, recordedPid: number | undefined): RunningProcess | null {
+  const all = () =>
+    readdirSync('/proc')
+      .filter((entry) => /^\d+$/.test(entry))
+      .map(Number);
+  for (const pids of [() => [recordedPid ?? 0], all])
+    for (const pid of pids()) {
+      const script = scriptOf(state, pid, name);
+      if (script !== null) return { pid, script };
+    }
+  return null;
 }
 
 /**
  * Returns the path of the script of this name that the process runs from the runtime directory. Returns null if the process runs
  * something else: the kernel may have given its pid to another process.
  */
-export function scriptOf(state: State, pid: number, name: string): string | null {
+function scriptOf(state: State, pid: number, name: string): string | null {
   try {
     const [, script] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
     return script?.endsWith(`/${name}`) && isSame(dirname(dirname(script)), state.runtime) ? script : null;
   } catch {
     return null;
   }
+}
+
+/** Returns whether a process that was found has ended. */
+export function hasEnded(state: State, { pid, script }: RunningProcess): boolean {
+  return scriptOf(state, pid, basename(script)) !== script;
 }
 
 /** Whether two paths name the same directory, also through a symbolic link or a mount of the directory at another place. */
@@ -70,9 +107,10 @@ export async function clientOf(state: State, { local }: Pick<Address, 'local'>):
   return openClient({ url: local, token });
 }
 
-/** Opens a client of the instance that runs in the state directory. Errors: `not_running`. */
+/** Opens a client of the instance that runs in the state directory. Errors: `not_running`, `still_starting`. */
 export async function runningClient(state: State): Promise<Client> {
   const { instance } = findRunning(state);
   if (!instance) throw notRunning(state.root);
-  return await clientOf(state, instance);
+  if (!instance.address) throw stillStarting(state.root);
+  return await clientOf(state, instance.address);
 }

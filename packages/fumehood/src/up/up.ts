@@ -11,8 +11,8 @@ import { makeState } from '../state/make.ts';
 import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
 import { stopAll, stopExecutor } from './down.ts';
-import { startDaemon } from './processes.ts';
-import { clientOf, findRunning } from './running.ts';
+import { startDaemon, untilReady } from './processes.ts';
+import { type Address, clientOf, findRunning, hasEnded, type RunningProcess } from './running.ts';
 import { executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
 
 export interface UpDeps {
@@ -26,8 +26,8 @@ export interface UpDeps {
 }
 
 /**
- * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, and restarts processes of another
- * build.
+ * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, restarts processes of another
+ * build, and waits for those that are just starting: a helper starts its process again when that dies.
  * Errors: `state_closed`, `state_unsafe`, `not_started`, `state_busy`, and those of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
@@ -41,12 +41,6 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     const current = executor ? executorSettings(state) : undefined;
     const labels = deps.labels ?? current?.labels ?? [];
     if (
-      instance?.script === runtime.instanceHelper &&
-      executor?.script === runtime.executorHelper &&
-      hasLabels(current, labels)
-    )
-      return await clientOf(state, instance);
-    if (
       (instance && instance.script !== runtime.instanceHelper) ||
       (executor && executor.script !== runtime.executorHelper)
     ) {
@@ -54,10 +48,13 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
       await stopAll({ ...deps, drain: true });
       ({ instance, executor } = findRunning(state));
     }
+    if (instance?.address && executor?.isReady && hasLabels(current, labels))
+      return await clientOf(state, instance.address);
     await mkdir(state.run, { recursive: true, mode: 0o755 });
     await mkdir(state.vms, { recursive: true, mode: 0o700 });
     await removeOldRuntimes(state, runtime);
-    const { local } = instance ?? (await startInstance(deps, runtime));
+    const { local } =
+      (instance && (await startingInstance(deps, instance))) ?? (await startInstance(deps, runtime));
     const client = await clientOf(state, { local });
     if (executor && current?.instanceUrl !== local) {
       onProgress('restarting the executor: the address of the instance has changed');
@@ -68,7 +65,8 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
       await stopExecutor(executor, { ...deps, drain: true });
       executor = null;
     }
-    if (!executor) await startExecutor({ ...deps, labels }, runtime, local, client);
+    if (!executor || !(await startingExecutor(deps, executor, client)))
+      await startExecutor({ ...deps, labels }, runtime, local, client);
     return client;
   } finally {
     unlock();
@@ -109,11 +107,27 @@ async function startExecutor(
   await writeSettings(config, settings);
   const log = logOf(state, 'executor');
   const daemon = { what: 'the executor', node: runtime.node, script: runtime.executorHelper, config, log };
-  await startDaemon(daemon, clock, async () => {
-    if (!findRunning(state).executor) return null;
-    const { executors } = await client.status();
-    return executors.some(({ name }) => name === settings.name) ? true : null;
-  });
+  await startDaemon(daemon, clock, () => readyExecutor(state, client));
+}
+
+/** Waits until the executor of a helper that runs is ready. Resolves with null if the helper ends before. */
+async function startingExecutor(
+  { state, clock, onProgress }: UpDeps,
+  helper: RunningProcess & { readonly isReady: boolean },
+  client: Client,
+): Promise<true | null> {
+  if (!helper.isReady) onProgress('waiting for the executor, which is starting');
+  const daemon = { what: 'the executor', log: logOf(state, 'executor') };
+  const isOver = () => hasEnded(state, helper);
+  return await untilReady(daemon, isOver, clock, () => readyExecutor(state, client));
+}
+
+/** Returns whether the executor's agent runs and the instance has heard of it: true, or null. */
+async function readyExecutor(state: State, client: Client): Promise<true | null> {
+  const { executor } = findRunning(state);
+  if (!executor?.isReady) return null;
+  const { executors } = await client.status();
+  return executors.some(({ name }) => name === executor.name) ? true : null;
 }
 
 /** Returns the path of a process's log. */
@@ -121,17 +135,31 @@ function logOf(state: State, name: 'instance' | 'executor'): string {
   return join(state.run, 'logs', `${name}.log`);
 }
 
-async function startInstance(
-  { state, clock, root, onProgress }: UpDeps,
-  runtime: Runtime,
-): Promise<{ readonly local: string }> {
+/** Waits until the instance of a helper that runs is ready. Resolves with null if the helper ends before. */
+async function startingInstance(
+  { state, clock, onProgress }: UpDeps,
+  helper: RunningProcess & { readonly address: Address | null },
+): Promise<Address | null> {
+  if (!helper.address) onProgress('waiting for the instance, which is starting');
+  const daemon = { what: 'the instance', log: logOf(state, 'instance') };
+  return await untilReady(
+    daemon,
+    () => hasEnded(state, helper),
+    clock,
+    () => readyInstance(state),
+  );
+}
+
+const readyInstance = async (state: State) => findRunning(state).instance?.address ?? null;
+
+async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime: Runtime): Promise<Address> {
   onProgress('starting the instance');
   const config = join(state.run, 'instance-helper.json');
   const settings = instanceHelperSettings(state, runtime, { version: versionOfThis(), root });
   await writeSettings(config, settings);
   const log = logOf(state, 'instance');
   const daemon = { what: 'the instance', node: runtime.node, script: runtime.instanceHelper, config, log };
-  const instance = await startDaemon(daemon, clock, async () => findRunning(state).instance);
+  const instance = await startDaemon(daemon, clock, () => readyInstance(state));
   if (settings.port !== 0 && Number(new URL(instance.url).port) !== settings.port)
     onProgress(
       `another program uses port ${settings.port} of 127.0.0.1, so the instance is at ${instance.url} this time`,
