@@ -1,8 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@fumehood/client';
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -95,11 +96,12 @@ function machinesOf(id: number): string[] {
   );
 }
 
-function agentPid(): number {
-  const { agentPid: pid } = JSON.parse(readFileSync(join(stack.state, 'run/executor.json'), 'utf8')) as {
-    agentPid: number;
-  };
-  return pid;
+/** Kills the agent, and resolves when its helper has noticed. */
+async function killAgent(): Promise<void> {
+  const file = join(stack.state, 'run/executor.json');
+  const { agentPid } = JSON.parse(readFileSync(file, 'utf8')) as { agentPid: number };
+  process.kill(agentPid, 'SIGKILL');
+  await expect.poll(() => existsSync(file), { timeout: leaseMs, interval: 5 }).toBe(false);
 }
 
 /** Returns the pids of all processes of the stack whose arguments name this program. */
@@ -141,9 +143,13 @@ describe('kill -9 of the agent', () => {
       await untilPhase(id, key);
       const killedAt = performance.now();
       const helper = stack.pid('executor');
-      process.kill(agentPid(), 'SIGKILL');
-      const up = await stack.fumehood(['up']);
-      expect(up.code, up.stderr).toBe(0);
+      await killAgent();
+      process.kill(helper, 'SIGSTOP'); // so that `up` comes before the next agent
+      const up = stack.fumehood(['up']);
+      await sleep(1_500);
+      expect(helpers('executor')).toEqual([helper]);
+      process.kill(helper, 'SIGCONT');
+      expect((await up).code, (await up).stderr).toBe(0);
       expect([helpers('executor'), stack.pid('executor')]).toEqual([[helper], helper]);
       await expect.poll(() => machinesOf(id), { timeout: leaseMs }).toEqual([]);
       expect(performance.now() - killedAt).toBeLessThan(leaseMs);
@@ -173,7 +179,7 @@ describe("kill -9 of the executor's helper", () => {
 
 describe('`fumehood down`', () => {
   test('right after a kill -9 of the agent leaves no process', async () => {
-    process.kill(agentPid(), 'SIGKILL');
+    await killAgent();
     const down = await stack.fumehood(['down']);
     expect(down.code, down.stderr).toBe(0);
     expect(pidsOf('')).toEqual([]);

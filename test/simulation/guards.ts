@@ -23,6 +23,7 @@ export const guards = {
   'commit before answer': 'nothing is acknowledged before it is committed',
   'cancel stays': 'a cancel survives the loss of the executor',
   'resets counted': 'a job is given up after a number of losses',
+  'pause after losses': 'an executor that lost a lease gets no job before its next heartbeat',
   // guards of the executor
   'heartbeat before boot': 'no VM boots before a heartbeat is answered',
   'deadline from sending': 'a lease counts from the sending of the heartbeat',

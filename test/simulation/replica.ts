@@ -142,6 +142,7 @@ export class Replica implements Server {
     const held = ids.map((jobId) => ({ jobId, attempt: attempts.get(jobId) ?? null }));
     const observed = (job: StoredJob) => truth.renewed(job, request.from, request.sentAt);
     this.commit(call, () => {
+      store.beat(body.executorName);
       const renewed = store.renew(body.executorName, held, observed);
       store.release(body.executorName, ids);
       const named = (jobs: StoredJob[]) => jobs.map((job) => `${job.id}-runs`);

@@ -13,6 +13,7 @@ import {
   leaseLost,
   offsetGap,
 } from '../../packages/instance/src/errors.ts';
+import { lossesForgottenMs, pauseAfterLossesMs } from '../../packages/instance/src/queue/sql/losses.ts';
 import type { Guard } from './guards.ts';
 import { type JobLease, lengthOf, type LogEntry, type StoredAttempt, type StoredJob } from './stored-job.ts';
 import type { Truth } from './truth.ts';
@@ -27,6 +28,7 @@ const inputPiece = 32;
 
 export class Store {
   readonly jobs = new Map<number, StoredJob>();
+  private readonly losses = new Map<string, Losses>();
   private readonly truth: Truth;
   private readonly removed: Guard | null;
   private readonly clock: () => number;
@@ -66,11 +68,11 @@ export class Store {
 
   take(executor: string, token: string, seen?: StoredJob): StoredJob | null {
     const job = this.on('one lease') ? this.next() : seen;
-    if (!job) return null;
+    if (!job || this.pausing(executor)) return null;
     const before = job.life;
     const life = this.on('one lease') ? afterTransition(before, 'lease') : leasedRegardless(before);
     if (!life) return null;
-    this.truth.beforeLease(job, life.attempt);
+    this.truth.beforeLease(job, life.attempt, executor);
     Object.assign(job, { executor, token, expiresAt: this.clock() + leaseMs, processAfter: 0, reason: null });
     job.life = life;
     job.attempts.push({ attempt: life.attempt, executor, outcome: 'processing', result: null, entries: [] });
@@ -153,6 +155,8 @@ export class Store {
   mark(lease: JobLease, transition: 'complete' | 'error' | 'fail', reason: string | null): void {
     this.fenced(lease, `the mark ${transition}`, (job) => {
       if (!this.move(job, transition, reason)) throw leaseLost(job.id);
+      const losses = this.losses.get(lease.executor);
+      if (losses) losses.count = 0;
     });
   }
 
@@ -161,6 +165,13 @@ export class Store {
     const job = this.jobs.get(id);
     if (!job) throw jobNotFound(id);
     if (job.life.state !== 'canceled' && !this.move(job, 'cancel', null)) throw jobEnded(id, job.life.state);
+  }
+
+  /** Stores that an executor has sent a heartbeat. */
+  beat(executor: string): void {
+    const losses = this.losses.get(executor);
+    if (losses) losses.mustBeat = false;
+    this.truth.beat(executor);
   }
 
   /** Renews the leases that the executor still holds, and returns their jobs. Calls `observed` before each renewal. */
@@ -193,8 +204,29 @@ export class Store {
   expire(time: number): void {
     const before = time - (this.on('reaper margin') ? reaperMarginMs : 0);
     for (const job of this.jobs.values())
-      if (job.life.state === 'processing' && (job.expiresAt as number) < before)
+      if (job.life.state === 'processing' && (job.expiresAt as number) < before) {
+        this.countLoss(job.executor as string);
         this.move(job, 'expire', 'lease_lost');
+      }
+  }
+
+  private countLoss(executor: string): void {
+    const { count, lostAt, mustBeat } = this.losses.get(executor) ?? {
+      count: 0,
+      lostAt: -Infinity,
+      mustBeat: false,
+    };
+    const recent = lostAt > this.clock() - lossesForgottenMs;
+    const next = mustBeat ? count : recent ? count + 1 : 1;
+    this.losses.set(executor, { count: next, lostAt: this.clock(), mustBeat: true });
+  }
+
+  /** Returns whether an executor gets no job now, because it has lost a lease. */
+  private pausing(executor: string): boolean {
+    const losses = this.losses.get(executor);
+    if (!losses || !this.on('pause after losses')) return false;
+    const sinceMs = this.clock() - losses.lostAt;
+    return losses.mustBeat || (sinceMs >= 0 && sinceMs <= pauseAfterLossesMs(losses.count));
   }
 
   /** Returns whether the lease of a job has not run out. */
@@ -241,6 +273,13 @@ export class Store {
   private on(guard: Guard): boolean {
     return this.removed !== guard;
   }
+}
+
+/** The losses of an executor: how many leases of it ran out, when the last one did, and whether it has sent no heartbeat since. */
+interface Losses {
+  count: number;
+  readonly lostAt: number;
+  mustBeat: boolean;
 }
 
 function leasedRegardless(life: JobLife): JobLife {

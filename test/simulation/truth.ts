@@ -24,6 +24,8 @@ export class Truth {
   private readonly vms = new Map<number, Vm[]>();
   /** When an executor's code got a lease; by executor, job and attempt. */
   private readonly handedOver = new Map<string, number>();
+  /** The executors that have lost a lease and not sent a heartbeat since. */
+  private readonly silent = new Set<string>();
   private readonly acknowledged: ((jobs: ReadonlyMap<number, StoredJob>) => string | null)[] = [];
 
   constructor(world: World, coverage: Coverage, databaseClock: () => number) {
@@ -34,7 +36,9 @@ export class Truth {
 
   // Commits of the store.
 
-  beforeLease(job: StoredJob, attempt: number): void {
+  beforeLease(job: StoredJob, attempt: number, executor: string): void {
+    if (this.silent.has(executor))
+      this.broken(job, `is leased by ${executor}, which lost a lease and has not sent a heartbeat since`);
     const { state, cancelRequested } = job.life;
     if (state === 'processing' || hasEnded(state)) this.broken(job, `is leased while it is ${state}`);
     if (cancelRequested) this.broken(job, 'is leased after its cancel');
@@ -50,6 +54,7 @@ export class Truth {
     if (transition === 'lease')
       this.leases.set(job.token as string, { jobId: job.id, attempt: life.attempt, over: false });
     else for (const lease of this.leases.values()) if (lease.jobId === job.id) lease.over = true;
+    if (transition === 'expire') this.silent.add(job.attempts.at(-1)?.executor as string);
     if (before.cancelRequested && !life.cancelRequested) this.broken(job, 'had its cancel taken back');
     if (life.attempt > 1 + life.maxResets + life.maxRetries) this.broken(job, 'is tried too often');
     const exit = this.vmOf(job.id, life.attempt)?.exit;
@@ -57,6 +62,10 @@ export class Truth {
       this.broken(job, 'is completed, but its program did not exit with 0');
     if (transition === 'fail' && life.state === 'failed' && (job.reason !== 'step_failed' || exit !== 1))
       this.broken(job, `has failed for good, although its program did not: ${job.reason}`);
+  }
+
+  beat(executor: string): void {
+    this.silent.delete(executor);
   }
 
   wrote(lease: JobLease, job: StoredJob, what: string): void {

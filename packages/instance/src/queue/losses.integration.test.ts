@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { type Leased, mark } from './queue.ts';
+import { pauseAfterLossesMs } from './sql/losses.ts';
 import { expire, leaseOf, testQueue } from './testing.ts';
 
 /** An executor that loses its leases, because its heartbeats do not arrive while its requests for jobs do. */
@@ -75,6 +76,7 @@ test('leases again after a pause that grows with its losses, up to a minute, and
       where state = 'processing'`.execute(db);
   }
   expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60]);
+  expect(pauses).toEqual(pauses.map((_, n) => pauseAfterLossesMs(n + 1) / 1_000));
   await wait(601);
   await take();
   await lose();

@@ -1,10 +1,15 @@
 import { type RawBuilder, sql } from 'kysely';
 
-/** The pause of an executor after a lost lease, seconds. Each further loss doubles it, up to the longest. */
+/** The pause of an executor that lost a lease, seconds. Each further loss doubles it, up to the longest. */
 const firstPauseS = 1;
 const longestPauseS = 60;
-/** Losses that are further apart than this are not counted together, minutes. */
-const forgottenMin = 10;
+/** Losses that are further apart than this are not counted together, ms. */
+export const lossesForgottenMs = 600_000;
+
+/** Returns the pause after a number of losses, ms: what `isPausing` does in SQL, for the simulation. */
+export function pauseAfterLossesMs(losses: number): number {
+  return Math.min(longestPauseS, firstPauseS * 2 ** Math.min(losses - 1, 10)) * 1_000;
+}
 
 /**
  * True of a row of `executors` that gets no job now: a lease of it ran out, and it has not sent a heartbeat since, or its pause is not
@@ -26,7 +31,7 @@ export const countLosses = (executors: RawBuilder<unknown>) => sql`
   update executors set
     losses = case
       when must_beat then losses
-      when lost_at > clock_timestamp() - make_interval(mins => ${sql.lit(forgottenMin)}) then losses + 1
+      when lost_at > clock_timestamp() - make_interval(secs => ${sql.lit(lossesForgottenMs / 1_000)}) then losses + 1
       else 1 end,
     must_beat = true, lost_at = clock_timestamp()
   from (select name from executors where name in (${executors}) order by name for no key update) as lost
