@@ -15,6 +15,7 @@ export type { Identity } from './identity.ts';
 export { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from './ipc.ts';
 export type { Fetch, FetchRequest } from './local/fetch.ts';
 export { openFetch, socketOf } from './local/fetch.ts';
+export { listenOnSocket, socketPathMax } from './local/listen.ts';
 export { provenSocket, trustedUids, untrustedPart } from './local/ownership.ts';
 export { oncePerKey } from './once-per-key.ts';
 export { abortable } from './spawn/abortable.ts';

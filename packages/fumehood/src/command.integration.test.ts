@@ -107,6 +107,21 @@ describe('without making or starting anything', () => {
     });
   });
 
+  it('a user without an account is refused with what to do, and needs none to read', () => {
+    // In a user namespace of its own, this user has another uid, which no file knows.
+    const asNobody = (...args: string[]) =>
+      spawnSync('unshare', ['--user', '--map-user=54321', process.execPath, command, ...args], {
+        encoding: 'utf8',
+        cwd: '/',
+        env: { PATH: process.env.PATH, FUMEHOOD_STATE: state },
+      });
+    const up = asNobody('up');
+    expect(up.stderr).toMatch(/^fumehood: the uid 54321, [^\n]+\n {2}[^\n]*useradd --uid 54321[^\n]*\n$/);
+    expect(up.status).toBe(2);
+    expect(asNobody('doctor').stdout).toContain('✗ account: the uid 54321');
+    expect(asNobody('status').status).toBe(0);
+  });
+
   describe('a repository', () => {
     const git = (...args: string[]) =>
       execFileSync('git', [

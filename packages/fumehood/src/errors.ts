@@ -59,6 +59,22 @@ export function stateClosed(state: string, closed: readonly ClosedDirectory[]): 
   });
 }
 
+export function stateUnusable(state: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'state_unusable',
+    message: `nothing can run in the state directory ${JSON.stringify(state)}: ${why}`,
+    remedy: 'Set FUMEHOOD_STATE to another directory.',
+  });
+}
+
+export function accountMissing(uid: number): FumehoodError {
+  return new FumehoodError({
+    code: 'account_missing',
+    message: `the uid ${uid}, which runs this command, has no account on this machine, and PostgreSQL does not run without one`,
+    remedy: `Make an account as root (\`useradd --uid ${uid} NAME\`), or run the command as another user.`,
+  });
+}
+
 export function stateUnsafe(state: string, directory: string): FumehoodError {
   return new FumehoodError({
     code: 'state_unsafe',

@@ -6,7 +6,14 @@ import { makeProgram } from './program.ts';
 /** Errors of what the user typed, or of what it names. Nothing was started. */
 const mistakes = [
   ...['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'],
-  ...['state_closed', 'state_unsafe', 'state_unreachable', 'state_foreign'],
+  ...[
+    'state_closed',
+    'state_unsafe',
+    'state_unreachable',
+    'state_unusable',
+    'state_foreign',
+    'account_missing',
+  ],
 ];
 const mistakeCode = 2;
 

@@ -8,7 +8,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { provenSocket, socketOf } from '@fumehood/base';
+import { listenOnSocket, provenSocket, socketOf } from '@fumehood/base';
 
 /** An open proxy: the only server that the upload client can reach. */
 export interface UploadProxy {
@@ -37,9 +37,7 @@ export async function openUploadProxy(
     }
     forward(request, response, instanceUrl, headers, onAnswer);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(socketPath, resolve);
-  });
+  await listenOnSocket(server, socketPath);
   await chmod(socketPath, 0o660); // the client runs with another uid and our gid
   return {
     close: () =>

@@ -4,10 +4,10 @@ import { release } from 'node:os';
 import type { FumehoodError } from '@fumehood/base';
 import { buildGuest, type Finding } from '@fumehood/microvm';
 import { type Tier, tierMeaning } from '@fumehood/protocol';
-import { stateClosed } from '../errors.ts';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { findFormerStates } from '../state/former-name.ts';
-import { closedParents, makeState } from '../state/make.ts';
+import { makeState, placeError } from '../state/make.ts';
+import { accountError } from '../up/account.ts';
 import type { UpDeps } from '../up/up.ts';
 import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
@@ -26,7 +26,8 @@ const programs = debianPackages.flatMap(({ package: name, program, neededBy }) =
 /** Checks this machine, and boots a canary even if an earlier verdict still holds. */
 export async function examine(deps: UpDeps): Promise<DoctorReport> {
   const { state, root, onProgress } = deps;
-  const closed = root ? closedParents(state.root) : [];
+  const place = placeError(state, root);
+  const account = accountError();
   const missing = programs.filter(([path]) => !existsSync(path));
   const found: Finding[] = [
     {
@@ -42,7 +43,8 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
         remedy: `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`,
       }),
     },
-    ...(closed.length > 0 ? [closedFinding(stateClosed(state.root, closed))] : []),
+    ...(place ? [findingOf('state directory', place)] : []),
+    ...(account ? [findingOf('account', account)] : []),
     ...findFormerStates(process.env, process.getuid?.() ?? 0).map(({ path, remedy }) => ({
       check: 'former name',
       ok: false,
@@ -50,7 +52,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
       remedy,
     })),
   ];
-  if (missing.length > 0 || closed.length > 0) return { tiers: [], findings: found };
+  if (missing.length > 0 || place || account) return { tiers: [], findings: found };
   makeState(state, root);
   await mkdir(state.vms, { recursive: true, mode: 0o700 });
   const runtime = await prepareRuntime(state, onProgress);
@@ -59,8 +61,8 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   return { tiers, findings: [...found, ...report.findings] };
 }
 
-function closedFinding({ message, remedy }: FumehoodError): Finding {
-  return { check: 'state directory', ok: false, detail: message, ...(remedy !== undefined && { remedy }) };
+function findingOf(check: string, { message, remedy }: FumehoodError): Finding {
+  return { check, ok: false, detail: message, ...(remedy !== undefined && { remedy }) };
 }
 
 /** Lays out the report: a line for each check, remedies, and the tiers. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
-import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, copyFile, cp, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildLauncher } from '@fumehood/microvm';
+import { stateUnusable } from '../errors.ts';
 import type { State } from '../state/state.ts';
 
 /** The programs that the processes run. They are outside of the checkout, readable by all users and writable only by their owner. */
@@ -117,13 +118,17 @@ async function sourceKey(): Promise<string> {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Copies this Node to a place that all users can reach, and returns its path. */
+/** Copies this Node to a place that all users can reach, and returns its path. Errors: `state_unusable`. */
 async function copyNode(directory: string): Promise<string> {
   const target = join(directory, `node-${process.version}`);
   if (existsSync(target)) return target;
   const staged = `${target}.${process.pid}`;
   await copyFile(process.execPath, staged, constants.COPYFILE_FICLONE);
   await chmod(staged, 0o755);
+  // The kernel answers so for a file system that is mounted with `noexec`, also to root.
+  await access(staged, constants.X_OK).catch((error: Error) => {
+    throw stateUnusable(dirname(directory), `no program can be executed in it (${error.message})`);
+  });
   await rename(staged, target);
   return target;
 }

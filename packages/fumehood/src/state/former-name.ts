@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { stateHome } from './state.ts';
 
 /** The name of this product before its first release. It belongs to another product now, so no other file contains it. */
 const formerName = 'glovebox';
@@ -14,9 +14,10 @@ export interface FormerState {
 /** Finds state directories of the former name. Fumehood never reads or removes them: they may hold the only copy of data. */
 export function findFormerStates(environment: NodeJS.ProcessEnv, uid: number): FormerState[] {
   const variable = environment[`${formerName.toUpperCase()}_STATE`];
-  const home = environment.XDG_STATE_HOME || join(homedir(), '.local/state');
-  const usual = uid === 0 ? join('/var/lib', formerName) : join(home, formerName);
-  const paths = [...new Set([...(variable ? [variable] : []), usual])].filter((path) => existsSync(path));
+  const home = uid === 0 ? '/var/lib' : stateHome(environment);
+  const paths = [
+    ...new Set([...(variable ? [variable] : []), ...(home ? [join(home, formerName)] : [])]),
+  ].filter((path) => existsSync(path));
   return paths.map((path) => ({
     path,
     remedy: `Fumehood does not use it. Stop what still runs in it with \`${formerName} down\` in the old checkout, then remove it: rm -rf ${path}`,

@@ -56,6 +56,31 @@ describe('making the state directory', () => {
     expect(existsSync(join(closed, 'missing'))).toBe(false);
   });
 
+  it.each([
+    ['a backslash', 'a\\b', 'the character \\'],
+    ['a quotation mark', 'a"b', 'the character "'],
+    ['a dollar sign', 'a$b', 'the character $'],
+    ['a backquote', 'a`b', 'the character `'],
+    ['a line break', 'a\nb', 'control character'],
+    ['bytes that are not UTF-8', 'a\uFFFDb', 'UTF-8'],
+    ['too many bytes for a socket below it', 'é'.repeat(39), 'bytes too long for the sockets'],
+  ])('is refused with %s in its path, and makes nothing', (_, name, why) => {
+    const state = stateIn(join(open, name));
+    expect(() => makeState(state, true)).toThrow(
+      expect.objectContaining({
+        code: 'state_unusable',
+        message: expect.stringContaining(why) as string,
+      }) as Error,
+    );
+    expect(existsSync(state.root)).toBe(false);
+  });
+
+  it('takes every other path', () => {
+    const state = stateIn(join(open, `, :;=%41 é'(x)#?*-`));
+    makeState(state, true);
+    expect(existsSync(state.root)).toBe(true);
+  });
+
   it('needs no open directories without root, where every process runs as the same user', () => {
     makeState(stateIn(join(closed, 'state')), false);
     expect(existsSync(join(closed, 'state'))).toBe(true);

@@ -1,22 +1,45 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { trustedUids, untrustedPart } from '@fumehood/base';
-import { type ClosedDirectory, stateClosed, stateUnsafe } from '../errors.ts';
+import { dirname, join } from 'node:path';
+import { type FumehoodError, socketPathMax, trustedUids, untrustedPart } from '@fumehood/base';
+import { type ClosedDirectory, stateClosed, stateUnsafe, stateUnusable } from '../errors.ts';
 import { markState } from './marker.ts';
 import type { State } from './state.ts';
 
 /**
- * Makes and marks the state directory, and makes its missing parents. Root starts processes as other users (`up/identities.ts`), so a parent that
- * they cannot traverse is refused before anything is made. So is a place that another user could change: what is there holds secrets
- * and programs. A directory with files of others is refused, too. Errors: `state_closed`, `state_unsafe`, `state_foreign`.
+ * Makes and marks the state directory, and makes its missing parents. A place where nothing could run is refused before anything is
+ * made. So is one that another user could change, because it holds secrets and programs, and a directory with files of others.
+ * Errors: `state_unusable`, `state_closed`, `state_unsafe`, `state_foreign`.
  */
 export function makeState(state: State, root: boolean): void {
-  const closed = root ? closedParents(state.root) : [];
-  if (closed.length > 0) throw stateClosed(state.root, closed);
+  const error = placeError(state, root);
+  if (error) throw error;
   const unsafe = untrustedPart(existingPart(state.root), trustedUids());
   if (unsafe !== null) throw stateUnsafe(state.root, unsafe);
   mkdirSync(state.root, { recursive: true, mode: 0o755 });
   markState(state);
+}
+
+/**
+ * Returns the error of a place where the processes of Fumehood could not work, or null. Root starts them as several users
+ * (`up/identities.ts`), who have to be able to traverse the directories above.
+ */
+export function placeError(state: State, root: boolean): FumehoodError | null {
+  const why = unusableName(state);
+  if (why !== null) return stateUnusable(state.root, why);
+  const closed = root ? closedParents(state.root) : [];
+  return closed.length > 0 ? stateClosed(state.root, closed) : null;
+}
+
+/** Returns what the path has that a part of Fumehood cannot work with, or null. */
+function unusableName({ root, postgres }: State): string | null {
+  // Node.js loads no module from a path with a backslash. PostgreSQL has a shell start programs that are below the directory.
+  const [character] = /["$`\\]/.exec(root) ?? [];
+  if (character) return `programs do not start from a path with the character ${character}`;
+  if (/\p{Cc}/u.test(root))
+    return 'it contains a control character, and PostgreSQL does not work in such a directory';
+  if (root.includes('\uFFFD')) return 'it is not text in UTF-8';
+  const surplus = Buffer.byteLength(join(postgres, 'socket/.s.PGSQL.5432')) - socketPathMax;
+  return surplus > 0 ? `it is ${surplus} bytes too long for the sockets below it` : null;
 }
 
 /**

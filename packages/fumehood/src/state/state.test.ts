@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openState } from './state.ts';
 
 let root: string;
@@ -39,6 +39,15 @@ describe('the path of the state directory', () => {
       expect(() => rootOf(join(root, name))).toThrow(
         expect.objectContaining({ code: 'state_unreachable' }) as Error,
       );
+  });
+
+  it('is refused for a user without a home directory, unless it is given', () => {
+    vi.stubEnv('HOME', '');
+    expect(() => openState({}, 1000)).toThrow('no home directory');
+    expect(openState({ XDG_STATE_HOME: root }, 1000).root).toBe(join(root, 'fumehood'));
+    expect(openState({ FUMEHOOD_STATE: root }, 1000).root).toBe(root);
+    expect(openState({}, 0).root).toBe('/var/lib/fumehood');
+    vi.unstubAllEnvs();
   });
 
   it('is the usual one when XDG_STATE_HOME is empty', () => {

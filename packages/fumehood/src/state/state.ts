@@ -32,8 +32,13 @@ export interface State {
 export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
   if (environment.FUMEHOOD_STATE === '')
     throw usage('FUMEHOOD_STATE is empty', 'Set it to the path of a directory, or unset it.');
-  const home = environment.XDG_STATE_HOME || join(homedir(), '.local/state');
-  const chosen = environment.FUMEHOOD_STATE ?? (uid === 0 ? '/var/lib/fumehood' : join(home, 'fumehood'));
+  const usual = uid === 0 ? '/var/lib' : stateHome(environment);
+  const chosen = environment.FUMEHOOD_STATE ?? (usual && join(usual, 'fumehood'));
+  if (chosen === null)
+    throw usage(
+      'this user has no home directory, where the state directory would be',
+      'Set FUMEHOOD_STATE to the path of a directory, or HOME.',
+    );
   const root = realPathOf(chosen);
   return {
     root,
@@ -47,6 +52,17 @@ export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
     run: join(root, 'run'),
     probe: join(root, 'probe.json'),
   };
+}
+
+/** Returns the directory in which the programs of this user keep their state; null for a user without a home directory. */
+export function stateHome(environment: NodeJS.ProcessEnv): string | null {
+  if (environment.XDG_STATE_HOME) return environment.XDG_STATE_HOME;
+  try {
+    const home = homedir();
+    return isAbsolute(home) ? join(home, '.local/state') : null;
+  } catch {
+    return null; // neither HOME nor /etc/passwd has one
+  }
 }
 
 /** Returns the path without symbolic links, also where its last parts do not exist yet. Errors: `state_unreachable`. */

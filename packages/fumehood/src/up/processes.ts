@@ -38,11 +38,15 @@ export async function startDaemon<T>(
   });
   closeSync(log);
   child.unref();
+  let failure: string | null = null;
+  child.once('error', ({ message }) => {
+    failure = message; // there is no process that could write to the log
+  });
   const found = await untilReady(daemon, () => hasEnded(child), clock, findReady).catch((error: unknown) => {
     child.kill('SIGTERM');
     throw error;
   });
-  if (found === null) throw notStarted(daemon.what, lastError(daemon.log), daemon.log);
+  if (found === null) throw notStarted(daemon.what, failure ?? lastError(daemon.log), daemon.log);
   return found;
 }
 

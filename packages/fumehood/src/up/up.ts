@@ -10,6 +10,7 @@ import { lockState } from '../state/lock.ts';
 import { makeState } from '../state/make.ts';
 import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
+import { accountError } from './account.ts';
 import { stopAll, stopExecutor } from './down.ts';
 import { startDaemon, untilReady } from './processes.ts';
 import { type Address, clientOf, findRunning, hasEnded, type RunningProcess } from './running.ts';
@@ -28,10 +29,12 @@ export interface UpDeps {
 /**
  * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, restarts processes of another
  * build, and waits for those that are just starting: a helper starts its process again when that dies.
- * Errors: `state_closed`, `state_unsafe`, `not_started`, `state_busy`, and those of the builds.
+ * Errors: `account_missing`, `not_started`, `state_busy`, and those of `makeState` and of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
   const { state, root, onProgress } = deps;
+  const account = accountError();
+  if (account) throw account;
   makeState(state, root);
   const unlock = await lockState(deps);
   try {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { connect, createServer, isIP, type Socket } from 'node:net';
-import type { FumehoodError } from '@fumehood/base';
+import { type FumehoodError, listenOnSocket } from '@fumehood/base';
 import { imageTooBig, registryNotPublic } from '../errors.ts';
 import { isPublic } from './addresses.ts';
 
@@ -72,9 +72,7 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
     serve(socket).catch(() => socket.end(reply(answers.unreachable)));
   });
   server.maxConnections = maxConnections;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(path, resolve);
-  });
+  await listenOnSocket(server, path);
   await chmod(path, 0o660); // the program runs with another uid and our group
   return {
     failure: () => failure,

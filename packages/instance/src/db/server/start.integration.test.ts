@@ -26,7 +26,8 @@ let directory: string;
 let options: DatabaseOptions;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'fumehood-pg-'));
+  // With characters that mean something in PostgreSQL's settings and to a shell.
+  directory = mkdtempSync(join(tmpdir(), "fumehood-pg, é'=%41;&-"));
   const { username } = userInfo();
   options = {
     directory,

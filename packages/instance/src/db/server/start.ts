@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, ownedDirectory, type Running } from '@fumehood/base';
+import { type Clock, ownedDirectory, type Running, socketPathMax } from '@fumehood/base';
 import { Client } from 'pg';
 import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../start-errors.ts';
@@ -61,7 +61,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
   const root = realpathSync(ownedDirectory(options.directory, 0o755, null));
   const data = join(root, 'data');
   const socket = join(root, 'socket');
-  if (Buffer.byteLength(join(socket, '.s.PGSQL.5432')) > 107) throw socketPathTooLong(socket);
+  if (Buffer.byteLength(join(socket, '.s.PGSQL.5432')) > socketPathMax) throw socketPathTooLong(socket);
   const { bin } = await findBinaries({
     dataDirectory: data,
     searchPath: options.searchPath,
@@ -74,7 +74,8 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
   ownedDirectory(data, 0o700, options.runAs);
   grantAccess(data, options);
 
-  const settings = { listen_addresses: '', unix_socket_directories: socket, ...sizes, ...options.settings };
+  const quoted = `"${socket.replaceAll('"', '""')}"`; // PostgreSQL takes a list, which commas separate
+  const settings = { listen_addresses: '', unix_socket_directories: quoted, ...sizes, ...options.settings };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const child = spawn(...asUser(options.runAs, [join(bin, 'postgres'), '-D', data, ...flags]), {
     cwd: '/',
