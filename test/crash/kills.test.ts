@@ -1,10 +1,15 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobEvent } from '@fumehood/protocol';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Stack } from '../stack.ts';
-import { type Process, signal, treeOf } from './processes.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { type Outcome, Stack } from '../stack.ts';
+import { isAlive, type Process, signal, treeOf } from './processes.ts';
 import { seededRandom } from '../random.ts';
 import {
+  countingOutput,
+  countingScript,
   type EndedJob,
   eventsOf,
   expectNoJobFiles,
@@ -12,6 +17,8 @@ import {
   shellJob,
   startWithImage,
   textOf,
+  untilOutput,
+  vmmOf,
 } from './jobs.ts';
 import { retry } from './retry.ts';
 
@@ -67,6 +74,59 @@ async function kill(name: string): Promise<boolean> {
   signal(victim.pid, 'SIGKILL');
   return true;
 }
+
+/** Returns the URL of the instance for people. */
+function instanceUrl(): string {
+  const { url } = JSON.parse(readFileSync(join(stack.state, 'run/instance.json'), 'utf8')) as { url: string };
+  return url;
+}
+
+/** How long the database is away: longer than a lease, and than an executor is taken for connected. */
+const awayMs = 25_000;
+
+/** Starts `fumehood run` of a shell script, and resolves with its job and its end when the script has written something. */
+async function startRun(script: string): Promise<{ id: number; ended: Promise<Outcome> }> {
+  const { file } = await busyboxImage(stack.state, 'plain');
+  const jobs = async () => (await stack.client().jobs()).jobs.map(({ id }) => id);
+  const before = await jobs();
+  const command = ['--', 'sh', '-c', script];
+  const ended = stack.fumehood(['run', '--accept', 'vm-emulated', `docker-archive:${file}`, ...command]);
+  const newJob = async () => (await jobs()).find((id) => !before.includes(id));
+  await expect.poll(newJob, { timeout: 20_000 }).toBeDefined();
+  const id = (await newJob()) as number;
+  await untilOutput(stack, id);
+  return { id, ended };
+}
+
+describe('`fumehood run`', () => {
+  test("goes on in the same VM when the instance's helper is killed and `up` starts another", async () => {
+    const { id, ended } = await startRun(countingScript(lines * 4));
+    const [executor, vmm] = [stack.pid('executor'), vmmOf(stack, id)];
+    const url = instanceUrl();
+    signal(stack.pid('instance'), 'SIGKILL');
+    const up = await stack.fumehood(['up']);
+    expect(up).toMatchObject({ code: 0, stderr: expect.not.stringContaining('restarting') as string });
+    expect(instanceUrl()).toBe(url);
+    expect([stack.pid('executor'), isAlive(vmm.pid)]).toEqual([executor, true]);
+    expect(await ended).toMatchObject({ code: 0, stdout: countingOutput(lines * 4) });
+    expect(await stack.client().attempts(id)).toMatchObject([{ attempt: 1, outcome: 'completed' }]);
+  });
+
+  test(`is tried again when PostgreSQL is away for ${awayMs / 1_000} s`, async () => {
+    const { id, ended } = await startRun('echo begun; sleep 4; echo done');
+    const helper = stack.pid('instance');
+    const postgres = targets.PostgreSQL?.(treeOf(helper));
+    signal(helper, 'SIGSTOP'); // it would start PostgreSQL again at once
+    signal(postgres?.pid as number, 'SIGKILL');
+    await sleep(awayMs);
+    signal(helper, 'SIGCONT');
+    const { code, stdout, stderr } = await ended;
+    expect({ code, stderr, end: stdout.endsWith('begun\ndone\n') }).toEqual({ code: 0, stderr, end: true });
+    const attempts = await retry(() => stack.client().attempts(id));
+    expect(attempts).toMatchObject([{ outcome: 'lost' }, { attempt: 2, outcome: 'completed' }]);
+    expect(stderr).toContain('attempt 2 begins');
+  });
+});
 
 test(
   'kill -9 of random processes loses no job and no output, runs no job twice and leaves nothing behind',
