@@ -1,6 +1,5 @@
 export type { Guest, GuestFacts } from './channel/guest.ts';
 export { connectGuest } from './channel/guest.ts';
-export { guestFileMax } from './channel/limits.ts';
 export type { GuestStep, StepExit } from './channel/step.ts';
 export type { GuestImage, GuestRecipe } from './guest/build.ts';
 export { buildGuest, guestRecipe, unpackKernelPackage } from './guest/build.ts';

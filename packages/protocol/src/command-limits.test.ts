@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { argumentBytesMax, argumentsMax, commandBytesMax, commandFault } from './command-limits.ts';
+import {
+  argumentBytesMax,
+  argumentsMax,
+  commandBytesMax,
+  commandFault,
+  scriptBytesMax,
+} from './command-limits.ts';
 import { createJobSchema } from './kinds.ts';
 
 const many = (count: number) => Array.from({ length: count }, () => 'a');
@@ -42,6 +48,18 @@ test.each(refused)('a job whose command has %s is not made', (_what, argv, env, 
 test('a job for an indexer with too many bytes is not made', () => {
   const indexer = { name: 'x', image: `sha256:${'0'.repeat(64)}`, argv: ['a'.repeat(131_072)] };
   const job = { queue: 'codeintel', repository: 'acme', commit: '0'.repeat(40) };
-  expect(createJobSchema.safeParse({ ...job, indexer }).success).toBe(false);
+  const { error } = createJobSchema.safeParse({ ...job, indexer });
+  expect(error?.issues[0]?.message).toContain('argument 1 has 131072 bytes');
   expect(createJobSchema.safeParse({ ...job, indexer: { ...indexer, argv: ['a'] } }).success).toBe(true);
+});
+
+test('a job whose commands make too long a script is not made, and the fault says how long it is', () => {
+  const job = { queue: 'codeintel', repository: 'acme', commit: '0'.repeat(40), accept: ['container'] };
+  const made = (commands: string[]) =>
+    createJobSchema.safeParse({ ...job, indexer: { name: 'x', image: 'x:1', commands } });
+  const own = '#!/bin/sh\n\n'.length;
+  expect(made(['a'.repeat(scriptBytesMax - own)]).success).toBe(true);
+  expect(made(['é'.repeat(scriptBytesMax / 2 - 5)]).success).toBe(false);
+  const { error } = made(['a'.repeat(scriptBytesMax - own), '']);
+  expect(error?.issues[0]?.message).toContain(`has ${scriptBytesMax + 1} bytes`);
 });

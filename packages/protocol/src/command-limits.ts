@@ -10,6 +10,21 @@ export const argumentsMax = 4096;
  */
 export const commandBytesMax = 2 * 2 ** 20 - 2 ** 16;
 
+/** Most bytes of a script. All scripts of a job are in the memory of its guest while it runs. */
+export const scriptBytesMax = 60_000;
+
+/** Returns the script that runs the lines of a step's `commands`. */
+export function scriptOf(commands: readonly string[]): string {
+  return `#!/bin/sh\n${commands.join('\n')}\n`;
+}
+
+/** Says why an executor would not run the script of these `commands`; null if it would. */
+export function scriptFault(commands: readonly string[]): string | null {
+  const bytes = Buffer.byteLength(scriptOf(commands));
+  if (bytes <= scriptBytesMax) return null;
+  return `the script of the commands has ${bytes} bytes, and at most ${scriptBytesMax} are possible: put a part of it into a file of the image`;
+}
+
 /** Says why Linux could not execute a command with these arguments and variables; null if it can. */
 export function commandFault(argv: readonly string[], env: readonly string[]): string | null {
   const lists = [
@@ -32,11 +47,14 @@ export function commandFault(argv: readonly string[], env: readonly string[]): s
   return `the arguments and variables take ${total} bytes together, and at most ${commandBytesMax} are possible`;
 }
 
-/** A check for a schema of a command: refuses one that Linux could not execute. */
+/** A check for a schema of a command, as arguments or as lines of a script: refuses one that could not be executed. */
 export function checkCommand(
-  command: { readonly argv: readonly string[]; readonly env?: readonly string[] },
+  command:
+    | { readonly argv: readonly string[]; readonly env?: readonly string[] }
+    | { readonly commands: readonly string[] },
   context: z.core.$RefinementCtx,
 ): void {
-  const fault = commandFault(command.argv, command.env ?? []);
+  const fault =
+    'commands' in command ? scriptFault(command.commands) : commandFault(command.argv, command.env ?? []);
   if (fault !== null) context.addIssue(fault);
 }

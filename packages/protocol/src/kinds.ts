@@ -33,29 +33,30 @@ export const jobKinds = {
       repository: repositoryNameSchema,
       commit: commitSchema,
       root: anyRelativePathSchema.default(''),
-      indexer: z.union(
-        [
-          z
-            .strictObject({
+      indexer: z
+        .union(
+          [
+            z.strictObject({
               name: indexerName,
               /** An image archive that was put on the instance, which this instance's own executors run. */
               image: digestSchema,
               argv: z.array(z.string()).max(256),
-            })
-            .superRefine(checkCommand),
-          z.strictObject({
-            name: indexerName,
-            /** An image of a registry, which executors of upstream's kind pull. They name no tier, so `accept` must be `['container']`. */
-            image: imageReferenceSchema,
-            /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
-            commands: z.array(z.string().max(131_072)).min(1).max(256),
-          }),
-        ],
-        {
-          error:
-            'is either {name, image: "sha256:<digest>", argv} or {name, image: "<reference to a registry>", commands}',
-        },
-      ),
+            }),
+            z.strictObject({
+              name: indexerName,
+              /** An image of a registry, which executors of upstream's kind pull. They name no tier, so `accept` must be `['container']`. */
+              image: imageReferenceSchema,
+              /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
+              commands: z.array(z.string()).min(1).max(256),
+            }),
+          ],
+          {
+            error:
+              'is either {name, image: "sha256:<digest>", argv} or {name, image: "<reference to a registry>", commands}',
+          },
+        )
+        // Behind the union, so that the fault is said and not that no form fits.
+        .superRefine(checkCommand),
       /** Where the indexer leaves its index, below `root`. */
       outfile: anyRelativePathSchema.default('index.scip'),
       ...jobOptions,

@@ -40,7 +40,7 @@ export interface Guest {
     readonly flags?: readonly ('ro' | 'nodev')[];
     readonly data?: string;
   }): void;
-  /** Writes a file that everybody may read. `content` has at most `guestFileMax` bytes. */
+  /** Writes a file that everybody may read. It travels in one frame. */
   file(path: string, content: string): void;
   /** Runs a step until it has ended and the sinks have taken every byte of its output. */
   step(step: GuestStep, streams: StepStreams): Promise<StepExit>;

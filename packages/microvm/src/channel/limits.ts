@@ -10,8 +10,6 @@ export const answerMax = 65_536;
  * has the same limit (`FIELDS_MAX` in guest/init/frame.h).
  */
 export const fieldsMax = 17_408;
-/** Largest content of a file that `Guest.file` sends, bytes: it travels in one frame together with the file's facts. */
-export const guestFileMax = 60_000;
 /** Longest id of a step or a collected file, characters (`ID_MAX` in guest/init/init.h). */
 export const idMax = 63;
 /** Longest message for people that a guest may send, characters. */

@@ -1,5 +1,5 @@
 import type { ImageConfig } from '@fumehood/oci';
-import type { DockerStep } from '@fumehood/protocol';
+import { type DockerStep, scriptOf } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
 
 /** The path of the workspace in a step; upstream's executors use the same. */
@@ -13,8 +13,7 @@ export function stepName(step: DockerStep, index: number): string {
 
 /** Returns the lines of `commands` as a script, or null when the step has none and runs an argument vector. */
 export function stepScript(step: DockerStep): string | null {
-  if (!step.commands || step.commands.length === 0) return null;
-  return `#!/bin/sh\n${step.commands.join('\n')}\n`;
+  return step.commands && step.commands.length > 0 ? scriptOf(step.commands) : null;
 }
 
 /**

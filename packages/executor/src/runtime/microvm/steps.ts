@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
-import { type Guest, guestFileMax, type GuestStep, type StepExit } from '@fumehood/microvm';
+import { type Guest, type GuestStep, type StepExit } from '@fumehood/microvm';
 import type { ImageConfig, ImageDisk } from '@fumehood/oci';
-import { commandFault, type DockerStep } from '@fumehood/protocol';
+import { commandFault, type DockerStep, scriptFault } from '@fumehood/protocol';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import {
@@ -51,11 +51,9 @@ export function scriptFiles(job: ValidatedJob): Record<string, string> {
   job.dockerSteps.forEach((step, index) => {
     const script = stepScript(step);
     if (script === null) return;
-    if (Buffer.byteLength(script) > guestFileMax)
-      throw jobRefused(
-        `the commands of step ${stepName(step, index)} are too long`,
-        'Put the commands into a file.',
-      );
+    const fault = scriptFault(step.commands ?? []);
+    if (fault !== null)
+      throw jobRefused(`step ${stepName(step, index)} cannot be executed: ${fault}`, 'Shorten its commands.');
     files[scriptName(index)] = script;
   });
   return files;
