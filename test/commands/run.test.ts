@@ -187,7 +187,7 @@ test('a job of an indexer has its commit and uploads its index: the helpers run 
     indexer: { name: 'scip-typescript', image: digest, argv: ['sh', '-c', script] },
     ...{ accept: ['vm-hardware', 'vm-emulated'], cpus: 1, memoryMiB: 256, scratchMiB: 256 },
   });
-  const { stdout, stderr } = await stack.fumehood(['jobs', 'logs', String(id), '--phases']);
+  const { stdout, stderr } = await stack.fumehood(['jobs', 'logs', String(id), '--follow', '--phases']);
   const job = await client.job(id);
   expect(job, stdout + stderr + JSON.stringify(job.failure)).toMatchObject({ state: 'completed' });
   expect(job.uploadId).not.toBeNull();

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { FumehoodError } from '@fumehood/base';
@@ -56,7 +58,39 @@ describe('an error of the client', () => {
     await server[Symbol.asyncDispose]();
     expect(await failure(open(server).status())).toMatchObject({
       code: 'instance_unreachable',
-      remedy: 'Check with `fumehood status` that it is running.',
+      message: expect.stringContaining('ECONNREFUSED'),
+      remedy: expect.stringContaining('Check the address'),
+    });
+    const local = openClient({ url: 'unix:/nonexistent', token });
+    expect(await failure(local.status())).toMatchObject({ remedy: expect.not.stringContaining('address') });
+  });
+
+  it('is scheme_wrong if the port speaks TLS and the address does not say so, or the other way round', async () => {
+    await using plain = await new TestServer(json({})).start();
+    const https = openClient({ url: plain.url.replace('http:', 'https:'), token });
+    expect(await failure(https.status())).toMatchObject({
+      code: 'scheme_wrong',
+      remedy: expect.stringContaining('http://'),
+    });
+    const alert = createServer((socket) => {
+      socket.once('data', () => socket.end(Buffer.from('15030300020232', 'hex')));
+    });
+    await once(alert.listen(0, '127.0.0.1'), 'listening');
+    const http = openClient({ url: `http://127.0.0.1:${(alert.address() as AddressInfo).port}`, token });
+    expect(await failure(http.status())).toMatchObject({
+      code: 'scheme_wrong',
+      remedy: expect.stringContaining('https://'),
+    });
+    alert.close();
+  });
+
+  it('is unauthorized for a token that the instance does not know, with the command that stores another', async () => {
+    const error = { code: 'unauthorized', message: 'this request needs an access token' };
+    await using server = await new TestServer(json({ error }, 401)).start();
+    expect(await failure(open(server).status())).toMatchObject({
+      code: 'unauthorized',
+      message: expect.stringContaining(`${server.url} does not accept the access token`),
+      remedy: expect.stringContaining(`fumehood login ${server.url}`),
     });
   });
 

@@ -28,8 +28,8 @@ import { jobEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
 
 /**
- * The API of an instance for people and programs. Every method may reject with `instance_unreachable`, `answer_unknown`,
- * `instance_refused` or an error of the instance.
+ * The API of an instance for people and programs. Every method may reject with `answer_unknown`, the errors of `Http.send` or an
+ * error of the instance.
  */
 export interface Client {
   /** Creates a job. With an idempotency key, a caller that got no answer can repeat the request without creating a second job. */
@@ -44,8 +44,14 @@ export interface Client {
   cancel(id: number): Promise<void>;
   /** Deletes a job that has ended. Errors: `job_not_ended`. */
   deleteJob(id: number): Promise<void>;
-  /** Yields each event of a job once, until the job ends. Resumes after a restart of the instance. */
-  events(id: number, options?: { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
+  /**
+   * Yields each event of a job once, until the job ends; without `follow` (true by default), those so far. Resumes after a restart
+   * of the instance.
+   */
+  events(
+    id: number,
+    options?: { readonly follow?: boolean; readonly signal?: AbortSignal },
+  ): AsyncGenerator<JobEvent>;
   /** Forwards a stream and its end to the stdin of the job. Errors: `job_ended`. */
   sendInput(id: number, input: Readable, signal: AbortSignal): Promise<void>;
   hasBlob(digest: string): Promise<boolean>;
@@ -86,7 +92,7 @@ export function openClient(options: ClientOptions): Client {
     },
     cancel: (id) => discardBody(http.send({ method: 'POST', path: `/api/jobs/${id}/cancel` })),
     deleteJob: (id) => discardBody(http.send({ method: 'DELETE', path: `/api/jobs/${id}` })),
-    events: (id, { signal } = {}) => jobEvents(http, id, signal),
+    events: (id, { follow = true, signal } = {}) => jobEvents(http, id, follow, signal),
     async sendInput(id, input, signal) {
       let offset = 0;
       const send = async (bytes: Uint8Array<ArrayBuffer>, end: boolean) => {

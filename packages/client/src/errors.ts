@@ -4,7 +4,39 @@ export function instanceUnreachable(url: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'instance_unreachable',
     message: `the instance at ${url} cannot be reached: ${why}`,
-    remedy: 'Check with `fumehood status` that it is running.',
+    remedy: url.startsWith('unix:')
+      ? 'Check with `fumehood status` that it is running.'
+      : 'Check the address, also whether it begins with https:// or http://, and on the machine of the instance with `fumehood status` that it is running.',
+  });
+}
+
+/** The server has a certificate that this machine does not trust for this name. */
+export function certificateUntrusted(url: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'certificate_untrusted',
+    message: `the certificate of ${url} is not trusted: ${why}`,
+    remedy:
+      'Check the name in the address. If your own CA made the certificate, install the CA on this machine, or set NODE_EXTRA_CA_CERTS to its PEM file.',
+  });
+}
+
+/** The server speaks another protocol than the address says. */
+export function schemeWrong(url: string, why: string): FumehoodError {
+  const [spoken, other] = url.startsWith('https:') ? ['TLS', 'http://'] : ['plain HTTP', 'https://'];
+  return new FumehoodError({
+    code: 'scheme_wrong',
+    message: `${url} does not answer in ${spoken}: ${why}`,
+    remedy: `Check the port. Use ${other} if that is what listens there.`,
+  });
+}
+
+/** The instance does not know the access token that every request of the client has. */
+export function tokenRefused(url: string): FumehoodError {
+  return new FumehoodError({
+    code: 'unauthorized',
+    status: 401,
+    message: `the instance at ${url} does not accept the access token: it is mistyped, expired, revoked or of another instance`,
+    remedy: `Ask for another one (\`fumehood tokens create\`), and store it with \`fumehood login ${url}\`.`,
   });
 }
 

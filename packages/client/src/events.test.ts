@@ -54,6 +54,13 @@ describe('the events of a job', () => {
     expect(requested(server)).toEqual(['/api/jobs/1/events -', '/api/jobs/1 -', '/api/jobs/1/events 5']);
   });
 
+  it('are those so far without `follow`, also while the job runs', async () => {
+    await using server = await new TestServer(stream(written(1, output(0)))).start();
+    const client = openClient({ url: server.url, token: 't' });
+    expect(await all(client.events(1, { follow: false }))).toEqual([output(0)]);
+    expect(requested(server)).toEqual(['/api/jobs/1/events?follow=false -']);
+  });
+
   it('end at once if the job had already ended', async () => {
     await using server = await new TestServer(stream(''), json(jobRecord('failed'))).start();
     expect(await all(follow(server))).toEqual([]);

@@ -10,12 +10,13 @@ const pauseMs = 500;
 const eventMax = 4 * 2 ** 20;
 
 /**
- * Yields each past and future event of a job once, until the job ends. If the stream breaks, the client resumes it after the last
+ * Yields each past and, with `follow`, each future event of a job once, until the job ends. If the stream breaks, the client resumes it after the last
  * event. Errors: `job_not_found`, `answer_unknown`, `instance_unreachable` if the instance is away for a minute.
  */
 export async function* jobEvents(
   http: Http,
   id: number,
+  follow: boolean,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<JobEvent> {
   let lastId: string | null = null;
@@ -24,7 +25,7 @@ export async function* jobEvents(
     try {
       const response = await http.send({
         method: 'GET',
-        path: `/api/jobs/${id}/events`,
+        path: `/api/jobs/${id}/events${follow ? '' : '?follow=false'}`,
         headers: { accept: 'text/event-stream', ...(lastId !== null && { 'last-event-id': lastId }) },
         signal,
       });
@@ -36,6 +37,7 @@ export async function* jobEvents(
         lastId = event.id ?? lastId;
         if (jobEvent.type === 'job' && hasEnded(jobEvent.job.state)) return;
       }
+      if (!follow) return;
       // The stream ended before the job: the instance is stopping, or the job had ended before the last event id.
       if (await jobHasEnded(http, id, signal)) return;
     } catch (error) {
@@ -60,9 +62,11 @@ async function jobHasEnded(http: Http, id: number, signal: AbortSignal | undefin
   return hasEnded(state);
 }
 
+const lasting = ['answer_unknown', 'certificate_untrusted', 'scheme_wrong'];
+
 /** Whether an error of the network or of the instance may pass, so that the request can be repeated. */
 function isTransient(error: unknown): boolean {
   const { code, status } = factsOf(error);
-  if (code === 'answer_unknown') return false;
+  if (lasting.includes(code)) return false;
   return status === undefined || status >= 500;
 }

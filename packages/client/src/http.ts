@@ -2,7 +2,13 @@ import type { Readable } from 'node:stream';
 import { FumehoodError, openFetch } from '@fumehood/base';
 import { apiErrorSchema, tokenScheme } from '@fumehood/protocol';
 import type { z } from 'zod';
-import { answerUnknown, instanceUnreachable } from './errors.ts';
+import {
+  answerUnknown,
+  certificateUntrusted,
+  instanceUnreachable,
+  schemeWrong,
+  tokenRefused,
+} from './errors.ts';
 
 /** How to reach an instance. */
 export interface ClientOptions {
@@ -26,7 +32,10 @@ export interface Request {
 /** Sends authorized requests to one instance. */
 export interface Http {
   readonly url: string;
-  /** Sends a request and returns a successful response. Errors: `instance_unreachable`, `instance_refused`, those of the instance. */
+  /**
+   * Sends a request and returns a successful response. Errors: `instance_unreachable`, `certificate_untrusted`, `scheme_wrong`,
+   * `unauthorized`, `instance_refused`, those of the instance.
+   */
   send(request: Request): Promise<Response>;
   /** Sends a request and returns the parsed JSON of its response. Errors: those of `send`, and `answer_unknown`. */
   ask<S extends z.ZodType>(schema: S, request: Request): Promise<z.output<S>>;
@@ -55,7 +64,7 @@ export function openHttp({ url, token }: ClientOptions): Http {
       if (error instanceof FumehoodError) throw error;
       const { cause, message } = error as Error;
       if (cause instanceof FumehoodError) throw cause; // of the stream that is sent, such as a pack that git cannot finish
-      throw instanceUnreachable(base, cause instanceof Error && cause.message ? cause.message : message);
+      throw networkError(base, cause instanceof Error ? cause : (error as Error), message);
     }
     if (response.ok) return response;
     throw await errorOf(base, request, response);
@@ -72,9 +81,25 @@ export function openHttp({ url, token }: ClientOptions): Http {
   };
 }
 
+/** What OpenSSL and Node call a certificate that they do not trust, or that is for another name. */
+const untrusted =
+  /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|ERR_TLS_CERT_)/;
+/** What they call the first bytes of another protocol. */
+const wrongProtocol =
+  /^(HTTPParserError|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNEXPECTED_MESSAGE))$/;
+
+/** Returns the error of a request that got no answer. Node's error of an address with several IP addresses has no message. */
+function networkError(url: string, error: NodeJS.ErrnoException, otherwise: string): FumehoodError {
+  const { name, code = name, message } = error;
+  const why = message || code || otherwise;
+  if (untrusted.test(code)) return certificateUntrusted(url, why);
+  return wrongProtocol.test(code) ? schemeWrong(url, why) : instanceUnreachable(url, why);
+}
+
 /** Returns the error that the instance reports in a response, or `instance_refused` if the response has none. */
 async function errorOf(url: string, request: Request, response: Response): Promise<FumehoodError> {
   const text = await response.text().catch(() => '');
+  if (response.status === 401) return tokenRefused(url);
   try {
     const { error } = apiErrorSchema.parse(JSON.parse(text));
     return new FumehoodError({ ...error, status: response.status });

@@ -119,7 +119,32 @@ export function notRunning(state: string): FumehoodError {
   return new FumehoodError({
     code: 'not_running',
     message: `no instance runs in ${state}`,
-    remedy: 'Start one with `fumehood up`, or set FUMEHOOD_STATE to the state directory of a running one.',
+    remedy:
+      'Start one with `fumehood up`, set FUMEHOOD_STATE to the state directory of a running one, or use one elsewhere with `fumehood login URL`.',
+  });
+}
+
+export function tokenUnreadable(file: string, local: string): FumehoodError {
+  return new FumehoodError({
+    code: 'token_unreadable',
+    message: `your user cannot read ${file}, the access token of the user who started the instance`,
+    remedy: `Ask for a token of your own (\`fumehood tokens create\`), and store it with \`fumehood login ${local}\`.`,
+  });
+}
+
+export function loginExposed(file: string): FumehoodError {
+  return new FumehoodError({
+    code: 'login_exposed',
+    message: `other users may read ${file}, which holds your access token`,
+    remedy: `Run \`chmod 600 ${file}\`. If others have read it, revoke the token (\`fumehood tokens revoke\`).`,
+  });
+}
+
+export function loginInvalid(file: string): FumehoodError {
+  return new FumehoodError({
+    code: 'login_invalid',
+    message: `${file} is not what \`fumehood login\` writes`,
+    remedy: 'Run `fumehood login URL` again, or `fumehood logout`.',
   });
 }
 

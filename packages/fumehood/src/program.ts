@@ -16,6 +16,8 @@ import { addJobsList } from './commands/jobs/list.ts';
 import { addJobsLogs } from './commands/jobs/logs.ts';
 import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
+import { addLogin } from './commands/login.ts';
+import { addLogout } from './commands/logout.ts';
 import { addRun } from './commands/run.ts';
 import { addSharesList } from './commands/shares/list.ts';
 import { addSharesSet } from './commands/shares/set.ts';
@@ -26,6 +28,7 @@ import { addTokensRevoke } from './commands/tokens/revoke.ts';
 import { addUp } from './commands/up.ts';
 import { addUsersCreate } from './commands/users/create.ts';
 import { addUsersList } from './commands/users/list.ts';
+import { targetOptions } from './target/target.ts';
 import { versionOfThis } from './version.ts';
 
 /**
@@ -47,13 +50,14 @@ export function makeProgram(): Command {
         '',
         'Environment:',
         '  FUMEHOOD_STATE  state directory; default: /var/lib/fumehood for root, ~/.local/state/fumehood for others',
+        '  FUMEHOOD_URL    address of the instance, as in `fumehood login URL`; FUMEHOOD_TOKEN is the access token for it',
         '  FUMEHOOD_DEBUG  if set, an unexpected error is printed with its stack',
       ].join('\n'),
     )
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
 
-  addRun(program);
+  const run = addRun(program);
   addDemo(program);
 
   const jobs = program.command('jobs').description('list, inspect, cancel and delete jobs');
@@ -92,10 +96,20 @@ export function makeProgram(): Command {
   addCredentialsRotate(credentials);
   addCredentialsRevoke(credentials);
 
+  for (const command of [run, jobs, shares, tokens, users, executors].flatMap(leavesOf))
+    for (const option of targetOptions()) command.addOption(option);
+
+  addLogin(program);
+  addLogout(program);
   addUp(program);
   addDown(program);
   addStatus(program);
   addClean(program);
   addDoctor(program);
   return program;
+}
+
+/** Returns the commands below a command that do something, or the command itself if there are none. */
+function leavesOf(command: Command): Command[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf);
 }

@@ -1,10 +1,13 @@
+import type { Client } from '@fumehood/client';
 import type { Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
-import { commandContext } from '../cli/context.ts';
+import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
 import { integer, labels, tiers, variables } from '../cli/options.ts';
-import { note, type PrintOptions, printJson, writeOutput } from '../cli/print.ts';
+import { note, printJson, printResult, writeOutput } from '../cli/print.ts';
 
-interface RunOptions extends PrintOptions {
+interface RunOptions extends ClientOptions {
+  readonly stdin: boolean;
+  readonly detach?: boolean;
   readonly accept: Tier[];
   readonly env?: string[];
   readonly cpus: number;
@@ -15,8 +18,8 @@ interface RunOptions extends PrintOptions {
 }
 
 /** Adds `fumehood run`. */
-export function addRun(program: Command): void {
-  program
+export function addRun(program: Command): Command {
+  return program
     .command('run')
     .description('run a command in a fresh VM, and exit with its exit code')
     .argument(
@@ -35,7 +38,15 @@ export function addRun(program: Command): void {
     .option('--scratch <MiB>', 'size of the writable disk', integer(64, 2 ** 20), 4096)
     .option('--label <label>', 'run only on an executor with this label (repeatable)', labels)
     .option('--timeout <seconds>', 'stop the command after this time', integer(1, 86_400), 3600)
-    .option('--json', 'print the job as one JSON object on stdout, and its output on stderr')
+    .option(
+      '--no-stdin',
+      'leave stdin alone, which the command reads otherwise: for a loop of the shell that reads it',
+    )
+    .option('-d, --detach', 'print the number of the job and exit; the command has no stdin')
+    .option(
+      '--json',
+      'print the job as a JSON object on the last line of stdout, before it the progress of sending the image, and the output on stderr',
+    )
     .addHelpText(
       'after',
       [
@@ -48,6 +59,8 @@ export function addRun(program: Command): void {
         '  125  the job failed for another reason',
         '  130  interrupted',
         '  137  out of memory',
+        '  141  nobody reads the output any more',
+        'The job is canceled when this command gets a signal, or its terminal is closed. With --detach it goes on.',
       ].join('\n'),
     )
     .action(run);
@@ -55,33 +68,56 @@ export function addRun(program: Command): void {
 
 async function run(image: string, command: string[], options: RunOptions): Promise<void> {
   const { checkImage, parseImage, provideImage, withPlainImage } = await import('../run/image.ts');
+  const { progressLines } = await import('../run/progress.ts');
   const { runCommand } = await import('../run/run.ts');
-  const { bringUp } = await import('../up/up.ts');
+  const { json } = options;
   const context = commandContext();
-  const { client, digest } = await withPlainImage(parseImage(image), context.state, async (plain) => {
+  const parsed = parseImage(image);
+  const chosen = await connectChosen(options);
+  const progress = json
+    ? (sent: object) => printJson({ event: 'sending_image', ...sent })
+    : progressLines(note);
+  const { client, digest } = await withPlainImage(parsed, context.state, async (plain) => {
     await checkImage(plain, note);
-    const started = await bringUp(context);
-    return { client: started, digest: await provideImage(started, plain, context.state, note) };
+    const connected = chosen ?? (await start(context));
+    return {
+      client: connected,
+      digest: await provideImage(connected, plain, context.state, { line: note, progress }),
+    };
   });
-  const stdin = process.stdin.isTTY ? null : process.stdin;
+  const takesStdin = options.stdin && !options.detach && !options.tokenStdin && !process.stdin.isTTY;
+  const request = {
+    queue: 'runs',
+    image: digest,
+    argv: command,
+    env: options.env ?? [],
+    stdin: takesStdin,
+    accept: options.accept,
+    cpus: options.cpus,
+    memoryMiB: options.memory,
+    scratchMiB: options.scratch,
+    labels: options.label ?? [],
+    deadlineMs: options.timeout * 1000,
+  } as const;
+  if (options.detach) {
+    const made = await client.createJob(request);
+    printResult(options, made, [String(made.id)]);
+    note(
+      `job ${made.id} goes on: \`fumehood jobs logs --follow ${made.id}\` shows its output, \`fumehood jobs cancel ${made.id}\` ends it`,
+    );
+    return;
+  }
   const { job, code } = await runCommand(client, {
-    job: {
-      queue: 'runs',
-      image: digest,
-      argv: command,
-      env: options.env ?? [],
-      stdin: stdin !== null,
-      accept: options.accept,
-      cpus: options.cpus,
-      memoryMiB: options.memory,
-      scratchMiB: options.scratch,
-      labels: options.label ?? [],
-      deadlineMs: options.timeout * 1000,
-    },
-    stdin,
-    output: (stream, bytes) => writeOutput(options.json ? 'stderr' : stream, bytes),
+    job: request,
+    stdin: takesStdin ? process.stdin : null,
+    output: (stream, bytes) => writeOutput(json ? 'stderr' : stream, bytes),
     note,
   });
-  if (options.json) printJson(job);
+  if (json) printJson(job);
   process.exitCode = code;
+}
+
+async function start(context: CommandContext): Promise<Client> {
+  const { bringUp } = await import('../up/up.ts');
+  return await bringUp(context);
 }

@@ -5,6 +5,7 @@ import { demoFailed } from '../errors.ts';
 import { provideImage } from '../run/image.ts';
 import { interruptedCode, watchInterrupts } from '../run/interrupt.ts';
 import { isStep } from '../run/phase-ends.ts';
+import { progressLines } from '../run/progress.ts';
 import { watchJob } from '../run/watch.ts';
 import type { State } from '../state/state.ts';
 import { phaseName, phasesOf, type Report, type ShownDefinition, seconds } from './report.ts';
@@ -32,7 +33,10 @@ export interface DemoDeps {
  */
 export async function runDemo(deps: DemoDeps): Promise<Report> {
   const { client, state, repository, note } = deps;
-  const image = await provideImage(client, { kind: 'recipe', name: indexer }, state, note);
+  const image = await provideImage(client, { kind: 'recipe', name: indexer }, state, {
+    line: note,
+    progress: progressLines(note),
+  });
   note(`sending ${repository.path} at ${repository.commit.slice(0, 12)}`);
   if (repository.root !== '') note(`indexing its directory ${repository.root}`);
   await client.putPack(repository.name, repository.commit, repository.pack());

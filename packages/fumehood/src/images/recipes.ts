@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { State } from '../state/state.ts';
 
 const recipesDirectory = resolve(import.meta.dirname, '../../../../images');
@@ -24,6 +23,6 @@ export async function buildImage(
   state: State,
   onProgress: (line: string) => void,
 ): Promise<{ readonly archive: string; readonly digest: string }> {
-  const recipe = (await import(pathToFileURL(join(recipesDirectory, name, 'build.ts')).href)) as Recipe;
+  const recipe = (await import(`../../../../images/${name}/build.ts`)) as Recipe;
   return recipe.build({ directory: join(state.images, name), onProgress });
 }

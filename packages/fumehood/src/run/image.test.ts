@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageNames } from '../images/recipes.ts';
+import { isMarked } from '../state/marker.ts';
 import type { State } from '../state/state.ts';
 import { parseImage, withPlainImage } from './image.ts';
 
@@ -82,7 +83,7 @@ describe('a name', () => {
 });
 
 describe('an archive that is compressed as a whole', () => {
-  const state = () => ({ images: join(root, 'images') }) as State;
+  const state = () => ({ root: join(root, 'state'), images: join(root, 'state/images') }) as State;
 
   it('is used decompressed, and nothing of that is left', async () => {
     const file = join(root, 'archive.tar.gz');
@@ -93,6 +94,8 @@ describe('an archive that is compressed as a whole', () => {
     });
     expect(used).toBe('plain');
     expect(await readdir(state().images)).toEqual([]);
+    // It may be the first thing in a new state directory, which `fumehood up` accepts afterwards.
+    expect(isMarked(state())).toBe(true);
   });
 
   it('leaves nothing when it is damaged or refused', async () => {

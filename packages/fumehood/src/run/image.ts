@@ -1,12 +1,15 @@
 import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Client } from '@fumehood/client';
 import { compressionOf, decompressFile, digestOfFile, openArchive, packLayout } from '@fumehood/oci';
 import { imageUnknown, usage } from '../errors.ts';
 import { buildImage, imageNames } from '../images/recipes.ts';
+import { markState } from '../state/marker.ts';
 import type { State } from '../state/state.ts';
+import { type ImageProgress, reporting } from './progress.ts';
 
 /** A parsed IMAGE argument. */
 export type ImageName =
@@ -54,8 +57,7 @@ export async function withPlainImage<T>(
   use: (plain: ImageName) => Promise<T>,
 ): Promise<T> {
   if (image.kind !== 'archive' || !(await compressionOf(image.file))) return use(image);
-  await mkdir(state.images, { recursive: true });
-  const work = await mkdtemp(join(state.images, '.plain-'));
+  const work = await workDirectory(state);
   try {
     const file = join(work, 'image.tar');
     return await use((await decompressFile(image.file, file)) ? { kind: 'archive', file } : image);
@@ -79,39 +81,58 @@ export async function checkImage(image: ImageName, onWarning: (line: string) => 
   if (warning !== undefined) onWarning(warning);
 }
 
+/** Gets what happens to an image on its way to the instance. */
+export interface ImageReport {
+  /** A line for people, such as that an image is built. */
+  readonly line: (text: string) => void;
+  readonly progress: (progress: ImageProgress) => void;
+}
+
 /** Uploads a checked image to the instance unless the instance has it, building it first if it is a recipe. Returns its digest. */
 export async function provideImage(
   client: Client,
   image: ImageName,
   state: State,
-  onProgress: (line: string) => void,
+  report: ImageReport,
 ): Promise<string> {
   if (image.kind === 'recipe') {
-    const { archive, digest } = await buildImage(image.name, state, onProgress);
-    return upload(client, archive, digest, onProgress);
+    await mkdir(state.root, { recursive: true });
+    markState(state);
+    const { archive, digest } = await buildImage(image.name, state, report.line);
+    return upload(client, archive, digest, report);
   }
-  if (image.kind === 'archive') return upload(client, image.file, await digestOfFile(image.file), onProgress);
-  await mkdir(state.images, { recursive: true });
-  const work = await mkdtemp(join(state.images, '.pack-'));
+  if (image.kind === 'archive') return upload(client, image.file, await digestOfFile(image.file), report);
+  const work = await workDirectory(state);
   try {
     const file = join(work, 'image.tar');
     const { bytes } = await packLayout(image.directory, image.reference);
     await pipeline(bytes, createWriteStream(file));
-    return await upload(client, file, await digestOfFile(file), onProgress);
+    return await upload(client, file, await digestOfFile(file), report);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** Makes a directory for one command. The state directory may be new: nothing is started here for an instance elsewhere. */
+async function workDirectory(state: State): Promise<string> {
+  await mkdir(state.root, { recursive: true });
+  markState(state);
+  await mkdir(state.images, { recursive: true });
+  return await mkdtemp(join(state.images, '.work-'));
 }
 
 async function upload(
   client: Client,
   file: string,
   digest: string,
-  onProgress: (line: string) => void,
+  { progress }: ImageReport,
 ): Promise<string> {
   if (await client.hasBlob(digest)) return digest;
   const { size } = statSync(file);
-  onProgress(`sending the image (${(size / 2 ** 20).toFixed(1)} MiB)`);
-  await client.putBlob(digest, createReadStream(file, { highWaterMark: 1 << 20 }), size);
+  const parts = createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+  const bytes = Readable.from(reporting(parts, { digest, totalBytes: size }, progress), {
+    objectMode: false,
+  });
+  await client.putBlob(digest, bytes, size);
   return digest;
 }

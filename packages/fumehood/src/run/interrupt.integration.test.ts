@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -45,18 +46,35 @@ async function start(): Promise<{
   return { child: started, next, ended };
 }
 
-describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (name) => {
+describe.each([
+  ['SIGINT', 0],
+  ['SIGTERM', 1_100],
+] as const)('%s', (name, pauseMs) => {
   it('requests a stop, and ends the command when it comes again', async () => {
     const { child: running, next, ended } = await start();
     running.kill(name);
     expect([await next(), await next()]).toEqual(['aborted', 'first']);
     expect(running.exitCode).toBeNull();
+    await setTimeout(pauseMs);
     running.kill(name);
     expect(await ended).toEqual([130, null]);
   });
 
   it('has its default action again after the release', async () => {
     const { child: running, next, ended } = await start();
+    running.stdin?.write('\n');
+    expect(await next()).toBe('released');
+    running.kill(name);
+    expect(await ended).toEqual([null, name]);
+  });
+});
+
+describe.each(['SIGTERM', 'SIGHUP'] as const)('%s that comes twice', (name) => {
+  it('is one request: `timeout` and terminals send it to a process and to its group', async () => {
+    const { child: running, next, ended } = await start();
+    running.kill(name);
+    expect([await next(), await next()]).toEqual(['aborted', 'first']);
+    running.kill(name);
     running.stdin?.write('\n');
     expect(await next()).toBe('released');
     running.kill(name);

@@ -34,13 +34,20 @@ export async function runCommand(
   request: RunRequest,
 ): Promise<{ readonly job: JobRecord; readonly code: number }> {
   const { output, stdin, note } = request;
-  const { id } = await client.createJob(request.job);
-  const cancel = () =>
-    client.cancel(id).catch((error: unknown) => note(`the job was not canceled: ${factsOf(error).message}`));
+  const created = Promise.withResolvers<number>();
+  const cancel = async () => {
+    try {
+      await client.cancel(await created.promise);
+    } catch (error) {
+      note(`the job was not canceled: ${factsOf(error).message}`);
+    }
+  };
   const interrupts = watchInterrupts(() => {
     note('stopping the job; press Ctrl-C again to exit without waiting');
     void cancel();
   });
+  const { id } = await client.createJob(request.job);
+  created.resolve(id);
   let cannotRun = false;
   let attempt = 0;
   let isIncomplete = false;

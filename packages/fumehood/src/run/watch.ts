@@ -14,12 +14,20 @@ export interface Watcher {
   onJob?(job: JobRecord): void;
 }
 
-/** Follows a job through all its attempts until it ends, and returns its last record. Errors: those of the client. */
-export async function watchJob(client: Client, id: number, watcher: Watcher): Promise<JobRecord> {
+/**
+ * Follows a job through all its attempts until it ends, or without `follow` through what has happened so far. Returns its last record.
+ * Errors: those of the client.
+ */
+export async function watchJob(
+  client: Client,
+  id: number,
+  watcher: Watcher,
+  follow = true,
+): Promise<JobRecord> {
   const entries = new Map<string, LogEntry>();
   const ends = phaseEnds();
   let last: JobRecord | null = null;
-  for await (const event of client.events(id)) {
+  for await (const event of client.events(id, { follow })) {
     if (event.type === 'job') {
       last = event.job;
       watcher.onJob?.(event.job);

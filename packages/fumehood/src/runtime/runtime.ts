@@ -3,8 +3,8 @@ import { constants, existsSync } from 'node:fs';
 import { access, chmod, copyFile, cp, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { buildLauncher } from '@fumehood/microvm';
+import { bundleOptions } from '../bundle/options.ts';
 import { stateUnusable } from '../errors.ts';
 import type { State } from '../state/state.ts';
 
@@ -24,7 +24,8 @@ export interface Runtime {
   readonly launcher: string;
 }
 
-const sourceOf = (name: string) => dirname(fileURLToPath(import.meta.resolve(`@fumehood/${name}`)));
+const { resolve } = createRequire(import.meta.url);
+const sourceOf = (name: string) => dirname(resolve(`@fumehood/${name}`));
 const programs = {
   'instance-helper': ['instance', 'helper/main.ts'],
   instance: ['instance', 'main.ts'],
@@ -83,22 +84,12 @@ async function makeReadable(directory: string): Promise<void> {
 async function bundle(directory: string): Promise<void> {
   const { build } = await import('esbuild'); // takes 40 ms, which only a new build needs
   await build({
+    ...bundleOptions,
     entryPoints: Object.entries(programs).map(([out, [name, file]]) => ({
       in: join(sourceOf(name), file),
       out,
     })),
     outdir: directory,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node26',
-    logLevel: 'error',
-    external: ['pg-native'],
-    // CommonJS packages load the modules of Node with `require`.
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-    },
   });
 }
 
@@ -113,7 +104,7 @@ async function sourceKey(): Promise<string> {
     const { size, mtimeMs } = await stat(join(packages, file));
     hash.update(`${file} ${size} ${mtimeMs}\n`);
   }
-  const bundler = await stat(createRequire(import.meta.url).resolve('esbuild/package.json'));
+  const bundler = await stat(resolve('esbuild/package.json'));
   hash.update(`${process.version} ${bundler.mtimeMs}`);
   return hash.digest('hex').slice(0, 16);
 }

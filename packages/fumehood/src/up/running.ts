@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { type Client, openClient } from '@fumehood/client';
 import { executorFileSchema, executorHelperConfigSchema } from '@fumehood/executor';
 import { instanceFileSchema } from '@fumehood/instance';
-import { notRunning, stillStarting } from '../errors.ts';
+import { notRunning, stillStarting, tokenUnreadable } from '../errors.ts';
 import { readJson, type State } from '../state/state.ts';
 
 /** A running process of Fumehood. */
@@ -101,16 +101,23 @@ function isSame(one: string, other: string): boolean {
   return first.dev === second.dev && first.ino === second.ino;
 }
 
-/** Opens a client of an instance of this machine, with the access token of the state directory. */
+/** Opens a client of an instance of this machine, with the access token of the state directory. Errors: `token_unreadable`. */
 export async function clientOf(state: State, { local }: Pick<Address, 'local'>): Promise<Client> {
-  const token = (await readFile(join(state.run, 'token'), 'utf8')).trim();
-  return openClient({ url: local, token });
+  const file = join(state.run, 'token');
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EACCES' ? tokenUnreadable(file, local) : error;
+  });
+  return openClient({ url: local, token: text.trim() });
 }
 
-/** Opens a client of the instance that runs in the state directory. Errors: `not_running`, `still_starting`. */
-export async function runningClient(state: State): Promise<Client> {
+/**
+ * Opens a client of the instance that runs in the state directory, with this token; null: with that of the state directory. Errors:
+ * `not_running`, `still_starting`, `token_unreadable`.
+ */
+export async function runningClient(state: State, token: string | null): Promise<Client> {
   const { instance } = findRunning(state);
   if (!instance) throw notRunning(state.root);
-  if (!instance.address) throw stillStarting(state.root);
-  return await clientOf(state, instance.address);
+  const { address } = instance;
+  if (!address) throw stillStarting(state.root);
+  return token === null ? await clientOf(state, address) : openClient({ url: address.local, token });
 }

@@ -91,6 +91,8 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   }),
 ]);
 export type JobEvent = z.infer<typeof jobEventSchema>;
+/** With `follow=false` the stream ends after the events so far. */
+export const jobEventsQuerySchema = z.object({ follow: z.enum(['true', 'false']).default('true') });
 
 /**
  * `GET /api/jobs/{id}/logs`: the output of the job's steps as plain text, stdout and stderr in the order of their arrival. With

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printDone } from '../../cli/print.ts';
+import { printDone } from '../../cli/print.ts';
 
 /** Adds `fumehood executors drain`. */
 export function addExecutorsDrain(executors: Command): void {
@@ -10,8 +10,8 @@ export function addExecutorsDrain(executors: Command): void {
     .description('let an executor finish its jobs and lease no more')
     .argument('<name>', 'name of the executor')
     .addOption(jsonOption())
-    .action(async (name: string, options: PrintOptions) => {
-      await (await connect()).setDraining(name, true);
+    .action(async (name: string, options: ClientOptions) => {
+      await (await connect(options)).setDraining(name, true);
       printDone(options, { executor: name, draining: true }, `the executor ${name} leases nothing more`);
     });
 }

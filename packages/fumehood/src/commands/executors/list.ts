@@ -1,8 +1,8 @@
 import type { Status } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 import { minuteOf, table } from '../../cli/table.ts';
 
 /** Adds `fumehood executors list`. */
@@ -11,8 +11,8 @@ export function addExecutorsList(executors: Command): void {
     .command('list')
     .description('list the connected executors')
     .addOption(jsonOption())
-    .action(async (options: PrintOptions) => {
-      const { executors: all } = await (await connect()).status();
+    .action(async (options: ClientOptions) => {
+      const { executors: all } = await (await connect(options)).status();
       printResult(options, { executors: all }, executorLines(all));
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printDone } from '../../cli/print.ts';
+import { printDone } from '../../cli/print.ts';
 
 /** Adds `fumehood executors resume`. */
 export function addExecutorsResume(executors: Command): void {
@@ -10,8 +10,8 @@ export function addExecutorsResume(executors: Command): void {
     .description('let a drained executor lease jobs again')
     .argument('<name>', 'name of the executor')
     .addOption(jsonOption())
-    .action(async (name: string, options: PrintOptions) => {
-      await (await connect()).setDraining(name, false);
+    .action(async (name: string, options: ClientOptions) => {
+      await (await connect(options)).setDraining(name, false);
       printDone(options, { executor: name, draining: false }, `the executor ${name} leases again`);
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 
 /** Adds `fumehood jobs cancel`. */
 export function addJobsCancel(jobs: Command): void {
@@ -10,8 +10,8 @@ export function addJobsCancel(jobs: Command): void {
     .description('cancel a job; if it is running, its VM is killed')
     .argument('<id>', 'number of the job', jobId)
     .addOption(jsonOption())
-    .action(async (id: number, options: PrintOptions) => {
-      const client = await connect();
+    .action(async (id: number, options: ClientOptions) => {
+      const client = await connect(options);
       await client.cancel(id);
       const job = await client.job(id);
       const line = job.state === 'canceled' ? `job ${id} is canceled` : `job ${id} is being stopped`;

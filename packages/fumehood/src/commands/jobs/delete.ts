@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 
 /** Adds `fumehood jobs delete`. */
 export function addJobsDelete(jobs: Command): void {
@@ -10,8 +10,8 @@ export function addJobsDelete(jobs: Command): void {
     .description('delete a job that has ended, with its output')
     .argument('<id>', 'number of the job', jobId)
     .addOption(jsonOption())
-    .action(async (id: number, options: PrintOptions) => {
-      await (await connect()).deleteJob(id);
+    .action(async (id: number, options: ClientOptions) => {
+      await (await connect(options)).deleteJob(id);
       printResult(options, { deleted: id }, [`job ${id} is deleted`]);
     });
 }

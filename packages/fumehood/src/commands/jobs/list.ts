@@ -1,8 +1,8 @@
 import { type JobPage, jobStateSchema, type ListJobs, queueNameSchema } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { integer, jobId, jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
 
@@ -17,9 +17,10 @@ export function addJobsList(jobs: Command): void {
     .option('--before <id>', 'only jobs older than this one', jobId)
     .option('--limit <n>', 'at most this many jobs', integer(1, 200), 50)
     .addOption(jsonOption())
-    .action(async ({ json, ...filter }: ListJobs & PrintOptions) => {
-      const page = await (await connect()).jobs(filter);
-      printResult({ json }, page, pageLines(page));
+    .action(async (options: ListJobs & ClientOptions) => {
+      const { state, queue, tenant, before, limit } = options;
+      const page = await (await connect(options)).jobs({ state, queue, tenant, before, limit });
+      printResult(options, page, pageLines(page));
     });
 }
 

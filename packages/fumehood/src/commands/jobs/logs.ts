@@ -3,27 +3,34 @@ import type { Command } from 'commander';
 import { connect } from '../../cli/context.ts';
 import { jobId } from '../../cli/options.ts';
 import { note, writeOutput } from '../../cli/print.ts';
+import type { TargetOptions } from '../../target/target.ts';
+
+interface LogsOptions extends TargetOptions {
+  readonly follow?: boolean;
+  readonly phases?: boolean;
+}
 
 /** Adds `fumehood jobs logs`. */
 export function addJobsLogs(jobs: Command): void {
   jobs
     .command('logs')
-    .description('print the output of a job’s steps until the job ends')
+    .description('print the output of a job’s steps so far')
     .argument('<id>', 'number of the job', jobId)
+    .option('-f, --follow', 'go on until the job ends; ending this command does not end the job')
     .option(
       '--phases',
       'also print, on stderr, when each phase begins and ends, and the last lines of one that failed',
     )
-    .action(async (id: number, options: { phases?: boolean }) => {
-      await followLogs(await connect(), id, options.phases ?? false);
+    .action(async (id: number, options: LogsOptions) => {
+      await printLogs(await connect(options), id, options);
     });
 }
 
-/** Prints the output of every attempt's steps, from the first attempt on, until the job ends. */
-async function followLogs(client: Client, id: number, phases: boolean): Promise<void> {
+/** Prints the output of every attempt's steps, from the first attempt on. */
+async function printLogs(client: Client, id: number, { follow, phases }: LogsOptions): Promise<void> {
   const { droppedLine, failedPhaseLines, isStep } = await import('../../run/phase-ends.ts');
   const { watchJob } = await import('../../run/watch.ts');
-  await watchJob(client, id, {
+  const watcher: Parameters<typeof watchJob>[2] = {
     onPhase(entry) {
       const { attempt, key, durationMs, exitCode } = entry;
       const dropped = droppedLine(entry);
@@ -38,5 +45,6 @@ async function followLogs(client: Client, id: number, phases: boolean): Promise<
     async onOutput(entry, stream, bytes) {
       if (isStep(entry)) await writeOutput(stream, bytes);
     },
-  });
+  };
+  await watchJob(client, id, watcher, follow ?? false);
 }

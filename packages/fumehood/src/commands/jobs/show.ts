@@ -1,9 +1,9 @@
 import type { Client } from '@fumehood/client';
 import { type Attempt, hasEnded, type JobRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
 import { type FailedPhase, failedPhaseLines } from '../../run/phase-ends.ts';
@@ -15,8 +15,8 @@ export function addJobsShow(jobs: Command): void {
     .description('show a job, its attempts, and the last lines of what failed')
     .argument('<id>', 'number of the job', jobId)
     .addOption(jsonOption())
-    .action(async (id: number, options: PrintOptions) => {
-      const client = await connect();
+    .action(async (id: number, options: ClientOptions) => {
+      const client = await connect(options);
       const [job, attempts] = await Promise.all([client.job(id), client.attempts(id)]);
       const failedPhases = job.failure && hasEnded(job.state) ? await failedPhasesOf(client, id) : [];
       printResult(options, { ...job, attempts, failedPhases }, jobLines(job, attempts, failedPhases));

@@ -1,8 +1,8 @@
 import type { Why } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 
 /** Adds `fumehood jobs why`. */
 export function addJobsWhy(jobs: Command): void {
@@ -11,8 +11,8 @@ export function addJobsWhy(jobs: Command): void {
     .description('explain why a job is not running yet, and when it is expected to start')
     .argument('<id>', 'number of the job', jobId)
     .addOption(jsonOption())
-    .action(async (id: number, options: PrintOptions) => {
-      const why = await (await connect()).why(id);
+    .action(async (id: number, options: ClientOptions) => {
+      const why = await (await connect(options)).why(id);
       printResult(options, why, whyLines(id, why));
     });
 }

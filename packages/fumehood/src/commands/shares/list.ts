@@ -1,8 +1,8 @@
 import type { Share } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 import { table } from '../../cli/table.ts';
 
 /** Adds `fumehood shares list`. */
@@ -11,8 +11,8 @@ export function addSharesList(shares: Command): void {
     .command('list')
     .description('list the weight of each tenant, and how many of its jobs wait and run')
     .addOption(jsonOption())
-    .action(async (options: PrintOptions) => {
-      const all = await (await connect()).shares();
+    .action(async (options: ClientOptions) => {
+      const all = await (await connect(options)).shares();
       printResult(options, { shares: all }, shareLines(all));
     });
 }

@@ -1,6 +1,6 @@
 import { queueNameSchema } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { weight } from '../../cli/options.ts';
 
 /** Adds `fumehood shares set`. */
@@ -11,7 +11,7 @@ export function addSharesSet(shares: Command): void {
     .argument('<queue>', queueNameSchema.options.join(', '))
     .argument('<tenant>', 'name of the tenant')
     .argument('<weight>', 'from 0.001 to 1000', weight)
-    .action(async (queue: string, tenant: string, value: number) => {
-      await (await connect()).setShare(queueNameSchema.parse(queue), tenant, value);
+    .action(async (queue: string, tenant: string, value: number, options: ClientOptions) => {
+      await (await connect(options)).setShare(queueNameSchema.parse(queue), tenant, value);
     });
 }

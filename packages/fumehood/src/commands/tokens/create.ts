@@ -1,10 +1,10 @@
 import { type Scope, scopeMeaning } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { accessName, daysOption, expiryAfter, jsonOption, scopes } from '../../cli/options.ts';
-import { type PrintOptions, printSecret } from '../../cli/print.ts';
+import { printSecret } from '../../cli/print.ts';
 
-interface CreateTokenOptions extends PrintOptions {
+interface CreateTokenOptions extends ClientOptions {
   readonly scope: Scope[];
   readonly user?: string;
   readonly days?: number;
@@ -25,7 +25,7 @@ export function addTokensCreate(tokens: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', ['', 'Scopes:', ...scopeLines].join('\n'))
     .action(async (name: string, options: CreateTokenOptions) => {
-      const { access } = await connect();
+      const { access } = await connect(options);
       const { scope, user, days } = options;
       const token = await access.createToken({
         name,

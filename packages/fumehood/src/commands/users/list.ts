@@ -1,8 +1,8 @@
 import type { UserRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
+import { printResult } from '../../cli/print.ts';
 import { minuteOf, table } from '../../cli/table.ts';
 
 /** Adds `fumehood users list`. */
@@ -11,8 +11,8 @@ export function addUsersList(users: Command): void {
     .command('list')
     .description('list all users')
     .addOption(jsonOption())
-    .action(async (options: PrintOptions) => {
-      const all = await (await connect()).access.users();
+    .action(async (options: ClientOptions) => {
+      const all = await (await connect(options)).access.users();
       printResult(options, { users: all }, userLines(all));
     });
 }

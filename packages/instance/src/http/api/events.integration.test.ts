@@ -143,6 +143,16 @@ describe('the events of a job', () => {
       expect(await follow(job.id, after)).toEqual(all.slice(after));
   });
 
+  test('come with `follow=false` only so far', async () => {
+    const job = await started();
+    await append(job, 0, 'one ');
+    const path = `/api/jobs/${job.id}/events`;
+    const text = await (await instance.api('GET', `${path}?follow=false`)).text();
+    expect(text.match(/"type":"(\w+)"/g)?.at(-1)).toBe('"type":"output"');
+    expect((await instance.api('GET', `${path}?follow=perhaps`)).status).toBe(400);
+    await on(job).complete();
+  });
+
   test('tell when the reason to wait changes, without moving a resume', async () => {
     const job = await instance.run({ accept: ['vm-hardware'] });
     const none = await follow(

@@ -1,4 +1,4 @@
-import type { JobEvent } from '@fumehood/protocol';
+import { type JobEvent, jobEventsQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -13,11 +13,12 @@ import { followJob } from '../follow.ts';
 
 const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 
-/** `GET /api/jobs/{id}/events`: the past events of a job, then new ones, until the job has ended. */
+/** `GET /api/jobs/{id}/events`: the past events of a job, then new ones until the job has ended, unless `follow=false`. */
 export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, deps.db);
-  app.get('/api/jobs/:id/events', { schema: { params: jobParams } }, async (request, reply) => {
+  const schema = { params: jobParams, querystring: jobEventsQuerySchema };
+  app.get('/api/jobs/:id/events', { schema }, async (request, reply) => {
     const { id } = request.params;
     await currentRecord(deps, id); // 404 while a status can still be sent
     const after = lastEventId.parse(request.headers['last-event-id'] ?? 0);
@@ -25,7 +26,7 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     reply.hijack();
     const stream = openEventStream(reply.raw, gone);
     try {
-      await sendEvents(deps, id, after, stream, gone);
+      await sendEvents(deps, { id, after, follow: request.query.follow === 'true' }, stream, gone);
     } catch (error) {
       if (!gone.aborted)
         request.log.error(
@@ -38,16 +39,16 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   });
 }
 
-/** Sends events after `after` until the job has ended, and a comment after some silence. */
+/** Sends events after `after` until the job has ended, or until there are no more. Sends a comment after some silence. */
 async function sendEvents(
   deps: RouteDeps,
-  id: number,
-  after: number,
+  { id, after, follow }: { readonly id: number; readonly after: number; readonly follow: boolean },
   stream: EventStream,
   gone: AbortSignal,
 ): Promise<void> {
   let sentAt = deps.clock.bootTime();
   for await (const followed of followJob(deps, id, after, gone)) {
+    if (followed.type === 'silence' && !follow) return;
     if (followed.type === 'event') await stream.event(followed.event.seq, wireEvent(followed.event));
     // Without an id, it does not move a resume.
     else if (followed.type === 'waiting') await stream.event(null, { type: 'job', job: followed.job });

@@ -1,8 +1,8 @@
 import type { CredentialRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
-import { connect } from '../../../cli/context.ts';
+import { type ClientOptions, connect } from '../../../cli/context.ts';
 import { jsonOption } from '../../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../../cli/print.ts';
+import { printResult } from '../../../cli/print.ts';
 import { minuteOf, table } from '../../../cli/table.ts';
 
 /** Adds `fumehood executors credentials list`. */
@@ -11,8 +11,8 @@ export function addCredentialsList(credentials: Command): void {
     .command('list')
     .description('list the credentials and their valid secrets, with the time of each one’s last use')
     .addOption(jsonOption())
-    .action(async (options: PrintOptions) => {
-      const all = await (await connect()).access.credentials();
+    .action(async (options: ClientOptions) => {
+      const all = await (await connect(options)).access.credentials();
       printResult(options, { credentials: all }, credentialLines(all));
     });
 }

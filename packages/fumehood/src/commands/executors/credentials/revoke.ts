@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { chooseCredential } from '../../../cli/choose.ts';
-import { connect } from '../../../cli/context.ts';
+import { type ClientOptions, connect } from '../../../cli/context.ts';
 import { jsonOption } from '../../../cli/options.ts';
-import { type PrintOptions, printDone } from '../../../cli/print.ts';
+import { printDone } from '../../../cli/print.ts';
 
 /** Adds `fumehood executors credentials revoke`. */
 export function addCredentialsRevoke(credentials: Command): void {
@@ -12,8 +12,8 @@ export function addCredentialsRevoke(credentials: Command): void {
     .argument('<name or id>', 'the credential')
     .option('--replaced', 'revoke only the secrets that a rotation replaced')
     .addOption(jsonOption())
-    .action(async (text: string, options: PrintOptions & { replaced?: boolean }) => {
-      const { access } = await connect();
+    .action(async (text: string, options: ClientOptions & { replaced?: boolean }) => {
+      const { access } = await connect(options);
       const credential = await chooseCredential(access, text);
       if (options.replaced) {
         await access.endRotation(credential.id);

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { chooseCredential } from '../../../cli/choose.ts';
-import { connect } from '../../../cli/context.ts';
+import { type ClientOptions, connect } from '../../../cli/context.ts';
 import { integer, jsonOption } from '../../../cli/options.ts';
-import { type PrintOptions, printSecret } from '../../../cli/print.ts';
+import { printSecret } from '../../../cli/print.ts';
 
 const hourMs = 3_600_000;
 
@@ -14,8 +14,8 @@ export function addCredentialsRotate(credentials: Command): void {
     .argument('<name or id>', 'the credential')
     .option('--overlap <hours>', 'how long older secrets stay valid', integer(0, 2160), 24)
     .addOption(jsonOption())
-    .action(async (text: string, options: PrintOptions & { overlap: number }) => {
-      const { access } = await connect();
+    .action(async (text: string, options: ClientOptions & { overlap: number }) => {
+      const { access } = await connect(options);
       const { id } = await chooseCredential(access, text);
       printSecret(options, await access.rotateCredential(id, options.overlap * hourMs));
     });
