@@ -131,9 +131,16 @@ test('a job fails with `disk_full` when its executor has no room for a scratch d
   const firstAttempt = async () => (await stack.client().attempts(id))[0];
   await expect.poll(firstAttempt, { timeout: 60_000 }).toMatchObject({ failure: { reason: 'disk_full' } });
   expect((await firstAttempt())?.failure?.message).toContain('the disk of the executor is full');
+  // After three such failures the executor leases nothing, and says so.
+  const listed = async () => (await stack.fumehood(['executors', 'list'])).stdout;
+  await expect.poll(listed, { timeout: 30_000 }).toContain(' stopped ');
+  const leasesNothing = /leases nothing, because jobs failed .*: the disk of the executor is full/;
+  expect(await listed()).toMatch(leasesNothing);
+  expect((await stack.fumehood(['doctor'])).stdout).toMatch(leasesNothing);
   freeDisk();
   const { job, events } = await followJob(stack, id);
   expect(job).toMatchObject({ state: 'completed', exitCode: 0 });
   expect(textOf(events, job.attempt)).toBe(output);
+  expect(await listed()).toContain(' yes ');
   await expectNoJobFiles(stack);
 });

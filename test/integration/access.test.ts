@@ -166,6 +166,26 @@ describe('fumehood executors', () => {
     expect(JSON.parse(stdout)).toMatchObject({ executors: [{ name: 'e1' }] });
   });
 
+  test('shows why an executor leases nothing by itself, until its heartbeat says that it leases again', async () => {
+    const executor = instance.executor();
+    const beat = async (trouble?: string) => {
+      const fumehood = { tiers: ['vm-emulated' as const], ...(trouble !== undefined && { trouble }) };
+      expect((await executor.heartbeat({ queueNames: ['runs'], fumehood })).status).toBe(200);
+    };
+    const list = async () => (await fumehood('executors', 'list')).stdout;
+    for (const trouble of ['the disk is full', 'too many open files']) {
+      await beat(trouble); // the first one registers the executor
+      expect(await list()).toMatch(/^e1 .* stopped /m);
+      expect(await list()).toContain(`a reason of the machine: ${trouble}\n`);
+    }
+    const { id } = await instance.run();
+    const why = (await fumehood('jobs', 'why', String(id))).stdout;
+    expect(why).toContain('several failed there for a reason of the machine: e1 (too many open files)');
+    await beat();
+    expect(await list()).toMatch(/^e1 .* yes /m);
+    expect((await fumehood('jobs', 'why', String(id))).stdout).not.toContain('too many open files');
+  });
+
   test('stops an executor from leasing, and lets it lease again', async () => {
     await instance.lease();
     const drained = await fumehood('executors', 'drain', 'e1');

@@ -1,5 +1,6 @@
 import { type Job, protocolHeader, type QueueName } from '@fumehood/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
+import { healthy } from '../../packages/executor/src/agent/health.ts';
 import { openReservations, smallest } from '../../packages/executor/src/agent/reservations.ts';
 import { instanceUnreachable } from '../../packages/executor/src/errors.ts';
 import type { Http } from '../../packages/executor/src/uplink/http.ts';
@@ -85,6 +86,7 @@ export class Machine {
       queue,
       queues,
       defaultResources: resources,
+      health: { current: healthy },
     });
     this.process = process;
     this.agent = agent;

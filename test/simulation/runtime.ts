@@ -35,8 +35,9 @@ export function simulatedRuntime(deps: RuntimeDeps): Runtime {
       await tearDown(run);
       const kernel = `j${job.id}-a${job.fumehood?.attempt}`;
       const facts = { exitCode, guest: { kernel, interfaces: [] }, inspection: null, leftOver: {} };
-      return { result: { tier: 'vm-emulated', vmm: 'qemu', ...facts }, failure };
+      return { result: { tier: 'vm-emulated', vmm: 'qemu', ...facts }, failure, machine: 'works' };
     },
+    tryMachine: () => Promise.resolve(),
   };
 }
 

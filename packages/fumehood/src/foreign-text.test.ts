@@ -23,7 +23,7 @@ const record: Record<string, unknown> = {
   failure: { reason: evil, message: evil },
   waiting: { reason: evil, message: evil, remedy: evil },
   secrets: [{ createdAt: evil, endsAt: evil, lastUsedAt: evil }],
-  ...{ weight: 1, waitingJobs: 1, running: 1, admin: true, draining: false, uploadId: null },
+  ...{ weight: 1, waitingJobs: 1, running: 1, admin: true, draining: false, trouble: evil, uploadId: null },
   ...{ queuedAt: evil, processAfter: evil, startedAt: evil, finishedAt: evil, expectedStartAt: evil },
   ...{ createdAt: evil, lastSeenAt: evil, lastUsedAt: evil, expiresAt: evil },
 };

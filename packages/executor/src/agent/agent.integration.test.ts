@@ -217,3 +217,28 @@ describe('a job with a repository', () => {
     expect(agent.instance.entries.map((entry) => entry.key)).not.toContain('setup.vm');
   });
 });
+
+it.runIf(process.getuid?.() === 0)(
+  'an executor whose disk is full leases nothing after three jobs, says why, and leases again when there is room for its canary',
+  async () => {
+    const { instance } = agent;
+    const job = () => testJob({ id: ++agent.lastId, dockerSteps: [{ image, argv: ['echo', 'hello'] }] });
+    const run = join(agent.root, 'run');
+    const mount = (...args: string[]) => execFileSync('mount', ['-o', ...args, run]);
+    mount('size=16m,mode=710', '-t', 'tmpfs', 'tmpfs');
+    try {
+      instance.jobs.push(job(), job(), job());
+      await agent.until(() => instance.trouble?.includes('the disk of the executor is full'));
+      expect(instance.marks.map(({ reason }) => reason)).toEqual(['disk_full', 'disk_full', 'disk_full']);
+      instance.jobs.push(job());
+      await systemClock.sleep(1_000);
+      expect(instance.jobs).toHaveLength(1);
+      mount('remount,size=1g');
+      await agent.until(() => instance.marks.length === 4);
+      expect(instance.marks.at(-1)).toEqual({ operation: 'markComplete' });
+      await agent.until(() => instance.trouble === null);
+    } finally {
+      execFileSync('umount', ['--lazy', run]);
+    }
+  },
+);

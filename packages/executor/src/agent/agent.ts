@@ -6,7 +6,9 @@ import type { Lease } from '../uplink/leases.ts';
 import { followPushStream, type PushSource } from '../uplink/push-stream.ts';
 import type { QueueClient, Resources } from '../uplink/queue.ts';
 import { withTimeout } from '../uplink/retry.ts';
-import type { Reservations } from './reservations.ts';
+import type { RunOutcome } from '../runtime/runtime.ts';
+import { afterCanary, afterJob, type Health, pauseBeforeCanaryMs } from './health.ts';
+import { type Reservations, smallerOf } from './reservations.ts';
 import { runJob, type RunJobDeps } from './run-job.ts';
 
 /** The agent of an executor. */
@@ -43,12 +45,18 @@ export function makeAgent(
     readonly reservations: Reservations;
     /** Reserved for a job that does not state its resources, because its instance is of upstream's kind. */
     readonly defaultResources: Resources;
+    /** What is known of this machine, which the heartbeats report. */
+    readonly health: { current: Health };
   },
 ): Agent {
-  const { clock, leases, queue, queues, reservations, log } = deps;
+  const { clock, health, leases, queue, queues, reservations, log } = deps;
   const draining = new AbortController();
   const running = new Set<Promise<void>>();
   const held = new Set<Lease>();
+  /** The size of the last job that failed because of the machine. The canary has the same. */
+  let failedSize = deps.defaultResources;
+  /** Aborted, and replaced, when the executor stops leasing because of its machine. */
+  let troubled = new AbortController();
   /** Aborted, and replaced, to end a pause early. */
   let wakeUp = new AbortController();
   const pause = (ms = pauseMs) =>
@@ -60,8 +68,33 @@ export function makeAgent(
     wakeUp = new AbortController();
   };
 
+  const noteEnd = ({ machine, failure }: RunOutcome, size: Resources) => {
+    if (machine === 'fault') failedSize = size;
+    const leased = health.current.trouble === null;
+    health.current = afterJob(health.current, machine, factsOf(failure).message);
+    const { trouble } = health.current;
+    if (!leased || trouble === null) return;
+    log.warn({ trouble }, 'jobs failed because of this machine: no job is leased until a canary has booted');
+    troubled.abort(new Error('this machine has failed several jobs'));
+    troubled = new AbortController();
+  };
+  /** Waits, and tries with a canary whether this machine can run jobs again. */
+  const tryMachine = async () => {
+    await clock.sleep(pauseBeforeCanaryMs(health.current), draining.signal);
+    const free = reservations.free();
+    if (!free) return;
+    const size = smallerOf(failedSize, free);
+    const release = reservations.reserve(size);
+    const failure = await deps.runtime.tryMachine(size, draining.signal).then(() => null, factsOf);
+    release();
+    health.current = afterCanary(health.current, failure && failure.message);
+    if (failure) log.warn({ failure }, 'the canary failed: no job is leased');
+    else log.info({}, 'the canary booted: jobs are leased again');
+  };
+
   const leaseOne = async () => {
     if (leases.draining()) return pause();
+    if (health.current.trouble !== null) return tryMachine();
     const free = reservations.free();
     if (!free) {
       await Promise.race([pause(), ...running]);
@@ -74,21 +107,23 @@ export function makeAgent(
         queues,
         { free, total: reservations.total },
         waitMs,
-        AbortSignal.any([draining.signal, timeout]),
+        AbortSignal.any([draining.signal, troubled.signal, timeout]),
       ),
     );
     if (!job && queue.version() === upstreamVersion) await pause(); // such an instance does not hold requests
     if (!job) return;
     log.info({ job: job.id, attempt: job.fumehood?.attempt }, 'a job was leased');
-    const releaseResources = reservations.reserve(job.fumehood?.resources ?? deps.defaultResources);
+    const size = job.fumehood?.resources ?? deps.defaultResources;
+    const releaseResources = reservations.reserve(size);
     let own: Lease | null = null;
     const run = runJob(deps, job, (lease) => {
       own = lease;
       held.add(lease);
-    }).finally(() => {
+    }).then((outcome) => {
       if (own) held.delete(own);
       running.delete(run);
       releaseResources();
+      if (outcome) noteEnd(outcome, size);
     });
     running.add(run);
   };
@@ -108,6 +143,7 @@ export function makeAgent(
           report(null);
         } catch (error) {
           if (draining.signal.aborted) break;
+          if (health.current.trouble !== null) continue; // the request for a job was given up
           const facts = factsOf(error);
           const refused = facts.code === 'versions_apart'; // the heartbeats report this
           if (!refused) report(`no job could be leased: ${withRemedy(facts)}`);

@@ -22,6 +22,7 @@ import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import { makeAgent } from './agent.ts';
+import { healthy } from './health.ts';
 import { machineOf } from './machine.ts';
 import { agentConfigSchema } from './config.ts';
 import { watchLoopDelay } from './loop-delay.ts';
@@ -67,11 +68,12 @@ try {
     onTrouble,
   );
   process.off('SIGTERM', exitAtOnce);
+  const health = { current: healthy };
   const queues = [config.queues].flat();
   const single = typeof config.queues === 'string' ? config.queues : null;
   const defaultResources = config.upstream.resources;
   const queue = native
-    ? openQueue(http, executor)
+    ? openQueue(http, executor, () => health.current.trouble)
     : openUpstreamQueue(http, executor, single, defaultResources);
   const leases = keepLeases({ queue, queues, clock, onTrouble });
   const executorName = config.name;
@@ -86,6 +88,7 @@ try {
     queues,
     reservations: openReservations(config.resources),
     defaultResources,
+    health,
   });
   let signals = 0;
   process.on('SIGTERM', () => {

@@ -4,6 +4,15 @@ import type { Resources } from '../uplink/queue.ts';
 /** The smallest offer that the executor makes. A job asks for at least this much (`createJobSchema`). */
 export const smallest: Resources = { cpus: 1, memoryMiB: 128, scratchMiB: 64 };
 
+/** Returns resources that fit into both. */
+export function smallerOf(one: Resources, other: Resources): Resources {
+  return {
+    cpus: Math.min(one.cpus, other.cpus),
+    memoryMiB: Math.min(one.memoryMiB, other.memoryMiB),
+    scratchMiB: Math.min(one.scratchMiB, other.scratchMiB),
+  };
+}
+
 /** The resources of this executor. A job's part is reserved before its VM starts (docs/invariants.md, 9). */
 export interface Reservations {
   /** The resources of the largest job that can run when nothing else runs. */

@@ -29,7 +29,10 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
   };
   const queue = openQueue(http, identity);
   const deps = {
-    runtime: { run: () => Promise.resolve({ result: null, failure }) },
+    runtime: {
+      run: () => Promise.resolve({ result: null, failure, machine: null }),
+      tryMachine: () => Promise.resolve(),
+    },
     ...{ clock, http, executorName: 'test', log: { info: () => {}, warn: () => {} } },
     leases: keepLeases({ queue, queues: ['runs'], clock, onTrouble: () => {} }),
   };

@@ -38,15 +38,19 @@ const retryableCodes = new Set([
 
 /**
  * Runs a leased job: waits for the first heartbeat, runs the job, reports its end and releases the lease. Calls `onHeld` with the
- * lease. Resolves when nothing of the job is left on this machine. Never rejects.
+ * lease. Resolves when nothing of the job is left on this machine, with the end of its run, or null if it was not run. Never rejects.
  */
-export async function runJob(deps: RunJobDeps, job: Job, onHeld: (lease: Lease) => void): Promise<void> {
+export async function runJob(
+  deps: RunJobDeps,
+  job: Job,
+  onHeld: (lease: Lease) => void,
+): Promise<RunOutcome | null> {
   const { clock, executorName, http, leases, log } = deps;
   const { queue } = job;
   const about = { job: job.id, attempt: job.fumehood?.attempt };
   if (!queue) {
     log.warn(about, 'a leased job does not name its queue: its end cannot be reported');
-    return;
+    return null;
   }
   let lease: Lease;
   try {
@@ -54,16 +58,16 @@ export async function runJob(deps: RunJobDeps, job: Job, onHeld: (lease: Lease) 
     lease = await leases.hold({ id: job.id, queue, attempt }, job.fumehood?.leaseMs ?? upstreamLeaseMs);
   } catch (error) {
     log.warn({ ...about, error: factsOf(error) }, 'the job was not started');
-    return;
+    return null;
   }
   onHeld(lease);
+  const client = openJobClient(http, { ...job, queue }, executorName, clock, lease.lost);
+  const outcome = await runToOutcome(deps.runtime, job, lease, client);
   try {
-    const client = openJobClient(http, { ...job, queue }, executorName, clock, lease.lost);
-    const outcome = await runToOutcome(deps.runtime, job, lease, client);
     const failure = outcome.failure === null ? null : factsOf(outcome.failure);
     log.info({ ...about, failure }, 'the job ended');
     // The launcher may end the VM before this process sees that the lease is over. The instance starts another attempt by itself.
-    if (lease.lost.aborted || failure?.code === 'lease_lost') return;
+    if (lease.lost.aborted || failure?.code === 'lease_lost') return outcome;
     if (outcome.result) await client.result(outcome.result);
     await markEnd(client, outcome.failure);
   } catch (error) {
@@ -71,6 +75,7 @@ export async function runJob(deps: RunJobDeps, job: Job, onHeld: (lease: Lease) 
   } finally {
     lease.release();
   }
+  return outcome;
 }
 
 async function runToOutcome(
@@ -82,7 +87,7 @@ async function runToOutcome(
   try {
     return await runtime.run(job, lease, client);
   } catch (error) {
-    return { result: null, failure: error };
+    return { result: null, failure: error, machine: null };
   }
 }
 

@@ -32,6 +32,8 @@ export class FakeInstance {
   readonly requests: string[] = [];
   readonly uploads: Buffer[] = [];
   result: unknown = null;
+  /** Why the executor leases nothing by itself, as its last heartbeat said. */
+  trouble: string | null = null;
   input = Buffer.alloc(0);
   inputEnded = true;
   /** The version of the protocol that it speaks, or null for upstream's protocol, which has no header for it. */
@@ -148,7 +150,10 @@ export class FakeInstance {
 
   private readonly heartbeat: Route = (_request, response, body) => {
     const name = (job: Job) => `${job.id}-${job.queue}`;
-    const { fumehood } = JSON.parse(body.toString()) as { fumehood: { leases: { jobId: number }[] } };
+    const { fumehood } = JSON.parse(body.toString()) as {
+      fumehood: { leases: { jobId: number }[]; trouble?: string };
+    };
+    this.trouble = fumehood.trouble ?? null;
     for (const id of this.canceled) {
       if (fumehood.leases.some((lease) => lease.jobId === id) || !this.leased.delete(id)) continue;
       this.marks.push({ operation: 'released' });

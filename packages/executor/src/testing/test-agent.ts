@@ -9,6 +9,7 @@ import type { Job, NativeJob, QueueName } from '@fumehood/protocol';
 import { expect } from 'vitest';
 import { makeAgent } from '../agent/agent.ts';
 import { upstreamJobsSchema } from '../settings.ts';
+import { healthy } from '../agent/health.ts';
 import { openReservations } from '../agent/reservations.ts';
 import { type GuestLimits, guestLimits } from '../runtime/microvm/guest-limits.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
@@ -110,9 +111,10 @@ export class TestAgent {
       machine: 'here',
     };
     const defaultResources = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
+    const health = { current: healthy };
     const queue = upstream
       ? openUpstreamQueue(http, identity, null, defaultResources)
-      : openQueue(http, identity);
+      : openQueue(http, identity, () => health.current.trouble);
     const warnings: unknown[] = [];
     const log = {
       info: () => {},
@@ -165,6 +167,7 @@ export class TestAgent {
       queues,
       reservations,
       defaultResources,
+      health,
     });
     const ran = agent.run();
     const stop = async () => {

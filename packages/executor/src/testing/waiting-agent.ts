@@ -1,5 +1,6 @@
 import { factsOf, systemClock } from '@fumehood/base';
 import { makeAgent } from '../agent/agent.ts';
+import { healthy } from '../agent/health.ts';
 import { openReservations } from '../agent/reservations.ts';
 import { canceled } from '../errors.ts';
 import { type Http, openHttp } from '../uplink/http.ts';
@@ -53,10 +54,12 @@ export class WaitingAgent {
           });
           this.running.delete(name);
           this.stopped.push({ job: name, code: factsOf(lease.stopped.reason).code });
-          return { result: null, failure: lease.stopped.reason ?? canceled('') };
+          return { result: null, failure: lease.stopped.reason ?? canceled(''), machine: null };
         },
+        tryMachine: () => Promise.resolve(),
       },
       ...{ clock: systemClock, executorName: name, http, leases, queue, queues: ['codeintel', 'runs'] },
+      health: { current: healthy },
       defaultResources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
       log: { info: () => {}, warn: (_facts, message) => void this.warnings.push(message) },
       reservations: openReservations({ cpus: 2, memoryMiB: 4096, scratchMiB: 8192 }),

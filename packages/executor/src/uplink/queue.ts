@@ -8,7 +8,9 @@ import {
   type Job,
   jobSchema,
   type QueueName,
+  storableText,
   type Tier,
+  troubleMax,
 } from '@fumehood/protocol';
 import { instanceUnreachable } from '../errors.ts';
 import { type Credential, withCredential } from './credential.ts';
@@ -66,8 +68,12 @@ export interface QueueClient {
   ): Promise<HeartbeatResponse>;
 }
 
-/** Opens the routes of an executor on a native instance. */
-export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient & PushSource {
+/** Opens the routes of an executor on a native instance. `trouble` says why the executor leases nothing, or null. */
+export function openQueue(
+  plain: Http,
+  executor: ExecutorIdentity,
+  trouble: () => string | null = () => null,
+): QueueClient & PushSource {
   const { http, version } = negotiateVersion(plain);
   const send = withCredential(http, executor.credential);
   const post = (path: string, body: DequeueRequest | HeartbeatRequest, signal: AbortSignal, action: string) =>
@@ -109,6 +115,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
       return response.status === 204 ? null : parseAnswer(jobSchema, text, action);
     },
     async heartbeat(queues, jobs, signal) {
+      const why = trouble();
       const body: HeartbeatRequest = {
         executorName: executor.name,
         version: '',
@@ -124,6 +131,7 @@ export function openQueue(plain: Http, executor: ExecutorIdentity): QueueClient 
           tiers: [...executor.tiers],
           leases: jobs.flatMap(({ id, attempt }) => (attempt === null ? [] : [{ jobId: id, attempt }])),
           machine: executor.machine,
+          ...(why !== null && { trouble: storableText(why).slice(0, troubleMax) }),
         },
       };
       const action = 'renew leases';

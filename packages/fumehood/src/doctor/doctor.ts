@@ -8,6 +8,8 @@ import { prepareRuntime } from '../runtime/runtime.ts';
 import { findFormerStates } from '../state/former-name.ts';
 import { makeState, placeError } from '../state/make.ts';
 import { accountError } from '../up/account.ts';
+import type { State } from '../state/state.ts';
+import { clientOf, findRunning } from '../up/running.ts';
 import type { UpDeps } from '../up/up.ts';
 import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
@@ -58,7 +60,28 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   const runtime = await prepareRuntime(state, onProgress);
   const guest = await buildGuest({ directory: state.guest, onProgress });
   const { report, tiers } = await probeThisHost({ ...deps, runtime, guest, fresh: true });
-  return { tiers, findings: [...found, ...report.findings] };
+  return { tiers, findings: [...found, ...report.findings, ...(await executorFinding(state))] };
+}
+
+/** Returns whether the executor that runs here leases jobs; nothing if none runs, or if its instance does not answer. */
+async function executorFinding(state: State): Promise<Finding[]> {
+  const { instance, executor } = findRunning(state);
+  if (!instance?.address || !executor) return [];
+  const status = await clientOf(state, instance.address)
+    .then((client) => client.status())
+    .catch(() => null);
+  const reported = status?.executors.find(({ name }) => name === executor.name);
+  if (!reported) return [];
+  const check = 'executor';
+  if (reported.trouble === null) return [{ check, ok: true, detail: `${executor.name} has no trouble` }];
+  return [
+    {
+      check,
+      ok: false,
+      detail: `${executor.name} leases nothing, because jobs failed for a reason of this machine: ${reported.trouble}`,
+      remedy: 'Mend that. The executor tries a canary from time to time, and leases again when it boots.',
+    },
+  ];
 }
 
 function findingOf(check: string, { message, remedy }: FumehoodError): Finding {

@@ -76,7 +76,7 @@ export function testQueue(db: () => Db) {
         tiers: null,
         offer: null,
         machine: null,
-        beats: true,
+        beat: { trouble: null },
       };
       const result = await recordHeartbeat(db(), new Map(), { report, held });
       return result.renewed;

@@ -27,6 +27,7 @@ const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor =
   scratch_mib: 4096,
   draining: false,
   pausing: false,
+  trouble: null,
   last_seen_at: new Date(0),
   ...changes,
 });
@@ -36,6 +37,12 @@ describe('whyNoExecutorFits', () => {
     ['no executor is connected', [], 'no_executor'],
     ['only another queue is served', [executor({ queues: ['batches'] })], 'no_executor'],
     ['every executor drains', [executor({ draining: true })], 'executors_drain'],
+    [
+      'every executor has trouble with its machine',
+      [executor({ trouble: 'the disk is full' })],
+      'executors_troubled',
+    ],
+    ['one of two has trouble', [executor({ trouble: 'the disk is full' }), executor()], null],
     ['one of two drains', [executor({ draining: true }), executor()], null],
     [
       'the only one that fits drains, and another one is of a weaker tier',

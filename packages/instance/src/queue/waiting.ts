@@ -10,10 +10,12 @@ export function whyNoExecutorFits(
   if (job.state !== 'queued' && job.state !== 'errored') return null;
   const reason = unmetDemand(
     job,
-    connected.filter((executor) => !executor.draining),
+    connected.filter((executor) => !executor.draining && executor.trouble === null),
   );
   if (reason === null) return null;
   const draining = connected.filter((executor) => executor.draining && fits(job, executor));
+  const troubled = connected.filter((executor) => executor.trouble !== null && fits(job, executor));
+  if (troubled.length > 0) return allTroubled(troubled);
   if (draining.length > 0) return allDraining(draining);
   return reason.reason === 'no_executor' ? unmetDemand(job, connected) : reason;
 }
@@ -79,6 +81,16 @@ function allDraining(draining: readonly ConnectedExecutor[]): JobRecord['waiting
   };
 }
 
+function allTroubled(troubled: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const reasons = troubled.map(({ name, trouble }) => `${name} (${trouble})`).join(', ');
+  return {
+    reason: 'executors_troubled',
+    message: `every executor that could run it leases no more jobs, because several failed there for a reason of the machine: ${reasons}`,
+    remedy:
+      'Run `fumehood doctor` on these machines. Each tries a canary from time to time, and leases again when the canary boots.',
+  };
+}
+
 function noLabels(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   const missing = job.labels.filter(
     (label) => !executors.some((executor) => executor.labels.includes(label)),
@@ -141,7 +153,9 @@ export function explainWait(
       expectedStartAt: expected,
     };
   }
-  const able = connected.filter((executor) => !executor.draining && fits(job, executor));
+  const able = connected.filter(
+    (executor) => !executor.draining && executor.trouble === null && fits(job, executor),
+  );
   if (able.every((executor) => executor.pausing)) {
     const names = able.map((executor) => executor.name).join(', ');
     return {

@@ -12,6 +12,8 @@ export const statusSchema = z.object({
       tiers: z.array(tierSchema),
       /** Whether it leases no more jobs, at an admin's request. */
       draining: z.boolean(),
+      /** Why it leases nothing by itself: several jobs failed because of its machine. Null: it leases. */
+      trouble: z.string().nullable(),
       lastSeenAt: z.string(),
     }),
   ),

@@ -69,6 +69,9 @@ export const dequeueRequestSchema = z.object({
 });
 export type DequeueRequest = z.input<typeof dequeueRequestSchema>;
 
+/** Characters of the reason for which an executor leases nothing. */
+export const troubleMax = 1_000;
+
 /** `POST /.executors/queue/heartbeat` */
 export const heartbeatRequestSchema = z.object({
   executorName,
@@ -88,7 +91,10 @@ export const heartbeatRequestSchema = z.object({
   igniteVersion: z.string().nullish(),
   srcCliVersion: z.string().nullish(),
   prometheusMetrics: z.string().nullish(),
-  /** Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue`. Other attempts are not renewed. */
+  /**
+   * Native: the tiers that the last canary found, and the attempts of `jobIdsByQueue` (other attempts are not renewed); why the
+   * executor leases nothing by itself, if so.
+   */
   fumehood: z
     .object({
       tiers: z.array(tierSchema).max(100),
@@ -97,6 +103,7 @@ export const heartbeatRequestSchema = z.object({
         .max(heldMax)
         .optional(),
       machine: machineSchema.optional(),
+      trouble: z.string().min(1).max(troubleMax).optional(),
     })
     .optional(),
 });

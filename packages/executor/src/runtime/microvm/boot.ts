@@ -4,6 +4,9 @@ import { diskFull, leaseLost, vmmDied } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
+/** How long a VM may live, and what tells it to stop: the lease of its job. */
+export type Lifetime = Pick<Lease, 'stopped' | 'deadline' | 'onRenewed'>;
+
 /** A booted VM and the connection to its guest. */
 export interface RunningVm {
   readonly vm: AgentVm;
@@ -20,7 +23,7 @@ const readyMs: Readonly<Record<Acceleration, number>> = { emulated: 20_000, kvm:
 export async function bootVm(
   source: VmSource,
   spec: VmSpec,
-  lease: Lease,
+  lease: Lifetime,
   clock: Clock,
   onStarted: (vm: AgentVm) => void,
 ): Promise<RunningVm> {
@@ -49,7 +52,7 @@ const diskFullMessage = /ENOSPC|EDQUOT|No space left on device|Disk quota exceed
  * Returns the root cause of an error of a running VM: the reason for which the job was stopped, a full disk of this host, or the
  * death of the VMM. Returns the error itself when there is no other cause.
  */
-export async function explainFailure(error: unknown, vm: AgentVm | null, lease: Lease): Promise<unknown> {
+export async function explainFailure(error: unknown, vm: AgentVm | null, lease: Lifetime): Promise<unknown> {
   if (lease.stopped.aborted) return lease.stopped.reason;
   const { code, message } = factsOf(error);
   if (hostCodes.has(code) && diskFullMessage.test(message)) return diskFull(message.slice(0, 500));

@@ -17,12 +17,14 @@ import { openPhaseLog } from '../../uplink/phase-log.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { bootVm, explainFailure, type RunningVm } from './boot.ts';
 import { type GuestLimits, withinTime } from './guest-limits.ts';
+import { bootCanary } from './canary.ts';
 import { searchVm } from './inspect.ts';
 import { type PhaseDeps, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
 import { checkCommands, runSteps, scriptFiles } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
+import { type Stage, verdictOf } from './verdict.ts';
 import { chooseTier, type DiskPlan, vmSpec } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
@@ -61,7 +63,10 @@ const indexMax = 2 * 2 ** 30;
 
 /** Returns the runtime that runs jobs in microVMs. */
 export function microvmRuntime(deps: MicrovmDeps): Runtime {
-  return { run: async (job, lease, client) => runInVm(deps, validateJob(job, deps), lease, client) };
+  return {
+    run: async (job, lease, client) => runInVm(deps, validateJob(job, deps), lease, client),
+    tryMachine: (resources, stopped) => bootCanary(deps, resources, stopped),
+  };
 }
 
 /** What a run measures while it goes on. */
@@ -72,6 +77,7 @@ interface Run extends PhaseDeps {
   readonly job: ValidatedJob;
   readonly measured: Measured;
   vm: AgentVm | null;
+  stage: Stage;
 }
 
 /** Runs a validated job in a fresh VM, and destroys the VM whatever happens. */
@@ -82,7 +88,7 @@ async function runInVm(
   client: JobClient,
 ): Promise<RunOutcome> {
   const measured: Measured = { exitCode: null, guest: null, inspection: null, leftOver: {} };
-  const run: Run = { deps, clock: deps.clock, job, lease, client, measured, vm: null };
+  const run: Run = { deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' };
   let tier: Tier | null = null;
   let failure: unknown = null;
   let work: string | null = null;
@@ -100,7 +106,8 @@ async function runInVm(
     failure ??= await explainFailure(error, null, lease);
   }
   if (work) await removeTree(deps.spawn, work);
-  return { result: tier && { tier, vmm: deps.vmm, ...measured }, failure };
+  const machine = verdictOf(failure, run.stage);
+  return { result: tier && { tier, vmm: deps.vmm, ...measured }, failure, machine };
 }
 
 async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
@@ -120,7 +127,9 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};
   const command = { job, images, hostname, extraEnvironment: marker };
   checkCommands(command);
+  run.stage = 'boot';
   const { guest, vm } = await runPhase(run, 'setup.vm', (log) => bootWithRetry(run, tier, plan, log));
+  run.stage = 'guest';
   await runPhase(run, 'setup.guest', async (log) => {
     const prepared = prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
     const facts = await inTime(vm, limits.setupMs, 'mount its disks', prepared);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { VmSpec } from '@fumehood/microvm';
+import type { Acceleration, VmSpec } from '@fumehood/microvm';
 import type { ImageDisk, ImageRoot } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
@@ -15,6 +15,11 @@ export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): T
       'Run `fumehood doctor` on the executor.',
     );
   return tier;
+}
+
+/** Returns how the VMs of a tier run. */
+export function accelerationOf(tier: Tier): Acceleration {
+  return tier === 'vm-emulated' ? 'emulated' : 'kvm';
 }
 
 /** The read-only disks of a VM. */
@@ -43,7 +48,7 @@ export function planDisks(images: readonly ImageDisk[], workspace: string | null
 export function vmSpec(job: ValidatedJob, tier: Tier, plan: DiskPlan): VmSpec {
   return {
     id: `j${job.id}-a${job.fumehood.attempt}-${randomBytes(4).toString('hex')}`,
-    acceleration: tier === 'vm-emulated' ? 'emulated' : 'kvm',
+    acceleration: accelerationOf(tier),
     ...job.fumehood.resources,
     disks: plan.disks,
   };

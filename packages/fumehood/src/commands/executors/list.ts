@@ -19,11 +19,23 @@ export function addExecutorsList(executors: Command): void {
 
 function executorLines(executors: Status['executors']): string[] {
   if (executors.length === 0) return ['no executor is connected'];
-  return table([
-    ['NAME', 'VERSION', 'ISOLATION', 'LEASES', 'SEEN'],
-    ...executors.map(({ name, version, tiers, draining, lastSeenAt }) => [
-      ...[name, version || 'unknown', tiers.join(',') || 'none', draining ? 'nothing more' : 'yes'],
-      minuteOf(lastSeenAt),
+  const leases = ({ draining, trouble }: Status['executors'][number]) =>
+    trouble !== null ? 'stopped' : draining ? 'nothing more' : 'yes';
+  return [
+    ...table([
+      ['NAME', 'VERSION', 'ISOLATION', 'LEASES', 'SEEN'],
+      ...executors.map((executor) => [
+        ...[executor.name, executor.version || 'unknown', executor.tiers.join(',') || 'none'],
+        ...[leases(executor), minuteOf(executor.lastSeenAt)],
+      ]),
     ]),
-  ]);
+    ...executors.flatMap(({ name, trouble }) =>
+      trouble === null
+        ? []
+        : [
+            `${name} leases nothing, because jobs failed there for a reason of the machine: ${trouble}`,
+            '  Run `fumehood doctor` on that machine. The executor leases again when its canary boots.',
+          ],
+    ),
+  ];
 }

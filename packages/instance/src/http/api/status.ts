@@ -17,6 +17,7 @@ export function statusRoutes(scope: FastifyInstance, { db, version }: RouteDeps)
         version: executor.version,
         tiers: executor.tiers,
         draining: executor.draining,
+        trouble: executor.trouble,
         lastSeenAt: executor.last_seen_at.toISOString(),
       })),
       tiers: [...new Set(executors.flatMap((executor) => executor.tiers))],

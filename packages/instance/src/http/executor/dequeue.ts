@@ -64,7 +64,7 @@ async function dequeue(
     tiers,
     offer: native ?? null,
     machine: native?.machine ?? null,
-    beats: false,
+    beat: null,
   });
   if (queues.length === 0) return reply.code(204).send();
   const to: Recipient = native

@@ -65,7 +65,7 @@ async function heartbeat(
       tiers: native?.tiers ?? null,
       offer: null,
       machine: native?.machine ?? null,
-      beats: true,
+      beat: { trouble: native?.trouble ?? null },
     },
     held: groups
       .flatMap((group) => group.jobIds)

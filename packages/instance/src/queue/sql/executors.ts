@@ -20,8 +20,10 @@ export interface ExecutorReport {
   readonly offer: DequeueRequest['fumehood'] | null;
   /** Where the executor runs. Null: it does not say. */
   readonly machine: string | null;
-  /** The request is a heartbeat. */
-  readonly beats: boolean;
+  /** What a heartbeat says besides; null: the request is none. */
+  readonly beat: {
+    /** Why the executor leases nothing by itself; null: it leases. */ readonly trouble: string | null;
+  } | null;
 }
 
 /**
@@ -42,11 +44,11 @@ export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ 
   const { offer } = report;
   const { rows } = await sql<{ draining: boolean }>`
     insert into executors as known (name, credential_id, version, native, queues, tiers, arch, labels,
-                                    cpus, memory_mib, scratch_mib, machine)
+                                    cpus, memory_mib, scratch_mib, machine, trouble)
     values (${report.name}, ${report.credentialId}, ${report.version}, ${report.native}, ${report.queues},
             coalesce(${report.tiers}::text[], '{}'), ${offer?.arch ?? null}, coalesce(${offer?.labels ?? null}::text[], '{}'),
             ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null},
-            ${report.machine})
+            ${report.machine}, ${report.beat?.trouble ?? null})
     on conflict (name) do update set
       credential_id = excluded.credential_id, version = coalesce(nullif(excluded.version, ''), known.version), native = excluded.native,
       queues = case when excluded.queues = '{}' then known.queues else excluded.queues end,
@@ -56,7 +58,8 @@ export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ 
       cpus = coalesce(excluded.cpus, known.cpus),
       memory_mib = coalesce(excluded.memory_mib, known.memory_mib),
       scratch_mib = coalesce(excluded.scratch_mib, known.scratch_mib),
-      machine = coalesce(excluded.machine, known.machine), must_beat = known.must_beat and not ${report.beats}::boolean,
+      machine = coalesce(excluded.machine, known.machine), must_beat = known.must_beat and not ${report.beat !== null}::boolean,
+      trouble = case when ${report.beat !== null}::boolean then excluded.trouble else known.trouble end,
       last_seen_at = clock_timestamp()
     where (known.credential_id = excluded.credential_id and ${isSameMachine(sql`excluded.machine`)})
       or (
@@ -83,7 +86,7 @@ const seenEveryMs = 4_000;
  */
 export const executorChanged = sql<boolean>`(
   known.last_seen_at not between clock_timestamp() - make_interval(secs => ${sql.lit(seenEveryMs / 1000)}) and clock_timestamp()
-  or known.must_beat or coalesce(report.machine <> known.machine, report.machine is not null) or known.native <> report.native or known.version <> coalesce(nullif(report.version, ''), known.version)
+  or known.must_beat or known.trouble is distinct from report.trouble or coalesce(report.machine <> known.machine, report.machine is not null) or known.native <> report.native or known.version <> coalesce(nullif(report.version, ''), known.version)
   or known.queues <> coalesce(nullif(report.queues, '{}'), known.queues) or known.tiers <> coalesce(report.tiers, known.tiers)
 )`;
 
@@ -116,13 +119,15 @@ export interface ConnectedExecutor {
   readonly draining: boolean;
   /** It has lost a lease lately, and gets no job just now. */
   readonly pausing: boolean;
+  /** Why it leases nothing by itself: jobs failed because of its machine. Null: it leases. */
+  readonly trouble: string | null;
   readonly last_seen_at: Date;
 }
 
 /** Returns the executors that were heard of within the last 20 s, by name. */
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, native, arch, labels, draining, ${isPausing} as pausing, last_seen_at, cpus, memory_mib, scratch_mib
+    select name, version, queues, tiers, native, arch, labels, draining, ${isPausing} as pausing, trouble, last_seen_at, cpus, memory_mib, scratch_mib
     from executors
     -- A moment that is ahead is from before the clock was set back.
     where last_seen_at between clock_timestamp() - make_interval(secs => ${connectedMs / 1000}) and clock_timestamp() + interval '1 second'

@@ -108,13 +108,14 @@ async function runRenewal(db: Db, heartbeats: readonly Heartbeat[]): Promise<Fou
   const held = heartbeats.flatMap(({ report, held }, n) => held.map((job) => ({ n, report, ...job })));
   const { rows } = await sql<Found>`
     with report as (
-      select (n - 1)::int as n, name, credential_id, version, native, queues::text[], tiers::text[], machine
+      select (n - 1)::int as n, name, credential_id, version, native, queues::text[], tiers::text[], machine, trouble
       from unnest(
           ${column(({ name }) => name)}::text[], ${column(({ credentialId }) => credentialId)}::bigint[],
           ${column(({ version }) => version)}::text[], ${column(({ native }) => native)}::boolean[],
           ${column(({ queues }) => arrayLiteral(queues))}::text[],
-          ${column(({ tiers }) => tiers && arrayLiteral(tiers))}::text[], ${column(({ machine }) => machine)}::text[]
-        ) with ordinality as report (name, credential_id, version, native, queues, tiers, machine, n)
+          ${column(({ tiers }) => tiers && arrayLiteral(tiers))}::text[], ${column(({ machine }) => machine)}::text[],
+          ${column(({ beat }) => beat?.trouble ?? null)}::text[]
+        ) with ordinality as report (name, credential_id, version, native, queues, tiers, machine, trouble, n)
     ), held as (
       select * from unnest(
           ${held.map(({ n }) => n)}::int[], ${held.map(({ report }) => report.name)}::text[],
@@ -136,7 +137,8 @@ async function runRenewal(db: Db, heartbeats: readonly Heartbeat[]): Promise<Fou
         version = coalesce(nullif(reported.version, ''), executors.version), native = reported.native,
         queues = case when reported.queues = '{}' then executors.queues else reported.queues end,
         tiers = coalesce(reported.tiers, executors.tiers),
-        machine = coalesce(reported.machine, executors.machine), must_beat = false, last_seen_at = clock_timestamp()
+        machine = coalesce(reported.machine, executors.machine), trouble = reported.trouble, must_beat = false,
+        last_seen_at = clock_timestamp()
       from locked_executor as reported where executors.name = reported.name
     ), locked as (
       select held.n, job.id, row.id is null as busy
