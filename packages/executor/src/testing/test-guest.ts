@@ -20,7 +20,8 @@ export async function testGuest(directory: string, recipe?: GuestRecipe): Promis
   return buildGuest({ ...build, directory });
 }
 
-async function cachedKernelPackage(): Promise<string> {
+/** Returns the directory of the files of Debian's cloud kernel package. */
+export async function cachedKernelPackage(): Promise<string> {
   const cached = join(cache, 'kernel');
   if (existsSync(cached)) return cached;
   await mkdir(cache, { recursive: true });
