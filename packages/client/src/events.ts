@@ -42,7 +42,7 @@ export async function* jobEvents(
       if (await jobHasEnded(http, id, signal)) return;
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isTransient(error) || performance.now() - lastEventAt > patienceMs) throw error;
+      if (!follow || !isTransient(error) || performance.now() - lastEventAt > patienceMs) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }

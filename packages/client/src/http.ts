@@ -88,10 +88,17 @@ const untrusted =
 const wrongProtocol =
   /^(HTTPParserError|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNEXPECTED_MESSAGE))$/;
 
-/** Returns the error of a request that got no answer. Node's error of an address with several IP addresses has no message. */
-function networkError(url: string, error: NodeJS.ErrnoException, otherwise: string): FumehoodError {
-  const { name, code = name, message } = error;
-  const why = message || code || otherwise;
+/**
+ * Returns the error of a request that got no answer. An error of OpenSSL has a short `reason`; one of an address that stands for several
+ * has no message.
+ */
+function networkError(
+  url: string,
+  error: NodeJS.ErrnoException & { readonly reason?: string },
+  otherwise: string,
+): FumehoodError {
+  const { name, code = name, reason, message } = error;
+  const why = reason || message || code || otherwise;
   if (untrusted.test(code)) return certificateUntrusted(url, why);
   return wrongProtocol.test(code) ? schemeWrong(url, why) : instanceUnreachable(url, why);
 }

@@ -14,6 +14,7 @@ const mistakes = [
     'state_foreign',
     'account_missing',
   ],
+  ...['login_exposed', 'login_invalid'],
 ];
 const mistakeCode = 2;
 

@@ -28,7 +28,8 @@ export const postgresMissing = () =>
   new FumehoodError({
     code: 'postgres_missing',
     message: 'no PostgreSQL 15 or newer is installed on this machine',
-    remedy: 'Install it (Debian: apt-get install postgresql), or set DATABASE_URL to a database.',
+    remedy:
+      'Install it (Debian: apt-get install postgresql), or set `databaseUrl` in settings.json to a database.',
   });
 
 export const databaseVersion = (directory: string, needed: string) =>

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openState, type State } from '../state/state.ts';
-import { adminSettings } from './settings.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { adminSettings, instanceHelperSettings, writeSettings } from './settings.ts';
 
 let state: State;
 beforeEach(() => {
@@ -15,7 +16,7 @@ const write = (text: string) => writeFileSync(join(state.root, 'settings.json'),
 
 describe("the admin's settings", () => {
   it('default to loopback only if there is no file', () => {
-    expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null, port: 4177 });
+    expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null, port: 4177, databaseUrl: null });
   });
 
   it('name the hosts and the TLS address at which other machines reach the instance', () => {
@@ -24,19 +25,57 @@ describe("the admin's settings", () => {
     expect(adminSettings(state)).toMatchObject({ hosts: ['fumehood.example.com'], tls });
   });
 
+  it('name a database of the admin, in a file that others cannot read if it holds the password', () => {
+    const databaseUrl = 'postgres://fumehood:secret@db.example:5432/fumehood?sslmode=require';
+    write(JSON.stringify({ databaseUrl }));
+    const file = join(state.root, 'settings.json');
+    expect(() => adminSettings(state)).toThrow(`chmod 600 ${file}`);
+    chmodSync(file, 0o600);
+    expect(adminSettings(state)).toMatchObject({ databaseUrl });
+    const facts = { version: '1', root: false };
+    expect(instanceHelperSettings(state, {} as Runtime, facts)).toMatchObject({ databaseUrl });
+    const peer = 'postgresql:///fumehood?host=/run/postgresql';
+    chmodSync(file, 0o644);
+    write(JSON.stringify({ databaseUrl: peer }));
+    expect(adminSettings(state)).toMatchObject({ databaseUrl: peer });
+  });
+
+  it('are written for the instance so that nobody else reads them, whatever the file was before', async () => {
+    const file = join(state.root, 'instance-helper.json');
+    for (const mode of [0o644, 0o600] as const) {
+      await writeSettings(file, { mode }, mode);
+      expect([statSync(file).mode & 0o777, JSON.parse(readFileSync(file, 'utf8'))]).toEqual([mode, { mode }]);
+    }
+  });
+
   it.each([
-    ['are not JSON', '{', 'JSON'],
-    ['have an unknown key', '{"ports": 80}', 'ports'],
-    ['have a port that there is not', '{"port": 65536}', 'port'],
+    ['are not JSON', '{', ['JSON']],
+    ['are no object', '[]', ['allowed are databaseUrl, port, hosts']],
+    ['have an unknown key', '{"ports": 80}', ['ports is no setting', 'allowed are databaseUrl, port, hosts']],
+    ['have a port that there is not', '{"port": 65536}', ['port: ', 'a whole number from 0 to 65535']],
+    ['have a port in quotes', '{"port": "4177"}', ['port: ', 'a whole number from 0 to 65535']],
+    [
+      'have another database',
+      '{"databaseUrl": "mysql://a:secret@b/c"}',
+      ['databaseUrl: ', 'postgres://USER'],
+    ],
+    [
+      'have a database without a scheme',
+      '{"databaseUrl": "db:secret"}',
+      ['databaseUrl: ', 'postgres://USER'],
+    ],
+    ['have a host alone', '{"hosts": "example.com"}', ['hosts: ', 'a list of host names']],
+    ['keep jobs for a word', '{"retention": {"jobs": {"days": "x"}}}', ['retention.jobs.days: ', '"maxMiB"']],
     [
       'listen on another address without a certificate',
       '{"tls": {"address": "0.0.0.0", "port": 80}}',
-      'certificateFile',
+      ['tls.certificateFile: ', '"keyFile": "/PATH"'],
     ],
-    ['name a host instead of an address', '{"tls": {"address": "all", "port": 80}}', 'address'],
-  ])('that %s are refused, with the file and the reason', (_, text, reason) => {
+    ['name a host instead of an address', '{"tls": {"address": "all", "port": 80}}', ['tls.address: ']],
+  ])('that %s are refused, with the file, the key and what is allowed', (_, text, reasons) => {
     write(text);
-    expect(() => adminSettings(state)).toThrow(reason);
-    expect(() => adminSettings(state)).toThrow(join(state.root, 'settings.json'));
+    const file = join(state.root, 'settings.json');
+    for (const reason of [file, ...reasons]) expect(() => adminSettings(state)).toThrow(reason);
+    expect(() => adminSettings(state)).not.toThrow('secret');
   });
 });

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import {
 } from '@fumehood/instance';
 import type { GuestImage } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
+import type { z } from 'zod';
 import type { Runtime } from '../runtime/runtime.ts';
 import { settingsInvalid } from '../errors.ts';
 import type { State } from '../state/state.ts';
@@ -21,6 +22,7 @@ export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
 /** Settings of the instance that an admin may change. All of them have defaults. */
 const adminSchema = instanceHelperConfigSchema.pick({
+  databaseUrl: true,
   port: true,
   hosts: true,
   tls: true,
@@ -29,6 +31,18 @@ const adminSchema = instanceHelperConfigSchema.pick({
   retention: true,
 });
 type AdminSettings = ReturnType<typeof adminSchema.parse>;
+
+/** What is allowed as each setting, for the error about another value. */
+const allowed: Readonly<Record<keyof AdminSettings, string>> = {
+  databaseUrl: 'postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE, or null',
+  port: 'a whole number from 0 to 65535',
+  hosts: 'a list of host names, each in quotes',
+  tls: 'null, or {"address": "IP", "port": from 0 to 65535, "certificateFile": "/PATH", "keyFile": "/PATH"}',
+  upstream: '{"url": "https://HOST" or null, "srcImage": "IMAGE"}',
+  compatibility: '{"executorsWithoutJobTokens": true or false}',
+  retention:
+    '{"jobs", "images", "commits" or "indexes": {"days": up to 36500, "maxMiB": a whole number or null}}',
+};
 
 /** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
 export function adminSettings(state: State): AdminSettings {
@@ -40,9 +54,24 @@ export function adminSettings(state: State): AdminSettings {
     throw settingsInvalid(file, (error as Error).message);
   }
   const parsed = adminSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-  throw settingsInvalid(file, issues.join('; '));
+  if (!parsed.success) throw settingsInvalid(file, parsed.error.issues.map(explain).join('; '));
+  if (URL.parse(parsed.data.databaseUrl ?? '')?.password && (statSync(file).mode & 0o044) !== 0)
+    throw settingsInvalid(
+      file,
+      `databaseUrl has a password, and other users can read the file (\`chmod 600 ${file}\` changes that)`,
+    );
+  return parsed.data;
+}
+
+/** Says which setting is wrong, why, and what is allowed. Never shows the value, which may hold a password. */
+function explain(issue: z.core.$ZodIssue): string {
+  const [setting] = issue.path;
+  if (typeof setting !== 'string' || !(setting in allowed)) {
+    const what =
+      issue.code === 'unrecognized_keys' ? `${issue.keys.join(', ')} is no setting` : issue.message;
+    return `${what}; allowed are ${Object.keys(allowed).join(', ')}`;
+  }
+  return `${issue.path.join('.')}: ${issue.message}; allowed is ${allowed[setting as keyof AdminSettings]}`;
 }
 
 /** Returns the settings of the instance's helper. */
@@ -56,7 +85,6 @@ export function instanceHelperSettings(
   return {
     version,
     state: state.root,
-    databaseUrl: null,
     embeddedPostgres: findEmbeddedPostgres(),
     node: runtime.node,
     script: runtime.instance,
@@ -111,7 +139,11 @@ export async function executorHelperSettings(
   };
 }
 
-/** Writes the configuration of a process. It contains no secret, so all users may read it. */
-export async function writeSettings(file: string, settings: object): Promise<void> {
-  await writeFile(file, JSON.stringify(settings, null, 2), { mode: 0o644 });
+/**
+ * Writes the configuration of a process, with this mode: that of the instance may hold the password of a database, that of the executor
+ * holds no secret.
+ */
+export async function writeSettings(file: string, settings: object, mode: 0o600 | 0o644): Promise<void> {
+  await rm(file, { force: true }); // an old file would keep its mode
+  await writeFile(file, JSON.stringify(settings, null, 2), { mode, flag: 'wx' });
 }

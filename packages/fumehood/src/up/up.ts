@@ -107,7 +107,7 @@ async function startExecutor(
   const facts = { version: versionOfThis(), root, instanceUrl, tiers, labels: deps.labels ?? [], guest };
   const settings = await executorHelperSettings(state, runtime, facts);
   const config = executorHelperFile(state);
-  await writeSettings(config, settings);
+  await writeSettings(config, settings, 0o644);
   const log = logOf(state, 'executor');
   const daemon = { what: 'the executor', node: runtime.node, script: runtime.executorHelper, config, log };
   await startDaemon(daemon, clock, () => readyExecutor(state, client));
@@ -159,7 +159,7 @@ async function startInstance({ state, clock, root, onProgress }: UpDeps, runtime
   onProgress('starting the instance');
   const config = join(state.run, 'instance-helper.json');
   const settings = instanceHelperSettings(state, runtime, { version: versionOfThis(), root });
-  await writeSettings(config, settings);
+  await writeSettings(config, settings, 0o600);
   const log = logOf(state, 'instance');
   const daemon = { what: 'the instance', node: runtime.node, script: runtime.instanceHelper, config, log };
   const instance = await startDaemon(daemon, clock, () => readyInstance(state));

