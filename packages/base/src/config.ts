@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FumehoodError } from './errors.ts';
 
 /** Reads a JSON configuration file and checks it against its schema. Errors: `config_invalid`. */

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { factsOf } from './errors.ts';
 
 /** The other end of Node's IPC channel: a child, or `process`, which stands for the parent. */

@@ -22,7 +22,7 @@ import {
   type Why,
   whySchema,
 } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';

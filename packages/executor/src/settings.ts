@@ -6,7 +6,7 @@ import {
   servedQueues,
   tierSchema,
 } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { routeSchema } from './uplink/network-route.ts';
 
 const path = z.string().startsWith('/');

@@ -1,5 +1,5 @@
 import { imageReferenceSchema } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { connectionSchema } from './db/connect.ts';
 import { retentionSchema } from './retention/policy.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isAmd64, parseDocument, platformOf } from './documents.ts';
 import { imageInvalid, imageNotFound } from './errors.ts';
 import { configSchema, type Descriptor, indexSchema, manifestSchema } from './schema.ts';

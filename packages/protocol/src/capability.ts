@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A processor architecture, as Node names it. */
 export const archSchema = z.enum(['x64', 'arm64']);

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
 import { checkCommand } from './command-limits.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * What isolates a job from its host, strongest first. An executor of ours offers only a tier in which its canary has booted a VM

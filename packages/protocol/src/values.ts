@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A number in a path or a query, whose values are text. */
 export const numberInText = z.coerce.number('must be a whole number');

@@ -2,7 +2,7 @@ import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FumehoodError } from '../errors.ts';
 import { testIdentity } from '../testing/hostile.ts';
 import { type HelperChild, startChild, untilStarted } from './child.ts';

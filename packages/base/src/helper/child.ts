@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FumehoodError } from '../errors.ts';
 import { type Identity, identityFlags } from '../identity.ts';
 import { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from '../ipc.ts';

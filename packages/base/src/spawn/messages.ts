@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ipcErrorSchema } from '../ipc.ts';
 
 const text = z.string().max(8192);

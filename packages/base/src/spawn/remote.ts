@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FumehoodError } from '../errors.ts';
 import { receiveMessages, sendMessage } from '../ipc.ts';
 import { spawnFailed } from './errors.ts';

@@ -1,6 +1,6 @@
 import { ipcErrorSchema } from '@fumehood/base';
 import { imageConfigMax } from '@fumehood/oci';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Paths in the sandbox of the disk maker. */
 export const insidePaths = {

@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Running, type SpawnPolicy, serveSpawn, startChild, untilStarted } from '@fumehood/base';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
 import { agentCommands } from './commands.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { executorSettings } from '../settings.ts';
 
 const path = z.string().startsWith('/');

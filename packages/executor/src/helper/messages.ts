@@ -1,6 +1,6 @@
 import { ipcErrorSchema } from '@fumehood/base';
 import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const id = z.int().positive();
 

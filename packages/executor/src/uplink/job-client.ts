@@ -8,7 +8,7 @@ import {
   type QueueName,
   storableText,
 } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
 import { causeOf, expectStatus, type Http, type HttpRequest } from './http.ts';
 import type { EntryEnd, EntryFacts, EntryText, OutputStream } from './log-entry.ts';

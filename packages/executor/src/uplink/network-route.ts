@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setGlobalProxyFromEnv } from 'node:http';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { z } from 'zod';
+import * as z from 'zod';
 import { caUnusable, plainHttpRefused } from '../errors.ts';
 
 /** How the requests of an executor reach its instance. */

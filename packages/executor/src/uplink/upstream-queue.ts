@@ -7,7 +7,7 @@ import {
   type QueueName,
   upstreamVersion,
 } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { withCredential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
 import { instanceRefused } from '../errors.ts';

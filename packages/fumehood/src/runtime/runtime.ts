@@ -81,7 +81,8 @@ async function makeReadable(directory: string): Promise<void> {
     await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
 }
 
-async function bundle(directory: string): Promise<void> {
+/** Bundles each program into one file. A program has only what it imports: packages say that their modules have no side effects. */
+export async function bundle(directory: string): Promise<void> {
   const { build } = await import('esbuild'); // takes 40 ms, which only a new build needs
   await build({
     ...bundleOptions,

@@ -2,7 +2,7 @@ import { FumehoodError } from '@fumehood/base';
 import { executorNameSchema, jobIdHeader, jobIdSchema } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Db } from '../db/connect.ts';
 import { forbidden } from '../errors.ts';
 import type { JobLease } from '../queue/job.ts';

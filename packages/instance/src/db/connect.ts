@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** How to reach PostgreSQL: a socket directory with peer authentication, or a URL that the admin gives. */
 export const connectionSchema = z.union([

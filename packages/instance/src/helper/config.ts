@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { compatibilitySchema, tlsConfigSchema, upstreamSchema } from '../config.ts';
 import { retentionSchema } from '../retention/policy.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What the instance reports to its helper once it listens. */
 export const listeningSchema = z.object({ url: z.string(), port: z.int() });

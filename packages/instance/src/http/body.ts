@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { forbidden } from '../errors.ts';
 import type { JobLease } from '../queue/job.ts';
 import { describeIssues } from './issues.ts';

@@ -1,5 +1,5 @@
 import { jobIdSchema, numberInText } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The number of a job, an upload, a token … in a path. */
 export const idParam = numberInText.pipe(jobIdSchema);

@@ -1,7 +1,7 @@
 import { FumehoodError } from '@fumehood/base';
 import { queueNameSchema } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The parameter for a queue in a path. A path with another name has no route. */
 export const queueParam = `:queue(^(?:${queueNameSchema.options.join('|')})$)`;

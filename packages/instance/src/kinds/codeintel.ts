@@ -1,5 +1,5 @@
 import { type DockerStep, digestSchema } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 import type { KindStores } from './stores.ts';

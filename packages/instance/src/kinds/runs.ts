@@ -1,5 +1,5 @@
 import { digestSchema } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import { blobNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 import type { KindStores } from './stores.ts';

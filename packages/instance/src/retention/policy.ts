@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** How long things of one kind are kept, and how much of them. */
 const kindSchema = z

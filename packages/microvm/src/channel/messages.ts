@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { guestProtocol } from '../errors.ts';
 import type { Message } from './frame.ts';
 import { guestTextMax, idMax } from './limits.ts';

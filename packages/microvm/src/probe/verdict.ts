@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { GuestImage } from '../guest/build.ts';
 
 /** The result of one check of the host, for people. */

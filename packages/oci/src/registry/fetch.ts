@@ -3,7 +3,7 @@ import { chmod, type FileHandle, mkdtemp, rename, rm, stat, utimes } from 'node:
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { oncePerKey, openOutput, removeTree, sharedDirectory } from '@fumehood/base';
-import { z } from 'zod';
+import * as z from 'zod';
 import { digestOf, digestOfFile, verifyBlob } from '../digest.ts';
 import { documentMax, parseConfig, parseDocument } from '../documents.ts';
 import { imageInvalid, imageTooBig } from '../errors.ts';

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** `host` or `host:port`, optionally followed by a path. */
 const locationSchema = z

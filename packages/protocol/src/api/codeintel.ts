@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { numberInText } from '../values.ts';
 
 /** `GET /api/uploads/{id}`: a stored index. A later upload of the same commit, root and indexer replaces it. */

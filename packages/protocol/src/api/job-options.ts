@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { defaultTiers, tierSchema } from '../tier.ts';
 import { momentSchema } from '../values.ts';

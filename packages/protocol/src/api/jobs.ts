@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { archSchema } from '../capability.ts';
 import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What an access token with each scope may do. Only an admin's token can have `admin`. */
 export const scopeMeaning = {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { tierSchema } from '../tier.ts';
 
 /** `GET /api/status`: the instance's version, its connected executors, and how many jobs wait and run. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { queueNameSchema } from '../kinds.ts';
 import { executorNameSchema, jobIdSchema } from '../values.ts';
 

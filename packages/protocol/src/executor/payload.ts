@@ -1,9 +1,7 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { queueNameSchema } from '../kinds.ts';
 import { jobIdSchema } from '../values.ts';
 import { cliStepSchema, dockerStepSchema, nativeJobSchema } from './job.ts';
-
-const { base64ToUint8Array, uint8ArrayToBase64 } = z.core.util;
 
 /** The two forms of a job on the wire. Only the second has files of bytes, and credentials of registries. */
 export type PayloadVersion = 1 | 2;
@@ -61,7 +59,7 @@ export const jobSchema = wireJobSchema.transform(({ version, files, ...job }, co
       context.addIssue({ code: 'custom', path: ['files', path, 'content'], message: 'must be base64' });
       return z.NEVER;
     }
-    const bytes = version === 2 ? base64ToUint8Array(content) : new TextEncoder().encode(content);
+    const bytes = new Uint8Array(Buffer.from(content, version === 2 ? 'base64' : 'utf8'));
     decoded[path] = { content: file.key === '' ? bytes : null, ...file };
   }
   return { ...job, files: decoded };
@@ -102,7 +100,7 @@ function encodeFile(path: string, { content, bucket, key, modifiedAt }: JobFile,
 }
 
 function encodeContent(path: string, content: Uint8Array, version: PayloadVersion): string {
-  if (version === 2) return uint8ArrayToBase64(content);
+  if (version === 2) return Buffer.from(content).toString('base64');
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
   } catch {

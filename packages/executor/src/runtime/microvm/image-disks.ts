@@ -8,7 +8,7 @@ import {
   type RegistryAuths,
   registryAuthsSchema,
 } from '@fumehood/oci';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { DiskMaker } from '../../disk-maker/make-disk.ts';
 import { insidePaths } from '../../disk-maker/messages.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';

@@ -1,7 +1,7 @@
 import { digestSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readStream, streamOf } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
 import { goneSignal } from '../gone.ts';

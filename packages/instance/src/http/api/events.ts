@@ -1,7 +1,7 @@
 import { type JobEvent, jobEventsQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { StoredEvent } from '../../logs/sql/events.ts';
 import { currentRecord } from '../../queue/record.ts';
 import type { RouteDeps } from '../deps.ts';

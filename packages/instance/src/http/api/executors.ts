@@ -1,7 +1,7 @@
 import { executorNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import { executorTopic, workTopic } from '../../db/topics.ts';
 import { wake } from '../../db/transaction.ts';
 import { executorNotFound } from '../../errors.ts';

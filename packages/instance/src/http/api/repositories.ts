@@ -3,7 +3,7 @@ import { packMax } from '@fumehood/git';
 import { commitSchema, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import { badRequest } from '../../errors.ts';
 import { gitRouteUnknown, packTooBig } from '../../repos/errors.ts';
 import { readStream, streamOf } from '../body.ts';

@@ -1,7 +1,7 @@
 import { queueNameSchema, type Share, shareWeightSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import { listShares, setShareWeight } from '../../queue/sql/shares.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';

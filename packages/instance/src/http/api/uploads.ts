@@ -1,7 +1,7 @@
 import { definitionQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import { noExample, uploadNotFound } from '../../codeintel/errors.ts';
 import { definitionsAt, exampleOf } from '../../codeintel/read.ts';
 import { readUpload } from '../../codeintel/sql/uploads.ts';

@@ -6,7 +6,7 @@ import {
   type QueueName,
 } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { requireQueues } from '../../auth/executor.ts';
 import { recordHeartbeat } from '../../queue/queue.ts';
 import { checkInput, readJson } from '../body.ts';

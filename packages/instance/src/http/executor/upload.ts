@@ -1,6 +1,6 @@
 import { anyRelativePathSchema, commitSchema, numberInText, repositoryNameSchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { createReadStream } from 'node:fs';
 import { maxIndexBytes } from '../../codeintel/limits.ts';
 import { readPayload } from '../../codeintel/payload.ts';

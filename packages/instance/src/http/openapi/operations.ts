@@ -1,5 +1,5 @@
 import { idempotencyKeySchema, repositoryNameSchema } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AnswerName } from './schemas.ts';
 
 /** What the document says of a route besides the schemas with which the route is registered. */

@@ -30,7 +30,7 @@ import {
   usersSchema,
   whySchema,
 } from '@fumehood/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The bodies of requests, by their names in the document. */
 const requestSchemas = {

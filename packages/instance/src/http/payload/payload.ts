@@ -1,7 +1,7 @@
 import { FumehoodError } from '@fumehood/base';
 import { encodeJob, type Job, type PayloadVersion } from '@fumehood/protocol';
 import type { FastifyBaseLogger } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { newSecret } from '../../auth/secret.ts';
 import { storeUploadToken } from '../../auth/upload.ts';
 import { executorUrlMissing } from '../../errors.ts';
