@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -199,6 +199,36 @@ describe('without making or starting anything', () => {
       for (const image of ['oci:arm', 'docker-archive:arm.tar'])
         expect(refusal('run', image, '--', 'true')).toContain('it is for linux/arm64');
     });
+  });
+});
+
+it('names commands that can be typed: by the path of the checkout where neither the shell nor npx finds them', () => {
+  const path = resolve(import.meta.dirname, '../../../node_modules/.bin/fumehood');
+  const PATH = (process.env.PATH ?? '').split(':').filter((one) => !one.endsWith('/node_modules/.bin'));
+  const env = { PATH: PATH.join(':'), HOME: root, FUMEHOOD_STATE: state };
+  const call = (...args: string[]) => spawnSync(path, args, { encoding: 'utf8', cwd: root, env });
+  expect(call('status').stdout).toContain(`not running: \`${path} up\` starts it`);
+  expect(call('jobs', 'list').stderr).toContain(`Start one with \`${path} up\``);
+});
+
+describe('the bundle that commands start from', () => {
+  const bundle = resolve(
+    import.meta.dirname,
+    '../../../node_modules/.cache/fumehood/command-line/bundle.json',
+  );
+  const directory = () => (JSON.parse(readFileSync(bundle, 'utf8')) as { directory: string }).directory;
+
+  it('is made again when a source has changed, and only then', () => {
+    expect(fumehood('--help').status).toBe(0);
+    const first = directory();
+    expect(fumehood('--help').status).toBe(0);
+    expect(directory()).toBe(first);
+    const source = resolve(import.meta.dirname, 'version.ts');
+    const { atime, mtime } = statSync(source);
+    utimesSync(source, atime, new Date(mtime.getTime() + 1_000));
+    expect(fumehood('--help').status).toBe(0);
+    utimesSync(source, atime, mtime);
+    expect(directory()).not.toBe(first);
   });
 });
 

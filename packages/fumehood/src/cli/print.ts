@@ -1,8 +1,10 @@
 import { StringDecoder } from 'node:string_decoder';
+import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { ErrorFacts } from '@fumehood/base';
 import { outputLost } from '../errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
+import { commandPath, typedCommand, withTypedCommands } from './typed-command.ts';
 
 // Nothing else in this package writes to stdout or stderr: what others named must not reach a terminal as they wrote it.
 
@@ -26,9 +28,38 @@ export function handleLostOutput(): void {
     });
 }
 
+const checkout = resolve(import.meta.dirname, '../../../..');
+let typed: string | undefined;
+
+/** Returns what the caller of this process types to run a command of Fumehood. */
+function callerCommand(): string {
+  typed ??= typedCommand({ environment: process.env, directory: workingDirectory(), checkout });
+  return typed;
+}
+
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '/'; // it was removed
+  }
+}
+
+/** Returns a line that is safe on a terminal, and whose commands the caller can type. */
+function shown(line: string): string {
+  return printable(line.includes('`fumehood ') ? withTypedCommands(line, callerCommand()) : line);
+}
+
+/** Writes to stderr how to run commands of Fumehood in every directory, unless the shell of the caller finds them. */
+export function noteCommandPath(): void {
+  const path = commandPath(checkout);
+  if (callerCommand() !== 'fumehood')
+    note(`in every directory its commands are ${path}, or fumehood after \`ln -s ${path} /usr/local/bin/\``);
+}
+
 /** Writes lines for people to stderr: stdout is for results. */
 export function note(...lines: readonly string[]): void {
-  process.stderr.write(lines.map((line) => `${printable(line)}\n`).join(''));
+  process.stderr.write(lines.map((line) => `${shown(line)}\n`).join(''));
 }
 
 /** Writes an error to stderr: what happened, and below it, indented, the rest of it and what to do. */
@@ -44,7 +75,7 @@ export function printJson(value: unknown): void {
 
 /** Writes lines of text to stdout. */
 export function printLines(lines: readonly string[]): void {
-  process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
+  process.stdout.write(lines.map((line) => `${shown(line)}\n`).join(''));
 }
 
 /** Writes a result to stdout: as JSON with `--json`, else as lines of text. */

@@ -2,7 +2,14 @@ import { resolve } from 'node:path';
 import { normalize } from 'node:path/posix';
 import type { Command } from 'commander';
 import { commandContext } from '../cli/context.ts';
-import { note, type PrintOptions, printJson, printLines, writeOutput } from '../cli/print.ts';
+import {
+  note,
+  noteCommandPath,
+  type PrintOptions,
+  printJson,
+  printLines,
+  writeOutput,
+} from '../cli/print.ts';
 import demoOptions from '../demo/options.json' with { type: 'json' };
 import { usage } from '../errors.ts';
 
@@ -44,7 +51,8 @@ async function demo(options: DemoOptions): Promise<void> {
     note,
     output: (bytes) => writeOutput('stderr', bytes),
   });
-  note('the instance and the executor keep running; `npx fumehood down` stops them');
+  note('the instance and the executor keep running; `fumehood down` stops them');
+  noteCommandPath();
   if (options.json) printJson(reportJson(report));
   else printLines(['', ...reportLines(report)]);
 }

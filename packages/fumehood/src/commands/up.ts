@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { commandContext } from '../cli/context.ts';
 import { jsonOption, labels } from '../cli/options.ts';
-import { type PrintOptions, printDone } from '../cli/print.ts';
+import { noteCommandPath, type PrintOptions, printDone } from '../cli/print.ts';
 
 /** Adds `fumehood up`. */
 export function addUp(program: Command): void {
@@ -23,5 +23,6 @@ export function addUp(program: Command): void {
       const url = findRunning(context.state).instance?.address?.url;
       const offered = tiers.join(', ') || 'no virtual machines: see `fumehood doctor`';
       printDone(options, { url, tiers }, `the instance is at ${url}; this machine offers ${offered}`);
+      if (!options.json) noteCommandPath();
     });
 }
