@@ -48,7 +48,7 @@ describe('fumehood run', () => {
   });
 
   test('exits with 124 after the timeout', async () => {
-    const ended = await run(['--timeout', '1', image, '--', 'sleep', '60']);
+    const ended = await run(['--timeout', '1', '--stop-timeout', '1', image, '--', 'sleep', '60']);
     expect(ended.code).toBe(124);
     expect(ended.stderr).toMatch(/1 s/);
     expect(ended.stderr).not.toMatch(/^\s+at /m);
@@ -69,15 +69,17 @@ describe('fumehood run', () => {
     expect(ended.stderr).toContain('--accept vm-emulated');
   });
 
-  test('stops the job on Ctrl-C and exits with 130', async () => {
-    const script = 'echo started >&2; sleep 60; echo never';
+  test('stops the job on Ctrl-C, shows what the command says before it ends, and exits with 130', async () => {
+    const script = 'trap "echo asked; exit 7" TERM; echo started >&2; while :; do sleep 0.1; done';
     const ended = await run([image, '--', 'sh', '-c', script], { interruptAt: /started/ });
     expect(ended.code).toBe(130);
-    expect(ended.stdout).toBe('');
+    expect(ended.stdout).toBe('asked\n');
   });
 
   test('ends quietly when the reader of its output is gone, and its job ends', async () => {
-    const ended = await run([image, '--', 'sh', '-c', 'while :; do echo y; done'], { closeAfter: 1 });
+    const ended = await run(['--stop-timeout', '1', image, '--', 'sh', '-c', 'while :; do echo y; done'], {
+      closeAfter: 1,
+    });
     expect(ended.code).toBe(141);
     expect(ended.stderr.replace(/^sending the image .*\n/, '')).toBe('');
     await expect.poll(() => stack.jobFiles(), { timeout: 20_000 }).toEqual([]);

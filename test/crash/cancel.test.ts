@@ -32,7 +32,7 @@ test('canceling a job ends its virtual machine and the job', {
 }, async () => {
   const took: number[] = [];
   for (let n = 0; n < cancels; n += 1) {
-    const { id } = await stack.client().createJob(shellJob(image, endlessScript));
+    const { id } = await stack.client().createJob({ ...shellJob(image, endlessScript), stopGraceMs: 0 });
     await untilOutput(stack, id);
     await sleep((n * 2_000) / cancels); // the cancels spread over the time between two heartbeats
     const vmm = vmmOf(stack, id);

@@ -20,11 +20,14 @@ const ignoresDeadline: Change = [
 const sleep = ['sh', '-c', 'echo runs; sleep 4; echo still runs'];
 
 /** Runs a job with a deadline of 1 s in a guest whose init ignores deadlines. */
-async function runPastDeadline(graceMs: number) {
-  const agent = await TestAgent.start(changedGuest(directory, [ignoresDeadline]), undefined, { graceMs });
+async function runPastDeadline(reportMs: number) {
+  const agent = await TestAgent.start(changedGuest(directory, [ignoresDeadline]), undefined, { reportMs });
   try {
     const image = await agent.putImage('plain');
-    const mark = await agent.run({ dockerSteps: [{ image, argv: sleep }] }, { deadlineMs: 1_000 });
+    const mark = await agent.run(
+      { dockerSteps: [{ image, argv: sleep }] },
+      { deadlineMs: 1_000, stopGraceMs: 0 },
+    );
     expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
     return { mark, output: agent.instance.output('step.docker.0') };
   } finally {

@@ -106,6 +106,8 @@ function attackedGuest(guest: Guest): AttackedGuest {
           memoryBytes: 128 * 2 ** 20,
           pids: 64,
           deadlineMs: 20_000,
+          stopSignal: 15,
+          graceMs: 0,
         },
         ...facts,
       };

@@ -9,7 +9,8 @@ export const guards = {
   // guards of the instance
   token: 'a request is identified by its token, not by its job number',
   'token dies': 'a lease and its token end with the state `processing`',
-  'cancel ends writes': 'a token is dead from the moment at which its job is canceled',
+  'cancel ends writes':
+    'a token is good for nothing but the log from the moment at which its job is canceled',
   'read expiry': 'no read is accepted after the lease ran out',
   'commit attempt': 'a write commits only for the attempt that holds the job',
   'commit expiry': 'a write commits only before its lease runs out',

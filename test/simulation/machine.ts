@@ -140,22 +140,28 @@ export class Machine {
       hold: async (job, ms) => {
         const deadline = now() + ms - marginMs;
         const holding = real.hold(job, ms);
-        const [stopped, lost] = [new AbortController(), new AbortController()];
+        const [stopped, killed, lost] = [new AbortController(), new AbortController(), new AbortController()];
         const fail = (error: Error) => {
           lost.abort(error);
+          killed.abort(error);
           stopped.abort(error);
         };
         holding.then((lease) => {
           lease.lost.addEventListener('abort', () => lost.abort(lease.lost.reason));
+          lease.killed.addEventListener('abort', () => killed.abort(lease.killed.reason));
           lease.stopped.addEventListener('abort', () => stopped.abort(lease.stopped.reason));
           if (lease.stopped.aborted) fail(lease.stopped.reason as Error);
         }, fail);
         return {
           stopped: stopped.signal,
+          killed: killed.signal,
           lost: lost.signal,
           deadline: () => deadline,
           onRenewed: (listener) => void holding.then((lease) => lease.onRenewed(listener)).catch(() => {}),
-          stop: (reason) => stopped.abort(reason),
+          stop(reason) {
+            killed.abort(reason);
+            stopped.abort(reason);
+          },
           release: () => void holding.then((lease) => lease.release()).catch(() => {}),
         };
       },

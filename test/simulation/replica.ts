@@ -169,7 +169,8 @@ export class Replica implements Server {
     const { headers, path } = call.request;
     const token = (headers.authorization ?? '').replace('Bearer ', '');
     const jobId = Number(headers[jobIdHeader]);
-    const lease = store.authenticate(token, jobId);
+    const [operation = '', query] = (path.split('/').at(-1) ?? '').split('?');
+    const lease = store.authenticate(token, jobId, logOperations.has(operation));
     if (!lease) {
       call.answer({ status: 401, body: 'invalid token' });
       return;
@@ -178,7 +179,6 @@ export class Replica implements Server {
       call.answer({ status: 403, body: 'invalid token' });
       return;
     }
-    const [operation = '', query] = (path.split('/').at(-1) ?? '').split('?');
     if (operation === 'input') {
       const { offset } = inputQuerySchema.parse(Object.fromEntries(new URLSearchParams(query)));
       const { bytes, end } = store.readInput(lease, offset);
@@ -268,6 +268,8 @@ export class Replica implements Server {
   }
 }
 
+/** The requests that a canceled job may still make. */
+const logOperations = new Set(['addExecutionLogEntry', 'updateExecutionLogEntry', 'appendLog']);
 const done: Answer = { status: 204, body: '' };
 const json = (status: number, body: unknown): Answer => ({ status, body: JSON.stringify(body) });
 /** The body of a request that creates a job. */
@@ -330,6 +332,7 @@ function wireJob(job: StoredJob, token: string): Job {
       resources: { cpus: 1, memoryMiB: 128, scratchMiB: 64 },
       leaseMs,
       deadlineMs: 600_000,
+      stopGraceMs: 10_000,
       stdin: job.takesInput,
       inspect: false,
       upload: null,

@@ -70,7 +70,10 @@ async function boot(run: Run): Promise<Vm> {
   deps.renew(vm, lease.deadline());
   lease.onRenewed((deadline) => deps.renew(vm, deadline));
   const kill = () => vm.kill();
-  lease.stopped.addEventListener('abort', kill, { once: true });
+  lease.killed.addEventListener('abort', kill, { once: true });
+  // The program of a canceled job goes on for its grace period.
+  const stop = () => void deps.clock.sleep(run.job.fumehood?.stopGraceMs ?? 0).then(kill);
+  lease.stopped.addEventListener('abort', stop, { once: true });
   if (lease.stopped.aborted) kill();
   return vm;
 }

@@ -80,12 +80,12 @@ export class Store {
     return job;
   }
 
-  /** Returns the lease of a request's token, or null for a 401. */
-  authenticate(token: string, jobId: number): JobLease | null {
+  /** Returns the lease of a request's token, or null for a 401. `takesLog`: the request writes the log. */
+  authenticate(token: string, jobId: number, takesLog: boolean): JobLease | null {
     const job = this.on('token')
       ? [...this.jobs.values()].find((one) => one.token === token)
       : this.jobs.get(jobId);
-    if (!job || !this.holds(job)) return null;
+    if (!job || !this.holds(job, takesLog)) return null;
     if (this.on('read expiry') && !this.lasts(job)) return null;
     return { token, jobId: job.id, attempt: job.life.attempt, executor: job.executor as string };
   }
@@ -98,12 +98,12 @@ export class Store {
     return { bytes: job.input.subarray(offset, end), end: end >= job.input.length };
   }
 
-  /** Runs a write that commits only under a valid lease. Errors: `lease_lost`. */
-  fenced<T>(lease: JobLease, what: string, write: (job: StoredJob) => T): T {
+  /** Runs a write that commits only under a valid lease, or for the log under that of a canceled job. Errors: `lease_lost`. */
+  fenced<T>(lease: JobLease, what: string, write: (job: StoredJob) => T, takesLog = false): T {
     const job = this.jobs.get(lease.jobId);
     const valid =
       job &&
-      this.holds(job) &&
+      this.holds(job, takesLog) &&
       job.executor === lease.executor &&
       (job.life.attempt === lease.attempt || !this.on('commit attempt')) &&
       (this.lasts(job) || !this.on('commit expiry'));
@@ -111,12 +111,16 @@ export class Store {
       this.truth.refused(lease.jobId);
       throw leaseLost(lease.jobId);
     }
-    this.truth.wrote(lease, job, what);
+    this.truth.wrote(lease, job, what, takesLog);
     return write(job);
   }
 
+  private logged<T>(lease: JobLease, what: string, write: (job: StoredJob) => T): T {
+    return this.fenced(lease, what, write, true);
+  }
+
   addEntry(lease: JobLease, key: string, number: number): number {
-    return this.fenced(lease, 'a log entry', (job) => {
+    return this.logged(lease, 'a log entry', (job) => {
       const { entries } = attemptOf(job, lease);
       const entry = this.on('entry number') ? number : entries.length + 1;
       entries[entry - 1] ??= { key, exitCode: null, stdout: [], stderr: [] };
@@ -125,7 +129,7 @@ export class Store {
   }
 
   endEntry(lease: JobLease, entry: number, exitCode: number | null): void {
-    this.fenced(lease, 'the end of a log entry', (job) => {
+    this.logged(lease, 'the end of a log entry', (job) => {
       entryOf(job, lease, entry).exitCode = exitCode;
     });
   }
@@ -135,7 +139,7 @@ export class Store {
     to: { entry: number; stream: 'stdout' | 'stderr'; offset: number },
     data: Buffer,
   ): number {
-    return this.fenced(lease, 'output', (job) => {
+    return this.logged(lease, 'output', (job) => {
       const entry = entryOf(job, lease, to.entry);
       const stored = lengthOf(entry[to.stream]);
       if (to.offset > stored) throw offsetGap(stored, to.offset);
@@ -234,9 +238,10 @@ export class Store {
     return job.expiresAt !== null && job.expiresAt > this.clock();
   }
 
-  private holds(job: StoredJob): boolean {
+  private holds(job: StoredJob, takesLog: boolean): boolean {
     if (!this.on('token dies')) return true;
-    return job.life.state === 'processing' && (!job.life.cancelRequested || !this.on('cancel ends writes'));
+    const isGood = !job.life.cancelRequested || takesLog || !this.on('cancel ends writes');
+    return job.life.state === 'processing' && isGood;
   }
 
   private move(job: StoredJob, transition: JobTransition, reason: string | null): boolean {
@@ -244,7 +249,6 @@ export class Store {
     const life = this.table(before, transition);
     if (!life) return false;
     job.life = life;
-    if (this.on('token dies') && this.on('cancel ends writes')) job.token = null;
     if (life.state !== 'processing') {
       job.reason = life.state === 'queued' ? null : reason;
       const attempt = job.attempts.at(-1);

@@ -9,6 +9,8 @@ import type { World } from './world.ts';
 interface IssuedLease {
   readonly jobId: number;
   readonly attempt: number;
+  /** The job was canceled: the lease is good for its log alone. */
+  canceled: boolean;
   over: boolean;
 }
 
@@ -52,8 +54,15 @@ export class Truth {
     this.world.note(`j${job.id}: ${edge} (attempt ${life.attempt}${job.reason ? `, ${job.reason}` : ''})`);
     this.coverage.transition(job.id, edge);
     if (transition === 'lease')
-      this.leases.set(job.token as string, { jobId: job.id, attempt: life.attempt, over: false });
-    else for (const lease of this.leases.values()) if (lease.jobId === job.id) lease.over = true;
+      this.leases.set(job.token as string, {
+        jobId: job.id,
+        attempt: life.attempt,
+        canceled: false,
+        over: false,
+      });
+    else
+      for (const lease of this.leases.values())
+        if (lease.jobId === job.id) lease[life.state === 'processing' ? 'canceled' : 'over'] = true;
     if (transition === 'expire') this.silent.add(job.attempts.at(-1)?.executor as string);
     if (before.cancelRequested && !life.cancelRequested) this.broken(job, 'had its cancel taken back');
     if (life.attempt > 1 + life.maxResets + life.maxRetries) this.broken(job, 'is tried too often');
@@ -68,8 +77,8 @@ export class Truth {
     this.silent.delete(executor);
   }
 
-  wrote(lease: JobLease, job: StoredJob, what: string): void {
-    this.checkLease(lease, job, `${what} was accepted`);
+  wrote(lease: JobLease, job: StoredJob, what: string, takesLog: boolean): void {
+    this.checkLease(lease, job, `${what} was accepted`, takesLog);
   }
 
   read(lease: JobLease, job: StoredJob): void {
@@ -185,9 +194,9 @@ export class Truth {
     });
   }
 
-  private checkLease({ token }: JobLease, job: StoredJob, what: string): void {
+  private checkLease({ token }: JobLease, job: StoredJob, what: string, takesLog = false): void {
     const lease = this.leases.get(token);
-    if (!lease || lease.over || lease.jobId !== job.id)
+    if (!lease || lease.over || (lease.canceled && !takesLog) || lease.jobId !== job.id)
       this.broken(job, `${what} from attempt ${lease?.attempt} of j${lease?.jobId}, whose lease is over`);
     else if (!this.lasts(job))
       this.broken(job, `${what} after the lease of attempt ${lease.attempt} ran out`);

@@ -46,6 +46,10 @@ describe('an image', () => {
     const volumes = { Volumes: { '/data': {}, '/var/lib/x': {} } };
     const withVolumes = await open(layoutFiles(layers, { config: { ...config, ...volumes } }));
     expect(withVolumes.config).toEqual({ ...expected, volumes: ['/data', '/var/lib/x'] });
+    const withSignal = await open(layoutFiles(layers, { config: { ...config, StopSignal: 'SIGRTMIN+3' } }));
+    expect(withSignal.config).toEqual({ ...expected, stopSignal: 37 });
+    const wrong = layoutFiles(layers, { config: { ...config, StopSignal: 'SIGX' } });
+    await expect(open(wrong)).rejects.toMatchObject(invalid('"SIGX" does not exist'));
     for (const files of [layoutFiles(layers, { config }), dockerFiles(layers, { config })])
       expect((await open(files)).config).toEqual(expected);
   });

@@ -11,6 +11,7 @@ import {
   indexSchema,
   type manifestSchema,
 } from './schema.ts';
+import { signalNumber } from './stop-signal.ts';
 import { oneManifest, otherPlatform, parseManifest, selectManifest } from './select.ts';
 
 /** The mode and the owner of an image's root directory. */
@@ -29,6 +30,8 @@ export interface ImageConfig {
   readonly workingDir: string;
   /** Directories that the image expects, whether or not a layer has them. */
   readonly volumes?: readonly string[] | undefined;
+  /** The number of the signal that asks a step of this image to end; SIGTERM if it names none. */
+  readonly stopSignal?: number | undefined;
   /** What a person has to know before the image runs. */
   readonly warning?: string | undefined;
   /** What the layers say, once they were read. */
@@ -162,7 +165,19 @@ function runConfig(parsed: Config): ImageConfig {
     cmd: config?.Cmd ?? [],
     user: config?.User ?? '',
     workingDir: config?.WorkingDir || '/',
+    ...(config?.StopSignal && { stopSignal: readStopSignal(config.StopSignal) }),
     ...(config?.Volumes && { volumes: Object.keys(config.Volumes) }),
     ...(warning !== undefined && { warning }),
   };
+}
+
+/** Errors: `image_invalid` for a signal that does not exist, as Docker refuses it. */
+function readStopSignal(text: string): number {
+  const number = signalNumber(text);
+  if (number === null)
+    throw imageInvalid(
+      `its stop signal ${JSON.stringify(text)} does not exist`,
+      'Name one in its `STOPSIGNAL`, such as SIGTERM.',
+    );
+  return number;
 }

@@ -97,13 +97,14 @@ export async function writeImageArchive(
   image: { readonly config: ImageConfig; readonly layerFile: string },
 ): Promise<{ readonly digest: string }> {
   const layer = { digest: await digestOfFile(image.layerFile), size: (await stat(image.layerFile)).size };
-  const { env, entrypoint, cmd, user, workingDir, volumes = [] } = image.config;
+  const { env, entrypoint, cmd, user, workingDir, volumes = [], stopSignal } = image.config;
   const config = Buffer.from(
     JSON.stringify({
       architecture: 'amd64',
       os: 'linux',
       config: {
         ...{ Env: env, Entrypoint: entrypoint, Cmd: cmd, User: user, WorkingDir: workingDir },
+        ...(stopSignal !== undefined && { StopSignal: String(stopSignal) }),
         ...(volumes.length > 0 && { Volumes: Object.fromEntries(volumes.map((path) => [path, {}])) }),
       },
       rootfs: { type: 'layers', diff_ids: [layer.digest] },

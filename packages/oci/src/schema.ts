@@ -64,6 +64,7 @@ export const configSchema = z.object({
       Cmd: strings,
       User: z.string().nullish(),
       WorkingDir: z.string().nullish(),
+      StopSignal: z.string().max(100).nullish(),
       Volumes: z
         .record(z.string().max(1000), z.unknown())
         .refine((volumes) => Object.keys(volumes).length <= volumesMax, `more than ${volumesMax} volumes`)

@@ -58,6 +58,12 @@ function plainPath(path: string): string {
   return parts.join('/');
 }
 
+/**
+ * How long a step may go on, ms, after it was asked to end by a signal: at the deadline of its job, and after a cancel. The instance and
+ * the executor wait for it, so it is bounded.
+ */
+export const stopGraceSchema = z.int().min(0).max(300_000).default(10_000);
+
 /** A reference to an image in a registry, as container engines take it; never a bare digest. */
 export const imageReferenceSchema = z
   .string()

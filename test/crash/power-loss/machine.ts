@@ -125,7 +125,7 @@ export async function runUntilPowerLoss(
         env: [...files.image.config.env],
         volumes: [],
         binds: [{ source: '/kept', target: '/state', mode: 'rw' }],
-        ...{ memoryBytes: 900 * 2 ** 20, pids: 200, deadlineMs: 0 },
+        ...{ memoryBytes: 900 * 2 ** 20, pids: 200, deadlineMs: 0, stopSignal: 15, graceMs: 0 },
       },
       {
         stdin: Readable.from(before.map((write) => `${JSON.stringify(write)}\n`)),

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { NativeJob } from '@fumehood/protocol';
 import { nothingLeft, TestAgent } from '../testing/test-agent.ts';
 import { hostProgram } from '../testing/test-images.ts';
 import { testJob } from '../testing/test-job.ts';
@@ -95,10 +96,23 @@ describe('a command', () => {
     expect(agent.instance.result).toMatchObject({ exitCode: 127, leftOver: nothingLeft });
   });
 
-  it('that takes too long is stopped at its deadline', async () => {
-    const mark = await agent.run({ dockerSteps: [{ image, argv: ['sleep', '60'] }] }, { deadlineMs: 1_000 });
+  it("that takes too long is stopped at its deadline: by its image's signal, and then it ends with its own exit code", async () => {
+    const quitting = await agent.putImage('quitting', { stopSignal: 3 });
+    const script = 'trap "echo asked; exit 7" QUIT; while :; do sleep 0.1; done';
+    const step = { image: quitting, argv: ['sh', '-c', script] };
+    const mark = await agent.run({ dockerSteps: [step] }, { deadlineMs: 1_000 });
     expect(mark).toMatchObject({ operation: 'markFailed', reason: 'deadline' });
-    expect(agent.instance.result).toMatchObject({ leftOver: nothingLeft });
+    expect(agent.instance.output('step.docker.0')).toBe('asked\n');
+    expect(agent.instance.result).toMatchObject({ exitCode: 7, leftOver: nothingLeft });
+  });
+
+  it('that takes too long and ignores the signal is killed after its grace period', async () => {
+    const script = 'trap "echo asked" TERM; while :; do sleep 0.1; done';
+    const step = { image, argv: ['sh', '-c', script] };
+    const mark = await agent.run({ dockerSteps: [step] }, { deadlineMs: 1_000, stopGraceMs: 1_000 });
+    expect(mark).toMatchObject({ operation: 'markFailed', reason: 'deadline' });
+    expect(agent.instance.output('step.docker.0')).toBe('asked\n');
+    expect(agent.instance.result).toMatchObject({ exitCode: 137, leftOver: nothingLeft });
   });
 
   it('that exceeds its memory limit is stopped and fails with `memory`', async () => {
@@ -112,22 +126,35 @@ describe('a command', () => {
 });
 
 describe('a job is stopped', () => {
-  const sleeping = () => ({ dockerSteps: [{ image, argv: ['sh', '-c', 'echo started; sleep 60'] }] });
-  const start = async () => {
-    agent.instance.jobs.push(testJob({ id: ++agent.lastId, ...sleeping() }));
+  const start = async (script = 'echo started; sleep 60', native: Partial<NativeJob> = {}) => {
+    const dockerSteps = [{ image, argv: ['sh', '-c', script] }];
+    agent.instance.jobs.push(testJob({ id: ++agent.lastId, dockerSteps }, native));
     await agent.until(() => agent.instance.output('step.docker.0').includes('started'));
   };
 
+  const lastEntries = () => agent.instance.entries.slice(-2).map(({ key, exitCode }) => [key, exitCode]);
   const machine = () => execFileSync('ps', ['-eo', 'args']).toString().includes(`fumehood-j${agent.lastId}-`);
 
-  it('when it is canceled: it writes nothing more, and is released once its VM is destroyed', async () => {
-    await start();
-    const written = agent.instance.entries.length;
+  it('when it is canceled: by a signal, and it is released once its VM is destroyed', async () => {
+    await start('trap "echo asked; exit 7" TERM; echo started; while :; do sleep 0.1; done');
     agent.instance.canceled.add(agent.lastId);
     expect(await agent.ended()).toEqual({ operation: 'released' });
     expect(machine()).toBe(false);
+    expect(agent.instance.output('step.docker.0')).toBe('started\nasked\n');
+    expect(lastEntries()).toEqual([
+      ['step.docker.0', 7],
+      ['teardown.vm', 0],
+    ]);
     expect(agent.instance.result).toBeNull();
-    expect(agent.instance.entries).toHaveLength(written);
+  });
+
+  it('when it is canceled and its step ignores the signal: it is killed after the grace period', async () => {
+    await start('echo started; while :; do sleep 0.1; echo on; done', { stopGraceMs: 1_500 });
+    agent.instance.canceled.add(agent.lastId);
+    const canceledAt = performance.now();
+    expect(await agent.ended()).toEqual({ operation: 'released' });
+    expect(performance.now() - canceledAt).toBeGreaterThan(1_500);
+    expect(lastEntries()[0]).toEqual(['step.docker.0', 137]);
   });
 
   it('when its lease is lost: it writes nothing more', async () => {

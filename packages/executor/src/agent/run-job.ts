@@ -68,6 +68,8 @@ export async function runJob(
     log.info({ ...about, failure }, 'the job ended');
     // The launcher may end the VM before this process sees that the lease is over. The instance starts another attempt by itself.
     if (lease.lost.aborted || failure?.code === 'lease_lost') return outcome;
+    // A native instance takes a canceled job for ended when a heartbeat no longer names it. Upstream's instances accept its end.
+    if (client.native && isCanceled(lease)) return outcome;
     if (outcome.result) await client.result(outcome.result);
     await markEnd(client, outcome.failure);
   } catch (error) {
@@ -89,6 +91,10 @@ async function runToOutcome(
   } catch (error) {
     return { result: null, failure: error, machine: null };
   }
+}
+
+function isCanceled({ stopped }: Lease): boolean {
+  return stopped.aborted && factsOf(stopped.reason).code === 'canceled';
 }
 
 async function markEnd(client: JobClient, failure: unknown): Promise<void> {

@@ -4,7 +4,7 @@ import { diskAnswerSchema } from './messages.ts';
 
 const config: Required<ImageConfig> = {
   ...{ env: ['A=1'], entrypoint: ['/e'], cmd: ['c'], user: '7', workingDir: '/w', volumes: ['/v'] },
-  ...{ warning: 'for another platform', root: { mode: 0o1777, uid: 2 ** 32 - 2, gid: 0 } },
+  ...{ stopSignal: 3, warning: 'for another platform', root: { mode: 0o1777, uid: 2 ** 32 - 2, gid: 0 } },
 };
 
 test('the answer of a disk maker keeps everything that a step needs to know about its image', () => {

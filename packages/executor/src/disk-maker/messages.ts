@@ -47,6 +47,7 @@ export const diskAnswerSchema = z.discriminatedUnion('type', [
       user: z.string(),
       workingDir: z.string(),
       volumes: strings.optional(),
+      stopSignal: z.int().min(1).max(64).optional(),
       warning: z.string().max(500).optional(),
       root: z.object({ mode: z.int().min(0).max(0o7777), uid: owner, gid: owner }).optional(),
     }),

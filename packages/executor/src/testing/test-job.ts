@@ -28,6 +28,7 @@ export function testJob(
       resources: { cpus: 1, memoryMiB: 256, scratchMiB: 256 },
       leaseMs: 10_000,
       deadlineMs: 60_000,
+      stopGraceMs: 10_000,
       stdin: false,
       inspect: false,
       upload: null,

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
+import { FumehoodError } from '@fumehood/base';
 import { expect, it } from 'vitest';
 import type { JobClient } from './job-client.ts';
 import { openJobStdin } from './job-stdin.ts';
@@ -41,11 +42,35 @@ it('a step that ends before its stdin ends the request that waits for more', asy
   expect(waiting[0]?.aborted).toBe(true);
 });
 
-it('the end of the lease is an error of the stream', async () => {
+it('a job that has to stop gets no more stdin, and its step may go on', async () => {
   const { client, waiting } = clientOf([]);
-  const lease = new AbortController();
-  const read = buffer(openJobStdin(client, lease.signal)).catch((error: unknown) => error);
+  const stopped = new AbortController();
+  const stdin = openJobStdin(client, stopped.signal);
+  const read = buffer(stdin).catch((error: unknown) => error);
   await expect.poll(() => waiting.length).toBe(1);
-  lease.abort(new Error('the lease is over'));
-  expect(await read).toMatchObject({ message: 'the lease is over' });
+  stopped.abort(new Error('canceled'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect({ destroyed: stdin.destroyed, ended: stdin.readableEnded }).toEqual({
+    destroyed: false,
+    ended: false,
+  });
+  stdin.destroy();
+  await read;
+});
+
+it.each([
+  [
+    'an answer that the lease is over leaves the stream open: the next heartbeat says why',
+    'lease_lost',
+    false,
+  ],
+  ['any other error is one of the stream', 'instance_refused', true],
+])('%s', async (_what, code, destroyed) => {
+  const input = () => Promise.reject(new FumehoodError({ code, message: 'x' }));
+  const stdin = openJobStdin({ input } as unknown as JobClient, never);
+  const read = buffer(stdin).catch((error: unknown) => error);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(stdin.destroyed).toBe(destroyed);
+  stdin.destroy();
+  await read;
 });

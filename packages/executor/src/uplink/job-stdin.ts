@@ -1,10 +1,15 @@
 import { Readable } from 'node:stream';
+import { factsOf } from '@fumehood/base';
 import type { JobClient } from './job-client.ts';
 
-/** Streams the job's stdin as it arrives at the instance. Destroying the stream aborts the request that waits for more. */
-export function openJobStdin(client: JobClient, lease: AbortSignal): Readable {
+/**
+ * Streams the job's stdin as it arrives at the instance. Destroying the stream aborts the request that waits for more. When the job has
+ * to stop (`stopped`), nothing more arrives, and that is no error: the step may still use its grace period. The same holds when the
+ * instance no longer gives out the stdin, because a heartbeat is about to say why.
+ */
+export function openJobStdin(client: JobClient, stopped: AbortSignal): Readable {
   const stop = new AbortController();
-  const signal = AbortSignal.any([stop.signal, lease]);
+  const signal = AbortSignal.any([stop.signal, stopped]);
   let offset = 0;
   const readMore = async () => {
     for (;;) {
@@ -17,7 +22,10 @@ export function openJobStdin(client: JobClient, lease: AbortSignal): Readable {
   };
   // Not `Readable.from` a generator: its `destroy` waits for the generator, which waits for bytes that may never come.
   const stream = new Readable({
-    read: () => void readMore().catch((error: Error) => stream.destroy(error)),
+    read: () =>
+      void readMore().catch((error: Error) => {
+        if (!stopped.aborted && factsOf(error).code !== 'lease_lost') stream.destroy(error);
+      }),
     destroy(error, done) {
       stop.abort();
       done(error);

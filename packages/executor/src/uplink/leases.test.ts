@@ -120,7 +120,9 @@ describe('a lease', () => {
       now = { knownIds: [...answer.knownIds], cancelIds: [...answer.cancelIds] };
       await clock.advance(2_001);
       expect(lease.stopped.reason).toMatchObject({ code });
-      expect(lease.lost.reason).toMatchObject({ code });
+      // A step of a canceled job has its grace period, and its output is accepted.
+      for (const signal of [lease.killed, lease.lost])
+        expect(signal.reason).toBe(code === 'canceled' ? undefined : lease.stopped.reason);
       stop.abort();
     }
   });
@@ -174,9 +176,13 @@ describe('a lease', () => {
       leases.applyOrder({ type, jobId: 7, queue: 'runs', attempt: 2 });
       const { reason } = lease.stopped;
       expect(reason).toMatchObject({ code });
-      expect(lease.lost.reason).toBe(reason);
+      expect(lease.killed.aborted).toBe(type === 'lost');
       leases.applyOrder({ type: 'cancel', jobId: 7, queue: 'runs', attempt: 2 });
       expect(lease.stopped.reason).toBe(reason);
+      // The loss of the lease ends the grace period at once.
+      leases.applyOrder({ type: 'lost', jobId: 7, queue: 'runs', attempt: 2 });
+      expect(lease.killed.reason).toMatchObject({ code: 'lease_lost' });
+      expect(lease.lost.aborted).toBe(true);
     }
   });
 

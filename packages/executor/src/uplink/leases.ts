@@ -9,13 +9,15 @@ import { withTimeout } from './retry.ts';
 export interface Lease {
   /** Aborted when the job has to stop: with `lease_lost`, `canceled`, or the reason given to `stop`. */
   readonly stopped: AbortSignal;
-  /** Aborted when no request about the job is allowed any more: with `lease_lost`, or with `canceled` by a native instance. */
+  /** Aborted when every process of the job has to die at once. That is not so after a cancel: a step has its grace period. */
+  readonly killed: AbortSignal;
+  /** Aborted when no request about the job is allowed any more: with `lease_lost`. */
   readonly lost: AbortSignal;
   /** Returns the boot time, in ms, at which every process of the job must be dead. */
   deadline(): number;
   /** Calls the listener with every later deadline, until the lease is released. */
   onRenewed(listener: (deadline: number) => void): void;
-  /** Stops the job. Its end can still be reported. */
+  /** Stops the job at once. Its end can still be reported. */
   stop(reason: Error): void;
   release(): void;
 }
@@ -49,6 +51,7 @@ interface HeldJob {
   readonly job: JobReference;
   readonly leaseMs: number;
   readonly stopped: AbortController;
+  readonly killed: AbortController;
   readonly lost: AbortController;
   readonly listeners: ((deadline: number) => void)[];
   /** Settled by the first answer. */
@@ -69,22 +72,18 @@ export function keepLeases(deps: {
   const held = new Set<HeldJob>();
   let draining = false;
 
-  const stop = (entry: HeldJob, reason: Error) => {
+  const askToStop = (entry: HeldJob, reason: Error) => {
     entry.confirmed.reject(reason);
     entry.stopped.abort(reason);
+  };
+  const cancel = (entry: HeldJob) => askToStop(entry, canceled('somebody asked for it'));
+  const stop = (entry: HeldJob, reason: Error) => {
+    entry.killed.abort(reason);
+    askToStop(entry, reason);
   };
   const lose = (entry: HeldJob, reason: Error) => {
     held.delete(entry);
     entry.lost.abort(reason);
-    stop(entry, reason);
-  };
-  /**
-   * An upstream instance still accepts the end of a canceled job. A native one does not: it takes the job for ended when a
-   * heartbeat no longer names it.
-   */
-  const cancel = (entry: HeldJob) => {
-    const reason = canceled('somebody asked for it');
-    if (entry.job.attempt !== null) entry.lost.abort(reason);
     stop(entry, reason);
   };
   const loseExpired = () => {
@@ -138,6 +137,7 @@ export function keepLeases(deps: {
         job,
         leaseMs,
         stopped: new AbortController(),
+        killed: new AbortController(),
         lost: new AbortController(),
         listeners: [],
         confirmed: Promise.withResolvers<void>(),
@@ -156,6 +156,7 @@ export function keepLeases(deps: {
       }
       return {
         stopped: entry.stopped.signal,
+        killed: entry.killed.signal,
         lost: entry.lost.signal,
         deadline: () => entry.deadline,
         onRenewed: (listener) => void entry.listeners.push(listener),

@@ -15,6 +15,7 @@ interface RunOptions extends ClientOptions {
   readonly scratch: number;
   readonly label?: string[];
   readonly timeout: number;
+  readonly stopTimeout: number;
 }
 
 /** Adds `fumehood run`. */
@@ -37,7 +38,13 @@ export function addRun(program: Command): Command {
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20), 1024)
     .option('--scratch <MiB>', 'size of the writable disk', integer(64, 2 ** 20), 4096)
     .option('--label <label>', 'run only on an executor with this label (repeatable)', labels)
-    .option('--timeout <seconds>', 'stop the command after this time', integer(1, 86_400), 3600)
+    .option('--timeout <seconds>', 'ask the command to end after this time', integer(1, 86_400), 3600)
+    .option(
+      '--stop-timeout <seconds>',
+      'kill the command when it still runs this long after the signal that asks it to end (at --timeout, or Ctrl-C)',
+      integer(0, 300),
+      10,
+    )
     .option(
       '--no-stdin',
       'leave stdin alone, which the command reads otherwise: for a loop of the shell that reads it',
@@ -98,6 +105,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     scratchMiB: options.scratch,
     labels: options.label ?? [],
     deadlineMs: options.timeout * 1000,
+    stopGraceMs: options.stopTimeout * 1000,
   } as const;
   if (options.detach) {
     const made = await client.createJob(request);

@@ -4,7 +4,7 @@ import type { Compatibility } from '../config.ts';
 import type { Db } from '../db/connect.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import type { JobLease } from '../queue/job.ts';
-import { leaseIsValid } from '../queue/sql/fence.ts';
+import { leaseIsValid, leaseTakesLog } from '../queue/sql/fence.ts';
 import type { ExecutorCredential } from './executor.ts';
 import { executorIn, jobIdIn, secretIn } from './header.ts';
 import { secretHash } from './secret.ts';
@@ -20,12 +20,13 @@ import {
 export interface JobAuth {
   /**
    * Returns the lease of a request on a job route. The request's headers have to name the job and the executor of its token,
-   * and `bound` is the queue or the repository that the path names. Errors: `unauthorized`, `forbidden`, `invalid_request`,
+   * and `bound` is the queue or the repository that the path names. `takesLog`: the route writes the log, so the job may have been
+   * canceled. Errors: `unauthorized`, `forbidden`, `invalid_request`,
    * with upstream's statuses and texts.
    */
   readonly authenticateJob: (
     request: FastifyRequest,
-    bound: { readonly queue: string } | { readonly repository: string },
+    bound: { readonly queue: string; readonly takesLog?: boolean } | { readonly repository: string },
   ) => Promise<JobLease>;
   /**
    * Returns the credential of a request of which only the body says which job it is for: its executor is older than job tokens, and
@@ -45,7 +46,11 @@ export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): J
     async authenticateJob(request, bound) {
       const lease = isOldExecutor(request)
         ? await leaseWithoutToken(db, request)
-        : await leaseWithToken(db, request);
+        : await leaseWithToken(
+            db,
+            request,
+            'queue' in bound && bound.takesLog ? leaseTakesLog : leaseIsValid,
+          );
       if ('queue' in bound && lease.queue !== bound.queue) throw forbidden('invalid token');
       if ('repository' in bound && (lease.repository === '' || lease.repository !== bound.repository))
         throw forbidden('invalid token');
@@ -60,20 +65,24 @@ export function jobAuth(db: Db, { executorsWithoutJobTokens }: Compatibility): J
 }
 
 /** Returns the lease of a request's token, if its headers name the same job and executor. */
-async function leaseWithToken(db: Db, request: FastifyRequest): Promise<JobLease> {
+async function leaseWithToken(
+  db: Db,
+  request: FastifyRequest,
+  fence: typeof leaseIsValid,
+): Promise<JobLease> {
   const token = secretIn(request, ['Bearer']);
   const jobId = jobIdIn(request);
   const executor = executorIn(request);
-  const lease = await findLease(db, token);
+  const lease = await findLease(db, token, fence);
   if (lease.jobId !== jobId || lease.executor !== executor) throw forbidden('invalid token');
   return lease;
 }
 
-/** Returns the valid lease of a token. Errors: `unauthorized`. */
-async function findLease(db: Db, token: string): Promise<JobLease> {
+/** Returns the lease of a token that is good for `fence`. Errors: `unauthorized`. */
+async function findLease(db: Db, token: string, fence: typeof leaseIsValid): Promise<JobLease> {
   const { rows } = await sql<JobLease>`
     select id as "jobId", attempt, executor, queue, repository, commit
-    from jobs where token_sha256 = ${secretHash(token)} and ${leaseIsValid}
+    from jobs where token_sha256 = ${secretHash(token)} and ${fence}
   `.execute(db);
   if (!rows[0]) throw unauthorized('invalid token');
   return rows[0];

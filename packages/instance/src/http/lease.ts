@@ -19,15 +19,17 @@ export function requireLease(
 
 /**
  * Makes the routes of a scope, whose paths name the queue, check the job's token before they read a body. A request that names its job
- * in its body alone is checked for its executor's credential first, and for its lease when the body is there.
+ * in its body alone is checked for its executor's credential first, and for its lease when the body is there. `takesLog`: the routes
+ * write the log, which a canceled job may still do.
  */
 export function requireQueueLease(
   scope: FastifyInstance,
   { authenticateJob, credentialForBody }: JobAuth,
+  takesLog = false,
 ): void {
   scope.decorateRequest(decorator);
   const authenticate = async (request: FastifyRequest) =>
-    hold(request, await authenticateJob(request, { queue: queueOf(request) }));
+    hold(request, await authenticateJob(request, { queue: queueOf(request), takesLog }));
   scope.addHook('onRequest', async (request) => {
     const credential = await credentialForBody(request);
     if (credential) prove(request, `credential ${credential.id}`);

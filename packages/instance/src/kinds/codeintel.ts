@@ -1,4 +1,4 @@
-import { type DockerStep, digestSchema } from '@fumehood/protocol';
+import { type DockerStep, digestSchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
@@ -16,6 +16,7 @@ const payloadSchema = z.object({
   }),
   outfile: z.string(),
   deadlineMs: z.int(),
+  stopGraceMs: stopGraceSchema,
   inspect: z.boolean(),
 });
 
@@ -39,13 +40,13 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         demand: { ...demandOf(request), needsNative: isArchive },
         input: false,
         // Indexing can be repeated: a later upload of the same commit takes the place of an earlier one.
-        deadlineMs: request.deadlineMs,
+        deadlineMs: request.deadlineMs + request.stopGraceMs,
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
       };
     },
     content(job) {
-      const { root, indexer, outfile, deadlineMs, inspect } = payloadSchema.parse(job.payload);
+      const { root, indexer, outfile, deadlineMs, stopGraceMs, inspect } = payloadSchema.parse(job.payload);
       const file = root === '' ? outfile : `${root}/${outfile}`;
       return {
         repositoryDirectory: '',
@@ -58,6 +59,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         redactedValues: null,
         fumehood: {
           deadlineMs,
+          stopGraceMs,
           stdin: false,
           inspect,
           upload: { file, root, indexer: indexer.name },

@@ -1,4 +1,4 @@
-import { digestSchema } from '@fumehood/protocol';
+import { digestSchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { blobNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
@@ -10,6 +10,7 @@ const payloadSchema = z.object({
   env: z.array(z.string()),
   stdin: z.boolean(),
   deadlineMs: z.int(),
+  stopGraceMs: stopGraceSchema,
   inspect: z.boolean(),
 });
 
@@ -26,7 +27,7 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
         demand: demandOf(request),
         input: request.stdin,
         // A run has a fresh VM without a network: the only effect of a lost attempt is its output, which names the attempt.
-        deadlineMs: request.deadlineMs,
+        deadlineMs: request.deadlineMs + request.stopGraceMs,
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
       };
@@ -42,7 +43,13 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
         dockerSteps: [{ image: `blob:${run.image}`, commands: [], dir: '', env: run.env, argv: run.argv }],
         cliSteps: null,
         redactedValues: null,
-        fumehood: { deadlineMs: run.deadlineMs, stdin: run.stdin, inspect: run.inspect, upload: null },
+        fumehood: {
+          deadlineMs: run.deadlineMs,
+          stopGraceMs: run.stopGraceMs,
+          stdin: run.stdin,
+          inspect: run.inspect,
+          upload: null,
+        },
       };
     },
   };

@@ -3,6 +3,7 @@ import type { JobLease } from '../queue/job.ts';
 import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyChanges, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
+import { leaseTakesLog } from '../queue/sql/fence.ts';
 import { entryChangesMax, streamBytesMax } from './limits.ts';
 import {
   type EntryFacts,
@@ -35,7 +36,7 @@ export async function addEntry(
   facts: EntryFacts,
   out: Uint8Array | undefined,
 ): Promise<number> {
-  return await fenced(db, lease, async (tx) => {
+  return await logged(db, lease, async (tx) => {
     const row = await insertEntry(tx, lease.jobId, lease.attempt, number, facts);
     if (!row) return number as number;
     if (row.entry > logEntriesMax) throw tooManyEntries(logEntriesMax);
@@ -56,7 +57,7 @@ export async function changeEntry(
   facts: EntryFacts,
   out: Uint8Array | undefined,
 ): Promise<void> {
-  await fenced(db, lease, async (tx) => {
+  await logged(db, lease, async (tx) => {
     const { jobId, attempt } = lease;
     const before = await readEntry(tx, jobId, attempt, entry);
     if (!before) throw entryNotFound(entry);
@@ -65,6 +66,11 @@ export async function changeEntry(
     if (before.changes >= entryChangesMax) throw tooManyChanges(entryChangesMax);
     await appendEntryEvent(tx, jobId, entryOf(await updateEntry(tx, jobId, attempt, entry, facts)));
   });
+}
+
+/** A write of the log, which a canceled attempt may still do. */
+function logged<T>(db: Db, lease: JobLease, write: (tx: Db) => Promise<T>): Promise<T> {
+  return fenced(db, lease, write, leaseTakesLog);
 }
 
 /**
@@ -93,7 +99,7 @@ async function appendWhole(
  * `entry_not_found`, `offset_gap` with the expected offset.
  */
 export async function appendLog(db: Db, lease: JobLease, bytes: Append): Promise<number> {
-  return await fenced(db, lease, (tx) => append(tx, lease, bytes));
+  return await logged(db, lease, (tx) => append(tx, lease, bytes));
 }
 
 async function append(tx: Db, lease: JobLease, bytes: Append): Promise<number> {

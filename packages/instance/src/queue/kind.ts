@@ -18,7 +18,10 @@ export interface NewJob {
   readonly repository: string;
   readonly commit: string;
   readonly demand: Demand;
-  /** Wall time of all steps of an attempt together, milliseconds. The instance ends an attempt that outlives it (`overdue`). */
+  /**
+   * Wall time of all steps of an attempt together with the grace period after it, milliseconds. The instance ends an attempt that
+   * outlives it (`overdue`).
+   */
   readonly deadlineMs: number;
   /** The job takes bytes on stdin. */
   readonly input: boolean;
@@ -57,7 +60,10 @@ export interface Submission {
 
 /** The part of an executor's job that its kind makes; the queue adds id, token and lease. */
 type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
-  readonly fumehood: Pick<NonNullable<Job['fumehood']>, 'deadlineMs' | 'stdin' | 'inspect' | 'upload'>;
+  readonly fumehood: Pick<
+    NonNullable<Job['fumehood']>,
+    'deadlineMs' | 'stopGraceMs' | 'stdin' | 'inspect' | 'upload'
+  >;
 };
 
 /** A kind of jobs. This is all that the queue knows of their purpose. */

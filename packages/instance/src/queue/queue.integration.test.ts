@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
+import { addEntry } from '../logs/logs.ts';
 import type { JobLease, JobRow } from './job.ts';
 import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/attempts.ts';
@@ -166,14 +167,24 @@ describe('a heartbeat', () => {
 });
 
 describe('a cancel of a running job', () => {
-  test('invalidates the token at once, but does not end the job yet', async () => {
+  test('leaves the token good for the log alone, and does not end the job yet', async () => {
     const { id } = await add();
     const held = leaseOf((await take()) as Leased);
     expect(await cancel(db, kinds, id)).toMatchObject({ state: 'processing', cancelRequested: true });
     await expect(write(held)).rejects.toMatchObject({ code: 'lease_lost' });
+    const facts = {
+      key: 'k',
+      command: [],
+      startTime: '2026-01-02T03:04:05Z',
+      exitCode: null,
+      durationMs: null,
+    };
+    expect(await addEntry(db, held, 1, facts, undefined)).toBe(1);
     for (const said of ['complete', 'error', 'fail'] as const)
       await expect(mark(db, kinds, held, said, null)).rejects.toMatchObject({ code: 'lease_lost' });
     expect(await stateOf(id)).toBe('processing');
+    await renew('e1', []);
+    await expect(addEntry(db, held, 2, facts, undefined)).rejects.toMatchObject({ code: 'lease_lost' });
   });
 
   test('ends the job with the first heartbeat that does not name it', async () => {

@@ -18,7 +18,7 @@ import { type Offer, offerKey } from './offer.ts';
 import { hasRoom } from './room.ts';
 import { insertJobEvent } from './sql/events.ts';
 import { recordExecutor } from './sql/executors.ts';
-import { lockLeasedJob } from './sql/fence.ts';
+import { type leaseIsValid, lockLeasedJob } from './sql/fence.ts';
 import { type Heartbeat, type HeartbeatResult, renewLeases, renewMany } from './sql/heartbeats.ts';
 import { findJobByKey, insertJob, readRecord, setUpload } from './sql/jobs.ts';
 import { type LeaseAnswer, leaseJobs, type LeaseRequest } from './sql/leases.ts';
@@ -101,15 +101,16 @@ const leaseFurther = batchedLease(1_000);
 
 /**
  * Runs `write` in a transaction that has locked the job's row and passed the fence. Every write under a job's token must use this
- * function, `lockLeasedJob` or `mark`. Errors: `lease_lost`.
+ * function, `lockLeasedJob` or `mark`. `fence` is `leaseIsValid` by default. Errors: `lease_lost`.
  */
 export async function fenced<T>(
   db: Db,
   lease: JobLease,
   write: (tx: Db, job: JobRow) => Promise<T>,
+  fence?: typeof leaseIsValid,
 ): Promise<T> {
   return await transaction(db, async (tx) => {
-    const job = await lockLeasedJob(tx, lease);
+    const job = await lockLeasedJob(tx, lease, fence);
     if (!job) throw leaseLost(lease.jobId);
     return await write(tx, job);
   });
@@ -155,7 +156,8 @@ export async function mark(
 const completeBatched = batched(50, completeLeases);
 
 /**
- * Cancels a job: at once while it waits. While it runs its token dies at once, and its executor is asked to end it. Errors:
+ * Cancels a job: at once while it waits. While it runs its token is good for its log alone from now on, and its executor is asked to
+ * end it. Errors:
  * `job_not_found`, `job_ended`.
  */
 export async function cancel(db: Db, kinds: QueueKinds, id: number): Promise<JobRecord> {

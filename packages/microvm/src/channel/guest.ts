@@ -44,6 +44,8 @@ export interface Guest {
   file(path: string, content: string): void;
   /** Runs a step until it has ended and the sinks have taken every byte of its output. */
   step(step: GuestStep, streams: StepStreams): Promise<StepExit>;
+  /** Asks a step to end by its stop signal; init kills it after its grace period. Does nothing if the step has ended. */
+  stopStep(id: string): void;
   /** Returns a file of the guest as a stream. Errors of the stream: `artifact_…`. */
   collect(request: CollectRequest): Readable;
   /** Returns the time of a round trip, ms. Init answers after it has run every earlier command. */
@@ -96,6 +98,7 @@ export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
       send('mount', [type, source, target, flags.join(','), data]),
     file: (path, content) => send('file', [path, content]),
     step: (step, streams) => runStep(channel, step, streams),
+    stopStep: (id) => send('stop', [id]),
     collect: (request) => collectFile(request, bulk, control),
     async ping() {
       const sent = performance.now();

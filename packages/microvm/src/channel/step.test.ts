@@ -26,7 +26,7 @@ const facts: GuestStep = {
     volumes: [],
   },
   binds: [{ source: '/a', target: '/b', mode: 'ro' }],
-  ...{ memoryBytes: 1, pids: 2, deadlineMs: 3 },
+  ...{ memoryBytes: 1, pids: 2, deadlineMs: 3, stopSignal: 15, graceMs: 4 },
 };
 const ignore = () => {};
 
@@ -61,7 +61,8 @@ describe('a step', () => {
     scripted.guest.step(facts, { stdin: null, stdout: ignore, stderr: ignore }).catch(ignore);
     expect((await scripted.receive()).fields).toEqual([
       ...['one', 'root', '/root-1', 'user', '', 'cwd', '/', 'hostname', 'job'],
-      ...['memory', '1', 'pids', '2', 'deadline', '3', 'arg', 'sh', 'arg', '-c', 'arg', 'true'],
+      ...['memory', '1', 'pids', '2', 'deadline', '3'],
+      ...['stop-signal', '15', 'grace', '4', 'arg', 'sh', 'arg', '-c', 'arg', 'true'],
       ...['env', 'A=1', 'bind', '/a\0/b\0ro'],
     ]);
   });
@@ -123,6 +124,15 @@ describe('a step', () => {
     await expect(exit).rejects.toThrow('the instance does not answer');
     scripted.guest.mkdir('/next');
     expect((await scripted.receive()).verb).toBe('mkdir'); // no stdin-end came before it
+  });
+
+  it('is asked to end by its id, and ends when the guest says so', async () => {
+    const { exit } = await startStep();
+    await scripted.receive(); // the end of its stdin
+    scripted.guest.stopStep('one');
+    expect(await scripted.receive()).toEqual({ verb: 'stop', fields: ['one'] });
+    scripted.send('exited', 'one', 7, 0, 0, 0, 'exit', '');
+    expect(await exit).toMatchObject({ code: 7, reason: 'exit' });
   });
 
   it('runs after another one', async () => {

@@ -20,8 +20,12 @@ export interface GuestStep {
   readonly volumes: readonly string[];
   readonly memoryBytes: number;
   readonly pids: number;
-  /** 0: no deadline. */
+  /** After this time init asks the step to end. 0: no deadline. */
   readonly deadlineMs: number;
+  /** The number of the signal that asks the step to end, as `docker stop` does: at its deadline, or by `Guest.stopStep`. */
+  readonly stopSignal: number;
+  /** How long the step may go on then, ms. Init kills what is left of it afterwards. */
+  readonly graceMs: number;
 }
 
 /** How a step ended. */
@@ -89,6 +93,8 @@ function stepFields(step: GuestStep): (string | number)[] {
     ['memory', step.memoryBytes],
     ['pids', step.pids],
     ['deadline', step.deadlineMs],
+    ['stop-signal', step.stopSignal],
+    ['grace', step.graceMs],
     ...step.argv.map((arg): [string, string] => ['arg', arg]),
     ...step.env.map((variable): [string, string] => ['env', variable]),
     ...step.volumes.map((path): [string, string] => ['volume', path]),

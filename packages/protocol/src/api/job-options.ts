@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { archSchema, labelsSchema } from '../capability.ts';
 import { defaultTiers, tierSchema } from '../tier.ts';
-import { momentSchema } from '../values.ts';
+import { momentSchema, stopGraceSchema } from '../values.ts';
 
 /** Fields of every request for a job, whatever its kind. */
 export const jobOptions = {
@@ -12,8 +12,10 @@ export const jobOptions = {
   cpus: z.int().min(1).max(64).default(1),
   memoryMiB: z.int().min(128).max(1_048_576).default(1024),
   scratchMiB: z.int().min(64).max(1_048_576).default(4096),
-  /** Wall time of all steps together. */
+  /** Wall time of all steps together. At its end the running step is asked to end. */
   deadlineMs: z.int().min(1_000).max(86_400_000).default(3_600_000),
+  /** How long a step may go on after SIGTERM, or its image's `StopSignal`, at the deadline and after a cancel. Then it is killed. */
+  stopGraceMs: stopGraceSchema,
   /** Searches the paused VM for the job's credentials before it is destroyed. */
   inspect: z.boolean().default(false),
   /** Null accepts any. */

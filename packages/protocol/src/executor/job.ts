@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { tierSchema } from '../tier.ts';
-import { relativePathSchema } from '../values.ts';
+import { relativePathSchema, stopGraceSchema } from '../values.ts';
 
 /** A container step, as upstream's executors know it; only ours understand `argv`. */
 export const dockerStepSchema = z.object({
@@ -48,6 +48,8 @@ export const nativeJobSchema = z.object({
   leaseMs: z.int().positive(),
   /** Wall time of all steps together. */
   deadlineMs: z.int().positive(),
+  /** How long a step may go on after it was asked to end. An instance of an older build does not send it. */
+  stopGraceMs: stopGraceSchema,
   /** Whether the input route has the job's stdin; if not, the first step reads an empty stdin. */
   stdin: z.boolean(),
   /** Whether the executor searches the paused VM for the job's credentials before it destroys it. */

@@ -37,7 +37,7 @@ const attemptOf = { jobId: jobIdSchema, queue: queueNameSchema, attempt: z.int()
 
 /** An order on the push stream. It only comes early: the next heartbeat says the same, and is decisive. */
 export const orderSchema = z.discriminatedUnion('type', [
-  /** Stop this attempt, destroy its VM, and send a heartbeat that does not name it. */
+  /** Stop this attempt, whose step has its grace period, destroy its VM, and send a heartbeat that does not name it. */
   z.object({ type: z.literal('cancel'), ...attemptOf }),
   /** The lease of this attempt is over: the instance accepts nothing more of it. */
   z.object({ type: z.literal('lost'), ...attemptOf }),

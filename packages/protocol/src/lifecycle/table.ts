@@ -50,7 +50,7 @@ export function afterTransition(job: JobLife, transition: JobTransition): JobLif
 
 function whileProcessing(job: JobLife, transition: JobTransition): JobLife | null {
   if (transition === 'lease') return null;
-  // The token is dead from now on. The job ends when its executor has released it, or when the lease runs out.
+  // The token is good for the job's log alone from now on. The job ends when its executor has released it, or when the lease runs out.
   if (transition === 'cancel') return { ...job, cancelRequested: true };
   if (job.cancelRequested)
     return transition === 'expire' || transition === 'release' ? { ...job, state: 'canceled' } : null;

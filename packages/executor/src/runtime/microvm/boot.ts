@@ -5,7 +5,7 @@ import type { Lease } from '../../uplink/leases.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
 /** How long a VM may live, and what tells it to stop: the lease of its job. */
-export type Lifetime = Pick<Lease, 'stopped' | 'deadline' | 'onRenewed'>;
+export type Lifetime = Pick<Lease, 'stopped' | 'killed' | 'deadline' | 'onRenewed'>;
 
 /** A booted VM and the connection to its guest. */
 export interface RunningVm {
@@ -17,8 +17,9 @@ export interface RunningVm {
 const readyMs: Readonly<Record<Acceleration, number>> = { emulated: 20_000, kvm: 10_000 };
 
 /**
- * Starts a VM and waits until its guest is ready. From its first moment, the VM lives no longer than the lease. The caller
- * destroys it, also when this rejects: `onStarted` is called as soon as there is something to destroy.
+ * Starts a VM and waits until its guest is ready. From its first moment, the VM lives no longer than the lease. The caller destroys it,
+ * also when this rejects: `onStarted` is called as soon as there is something to destroy. The caller decides what `stopped` does to
+ * a VM that has started.
  */
 export async function bootVm(
   source: VmSource,
@@ -36,7 +37,7 @@ export async function bootVm(
   vm.renew(lease.deadline());
   lease.onRenewed((deadline) => vm.renew(deadline));
   const kill = () => vm.kill();
-  lease.stopped.addEventListener('abort', kill, { once: true });
+  lease.killed.addEventListener('abort', kill, { once: true });
   if (lease.stopped.aborted) kill();
   await Promise.race([guest.ready(readyMs[spec.acceleration]), guest.broken]);
   await vm.check();

@@ -28,7 +28,7 @@ export async function bootCanary(
   stopped: AbortSignal,
 ): Promise<void> {
   const deadline = clock.bootTime() + lifeMs;
-  const lifetime: Lifetime = { stopped, deadline: () => deadline, onRenewed() {} };
+  const lifetime: Lifetime = { stopped, killed: stopped, deadline: () => deadline, onRenewed() {} };
   let vm: AgentVm | null = null;
   const spec = {
     id: `canary-${randomBytes(4).toString('hex')}`,

@@ -8,8 +8,8 @@ import type { AgentVm } from './vm-source.ts';
 export interface GuestLimits {
   /** From the first message until the disks are mounted and the files are written. */
   readonly setupMs: number;
-  /** After the deadline of a job: init reports within it that it has stopped the step, and the last output arrives. */
-  readonly graceMs: number;
+  /** After the grace period of a step that was stopped: init reports within it that the step has ended, and its last output arrives. */
+  readonly reportMs: number;
   /** For one file that the host takes out. */
   readonly collectMs: number;
   /** Until the VMM has paused the guest. */
@@ -18,7 +18,7 @@ export interface GuestLimits {
 
 export const guestLimits: GuestLimits = {
   setupMs: 60_000,
-  graceMs: 5_000,
+  reportMs: 5_000,
   collectMs: 600_000,
   pauseMs: 30_000,
 };

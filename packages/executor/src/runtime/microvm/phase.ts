@@ -33,7 +33,8 @@ export async function runWithLog<T>(
     return value;
   } catch (error) {
     // A failure of the log is ignored here: the first error is the cause.
-    await writeLine(log, factsOf(error).message, 'stderr').catch(() => {});
+    const cause: unknown = lease.stopped.aborted ? lease.stopped.reason : error;
+    await writeLine(log, factsOf(cause).message, 'stderr').catch(() => {});
     await log.end(1).catch(() => {});
     throw error;
   }

@@ -78,6 +78,8 @@ interface Run extends PhaseDeps {
   readonly measured: Measured;
   vm: AgentVm | null;
   stage: Stage;
+  /** Ends the running step; null while no step runs. */
+  endStep: (() => void) | null;
 }
 
 /** Runs a validated job in a fresh VM, and destroys the VM whatever happens. */
@@ -88,7 +90,10 @@ async function runInVm(
   client: JobClient,
 ): Promise<RunOutcome> {
   const measured: Measured = { exitCode: null, guest: null, inspection: null, leftOver: {} };
-  const run: Run = { deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' };
+  const run: Run = {
+    ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
+    endStep: null,
+  };
   let tier: Tier | null = null;
   let failure: unknown = null;
   let work: string | null = null;
@@ -138,9 +143,12 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   });
   await runSteps(
     {
-      ...{ ...command, guest, vm, limits, clock: deps.clock },
+      ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
       openLog: (key, command) => openPhaseLog(client, deps.clock, key, command),
       openStdin: () => openJobStdin(client, lease.stopped),
+      setEndStep: (endStep) => {
+        run.endStep = endStep;
+      },
     },
     (exitCode) => {
       measured.exitCode = exitCode;
@@ -189,6 +197,11 @@ async function bootWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLog
   const boot = () =>
     bootVm(deps.vms, vmSpec(job, tier, plan), lease, deps.clock, (vm) => {
       run.vm = vm;
+      const stop = () => {
+        if (run.endStep) run.endStep();
+        else vm.kill();
+      };
+      lease.stopped.addEventListener('abort', stop, { once: true });
     });
   try {
     return await boot();

@@ -4,6 +4,7 @@ import { type Guest, type GuestStep, type StepExit } from '@fumehood/microvm';
 import type { ImageConfig, ImageDisk } from '@fumehood/oci';
 import { commandFault, type DockerStep, scriptFault } from '@fumehood/protocol';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
+import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import {
   stepArguments,
@@ -19,6 +20,8 @@ import { hasWorkspace, type ValidatedJob } from './validate-job.ts';
 import { stepMemoryBytes } from './vm-plan.ts';
 import type { AgentVm } from './vm-source.ts';
 
+/** SIGTERM: what asks a step to end if its image names no other signal. */
+const defaultStopSignal = 15;
 /** Processes and threads that a step may have at a time. */
 const pidsMax = 4096;
 /** Bytes at the end of a failed step's output that its error quotes. */
@@ -30,6 +33,9 @@ export interface StepDeps {
   readonly guest: Guest;
   readonly vm: Pick<AgentVm, 'kill'>;
   readonly limits: GuestLimits;
+  readonly lease: Pick<Lease, 'stopped'>;
+  /** Takes what ends the running step when the job has to stop; null while no step runs. */
+  setEndStep(endStep: (() => void) | null): void;
   readonly clock: Clock;
   readonly job: ValidatedJob;
   /** The image disk of each step. */
@@ -76,8 +82,8 @@ export function checkCommands(deps: CommandDeps): void {
 }
 
 /**
- * Runs the steps one after the other, each until the deadline of the job at most: init stops it then, and if it does not, the VM is
- * killed. Calls `onExit` with each exit code. Errors: `step_failed`, `step_not_started`, `deadline`, `memory`, and the guest's.
+ * Runs the steps one after the other, each until the deadline of the job at most. Init stops it then, and also when the job has to
+ * stop: a signal, a grace period, and the end of what is left. If init does not, the VM is killed. Calls `onExit` with each exit code. Errors: `step_failed`, `step_not_started`, `deadline`, `memory`, and the guest's.
  */
 export async function runSteps(deps: StepDeps, onExit: (exitCode: number) => void): Promise<void> {
   const deadline = deps.clock.bootTime() + deps.job.fumehood.deadlineMs;
@@ -90,7 +96,8 @@ async function runStep(
   deadline: number,
   onExit: (exitCode: number) => void,
 ): Promise<void> {
-  const { guest, vm, clock, job, limits } = deps;
+  const { guest, vm, clock, job, limits, lease } = deps;
+  const { stopGraceMs } = job.fumehood;
   const step = stepAt(job, index);
   const name = stepName(step, index);
   const script = scriptPath(step, index);
@@ -111,6 +118,7 @@ async function runStep(
       memoryBytes,
       pids: pidsMax,
       deadlineMs: Math.ceil(remainingMs),
+      graceMs: stopGraceMs,
     },
     {
       stdin: index === 0 && job.fumehood.stdin ? deps.openStdin() : null,
@@ -119,21 +127,38 @@ async function runStep(
     },
   );
   const late = () => deadlinePassed(name, job.fumehood.deadlineMs);
-  const exit = await withinTime(clock, vm, remainingMs + limits.graceMs, running, late).catch(
-    async (error: unknown) => {
+  const endMs = stopGraceMs + limits.reportMs;
+  const ended = new AbortController();
+  deps.setEndStep(() => {
+    guest.stopStep(stepId(index));
+    clock.sleep(endMs, ended.signal).then(
+      () => vm.kill(),
+      () => {},
+    );
+  });
+  const exit = await withinTime(clock, vm, remainingMs + endMs, running, late)
+    .catch(async (error: unknown) => {
       await log.end(-1).catch(() => {}); // a failure of the log is ignored: the first error is the cause
       throw error;
-    },
-  );
+    })
+    .finally(() => {
+      deps.setEndStep(null);
+      ended.abort();
+    });
   const exitCode = exitCodeOf(exit);
   if (exit.reason === 'start') await log.write('stderr', Buffer.from(`${exit.message}\n`));
   await log.end(exitCode);
   onExit(exitCode);
+  lease.stopped.throwIfAborted();
   const quoted = Buffer.from(lastOutput.stderr.trim() || lastOutput.stdout.trim(), 'latin1').toString('utf8');
   if (exit.reason === 'deadline') throw deadlinePassed(name, job.fumehood.deadlineMs);
   if (exit.reason === 'memory') throw memoryExceeded(name, memoryBytes);
   if (exit.reason === 'start') throw stepNotStarted(name, exit.message);
   if (exitCode !== 0) throw stepFailed(name, exitCode, quoted.split('\n').slice(-10).join('\n'));
+}
+
+function stepId(index: number): string {
+  return `step-${index}`;
 }
 
 function stepAt(job: ValidatedJob, index: number): DockerStep {
@@ -158,7 +183,7 @@ function guestView(
   deps: CommandDeps,
   index: number,
   script: string | null,
-): Omit<GuestStep, 'argv' | 'memoryBytes' | 'pids' | 'deadlineMs'> {
+): Omit<GuestStep, 'argv' | 'memoryBytes' | 'pids' | 'deadlineMs' | 'graceMs'> {
   const { job, hostname, extraEnvironment } = deps;
   const step = stepAt(job, index);
   const image = imageConfig(deps, index);
@@ -167,10 +192,11 @@ function guestView(
   const bind = (source: string, target: string, mode: 'ro' | 'rw' = 'rw') => ({ source, target, mode });
   const file = (name: string) => `${guestPaths.files}/${name}`;
   return {
-    id: `step-${index}`,
+    id: stepId(index),
     root: guestPaths.root(index),
     env: stepEnvironment(step, image, hostname, repository, extraEnvironment),
     user: image.user,
+    stopSignal: image.stopSignal ?? defaultStopSignal,
     cwd: stepDirectory(step, image, inWorkspace),
     hostname,
     volumes: image.volumes ?? [],

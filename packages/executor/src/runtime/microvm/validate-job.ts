@@ -5,6 +5,7 @@ import {
   type Job,
   type NativeJob,
   relativePathSchema,
+  stopGraceSchema,
 } from '@fumehood/protocol';
 import type { UpstreamJobs } from '../../settings.ts';
 import { jobRefused } from '../../errors.ts';
@@ -15,7 +16,7 @@ import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 export type ValidatedJob = Omit<Job, 'dockerSteps' | 'fumehood'> & {
   readonly dockerSteps: DockerStep[];
   /** Attempt 0 stands for a job of an upstream instance, which does not number attempts. */
-  readonly fumehood: Pick<NativeJob, 'attempt' | 'accept' | 'resources' | 'deadlineMs' | 'stdin' | 'inspect'>;
+  readonly fumehood: Omit<NativeJob, 'leaseMs' | 'upload'>;
   readonly upload: Upload | null;
   /** True when the job may bring its instance's credential into the guest, because the admin allows it. */
   readonly exposed: boolean;
@@ -82,10 +83,11 @@ function fromNative(job: Job, fumehood: NativeJob): ValidatedJob {
 function fromUpstream(leased: Job, { credential, upstream }: ValidationSettings): ValidatedJob {
   const { job, upload, exposed } = takeUploadStep(leased, [credential.secret], upstream.exposeCredentials);
   const { accept, resources, deadlineMs } = upstream;
+  const stopGraceMs = stopGraceSchema.parse(undefined);
   return {
     ...job,
     dockerSteps: job.dockerSteps ?? [],
-    fumehood: { attempt: 0, accept, resources, deadlineMs, stdin: false, inspect: false },
+    fumehood: { attempt: 0, accept, resources, deadlineMs, stopGraceMs, stdin: false, inspect: false },
     upload,
     exposed,
   };

@@ -126,6 +126,11 @@ const forged: Record<string, () => Forged | Promise<Forged>> = {
   'its token, in another queue': () => ({ to: job, headers: jobHeaders(job), queue: 'runs' }),
   'the token of the former attempt': () => withSecret(again, `Bearer ${formerToken}`),
   'the token of a job that has ended': () => ({ to: ended, headers: jobHeaders(ended) }),
+  'the token of a canceled job': async () => {
+    const canceled = await leased();
+    expect((await instance.api('POST', `/api/jobs/${canceled.id}/cancel`)).status).toBe(200);
+    return { to: canceled, headers: jobHeaders(canceled) };
+  },
   'the token of an expired lease': async () => {
     const late = await leased();
     await expire(late, '0');
@@ -133,10 +138,13 @@ const forged: Record<string, () => Forged | Promise<Forged>> = {
   },
 };
 
+const log = ['addExecutionLogEntry', 'updateExecutionLogEntry', 'appendLog'].map(
+  (name) => `POST /.executors/queue/:queue/${name}`,
+);
 const uploadTests = ['HEAD /.executors/scip/upload', 'HEAD /.executors/lsif/upload'];
 const uploads = [...uploadTests, 'POST /.executors/scip/upload', 'POST /.executors/lsif/upload'];
 const routesWithoutQueue = [...uploads, ...Object.keys(jobRoutes).filter((route) => route.includes('/git/'))];
-/** Routes whose requests name no job, so that the token alone decides which job they read and write. */
+/** Routes whose requests name no job, so that the token alone decides which job they read and write, and the log of a canceled job. */
 const accepted: Record<string, readonly string[]> = {
   "another job's token": uploadTests,
   "another job's token and number": [
@@ -146,6 +154,7 @@ const accepted: Record<string, readonly string[]> = {
     'POST /.executors/queue/:queue/appendLog',
   ],
   'a token that another executor leased': uploadTests,
+  'the token of a canceled job': log,
   'its token, by another executor': uploads, // an upload names no executor
   'its token, in another queue': routesWithoutQueue,
 };
@@ -186,6 +195,14 @@ test.each(naming)('%s refuses a body that names another job or executor than the
   expect((await send(route, other, jobHeaders(job))).status).toBe(403);
   const byAnother = await sendTo(instance.url, route, job, jobHeaders(job), { executor: 'e2' });
   expect(byAnother.status).toBe(403);
+});
+
+test('the token of a canceled job is good for its log alone, until its executor releases the job', async () => {
+  const canceled = await leased();
+  expect((await instance.api('POST', `/api/jobs/${canceled.id}/cancel`)).status).toBe(200);
+  for (const route of log) expect([200, 204]).toContain((await send(route, canceled)).status);
+  expect((await instance.executor().heartbeat({ queueNames: ['codeintel', 'runs'] })).status).toBe(200);
+  for (const route of log) expect((await send(route, canceled)).status).toBe(401);
 });
 
 test('a token cannot read a blob that its job does not name', async () => {

@@ -16,7 +16,7 @@ import { queueParam } from '../queues.ts';
 
 /** `POST /.executors/queue/{queue}/addExecutionLogEntry`, `…/updateExecutionLogEntry` and `…/appendLog`, for a job's token. */
 export async function logRoutes(scope: FastifyInstance, { db, clock, jobAuth }: RouteDeps): Promise<void> {
-  requireQueueLease(scope, jobAuth);
+  requireQueueLease(scope, jobAuth, true);
   const path = (name: string) => `/.executors/queue/${queueParam}/${name}`;
 
   await scope.register(async (json) => {

@@ -48,7 +48,7 @@ async function applyTransition(
         executor = case when next = 'processing' then executor end,
         lease_ms = case when next = 'processing' then lease_ms end,
         lease_expires_at = case when next = 'processing' then lease_expires_at end,
-        token_sha256 = null,
+        token_sha256 = case when next = 'processing' then token_sha256 end,
         process_after = case when next = 'errored' then clock_timestamp() + ${retryPause} end,
         rank_at = case when next = 'errored'
           then clock_timestamp() + ${retryPause} - make_interval(mins => priority) else rank_at end,

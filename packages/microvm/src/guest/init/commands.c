@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/random.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -141,6 +142,8 @@ static int step_key(struct step *step, const char *key, const struct field *valu
   if (!strcmp(key, "memory")) return field_number(value, &step->memory);
   if (!strcmp(key, "pids")) return field_number(value, &step->pids);
   if (!strcmp(key, "deadline")) return field_number(value, &step->deadline);
+  if (!strcmp(key, "stop-signal")) return field_number(value, &step->stop_signal) || step->stop_signal < 1 || step->stop_signal > SIGRTMAX;
+  if (!strcmp(key, "grace")) return field_number(value, &step->grace);
   const char *text = field_string(value, FRAME_MAX);
   if (!text) return -1;
   if (!strcmp(key, "arg") && step->argc < ARGS_MAX) return step->argv[step->argc++] = text, 0;
@@ -164,7 +167,7 @@ static void start_step(const struct frame *frame) {
   const struct field *f = frame->fields;
   static struct step step;
   memset(&step, 0, sizeof step);
-  step.user = "", step.cwd = "/", step.hostname = "job";
+  step.user = "", step.cwd = "/", step.hostname = "job", step.stop_signal = SIGTERM;
   if (!accepted) return fail(frame, EPERM, "the host has not accepted the guest yet");
   if (frame->count < 2 || frame->count % 2 || !(step.id = field_string(&f[1], ID_MAX))) return fail(frame, EINVAL, "malformed");
   for (uint32_t i = 2; i < frame->count; i += 2) {
@@ -182,6 +185,12 @@ static void end_stdin(const struct frame *frame) {
   if (frame->count != 3 || !(id = field_string(&frame->fields[1], ID_MAX)) || field_number(&frame->fields[2], &total))
     return fail(frame, EINVAL, "malformed");
   runner_stdin_end(id, total);
+}
+
+static void stop_step(const struct frame *frame) {
+  const char *id;
+  if (frame->count != 2 || !(id = field_string(&frame->fields[1], ID_MAX))) return fail(frame, EINVAL, "malformed");
+  runner_stop(id);
 }
 
 static void pong(const struct frame *frame) {
@@ -209,5 +218,6 @@ void control_run(const struct frame *frame) {
   if (!strcmp(verb, "step")) return start_step(frame);
   if (!strcmp(verb, "collect")) return refuse_if_busy(frame) ? (void)0 : collect_file(frame);
   if (!strcmp(verb, "stdin-end")) return end_stdin(frame);
+  if (!strcmp(verb, "stop")) return stop_step(frame);
   fail(frame, ENOSYS, "unknown verb");
 }

@@ -74,6 +74,8 @@ describe('a step', () => {
     memoryBytes: number,
     pids: number,
     deadlineMs: number,
+    stopSignal: fc.integer({ min: 1, max: 64 }),
+    graceMs: number,
   });
 
   it('arrives in init as the host sent it, whatever its texts', async () => {
@@ -91,12 +93,12 @@ describe('a step', () => {
           const streams = { stdin: null, stdout: () => {}, stderr: () => {} };
           expect(await guest.step({ id, ...facts }, streams)).toMatchObject({ reason: 'exit', code: 0 });
           await vi.waitUntil(() => steps.length === number);
-          const { root, user, cwd, hostname, memoryBytes, pids, deadlineMs, argv, env, binds, volumes } =
-            facts;
+          const { root, user, cwd, hostname, argv, env, binds, volumes } = facts;
+          const { memoryBytes, pids, deadlineMs, stopSignal, graceMs } = facts;
           const counts = [argv.length, env.length, binds.length, volumes.length];
           expect(steps.at(-1)).toEqual([
             ...[id, root, user, cwd, hostname],
-            ...[memoryBytes, pids, deadlineMs, ...counts].map(String),
+            ...[memoryBytes, pids, deadlineMs, stopSignal, graceMs, ...counts].map(String),
             ...[...argv, ...env],
             ...binds.flatMap(({ source, target, mode }) => [source, target, mode]),
             ...volumes,
@@ -147,6 +149,8 @@ describe('a step', () => {
     ['a bind with an unknown mode', [...whole, 'bind', 'a\0b\0rwx']],
     ['a bind with too many parts', [...whole, 'bind', 'a\0b\0ro\0c']],
     ['too many volumes', [...whole, ...times(257, 'volume', '/a')]],
+    ['a stop signal that does not exist', [...whole, 'stop-signal', '65']],
+    ['no stop signal', [...whole, 'stop-signal', '0']],
     ['an empty bind', [...whole, 'bind', '']],
     ['too many arguments', [...whole, ...times(4_096, 'arg', 'a')]],
     ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
@@ -180,6 +184,22 @@ describe('a step', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('a request to stop a step', () => {
+  it('names the step', async () => {
+    const answers = await answersTo(['stop', 'id'], ['ping', 1]);
+    expect(verbs(answers)).toEqual(['stopped', 'pong']);
+    expect(answers[0]?.fields.map(String)).toEqual(['id']);
+  });
+
+  it.each<[string, Field[]]>([
+    ['no id', []],
+    ['an id that is too long', ['i'.repeat(64)]],
+    ['a field too many', ['id', 15]],
+  ])('with %s is refused', async (_what, fields) => {
+    expect(verbs(await answersTo(['stop', ...fields]))).toEqual(['failed']);
   });
 });
 

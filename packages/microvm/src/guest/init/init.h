@@ -31,6 +31,7 @@ struct step {
   struct bind binds[BINDS_MAX];
   const char *volumes[VOLUMES_MAX]; /* directories that are made where the image has none */
   long memory, pids, deadline; /* bytes, processes, ms; 0: no limit */
+  long stop_signal, grace; /* what asks the step to end, and the ms that it has then */
 };
 /* Executes the step in the calling child. When it fails, it writes a message to `report` and exits with 126 or 127. */
 __attribute__((noreturn)) void child_exec(struct step *step, int report);
@@ -81,11 +82,13 @@ void collect_turn(void);
 /* runner.c: the running step. */
 void runner_step(struct step *step);
 void runner_stdin_end(const char *id, long total);
+/* Asks the step to end, if it still runs: its stop signal goes to its first process. What is left after its grace period is killed. */
+void runner_stop(const char *id);
 int runner_busy(void);
 int runner_poll(struct pollfd *out);
 /* Moves bytes, reaps children and reports the step's end. `now` is the monotonic clock in ms. */
 void runner_turn(long now);
-/* Returns the ms until the runner must look at the step again (its deadline, its memory), or -1. */
+/* Returns the ms until the runner must look at the step again (its deadline, its grace period, its memory), or -1. */
 long runner_timeout(long now);
 
 /* control.c: the control port. */

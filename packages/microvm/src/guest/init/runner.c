@@ -19,10 +19,10 @@
 #define STARVED_MS 10000 /* a step that is stalled on memory for so long is killed */
 
 static struct {
-  int running, exited, deadline_hit, starved, status, report;
+  int running, exited, deadline_hit, stopping, killed, starved, status, report;
   pid_t pid;
   char id[ID_MAX + 1], cgroup[128];
-  long started, deadline;
+  long started, deadline, stop_signal, grace, kill_at;
   long checked, stall_since, stalled; /* time of the last check; start of the current stall; the stall counter at that start */
   int stdin_to, stdout_from, stderr_from;
 } step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1};
@@ -101,6 +101,7 @@ void runner_step(struct step *request) {
   close(cgroup), close(in[0]), close(out[1]), close(err[1]), close(report[1]);
   fcntl(in[1], F_SETFL, O_NONBLOCK), fcntl(out[0], F_SETFL, O_NONBLOCK), fcntl(err[0], F_SETFL, O_NONBLOCK);
   step.pid = pid, step.running = 1, step.exited = 0, step.deadline_hit = 0, step.starved = 0, step.report = report[0];
+  step.stopping = step.killed = 0, step.stop_signal = request->stop_signal, step.grace = request->grace;
   step.checked = step.stall_since = step.started, step.stalled = 0;
   step.deadline = request->deadline > 0 ? step.started + request->deadline : 0;
   step.stdin_to = in[1], step.stdout_from = out[0], step.stderr_from = err[0];
@@ -117,6 +118,26 @@ void runner_stdin_end(const char *id, long total) {
   if (strcmp(id, step.id) || input_total != UINT64_MAX || (uint64_t)total < input.read) return control_failed("stdin-end", EINVAL, "this stdin is not open");
   input_total = (uint64_t)total;
   input.limit = input_total;
+}
+
+static void kill_step(void) {
+  step.killed = 1;
+  cgroup_write("cgroup.kill", "1");
+}
+
+/*
+ * Asks the step to end as `docker stop` does. The step's first process is the init of its PID namespace: without a handler for the
+ * signal it ignores it, whatever the signal's default action is.
+ */
+static void begin_stop(long now) {
+  if (step.stopping || step.exited) return;
+  step.stopping = 1;
+  step.kill_at = now + step.grace;
+  kill(step.pid, (int)step.stop_signal);
+}
+
+void runner_stop(const char *id) {
+  if (step.running && !strcmp(id, step.id)) begin_stop(monotonic_ms()); /* otherwise the step ended while the command was on its way */
 }
 
 /* Kills every process that the step left. */
@@ -159,7 +180,7 @@ static void watch_memory(long now) {
   if (stalled - step.stalled < (now - step.stall_since) * 9 / 10) step.stalled = stalled, step.stall_since = now;
   if (now - step.stall_since < STARVED_MS) return;
   step.starved = 1;
-  cgroup_write("cgroup.kill", "1");
+  kill_step();
 }
 
 static void close_stdin(void) {
@@ -177,9 +198,10 @@ void runner_turn(long now) {
   pump_run(&errors);
   if (step.deadline && now >= step.deadline && !step.exited && !step.deadline_hit) {
     step.deadline_hit = 1;
-    cgroup_write("cgroup.kill", "1");
+    begin_stop(now);
   }
-  if (!step.exited && !step.deadline_hit && !step.starved) watch_memory(now);
+  if (step.stopping && now >= step.kill_at && !step.exited && !step.killed) kill_step();
+  if (!step.exited && !step.killed) watch_memory(now);
   if (!step.exited && waitpid(step.pid, &step.status, WNOHANG) == step.pid) {
     step.exited = 1;
     clear_cgroup();
@@ -189,9 +211,10 @@ void runner_turn(long now) {
 }
 
 long runner_timeout(long now) {
-  if (!step.running || step.exited || step.deadline_hit || step.starved) return -1;
+  if (!step.running || step.exited || step.killed) return -1;
   long next = step.checked + WATCH_MS;
-  if (step.deadline && step.deadline < next) next = step.deadline;
+  if (step.deadline && !step.deadline_hit && step.deadline < next) next = step.deadline;
+  if (step.stopping && step.kill_at < next) next = step.kill_at;
   return next > now ? next - now : 0;
 }
 

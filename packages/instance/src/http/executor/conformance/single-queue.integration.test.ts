@@ -310,7 +310,7 @@ describe('a heartbeat', () => {
     expect(rows).toEqual([{ name: 'up', version: '5.3.0', queues: ['codeintel'] }]);
   });
 
-  // Upstream's token lives until the executor has marked the job; ours is dead from the cancel on.
+  // Upstream's token lives until the executor has marked the job; ours is good for the log alone from the cancel on.
   test('that no longer names a canceled job ends it', async () => {
     const job = await executor.leased();
     await instance.api('POST', `/api/jobs/${job.id}/cancel`);

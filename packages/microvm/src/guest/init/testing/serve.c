@@ -35,8 +35,9 @@ void runner_step(struct step *step) {
   message_begin(&parsed, "step");
   const char *const texts[] = {step->id, step->root, step->user, step->cwd, step->hostname};
   for (int i = 0; i < 5; i++) message_text(&parsed, texts[i]);
-  const long numbers[] = {step->memory, step->pids, step->deadline, step->argc, step->envc, step->bindc, step->volumec};
-  for (int i = 0; i < 7; i++) message_number(&parsed, numbers[i]);
+  const long numbers[] = {step->memory, step->pids,   step->deadline, step->stop_signal, step->grace,
+                          step->argc,   step->envc, step->bindc,    step->volumec};
+  for (int i = 0; i < 9; i++) message_number(&parsed, numbers[i]);
   for (int i = 0; i < step->argc; i++) message_text(&parsed, step->argv[i]);
   for (int i = 0; i < step->envc; i++) message_text(&parsed, step->env[i]);
   for (int i = 0; i < step->bindc; i++) {
@@ -53,6 +54,7 @@ void runner_step(struct step *step) {
 int runner_busy(void) { return 0; }
 int collect_busy(void) { return 0; }
 void collect_file(const struct frame *frame) { (void)frame; }
+void runner_stop(const char *id) { answer("stopped", id, (const char *const[]){NULL}); }
 void runner_stdin_end(const char *id, long total) { (void)id, (void)total; }
 
 int main(void) {
