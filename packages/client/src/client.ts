@@ -24,7 +24,7 @@ import {
 } from '@fumehood/protocol';
 import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
-import { jobEvents } from './events.ts';
+import { jobEvents, type WantedEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
 
 /**
@@ -45,13 +45,9 @@ export interface Client {
   /** Deletes a job that has ended. Errors: `job_not_ended`. */
   deleteJob(id: number): Promise<void>;
   /**
-   * Yields each event of a job once, until the job ends; without `follow` (true by default), those so far. Resumes after a restart
-   * of the instance.
+   * Yields each event of a job once, until the job ends; without `follow`, those so far. Resumes after a restart of the instance.
    */
-  events(
-    id: number,
-    options?: { readonly follow?: boolean; readonly signal?: AbortSignal },
-  ): AsyncGenerator<JobEvent>;
+  events(id: number, options?: WantedEvents & { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
   /** Forwards a stream and its end to the stdin of the job. Errors: `job_ended`. */
   sendInput(id: number, input: Readable, signal: AbortSignal): Promise<void>;
   hasBlob(digest: string): Promise<boolean>;
@@ -92,7 +88,7 @@ export function openClient(options: ClientOptions): Client {
     },
     cancel: (id) => discardBody(http.send({ method: 'POST', path: `/api/jobs/${id}/cancel` })),
     deleteJob: (id) => discardBody(http.send({ method: 'DELETE', path: `/api/jobs/${id}` })),
-    events: (id, { follow = true, signal } = {}) => jobEvents(http, id, follow, signal),
+    events: (id, { signal, ...wanted } = {}) => jobEvents(http, id, wanted, signal),
     async sendInput(id, input, signal) {
       let offset = 0;
       const send = async (bytes: Uint8Array<ArrayBuffer>, end: boolean) => {

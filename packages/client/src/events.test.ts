@@ -59,6 +59,8 @@ describe('the events of a job', () => {
     const client = openClient({ url: server.url, token: 't' });
     expect(await all(client.events(1, { follow: false }))).toEqual([output(0)]);
     expect(requested(server)).toEqual(['/api/jobs/1/events?follow=false -']);
+    expect(await all(client.events(1, { follow: false, tail: 10 }))).toEqual([output(0)]);
+    expect(requested(server)[1]).toBe('/api/jobs/1/events?follow=false&tail=10 -');
   });
 
   it('end at once if the job had already ended', async () => {

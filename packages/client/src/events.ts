@@ -9,6 +9,14 @@ const pauseMs = 500;
 /** Longest accepted event, characters. Output comes in parts of at most 1 MiB, as base64. */
 const eventMax = 4 * 2 ** 20;
 
+/** Which events of a job are wanted. */
+export interface WantedEvents {
+  /** Whether new events are waited for until the job ends; true by default. */
+  readonly follow?: boolean;
+  /** Leaves out output that ended before the last so many bytes of its stream. */
+  readonly tail?: number;
+}
+
 /**
  * Yields each past and, with `follow`, each future event of a job once, until the job ends. If the stream breaks, the client resumes it after the last
  * event. Errors: `job_not_found`, `answer_unknown`, `instance_unreachable` if the instance is away for a minute.
@@ -16,16 +24,20 @@ const eventMax = 4 * 2 ** 20;
 export async function* jobEvents(
   http: Http,
   id: number,
-  follow: boolean,
+  { follow = true, tail }: WantedEvents,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<JobEvent> {
+  const query = new URLSearchParams({
+    ...(!follow && { follow: 'false' }),
+    ...(tail !== undefined && { tail: String(tail) }),
+  });
   let lastId: string | null = null;
   let lastEventAt = performance.now();
   for (;;) {
     try {
       const response = await http.send({
         method: 'GET',
-        path: `/api/jobs/${id}/events${follow ? '' : '?follow=false'}`,
+        path: `/api/jobs/${id}/events${query.size > 0 ? `?${query.toString()}` : ''}`,
         headers: { accept: 'text/event-stream', ...(lastId !== null && { 'last-event-id': lastId }) },
         signal,
       });

@@ -18,7 +18,8 @@ export interface PhaseEnds {
 }
 
 /** How much is kept of a phase: at most this many bytes, and then lines. */
-const [keptBytes, keptLines] = [4_096, 10];
+export const keptBytes = 4_096;
+const keptLines = 10;
 
 /** Starts to keep the ends of the phases of one job. */
 export function phaseEnds(): PhaseEnds {

@@ -1,4 +1,4 @@
-import type { Client } from '@fumehood/client';
+import type { Client, WantedEvents } from '@fumehood/client';
 import { hasEnded, type JobRecord, type LogEntry } from '@fumehood/protocol';
 import { type FailedPhase, phaseEnds } from './phase-ends.ts';
 
@@ -15,19 +15,19 @@ export interface Watcher {
 }
 
 /**
- * Follows a job through all its attempts until it ends, or without `follow` through what has happened so far. Returns its last record.
+ * Follows the wanted events of a job through all its attempts, by default until it ends. Returns its last record.
  * Errors: those of the client.
  */
 export async function watchJob(
   client: Client,
   id: number,
   watcher: Watcher,
-  follow = true,
+  wanted: WantedEvents = {},
 ): Promise<JobRecord> {
   const entries = new Map<string, LogEntry>();
   const ends = phaseEnds();
   let last: JobRecord | null = null;
-  for await (const event of client.events(id, { follow })) {
+  for await (const event of client.events(id, wanted)) {
     if (event.type === 'job') {
       last = event.job;
       watcher.onJob?.(event.job);

@@ -15,19 +15,23 @@ export type Followed =
   /** All events so far have been yielded. Repeated about once a second while nothing happens. */
   | { readonly type: 'silence' };
 
-/** Yields the events of a job after `after`, past and new ones, until the job has ended or `gone` is aborted. */
+/**
+ * Yields the events of a job after `after`, past and new ones, until the job has ended or `gone` is aborted. With `tail`, those with
+ * output that ended before the last so many bytes of its stream are left out.
+ */
 export async function* followJob(
   { db, health, wakes }: Pick<RouteDeps, 'db' | 'health' | 'wakes'>,
   id: number,
   after: number,
   gone: AbortSignal,
+  tail?: number,
 ): AsyncGenerator<Followed> {
   const subscription = wakes.subscribe(jobTopic(id));
   try {
     let seq = after;
     let sentWaiting = '';
     while (!gone.aborted) {
-      const events = await readEvents(db, id, seq, batchSize);
+      const events = await readEvents(db, id, seq, batchSize, tail);
       for (const event of events) {
         yield { type: 'event', event };
         seq = event.seq;
@@ -40,7 +44,7 @@ export async function* followJob(
       if (job.waiting !== null && waiting !== sentWaiting) yield { type: 'waiting', job };
       sentWaiting = waiting;
       // The reader resumes after the job's last event.
-      if (hasEnded(job.state) && (await readEvents(db, id, seq, 1)).length === 0) return;
+      if (hasEnded(job.state) && (await readEvents(db, id, seq, 1, tail)).length === 0) return;
       yield { type: 'silence' };
       await subscription.next(1_000, gone);
     }

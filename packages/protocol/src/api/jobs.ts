@@ -91,8 +91,14 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   }),
 ]);
 export type JobEvent = z.infer<typeof jobEventSchema>;
-/** With `follow=false` the stream ends after the events so far. */
-export const jobEventsQuerySchema = z.object({ follow: z.enum(['true', 'false']).default('true') });
+/**
+ * With `follow=false` the stream ends after the events so far. With `tail`, output is left out unless it was among the last so many
+ * bytes of its stream.
+ */
+export const jobEventsQuerySchema = z.object({
+  follow: z.enum(['true', 'false']).default('true'),
+  tail: numberInText.int().nonnegative().optional(),
+});
 
 /**
  * `GET /api/jobs/{id}/logs`: the output of the job's steps as plain text, stdout and stderr in the order of their arrival. With

@@ -46,5 +46,5 @@ async function printLogs(client: Client, id: number, { follow, phases }: LogsOpt
       if (isStep(entry)) await writeOutput(stream, bytes);
     },
   };
-  await watchJob(client, id, watcher, follow ?? false);
+  await watchJob(client, id, watcher, { follow: follow ?? false });
 }

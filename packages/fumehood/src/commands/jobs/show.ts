@@ -6,7 +6,7 @@ import { jobId, jsonOption } from '../../cli/options.ts';
 import { printResult } from '../../cli/print.ts';
 import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
-import { type FailedPhase, failedPhaseLines } from '../../run/phase-ends.ts';
+import { type FailedPhase, failedPhaseLines, keptBytes } from '../../run/phase-ends.ts';
 
 /** Adds `fumehood jobs show`. */
 export function addJobsShow(jobs: Command): void {
@@ -23,11 +23,12 @@ export function addJobsShow(jobs: Command): void {
     });
 }
 
-/** Reads the log of a job that has ended, and returns what failed in each of its attempts. */
+/** Reads the ends of a job's log entries, and returns what failed in each of its attempts. The job has ended. */
 async function failedPhasesOf(client: Client, id: number): Promise<FailedPhase[]> {
   const { watchJob } = await import('../../run/watch.ts');
   const failedPhases: FailedPhase[] = [];
-  await watchJob(client, id, { onFailedPhase: (failed) => void failedPhases.push(failed) });
+  const onFailedPhase = (failed: FailedPhase) => void failedPhases.push(failed);
+  await watchJob(client, id, { onFailedPhase }, { follow: false, tail: keptBytes });
   return failedPhases;
 }
 

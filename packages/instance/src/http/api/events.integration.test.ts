@@ -29,8 +29,9 @@ async function follow(
   id: number,
   after?: number,
   until: (event: JobEvent) => boolean = () => false,
+  query = '',
 ): Promise<Received[]> {
-  const response = await fetch(`${instance.url}/api/jobs/${id}/events`, {
+  const response = await fetch(`${instance.url}/api/jobs/${id}/events${query}`, {
     headers: {
       authorization: `token ${instance.accessToken}`,
       ...(after !== undefined && { 'last-event-id': String(after) }),
@@ -132,6 +133,22 @@ describe('the events of a job', () => {
       instance.db,
     );
     expect((await follow(id, 0, () => true))[0]?.event).toEqual(old);
+  });
+
+  test('have with `tail` only the output that was among the last bytes of its stream', async () => {
+    const job = await started();
+    for (let at = 0; at < 40; at += 4) await append(job, at, `${String(at).padStart(3, '0')};`);
+    for (const [at, text] of ['one;', 'two;'].entries()) await on(job).append(1, 'stderr', 4 * at, text);
+    await on(job).append(1, 'stdout', 28, 'again;');
+    await on(job).failed('no', 'step_failed');
+    const withTail = async (tail: number) => await follow(job.id, undefined, undefined, `?tail=${tail}`);
+    const whole = await follow(job.id);
+    expect(outputOf(await withTail(0))).toBe('');
+    expect(outputOf(await withTail(1))).toBe('036;two;');
+    expect(outputOf(await withTail(5))).toBe('032;036;one;two;');
+    expect(await withTail(40)).toEqual(whole);
+    const others = ({ event }: Received) => event.type !== 'output';
+    expect(await withTail(0)).toEqual(whole.filter(others));
   });
 
   test('resume after the last event that was read, and each comes once', async () => {

@@ -26,7 +26,8 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     reply.hijack();
     const stream = openEventStream(reply.raw, gone);
     try {
-      await sendEvents(deps, { id, after, follow: request.query.follow === 'true' }, stream, gone);
+      const { follow, tail } = request.query;
+      await sendEvents(deps, { id, after, follow: follow === 'true', tail }, stream, gone);
     } catch (error) {
       if (!gone.aborted)
         request.log.error(
@@ -42,12 +43,18 @@ export function eventRoutes(scope: FastifyInstance, deps: RouteDeps): void {
 /** Sends events after `after` until the job has ended, or until there are no more. Sends a comment after some silence. */
 async function sendEvents(
   deps: RouteDeps,
-  { id, after, follow }: { readonly id: number; readonly after: number; readonly follow: boolean },
+  wanted: {
+    readonly id: number;
+    readonly after: number;
+    readonly follow: boolean;
+    readonly tail: number | undefined;
+  },
   stream: EventStream,
   gone: AbortSignal,
 ): Promise<void> {
+  const { id, after, follow, tail } = wanted;
   let sentAt = deps.clock.bootTime();
-  for await (const followed of followJob(deps, id, after, gone)) {
+  for await (const followed of followJob(deps, id, after, gone, tail)) {
     if (followed.type === 'silence' && !follow) return;
     if (followed.type === 'event') await stream.event(followed.event.seq, wireEvent(followed.event));
     // Without an id, it does not move a resume.

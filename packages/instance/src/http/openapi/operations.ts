@@ -46,7 +46,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'GET /api/jobs/:id/events': {
     summary:
-      'Follows a job until it has ended: server-sent events, each with a JobEvent as `data`. Resumes after `Last-Event-ID`. With `follow=false` only the events so far.',
+      'Follows a job until it has ended: server-sent events, each with a JobEvent as `data`. Resumes after `Last-Event-ID`. With `follow=false` only the events so far; with `tail` only the output that was among the last so many bytes of its stream.',
     headers: { 'Last-Event-ID': z.int().nonnegative().optional() },
     answers: { 200: 'text/event-stream' },
   },

@@ -4,6 +4,7 @@ import type { Db } from '../../db/connect.ts';
 import { wake } from '../../db/transaction.ts';
 import { jobTopic } from '../../db/topics.ts';
 import { recordAtMoment } from '../../queue/sql/events.ts';
+import { streamBytesMax } from '../limits.ts';
 
 /** Bytes of one stream of one log entry, as an event. */
 export interface Output {
@@ -84,8 +85,24 @@ export interface StoredEvent {
   readonly data: Buffer;
 }
 
-/** Returns the events of a job after `seq`, at most `limit`. The output of an event is at most what one append brought. */
-export async function readEvents(db: Db, jobId: number, seq: number, limit: number): Promise<StoredEvent[]> {
+/** Whether an event has output that ended before the last `tail` bytes of what is stored of its stream. */
+const endedBefore = (tail: number) => sql`
+  type = 'output' and start_offset + octet_length(data) <= (
+    select least(case stream when 'stdout' then stdout_bytes else stderr_bytes end, ${streamBytesMax}) - ${tail}::bigint
+    from log_entries as of_output where of_output.job_id = moment.job_id and of_output.attempt = moment.attempt
+      and of_output.entry = moment.entry)`;
+
+/**
+ * Returns the events of a job after `seq`, at most `limit`. The output of an event is at most what one append brought. With `tail`,
+ * output that ended before the last so many bytes of its stream is left out.
+ */
+export async function readEvents(
+  db: Db,
+  jobId: number,
+  seq: number,
+  limit: number,
+  tail?: number,
+): Promise<StoredEvent[]> {
   const { rows } = await sql<StoredEvent>`
     select seq, type, moment.attempt, moment.entry, stream, start_offset, data,
       case
@@ -96,7 +113,8 @@ export async function readEvents(db: Db, jobId: number, seq: number, limit: numb
     from job_events as moment join jobs on jobs.id = job_id
     left join log_entries on log_entries.job_id = moment.job_id and log_entries.attempt = moment.attempt
       and log_entries.entry = moment.entry and type = 'entry'
-    where moment.job_id = ${jobId} and seq > ${seq} order by seq limit ${limit}
+    where moment.job_id = ${jobId} and seq > ${seq} and ${tail === undefined ? sql`true` : sql`not (${endedBefore(tail)})`}
+    order by seq limit ${limit}
   `.execute(db);
   return rows;
 }
