@@ -1,8 +1,11 @@
 /**
- * Bytes of one stream (stdout or stderr) of one log entry that the instance keeps: 16 MiB. More bytes are counted and dropped.
- * Without a limit, one job could fill the database.
+ * Bytes of one stream (stdout or stderr) of one log entry that the instance keeps: 256 MiB, as many as of a job's stdin. More bytes are
+ * counted and dropped. Without a limit, one job could fill the database.
  */
-export const streamBytesMax = 16 * 2 ** 20;
+export const streamBytesMax = 256 * 2 ** 20;
+
+/** Bytes of output in one event. Followers read several events at once. */
+export const eventBytesMax = 2 ** 20;
 
 /** How long the answer to output beyond that waits: a program that prints without end costs 20 commits per second at most. */
 export const overflowPauseMs = 50;

@@ -5,7 +5,7 @@ import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { JobLease } from '../queue/job.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import { commandMax, entryChangesMax } from './limits.ts';
+import { commandMax, entryChangesMax, eventBytesMax } from './limits.ts';
 import { addEntry, appendLog, changeEntry } from './logs.ts';
 import { readEntry } from './sql/entries.ts';
 import { readEvents } from './sql/events.ts';
@@ -43,6 +43,24 @@ test('adding an entry again under its number changes nothing', async () => {
   expect(await addEntry(db, lease, 3, facts, undefined)).toBe(3);
   expect(await addEntry(db, lease, 2, facts, undefined)).toBe(2);
   expect(await addEntry(db, lease, null, facts, undefined)).toBe(4);
+});
+
+test('a whole output of some megabytes is stored in pieces, grows by what is new, and is replaced when it is another one', async () => {
+  const { id } = await add();
+  const lease = leaseOf((await take()) as Leased);
+  const out = Buffer.alloc(12 * eventBytesMax + 5, 'some output\n');
+  await addEntry(db, lease, 1, facts, out.subarray(0, -5));
+  const stored = async () => {
+    const events = (await readEvents(db, id, 0, 200)).filter(({ type }) => type === 'output');
+    return { pieces: events.length, bytes: Buffer.concat(events.map(({ data }) => data)) };
+  };
+  expect((await stored()).pieces).toBe(12);
+  await changeEntry(db, lease, 1, facts, out);
+  await changeEntry(db, lease, 1, facts, out.subarray(0, 7)); // came late
+  expect(await stored()).toEqual({ pieces: 13, bytes: out });
+  out[out.length - 6] = 0;
+  await changeEntry(db, lease, 1, facts, out);
+  expect((await stored()).bytes.equals(out)).toBe(true);
 });
 
 test('an entry number above the limit is refused', async () => {

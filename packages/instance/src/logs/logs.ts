@@ -4,7 +4,7 @@ import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyChanges, tooManyEntries } from '../errors.ts';
 import { fenced } from '../queue/queue.ts';
 import { leaseTakesLog } from '../queue/sql/fence.ts';
-import { entryChangesMax, streamBytesMax } from './limits.ts';
+import { entryChangesMax, eventBytesMax, streamBytesMax } from './limits.ts';
 import {
   type EntryFacts,
   entryOf,
@@ -14,7 +14,7 @@ import {
   setStreamBytes,
   updateEntry,
 } from './sql/entries.ts';
-import { appendEntryEvent, appendOutputEvent, readOutput, removeOutput } from './sql/events.ts';
+import { agreesWithOutput, appendEntryEvent, appendOutputEvent, removeOutput } from './sql/events.ts';
 
 /** Bytes of one stream of one log entry. */
 export interface Append {
@@ -85,9 +85,7 @@ async function appendWhole(
 ): Promise<void> {
   if (out === undefined || out.length === 0) return;
   const { jobId, attempt } = lease;
-  const stored = await readOutput(tx, jobId, attempt, entry, 'stdout');
-  const common = Math.min(stored.length, out.length);
-  if (!stored.subarray(0, common).equals(out.subarray(0, common))) {
+  if (!(await agreesWithOutput(tx, jobId, attempt, entry, 'stdout', out))) {
     await removeOutput(tx, jobId, attempt, entry, 'stdout');
     await setStreamBytes(tx, jobId, attempt, entry, 'stdout', 0);
   }
@@ -113,8 +111,10 @@ async function append(tx: Db, lease: JobLease, bytes: Append): Promise<number> {
   if (fresh.length === 0) return received;
   const kept = fresh.subarray(0, Math.max(0, streamBytesMax - received));
   const end = received + fresh.length;
-  if (kept.length > 0)
-    await appendOutputEvent(tx, jobId, { attempt, entry, stream, offset: received, data: kept });
+  for (let at = 0; at < kept.length; at += eventBytesMax) {
+    const data = kept.subarray(at, at + eventBytesMax);
+    await appendOutputEvent(tx, jobId, { attempt, entry, stream, offset: received + at, data });
+  }
   const changed = await setStreamBytes(tx, jobId, attempt, entry, stream, end);
   // Followers learn once that bytes are dropped; the last update of the entry says how many.
   if (received <= streamBytesMax && end > streamBytesMax) await appendEntryEvent(tx, jobId, entryOf(changed));

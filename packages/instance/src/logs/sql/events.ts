@@ -45,18 +45,28 @@ export async function appendOutputEvent(tx: Db, jobId: number, output: Output): 
 const outputOf = (jobId: number, attempt: number, entry: number, stream: Output['stream']) => sql`
   job_events where job_id = ${jobId} and type = 'output' and attempt = ${attempt} and entry = ${entry} and stream = ${stream}`;
 
-/** Returns what is stored of a stream: at most `streamBytesMax`. */
-export async function readOutput(
+/** Returns whether `out` begins with what is stored of a stream, or the other way round. Reads a few events at a time. */
+export async function agreesWithOutput(
   tx: Db,
   jobId: number,
   attempt: number,
   entry: number,
   stream: Output['stream'],
-): Promise<Buffer> {
-  const { rows } = await sql<{ data: Buffer | null }>`
-    select string_agg(data, ''::bytea order by start_offset) as data from ${outputOf(jobId, attempt, entry, stream)}
-  `.execute(tx);
-  return rows[0]?.data ?? Buffer.alloc(0);
+  out: Uint8Array,
+): Promise<boolean> {
+  for (let offset = 0; offset < out.length; ) {
+    const { rows } = await sql<{ start_offset: number; data: Buffer }>`
+      select start_offset, data from ${outputOf(jobId, attempt, entry, stream)} and start_offset >= ${offset}::bigint
+      order by start_offset limit 8
+    `.execute(tx);
+    if (rows.length === 0) break;
+    for (const { start_offset: start, data } of rows) {
+      const same = out.subarray(start, start + data.length);
+      if (!data.subarray(0, same.length).equals(same)) return false;
+      offset = start + data.length;
+    }
+  }
+  return true;
 }
 
 /** Removes what is stored of a stream. The transaction holds the job's row. */
@@ -93,7 +103,7 @@ const endedBefore = (tail: number) => sql`
       and of_output.entry = moment.entry)`;
 
 /**
- * Returns the events of a job after `seq`, at most `limit`. The output of an event is at most what one append brought. With `tail`,
+ * Returns the events of a job after `seq`, at most `limit`. The output of an event is at most `eventBytesMax`. With `tail`,
  * output that ended before the last so many bytes of its stream is left out.
  */
 export async function readEvents(
