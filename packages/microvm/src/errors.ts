@@ -59,3 +59,12 @@ export function artifactRefused(path: string, status: string, text: string): Fum
 export function vmRefused(why: string): FumehoodError {
   return new FumehoodError({ code: 'vm_refused', message: `the VM was not started: ${why}` });
 }
+
+/** An installed VMM must not run VMs. */
+export function vmmRefused(why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'vmm_refused',
+    message: `the VMM is not used: ${why}`,
+    remedy: 'Install Firecracker 1.17.0.',
+  });
+}
