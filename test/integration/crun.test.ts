@@ -164,13 +164,18 @@ function makeVolume(directory: string): string {
   return volume;
 }
 
-function crun(one: Case, hostname: string, args: string[]) {
+/** Makes a bundle for a container, and returns crun's arguments for it: those of every command, the bundle and the name. */
+function bundleOf(one: Case, hostname: string, args: string[]) {
   const bundle = mkdtempSync(join(directory, 'bundle-'));
   execFileSync('cp', ['-a', join(directory, 'rootfs'), join(bundle, 'rootfs')]);
   for (const file of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(bundle, file), '');
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(dockerConfig(one, hostname, args, bundle)));
   const state = ['--root', join(bundle, 'state'), '--cgroup-manager=disabled'];
-  const id = `fumehood-test-${process.pid}-${bundle.slice(-6)}`;
+  return { state, bundle, id: `fumehood-test-${process.pid}-${bundle.slice(-6)}` };
+}
+
+function crun(one: Case, hostname: string, args: string[]) {
+  const { state, bundle, id } = bundleOf(one, hostname, args);
   const command = ['crun', ...state, 'run', '--bundle', bundle, id];
   // crun supports one kind of cgroups at a time, but some hosts mount both.
   const alone = 'mount -t cgroup2 none /sys/fs/cgroup';
@@ -181,6 +186,18 @@ function crun(one: Case, hostname: string, args: string[]) {
     encoding: 'utf8',
     input: '',
   });
+}
+
+/** Runs a program under crun and stops it as `docker stop` does, half a second after it has printed something. Returns its output and exit code. */
+function stopUnderCrun(one: Case, args: string[]): string {
+  const { state, bundle, id } = bundleOf(one, 'job', args);
+  const script = `
+    mount -t cgroup2 none /sys/fs/cgroup
+    crun ${state.join(' ')} run --bundle ${bundle} ${id} >${bundle}/output </dev/null &
+    until test -s ${bundle}/output; do sleep 0.05; done
+    for signal in TERM KILL; do crun ${state.join(' ')} kill ${id} $signal; sleep 0.5; done 2>/dev/null
+    wait $!; echo "exit $?" >>${bundle}/output; cat ${bundle}/output`;
+  return spawnSync('unshare', ['-m', 'bash', '-c', script], { encoding: 'utf8', timeout: 20_000 }).stdout;
 }
 
 /** Returns the lines of the program's output by section. */
@@ -230,6 +247,20 @@ test.skipIf(process.getuid?.() !== 0)('a step takes as much as a program takes u
   const oracle = crun({ ...one, image: { ...one.image, env } }, 'job', argv);
   expect(oracle.stdout, oracle.stderr).toBe('4092 131071 69996\n');
   expect(agent.instance.output('step.docker.0')).toBe(oracle.stdout);
+});
+
+test.skipIf(process.getuid?.() !== 0).each([
+  ['has a handler for the signal', 'trap "echo asked; exit 7" TERM;', 'started\nasked\nexit 7\n'],
+  ['has none, and ignores it as the first process of its namespace', '', 'started\nexit 137\n'],
+])('a step that is stopped and %s ends as under crun', async (_what, trap, expected) => {
+  const argv = ['sh', '-c', `${trap} echo started; while :; do sleep 0.1; done`];
+  const [one] = cases as [Case];
+  expect(stopUnderCrun(one, ['/bin/sh', ...argv.slice(1)])).toBe(expected);
+  await agent.reset();
+  const image = await agent.putImage('stopped', one.image);
+  await agent.run({ dockerSteps: [{ image, argv }] }, { deadlineMs: 1_500, stopGraceMs: 500 });
+  const { exitCode } = agent.instance.result as { exitCode: number };
+  expect(`${agent.instance.output('step.docker.0')}exit ${exitCode}\n`).toBe(expected);
 });
 
 /** Returns the mounts of crun that a step lacks, or has with fewer restrictions. The types of the root and of binds are not compared: they are the host's. */
