@@ -8,8 +8,8 @@ import type { Client } from '@fumehood/client';
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { long } from '../long.ts';
-import { Stack } from '../stack.ts';
-import { startWithImage } from './jobs.ts';
+import { runProgram, Stack } from '../stack.ts';
+import { followJob, shellJob, startWithImage } from './jobs.ts';
 
 /** The instance grants leases of this length. */
 const leaseMs = 10_000;
@@ -175,6 +175,31 @@ describe("kill -9 of the executor's helper", () => {
     },
     timeout,
   );
+});
+
+describe('an executor that may open few files', () => {
+  /** Starts the executor again with this limit, and resolves with the ends of some jobs. */
+  async function jobsWith(files: number) {
+    process.kill(stack.pid('executor'), 'SIGKILL');
+    const argv = [process.execPath, 'packages/fumehood/bin/fumehood.mjs', 'up'];
+    const env = { FUMEHOOD_STATE: stack.state };
+    const up = await runProgram(['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh', ...argv], { env });
+    expect(up.code, up.stderr).toBe(0);
+    const jobs = await Promise.all([1, 2, 3].map(() => client.createJob(shellJob(image, 'echo hello'))));
+    return await Promise.all(jobs.map(async ({ id }) => (await followJob(stack, id)).job));
+  }
+
+  test('runs jobs with 256', async () => {
+    expect((await jobsWith(256)).map(({ state }) => state)).toEqual(['completed', 'completed', 'completed']);
+  });
+
+  test('stops leasing with 38 and says why, and its helper survives', async () => {
+    expect((await jobsWith(38)).map(({ state }) => state)).toEqual(['failed', 'failed', 'failed']);
+    const helper = stack.pid('executor');
+    const trouble = async () => (await client.status()).executors[0]?.trouble;
+    await expect.poll(trouble, { timeout: 10_000 }).toContain('EMFILE');
+    expect(helpers('executor')).toEqual([helper]);
+  });
 });
 
 describe('`fumehood down`', () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -156,6 +157,17 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
         for (const name of names)
           expect(readlinkSync(`/proc/${pid}/ns/${name}`)).not.toBe(readlinkSync(`/proc/self/ns/${name}`));
       }));
+
+    it('no more open files than its caller', () => {
+      const script = `
+        const { localSpawn, runToEnd } = await import(${JSON.stringify(join(import.meta.dirname, '../index.ts'))});
+        const shell = { label: 'sh', program: '/bin/sh', args: ['-c', 'ulimit -n'] };
+        const { stdout } = await runToEnd(localSpawn(${JSON.stringify(testIdentity)}), shell);
+        process.stdout.write(stdout);`;
+      const limited = ['--nofile=256:256', process.execPath, '--input-type=module', '--eval', script];
+      const { stdout, stderr } = spawnSync('prlimit', limited, { encoding: 'utf8' });
+      expect(stdout, stderr).toBe('256\n');
+    });
 
     it('the default limits', () =>
       inspected(() => {

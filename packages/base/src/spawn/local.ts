@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Identity } from '../identity.ts';
@@ -38,14 +38,20 @@ export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) =
     for (const descriptor of inheritedDescriptors()) stdio[descriptor] = devNull;
     // The program's files in a shared directory are open to their group, which is the caller's.
     const umask = process.umask(0o007);
-    const child = spawn(program, args, {
-      stdio: Array.from(stdio, (entry) => entry ?? 'ignore'),
-      env: {},
-      cwd: '/',
-      detached: true, // in a process group of its own, which a terminal's Ctrl-C does not reach
-    });
-    process.umask(umask);
-    closeSync(devNull);
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, {
+        stdio: Array.from(stdio, (entry) => entry ?? 'ignore'),
+        env: {},
+        cwd: '/',
+        detached: true, // in a process group of its own, which a terminal's Ctrl-C does not reach
+      });
+    } catch (error) {
+      throw spawnFailed(request.label, (error as Error).message);
+    } finally {
+      process.umask(umask);
+      closeSync(devNull);
+    }
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', (error) => reject(spawnFailed(request.label, error.message)));

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { type Identity, identityFlags } from '../identity.ts';
 import { spawnFailed } from './errors.ts';
 import type { SpawnRequest } from './spawn.ts';
@@ -40,9 +41,13 @@ export interface ProfileCommand {
  */
 export function profileCommand(request: SpawnRequest, identity: Identity | null): ProfileCommand {
   const limits = { ...defaultLimits, ...request.limits };
+  const own = hardLimits(readFileSync('/proc/self/limits', 'latin1'));
+  const files = Math.min(limits.files, own('Max open files'));
+  const fileBytes = Math.min(limits.fileBytes, own('Max file size'));
+  const memoryBytes = Math.min(limits.memoryBytes, own('Max address space'));
   const command = [
-    ...[`--nofile=${limits.files}`, `--fsize=${limits.fileBytes}`, '--core=0'],
-    ...(limits.memoryBytes > 0 ? [`--as=${limits.memoryBytes}`] : []),
+    ...[`--nofile=${files}`, `--fsize=${fileBytes}`, '--core=0'],
+    ...(memoryBytes > 0 ? [`--as=${memoryBytes}`] : []),
     ...['/usr/bin/setpriv', ...identityFlags(identity), '--'],
     ...['/usr/bin/bwrap', '--die-with-parent', '--new-session', '--as-pid-1'],
     ...['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`),
@@ -61,9 +66,26 @@ export function profileCommand(request: SpawnRequest, identity: Identity | null)
     ...['--remount-ro', '/dev', '--remount-ro', '/'],
     ...['--chdir', request.cwd ?? '/tmp', '--', '/bin/sh', '-c', firstProcess, 'sh'],
     // Set inside: in the sandbox's user namespace, RLIMIT_NPROC counts this program's processes and not all of the uid's.
-    ...['/usr/bin/prlimit', `--nproc=${limits.processes}`, '--', request.program, ...request.args],
+    ...[
+      '/usr/bin/prlimit',
+      `--nproc=${Math.min(limits.processes, own('Max processes'))}`,
+      '--',
+      request.program,
+      ...request.args,
+    ],
   ];
   return { command: ['/usr/bin/prlimit', ...command], environment: environmentArguments(request) };
+}
+
+/**
+ * Reads the hard limits of a process from the text of its `/proc/PID/limits`: the limit of this name, or infinity. A program gets no
+ * higher one, because only root in the host's first user namespace could raise it.
+ */
+function hardLimits(text: string): (name: string) => number {
+  return (name) => {
+    const [, hard] = new RegExp(`^${name} +\\S+ +(\\S+)`, 'm').exec(text) ?? [];
+    return hard === undefined || hard === 'unlimited' ? Number.POSITIVE_INFINITY : Number(hard);
+  };
 }
 
 function environmentArguments({ label, env }: SpawnRequest): string {

@@ -36,9 +36,9 @@ export async function runToEnd(
     const fed = pipeline(options.stdin, process.stdin).catch((error: NodeJS.ErrnoException) => {
       // A program may end without reading everything: its exit code says whether that was an error.
       if (
-        error.code !== 'EPIPE' &&
-        error.code !== 'ECONNRESET' &&
-        error.code !== 'ERR_STREAM_PREMATURE_CLOSE'
+        !['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_UNABLE_TO_PIPE'].includes(
+          error.code ?? '',
+        )
       ) {
         process.kill();
         throw error;

@@ -124,8 +124,12 @@ static void empty_bounding_set(void) {
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) fail_to_start("capabilities");
 }
 
+/* Lowers a limit. A lower one of the caller stays: the process may have lost the right to raise it. */
 static void limit(int resource, long most) {
-  struct rlimit both = {(rlim_t)most, (rlim_t)most};
+  struct rlimit own;
+  if (getrlimit((__rlimit_resource_t)resource, &own)) fail_to_start("limits");
+  rlim_t lower = own.rlim_max < (rlim_t)most ? own.rlim_max : (rlim_t)most;
+  struct rlimit both = {lower, lower};
   if (setrlimit((__rlimit_resource_t)resource, &both)) fail_to_start("limits");
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type FileHandle, readFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
@@ -32,14 +33,14 @@ type InheritedSocket = (typeof inheritedSockets)[number];
 
 /**
  * Starts the launcher of a VM. `files` are inherited: kernel, initramfs, the disks in slot order, and the scratch disk for writing
- * and for reading. The launcher joins the cgroups of `cgroupFiles`.
+ * and for reading. The launcher joins the cgroups of `cgroupFiles`. Errors: `vm_refused` when this host cannot start a program.
  */
-export function launch(
+export async function launch(
   spec: VmSpec,
   host: Pick<VmHost, 'launcher' | 'vmm' | 'identity'>,
   files: readonly FileHandle[],
   cgroupFiles: readonly string[],
-): LaunchedVm {
+): Promise<LaunchedVm> {
   const first = 3; // descriptors 0, 1 and 2 are /dev/null, the console and the launcher's stderr
   const at = (socket: InheritedSocket) => first + inheritedSockets.indexOf(socket);
   const fileAt = first + inheritedSockets.length;
@@ -52,7 +53,7 @@ export function launch(
     scratch: memory - 2,
     scratchReader: memory - 1,
   };
-  const launcher = spawn(
+  const launcher = await startProgram(
     host.launcher,
     [
       ...['--lease', String(at('lease')), '--status', String(at('status'))],
@@ -93,6 +94,17 @@ export function launch(
       bulk: socketOf('bulk'),
     },
   };
+}
+
+/** Starts a program. Without free descriptors Node gives it no streams, and reports that by an event; other errors it throws. */
+async function startProgram(...started: Parameters<typeof spawn>): Promise<ChildProcess> {
+  try {
+    const child = spawn(...started);
+    await once(child, 'spawn');
+    return child;
+  } catch (error) {
+    throw vmRefused(`its launcher could not be started: ${(error as Error).message}`);
+  }
 }
 
 /** Resolves with the launcher's report of the end or, when the launcher itself was killed, with what its parent sees. */

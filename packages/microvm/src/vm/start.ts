@@ -48,7 +48,12 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
     for (const disk of spec.disks) files.push(await openDisk(disk, host.diskDirectory, host.diskOwner));
     files.push(...(await makeScratchDisk(join(host.runDirectory, `${name}.ext4`), spec.scratchMiB)));
     const cgroupFiles = host.cgroups ? await makeCgroup(name, limitsOf(spec)) : [];
-    const launched = launch(spec, { ...host, identity: await identityFor(spec, host) }, files, cgroupFiles);
+    const launched = await launch(
+      spec,
+      { ...host, identity: await identityFor(spec, host) },
+      files,
+      cgroupFiles,
+    );
     const scratch = files.at(-2) as FileHandle;
     const closing = files.filter((file) => file !== scratch).map((file) => file.close());
     return vmProcess(vm, launched, host, scratch, closing);
