@@ -165,7 +165,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
         const { stdout } = await runToEnd(localSpawn(${JSON.stringify(testIdentity)}), shell);
         process.stdout.write(stdout);`;
       const limited = ['--nofile=256:256', process.execPath, '--input-type=module', '--eval', script];
-      const { stdout, stderr } = spawnSync('prlimit', limited, { encoding: 'utf8' });
+      const { stdout, stderr } = spawnSync('/usr/bin/prlimit', limited, { encoding: 'utf8' });
       expect(stdout, stderr).toBe('256\n');
     });
 
