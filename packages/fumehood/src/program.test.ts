@@ -69,6 +69,7 @@ describe('a mistake in the command line', () => {
     ['a missing argument', ['run'], "missing required argument 'image'"],
     ['an option without its value', ['demo', '--repo'], "'--repo <path>' argument missing"],
     ['a timeout of 0', ['run', '--timeout', '0', 'x'], 'from 1 to 86400'],
+    ['too long a grace period', ['run', '--stop-timeout', '301', 'x'], 'from 0 to 300'],
     ['too little memory', ['run', '--memory', '64', 'x'], 'from 128 to 1048576'],
     ['a hexadecimal number', ['run', '--memory', '0x400', 'x'], 'from 128 to 1048576'],
     ['an empty number', ['run', '--cpus=', 'x'], 'from 1 to 64'],

@@ -1,10 +1,13 @@
-import { queueNameSchema, servedQueues } from '@fumehood/protocol';
+import { type CreateJob, createJobSchema, queueNameSchema, servedQueues } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { queueParam } from '../http/queues.ts';
+import type { JobRow } from '../queue/job.ts';
+import type { QueueKind } from '../queue/kind.ts';
 import { makeKinds } from './kinds.ts';
 
+const kinds = makeKinds({ hasBlob: async () => true, hasCommit: async () => true, hasExecutorUrl: true });
+
 test('every kind of job that can be requested has an implementation', () => {
-  const kinds = makeKinds({ hasBlob: async () => true, hasCommit: async () => true, hasExecutorUrl: true });
   expect([...kinds.keys()].sort()).toEqual([...servedQueues].sort());
   for (const [name, kind] of kinds) expect(kind.name).toBe(name);
 });
@@ -14,3 +17,28 @@ test('every queue has its routes, and no other name has', () => {
   for (const name of queueNameSchema.options) expect(name).toMatch(pattern);
   expect('nonsense').not.toMatch(pattern);
 });
+
+const image = `sha256:${'0'.repeat(64)}`;
+const requests = [
+  { queue: 'runs', image, argv: [] },
+  {
+    ...{ queue: 'codeintel', repository: 'acme', commit: '0'.repeat(40) },
+    indexer: { name: 'x', image, argv: ['x'] },
+  },
+] satisfies CreateJob[];
+
+test.each(requests)(
+  'a job of $queue has its grace period, within which it is not overdue',
+  async (request) => {
+    const parsed = createJobSchema.parse({ ...request, deadlineMs: 5_000, stopGraceMs: 3_000 });
+    const kind = kinds.get(request.queue) as QueueKind;
+    const made = await kind.create(parsed);
+    expect(made.deadlineMs).toBe(8_000);
+    const contentOf = (payload: unknown) => kind.content({ payload } as JobRow).fumehood;
+    expect(contentOf(made.payload)).toMatchObject({ deadlineMs: 5_000, stopGraceMs: 3_000 });
+    // A job that an older build has stored.
+    const { stopGraceMs: _, ...older } = made.payload as { stopGraceMs: number };
+    expect(contentOf(older)).toMatchObject({ deadlineMs: 5_000, stopGraceMs: 10_000 });
+    expect(createJobSchema.safeParse({ ...request, stopGraceMs: 300_001 }).success).toBe(false);
+  },
+);
