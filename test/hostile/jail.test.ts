@@ -26,7 +26,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 /** Runs an attack of `hostile.c` in place of a VMM, under the jail's filter or another one, and returns its result. */
 async function attack(name: string, filter?: Buffer): Promise<string> {
   const program = join(directory, 'hostile');
-  const command = jailArguments([program, name], [], descriptors.filter);
+  const command = jailArguments([program, name], { filter: descriptors.filter });
   command.splice(command.indexOf('--remount-ro'), 0, '--ro-bind', program, program);
   const launched = launch(launcher, command, { extra: ids, ...(filter && { filter }) });
   launched.renew(60_000);

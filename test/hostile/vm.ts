@@ -10,7 +10,7 @@ import {
   type Guest,
   type GuestRecipe,
   type GuestStep,
-  qemu,
+  vmmOf,
   type StepExit,
 } from '@fumehood/microvm';
 import { prepareGuest } from '../../packages/executor/src/runtime/microvm/prepare-guest.ts';
@@ -63,7 +63,7 @@ export async function withGuest<T>(
     execFileSync('/usr/bin/sqfstar', ['-quiet', '-no-progress', '-comp', 'lz4', disk], { input: layer });
     await chown(disk, diskOwner, -1);
     const source = localVms({
-      vmm: qemu('/usr/bin/qemu-system-x86_64'),
+      vmm: vmmOf('qemu', '/usr/bin/qemu-system-x86_64'),
       launcher: await buildLauncher(at('launcher')),
       guest: await testGuest(at('guest'), recipe),
       diskDirectory: at('disks'),
@@ -72,7 +72,8 @@ export async function withGuest<T>(
       identity: isRoot ? { uid: 1_900_001_907, gid: 1_900_001_907 } : null,
     });
     const size = { cpus: 1, memoryMiB: 256, scratchMiB: 64 };
-    const vm = await source.startVm({ id: 'hostile', acceleration: 'emulated', ...size, disks: [diskName] });
+    const spec = { id: 'hostile', acceleration: 'emulated' as const, ...size, disks: [diskName] };
+    const vm = await source.startVm(spec, { boots: true });
     try {
       const guest = connectGuest(vm.sockets, systemClock);
       vm.sockets.console.resume();
@@ -80,6 +81,7 @@ export async function withGuest<T>(
       await Promise.race([guest.ready(20_000), guest.broken]);
       const imageRoots = [{ mode: 0o755, uid: 0, gid: 0 }];
       const plan = { disks: [diskName], imageSlots: [0], imageRoots, workspaceSlot: null };
+      await guest.knock();
       await prepareGuest(guest, plan, { hostname: 'job', files: {} });
       return await use(attackedGuest(guest));
     } finally {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seccompFilter, systemClock } from '@fumehood/base';
-import { buildLauncher, canLimit, connectGuest, qemu, startVm } from '@fumehood/microvm';
+import { buildLauncher, canLimit, connectGuest, vmmOf, startVm } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   audits,
@@ -25,7 +25,7 @@ beforeAll(async () => {
   execFileSync('gcc', ['-O1', '-Wall', '-Wextra', '-Werror', '-o', reader, source]);
   mkdirSync(join(directory, 'run'));
   const host = {
-    vmm: qemu('/usr/bin/qemu-system-x86_64'),
+    vmm: vmmOf('qemu', '/usr/bin/qemu-system-x86_64'),
     launcher: await buildLauncher(join(directory, 'launcher')),
     guest: await testGuest(join(directory, 'guest')),
     ...{ diskDirectory: directory, diskOwner: 0, runDirectory: join(directory, 'run') },

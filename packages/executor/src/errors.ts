@@ -178,6 +178,15 @@ export function diskFull(what: string): FumehoodError {
   });
 }
 
+/** A guest did not answer the first message of its host with an entropy, a clock and ids of its own. The VM was killed. */
+export function guestUnconfirmed(ms: number): FumehoodError {
+  return new FumehoodError({
+    code: 'guest_not_ready',
+    message: `the guest did not confirm within ${ms / 1000} s that it is unique, so its VM was killed`,
+    remedy: 'Run `fumehood doctor` on the executor: it boots a guest and reports what prevents it.',
+  });
+}
+
 /** The guest or its VMM did not do something in time. The VM was killed. */
 export function guestSilent(action: string, ms: number): FumehoodError {
   return new FumehoodError({

@@ -8,12 +8,22 @@ export { buildLauncher } from './launcher/build.ts';
 export { probeHost } from './probe/probe.ts';
 export type { Finding, HostReport } from './probe/verdict.ts';
 export type { Acceleration, VmExit, VmSockets, VmSpec } from './vm/spec.ts';
-export { vmDisksMax, vmIdPattern, vmmMemoryMiB, vmSocketNames } from './vm/spec.ts';
+export {
+  diskDevice,
+  scratchDevice,
+  vmDisksMax,
+  vmIdPattern,
+  vmmMemoryMiB,
+  vmSocketNames,
+} from './vm/spec.ts';
 export type { LeftOver } from './vm/leftover.ts';
-export { openMonitor } from './vmm/qemu/qmp.ts';
-export { qemu } from './vmm/qemu/qemu.ts';
 export type { VmHost } from './vm/host.ts';
 export type { VmProcess } from './vm/start.ts';
 export { startVm } from './vm/start.ts';
 export { sweepVms } from './vm/sweep.ts';
+export type { Shape, Template } from './template/template.ts';
+export { makeTemplate } from './template/template.ts';
+export type { Taken, Templates } from './template/templates.ts';
+export { openTemplates } from './template/templates.ts';
+export { openMonitor, vmmNames, vmmOf } from './vmm/choose.ts';
 export type { Vmm } from './vmm/vmm.ts';

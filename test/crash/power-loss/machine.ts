@@ -9,7 +9,7 @@ import {
   canLimit,
   connectGuest,
   type GuestImage,
-  qemu,
+  vmmOf,
   startVm,
   type Vmm,
 } from '@fumehood/microvm';
@@ -75,7 +75,7 @@ export function copyDisk(from: string, to: string): string {
  * (`cache=writeback`); the product's scratch disk, which dies with its VM, ignores them.
  */
 function withDisk(disk: string): Vmm {
-  const product = qemu('/usr/bin/qemu-system-x86_64');
+  const product = vmmOf('qemu', '/usr/bin/qemu-system-x86_64');
   return {
     ...product,
     devices: (spec) => [...product.devices(spec), disk],
@@ -116,6 +116,7 @@ export async function runUntilPowerLoss(
     renew();
     await Promise.race([guest.ready(60_000), guest.broken]);
     const vmm = await vm.check();
+    await guest.knock();
     await prepareGuest(guest, planDisks([files.image], null), { hostname: 'power', files: {} });
     guest.mount({ type: 'ext4', source: '/dev/vdc', target: '/kept', flags: ['nodev'] });
     const ran = guest.step(

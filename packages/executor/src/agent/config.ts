@@ -1,3 +1,4 @@
+import { vmmNames } from '@fumehood/microvm';
 import * as z from 'zod';
 import { executorSettings } from '../settings.ts';
 
@@ -7,7 +8,7 @@ const path = z.string().startsWith('/');
 export const agentConfigSchema = z.strictObject({
   ...executorSettings,
   /** The VMM that the helper starts. */
-  vmm: z.literal('qemu'),
+  vmm: z.enum(vmmNames),
   directories: z.strictObject({
     /** Read-only disks. The helper opens them by their names. */
     disks: path,

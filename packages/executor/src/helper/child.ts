@@ -8,6 +8,7 @@ import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
 import type { Directories } from './directories.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
+import { hostTemplates } from './templates.ts';
 
 const maxVms = 256;
 
@@ -83,19 +84,22 @@ function spawnPolicy({ identities, runtime, state }: HelperConfig): SpawnPolicy 
 }
 
 function vmPolicy(
-  { launcher, guest, identities, resources }: HelperConfig,
+  { launcher, guest, identities, resources, templatesMiB }: HelperConfig,
   { disks, vms }: Directories,
   host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
 ): VmPolicy {
+  const vmHost = {
+    ...host,
+    launcher,
+    guest,
+    diskDirectory: disks,
+    diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,
+    runDirectory: vms,
+  };
+  const templateUid = identities && identities.firstVmUid + maxVms;
   return {
-    host: {
-      ...host,
-      launcher,
-      guest,
-      diskDirectory: disks,
-      diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,
-      runDirectory: vms,
-    },
+    host: vmHost,
+    templates: hostTemplates(vmHost, templateUid, templatesMiB),
     resources,
     firstUid: identities?.firstVmUid ?? null,
     maxVms,

@@ -14,6 +14,8 @@ export const helperConfigSchema = z.strictObject({
   runtime: z.strictObject({ directory: path, node: path, agent: path, diskMaker: path, src: path }),
   qemu: path,
   launcher: path,
+  /** Memory for templates of VMs, beside `resources`. */
+  templatesMiB: z.int().nonnegative(),
   guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),
   /** Null without root: everything runs as the user who started the helper. */
   identities: z.strictObject({ agent: identity, spawnUid: id, firstVmUid: id }).nullable(),

@@ -1,5 +1,5 @@
 import { type Helper, type SuperviseDeps, supervise } from '@fumehood/base';
-import { canLimit, qemu, sweepVms } from '@fumehood/microvm';
+import { canLimit, vmmOf, sweepVms } from '@fumehood/microvm';
 import type { Log } from '../log.ts';
 import { startAgentProcess } from './child.ts';
 import type { HelperConfig } from './config.ts';
@@ -14,7 +14,7 @@ export async function startHelper(
   deps: SuperviseDeps & { readonly log: Log },
 ): Promise<Helper> {
   const directories = makeDirectories(config);
-  const host = { vmm: qemu(config.qemu), cgroups: await canLimit() };
+  const host = { vmm: vmmOf('qemu', config.qemu), cgroups: await canLimit() };
   return await supervise(
     'the agent',
     async () => {

@@ -16,7 +16,8 @@ const vmSpecSchema = z.strictObject({
 
 /** The agent's calls: all that its helper does with VMs. Kills and renewals go to the launcher, over the VM's lease socket. */
 export const vmCallSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('vm.start'), id, spec: vmSpecSchema }),
+  /** Starts a VM: a clone of a template or, if `boots` or for want of a template, one that boots. */
+  z.object({ type: z.literal('vm.start'), id, spec: vmSpecSchema, boots: z.boolean() }),
   /** Checks the seccomp filter and the namespaces of the running VMM. */
   z.object({ type: z.literal('vm.check'), id }),
   /** Searches the VM's memory and disk for needles, which are base64. The answer has the number of hits of each. */
@@ -27,8 +28,17 @@ export type VmCall = z.infer<typeof vmCallSchema>;
 
 const count = z.int().nonnegative();
 
-/** The helper's answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`. */
+/** What a VM started from: the id of a template, or why it boots. */
+export const vmOriginSchema = z.union([
+  z.strictObject({ template: z.string().max(100) }),
+  z.strictObject({ boots: z.string().max(1000) }),
+]);
+
+/**
+ * The helper's answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`, after `vm.started`.
+ */
 export const vmAnswerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('vm.started'), id, origin: vmOriginSchema }),
   z.object({ type: z.literal('vm.socket'), id, name: z.string() }),
   z.object({
     type: z.literal('vm.exited'),
@@ -36,7 +46,7 @@ export const vmAnswerSchema = z.discriminatedUnion('type', [
     exit: z.object({
       code: z.int().nullable(),
       signal: z.int().nullable(),
-      reason: z.enum(['exited', 'killed', 'lease', 'start']),
+      reason: z.enum(['exited', 'sealed', 'killed', 'lease', 'start']),
       stderr: z.string(),
     }),
   }),

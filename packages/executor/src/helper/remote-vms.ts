@@ -2,12 +2,13 @@ import type { Socket } from 'node:net';
 import { FumehoodError, receiveMessages, sendMessage } from '@fumehood/base';
 import { type LeftOver, type VmExit, type VmSockets, vmSocketNames } from '@fumehood/microvm';
 import { helperGone } from '../errors.ts';
-import type { AgentVm, VmSource } from '../runtime/microvm/vm-source.ts';
+import type { AgentVm, VmOrigin, VmSource } from '../runtime/microvm/vm-source.ts';
 import { type VmAnswer, type VmCall, vmAnswerSchema } from './messages.ts';
 
 type Found = Omit<Extract<VmAnswer, { type: 'vm.found' }>, 'type' | 'id'>;
 
 interface Pending {
+  origin: VmOrigin | null;
   readonly sockets: Map<string, Socket>;
   readonly started: PromiseWithResolvers<void>;
   readonly exited: PromiseWithResolvers<VmExit>;
@@ -31,6 +32,9 @@ export function remoteVms(): VmSource {
     const entry = pending.get(answer.id);
     if (!entry) return;
     switch (answer.type) {
+      case 'vm.started':
+        entry.origin = answer.origin;
+        break;
       case 'vm.socket':
         entry.sockets.set(answer.name, socket as Socket);
         if (entry.sockets.size === vmSocketNames.length) entry.started.resolve();
@@ -59,9 +63,10 @@ export function remoteVms(): VmSource {
     for (const entry of pending.values()) refuse(entry, helperGone());
   });
   return {
-    async startVm(spec) {
+    async startVm(spec, { boots }) {
       const id = ++lastId;
       const entry: Pending = {
+        origin: null,
         sockets: new Map(),
         started: Promise.withResolvers(),
         exited: Promise.withResolvers(),
@@ -71,7 +76,7 @@ export function remoteVms(): VmSource {
       };
       pending.set(id, entry);
       try {
-        call({ type: 'vm.start', id, spec: { ...spec, disks: [...spec.disks] } });
+        call({ type: 'vm.start', id, boots, spec: { ...spec, disks: [...spec.disks] } });
         await entry.started.promise;
       } catch (error) {
         pending.delete(id);
@@ -86,6 +91,7 @@ function agentVm(id: number, entry: Pending, call: (message: VmCall) => void): A
   const sockets = Object.fromEntries(entry.sockets) as unknown as VmSockets;
   sockets.lease.on('error', () => {}); // the launcher is gone, and `exited` says why
   return {
+    origin: entry.origin as VmOrigin,
     sockets,
     exited: entry.exited.promise,
     async check() {

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { vmmMemoryMiB } from '@fumehood/microvm';
+import { type Templates, vmmMemoryMiB } from '@fumehood/microvm';
 import { describe, expect, it } from 'vitest';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 
@@ -18,14 +18,20 @@ const resources = { cpus: 4, memoryMiB: 2_000, scratchMiB: 1_000 };
 const host = { vmm: { name: 'qemu' }, launcher: '/none', diskDirectory: '/none', runDirectory: '/none' };
 const fitting = { cpus: 2, memoryMiB: 1_000, scratchMiB: 600 };
 
+/** No VM of this host can be a clone. */
+const templates: Templates = {
+  take: async () => ({ template: null, why: 'there is none' }),
+  removeAll: async () => {},
+};
+
 /** Asks for VMs of these sizes at once, and returns why each was refused. */
 async function refusals(...sizes: (typeof fitting)[]): Promise<string[]> {
   const agent = new FakeAgent();
-  const policy = { host, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+  const policy = { host, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
   serveVms(agent as unknown as ChildProcess, policy);
   for (const [at, size] of sizes.entries()) {
     const spec = { id: `j${at}`, acceleration: 'emulated', disks: [], ...size };
-    agent.emit('message', { type: 'vm.start', id: at + 1, spec });
+    agent.emit('message', { type: 'vm.start', id: at + 1, spec, boots: false });
   }
   await expect.poll(() => agent.answers.length).toBe(sizes.length);
   return agent.answers
@@ -51,11 +57,11 @@ describe('the helper holds the sizes of virtual machines against what the execut
 
   it('frees what a VM that did not start had reserved', async () => {
     const agent = new FakeAgent();
-    const policy = { host, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+    const policy = { host, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
     serveVms(agent as unknown as ChildProcess, policy);
     for (const id of [1, 2]) {
       agent.emit('message', {
-        ...{ type: 'vm.start', id },
+        ...{ type: 'vm.start', id, boots: false },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], ...fitting },
       });
       await expect.poll(() => agent.answers.length).toBe(id);

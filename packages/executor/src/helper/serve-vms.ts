@@ -1,7 +1,15 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { ipcError, receiveMessages, sendMessage } from '@fumehood/base';
-import { startVm, type VmHost, type VmProcess, vmSocketNames } from '@fumehood/microvm';
+import {
+  startVm,
+  type Templates,
+  type VmHost,
+  type VmProcess,
+  type VmSpec,
+  vmSocketNames,
+} from '@fumehood/microvm';
+import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import { openReservations, type Reservations } from '../agent/reservations.ts';
 import { vmRefused } from '../errors.ts';
 import type { Resources } from '../uplink/queue.ts';
@@ -10,6 +18,7 @@ import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
 /** The host of an agent's VMs, and their identities: each VM has one of its own. */
 export interface VmPolicy {
   readonly host: Omit<VmHost, 'identity'>;
+  readonly templates: Templates;
   /** What all VMs and their VMMs may use together. */
   readonly resources: Resources;
   /** The first of `maxVms` consecutive uids, which are gids too; null without root. */
@@ -19,7 +28,7 @@ export interface VmPolicy {
 
 /** The VMs that run for an agent. */
 export interface ServedVms {
-  /** Kills and removes all VMs. */
+  /** Kills and removes all VMs and their templates. */
   destroyAll(): Promise<void>;
 }
 
@@ -37,19 +46,27 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
     throw vmRefused(`${policy.maxVms} virtual machines are running already`);
   };
-  const start = async (id: number, spec: Extract<VmCall, { type: 'vm.start' }>['spec']) => {
+  const start = async ({ id, spec, boots }: Extract<VmCall, { type: 'vm.start' }>) => {
     if (running.has(id)) throw vmRefused('its id is in use');
     if (!child.connected) throw vmRefused('the agent is gone');
     const slot = freeSlot();
     const release = reserve(reservations, spec);
     const uid = policy.firstUid === null ? null : policy.firstUid + slot;
-    const starting = startVm(spec, { ...policy.host, identity: uid === null ? null : { uid, gid: uid } });
-    running.set(id, { vm: starting, slot, release });
-    const vm = await starting.catch((error: unknown) => {
+    const host = { ...policy.host, identity: uid === null ? null : { uid, gid: uid } };
+    const starting = startFromTemplate(spec, host, boots ? null : policy.templates);
+    const entry = { vm: starting.then(({ vm }) => vm), slot, release };
+    entry.vm.catch(() => {}); // the caller of `start` is told
+    running.set(id, entry);
+    const { vm, origin, done } = await starting.catch((error: unknown) => {
       running.delete(id);
       release();
       throw error;
     });
+    entry.release = () => {
+      release();
+      done();
+    };
+    answer({ type: 'vm.started', id, origin });
     for (const name of vmSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
     void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
   };
@@ -67,7 +84,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   };
   const serve = async (call: VmCall) => {
     const { id } = call;
-    if (call.type === 'vm.start') await start(id, call.spec);
+    if (call.type === 'vm.start') await start(call);
     else if (call.type === 'vm.check') {
       await (await vmOf(id)).check();
       answer({ type: 'vm.checked', id });
@@ -85,8 +102,30 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   return {
     async destroyAll() {
       await Promise.allSettled([...running.keys()].map((id) => destroy(id)));
+      await policy.templates.removeAll();
     },
   };
+}
+
+/** Starts a clone, or a VM that boots where there is no template for it. The caller calls `done` when the VM has ended. */
+export async function startFromTemplate(
+  spec: VmSpec,
+  host: VmHost,
+  templates: Templates | null,
+): Promise<{ readonly vm: VmProcess; readonly origin: VmOrigin; readonly done: () => void }> {
+  const taken = await templates?.take(spec);
+  if (!taken?.template) {
+    const boots = taken ? taken.why : 'it was asked to';
+    return { vm: await startVm(spec, host), origin: { boots }, done: () => {} };
+  }
+  const { template, release } = taken;
+  try {
+    const vm = await startVm(spec, host, template.files);
+    return { vm, origin: { template: template.id }, done: release };
+  } catch (error) {
+    release();
+    throw error;
+  }
 }
 
 /**

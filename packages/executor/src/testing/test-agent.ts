@@ -3,7 +3,8 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, systemClock } from '@fumehood/base';
-import { buildLauncher, type GuestRecipe, qemu } from '@fumehood/microvm';
+import { buildLauncher, canLimit, type GuestRecipe, vmmOf } from '@fumehood/microvm';
+import { hostTemplates } from '../helper/templates.ts';
 import type { ImageConfig, Registries } from '@fumehood/oci';
 import type { Job, NativeJob, QueueName } from '@fumehood/protocol';
 import { expect } from 'vitest';
@@ -126,8 +127,8 @@ export class TestAgent {
       clock: systemClock,
       onTrouble: (message) => void warnings.push(message),
     });
-    const vmm = qemu('/usr/bin/qemu-system-x86_64');
-    const vms = localVms({
+    const vmm = vmmOf('qemu', '/usr/bin/qemu-system-x86_64');
+    const host = {
       vmm,
       launcher: await buildLauncher(join(root, 'launcher')),
       guest,
@@ -136,7 +137,10 @@ export class TestAgent {
       diskOwner: isRoot ? spawnUid : (process.getuid?.() ?? 0),
       runDirectory: join(root, 'run'),
       identity: isRoot ? { uid: 1_900_001_906, gid: 1_900_001_906 } : null,
-    });
+    };
+    const templateUid = isRoot ? 1_900_001_905 : null;
+    const templates = hostTemplates({ ...host, cgroups: await canLimit() }, templateUid, 512);
+    const vms = localVms(host, templates);
     const runtime = microvmRuntime({
       vms,
       vmm: vmm.name,
@@ -173,6 +177,7 @@ export class TestAgent {
     const stop = async () => {
       agent.stop();
       await ran;
+      await templates.removeAll();
     };
     return new TestAgent(instance, root, stop, warnings);
   }
@@ -211,7 +216,9 @@ export class TestAgent {
   async ended(timeoutMs?: number) {
     const mark = await this.until(() => this.instance.marks[0], timeoutMs);
     expect(await readdir(join(this.root, 'work'))).toEqual([]);
-    expect(await readdir(join(this.root, 'run'))).toEqual([]);
+    // The record of the template stays as long as the template.
+    const run = await readdir(join(this.root, 'run'));
+    expect(run.filter((file) => !file.startsWith('fumehood-template-'))).toEqual([]);
     return mark;
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '@fumehood/base';
-import { type GuestImage, type HostReport, probeHost, qemu } from '@fumehood/microvm';
+import { type GuestImage, type HostReport, probeHost, vmmOf } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
@@ -22,7 +22,7 @@ export async function probeThisHost(deps: {
 }): Promise<{ readonly report: HostReport; readonly tiers: readonly Tier[] }> {
   const { state, clock, root, runtime, guest, fresh, onProgress } = deps;
   const report = await probeHost({
-    vmm: qemu(qemuPath),
+    vmm: vmmOf('qemu', qemuPath),
     launcher: runtime.launcher,
     guest,
     runDirectory: state.vms,

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { loginExposed, loginInvalid } from '../errors.ts';
 
 const loginSchema = z.strictObject({ url: z.string().min(1), token: z.string().min(1) });

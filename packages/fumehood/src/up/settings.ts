@@ -20,6 +20,9 @@ import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from '.
 
 export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
+/** Most memory for templates of VMs on a large machine, MiB. */
+const templatesMaxMiB = 4096;
+
 /** Settings of the instance that an admin may change. All of them have defaults. */
 const adminSchema = instanceHelperConfigSchema.pick({
   databaseUrl: true,
@@ -111,6 +114,8 @@ export async function executorHelperSettings(
 ): Promise<ExecutorHelperSettings> {
   const disk = await statfs(state.root);
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
+  const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
+  const templatesMiB = Math.min(templatesMaxMiB, Math.floor(memoryMiB / 4));
   return {
     version: facts.version,
     instanceUrl: facts.instanceUrl,
@@ -132,9 +137,10 @@ export async function executorHelperSettings(
     identities: facts.root ? { agent: agentIdentity, spawnUid: executorSpawnUid, firstVmUid } : null,
     resources: {
       cpus: availableParallelism(),
-      memoryMiB: Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75)),
+      memoryMiB: memoryMiB - templatesMiB,
       scratchMiB: Math.max(1024, Math.floor(freeMiB / 2)),
     },
+    templatesMiB,
     cacheBytes: Math.max(2 ** 30, Math.floor((freeMiB / 4) * 2 ** 20)),
   };
 }

@@ -15,16 +15,17 @@ afterEach(() => scripted.close());
 
 const broken = (code: string, message = '') =>
   expect(scripted.guest.broken).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+const bootId = '01234567-89ab-4cde-8f01-23456789abcd';
 /** Answers a knock as a guest whose clock is off by this many ms. */
 async function answerKnock(off = 0) {
   const { verb, fields } = await scripted.receive();
   expect(verb).toBe('knock');
-  scripted.send('knocked', fields[0] as string, time + off, '6.1.0', 'lo,eth0');
+  scripted.send('knocked', fields[0] as string, time + off, '6.1.0', 'lo,eth0', bootId);
 }
 
 describe('before it has answered the knock', () => {
   it.each<[string, (string | number)[]]>([
-    ['knocked', [hex, 1, '6.1.0', 'lo']],
+    ['knocked', [hex, 1, '6.1.0', 'lo', bootId]],
     ['started', ['id']],
     ['exited', ['id', 0, 0, 0, 0, 'exit', '']],
     ['collected', ['id', 0, 'ok', '']],
@@ -74,6 +75,7 @@ describe('a knock', () => {
       kernel: '6.1.0',
       interfaces: ['lo', 'eth0'],
       clockErrorMs: 40,
+      bootId,
     });
     expect(await scripted.receive()).toEqual({ verb: 'accept', fields: [] });
   });
@@ -98,7 +100,7 @@ describe('a knock', () => {
   it('answered with another nonce breaks the protocol', async () => {
     const knocking = scripted.guest.knock();
     await scripted.receive();
-    scripted.send('knocked', 'b1'.repeat(16), time, '6.1.0', 'lo');
+    scripted.send('knocked', 'b1'.repeat(16), time, '6.1.0', 'lo', bootId);
     await expect(knocking).rejects.toMatchObject({ code: 'guest_protocol' });
   });
 
@@ -106,7 +108,7 @@ describe('a knock', () => {
     const knocking = scripted.guest.knock();
     await answerKnock();
     await knocking;
-    scripted.send('knocked', hex, time, '6.1.0', 'lo');
+    scripted.send('knocked', hex, time, '6.1.0', 'lo', bootId);
     await broken('guest_protocol', 'an unexpected knocked');
   });
 

@@ -15,6 +15,8 @@ export interface GuestFacts {
   readonly kernel: string;
   /** Names of the network interfaces. */
   readonly interfaces: string[];
+  /** The id that the kernel made for this boot, from random numbers of this VM alone. */
+  readonly bootId: string;
   /** By how much the guest's clock may be off, ms. */
   readonly clockErrorMs: number;
 }
@@ -119,8 +121,8 @@ async function exchangeKnock(control: Control, clock: Clock): Promise<GuestFacts
   const sent = clock.now();
   const answer = control.next('knocked', nonce);
   control.send('knock', [nonce, sent, randomBytes(64)]);
-  const [, guestTime, kernel, interfaces] = (await answer).fields;
+  const [, guestTime, kernel, interfaces, bootId] = (await answer).fields;
   // The guest set its clock to `sent` at some moment between the sending and the answer.
   const clockErrorMs = Math.abs(clock.now() - guestTime);
-  return { kernel, clockErrorMs, interfaces: interfaces.split(',').filter(Boolean) };
+  return { kernel, clockErrorMs, bootId, interfaces: interfaces.split(',').filter(Boolean) };
 }

@@ -6,13 +6,18 @@ const parse = (verb: string, ...fields: (string | number)[]) =>
   parseGuestMessage({ verb, fields: fields.map((field) => Buffer.from(String(field))) });
 const refused = expect.objectContaining({ code: 'guest_protocol' });
 const hex = 'a0'.repeat(16);
+const uuid = '01234567-89ab-4cde-8f01-23456789abcd';
 const exited = ['id', 0, 0, 10, 20, 'exit', ''] as const;
 
 describe('a guest may send', () => {
   it.each<[string, (string | number)[], unknown[]]>([
     ['ready', [1], ['1']],
-    ['knocked', [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0'], [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0']],
-    ['knocked', [hex, 5, '6.1', ''], [hex, 5, '6.1', '']],
+    [
+      'knocked',
+      [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0', uuid],
+      [hex, 5, '6.1.0-50-cloud-amd64', 'lo,eth0', uuid],
+    ],
+    ['knocked', [hex, 5, '6.1', '', uuid], [hex, 5, '6.1', '', uuid]],
     ['started', ['id'], ['id']],
     ['exited', [...exited], [...exited]],
     ['exited', ['id', -1, 9, 0, 0, 'signal', ''], ['id', -1, 9, 0, 0, 'signal', '']],
@@ -35,12 +40,14 @@ describe('a guest must not send', () => {
     ['ready', []],
     ['ready', [2]],
     ['ready', [1, 1]],
-    ['knocked', [hex.slice(1), 5, '6.1', 'lo']],
-    ['knocked', [hex.toUpperCase(), 5, '6.1', 'lo']],
-    ['knocked', [hex, 'soon', '6.1', 'lo']],
-    ['knocked', [hex, 5, '6.1\u001b[2J', 'lo']],
-    ['knocked', [hex, 5, '', 'lo']],
-    ['knocked', [hex, 5, '6.1', 'lo eth0']],
+    ['knocked', [hex.slice(1), 5, '6.1', 'lo', uuid]],
+    ['knocked', [hex.toUpperCase(), 5, '6.1', 'lo', uuid]],
+    ['knocked', [hex, 'soon', '6.1', 'lo', uuid]],
+    ['knocked', [hex, 5, '6.1\u001b[2J', 'lo', uuid]],
+    ['knocked', [hex, 5, '', 'lo', uuid]],
+    ['knocked', [hex, 5, '6.1', 'lo eth0', uuid]],
+    ['knocked', [hex, 5, '6.1', 'lo']],
+    ['knocked', [hex, 5, '6.1', 'lo', 'one']],
     ['started', ['i'.repeat(64)]],
     ['exited', exitedBut(1, 256)],
     ['exited', exitedBut(1, -2)],

@@ -19,6 +19,7 @@ const shapes = {
     number,
     text(200).regex(/^[\w.+~-]+$/),
     text(512).regex(/^[\w.,:-]*$/),
+    z.uuid(),
   ]),
   started: z.tuple([id]),
   exited: z.tuple([

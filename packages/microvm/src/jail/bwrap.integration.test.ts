@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }));
 
 const jailed = (command: readonly string[], devices: readonly string[] = []) =>
-  jailArguments(command, devices, descriptors.filter);
+  jailArguments(command, { devices, filter: descriptors.filter });
 
 /** Runs a shell script in the jail and returns its stdout. */
 async function inJail(script: string, options: LaunchOptions = {}): Promise<string> {

@@ -1,16 +1,20 @@
 import { seccompFilter } from '@fumehood/base';
 
+/** What a VMM finds in its jail besides libraries and firmware. */
+export interface JailContents {
+  /** Device nodes; by default none. */
+  readonly devices?: readonly string[];
+  /** The descriptor from which bubblewrap reads the seccomp filter (`jailFilter`). The VMM adds its own to it. */
+  readonly filter: number;
+}
+
 /**
  * Returns the bubblewrap command that runs a VMM in its jail (docs/invariants.md, 6): every namespace is its own, there is no
  * network, the only files of the host are the read-only libraries and firmware that the VMM needs, nothing is writable, and the
  * environment is empty. The launcher that runs this command sets the uid, the empty bounding set, no-new-privs, the limits and the
- * cgroup. Bubblewrap reads the seccomp filter (`jailFilter`) from the descriptor `filter`; the VMM adds its own to it.
+ * cgroup.
  */
-export function jailArguments(
-  command: readonly string[],
-  devices: readonly string[],
-  filter: number,
-): string[] {
+export function jailArguments(command: readonly string[], { devices = [], filter }: JailContents): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`);
   return [
     '/usr/bin/bwrap',

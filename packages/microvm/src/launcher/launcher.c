@@ -2,11 +2,16 @@
  * The parent of one VM: it holds the guest's memory, puts the VMM into its jail, and kills it when its lease runs out on the
  * boot-time clock, even if the agent hangs or dies. When the launcher dies, the VM dies with it.
  *
- *   launcher --lease FD --status FD --memory MIB:FD --limits FILE_BYTES:PROCESSES [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
+ *   launcher --lease FD --status FD (--memory MIB:FD [--template FD] | --last FD) --limits FILE_BYTES:PROCESSES [--cgroup PROCS_FILE]…
+ *            [--ids UID:GID] -- COMMAND…
  *
- * The command inherits the descriptors up to that of the memory; the launcher closes all higher ones. It can make no file larger
- * than FILE_BYTES. With ids of its own, it can have at most PROCESSES processes and threads; without, its user is somebody else's,
- * too, whose processes would count.
+ * The command inherits the descriptors up to that of the memory, or up to the one that --last names for a VM whose memory already
+ * exists; the launcher closes all higher ones. It can make no file larger than FILE_BYTES. With ids of its own, it can have at most
+ * PROCESSES processes and threads; without, its user is somebody else's, too, whose processes would count.
+ *
+ * With --template the VM becomes a template: its memory is allocated in full, and the launcher makes an empty memfd for the state of
+ * its devices under the given descriptor, which the command does not inherit. When the command has exited with 0, and the state was
+ * written, the launcher seals both against every change and reports `sealed` as the reason of the end.
  * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews the lease (the first renewal starts the command), "K"
  * kills the command. The end of the lease stream lets the lease run out. At the end the launcher writes one line to the status
  * stream: "<exit code> <signal> <reason> <boot-time ms>".
@@ -38,7 +43,7 @@
 #define CGROUPS_MAX 8
 #define FILES_MAX 1024 /* open files of the command */
 
-static int lease = -1, status = -1, memory = -1, has_ids;
+static int lease = -1, status = -1, memory = -1, state = -1, last = -1, has_ids;
 static int start_failed = -1; /* eventfd by which the child reports that it could not execute the command */
 static long memory_mib, uid, gid, file_bytes, processes;
 static const char *cgroups[CGROUPS_MAX];
@@ -87,6 +92,8 @@ static char **parse(int argc, char **argv) {
     if (!strcmp(argv[i], "--lease") && number(value, 0, &fd)) lease = (int)fd;
     else if (!strcmp(argv[i], "--status") && number(value, 0, &fd)) status = (int)fd;
     else if (!strcmp(argv[i], "--memory") && (rest = number(value, ':', &memory_mib)) && number(rest + 1, 0, &fd)) memory = (int)fd;
+    else if (!strcmp(argv[i], "--template") && number(value, 0, &fd)) state = (int)fd;
+    else if (!strcmp(argv[i], "--last") && number(value, 0, &fd)) last = (int)fd;
     else if (!strcmp(argv[i], "--limits") && (rest = number(value, ':', &file_bytes)) && number(rest + 1, 0, &processes)) continue;
     else if (!strcmp(argv[i], "--ids") && (rest = number(value, ':', &uid)) && number(rest + 1, 0, &gid)) has_ids = 1;
     else if (!strcmp(argv[i], "--cgroup") && cgroup_count < CGROUPS_MAX) cgroups[cgroup_count++] = value;
@@ -95,20 +102,38 @@ static char **parse(int argc, char **argv) {
   return NULL;
 }
 
-/* Makes the guest's memory, sealed against changes of its size, under the descriptor number that the VMM expects. */
-static void make_memory(void) {
-  int created = memfd_create("guest-memory", MFD_ALLOW_SEALING);
-  if (created < 0 || ftruncate(created, memory_mib << 20) || fcntl(created, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) fail("guest memory");
-  if (created != memory) {
-    if (dup2(created, memory) < 0) fail("guest memory");
-    close(created);
-  }
+static void seal(int file, int seals) {
+  if (fcntl(file, F_ADD_SEALS, seals)) fail("seal");
 }
 
-static void join_cgroups(void) {
+/* Makes a memfd under this descriptor number. */
+static void make_memfd(const char *name, int number) {
+  int created = memfd_create(name, MFD_ALLOW_SEALING);
+  if (created < 0 || (created != number && dup2(created, number) < 0)) fail(name);
+  if (created != number) close(created);
+}
+
+/* Makes the guest's memory, sealed against changes of its size, under the descriptor number that the VMM expects. */
+static void make_memory(void) {
+  make_memfd("guest-memory", memory);
+  if (ftruncate(memory, memory_mib << 20)) fail("guest memory");
+  /* A page that a template lacks would be allocated by the first clone that touches it, and stay after that clone. */
+  if (state >= 0 && fallocate(memory, 0, 0, memory_mib << 20)) fail("guest memory");
+  seal(memory, F_SEAL_GROW | F_SEAL_SHRINK);
+  if (state >= 0) make_memfd("device-state", state);
+  else seal(memory, F_SEAL_SEAL);
+}
+
+/* Seals the memory and the state of a template. Its parent has opened both, and keeps them. */
+static void seal_template(void) {
+  seal(memory, F_SEAL_WRITE | F_SEAL_SEAL);
+  seal(state, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL);
+}
+
+static void join_cgroups(void (*failed)(const char *)) {
   for (int i = 0; i < cgroup_count; i++) {
     int procs = open(cgroups[i], O_WRONLY | O_CLOEXEC);
-    if (procs < 0 || write(procs, "0", 1) != 1) fail_to_start(cgroups[i]);
+    if (procs < 0 || write(procs, "0", 1) != 1) failed(cgroups[i]);
     close(procs);
   }
 }
@@ -145,7 +170,7 @@ static void set_limits(void) {
 
 /* In the child: joins the cgroups, drops ids and capabilities, sets limits, and executes the command. */
 __attribute__((noreturn)) static void exec_command(char **command, int parent) {
-  join_cgroups();
+  join_cgroups(fail_to_start);
   if (has_ids) {
     mount_proc();
     empty_bounding_set();
@@ -158,6 +183,7 @@ __attribute__((noreturn)) static void exec_command(char **command, int parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || poll(&dead, 1, 0)) _exit(125);
   fcntl(status, F_SETFD, FD_CLOEXEC);
   fcntl(lease, F_SETFD, FD_CLOEXEC);
+  if (state >= 0) fcntl(state, F_SETFD, FD_CLOEXEC);
   execv(command[0], command);
   fail_to_start(command[0]);
 }
@@ -219,13 +245,15 @@ static long wait_for_lease(void) {
 
 int main(int argc, char **argv) {
   char **command = parse(argc, argv);
-  if (!command || lease < 0 || status < 0 || memory < 0 || memory_mib < 1 || file_bytes < 1 || processes < 1) {
+  int makes_memory = memory >= 0 && memory_mib > 0 && last < 0, inherits_memory = last >= 0 && memory < 0 && state < 0;
+  if (!command || lease < 0 || status < 0 || (!makes_memory && !inherits_memory) || file_bytes < 1 || processes < 1) {
     fprintf(stderr, "launcher: wrong arguments\n");
     return 125;
   }
   signal(SIGPIPE, SIG_IGN);
-  if (close_range((unsigned)memory + 1, ~0U, 0)) fail("descriptors");
-  make_memory();
+  if (close_range((unsigned)(makes_memory ? memory : last) + 1, ~0U, 0)) fail("descriptors");
+  if (state >= 0) join_cgroups(fail); /* what a template holds belongs to its own cgroup, not to that of the launcher's parent */
+  if (makes_memory) make_memory();
   long deadline = wait_for_lease();
   if ((start_failed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) fail("event");
   /* When the command dies, so does everything that it started, at any moment: bubblewrap's own child is not yet bound to it while
@@ -260,6 +288,7 @@ int main(int argc, char **argv) {
       eventfd_t failed;
       waitpid(child, &how, 0);
       if (!eventfd_read(start_failed, &failed)) reason = "start";
+      else if (state >= 0 && lseek(state, 0, SEEK_END) > 0 && WIFEXITED(how) && WEXITSTATUS(how) == 0) seal_template(), reason = "sealed";
       end(WIFEXITED(how) ? WEXITSTATUS(how) : -1, WIFSIGNALED(how) ? WTERMSIG(how) : 0, reason);
     }
   }

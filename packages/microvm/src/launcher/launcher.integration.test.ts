@@ -45,11 +45,9 @@ afterEach(async () => {
 const sleep = () => ['/usr/bin/sleep', marker];
 /** A jailed command, like a VMM, that starts further processes. */
 const family = () =>
-  jailArguments(
-    ['/usr/bin/sh', '-c', `sleep ${marker} & (sleep ${marker} &) ; sleep ${marker}`],
-    [],
-    descriptors.filter,
-  );
+  jailArguments(['/usr/bin/sh', '-c', `sleep ${marker} & (sleep ${marker} &) ; sleep ${marker}`], {
+    filter: descriptors.filter,
+  });
 
 function start(command: readonly string[], options?: Parameters<typeof launch>[2]): Launched {
   const launched = launch(launcher, command, options);
@@ -220,7 +218,7 @@ describe('the death of the launcher', () => {
 describe.skipIf(!isRoot)('a kill', () => {
   /** Whether a process of the jail was alive 300 ms after the launcher had reported the end of the command. */
   async function survives(afterMs: number): Promise<boolean> {
-    const launched = start(jailArguments(sleep(), [], descriptors.filter), { extra: ids });
+    const launched = start(jailArguments(sleep(), { filter: descriptors.filter }), { extra: ids });
     launched.renew(60_000);
     const child = await launched.child();
     await delay(afterMs);
@@ -326,7 +324,7 @@ describe('the limits of the command', () => {
       const file = await open(join(directory, 'scratch'), 'w+');
       await file.truncate(sizeMiB * 2 ** 20);
       const script = `head -c ${2 * sizeMiB}M /dev/zero >&${descriptors.file}`;
-      const command = jailArguments(['/usr/bin/sh', '-c', script], [], descriptors.filter);
+      const command = jailArguments(['/usr/bin/sh', '-c', script], { filter: descriptors.filter });
       const launched = start(command, { file: file.fd, fileBytes, extra: ids });
       launched.renew(60_000);
       await launched.status;
@@ -341,7 +339,7 @@ describe('the limits of the command', () => {
   it.skipIf(!isRoot)('prevent a jailed program from starting more processes', async () => {
     const fork = async (processes: number) => {
       const script = 'for one in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; echo started';
-      const command = jailArguments(['/usr/bin/sh', '-c', script], [], descriptors.filter);
+      const command = jailArguments(['/usr/bin/sh', '-c', script], { filter: descriptors.filter });
       const launched = start(command, { processes, extra: ids });
       launched.renew(60_000);
       await launched.status;
@@ -354,19 +352,22 @@ describe('the limits of the command', () => {
 
 describe('wrong arguments', () => {
   it.each([
-    [[]],
-    [['--lease', '3', '--status', '4', '--memory', '8:5']],
-    [['--lease', '3', '--status', '4', '--memory', '8:5', '--']],
-    [['--lease', '3', '--status', '4', '--memory', '0:5', '--', '/bin/true']],
-    [['--lease', '3', '--status', '4', '--memory', '8', '--', '/bin/true']],
-    [['--lease', '3x', '--status', '4', '--memory', '8:5', '--', '/bin/true']],
-    [['--lease', '3', '--status', '4', '--memory', '8:5', '--', '/bin/true']],
-    [['--lease', '3', '--status', '4', '--memory', '8:5', '--limits', '1', '--', '/bin/true']],
-    [['--lease', '3', '--status', '4', '--memory', '8:5', '--limits', '0:1', '--', '/bin/true']],
-    [['--lease', '3', '--status', '4', '--memory', '8:5', '--ids', '1:', '--', '/bin/true']],
-    [['--lease', '3', '--status', '4', '--memory', '8:5', '--root', '1', '--', '/bin/true']],
-  ])('are refused: %j', (args) => {
-    const { status, stderr } = spawnSync(launcher, args, { encoding: 'utf8' });
+    '',
+    '--lease 3 --status 4 --memory 8:5',
+    '--lease 3 --status 4 --memory 8:5 --',
+    '--lease 3 --status 4 --memory 0:5 -- /bin/true',
+    '--lease 3 --status 4 --memory 8 -- /bin/true',
+    '--lease 3x --status 4 --memory 8:5 -- /bin/true',
+    '--lease 3 --status 4 --memory 8:5 -- /bin/true',
+    '--lease 3 --status 4 --memory 8:5 --limits 1 -- /bin/true',
+    '--lease 3 --status 4 --memory 8:5 --limits 0:1 -- /bin/true',
+    '--lease 3 --status 4 --memory 8:5 --ids 1: -- /bin/true',
+    '--lease 3 --status 4 --memory 8:5 --root 1 -- /bin/true',
+    '--lease 3 --status 4 --limits 1:1 -- /bin/true',
+    '--lease 3 --status 4 --memory 8:5 --last 5 --limits 1:1 -- /bin/true',
+    '--lease 3 --status 4 --template 6 --last 5 --limits 1:1 -- /bin/true',
+  ])('are refused: %s', (args) => {
+    const { status, stderr } = spawnSync(launcher, args.split(' ').filter(Boolean), { encoding: 'utf8' });
     expect(stderr).toBe('launcher: wrong arguments\n');
     expect(status).toBe(125);
   });

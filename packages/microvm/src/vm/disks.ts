@@ -50,3 +50,20 @@ async function allocate(file: FileHandle, path: string, bytes: number): Promise<
     await file.truncate(bytes); // this file system cannot allocate ahead
   }
 }
+
+/** Bytes of the disks of a template, 1 TiB: more than any disk that takes their place in a clone. A guest reads no further than its file systems. */
+const blankDiskBytes = 2 ** 40;
+
+/** Makes an empty disk, as a template has in each of its slots: a file without blocks, which is unlinked at once. */
+export async function makeBlankDisk(path: string): Promise<[writer: FileHandle, reader: FileHandle]> {
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    await file.truncate(blankDiskBytes);
+    return [file, await open(path, 'r')];
+  } catch (error) {
+    await file.close();
+    throw error;
+  } finally {
+    await unlink(path);
+  }
+}

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
+import type { VmmDescriptors } from '../vmm/vmm.ts';
 import { type VmExit, type VmSockets, type VmSpec, vmmProcesses } from './spec.ts';
 import type { VmHost } from './host.ts';
 
@@ -14,8 +15,23 @@ export interface LaunchedVm {
   readonly sockets: VmSockets;
   /** The stream on which the launcher reports the end. */
   readonly status: Socket;
-  /** Descriptor number of the guest's memory, in the launcher and in the VMM. */
-  readonly memory: number;
+  /** Numbers of the VMM's descriptors. The launcher holds the memory under the same one. */
+  readonly fds: VmmDescriptors;
+}
+
+/** The files that a VM inherits. */
+export interface VmFiles {
+  /** What the guest starts from: a kernel that boots, or a template. */
+  readonly start:
+    | { readonly kernel: FileHandle; readonly initramfs: FileHandle }
+    | { readonly state: FileHandle; readonly memory: FileHandle };
+  /** Read-only disks, in slot order. */
+  readonly disks: readonly FileHandle[];
+  /** The scratch disk, for writing and for reading. */
+  readonly scratch: FileHandle;
+  readonly scratchReader: FileHandle;
+  /** The socket to which the VMM of a template writes the state of its devices. */
+  readonly stateSocket?: FileHandle;
 }
 
 const inheritedSockets = [
@@ -32,57 +48,68 @@ const inheritedSockets = [
 type InheritedSocket = (typeof inheritedSockets)[number];
 
 /**
- * Starts the launcher of a VM. `files` are inherited: kernel, initramfs, the disks in slot order, and the scratch disk for writing
- * and for reading. The launcher joins the cgroups of `cgroupFiles`. Errors: `vm_refused` when this host cannot start a program.
+ * Starts the launcher of a VM, which joins the cgroups of `cgroupFiles`. A VM with a `stateSocket` becomes a template: the launcher holds
+ * the state of its devices under the descriptor number after that of the memory. Errors: `vm_refused` when this host cannot
+ * start a program.
  */
 export async function launch(
   spec: VmSpec,
   host: Pick<VmHost, 'launcher' | 'vmm' | 'identity'>,
-  files: readonly FileHandle[],
+  files: VmFiles,
   cgroupFiles: readonly string[],
 ): Promise<LaunchedVm> {
   const first = 3; // descriptors 0, 1 and 2 are /dev/null, the console and the launcher's stderr
   const at = (socket: InheritedSocket) => first + inheritedSockets.indexOf(socket);
-  const fileAt = first + inheritedSockets.length;
-  const memory = fileAt + files.length;
-  const fds = {
+  const inherited: number[] = [];
+  const inherit = ({ fd }: FileHandle) => first + inheritedSockets.length + inherited.push(fd) - 1;
+  const { start } = files;
+  const fds: VmmDescriptors = {
     ...{ monitor: at('monitor'), control: at('control'), stdin: at('stdin') },
     ...{ stdout: at('stdout'), stderr: at('stderr'), bulk: at('bulk') },
-    ...{ kernel: fileAt, initramfs: fileAt + 1, memory },
-    disks: spec.disks.map((_disk, index) => fileAt + 2 + index),
-    scratch: memory - 2,
-    scratchReader: memory - 1,
+    start:
+      'state' in start
+        ? { state: inherit(start.state) }
+        : { kernel: inherit(start.kernel), initramfs: inherit(start.initramfs) },
+    disks: files.disks.map(inherit),
+    scratch: inherit(files.scratch),
+    scratchReader: inherit(files.scratchReader),
+    stateSocket: files.stateSocket ? inherit(files.stateSocket) : null,
+    memory: 'memory' in start ? inherit(start.memory) : first + inheritedSockets.length + inherited.length,
   };
+  const memory =
+    'memory' in start
+      ? ['--last', String(fds.memory)]
+      : [
+          '--memory',
+          `${spec.memoryMiB}:${fds.memory}`,
+          ...(files.stateSocket ? ['--template', String(fds.memory + 1)] : []),
+        ];
+  const jail = { devices: host.vmm.devices(spec), filter: at('filter') };
   const launcher = await startProgram(
     host.launcher,
     [
       ...['--lease', String(at('lease')), '--status', String(at('status'))],
-      ...['--memory', `${spec.memoryMiB}:${memory}`],
+      ...memory,
       ...['--limits', `${spec.scratchMiB * 2 ** 20}:${vmmProcesses(spec)}`],
       ...cgroupFiles.flatMap((file) => ['--cgroup', file]),
       ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
       '--',
-      ...jailArguments(host.vmm.command(spec, fds), host.vmm.devices(spec), at('filter')),
+      ...jailArguments(host.vmm.command(spec, fds), jail),
     ],
     {
       env: {},
       cwd: '/',
-      stdio: [
-        'ignore',
-        'pipe',
-        'pipe',
-        ...inheritedSockets.map(() => 'pipe' as const),
-        ...files.map((file) => file.fd),
-      ],
+      stdio: ['ignore', 'pipe', 'pipe', ...inheritedSockets.map(() => 'pipe' as const), ...inherited],
     },
   );
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
   socketOf('filter').on('error', () => {}); // a launcher that ended early has not read it
   socketOf('filter').end(jailFilter());
+  host.vmm.begin(socketOf('monitor'), fds);
   return {
     launcher,
     status: socketOf('status'),
-    memory,
+    fds,
     sockets: {
       lease: socketOf('lease'),
       monitor: socketOf('monitor'),
@@ -121,7 +148,7 @@ export function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> 
   });
   return new Promise((resolve) => {
     const report = (signal: NodeJS.Signals | null) => {
-      const parsed = /^(-?\d+) (\d+) (exited|killed|lease|start) \d+\n$/.exec(line);
+      const parsed = /^(-?\d+) (\d+) (exited|sealed|killed|lease|start) \d+\n$/.exec(line);
       resolve({
         code: parsed && parsed[1] !== '-1' ? Number(parsed[1]) : null,
         signal: parsed ? Number(parsed[2]) || null : null,

@@ -66,10 +66,10 @@ export interface VmExit {
   readonly code: number | null;
   readonly signal: number | null;
   /**
-   * `exited`: the VMM ended by itself. `killed` and `lease`: the launcher killed it on request or because its lease ran out.
+   * `exited`: the VMM ended by itself. `sealed`: it did, and has become a template. `killed` and `lease`: the launcher killed it on request or because its lease ran out.
    * `start`: the VMM did not start.
    */
-  readonly reason: 'exited' | 'killed' | 'lease' | 'start';
+  readonly reason: 'exited' | 'sealed' | 'killed' | 'lease' | 'start';
   /** The end of what the launcher and the VMM wrote to their stderr. */
   readonly stderr: string;
 }
@@ -80,4 +80,12 @@ export const vmNamePrefix = 'fumehood-';
 /** Returns the name that the VM with this id has on its host. */
 export function vmName(id: string): string {
   return `${vmNamePrefix}${id}`;
+}
+
+/** The guest's name of the scratch disk. */
+export const scratchDevice = '/dev/vda';
+
+/** Returns the guest's name of a read-only disk by its slot. The scratch disk comes before all of them. */
+export function diskDevice(slot: number): string {
+  return `/dev/vd${String.fromCharCode('b'.charCodeAt(0) + slot)}`;
 }

@@ -12,12 +12,18 @@ import {
   vmmProcesses,
   vmName,
 } from './spec.ts';
-import { makeScratchDisk, openDisk } from './disks.ts';
+import { makeScratchDisk, makeBlankDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
-import { exitOf, type LaunchedVm, launch, vmmPid } from './launcher.ts';
+import { exitOf, type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
 import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
-import { type SearchResult, searchFile } from './search.ts';
+import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
 import { recordPath, writeRecord } from './sweep.ts';
+
+/** A template's memory and the state of its devices, both sealed. */
+export interface TemplateFiles {
+  readonly memory: FileHandle;
+  readonly state: FileHandle;
+}
 
 /** A VM as its parent sees it. It runs nothing until the first renewal on its lease socket. */
 export interface VmProcess {
@@ -33,36 +39,94 @@ export interface VmProcess {
   destroy(): Promise<LeftOver>;
 }
 
-/** Prepares a VM and starts its launcher. Errors: `vm_refused` for a spec that asks for something it must not have. */
-export async function startVm(spec: VmSpec, host: VmHost): Promise<VmProcess> {
-  if (!vmIdPattern.test(spec.id)) throw vmRefused('its id has other characters than a-z, 0-9 and -');
+/**
+ * Prepares a VM and starts its launcher: a clone of `template`, or a VM that boots. Errors: `vm_refused` for a spec that asks for
+ * something it must not have.
+ */
+export async function startVm(
+  spec: VmSpec,
+  host: VmHost,
+  template: TemplateFiles | null = null,
+): Promise<VmProcess> {
   if (spec.disks.length > vmDisksMax)
     throw vmRefused(`it has ${spec.disks.length} disks, at most ${vmDisksMax} fit`);
+  const { vm, launched, scratch } = await launchVm(spec, host, async (keep) => {
+    const start = template
+      ? { state: keep(await reopen(template.state)), memory: keep(await reopen(template.memory)) }
+      : await openGuest(host, keep);
+    const disks: FileHandle[] = [];
+    for (const disk of spec.disks) disks.push(keep(await openDisk(disk, host.diskDirectory, host.diskOwner)));
+    if (template) {
+      // A clone has a disk in every slot of its template.
+      const [writer, blank] = await makeBlankDisk(join(host.runDirectory, `${vmName(spec.id)}.blank`));
+      for (const file of [writer, blank]) keep(file);
+      while (disks.length < vmDisksMax) disks.push(blank);
+    }
+    const path = join(host.runDirectory, `${vmName(spec.id)}.ext4`);
+    const [scratch, scratchReader] = await makeScratchDisk(path, spec.scratchMiB);
+    return { start, disks, scratch: keep(scratch), scratchReader: keep(scratchReader) };
+  });
+  return vmProcess(vm, spec, launched, host, scratch);
+}
+
+/** Opens an open file again for reading, at its beginning. */
+function reopen({ fd }: FileHandle): Promise<FileHandle> {
+  return open(`/proc/self/fd/${fd}`);
+}
+
+/** Opens the kernel and the initramfs of a guest that boots. */
+export async function openGuest(
+  { guest }: Pick<VmHost, 'guest'>,
+  keep: (file: FileHandle) => FileHandle,
+): Promise<Extract<VmFiles['start'], { kernel: unknown }>> {
+  return { kernel: keep(await open(guest.kernel)), initramfs: keep(await open(guest.initramfs)) };
+}
+
+/** A launcher that was started, with what has to be removed from the host after its end. */
+export interface StartedVm {
+  readonly vm: HostVm;
+  readonly launched: LaunchedVm;
+  readonly scratch: FileHandle;
+}
+
+/**
+ * Writes the VM's record, opens its files, makes its cgroup and starts its launcher. Every file that `openFiles` keeps is closed here,
+ * but for the scratch disk of a VM that has started.
+ */
+export async function launchVm(
+  spec: VmSpec,
+  host: VmHost,
+  openFiles: (keep: (file: FileHandle) => FileHandle) => Promise<VmFiles>,
+): Promise<StartedVm> {
+  if (!vmIdPattern.test(spec.id)) throw vmRefused('its id has other characters than a-z, 0-9 and -');
   const vm: HostVm = { name: vmName(spec.id), uid: host.identity?.uid ?? null };
-  const { name } = vm;
-  const files: FileHandle[] = [];
+  const kept: FileHandle[] = [];
   // The record comes first: whatever happens from here on, a sweep finds the VM.
   await writeRecord(host.runDirectory, vm);
   try {
-    files.push(await open(host.guest.kernel), await open(host.guest.initramfs));
-    for (const disk of spec.disks) files.push(await openDisk(disk, host.diskDirectory, host.diskOwner));
-    files.push(...(await makeScratchDisk(join(host.runDirectory, `${name}.ext4`), spec.scratchMiB)));
-    const cgroupFiles = host.cgroups ? await makeCgroup(name, limitsOf(spec)) : [];
-    const launched = await launch(
-      spec,
-      { ...host, identity: await identityFor(spec, host) },
-      files,
-      cgroupFiles,
-    );
-    const scratch = files.at(-2) as FileHandle;
-    const closing = files.filter((file) => file !== scratch).map((file) => file.close());
-    return vmProcess(vm, launched, host, scratch, closing);
+    const files = await openFiles((file) => {
+      kept.push(file);
+      return file;
+    });
+    const cgroupFiles = host.cgroups ? await makeCgroup(vm.name, limitsOf(spec)) : [];
+    const identity = await identityFor(spec, host);
+    const launched = await launch(spec, { ...host, identity }, files, cgroupFiles);
+    await Promise.all(kept.filter((file) => file !== files.scratch).map((file) => file.close()));
+    return { vm, launched, scratch: files.scratch };
   } catch (error) {
-    for (const file of files) await file.close();
-    if (host.cgroups) await removeCgroup(name);
-    await unlink(recordPath(host.runDirectory, name));
+    for (const file of kept) await file.close();
+    await removeVm(vm, host);
     throw error;
   }
+}
+
+/** Removes what is left of a VM whose processes have ended. */
+export async function removeVm(
+  { name }: HostVm,
+  host: Pick<VmHost, 'cgroups' | 'runDirectory'>,
+): Promise<void> {
+  if (host.cgroups) await removeCgroup(name);
+  await unlink(recordPath(host.runDirectory, name));
 }
 
 /** A VMM on hardware gets the group of /dev/kvm in place of its own, which is what lets it open the device. */
@@ -82,10 +146,10 @@ function limitsOf(spec: VmSpec): CgroupLimits {
 /** Returns the running VM of a launcher. `scratch` is the writable scratch disk, which stays open until the end. */
 function vmProcess(
   vm: HostVm,
-  { launcher, sockets, status, memory }: LaunchedVm,
+  { memoryMiB }: VmSpec,
+  { launcher, sockets, status }: LaunchedVm,
   host: VmHost,
   scratch: FileHandle,
-  closing: readonly Promise<void>[],
 ): VmProcess {
   const namespaces = new Set<string>();
   const exited = exitOf(launcher, status);
@@ -95,18 +159,12 @@ function vmProcess(
     sockets,
     exited,
     async search(needles) {
-      // The launcher made the memory and holds it under the same descriptor number as the VMM.
-      const guestMemory = await open(`/proc/${launcher.pid}/fd/${memory}`);
-      try {
-        const inMemory = await searchFile(guestMemory, needles);
-        const onDisk = await searchFile(scratch, needles);
-        return {
-          searchedBytes: inMemory.searchedBytes + onDisk.searchedBytes,
-          found: inMemory.found.map((count, index) => count + (onDisk.found[index] ?? 0)),
-        };
-      } finally {
-        await guestMemory.close();
-      }
+      const inMemory = await searchGuestMemory(await vmmPid(launcher.pid as number), memoryMiB, needles);
+      const onDisk = await searchFile(scratch, needles);
+      return {
+        searchedBytes: inMemory.searchedBytes + onDisk.searchedBytes,
+        found: inMemory.found.map((count, index) => count + (onDisk.found[index] ?? 0)),
+      };
     },
     async check() {
       const pid = await vmmPid(launcher.pid as number);
@@ -121,9 +179,8 @@ function vmProcess(
         launcher.kill('SIGKILL'); // its child dies with it
         await exited;
         await endProcesses(vm);
-        await Promise.all([scratch.close(), ...closing]);
-        if (host.cgroups) await removeCgroup(vm.name);
-        await unlink(recordPath(host.runDirectory, vm.name));
+        await scratch.close();
+        await removeVm(vm, host);
         return countLeftOver(vm, namespaces, host.runDirectory);
       })();
       return destroyed;

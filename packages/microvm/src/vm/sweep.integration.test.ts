@@ -35,7 +35,9 @@ const newName = () => `fumehood-test-${randomInt(1e9, 1e10)}`;
 async function startLikeVm(name: string): Promise<Launched> {
   await writeRecord(directory, { name, uid: null });
   const procsFiles = isRoot ? await makeCgroup(name, { memoryBytes: 2 ** 27, pids: 32, cpus: 1 }) : [];
-  const command = jailArguments(['/usr/bin/sh', '-c', 'sleep 600 & sleep 600', name], [], descriptors.filter);
+  const command = jailArguments(['/usr/bin/sh', '-c', 'sleep 600 & sleep 600', name], {
+    filter: descriptors.filter,
+  });
   const launched = launch(launcher, command, { extra: procsFiles.flatMap((file) => ['--cgroup', file]) });
   running.push(launched);
   launched.renew(100_000);

@@ -1,35 +1,48 @@
 import { type Clock, factsOf } from '@fumehood/base';
-import { type Acceleration, connectGuest, type Guest, type VmExit, type VmSpec } from '@fumehood/microvm';
-import { diskFull, leaseLost, vmmDied } from '../../errors.ts';
+import {
+  type Acceleration,
+  connectGuest,
+  type Guest,
+  type GuestFacts,
+  type VmExit,
+  type VmSpec,
+} from '@fumehood/microvm';
+import { diskFull, guestUnconfirmed, leaseLost, vmmDied } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
+import { withinTime } from './guest-limits.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
 /** How long a VM may live, and what tells it to stop: the lease of its job. */
 export type Lifetime = Pick<Lease, 'stopped' | 'killed' | 'deadline' | 'onRenewed'>;
 
-/** A booted VM and the connection to its guest. */
+/** A VM that has started, and the connection to its guest. */
 export interface RunningVm {
   readonly vm: AgentVm;
   readonly guest: Guest;
+  readonly facts: GuestFacts;
 }
 
 /** Time for a boot, in ms, after which it is taken for hung. A cold boot takes 2 s under emulation. */
 const readyMs: Readonly<Record<Acceleration, number>> = { emulated: 20_000, kvm: 10_000 };
 
+/** Time for a clone to load and to confirm that it is unique, ms. Alone, it takes 0.1 s under emulation. */
+const confirmMs = 5_000;
+
 /**
- * Starts a VM and waits until its guest is ready. From its first moment, the VM lives no longer than the lease. The caller destroys it,
- * also when this rejects: `onStarted` is called as soon as there is something to destroy. The caller decides what `stopped` does to
- * a VM that has started.
+ * Starts a VM, and waits until its guest is ready and has confirmed that it is unique (docs/invariants.md, 12). From its first moment,
+ * the VM lives no longer than the lease. The caller destroys it, also when this rejects: `onStarted` is called as soon as there is
+ * something to destroy. The caller decides what `stopped` does to a VM that has started.
  */
 export async function bootVm(
   source: VmSource,
   spec: VmSpec,
+  options: { readonly boots: boolean },
   lease: Lifetime,
   clock: Clock,
   onStarted: (vm: AgentVm) => void,
 ): Promise<RunningVm> {
   lease.stopped.throwIfAborted();
-  const vm = await source.startVm(spec);
+  const vm = await source.startVm(spec, options);
   onStarted(vm);
   const guest = connectGuest(vm.sockets, clock);
   // Nobody reads the guest's console. Its output is discarded, because a full socket can block the guest.
@@ -39,9 +52,11 @@ export async function bootVm(
   const kill = () => vm.kill();
   lease.killed.addEventListener('abort', kill, { once: true });
   if (lease.stopped.aborted) kill();
-  await Promise.race([guest.ready(readyMs[spec.acceleration]), guest.broken]);
+  if ('boots' in vm.origin) await Promise.race([guest.ready(readyMs[spec.acceleration]), guest.broken]);
+  const knocked = Promise.race([guest.knock(), guest.broken]);
+  const facts = await withinTime(clock, vm, confirmMs, knocked, () => guestUnconfirmed(confirmMs));
   await vm.check();
-  return { vm, guest };
+  return { vm, guest, facts };
 }
 
 /** Codes of errors whose message comes from this host, and never from a guest. */

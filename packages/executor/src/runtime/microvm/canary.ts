@@ -38,7 +38,7 @@ export async function bootCanary(
   };
   try {
     await rmdir(await mkdtemp(join(directories.work, 'canary-')));
-    await bootVm(vms, spec, lifetime, clock, (started) => {
+    await bootVm(vms, spec, { boots: true }, lifetime, clock, (started) => {
       vm = started;
     });
   } catch (error) {

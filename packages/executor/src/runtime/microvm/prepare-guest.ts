@@ -1,4 +1,4 @@
-import type { Guest, GuestFacts } from '@fumehood/microvm';
+import { diskDevice, type Guest, scratchDevice } from '@fumehood/microvm';
 import type { ImageRoot } from '@fumehood/oci';
 import type { DiskPlan } from './vm-plan.ts';
 
@@ -10,17 +10,15 @@ export const guestPaths = {
 } as const;
 
 /**
- * Performs the handshake with the guest, and mounts the disks and writes the files that the steps see. Commands are sent without
- * waiting for answers. When the guest refuses one, `guest.broken` rejects.
+ * Mounts the disks and writes the files that the steps see, in a guest that was accepted. Commands are sent
+ * without waiting for answers. When the guest refuses one, `guest.broken` rejects.
  */
 export async function prepareGuest(
   guest: Guest,
   plan: DiskPlan,
   settings: { readonly hostname: string; readonly files: Readonly<Record<string, string>> },
-): Promise<GuestFacts> {
-  const facts = await guest.knock();
-  const scratch = devicePath(plan.disks.length);
-  guest.mount({ type: 'ext4', source: scratch, target: '/scratch', flags: ['nodev'] });
+): Promise<void> {
+  guest.mount({ type: 'ext4', source: scratchDevice, target: '/scratch', flags: ['nodev'] });
   for (const slot of new Set(plan.imageSlots)) mountDisk(guest, slot, `/images/${slot}`);
   // Every step gets a fresh copy of its image, as from `docker run --rm`.
   plan.imageSlots.forEach((slot, step) => {
@@ -41,16 +39,10 @@ export async function prepareGuest(
   for (const [name, content] of Object.entries(files)) guest.file(`${guestPaths.files}/${name}`, content);
   // Commands are executed in order, and only failures are answered. So the answer to a ping says that all have succeeded.
   await Promise.race([guest.ping(), guest.broken]);
-  return facts;
-}
-
-/** Returns the guest's name of a disk: a letter by its slot. The scratch disk has the last slot. */
-function devicePath(slot: number): string {
-  return `/dev/vd${String.fromCharCode('a'.charCodeAt(0) + slot)}`;
 }
 
 function mountDisk(guest: Guest, slot: number, target: string): void {
-  guest.mount({ type: 'squashfs', source: devicePath(slot), target, flags: ['ro', 'nodev'] });
+  guest.mount({ type: 'squashfs', source: diskDevice(slot), target, flags: ['ro', 'nodev'] });
 }
 
 /**

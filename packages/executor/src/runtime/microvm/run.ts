@@ -32,7 +32,7 @@ import type { AgentVm, VmSource } from './vm-source.ts';
 export interface MicrovmDeps {
   readonly vms: VmSource;
   /** The VMM of these VMs. It is stored with every attempt. */
-  readonly vmm: RunResult['vmm'];
+  readonly vmm: Parameters<typeof openMonitor>[0];
   readonly spawn: Spawn;
   readonly clock: Clock;
   readonly instanceUrl: string;
@@ -133,12 +133,12 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const command = { job, images, hostname, extraEnvironment: marker };
   checkCommands(command);
   run.stage = 'boot';
-  const { guest, vm } = await runPhase(run, 'setup.vm', (log) => bootWithRetry(run, tier, plan, log));
+  const { guest, vm, facts } = await runPhase(run, 'setup.vm', (log) => startWithRetry(run, tier, plan, log));
+  measured.guest = { kernel: facts.kernel, interfaces: facts.interfaces };
   run.stage = 'guest';
   await runPhase(run, 'setup.guest', async (log) => {
     const prepared = prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
-    const facts = await inTime(vm, limits.setupMs, 'mount its disks', prepared);
-    measured.guest = { kernel: facts.kernel, interfaces: facts.interfaces };
+    await inTime(vm, limits.setupMs, 'mount its disks', prepared);
     await writeLine(log, `kernel ${facts.kernel}, clock within ${facts.clockErrorMs} ms`);
   });
   await runSteps(
@@ -169,7 +169,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
   if (job.fumehood.inspect) {
     await runPhase(run, 'inspect', async (log) => {
-      await inTime(vm, limits.pauseMs, 'pause', openMonitor(vm.sockets.monitor).pause());
+      await inTime(vm, limits.pauseMs, 'pause', openMonitor(deps.vmm, vm.sockets.monitor).pause());
       measured.inspection = await searchVm(vm, [deps.credential.secret, job.token], control);
       await writeLine(log, JSON.stringify(measured.inspection));
     });
@@ -191,11 +191,14 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
 }
 
-/** Boots the VM. If the boot hangs, it is retried once, in another VM. */
-async function bootWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLog): Promise<RunningVm> {
+/**
+ * Starts the VM, as a clone where there is a template. If it does not come up, it is destroyed, and another one boots, once: a guest
+ * that boots needs no template.
+ */
+async function startWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLog): Promise<RunningVm> {
   const { deps, job, lease } = run;
-  const boot = () =>
-    bootVm(deps.vms, vmSpec(job, tier, plan), lease, deps.clock, (vm) => {
+  const start = async (options: { readonly boots: boolean }) => {
+    const started = await bootVm(deps.vms, vmSpec(job, tier, plan), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {
         if (run.endStep) run.endStep();
@@ -203,13 +206,17 @@ async function bootWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLog
       };
       lease.stopped.addEventListener('abort', stop, { once: true });
     });
+    const { origin } = started.vm;
+    await writeLine(log, 'template' in origin ? `cloned from ${origin.template}` : `booted: ${origin.boots}`);
+    return started;
+  };
   try {
-    return await boot();
+    return await start({ boots: false });
   } catch (error) {
     if (factsOf(error).code !== 'guest_not_ready' || lease.stopped.aborted) throw error;
     await writeLine(log, `${factsOf(error).message}; trying once more`, 'stderr');
     await destroyVm(run);
-    return boot();
+    return start({ boots: true });
   }
 }
 

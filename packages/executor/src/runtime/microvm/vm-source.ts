@@ -1,7 +1,11 @@
 import type { LeftOver, VmExit, VmSockets, VmSpec } from '@fumehood/microvm';
 
-/** A VM of the agent. It boots at the first renewal. */
+/** What a VM started from: a template, or a kernel, and why not a template. */
+export type VmOrigin = { readonly template: string } | { readonly boots: string };
+
+/** A VM of the agent. It runs from the first renewal. */
 export interface AgentVm {
+  readonly origin: VmOrigin;
   readonly sockets: VmSockets;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
@@ -20,5 +24,6 @@ export interface AgentVm {
 
 /** Starts VMs for the agent. In production, the helper, which is the agent's privileged parent, does this. */
 export interface VmSource {
-  startVm(spec: VmSpec): Promise<AgentVm>;
+  /** Starts a clone of a template, or a VM that boots: if `boots`, or if there can be no template for it. */
+  startVm(spec: VmSpec, options: { readonly boots: boolean }): Promise<AgentVm>;
 }

@@ -58,10 +58,17 @@ static void knock(const struct frame *frame) {
   if (random >= 0) close(random);
   struct timespec now = {ms / 1000, ms % 1000 * 1000000};
   if (failed || clock_settime(CLOCK_REALTIME, &now)) return fail(frame, errno, strerror(errno));
-  char names[512];
+  char names[512], boot_id[64];
   struct utsname kernel;
   if (uname(&kernel)) return fail(frame, errno, strerror(errno));
   list_interfaces(names, sizeof names);
+  /* The kernel makes it up at its first reading, which must not be before the reseeding: clones would share it. */
+  int id = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  ssize_t n = id < 0 ? -1 : read(id, boot_id, sizeof boot_id - 1);
+  if (id >= 0) close(id);
+  if (n <= 0) return fail(frame, errno, "boot_id");
+  boot_id[n] = 0;
+  boot_id[strcspn(boot_id, "\n")] = 0;
   clock_gettime(CLOCK_REALTIME, &now);
   knocked = 1;
   message_begin(&answer, "knocked");
@@ -69,6 +76,7 @@ static void knock(const struct frame *frame) {
   message_number(&answer, now.tv_sec * 1000L + now.tv_nsec / 1000000);
   message_text(&answer, kernel.release);
   message_text(&answer, names);
+  message_text(&answer, boot_id);
   control_send(&answer);
 }
 

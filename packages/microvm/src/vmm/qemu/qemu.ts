@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { type VmSpec, vmName } from '../../vm/spec.ts';
 import type { Vmm, VmmDescriptors } from '../vmm.ts';
+import { begin, openMonitor } from './qmp.ts';
 
 /** Runs VMs on QEMU's `microvm` machine: no BIOS tables, no PCI, virtio over MMIO, ports over inherited sockets. */
 export function qemu(binary: string): Vmm {
   return {
     name: 'qemu',
     binary,
+    begin,
+    openMonitor,
     devices: (spec) => (spec.acceleration === 'kvm' ? ['/dev/kvm'] : []),
     command: (spec, fds) => [
       binary,
@@ -15,11 +18,10 @@ export function qemu(binary: string): Vmm {
       ...['-m', String(spec.memoryMiB), '-smp', String(spec.cpus)],
       ...[
         '-object',
-        `memory-backend-file,id=m0,size=${spec.memoryMiB}M,mem-path=/proc/self/fd/${fds.memory},share=on`,
+        `memory-backend-file,id=m0,size=${spec.memoryMiB}M,mem-path=/proc/self/fd/${fds.memory},share=${'state' in fds.start ? 'off' : 'on'}`,
       ],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-      ...['-kernel', `/proc/self/fd/${fds.kernel}`, '-initrd', `/proc/self/fd/${fds.initramfs}`],
-      ...['-append', kernelArguments(spec)],
+      ...start(spec, fds),
       ...['-serial', 'stdio'],
       ...['-chardev', `socket,id=monitor,fd=${fds.monitor}`, '-mon', 'chardev=monitor,mode=control'],
       ...disks(fds),
@@ -40,11 +42,20 @@ function machine(spec: VmSpec): string[] {
     : ['-M', common, '-accel', 'tcg,thread=multi', '-cpu', 'qemu64'];
 }
 
+/** A clone has its kernel in its memory already. It runs as soon as it has loaded the state that `begin` tells it of. */
+function start(spec: VmSpec, { start }: VmmDescriptors): string[] {
+  if ('state' in start) return ['-incoming', 'defer'];
+  return [
+    ...['-kernel', `/proc/self/fd/${start.kernel}`, '-initrd', `/proc/self/fd/${start.initramfs}`],
+    ...['-append', kernelArguments(spec)],
+  ];
+}
+
 function disks(fds: VmmDescriptors): string[] {
   const all = [
-    ...fds.disks.map((fd) => ({ set: [fd], readonly: true })),
     // QEMU opens a disk read-only before it opens it for writing, and needs a descriptor for each.
     { set: [fds.scratch, fds.scratchReader], readonly: false },
+    ...fds.disks.map((fd) => ({ set: [fd], readonly: true })),
   ];
   return all.flatMap(({ set, readonly }, slot) => [
     ...set.flatMap((fd) => ['-add-fd', `fd=${fd},set=${slot}`]),

@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmod, chown, type FileHandle, open, unlink } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Clock } from '@fumehood/base';
+import { connectGuest } from '../channel/guest.ts';
+import { guestNotReady } from '../errors.ts';
+import { makeBlankDisk } from '../vm/disks.ts';
+import type { VmHost } from '../vm/host.ts';
+import { exitOf } from '../vm/launcher.ts';
+import { endProcesses } from '../vm/leftover.ts';
+import { launchVm, openGuest, removeVm, type TemplateFiles } from '../vm/start.ts';
+import { type Acceleration, type VmSpec, vmDisksMax, vmName } from '../vm/spec.ts';
+
+/** What the clones of a template have in common. */
+export interface Shape {
+  readonly acceleration: Acceleration;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+}
+
+/**
+ * A VM that was saved before it had seen anything of a tenant. Its memory and its state are in this host's memory alone, sealed against
+ * every change: nobody can tamper with them, and none outlives this process.
+ */
+export interface Template {
+  readonly id: string;
+  readonly files: TemplateFiles;
+  /** Frees its memory. Clones that run keep what they need. */
+  remove(): Promise<void>;
+}
+
+/** The flag of open(2) for a file that is only named: O_PATH, which Node does not list. */
+const openPath = 0o10000000;
+
+/** Time for a template to boot and to be saved, ms. A cold boot takes 2 s under emulation. */
+const makingMs = 30_000;
+
+/**
+ * Boots a VM until init serves, saves it, and leaves its memory and state with its launcher, which seals both. Every slot for a disk has
+ * an empty one, so that any disk can take its place in a clone. Errors: `guest_not_ready`, `vm_refused`.
+ */
+export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Promise<Template> {
+  const spec: VmSpec = {
+    ...shape,
+    id: `template-${randomBytes(4).toString('hex')}`,
+    scratchMiB: 1,
+    disks: [],
+  };
+  const stateSocket = join(host.runDirectory, `${vmName(spec.id)}.sock`);
+  const server = await listen(stateSocket, host.identity);
+  try {
+    const { vm, launched, scratch } = await launchVm(spec, host, async (keep) => {
+      // QEMU locks what it writes to, so the scratch disk and the others are two files.
+      const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
+      const [unused, blank] = await makeBlankDisk(path('blank'));
+      const [scratch, scratchReader] = await makeBlankDisk(path('ext4'));
+      for (const file of [unused, blank, scratch, scratchReader]) keep(file);
+      return {
+        start: await openGuest(host, keep),
+        disks: Array<typeof blank>(vmDisksMax).fill(blank),
+        scratch,
+        scratchReader,
+        stateSocket: keep(await open(stateSocket, openPath)),
+      };
+    });
+    const { launcher, sockets, status, fds } = launched;
+    const exited = exitOf(launcher, status);
+    const opened: FileHandle[] = [scratch];
+    const inLauncher = async (fd: number, flags: 'r' | 'r+') => {
+      const file = await open(`/proc/${launcher.pid}/fd/${fd}`, flags);
+      opened.push(file);
+      return file;
+    };
+    const remove = async () => {
+      launcher.kill('SIGKILL');
+      await exited;
+      await endProcesses(vm);
+      for (const file of opened) await file.close();
+      await removeVm(vm, host);
+    };
+    try {
+      const guest = connectGuest(sockets, clock);
+      sockets.console.resume();
+      sockets.lease.write(`R ${Math.floor(clock.bootTime() + makingMs)}\n`);
+      await Promise.race([guest.ready(makingMs), guest.broken]);
+      const memory = await inLauncher(fds.memory, 'r');
+      const state = await inLauncher(fds.memory + 1, 'r+');
+      const monitor = host.vmm.openMonitor(sockets.monitor);
+      const received = receive(server, state);
+      await Promise.race([Promise.all([monitor.save(fds.stateSocket as number), received]), guest.broken]);
+      await monitor.end().catch(() => {}); // it may end before it answers
+      const { reason, signal, code, stderr } = await exited;
+      if (reason !== 'sealed')
+        throw guestNotReady(`its VMM ended with ${reason}, ${signal ?? code}: ${stderr.trim().slice(-300)}`);
+      return { id: spec.id, files: { memory, state }, remove };
+    } catch (error) {
+      await remove();
+      throw error;
+    }
+  } finally {
+    server.close();
+    await unlink(stateSocket).catch(() => {}); // closing the server removes it, too
+  }
+}
+
+/** Listens on a path to which only the VMM's user can connect. */
+async function listen(path: string, identity: VmHost['identity']): Promise<Server> {
+  const server = createServer();
+  await once(server.listen(path), 'listening');
+  await chmod(path, 0o600);
+  if (identity) await chown(path, identity.uid, identity.gid);
+  return server;
+}
+
+/** Largest state of a VM's devices, bytes. It is 70 KB. */
+const stateMax = 16 * 2 ** 20;
+
+/** Writes what the first client sends to a file. Errors: `guest_not_ready` when it is too much. */
+async function receive(server: Server, file: FileHandle): Promise<void> {
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  server.close();
+  let bytes = 0;
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > stateMax) throw guestNotReady('the state of its devices is too large');
+    await file.writeFile(chunk);
+  }
+}
