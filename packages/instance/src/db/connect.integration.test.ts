@@ -25,7 +25,7 @@ afterEach(() => db.destroy());
 test('a URL reaches the database of an admin', async () => {
   if ('url' in connection) throw new TypeError('the test server gives a socket');
   const { host, user, database } = connection;
-  const url = `postgres://${user}@/${database}?host=${encodeURIComponent(host)}`;
+  const url = `postgres:///${database}?host=${encodeURIComponent(host)}&user=${user}`;
   expect(helperConfigSchema.shape.databaseUrl.parse(url)).toBe(url);
   const byUrl = connect({ url }, { connections: 1 });
   const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(byUrl);
