@@ -21,29 +21,66 @@ const limits = {
   depth: 200,
   path: 4_000,
   name: 255,
+  /** Files of a commit whose trees are out of order: they are sorted in memory. */
+  unsorted: 50_000,
 } as const;
 /** Bytes of the longest record of `git ls-tree`: a path, and less than 200 bytes before it. */
 const recordMax = limits.path + 200;
 
 /**
- * Yields every file of the commit in git's order, and checks its path, so that nobody who unpacks the commit writes outside of a
+ * Returns every file of the commit in git's order. The paths are checked, so that nobody who unpacks the commit writes outside of a
  * directory or into git's own. Errors: `repository_invalid`.
  */
-export async function* readTree(repository: Repository): AsyncGenerator<TreeEntry, void> {
+export async function readTree(repository: Repository): Promise<TreeEntry[]> {
+  const entries: TreeEntry[] = [];
+  const check = pathChecker();
+  let isSorted = true;
+  let last = '';
+  for await (const entry of listTree(repository)) {
+    isSorted &&= entry.path >= last;
+    if (isSorted) check(entry.path);
+    else if (entries.length >= limits.unsorted)
+      throw repositoryInvalid(`its trees are out of order and have more than ${limits.unsorted} files`);
+    last = entry.path;
+    entries.push(entry);
+  }
+  if (isSorted) return entries;
+  // Git takes a tree that is out of order. An index that is out of order it does not take.
+  entries.sort((one, other) => (one.path < other.path ? -1 : Number(one.path > other.path)));
+  const checkSorted = pathChecker();
+  for (const { path } of entries) checkSorted(path);
+  return entries;
+}
+
+/** Checks the files of the commit as `readTree` does, without keeping them. Errors: `repository_invalid`. */
+export async function checkTree(repository: Repository): Promise<void> {
+  const check = pathChecker();
+  let last = '';
+  for await (const { path } of listTree(repository)) {
+    if (path < last) return void (await readTree(repository));
+    check(path);
+    last = path;
+  }
+}
+
+/** Yields every file of the commit in the order of its trees, without a check of its path. Errors: `repository_invalid`. */
+async function* listTree(repository: Repository): AsyncGenerator<TreeEntry, void> {
   const process = await repository.git('git ls-tree', [...readTreeArguments, repository.commit]);
   process.stdin.end();
   process.stderr.resume();
-  const check = pathChecker();
   let files = 0;
   let bytes = 0;
+  let pathBytes = 0;
   try {
     for await (const record of splitRecords(process.stdout)) {
       const entry = parseRecord(record);
-      check(entry.path);
       bytes += entry.size;
+      pathBytes += entry.path.length;
       files += 1;
       if (files > limits.files) throw repositoryInvalid(`it has more than ${limits.files} files`);
       if (bytes > limits.bytes) throw repositoryInvalid(`its files have more than ${limits.bytes} bytes`);
+      if (pathBytes > limits.pathBytes)
+        throw repositoryInvalid(`its paths have more than ${limits.pathBytes} bytes`);
       yield entry;
     }
     const { code } = await process.exited;

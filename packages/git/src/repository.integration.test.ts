@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collect, localSpawn, type Spawn } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { readTree } from './commit-tree.ts';
+import { checkTree, readTree } from './commit-tree.ts';
 import { type CommitPack, makeRepository, packFiles, type Repository } from './repository.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -256,16 +256,28 @@ describe('a commit of odd objects', () => {
       () => commitWith(entry('100644', '.gitattributes', literally('blob', `${'a'.repeat(5_000)} x\n`))),
     ],
     ['a link .gitmodules', () => commitWith(entry('120000', '.gitmodules', blob()))],
+    [
+      'a tree out of order',
+      () => commitWith(...['c', 'a', 'b'].map((name) => entry('100644', name, blob()))),
+    ],
+    [
+      'a directory sorted as a file',
+      () => commitWith(entry('40000', 'a', directory()), entry('100644', 'a.b', blob())),
+    ],
+    [
+      'a directory out of order',
+      () => commitWith(entry('40000', 'z', directory()), entry('40000', 'd', directory())),
+    ],
     ['a submodule of no commit', () => commitWith(entry('160000', 'module', '0'.repeat(40)))],
   ];
   it.each(odd)('is taken as `git clone` takes it: %s', async (what, commitOfRow) => {
     const commit = commitOfRow();
     cloneTo(`clone-${what.replaceAll(/\W/g, '-')}`, commit);
     const repository = await make(commit, inChunks(packOf(commit)));
-    const paths = [];
-    for await (const { path } of readTree(repository)) paths.push(path);
+    await checkTree(repository);
+    const paths = (await readTree(repository)).map(({ path }) => path);
     const listed = git(['ls-tree', '-rz', '--name-only', commit]).split('\0').filter(Boolean);
-    expect(paths).toEqual(listed);
+    expect(paths).toEqual(listed.toSorted()); // the order of git's index
   });
 
   const dangerous: readonly [what: string, commit: () => string][] = [
@@ -275,6 +287,20 @@ describe('a commit of odd objects', () => {
     ['a path', () => commitWith(entry('100644', '../b', blob()))],
     ['one name twice', () => commitWith(entry('100644', 'a', blob()), entry('100644', 'a', blob()))],
     [
+      'one name twice, out of order',
+      () => commitWith(...['b', 'a', 'b'].map((name) => entry('100644', name, blob()))),
+    ],
+    [
+      'a file and a directory of one name, out of order',
+      () =>
+        commitWith(
+          entry('40000', 'a', directory()),
+          entry('100644', 'b', blob()),
+          entry('100644', 'a', blob()),
+        ),
+    ],
+    ['`..` out of order', () => commitWith(entry('100644', 'a', blob()), entry('40000', '..', directory()))],
+    [
       'a file and a directory of one name',
       () => commitWith(entry('100644', 'a', blob()), entry('40000', 'a', directory())),
     ],
@@ -283,10 +309,9 @@ describe('a commit of odd objects', () => {
     const commit = commitOfRow();
     cloneTo(`danger-${what.replaceAll(/\W/g, '-')}`, commit);
     const repository = await make(commit, inChunks(packOf(commit)));
-    const read = async () => {
-      for await (const _entry of readTree(repository));
-    };
-    await expect(read()).rejects.toMatchObject({ code: 'repository_invalid', status: 400 });
+    const refused = { code: 'repository_invalid', status: 400 };
+    await expect(readTree(repository)).rejects.toMatchObject(refused);
+    await expect(checkTree(repository)).rejects.toMatchObject(refused);
   });
 });
 

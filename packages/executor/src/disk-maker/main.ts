@@ -1,6 +1,6 @@
 import { collect, ipcError } from '@fumehood/base';
 import { spawnInside, writeDisk } from '@fumehood/disk';
-import { gitEnvironment, type Repository, readTree, type TreeEntry } from '@fumehood/git';
+import { gitEnvironment, type Repository, readTree } from '@fumehood/git';
 import { writeImageDisk } from '@fumehood/oci';
 import { checkFilePaths, type WorkspaceFile } from '../workspace/workspace-file.ts';
 import { workspaceTar } from '../workspace/workspace-tar.ts';
@@ -40,8 +40,7 @@ async function makeWorkspace(
     return { path, mtime, content: contents.subarray(at - bytes, at) };
   });
   const repository = commit && repositoryOf(commit);
-  const tree: TreeEntry[] = [];
-  if (repository) for await (const entry of readTree(repository)) tree.push(entry);
+  const tree = repository ? await readTree(repository) : [];
   if (extra.length > 0) checkFilePaths(extra, tree, directory);
   const tar = workspaceTar(repository && { repository, tree, directory, sparse }, extra);
   await writeDisk(spawnInside, tar.bytes, insidePaths.disk, () => tar.entries());

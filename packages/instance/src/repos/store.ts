@@ -3,7 +3,7 @@ import { existsSync, utimesSync } from 'node:fs';
 import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AllowedCommand, FumehoodError, removeTree, runToEnd, type Spawn } from '@fumehood/base';
-import { gitCommands, gitEnvironment, makeRepository, readTree, readTreeUse } from '@fumehood/git';
+import { checkTree, gitCommands, gitEnvironment, makeRepository, readTreeUse } from '@fumehood/git';
 import { sync, syncTree } from '../durable.ts';
 import { commitIncomplete, packHoldsMore } from './errors.ts';
 
@@ -52,7 +52,7 @@ export async function openCommits(directory: string, spawn: Spawn): Promise<Comm
         // Shallow: the repository does not need the parents of the commit.
         const made = await makeRepository(spawn, staged, commit, { shallow: true, bytes: pack });
         await checkExact(spawn, staged, made.commit);
-        for await (const _entry of readTree(made)); // checks every path
+        await checkTree(made);
         await mkdir(placeOf(repository), { recursive: true });
         await chmod(placeOf(repository), 0o710);
         await sync(directory);
