@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { testGuest } from '../../packages/executor/src/testing/test-guest.ts';
 import { Stack } from '../stack.ts';
 import { type NestedOutcome, runNested } from './machine.ts';
 
@@ -53,13 +55,21 @@ test('a canary runs on the machine’s /dev/kvm, and a job runs there in tier vm
 });
 
 test.runIf(firecracker !== '')(
-  'the named Firecracker starts in the machine',
-  { timeout: 60_000 },
+  'the named Firecracker boots the guest image, saves it, and loads it into a second process, under its filter',
+  { timeout: 120_000 },
   async () => {
-    const { code, output } = await nested(`${firecracker} --version`);
-    expect({ code, output }).toMatchObject({
-      code: 0,
-      output: expect.stringMatching(/^Firecracker v\d+\.\d+\.\d+/),
+    const { kernel, initramfs } = await testGuest(join(stack.state, 'guest'));
+    const { code, output } = await nested(
+      `node test/nested/firecracker.ts ${firecracker} ${kernel} ${initramfs}`,
+    );
+    expect(code, output).toBe(0);
+    const seen = JSON.parse(output.trimEnd().split('\n').at(-1) as string) as Record<string, unknown>;
+    expect(seen).toMatchObject({
+      version: expect.stringMatching(/^1\.\d+\.\d+/) as string,
+      refused: expect.stringContaining('PUT /drives/disk1 failed: ') as string,
+      afterEnd: expect.stringContaining('closed') as string,
     });
+    // The filter of a build without one is empty. The main thread has none before the guest starts.
+    expect(new Set([seen.seccomp, seen.cloneSeccomp].flat())).toEqual(new Set([2]));
   },
 );
