@@ -67,18 +67,14 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
     });
     const { launcher, sockets, status, fds } = launched;
     const exited = exitOf(launcher, status);
-    const opened: FileHandle[] = [scratch];
+    const opened: FileHandle[] = [];
     const inLauncher = async (fd: number, flags: 'r' | 'r+') => {
       const file = await open(`/proc/${launcher.pid}/fd/${fd}`, flags);
       opened.push(file);
       return file;
     };
     const remove = async () => {
-      launcher.kill('SIGKILL');
-      await exited;
-      await endProcesses(vm);
-      for (const file of opened) await file.close();
-      await removeVm(vm, host);
+      for (const file of opened.splice(0)) await file.close();
     };
     try {
       const guest = connectGuest(sockets, clock);
@@ -98,6 +94,13 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
     } catch (error) {
       await remove();
       throw error;
+    } finally {
+      // What remains are the two files. Their memory was charged to the cgroup of this VM, and is now to the one above it.
+      launcher.kill('SIGKILL');
+      await exited;
+      await endProcesses(vm);
+      await scratch.close();
+      await removeVm(vm, host);
     }
   } finally {
     server.close();
