@@ -9,27 +9,45 @@ export interface PhaseDeps {
   readonly client: JobClient;
   readonly clock: Clock;
   readonly lease: Lease;
+  /** Ends of the log entries of phases that have succeeded. Whoever reports the end of the job waits for them before. */
+  readonly ends: Promise<void>[];
 }
 
-/** Runs `body` as a phase of the job, with a log entry of its own. */
+/** Runs `body` as a phase of the job, with a log entry of its own, which the instance opens while the body goes on. */
 export async function runPhase<T>(
-  { client, clock, lease }: PhaseDeps,
+  deps: PhaseDeps,
   key: string,
   body: (log: PhaseLog) => Promise<T>,
 ): Promise<T> {
-  return runWithLog(await openPhaseLog(client, clock, key, []), lease, body);
+  deps.lease.stopped.throwIfAborted();
+  const opening = openPhaseLog(deps.client, deps.clock, key, []);
+  opening.catch(() => {}); // whoever writes to it is told
+  const log: PhaseLog = {
+    write: async (stream, chunk) => (await opening).write(stream, chunk),
+    end: async (exitCode) => (await opening).end(exitCode),
+  };
+  return runWithLog(log, deps, async () => {
+    const value = await body(log);
+    await opening;
+    return value;
+  });
 }
 
-/** Runs `body` and ends the log entry: with 0, or with the error's message and 1. Rejects with the error. */
+/**
+ * Runs `body` and ends the log entry: with 0, for which the next phase does not wait, or with the error's message and 1. Rejects with the
+ * error.
+ */
 export async function runWithLog<T>(
   log: PhaseLog,
-  lease: Lease,
+  { lease, ends }: Pick<PhaseDeps, 'lease' | 'ends'>,
   body: (log: PhaseLog) => Promise<T>,
 ): Promise<T> {
   try {
     lease.stopped.throwIfAborted();
     const value = await body(log);
-    await log.end(0);
+    const end = log.end(0);
+    end.catch(() => {}); // whoever reports the end of the job is told
+    ends.push(end);
     return value;
   } catch (error) {
     // A failure of the log is ignored here: the first error is the cause.

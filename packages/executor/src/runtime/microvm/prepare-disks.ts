@@ -41,14 +41,14 @@ export async function prepareDisks(
   const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
   const makingWorkspace =
     workspaceLog &&
-    runWithLog(workspaceLog, lease, async (log) => {
+    runWithLog(workspaceLog, phase, async (log) => {
       const files = await collectJobFiles(client, job.files, secrets, clock, lease.stopped);
       const sparse = sparseDirectories(job.sparseCheckout);
       const contents = { commit, directory: job.repositoryDirectory, sparse, files };
       const onProgress = (line: string) => void writeLine(log, line).catch(() => {});
       return workspaceDisk(source, client, contents, lease.stopped, onProgress);
     });
-  const makingImages = runWithLog(imageLog, lease, (log) =>
+  const makingImages = runWithLog(imageLog, phase, (log) =>
     imageDisks(deps, maker, client, job, lease.stopped, (line) => writeLine(log, line)),
   );
   // Waits for both even if one fails: the other must not go on after the run has cleaned up.

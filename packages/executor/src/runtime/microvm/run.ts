@@ -92,7 +92,7 @@ async function runInVm(
   const measured: Measured = { exitCode: null, guest: null, inspection: null, leftOver: {} };
   const run: Run = {
     ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
-    endStep: null,
+    ...{ ends: [], endStep: null },
   };
   let tier: Tier | null = null;
   let failure: unknown = null;
@@ -102,8 +102,10 @@ async function runInVm(
     work = await mkdtemp(join(deps.directories.work, `job-${job.id}-`));
     await chmod(work, 0o710); // programs with another uid and this process's group work below it
     await runPhases(run, tier, work);
+    await Promise.all(run.ends);
   } catch (error) {
     failure = await explainFailure(error, run.vm, lease);
+    await Promise.allSettled(run.ends);
   }
   try {
     await tearDown(run);
