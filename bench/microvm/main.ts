@@ -15,7 +15,8 @@ const host = await CloneHost.make();
 const rows: string[] = [];
 const report = (what: string, values: readonly number[], unit = 'ms') => {
   const sorted = values.toSorted((one, other) => one - other);
-  const at = (share: number) => formatFigure(sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN);
+  const at = (share: number) =>
+    formatFigure(sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN);
   rows.push(`| ${what} | ${formatFigure(median(values))} | ${at(0.95)} | ${at(0)} – ${at(1)} | ${unit} |`);
 };
 
