@@ -38,8 +38,8 @@ const openPath = 0o10000000;
 const makingMs = 30_000;
 
 /**
- * Boots a VM until init serves, saves it, and leaves its memory and state with its launcher, which seals both. Every slot for a disk has
- * an empty one, so that any disk can take its place in a clone. Errors: `guest_not_ready`, `vm_refused`.
+ * Boots a VM until init serves, saves it, and has its launcher seal its memory and the state of its devices. Every slot for a disk has an
+ * empty one, so that any disk can take its place in a clone. Errors: `guest_not_ready`, `vm_refused`.
  */
 export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Promise<Template> {
   const spec: VmSpec = {
@@ -54,9 +54,11 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
     const { vm, launched, scratch } = await launchVm(spec, host, async (keep) => {
       // QEMU locks what it writes to, so the scratch disk and the others are two files.
       const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
-      const [unused, blank] = await makeBlankDisk(path('blank'));
-      const [scratch, scratchReader] = await makeBlankDisk(path('ext4'));
-      for (const file of [unused, blank, scratch, scratchReader]) keep(file);
+      const [, blank] = (await makeBlankDisk(path('blank'))).map(keep) as [FileHandle, FileHandle];
+      const [scratch, scratchReader] = (await makeBlankDisk(path('ext4'))).map(keep) as [
+        FileHandle,
+        FileHandle,
+      ];
       return {
         start: await openGuest(host, keep),
         disks: Array<typeof blank>(vmDisksMax).fill(blank),

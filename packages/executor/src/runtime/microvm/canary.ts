@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Tier } from '@fumehood/protocol';
 import type { Resources } from '../../uplink/queue.ts';
-import { bootVm, explainFailure, type Lifetime } from './boot.ts';
+import { startGuest, explainFailure, type Lifetime } from './start-guest.ts';
 import { accelerationOf, chooseTier } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
@@ -38,7 +38,7 @@ export async function bootCanary(
   };
   try {
     await rmdir(await mkdtemp(join(directories.work, 'canary-')));
-    await bootVm(vms, spec, { boots: true }, lifetime, clock, (started) => {
+    await startGuest(vms, spec, { boots: true }, lifetime, clock, (started) => {
       vm = started;
     });
   } catch (error) {

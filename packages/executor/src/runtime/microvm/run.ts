@@ -15,7 +15,7 @@ import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
-import { bootVm, explainFailure, type RunningVm } from './boot.ts';
+import { startGuest, explainFailure, type RunningVm } from './start-guest.ts';
 import { type GuestLimits, withinTime } from './guest-limits.ts';
 import { bootCanary } from './canary.ts';
 import { searchVm } from './inspect.ts';
@@ -200,7 +200,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
 async function startWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLog): Promise<RunningVm> {
   const { deps, job, lease } = run;
   const start = async (options: { readonly boots: boolean }) => {
-    const started = await bootVm(deps.vms, vmSpec(job, tier, plan), options, lease, deps.clock, (vm) => {
+    const started = await startGuest(deps.vms, vmSpec(job, tier, plan), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {
         if (run.endStep) run.endStep();
