@@ -59,7 +59,7 @@ it('a job that fails outside of its command shows the last lines of the phase th
     { type: 'entry', entry: entry('setup.image', 1, 1) },
     {
       type: 'job',
-      job: record({ state: 'failed', failure: { reason: 'image_invalid', message: 'no image' } }),
+      job: record({ state: 'failed', failure: { reason: 'image_invalid', message: 'no image\nBuild it.' } }),
     },
   ];
   const { code, notes } = await run(events);
@@ -69,6 +69,7 @@ it('a job that fails outside of its command shows the last lines of the phase th
     '  fetching',
     '  the registry said  no',
     'no image',
+    'Build it.',
   ]);
 });
 

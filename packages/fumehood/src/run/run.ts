@@ -103,7 +103,7 @@ function exitCodeOf(
   if (job.failure?.reason === 'step_failed' && job.exitCode !== null) return job.exitCode;
   const ownPhases = failedPhases.filter((failed) => failed.attempt === job.attempt && !isStep(failed));
   for (const failed of ownPhases) for (const line of failedPhaseLines(failed)) note(line);
-  note(job.failure?.message ?? `the job is ${job.state}`);
+  for (const line of (job.failure?.message ?? `the job is ${job.state}`).split('\n')) note(line);
   if (job.failure?.reason === 'step_not_started') return job.exitCode ?? 127;
   return failureCodes[job.failure?.reason ?? ''] ?? otherFailure;
 }
