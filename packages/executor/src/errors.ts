@@ -261,3 +261,30 @@ export function diskNeedsMemory(memoryMiB: number): FumehoodError {
 export function diskMakerFailed(why: string): FumehoodError {
   return new FumehoodError({ code: 'disk_invalid', message: `the disk was not made: ${why}` });
 }
+
+/** A release of Firecracker was asked for that Fumehood cannot check. */
+export function releaseUnknown(why: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'release_unknown', message: `nothing is installed: ${why}`, remedy });
+}
+
+export function archiveUnavailable(from: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'archive_unavailable',
+    message: `nothing is installed: ${from} cannot be read: ${why}`,
+    remedy:
+      'Run the command again, or bring the archive to this machine in another way and name it: `fumehood executor install firecracker --from FILE`.',
+  });
+}
+
+/** An archive is not the release. */
+export function archiveWrong(from: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'archive_wrong',
+    message: `nothing is installed: ${from} is not the release: ${why}`,
+    remedy: "Fetch it again, from Firecracker's authors.",
+  });
+}
+
+export function installFailed(why: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'install_failed', message: `nothing is installed: ${why}`, remedy });
+}

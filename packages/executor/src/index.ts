@@ -1,3 +1,13 @@
+export { fetchArchive, isUrl } from './host/firecracker/fetch.ts';
+export type { FirecrackerFound } from './host/firecracker/find.ts';
+export { findFirecracker } from './host/firecracker/find.ts';
+export { installArchive, installedBinary, isInstalled } from './host/firecracker/install.ts';
+export {
+  architectures,
+  chooseRelease,
+  knownReleases,
+  releaseUrl,
+} from './host/firecracker/releases.ts';
 export {
   executorFileSchema,
   type HelperSettings as ExecutorHelperSettings,

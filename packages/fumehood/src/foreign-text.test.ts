@@ -148,7 +148,7 @@ const others = [
   'executors/resume',
 ];
 /** The commands that ask nobody: they print the paths and the processes of this machine. */
-const local = ['down', 'clean', 'doctor', 'login', 'logout'];
+const local = ['down', 'clean', 'doctor', 'login', 'logout', 'executor/install/firecracker'];
 
 async function run(path: string, ...more: string[]): Promise<string> {
   printed = { stdout: '', stderr: '' };

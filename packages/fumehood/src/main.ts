@@ -14,7 +14,7 @@ const mistakes = [
     'state_foreign',
     'account_missing',
   ],
-  ...['login_exposed', 'login_invalid'],
+  ...['login_exposed', 'login_invalid', 'release_unknown', 'vmm_refused'],
 ];
 const mistakeCode = 2;
 

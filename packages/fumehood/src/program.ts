@@ -7,6 +7,7 @@ import { addCredentialsCreate } from './commands/executors/credentials/create.ts
 import { addCredentialsList } from './commands/executors/credentials/list.ts';
 import { addCredentialsRevoke } from './commands/executors/credentials/revoke.ts';
 import { addCredentialsRotate } from './commands/executors/credentials/rotate.ts';
+import { addInstallFirecracker } from './commands/executor/install/firecracker.ts';
 import { addExecutorsDrain } from './commands/executors/drain.ts';
 import { addExecutorsList } from './commands/executors/list.ts';
 import { addExecutorsResume } from './commands/executors/resume.ts';
@@ -55,6 +56,8 @@ export function makeProgram(): Command {
       ].join('\n'),
     )
     .exitOverride()
+    // `--version` of a command is that of what it installs.
+    .enablePositionalOptions()
     .configureHelp({ showGlobalOptions: true });
 
   const run = addRun(program);
@@ -87,6 +90,13 @@ export function makeProgram(): Command {
   addExecutorsList(executors);
   addExecutorsDrain(executors);
   addExecutorsResume(executors);
+
+  const install = program
+    .command('executor')
+    .description('install what the executor of this machine can use')
+    .command('install')
+    .description('install a virtual machine monitor');
+  addInstallFirecracker(install);
 
   const credentials = executors
     .command('credentials')

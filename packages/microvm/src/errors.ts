@@ -65,6 +65,6 @@ export function vmmRefused(why: string): FumehoodError {
   return new FumehoodError({
     code: 'vmm_refused',
     message: `the VMM is not used: ${why}`,
-    remedy: 'Install Firecracker 1.17.0.',
+    remedy: 'Run `fumehood executor install firecracker`: it installs a version that is accepted.',
   });
 }

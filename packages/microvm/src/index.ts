@@ -26,4 +26,6 @@ export { makeTemplate } from './template/template.ts';
 export type { Taken, Templates } from './template/templates.ts';
 export { openTemplates } from './template/templates.ts';
 export { openMonitor, vmmNames, vmmOf } from './vmm/choose.ts';
+export { firecrackerVersion } from './vmm/firecracker/binary.ts';
+export { acceptedVersion, compareVersions } from './vmm/firecracker/versions.ts';
 export type { Vmm } from './vmm/vmm.ts';

@@ -99,3 +99,16 @@ function addWord<T extends string>(schema: WordSchema<T>, text: string, previous
   if (data === undefined) throw new InvalidArgumentError(`Give one of: ${schema.options.join(', ')}.`);
   return [...new Set([...previous, data])];
 }
+
+/** Parses a version of Firecracker. Whether it may run VMs is decided elsewhere. */
+export function firecrackerVersion(text: string): string {
+  const [, version] = /^v?(\d{1,4}\.\d{1,4}\.\d{1,4})$/.exec(text) ?? [];
+  if (version === undefined) throw new InvalidArgumentError('Give the version of a release, such as 1.17.0.');
+  return version;
+}
+
+/** Parses a SHA-256. */
+export function sha256(text: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(text)) throw new InvalidArgumentError('Give 64 hexadecimal digits.');
+  return text.toLowerCase();
+}

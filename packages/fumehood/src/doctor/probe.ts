@@ -3,7 +3,7 @@ import { type GuestImage, type HostReport, probeHost, vmmOf } from '@fumehood/mi
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
-import { canaryUid } from '../up/identities.ts';
+import { canaryIdentity } from '../up/identities.ts';
 import { qemuPath } from '../up/settings.ts';
 
 /**
@@ -26,7 +26,7 @@ export async function probeThisHost(deps: {
     launcher: runtime.launcher,
     guest,
     runDirectory: state.vms,
-    identity: root ? { uid: canaryUid, gid: canaryUid } : null,
+    identity: canaryIdentity(root),
     cacheFile: state.probe,
     clock,
     fresh,

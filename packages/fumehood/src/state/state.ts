@@ -11,6 +11,8 @@ export interface State {
   readonly runtime: string;
   /** Kernel and initramfs. */
   readonly guest: string;
+  /** Installed versions of Firecracker, a directory for each. */
+  readonly firecracker: string;
   /** Container images that were built from the recipes in `images/`. */
   readonly images: string;
   readonly postgres: string;
@@ -44,6 +46,7 @@ export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
     root,
     runtime: join(root, 'runtime'),
     guest: join(root, 'guest'),
+    firecracker: join(root, 'firecracker'),
     images: join(root, 'images'),
     postgres: join(root, 'postgres'),
     instance: join(root, 'instance'),

@@ -16,6 +16,7 @@ export async function partsOf(state: State): Promise<Part[]> {
   const parts = [
     { name: 'programs', path: state.runtime, rebuildable: true },
     { name: 'guest image', path: state.guest, rebuildable: true },
+    { name: 'Firecracker', path: state.firecracker, rebuildable: false },
     { name: 'built container images', path: state.images, rebuildable: true },
     { name: 'disks of the executor', path: join(state.executor, 'disks'), rebuildable: true },
     { name: 'image archives of the executor', path: join(state.executor, 'blobs'), rebuildable: true },

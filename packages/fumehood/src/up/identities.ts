@@ -1,3 +1,5 @@
+import type { Identity } from '@fumehood/base';
+
 /**
  * Numbers of users without an account, so that no other processes or files belong to them. With root, the
  * agent, the programs that read a tenant's bytes, and each VM run as one of these users. Without root, everything runs as the user who
@@ -11,7 +13,12 @@ export const agentIdentity = { uid: base + 1, gid: base + 1 } as const;
 export const executorSpawnUid = base + 2;
 /** User of the instance's programs that read a tenant's bytes. */
 export const instanceSpawnUid = base + 3;
-/** User of the canary VM. */
-export const canaryUid = base + 999;
+const canaryUid = base + 999;
+
+/** User of the canary VM, who also asks VMMs for their version; null without root. */
+export function canaryIdentity(root: boolean): Identity | null {
+  return root ? { uid: canaryUid, gid: canaryUid } : null;
+}
+
 /** First of the users of VMs. */
 export const firstVmUid = base + 1000;

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { acceptedVersion } from './versions.ts';
+import { acceptedVersion, compareVersions } from './versions.ts';
 
 const why = (text: string, pci = false): string => {
   try {
     acceptedVersion(text, { pci });
     return '';
   } catch (error) {
-    expect(error).toMatchObject({ code: 'vmm_refused', remedy: 'Install Firecracker 1.17.0.' });
+    expect(error).toMatchObject({
+      code: 'vmm_refused',
+      remedy: expect.stringContaining('`fumehood executor install firecracker`'),
+    });
     return (error as Error).message;
   }
 };
@@ -57,5 +60,12 @@ describe('a version of Firecracker', () => {
       acceptedVersion(text, { pci: false }),
     );
     expect(new Set(forms).size).toBe(4);
+  });
+
+  it('is newer than one with smaller numbers, and than a build that leads to it', () => {
+    const versions = ['1.17.0', '1.9.1', '1.16.10', '1.17.0-dev', '1.16.2'];
+    expect(versions.toSorted(compareVersions)).toEqual([
+      ...['1.9.1', '1.16.2', '1.16.10', '1.17.0-dev', '1.17.0'],
+    ]);
   });
 });

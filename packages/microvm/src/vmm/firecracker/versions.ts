@@ -44,6 +44,12 @@ export function acceptedVersion(text: string, { pci }: { readonly pci: boolean }
   return format(version);
 }
 
+/** Compares two accepted versions, for `sort`: the older one comes first. */
+export function compareVersions(one: string, other: string): number {
+  if (one === other) return 0;
+  return isBefore(parseVersion(one) as Version, other) ? -1 : 1;
+}
+
 function parseVersion(text: string): Version | null {
   const match = /^v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-([0-9A-Za-z.-]{1,32}))?$/.exec(text);
   if (!match) return null;
