@@ -3,7 +3,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { guestRecipe, type Template, type VmProcess, vmmOf } from '@fumehood/microvm';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { testGuest } from '../../packages/executor/src/testing/test-guest.ts';
 import { CloneHost, type StartedVm } from '../clone-host.ts';
 import { long } from '../long.ts';
@@ -128,10 +128,28 @@ describe('clones of one template', () => {
   });
 });
 
-describe('a template that cannot be made', () => {
-  it('for want of a VMM that runs leaves nothing on the host, and the error says what happened', async () => {
+describe('a template that cannot be made leaves nothing on the host, and its error says why', () => {
+  afterEach(async () => expect(await host.files()).toEqual([]));
+
+  it('when its VMM does not run', async () => {
     const broken = host.makeTemplate({ vmm: vmmOf('qemu', '/usr/bin/false') });
-    await expect(broken).rejects.toMatchObject({ code: 'guest_not_ready' });
-    expect(await host.files()).toEqual([]);
+    await expect(broken).rejects.toMatchObject({
+      code: 'template_not_ready',
+      message: expect.stringContaining('its VMM ended (exited, code 1)'),
+    });
+  });
+
+  it('when its VMM ends before everything was saved', async () => {
+    const vmm = vmmOf('qemu', '/usr/bin/qemu-system-x86_64');
+    const interrupted = host.makeTemplate({
+      vmm: {
+        ...vmm,
+        openMonitor(socket) {
+          const monitor = vmm.openMonitor(socket);
+          return { ...monitor, save: () => monitor.end() };
+        },
+      },
+    });
+    await expect(interrupted).rejects.toMatchObject({ code: 'template_interrupted' });
   });
 });

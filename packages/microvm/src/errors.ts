@@ -60,6 +60,43 @@ export function vmRefused(why: string): FumehoodError {
   return new FumehoodError({ code: 'vm_refused', message: `the VM was not started: ${why}` });
 }
 
+/**
+ * A template could not be made. `reason`: its guest did not come up in time (`not_ready`), its VMM ended before everything was saved
+ * (`interrupted`), or there was not enough memory (`out_of_memory`).
+ */
+export function templateFailed(
+  reason: 'not_ready' | 'interrupted' | 'out_of_memory',
+  why: string,
+): FumehoodError {
+  return new FumehoodError({
+    code: `template_${reason}`,
+    message: `no template could be made: ${why}`,
+    remedy:
+      'VMs boot meanwhile. Run `fumehood doctor` on the executor: it boots a guest and reports what prevents it.',
+  });
+}
+
+/** A template could not be made, and is being made again. */
+export function templateRetried({ code, message }: FumehoodError): FumehoodError {
+  return new FumehoodError({ code, message: `${message}; it is being made again` });
+}
+
+/** No template of this size fits beside those that clones use. */
+export function noRoomForTemplate(sizeMiB: number, budgetMiB: number, inUseMiB: number): FumehoodError {
+  return new FumehoodError({
+    code: 'template_no_room',
+    message: `no template of ${sizeMiB} MiB fits: templates may use ${budgetMiB} MiB, and those in use take ${inUseMiB} MiB`,
+  });
+}
+
+/** A template is older than clones may start from, and cannot be made again while clones use it. */
+export function templateTooOld(ageMs: number): FumehoodError {
+  return new FumehoodError({
+    code: 'template_too_old',
+    message: `its template was made ${Math.floor(ageMs / 3_600_000)} h ago, and is made again when its last clone has ended`,
+  });
+}
+
 /** An installed VMM must not run VMs. */
 export function vmmRefused(why: string): FumehoodError {
   return new FumehoodError({

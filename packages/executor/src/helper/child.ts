@@ -4,6 +4,7 @@ import { type Running, type SpawnPolicy, serveSpawn, startChild, untilStarted } 
 import * as z from 'zod';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
+import type { Log } from '../log.ts';
 import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
 import type { Directories } from './directories.ts';
@@ -20,6 +21,7 @@ export async function startAgentProcess(
   config: HelperConfig,
   directories: Directories,
   host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
+  log: Log,
 ): Promise<Running> {
   const agentConfigFile = join(config.state, 'executor/config.json');
   const agentConfig = agentConfigOf(config, directories, host.vmm.name);
@@ -31,7 +33,7 @@ export async function startAgentProcess(
     identity: config.identities && config.identities.agent,
   });
   serveSpawn(child.process, spawnPolicy(config));
-  const vms = serveVms(child.process, vmPolicy(config, directories, host));
+  const vms = serveVms(child.process, vmPolicy(config, directories, host, log));
   const file = join(config.state, 'run/executor.json');
   const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number };
   try {
@@ -87,6 +89,7 @@ function vmPolicy(
   { launcher, guest, identities, resources, templatesMiB }: HelperConfig,
   { disks, vms }: Directories,
   host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
+  log: Log,
 ): VmPolicy {
   const vmHost = {
     ...host,
@@ -99,7 +102,7 @@ function vmPolicy(
   const templateUid = identities && identities.firstVmUid + maxVms;
   return {
     host: vmHost,
-    templates: hostTemplates(vmHost, templateUid, templatesMiB),
+    templates: hostTemplates(vmHost, templateUid, templatesMiB, log),
     resources,
     firstUid: identities?.firstVmUid ?? null,
     maxVms,

@@ -20,7 +20,7 @@ export async function startHelper(
     async () => {
       const swept = await sweepVms(directories.vms);
       if (swept.found > 0) deps.log.warn({ swept }, 'a crash had left virtual machines');
-      return await startAgentProcess(config, directories, host);
+      return await startAgentProcess(config, directories, host, deps.log);
     },
     deps,
   );

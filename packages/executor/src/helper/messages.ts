@@ -28,10 +28,10 @@ export type VmCall = z.infer<typeof vmCallSchema>;
 
 const count = z.int().nonnegative();
 
-/** What a VM started from: the id of a template, or why it boots. */
+/** What a VM started from: the id of a template, or the code and the message of why it boots. */
 export const vmOriginSchema = z.union([
   z.strictObject({ template: z.string().max(100) }),
-  z.strictObject({ boots: z.string().max(1000) }),
+  z.strictObject({ boots: z.strictObject({ code: z.string().max(100), message: z.string().max(2000) }) }),
 ]);
 
 /**

@@ -20,7 +20,7 @@ const fitting = { cpus: 2, memoryMiB: 1_000, scratchMiB: 600 };
 
 /** No VM of this host can be a clone. */
 const templates: Templates = {
-  take: async () => ({ template: null, why: 'there is none' }),
+  take: async () => ({ template: null, why: { code: 'none', message: 'there is none' } }),
   removeAll: async () => {},
 };
 

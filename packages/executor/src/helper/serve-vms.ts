@@ -115,7 +115,7 @@ export async function startFromTemplate(
 ): Promise<{ readonly vm: VmProcess; readonly origin: VmOrigin; readonly done: () => void }> {
   const taken = await templates?.take(spec);
   if (!taken?.template) {
-    const boots = taken ? taken.why : 'it was asked to';
+    const boots = taken ? taken.why : { code: 'asked', message: 'the executor asked for it' };
     return { vm: await startVm(spec, host), origin: { boots }, done: () => {} };
   }
   const { template, release } = taken;

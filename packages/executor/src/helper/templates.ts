@@ -1,15 +1,17 @@
 import { stat } from 'node:fs/promises';
 import { systemClock } from '@fumehood/base';
+import type { Log } from '../log.ts';
 import { makeTemplate, openTemplates, type Templates, type VmHost } from '@fumehood/microvm';
 
 /**
  * Opens the templates of a host's VMs, within `memoryMiB`. While one is made, its VM runs as `uid`; null without root, where it runs as
- * its parent.
+ * its parent. A failure to make one goes to `log`.
  */
 export function hostTemplates(
   host: Omit<VmHost, 'identity'>,
   uid: number | null,
   memoryMiB: number,
+  log: Pick<Log, 'warn'>,
 ): Templates {
   const identity = uid === null ? null : { uid, gid: uid };
   return openTemplates({
@@ -21,5 +23,6 @@ export function hostTemplates(
       return `${host.guest.digest} ${host.vmm.name} ${ino} ${mtimeMs} ${size}`;
     },
     clock: systemClock,
+    onFailure: (shape, { code, message }) => log.warn({ shape, code }, message),
   });
 }

@@ -139,7 +139,7 @@ export class TestAgent {
       identity: isRoot ? { uid: 1_900_001_906, gid: 1_900_001_906 } : null,
     };
     const templateUid = isRoot ? 1_900_001_905 : null;
-    const templates = hostTemplates({ ...host, cgroups: await canLimit() }, templateUid, 512);
+    const templates = hostTemplates({ ...host, cgroups: await canLimit() }, templateUid, 512, log);
     const vms = localVms(host, templates);
     const runtime = microvmRuntime({
       vms,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const root = '/sys/fs/cgroup';
@@ -72,6 +72,15 @@ export async function removeCgroup(name: string): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
+}
+
+/** Resolves with whether the kernel has killed a process of this cgroup because the cgroup had no memory left. */
+export async function ranOutOfMemory(name: string): Promise<boolean> {
+  const files = cgroupDirectories(name).flatMap((directory) =>
+    ['memory.events', 'memory.oom_control'].map((file) => readFile(join(directory, file), 'latin1')),
+  );
+  const read = await Promise.allSettled(files);
+  return read.some((file) => file.status === 'fulfilled' && /^oom_kill [1-9]/m.test(file.value));
 }
 
 /** Resolves with whether this process may make cgroups with limits. */

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { jailArguments } from '../jail/bwrap.ts';
-import { makeCgroup, removeCgroup } from '../jail/cgroups.ts';
+import { makeCgroup, ranOutOfMemory, removeCgroup } from '../jail/cgroups.ts';
 import {
   childrenOf,
   descriptors,
@@ -252,6 +252,28 @@ describe('the guest memory', () => {
       await memory.close();
     }
   });
+});
+
+describe('the memory of a template', () => {
+  it.skipIf(!isRoot)(
+    'that does not fit into its cgroup ends the launcher, and the cgroup knows why',
+    async () => {
+      const name = `fumehood-test-${marker}`;
+      const procsFiles = await makeCgroup(name, { memoryBytes: 2 ** 24, pids: 16, cpus: 1 });
+      try {
+        const extra = [
+          '--template',
+          String(descriptors.memory + 1),
+          ...procsFiles.flatMap((file) => ['--cgroup', file]),
+        ];
+        const launched = start(sleep(), { memoryMiB: 64, extra });
+        expect([await launched.status, await launched.exitCode]).toEqual(['', null]); // the kernel has killed it
+        expect(await ranOutOfMemory(name)).toBe(true);
+      } finally {
+        await removeCgroup(name);
+      }
+    },
+  );
 });
 
 describe('the command', () => {

@@ -3,15 +3,17 @@ import { once } from 'node:events';
 import { chmod, chown, type FileHandle, open, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Clock } from '@fumehood/base';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Clock, factsOf, type FumehoodError } from '@fumehood/base';
 import { connectGuest } from '../channel/guest.ts';
-import { guestNotReady } from '../errors.ts';
+import { guestNotReady, templateFailed } from '../errors.ts';
+import { ranOutOfMemory } from '../jail/cgroups.ts';
 import { makeBlankDisk } from '../vm/disks.ts';
 import type { VmHost } from '../vm/host.ts';
 import { exitOf } from '../vm/launcher.ts';
 import { endProcesses } from '../vm/leftover.ts';
 import { launchVm, openGuest, removeVm, type TemplateFiles } from '../vm/start.ts';
-import { type Acceleration, type VmSpec, vmDisksMax, vmName } from '../vm/spec.ts';
+import { type Acceleration, type VmExit, type VmSpec, vmDisksMax, vmName } from '../vm/spec.ts';
 
 /** What the clones of a template have in common. */
 export interface Shape {
@@ -35,11 +37,12 @@ export interface Template {
 const openPath = 0o10000000;
 
 /** Time for a template to boot and to be saved, ms. A cold boot takes 2 s under emulation. */
-const makingMs = 30_000;
+const makingMs = 10_000;
 
 /**
  * Boots a VM until init serves, saves it, and has its launcher seal its memory and the state of its devices. Every slot for a disk has an
- * empty one, so that any disk can take its place in a clone. Errors: `guest_not_ready`, `vm_refused`.
+ * empty one, so that any disk can take its place in a clone. Errors: `template_not_ready`, `template_interrupted`,
+ * `template_out_of_memory`, `vm_refused`.
  */
 export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Promise<Template> {
   const spec: VmSpec = {
@@ -69,6 +72,8 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
     });
     const { launcher, sockets, status, fds } = launched;
     const exited = exitOf(launcher, status);
+    let console = '';
+    let stage: 'not_ready' | 'interrupted' = 'not_ready';
     const opened: FileHandle[] = [];
     const inLauncher = async (fd: number, flags: 'r' | 'r+') => {
       const file = await open(`/proc/${launcher.pid}/fd/${fd}`, flags);
@@ -80,22 +85,26 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
     };
     try {
       const guest = connectGuest(sockets, clock);
-      sockets.console.resume();
+      sockets.console.on('data', (chunk: Buffer) => {
+        console = (console + chunk.toString('latin1')).slice(-300);
+      });
       sockets.lease.write(`R ${Math.floor(clock.bootTime() + makingMs)}\n`);
       await Promise.race([guest.ready(makingMs), guest.broken]);
+      stage = 'interrupted';
       const memory = await inLauncher(fds.memory, 'r');
       const state = await inLauncher(fds.memory + 1, 'r+');
       const monitor = host.vmm.openMonitor(sockets.monitor);
       const received = receive(server, state);
       await Promise.race([Promise.all([monitor.save(fds.stateSocket as number), received]), guest.broken]);
       await monitor.end().catch(() => {}); // it may end before it answers
-      const { reason, signal, code, stderr } = await exited;
-      if (reason !== 'sealed')
-        throw guestNotReady(`its VMM ended with ${reason}, ${signal ?? code}: ${stderr.trim().slice(-300)}`);
+      const { reason } = await exited;
+      if (reason !== 'sealed') throw guestNotReady('it was not sealed');
       return { id: spec.id, files: { memory, state }, remove };
     } catch (error) {
       await remove();
-      throw error;
+      const exit = await Promise.race([exited, delay(200, null)]);
+      const outOfMemory = host.cgroups && (await ranOutOfMemory(vm.name));
+      throw failureOf({ error, stage, exit, outOfMemory, console });
     } finally {
       // What remains are the two files. Their memory was charged to the cgroup of this VM, and is now to the one above it.
       launcher.kill('SIGKILL');
@@ -108,6 +117,31 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
     server.close();
     await unlink(stateSocket).catch(() => {}); // closing the server removes it, too
   }
+}
+
+/** Returns why a template was not made. `exit`: how its VM ended, if it has. `console`: the end of what its guest wrote. */
+export function failureOf(facts: {
+  readonly error: unknown;
+  readonly stage: 'not_ready' | 'interrupted';
+  readonly exit: VmExit | null;
+  readonly outOfMemory: boolean;
+  readonly console: string;
+}): FumehoodError {
+  const { stage, exit, console } = facts;
+  const { message } = factsOf(facts.error);
+  const outOfMemory =
+    facts.outOfMemory || /ENOMEM|Cannot allocate memory/.test(`${exit?.stderr ?? ''} ${message}`);
+  const why = exit ? describeEnd(exit) : message;
+  return templateFailed(
+    outOfMemory ? 'out_of_memory' : stage,
+    console ? `${why}; its console: ${console}` : why,
+  );
+}
+
+function describeEnd({ reason, signal, code, stderr }: VmExit): string {
+  if (reason === 'lease') return `it took longer than ${makingMs / 1000} s`;
+  const complaints = stderr.trim().slice(-300);
+  return `its VMM ended (${reason}, ${signal === null ? `code ${code}` : `signal ${signal}`})${complaints && `: ${complaints}`}`;
 }
 
 /** Listens on a path to which only the VMM's user can connect. */

@@ -1,34 +1,45 @@
 import { describe, expect, it, vi } from 'vitest';
-import { guestNotReady } from '../errors.ts';
+import { templateFailed } from '../errors.ts';
 import type { Shape, Template } from './template.ts';
-import { openTemplates, retryMs } from './templates.ts';
+import { ageMaxMs, openTemplates, retryMs } from './templates.ts';
 
 const shape = (memoryMiB: number): Shape => ({ acceleration: 'emulated', cpus: 1, memoryMiB });
 
 /** Templates of a host whose VMs are made up: `made` and `removed` are the sizes in order. */
 function host(memoryMiB: number, fails: (size: number) => boolean = () => false) {
   const made: number[] = [];
+  const failures: string[] = [];
   const removed: number[] = [];
   const facts = { now: 1_000, inputs: 'guest 1', making: 0, mostMaking: 0 };
+  /** Makes templates wait until `go` is called. */
+  const gate = { closed: Promise.resolve(), go: () => {} };
+  const close = () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    Object.assign(gate, { closed: promise, go: resolve });
+  };
   const make = async ({ memoryMiB: size }: Shape): Promise<Template> => {
     facts.mostMaking = Math.max(facts.mostMaking, ++facts.making);
     await new Promise((resolve) => setImmediate(resolve));
+    await gate.closed;
     facts.making--;
     made.push(size);
-    if (fails(size)) throw guestNotReady('init did not answer');
+    if (fails(size)) throw templateFailed('not_ready', 'init did not answer');
     const files = {} as Template['files'];
     return { id: `template-${made.length}`, files, remove: async () => void removed.push(size) };
   };
   const inputs = async () => facts.inputs;
-  const templates = openTemplates({ memoryMiB, make, inputs, clock: { bootTime: () => facts.now } });
+  const templates = openTemplates({
+    ...{ memoryMiB, make, inputs, clock: { bootTime: () => facts.now } },
+    onFailure: (_shape, { message }) => void failures.push(message),
+  });
   /** Takes a template and releases it. Resolves with its id, or with why there is none. */
   const use = async (size: number) => {
     const taken = await templates.take(shape(size));
-    if (!taken.template) return taken.why;
+    if (!taken.template) return `${taken.why.code}: ${taken.why.message}`;
     taken.release();
     return taken.template.id;
   };
-  return { templates, made, removed, facts, use };
+  return { templates, made, removed, failures, facts, close, gate, use };
 }
 
 describe('a template', () => {
@@ -53,16 +64,55 @@ describe('a template', () => {
     expect(await use(256)).toBe('template-2');
   });
 
-  it('that cannot be made is one failure for all who wait, and is tried again after a pause', async () => {
+  it('that cannot be made is one failure for all who wait, and VMs boot while it is made again', async () => {
     let broken = true;
-    const { use, made, facts } = host(1000, () => broken);
+    const { use, made, failures, close, gate } = host(1000, () => broken);
     const why = await Promise.all([use(256), use(256)]);
-    for (const reason of why) expect(reason).toContain('no template could be made');
-    expect(await use(256)).toContain('init did not answer');
-    expect(made).toHaveLength(1);
+    close();
     broken = false;
-    facts.now += retryMs;
+    const failed = 'template_not_ready: no template could be made: init did not answer';
+    expect([...why, await use(256)]).toEqual([failed, failed, `${failed}; it is being made again`]);
+    expect(failures).toEqual(['no template could be made: init did not answer']);
+    gate.go();
+    await expect.poll(() => use(256)).toBe('template-2');
+    expect(made).toHaveLength(2);
+  });
+
+  it('that cannot be made twice is tried again after a pause', async () => {
+    let broken = true;
+    const { use, made, failures, facts } = host(1000, () => broken);
+    await use(256);
+    await vi.waitUntil(() => failures.length === 2);
+    expect(await use(256)).toBe('template_not_ready: no template could be made: init did not answer');
+    facts.now += retryMs - 1;
+    await use(256);
+    expect(made).toHaveLength(2);
+    broken = false;
+    facts.now += 1;
+    expect(await use(256)).toBe('template-3');
+  });
+
+  it('that failed is not made again when all are removed', async () => {
+    const { templates, use, made, facts, close, gate } = host(1000, () => true);
+    close();
+    const waiting = use(256);
+    await vi.waitUntil(() => facts.making === 1);
+    const removed = templates.removeAll();
+    gate.go();
+    await Promise.all([waiting, removed]);
+    expect(made).toHaveLength(1);
+  });
+
+  it('that is too old is made again, but not while clones use it', async () => {
+    const { templates, use, removed, facts } = host(300);
+    const taken = await templates.take(shape(256));
+    facts.now += ageMaxMs;
+    expect(await use(256)).toBe('template-1');
+    facts.now += 1;
+    expect(await use(256)).toContain('template_too_old: its template was made 24 h ago');
+    if (taken.template) taken.release();
     expect(await use(256)).toBe('template-2');
+    expect(removed).toEqual([256]);
   });
 });
 
@@ -81,7 +131,7 @@ describe('the memory of templates', () => {
     const { templates, use, removed } = host(1000);
     const taken = await templates.take(shape(600));
     expect(await use(500)).toBe(
-      'no template of 500 MiB fits: templates may use 1000 MiB, and those in use take 600 MiB',
+      'template_no_room: no template of 500 MiB fits: templates may use 1000 MiB, and those in use take 600 MiB',
     );
     if (taken.template) taken.release();
     expect(await use(500)).toBe('template-2');

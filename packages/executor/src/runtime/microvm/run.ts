@@ -209,7 +209,12 @@ async function startWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLo
       lease.stopped.addEventListener('abort', stop, { once: true });
     });
     const { origin } = started.vm;
-    await writeLine(log, 'template' in origin ? `cloned from ${origin.template}` : `booted: ${origin.boots}`);
+    await writeLine(
+      log,
+      'template' in origin
+        ? `cloned from ${origin.template}`
+        : `booted: ${origin.boots.message} (${origin.boots.code})`,
+    );
     return started;
   };
   try {

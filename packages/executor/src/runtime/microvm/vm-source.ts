@@ -1,7 +1,9 @@
 import type { LeftOver, VmExit, VmSockets, VmSpec } from '@fumehood/microvm';
 
-/** What a VM started from: a template, or a kernel, and why not a template. */
-export type VmOrigin = { readonly template: string } | { readonly boots: string };
+/** What a VM started from: a template, or a kernel, and the code and the message of why not a template. */
+export type VmOrigin =
+  | { readonly template: string }
+  | { readonly boots: { readonly code: string; readonly message: string } };
 
 /** A VM of the agent. It runs from the first renewal. */
 export interface AgentVm {
