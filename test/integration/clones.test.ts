@@ -74,7 +74,7 @@ describe('clones of one template', () => {
     };
     edit('commands.c', 'ioctl(random, RNDADDENTROPY, &pool) || ioctl(random, RNDRESEEDCRNG)', '0');
     // The kernel reseeds by itself a second after it did last, so the template reads a random number just before it is saved.
-    edit('main.c', 'message_begin(&ready', 'char r[16];\n  syscall(318, r, 16, 0);\n  message_begin(&ready');
+    edit('main.c', 'control_begin();', 'char r[16];\n  syscall(318, r, 16, 0);\n  control_begin();');
     const guest = await testGuest(join(host.root, 'guest-without-reseed'), { ...guestRecipe, init });
     const shared = await host.makeTemplate({ guest });
     const twins: StartedVm[] = [];

@@ -22,7 +22,10 @@ export interface GuestRecipe {
 /** The recipe of the guest image that ships. ext4 is built into the kernel. */
 export const guestRecipe: GuestRecipe = {
   init: join(import.meta.dirname, 'init'),
-  modules: ['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'],
+  modules: [
+    ...['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'],
+    ...['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
+  ],
 };
 
 /** The kernel and initramfs that a VM boots. Everybody may read these files. */

@@ -1,11 +1,9 @@
 #define _GNU_SOURCE
 /* Boots from the kernel's first process to open ports: loads modules, moves to a root that pivot_root can leave, mounts. */
 #include "init.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-int ports[PORTS];
-static const char *const port_names[PORTS] = {"control", "stdin", "stdout", "stderr", "bulk"};
 
 void die(const char *format, ...) {
   va_list args;
@@ -84,39 +78,6 @@ static void write_file(const char *path, const char *text) {
   close(file);
 }
 
-/* Opens the virtio port of this name. Returns a descriptor, or -1 while there is none. */
-static int open_port(const char *port) {
-  DIR *all = opendir("/sys/class/virtio-ports");
-  struct dirent *entry;
-  int found = -1;
-  while (all && found < 0 && (entry = readdir(all))) {
-    char path[320], name[64] = "";
-    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) continue;
-    ssize_t n = read(file, name, sizeof name - 1);
-    close(file);
-    if (n > 0) name[strcspn(name, "\n")] = 0;
-    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-    if (!strcmp(name, port)) found = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  }
-  if (all) closedir(all);
-  return found;
-}
-
-static void open_ports(void) {
-  for (int i = 0; i < PORTS; i++) {
-    /* The ports appear a moment after their module was loaded. */
-    for (int tries = 0; (ports[i] = open_port(port_names[i])) < 0; tries++) {
-      if (tries == 1000) die("there is no port %s", port_names[i]);
-      nanosleep(&(struct timespec){0, 5000000}, NULL);
-    }
-  }
-  /* POLLHUP means that the host has not opened its end yet. */
-  struct pollfd control = {ports[CONTROL], POLLOUT, 0};
-  while (poll(&control, 1, 5) >= 0 && (control.revents & POLLHUP)) nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
 void boot(int argc, char **argv) {
   if (argc < 2 || strcmp(argv[1], "second")) {
     mount_or_die("proc", "/proc", 0, NULL);
@@ -134,5 +95,5 @@ void boot(int argc, char **argv) {
   write_file("/proc/self/oom_score_adj", "-1000");
   mkdir("/mnt", 0755); /* a step attaches its root here before it pivots to it */
   loopback_up();
-  open_ports();
+  ports_open();
 }

@@ -43,7 +43,7 @@ async function answersTo(...messages: [verb: string, ...fields: Field[]][]): Pro
   port.on('data', (chunk: Buffer) => answers.push(...read(chunk)));
   port.end(Buffer.concat(messages.map(([verb, ...fields]) => encodeMessage(verb, fields))));
   expect(await exit).toBe(0);
-  expect(await fault).toBe('the host has closed the control port');
+  expect(await fault).toBe('control port: the host has closed it');
   expect(answers.shift()?.verb).toBe('ready');
   return answers;
 }

@@ -10,14 +10,22 @@ static size_t in_size;
 static char out[4 * (4 + ANSWER_MAX)];
 static size_t out_start, out_end;
 static struct frame frame;
+static int heard; /* whether the host has sent anything */
 
 int control_wants_write(void) { return out_start < out_end; }
+
+/* Ends the VM, unless it is one that was saved before the host had sent anything: its clone dials its own host. */
+static void lost(const char *why) {
+  if (heard || !ports_dial_again()) die("control port: %s", why);
+  out_start = out_end = 0;
+  control_begin();
+}
 
 static void flush(void) {
   while (out_start < out_end) {
     ssize_t n = write(ports[CONTROL], out + out_start, out_end - out_start);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n <= 0) die("control port: %s", strerror(errno));
+    if (n <= 0) return lost(strerror(errno));
     out_start += (size_t)n;
   }
   out_start = out_end = 0;
@@ -38,6 +46,13 @@ void control_send(struct message *message) {
   flush();
 }
 
+void control_begin(void) {
+  static struct message ready;
+  message_begin(&ready, "ready");
+  message_text(&ready, "1");
+  control_send(&ready);
+}
+
 void control_failed(const char *verb, int error, const char *text) {
   static struct message message;
   message_begin(&message, "failed");
@@ -50,9 +65,9 @@ void control_failed(const char *verb, int error, const char *text) {
 void control_turn(void) {
   flush();
   ssize_t n = read(ports[CONTROL], in + in_size, sizeof in - in_size);
-  if (n == 0) die("the host has closed the control port");
-  if (n < 0 && errno != EAGAIN && errno != EINTR) die("control port: %s", strerror(errno));
-  if (n > 0) in_size += (size_t)n;
+  if (n == 0) return lost("the host has closed it");
+  if (n < 0 && errno != EAGAIN && errno != EINTR) return lost(strerror(errno));
+  if (n > 0) in_size += (size_t)n, heard = 1;
   size_t at = 0;
   for (;;) {
     long size = frame_size(in + at, in_size - at);

@@ -75,7 +75,7 @@ describe('a control stream', () => {
         }
         expect(guest.frames).toEqual(host.frames);
         expect(guest.end).toMatch(
-          host.refused === null ? /^the host has closed the control port$/ : /^malformed (frame|fields)$/,
+          host.refused === null ? /^control port: the host has closed it$/ : /^malformed (frame|fields)$/,
         );
       }),
       { numRuns: 200 },
@@ -88,7 +88,7 @@ describe('a control stream', () => {
     for (const piece of [65_536, 1_000_000])
       expect(await guestReads(both, piece)).toEqual({
         frames: both,
-        end: 'the host has closed the control port',
+        end: 'control port: the host has closed it',
       });
   });
 
@@ -99,7 +99,7 @@ describe('a control stream', () => {
     );
     expect(await guestReads(most, 65_536)).toEqual({
       frames: most,
-      end: 'the host has closed the control port',
+      end: 'control port: the host has closed it',
     });
   });
 

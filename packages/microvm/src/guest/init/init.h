@@ -6,7 +6,13 @@
 #include <sys/types.h>
 
 enum port { CONTROL, STDIN, STDOUT, STDERR, BULK, PORTS };
+
+/* ports.c */
 extern int ports[PORTS]; /* descriptors, non-blocking */
+/* Opens the ports, or ends the VM. */
+void ports_open(void);
+/* Dials the host again after the ports were lost. Returns 0 when they are ports that cannot be dialled. */
+int ports_dial_again(void);
 
 #define ID_MAX 63 /* longest id of a step or a collected file */
 #define PATH_LIMIT 1000 /* longest path in a command of the host */
@@ -92,6 +98,8 @@ void runner_turn(long now);
 long runner_timeout(long now);
 
 /* control.c: the control port. */
+/* Tells the host that init serves. */
+void control_begin(void);
 void control_turn(void);
 int control_wants_write(void);
 void control_send(struct message *message);

@@ -14,15 +14,12 @@ static void on_child(int signal) {
 
 int main(int argc, char **argv) {
   boot(argc, argv);
-  static struct message ready;
   struct sigaction child = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP | SA_RESTART};
   struct sigaction ignore = {.sa_handler = SIG_IGN};
   if (pipe2(child_pipe, O_CLOEXEC | O_NONBLOCK)) die("pipe");
   sigaction(SIGCHLD, &child, NULL);
   sigaction(SIGPIPE, &ignore, NULL);
-  message_begin(&ready, "ready");
-  message_text(&ready, "1");
-  control_send(&ready);
+  control_begin();
   for (;;) {
     struct pollfd wait[16];
     int count = 0;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 int ports[PORTS] = {3};
+int ports_dial_again(void) { return 0; }
 static size_t piece;
 
 /* control.c is compiled with -Dread=read_piece. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 int ports[PORTS] = {3};
+int ports_dial_again(void) { return 0; }
 static struct message message;
 
 int clock_settime(clockid_t clock, const struct timespec *time) { return (void)clock, (void)time, 0; }
