@@ -38,7 +38,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'packaging/**/*.test.ts', 'test/repository/**/*.test.ts'],
           exclude: ['**/*.integration.test.ts', '**/node_modules/**'],
         },
       },

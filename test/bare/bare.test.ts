@@ -1,7 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { version } from '../../packaging/tree.ts';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { long } from '../long.ts';
 import { makeBareRoot, runInBareRoot } from './root.ts';
 
@@ -15,12 +18,40 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
   }, 300_000);
   afterAll(() => rmSync(directory, { recursive: true, force: true }), 60_000);
 
-  const run = (command: string) => runInBareRoot(root, ['sh', '-c', command], join(directory, 'log'));
+  const run = (command: string) =>
+    runInBareRoot(root, ['sh', '-c', command], { log: join(directory, 'log') });
 
   it('has Node 18, npm 9 and none of the programs that Fumehood needs', async () => {
     const { output } = await run('node --version; npm --version; ls /usr/bin/git /usr/bin/bwrap');
     expect(output).toMatch(/^v18\.\d+\.\d+\n9\.\d+\.\d+\n/);
     expect(output.match(/No such file/g)).toHaveLength(2);
+  });
+
+  it('the Debian package brings all that a job in a VM needs, without a compiler', {
+    timeout: 300_000,
+  }, async () => {
+    const out = join(directory, 'packages');
+    const upper = join(directory, 'upper');
+    for (const path of [out, upper]) mkdirSync(path);
+    execFileSync('npm', ['run', '--silent', 'package', '--', '--out', out], { stdio: 'ignore' });
+    execFileSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: out, stdio: 'ignore' });
+    const deb = `fumehood_${version}_amd64.deb`;
+    copyFileSync(join(out, deb), join(root, 'root', deb));
+    const image = await busyboxImage(directory, 'busybox');
+    copyFileSync(image.file, join(root, 'root/busybox.tar'));
+    const script = `
+      apt-get install -y --no-install-recommends /root/${deb}
+      cd / && fumehood --version
+      fumehood run --accept vm-emulated docker-archive:/root/busybox.tar -- sh -c 'echo ran as $(id -u)'
+      fumehood down && command -v gcc || echo without a compiler`;
+    const { code, output } = await runInBareRoot(root, ['sh', '-euc', script], {
+      log: join(directory, 'log'),
+      upper,
+    });
+    expect(code, output).toBe(0);
+    expect(output).toContain(`\n${version}\n`);
+    expect(output).toMatch(/^ran as 0$/m);
+    expect(output).toMatch(/^without a compiler$/m);
   });
 
   it('`npm run demo` installs what is missing, indexes this repository in a VM and leaves nothing behind', {

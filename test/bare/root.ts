@@ -58,7 +58,12 @@ function copyNpmSettings(directory: string): void {
  * a chroot the kernel forbids user namespaces, which the jail needs.
  */
 const enterScript = `
-  root=$1; shift
+  root=$1; upper=$2; shift 2
+  if [ -n "$upper" ]; then
+    mkdir "$upper/changes" "$upper/work" "$upper/root"
+    mount -t overlay overlay -o "lowerdir=$root,upperdir=$upper/changes,workdir=$upper/work" "$upper/root"
+    root=$upper/root
+  fi
   mount --bind "$root" "$root"; cd "$root"
   mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev; mount -t tmpfs tmpfs run
   mkdir run/outside; pivot_root . run/outside; umount -l /run/outside
@@ -71,25 +76,32 @@ export interface CommandOutcome {
   readonly output: string;
 }
 
-/** Runs a command in the clone of a bare root. When the command ends, every process that it left behind is killed. */
+/**
+ * Runs a command in the clone of a bare root. When the command ends, every process that it left behind is killed. What it changes goes to the
+ * empty directory `upper`, if there is one, and leaves the root as it was.
+ */
 export async function runInBareRoot(
   directory: string,
   argv: readonly string[],
-  log: string,
+  { log, upper = '' }: { readonly log: string; readonly upper?: string },
 ): Promise<CommandOutcome> {
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
-  const child = spawn('unshare', [...namespaces, 'sh', '-euc', enterScript, 'sh', directory, ...argv], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-      HOME: '/root',
-      CI: 'true',
-      // Only the registries of npm and Debian.
-      GOPROXY: 'off',
-      PIP_NO_INDEX: '1',
-      CARGO_NET_OFFLINE: 'true',
+  const child = spawn(
+    'unshare',
+    [...namespaces, 'sh', '-euc', enterScript, 'sh', directory, upper, ...argv],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        HOME: '/root',
+        CI: 'true',
+        // Only the registries of npm and Debian.
+        GOPROXY: 'off',
+        PIP_NO_INDEX: '1',
+        CARGO_NET_OFFLINE: 'true',
+      },
     },
-  });
+  );
   const file = createWriteStream(log);
   child.stdout.pipe(file, { end: false });
   child.stderr.pipe(file, { end: false });

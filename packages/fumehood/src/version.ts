@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { layout } from '#layout';
 
-/** Returns the version of this package. */
+/** Returns the version of Fumehood. */
 export function versionOfThis(): string {
-  const manifest = readFileSync(join(import.meta.dirname, '../package.json'), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
+  return (JSON.parse(readFileSync(layout.manifest, 'utf8')) as { version: string }).version;
 }

@@ -2,7 +2,7 @@ export type { Guest, GuestFacts } from './channel/guest.ts';
 export { connectGuest } from './channel/guest.ts';
 export type { GuestStep, StepExit } from './channel/step.ts';
 export type { GuestImage, GuestRecipe } from './guest/build.ts';
-export { buildGuest, guestRecipe, unpackKernelPackage } from './guest/build.ts';
+export { buildGuest, compileInit, guestRecipe, unpackKernelPackage } from './guest/build.ts';
 export { canLimit } from './jail/cgroups.ts';
 export { buildLauncher } from './launcher/build.ts';
 export { probeHost } from './probe/probe.ts';

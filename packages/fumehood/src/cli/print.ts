@@ -1,10 +1,10 @@
 import { StringDecoder } from 'node:string_decoder';
-import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
+import { layout } from '#layout';
 import type { ErrorFacts } from '@fumehood/base';
 import { outputLost } from '../errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
-import { commandPath, typedCommand, withTypedCommands } from './typed-command.ts';
+import { typedCommand, withTypedCommands } from './typed-command.ts';
 
 // Nothing else in this package writes to stdout or stderr: what others named must not reach a terminal as they wrote it.
 
@@ -28,12 +28,11 @@ export function handleLostOutput(): void {
     });
 }
 
-const checkout = resolve(import.meta.dirname, '../../../..');
 let typed: string | undefined;
 
 /** Returns what the caller of this process types to run a command of Fumehood. */
 function callerCommand(): string {
-  typed ??= typedCommand({ environment: process.env, directory: workingDirectory(), checkout });
+  typed ??= typedCommand({ environment: process.env, directory: workingDirectory(), layout });
   return typed;
 }
 
@@ -52,9 +51,10 @@ function shown(line: string): string {
 
 /** Writes to stderr how to run commands of Fumehood in every directory, unless the shell of the caller finds them. */
 export function noteCommandPath(): void {
-  const path = commandPath(checkout);
   if (callerCommand() !== 'fumehood')
-    note(`in every directory its commands are ${path}, or fumehood after \`ln -s ${path} /usr/local/bin/\``);
+    note(
+      `in every directory its commands are ${layout.command}, or fumehood after \`ln -s ${layout.command} /usr/local/bin/\``,
+    );
 }
 
 /** Writes lines for people to stderr: stdout is for results. */

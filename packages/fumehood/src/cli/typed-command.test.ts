@@ -19,8 +19,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
+const layoutOf = (root: string) => ({
+  root,
+  command: join(root, 'node_modules/.bin/fumehood'),
+  isCheckout: true,
+});
 const typed = (directory: string, path: string[], more: NodeJS.ProcessEnv = {}) =>
-  typedCommand({ environment: { PATH: path.join(':'), ...more }, directory, checkout });
+  typedCommand({ environment: { PATH: path.join(':'), ...more }, directory, layout: layoutOf(checkout) });
 
 it('a command that the shell finds is typed by its name', () => {
   expect(typed(root, ['/usr/bin', join(root, 'bin')])).toBe('fumehood');
@@ -36,8 +41,13 @@ it('npx finds it in the checkout alone; elsewhere its path is typed', () => {
   expect(typed(join(checkout, 'packages'), [])).toBe('npx fumehood');
   expect(typed(`${checkout}-2`, [])).toBe(join(bin, 'fumehood'));
   expect(typed(root, [join(root, 'other'), ''])).toBe(join(bin, 'fumehood'));
-  const spaced = { environment: {}, directory: '/', checkout: "/it's here" };
+  const spaced = { environment: {}, directory: '/', layout: layoutOf("/it's here") };
   expect(typedCommand(spaced)).toBe("'/it'\\''s here/node_modules/.bin/fumehood'");
+});
+
+it('in the directory of a package npx does not find it', () => {
+  const layout = { root, command: join(root, 'lib/fumehood.mjs'), isCheckout: false };
+  expect(typedCommand({ environment: {}, directory: root, layout })).toBe(layout.command);
 });
 
 it('the commands of a text are those that the caller types; other text stays', () => {

@@ -1,5 +1,5 @@
-import { resolve } from 'node:path';
 import { normalize } from 'node:path/posix';
+import { layout } from '#layout';
 import type { Command } from 'commander';
 import { commandContext } from '../cli/context.ts';
 import {
@@ -19,7 +19,6 @@ interface DemoOptions extends PrintOptions {
   readonly commit?: string;
 }
 
-const ownRepository = resolve(import.meta.dirname, '../../../..');
 /** Small enough for an emulated CPU: the whole job takes less than 90 s. */
 const ownRoot = 'packages/base';
 
@@ -40,8 +39,9 @@ async function demo(options: DemoOptions): Promise<void> {
   const { runDemo } = await import('../demo/demo.ts');
   const { reportJson, reportLines } = await import('../demo/report.ts');
   const { bringUp } = await import('../up/up.ts');
+  const repo = options.repo ?? ownRepository();
   const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
-  const repository = await openRepository(options.repo ?? ownRepository, options.commit ?? 'HEAD', root);
+  const repository = await openRepository(repo, options.commit ?? 'HEAD', root);
   const context = commandContext();
   const client = await bringUp(context);
   const report = await runDemo({
@@ -55,6 +55,11 @@ async function demo(options: DemoOptions): Promise<void> {
   noteCommandPath();
   if (options.json) printJson(reportJson(report));
   else printLines(['', ...reportLines(report)]);
+}
+
+function ownRepository(): string {
+  if (layout.isCheckout) return layout.root;
+  throw usage('there is no repository to index', 'Give --repo the path of a git repository.');
 }
 
 function relativeRoot(text: string): string {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { release } from 'node:os';
 import type { FumehoodError } from '@fumehood/base';
+import { layout } from '#layout';
 import { buildGuest, type Finding } from '@fumehood/microvm';
 import { type Tier, tierMeaning } from '@fumehood/protocol';
 import { prepareRuntime } from '../runtime/runtime.ts';
@@ -20,9 +21,9 @@ export interface DoctorReport {
   readonly findings: readonly Finding[];
 }
 
-/** System programs that jobs need, and the Debian packages that contain them. */
-const programs = debianPackages.flatMap(({ package: name, program, neededBy }) =>
-  program !== undefined && ['check', 'demo'].includes(neededBy) ? [[program, name] as const] : [],
+/** Debian packages that a machine needs to run jobs. A checkout needs some more, to build what a package brings. */
+const needed = debianPackages.filter(
+  ({ neededBy, onlyToBuild }) => ['check', 'demo'].includes(neededBy) && (layout.isCheckout || !onlyToBuild),
 );
 
 /** Checks this machine, and boots a canary even if an earlier verdict still holds. */
@@ -30,7 +31,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   const { state, root, onProgress } = deps;
   const place = placeError(state, root);
   const account = accountError();
-  const missing = programs.filter(([path]) => !existsSync(path));
+  const missing = needed.filter(({ program }) => program !== undefined && !existsSync(program));
   const found: Finding[] = [
     {
       check: 'system',
@@ -40,9 +41,12 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
     {
       check: 'programs',
       ok: missing.length === 0,
-      detail: missing.length === 0 ? 'all installed' : `missing: ${missing.map(([path]) => path).join(', ')}`,
+      detail:
+        missing.length === 0
+          ? 'all installed'
+          : `missing: ${missing.map(({ program }) => program).join(', ')}`,
       ...(missing.length > 0 && {
-        remedy: `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`,
+        remedy: `apt-get install --no-install-recommends ${missing.map((entry) => entry.package).join(' ')}`,
       }),
     },
     ...(place ? [findingOf('state directory', place)] : []),
@@ -58,7 +62,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   makeState(state, root);
   await mkdir(state.vms, { recursive: true, mode: 0o700 });
   const runtime = await prepareRuntime(state, onProgress);
-  const guest = await buildGuest({ directory: state.guest, onProgress });
+  const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
   const { report, tiers } = await probeThisHost({ ...deps, runtime, guest, fresh: true });
   return { tiers, findings: [...found, ...report.findings, ...(await executorFinding(state))] };
 }

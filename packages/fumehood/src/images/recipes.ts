@@ -1,8 +1,9 @@
 import { readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { layout } from '#layout';
 import type { State } from '../state/state.ts';
 
-const recipesDirectory = resolve(import.meta.dirname, '../../../../images');
+const recipesDirectory = join(layout.root, 'images');
 
 /** Names of the images that come with Fumehood. `images/NAME/build.ts` is the recipe of each. */
 export const imageNames: readonly string[] = readdirSync(recipesDirectory, { withFileTypes: true })

@@ -1,10 +1,7 @@
-import { createHash } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
-import { access, chmod, copyFile, cp, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { access, chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { buildLauncher } from '@fumehood/microvm';
-import { bundleOptions } from '../bundle/options.ts';
+import { layout } from '#layout';
 import { stateUnusable } from '../errors.ts';
 import type { State } from '../state/state.ts';
 
@@ -24,32 +21,23 @@ export interface Runtime {
   readonly launcher: string;
 }
 
-const { resolve } = createRequire(import.meta.url);
-const sourceOf = (name: string) => dirname(resolve(`@fumehood/${name}`));
-const programs = {
-  'instance-helper': ['instance', 'helper/main.ts'],
-  instance: ['instance', 'main.ts'],
-  'executor-helper': ['executor', 'helper/main.ts'],
-  agent: ['executor', 'agent/main.ts'],
-  'disk-maker': ['executor', 'disk-maker/main.ts'],
-  src: ['src-cli', 'main.ts'],
-} as const;
+/** The programs, each in a file `NAME.mjs`. */
+type Program = 'instance-helper' | 'instance' | 'executor-helper' | 'agent' | 'disk-maker' | 'src';
 
-/** Bundles the programs if the sources changed since the last build (0.5 s), and copies Node beside them. */
+/** Writes the programs if they changed since the last time (a checkout bundles them, 0.5 s), and copies Node beside them. */
 export async function prepareRuntime(state: State, onProgress: (line: string) => void): Promise<Runtime> {
   await mkdir(state.runtime, { recursive: true, mode: 0o755 });
   const node = await copyNode(state.runtime);
-  const key = await sourceKey();
+  const key = await layout.programsKey();
   const directory = join(state.runtime, key);
   if (!existsSync(directory)) {
-    onProgress('bundling the programs');
+    onProgress('preparing the programs');
     const staged = await mkdtemp(join(state.runtime, '.bundle-'));
-    await bundle(staged);
-    await cp(join(sourceOf('instance'), 'db/migrations'), join(staged, 'migrations'), { recursive: true });
+    await layout.writePrograms(staged);
     await makeReadable(staged);
     await rename(staged, directory);
   }
-  const script = (name: keyof typeof programs) => join(directory, `${name}.mjs`);
+  const script = (name: Program) => join(directory, `${name}.mjs`);
   return {
     key,
     directory: state.runtime,
@@ -61,7 +49,7 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
     agent: script('agent'),
     diskMaker: script('disk-maker'),
     src: script('src'),
-    launcher: await buildLauncher(state.runtime),
+    launcher: await layout.launcher(state.runtime),
   };
 }
 
@@ -79,35 +67,6 @@ async function makeReadable(directory: string): Promise<void> {
   await chmod(directory, 0o755);
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
     await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
-}
-
-/** Bundles each program into one file. A program has only what it imports: packages say that their modules have no side effects. */
-export async function bundle(directory: string): Promise<void> {
-  const { build } = await import('esbuild'); // takes 40 ms, which only a new build needs
-  await build({
-    ...bundleOptions,
-    entryPoints: Object.entries(programs).map(([out, [name, file]]) => ({
-      in: join(sourceOf(name), file),
-      out,
-    })),
-    outdir: directory,
-  });
-}
-
-/** Hashes the name, size and time of each source: reading 300 files would slow down every start. */
-async function sourceKey(): Promise<string> {
-  const hash = createHash('sha256');
-  const packages = join(sourceOf('instance'), '../..');
-  const files = (await readdir(packages, { recursive: true }))
-    .filter((file) => /^[^/]+\/src\/.*\.(ts|sql)$/.test(file) && !file.endsWith('.test.ts'))
-    .sort();
-  for (const file of files) {
-    const { size, mtimeMs } = await stat(join(packages, file));
-    hash.update(`${file} ${size} ${mtimeMs}\n`);
-  }
-  const bundler = await stat(resolve('esbuild/package.json'));
-  hash.update(`${process.version} ${bundler.mtimeMs}`);
-  return hash.digest('hex').slice(0, 16);
 }
 
 /** Copies this Node to a place that all users can reach, and returns its path. Errors: `state_unusable`. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import { executorHelperConfigSchema } from '@fumehood/executor';
+import { layout } from '#layout';
 import { buildGuest } from '@fumehood/microvm';
 import { probeThisHost } from '../doctor/probe.ts';
 import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
@@ -101,7 +102,7 @@ async function startExecutor(
   client: Client,
 ): Promise<void> {
   const { state, clock, root, onProgress } = deps;
-  const guest = await buildGuest({ directory: state.guest, onProgress });
+  const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
   const { tiers } = await probeThisHost({ state, clock, root, runtime, guest, fresh: false, onProgress });
   onProgress('starting the executor');
   const facts = { version: versionOfThis(), root, instanceUrl, tiers, labels: deps.labels ?? [], guest };

