@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { localSpawn, systemClock } from '@fumehood/base';
+import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
 import { imageDisk } from '@fumehood/oci';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loopDelayMax } from '../../packages/executor/src/agent/loop-delay.ts';
@@ -24,6 +24,7 @@ import { long } from '../long.ts';
 const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
 const spawn = localSpawn(identity);
 const never = new AbortController().signal;
+const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
 const memoryMiB = 256;
 
 let root: string;
@@ -87,9 +88,12 @@ function hostileCommit(name: string, width: number): string {
 describe('the event loop that renews leases goes on', { retry: 2, timeout: 300_000 }, () => {
   test('while the disk of an image with a great many deep paths is made', async () => {
     const make = () =>
-      imageDisk({ archive, digestOf: 'archive', digest: 'a' }, emptyCache(), async (file) => {
-        const bind = { source: archive, target: insidePaths.archive, mode: 'ro' as const };
-        return (await maker.make({ type: 'image' }, [bind], file, never)).config;
+      imageDisk({ archive, digestOf: 'archive', digest: 'a' }, emptyCache(), cache, {
+        signal: never,
+        make: async (file) => {
+          const bind = { source: archive, target: insidePaths.archive, mode: 'ro' as const };
+          return (await maker.make({ type: 'image' }, [bind], file, never)).config;
+        },
       });
     expect(await longestDelay(make)).toBeLessThan(loopDelayMax);
   });
@@ -110,7 +114,7 @@ describe('the event loop that renews leases goes on', { retry: 2, timeout: 300_0
     );
     const source = {
       ...{ spawn, maker, clock: systemClock, instanceUrl: 'http://fake' },
-      ...{ disks: emptyCache(), work: join(root, 'work') },
+      ...{ cache, disks: emptyCache(), work: join(root, 'work') },
     };
     const contents = { commit: { repository: name, commit }, directory: '', sparse: [], files: [] };
     const lines: string[] = [];

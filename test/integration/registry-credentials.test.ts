@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, systemClock } from '@fumehood/base';
+import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../../packages/executor/src/disk-maker/make-disk.ts';
 import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/image-disks.ts';
@@ -44,7 +44,8 @@ beforeAll(async () => {
   const registryAuthFile = join(root, 'config.json');
   const registries = [{ location: registry.place, insecure: true, mirrors: [] }];
   const directories = { disks, blobs, work };
-  deps = { spawn, clock: systemClock, directories, registries, registryAuthFile, node };
+  const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
+  deps = { cache, spawn, clock: systemClock, directories, registries, registryAuthFile, node };
 });
 afterAll(async () => {
   await registry.stop();

@@ -1,4 +1,4 @@
-import { FumehoodError } from '@fumehood/base';
+import { FumehoodError, factsOf } from '@fumehood/base';
 
 /** The instance did not answer, or answered that it cannot serve the request now. The request is worth a retry. */
 export function instanceUnreachable(action: string, why: string): FumehoodError {
@@ -287,4 +287,12 @@ export function archiveWrong(from: string, why: string): FumehoodError {
 
 export function installFailed(why: string, remedy: string): FumehoodError {
   return new FumehoodError({ code: 'install_failed', message: `nothing is installed: ${why}`, remedy });
+}
+
+/** Codes of failures that come from what belongs to one job: its lease, its token, its memory. */
+const codesOfOneJob = new Set(['lease_lost', 'instance_refused', 'commit_missing', 'disk_needs_memory']);
+
+/** Returns whether a failure of one job says nothing about another job that needs the same file. */
+export function isFailureOfOneJob(error: unknown): boolean {
+  return codesOfOneJob.has(factsOf(error).code);
 }

@@ -62,6 +62,6 @@ export const executorSettings = {
   registries: registriesSchema.default([]),
   /** Docker's `config.json`, for jobs that do not bring credentials for registries. Only the agent can read it. */
   registryAuthFile: path.nullable().default(null),
-  /** Allocated bytes of disks and blobs above which the janitor removes those that were not used for the longest time. */
+  /** The limit of the cache: allocated bytes of image archives and disks. Those that were not used for the longest time are removed. */
   cacheBytes: z.int().positive(),
 };

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import type { Spawn } from '@fumehood/base';
+import { openFileCache, type Spawn } from '@fumehood/base';
 import { spawnInside, takeDisk } from '@fumehood/disk';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { imageDisk, type ProvenImage, writeImageDisk } from './cache.ts';
@@ -45,13 +45,18 @@ const diskOf = async (files: ImageFiles, name = 'image.tar') => {
   const archive = writeArchive(join(root, name), files);
   return proven({ archive, digestOf: 'archive', digest: await digestOfFile(archive) });
 };
+const use = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
+const { signal } = new AbortController();
 /** Makes disks as a job does, but without the sandbox. */
 const proven = (image: ProvenImage) =>
-  imageDisk(image, cache, async (disk) => {
-    const work = await mkdtemp(join(root, 'work-'));
-    const config = await writeImageDisk(spawn, image.archive, join(work, 'written'));
-    await takeDisk(join(work, 'written'), join(work, 'copy'), disk, process.getuid?.() ?? 0);
-    return config;
+  imageDisk(image, cache, use, {
+    signal,
+    async make(disk) {
+      const work = await mkdtemp(join(root, 'work-'));
+      const config = await writeImageDisk(spawn, image.archive, join(work, 'written'));
+      await takeDisk(join(work, 'written'), join(work, 'copy'), disk, process.getuid?.() ?? 0);
+      return config;
+    },
   });
 const configOf = (disk: string) => disk.replace('.sqfs', '.json');
 const layers = [

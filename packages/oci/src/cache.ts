@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { oncePerKey, type Spawn } from '@fumehood/base';
+import type { CachedWork, FileCacheUse, Spawn } from '@fumehood/base';
 import { writeDisk } from '@fumehood/disk';
 import { type ImageConfig, openArchive } from './archive.ts';
 import { imageTooBig } from './errors.ts';
@@ -30,37 +29,37 @@ export interface ProvenImage {
 const diskVersion = 5;
 /** Largest size of an image's configuration as JSON, bytes: no program could get more arguments and variables. */
 export const imageConfigMax = 2 ** 20;
-const makeOnce = oncePerKey<void>();
+
+/** How the disk of an image is made: `make` makes it at the path `disk`, complete or not at all, and returns the image's configuration. */
+export interface DiskWork extends Pick<CachedWork, 'signal' | 'isOwnFailure'> {
+  readonly make: (disk: string, stop: AbortSignal) => Promise<ImageConfig>;
+}
 
 /**
- * Returns the read-only disk of an image. If it is not cached, `make` makes it at the path `disk`, complete or not at all, and returns
- * the image's configuration. The cache grants nothing (docs/invariants.md, 11): its key is the digest that the caller has checked.
- * What an archive says about itself, as the digests of its layers, is no part of the key, because anybody can write it.
+ * Returns the read-only disk of an image, and makes it in this directory if it is not cached. The cache grants nothing
+ * (docs/invariants.md, 11): its key is the digest that the caller has checked. What an archive says about itself, as the digests of its
+ * layers, is no part of the key, because anybody can write it.
  */
 export async function imageDisk(
   { digestOf, digest }: ProvenImage,
   cacheDirectory: string,
-  make: (disk: string) => Promise<ImageConfig>,
+  cache: FileCacheUse,
+  { make, ...work }: DiskWork,
 ): Promise<ImageDisk> {
   const key = createHash('sha256').update(`${diskVersion} ${digestOf} ${digest}`).digest('hex').slice(0, 32);
   const file = `image-${key}.sqfs`;
   const disk = join(cacheDirectory, file);
   const configFile = join(cacheDirectory, `image-${key}.json`);
-  let makes = false;
-  while (!existsSync(disk) || !existsSync(configFile)) {
-    const work = async () => {
-      makes = true;
-      const config = await make(disk);
+  await cache.get({
+    ...work,
+    files: [disk, configFile],
+    what: 'the disk of the image',
+    async make(stop) {
+      const config = await make(disk, stop);
       await writeFile(`${configFile}.partial`, JSON.stringify(config), { mode: 0o600 });
       await rename(`${configFile}.partial`, configFile);
-    };
-    // A run has the limits of the job that started it, and ends with that job. When the run of another job fails, this job tries again.
-    await makeOnce(disk, work).catch((error: unknown) => {
-      if (makes) throw error;
-    });
-  }
-  const now = Date.now() / 1000;
-  for (const path of [disk, configFile]) await utimes(path, now, now); // the janitor removes the files that were not used for the longest time
+    },
+  });
   return { file, config: JSON.parse(await readFile(configFile, 'utf8')) as ImageConfig };
 }
 

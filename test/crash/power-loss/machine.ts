@@ -3,7 +3,7 @@ import { testGuest } from '../../../packages/executor/src/testing/test-guest.ts'
 import { chmodSync, chownSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { systemClock } from '@fumehood/base';
+import { openFileCache, systemClock } from '@fumehood/base';
 import {
   buildLauncher,
   canLimit,
@@ -41,11 +41,14 @@ export async function makeVmFiles(directory: string): Promise<VmFiles> {
   }
   const { archive, digest } = await powerLossImage(join(directory, 'images'));
   const disks = join(directory, 'disks');
-  const image = await imageDisk({ archive, digestOf: 'archive', digest }, disks, async (disk) => {
+  const make = async (disk: string) => {
     const config = await writeImageDisk(spawnInside, archive, join(directory, 'written'));
     await takeDisk(join(directory, 'written'), join(directory, 'copy'), disk, process.getuid?.() ?? 0);
     return config;
-  });
+  };
+  const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
+  const { signal } = new AbortController();
+  const image = await imageDisk({ archive, digestOf: 'archive', digest }, disks, cache, { signal, make });
   if (isRoot) chownSync(join(disks, image.file), owner, owner);
   return {
     directory,

@@ -1,6 +1,7 @@
 import { arch } from 'node:os';
 import {
   factsOf,
+  openFileCache,
   readConfig,
   remoteSpawn,
   reportFailed,
@@ -11,7 +12,7 @@ import {
 import { archSchema } from '@fumehood/protocol';
 import { pino } from 'pino';
 import { remoteVms } from '../helper/remote-vms.ts';
-import { sweepWork, trimCaches } from '../janitor/janitor.ts';
+import { sweepWork } from '../janitor/janitor.ts';
 import { guestLimits } from '../runtime/microvm/guest-limits.ts';
 import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { connect } from '../uplink/connect.ts';
@@ -28,9 +29,6 @@ import { agentConfigSchema } from './config.ts';
 import { watchLoopDelay } from './loop-delay.ts';
 import { openReservations } from './reservations.ts';
 
-/** Time between two runs of the janitor over the caches, in ms. */
-const trimEveryMs = 600_000;
-
 /** The agent, an unprivileged child of the helper: `main.ts CONFIG`. The first SIGTERM drains it, the second one stops it. */
 const log = pino({ base: null }, stderrLines);
 try {
@@ -42,8 +40,13 @@ try {
   const { directories, instanceUrl } = config;
   const credential = await readCredential(config.credentialFile);
   const caches = [directories.disks, directories.blobs];
-  const janitor = { clock, spawn, log, caches, work: directories.work, cacheBytes: config.cacheBytes };
-  await sweepWork(janitor);
+  await sweepWork({ spawn, log, caches, work: directories.work });
+  const cache = openFileCache({
+    directories: caches,
+    maxBytes: config.cacheBytes,
+    onTrouble: (facts, message) => log.warn(facts, message),
+  });
+  await cache.trim();
   await applyRoute(instanceUrl, config.route);
   const http = openHttp(instanceUrl);
   const executor = {
@@ -78,7 +81,7 @@ try {
   const leases = keepLeases({ queue, queues, clock, onTrouble });
   const executorName = config.name;
   const agent = makeAgent({
-    runtime: microvmRuntime({ ...config, guestLimits, executorName, credential, vms, spawn, clock }),
+    runtime: microvmRuntime({ ...config, guestLimits, executorName, credential, vms, spawn, clock, cache }),
     clock,
     executorName,
     http,
@@ -96,15 +99,9 @@ try {
     if (signals === 1) agent.drain();
     else agent.stop();
   });
-  const trimming = setInterval(() => {
-    trimCaches(janitor).catch((error: unknown) =>
-      log.warn({ error: factsOf(error) }, 'the caches could not be trimmed'),
-    );
-  }, trimEveryMs);
   const endWatch = watchLoopDelay(log);
   await agent.run();
   endWatch();
-  clearInterval(trimming);
   process.exit(0);
 } catch (error) {
   log.error({ error: factsOf(error) }, 'the agent did not start');

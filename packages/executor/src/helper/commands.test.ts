@@ -2,7 +2,13 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
-import { allowedRequest, type AllowedCommand, type Spawn, type SpawnRequest } from '@fumehood/base';
+import {
+  allowedRequest,
+  type AllowedCommand,
+  openFileCache,
+  type Spawn,
+  type SpawnRequest,
+} from '@fumehood/base';
 import { makeRepository, packMax } from '@fumehood/git';
 import { fetchImage } from '@fumehood/oci';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -57,7 +63,9 @@ describe('the helper runs', () => {
     });
     const never = new AbortController().signal;
     await failed(maker.make({ type: 'image' }, binds, join(work, 'disk'), never));
-    const from = { spawn, registries: [], work, cache: work, node: { source: node, target: sandboxNode } };
+    const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
+    const runtime = { source: node, target: sandboxNode };
+    const from = { spawn, registries: [], work, archives: work, cache, node: runtime };
     await failed(fetchImage(from, 'example.com/image:1', {}, AbortSignal.timeout(10_000)));
     const upload = { file: 'index.scip', root: 'a', route: '/.executors/scip/upload', associatedIndexId: 1 };
     for (const indexer of [null, 'scip-typescript'])

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, systemClock } from '@fumehood/base';
+import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
 import { buildLauncher, canLimit, type GuestRecipe, vmmOf } from '@fumehood/microvm';
 import { hostTemplates } from '../helper/templates.ts';
 import type { ImageConfig, Registries } from '@fumehood/oci';
@@ -155,6 +155,11 @@ export class TestAgent {
       registryAuthFile: null,
       tiers: identity.tiers,
       directories,
+      cache: openFileCache({
+        directories: [directories.disks, directories.blobs],
+        maxBytes: 2 ** 30,
+        onTrouble: log.warn,
+      }),
       uploadClient: { node, script },
       diskMaker,
     });

@@ -1,11 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createWriteStream, existsSync } from 'node:fs';
-import { chmod, mkdir, rename, rm, utimes } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Clock, FumehoodError } from '@fumehood/base';
-import { blobDamaged, imageUnavailable, instanceUnreachable } from '../errors.ts';
+import { type Clock, type FileCacheUse, FumehoodError } from '@fumehood/base';
+import { blobDamaged, imageUnavailable, instanceUnreachable, isFailureOfOneJob } from '../errors.ts';
 import { causeOf, expectStatus } from './http.ts';
 import type { JobClient } from './job-client.ts';
 import { retryWhileUnreachable } from './retry.ts';
@@ -25,26 +25,28 @@ export async function fetchBlob(
   client: JobClient,
   digest: string,
   directory: string,
+  cache: FileCacheUse,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<string> {
   await mkdir(directory, { recursive: true });
   const file = join(directory, `archive-${digest.replace(':', '-')}`);
-  const cached = existsSync(file);
-  await retryWhileUnreachable(clock, signal, async () => {
-    const response = await client.open({
-      method: cached ? 'HEAD' : 'GET',
-      path: client.blobPath(digest),
-      headers: {},
-      signal,
-      action,
+  const open = (method: 'HEAD' | 'GET', stop: AbortSignal, read: (response: Response) => Promise<void>) =>
+    retryWhileUnreachable(clock, stop, async () => {
+      const request = { method, path: client.blobPath(digest), headers: {}, signal: stop, action };
+      const response = await client.open(request);
+      if (response.status === 404) throw imageUnavailable(digest, 'the instance does not have it');
+      if (response.status !== 200) await expectStatus(response, [200], action);
+      await read(response);
     });
-    if (response.status === 404) throw imageUnavailable(digest, 'the instance does not have it');
-    if (response.status !== 200) await expectStatus(response, [200], action);
-    if (!cached) await storeBlob(response, digest, file, signal);
+  await open('HEAD', signal, async () => {});
+  await cache.get({
+    files: [file],
+    what: `the archive ${digest}`,
+    signal,
+    isOwnFailure: isFailureOfOneJob,
+    make: (stop) => open('GET', stop, (response) => storeBlob(response, digest, file, stop)),
   });
-  const now = clock.now() / 1000;
-  await utimes(file, now, now); // the janitor removes the files that were not used for the longest time
   return file;
 }
 

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, type Spawn, systemClock } from '@fumehood/base';
+import { localSpawn, openFileCache, type Spawn, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../disk-maker/make-disk.ts';
 import { bundledDiskMaker } from '../testing/disk-maker.ts';
@@ -64,6 +64,7 @@ function make(spawn: Spawn): Promise<string> {
     spawn,
     maker: diskMakerOf({ spawn, ...maker }, 1024),
     clock: systemClock,
+    cache: openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open(),
     instanceUrl: 'http://fake',
     ...directories,
   };

@@ -3,7 +3,7 @@ import { existsSync, lstatSync, readFileSync, readlinkSync, writeFileSync } from
 import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSpawn, systemClock } from '@fumehood/base';
+import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { diskMakerOf } from '../disk-maker/make-disk.ts';
 import { bundledDiskMaker } from '../testing/disk-maker.ts';
@@ -49,6 +49,7 @@ function makeWorkspace(
     spawn,
     maker: diskMakerOf({ spawn, ...maker }, 1024),
     clock: systemClock,
+    cache: openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open(),
     instanceUrl: 'http://fake',
     disks: join(root, 'disks'),
     work: join(root, 'work'),

@@ -1,12 +1,19 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, utimes } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { abortable, type Clock, oncePerKey, removeTree, type Spawn, type SpawnBind } from '@fumehood/base';
+import {
+  abortable,
+  type Clock,
+  type FileCacheUse,
+  removeTree,
+  type Spawn,
+  type SpawnBind,
+} from '@fumehood/base';
 import { makeRepository } from '@fumehood/git';
 import type { DiskMaker } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
+import { isFailureOfOneJob } from '../errors.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 import { retryWhileUnreachable } from '../uplink/retry.ts';
 import { checkRepositoryAccess, type CommitReference, fetchPack } from './fetch-commit.ts';
@@ -18,6 +25,7 @@ export interface WorkspaceSource {
   readonly spawn: Spawn;
   readonly maker: DiskMaker;
   readonly clock: Clock;
+  readonly cache: FileCacheUse;
   /** Part of the cache key: repositories of two instances differ even if they have the same name. */
   readonly instanceUrl: string;
   /** The directory of cached disks. */
@@ -41,7 +49,6 @@ export interface WorkspaceContents {
 const format = 3;
 /** Bytes of a job's files that are hashed before other work of the agent, such as renewing leases, has its turn. */
 const hashedAtOnce = 4 * 2 ** 20;
-const makeOnce = oncePerKey<void>();
 
 /**
  * Makes the read-only disk of these contents, unless it is cached, and returns its name in the directory of disks. The instance
@@ -61,22 +68,14 @@ export async function workspaceDisk(
     await retryWhileUnreachable(source.clock, signal, () => checkRepositoryAccess(client, commit, signal));
   const file = `workspace-${await cacheKey(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
-  let makes = false;
-  const make = () => {
-    makes = true;
-    return makeDisk(source, client, contents, signal, path, onProgress);
-  };
-  while (!existsSync(path)) {
-    // A run uses the token of the job that started it and ends with that job. When the run of another job fails, this job tries
-    // again: it starts a run of its own, or waits for the one that a third job has started meanwhile.
-    await makeOnce(path, make).catch((error: unknown) => {
-      if (makes) throw error;
-    });
-    signal.throwIfAborted();
-  }
-  if (!makes) onProgress('the disk of this workspace is in the cache');
-  const now = source.clock.now() / 1000;
-  await utimes(path, now, now); // the janitor removes the files that were not used for the longest time
+  const origin = await source.cache.get({
+    files: [path],
+    what: 'the disk of the workspace',
+    signal,
+    isOwnFailure: isFailureOfOneJob,
+    make: (stop) => makeDisk(source, client, contents, stop, path, onProgress),
+  });
+  if (origin !== 'made') onProgress('the disk of this workspace is in the cache');
   return file;
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openState, type State } from '../state/state.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { adminSettings, instanceHelperSettings, writeSettings } from './settings.ts';
+import { adminSettings, executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
 
 let state: State;
 beforeEach(() => {
@@ -40,6 +40,16 @@ describe("the admin's settings", () => {
     expect(adminSettings(state)).toMatchObject({ databaseUrl: peer });
   });
 
+  it('limit the cache of the executor, which is no setting of the instance', async () => {
+    const guest = { kernel: '/kernel', initramfs: '/initramfs', digest: '' };
+    const facts = { version: '1', root: false, instanceUrl: 'unix:/socket', tiers: [], labels: [], guest };
+    const limit = async () => (await executorHelperSettings(state, {} as Runtime, facts)).cacheBytes;
+    expect(await limit()).toBeGreaterThanOrEqual(2 ** 30);
+    write('{"cacheMiB": 300}');
+    expect(await limit()).toBe(300 * 2 ** 20);
+    expect(instanceHelperSettings(state, {} as Runtime, facts)).not.toHaveProperty('cacheMiB');
+  });
+
   it('are written for the instance so that nobody else reads them, whatever the file was before', async () => {
     const file = join(state.root, 'instance-helper.json');
     for (const mode of [0o644, 0o600] as const) {
@@ -65,6 +75,7 @@ describe("the admin's settings", () => {
       ['databaseUrl: ', 'postgres://USER'],
     ],
     ['have a host alone', '{"hosts": "example.com"}', ['hosts: ', 'a list of host names']],
+    ['have no room for the cache', '{"cacheMiB": 0}', ['cacheMiB: ', 'a whole number above 0, or null']],
     ['keep jobs for a word', '{"retention": {"jobs": {"days": "x"}}}', ['retention.jobs.days: ', '"maxMiB"']],
     [
       'listen on another address without a certificate',

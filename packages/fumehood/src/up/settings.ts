@@ -11,9 +11,10 @@ import {
 } from '@fumehood/instance';
 import type { GuestImage } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
-import type { z } from 'zod';
+import * as z from 'zod';
 import type { Runtime } from '../runtime/runtime.ts';
 import { settingsInvalid } from '../errors.ts';
+import { allocatedBytes } from '../state/usage.ts';
 import type { State } from '../state/state.ts';
 import { portOfKilled } from './port.ts';
 import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
@@ -23,16 +24,21 @@ export const qemuPath = '/usr/bin/qemu-system-x86_64';
 /** Most memory for templates of VMs on a large machine, MiB. */
 const templatesMaxMiB = 4096;
 
-/** Settings of the instance that an admin may change. All of them have defaults. */
-const adminSchema = instanceHelperConfigSchema.pick({
-  databaseUrl: true,
-  port: true,
-  hosts: true,
-  tls: true,
-  upstream: true,
-  compatibility: true,
-  retention: true,
-});
+/** What an admin may change. Everything has a default. */
+const adminSchema = instanceHelperConfigSchema
+  .pick({
+    databaseUrl: true,
+    port: true,
+    hosts: true,
+    tls: true,
+    upstream: true,
+    compatibility: true,
+    retention: true,
+  })
+  .extend({
+    /** The limit of the executor's cache of images and workspaces; null: a share of the disk. */
+    cacheMiB: z.int().positive().nullable().default(null),
+  });
 type AdminSettings = ReturnType<typeof adminSchema.parse>;
 
 /** What is allowed as each setting, for the error about another value. */
@@ -45,6 +51,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   compatibility: '{"executorsWithoutJobTokens": true or false}',
   retention:
     '{"jobs", "images", "commits" or "indexes": {"days": up to 36500, "maxMiB": a whole number or null}}',
+  cacheMiB: 'a whole number above 0, or null',
 };
 
 /** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
@@ -84,7 +91,7 @@ export function instanceHelperSettings(
   facts: { readonly version: string; readonly root: boolean },
 ): InstanceHelperSettings {
   const { version, root } = facts;
-  const settings = adminSettings(state);
+  const { cacheMiB: _ofExecutor, ...settings } = adminSettings(state);
   return {
     version,
     state: state.root,
@@ -114,6 +121,9 @@ export async function executorHelperSettings(
 ): Promise<ExecutorHelperSettings> {
   const disk = await statfs(state.root);
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
+  // What the cache holds already counts as free: otherwise its limit would shrink with each start.
+  const cachedMiB = (await allocatedBytes(join(state.root, 'executor'))) / 2 ** 20;
+  const cacheMiB = adminSettings(state).cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
   const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
   const templatesMiB = Math.min(templatesMaxMiB, Math.floor(memoryMiB / 4));
   return {
@@ -141,7 +151,7 @@ export async function executorHelperSettings(
       scratchMiB: Math.max(1024, Math.floor(freeMiB / 2)),
     },
     templatesMiB,
-    cacheBytes: Math.max(2 ** 30, Math.floor((freeMiB / 4) * 2 ** 20)),
+    cacheBytes: cacheMiB * 2 ** 20,
   };
 }
 

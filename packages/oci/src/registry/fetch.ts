@@ -1,8 +1,8 @@
-import { createWriteStream, existsSync } from 'node:fs';
-import { chmod, type FileHandle, mkdtemp, rename, rm, stat, utimes } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { chmod, type FileHandle, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { oncePerKey, openOutput, removeTree, sharedDirectory } from '@fumehood/base';
+import { type FileCacheUse, factsOf, openOutput, removeTree, sharedDirectory } from '@fumehood/base';
 import * as z from 'zod';
 import { digestOf, digestOfFile, verifyBlob } from '../digest.ts';
 import { documentMax, parseConfig, parseDocument } from '../documents.ts';
@@ -16,7 +16,8 @@ import { type RegistryDeps, runSkopeo } from './skopeo.ts';
 /** What fetches have in common on this executor. */
 export interface FetchDeps extends RegistryDeps {
   /** Directory of cached archives. */
-  readonly cache: string;
+  readonly archives: string;
+  readonly cache: FileCacheUse;
   /** Largest size of an image's compressed layers together, bytes. Default 16 GiB. */
   readonly maxBytes?: number;
   /** Time limit for fetching all layers, ms. Default half an hour. */
@@ -38,7 +39,6 @@ const inspectMs = 60_000;
 const overhead = { share: 0.1, bytes: 16 * 2 ** 20 };
 /** Programs under the profile, which have this process's group, read it. No other user can enter the directory. */
 const archiveMode = 0o640;
-const copyOnce = oncePerKey<void>();
 
 /**
  * Fetches an image as an archive. It asks the registry with these credentials every time, even when the archive is cached: that
@@ -56,12 +56,12 @@ export async function fetchImage(
   signal: AbortSignal,
 ): Promise<FetchedImage> {
   const name = repositoryOf(reference);
-  const inspect = async (args: readonly string[]) => {
+  const inspect = async (args: readonly string[], stop = signal) => {
     const call = { reference, args: ['inspect', '--raw', ...args], auths, out: null, timeMs: inspectMs };
     const { stdout } = await runSkopeo(
       deps,
       { ...call, maxBytes: documentMax + overhead.bytes, fileBytes: documentMax },
-      signal,
+      stop,
     );
     return stdout;
   };
@@ -69,8 +69,8 @@ export async function fetchImage(
   const top = descriptorOf(topBytes, reference);
   const document = async (blob: Descriptor) =>
     verifyBlob(blob, blob === top ? topBytes : await inspect([`docker://${name}@${blob.digest}`]));
-  const configOf = async (of: Descriptor, config: Descriptor) =>
-    verifyBlob(config, await inspect(['--config', `docker://${name}@${of.digest}`]));
+  const configOf = async (of: Descriptor, config: Descriptor, stop = signal) =>
+    verifyBlob(config, await inspect(['--config', `docker://${name}@${of.digest}`], stop));
   const chosen = await selectManifest([top], undefined, { read: document, config: configOf }, () => {
     return 'Name the image by the digest of its manifest.';
   });
@@ -79,16 +79,18 @@ export async function fetchImage(
   const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMaxBytes);
 
   const { digest } = chosen;
-  const file = join(deps.cache, `image-${digestOf(Buffer.from(`${name} ${digest}`)).replace(':', '-')}`);
-  if (!existsSync(file)) {
-    const copy = async (stop: AbortSignal) => {
-      parseConfig(await configOf(chosen, manifest.config)); // refuses the image before its layers are fetched
+  const file = join(deps.archives, `image-${digestOf(Buffer.from(`${name} ${digest}`)).replace(':', '-')}`);
+  await deps.cache.get({
+    files: [file],
+    what: `the archive of ${reference}`,
+    signal,
+    outlivesCaller: true,
+    isOwnFailure: (error) => factsOf(error).code === 'registry_unauthorized',
+    async make(stop) {
+      parseConfig(await configOf(chosen, manifest.config, stop)); // refuses the image before its layers are fetched
       await copyImage(deps, { name, top: { ...chosen, size: bytes.length }, blobs, auths, file }, stop);
-    };
-    await copyOnce(file, copy, signal);
-  }
-  const now = Date.now() / 1000;
-  await utimes(file, now, now); // the janitor removes archives that were not used for long
+    },
+  });
   return { digest, file };
 }
 
@@ -138,7 +140,7 @@ interface Copy {
 async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Promise<void> {
   const { name, top, blobs, auths, file } = copy;
   const directory = await mkdtemp(join(deps.work, 'image-'));
-  const partial = join(deps.cache, `${basename(file)}.${basename(directory)}.partial`);
+  const partial = join(deps.archives, `${basename(file)}.${basename(directory)}.partial`);
   const open: FileHandle[] = [];
   try {
     await chmod(directory, 0o710); // skopeo, which has this process's group, must get through

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { localSpawn, type Spawn, type SpawnRequest } from '@fumehood/base';
+import { localSpawn, openFileCache, type Spawn, type SpawnRequest } from '@fumehood/base';
 import { expect } from 'vitest';
 import { openArchive } from '../archive.ts';
 import { type FetchDeps, type FetchedImage, fetchImage } from '../registry/fetch.ts';
@@ -22,6 +22,7 @@ export class Fetching {
   started: SpawnRequest[] = [];
   /** Number of running programs. */
   alive = 0;
+  private readonly cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} });
   private current: FakeRegistry | null = null;
 
   private constructor(root: string) {
@@ -66,7 +67,8 @@ export class Fetching {
       node: { source: join(this.root, 'node'), target: '/opt/fumehood/node' },
       registries,
       work: join(this.root, 'work'),
-      cache: join(this.root, 'cache'),
+      archives: join(this.root, 'cache'),
+      cache: this.cache.open(),
       ...more,
     };
   }

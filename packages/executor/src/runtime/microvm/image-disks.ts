@@ -1,4 +1,4 @@
-import { type Clock, readConfig, type Spawn } from '@fumehood/base';
+import { type Clock, type FileCacheUse, readConfig, type Spawn } from '@fumehood/base';
 import {
   fetchImage,
   type ImageDisk,
@@ -11,6 +11,7 @@ import {
 import * as z from 'zod';
 import type { DiskMaker } from '../../disk-maker/make-disk.ts';
 import { insidePaths } from '../../disk-maker/messages.ts';
+import { isFailureOfOneJob } from '../../errors.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import { imageDigest, type ValidatedJob } from './validate-job.ts';
@@ -20,6 +21,8 @@ import { sandboxNode } from '../../sandbox-node.ts';
 export interface ImageDeps {
   readonly spawn: Spawn;
   readonly clock: Clock;
+  /** What the job uses of the cache, in which `disks` and `blobs` are. */
+  readonly cache: FileCacheUse;
   readonly directories: { readonly disks: string; readonly blobs: string; readonly work: string };
   readonly registries: Registries;
   /** Docker's `config.json`, for jobs that do not bring credentials for registries. */
@@ -40,7 +43,7 @@ export async function imageDisks(
   stopped: AbortSignal,
   onLine: (line: string) => Promise<void>,
 ): Promise<ImageDisk[]> {
-  const { directories } = deps;
+  const { cache, directories } = deps;
   const made = new Map<string, ImageDisk>();
   for (const { image } of job.dockerSteps) {
     if (made.has(image)) continue; // a tag is resolved once for the whole job
@@ -50,9 +53,10 @@ export async function imageDisks(
         ? await fetchReference(deps, image, job, stopped, onLine)
         : await fetchArchive(deps, client, digest, stopped);
     const archive = { source: proven.archive, target: insidePaths.archive, mode: 'ro' as const };
-    const disk = await imageDisk(proven, directories.disks, async (file) => {
-      const { config } = await maker.make({ type: 'image' }, [archive], file, stopped);
-      return config;
+    const disk = await imageDisk(proven, directories.disks, cache, {
+      signal: stopped,
+      isOwnFailure: isFailureOfOneJob,
+      make: async (file, stop) => (await maker.make({ type: 'image' }, [archive], file, stop)).config,
     });
     if (disk.config.warning !== undefined) await onLine(disk.config.warning);
     made.set(image, disk);
@@ -61,12 +65,12 @@ export async function imageDisks(
 }
 
 async function fetchArchive(
-  { clock, directories }: ImageDeps,
+  { cache, clock, directories }: ImageDeps,
   client: JobClient,
   digest: string,
   stopped: AbortSignal,
 ): Promise<ProvenImage> {
-  const archive = await fetchBlob(client, digest, directories.blobs, clock, stopped);
+  const archive = await fetchBlob(client, digest, directories.blobs, cache, clock, stopped);
   return { archive, digestOf: 'archive', digest };
 }
 
@@ -77,9 +81,9 @@ async function fetchReference(
   stopped: AbortSignal,
   onLine: (line: string) => Promise<void>,
 ): Promise<ProvenImage> {
-  const { spawn, registries, directories } = deps;
+  const { cache, spawn, registries, directories } = deps;
   const from = {
-    ...{ spawn, registries, work: directories.work, cache: directories.blobs },
+    ...{ spawn, registries, cache, work: directories.work, archives: directories.blobs },
     node: { source: deps.node, target: sandboxNode },
   };
   const auths = dockerAuthConfig?.auths ?? {};

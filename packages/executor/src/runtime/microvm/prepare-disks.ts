@@ -33,6 +33,7 @@ export async function prepareDisks(
     spawn,
     maker,
     clock,
+    cache: deps.cache,
     instanceUrl,
     disks: directories.disks,
     work: directories.work,

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, factsOf, removeTree, type Spawn } from '@fumehood/base';
+import {
+  type Clock,
+  type FileCache,
+  type FileCacheUse,
+  factsOf,
+  isSharedFailure,
+  removeTree,
+  type Spawn,
+} from '@fumehood/base';
 import { type LeftOver, openMonitor } from '@fumehood/microvm';
 import type { Registries } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
@@ -42,6 +50,8 @@ export interface MicrovmDeps {
   readonly upstream: UpstreamJobs;
   readonly guestLimits: GuestLimits;
   readonly tiers: readonly Tier[];
+  /** The files in `disks` and `blobs`. */
+  readonly cache: FileCache;
   readonly directories: {
     /** Read-only disks. The helper opens them by their names. */
     readonly disks: string;
@@ -76,6 +86,7 @@ interface Run extends PhaseDeps {
   readonly deps: MicrovmDeps;
   readonly job: ValidatedJob;
   readonly measured: Measured;
+  readonly cache: FileCacheUse;
   vm: AgentVm | null;
   stage: Stage;
   /** Ends the running step; null while no step runs. */
@@ -91,11 +102,13 @@ async function runInVm(
 ): Promise<RunOutcome> {
   const measured: Measured = { exitCode: null, guest: null, inspection: null, leftOver: {} };
   const run: Run = {
+    cache: deps.cache.open(),
     ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
     ...{ ends: [], endStep: null },
   };
   let tier: Tier | null = null;
   let failure: unknown = null;
+  let isShared = false;
   let work: string | null = null;
   try {
     tier = chooseTier(job.fumehood.accept, deps.tiers);
@@ -104,6 +117,7 @@ async function runInVm(
     await runPhases(run, tier, work);
     await Promise.all(run.ends);
   } catch (error) {
+    isShared = isSharedFailure(error);
     failure = await explainFailure(error, run.vm, lease);
     await Promise.allSettled(run.ends);
   }
@@ -113,7 +127,9 @@ async function runInVm(
     failure ??= await explainFailure(error, null, lease);
   }
   if (work) await removeTree(deps.spawn, work);
-  const machine = verdictOf(failure, run.stage);
+  run.cache.close();
+  // A failure that several jobs share says as much about this machine as one job does.
+  const machine = isShared ? null : verdictOf(failure, run.stage);
   return { result: tier && { tier, vmm: deps.vmm, ...measured }, failure, machine };
 }
 
@@ -128,7 +144,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       writeLine(log, 'credential exposed: the steps can read the credential that their instance sent'),
     );
   const { node } = deps.uploadClient;
-  const { images, plan } = await prepareDisks({ ...deps, node }, job, run);
+  const { images, plan } = await prepareDisks({ ...deps, node, cache: run.cache }, job, run);
   const hostname = `job-${job.id}`;
   const control = randomBytes(24).toString('hex');
   const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};
