@@ -113,7 +113,7 @@ describe('jobs that need one image at the same time', () => {
     const jobs = [startJob(), startJob(), startJob()];
     const errors = await Promise.all(jobs.map((job) => job.disks.catch((error: unknown) => error)));
     expect(requests('GET')).toBe(1);
-    expect(errors.map(isSharedFailure).sort()).toEqual([false, true, true]);
+    expect(errors.filter(isSharedFailure)).toHaveLength(2);
     for (const error of errors) expect(error).toMatchObject({ code: 'blob_damaged' });
     expect(kept()).toEqual([0, 0]);
     instance.blobs.set(digest, archive);
