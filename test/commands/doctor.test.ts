@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { Stack } from '../stack.ts';
@@ -23,6 +25,10 @@ async function examine(): Promise<Doctor> {
 test('lists exactly the tiers in which jobs run', async () => {
   const { tiers, findings } = await examine();
   expect(tiers).toContain('vm-emulated');
+  const vmm = findings.find(({ check }) => check === 'virtual machine monitor');
+  expect(vmm?.ok).toBe(true);
+  expect(vmm?.detail).toMatch(/^(QEMU \d\S+ .* runs all; Firecracker does not: |Firecracker \d)/);
+  await refusesFirecracker(vmm?.detail ?? '');
   const { file } = await busyboxImage(stack.state, 'plain');
   for (const tier of tiers) {
     const accept = tier === 'vm-hardware' ? [] : ['--accept', tier];
@@ -38,6 +44,17 @@ test('lists exactly the tiers in which jobs run', async () => {
   expect(hardware?.ok).toBe(tiers.includes('vm-hardware'));
   if (!hardware?.ok) expect(hardware?.remedy).toContain('--accept vm-emulated');
 });
+
+/** Where Firecracker cannot be used, an order of Firecracker alone starts nothing. */
+async function refusesFirecracker(detail: string): Promise<void> {
+  const [, why] = /Firecracker does not: (.*)$/.exec(detail) ?? [];
+  if (why === undefined) return; // it can be used here
+  const refused = await stack.fumehood(['up', '--vmm', 'firecracker']);
+  expect(refused).toMatchObject({ code: 1, stdout: '' });
+  expect(refused.stderr).toContain(`it cannot be used: ${why}\n  Run \``);
+  for (const name of ['instance', 'executor'])
+    expect(existsSync(join(stack.state, 'run', `${name}-helper.json`))).toBe(false);
+}
 
 /** On some machines /dev/kvm opens and makes a VM that then cannot run. QEMU alone shows whether this is such a machine. */
 test.skipIf(process.getuid?.() !== 0)(

@@ -8,6 +8,8 @@ export {
   knownReleases,
   releaseUrl,
 } from './host/firecracker/releases.ts';
+export type { VmmSetting, Vmms } from './host/vmms.ts';
+export { chooseVmms, vmmSettingSchema, vmmSettings } from './host/vmms.ts';
 export {
   executorFileSchema,
   type HelperSettings as ExecutorHelperSettings,

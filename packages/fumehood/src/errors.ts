@@ -164,6 +164,16 @@ export function settingsInvalid(file: string, why: string): FumehoodError {
   });
 }
 
+/** The executor was asked to use Firecracker alone, and cannot. */
+export function vmmUnavailable(why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'vmm_unavailable',
+    message: `nothing is started: VMs shall run on Firecracker, and it cannot be used: ${why}`,
+    remedy:
+      'Run `fumehood doctor` for the state of this machine, and `fumehood executor install firecracker` if Firecracker is missing. Or let Fumehood choose: set `vmm` to auto, in settings.json, in FUMEHOOD_VMM or with `fumehood up --vmm auto`.',
+  });
+}
+
 export function stillRunning(state: string): FumehoodError {
   return new FumehoodError({
     code: 'still_running',

@@ -1,5 +1,5 @@
-import { vmmNames } from '@fumehood/microvm';
 import * as z from 'zod';
+import { vmmsSchema } from '../host/vmms.ts';
 import { executorSettings } from '../settings.ts';
 
 const path = z.string().startsWith('/');
@@ -7,8 +7,8 @@ const path = z.string().startsWith('/');
 /** The agent's configuration file, written by the helper. It holds no credentials. */
 export const agentConfigSchema = z.strictObject({
   ...executorSettings,
-  /** The VMM that the helper starts. */
-  vmm: z.enum(vmmNames),
+  /** The VMMs that the helper starts. */
+  vmms: vmmsSchema,
   directories: z.strictObject({
     /** Read-only disks. The helper opens them by their names. */
     disks: path,

@@ -7,6 +7,7 @@ import { agentFailed } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
+import { openVmms } from '../host/vmms.ts';
 import type { Directories } from './directories.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 import { hostTemplates } from './templates.ts';
@@ -20,11 +21,11 @@ const maxVms = 256;
 export async function startAgentProcess(
   config: HelperConfig,
   directories: Directories,
-  host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
+  cgroups: boolean,
   log: Log,
 ): Promise<Running> {
   const agentConfigFile = join(config.state, 'executor/config.json');
-  const agentConfig = agentConfigOf(config, directories, host.vmm.name);
+  const agentConfig = agentConfigOf(config, directories);
   await writeFile(agentConfigFile, JSON.stringify(agentConfig), { mode: 0o644 });
   const child = await startChild({
     node: config.runtime.node,
@@ -33,7 +34,7 @@ export async function startAgentProcess(
     identity: config.identities && config.identities.agent,
   });
   serveSpawn(child.process, spawnPolicy(config));
-  const vms = serveVms(child.process, vmPolicy(config, directories, host, log));
+  const vms = serveVms(child.process, vmPolicy(config, directories, cgroups, log));
   const file = join(config.state, 'run/executor.json');
   const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number };
   try {
@@ -60,16 +61,12 @@ export async function startAgentProcess(
   };
 }
 
-function agentConfigOf(
-  config: HelperConfig,
-  { disks, blobs, work }: Directories,
-  vmm: AgentConfig['vmm'],
-): AgentConfig {
+function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {
   const { instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream } = config;
-  const { resources, cacheBytes, runtime, registries, registryAuthFile } = config;
+  const { resources, cacheBytes, runtime, registries, registryAuthFile, vmms } = config;
   return {
     ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream },
-    ...{ resources, cacheBytes, registries, registryAuthFile, vmm },
+    ...{ resources, cacheBytes, registries, registryAuthFile, vmms },
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },
     diskMaker: runtime.diskMaker,
@@ -86,23 +83,25 @@ function spawnPolicy({ identities, runtime, state }: HelperConfig): SpawnPolicy 
 }
 
 function vmPolicy(
-  { launcher, guest, identities, resources, templatesMiB }: HelperConfig,
+  { launcher, guest, identities, resources, templatesMiB, vmms: chosen }: HelperConfig,
   { disks, vms }: Directories,
-  host: Pick<VmPolicy['host'], 'vmm' | 'cgroups'>,
+  cgroups: boolean,
   log: Log,
 ): VmPolicy {
-  const vmHost = {
-    ...host,
+  const host = {
+    cgroups,
     launcher,
     guest,
     diskDirectory: disks,
     diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,
     runDirectory: vms,
   };
+  const vmms = openVmms(chosen);
   const templateUid = identities && identities.firstVmUid + maxVms;
   return {
-    host: vmHost,
-    templates: hostTemplates(vmHost, templateUid, templatesMiB, log),
+    host,
+    vmms,
+    templates: hostTemplates(host, vmms, templateUid, templatesMiB, log),
     resources,
     firstUid: identities?.firstVmUid ?? null,
     maxVms,

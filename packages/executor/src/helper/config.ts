@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { vmmSettingSchema, vmmsSchema } from '../host/vmms.ts';
 import { executorSettings } from '../settings.ts';
 
 const path = z.string().startsWith('/');
@@ -12,7 +13,9 @@ export const helperConfigSchema = z.strictObject({
   state: path,
   /** Node and the bundled scripts: readable by everybody, writable by root alone. */
   runtime: z.strictObject({ directory: path, node: path, agent: path, diskMaker: path, src: path }),
-  qemu: path,
+  /** The VMM that was asked for, and what was chosen for it on this host. */
+  vmm: vmmSettingSchema.default('auto'),
+  vmms: vmmsSchema,
   launcher: path,
   /** Memory for templates of VMs, beside `resources`. */
   templatesMiB: z.int().nonnegative(),

@@ -1,5 +1,5 @@
 import { type Helper, type SuperviseDeps, supervise } from '@fumehood/base';
-import { canLimit, vmmOf, sweepVms } from '@fumehood/microvm';
+import { canLimit, sweepVms } from '@fumehood/microvm';
 import type { Log } from '../log.ts';
 import { startAgentProcess } from './child.ts';
 import type { HelperConfig } from './config.ts';
@@ -14,13 +14,13 @@ export async function startHelper(
   deps: SuperviseDeps & { readonly log: Log },
 ): Promise<Helper> {
   const directories = makeDirectories(config);
-  const host = { vmm: vmmOf('qemu', config.qemu), cgroups: await canLimit() };
+  const cgroups = await canLimit();
   return await supervise(
     'the agent',
     async () => {
       const swept = await sweepVms(directories.vms);
       if (swept.found > 0) deps.log.warn({ swept }, 'a crash had left virtual machines');
-      return await startAgentProcess(config, directories, host, deps.log);
+      return await startAgentProcess(config, directories, cgroups, deps.log);
     },
     deps,
   );

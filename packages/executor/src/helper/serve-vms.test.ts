@@ -15,7 +15,8 @@ class FakeAgent extends EventEmitter {
 }
 
 const resources = { cpus: 4, memoryMiB: 2_000, scratchMiB: 1_000 };
-const host = { vmm: { name: 'qemu' }, launcher: '/none', diskDirectory: '/none', runDirectory: '/none' };
+const vmms = { emulated: { name: 'qemu' } };
+const host = { launcher: '/none', diskDirectory: '/none', runDirectory: '/none' };
 const fitting = { cpus: 2, memoryMiB: 1_000, scratchMiB: 600 };
 
 /** No VM of this host can be a clone. */
@@ -27,7 +28,7 @@ const templates: Templates = {
 /** Asks for VMs of these sizes at once, and returns why each was refused. */
 async function refusals(...sizes: (typeof fitting)[]): Promise<string[]> {
   const agent = new FakeAgent();
-  const policy = { host, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+  const policy = { host, vmms, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
   serveVms(agent as unknown as ChildProcess, policy);
   for (const [at, size] of sizes.entries()) {
     const spec = { id: `j${at}`, acceleration: 'emulated', disks: [], ...size };
@@ -57,7 +58,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
 
   it('frees what a VM that did not start had reserved', async () => {
     const agent = new FakeAgent();
-    const policy = { host, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+    const policy = { host, vmms, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
     serveVms(agent as unknown as ChildProcess, policy);
     for (const id of [1, 2]) {
       agent.emit('message', {

@@ -12,12 +12,14 @@ import {
 import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import { openReservations, type Reservations } from '../agent/reservations.ts';
 import { vmRefused } from '../errors.ts';
+import type { OpenVmms } from '../host/vmms.ts';
 import type { Resources } from '../uplink/queue.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
 
 /** The host of an agent's VMs, and their identities: each VM has one of its own. */
 export interface VmPolicy {
-  readonly host: Omit<VmHost, 'identity'>;
+  readonly host: Omit<VmHost, 'identity' | 'vmm'>;
+  readonly vmms: OpenVmms;
   readonly templates: Templates;
   /** What all VMs and their VMMs may use together. */
   readonly resources: Resources;
@@ -49,10 +51,12 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const start = async ({ id, spec, boots }: Extract<VmCall, { type: 'vm.start' }>) => {
     if (running.has(id)) throw vmRefused('its id is in use');
     if (!child.connected) throw vmRefused('the agent is gone');
+    const vmm = policy.vmms[spec.acceleration];
+    if (!vmm) throw vmRefused(`this executor has no VMM for ${spec.acceleration} processors`);
     const slot = freeSlot();
     const release = reserve(reservations, spec);
     const uid = policy.firstUid === null ? null : policy.firstUid + slot;
-    const host = { ...policy.host, identity: uid === null ? null : { uid, gid: uid } };
+    const host = { ...policy.host, vmm, identity: uid === null ? null : { uid, gid: uid } };
     const starting = startFromTemplate(spec, host, boots ? null : policy.templates);
     const entry = { vm: starting.then(({ vm }) => vm), slot, release };
     entry.vm.catch(() => {}); // the caller of `start` is told

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { systemClock } from '@fumehood/base';
+import { vmRefused } from '../errors.ts';
+import type { OpenVmms } from '../host/vmms.ts';
 import type { Log } from '../log.ts';
 import { makeTemplate, openTemplates, type Templates, type VmHost } from '@fumehood/microvm';
 
@@ -8,7 +10,8 @@ import { makeTemplate, openTemplates, type Templates, type VmHost } from '@fumeh
  * its parent. A failure to make one goes to `log`.
  */
 export function hostTemplates(
-  host: Omit<VmHost, 'identity'>,
+  host: Omit<VmHost, 'identity' | 'vmm'>,
+  vmms: OpenVmms,
   uid: number | null,
   memoryMiB: number,
   log: Pick<Log, 'warn'>,
@@ -16,11 +19,19 @@ export function hostTemplates(
   const identity = uid === null ? null : { uid, gid: uid };
   return openTemplates({
     memoryMiB,
-    make: ({ acceleration, cpus, memoryMiB }) =>
-      makeTemplate({ acceleration, cpus, memoryMiB }, { ...host, identity }, systemClock),
+    async make({ acceleration, cpus, memoryMiB }) {
+      const vmm = vmms[acceleration];
+      if (!vmm) throw vmRefused(`this executor has no VMM for ${acceleration} processors`);
+      return await makeTemplate({ acceleration, cpus, memoryMiB }, { ...host, vmm, identity }, systemClock);
+    },
     async inputs() {
-      const { ino, mtimeMs, size } = await stat(host.vmm.binary);
-      return `${host.guest.digest} ${host.vmm.name} ${ino} ${mtimeMs} ${size}`;
+      const facts = [host.guest.digest];
+      for (const vmm of [vmms.kvm, vmms.emulated]) {
+        if (!vmm) continue;
+        const { ino, mtimeMs, size } = await stat(vmm.binary);
+        facts.push(`${vmm.name} ${ino} ${mtimeMs} ${size}`);
+      }
+      return facts.join(' ');
     },
     clock: systemClock,
     onFailure: (shape, { code, message }) => log.warn({ shape, code }, message),

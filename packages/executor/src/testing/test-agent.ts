@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
 import { buildLauncher, canLimit, type GuestRecipe, vmmOf } from '@fumehood/microvm';
+import { openVmms } from '../host/vmms.ts';
 import { hostTemplates } from '../helper/templates.ts';
 import type { ImageConfig, Registries } from '@fumehood/oci';
 import type { Job, NativeJob, QueueName } from '@fumehood/protocol';
@@ -127,9 +128,9 @@ export class TestAgent {
       clock: systemClock,
       onTrouble: (message) => void warnings.push(message),
     });
-    const vmm = vmmOf('qemu', '/usr/bin/qemu-system-x86_64');
+    const vmms = { emulated: { name: 'qemu', binary: '/usr/bin/qemu-system-x86_64' } } as const;
     const host = {
-      vmm,
+      vmm: vmmOf(vmms.emulated.name, vmms.emulated.binary),
       launcher: await buildLauncher(join(root, 'launcher')),
       guest,
       diskDirectory: directories.disks,
@@ -139,11 +140,17 @@ export class TestAgent {
       identity: isRoot ? { uid: 1_900_001_906, gid: 1_900_001_906 } : null,
     };
     const templateUid = isRoot ? 1_900_001_905 : null;
-    const templates = hostTemplates({ ...host, cgroups: await canLimit() }, templateUid, 512, log);
+    const templates = hostTemplates(
+      { ...host, cgroups: await canLimit() },
+      openVmms(vmms),
+      templateUid,
+      512,
+      log,
+    );
     const vms = localVms(host, templates);
     const runtime = microvmRuntime({
       vms,
-      vmm: vmm.name,
+      vmms,
       spawn: localSpawn(isRoot ? { uid: spawnUid, gid: process.getgid?.() ?? 0 } : null),
       clock: systemClock,
       instanceUrl,

@@ -10,6 +10,7 @@ export interface CommandContext {
   readonly clock: Clock;
   /** Whether this process is root. */
   readonly root: boolean;
+  readonly environment: NodeJS.ProcessEnv;
   readonly onProgress: (line: string) => void;
 }
 
@@ -19,7 +20,11 @@ export type ClientOptions = PrintOptions & TargetOptions;
 /** Returns the context of this process: its state directory, its user and the real clock. */
 export function commandContext(): CommandContext {
   const uid = process.getuid?.() ?? 0;
-  return { state: openState(process.env, uid), clock: systemClock, root: uid === 0, onProgress: note };
+  const environment = process.env;
+  return {
+    ...{ state: openState(environment, uid), clock: systemClock, root: uid === 0, environment },
+    onProgress: note,
+  };
 }
 
 /**

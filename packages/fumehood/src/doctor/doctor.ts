@@ -12,8 +12,10 @@ import { accountError } from '../up/account.ts';
 import type { State } from '../state/state.ts';
 import { clientOf, findRunning } from '../up/running.ts';
 import type { UpDeps } from '../up/up.ts';
+import { vmmOrder } from '../up/vmm.ts';
 import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
+import { qemuVersion, vmmFinding } from './vmm.ts';
 
 /** The tiers that this machine offers, and the results of the checks. */
 export interface DoctorReport {
@@ -26,9 +28,13 @@ const needed = debianPackages.filter(
   ({ neededBy, onlyToBuild }) => ['check', 'demo'].includes(neededBy) && (layout.isCheckout || !onlyToBuild),
 );
 
-/** Checks this machine, and boots a canary even if an earlier verdict still holds. */
+/**
+ * Checks this machine, and boots a canary even if an earlier verdict still holds. Errors: `usage` and `settings_invalid` for a wrong
+ * order of a VMM.
+ */
 export async function examine(deps: UpDeps): Promise<DoctorReport> {
-  const { state, root, onProgress } = deps;
+  const { state, root, environment, onProgress } = deps;
+  const order = vmmOrder(state, environment, undefined);
   const place = placeError(state, root);
   const account = accountError();
   const missing = needed.filter(({ program }) => program !== undefined && !existsSync(program));
@@ -63,8 +69,14 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   await mkdir(state.vms, { recursive: true, mode: 0o700 });
   const runtime = await prepareRuntime(state, onProgress);
   const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
-  const { report, tiers } = await probeThisHost({ ...deps, runtime, guest, fresh: true });
-  return { tiers, findings: [...found, ...report.findings, ...(await executorFinding(state))] };
+  const host = await probeThisHost({ ...deps, runtime, guest, order, fresh: true });
+  const findings = [
+    ...found,
+    ...host.report.findings,
+    vmmFinding({ order, host, qemuVersion: await qemuVersion() }),
+    ...(await executorFinding(state)),
+  ];
+  return { tiers: host.tiers, findings };
 }
 
 /** Returns whether the executor that runs here leases jobs; nothing if none runs, or if its instance does not answer. */

@@ -4,11 +4,11 @@ import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
 import { canaryIdentity } from '../up/identities.ts';
-import { qemuPath } from '../up/settings.ts';
+import { qemuPath, type VmmOrder, type VmmsOfHost, vmmsOfHost } from '../up/vmm.ts';
 
 /**
- * Boots a canary VM on this host unless an earlier verdict holds. Returns the report, and the tiers that this host offers, strongest
- * first.
+ * Boots a canary VM on this host unless an earlier verdict holds. Returns the report, the VMMs that are chosen, and the tiers that
+ * this host offers with them, strongest first.
  */
 export async function probeThisHost(deps: {
   readonly state: State;
@@ -16,10 +16,11 @@ export async function probeThisHost(deps: {
   readonly root: boolean;
   readonly runtime: Runtime;
   readonly guest: GuestImage;
+  readonly order: VmmOrder;
   /** Boots the canary even if an earlier verdict holds. */
   readonly fresh: boolean;
   readonly onProgress: (line: string) => void;
-}): Promise<{ readonly report: HostReport; readonly tiers: readonly Tier[] }> {
+}): Promise<VmmsOfHost & { readonly report: HostReport; readonly tiers: readonly Tier[] }> {
   const { state, clock, root, runtime, guest, fresh, onProgress } = deps;
   const report = await probeHost({
     vmm: vmmOf('qemu', qemuPath),
@@ -32,6 +33,10 @@ export async function probeThisHost(deps: {
     fresh,
     onProgress,
   });
-  const tierOf = { kvm: 'vm-hardware', emulated: 'vm-emulated' } as const;
-  return { report, tiers: report.accelerations.map((acceleration) => tierOf[acceleration]) };
+  const chosen = await vmmsOfHost(deps.order, report, { state, root });
+  const tiers: readonly Tier[] = [
+    ...(chosen.vmms.kvm ? (['vm-hardware'] as const) : []),
+    ...(chosen.vmms.emulated ? (['vm-emulated'] as const) : []),
+  ];
+  return { ...chosen, report, tiers };
 }

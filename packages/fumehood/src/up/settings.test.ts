@@ -42,7 +42,8 @@ describe("the admin's settings", () => {
 
   it('limit the cache of the executor, which is no setting of the instance', async () => {
     const guest = { kernel: '/kernel', initramfs: '/initramfs', digest: '' };
-    const facts = { version: '1', root: false, instanceUrl: 'unix:/socket', tiers: [], labels: [], guest };
+    const what = { version: '1', root: false, instanceUrl: 'unix:/socket', tiers: [], labels: [], guest };
+    const facts = { ...what, vmm: 'auto', vmms: {} } as const;
     const limit = async () => (await executorHelperSettings(state, {} as Runtime, facts)).cacheBytes;
     expect(await limit()).toBeGreaterThanOrEqual(2 ** 30);
     write('{"cacheMiB": 300}');

@@ -3,7 +3,12 @@ import { rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
-import type { ExecutorHelperSettings } from '@fumehood/executor';
+import {
+  type ExecutorHelperSettings,
+  type VmmSetting,
+  type Vmms,
+  vmmSettingSchema,
+} from '@fumehood/executor';
 import {
   findEmbeddedPostgres,
   type InstanceHelperSettings,
@@ -18,8 +23,6 @@ import { allocatedBytes } from '../state/usage.ts';
 import type { State } from '../state/state.ts';
 import { portOfKilled } from './port.ts';
 import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
-
-export const qemuPath = '/usr/bin/qemu-system-x86_64';
 
 /** Most memory for templates of VMs on a large machine, MiB. */
 const templatesMaxMiB = 4096;
@@ -38,6 +41,8 @@ const adminSchema = instanceHelperConfigSchema
   .extend({
     /** The limit of the executor's cache of images and workspaces; null: a share of the disk. */
     cacheMiB: z.int().positive().nullable().default(null),
+    vmm: vmmSettingSchema.default('auto'),
+    firecracker: z.string().startsWith('/').nullable().default(null),
   });
 type AdminSettings = ReturnType<typeof adminSchema.parse>;
 
@@ -52,6 +57,8 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   retention:
     '{"jobs", "images", "commits" or "indexes": {"days": up to 36500, "maxMiB": a whole number or null}}',
   cacheMiB: 'a whole number above 0, or null',
+  vmm: '"auto", "qemu" or "firecracker"',
+  firecracker: '"/PATH" of a Firecracker binary, or null',
 };
 
 /** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
@@ -91,7 +98,7 @@ export function instanceHelperSettings(
   facts: { readonly version: string; readonly root: boolean },
 ): InstanceHelperSettings {
   const { version, root } = facts;
-  const { cacheMiB: _ofExecutor, ...settings } = adminSettings(state);
+  const { cacheMiB: _cacheMiB, vmm: _vmm, firecracker: _firecracker, ...settings } = adminSettings(state);
   return {
     version,
     state: state.root,
@@ -117,6 +124,8 @@ export async function executorHelperSettings(
     readonly tiers: readonly Tier[];
     readonly labels: readonly string[];
     readonly guest: GuestImage;
+    readonly vmm: VmmSetting;
+    readonly vmms: Vmms;
   },
 ): Promise<ExecutorHelperSettings> {
   const disk = await statfs(state.root);
@@ -141,7 +150,8 @@ export async function executorHelperSettings(
       diskMaker: runtime.diskMaker,
       src: runtime.src,
     },
-    qemu: qemuPath,
+    vmm: facts.vmm,
+    vmms: facts.vmms,
     launcher: runtime.launcher,
     guest: { ...facts.guest },
     identities: facts.root ? { agent: agentIdentity, spawnUid: executorSpawnUid, firstVmUid } : null,

@@ -11,7 +11,9 @@ it("an executor's address and labels are read from its settings, whatever else i
   const read = { instanceUrl: 'unix:/run/socket', labels: ['gpu'] };
   const more = { name: 'here', ofAnotherBuild: true };
   writeFileSync(join(state.run, 'executor-helper.json'), JSON.stringify({ ...read, ...more }));
-  expect(executorSettings(state)).toEqual(read);
+  expect(executorSettings(state)).toEqual({ ...read, vmm: 'auto' });
+  writeFileSync(join(state.run, 'executor-helper.json'), JSON.stringify({ ...read, vmm: 'qemu' }));
+  expect(executorSettings(state)).toEqual({ ...read, vmm: 'qemu' });
   rmSync(state.root, { recursive: true });
 });
 

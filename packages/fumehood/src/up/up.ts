@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
-import { executorHelperConfigSchema } from '@fumehood/executor';
+import { executorHelperConfigSchema, type VmmSetting } from '@fumehood/executor';
 import { layout } from '#layout';
 import { buildGuest } from '@fumehood/microvm';
 import { probeThisHost } from '../doctor/probe.ts';
@@ -13,6 +13,7 @@ import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
 import { accountError } from './account.ts';
 import { stopAll, stopExecutor } from './down.ts';
+import { requireVmm, type VmmOrder, vmmOfEnvironment, vmmOrder } from './vmm.ts';
 import { startDaemon, untilReady } from './processes.ts';
 import { type Address, clientOf, findRunning, hasEnded, type RunningProcess } from './running.ts';
 import { executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
@@ -24,13 +25,16 @@ export interface UpDeps {
   readonly root: boolean;
   /** Labels of the executor, which is restarted if it runs with others; missing: those that it runs with, or none. */
   readonly labels?: readonly string[] | undefined;
+  /** The VMM of the executor, which is restarted if it runs with another order; missing: that of the environment, or the one that it runs with. */
+  readonly vmm?: VmmSetting | undefined;
+  readonly environment: NodeJS.ProcessEnv;
   readonly onProgress: (line: string) => void;
 }
 
 /**
  * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, restarts processes of another
  * build, and waits for those that are just starting: a helper starts its process again when that dies.
- * Errors: `account_missing`, `not_started`, `state_busy`, and those of `makeState` and of the builds.
+ * Errors: `vmm_unavailable`, `account_missing`, `not_started`, `state_busy`, and those of `makeState` and of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
   const { state, root, onProgress } = deps;
@@ -44,6 +48,9 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     let { instance, executor } = findRunning(state);
     const current = executor ? executorSettings(state) : undefined;
     const labels = deps.labels ?? current?.labels ?? [];
+    const askedVmm = deps.vmm ?? vmmOfEnvironment(deps.environment);
+    const order = vmmOrder(state, deps.environment, askedVmm ?? current?.vmm);
+    const isAsAsked = hasLabels(current, labels) && (askedVmm ?? current?.vmm) === current?.vmm;
     if (
       (instance && instance.script !== runtime.instanceHelper) ||
       (executor && executor.script !== runtime.executorHelper)
@@ -52,11 +59,11 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
       await stopAll({ ...deps, drain: true });
       ({ instance, executor } = findRunning(state));
     }
-    if (instance?.address && executor?.isReady && hasLabels(current, labels))
-      return await clientOf(state, instance.address);
+    if (instance?.address && executor?.isReady && isAsAsked) return await clientOf(state, instance.address);
     await mkdir(state.run, { recursive: true, mode: 0o755 });
     await mkdir(state.vms, { recursive: true, mode: 0o700 });
     await removeOldRuntimes(state, runtime);
+    if (order.setting === 'firecracker') await examineHost({ ...deps, order }, runtime);
     const { local } =
       (instance && (await startingInstance(deps, instance))) ?? (await startInstance(deps, runtime));
     const client = await clientOf(state, { local });
@@ -64,23 +71,25 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
       onProgress('restarting the executor: the address of the instance has changed');
       await stopExecutor(executor, { ...deps, drain: false });
       executor = null;
-    } else if (executor && !hasLabels(current, labels)) {
-      onProgress('restarting the executor with other labels, once its running jobs have finished');
+    } else if (executor && !isAsAsked) {
+      onProgress('restarting the executor with other settings, once its running jobs have finished');
       await stopExecutor(executor, { ...deps, drain: true });
       executor = null;
     }
     if (!executor || !(await startingExecutor(deps, executor, client)))
-      await startExecutor({ ...deps, labels }, runtime, local, client);
+      await startExecutor({ ...deps, labels, order }, runtime, local, client);
     return client;
   } finally {
     unlock();
   }
 }
 
-const executorSettingsSchema = executorHelperConfigSchema.pick({ instanceUrl: true, labels: true }).strip();
+const executorSettingsSchema = executorHelperConfigSchema
+  .pick({ instanceUrl: true, labels: true, vmm: true })
+  .strip();
 type ExecutorSettings = ReturnType<typeof executorSettingsSchema.parse>;
 
-/** Returns the instance that the executor was started to lease from, and its labels. The file has more, perhaps of another build. */
+/** Returns the instance that the executor was started to lease from, its labels and the VMM that it was asked to use. The file has more, perhaps of another build. */
 export function executorSettings(state: State): ExecutorSettings | undefined {
   return executorSettingsSchema.safeParse(readJson(executorHelperFile(state))).data;
 }
@@ -95,17 +104,26 @@ export function hasLabels(
 
 const executorHelperFile = (state: State) => join(state.run, 'executor-helper.json');
 
+/** Finds out what VMs run on here. Errors: `vmm_unavailable`, and those of the builds. */
+async function examineHost(deps: UpDeps & { readonly order: VmmOrder }, runtime: Runtime) {
+  const { state, clock, root, onProgress, order } = deps;
+  const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
+  const probe = { state, clock, root, runtime, guest, order, fresh: false, onProgress };
+  const host = await probeThisHost(probe);
+  requireVmm(order, host);
+  return { guest, tiers: host.tiers, vmms: host.vmms };
+}
+
 async function startExecutor(
-  deps: UpDeps,
+  deps: UpDeps & { readonly order: VmmOrder },
   runtime: Runtime,
   instanceUrl: string,
   client: Client,
 ): Promise<void> {
-  const { state, clock, root, onProgress } = deps;
-  const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
-  const { tiers } = await probeThisHost({ state, clock, root, runtime, guest, fresh: false, onProgress });
+  const { state, clock, root, onProgress, labels = [], order } = deps;
+  const host = await examineHost(deps, runtime);
   onProgress('starting the executor');
-  const facts = { version: versionOfThis(), root, instanceUrl, tiers, labels: deps.labels ?? [], guest };
+  const facts = { version: versionOfThis(), root, instanceUrl, labels, vmm: order.setting, ...host };
   const settings = await executorHelperSettings(state, runtime, facts);
   const config = executorHelperFile(state);
   await writeSettings(config, settings, 0o644);

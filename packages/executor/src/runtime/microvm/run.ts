@@ -25,6 +25,7 @@ import { openPhaseLog } from '../../uplink/phase-log.ts';
 import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { startGuest, explainFailure, type RunningVm } from './start-guest.ts';
 import { type GuestLimits, withinTime } from './guest-limits.ts';
+import type { Vmms } from '../../host/vmms.ts';
 import { bootCanary } from './canary.ts';
 import { searchVm } from './inspect.ts';
 import { type PhaseDeps, runPhase, writeLine } from './phase.ts';
@@ -33,14 +34,14 @@ import { guestPaths, prepareGuest } from './prepare-guest.ts';
 import { checkCommands, runSteps, scriptFiles } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
 import { type Stage, verdictOf } from './verdict.ts';
-import { chooseTier, type DiskPlan, vmSpec } from './vm-plan.ts';
+import { accelerationOf, chooseTier, type DiskPlan, vmmOfTier, vmSpec } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
 /** What the runtime needs for every job. */
 export interface MicrovmDeps {
   readonly vms: VmSource;
-  /** The VMM of these VMs. It is stored with every attempt. */
-  readonly vmm: Parameters<typeof openMonitor>[0];
+  /** The VMMs of these VMs. The name of its VMM is stored with every attempt. */
+  readonly vmms: Vmms;
   readonly spawn: Spawn;
   readonly clock: Clock;
   readonly instanceUrl: string;
@@ -130,7 +131,8 @@ async function runInVm(
   run.cache.close();
   // A failure that several jobs share says as much about this machine as one job does.
   const machine = isShared ? null : verdictOf(failure, run.stage);
-  return { result: tier && { tier, vmm: deps.vmm, ...measured }, failure, machine };
+  const vmm = tier && (deps.vmms[accelerationOf(tier)]?.name ?? null);
+  return { result: tier && { tier, vmm, ...measured }, failure, machine };
 }
 
 async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
@@ -187,7 +189,8 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
   if (job.fumehood.inspect) {
     await runPhase(run, 'inspect', async (log) => {
-      await inTime(vm, limits.pauseMs, 'pause', openMonitor(deps.vmm, vm.sockets.monitor).pause());
+      const monitor = openMonitor(vmmOfTier(deps.vmms, tier), vm.sockets.monitor);
+      await inTime(vm, limits.pauseMs, 'pause', monitor.pause());
       measured.inspection = await searchVm(vm, [deps.credential.secret, job.token], control);
       await writeLine(log, JSON.stringify(measured.inspection));
     });

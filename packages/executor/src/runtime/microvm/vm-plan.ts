@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Acceleration, VmSpec } from '@fumehood/microvm';
+import type { Acceleration, vmmNames, VmSpec } from '@fumehood/microvm';
 import type { ImageDisk, ImageRoot } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
+import type { Vmms } from '../../host/vmms.ts';
 import type { ValidatedJob } from './validate-job.ts';
 
 /** Returns the strongest tier that the job accepts and this executor offers. Errors: `job_refused` when there is none. */
@@ -20,6 +21,14 @@ export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): T
 /** Returns how the VMs of a tier run. */
 export function accelerationOf(tier: Tier): Acceleration {
   return tier === 'vm-emulated' ? 'emulated' : 'kvm';
+}
+
+/** Returns the name of the VMM of a tier's VMs. Errors: `job_refused` when this executor has none. */
+export function vmmOfTier(vmms: Vmms, tier: Tier): (typeof vmmNames)[number] {
+  const vmm = vmms[accelerationOf(tier)];
+  if (!vmm)
+    throw jobRefused(`this executor has no VMM for ${tier}`, 'Run `fumehood doctor` on the executor.');
+  return vmm.name;
 }
 
 /** The read-only disks of a VM. */
