@@ -52,6 +52,7 @@ export function makeProgram(): Command {
         'Environment:',
         '  FUMEHOOD_STATE  state directory; default: /var/lib/fumehood for root, ~/.local/state/fumehood for others',
         '  FUMEHOOD_URL    address of the instance, as in `fumehood login URL`; FUMEHOOD_TOKEN is the access token for it',
+        '  FUMEHOOD_VMM    auto, qemu or firecracker: what VMs run on; FUMEHOOD_FIRECRACKER is the path of a Firecracker binary',
         '  FUMEHOOD_DEBUG  if set, an unexpected error is printed with its stack',
       ].join('\n'),
     )
