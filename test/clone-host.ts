@@ -2,27 +2,32 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { systemClock } from '@fumehood/base';
 import {
+  type Acceleration,
   buildLauncher,
   canLimit,
   connectGuest,
   type Guest,
   type GuestFacts,
   makeTemplate,
+  type Shape,
   startVm,
   type Template,
   type VmHost,
   vmmOf,
   type VmProcess,
 } from '@fumehood/microvm';
-import { prepareGuest } from '../packages/executor/src/runtime/microvm/prepare-guest.ts';
+import { qemuPath } from '../packages/fumehood/src/up/settings.ts';
+import { guestPaths, prepareGuest } from '../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 import { busyboxImage } from '../packages/executor/src/testing/test-images.ts';
 
 const isRoot = process.getuid?.() === 0;
-const disk = 'busybox.sqfs';
+/** Disks that each VM has, in slot order: two images with busybox, of which the second has a file `/second`. */
+const disks = ['first.sqfs', 'second.sqfs'];
 
 /** A VM whose guest has confirmed that it is unique. */
 export interface StartedVm {
@@ -33,30 +38,40 @@ export interface StartedVm {
   readonly pid: number;
 }
 
-/** Starts VMs without an executor, each with an image that has busybox. */
+/** Starts VMs without an executor. */
 export class CloneHost {
-  static readonly shape = { acceleration: 'emulated', cpus: 1, memoryMiB: 256 } as const;
   readonly root: string;
   readonly host: VmHost;
+  readonly shape: Shape;
   private started = 0;
 
-  private constructor(root: string, host: VmHost) {
+  private constructor(root: string, host: VmHost, acceleration: Acceleration) {
     this.root = root;
     this.host = host;
+    this.shape = { acceleration, cpus: 1, memoryMiB: 256 };
   }
 
-  static async make(): Promise<CloneHost> {
+  /** Runs VMs of this VMM, by default emulated ones of QEMU. */
+  static async make(
+    vmm = vmmOf('qemu', qemuPath),
+    acceleration: Acceleration = 'emulated',
+  ): Promise<CloneHost> {
     const root = await mkdtemp(join(tmpdir(), 'fumehood-clones-'));
     await chmod(root, 0o711);
     for (const name of ['images', 'disks', 'run']) await mkdir(join(root, name), { mode: 0o700 });
-    await busyboxImage(join(root, 'images'), 'busybox', {}, []);
-    const path = join(root, 'disks', disk);
-    const layer = readFileSync(join(root, 'images', 'busybox.layer'));
-    execFileSync('/usr/bin/sqfstar', ['-quiet', '-no-progress', '-comp', 'lz4', path], { input: layer });
     const diskOwner = isRoot ? 1_900_000_003 : (process.getuid?.() ?? 0);
-    await chown(path, diskOwner, -1);
-    return new CloneHost(root, {
-      vmm: vmmOf('qemu', '/usr/bin/qemu-system-x86_64'),
+    for (const disk of disks) {
+      const name = basename(disk, '.sqfs');
+      const files =
+        name === 'second' ? [{ path: name, content: Buffer.alloc(2 ** 20, 'x'), mode: 0o644 }] : [];
+      await busyboxImage(join(root, 'images'), name, {}, files);
+      const path = join(root, 'disks', disk);
+      const layer = readFileSync(join(root, 'images', `${name}.layer`));
+      execFileSync('/usr/bin/sqfstar', ['-quiet', '-no-progress', '-comp', 'lz4', path], { input: layer });
+      await chown(path, diskOwner, -1);
+    }
+    const host = {
+      vmm,
       launcher: await buildLauncher(join(root, 'launcher')),
       guest: await testGuest(join(root, 'guest')),
       diskDirectory: join(root, 'disks'),
@@ -64,12 +79,13 @@ export class CloneHost {
       runDirectory: join(root, 'run'),
       identity: identity(0),
       cgroups: await canLimit(),
-    });
+    };
+    return new CloneHost(root, host, acceleration);
   }
 
   /** Makes a template, of another guest or on another VMM where `changes` say so. */
   makeTemplate(changes: Partial<VmHost> = {}): Promise<Template> {
-    return makeTemplate(CloneHost.shape, { ...this.host, ...changes }, systemClock);
+    return makeTemplate(this.shape, { ...this.host, ...changes }, systemClock);
   }
 
   /** Starts a clone of a template, or a VM that boots. `onLaunched` gets it before its guest has answered. */
@@ -79,7 +95,7 @@ export class CloneHost {
     onLaunched: (vm: VmProcess) => void = () => {},
   ): Promise<StartedVm> {
     const at = (this.started += 1);
-    const spec = { ...CloneHost.shape, id: `clone-${at}`, scratchMiB: 64, disks: [disk] };
+    const spec = { ...this.shape, id: `clone-${at}`, scratchMiB: 64, disks };
     const host = { ...this.host, ...changes, identity: identity(1 + (at % 64)) };
     const vm = await startVm(spec, host, template?.files ?? null);
     onLaunched(vm);
@@ -96,15 +112,26 @@ export class CloneHost {
     }
   }
 
-  /** Makes the root of the busybox image in the guest. */
+  /** Makes a root of each image in the guest. */
   async prepare({ guest }: StartedVm): Promise<void> {
-    const imageRoots = [{ mode: 0o755, uid: 0, gid: 0 }];
-    const plan = { disks: [disk], imageSlots: [0], imageRoots, workspaceSlot: null };
+    const imageRoots = disks.map(() => ({ mode: 0o755, uid: 0, gid: 0 }));
+    const plan = { disks, imageSlots: [...disks.keys()], imageRoots, workspaceSlot: null };
     await prepareGuest(guest, plan, { hostname: 'job', files: {} });
   }
 
-  /** Runs a command in a prepared guest. Returns its output; rejects if it does not exit with 0. */
-  async step({ guest }: StartedVm, argv: readonly string[], onOutput = () => {}): Promise<string> {
+  /**
+   * Runs a command in a prepared guest, in the image of this slot. Returns what it writes to stdout and stderr; rejects if it does not
+   * exit with 0.
+   */
+  async step(
+    { guest }: StartedVm,
+    argv: readonly string[],
+    {
+      image = 0,
+      stdin = null,
+      onOutput = () => {},
+    }: { image?: number; stdin?: Readable | null; onOutput?: () => void } = {},
+  ): Promise<string> {
     const output: Buffer[] = [];
     const take = (chunk: Buffer) => {
       onOutput();
@@ -112,11 +139,11 @@ export class CloneHost {
     };
     const { code, reason } = await guest.step(
       {
-        ...{ id: 'step', root: '/roots/0', argv, env: ['PATH=/bin'], user: '', cwd: '/', hostname: 'job' },
-        ...{ binds: [], volumes: [], memoryBytes: 200 * 2 ** 20, pids: 64 },
+        ...{ id: 'step', root: guestPaths.root(image), argv, env: ['PATH=/bin'], user: '', cwd: '/' },
+        ...{ hostname: 'job', binds: [], volumes: [], memoryBytes: 200 * 2 ** 20, pids: 64 },
         ...{ deadlineMs: 20_000, graceMs: 0, stopSignal: 15 },
       },
-      { stdin: null, stdout: take, stderr: take },
+      { stdin, stdout: take, stderr: take },
     );
     const text = Buffer.concat(output).toString();
     if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code} (${reason}): ${text}`);

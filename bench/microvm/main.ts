@@ -27,9 +27,10 @@ async function lifeOf(template: Template | null) {
   const confirmed = performance.now() - asked;
   await host.prepare(vm);
   let firstByte = Number.NaN;
-  await host.step(vm, ['/bin/echo', 'hello'], () => {
+  const onOutput = () => {
     firstByte = performance.now() - asked;
-  });
+  };
+  await host.step(vm, ['/bin/echo', 'hello'], { onOutput });
   const second = performance.now();
   await host.step(vm, ['/bin/echo', 'hello']);
   const secondStep = performance.now() - second;

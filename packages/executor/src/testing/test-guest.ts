@@ -21,15 +21,20 @@ export async function testGuest(directory: string, recipe?: GuestRecipe): Promis
 }
 
 /** Returns the directory of the files of Debian's cloud kernel package. */
-export async function cachedKernelPackage(): Promise<string> {
-  const cached = join(cache, 'kernel');
-  if (existsSync(cached)) return cached;
+export function cachedKernelPackage(): Promise<string> {
+  return cached('kernel', unpackKernelPackage);
+}
+
+/** Returns the directory of this name in the cache. If there is none, `make` fills a directory below `work`, and returns its path. */
+export async function cached(name: string, make: (work: string) => Promise<string>): Promise<string> {
+  const directory = join(cache, name);
+  if (existsSync(directory)) return directory;
   await mkdir(cache, { recursive: true });
   const work = await mkdtemp(join(cache, 'unpack-'));
   try {
-    await rename(await unpackKernelPackage(work), cached);
+    await rename(await make(work), directory);
+    return directory;
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  return cached;
 }

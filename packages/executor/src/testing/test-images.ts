@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import { type ImageConfig, writeImageArchive } from '@fumehood/oci';
+import { cached } from './test-guest.ts';
 
 const applets = [
   'sh',
@@ -44,7 +44,7 @@ export async function busyboxImage(
   const layerFile = join(directory, `${name}.layer`);
   const passwd = 'root:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/home/worker:/bin/sh\n';
   const contents: ImageFile[] = [
-    { path: 'bin/busybox', content: await busybox(directory), mode: 0o755 },
+    { path: 'bin/busybox', content: await busybox(), mode: 0o755 },
     { path: 'etc/passwd', content: Buffer.from(passwd), mode: 0o644 },
     { path: 'etc/group', content: Buffer.from('root:x:0:\nworker:x:1000:\n'), mode: 0o644 },
     ...files,
@@ -82,13 +82,15 @@ export function hostProgram(path: string): ImageFile[] {
   }));
 }
 
-async function busybox(directory: string): Promise<Buffer> {
-  const unpacked = join(directory, 'busybox');
-  await mkdir(unpacked, { recursive: true });
-  const find = () => readdirSync(unpacked).find((name) => name.endsWith('.deb'));
-  if (!find()) {
-    execFileSync('apt-get', ['download', 'busybox-static'], { cwd: unpacked, stdio: 'pipe' });
-    execFileSync('dpkg-deb', ['-x', find() as string, '.'], { cwd: unpacked });
-  }
+async function busybox(): Promise<Buffer> {
+  const unpacked = await cached('busybox', async (work) => {
+    execFileSync('apt-get', ['download', '-o', 'APT::Sandbox::User=root', 'busybox-static'], {
+      cwd: work,
+      stdio: 'pipe',
+    });
+    const [deb = ''] = readdirSync(work);
+    execFileSync('dpkg-deb', ['-x', deb, 'tree'], { cwd: work });
+    return join(work, 'tree');
+  });
   return readFileSync(join(unpacked, 'bin/busybox'));
 }
