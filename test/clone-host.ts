@@ -20,7 +20,7 @@ import {
   vmmOf,
   type VmProcess,
 } from '@fumehood/microvm';
-import { qemuPath } from '../packages/fumehood/src/up/settings.ts';
+import { qemuPath } from '../packages/fumehood/src/up/vmm.ts';
 import { guestPaths, prepareGuest } from '../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 import { busyboxImage } from '../packages/executor/src/testing/test-images.ts';

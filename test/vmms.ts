@@ -1,5 +1,5 @@
 import { type Acceleration, type Vmm, vmmNames, vmmOf } from '@fumehood/microvm';
-import { qemuPath } from '../packages/fumehood/src/up/settings.ts';
+import { qemuPath } from '../packages/fumehood/src/up/vmm.ts';
 
 /** What runs the processors of the tests' VMs: `FUMEHOOD_ACCELERATION=kvm` is for a machine whose `/dev/kvm` runs guests. */
 export const acceleration: Acceleration = process.env.FUMEHOOD_ACCELERATION === 'kvm' ? 'kvm' : 'emulated';
