@@ -8,7 +8,7 @@ export {
   knownReleases,
   releaseUrl,
 } from './host/firecracker/releases.ts';
-export type { VmmSetting, Vmms } from './host/vmms.ts';
+export type { VmmHost, VmmSetting, Vmms } from './host/vmms.ts';
 export { chooseVmms, vmmSettingSchema, vmmSettings } from './host/vmms.ts';
 export {
   executorFileSchema,

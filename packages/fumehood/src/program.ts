@@ -58,8 +58,7 @@ export function makeProgram(): Command {
     )
     .exitOverride()
     // `--version` of a command is that of what it installs.
-    .enablePositionalOptions()
-    .configureHelp({ showGlobalOptions: true });
+    .enablePositionalOptions();
 
   const run = addRun(program);
   addDemo(program);

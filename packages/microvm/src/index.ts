@@ -5,7 +5,7 @@ export type { GuestImage, GuestRecipe } from './guest/build.ts';
 export { buildGuest, compileInit, guestRecipe, unpackKernelPackage } from './guest/build.ts';
 export { canLimit } from './jail/cgroups.ts';
 export { buildLauncher } from './launcher/build.ts';
-export { probeHost } from './probe/probe.ts';
+export { probeHost, probeVmm } from './probe/probe.ts';
 export type { Finding, HostReport } from './probe/verdict.ts';
 export type { Acceleration, VmExit, VmSockets, VmSpec } from './vm/spec.ts';
 export {

@@ -1,5 +1,5 @@
 import type { Clock } from '@fumehood/base';
-import { type GuestImage, type HostReport, probeHost, vmmOf } from '@fumehood/microvm';
+import { type GuestImage, type HostReport, probeHost, probeVmm, vmmNames, vmmOf } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
@@ -22,18 +22,21 @@ export async function probeThisHost(deps: {
   readonly onProgress: (line: string) => void;
 }): Promise<VmmsOfHost & { readonly report: HostReport; readonly tiers: readonly Tier[] }> {
   const { state, clock, root, runtime, guest, fresh, onProgress } = deps;
-  const report = await probeHost({
-    vmm: vmmOf('qemu', qemuPath),
+  const probe = {
     launcher: runtime.launcher,
     guest,
     runDirectory: state.vms,
     identity: canaryIdentity(root),
-    cacheFile: state.probe,
     clock,
     fresh,
     onProgress,
+  };
+  const report = await probeHost({ ...probe, vmm: vmmOf('qemu', qemuPath), cacheFile: state.probe });
+  const chosen = await vmmsOfHost(deps.order, report, {
+    ...{ state, root, drivers: vmmNames },
+    canary: ({ name, binary }) =>
+      probeVmm({ ...probe, vmm: vmmOf(name, binary), cacheFile: state.firecrackerProbe }),
   });
-  const chosen = await vmmsOfHost(deps.order, report, { state, root });
   const tiers: readonly Tier[] = [
     ...(chosen.vmms.kvm ? (['vm-hardware'] as const) : []),
     ...(chosen.vmms.emulated ? (['vm-emulated'] as const) : []),

@@ -24,6 +24,8 @@ export interface State {
   readonly run: string;
   /** File with the last verdict of the canary. */
   readonly probe: string;
+  /** File with the last verdict of the canary on Firecracker. */
+  readonly firecrackerProbe: string;
 }
 
 /**
@@ -54,6 +56,7 @@ export function openState(environment: NodeJS.ProcessEnv, uid: number): State {
     vms: join(root, 'vms'),
     run: join(root, 'run'),
     probe: join(root, 'probe.json'),
+    firecrackerProbe: join(root, 'probe-firecracker.json'),
   };
 }
 

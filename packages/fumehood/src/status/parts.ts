@@ -21,6 +21,7 @@ export async function partsOf(state: State): Promise<Part[]> {
     { name: 'disks of the executor', path: join(state.executor, 'disks'), rebuildable: true },
     { name: 'image archives of the executor', path: join(state.executor, 'blobs'), rebuildable: true },
     { name: 'verdict of the canary', path: state.probe, rebuildable: true },
+    { name: 'verdict of the canary on Firecracker', path: state.firecrackerProbe, rebuildable: true },
     { name: 'virtual machines', path: state.vms, rebuildable: false },
     { name: 'database', path: state.postgres, rebuildable: false },
     { name: 'repositories, images and indexes of the instance', path: state.instance, rebuildable: false },

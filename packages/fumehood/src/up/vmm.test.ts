@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openState, type State } from '../state/state.ts';
-import { requireVmm, vmmOrder, vmmsOfHost } from './vmm.ts';
+import { requireVmm, type VmmsDeps, vmmOrder, vmmsOfHost } from './vmm.ts';
 
 let state: State;
 beforeEach(() => {
@@ -44,9 +44,55 @@ it.each([
   expect(() => vmmOrder(state, {}, undefined)).toThrow(allowed);
 });
 
+/** Installs a program that only says that it is Firecracker, and returns its path. */
+function installFake(): string {
+  const binary = join(state.firecracker, '1.17.0/firecracker');
+  mkdirSync(join(state.firecracker, '1.17.0'), { recursive: true });
+  writeFileSync(binary, '#!/bin/sh\necho Firecracker v1.17.0\n');
+  chmodSync(binary, 0o755);
+  return binary;
+}
+
+/** Chooses on a host with hardware virtualization, with a canary that ends so. Returns the choice, and what the canary ran on. */
+async function choose(setting: 'auto' | 'qemu' | 'firecracker', canary: string | null) {
+  const order = { setting, firecracker: null };
+  const drivers = ['qemu', 'firecracker'] as unknown as VmmsDeps['drivers'];
+  const ranOn: string[] = [];
+  const host = await vmmsOfHost(
+    order,
+    { accelerations: ['kvm', 'emulated'] },
+    { state, root: false, drivers, canary: async ({ binary }) => (ranOn.push(binary), canary) },
+  );
+  return { order, host, ranOn };
+}
+
+it('Firecracker is taken when a guest runs on it', async () => {
+  const binary = installFake();
+  const { host, ranOn } = await choose('auto', null);
+  expect(host).toMatchObject({ notFirecracker: null, vmms: { kvm: { name: 'firecracker', binary } } });
+  expect(host.vmms.emulated?.name).toBe('qemu');
+  expect(ranOn).toEqual([binary]);
+});
+
+it('Firecracker is not taken when no guest runs on it, and the reason is kept', async () => {
+  installFake();
+  const { host } = await choose('auto', 'its VMM ended');
+  expect(host.vmms.kvm?.name).toBe('qemu');
+  expect(host.notFirecracker).toBe('a guest does not run on it: its VMM ended');
+  const alone = await choose('firecracker', 'its VMM ended');
+  expect(alone.host.vmms).toEqual({});
+  expect(() => requireVmm(alone.order, alone.host)).toThrow('a guest does not run on it: its VMM ended');
+});
+
+it('qemu looks for no Firecracker', async () => {
+  installFake();
+  const { host, ranOn } = await choose('qemu', null);
+  expect([host.vmms.kvm?.name, ranOn]).toEqual(['qemu', []]);
+});
+
 it('without Firecracker, `firecracker` is refused with what to do', async () => {
-  const order = { setting: 'firecracker', firecracker: null } as const;
-  const host = await vmmsOfHost(order, { accelerations: ['kvm', 'emulated'] }, { state, root: false });
+  const { order, host, ranOn } = await choose('firecracker', null);
+  expect(ranOn).toEqual([]);
   expect(host.vmms).toEqual({});
   expect(() => requireVmm(order, host)).toThrow(
     expect.objectContaining({

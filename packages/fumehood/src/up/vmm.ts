@@ -2,12 +2,13 @@ import {
   chooseVmms,
   type FirecrackerFound,
   findFirecracker,
+  type VmmHost,
   type VmmSetting,
   vmmSettingSchema,
   vmmSettings,
   type Vmms,
 } from '@fumehood/executor';
-import { type HostReport, vmmNames } from '@fumehood/microvm';
+import type { HostReport } from '@fumehood/microvm';
 import { usage, vmmUnavailable } from '../errors.ts';
 import type { State } from '../state/state.ts';
 import { canaryIdentity } from './identities.ts';
@@ -62,17 +63,34 @@ export function vmmOrder(
   };
 }
 
-/** Chooses the VMMs of this host, after a canary has shown what it can run. */
+/** What `vmmsOfHost` needs of its host. */
+export interface VmmsDeps {
+  readonly state: State;
+  readonly root: boolean;
+  /** The VMMs that this build can drive. */
+  readonly drivers: VmmHost['drivers'];
+  /** Boots a canary on a VMM. Resolves with why no guest runs on it, or null. */
+  readonly canary: (vmm: NonNullable<Vmms['kvm']>) => Promise<string | null>;
+}
+
+/**
+ * Chooses the VMMs of this host, after a canary has shown what it can run on QEMU. Firecracker is only taken if a guest runs on it, too.
+ */
 export async function vmmsOfHost(
   order: VmmOrder,
   { accelerations }: Pick<HostReport, 'accelerations'>,
-  { state, root }: { readonly state: State; readonly root: boolean },
+  { state, root, drivers, canary }: VmmsDeps,
 ): Promise<VmmsOfHost> {
   const host = { named: order.firecracker, directory: state.firecracker, identity: canaryIdentity(root) };
-  const firecracker =
-    order.setting === 'qemu' ? { binary: null, why: 'it was not looked for' } : await findFirecracker(host);
-  const facts = { accelerations, firecracker, qemu: qemuPath, drivers: vmmNames };
-  return { ...chooseVmms(order.setting, facts), firecracker };
+  const choose = (firecracker: FirecrackerFound): VmmsOfHost => {
+    const facts = { accelerations, firecracker, qemu: qemuPath, drivers };
+    return { ...chooseVmms(order.setting, facts), firecracker };
+  };
+  if (order.setting === 'qemu') return choose({ binary: null, why: 'it was not looked for' });
+  const chosen = choose(await findFirecracker(host));
+  if (chosen.notFirecracker !== null || !chosen.vmms.kvm) return chosen;
+  const why = await canary(chosen.vmms.kvm);
+  return why === null ? chosen : choose({ binary: null, why: `a guest does not run on it: ${why}` });
 }
 
 /** Refuses to go on without the VMM that was asked for. Errors: `vmm_unavailable`. */

@@ -22,6 +22,25 @@ interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' | 'diskO
 const bootTimeoutMs: Readonly<Record<Acceleration, number>> = { kvm: 10_000, emulated: 30_000 };
 
 /**
+ * Boots a canary with hardware virtualization on a further VMM of a host that has it, unless an earlier verdict on this VMM holds.
+ * Returns why no guest runs on it; null if one does.
+ */
+export async function probeVmm(options: ProbeOptions): Promise<string | null> {
+  const key = await verdictKey(options.vmm.binary, options.guest);
+  const stored = options.fresh ? null : await storedVerdict(options.cacheFile, key);
+  if (stored) return null; // only a guest that ran is stored
+  options.onProgress(`booting a canary on ${options.vmm.binary}`);
+  const { bootMs, why } = await bootCanary(options, 'kvm', await canLimit());
+  if (bootMs === null) return why;
+  await storeVerdict(options.cacheFile, key, {
+    accelerations: ['kvm'],
+    bootMs: { kvm: bootMs },
+    findings: [],
+  });
+  return null;
+}
+
+/**
  * Determines what this host can run by booting a **canary**: a VM like that of any job, which must boot and answer on its channel.
  * It is not enough that `/dev/kvm` opens: on some hosts it does, and a VM is made, but a guest cannot run.
  */

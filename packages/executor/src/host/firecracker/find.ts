@@ -27,7 +27,12 @@ export async function findFirecracker(host: {
     if (found.binary !== null) return found;
     refused.push(found);
   }
-  return refused[0] ?? { binary: null, why: 'none is installed' };
+  return (
+    refused[0] ?? {
+      binary: null,
+      why: 'none is installed; `fumehood executor install firecracker` installs it',
+    }
+  );
 }
 
 async function look(binary: string, identity: Identity | null): Promise<FirecrackerFound> {
