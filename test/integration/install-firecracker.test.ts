@@ -70,13 +70,16 @@ it('two versions are installed side by side, each from where it is, and once', a
   expect(lines[0]).toEqual({ event: 'fetching', from: file, receivedBytes: 0, totalBytes });
   expect(lines.at(-2)).toEqual({ event: 'fetching', from: file, receivedBytes: totalBytes, totalBytes });
 
-  const second = await install(...release(next), '--from', url);
+  const signed = `${url}?signature=secret`;
+  const second = await install(...release(next), '--from', signed);
   expect(second).toEqual({
     code: 0,
     stdout: '',
-    stderr: `fetching ${url}\nFirecracker 1.16.2 is installed: ${state}/firecracker/1.16.2/firecracker\n`,
+    stderr: `fetching ${signed}\nFirecracker 1.16.2 is installed: ${state}/firecracker/1.16.2/firecracker\n`,
   });
   expect(versions()).toEqual(['1.16.1', '1.16.2']);
+  const record = readFileSync(join(state, 'firecracker/1.16.2/install.json'), 'utf8');
+  expect(JSON.parse(record)).toEqual({ version: '1.16.2', sha256: next.release.sha256, from: url });
   expect(spawnSync(binary, ['--version'], { encoding: 'utf8' }).stdout).toBe('Firecracker v1.16.1\n');
 
   handle = (_, response) => response.writeHead(500).end();

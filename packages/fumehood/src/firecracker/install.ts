@@ -77,9 +77,16 @@ export async function installFirecracker(deps: {
     signal.throwIfAborted();
     makeState(state, root); // `clean --all` may have held the lock
     if (await isInstalled(directory, release, identity)) return done(true);
-    await installArchive(archive, { directory, release, from, identity });
+    await installArchive(archive, { directory, release, from: withoutQuery(from), identity });
     return done(false);
   } finally {
     unlock();
   }
+}
+
+/** Returns a file, or a URL without what follows its path: that may grant access to the archive, and all users can read the record. */
+function withoutQuery(from: string): string {
+  if (!isUrl(from)) return from;
+  const { origin, pathname } = new URL(from);
+  return `${origin}${pathname}`;
 }

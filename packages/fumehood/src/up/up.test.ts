@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openState } from '../state/state.ts';
-import { executorSettings, hasLabels } from './up.ts';
+import { executorSettings, runsAsAsked } from './up.ts';
 
 it("an executor's address and labels are read from its settings, whatever else is there", () => {
   const state = openState({ FUMEHOOD_STATE: mkdtempSync(join(tmpdir(), 'fumehood-up-')) }, 0);
@@ -24,5 +24,17 @@ it.each([
   [['a', 'b'], ['a'], false],
   [['a'], [], false],
 ])('an executor with the labels %j has those of `up --label` %j: %s', (labels, wanted, expected) => {
-  expect(hasLabels({ labels }, wanted)).toBe(expected);
+  expect(runsAsAsked({ labels, vmm: 'auto' }, { labels: wanted, vmm: undefined })).toBe(expected);
 });
+
+it.each([
+  ['auto', undefined, true],
+  ['auto', 'auto', true],
+  ['auto', 'qemu', false],
+  ['qemu', 'firecracker', false],
+] as const)(
+  'an executor that was started with the VMM %s runs as `up --vmm` %s asks: %s',
+  (vmm, asked, expected) => {
+    expect(runsAsAsked({ labels: ['a'], vmm }, { labels: ['a'], vmm: asked })).toBe(expected);
+  },
+);

@@ -50,7 +50,7 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     const labels = deps.labels ?? current?.labels ?? [];
     const askedVmm = deps.vmm ?? vmmOfEnvironment(deps.environment);
     const order = vmmOrder(state, deps.environment, askedVmm ?? current?.vmm);
-    const isAsAsked = hasLabels(current, labels) && (askedVmm ?? current?.vmm) === current?.vmm;
+    const isAsAsked = runsAsAsked(current, { labels, vmm: askedVmm });
     if (
       (instance && instance.script !== runtime.instanceHelper) ||
       (executor && executor.script !== runtime.executorHelper)
@@ -94,12 +94,14 @@ export function executorSettings(state: State): ExecutorSettings | undefined {
   return executorSettingsSchema.safeParse(readJson(executorHelperFile(state))).data;
 }
 
-/** Whether an executor with these settings has exactly these labels, in any order. */
-export function hasLabels(
-  settings: Pick<ExecutorSettings, 'labels'> | undefined,
-  labels: readonly string[],
+/** Whether an executor with these settings has exactly these labels, in any order, and this VMM if one is asked for. */
+export function runsAsAsked(
+  settings: Omit<ExecutorSettings, 'instanceUrl'> | undefined,
+  asked: { readonly labels: readonly string[]; readonly vmm: VmmSetting | undefined },
 ): boolean {
-  return [...new Set(settings?.labels)].toSorted().join() === [...new Set(labels)].toSorted().join();
+  const sorted = (labels: readonly string[] = []) => [...new Set(labels)].toSorted().join();
+  const hasVmm = asked.vmm === undefined || asked.vmm === settings?.vmm;
+  return hasVmm && sorted(settings?.labels) === sorted(asked.labels);
 }
 
 const executorHelperFile = (state: State) => join(state.run, 'executor-helper.json');

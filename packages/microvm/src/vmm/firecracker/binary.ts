@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import { realpath } from 'node:fs/promises';
 import { type Identity, trustedUids, untrustedPart } from '@fumehood/base';
 import { vmmRefused } from '../../errors.ts';
@@ -35,16 +35,17 @@ function sayVersion(binary: string, identity: Identity | null): Promise<string> 
     const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: outputMax } as const;
     const options = { cwd: '/', env: {}, ...limits, ...identity };
     execFile(binary, ['--version'], options, (error, stdout, stderr) => {
-      if (!error) return resolve(stdout);
-      const why =
-        error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER'
-          ? `it writes more than ${outputMax} bytes`
-          : error.killed
-            ? `it takes longer than ${timeoutMs / 1000} s`
-            : shown(stderr) || (error.code ?? error.message);
-      reject(vmmRefused(`${binary} --version fails: ${why}`));
+      if (error) reject(vmmRefused(`${binary} --version fails: ${reasonOf(error, stderr)}`));
+      else resolve(stdout);
     });
   });
+}
+
+function reasonOf(error: ExecFileException, stderr: string): string {
+  if (error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `it writes more than ${outputMax} bytes`;
+  if (error.killed) return `it takes longer than ${timeoutMs / 1000} s`;
+  if (error.code === 'EACCES') return 'users of VMs, who have no privilege, cannot execute it (EACCES)';
+  return shown(stderr) || error.message;
 }
 
 /** Returns the first line of what a binary wrote, without unprintable characters and cut to 100. */
