@@ -13,7 +13,7 @@ import { openHttp } from '../../packages/executor/src/uplink/http.ts';
 import { openQueue } from '../../packages/executor/src/uplink/queue.ts';
 import { routeSchema, applyRoute } from '../../packages/executor/src/uplink/network-route.ts';
 import { openUploadProxy } from '../../packages/executor/src/upload/upload-proxy.ts';
-import type { Connection } from '../../packages/instance/src/db/connect.ts';
+import type { Connection } from '../../packages/instance/src/config.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { long } from '../long.ts';

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
-import { clientConfig, type Connection, connect } from '../../../packages/instance/src/db/connect.ts';
+import type { Connection } from '../../../packages/instance/src/config.ts';
+import { clientConfig, connect } from '../../../packages/instance/src/db/connect.ts';
 import { migrate } from '../../../packages/instance/src/db/migrate.ts';
 import { migrations } from '../../../packages/instance/src/db/testing.ts';
 import { runsKind } from '../../../packages/instance/src/kinds/runs.ts';

@@ -70,6 +70,7 @@ vi.mock('./cli/printable.ts', async (importOriginal) => {
 const instance = { pid: 1, script: '', address: { local: '', url: evil } };
 vi.mock('./up/running.ts', () => ({
   runningClient: async () => client,
+  readyClient: async () => null,
   clientOf: async () => client,
   findRunning: () => ({ instance, executor: { pid: 1, script: '', name: evil, isReady: true } }),
 }));

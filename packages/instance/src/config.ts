@@ -1,6 +1,5 @@
 import { imageReferenceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
-import { connectionSchema } from './db/connect.ts';
 import { retentionSchema } from './retention/policy.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -42,6 +41,13 @@ export const tlsConfigSchema = z.strictObject({
   keyFile: path,
 });
 export type TlsConfig = z.infer<typeof tlsConfigSchema>;
+
+/** How to reach PostgreSQL: a socket directory with peer authentication, or a URL that the admin gives. */
+const connectionSchema = z.union([
+  z.strictObject({ url: z.string().min(1) }),
+  z.strictObject({ host: z.string().min(1), user: z.string().min(1), database: z.string().min(1) }),
+]);
+export type Connection = z.infer<typeof connectionSchema>;
 
 /** The configuration file of the instance's unprivileged process. Its only secret can be the password in a database URL. */
 export const instanceConfigSchema = z.strictObject({

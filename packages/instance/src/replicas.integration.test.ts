@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Connection, connect } from './db/connect.ts';
+import type { Connection } from './config.ts';
+import { connect } from './db/connect.ts';
 import { openTestServer, type TestServer } from './db/testing.ts';
 import { forgetLosses, startTestInstance, type TestInstance } from './testing/instance.ts';
 

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build, type Metafile } from 'esbuild';
@@ -31,20 +29,4 @@ export async function bundlePrograms(directory: string): Promise<Metafile> {
     outdir: directory,
   });
   return metafile;
-}
-
-/** Hashes the name, size and time of each source: reading 300 files would slow down every start. */
-export async function sourceKey(): Promise<string> {
-  const hash = createHash('sha256');
-  const packages = join(sourceOf('instance'), '../..');
-  const files = (await readdir(packages, { recursive: true }))
-    .filter((file) => /^[^/]+\/src\/.*\.(ts|sql)$/.test(file) && !file.endsWith('.test.ts'))
-    .sort();
-  for (const file of files) {
-    const { size, mtimeMs } = await stat(join(packages, file));
-    hash.update(`${file} ${size} ${mtimeMs}\n`);
-  }
-  const bundler = await stat(resolve('esbuild/package.json'));
-  hash.update(`${process.version} ${bundler.mtimeMs}`);
-  return hash.digest('hex').slice(0, 16);
 }

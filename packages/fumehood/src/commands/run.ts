@@ -125,7 +125,11 @@ async function run(image: string, command: string[], options: RunOptions): Promi
   process.exitCode = code;
 }
 
+/** Returns a client of the instance of the state directory, which is started unless it runs. */
 async function start(context: CommandContext): Promise<Client> {
+  const { readyClient } = await import('../up/running.ts');
+  const ready = await readyClient(context.state);
+  if (ready) return ready;
   const { bringUp } = await import('../up/up.ts');
   return await bringUp(context);
 }

@@ -11,8 +11,8 @@ export const layout: Layout = {
   isCheckout: true,
   manifest: join(root, 'packages/fumehood/package.json'),
   async programsKey() {
-    const { sourceKey } = await import('../bundle/programs.ts');
-    return sourceKey();
+    const { sourceKey } = await import('../bundle/source-key.ts');
+    return sourceKey(join(root, 'packages'));
   },
   async writePrograms(directory) {
     const { bundlePrograms } = await import('../bundle/programs.ts');

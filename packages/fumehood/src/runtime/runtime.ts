@@ -53,6 +53,11 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
   };
 }
 
+/** Returns the directory of the programs of this build, which may not have been written yet. */
+export async function currentPrograms(state: State): Promise<string> {
+  return join(state.runtime, await layout.programsKey());
+}
+
 /** Removes all builds except the current one. */
 export async function removeOldRuntimes(state: State, current: Runtime): Promise<void> {
   const keep = new Set([current.directory, join(state.runtime, current.key), current.node, current.launcher]);

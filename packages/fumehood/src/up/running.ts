@@ -5,6 +5,7 @@ import { type Client, openClient } from '@fumehood/client';
 import { executorFileSchema, executorHelperConfigSchema } from '@fumehood/executor';
 import { instanceFileSchema } from '@fumehood/instance';
 import { notRunning, stillStarting, tokenUnreadable } from '../errors.ts';
+import { currentPrograms } from '../runtime/runtime.ts';
 import { readJson, type State } from '../state/state.ts';
 
 /** A running process of Fumehood. */
@@ -108,6 +109,18 @@ export async function clientOf(state: State, { local }: Pick<Address, 'local'>):
     throw error.code === 'EACCES' ? tokenUnreadable(file, local) : error;
   });
   return openClient({ url: local, token: text.trim() });
+}
+
+/**
+ * Opens a client of the instance if it and an executor of this build run and are ready; null if something has to be started first. It
+ * takes no lock: a command that uses what runs need not wait for others that do so at the same moment.
+ */
+export async function readyClient(state: State): Promise<Client | null> {
+  const { instance, executor } = findRunning(state);
+  if (!instance?.address || !executor?.isReady) return null;
+  const current = await currentPrograms(state);
+  const isCurrent = [instance, executor].every(({ script }) => dirname(script) === current);
+  return isCurrent ? await clientOf(state, instance.address) : null;
 }
 
 /**

@@ -1,14 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
-import * as z from 'zod';
-
-/** How to reach PostgreSQL: a socket directory with peer authentication, or a URL that the admin gives. */
-export const connectionSchema = z.union([
-  z.strictObject({ url: z.string().min(1) }),
-  z.strictObject({ host: z.string().min(1), user: z.string().min(1), database: z.string().min(1) }),
-]);
-export type Connection = z.infer<typeof connectionSchema>;
+import type { Connection } from '../config.ts';
 
 /** The database; statements are SQL, below `sql/` folders, with their row types beside them. */
 export type Db = Kysely<unknown>;

@@ -1,6 +1,7 @@
 import type { Clock } from '@fumehood/base';
 import { Client } from 'pg';
-import { clientConfig, type Connection } from './connect.ts';
+import type { Connection } from '../config.ts';
+import { clientConfig } from './connect.ts';
 import { readAnnouncement } from './transaction.ts';
 
 /** A subscriber's view of one topic. */

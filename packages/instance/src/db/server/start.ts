@@ -6,7 +6,8 @@ import { type Clock, ownedDirectory, type Running, socketPathMax } from '@fumeho
 import { Client } from 'pg';
 import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../start-errors.ts';
-import { clientConfig, type Connection } from '../connect.ts';
+import type { Connection } from '../../config.ts';
+import { clientConfig } from '../connect.ts';
 import { findBinaries } from './binaries.ts';
 import { ensureFree } from './postmaster.ts';
 

@@ -2,7 +2,7 @@ import { readEvents } from '@fumehood/base';
 import { type Job, madeCredentialSchema, type Order, orderSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Connection } from '../../db/connect.ts';
+import type { Connection } from '../../config.ts';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
