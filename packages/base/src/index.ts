@@ -16,7 +16,7 @@ export { supervise } from './helper/supervise.ts';
 export type { Identity } from './identity.ts';
 export { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from './ipc.ts';
 export type { Fetch, FetchRequest } from './local/fetch.ts';
-export { openFetch, socketOf } from './local/fetch.ts';
+export { type Answer, openFetch, socketOf } from './local/fetch.ts';
 export { listenOnSocket, socketPathMax } from './local/listen.ts';
 export { provenSocket, trustedUids, untrustedPart } from './local/ownership.ts';
 export { abortable } from './spawn/abortable.ts';

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { factsOf } from '@fumehood/base';
+import { type Answer, factsOf } from '@fumehood/base';
 import {
   type Attempt,
   attemptsSchema,
@@ -143,6 +143,6 @@ function queryOf(filter: ListJobs): string {
 }
 
 /** Discards the body of a response, so that the connection is free for the next request. */
-async function discardBody(response: Promise<Response>): Promise<void> {
+async function discardBody(response: Promise<Answer>): Promise<void> {
   await (await response).body?.cancel();
 }

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { FumehoodError, openFetch } from '@fumehood/base';
+import { type Answer, FumehoodError, openFetch } from '@fumehood/base';
 import { apiErrorSchema, tokenScheme } from '@fumehood/protocol';
 import type { z } from 'zod';
 import {
@@ -36,7 +36,7 @@ export interface Http {
    * Sends a request and returns a successful response. Errors: `instance_unreachable`, `certificate_untrusted`, `scheme_wrong`,
    * `unauthorized`, `instance_refused`, those of the instance.
    */
-  send(request: Request): Promise<Response>;
+  send(request: Request): Promise<Answer>;
   /** Sends a request and returns the parsed JSON of its response. Errors: those of `send`, and `answer_unknown`. */
   ask<S extends z.ZodType>(schema: S, request: Request): Promise<z.output<S>>;
 }
@@ -49,7 +49,7 @@ export function openHttp({ url, token }: ClientOptions): Http {
     const { method, path, json, bytes, headers, signal } = request;
     const body = json === undefined ? bytes : JSON.stringify(json);
     const type = json === undefined ? 'application/octet-stream' : 'application/json';
-    let response: Response;
+    let response: Answer;
     try {
       response = await fetchFrom({
         ...{ method, path, body, signal },
@@ -104,7 +104,7 @@ function networkError(
 }
 
 /** Returns the error that the instance reports in a response, or `instance_refused` if the response has none. */
-async function errorOf(url: string, request: Request, response: Response): Promise<FumehoodError> {
+async function errorOf(url: string, request: Request, response: Answer): Promise<FumehoodError> {
   const text = await response.text().catch(() => '');
   if (response.status === 401) return tokenRefused(url);
   try {

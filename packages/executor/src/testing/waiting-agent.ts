@@ -1,4 +1,4 @@
-import { factsOf, systemClock } from '@fumehood/base';
+import { type Answer, factsOf, systemClock } from '@fumehood/base';
 import { makeAgent } from '../agent/agent.ts';
 import { healthy } from '../agent/health.ts';
 import { openReservations } from '../agent/reservations.ts';
@@ -74,7 +74,7 @@ export class WaitingAgent {
   }
 }
 
-function unanswered(signal: AbortSignal | undefined): Promise<Response> {
+function unanswered(signal: AbortSignal | undefined): Promise<Answer> {
   return new Promise((_, reject) => {
     signal?.addEventListener('abort', () => reject(signal.reason as Error));
   });

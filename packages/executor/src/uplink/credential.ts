@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { Answer } from '@fumehood/base';
 import { credentialUnreadable } from '../errors.ts';
 import type { Http, HttpRequest } from './http.ts';
 
@@ -46,8 +47,8 @@ async function readSecret(file: string): Promise<string> {
 export function withCredential(
   http: Http,
   credential: Credential,
-): (request: Omit<HttpRequest, 'headers'>) => Promise<Response> {
-  const send = async (request: Omit<HttpRequest, 'headers'>): Promise<Response> => {
+): (request: Omit<HttpRequest, 'headers'>) => Promise<Answer> {
+  const send = async (request: Omit<HttpRequest, 'headers'>): Promise<Answer> => {
     const { secret } = credential;
     const response = await http({
       ...request,

@@ -2,9 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Clock, type FileCacheUse, FumehoodError } from '@fumehood/base';
+import { type Answer, type Clock, type FileCacheUse, FumehoodError } from '@fumehood/base';
 import { blobDamaged, imageUnavailable, instanceUnreachable, isFailureOfOneJob } from '../errors.ts';
 import { causeOf, expectStatus } from './http.ts';
 import type { JobClient } from './job-client.ts';
@@ -31,7 +30,7 @@ export async function fetchBlob(
 ): Promise<string> {
   await mkdir(directory, { recursive: true });
   const file = join(directory, `archive-${digest.replace(':', '-')}`);
-  const open = (method: 'HEAD' | 'GET', stop: AbortSignal, read: (response: Response) => Promise<void>) =>
+  const open = (method: 'HEAD' | 'GET', stop: AbortSignal, read: (response: Answer) => Promise<void>) =>
     retryWhileUnreachable(clock, stop, async () => {
       const request = { method, path: client.blobPath(digest), headers: {}, signal: stop, action };
       const response = await client.open(request);
@@ -51,12 +50,7 @@ export async function fetchBlob(
 }
 
 /** Writes the body to a file beside the final one, and renames it when its digest is the expected one. */
-async function storeBlob(
-  response: Response,
-  digest: string,
-  file: string,
-  signal: AbortSignal,
-): Promise<void> {
+async function storeBlob(response: Answer, digest: string, file: string, signal: AbortSignal): Promise<void> {
   const partial = `${file}.${randomUUID()}.partial`;
   const hash = createHash('sha256');
   const checked = async function* (source: AsyncIterable<Uint8Array>) {
@@ -70,8 +64,7 @@ async function storeBlob(
   };
   try {
     if (!response.body) throw blobDamaged(digest, 'it is empty');
-    const body = Readable.fromWeb(response.body);
-    await pipeline(body, checked, createWriteStream(partial, { flags: 'wx', mode: 0o600 })).catch(
+    await pipeline(response.body, checked, createWriteStream(partial, { flags: 'wx', mode: 0o600 })).catch(
       (error: unknown) => {
         signal.throwIfAborted();
         if (error instanceof FumehoodError || (error as NodeJS.ErrnoException).syscall === 'write')

@@ -1,4 +1,4 @@
-import { collect, FumehoodError, openFetch } from '@fumehood/base';
+import { type Answer, collect, FumehoodError, openFetch } from '@fumehood/base';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
 /** A request to the instance. */
@@ -17,7 +17,7 @@ export interface HttpRequest {
  * Sends one request to the instance. Errors: `instance_unreachable` when there is no answer; `instance_unproved` when it might go to
  * another user of this machine; the signal's reason when aborted.
  */
-export type Http = (request: HttpRequest) => Promise<Response>;
+export type Http = (request: HttpRequest) => Promise<Answer>;
 
 /** Returns a function that sends requests to this instance alone: it does not follow redirects. */
 export function openHttp(instanceUrl: string): Http {
@@ -50,17 +50,22 @@ function innermost(error: unknown): NodeJS.ErrnoException {
   return cause instanceof Error ? innermost(cause) : (error as Error);
 }
 
-/** Bytes of the largest answer that is read as text: 16 MiB. A job with its files comes in one. */
+/** Bytes of the largest answer that is read at once: 16 MiB. A job with its files comes in one. */
 const answerMax = 16 * 2 ** 20;
 
 /** Reads the body of an answer, up to `answerMax`. Errors: `instance_unreachable` when it is longer or is cut off. */
-export async function readBody(response: Response, action: string): Promise<string> {
-  if (!response.body) return '';
+export async function readBytes(response: Answer, action: string): Promise<Buffer> {
+  if (!response.body) return Buffer.alloc(0);
   try {
-    return (await collect(response.body, answerMax)).toString('utf8');
+    return await collect(response.body, answerMax);
   } catch (error) {
     throw instanceUnreachable(action, causeOf(error));
   }
+}
+
+/** Reads the body of an answer as text. Errors: those of `readBytes`. */
+export async function readBody(response: Answer, action: string): Promise<string> {
+  return (await readBytes(response, action)).toString('utf8');
 }
 
 /**
@@ -68,7 +73,7 @@ export async function readBody(response: Response, action: string): Promise<stri
  * `instance_unreachable` for 408, 429 and 5xx, `instance_refused` for every other status.
  */
 export async function expectStatus(
-  response: Response,
+  response: Answer,
   expected: readonly number[],
   action: string,
 ): Promise<string> {

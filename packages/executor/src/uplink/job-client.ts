@@ -1,4 +1,4 @@
-import { type Clock, factsOf } from '@fumehood/base';
+import { type Answer, type Clock, factsOf } from '@fumehood/base';
 import {
   executorNameHeader,
   inputEndHeader,
@@ -9,8 +9,8 @@ import {
   storableText,
 } from '@fumehood/protocol';
 import * as z from 'zod';
-import { instanceRefused, instanceUnreachable, leaseLost } from '../errors.ts';
-import { causeOf, expectStatus, type Http, type HttpRequest } from './http.ts';
+import { instanceRefused, leaseLost } from '../errors.ts';
+import { expectStatus, type Http, type HttpRequest, readBytes } from './http.ts';
 import type { EntryEnd, EntryFacts, EntryText, OutputStream } from './log-entry.ts';
 import { type Redactions, redact } from './redact.ts';
 import { retryWhileUnreachable, withTimeout } from './retry.ts';
@@ -36,7 +36,7 @@ export interface JobClient {
   /** Resolves with bytes of the job's stdin from `offset` on, once there are some, or with `end`. */
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
   /** Sends one request under the job's token. Errors: `lease_lost` for 401, and those of `Http`. */
-  open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Response>;
+  open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Answer>;
   /** Returns the path of a blob on the instance, for `open`. */
   blobPath(digest: string): string;
   /** Sends what the run measured. Does nothing with an instance of upstream's kind, which has no route for it. */
@@ -172,11 +172,11 @@ export function openJobClient(
             action,
           });
           if (response.status !== 200) await expectStatus(response, [200], action);
-          const bytes = await response.arrayBuffer().catch((error: unknown) => {
+          const bytes = await readBytes(response, action).catch((error: unknown) => {
             either.throwIfAborted();
-            throw instanceUnreachable(action, causeOf(error));
+            throw error;
           });
-          return { bytes: Buffer.from(bytes), end: response.headers.get(inputEndHeader) === 'true' };
+          return { bytes, end: response.headers.get(inputEndHeader) === 'true' };
         });
       }),
     async result(facts) {

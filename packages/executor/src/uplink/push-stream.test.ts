@@ -10,14 +10,14 @@ function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) =
   const opened: number[] = [];
   const applied: Order[] = [];
   const troubles: string[] = [];
-  let canceled = 0;
+  let closed = 0;
   const ended = new AbortController();
   const source = {
     version,
-    openPushStream: () => {
+    openPushStream: (signal: AbortSignal) => {
       opened.push(clock.bootTime());
-      const body = new ReadableStream<Uint8Array>({ start: open, cancel: () => void canceled++ });
-      return Promise.resolve(body);
+      signal.addEventListener('abort', () => void closed++);
+      return Promise.resolve(new ReadableStream<Uint8Array>({ start: open }));
     },
   };
   const applyOrder = (order: Order) => void applied.push(order);
@@ -28,7 +28,7 @@ function setUp(open: (controller: ReadableStreamDefaultController<Uint8Array>) =
     await clock.advance(60_000);
     await following;
   };
-  return { clock, opened, applied, troubles, canceled: () => canceled, end };
+  return { clock, opened, applied, troubles, closed: () => closed, end };
 }
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -56,7 +56,7 @@ describe('the push stream', () => {
 
   it('that is silent for 25 s is closed and opened again', async () => {
     const controllers: ReadableStreamDefaultController<Uint8Array>[] = [];
-    const { clock, opened, canceled, end } = setUp((controller) => void controllers.push(controller));
+    const { clock, opened, closed, end } = setUp((controller) => void controllers.push(controller));
     for (let silence = 0; silence < 5; silence++) {
       await clock.advance(20_000);
       controllers[0]?.enqueue(bytes(':\n\n'));
@@ -65,7 +65,7 @@ describe('the push stream', () => {
     await clock.advance(24_900);
     expect(opened).toHaveLength(1);
     await clock.advance(400);
-    expect([opened.length, canceled()]).toEqual([2, 1]);
+    expect([opened.length, closed()]).toEqual([2, 1]);
     await end();
   });
 

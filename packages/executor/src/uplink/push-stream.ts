@@ -7,8 +7,8 @@ import { withTimeout } from './retry.ts';
 export interface PushSource {
   /** The version of the protocol that both sides speak. */
   readonly version: () => number;
-  /** Opens the stream of server-sent events. Instances have it from `ordersVersion` on. */
-  openPushStream(signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+  /** Opens the stream of server-sent events, which the signal closes. Instances have it from `ordersVersion` on. */
+  openPushStream(signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 
 /** The pause before the stream is opened again, in ms. Each pause is twice as long as the last, up to the longest. */
@@ -56,12 +56,17 @@ export async function followPushStream(
 }
 
 async function* readOrders(source: PushSource, clock: Clock, ended: AbortSignal): AsyncGenerator<Order> {
-  const body = await withTimeout(clock, silenceMs, action, (timeout) =>
-    source.openPushStream(AbortSignal.any([ended, timeout])),
-  );
-  for await (const { data } of readEvents(untilSilence(body, clock), eventMax)) {
-    const order = orderSchema.safeParse(parseJson(data));
-    if (order.success) yield order.data; // an order that a newer instance has added is skipped
+  const closing = new AbortController();
+  try {
+    const body = await withTimeout(clock, silenceMs, action, (timeout) =>
+      source.openPushStream(AbortSignal.any([ended, timeout, closing.signal])),
+    );
+    for await (const { data } of readEvents(untilSilence(body, clock), eventMax)) {
+      const order = orderSchema.safeParse(parseJson(data));
+      if (order.success) yield order.data; // an order that a newer instance has added is skipped
+    }
+  } finally {
+    closing.abort();
   }
 }
 
@@ -73,19 +78,19 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Yields the bytes of the stream, and ends it after a silence of `silenceMs`. */
-async function* untilSilence(body: ReadableStream<Uint8Array>, clock: Clock): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader();
-  try {
-    for (;;) {
-      const part = await withTimeout(clock, silenceMs, action, (timeout) => {
-        timeout.addEventListener('abort', () => void reader.cancel(timeout.reason).catch(() => {}));
-        return reader.read();
+/** Yields the bytes of the stream until a silence of `silenceMs`. The caller closes the stream then. */
+async function* untilSilence(body: AsyncIterable<Uint8Array>, clock: Clock): AsyncGenerator<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  for (;;) {
+    const next = chunks.next();
+    next.catch(() => {}); // after a silence, nobody waits for it
+    const part = await withTimeout(clock, silenceMs, action, (silence) => {
+      const silent = new Promise<null>((resolve) => {
+        silence.addEventListener('abort', () => resolve(null));
       });
-      if (part.done) return;
-      yield part.value;
-    }
-  } finally {
-    await reader.cancel().catch(() => {});
+      return Promise.race([next, silent]);
+    });
+    if (part === null || part.done) return;
+    yield part.value;
   }
 }

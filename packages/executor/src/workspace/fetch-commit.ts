@@ -1,4 +1,4 @@
-import { collect, FumehoodError } from '@fumehood/base';
+import { type Answer, collect, FumehoodError } from '@fumehood/base';
 import { type CommitPack, packMax, repositoryInvalid } from '@fumehood/git';
 import { commitMissing, gitProtocol, instanceUnreachable } from '../errors.ts';
 import { expectStatus, causeOf } from '../uplink/http.ts';
@@ -78,7 +78,7 @@ function routeOf({ repository }: CommitReference): string {
 
 async function* empty(): AsyncGenerator<Uint8Array> {}
 
-async function expectGit(response: Response, reference: CommitReference, action: string): Promise<void> {
+async function expectGit(response: Answer, reference: CommitReference, action: string): Promise<void> {
   if (response.status === 200) return;
   if (response.status === 403 || response.status === 404)
     throw commitMissing(reference.repository, reference.commit, `the instance answered ${response.status}`);
