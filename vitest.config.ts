@@ -56,6 +56,8 @@ export default defineConfig({
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'night', include: night, ...vm, globalSetup: postgres } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...vm, globalSetup: postgres } },
+      // Runs in the nested machine, which has no use for PostgreSQL.
+      { test: { name: 'contract', include: ['test/integration/vmm-contract.test.ts'], ...vm } },
       { test: { name: 'nested', include: ['test/nested/**/*.test.ts'], ...vm } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'bare', include: ['test/bare/**/*.test.ts'], ...vm } },

@@ -5,6 +5,7 @@ import { failureOf } from './template.ts';
 
 const failed = {
   error: guestNotReady('its control stream ended') as Error,
+  limitMs: 10_000,
   stage: 'not_ready' as 'not_ready' | 'interrupted',
   exit: null as VmExit | null,
   outOfMemory: false,
