@@ -83,7 +83,7 @@ describe('a mistake in the command line', () => {
     ['too many CPUs', ['run', '--cpus', '65', 'x'], 'from 1 to 64'],
     ['half a CPU', ['run', '--cpus', '0.5', 'x'], 'from 1 to 64'],
     ['a negative disk size', ['run', '--scratch', '-1', 'x'], 'from 64 to 1048576'],
-    ['an unknown tier', ['run', '--accept', 'magic', 'x'], 'vm-hardware, vm-emulated, container'],
+    ['an unknown tier', ['run', '--accept', 'magic', 'x'], 'vm-hardware, vm-pvm, vm-emulated, container'],
     ['a variable without a value', ['run', '--env', 'NAME', 'x'], 'NAME=VALUE'],
     ['a job without a number', ['jobs', 'why', 'mine'], 'Give the number of a job'],
     ['too many jobs at once', ['jobs', 'list', '--limit', '201'], 'from 1 to 200'],

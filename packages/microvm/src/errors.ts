@@ -14,6 +14,15 @@ export function guestImageInvalid(why: string): FumehoodError {
   });
 }
 
+/** The kernel that was named for guests is none. */
+export function kernelUnusable(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'kernel_unusable',
+    message: `${file} cannot be the kernel of guests: ${why}`,
+    remedy: 'Name an uncompressed kernel (`vmlinux`) in FUMEHOOD_GUEST_KERNEL, or unset it.',
+  });
+}
+
 /** The guest sent something that the protocol does not allow. The VM is destroyed, whatever the reason. */
 export function guestProtocol(why: string): FumehoodError {
   return new FumehoodError({

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { release } from 'node:os';
 import type { FumehoodError } from '@fumehood/base';
 import { layout } from '#layout';
-import { buildGuest, type Finding } from '@fumehood/microvm';
+import type { Finding } from '@fumehood/microvm';
 import { type Tier, tierMeaning } from '@fumehood/protocol';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { findFormerStates } from '../state/former-name.ts';
@@ -12,6 +12,7 @@ import { accountError } from '../up/account.ts';
 import type { State } from '../state/state.ts';
 import { clientOf, findRunning } from '../up/running.ts';
 import type { UpDeps } from '../up/up.ts';
+import { buildHostGuest } from '../up/guest.ts';
 import { vmmOrder } from '../up/vmm.ts';
 import debianPackages from './debian-packages.json' with { type: 'json' };
 import { probeThisHost } from './probe.ts';
@@ -68,7 +69,7 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
   makeState(state, root);
   await mkdir(state.vms, { recursive: true, mode: 0o700 });
   const runtime = await prepareRuntime(state, onProgress);
-  const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
+  const guest = await buildHostGuest(deps);
   const host = await probeThisHost({ ...deps, runtime, guest, order, fresh: true });
   const findings = [
     ...found,

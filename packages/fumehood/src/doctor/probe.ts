@@ -3,6 +3,7 @@ import { type GuestImage, type HostReport, probeHost, probeVmm, vmmNames, vmmOf 
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
+import { guestKernel } from '../up/guest.ts';
 import { canaryIdentity } from '../up/identities.ts';
 import { qemuPath, type VmmOrder, type VmmsOfHost, vmmsOfHost } from '../up/vmm.ts';
 
@@ -16,6 +17,7 @@ export async function probeThisHost(deps: {
   readonly root: boolean;
   readonly runtime: Runtime;
   readonly guest: GuestImage;
+  readonly environment: NodeJS.ProcessEnv;
   readonly order: VmmOrder;
   /** Boots the canary even if an earlier verdict holds. */
   readonly fresh: boolean;
@@ -30,6 +32,7 @@ export async function probeThisHost(deps: {
     clock,
     fresh,
     onProgress,
+    namedKernel: guestKernel(deps.environment) !== undefined,
   };
   const report = await probeHost({ ...probe, vmm: vmmOf('qemu', qemuPath), cacheFile: state.probe });
   const chosen = await vmmsOfHost(deps.order, report, {
@@ -37,9 +40,13 @@ export async function probeThisHost(deps: {
     canary: ({ name, binary }) =>
       probeVmm({ ...probe, vmm: vmmOf(name, binary), cacheFile: state.firecrackerProbe }),
   });
-  const tiers: readonly Tier[] = [
-    ...(chosen.vmms.kvm ? (['vm-hardware'] as const) : []),
-    ...(chosen.vmms.emulated ? (['vm-emulated'] as const) : []),
+  return { ...chosen, report, tiers: tiersOf(chosen.vmms, report) };
+}
+
+/** Returns the tiers of these VMMs, strongest first. */
+export function tiersOf({ kvm, emulated }: VmmsOfHost['vmms'], report: Pick<HostReport, 'kvm'>): Tier[] {
+  return [
+    ...(kvm ? ([report.kvm === 'pvm' ? 'vm-pvm' : 'vm-hardware'] as const) : []),
+    ...(emulated ? (['vm-emulated'] as const) : []),
   ];
-  return { ...chosen, report, tiers };
 }

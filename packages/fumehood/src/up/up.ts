@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import { executorHelperConfigSchema, type VmmSetting } from '@fumehood/executor';
-import { layout } from '#layout';
-import { buildGuest } from '@fumehood/microvm';
 import { probeThisHost } from '../doctor/probe.ts';
 import { prepareRuntime, type Runtime, removeOldRuntimes } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
@@ -12,6 +10,7 @@ import { makeState } from '../state/make.ts';
 import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
 import { accountError } from './account.ts';
+import { buildHostGuest } from './guest.ts';
 import { stopAll, stopExecutor } from './down.ts';
 import { requireVmm, type VmmOrder, vmmOfEnvironment, vmmOrder } from './vmm.ts';
 import { startDaemon, untilReady } from './processes.ts';
@@ -108,9 +107,9 @@ const executorHelperFile = (state: State) => join(state.run, 'executor-helper.js
 
 /** Finds out what VMs run on here. Errors: `vmm_unavailable`, and those of the builds. */
 async function examineHost(deps: UpDeps & { readonly order: VmmOrder }, runtime: Runtime) {
-  const { state, clock, root, onProgress, order } = deps;
-  const guest = await buildGuest({ directory: state.guest, onProgress, recipe: await layout.guestRecipe() });
-  const probe = { state, clock, root, runtime, guest, order, fresh: false, onProgress };
+  const { state, clock, root, environment, onProgress, order } = deps;
+  const guest = await buildHostGuest(deps);
+  const probe = { state, clock, root, environment, runtime, guest, order, fresh: false, onProgress };
   const host = await probeThisHost(probe);
   requireVmm(order, host);
   return { guest, tiers: host.tiers, vmms: host.vmms };

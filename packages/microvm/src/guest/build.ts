@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { guestImageInvalid, toolFailed } from '../errors.ts';
 import { type CpioEntry, cpio } from './cpio.ts';
-import { extractKernel } from './kernel.ts';
+import { extractKernel, readKernel } from './kernel.ts';
 
 const run = promisify(execFile);
 
@@ -17,6 +17,8 @@ export interface GuestRecipe {
   readonly init: string;
   /** Debian's kernel modules that init loads, each after its dependencies. */
   readonly modules: readonly string[];
+  /** Path of an uncompressed kernel in place of Debian's, which has built in what those modules bring. */
+  readonly kernel?: string;
 }
 
 /** The recipe of the guest image that ships. ext4 is built into the kernel. */
@@ -71,27 +73,55 @@ export async function buildGuest(options: {
   await mkdir(options.directory, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'fumehood-guest-'));
   try {
-    let tree = options.kernelPackage;
-    if (!tree) {
-      options.onProgress('fetching the kernel package');
-      tree = await unpackKernelPackage(work);
-      options.onProgress('unpacking the kernel');
-    }
-    const boot = await readdir(join(tree, 'boot'));
-    const name = boot.find((file) => file.startsWith('vmlinuz-'));
-    if (!name) throw guestImageInvalid('the package contains no kernel');
-    const kernel = await extractKernel(join(tree, 'boot', name));
-    const release = name.slice('vmlinuz-'.length);
+    const { kernel, modules } = recipe.kernel
+      ? { kernel: await readKernel(recipe.kernel), modules: [] }
+      : await debianKernel(recipe.modules, work, options);
     const init = await initOf(recipe, work);
-    const initramfs = cpio(await initramfsEntries(tree, release, recipe.modules, init, work));
+    const initramfs = cpio(initramfsEntries(modules, init));
     return await store(target, { kernel, initramfs });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-async function sourceKey({ init, modules }: GuestRecipe): Promise<string> {
+/** A module of a kernel, which init loads. */
+interface Module {
+  readonly name: string;
+  readonly content: Buffer;
+}
+
+/** Returns Debian's kernel and these of its modules. Errors: `tool_failed`, `guest_image_invalid`. */
+async function debianKernel(
+  names: readonly string[],
+  work: string,
+  options: Pick<Parameters<typeof buildGuest>[0], 'kernelPackage' | 'onProgress'>,
+): Promise<{ readonly kernel: Buffer; readonly modules: readonly Module[] }> {
+  let tree = options.kernelPackage;
+  if (!tree) {
+    options.onProgress('fetching the kernel package');
+    tree = await unpackKernelPackage(work);
+    options.onProgress('unpacking the kernel');
+  }
+  const boot = await readdir(join(tree, 'boot'));
+  const name = boot.find((file) => file.startsWith('vmlinuz-'));
+  if (!name) throw guestImageInvalid('the package contains no kernel');
+  const kernel = await extractKernel(join(tree, 'boot', name));
+  const root = join(tree, 'lib/modules', name.slice('vmlinuz-'.length));
+  const all = await readdir(root, { recursive: true });
+  const modules: Module[] = [];
+  for (const name of names) {
+    const file = all.find((path) => path.endsWith(`/${name}.ko`));
+    if (!file) throw guestImageInvalid(`the package has no module ${name}`);
+    const stripped = join(work, `${name}.ko`);
+    await run('strip', ['-g', '-o', stripped, join(root, file)]);
+    modules.push({ name, content: await readFile(stripped) });
+  }
+  return { kernel, modules };
+}
+
+async function sourceKey({ init, modules, kernel }: GuestRecipe): Promise<string> {
   const hash = createHash('sha256').update(modules.join());
+  if (kernel) hash.update(await readKernel(kernel));
   if (await isBuilt(init)) hash.update(await readFile(init));
   else for (const file of await sourcesOf(init)) hash.update(file).update(await readFile(join(init, file)));
   return hash.digest('hex').slice(0, 16);
@@ -154,32 +184,14 @@ export async function compileInit(sources: string, out: string): Promise<void> {
   });
 }
 
-async function initramfsEntries(
-  tree: string,
-  release: string,
-  modules: readonly string[],
-  init: Buffer,
-  work: string,
-): Promise<CpioEntry[]> {
-  const root = join(tree, 'lib/modules', release);
-  const all = await readdir(root, { recursive: true });
-  const entries: CpioEntry[] = [
+function initramfsEntries(modules: readonly Module[], init: Buffer): CpioEntry[] {
+  const order = modules.map(({ name }) => `${name}.ko\n`).join('');
+  return [
     { path: 'init', mode: 0o700, content: init },
     { path: 'modules', mode: 0o700 },
-    {
-      path: 'modules/order',
-      mode: 0o600,
-      content: Buffer.from(`${modules.map((name) => `${name}.ko`).join('\n')}\n`),
-    },
+    { path: 'modules/order', mode: 0o600, content: Buffer.from(order) },
+    ...modules.map(({ name, content }) => ({ path: `modules/${name}.ko`, mode: 0o600, content })),
   ];
-  for (const name of modules) {
-    const file = all.find((path) => path.endsWith(`/${name}.ko`));
-    if (!file) throw guestImageInvalid(`the package has no module ${name}`);
-    const stripped = join(work, `${name}.ko`);
-    await run('strip', ['-g', '-o', stripped, join(root, file)]);
-    entries.push({ path: `modules/${name}.ko`, mode: 0o600, content: await readFile(stripped) });
-  }
-  return entries;
 }
 
 async function store(target: string, parts: { kernel: Buffer; initramfs: Buffer }): Promise<GuestImage> {

@@ -1,6 +1,15 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { guestImageInvalid, toolFailed } from '../errors.ts';
+import { guestImageInvalid, kernelUnusable, toolFailed } from '../errors.ts';
+
+/** Returns an uncompressed kernel. Errors: `kernel_unusable`. */
+export async function readKernel(file: string): Promise<Buffer> {
+  const kernel = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw kernelUnusable(file, `it cannot be read (${error.code})`);
+  });
+  if (kernel.toString('latin1', 0, 4) !== '\x7fELF') throw kernelUnusable(file, 'it is no ELF file');
+  return kernel;
+}
 
 /**
  * Returns the uncompressed kernel inside Debian's bzImage, whose payload is a legacy LZ4 stream. The offsets are those of the x86

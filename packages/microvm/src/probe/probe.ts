@@ -7,19 +7,25 @@ import { canLimit } from '../jail/cgroups.ts';
 import type { Acceleration, VmSpec } from '../vm/spec.ts';
 import type { VmHost } from '../vm/host.ts';
 import { startVm } from '../vm/start.ts';
+import { kernelMissing, type KvmServer, kvmServerOfHost } from './kvm-server.ts';
 import { type Finding, type HostReport, storedVerdict, storeVerdict, verdictKey } from './verdict.ts';
 
 interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' | 'diskOwner'> {
   /** Path of the stored verdict. */
   readonly cacheFile: string;
   readonly clock: Clock;
+  /** The guest has a named kernel (`FUMEHOOD_GUEST_KERNEL`) in place of Debian's. */
+  readonly namedKernel: boolean;
   /** Boots canaries even if the stored verdict still holds. */
   readonly fresh: boolean;
   readonly onProgress: (line: string) => void;
 }
 
-/** A guest that does not serve within this time hangs: a cold boot takes 2 s under emulation, less on hardware. */
-const bootTimeoutMs: Readonly<Record<Acceleration, number>> = { kvm: 10_000, emulated: 30_000 };
+/**
+ * A guest that does not serve within this time hangs, ms: a cold boot takes 2 s under emulation, less on hardware, and more on the hardware
+ * of a virtual machine.
+ */
+const bootTimeoutMs = 30_000;
 
 /**
  * Boots a canary with hardware virtualization on a further VMM of a host that has it, unless an earlier verdict on this VMM holds.
@@ -34,6 +40,7 @@ export async function probeVmm(options: ProbeOptions): Promise<string | null> {
   if (bootMs === null) return why;
   await storeVerdict(options.cacheFile, key, {
     accelerations: ['kvm'],
+    kvm: await kvmServerOfHost(options.namedKernel),
     bootMs: { kvm: bootMs },
     findings: [],
   });
@@ -49,7 +56,8 @@ export async function probeHost(options: ProbeOptions): Promise<HostReport> {
   const stored = options.fresh ? null : await storedVerdict(options.cacheFile, key);
   if (stored) return stored;
   const cgroups = await canLimit();
-  const kvm = await tryKvm(options, cgroups);
+  const server = await kvmServerOfHost(options.namedKernel);
+  const kvm = await tryKvm(options, cgroups, server);
   options.onProgress('booting a canary on an emulated processor');
   const emulated = await bootCanary(options, 'emulated', cgroups);
   const report: HostReport = {
@@ -57,6 +65,7 @@ export async function probeHost(options: ProbeOptions): Promise<HostReport> {
       ...(kvm.bootMs === null ? [] : (['kvm'] as const)),
       ...(emulated.bootMs === null ? [] : (['emulated'] as const)),
     ],
+    kvm: server,
     bootMs: {
       ...(kvm.bootMs !== null && { kvm: kvm.bootMs }),
       ...(emulated.bootMs !== null && { emulated: emulated.bootMs }),
@@ -82,14 +91,17 @@ export async function probeHost(options: ProbeOptions): Promise<HostReport> {
 async function tryKvm(
   options: ProbeOptions,
   cgroups: boolean,
+  server: KvmServer,
 ): Promise<{ bootMs: number | null; finding: Finding }> {
-  const check = 'hardware virtualization';
+  const check = server === 'pvm' ? 'virtualization by PVM' : 'hardware virtualization';
   const unusable = (detail: string, remedy: string) => ({
     bootMs: null,
     finding: { check, ok: false, detail, remedy },
   });
   const elsewhere =
     'Use a machine with hardware virtualization (bare metal, or a cloud machine with nested virtualization switched on), or accept emulation: --accept vm-emulated';
+  const unnamed = kernelMissing(server, options.namedKernel);
+  if (unnamed) return { bootMs: null, finding: unnamed };
   const opened = await open('/dev/kvm', constants.O_RDWR).then(
     (file) => file.close(),
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
@@ -105,7 +117,7 @@ async function tryKvm(
       `only root can open /dev/kvm (group ${gid}, mode ${(mode & 0o777).toString(8)}), and a virtual machine does not run as root`,
       `groupadd -f kvm && chgrp kvm /dev/kvm && chmod 660 /dev/kvm, and run the check again. ${elsewhere}`,
     );
-  options.onProgress('booting a canary on /dev/kvm');
+  options.onProgress(`booting a canary on /dev/kvm${server === 'pvm' ? ', which PVM serves' : ''}`);
   const { bootMs, why } = await bootCanary(options, 'kvm', cgroups);
   if (bootMs === null) return unusable(`/dev/kvm opens, but a guest does not run on it: ${why}`, elsewhere);
   return {
@@ -158,10 +170,9 @@ async function bootCanary(
       console = (console + chunk.toString('latin1')).slice(-2000);
     });
     const started = clock.bootTime();
-    const timeoutMs = bootTimeoutMs[acceleration];
-    vm.sockets.lease.write(`R ${Math.floor(started + timeoutMs)}\n`);
+    vm.sockets.lease.write(`R ${Math.floor(started + bootTimeoutMs)}\n`);
     try {
-      await Promise.race([guest.ready(timeoutMs), guest.broken]);
+      await Promise.race([guest.ready(bootTimeoutMs), guest.broken]);
       await Promise.race([guest.knock(), guest.broken]);
       const bootMs = clock.bootTime() - started;
       await vm.check();

@@ -8,6 +8,7 @@ let directory: string;
 let file: string;
 const report: HostReport = {
   accelerations: ['kvm', 'emulated'],
+  kvm: 'hardware',
   bootMs: { kvm: 300, emulated: 2_000 },
   findings: [{ check: 'limits', ok: false, detail: 'none', remedy: 'mount them' }],
 };

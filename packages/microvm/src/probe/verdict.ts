@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import * as z from 'zod';
 import type { GuestImage } from '../guest/build.ts';
@@ -17,6 +17,8 @@ export type Finding = z.infer<typeof findingSchema>;
 const hostReportSchema = z.object({
   /** What a canary has run on, strongest first. */
   accelerations: z.array(z.enum(['kvm', 'emulated'])),
+  /** What serves `/dev/kvm`, if there is one. */
+  kvm: z.enum(['hardware', 'pvm']),
   /** Time from the start of the VM until its guest served, ms. */
   bootMs: z.object({ kvm: z.number().optional(), emulated: z.number().optional() }),
   findings: z.array(findingSchema),
@@ -26,14 +28,25 @@ export type HostReport = z.infer<typeof hostReportSchema>;
 
 const verdictSchema = z.object({ key: z.string(), report: hostReportSchema });
 
-/** Returns a hash of everything that may change the verdict: boot, kernel, VMM binary, guest image, processor and microcode. */
+/** Returns a hash of everything that may change the verdict: boot, kernel, its parts for virtualization, VMM binary, guest image, processor and microcode. */
 export async function verdictKey(binary: string, guest: GuestImage): Promise<string> {
   const { size, mtimeMs, ino } = await stat(binary);
   const processor = (await readFile('/proc/cpuinfo', 'latin1'))
     .split('\n')
     .filter((line) => /^(model name|microcode|flags)\s*:/.test(line));
+  const modules = (await readdir('/sys/module').catch(() => [])).filter((name) => name.startsWith('kvm'));
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'latin1');
-  const facts = [boot, release(), binary, size, mtimeMs, ino, guest.digest, ...new Set(processor)];
+  const facts = [
+    boot,
+    release(),
+    modules.toSorted(),
+    binary,
+    size,
+    mtimeMs,
+    ino,
+    guest.digest,
+    ...new Set(processor),
+  ];
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex');
 }
 

@@ -50,6 +50,8 @@ describe('a leased job', () => {
 describe('the tier', () => {
   it('is the strongest one that the job accepts and the executor offers', () => {
     expect(chooseTier(['vm-emulated', 'vm-hardware'], ['vm-emulated', 'vm-hardware'])).toBe('vm-hardware');
+    expect(chooseTier(['vm-emulated', 'vm-pvm'], ['vm-emulated', 'vm-pvm'])).toBe('vm-pvm');
+    expect(() => chooseTier(['vm-hardware'], ['vm-pvm'])).toThrow('accepts vm-hardware');
     expect(chooseTier(['vm-emulated'], ['vm-hardware', 'vm-emulated'])).toBe('vm-emulated');
     expect(() => chooseTier(['vm-hardware'], ['vm-emulated'])).toThrow('accepts vm-hardware');
     expect(() => chooseTier(['container'], ['container'])).toThrow('accepts container');

@@ -8,7 +8,7 @@ import type { ValidatedJob } from './validate-job.ts';
 
 /** Returns the strongest tier that the job accepts and this executor offers. Errors: `job_refused` when there is none. */
 export function chooseTier(accept: readonly Tier[], offered: readonly Tier[]): Tier {
-  const strongestFirst: Tier[] = ['vm-hardware', 'vm-emulated'];
+  const strongestFirst: Tier[] = ['vm-hardware', 'vm-pvm', 'vm-emulated'];
   const tier = strongestFirst.find((candidate) => accept.includes(candidate) && offered.includes(candidate));
   if (!tier)
     throw jobRefused(
