@@ -12,7 +12,11 @@ import {
   connectGuest,
   type Guest,
   type GuestFacts,
+  makeScratchDisk,
   makeTemplate,
+  openScratchDisks,
+  type ScratchDisks,
+  slotsFor,
   type Shape,
   startVm,
   type Template,
@@ -43,12 +47,14 @@ export class CloneHost {
   readonly root: string;
   readonly host: VmHost;
   readonly shape: Shape;
+  private readonly scratchDisks: ScratchDisks;
   private started = 0;
 
-  private constructor(root: string, host: VmHost, acceleration: Acceleration) {
+  private constructor(root: string, host: VmHost, scratchDisks: ScratchDisks, acceleration: Acceleration) {
     this.root = root;
+    this.scratchDisks = scratchDisks;
     this.host = host;
-    this.shape = { acceleration, cpus: 1, memoryMiB: 256 };
+    this.shape = { acceleration, cpus: 1, memoryMiB: 256, slots: slotsFor(disks.length) };
   }
 
   /** Runs VMs of this VMM, by default emulated ones of QEMU. */
@@ -70,6 +76,12 @@ export class CloneHost {
       execFileSync('/usr/bin/sqfstar', ['-quiet', '-no-progress', '-comp', 'lz4', path], { input: layer });
       await chown(path, diskOwner, -1);
     }
+    let made = 0;
+    const scratchDisks = openScratchDisks({
+      make: (sizeMiB) => makeScratchDisk(join(root, 'run', `fumehood-scratch-${++made}.ext4`), sizeMiB),
+      freeMiB: () => 1024,
+      sleep: (ms) => systemClock.sleep(ms),
+    });
     const host = {
       vmm,
       launcher: await buildLauncher(join(root, 'launcher')),
@@ -77,10 +89,11 @@ export class CloneHost {
       diskDirectory: join(root, 'disks'),
       diskOwner,
       runDirectory: join(root, 'run'),
+      scratchDisks,
       identity: identity(0),
       cgroups: await canLimit(),
     };
-    return new CloneHost(root, host, acceleration);
+    return new CloneHost(root, host, scratchDisks, acceleration);
   }
 
   /** Makes a template, of another guest or on another VMM where `changes` say so. */
@@ -156,6 +169,7 @@ export class CloneHost {
   }
 
   async remove(): Promise<void> {
+    await this.scratchDisks.close();
     await rm(this.root, { recursive: true });
   }
 }

@@ -171,7 +171,7 @@ function contract(vmm: Vmm): void {
     });
 
     it('cannot be made from a template that changes: both of its parts are sealed', async () => {
-      for (const { fd } of Object.values(template.files)) {
+      for (const { fd } of [template.files.memory, template.files.state]) {
         const write = () => writeFileSync(`/proc/self/fd/${fd}`, 'x', { flag: 'r+' });
         expect(write).toThrow('EPERM');
       }

@@ -1,7 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { ipcError, receiveMessages, sendMessage } from '@fumehood/base';
+import { join } from 'node:path';
+import { ipcError, receiveMessages, sendMessage, systemClock } from '@fumehood/base';
 import {
+  makeScratchDisk,
+  openScratchDisks,
+  slotsFor,
   startVm,
   type Templates,
   type VmHost,
@@ -42,6 +46,13 @@ export interface ServedVms {
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const running = new Map<number, { vm: Promise<VmProcess>; slot: number; release: () => void }>();
   const reservations = openReservations(policy.resources);
+  let scratchMade = 0;
+  const scratchDisks = openScratchDisks({
+    make: (sizeMiB) =>
+      makeScratchDisk(join(policy.host.runDirectory, `fumehood-scratch-${++scratchMade}.ext4`), sizeMiB),
+    freeMiB: () => reservations.free()?.scratchMiB ?? 0,
+    sleep: (ms) => systemClock.sleep(ms),
+  });
   const answer = (message: VmAnswer, socket?: Socket) => void sendMessage(child, message, socket);
   const freeSlot = () => {
     const taken = new Set([...running.values()].map(({ slot }) => slot));
@@ -56,7 +67,8 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     const slot = freeSlot();
     const release = reserve(reservations, spec);
     const uid = policy.firstUid === null ? null : policy.firstUid + slot;
-    const host = { ...policy.host, vmm, identity: uid === null ? null : { uid, gid: uid } };
+    const identity = uid === null ? null : { uid, gid: uid };
+    const host = { ...policy.host, vmm, scratchDisks, identity };
     const starting = startFromTemplate(spec, host, boots ? null : policy.templates);
     const entry = { vm: starting.then(({ vm }) => vm), slot, release };
     entry.vm.catch(() => {}); // the caller of `start` is told
@@ -106,6 +118,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   return {
     async destroyAll() {
       await Promise.allSettled([...running.keys()].map((id) => destroy(id)));
+      await scratchDisks.close();
       await policy.templates.removeAll();
     },
   };
@@ -117,7 +130,8 @@ export async function startFromTemplate(
   host: VmHost,
   templates: Templates | null,
 ): Promise<{ readonly vm: VmProcess; readonly origin: VmOrigin; readonly done: () => void }> {
-  const taken = await templates?.take(spec);
+  const { acceleration, cpus, memoryMiB, disks } = spec;
+  const taken = await templates?.take({ acceleration, cpus, memoryMiB, slots: slotsFor(disks.length) });
   if (!taken?.template) {
     const boots = taken ? taken.why : { code: 'asked', message: 'the executor asked for it' };
     return { vm: await startVm(spec, host), origin: { boots }, done: () => {} };

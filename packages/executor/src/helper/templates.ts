@@ -19,10 +19,10 @@ export function hostTemplates(
   const identity = uid === null ? null : { uid, gid: uid };
   return openTemplates({
     memoryMiB,
-    async make({ acceleration, cpus, memoryMiB }) {
-      const vmm = vmms[acceleration];
-      if (!vmm) throw vmRefused(`this executor has no VMM for ${acceleration} processors`);
-      return await makeTemplate({ acceleration, cpus, memoryMiB }, { ...host, vmm, identity }, systemClock);
+    async make(shape) {
+      const vmm = vmms[shape.acceleration];
+      if (!vmm) throw vmRefused(`this executor has no VMM for ${shape.acceleration} processors`);
+      return await makeTemplate(shape, { ...host, vmm, identity }, systemClock);
     },
     async inputs() {
       const facts = [host.guest.digest];

@@ -20,6 +20,16 @@ export interface Shape {
   readonly acceleration: Acceleration;
   readonly cpus: number;
   readonly memoryMiB: number;
+  /** Read-only disks that a clone may have: `slotsFor`. */
+  readonly slots: number;
+}
+
+/**
+ * Returns the slots of the template for a VM with so many read-only disks. Each is a device of the VMM, which a clone loads and keeps in
+ * memory also when nothing is in it, and most jobs have an image and a workspace.
+ */
+export function slotsFor(disks: number): number {
+  return disks <= 4 ? 4 : vmDisksMax;
 }
 
 /**
@@ -47,7 +57,11 @@ const makingMs: Readonly<Record<Acceleration, number>> = { emulated: 10_000, kvm
  * empty one, so that any disk can take its place in a clone. Errors: `template_not_ready`, `template_interrupted`,
  * `template_out_of_memory`, `vm_refused`.
  */
-export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Promise<Template> {
+export async function makeTemplate(
+  { slots, ...shape }: Shape,
+  host: VmHost,
+  clock: Clock,
+): Promise<Template> {
   const limitMs = makingMs[shape.acceleration];
   const spec: VmSpec = {
     ...shape,
@@ -68,7 +82,7 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
       ];
       return {
         start: await openGuest(host, keep),
-        disks: Array<typeof blank>(vmDisksMax).fill(blank),
+        disks: Array<typeof blank>(slots).fill(blank),
         scratch,
         scratchReader,
         stateSocket: keep(await open(stateSocket, openPath)),
@@ -103,7 +117,7 @@ export async function makeTemplate(shape: Shape, host: VmHost, clock: Clock): Pr
       await monitor.end().catch(() => {}); // it may end before it answers
       const { reason } = await exited;
       if (reason !== 'sealed') throw guestNotReady('it was not sealed');
-      return { id: spec.id, files: { memory, state }, remove };
+      return { id: spec.id, files: { memory, state, slots }, remove };
     } catch (error) {
       await remove();
       const exit = await Promise.race([exited, delay(200, null)]);

@@ -3,7 +3,7 @@ import { templateFailed } from '../errors.ts';
 import type { Shape, Template } from './template.ts';
 import { ageMaxMs, openTemplates, retryMs } from './templates.ts';
 
-const shape = (memoryMiB: number): Shape => ({ acceleration: 'emulated', cpus: 1, memoryMiB });
+const shape = (memoryMiB: number): Shape => ({ acceleration: 'emulated', cpus: 1, memoryMiB, slots: 4 });
 
 /** Templates of a host whose VMs are made up: `made` and `removed` are the sizes in order. */
 function host(memoryMiB: number, fails: (size: number) => boolean = () => false) {

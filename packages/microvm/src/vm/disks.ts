@@ -4,6 +4,7 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { vmRefused } from '../errors.ts';
+import type { ScratchDisk } from './scratch.ts';
 
 /**
  * Opens a read-only disk that the agent named. It must be a regular file that `owner` owns in `directory`, so that the agent
@@ -22,23 +23,13 @@ export async function openDisk(name: string, directory: string, owner: number): 
   throw vmRefused(`the disk ${name} is not a regular file of the executor`);
 }
 
-/** Makes a blank ext4 disk and unlinks it: the kernel frees it with its last descriptor, also after a crash. */
-export async function makeScratchDisk(
-  path: string,
-  sizeMiB: number,
-): Promise<[writer: FileHandle, reader: FileHandle]> {
-  const file = await open(path, 'wx+', 0o600);
-  try {
+/** Makes a disk with a blank ext4 file system. */
+export function makeScratchDisk(path: string, sizeMiB: number): Promise<ScratchDisk> {
+  return makeUnlinked(path, async (file) => {
     await allocate(file, path, sizeMiB * 2 ** 20);
     const options = ['-q', '-F', '-m', '0', '-O', '^has_journal', '-E', 'nodiscard,lazy_itable_init=1', path];
     await promisify(execFile)('/usr/sbin/mkfs.ext4', options);
-    return [file, await open(path, 'r')];
-  } catch (error) {
-    await file.close();
-    throw error;
-  } finally {
-    await unlink(path);
-  }
+  });
 }
 
 /** Allocates the whole file now: a VM that found the host's disk full later could only be stopped. */
@@ -51,14 +42,25 @@ async function allocate(file: FileHandle, path: string, bytes: number): Promise<
   }
 }
 
-/** Bytes of the disks of a template, 1 TiB: more than any disk that takes their place in a clone. A guest reads no further than its file systems. */
+/**
+ * Bytes of the disks of a template, 1 TiB: more than any disk that takes their place in a clone. A guest reads no further than its
+ * file systems.
+ */
 const blankDiskBytes = 2 ** 40;
 
-/** Makes an empty disk, as a template has in each of its slots: a file without blocks, which is unlinked at once. */
-export async function makeBlankDisk(path: string): Promise<[writer: FileHandle, reader: FileHandle]> {
+/** Makes an empty disk, as a template has in each of its slots: a file without blocks. */
+export function makeBlankDisk(path: string): Promise<[writer: FileHandle, reader: FileHandle]> {
+  return makeUnlinked(path, (file) => file.truncate(blankDiskBytes));
+}
+
+/** Makes a file, fills it, and unlinks it: the kernel frees it with its last descriptor, also after a crash. */
+async function makeUnlinked(
+  path: string,
+  fill: (file: FileHandle) => Promise<void>,
+): Promise<[writer: FileHandle, reader: FileHandle]> {
   const file = await open(path, 'wx+', 0o600);
   try {
-    await file.truncate(blankDiskBytes);
+    await fill(file);
     return [file, await open(path, 'r')];
   } catch (error) {
     await file.close();

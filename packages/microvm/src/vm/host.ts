@@ -1,4 +1,5 @@
 import type { GuestImage } from '../guest/build.ts';
+import type { ScratchDisks } from './scratch.ts';
 import type { Vmm } from '../vmm/vmm.ts';
 
 /** What the privileged helper knows about its host. Nothing of it comes from the agent. */
@@ -12,6 +13,8 @@ export interface VmHost {
   readonly diskOwner: number;
   /** Directory of the VMs' records and, for a moment, of their scratch disks, which are unlinked before the VM starts. */
   readonly runDirectory: string;
+  /** Where scratch disks come from. Without it, each one is made when its VM starts. */
+  readonly scratchDisks?: Pick<ScratchDisks, 'take'>;
   /** Uid and gid of this VM alone; null without root, where the VM runs as its parent. */
   readonly identity: { readonly uid: number; readonly gid: number } | null;
   /** False where no cgroup can be made (no root): only the VM itself then limits memory and processes. */

@@ -19,10 +19,11 @@ import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf }
 import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
 import { recordPath, writeRecord } from './sweep.ts';
 
-/** A template's memory and the state of its devices, both sealed. */
+/** A template's memory and the state of its devices, both sealed, and its number of slots for read-only disks. */
 export interface TemplateFiles {
   readonly memory: FileHandle;
   readonly state: FileHandle;
+  readonly slots: number;
 }
 
 /** A VM as its parent sees it. It runs nothing until the first renewal on its lease socket. */
@@ -48,8 +49,8 @@ export async function startVm(
   host: VmHost,
   template: TemplateFiles | null = null,
 ): Promise<VmProcess> {
-  if (spec.disks.length > vmDisksMax)
-    throw vmRefused(`it has ${spec.disks.length} disks, at most ${vmDisksMax} fit`);
+  const slots = template?.slots ?? vmDisksMax;
+  if (spec.disks.length > slots) throw vmRefused(`it has ${spec.disks.length} disks, at most ${slots} fit`);
   const { vm, launched, scratch } = await launchVm(spec, host, async (keep) => {
     const start = template
       ? { state: keep(await reopen(template.state)), memory: keep(await reopen(template.memory)) }
@@ -60,10 +61,11 @@ export async function startVm(
       // A clone has a disk in every slot of its template.
       const [writer, blank] = await makeBlankDisk(join(host.runDirectory, `${vmName(spec.id)}.blank`));
       for (const file of [writer, blank]) keep(file);
-      while (disks.length < vmDisksMax) disks.push(blank);
+      while (disks.length < slots) disks.push(blank);
     }
     const path = join(host.runDirectory, `${vmName(spec.id)}.ext4`);
-    const [scratch, scratchReader] = await makeScratchDisk(path, spec.scratchMiB);
+    const [scratch, scratchReader] =
+      (await host.scratchDisks?.take(spec.scratchMiB)) ?? (await makeScratchDisk(path, spec.scratchMiB));
     return { start, disks, scratch: keep(scratch), scratchReader: keep(scratchReader) };
   });
   return vmProcess(vm, spec, launched, host, scratch);
