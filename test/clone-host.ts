@@ -106,6 +106,7 @@ export class CloneHost {
     template: Template | null,
     changes: Partial<VmHost> = {},
     onLaunched: (vm: VmProcess) => void = () => {},
+    behindKnock: (guest: Guest) => void = () => {},
   ): Promise<StartedVm> {
     const at = (this.started += 1);
     const spec = { ...this.shape, id: `clone-${at}`, scratchMiB: 64, disks };
@@ -117,7 +118,9 @@ export class CloneHost {
       vm.sockets.console.resume();
       const guest = connectGuest(vm.sockets, systemClock);
       if (!template) await Promise.race([guest.ready(30_000), guest.broken]);
-      const facts = await Promise.race([guest.knock(), guest.broken]);
+      const knocked = Promise.race([guest.knock(), guest.broken]);
+      behindKnock(guest);
+      const facts = await knocked;
       return { vm, guest, facts, pid: await vm.check() };
     } catch (error) {
       await vm.destroy();
@@ -125,8 +128,23 @@ export class CloneHost {
     }
   }
 
+  /**
+   * Starts a clone, or a VM that boots, and makes a root of each image in it, as an executor does: the mounts are sent behind
+   * the knock. `onConfirmed` is called when the guest has confirmed that it is unique.
+   */
+  async startPrepared(template: Template | null, onConfirmed = () => {}): Promise<StartedVm> {
+    let prepared = Promise.resolve();
+    const started = await this.start(template, {}, undefined, (guest) => {
+      prepared = this.prepare({ guest });
+      prepared.catch(() => {}); // awaited below
+    });
+    onConfirmed();
+    await prepared;
+    return started;
+  }
+
   /** Makes a root of each image in the guest. */
-  async prepare({ guest }: StartedVm): Promise<void> {
+  async prepare({ guest }: Pick<StartedVm, 'guest'>): Promise<void> {
     const imageRoots = disks.map(() => ({ mode: 0o755, uid: 0, gid: 0 }));
     const plan = { disks, imageSlots: [...disks.keys()], imageRoots, workspaceSlot: null };
     await prepareGuest(guest, plan, { hostname: 'job', files: {} });

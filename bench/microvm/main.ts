@@ -23,9 +23,10 @@ const report = (what: string, values: readonly number[], unit = 'ms') => {
 /** What one VM took, ms: until its guest had confirmed, until the first byte of `echo` in a container, and for a second step. */
 async function lifeOf(template: Template | null) {
   const asked = performance.now();
-  const vm = await host.start(template);
-  const confirmed = performance.now() - asked;
-  await host.prepare(vm);
+  let confirmed = Number.NaN;
+  const vm = await host.startPrepared(template, () => {
+    confirmed = performance.now() - asked;
+  });
   let firstByte = Number.NaN;
   const onOutput = () => {
     firstByte = performance.now() - asked;

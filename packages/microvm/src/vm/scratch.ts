@@ -36,12 +36,13 @@ export function openScratchDisks(options: {
   };
   /** Keeps as many disks as fit into what is free. */
   const trim = () => drop(ahead.splice(Math.max(0, Math.floor(freeMiB() / size))));
+  const mayGrow = () => !closed && ahead.length < aheadMax && (ahead.length + 1) * size <= freeMiB();
   const refill = async () => {
     if (refilling) return;
     refilling = true;
     await sleep(aheadPauseMs);
     refilling = false;
-    while (!closed && ahead.length < aheadMax && (ahead.length + 1) * size <= freeMiB()) {
+    while (mayGrow()) {
       const making = make(size).catch(() => null); // whoever needs a disk tries again, and is told
       ahead.push(making);
       if ((await making) === null) {

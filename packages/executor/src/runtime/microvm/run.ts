@@ -10,7 +10,7 @@ import {
   removeTree,
   type Spawn,
 } from '@fumehood/base';
-import { type LeftOver, openMonitor } from '@fumehood/microvm';
+import { type Guest, type LeftOver, openMonitor, type VmSpec } from '@fumehood/microvm';
 import type { Registries } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { guestSilent } from '../../errors.ts';
@@ -34,7 +34,7 @@ import { guestPaths, prepareGuest } from './prepare-guest.ts';
 import { checkCommands, runSteps, scriptFiles } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
 import { type Stage, verdictOf } from './verdict.ts';
-import { accelerationOf, chooseTier, type DiskPlan, vmmOfTier, vmSpec } from './vm-plan.ts';
+import { accelerationOf, chooseTier, vmmOfTier, vmSpec } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
 
 /** What the runtime needs for every job. */
@@ -153,11 +153,13 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const command = { job, images, hostname, extraEnvironment: marker };
   checkCommands(command);
   run.stage = 'boot';
-  const { guest, vm, facts } = await runPhase(run, 'setup.vm', (log) => startWithRetry(run, tier, plan, log));
+  const prepare = (guest: Guest) => prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
+  const { guest, vm, facts, prepared } = await runPhase(run, 'setup.vm', (log) =>
+    startWithRetry(run, () => vmSpec(job, tier, plan), prepare, log),
+  );
   measured.guest = { kernel: facts.kernel, interfaces: facts.interfaces };
   run.stage = 'guest';
   await runPhase(run, 'setup.guest', async (log) => {
-    const prepared = prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
     await inTime(vm, limits.setupMs, 'mount its disks', prepared);
     await writeLine(log, `kernel ${facts.kernel}, clock within ${facts.clockErrorMs} ms`);
   });
@@ -216,10 +218,16 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
  * Starts the VM, as a clone where there is a template. If it does not come up, it is destroyed, and another one boots, once: a guest
  * that boots needs no template.
  */
-async function startWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLog): Promise<RunningVm> {
-  const { deps, job, lease } = run;
-  const start = async (options: { readonly boots: boolean }) => {
-    const started = await startGuest(deps.vms, vmSpec(job, tier, plan), options, lease, deps.clock, (vm) => {
+async function startWithRetry(
+  run: Run,
+  newSpec: () => VmSpec,
+  prepare: (guest: Guest) => Promise<void>,
+  log: PhaseLog,
+): Promise<RunningVm> {
+  const { deps, lease } = run;
+  const start = async (boots: boolean) => {
+    const options = { boots, prepare };
+    const started = await startGuest(deps.vms, newSpec(), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {
         if (run.endStep) run.endStep();
@@ -237,12 +245,12 @@ async function startWithRetry(run: Run, tier: Tier, plan: DiskPlan, log: PhaseLo
     return started;
   };
   try {
-    return await start({ boots: false });
+    return await start(false);
   } catch (error) {
     if (factsOf(error).code !== 'guest_not_ready' || lease.stopped.aborted) throw error;
     await writeLine(log, `${factsOf(error).message}; trying once more`, 'stderr');
     await destroyVm(run);
-    return start({ boots: true });
+    return start(true);
   }
 }
 

@@ -20,6 +20,18 @@ export interface RunningVm {
   readonly vm: AgentVm;
   readonly guest: Guest;
   readonly facts: GuestFacts;
+  /** What `prepare` returned. */
+  readonly prepared: Promise<void>;
+}
+
+export interface StartOptions {
+  /** Boots the VM also where there is a template for it. */
+  readonly boots: boolean;
+  /**
+   * Sends what the guest shall do before its first step: init does it while the answer to the knock is on its way, and starts no step
+   * before the host has accepted that answer. Nothing secret may be sent here.
+   */
+  readonly prepare?: (guest: Guest) => Promise<void>;
 }
 
 /**
@@ -36,13 +48,13 @@ const readyMs: Readonly<Record<Acceleration, number>> = { emulated: 20_000, kvm:
 export async function startGuest(
   source: VmSource,
   spec: VmSpec,
-  options: { readonly boots: boolean },
+  { boots, prepare }: StartOptions,
   lease: Lifetime,
   clock: Clock,
   onStarted: (vm: AgentVm) => void,
 ): Promise<RunningVm> {
   lease.stopped.throwIfAborted();
-  const vm = await source.startVm(spec, options);
+  const vm = await source.startVm(spec, { boots });
   onStarted(vm);
   const guest = connectGuest(vm.sockets, clock);
   // Nobody reads the guest's console. Its output is discarded, because a full socket can block the guest.
@@ -55,9 +67,11 @@ export async function startGuest(
   const limitMs = readyMs[spec.acceleration];
   if ('boots' in vm.origin) await Promise.race([guest.ready(limitMs), guest.broken]);
   const knocked = Promise.race([guest.knock(), guest.broken]);
+  const prepared = prepare?.(guest) ?? Promise.resolve();
+  prepared.catch(() => {}); // whoever waits for it is told
   const facts = await withinTime(clock, vm, limitMs, knocked, () => guestUnconfirmed(limitMs));
   await vm.check();
-  return { vm, guest, facts };
+  return { vm, guest, facts, prepared };
 }
 
 /** Codes of errors whose message comes from this host, and never from a guest. */
