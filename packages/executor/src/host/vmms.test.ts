@@ -6,6 +6,7 @@ const firecracker = { name: 'firecracker', binary: '/opt/firecracker' };
 const both: VmmHost = {
   accelerations: ['kvm', 'emulated'],
   firecracker: { binary: '/opt/firecracker', version: '1.17.0' },
+  root: true,
   qemu: '/usr/bin/qemu',
   drivers: ['qemu', 'firecracker'] as unknown as VmmHost['drivers'],
 };
@@ -29,6 +30,7 @@ describe('auto', () => {
       'this machine has no hardware virtualization',
     ],
     ['no Firecracker', without, { kvm: qemu, emulated: qemu }, 'none is installed'],
+    ['no root', { ...both, root: false }, { kvm: qemu, emulated: qemu }, 'it needs root'],
     ['no driver', noDriver, { kvm: qemu, emulated: qemu }, 'this build of Fumehood has no driver for it'],
   ])('takes QEMU where there is %s, and says so', (_, host, vmms, notFirecracker) => {
     expect(chooseVmms('auto', host)).toEqual({ vmms, notFirecracker });

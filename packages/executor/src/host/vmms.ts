@@ -28,6 +28,8 @@ export interface VmmHost {
   /** The kinds of processors on which a canary has run. */
   readonly accelerations: readonly Acceleration[];
   readonly firecracker: FirecrackerFound;
+  /** Whether the executor's helper is root. Without it, Firecracker's directory cannot be made. */
+  readonly root: boolean;
   /** Path of QEMU. */
   readonly qemu: string;
   /** Names of the VMMs that this build can drive. */
@@ -43,7 +45,7 @@ export function chooseVmms(
   setting: VmmSetting,
   host: VmmHost,
 ): { readonly vmms: Vmms; readonly notFirecracker: string | null } {
-  const { accelerations, firecracker, qemu, drivers } = host;
+  const { accelerations, firecracker, root, qemu, drivers } = host;
   const driver = drivers.find((name) => name !== 'qemu');
   const hasKvm = accelerations.includes('kvm');
   const notFirecracker =
@@ -53,9 +55,11 @@ export function chooseVmms(
         ? 'this build of Fumehood has no driver for it'
         : !hasKvm
           ? 'this machine has no hardware virtualization'
-          : firecracker.binary === null
-            ? firecracker.why
-            : null;
+          : !root
+            ? 'it needs root'
+            : firecracker.binary === null
+              ? firecracker.why
+              : null;
   const onQemu = { name: 'qemu', binary: qemu } as const;
   const fast =
     notFirecracker === null && driver !== undefined && firecracker.binary !== null

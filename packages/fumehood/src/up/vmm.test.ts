@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openState, type State } from '../state/state.ts';
 import { requireVmm, type VmmsDeps, vmmOrder, vmmsOfHost } from './vmm.ts';
 
+const isRoot = process.getuid?.() === 0;
 let state: State;
 beforeEach(() => {
   state = openState({ FUMEHOOD_STATE: mkdtempSync(join(tmpdir(), 'fumehood-vmm-')) }, 0);
@@ -50,6 +51,7 @@ function installFake(): string {
   mkdirSync(join(state.firecracker, '1.17.0'), { recursive: true });
   writeFileSync(binary, '#!/bin/sh\necho Firecracker v1.17.0\n');
   chmodSync(binary, 0o755);
+  chmodSync(state.root, 0o755); // the binary is asked for its version as a user of VMs
   return binary;
 }
 
@@ -61,12 +63,12 @@ async function choose(setting: 'auto' | 'qemu' | 'firecracker', canary: string |
   const host = await vmmsOfHost(
     order,
     { accelerations: ['kvm', 'emulated'] },
-    { state, root: false, drivers, canary: async ({ binary }) => (ranOn.push(binary), canary) },
+    { state, root: true, drivers, canary: async ({ binary }) => (ranOn.push(binary), canary) },
   );
   return { order, host, ranOn };
 }
 
-it('Firecracker is taken when a guest runs on it', async () => {
+it.runIf(isRoot)('Firecracker is taken when a guest runs on it', async () => {
   const binary = installFake();
   const { host, ranOn } = await choose('auto', null);
   expect(host).toMatchObject({ notFirecracker: null, vmms: { kvm: { name: 'firecracker', binary } } });
@@ -74,7 +76,7 @@ it('Firecracker is taken when a guest runs on it', async () => {
   expect(ranOn).toEqual([binary]);
 });
 
-it('Firecracker is not taken when no guest runs on it, and the reason is kept', async () => {
+it.runIf(isRoot)('Firecracker is not taken when no guest runs on it, and the reason is kept', async () => {
   installFake();
   const { host } = await choose('auto', 'its VMM ended');
   expect(host.vmms.kvm?.name).toBe('qemu');

@@ -83,7 +83,7 @@ export async function vmmsOfHost(
 ): Promise<VmmsOfHost> {
   const host = { named: order.firecracker, directory: state.firecracker, identity: canaryIdentity(root) };
   const choose = (firecracker: FirecrackerFound): VmmsOfHost => {
-    const facts = { accelerations, firecracker, qemu: qemuPath, drivers };
+    const facts = { accelerations, firecracker, root, qemu: qemuPath, drivers };
     return { ...chooseVmms(order.setting, facts), firecracker };
   };
   if (order.setting === 'qemu') return choose({ binary: null, why: 'it was not looked for' });
