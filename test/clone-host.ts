@@ -116,7 +116,7 @@ export class CloneHost {
     try {
       vm.sockets.lease.write(`R ${Math.floor(systemClock.bootTime() + 100_000)}\n`);
       vm.sockets.console.resume();
-      const guest = connectGuest(vm.sockets, systemClock);
+      const guest = connectGuest(await vm.guest, systemClock);
       if (!template) await Promise.race([guest.ready(30_000), guest.broken]);
       const knocked = Promise.race([guest.knock(), guest.broken]);
       behindKnock(guest);

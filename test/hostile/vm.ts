@@ -75,9 +75,9 @@ export async function withGuest<T>(
     const spec = { id: 'hostile', acceleration: 'emulated' as const, ...size, disks: [diskName] };
     const vm = await source.startVm(spec, { boots: true });
     try {
-      const guest = connectGuest(vm.sockets, systemClock);
       vm.sockets.console.resume();
       vm.renew(systemClock.bootTime() + vmLeaseMs);
+      const guest = connectGuest(await vm.guest, systemClock);
       await Promise.race([guest.ready(20_000), guest.broken]);
       const imageRoots = [{ mode: 0o755, uid: 0, gid: 0 }];
       const plan = { disks: [diskName], imageSlots: [0], imageRoots, workspaceSlot: null };

@@ -35,8 +35,8 @@ beforeAll(async () => {
   const vm = await startVm({ ...spec, disks: [] }, host);
   try {
     vm.sockets.console.resume();
-    const guest = connectGuest(vm.sockets, systemClock);
     vm.sockets.lease.write(`R ${Math.floor(systemClock.bootTime() + 60_000)}\n`);
+    const guest = connectGuest(await vm.guest, systemClock);
     await guest.ready(60_000);
     const pid = String(await vm.check());
     threads = filtersOf(execFileSync(reader, [pid], { encoding: 'latin1' }));

@@ -7,14 +7,15 @@ export { canLimit } from './jail/cgroups.ts';
 export { buildLauncher } from './launcher/build.ts';
 export { probeHost, probeVmm } from './probe/probe.ts';
 export type { Finding, HostReport } from './probe/verdict.ts';
-export type { Acceleration, VmExit, VmSockets, VmSpec } from './vm/spec.ts';
+export type { Acceleration, GuestSockets, LauncherSockets, VmExit, VmSpec } from './vm/spec.ts';
 export {
   diskDevice,
+  guestSocketNames,
+  launcherSocketNames,
   scratchDevice,
   vmDisksMax,
   vmIdPattern,
   vmmMemoryMiB,
-  vmSocketNames,
 } from './vm/spec.ts';
 export type { LeftOver } from './vm/leftover.ts';
 export type { VmHost } from './vm/host.ts';

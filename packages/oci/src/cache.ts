@@ -26,7 +26,7 @@ export interface ProvenImage {
 }
 
 /** Part of the cache key: must change when the same image would give another disk, or when the file of a disk changes. */
-const diskVersion = 5;
+const diskVersion = 6;
 /** Largest size of an image's configuration as JSON, bytes: no program could get more arguments and variables. */
 export const imageConfigMax = 2 ** 20;
 

@@ -114,7 +114,7 @@ export async function runUntilPowerLoss(
   const renew = () => void vm.sockets.lease.write(`R ${Math.round(systemClock.bootTime() + 60_000)}\n`);
   const renewing = setInterval(renew, 5_000);
   try {
-    const guest = connectGuest(vm.sockets, systemClock);
+    const guest = connectGuest(await vm.guest, systemClock);
     vm.sockets.console.resume();
     renew();
     await Promise.race([guest.ready(60_000), guest.broken]);

@@ -35,11 +35,14 @@ export const vmOriginSchema = z.union([
 ]);
 
 /**
- * The helper's answers. A `vm.socket` carries a socket; they come in the order of `vmSocketNames`, after `vm.started`.
+ * The helper's answers. A `vm.socket` carries a socket; they come in the order of `launcherSocketNames`, after `vm.started`, and in that
+ * of `guestSocketNames` when the guest has connected.
  */
 export const vmAnswerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('vm.started'), id, origin: vmOriginSchema }),
   z.object({ type: z.literal('vm.socket'), id, name: z.string() }),
+  /** The guest will not connect. */
+  z.object({ type: z.literal('vm.unconnected'), id, error: ipcErrorSchema }),
   z.object({
     type: z.literal('vm.exited'),
     id,

@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net';
 import { FumehoodError, receiveMessages, sendMessage } from '@fumehood/base';
-import { type LeftOver, type VmExit, type VmSockets, vmSocketNames } from '@fumehood/microvm';
+import {
+  type GuestSockets,
+  guestSocketNames,
+  type LauncherSockets,
+  launcherSocketNames,
+  type LeftOver,
+  type VmExit,
+} from '@fumehood/microvm';
 import { helperGone } from '../errors.ts';
 import type { AgentVm, VmOrigin, VmSource } from '../runtime/microvm/vm-source.ts';
 import { type VmAnswer, type VmCall, vmAnswerSchema } from './messages.ts';
@@ -11,6 +18,7 @@ interface Pending {
   origin: VmOrigin | null;
   readonly sockets: Map<string, Socket>;
   readonly started: PromiseWithResolvers<void>;
+  readonly guest: PromiseWithResolvers<GuestSockets>;
   readonly exited: PromiseWithResolvers<VmExit>;
   checked: PromiseWithResolvers<void> | null;
   found: PromiseWithResolvers<Found> | null;
@@ -30,6 +38,7 @@ export function remoteVms(): VmSource {
   };
   receiveMessages(process, vmAnswerSchema, (answer, socket) => {
     const entry = pending.get(answer.id);
+    if (!entry || entry.destroyed) socket?.destroy(); // the VM is being removed
     if (!entry) return;
     switch (answer.type) {
       case 'vm.started':
@@ -37,7 +46,12 @@ export function remoteVms(): VmSource {
         break;
       case 'vm.socket':
         entry.sockets.set(answer.name, socket as Socket);
-        if (entry.sockets.size === vmSocketNames.length) entry.started.resolve();
+        if (entry.sockets.size === launcherSocketNames.length) entry.started.resolve();
+        if (entry.sockets.size === launcherSocketNames.length + guestSocketNames.length)
+          entry.guest.resolve(Object.fromEntries(entry.sockets) as unknown as GuestSockets);
+        break;
+      case 'vm.unconnected':
+        entry.guest.reject(new FumehoodError(answer.error));
         break;
       case 'vm.exited':
         entry.exited.resolve(answer.exit);
@@ -60,7 +74,10 @@ export function remoteVms(): VmSource {
     }
   });
   process.on('disconnect', () => {
-    for (const entry of pending.values()) refuse(entry, helperGone());
+    for (const entry of pending.values()) {
+      entry.guest.reject(helperGone());
+      refuse(entry, helperGone());
+    }
   });
   return {
     async startVm(spec, { boots }) {
@@ -69,11 +86,13 @@ export function remoteVms(): VmSource {
         origin: null,
         sockets: new Map(),
         started: Promise.withResolvers(),
+        guest: Promise.withResolvers(),
         exited: Promise.withResolvers(),
         checked: null,
         found: null,
         destroyed: null,
       };
+      entry.guest.promise.catch(() => {}); // whoever waits for it is told
       pending.set(id, entry);
       try {
         call({ type: 'vm.start', id, boots, spec: { ...spec, disks: [...spec.disks] } });
@@ -88,11 +107,12 @@ export function remoteVms(): VmSource {
 }
 
 function agentVm(id: number, entry: Pending, call: (message: VmCall) => void): AgentVm {
-  const sockets = Object.fromEntries(entry.sockets) as unknown as VmSockets;
+  const sockets = Object.fromEntries(entry.sockets) as unknown as LauncherSockets;
   sockets.lease.on('error', () => {}); // the launcher is gone, and `exited` says why
   return {
     origin: entry.origin as VmOrigin,
     sockets,
+    guest: entry.guest.promise,
     exited: entry.exited.promise,
     async check() {
       entry.checked = Promise.withResolvers();
@@ -108,7 +128,7 @@ function agentVm(id: number, entry: Pending, call: (message: VmCall) => void): A
       return { searchedBytes, found };
     },
     async destroy() {
-      for (const socket of Object.values(sockets)) (socket as Socket).destroy();
+      for (const socket of entry.sockets.values()) socket.destroy();
       if (!entry.destroyed) {
         entry.destroyed = Promise.withResolvers();
         call({ type: 'vm.destroy', id });

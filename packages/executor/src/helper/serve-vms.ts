@@ -6,12 +6,13 @@ import {
   makeScratchDisk,
   openScratchDisks,
   slotsFor,
+  guestSocketNames,
+  launcherSocketNames,
   startVm,
   type Templates,
   type VmHost,
   type VmProcess,
   type VmSpec,
-  vmSocketNames,
 } from '@fumehood/microvm';
 import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import { openReservations, type Reservations } from '../agent/reservations.ts';
@@ -83,7 +84,13 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       done();
     };
     answer({ type: 'vm.started', id, origin });
-    for (const name of vmSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
+    for (const name of launcherSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
+    vm.guest.then(
+      (guest) => {
+        for (const name of guestSocketNames) answer({ type: 'vm.socket', id, name }, guest[name]);
+      },
+      (error: unknown) => answer({ type: 'vm.unconnected', id, error: ipcError(error) }),
+    );
     void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
   };
   const vmOf = (id: number) => {

@@ -11,6 +11,7 @@ export function localVms(host: Omit<VmHost, 'cgroups'>, templates: Templates | n
       return {
         origin,
         sockets: vm.sockets,
+        guest: vm.guest,
         exited: vm.exited,
         check: async () => void (await vm.check()),
         search: (needles) => vm.search(needles),

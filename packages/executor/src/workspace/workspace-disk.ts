@@ -46,7 +46,7 @@ export interface WorkspaceContents {
 }
 
 /** Part of the cache key. It has to change when the same contents would give another disk, or a file of another mode. */
-const format = 3;
+const format = 4;
 /** Bytes of a job's files that are hashed before other work of the agent, such as renewing leases, has its turn. */
 const hashedAtOnce = 4 * 2 ** 20;
 

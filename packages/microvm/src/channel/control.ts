@@ -52,6 +52,7 @@ export function openControl(socket: Socket): Control {
       breakOff(error);
     }
   });
+  socket.resume(); // an accepted connection was paused, so that it could be handed over unread
   socket.on('close', () => breakOff(guestNotReady('its control stream ended')));
 
   return {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
 import { guestNotReady } from '../errors.ts';
-import type { VmSockets } from '../vm/spec.ts';
+import type { GuestSockets } from '../vm/spec.ts';
 import { type CollectRequest, collectFile } from './collect.ts';
 import { type Control, openControl } from './control.ts';
 import { clockErrorMaxMs, knockTriesMax } from './limits.ts';
@@ -58,7 +58,7 @@ export interface Guest {
 }
 
 /** Connects to the guest behind these sockets. */
-export function connectGuest(sockets: VmSockets, clock: Clock): Guest {
+export function connectGuest(sockets: GuestSockets, clock: Clock): Guest {
   const control = openControl(sockets.control);
   const { broken, send } = control;
   const channel = {

@@ -45,6 +45,7 @@ export function outputReader(socket: Socket): OutputReader {
     socket.resume();
   };
   socket.on('data', (chunk: Buffer) => void deliver(chunk));
+  socket.resume(); // an accepted connection was paused, so that it could be handed over unread
 
   const waitFor = (total: number) =>
     new Promise<void>((resolve, reject) => {

@@ -1,20 +1,37 @@
 import { seccompFilter } from '@fumehood/base';
 
-/** What a VMM finds in its jail besides libraries and firmware. */
+/** What a VMM finds in its jail. */
 export interface JailContents {
   /** Device nodes; by default none. */
   readonly devices?: readonly string[];
+  /** The only file of the host: a static program. By default the jail has the programs, libraries and firmware of the host. */
+  readonly program?: string;
+  /** The descriptor of the working directory; by default it is the root. */
+  readonly directory?: number;
   /** The descriptor from which bubblewrap reads the seccomp filter (`jailFilter`). The VMM adds its own to it. */
   readonly filter: number;
 }
 
+const libraries = [
+  ...['--ro-bind', '/usr/bin', '/usr/bin'],
+  ...['--ro-bind', '/usr/lib', '/usr/lib'],
+  ...['--ro-bind', '/usr/share', '/usr/share'],
+  ...['--symlink', 'usr/lib', '/lib'],
+  ...['--symlink', 'usr/lib64', '/lib64'],
+  ...['--ro-bind-try', '/usr/lib64', '/usr/lib64'],
+  ...['--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache'],
+];
+
 /**
  * Returns the bubblewrap command that runs a VMM in its jail (docs/invariants.md, 6): every namespace is its own, there is no
- * network, the only files of the host are the read-only libraries and firmware that the VMM needs, nothing is writable, and the
+ * network, the only files of the host are the read-only ones that the VMM needs, nothing is writable but the working directory, if there is one, and the
  * environment is empty. The launcher that runs this command sets the uid, the empty bounding set, no-new-privs, the limits and the
  * cgroup.
  */
-export function jailArguments(command: readonly string[], { devices = [], filter }: JailContents): string[] {
+export function jailArguments(
+  command: readonly string[],
+  { devices = [], program, directory, filter }: JailContents,
+): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`);
   return [
     '/usr/bin/bwrap',
@@ -25,20 +42,14 @@ export function jailArguments(command: readonly string[], { devices = [], filter
     '--disable-userns',
     ...['--seccomp', String(filter)],
     '--clearenv',
-    ...['--ro-bind', '/usr/bin', '/usr/bin'],
-    ...['--ro-bind', '/usr/lib', '/usr/lib'],
-    ...['--ro-bind', '/usr/share', '/usr/share'],
-    ...['--symlink', 'usr/lib', '/lib'],
-    ...['--symlink', 'usr/lib64', '/lib64'],
-    ...['--ro-bind-try', '/usr/lib64', '/usr/lib64'],
-    ...['--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache'],
+    ...(program === undefined ? libraries : ['--ro-bind', program, program]),
     ...['--proc', '/proc'],
     ...['--dev', '/dev'],
     ...devices.flatMap((device) => ['--dev-bind', device, device]),
     // Bubblewrap makes these file systems in memory, writable and without a size limit.
     ...['--remount-ro', '/dev'],
     ...['--remount-ro', '/'],
-    ...['--chdir', '/'],
+    ...['--chdir', directory === undefined ? '/' : `/proc/self/fd/${directory}`],
     '--',
     ...command,
   ];

@@ -2,19 +2,22 @@
  * The parent of one VM: it holds the guest's memory, puts the VMM into its jail, and kills it when its lease runs out on the
  * boot-time clock, even if the agent hangs or dies. When the launcher dies, the VM dies with it.
  *
- *   launcher --lease FD --status FD (--memory MIB:FD [--template FD] | --last FD) --limits FILE_BYTES:PROCESSES [--cgroup PROCS_FILE]…
- *            [--ids UID:GID] -- COMMAND…
+ *   launcher --lease FD --status FD (--memory MIB:FD [--template FD] | --last FD) [--directory FD] --limits FILE_BYTES:PROCESSES
+ *            [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
  *
- * The command inherits the descriptors up to that of the memory, or up to the one that --last names for a VM whose memory already
- * exists; the launcher closes all higher ones. It can make no file larger than FILE_BYTES. With ids of its own, it can have at most
+ * The command inherits the descriptors up to that of the memory, or up to the one that --last names for a VM that needs no memory from
+ * here; the launcher closes all higher ones. It can make no file larger than FILE_BYTES. With ids of its own, it can have at most
  * PROCESSES processes and threads; without, its user is somebody else's, too, whose processes would count.
  *
- * With --template the VM becomes a template: its memory is allocated in full, and the launcher makes an empty memfd for the state of
- * its devices under the given descriptor, which the command does not inherit. When the command has exited with 0, and the state was
- * written, the launcher seals both against every change and reports `sealed` as the reason of the end.
+ * With --template the VM becomes a template: its memory is allocated in full, and the command also inherits an empty memfd for the state
+ * of its devices. When the lease stream says so, the launcher kills the command, and seals both against every change.
+ *
+ * With --directory the command also inherits a directory that it owns, for sockets: the root of a file system of its own, in memory, which
+ * has no name anywhere, and room for DIRECTORY_FILES files and one page. The launcher writes "ready" to the status stream when it is there.
+ *
  * Lines on the lease stream: "R <deadline, ms of CLOCK_BOOTTIME>" renews the lease (the first renewal starts the command), "K"
- * kills the command. The end of the lease stream lets the lease run out. At the end the launcher writes one line to the status
- * stream: "<exit code> <signal> <reason> <boot-time ms>".
+ * kills the command, "S" kills it and seals the template. The end of the lease stream lets the lease run out. At the end the launcher
+ * writes one line to the status stream: "<exit code> <signal> <reason> <boot-time ms>".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,12 +45,14 @@
 #define LEASE_MAX_MS 120000 /* the launcher shortens a longer renewal to this: no lease is that long */
 #define CGROUPS_MAX 8
 #define FILES_MAX 1024 /* open files of the command */
+#define DIRECTORY_FILES "16"
 
-static int lease = -1, status = -1, memory = -1, state = -1, last = -1, has_ids;
+static int lease = -1, status = -1, memory = -1, state = -1, last = -1, directory = -1, has_ids;
 static int start_failed = -1; /* eventfd by which the child reports that it could not execute the command */
 static long memory_mib, uid, gid, file_bytes, processes;
 static const char *cgroups[CGROUPS_MAX];
 static int cgroup_count;
+static int seals; /* whether the lease stream has asked to seal the template */
 
 static long boot_ms(void) {
   struct timespec now;
@@ -93,6 +98,7 @@ static char **parse(int argc, char **argv) {
     else if (!strcmp(argv[i], "--status") && number(value, 0, &fd)) status = (int)fd;
     else if (!strcmp(argv[i], "--memory") && (rest = number(value, ':', &memory_mib)) && number(rest + 1, 0, &fd)) memory = (int)fd;
     else if (!strcmp(argv[i], "--template") && number(value, 0, &fd)) state = (int)fd;
+    else if (!strcmp(argv[i], "--directory") && number(value, 0, &fd)) directory = (int)fd;
     else if (!strcmp(argv[i], "--last") && number(value, 0, &fd)) last = (int)fd;
     else if (!strcmp(argv[i], "--limits") && (rest = number(value, ':', &file_bytes)) && number(rest + 1, 0, &processes)) continue;
     else if (!strcmp(argv[i], "--ids") && (rest = number(value, ':', &uid)) && number(rest + 1, 0, &gid)) has_ids = 1;
@@ -102,16 +108,26 @@ static char **parse(int argc, char **argv) {
   return NULL;
 }
 
-static void seal(int file, int seals) {
-  if (fcntl(file, F_ADD_SEALS, seals)) fail("seal");
+/* A process of the command that was killed may hold the memory for a moment: the kernel does not seal what can be written. */
+static void seal(int file, int which) {
+  for (int tries = 0; fcntl(file, F_ADD_SEALS, which); tries++) {
+    if (errno != EBUSY || tries == 1000) fail("seal");
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+  }
+}
+
+/* Moves a descriptor to this number, without close-on-exec. */
+static void move(int created, int number, const char *what) {
+  if (created == number) {
+    fcntl(created, F_SETFD, 0);
+    return;
+  }
+  if (created < 0 || dup2(created, number) < 0) fail(what);
+  close(created);
 }
 
 /* Makes a memfd under this descriptor number. */
-static void make_memfd(const char *name, int number) {
-  int created = memfd_create(name, MFD_ALLOW_SEALING);
-  if (created < 0 || (created != number && dup2(created, number) < 0)) fail(name);
-  if (created != number) close(created);
-}
+static void make_memfd(const char *name, int number) { move(memfd_create(name, MFD_ALLOW_SEALING | MFD_CLOEXEC), number, name); }
 
 /* Makes the guest's memory, sealed against changes of its size, under the descriptor number that the VMM expects. */
 static void make_memory(void) {
@@ -122,6 +138,21 @@ static void make_memory(void) {
   seal(memory, F_SEAL_GROW | F_SEAL_SHRINK);
   if (state >= 0) make_memfd("device-state", state);
   else seal(memory, F_SEAL_SEAL);
+}
+
+/* Makes the directory of the command's user. What is in it belongs to the cgroup of the process that makes it. */
+static void make_directory(void) {
+  int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+  char number[2][24];
+  snprintf(number[0], sizeof number[0], "%ld", uid), snprintf(number[1], sizeof number[1], "%ld", gid);
+  const char *const options[][2] = {{"size", "4k"}, {"nr_inodes", DIRECTORY_FILES}, {"mode", "0700"}, {"uid", number[0]}, {"gid", number[1]}};
+  for (size_t i = 0; fs >= 0 && i < sizeof options / sizeof options[0]; i++)
+    if (fsconfig(fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0)) fail("directory");
+  if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) fail("directory");
+  int root = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  close(fs); /* it may have the number of the directory */
+  move(root, directory, "directory");
+  dprintf(status, "ready\n");
 }
 
 /* Seals the memory and the state of a template. Its parent has opened both, and keeps them. */
@@ -183,7 +214,6 @@ __attribute__((noreturn)) static void exec_command(char **command, int parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || poll(&dead, 1, 0)) _exit(125);
   fcntl(status, F_SETFD, FD_CLOEXEC);
   fcntl(lease, F_SETFD, FD_CLOEXEC);
-  if (state >= 0) fcntl(state, F_SETFD, FD_CLOEXEC);
   execv(command[0], command);
   fail_to_start(command[0]);
 }
@@ -196,7 +226,7 @@ static void drop_privileges(void) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &header, data)) fail("capabilities");
 }
 
-/* Reads lines from the lease stream. Returns the newest deadline (0: none), or -1 for "K" or a malformed line. Clears `*open` at
+/* Reads lines from the lease stream. Returns the newest deadline (0: none), or -1 for "K", "S" or a malformed line. Clears `*open` at
    the end of the stream. */
 static long read_lease(int *open) {
   static char line[64];
@@ -214,6 +244,7 @@ static long read_lease(int *open) {
     for (char *newline; (newline = strchr(line, '\n'));) {
       long requested;
       *newline = 0;
+      if (!strcmp(line, "S")) seals = state >= 0;
       if (line[0] != 'R' || line[1] != ' ' || !number(line + 2, 0, &requested)) return -1;
       long latest = boot_ms() + LEASE_MAX_MS;
       deadline = requested < latest ? requested : latest;
@@ -254,6 +285,7 @@ int main(int argc, char **argv) {
   if (close_range((unsigned)(makes_memory ? memory : last) + 1, ~0U, 0)) fail("descriptors");
   if (state >= 0) join_cgroups(fail); /* what a template holds belongs to its own cgroup, not to that of the launcher's parent */
   if (makes_memory) make_memory();
+  if (directory >= 0) make_directory();
   long deadline = wait_for_lease();
   if ((start_failed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) fail("event");
   /* When the command dies, so does everything that it started, at any moment: bubblewrap's own child is not yet bound to it while
@@ -288,7 +320,7 @@ int main(int argc, char **argv) {
       eventfd_t failed;
       waitpid(child, &how, 0);
       if (!eventfd_read(start_failed, &failed)) reason = "start";
-      else if (state >= 0 && lseek(state, 0, SEEK_END) > 0 && WIFEXITED(how) && WEXITSTATUS(how) == 0) seal_template(), reason = "sealed";
+      else if (seals && lseek(state, 0, SEEK_END) > 0) seal_template(), reason = "sealed";
       end(WIFEXITED(how) ? WEXITSTATUS(how) : -1, WIFSIGNALED(how) ? WTERMSIG(how) : 0, reason);
     }
   }

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { jailArguments } from '../jail/bwrap.ts';
-import { makeCgroup, ranOutOfMemory, removeCgroup } from '../jail/cgroups.ts';
+import { makeCgroup, removeCgroup } from '../jail/cgroups.ts';
 import {
   childrenOf,
   descriptors,
@@ -233,47 +233,6 @@ describe.skipIf(!isRoot)('a kill', () => {
     for (let round = 0; round < 30; round++)
       expect(await survives(round), `killed after ${round} ms`).toBe(false);
   });
-});
-
-describe('the guest memory', () => {
-  it('has the requested size and descriptor number, and no process can resize it', async () => {
-    const launched = start(sleep(), { memoryMiB: 3 });
-    launched.renew(60_000);
-    const memory = await open(`/proc/${await launched.child()}/fd/${descriptors.memory}`, 'r+');
-    try {
-      expect((await memory.stat()).size).toBe(3 * 2 ** 20);
-      for (const size of [0, 2 ** 20, 4 * 2 ** 20])
-        await expect(memory.truncate(size)).rejects.toMatchObject({ code: 'EPERM' });
-      await memory.write(Buffer.from('guest'), 0, 5, 3 * 2 ** 20 - 5);
-      await expect(memory.write(Buffer.from('!'), 0, 1, 3 * 2 ** 20)).rejects.toMatchObject({
-        code: 'EPERM',
-      });
-    } finally {
-      await memory.close();
-    }
-  });
-});
-
-describe('the memory of a template', () => {
-  it.skipIf(!isRoot)(
-    'that does not fit into its cgroup ends the launcher, and the cgroup knows why',
-    async () => {
-      const name = `fumehood-test-${marker}`;
-      const procsFiles = await makeCgroup(name, { memoryBytes: 2 ** 24, pids: 16, cpus: 1 });
-      try {
-        const extra = [
-          '--template',
-          String(descriptors.memory + 1),
-          ...procsFiles.flatMap((file) => ['--cgroup', file]),
-        ];
-        const launched = start(sleep(), { memoryMiB: 64, extra });
-        expect([await launched.status, await launched.exitCode]).toEqual(['', null]); // the kernel has killed it
-        expect(await ranOutOfMemory(name)).toBe(true);
-      } finally {
-        await removeCgroup(name);
-      }
-    },
-  );
 });
 
 describe('the command', () => {

@@ -163,8 +163,6 @@ async function bootCanary(
     await access(options.vmm.binary, constants.X_OK);
     const host = { ...options, cgroups, diskDirectory: options.runDirectory, diskOwner: 0 };
     const vm = await startVm(spec, host);
-    const guest = connectGuest(vm.sockets, clock);
-    guest.broken.catch(() => {});
     let console = '';
     vm.sockets.console.on('data', (chunk: Buffer) => {
       console = (console + chunk.toString('latin1')).slice(-2000);
@@ -172,6 +170,8 @@ async function bootCanary(
     const started = clock.bootTime();
     vm.sockets.lease.write(`R ${Math.floor(started + bootTimeoutMs)}\n`);
     try {
+      const guest = connectGuest(await vm.guest, clock);
+      guest.broken.catch(() => {});
       await Promise.race([guest.ready(bootTimeoutMs), guest.broken]);
       await Promise.race([guest.knock(), guest.broken]);
       const bootMs = clock.bootTime() - started;

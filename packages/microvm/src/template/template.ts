@@ -1,16 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { chmod, chown, type FileHandle, open, unlink } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, factsOf, type FumehoodError } from '@fumehood/base';
 import { connectGuest } from '../channel/guest.ts';
 import { guestNotReady, templateFailed } from '../errors.ts';
 import { ranOutOfMemory } from '../jail/cgroups.ts';
-import { makeBlankDisk } from '../vm/disks.ts';
+import { giveScratchDisk, makeBlankDisk, makeBlankScratchDisk } from '../vm/disks.ts';
+import { listenForState, type StateSocket } from './receive-state.ts';
 import type { VmHost } from '../vm/host.ts';
-import { exitOf } from '../vm/launcher.ts';
 import { endProcesses } from '../vm/leftover.ts';
 import { launchVm, openGuest, removeVm, type TemplateFiles } from '../vm/start.ts';
 import { type Acceleration, type VmExit, type VmSpec, vmDisksMax, vmName } from '../vm/spec.ts';
@@ -43,9 +41,6 @@ export interface Template {
   remove(): Promise<void>;
 }
 
-/** The flag of open(2) for a file that is only named: O_PATH, which Node does not list. */
-const openPath = 0o10000000;
-
 /**
  * Time for a template to boot and to be saved, ms. Under emulation it takes 2 s, and one boot in hundreds hangs. On hardware none does, but
  * the hardware of a virtual machine can be slower than emulation.
@@ -62,78 +57,81 @@ export async function makeTemplate(
   host: VmHost,
   clock: Clock,
 ): Promise<Template> {
-  const limitMs = makingMs[shape.acceleration];
   const spec: VmSpec = {
     ...shape,
     id: `template-${randomBytes(4).toString('hex')}`,
     scratchMiB: 1,
     disks: [],
   };
-  const stateSocket = join(host.runDirectory, `${vmName(spec.id)}.sock`);
-  const server = await listen(stateSocket, host.identity);
+  const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
+  const stateSocket = host.vmm.makesMemory ? null : await listenForState(path('sock'), host.identity);
   try {
-    const { vm, launched, scratch } = await launchVm(spec, host, async (keep) => {
-      // QEMU locks what it writes to, so the scratch disk and the others are two files.
-      const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
-      const [, blank] = (await makeBlankDisk(path('blank'))).map(keep) as [FileHandle, FileHandle];
-      const [scratch, scratchReader] = (await makeBlankDisk(path('ext4'))).map(keep) as [
-        FileHandle,
-        FileHandle,
-      ];
-      return {
-        start: await openGuest(host, keep),
-        disks: Array<typeof blank>(slots).fill(blank),
-        scratch,
-        scratchReader,
-        stateSocket: keep(await open(stateSocket, openPath)),
-      };
-    });
-    const { launcher, sockets, status, fds } = launched;
-    const exited = exitOf(launcher, status);
-    let console = '';
-    let stage: 'not_ready' | 'interrupted' = 'not_ready';
-    const opened: FileHandle[] = [];
-    const inLauncher = async (fd: number, flags: 'r' | 'r+') => {
-      const file = await open(`/proc/${launcher.pid}/fd/${fd}`, flags);
-      opened.push(file);
-      return file;
-    };
-    const remove = async () => {
-      for (const file of opened.splice(0)) await file.close();
-    };
-    try {
-      const guest = connectGuest(sockets, clock);
-      sockets.console.on('data', (chunk: Buffer) => {
-        console = (console + chunk.toString('latin1')).slice(-300);
-      });
-      sockets.lease.write(`R ${Math.floor(clock.bootTime() + limitMs)}\n`);
-      await Promise.race([guest.ready(limitMs), guest.broken]);
-      stage = 'interrupted';
-      const memory = await inLauncher(fds.memory, 'r');
-      const state = await inLauncher(fds.memory + 1, 'r+');
-      const monitor = host.vmm.openMonitor(sockets.monitor);
-      const received = receive(server, state);
-      await Promise.race([Promise.all([monitor.save(fds.stateSocket as number), received]), guest.broken]);
-      await monitor.end().catch(() => {}); // it may end before it answers
-      const { reason } = await exited;
-      if (reason !== 'sealed') throw guestNotReady('it was not sealed');
-      return { id: spec.id, files: { memory, state, slots }, remove };
-    } catch (error) {
-      await remove();
-      const exit = await Promise.race([exited, delay(200, null)]);
-      const outOfMemory = host.cgroups && (await ranOutOfMemory(vm.name));
-      throw failureOf({ error, limitMs, stage, exit, outOfMemory, console });
-    } finally {
-      // What remains are the two files. Their memory was charged to the cgroup of this VM, and is now to the one above it.
-      launcher.kill('SIGKILL');
-      await exited;
-      await endProcesses(vm);
-      await scratch.close();
-      await removeVm(vm, host);
-    }
+    return await saveTemplate(spec, Math.min(slots, host.vmm.disksMax), host, clock, path, stateSocket);
   } finally {
-    server.close();
-    await unlink(stateSocket).catch(() => {}); // closing the server removes it, too
+    await stateSocket?.close();
+  }
+}
+
+async function saveTemplate(
+  spec: VmSpec,
+  slots: number,
+  host: VmHost,
+  clock: Clock,
+  path: (kind: string) => string,
+  stateSocket: StateSocket | null,
+): Promise<Template> {
+  const limitMs = makingMs[spec.acceleration];
+  const { vm, launched, scratch } = await launchVm(spec, host, true, async (keep) => {
+    // QEMU locks what it writes to, so the scratch disk and the others are two files.
+    const disk = await makeBlankScratchDisk(path('ext4'));
+    const [scratch, scratchReader] = disk.map(keep) as typeof disk;
+    await giveScratchDisk(disk, host.identity);
+    const [writer, blank] = await makeBlankDisk(path('blank'));
+    for (const file of [writer, blank]) keep(file);
+    const files = { start: await openGuest(host, keep), disks: [], slots, blank, scratch, scratchReader };
+    return stateSocket ? { ...files, stateSocket: keep(stateSocket.file) } : files;
+  });
+  const { launcher, sockets, exited, fds } = launched;
+  let console = '';
+  let stage: 'not_ready' | 'interrupted' = 'not_ready';
+  const opened: FileHandle[] = [];
+  const inLauncher = async (fd: number, flags: 'r' | 'r+' = 'r') => {
+    const file = await open(`/proc/${launcher.pid}/fd/${fd}`, flags);
+    opened.push(file);
+    return file;
+  };
+  const remove = async () => {
+    for (const file of opened.splice(0)) await file.close();
+  };
+  try {
+    sockets.console.on('data', (chunk: Buffer) => {
+      console = (console + chunk.toString('latin1')).slice(-300);
+    });
+    sockets.lease.write(`R ${Math.floor(clock.bootTime() + limitMs)}\n`);
+    const { sockets: guestSockets, version } = await launched.guest;
+    const guest = connectGuest(guestSockets, clock);
+    await Promise.race([guest.ready(limitMs), guest.broken]);
+    stage = 'interrupted';
+    const memory = await inLauncher(fds.memory as number);
+    const state = await inLauncher(fds.savedState as number, stateSocket ? 'r+' : 'r');
+    const saved = host.vmm.openMonitor(guestSockets.monitor).save(fds);
+    await Promise.race([Promise.all([saved, stateSocket?.receive(state)]), guest.broken]);
+    sockets.lease.write('S\n');
+    const { reason } = await exited;
+    if (reason !== 'sealed') throw guestNotReady('it was not sealed');
+    return { id: spec.id, files: { memory, state, slots, version }, remove };
+  } catch (error) {
+    await remove();
+    const exit = await Promise.race([exited, delay(200, null)]);
+    const outOfMemory = host.cgroups && (await ranOutOfMemory(vm.name));
+    throw failureOf({ error, limitMs, stage, exit, outOfMemory, console });
+  } finally {
+    // What remains are the two files. Their memory was charged to the cgroup of this VM, and is now to the one above it.
+    launcher.kill('SIGKILL');
+    await exited;
+    await endProcesses(vm);
+    await scratch.close();
+    await removeVm(vm, host);
   }
 }
 
@@ -161,28 +159,4 @@ function describeEnd({ reason, signal, code, stderr }: VmExit, limitMs: number):
   if (reason === 'lease') return `it took longer than ${limitMs / 1000} s`;
   const complaints = stderr.trim().slice(-300);
   return `its VMM ended (${reason}, ${signal === null ? `code ${code}` : `signal ${signal}`})${complaints && `: ${complaints}`}`;
-}
-
-/** Listens on a path to which only the VMM's user can connect. */
-async function listen(path: string, identity: VmHost['identity']): Promise<Server> {
-  const server = createServer();
-  await once(server.listen(path), 'listening');
-  await chmod(path, 0o600);
-  if (identity) await chown(path, identity.uid, identity.gid);
-  return server;
-}
-
-/** Largest state of a VM's devices, bytes. It is 70 KB. */
-const stateMax = 16 * 2 ** 20;
-
-/** Writes what the first client sends to a file. Errors: `guest_not_ready` when it is too much. */
-async function receive(server: Server, file: FileHandle): Promise<void> {
-  const [socket] = (await once(server, 'connection')) as [Socket];
-  server.close();
-  let bytes = 0;
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > stateMax) throw guestNotReady('the state of its devices is too large');
-    await file.writeFile(chunk);
-  }
 }

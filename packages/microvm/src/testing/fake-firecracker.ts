@@ -36,8 +36,19 @@ export class FakeFirecracker {
   refuseNext: string | null = null;
   private state: State = 'new';
   private readonly server: Server;
+  private readonly version: string;
+  private readonly onCarriedOut: (request: CarriedOut) => void | Promise<void>;
 
-  constructor(socket: Socket) {
+  /** `onCarriedOut` is called after each request, before its answer. */
+  constructor(
+    socket: Socket,
+    options: {
+      readonly version?: string;
+      readonly onCarriedOut?: (request: CarriedOut) => void | Promise<void>;
+    } = {},
+  ) {
+    this.version = options.version ?? '1.17.0';
+    this.onCarriedOut = options.onCarriedOut ?? (() => {});
     this.server = createServer((request, response) => {
       void this.answer(request).then(({ status, body }) => {
         response.writeHead(status, body === null ? {} : { 'content-type': 'application/json' });
@@ -52,7 +63,7 @@ export class FakeFirecracker {
     const fault = (why: string) => ({ status: 400, body: { fault_message: why } });
     const { method = '', url = '' } = request;
     if (method === 'GET' && url === '/version')
-      return { status: 200, body: { firecracker_version: '1.17.0' } };
+      return { status: 200, body: { firecracker_version: this.version } };
     const body = (await json(request).catch(() => null)) as Record<string, unknown> | null;
     const why = this.refuseNext;
     this.refuseNext = null;
@@ -73,6 +84,7 @@ export class FakeFirecracker {
     if (name === 'state')
       this.state = (body as RequestBody<'state'>).state === 'Paused' ? 'paused' : 'running';
     this.carriedOut.push({ name, body: body ?? {} });
+    await this.onCarriedOut({ name, body: body ?? {} });
     return { status: 204, body: null };
   }
 }

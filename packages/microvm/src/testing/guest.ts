@@ -2,14 +2,14 @@ import type { Clock } from '@fumehood/base';
 import { encodeMessage, type Message, messageReader } from '../channel/frame.ts';
 import { frameMax } from '../channel/limits.ts';
 import { connectGuest, type Guest } from '../channel/guest.ts';
-import type { VmSockets } from '../vm/spec.ts';
+import type { GuestSockets } from '../vm/spec.ts';
 import { vmSockets } from './sockets.ts';
 
 /** The host's end of a channel, and a guest that sends what a test makes it send. */
 export interface ScriptedGuest {
   readonly guest: Guest;
-  readonly host: VmSockets;
-  readonly vm: VmSockets;
+  readonly host: GuestSockets;
+  readonly vm: GuestSockets;
   /** Sends a message to the host. */
   send(verb: string, ...fields: (string | number | Uint8Array)[]): void;
   /** Resolves with the host's next message. */
@@ -36,7 +36,7 @@ export async function scriptedGuest(clock: Clock): Promise<ScriptedGuest> {
   };
 }
 
-async function* messagesOf(vm: VmSockets): AsyncGenerator<Message> {
+async function* messagesOf(vm: GuestSockets): AsyncGenerator<Message> {
   const read = messageReader(frameMax);
   for await (const chunk of vm.control) yield* read(chunk as Buffer);
 }

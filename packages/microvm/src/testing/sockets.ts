@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { randomUUID } from 'node:crypto';
-import type { VmSockets } from '../vm/spec.ts';
-import { vmSocketNames } from '../vm/spec.ts';
+import type { GuestSockets } from '../vm/spec.ts';
+import { guestSocketNames } from '../vm/spec.ts';
 
 /** Returns the two ends of a connection that needs neither a file nor a port. */
 export async function socketPair(): Promise<readonly [Socket, Socket]> {
@@ -17,8 +17,8 @@ export async function socketPair(): Promise<readonly [Socket, Socket]> {
 }
 
 /** Returns the host's ends of a VM's streams, and the VM's ends. */
-export async function vmSockets(): Promise<{ readonly host: VmSockets; readonly vm: VmSockets }> {
-  const pairs = await Promise.all(vmSocketNames.map(async (name) => [name, await socketPair()] as const));
+export async function vmSockets(): Promise<{ readonly host: GuestSockets; readonly vm: GuestSockets }> {
+  const pairs = await Promise.all(guestSocketNames.map(async (name) => [name, await socketPair()] as const));
   const ends = (at: 0 | 1) => Object.fromEntries(pairs.map(([name, pair]) => [name, pair[at]]));
-  return { host: ends(0) as unknown as VmSockets, vm: ends(1) as unknown as VmSockets };
+  return { host: ends(0) as unknown as GuestSockets, vm: ends(1) as unknown as GuestSockets };
 }

@@ -4,6 +4,7 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { vmRefused } from '../errors.ts';
+import type { VmHost } from './host.ts';
 import type { ScratchDisk } from './scratch.ts';
 
 /**
@@ -48,9 +49,22 @@ async function allocate(file: FileHandle, path: string, bytes: number): Promise<
  */
 const blankDiskBytes = 2 ** 40;
 
-/** Makes an empty disk, as a template has in each of its slots: a file without blocks. */
+/** Makes an empty disk, as a template has in each of its slots: a file without blocks, which everybody may read. */
 export function makeBlankDisk(path: string): Promise<[writer: FileHandle, reader: FileHandle]> {
+  return makeUnlinked(path, async (file) => {
+    await file.chmod(0o444);
+    await file.truncate(blankDiskBytes);
+  });
+}
+
+/** Makes the empty disk that a template has in place of a scratch disk. */
+export function makeBlankScratchDisk(path: string): Promise<ScratchDisk> {
   return makeUnlinked(path, (file) => file.truncate(blankDiskBytes));
+}
+
+/** Gives a scratch disk to the user of its VM, whose VMM may have to open the descriptor again. Without root it is the same user. */
+export async function giveScratchDisk([file]: ScratchDisk, identity: VmHost['identity']): Promise<void> {
+  if (identity) await file.chown(identity.uid, identity.gid);
 }
 
 /** Makes a file, fills it, and unlinks it: the kernel frees it with its last descriptor, also after a crash. */

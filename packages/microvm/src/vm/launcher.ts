@@ -5,17 +5,26 @@ import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
-import type { VmmDescriptors } from '../vmm/vmm.ts';
-import { type VmExit, type VmSockets, type VmSpec, vmmProcesses } from './spec.ts';
+import type { ConnectedGuest, Vmm, VmmDescriptors } from '../vmm/vmm.ts';
+import {
+  type GuestSockets,
+  guestSocketNames,
+  type LauncherSockets,
+  type VmExit,
+  type VmSpec,
+  vmmProcesses,
+} from './spec.ts';
 import type { VmHost } from './host.ts';
 
 /** A launcher that was started, and the sockets of its VM. */
 export interface LaunchedVm {
   readonly launcher: ChildProcess;
-  readonly sockets: VmSockets;
-  /** The stream on which the launcher reports the end. */
-  readonly status: Socket;
-  /** Numbers of the VMM's descriptors. The launcher holds the memory under the same one. */
+  readonly sockets: LauncherSockets;
+  /** Resolves when the guest has connected. Errors: those of `Vmm.connect`. */
+  readonly guest: Promise<ConnectedGuest>;
+  /** Resolves when the VMM is dead; never rejects. */
+  readonly exited: Promise<VmExit>;
+  /** Numbers of the VMM's descriptors. The launcher holds the memory and the saved state under the same ones. */
   readonly fds: VmmDescriptors;
 }
 
@@ -24,103 +33,139 @@ export interface VmFiles {
   /** What the guest starts from: a kernel that boots, or a template. */
   readonly start:
     | { readonly kernel: FileHandle; readonly initramfs: FileHandle }
-    | { readonly state: FileHandle; readonly memory: FileHandle };
+    | { readonly state: FileHandle; readonly memory: FileHandle; readonly version: string | null };
   /** Read-only disks, in slot order. */
   readonly disks: readonly FileHandle[];
+  /** How many disks the guest knows: those, and in a template and its clones empty ones. */
+  readonly slots: number;
+  /** An empty disk, for the slots of a template. */
+  readonly blank?: FileHandle;
   /** The scratch disk, for writing and for reading. */
   readonly scratch: FileHandle;
   readonly scratchReader: FileHandle;
-  /** The socket to which the VMM of a template writes the state of its devices. */
+  /** The socket to which a VMM that does not write to files writes the state of a template's devices. */
   readonly stateSocket?: FileHandle;
 }
 
-const inheritedSockets = [
-  'lease',
-  'status',
-  'monitor',
-  'control',
-  'stdin',
-  'stdout',
-  'stderr',
-  'bulk',
-  'filter',
-] as const;
-type InheritedSocket = (typeof inheritedSockets)[number];
+const firstSocket = 3; // descriptors 0, 1 and 2 are /dev/null, the console and the launcher's stderr
+/** Sockets that every launcher inherits. A VMM whose guest does not dial inherits the guest's sockets, too. */
+const launcherEnds = ['lease', 'status', 'filter'] as const;
+type InheritedSocket = (typeof launcherEnds)[number] | keyof GuestSockets;
+
+/** How the descriptors of a VMM are numbered, and what its launcher is told of them. */
+interface Numbering {
+  readonly fds: VmmDescriptors;
+  /** The files that the launcher inherits after its sockets, in their order. */
+  readonly inherited: readonly number[];
+  readonly flags: readonly string[];
+}
+
+function numberDescriptors(
+  spec: VmSpec,
+  vmm: Vmm,
+  files: VmFiles,
+  ends: readonly InheritedSocket[],
+  saves: boolean,
+): Numbering {
+  const first = firstSocket + ends.length;
+  const inherited: number[] = [];
+  const inherit = ({ fd }: FileHandle) => first + inherited.push(fd) - 1;
+  const { start, blank, stateSocket } = files;
+  // The scratch disk and the blank one come first, so that they have the same numbers in a template and in its clones.
+  const common = {
+    scratch: inherit(files.scratch),
+    scratchReader: inherit(files.scratchReader),
+    blank: blank ? inherit(blank) : null,
+    disks: files.disks.map(inherit),
+    slots: files.slots,
+    start:
+      'state' in start
+        ? { state: inherit(start.state) }
+        : { kernel: inherit(start.kernel), initramfs: inherit(start.initramfs) },
+    stateSocket: stateSocket ? inherit(stateSocket) : null,
+  };
+  const templateMemory = 'memory' in start ? inherit(start.memory) : null;
+  const last = first + inherited.length - 1;
+  // What follows is not inherited: the launcher makes it under the next numbers.
+  let next = last;
+  const ownMemory = templateMemory === null && (saves || !vmm.makesMemory) ? (next += 1) : null;
+  const savedState = saves ? (next += 1) : null;
+  const channel = vmm.guestDials ? { directory: (next += 1) } : { sockets: socketNumbers(ends) };
+  const flags = [
+    ...(ownMemory === null ? ['--last', String(last)] : ['--memory', `${spec.memoryMiB}:${ownMemory}`]),
+    ...(savedState === null ? [] : ['--template', String(savedState)]),
+    ...('directory' in channel ? ['--directory', String(channel.directory)] : []),
+  ];
+  return { fds: { ...common, memory: templateMemory ?? ownMemory, savedState, channel }, inherited, flags };
+}
+
+function socketNumbers(ends: readonly InheritedSocket[]): Record<keyof GuestSockets, number> {
+  const entries = guestSocketNames.map((name) => [name, firstSocket + ends.indexOf(name)]);
+  return Object.fromEntries(entries) as Record<keyof GuestSockets, number>;
+}
 
 /**
- * Starts the launcher of a VM, which joins the cgroups of `cgroupFiles`. A VM with a `stateSocket` becomes a template: the launcher holds
- * the state of its devices under the descriptor number after that of the memory. Errors: `vm_refused` when this host cannot
- * start a program.
+ * Starts the launcher of a VM, which joins the cgroups of `cgroupFiles`. A VM that `saves` becomes a template. Errors: `vm_refused` when
+ * this host cannot start a program.
  */
 export async function launch(
   spec: VmSpec,
   host: Pick<VmHost, 'launcher' | 'vmm' | 'identity'>,
   files: VmFiles,
-  cgroupFiles: readonly string[],
+  options: { readonly cgroupFiles: readonly string[]; readonly saves: boolean },
 ): Promise<LaunchedVm> {
-  const first = 3; // descriptors 0, 1 and 2 are /dev/null, the console and the launcher's stderr
-  const at = (socket: InheritedSocket) => first + inheritedSockets.indexOf(socket);
-  const inherited: number[] = [];
-  const inherit = ({ fd }: FileHandle) => first + inheritedSockets.length + inherited.push(fd) - 1;
-  const { start } = files;
-  const fds: VmmDescriptors = {
-    ...{ monitor: at('monitor'), control: at('control'), stdin: at('stdin') },
-    ...{ stdout: at('stdout'), stderr: at('stderr'), bulk: at('bulk') },
-    start:
-      'state' in start
-        ? { state: inherit(start.state) }
-        : { kernel: inherit(start.kernel), initramfs: inherit(start.initramfs) },
-    disks: files.disks.map(inherit),
-    scratch: inherit(files.scratch),
-    scratchReader: inherit(files.scratchReader),
-    stateSocket: files.stateSocket ? inherit(files.stateSocket) : null,
-    memory: 'memory' in start ? inherit(start.memory) : first + inheritedSockets.length + inherited.length,
+  const { vmm } = host;
+  const ends: readonly InheritedSocket[] = vmm.guestDials
+    ? launcherEnds
+    : [...launcherEnds, ...guestSocketNames];
+  const at = (socket: InheritedSocket) => firstSocket + ends.indexOf(socket);
+  const { fds, inherited, flags } = numberDescriptors(spec, vmm, files, ends, options.saves);
+  const largestFileMiB = options.saves && vmm.makesMemory ? spec.memoryMiB : spec.scratchMiB;
+  const jail = {
+    devices: vmm.devices(spec),
+    filter: at('filter'),
+    ...(vmm.isStatic && { program: vmm.binary }),
+    ...('directory' in fds.channel && { directory: fds.channel.directory }),
   };
-  const memory =
-    'memory' in start
-      ? ['--last', String(fds.memory)]
-      : [
-          '--memory',
-          `${spec.memoryMiB}:${fds.memory}`,
-          ...(files.stateSocket ? ['--template', String(fds.memory + 1)] : []),
-        ];
-  const jail = { devices: host.vmm.devices(spec), filter: at('filter') };
   const launcher = await startProgram(
     host.launcher,
     [
-      ...['--lease', String(at('lease')), '--status', String(at('status'))],
-      ...memory,
-      ...['--limits', `${spec.scratchMiB * 2 ** 20}:${vmmProcesses(spec)}`],
-      ...cgroupFiles.flatMap((file) => ['--cgroup', file]),
+      ...['--lease', String(at('lease')), '--status', String(at('status')), ...flags],
+      ...['--limits', `${largestFileMiB * 2 ** 20}:${vmmProcesses(spec)}`],
+      ...options.cgroupFiles.flatMap((file) => ['--cgroup', file]),
       ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
       '--',
-      ...jailArguments(host.vmm.command(spec, fds), jail),
+      ...jailArguments(vmm.command(spec, fds), jail),
     ],
     {
       env: {},
       cwd: '/',
-      stdio: ['ignore', 'pipe', 'pipe', ...inheritedSockets.map(() => 'pipe' as const), ...inherited],
+      stdio: ['ignore', 'pipe', 'pipe', ...ends.map(() => 'pipe' as const), ...inherited],
     },
   );
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
   socketOf('filter').on('error', () => {}); // a launcher that ended early has not read it
   socketOf('filter').end(jailFilter());
-  host.vmm.begin(socketOf('monitor'), fds);
-  return {
-    launcher,
-    status: socketOf('status'),
-    fds,
-    sockets: {
-      lease: socketOf('lease'),
-      monitor: socketOf('monitor'),
-      console: launcher.stdout as Socket,
-      control: socketOf('control'),
-      stdin: socketOf('stdin'),
-      stdout: socketOf('stdout'),
-      stderr: socketOf('stderr'),
-      bulk: socketOf('bulk'),
-    },
-  };
+  const { ready, exited } = watchStatus(launcher, socketOf('status'));
+  if ('directory' in fds.channel) await ready;
+  const sockets = { lease: socketOf('lease'), console: launcher.stdout as Socket };
+  const channel =
+    'directory' in fds.channel
+      ? { directory: `/proc/${launcher.pid}/fd/${fds.channel.directory}` }
+      : {
+          sockets: Object.fromEntries(
+            guestSocketNames.map((name) => [name, socketOf(name)]),
+          ) as unknown as GuestSockets,
+        };
+  const templateVersion = 'version' in files.start ? files.start.version : null;
+  try {
+    const { guest } = await vmm.connect({ spec, fds, channel, templateVersion, ended: exited });
+    guest.catch(() => {}); // whoever waits for it is told
+    return { launcher, sockets, guest, exited, fds };
+  } catch (error) {
+    launcher.kill('SIGKILL');
+    throw error;
+  }
 }
 
 /** Starts a program. Without free descriptors Node gives it no streams, and reports that by an event; other errors it throws. */
@@ -134,21 +179,32 @@ async function startProgram(...started: Parameters<typeof spawn>): Promise<Child
   }
 }
 
-/** Resolves with the launcher's report of the end or, when the launcher itself was killed, with what its parent sees. */
-export function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> {
-  let line = '';
+/** What a launcher reports on its status stream. */
+interface Reports {
+  /** Resolves when the launcher has made the directory of the VMM's sockets. Errors: `vm_refused`. */
+  readonly ready: Promise<void>;
+  /** Resolves with the report of the end or, when the launcher itself was killed, with what its parent sees. */
+  readonly exited: Promise<VmExit>;
+}
+
+function watchStatus(launcher: ChildProcess, status: Socket): Reports {
+  const { promise: ready, resolve: isReady, reject: isNotReady } = Promise.withResolvers<void>();
+  ready.catch(() => {}); // only a VM with a directory waits for it
+  let lines = '';
   status.setEncoding('latin1');
   status.on('data', (chunk: string) => {
-    line = (line + chunk).slice(0, 200);
+    lines = (lines + chunk).slice(0, 200);
+    if (lines.startsWith('ready\n')) isReady();
   });
   status.on('error', () => {});
   let stderr = '';
   launcher.stderr?.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('latin1')).slice(-2000);
   });
-  return new Promise((resolve) => {
+  const exited = new Promise<VmExit>((resolve) => {
     const report = (signal: NodeJS.Signals | null) => {
-      const parsed = /^(-?\d+) (\d+) (exited|sealed|killed|lease|start) \d+\n$/.exec(line);
+      const parsed = /^(?:ready\n)?(-?\d+) (\d+) (exited|sealed|killed|lease|start) \d+\n$/.exec(lines);
+      isNotReady(vmRefused(`its launcher ended: ${stderr.trim().slice(-300)}`));
       resolve({
         code: parsed && parsed[1] !== '-1' ? Number(parsed[1]) : null,
         signal: parsed ? Number(parsed[2]) || null : null,
@@ -164,6 +220,7 @@ export function exitOf(launcher: ChildProcess, status: Socket): Promise<VmExit> 
       );
     });
   });
+  return { ready, exited };
 }
 
 /**

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { searchFile } from './search.ts';
+import { guestMappings, searchFile } from './search.ts';
 
 const chunk = 4 * 2 ** 20;
 const secret = Buffer.from('gbx_0123456789abcdef');
@@ -106,6 +106,45 @@ describe('arbitrary needles in an arbitrary file', () => {
       ),
       { numRuns: 30 },
     );
+  });
+});
+
+describe('the memory of a guest', () => {
+  const mib = 2 ** 20;
+  const file = (from: number, to: number) =>
+    `${from.toString(16)}-${to.toString(16)} rw-p 00000000 00:01 7 /memfd:guest-memory (deleted)`;
+  const unnamed = (from: number, to: number) =>
+    `${from.toString(16)}-${to.toString(16)} rw-p 00000000 00:00 0 `;
+  const others = [
+    '55d0c0000000-55d0c0100000 r-xp 00000000 08:01 7 /usr/bin/vmm',
+    '7f0000000000-7f0000100000 rw-s 00000000 00:01 9 /dev/zero (deleted)',
+    '7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]',
+  ];
+  const found = (...lines: string[]) => guestMappings([...others, ...lines, ''].join('\n'), 4 * mib);
+
+  it('is the file of this name, in as many parts as it was mapped', () => {
+    expect(found(file(mib, 5 * mib), unnamed(9 * mib, 20 * mib))).toEqual([{ from: mib, bytes: 4 * mib }]);
+    const parts = [file(mib, 2 * mib), file(2 * mib, 3 * mib), file(8 * mib, 10 * mib)];
+    expect(found(...parts)).toEqual([
+      { from: mib, bytes: 2 * mib },
+      { from: 8 * mib, bytes: 2 * mib },
+    ]);
+  });
+
+  it('is among the memory without a name of a VMM that makes it by itself', () => {
+    expect(found(unnamed(mib, 2 * mib), unnamed(8 * mib, 12 * mib))).toEqual([
+      { from: mib, bytes: mib },
+      { from: 8 * mib, bytes: 4 * mib },
+    ]);
+  });
+
+  it.each([
+    ['nothing', []],
+    ['a part of the file', [file(mib, 4 * mib), unnamed(8 * mib, 20 * mib)]],
+    ['the file twice', [file(mib, 5 * mib), file(8 * mib, 12 * mib)]],
+    ['less memory than the guest has', [unnamed(mib, 4 * mib)]],
+  ])('is not taken for found when the VMM maps %s', (_, lines) => {
+    expect(() => found(...lines)).toThrow('does not map its memory');
   });
 });
 

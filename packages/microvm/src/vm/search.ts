@@ -61,16 +61,51 @@ export async function searchGuestMemory(
   needles: readonly Buffer[],
 ): Promise<SearchResult> {
   const maps = await readFile(`/proc/${pid}/maps`, 'latin1').catch(() => '');
-  const bytes = memoryMiB * 2 ** 20;
-  for (const [, start = '', end = ''] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) .*\/memfd:guest-memory/gm)) {
-    const from = Number.parseInt(start, 16);
-    if (Number.parseInt(end, 16) - from !== bytes) continue;
-    const memory = await open(`/proc/${pid}/mem`);
-    try {
-      return await searchFile(memory, needles, { from, bytes });
-    } finally {
-      await memory.close();
+  const parts = guestMappings(maps, memoryMiB * 2 ** 20);
+  const memory = await open(`/proc/${pid}/mem`);
+  try {
+    const sum = { searchedBytes: 0, found: needles.map(() => 0) };
+    for (const part of parts) {
+      const { searchedBytes, found } = await searchFile(memory, needles, part);
+      sum.searchedBytes += searchedBytes;
+      sum.found = sum.found.map((count, index) => count + (found[index] ?? 0));
     }
+    return sum;
+  } finally {
+    await memory.close();
   }
+}
+
+/** A part of a process's address space. */
+interface Mapping {
+  readonly from: number;
+  readonly bytes: number;
+}
+
+/**
+ * Returns where a VMM has mapped the memory of its guest, from its `/proc/PID/maps`: all of the file `guest-memory`, in one part or,
+ * around the addresses of devices, in two. A VMM that makes the memory by itself does not name it, and it has other memory besides: then
+ * all of that is returned. Errors: `vm_refused` when it is less than the guest has.
+ */
+export function guestMappings(maps: string, memoryBytes: number): Mapping[] {
+  const file = mappings(maps, /^([0-9a-f]+)-([0-9a-f]+) .*\/memfd:guest-memory/gm);
+  if (sizeOf(file) === memoryBytes) return file;
+  const unnamed = mappings(maps, /^([0-9a-f]+)-([0-9a-f]+) rw-p \S+ 00:00 0 *$/gm);
+  if (file.length === 0 && sizeOf(unnamed) >= memoryBytes) return unnamed;
   throw vmRefused('its VMM does not map its memory');
+}
+
+const sizeOf = (parts: readonly Mapping[]) => parts.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** Returns the mappings whose lines match. Neighbors are one: a needle may lie in both. */
+function mappings(maps: string, lines: RegExp): Mapping[] {
+  const merged: { from: number; bytes: number }[] = [];
+  for (const [, start = '', end = ''] of maps.matchAll(lines)) {
+    const from = Number.parseInt(start, 16);
+    const bytes = Number.parseInt(end, 16) - from;
+    const last = merged.at(-1);
+    if (last && last.from + last.bytes === from) last.bytes += bytes;
+    else merged.push({ from, bytes });
+  }
+  return merged;
 }

@@ -34,14 +34,21 @@ export function vmmProcesses({ cpus }: Pick<VmSpec, 'cpus'>): number {
   return cpus + 128;
 }
 
-/** Streams of a running VM. Each is one end of an inherited socket pair: nothing of a VM listens on a path. */
-export interface VmSockets {
+/** Streams of a VM that are there from its start. Each is one end of an inherited socket pair. */
+export interface LauncherSockets {
   /** To the launcher, not to the VMM: lease renewals and the kill. */
   readonly lease: Socket;
-  /** The VMM's own control (QMP under QEMU). */
-  readonly monitor: Socket;
   /** The guest's console and the VMM's stderr, for diagnosis only: the reader bounds it and never parses it. */
   readonly console: Socket;
+}
+
+/**
+ * Streams of a VM whose guest has connected: ends of inherited socket pairs or, where the guest dials, connections that it has made.
+ * The host never dials a VM that runs.
+ */
+export interface GuestSockets {
+  /** The VMM's own control (QMP under QEMU, the API of Firecracker). */
+  readonly monitor: Socket;
   readonly control: Socket;
   readonly stdin: Socket;
   readonly stdout: Socket;
@@ -49,24 +56,18 @@ export interface VmSockets {
   readonly bulk: Socket;
 }
 
+/** Names of the guest's ports, in the order of their numbers. */
+export const portNames = ['control', 'stdin', 'stdout', 'stderr', 'bulk'] as const;
 /** Names of a VM's sockets, in the order in which one process hands them to another. */
-export const vmSocketNames = [
-  'lease',
-  'monitor',
-  'console',
-  'control',
-  'stdin',
-  'stdout',
-  'stderr',
-  'bulk',
-] as const satisfies readonly (keyof VmSockets)[];
+export const launcherSocketNames = ['lease', 'console'] as const satisfies readonly (keyof LauncherSockets)[];
+export const guestSocketNames = ['monitor', ...portNames] as const satisfies readonly (keyof GuestSockets)[];
 
 /** How a VM ended, as its launcher reports it. */
 export interface VmExit {
   readonly code: number | null;
   readonly signal: number | null;
   /**
-   * `exited`: the VMM ended by itself. `sealed`: it did, and has become a template. `killed` and `lease`: the launcher killed it on request or because its lease ran out.
+   * `exited`: the VMM ended by itself. `sealed`: the launcher killed it, and it has become a template. `killed` and `lease`: the launcher killed it on request or because its lease ran out.
    * `start`: the VMM did not start.
    */
   readonly reason: 'exited' | 'sealed' | 'killed' | 'lease' | 'start';

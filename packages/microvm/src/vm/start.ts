@@ -3,18 +3,18 @@ import { join } from 'node:path';
 import { vmRefused } from '../errors.ts';
 import { type CgroupLimits, makeCgroup, removeCgroup } from '../jail/cgroups.ts';
 import {
+  type GuestSockets,
+  type LauncherSockets,
   type VmExit,
-  type VmSockets,
   type VmSpec,
-  vmDisksMax,
   vmIdPattern,
   vmmMemoryMiB,
   vmmProcesses,
   vmName,
 } from './spec.ts';
-import { makeScratchDisk, makeBlankDisk, openDisk } from './disks.ts';
+import { giveScratchDisk, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
-import { exitOf, type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
+import { type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
 import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
 import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
 import { recordPath, writeRecord } from './sweep.ts';
@@ -24,11 +24,15 @@ export interface TemplateFiles {
   readonly memory: FileHandle;
   readonly state: FileHandle;
   readonly slots: number;
+  /** The version of the VMM that made it, where no other one loads it. */
+  readonly version: string | null;
 }
 
 /** A VM as its parent sees it. It runs nothing until the first renewal on its lease socket. */
 export interface VmProcess {
-  readonly sockets: VmSockets;
+  readonly sockets: LauncherSockets;
+  /** Resolves when the guest has connected, which it does after the first renewal. Errors: `guest_not_ready`, `vmm_refused`. */
+  readonly guest: Promise<GuestSockets>;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
   /** Counts the needles in the guest's memory and its scratch disk. Pause the VM first. */
@@ -49,24 +53,31 @@ export async function startVm(
   host: VmHost,
   template: TemplateFiles | null = null,
 ): Promise<VmProcess> {
-  const slots = template?.slots ?? vmDisksMax;
-  if (spec.disks.length > slots) throw vmRefused(`it has ${spec.disks.length} disks, at most ${slots} fit`);
-  const { vm, launched, scratch } = await launchVm(spec, host, async (keep) => {
+  host.vmm.check(spec);
+  if (template && spec.disks.length > template.slots)
+    throw vmRefused(`it has ${spec.disks.length} disks, at most ${template.slots} fit`);
+  const { vm, launched, scratch } = await launchVm(spec, host, false, async (keep) => {
     const start = template
-      ? { state: keep(await reopen(template.state)), memory: keep(await reopen(template.memory)) }
+      ? {
+          state: keep(await reopen(template.state)),
+          memory: keep(await reopen(template.memory)),
+          version: template.version,
+        }
       : await openGuest(host, keep);
     const disks: FileHandle[] = [];
     for (const disk of spec.disks) disks.push(keep(await openDisk(disk, host.diskDirectory, host.diskOwner)));
-    if (template) {
-      // A clone has a disk in every slot of its template.
-      const [writer, blank] = await makeBlankDisk(join(host.runDirectory, `${vmName(spec.id)}.blank`));
-      for (const file of [writer, blank]) keep(file);
-      while (disks.length < slots) disks.push(blank);
-    }
-    const path = join(host.runDirectory, `${vmName(spec.id)}.ext4`);
-    const [scratch, scratchReader] =
-      (await host.scratchDisks?.take(spec.scratchMiB)) ?? (await makeScratchDisk(path, spec.scratchMiB));
-    return { start, disks, scratch: keep(scratch), scratchReader: keep(scratchReader) };
+    const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
+    const scratch =
+      (await host.scratchDisks?.take(spec.scratchMiB)) ??
+      (await makeScratchDisk(path('ext4'), spec.scratchMiB));
+    const [writer, reader] = scratch.map(keep) as typeof scratch;
+    await giveScratchDisk(scratch, host.identity);
+    const files = { start, disks, slots: disks.length, scratch: writer, scratchReader: reader };
+    if (!template) return files;
+    // A clone has a disk in every slot of its template.
+    const [blankWriter, blank] = await makeBlankDisk(path('blank'));
+    for (const file of [blankWriter, blank]) keep(file);
+    return { ...files, slots: template.slots, blank };
   });
   return vmProcess(vm, spec, launched, host, scratch);
 }
@@ -92,12 +103,13 @@ export interface StartedVm {
 }
 
 /**
- * Writes the VM's record, opens its files, makes its cgroup and starts its launcher. Every file that `openFiles` keeps is closed here,
+ * Writes the VM's record, opens its files, makes its cgroup and starts its launcher. A VM that `saves` becomes a template. Every file that `openFiles` keeps is closed here,
  * but for the scratch disk of a VM that has started.
  */
 export async function launchVm(
   spec: VmSpec,
   host: VmHost,
+  saves: boolean,
   openFiles: (keep: (file: FileHandle) => FileHandle) => Promise<VmFiles>,
 ): Promise<StartedVm> {
   if (!vmIdPattern.test(spec.id)) throw vmRefused('its id has other characters than a-z, 0-9 and -');
@@ -110,9 +122,11 @@ export async function launchVm(
       kept.push(file);
       return file;
     });
-    const cgroupFiles = host.cgroups ? await makeCgroup(vm.name, limitsOf(spec)) : [];
+    const cgroupFiles = host.cgroups
+      ? await makeCgroup(vm.name, limitsOf(spec, saves && host.vmm.makesMemory))
+      : [];
     const identity = await identityFor(spec, host);
-    const launched = await launch(spec, { ...host, identity }, files, cgroupFiles);
+    const launched = await launch(spec, { ...host, identity }, files, { cgroupFiles, saves });
     await Promise.all(kept.filter((file) => file !== files.scratch).map((file) => file.close()));
     return { vm, launched, scratch: files.scratch };
   } catch (error) {
@@ -137,9 +151,10 @@ async function identityFor(spec: VmSpec, { identity }: VmHost): Promise<VmHost['
   return { uid: identity.uid, gid: (await stat('/dev/kvm')).gid };
 }
 
-function limitsOf(spec: VmSpec): CgroupLimits {
+/** While a VMM copies the memory of its guest, it has it twice. */
+function limitsOf(spec: VmSpec, copiesMemory: boolean): CgroupLimits {
   return {
-    memoryBytes: (spec.memoryMiB + vmmMemoryMiB) * 2 ** 20,
+    memoryBytes: (spec.memoryMiB * (copiesMemory ? 2 : 1) + vmmMemoryMiB) * 2 ** 20,
     pids: vmmProcesses(spec),
     cpus: spec.cpus + 1,
   };
@@ -149,16 +164,18 @@ function limitsOf(spec: VmSpec): CgroupLimits {
 function vmProcess(
   vm: HostVm,
   { memoryMiB }: VmSpec,
-  { launcher, sockets, status }: LaunchedVm,
+  { launcher, sockets, guest, exited }: LaunchedVm,
   host: VmHost,
   scratch: FileHandle,
 ): VmProcess {
   const namespaces = new Set<string>();
-  const exited = exitOf(launcher, status);
+  const connected = guest.then(({ sockets }) => sockets);
+  connected.catch(() => {}); // whoever waits for it is told
   let destroyed: Promise<LeftOver> | null = null;
 
   return {
     sockets,
+    guest: connected,
     exited,
     async search(needles) {
       const inMemory = await searchGuestMemory(await vmmPid(launcher.pid as number), memoryMiB, needles);

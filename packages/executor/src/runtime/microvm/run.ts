@@ -191,7 +191,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   }
   if (job.fumehood.inspect) {
     await runPhase(run, 'inspect', async (log) => {
-      const monitor = openMonitor(vmmOfTier(deps.vmms, tier), vm.sockets.monitor);
+      const monitor = openMonitor(vmmOfTier(deps.vmms, tier), (await vm.guest).monitor);
       await inTime(vm, limits.pauseMs, 'pause', monitor.pause());
       measured.inspection = await searchVm(vm, [deps.credential.secret, job.token], control);
       await writeLine(log, JSON.stringify(measured.inspection));

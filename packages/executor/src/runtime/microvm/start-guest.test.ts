@@ -1,5 +1,10 @@
 import { duplexPair } from 'node:stream';
-import { type VmSockets, vmSocketNames } from '@fumehood/microvm';
+import {
+  type GuestSockets,
+  guestSocketNames,
+  type LauncherSockets,
+  launcherSocketNames,
+} from '@fumehood/microvm';
 import { beforeEach, expect, it } from 'vitest';
 import { type FakeClock, fakeClock } from '../../testing/fake-clock.ts';
 import { startGuest } from './start-guest.ts';
@@ -40,12 +45,19 @@ function fieldsOf(chunk: Buffer): string[] {
 function startClone() {
   const received: string[][] = [];
   let kills = 0;
-  const pairs = vmSocketNames.map((name) => [name, duplexPair()] as const);
-  const sockets = Object.fromEntries(pairs.map(([name, [host]]) => [name, host])) as unknown as VmSockets;
+  const names = [...launcherSocketNames, ...guestSocketNames];
+  const pairs = names.map((name) => [name, duplexPair()] as const);
+  const sockets = Object.fromEntries(pairs.map(([name, [host]]) => [name, host])) as unknown as GuestSockets &
+    LauncherSockets;
   const control = new Map(pairs).get('control')?.[1];
   control?.on('data', (chunk: Buffer) => received.push(fieldsOf(chunk)));
   const vm: AgentVm = {
-    ...{ origin: { template: 'template-1' }, sockets, exited: new Promise(() => {}) },
+    ...{
+      origin: { template: 'template-1' },
+      sockets,
+      guest: Promise.resolve(sockets),
+      exited: new Promise(() => {}),
+    },
     check: async () => {},
     search: () => Promise.reject(new Error('nobody searches it')),
     destroy: () => Promise.reject(new Error('the caller destroys it')),

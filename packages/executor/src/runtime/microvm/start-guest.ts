@@ -56,7 +56,6 @@ export async function startGuest(
   lease.stopped.throwIfAborted();
   const vm = await source.startVm(spec, { boots });
   onStarted(vm);
-  const guest = connectGuest(vm.sockets, clock);
   // Nobody reads the guest's console. Its output is discarded, because a full socket can block the guest.
   vm.sockets.console.resume();
   vm.renew(lease.deadline());
@@ -65,6 +64,8 @@ export async function startGuest(
   lease.killed.addEventListener('abort', kill, { once: true });
   if (lease.stopped.aborted) kill();
   const limitMs = readyMs[spec.acceleration];
+  const sockets = await withinTime(clock, vm, limitMs, vm.guest, () => guestUnconfirmed(limitMs));
+  const guest = connectGuest(sockets, clock);
   if ('boots' in vm.origin) await Promise.race([guest.ready(limitMs), guest.broken]);
   const knocked = Promise.race([guest.knock(), guest.broken]);
   const prepared = prepare?.(guest) ?? Promise.resolve();

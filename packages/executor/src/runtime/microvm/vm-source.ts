@@ -1,4 +1,4 @@
-import type { LeftOver, VmExit, VmSockets, VmSpec } from '@fumehood/microvm';
+import type { GuestSockets, LauncherSockets, LeftOver, VmExit, VmSpec } from '@fumehood/microvm';
 
 /** What a VM started from: a template, or a kernel, and the code and the message of why not a template. */
 export type VmOrigin =
@@ -8,7 +8,9 @@ export type VmOrigin =
 /** A VM of the agent. It runs from the first renewal. */
 export interface AgentVm {
   readonly origin: VmOrigin;
-  readonly sockets: VmSockets;
+  readonly sockets: LauncherSockets;
+  /** Resolves when the guest has connected, which it does after the first renewal. */
+  readonly guest: Promise<GuestSockets>;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
   /** Checks the running VMM from outside. Errors: `vm_refused` when its seccomp filter is not active. */

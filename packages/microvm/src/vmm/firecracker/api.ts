@@ -18,11 +18,20 @@ const answerMax = 65_536;
 const versionAnswer = z.object({ firecracker_version: z.string().max(100) });
 const fault = z.object({ fault_message: z.string() });
 
+/** The client of each connection: two of them would read each other's answers. */
+const clients = new WeakMap<Socket, FirecrackerApi>();
+
 /**
  * Speaks Firecracker's API on one connection, which was made before the guest ran. There is no second one: when this connection
  * ends, every call fails.
  */
 export function openFirecrackerApi(socket: Socket): FirecrackerApi {
+  const client = clients.get(socket) ?? makeClient(socket);
+  clients.set(socket, client);
+  return client;
+}
+
+function makeClient(socket: Socket): FirecrackerApi {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   let isTaken = false;
   agent.createConnection = (_options, callback) => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { type VmSpec, vmName } from '../../vm/spec.ts';
-import type { Vmm, VmmDescriptors } from '../vmm.ts';
+import { vmRefused } from '../../errors.ts';
+import { portNames, type VmSpec, vmDisksMax, vmName } from '../../vm/spec.ts';
+import type { LaunchedVmm, Vmm, VmmDescriptors } from '../vmm.ts';
 import { begin, openMonitor } from './qmp.ts';
 
 /** Runs VMs on QEMU's `microvm` machine: no BIOS tables, no PCI, virtio over MMIO, ports over inherited sockets. */
@@ -8,8 +9,20 @@ export function qemu(binary: string): Vmm {
   return {
     name: 'qemu',
     binary,
-    begin,
+    isStatic: false,
+    guestDials: false,
+    makesMemory: false,
+    disksMax: vmDisksMax,
     openMonitor,
+    check({ disks }) {
+      if (disks.length > vmDisksMax)
+        throw vmRefused(`it has ${disks.length} disks, at most ${vmDisksMax} fit`);
+    },
+    async connect({ channel, fds }: LaunchedVmm) {
+      const { sockets } = inherited(channel);
+      begin(sockets.monitor, fds);
+      return { guest: Promise.resolve({ sockets, version: null }) };
+    },
     devices: (spec) => (spec.acceleration === 'kvm' ? ['/dev/kvm'] : []),
     command: (spec, fds) => [
       binary,
@@ -23,16 +36,26 @@ export function qemu(binary: string): Vmm {
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
       ...start(spec, fds),
       ...['-serial', 'stdio'],
-      ...['-chardev', `socket,id=monitor,fd=${fds.monitor}`, '-mon', 'chardev=monitor,mode=control'],
+      ...[
+        '-chardev',
+        `socket,id=monitor,fd=${inherited(fds.channel).sockets.monitor}`,
+        '-mon',
+        'chardev=monitor,mode=control',
+      ],
       ...disks(fds),
       ...['-device', 'virtio-serial-device,max_ports=8'],
-      ...(['control', 'stdin', 'stdout', 'stderr', 'bulk'] as const).flatMap((name) => [
-        ...['-chardev', `socket,id=${name},fd=${fds[name]}`],
+      ...portNames.flatMap((name) => [
+        ...['-chardev', `socket,id=${name},fd=${inherited(fds.channel).sockets[name]}`],
         ...['-device', `virtserialport,chardev=${name},name=${name}`],
       ]),
       ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ],
   };
+}
+
+function inherited<Sockets>(channel: { readonly sockets: Sockets } | { readonly directory: unknown }) {
+  if (!('sockets' in channel)) throw new TypeError('QEMU inherits its sockets');
+  return channel;
 }
 
 function machine(spec: VmSpec): string[] {
@@ -52,10 +75,12 @@ function start(spec: VmSpec, { start }: VmmDescriptors): string[] {
 }
 
 function disks(fds: VmmDescriptors): string[] {
+  const { blank } = fds;
+  const blanks = blank === null ? [] : Array<number>(fds.slots - fds.disks.length).fill(blank);
   const all = [
     // QEMU opens a disk read-only before it opens it for writing, and needs a descriptor for each.
     { set: [fds.scratch, fds.scratchReader], readonly: false },
-    ...fds.disks.map((fd) => ({ set: [fd], readonly: true })),
+    ...[...fds.disks, ...blanks].map((fd) => ({ set: [fd], readonly: true })),
   ];
   return all.flatMap(({ set, readonly }, slot) => [
     ...set.flatMap((fd) => ['-add-fd', `fd=${fd},set=${slot}`]),

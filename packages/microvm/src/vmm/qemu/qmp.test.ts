@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { socketPair } from '../../testing/sockets.ts';
-import type { Monitor } from '../vmm.ts';
+import type { Monitor, VmmDescriptors } from '../vmm.ts';
 import { begin, openMonitor } from './qmp.ts';
 
 const greeting = '{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7}},"capabilities":[]}}\n';
@@ -69,7 +69,7 @@ describe('the monitor', () => {
   });
 
   it('saves a guest without its memory, and waits until the state was written', async () => {
-    const saved = monitor.save(5);
+    const saved = monitor.save({ stateSocket: 5 } as VmmDescriptors);
     for (const [index, status] of [undefined, undefined, 'setup', 'active', 'completed'].entries()) {
       await commands(index + 1);
       vmm.write(answer(index + 1, status));
@@ -83,7 +83,7 @@ describe('the monitor', () => {
   });
 
   it('fails to save a guest when the VMM fails', async () => {
-    const saved = monitor.save(5);
+    const saved = monitor.save({ stateSocket: 5 } as VmmDescriptors);
     for (const [index, status] of [undefined, undefined, 'failed'].entries()) {
       await commands(index + 1);
       vmm.write(answer(index + 1, status));

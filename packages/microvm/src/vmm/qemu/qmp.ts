@@ -75,15 +75,14 @@ export function openMonitor(socket: Socket): Monitor {
 
   return {
     pause: async () => void (await execute({ execute: 'stop' })),
-    async save(socket) {
+    async save({ stateSocket }) {
       await execute(withoutMemory);
-      await execute({ execute: 'migrate', arguments: { uri: `unix:/proc/self/fd/${socket}` } });
+      await execute({ execute: 'migrate', arguments: { uri: `unix:/proc/self/fd/${stateSocket}` } });
       for (let status = ''; status !== 'completed'; ) {
         if (status === 'failed' || status === 'cancelled')
           throw guestNotReady(`saving it ended with ${status}`);
         status = await execute({ execute: 'query-migrate' });
       }
     },
-    end: async () => void (await execute({ execute: 'quit' })),
   };
 }
