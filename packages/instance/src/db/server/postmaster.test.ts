@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
@@ -57,6 +58,24 @@ test.each([
   await expect(refused).rejects.toMatchObject({ code: 'database_in_use' });
   expect(passed).toBeGreaterThanOrEqual(patience);
   expect(passed).toBeLessThan(patience + 1_000);
+});
+
+test('ensureFree waits for the processes of a server that was killed, which have no pid file', async () => {
+  const program = join(data, 'postgres');
+  symlinkSync('/usr/bin/sleep', program);
+  const orphan = spawn(program, ['60'], { cwd: data });
+  await once(orphan, 'spawn');
+  let passed = 0;
+  await ensureFree(data, {
+    ...clockOf(() => {}),
+    sleep: async (ms) => {
+      passed += ms;
+      if (passed < 1_000) return;
+      orphan.kill('SIGKILL');
+      await once(orphan, 'exit');
+    },
+  });
+  expect(passed).toBe(1_000);
 });
 
 test('ensureFree removes the pid file of a server that is gone', async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
@@ -24,16 +24,34 @@ function findPostmaster(dataDirectory: string): Postmaster | null {
   }
 }
 
+/**
+ * Returns a process of a server that was killed and has left it behind, or null. A new server would refuse to start: such processes end
+ * by themselves soon, but until then they use the memory that they shared.
+ */
+function findOrphan(dataDirectory: string): Postmaster | null {
+  const isOrphan = (pid: string) => {
+    try {
+      const name = readFileSync(`/proc/${pid}/comm`, 'latin1').trim();
+      return name === 'postgres' && readlinkSync(`/proc/${pid}/cwd`) === dataDirectory;
+    } catch {
+      return false;
+    }
+  };
+  const pid = readdirSync('/proc').find((name) => /^\d+$/.test(name) && isOrphan(name));
+  return pid === undefined ? null : { pid: Number(pid), stopping: false };
+}
+
 /** How long to wait for a server whose parent may just have died, and for one that is shutting down; milliseconds. */
 const patienceMs = { running: 5_000, stopping: 60_000 };
 
 /**
- * Makes sure that no PostgreSQL uses the data directory. Waits for a server whose parent just died, and removes the pid file
- * that a crash left. Errors: `database_in_use` for the server of another run.
+ * Makes sure that no PostgreSQL uses the data directory. Waits for a server whose parent just died and for what a killed server left,
+ * and removes the pid file that a crash left. Errors: `database_in_use` for the server of another run.
  */
 export async function ensureFree(dataDirectory: string, clock: Clock): Promise<void> {
   const start = clock.bootTime();
-  for (let found = findPostmaster(dataDirectory); found; found = findPostmaster(dataDirectory)) {
+  const find = () => findPostmaster(dataDirectory) ?? findOrphan(dataDirectory);
+  for (let found = find(); found; found = find()) {
     if (clock.bootTime() - start > (found.stopping ? patienceMs.stopping : patienceMs.running))
       throw databaseInUse(dataDirectory, found.pid);
     await clock.sleep(100);
