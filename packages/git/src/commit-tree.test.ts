@@ -1,6 +1,8 @@
+import { PassThrough, Readable } from 'node:stream';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseRecord, pathChecker } from './commit-tree.ts';
+import { checkTree, parseRecord, pathChecker } from './commit-tree.ts';
+import type { Repository } from './repository.ts';
 
 const object = 'a'.repeat(40);
 const check = (paths: string[]) => {
@@ -85,5 +87,33 @@ describe('records of git ls-tree', () => {
       expect(() => parseRecord(record)).toThrow(
         expect.objectContaining({ code: 'repository_invalid' }) as Error,
       );
+  });
+});
+
+describe('the list of a commit', () => {
+  it('lets other work of the process have its turn after each piece, also if all of it is there at once', async () => {
+    const pieces = Array.from({ length: 200 }, (_, piece) =>
+      Array.from({ length: 100 }, (_, at) => {
+        const path = `${String(piece).padStart(3, '0')}/${String(at).padStart(3, '0')}`;
+        return `100644 blob ${object}       1\t${path}\0`;
+      }).join(''),
+    );
+    const repository = {
+      commit: object,
+      git: async () => ({
+        ...{ uid: 0, stdin: new PassThrough(), stderr: Readable.from([]), kill: () => {} },
+        stdout: Readable.from(pieces.map((piece) => Buffer.from(piece))),
+        exited: Promise.resolve({ code: 0, signal: null, timedOut: false }),
+      }),
+    } as unknown as Repository;
+    let turns = 0;
+    const count = () => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    await checkTree(repository);
+    clearImmediate(counting);
+    expect(turns).toBeGreaterThanOrEqual(pieces.length);
   });
 });

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { repositoryInvalid } from './errors.ts';
 import { readTreeArguments, type Repository } from './repository.ts';
 
@@ -90,7 +91,7 @@ async function* listTree(repository: Repository): AsyncGenerator<TreeEntry, void
   }
 }
 
-/** Splits a stream into records that end with a NUL. */
+/** Splits a stream into records that end with a NUL. Other work of the process has its turn after each piece of the stream. */
 async function* splitRecords(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of stream) {
@@ -98,6 +99,7 @@ async function* splitRecords(stream: AsyncIterable<Uint8Array>): AsyncGenerator<
     rest = parts.pop() ?? '';
     if (rest.length > recordMax) throw repositoryInvalid('a path is too long');
     yield* parts;
+    await setImmediate(); // the instance lists trees in the process that answers requests
   }
 }
 
