@@ -21,6 +21,7 @@ export { listenOnSocket, socketPathMax } from './local/listen.ts';
 export { provenSocket, trustedUids, untrustedPart } from './local/ownership.ts';
 export { abortable } from './spawn/abortable.ts';
 export { seccompFilter } from './seccomp/filter.ts';
+export type { GroupProcesses } from './spawn/local.ts';
 export { localSpawn } from './spawn/local.ts';
 export { openOutput } from './spawn/output.ts';
 export { remoteSpawn } from './spawn/remote.ts';

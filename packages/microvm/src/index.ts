@@ -3,7 +3,7 @@ export { connectGuest } from './channel/guest.ts';
 export type { GuestStep, StepExit } from './channel/step.ts';
 export type { GuestImage, GuestRecipe } from './guest/build.ts';
 export { buildGuest, compileInit, guestRecipe, unpackKernelPackage } from './guest/build.ts';
-export { canLimit } from './jail/cgroups.ts';
+export { canLimit, makeCgroup, removeCgroup, removeCgroups } from './jail/cgroups.ts';
 export { buildLauncher } from './launcher/build.ts';
 export { probeHost, probeVmm } from './probe/probe.ts';
 export type { Finding, HostReport } from './probe/verdict.ts';

@@ -30,7 +30,7 @@ function scriptOf(bytes: string | Uint8Array): { script: string; payload: string
 async function endOf(bytes: string | Uint8Array): Promise<string> {
   const { script, payload } = scriptOf(bytes);
   const child = await startChild({ node: '/bin/sh', script, config: payload, identity: null });
-  serveSpawn(child.process, { identity: null, commands: [], maxProcesses: 3 });
+  serveSpawn(child.process, { identity: null, commands: [], group: null, maxProcesses: 3 });
   return (await child.exited).reason ?? 'it ended by itself';
 }
 

@@ -15,12 +15,29 @@ export interface GatedProcess {
   open(): void;
 }
 
+/** A group of processes whose memory and number are bounded: a cgroup. */
+export interface ProcessGroup {
+  /** A process joins by writing 0 to each of these files. */
+  readonly joinFiles: readonly string[];
+  /** Removes the group, whose processes are dead. */
+  remove(): Promise<void>;
+}
+
+/** Makes a group for the processes of one program. */
+export type GroupProcesses = (limits: {
+  readonly memoryBytes: number;
+  readonly processes: number;
+}) => Promise<ProcessGroup>;
+
 /**
  * Returns a function that runs a program under the profile as this identity, which needs root. With null, programs run under the
- * uid of this process: that is weaker, and every report of the isolation says so.
+ * uid of this process: that is weaker, and every report of the isolation says so. With a `group`, it keeps `totalMemoryBytes`.
  */
-export function localSpawn(identity: Identity | null): (request: SpawnRequest) => Promise<SpawnedProcess> {
-  const start = gatedSpawn(identity);
+export function localSpawn(
+  identity: Identity | null,
+  group: GroupProcesses | null = null,
+): (request: SpawnRequest) => Promise<SpawnedProcess> {
+  const start = gatedSpawn(identity, group);
   return async (request) => {
     const gated = await start(request);
     gated.open();
@@ -29,10 +46,37 @@ export function localSpawn(identity: Identity | null): (request: SpawnRequest) =
 }
 
 /** Returns a function like that of `localSpawn`, whose programs wait behind a gate until the caller opens it. */
-export function gatedSpawn(identity: Identity | null): (request: SpawnRequest) => Promise<GatedProcess> {
+export function gatedSpawn(
+  identity: Identity | null,
+  group: GroupProcesses | null,
+): (request: SpawnRequest) => Promise<GatedProcess> {
+  const start = gatedIn(identity);
   return async (request) => {
+    const { totalMemoryBytes, processes = defaultLimits.processes } = request.limits ?? {};
+    if (!group || totalMemoryBytes === undefined) return start(request, []);
+    const made = await group({ memoryBytes: totalMemoryBytes, processes });
+    const gated = await start(request, made.joinFiles).catch(async (error: unknown) => {
+      await made.remove();
+      throw error;
+    });
+    const exited = gated.process.exited.then(async (status) => {
+      await made.remove();
+      return status;
+    });
+    return { ...gated, process: { ...gated.process, exited } };
+  };
+}
+
+/** Joins the groups of the files before `--`, and becomes the program after it. */
+const joinGroups = 'until [ "$1" = -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"';
+
+function gatedIn(
+  identity: Identity | null,
+): (request: SpawnRequest, joinFiles: readonly string[]) => Promise<GatedProcess> {
+  return async (request, joinFiles) => {
     const { command, environment } = profileCommand(request, identity);
-    const [program, ...args] = command;
+    const join = ['/bin/sh', '-c', joinGroups, 'sh', ...joinFiles, '--'] as const;
+    const [program, ...args] = joinFiles.length > 0 ? ([...join, ...command] as const) : command;
     const devNull = openSync('/dev/null', 'r');
     const stdio = Array<'pipe' | number>(profileDescriptors.ready + 1).fill('pipe');
     for (const descriptor of inheritedDescriptors()) stdio[descriptor] = devNull;

@@ -20,6 +20,7 @@ export const spawnRequestSchema = z.object({
     .object({
       timeMs: z.int().positive().max(86_400_000),
       memoryBytes: z.int().nonnegative(),
+      totalMemoryBytes: z.int().positive(),
       fileBytes: z.int().positive(),
       files: z.int().positive().max(65_536),
       processes: z.int().positive().max(65_536),

@@ -57,6 +57,7 @@ beforeEach(() => {
       { program: '/usr/bin/cat', args: [], binds: [] },
       { program: '/own', args: [], binds: [{ target: '/own', mode: 'ro', from: join(root, 'shown') }] },
     ],
+    group: null,
     maxProcesses: 3,
   });
 });

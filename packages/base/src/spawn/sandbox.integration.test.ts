@@ -147,7 +147,7 @@ describe.skipIf(process.getuid?.() !== 0)('a program under the profile', () => {
   });
 
   it('does not run before its gate is opened', async () => {
-    const gated = await gatedSpawn(identity)(script(': > ran'));
+    const gated = await gatedSpawn(identity, null)(script(': > ran'));
     await delay(200);
     expect(existsSync(mark())).toBe(false);
     gated.open();

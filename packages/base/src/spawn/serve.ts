@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Identity } from '../identity.ts';
 import { ipcError, receiveMessages, sendMessage } from '../ipc.ts';
 import { spawnFailed } from './errors.ts';
-import { type GatedProcess, gatedSpawn } from './local.ts';
+import { type GatedProcess, gatedSpawn, type GroupProcesses } from './local.ts';
 import { type SpawnAnswer, spawnCallSchema } from './messages.ts';
 import { type AllowedCommand, allowedRequest } from './remote-commands.ts';
 import type { SpawnRequest } from './spawn.ts';
@@ -13,6 +13,8 @@ export interface SpawnPolicy {
   /** The identity of the programs; null without root. */
   readonly identity: Identity | null;
   readonly commands: readonly AllowedCommand[];
+  /** Bounds a program's processes together; null where the host cannot. */
+  readonly group: GroupProcesses | null;
   /** How many programs may run at once. */
   readonly maxProcesses: number;
 }
@@ -22,7 +24,7 @@ export interface SpawnPolicy {
  * behind its gate until the child holds its streams: this process must never read a byte of them.
  */
 export function serveSpawn(child: ChildProcess, policy: SpawnPolicy): void {
-  const start = gatedSpawn(policy.identity);
+  const start = gatedSpawn(policy.identity, policy.group);
   /** By the id of the call. Null while the program is being started. */
   const running = new Map<number, GatedProcess | null>();
   const answer = (message: SpawnAnswer, socket?: Socket): void => {

@@ -31,6 +31,11 @@ export interface SpawnLimits {
   readonly timeMs?: number;
   /** Address space, bytes (RLIMIT_AS). Default 4 GiB. 0: no limit, for runtimes that reserve more than they use. */
   readonly memoryBytes?: number;
+  /**
+   * Memory of all its processes together, bytes, where the caller of `localSpawn` can bound it; without such a bound, and by default,
+   * only `memoryBytes` of each.
+   */
+  readonly totalMemoryBytes?: number;
   /** Size of the largest file that it may write, bytes (RLIMIT_FSIZE). Default 16 GiB. */
   readonly fileBytes?: number;
   /** Open files (RLIMIT_NOFILE). Default 1,024. */

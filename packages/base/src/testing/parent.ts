@@ -6,7 +6,7 @@ import { type ParentOrder, plainSpawn } from './hostile.ts';
 
 const { identity, request, how } = (await json(process.stdin)) as ParentOrder;
 if (how === 'gated' || how === 'opened') {
-  const gated = await gatedSpawn(identity)(request);
+  const gated = await gatedSpawn(identity, null)(request);
   if (how === 'opened') gated.open();
   process.stdout.write('waiting\n');
 } else {

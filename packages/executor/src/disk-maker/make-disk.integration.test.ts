@@ -4,7 +4,9 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn } from '@fumehood/base';
+import { canLimit } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { programGroups } from '../helper/program-groups.ts';
 import { bundledDiskMaker } from '../testing/disk-maker.ts';
 import { hostileImage } from '../testing/hostile-image.ts';
 import { diskMakerOf } from './make-disk.ts';
@@ -12,6 +14,7 @@ import { insidePaths } from './messages.ts';
 
 const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null;
 const spawn = localSpawn(identity);
+const hasCgroups = await canLimit();
 const never = new AbortController().signal;
 const files = { type: 'workspace' as const, commit: null, directory: '', sparse: [], files: [] };
 
@@ -87,10 +90,10 @@ describe('a disk maker', () => {
 });
 
 describe('a disk maker that was taken over', () => {
-  const takenOver = (code: string) => {
+  const takenOver = (code: string, run = spawn) => {
     const script = join(root, 'taken-over.mjs');
     writeFileSync(script, code);
-    const maker = diskMakerOf({ spawn, node: programs.node, script }, 256);
+    const maker = diskMakerOf({ spawn: run, node: programs.node, script }, 256);
     return maker.make(files, [], join(disks, 'd'), never);
   };
   const answer = (value: object) => `process.stdout.write(${JSON.stringify(JSON.stringify(value))});`;
@@ -115,6 +118,18 @@ describe('a disk maker that was taken over', () => {
   ])('gives no disk and no other error when it %s', async (_what, code) => {
     await expect(takenOver(code)).rejects.toMatchObject({
       code: expect.stringMatching(/^(output_refused|disk_invalid|too_big)$/) as string,
+    });
+    expect(existsSync(join(disks, 'd'))).toBe(false);
+  });
+
+  it.skipIf(!hasCgroups)('gets no more memory than its job has, all of its processes together', async () => {
+    const grow = 'for (const held = []; ; ) held.push(Buffer.alloc(2 ** 26, 1));';
+    const script = `import { spawn } from 'node:child_process';
+      for (let i = 0; i < 3; i++) spawn(process.execPath, ['-e', ${JSON.stringify(grow)}]);
+      ${grow}`;
+    const group = programGroups(root);
+    await expect(takenOver(script, localSpawn(identity, group))).rejects.toMatchObject({
+      code: 'disk_needs_memory',
     });
     expect(existsSync(join(disks, 'd'))).toBe(false);
   });

@@ -48,6 +48,8 @@ const scriptTarget = '/opt/fumehood/disk-maker.mjs';
 /** Memory of a disk maker beside its heap: that of Node, git and sqfstar, MiB. */
 const outsideHeapMiB = 192 + sqfstarMemoryMiB;
 const heapMaxMiB = 2048;
+/** Processes and threads of a disk maker: those of Node, and of git or sqfstar, which has one for each processor. */
+const processesMax = 256;
 
 /**
  * Returns the heap of a disk maker, MiB, for a job with this memory: the disks of a job are made before its VM starts, and so within
@@ -122,7 +124,11 @@ async function makeDisk<T extends DiskRequest['type']>(
         { source: out, target: insidePaths.out, mode: 'rw' as const },
         ...binds,
       ],
-      limits: { memoryBytes: 0 },
+      limits: {
+        memoryBytes: 0,
+        totalMemoryBytes: (heap + outsideHeapMiB) * 2 ** 20,
+        processes: processesMax,
+      },
     };
     const stdin = Readable.from([Buffer.from(`${JSON.stringify(request)}\n`), ...contents]);
     const { stdout, uid } = await runToEnd(abortable(spawn, signal), program, {
@@ -150,8 +156,8 @@ function parseAnswer(output: Buffer): DiskAnswer {
   }
 }
 
-/** Node aborts when its heap is full. */
+/** Node aborts when its heap is full. The kernel kills a process when all of them together have no memory left. */
 function isOutOfMemory(error: unknown): boolean {
   const { code, message } = factsOf(error);
-  return code === 'program_failed' && /ended with (134|SIGABRT)\b/.test(message);
+  return code === 'program_failed' && /ended with (134|137|SIGABRT|SIGKILL)\b/.test(message);
 }

@@ -9,6 +9,7 @@ import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
 import { openVmms } from '../host/vmms.ts';
 import type { Directories } from './directories.ts';
+import { programGroups } from './program-groups.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 import { hostTemplates } from './templates.ts';
 
@@ -33,7 +34,7 @@ export async function startAgentProcess(
     config: agentConfigFile,
     identity: config.identities && config.identities.agent,
   });
-  serveSpawn(child.process, spawnPolicy(config));
+  serveSpawn(child.process, spawnPolicy(config, cgroups));
   const vms = serveVms(child.process, vmPolicy(config, directories, cgroups, log));
   const file = join(config.state, 'run/executor.json');
   const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number };
@@ -73,11 +74,12 @@ function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories
   };
 }
 
-function spawnPolicy({ identities, runtime, state }: HelperConfig): SpawnPolicy {
+function spawnPolicy({ identities, runtime, state }: HelperConfig, cgroups: boolean): SpawnPolicy {
   return {
     // The agent's group, so that the agent can read and remove what the programs write.
     identity: identities && { uid: identities.spawnUid, gid: identities.agent.gid },
     commands: agentCommands(runtime, join(state, 'executor')),
+    group: cgroups ? programGroups(state) : null,
     maxProcesses: 64,
   };
 }

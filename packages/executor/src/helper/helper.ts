@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import { startAgentProcess } from './child.ts';
 import type { HelperConfig } from './config.ts';
 import { makeDirectories } from './directories.ts';
+import { sweepProgramGroups } from './program-groups.ts';
 
 /**
  * Starts the executor's helper, its only process with privilege: it starts the agent, and starts it again when it dies. Before each
@@ -18,6 +19,7 @@ export async function startHelper(
   return await supervise(
     'the agent',
     async () => {
+      await sweepProgramGroups(config.state);
       const swept = await sweepVms(directories.vms);
       if (swept.found > 0) deps.log.warn({ swept }, 'a crash had left virtual machines');
       return await startAgentProcess(config, directories, cgroups, deps.log);

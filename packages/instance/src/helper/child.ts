@@ -70,6 +70,7 @@ function spawnPolicy({ spawnUid, state }: HelperConfig, { instance }: InstanceUs
       backendCommand(repositories),
       ...removalCommands(repositories),
     ],
+    group: null,
     maxProcesses: 16,
   };
 }

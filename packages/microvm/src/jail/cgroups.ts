@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const root = '/sys/fs/cgroup';
@@ -71,6 +71,14 @@ export async function removeCgroup(name: string): Promise<void> {
       if (error?.code !== 'EBUSY') break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+  }
+}
+
+/** Removes the cgroups whose names begin with this prefix, and whose processes are dead. */
+export async function removeCgroups(prefix: string): Promise<void> {
+  for (const directory of cgroupDirectories('').map((path) => path.replace(/\/$/, ''))) {
+    const names = await readdir(directory).catch(() => []);
+    for (const name of names.filter((one) => one.startsWith(prefix))) await removeCgroup(name);
   }
 }
 
