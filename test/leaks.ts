@@ -1,8 +1,18 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import {
+  cgroups,
+  loopDevices,
+  memfds,
+  mountPoints,
+  processesBelow,
+  socketsBelow,
+  vmProcesses,
+} from './audit.ts';
 
 /**
  * Sets up every test file that uses real parts: a test fails when it leaves anything on this machine. Each file has its own directory
@@ -13,12 +23,14 @@ const before = process.env.TMPDIR;
 const compileCache = 'node-compile-cache';
 let directory: string;
 let presentBefore: Set<string>;
+let memfdsBefore: Set<string>;
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fumehood-test-'));
   await chmod(directory, 0o711); // programs of other users read it
   process.env.TMPDIR = directory;
   presentBefore = new Set(present());
+  memfdsBefore = new Set(memfds());
 });
 
 afterEach(async () => {
@@ -26,15 +38,23 @@ afterEach(async () => {
   await expect.poll(leftBehind, { timeout: 5_000 }).toEqual([]);
 });
 
-afterAll(() => {
+afterAll(async () => {
   if (before === undefined) delete process.env.TMPDIR;
   else process.env.TMPDIR = before;
   const left = readdirSync(directory).filter((name) => name !== compileCache);
   expect(left, `left in ${directory}`).toEqual([]);
+  // What a file needs for all of its tests has ended now, and no process, socket or memory of it is left.
+  for (const end = Date.now() + 5_000; held().length > 0 && Date.now() < end; ) await sleep(50);
+  expect(held()).toEqual([]);
   rmSync(directory, { recursive: true });
   // Links of test/crash/link.ts, which may last for a whole test file.
   expect(readdirSync('/sys/class/net').filter((name) => name.startsWith('fhlink'))).toEqual([]);
 });
+
+function held(): string[] {
+  const memory = memfds().filter((one) => !memfdsBefore.has(one));
+  return [...processesBelow(directory), ...socketsBelow(directory), ...memory];
+}
 
 function leftBehind(): string[] {
   return present().filter((one) => !presentBefore.has(one));
@@ -42,34 +62,5 @@ function leftBehind(): string[] {
 
 /** Returns the VMs, launchers, cgroups, mounts and loop devices on this machine. */
 function present(): string[] {
-  return [
-    ...processes().filter((command) => /\0-name\0fumehood-|^\S*\/launcher[^/]*\0--lease\0/.test(command)),
-    ...mountPoints(),
-    ...readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) =>
-      /\/fumehood-[^/]+$/.test(path),
-    ),
-    ...readdirSync('/sys/block')
-      .map((name) => read(`/sys/block/${name}/loop/backing_file`))
-      .filter((file) => file.includes('fumehood')),
-  ];
-}
-
-function processes(): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => read(`/proc/${pid}/cmdline`));
-}
-
-function mountPoints(): string[] {
-  return read('/proc/self/mountinfo')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '');
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'latin1');
-  } catch {
-    return '';
-  }
+  return [...vmProcesses(), ...mountPoints(), ...cgroups(), ...loopDevices()];
 }

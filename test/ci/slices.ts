@@ -41,7 +41,7 @@ const night: readonly Slice[] = [
   test,
   slice('wire', 15, { FUMEHOOD_HISTORIES: '10000' }),
   slice('commands', 8),
-  slice('crash', 40, { FUMEHOOD_KILLS: '100', FUMEHOOD_CANCELS: '20' }),
+  slice('crash', 70, { FUMEHOOD_KILLS: '100', FUMEHOOD_CANCELS: '20', FUMEHOOD_VM_KILLS: '1000' }),
   slice('hostile', 8),
   slice('simulation', 20, { FUMEHOOD_SIMULATION_SECONDS: '300' }),
   slice('night', 50, { FUMEHOOD_POWER_LOSSES: '10' }),

@@ -186,14 +186,13 @@ function contract(vmm: Vmm): void {
       }
     });
 
-    it('leave nothing when they are killed at any moment of their start or of a step', {
-      timeout: 1_800_000,
-    }, async () => {
-      for (let at = 0; at < (long && emulated ? 1_000 : 12); at++) {
+    it('leave nothing when they are killed at any moment of their start or of a step', async () => {
+      for (let at = 0; at < 4; at++) {
+        // test/crash/vm-kills.test.ts kills more of them
         let launched: VmProcess | null = null;
         const killed = host.start(template, {}, (vm) => {
           launched = vm;
-          setTimeout(() => vm.kill(), (at * 37) % 300);
+          setTimeout(() => vm.kill(), at * 80);
         });
         const stepped = killed.then(async (clone) => {
           await host.prepare(clone);

@@ -85,6 +85,11 @@ export class FakeInstance {
     this.requests.push(`${request.method} ${url.pathname}`);
     if (this.intercept(request, response, body)) return;
     if (/^\/\.executors\/queue\/\w+$/.test(url.pathname) && this.refuseVersion(request, response)) return;
+    if (url.pathname === '/.executors/test/auth') {
+      const isKnown = request.headers.authorization === `token-executor ${this.credential}`;
+      response.writeHead(isKnown ? 200 : 401).end();
+      return;
+    }
     if (url.pathname === '/.executors/queue/push') return void this.push(request, response, body);
     if (url.pathname === '/.executors/queue/dequeue') return void this.dequeue(request, response, body);
     if (url.pathname === '/.executors/queue/heartbeat') return void this.heartbeat(request, response, body);
