@@ -156,12 +156,15 @@ function contract(vmm: Vmm): void {
       edit('main.c', 'control_begin();', 'char r[16];\n  syscall(318, r, 16, 0);\n  control_begin();');
       const guest = await testGuest(join(host.root, 'guest-without-reseed'), { ...guestRecipe, init });
       const shared = await host.makeTemplate({ guest });
-      const twins: StartedVm[] = [];
+      const bootId = async () => {
+        const { vm, facts } = await host.start(shared, { guest });
+        await vm.destroy();
+        return facts.bootId;
+      };
       try {
-        for (let at = 0; at < 2; at++) twins.push(await host.start(shared, { guest }));
-        expect(new Set(twins.map(({ facts }) => facts.bootId)).size).toBe(1);
+        // A clone that takes longer than that second has a number of its own all the same.
+        await expect.poll(async () => (await bootId()) === (await bootId()), { timeout: 60_000 }).toBe(true);
       } finally {
-        for (const { vm } of twins) await vm.destroy();
         await shared.remove();
       }
     });
