@@ -1,9 +1,12 @@
 import {
   type CreateCredential,
+  type CreateJoinToken,
   type CreateToken,
   type CreateUser,
   type CredentialRecord,
   credentialsSchema,
+  type JoinToken,
+  joinTokenSchema,
   type MadeCredential,
   type MadeToken,
   madeCredentialSchema,
@@ -24,6 +27,8 @@ export interface AccessClient {
   tokens(): Promise<TokenRecord[]>;
   createToken(token: CreateToken): Promise<MadeToken>;
   revokeToken(id: number): Promise<void>;
+  /** Makes a token by which one executor joins, once, within an hour. */
+  createJoinToken(executor: CreateJoinToken): Promise<JoinToken>;
   credentials(): Promise<CredentialRecord[]>;
   createCredential(credential: CreateCredential): Promise<MadeCredential>;
   /** Creates a new secret. Older ones stay valid for at most `overlapMs`. */
@@ -48,6 +53,7 @@ export function accessClient(http: Http): AccessClient {
     tokens: async () => (await http.ask(tokensSchema, { method: 'GET', path: `${root}/tokens` })).tokens,
     createToken: (token) => http.ask(madeTokenSchema, post(`${root}/tokens`, token)),
     revokeToken: (id) => revoke(`${root}/tokens/${id}/revoke`),
+    createJoinToken: (executor) => http.ask(joinTokenSchema, post(`${root}/join-tokens`, executor)),
     credentials: async () =>
       (await http.ask(credentialsSchema, { method: 'GET', path: credentialsPath })).credentials,
     createCredential: (credential) => http.ask(madeCredentialSchema, post(credentialsPath, credential)),

@@ -52,6 +52,12 @@ export const userNotFound = (name: string) =>
     `Make the user first: \`fumehood users create ${name}\`.`,
   );
 
+export const joinTokenInvalid = () =>
+  unauthorized(
+    'the join token is not valid: it was used, replaced, or is older than an hour',
+    'Make another one: `fumehood executors add NAME`.',
+  );
+
 export const accessNotFound = (what: string, id: number) =>
   refused(
     404,

@@ -30,14 +30,20 @@ export async function createCredential(
   db: Db,
   { name, queues, expiresAt }: z.output<typeof createCredentialSchema>,
 ): Promise<MadeCredential> {
-  return await transaction(db, async (tx) => {
-    const { rows } = await sql<{ id: number }>`
-      insert into executor_credentials (name, queues, expires_at) values (${name}, ${queues}, ${expiresAt})
-      on conflict (name) where revoked_at is null do nothing returning id
-    `.execute(tx);
-    if (!rows[0]) throw nameTaken('a credential', name);
-    return await addSecret(tx, rows[0].id);
-  });
+  return await transaction(db, (tx) => insertCredential(tx, { name, queues, expiresAt }));
+}
+
+/** `createCredential` as a part of a transaction. */
+export async function insertCredential(
+  tx: Db,
+  { name, queues, expiresAt }: z.output<typeof createCredentialSchema>,
+): Promise<MadeCredential> {
+  const { rows } = await sql<{ id: number }>`
+    insert into executor_credentials (name, queues, expires_at) values (${name}, ${queues}, ${expiresAt})
+    on conflict (name) where revoked_at is null do nothing returning id
+  `.execute(tx);
+  if (!rows[0]) throw nameTaken('a credential', name);
+  return await addSecret(tx, rows[0].id);
 }
 
 /** Gives a credential a new secret. The earlier ones stay valid for at most `overlapMs`. Errors: `access_not_found`. */

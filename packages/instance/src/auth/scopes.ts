@@ -46,6 +46,7 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'POST /api/access/tokens/:token/revoke': access('tokens', 'own tokens'),
   'GET /api/access/users': access('admin', 'instance'),
   'POST /api/access/users': access('admin', 'instance'),
+  'POST /api/access/join-tokens': access('admin', 'instance'),
   'GET /api/access/executor-credentials': access('admin', 'instance'),
   'POST /api/access/executor-credentials': access('admin', 'instance'),
   'POST /api/access/executor-credentials/:credential/rotate': access('admin', 'instance'),

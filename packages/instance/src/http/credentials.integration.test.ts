@@ -6,7 +6,7 @@ import { openTestServer, type TestServer } from '../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
 import type { TestInstance } from '../testing/instance.ts';
-import { executorRoutes, jobRoutes, publicRoutes } from '../testing/job-routes.ts';
+import { executorRoutes, jobRoutes, joinRoute, publicRoutes } from '../testing/job-routes.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 
 /**
@@ -85,7 +85,7 @@ async function everything(): Promise<unknown> {
 
 /** Returns headers with a secret, in every scheme that the instance knows. */
 const inEveryScheme = (secret: string, others: Record<string, string> = {}) =>
-  ['Bearer', 'token', 'token-executor'].map((scheme) => ({
+  ['Bearer', 'token', 'token-executor', 'token-join'].map((scheme) => ({
     ...others,
     authorization: `${scheme} ${secret}`,
   }));
@@ -99,7 +99,7 @@ async function expectRefused(routes: readonly string[], all: readonly Record<str
 }
 
 test('every route is for people, for executors, for one job, or for anybody', () => {
-  const known = [...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
+  const known = [joinRoute, ...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
   expect(instance.routes.filter((route) => !known.includes(route) && !/ \/api\//.test(route))).toEqual([]);
   expect(apiRoutes().length).toBeGreaterThan(10);
 });

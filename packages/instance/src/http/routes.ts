@@ -15,6 +15,8 @@ import { dequeueRoutes } from './executor/dequeue.ts';
 import { gitRoutes } from './executor/git.ts';
 import { heartbeatRoutes } from './executor/heartbeat.ts';
 import { jobInputRoutes } from './executor/input.ts';
+import { joinRoutes } from './executor/join.ts';
+import { leaveRoutes } from './executor/leave.ts';
 import { logRoutes } from './executor/logs.ts';
 import { markRoutes } from './executor/marks.ts';
 import { pushRoutes } from './executor/push.ts';
@@ -29,6 +31,8 @@ export const allRoutes: readonly Routes[] = [
   authTestRoutes,
   dequeueRoutes,
   heartbeatRoutes,
+  joinRoutes,
+  leaveRoutes,
   pushRoutes,
   logRoutes,
   jobInputRoutes,

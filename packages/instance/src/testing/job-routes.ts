@@ -58,7 +58,12 @@ export const executorRoutes: readonly string[] = [
   'POST /.executors/queue/heartbeat',
   'POST /.executors/queue/:queue/heartbeat',
   'GET /.executors/queue/push',
+  // Ends the credential, so it is the last one.
+  'POST /.executors/leave',
 ];
+
+/** The route that takes a join token. */
+export const joinRoute = 'POST /.executors/join';
 
 /** Every route that takes no secret. */
 export const publicRoutes: readonly string[] = [

@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { queueNameSchema } from '../kinds.ts';
+import { labelsSchema } from '../capability.ts';
+import { queueNameSchema, servedQueues } from '../kinds.ts';
 import { momentSchema } from '../values.ts';
 import { scopeSchema } from './scopes.ts';
 
@@ -97,3 +98,32 @@ export type RotateCredential = z.input<typeof rotateCredentialSchema>;
 
 /** `POST /api/access/executor-credentials/{id}/revoke`: 204. With `replaced`, revokes only secrets that a rotation has replaced. */
 export const revokeCredentialQuerySchema = z.object({ replaced: z.enum(['true', 'false']).default('false') });
+
+/**
+ * `POST /api/access/join-tokens`: 201 with a token by which one executor joins, once, within an hour. The executor gets the name; its
+ * credential is valid for the queues.
+ */
+export const createJoinTokenSchema = z.object({
+  name: accessNameSchema,
+  queues: z
+    .array(queueNameSchema)
+    .min(1)
+    .default([...servedQueues])
+    .transform((queues) => [...new Set(queues)]),
+  labels: labelsSchema.default([]),
+});
+export type CreateJoinToken = z.input<typeof createJoinTokenSchema>;
+export const joinTokenSchema = z.object({
+  name: accessNameSchema,
+  queues: z.array(queueNameSchema),
+  labels: labelsSchema,
+  token: z.string(),
+  expiresAt: time,
+});
+export type JoinToken = z.infer<typeof joinTokenSchema>;
+
+/** `POST /.executors/join`: the new executor, and the credential that it leases with, which is shown here and never again. */
+export const joinedExecutorSchema = joinTokenSchema
+  .pick({ name: true, queues: true, labels: true })
+  .extend({ credential: z.string() });
+export type JoinedExecutor = z.infer<typeof joinedExecutorSchema>;

@@ -1,5 +1,6 @@
 import {
   createCredentialSchema,
+  createJoinTokenSchema,
   createTokenSchema,
   createUserSchema,
   revokeCredentialQuerySchema,
@@ -15,6 +16,7 @@ import {
   revokeCredential,
   rotateCredential,
 } from '../../auth/credentials.ts';
+import { createJoinToken } from '../../auth/join.ts';
 import { createToken, listTokens, revokeToken } from '../../auth/tokens.ts';
 import { createUser, listUsers } from '../../auth/users.ts';
 import type { RouteDeps } from '../deps.ts';
@@ -47,6 +49,10 @@ export function accessRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
       await revokeToken(db, personOf(request), request.params.token);
       return reply.code(204).send();
     },
+  );
+
+  app.post('/api/access/join-tokens', { schema: { body: createJoinTokenSchema } }, async (request, reply) =>
+    reply.code(201).send(await createJoinToken(db, request.body)),
   );
 
   const credentials = '/api/access/executor-credentials';

@@ -8,7 +8,14 @@ import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
 import { jobHeaders } from '../../testing/executor-client.ts';
 import type { TestInstance } from '../../testing/instance.ts';
-import { executorRoutes, jobRoutes, publicRoutes, requestOf, sendTo } from '../../testing/job-routes.ts';
+import {
+  executorRoutes,
+  jobRoutes,
+  joinRoute,
+  publicRoutes,
+  requestOf,
+  sendTo,
+} from '../../testing/job-routes.ts';
 import { makeSource, type Source } from '../../testing/source.ts';
 
 /**
@@ -95,7 +102,7 @@ async function traces(...jobs: Job[]): Promise<unknown> {
 
 test('the tests know every route below /.executors', () => {
   const found = instance.routes.filter((route) => route.includes(' /.executors'));
-  const known = [...Object.keys(jobRoutes), ...executorRoutes, ...publicRoutes];
+  const known = [joinRoute, ...Object.keys(jobRoutes), ...executorRoutes, ...publicRoutes];
   expect(found.sort()).toEqual(known.filter((route) => route.includes(' /.executors')).sort());
 });
 

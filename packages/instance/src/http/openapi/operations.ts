@@ -117,6 +117,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 201: 'MadeToken' },
   },
   'POST /api/access/tokens/:token/revoke': { summary: 'Revokes an access token.', answers: { 204: null } },
+  'POST /api/access/join-tokens': {
+    summary:
+      'Makes a token by which one executor joins, once, within an hour (`fumehood executor join`). The answer alone shows it.',
+    answers: { 201: 'JoinToken' },
+  },
   'GET /api/access/executor-credentials': {
     summary: 'The credentials of executors.',
     answers: { 200: 'Credentials' },

@@ -4,6 +4,7 @@ import {
   attemptSchema,
   createCredentialSchema,
   createJobSchema,
+  createJoinTokenSchema,
   createTokenSchema,
   createUserSchema,
   credentialRecordSchema,
@@ -14,6 +15,7 @@ import {
   jobEventSchema,
   jobPageSchema,
   jobRecordSchema,
+  joinTokenSchema,
   locationSchema,
   logEntrySchema,
   madeCredentialSchema,
@@ -38,6 +40,7 @@ const requestSchemas = {
   CreateUser: createUserSchema,
   CreateToken: createTokenSchema,
   CreateCredential: createCredentialSchema,
+  CreateJoinToken: createJoinTokenSchema,
 } as const;
 
 /** The bodies of answers, by their names in the document. */
@@ -64,6 +67,7 @@ const answerSchemas = {
   Credential: credentialRecordSchema,
   Credentials: credentialsSchema,
   MadeCredential: madeCredentialSchema,
+  JoinToken: joinTokenSchema,
   StoredBlob: z.object({ digest: digestSchema }),
   StoredCommit: z.object({ repository: repositoryNameSchema, commit: commitSchema }),
   InputOffset: z.object({ offset: z.int().nonnegative() }),
