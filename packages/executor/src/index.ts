@@ -15,3 +15,6 @@ export {
   type HelperSettings as ExecutorHelperSettings,
   helperConfigSchema as executorHelperConfigSchema,
 } from './helper/config.ts';
+export { openHttp } from './uplink/http.ts';
+export { joinInstance, leaveInstance } from './uplink/join.ts';
+export { applyRoute, type Route, routeSchema } from './uplink/network-route.ts';

@@ -115,6 +115,22 @@ export function notStarted(what: string, why: string, log: string): FumehoodErro
   });
 }
 
+export function alreadyRunning(what: string, state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'already_running',
+    message: `${what} runs in ${state} already`,
+    remedy: 'Stop it with `fumehood down`, or set FUMEHOOD_STATE to another directory.',
+  });
+}
+
+export function notJoined(state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'not_joined',
+    message: `the executor of this machine has not joined an instance (there is no executor.json in ${state})`,
+    remedy: 'On the instance, `fumehood executors add NAME` prints the command that joins it.',
+  });
+}
+
 export function notRunning(state: string): FumehoodError {
   return new FumehoodError({
     code: 'not_running',

@@ -57,6 +57,7 @@ const client = {
   access: {
     ...{ users: all, createUser: one, tokens: all, createToken: one, revokeToken: one, credentials: all },
     ...{ createCredential: one, rotateCredential: one, revokeCredential: one, endRotation: one },
+    createJoinToken: async () => ({ ...record, instanceUrl: evil, token: evil, expiresAt: evil }),
   },
 } as unknown as Client;
 
@@ -131,6 +132,7 @@ const commands: Record<string, string[]> = {
   'tokens/list': [],
   'tokens/revoke': ['1'],
   'users/list': [],
+  'executors/add': ['lab'],
   'executors/list': [],
   'executors/credentials/create': ['ci', '--queue', 'runs'],
   'executors/credentials/list': [],
@@ -139,8 +141,10 @@ const commands: Record<string, string[]> = {
   up: [],
   status: [],
 };
-/** The commands that print only numbers, words of ours, and what the user has just typed. */
+/** The commands that print only numbers, words of ours, names that a schema bounds, and what the user has just typed. */
 const others = [
+  'executor/join',
+  'executor/leave',
   'jobs/cancel',
   'jobs/delete',
   'shares/set',
@@ -149,7 +153,16 @@ const others = [
   'executors/resume',
 ];
 /** The commands that ask nobody: they print the paths and the processes of this machine. */
-const local = ['down', 'clean', 'doctor', 'login', 'logout', 'executor/install/firecracker'];
+const local = [
+  'down',
+  'clean',
+  'doctor',
+  'login',
+  'logout',
+  'executor/install/firecracker',
+  'executor/start',
+  'instance/start',
+];
 
 async function run(path: string, ...more: string[]): Promise<string> {
   printed = { stdout: '', stderr: '' };

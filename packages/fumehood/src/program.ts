@@ -8,6 +8,11 @@ import { addCredentialsList } from './commands/executors/credentials/list.ts';
 import { addCredentialsRevoke } from './commands/executors/credentials/revoke.ts';
 import { addCredentialsRotate } from './commands/executors/credentials/rotate.ts';
 import { addInstallFirecracker } from './commands/executor/install/firecracker.ts';
+import { addInstanceStart } from './commands/instance/start.ts';
+import { addExecutorsAdd } from './commands/executors/add.ts';
+import { addExecutorJoin } from './commands/executor/join.ts';
+import { addExecutorLeave } from './commands/executor/leave.ts';
+import { addExecutorStart } from './commands/executor/start.ts';
 import { addExecutorsDrain } from './commands/executors/drain.ts';
 import { addExecutorsList } from './commands/executors/list.ts';
 import { addExecutorsResume } from './commands/executors/resume.ts';
@@ -86,16 +91,21 @@ export function makeProgram(): Command {
 
   const executors = program
     .command('executors')
-    .description('list and drain executors, and manage their credentials');
+    .description('add, list and drain executors, and manage their credentials');
+  addExecutorsAdd(executors);
   addExecutorsList(executors);
   addExecutorsDrain(executors);
   addExecutorsResume(executors);
 
-  const install = program
+  addInstanceStart(program.command('instance').description('run the instance of this machine by itself'));
+
+  const executor = program
     .command('executor')
-    .description('install what the executor of this machine can use')
-    .command('install')
-    .description('install a virtual machine monitor');
+    .description('make this machine an executor of an instance elsewhere');
+  addExecutorJoin(executor);
+  addExecutorStart(executor);
+  addExecutorLeave(executor);
+  const install = executor.command('install').description('install a virtual machine monitor');
   addInstallFirecracker(install);
 
   const credentials = executors

@@ -49,6 +49,16 @@ const connectionSchema = z.union([
 ]);
 export type Connection = z.infer<typeof connectionSchema>;
 
+/**
+ * The address besides loopback on which the instance listens without TLS, for a proxy that ends it: what connects there without the proxy
+ * sends its secrets in the clear.
+ */
+export const plainConfigSchema = tlsConfigSchema.pick({ address: true, port: true });
+export type PlainConfig = z.infer<typeof plainConfigSchema>;
+
+/** The URL by which other machines reach the instance, as it is shown to them. */
+export const urlSchema = z.url({ protocol: /^https?$/ });
+
 /** The configuration file of the instance's unprivileged process. Its only secret can be the password in a database URL. */
 export const instanceConfigSchema = z.strictObject({
   version: z.string().min(1),
@@ -64,6 +74,8 @@ export const instanceConfigSchema = z.strictObject({
   /** Host names that requests may name, besides those of loopback. */
   hosts: z.array(z.string().min(1)),
   tls: tlsConfigSchema.nullable().default(null),
+  plain: plainConfigSchema.nullable().default(null),
+  url: urlSchema.nullable().default(null),
   /** Hashes of the secrets that the instance's helper made. */
   accessTokenSha256: sha256,
   executorCredentialSha256: sha256,

@@ -81,7 +81,7 @@ export async function startInstance(
     });
     const app = await buildServer(
       {
-        ...{ version: config.version, upstream: config.upstream, stopping: stopping.signal },
+        ...{ version: config.version, upstream: config.upstream, url: config.url, stopping: stopping.signal },
         ...{ db, reservedDb, health, wakes, clock, spawn, kinds, staging, blobs, commits },
         limits: parts.limits,
         turns: makeTurns(parts.limits, clock),

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import { notStarted } from '../errors.ts';
+import { daemonEnvironment } from './become.ts';
 
 /** A program that keeps running after this command has ended. */
 export interface Daemon {
@@ -34,7 +35,7 @@ export async function startDaemon<T>(
     detached: true,
     cwd: '/',
     stdio: ['ignore', log, log],
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+    env: daemonEnvironment,
   });
   closeSync(log);
   child.unref();

@@ -34,6 +34,8 @@ const adminSchema = instanceHelperConfigSchema
     port: true,
     hosts: true,
     tls: true,
+    plain: true,
+    url: true,
     upstream: true,
     compatibility: true,
     retention: true,
@@ -44,7 +46,7 @@ const adminSchema = instanceHelperConfigSchema
     vmm: vmmSettingSchema.default('auto'),
     firecracker: z.string().startsWith('/').nullable().default(null),
   });
-type AdminSettings = ReturnType<typeof adminSchema.parse>;
+export type AdminSettings = ReturnType<typeof adminSchema.parse>;
 
 /** What is allowed as each setting, for the error about another value. */
 const allowed: Readonly<Record<keyof AdminSettings, string>> = {
@@ -52,6 +54,8 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   port: 'a whole number from 0 to 65535',
   hosts: 'a list of host names, each in quotes',
   tls: 'null, or {"address": "IP", "port": from 0 to 65535, "certificateFile": "/PATH", "keyFile": "/PATH"}',
+  plain: 'null, or {"address": "IP", "port": from 0 to 65535}, for a proxy that ends TLS',
+  url: 'https://HOST[:PORT], or null',
   upstream: '{"url": "https://HOST" or null, "srcImage": "IMAGE"}',
   compatibility: '{"executorsWithoutJobTokens": true or false}',
   retention:
@@ -91,14 +95,16 @@ function explain(issue: z.core.$ZodIssue): string {
   return `${issue.path.join('.')}: ${issue.message}; allowed is ${allowed[setting as keyof AdminSettings]}`;
 }
 
-/** Returns the settings of the instance's helper. */
+/** Returns the settings of the instance's helper: those of settings.json, and before them those that are `given`. */
 export function instanceHelperSettings(
   state: State,
   runtime: Runtime,
   facts: { readonly version: string; readonly root: boolean },
+  given: Partial<AdminSettings> = {},
 ): InstanceHelperSettings {
   const { version, root } = facts;
-  const { cacheMiB: _cacheMiB, vmm: _vmm, firecracker: _firecracker, ...settings } = adminSettings(state);
+  const admin = adminSettings(state);
+  const { cacheMiB: _cacheMiB, vmm: _vmm, firecracker: _firecracker, ...settings } = { ...admin, ...given };
   return {
     version,
     state: state.root,
@@ -109,7 +115,8 @@ export function instanceHelperSettings(
     executor: root ? agentIdentity : null,
     spawnUid: root ? instanceSpawnUid : null,
     ...settings,
-    port: portOfKilled(state) ?? settings.port,
+    hosts: [...new Set([...admin.hosts, ...(given.hosts ?? [])])],
+    port: given.port ?? portOfKilled(state) ?? settings.port,
   };
 }
 

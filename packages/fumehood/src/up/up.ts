@@ -45,6 +45,7 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     makeState(state, root); // `clean --all` may have held the lock
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);
+    if (instance?.address && isAlone(state)) return await clientOf(state, instance.address);
     const current = executor ? executorSettings(state) : undefined;
     const labels = deps.labels ?? current?.labels ?? [];
     const askedVmm = deps.vmm ?? vmmOfEnvironment(deps.environment);
@@ -103,10 +104,19 @@ export function runsAsAsked(
   return hasVmm && sorted(settings?.labels) === sorted(asked.labels);
 }
 
+/** Whether `fumehood instance start` has started the instance: its executors are on other machines. */
+function isAlone(state: State): boolean {
+  const settings = readJson(join(state.run, 'instance-helper.json')) as { alone?: boolean } | null;
+  return settings?.alone === true;
+}
+
 const executorHelperFile = (state: State) => join(state.run, 'executor-helper.json');
 
 /** Finds out what VMs run on here. Errors: `vmm_unavailable`, and those of the builds. */
-async function examineHost(deps: UpDeps & { readonly order: VmmOrder }, runtime: Runtime) {
+export async function examineHost(
+  deps: Pick<UpDeps, 'state' | 'clock' | 'root' | 'environment' | 'onProgress'> & { readonly order: VmmOrder },
+  runtime: Runtime,
+) {
   const { state, clock, root, environment, onProgress, order } = deps;
   const guest = await buildHostGuest(deps);
   const probe = { state, clock, root, environment, runtime, guest, order, fresh: false, onProgress };

@@ -19,7 +19,7 @@ const validFor = sql`interval '1 hour'`;
 export async function createJoinToken(
   db: Db,
   { name, queues, labels }: z.output<typeof createJoinTokenSchema>,
-): Promise<JoinToken> {
+): Promise<Omit<JoinToken, 'instanceUrl'>> {
   const token = newSecret();
   return await transaction(db, async (tx) => {
     const taken = await sql`

@@ -1,5 +1,11 @@
 import * as z from 'zod';
-import { compatibilitySchema, tlsConfigSchema, upstreamSchema } from '../config.ts';
+import {
+  compatibilitySchema,
+  plainConfigSchema,
+  tlsConfigSchema,
+  upstreamSchema,
+  urlSchema,
+} from '../config.ts';
 import { retentionSchema } from '../retention/policy.ts';
 
 const path = z.string().startsWith('/');
@@ -25,8 +31,12 @@ export const helperConfigSchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(4177),
   hosts: z.array(z.string().min(1)).default([]),
   tls: tlsConfigSchema.nullable().default(null),
+  plain: plainConfigSchema.nullable().default(null),
+  url: urlSchema.nullable().default(null),
   /** The owner of `run/executor-credential`: the executor's agent. Null without root. */
   executor: z.strictObject({ uid: id, gid: id }).nullable(),
+  /** `fumehood instance start` has started it: no command starts an executor beside it. */
+  alone: z.boolean().default(false),
   /** The uid of programs that read a tenant's bytes for the instance; null without root. */
   spawnUid: id.nullable(),
   upstream: upstreamSchema,

@@ -60,11 +60,11 @@ function instanceConfigOf(
   directories: Directories,
   connection: Connection,
 ): InstanceConfig {
-  const { version, migrations, port, hosts, tls, upstream, compatibility, retention, state, executor } =
-    config;
+  const { version, migrations, port, hosts, tls, plain, url, upstream, compatibility, retention } = config;
+  const { state, executor } = config;
   return {
-    ...{ version, connection, migrations, ...directories, port, hosts, tls, upstream, compatibility },
-    retention,
+    ...{ version, connection, migrations, ...directories, port, hosts, tls, plain, url, upstream },
+    ...{ compatibility, retention },
     accessTokenSha256: ensureSecret(join(state, 'run/token'), null),
     executorCredentialSha256: ensureSecret(join(state, 'run/executor-credential'), executor),
   };

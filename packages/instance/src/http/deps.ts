@@ -16,6 +16,8 @@ import type { Turns } from './turns.ts';
 export interface RouteDeps {
   readonly version: string;
   readonly upstream: Upstream;
+  /** The URL by which other machines reach the instance; null if nobody has said it. */
+  readonly url: string | null;
   readonly db: Db;
   /** Another pool of connections to the same database; `db` of the groups in `reservedRoutes`. */
   readonly reservedDb: Db;

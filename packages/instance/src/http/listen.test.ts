@@ -20,7 +20,7 @@ const listen = async (port: number) => {
   const socket = join(directory, 'socket');
   return await listenHttp(
     app,
-    { port, socket, tls: null },
+    { port, socket, tls: null, plain: null },
     { clock: systemClock, log: pino({ level: 'silent' }), limits: requestLimits },
   );
 };

@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { TlsConfig } from '../config.ts';
+import type { PlainConfig, TlsConfig } from '../config.ts';
+import { listenFailed } from '../start-errors.ts';
 import { headOptions } from './connections.ts';
 import type { RequestLimits } from './limits.ts';
 import { keepAliveMs, listenTls, type TlsServer } from './tls.ts';
@@ -26,11 +27,12 @@ export interface ListenConfig {
   /** The port on loopback. If another program has it, the instance takes any free port. */
   readonly port: number;
   readonly tls: TlsConfig | null;
+  readonly plain: PlainConfig | null;
 }
 
 /**
  * Listens on a unix socket, for the programs of this machine that check who owns it; on loopback without TLS; and with TLS on the
- * configured address, if there is one. No other machine can reach the instance without TLS. Errors: `tls_unusable`,
+ * configured address, if there is one. Other machines reach the instance without TLS only at the address of a proxy that ends it. Errors: `tls_unusable`,
  * `listen_failed`; the app is closed then.
  */
 export async function listenHttp(
@@ -47,6 +49,7 @@ export async function listenHttp(
       tls = await listenTls(app, config.tls, deps);
       others.push(tls.server);
     }
+    if (config.plain) others.push(await listenPlain(app, config.plain, deps.limits));
   } catch (error) {
     for (const server of others) server.close();
     await app.close();
@@ -87,6 +90,22 @@ async function listenOnSocket(app: FastifyInstance, path: string, limits: Reques
   rmSync(path, { force: true }); // of an instance that was killed
   await once(server.listen(path), 'listening');
   chmodSync(path, 0o666);
+  return server;
+}
+
+/** A proxy makes all connections of its clients from one address, so they are not bounded by address. */
+async function listenPlain(
+  app: FastifyInstance,
+  { address, port }: PlainConfig,
+  limits: RequestLimits,
+): Promise<Server> {
+  const server = createServer(headOptions(limits), (request, response) => app.routing(request, response));
+  server.keepAliveTimeout = keepAliveMs;
+  try {
+    await once(server.listen({ host: address, port }), 'listening');
+  } catch (error) {
+    throw listenFailed(address, port, (error as Error).message);
+  }
   return server;
 }
 

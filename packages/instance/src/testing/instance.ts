@@ -126,6 +126,8 @@ export async function startTestInstance(
       port: 0,
       hosts: ['fumehood.test'],
       tls: tls ?? null,
+      plain: null,
+      url: null,
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
       upstream: { url: executorUrl, srcImage: 'src:1' },

@@ -119,6 +119,8 @@ export const joinTokenSchema = z.object({
   labels: labelsSchema,
   token: z.string(),
   expiresAt: time,
+  /** The address of the instance for other machines; null if its settings have none. */
+  instanceUrl: z.string().nullable(),
 });
 export type JoinToken = z.infer<typeof joinTokenSchema>;
 

@@ -27,7 +27,7 @@ const tokenParams = z.object({ token: idParam });
 const credentialParams = z.object({ credential: idParam });
 
 /** `/api/access`: users, access tokens, and credentials of executors. */
-export function accessRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
+export function accessRoutes(scope: FastifyInstance, { db, url }: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
   // An answer can hold a secret.
@@ -52,7 +52,7 @@ export function accessRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
   );
 
   app.post('/api/access/join-tokens', { schema: { body: createJoinTokenSchema } }, async (request, reply) =>
-    reply.code(201).send(await createJoinToken(db, request.body)),
+    reply.code(201).send({ ...(await createJoinToken(db, request.body)), instanceUrl: url }),
   );
 
   const credentials = '/api/access/executor-credentials';

@@ -1,0 +1,52 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { commandContext } from '../../cli/context.ts';
+import { jsonOption } from '../../cli/options.ts';
+import { note, type PrintOptions, printDone } from '../../cli/print.ts';
+import { usage } from '../../errors.ts';
+
+interface JoinOptions extends PrintOptions {
+  readonly token?: string;
+  readonly tokenStdin?: boolean;
+  readonly caFile?: string;
+  readonly proxy?: string;
+  readonly start?: boolean;
+}
+
+/** Adds `fumehood executor join`. */
+export function addExecutorJoin(executor: Command): void {
+  executor
+    .command('join')
+    .description('make this machine an executor of an instance elsewhere')
+    .argument('<url>', 'address of the instance')
+    .option('--token <token>', 'token of `fumehood executors add`, which is valid once and for an hour')
+    .option('--token-stdin', 'read the token from stdin')
+    .option('--ca-file <file>', 'PEM file of certificate authorities to trust besides those of the system')
+    .option('--proxy <url>', 'HTTP proxy on the way to the instance; default: that of HTTPS_PROXY')
+    .option('--start', 'run the executor in the foreground once it has joined')
+    .addOption(jsonOption())
+    .action(join);
+}
+
+async function join(url: string, options: JoinOptions): Promise<void> {
+  const { instanceAddress } = await import('../../target/address.ts');
+  const { readAccessToken } = await import('../../target/secret.ts');
+  const { routeOf } = await import('../../executor/route.ts');
+  const { joinAs } = await import('../../executor/join.ts');
+  const address = instanceAddress(url);
+  if ((options.token === undefined) === (options.tokenStdin === undefined))
+    throw usage('the join token is missing, or given twice', 'Give --token TOKEN, or --token-stdin.');
+  const caFile = options.caFile === undefined ? null : resolve(options.caFile);
+  const route = routeOf({ url: address, caFile, proxy: options.proxy }, process.env);
+  const token = options.token ?? (await readAccessToken(process.stdin, note));
+  const context = commandContext();
+  const { name, queues, labels } = await joinAs(context, address, token, route);
+  printDone(
+    options,
+    { name, queues, labels, instanceUrl: address },
+    `this machine is the executor ${name} of ${address}${options.start ? '' : '; `fumehood executor start` runs it'}`,
+  );
+  if (!options.start) return;
+  const { becomeExecutor } = await import('../../executor/start.ts');
+  await becomeExecutor(context);
+}

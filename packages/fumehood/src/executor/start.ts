@@ -1,0 +1,42 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CommandContext } from '../cli/context.ts';
+import { alreadyRunning } from '../errors.ts';
+import { prepareRuntime } from '../runtime/runtime.ts';
+import { lockState } from '../state/lock.ts';
+import { makeState } from '../state/make.ts';
+import { become } from '../up/become.ts';
+import { findRunning } from '../up/running.ts';
+import { executorHelperSettings, writeSettings } from '../up/settings.ts';
+import { examineHost } from '../up/up.ts';
+import { vmmOrder } from '../up/vmm.ts';
+import { versionOfThis } from '../version.ts';
+import { readJoined } from './record.ts';
+
+/**
+ * Makes this process the executor of the instance that this machine has joined. Errors: `not_joined`, `already_running`, and those of
+ * `makeState`, `lockState` and of the builds.
+ */
+export async function becomeExecutor(context: CommandContext): Promise<never> {
+  const { state, root, onProgress } = context;
+  const { instanceUrl, route, name, queues, labels } = readJoined(state);
+  makeState(state, root);
+  const unlock = await lockState(context);
+  try {
+    if (findRunning(state).executor) throw alreadyRunning('an executor', state.root);
+    const runtime = await prepareRuntime(state, onProgress);
+    await mkdir(state.run, { recursive: true, mode: 0o755 });
+    await mkdir(state.vms, { recursive: true, mode: 0o700 });
+    const order = vmmOrder(state, process.env, undefined);
+    const host = await examineHost({ ...context, environment: process.env, order }, runtime);
+    const facts = { version: versionOfThis(), root, instanceUrl, labels, vmm: order.setting, ...host };
+    const settings = await executorHelperSettings(state, runtime, facts);
+    const config = join(state.run, 'executor-helper.json');
+    await writeSettings(config, { ...settings, name, queues, route }, 0o644);
+    unlock();
+    return become(runtime, runtime.executorHelper, config);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
