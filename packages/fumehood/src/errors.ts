@@ -123,6 +123,19 @@ export function alreadyRunning(what: string, state: string): FumehoodError {
   });
 }
 
+/** A service cannot be installed here. */
+export function serviceImpossible(why: string, remedy: string): FumehoodError {
+  return new FumehoodError({ code: 'service_impossible', message: why, remedy });
+}
+
+export function serviceFailed(what: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'service_failed',
+    message: `${what} failed: ${why}`,
+    remedy: '`journalctl -u fumehood-instance -u fumehood-executor -n 50` shows what it said.',
+  });
+}
+
 export function notJoined(state: string): FumehoodError {
   return new FumehoodError({
     code: 'not_joined',

@@ -162,6 +162,7 @@ const local = [
   'executor/install/firecracker',
   'executor/start',
   'instance/start',
+  'instance/install',
 ];
 
 async function run(path: string, ...more: string[]): Promise<string> {

@@ -8,6 +8,7 @@ import { addCredentialsList } from './commands/executors/credentials/list.ts';
 import { addCredentialsRevoke } from './commands/executors/credentials/revoke.ts';
 import { addCredentialsRotate } from './commands/executors/credentials/rotate.ts';
 import { addInstallFirecracker } from './commands/executor/install/firecracker.ts';
+import { addInstanceInstall } from './commands/instance/install.ts';
 import { addInstanceStart } from './commands/instance/start.ts';
 import { addExecutorsAdd } from './commands/executors/add.ts';
 import { addExecutorJoin } from './commands/executor/join.ts';
@@ -97,7 +98,9 @@ export function makeProgram(): Command {
   addExecutorsDrain(executors);
   addExecutorsResume(executors);
 
-  addInstanceStart(program.command('instance').description('run the instance of this machine by itself'));
+  const instance = program.command('instance').description('run the instance of this machine by itself');
+  addInstanceStart(instance);
+  addInstanceInstall(instance);
 
   const executor = program
     .command('executor')

@@ -6,6 +6,7 @@ import {
   remoteSpawn,
   reportFailed,
   reportStarted,
+  sendMessage,
   stderrLines,
   systemClock,
 } from '@fumehood/base';
@@ -70,6 +71,8 @@ try {
     new AbortController().signal,
     onTrouble,
   );
+  await sendMessage(process, { type: 'agent.connected' });
+  log.info({ instanceUrl, name: config.name, native }, 'connected to the instance');
   process.off('SIGTERM', exitAtOnce);
   const health = { current: healthy };
   const queues = [config.queues].flat();

@@ -1,6 +1,13 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Running, type SpawnPolicy, serveSpawn, startChild, untilStarted } from '@fumehood/base';
+import {
+  receiveMessages,
+  type Running,
+  type SpawnPolicy,
+  serveSpawn,
+  startChild,
+  untilStarted,
+} from '@fumehood/base';
 import * as z from 'zod';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
@@ -14,6 +21,9 @@ import { serveVms, type VmPolicy } from './serve-vms.ts';
 import { hostTemplates } from './templates.ts';
 
 const maxVms = 256;
+
+/** What the agent says once the instance has accepted its first heartbeat. */
+const connectedSchema = z.object({ type: z.literal('agent.connected') });
 
 /**
  * Starts the agent as its own user and serves its calls: VMs, and programs under the Spawn profile. When the agent has exited, none
@@ -37,7 +47,12 @@ export async function startAgentProcess(
   serveSpawn(child.process, spawnPolicy(config, cgroups));
   const vms = serveVms(child.process, vmPolicy(config, directories, cgroups, log));
   const file = join(config.state, 'run/executor.json');
-  const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number };
+  const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number, connected: false };
+  receiveMessages(child.process, connectedSchema, () => {
+    void writeFile(file, JSON.stringify({ ...facts, connected: true } satisfies ExecutorFile)).catch(
+      () => {},
+    );
+  });
   try {
     await untilStarted(child, z.object({}), agentFailed);
     await writeFile(file, JSON.stringify(facts), { mode: 0o644 });

@@ -28,5 +28,10 @@ export type HelperConfig = z.infer<typeof helperConfigSchema>;
 export type HelperSettings = z.input<typeof helperConfigSchema>;
 
 /** `run/executor.json`, which exists while the agent runs. */
-export const executorFileSchema = z.object({ pid: z.int(), agentPid: z.int() });
+export const executorFileSchema = z.object({
+  pid: z.int(),
+  agentPid: z.int(),
+  /** The instance has accepted the agent's first heartbeat. */
+  connected: z.boolean(),
+});
 export type ExecutorFile = z.infer<typeof executorFileSchema>;

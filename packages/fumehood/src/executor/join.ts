@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { applyRoute, joinInstance, leaveInstance, openHttp, type Route } from '@fumehood/executor';
 import type { CommandContext } from '../cli/context.ts';
 import { makeState } from '../state/make.ts';
+import { removeService } from '../systemd/install.ts';
 import { stopExecutor } from '../up/down.ts';
 import { findRunning } from '../up/running.ts';
 import {
@@ -39,12 +40,13 @@ export async function joinAs(
  * `not_joined`, `instance_unreachable`: then nothing is forgotten.
  */
 export async function leave(context: CommandContext): Promise<JoinRecord> {
-  const { state } = context;
+  const { state, root } = context;
   const record = readJoined(state);
   const { executor } = findRunning(state);
   if (executor) await stopExecutor(executor, { ...context, drain: true });
   await applyRoute(record.instanceUrl, record.route);
   await leaveInstance(openHttp(record.instanceUrl), readCredential(state));
+  if (root) removeService('executor');
   removeJoined(state);
   return record;
 }

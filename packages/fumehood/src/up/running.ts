@@ -29,7 +29,13 @@ export interface Running {
     | (RunningProcess & { /** Null while the instance starts. */ readonly address: Address | null })
     | null;
   readonly executor:
-    | (RunningProcess & { readonly name: string /** Its agent runs. */; readonly isReady: boolean })
+    | (RunningProcess & {
+        readonly name: string;
+        /** Its agent runs. */
+        readonly isReady: boolean;
+        /** The instance has accepted a heartbeat of the agent. */
+        readonly isConnected: boolean;
+      })
     | null;
 }
 
@@ -56,6 +62,7 @@ export function findRunning(state: State): Running {
       ...executor,
       name: settings?.name ?? 'unknown',
       isReady: agentPid !== undefined && scriptOf(state, agentPid, 'agent.mjs') !== null,
+      isConnected: agentPid !== undefined && executorFile?.connected === true,
     },
   };
 }

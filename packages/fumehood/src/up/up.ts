@@ -31,12 +31,14 @@ export interface UpDeps {
 }
 
 /**
- * Starts the instance and an executor unless they run, and returns a client. Builds what is missing, restarts processes of another
+ * Starts the instance and an executor unless they run, and returns a client: of an instance that runs by itself, without an executor. Builds what is missing, restarts processes of another
  * build, and waits for those that are just starting: a helper starts its process again when that dies.
  * Errors: `vmm_unavailable`, `account_missing`, `not_started`, `state_busy`, and those of `makeState` and of the builds.
  */
 export async function bringUp(deps: UpDeps): Promise<Client> {
   const { state, root, onProgress } = deps;
+  const alone = isAlone(state) ? findRunning(state).instance?.address : undefined;
+  if (alone) return await clientOf(state, alone);
   const account = accountError();
   if (account) throw account;
   makeState(state, root);
@@ -45,7 +47,6 @@ export async function bringUp(deps: UpDeps): Promise<Client> {
     makeState(state, root); // `clean --all` may have held the lock
     const runtime = await prepareRuntime(state, onProgress);
     let { instance, executor } = findRunning(state);
-    if (instance?.address && isAlone(state)) return await clientOf(state, instance.address);
     const current = executor ? executorSettings(state) : undefined;
     const labels = deps.labels ?? current?.labels ?? [];
     const askedVmm = deps.vmm ?? vmmOfEnvironment(deps.environment);
@@ -105,7 +106,7 @@ export function runsAsAsked(
 }
 
 /** Whether `fumehood instance start` has started the instance: its executors are on other machines. */
-function isAlone(state: State): boolean {
+export function isAlone(state: State): boolean {
   const settings = readJson(join(state.run, 'instance-helper.json')) as { alone?: boolean } | null;
   return settings?.alone === true;
 }

@@ -14,7 +14,7 @@ function findUser(name: string): SystemUser | undefined {
 }
 
 /** Returns the user of this name; makes one without home, shell and password if there is none. Errors: `user_failed`. */
-function ensureUser(name: string): SystemUser {
+export function ensureUser(name: string): SystemUser {
   const found = findUser(name);
   if (found) return found;
   const made = spawnSync(

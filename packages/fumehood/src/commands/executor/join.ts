@@ -10,7 +10,7 @@ interface JoinOptions extends PrintOptions {
   readonly tokenStdin?: boolean;
   readonly caFile?: string;
   readonly proxy?: string;
-  readonly start?: boolean;
+  readonly foreground?: boolean;
 }
 
 /** Adds `fumehood executor join`. */
@@ -23,7 +23,7 @@ export function addExecutorJoin(executor: Command): void {
     .option('--token-stdin', 'read the token from stdin')
     .option('--ca-file <file>', 'PEM file of certificate authorities to trust besides those of the system')
     .option('--proxy <url>', 'HTTP proxy on the way to the instance; default: that of HTTPS_PROXY')
-    .option('--start', 'run the executor in the foreground once it has joined')
+    .option('--foreground', 'run the executor in the foreground, not as a service of systemd')
     .addOption(jsonOption())
     .action(join);
 }
@@ -40,13 +40,20 @@ async function join(url: string, options: JoinOptions): Promise<void> {
   const route = routeOf({ url: address, caFile, proxy: options.proxy }, process.env);
   const token = options.token ?? (await readAccessToken(process.stdin, note));
   const context = commandContext();
+  const { requireSystemd } = await import('../../systemd/install.ts');
+  if (!options.foreground) requireSystemd(context.root, 'executor');
   const { name, queues, labels } = await joinAs(context, address, token, route);
+  const joined = { name, queues, labels, instanceUrl: address };
+  if (options.foreground) {
+    printDone(options, joined, `this machine is the executor ${name} of ${address}`);
+    const { becomeExecutor } = await import('../../executor/start.ts');
+    return await becomeExecutor(context);
+  }
+  const { installExecutor } = await import('../../executor/install.ts');
+  const unit = await installExecutor(context, name);
   printDone(
     options,
-    { name, queues, labels, instanceUrl: address },
-    `this machine is the executor ${name} of ${address}${options.start ? '' : '; `fumehood executor start` runs it'}`,
+    { ...joined, unit },
+    `the instance has heard of the executor ${name}, which runs now and at each boot (${unit})`,
   );
-  if (!options.start) return;
-  const { becomeExecutor } = await import('../../executor/start.ts');
-  await becomeExecutor(context);
 }

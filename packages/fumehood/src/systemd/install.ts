@@ -1,0 +1,81 @@
+import { spawnSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '@fumehood/base';
+import { ensureUser } from '@fumehood/instance';
+import { serviceFailed, serviceImpossible } from '../errors.ts';
+import { type Service, type UnitFacts, unitName, unitOf } from './unit.ts';
+
+const unitDirectory = '/etc/systemd/system';
+const settingsDirectory = '/etc/fumehood';
+
+/** Returns the file with the secret variables of a service, which only root can read. */
+export const environmentFile = (service: Service): string => join(settingsDirectory, `${service}.env`);
+
+/** Throws unless this machine runs services and this user may install them. Errors: `service_impossible`. */
+export function requireSystemd(root: boolean, service: Service): void {
+  const instead = `Run \`fumehood ${service} start\` under a supervisor of your own.`;
+  if (!root) throw serviceImpossible('only root can install a service', `Use sudo. ${instead}`);
+  if (!existsSync('/run/systemd/system'))
+    throw serviceImpossible('systemd does not run this machine', instead);
+}
+
+/** Writes the unit of a service and starts it, also at each boot. One that runs is restarted. Errors: `service_failed`. */
+export function installService(service: Service, facts: Omit<UnitFacts, 'environmentFile'>): string {
+  if (service === 'instance') ownState(facts.state);
+  const file = join(unitDirectory, unitName(service));
+  const unit = unitOf(service, { ...facts, environmentFile: environmentFile(service) });
+  writeFileSync(file, unit, { mode: 0o644 });
+  systemctl('daemon-reload');
+  systemctl('enable', '--quiet', unitName(service));
+  systemctl('restart', unitName(service));
+  return file;
+}
+
+/** Stores variables that a unit's file would show to everybody. */
+export function writeEnvironment(service: Service, variables: Readonly<Record<string, string>>): void {
+  mkdirSync(settingsDirectory, { recursive: true, mode: 0o755 });
+  const lines = Object.entries(variables).map(([name, value]) => `${name}=${JSON.stringify(value)}\n`);
+  writeFileSync(environmentFile(service), lines.join(''), { mode: 0o600 });
+}
+
+/** The instance runs as a user of its own, who owns its state. */
+function ownState(state: string): void {
+  const { uid, gid } = ensureUser('fumehood');
+  mkdirSync(state, { recursive: true, mode: 0o755 });
+  chownSync(state, uid, gid);
+}
+
+/** Stops a service, and removes its unit. Returns whether there was one. */
+export function removeService(service: Service): boolean {
+  const file = join(unitDirectory, unitName(service));
+  if (!existsSync(file)) return false;
+  systemctl('disable', '--quiet', '--now', unitName(service));
+  rmSync(file);
+  systemctl('daemon-reload');
+  return true;
+}
+
+/**
+ * Waits until `isReady` says so, as long as the service runs. Errors: `service_failed` when it has ended, with the command that shows its
+ * log, and after two minutes.
+ */
+export async function untilServing(
+  service: Service,
+  clock: Clock,
+  isReady: () => Promise<boolean> | boolean,
+): Promise<void> {
+  const giveUpAt = clock.bootTime() + 120_000;
+  while (!(await isReady())) {
+    const { stdout } = spawnSync('systemctl', ['is-active', unitName(service)], { encoding: 'utf8' });
+    if (!/^(active|activating)/.test(stdout) || clock.bootTime() > giveUpAt)
+      throw serviceFailed(unitName(service), `it is ${stdout.trim() || 'unknown'}`);
+    await clock.sleep(200);
+  }
+}
+
+function systemctl(...args: string[]): void {
+  const { status, stderr, error } = spawnSync('systemctl', args, { encoding: 'utf8' });
+  if (status === 0) return;
+  throw serviceFailed(`systemctl ${args.join(' ')}`, error?.message ?? stderr.trim());
+}
