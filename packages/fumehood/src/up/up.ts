@@ -115,7 +115,9 @@ const executorHelperFile = (state: State) => join(state.run, 'executor-helper.js
 
 /** Finds out what VMs run on here. Errors: `vmm_unavailable`, and those of the builds. */
 export async function examineHost(
-  deps: Pick<UpDeps, 'state' | 'clock' | 'root' | 'environment' | 'onProgress'> & { readonly order: VmmOrder },
+  deps: Pick<UpDeps, 'state' | 'clock' | 'root' | 'environment' | 'onProgress'> & {
+    readonly order: VmmOrder;
+  },
   runtime: Runtime,
 ) {
   const { state, clock, root, environment, onProgress, order } = deps;
