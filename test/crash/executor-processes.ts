@@ -92,8 +92,10 @@ export class ExecutorProcesses {
   }
 
   get helperPid(): number {
-    if (this.helper?.pid === undefined) throw new Error('no helper runs');
-    return this.helper.pid;
+    const { pid, exitCode, signalCode } = this.helper ?? {};
+    if (pid === undefined || exitCode !== null || signalCode !== null)
+      throw new Error(`no helper runs: ${this.log()}`);
+    return pid;
   }
 
   /** Null while an agent is being started. */

@@ -45,6 +45,7 @@ export function remoteVms(): VmSource {
         entry.origin = answer.origin;
         break;
       case 'vm.socket':
+        socket?.on('error', () => {}); // a launcher or a VMM is gone, and `vm.exited` says why
         entry.sockets.set(answer.name, socket as Socket);
         if (entry.sockets.size === launcherSocketNames.length) entry.started.resolve();
         if (entry.sockets.size === launcherSocketNames.length + guestSocketNames.length)
@@ -108,7 +109,6 @@ export function remoteVms(): VmSource {
 
 function agentVm(id: number, entry: Pending, call: (message: VmCall) => void): AgentVm {
   const sockets = Object.fromEntries(entry.sockets) as unknown as LauncherSockets;
-  sockets.lease.on('error', () => {}); // the launcher is gone, and `exited` says why
   return {
     origin: entry.origin as VmOrigin,
     sockets,

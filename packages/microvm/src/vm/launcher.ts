@@ -144,7 +144,8 @@ export async function launch(
     },
   );
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
-  socketOf('filter').on('error', () => {}); // a launcher that ended early has not read it
+  // A launcher or a VMM that was killed has not read everything, and resets its sockets. `exitOf` reports its end.
+  for (const stream of launcher.stdio) stream?.on('error', () => {});
   socketOf('filter').end(jailFilter());
   const { ready, exited } = watchStatus(launcher, socketOf('status'));
   if ('directory' in fds.channel) await ready;
