@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '@fumehood/base';
+import { type Clock, factsOf } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import { executorHelperConfigSchema, type VmmSetting } from '@fumehood/executor';
 import { probeThisHost } from '../doctor/probe.ts';
@@ -162,8 +162,11 @@ async function startingExecutor(
 async function readyExecutor(state: State, client: Client): Promise<true | null> {
   const { executor } = findRunning(state);
   if (!executor?.isReady) return null;
-  const { executors } = await client.status();
-  return executors.some(({ name }) => name === executor.name) ? true : null;
+  const status = await client.status().catch((error: unknown) => {
+    if (factsOf(error).code === 'database_unavailable') return null; // PostgreSQL is starting again, after it was killed
+    throw error;
+  });
+  return status?.executors.some(({ name }) => name === executor.name) ? true : null;
 }
 
 /** Returns the path of a process's log. */
