@@ -144,7 +144,7 @@ export async function launch(
     },
   );
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
-  // A launcher or a VMM that was killed has not read everything, and resets its sockets. `exitOf` reports its end.
+  // A launcher or a VMM that was killed has not read everything, and resets its sockets. `exited` reports its end.
   for (const stream of launcher.stdio) stream?.on('error', () => {});
   socketOf('filter').end(jailFilter());
   const { ready, exited } = watchStatus(launcher, socketOf('status'));
