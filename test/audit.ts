@@ -59,7 +59,7 @@ export function mountPoints(): string[] {
 /** Returns the cgroups of VMs and of programs under the profile. */
 export function cgroups(): string[] {
   return readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) =>
-    /\/fumehood-[^/]+$/.test(path),
+    /(?:^|\/)fumehood\/fumehood-[^/]+$/.test(path),
   );
 }
 
