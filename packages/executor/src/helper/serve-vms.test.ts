@@ -1,8 +1,16 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { type Templates, vmmMemoryMiB } from '@fumehood/microvm';
-import { describe, expect, it } from 'vitest';
+import { type Templates, type VmProcess, vmmMemoryMiB } from '@fumehood/microvm';
+import { describe, expect, it, vi } from 'vitest';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
+
+/** A VM that starts in the place of each real one, if it is set. */
+const fake = vi.hoisted<{ vm: VmProcess | null }>(() => ({ vm: null }));
+vi.mock(import('@fumehood/microvm'), async (original) => {
+  const real = await original();
+  const startVm: typeof real.startVm = async (...asked) => fake.vm ?? real.startVm(...asked);
+  return { ...real, startVm };
+});
 
 /** An agent whose calls are made here. A VM does not start, because the host has no launcher. */
 class FakeAgent extends EventEmitter {
@@ -69,5 +77,33 @@ describe('the helper holds the sizes of virtual machines against what the execut
     }
     for (const { error } of agent.answers)
       expect((error as { message: string }).message).not.toContain('it asks for');
+  });
+
+  it('starts no VM on the disk space of another one before the host has it again', async () => {
+    const freed = Promise.withResolvers<void>();
+    const exited = new Promise<never>(() => {});
+    const destroy = async () => ({ files: 0 });
+    fake.vm = { sockets: {}, guest: exited, exited, destroy, freed: freed.promise } as unknown as VmProcess;
+    const agent = new FakeAgent();
+    const policy = { host, vmms, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+    serveVms(agent as unknown as ChildProcess, policy);
+    const start = (id: number, scratchMiB: number) =>
+      agent.emit('message', {
+        ...{ type: 'vm.start', id, boots: false },
+        spec: { id: `j${id}`, acceleration: 'emulated', disks: [], cpus: 1, memoryMiB: 128, scratchMiB },
+      });
+    const answered = (type: string) =>
+      agent.answers.filter((answer) => answer.type === type).map(({ id }) => id);
+    start(1, 600);
+    await expect.poll(() => answered('vm.started')).toEqual([1]);
+    agent.emit('message', { type: 'vm.destroy', id: 1 });
+    await expect.poll(() => answered('vm.destroyed')).toEqual([1]);
+    start(2, 600);
+    start(3, 400);
+    await expect.poll(() => answered('vm.started')).toEqual([1, 3]);
+    freed.resolve();
+    await expect.poll(() => answered('vm.started')).toEqual([1, 3, 2]);
+    expect(answered('vm.refused')).toEqual([]);
+    fake.vm = null;
   });
 });

@@ -45,13 +45,20 @@ export interface ServedVms {
  * no byte of a guest.
  */
 export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
-  const running = new Map<number, { vm: Promise<VmProcess>; slot: number; release: () => void }>();
+  const running = new Map<
+    number,
+    { vm: Promise<VmProcess>; slot: number; scratchMiB: number; release: () => void }
+  >();
   const reservations = openReservations(policy.resources);
+  /** The scratch disks of destroyed VMs whose space the host does not have yet, MiB. */
+  const freeing = new Map<Promise<void>, number>();
+  const freeMiB = () =>
+    (reservations.free()?.scratchMiB ?? 0) - [...freeing.values()].reduce((total, one) => total + one, 0);
   let scratchMade = 0;
   const scratchDisks = openScratchDisks({
     make: (sizeMiB) =>
       makeScratchDisk(join(policy.host.runDirectory, `fumehood-scratch-${++scratchMade}.ext4`), sizeMiB),
-    freeMiB: () => reservations.free()?.scratchMiB ?? 0,
+    freeMiB,
     sleep: (ms) => systemClock.sleep(ms),
   });
   const answer = (message: VmAnswer, socket?: Socket) => void sendMessage(child, message, socket);
@@ -61,6 +68,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     throw vmRefused(`${policy.maxVms} virtual machines are running already`);
   };
   const start = async ({ id, spec, boots }: Extract<VmCall, { type: 'vm.start' }>) => {
+    if (spec.scratchMiB > freeMiB()) await Promise.all(freeing.keys());
     if (running.has(id)) throw vmRefused('its id is in use');
     if (!child.connected) throw vmRefused('the agent is gone');
     const vmm = policy.vmms[spec.acceleration];
@@ -71,7 +79,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     const identity = uid === null ? null : { uid, gid: uid };
     const host = { ...policy.host, vmm, scratchDisks, identity };
     const starting = startFromTemplate(spec, host, boots ? null : policy.templates);
-    const entry = { vm: starting.then(({ vm }) => vm), slot, release };
+    const entry = { vm: starting.then(({ vm }) => vm), slot, scratchMiB: spec.scratchMiB, release };
     entry.vm.catch(() => {}); // the caller of `start` is told
     running.set(id, entry);
     const { vm, origin, done } = await starting.catch((error: unknown) => {
@@ -101,8 +109,12 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const destroy = async (id: number) => {
     const vm = await vmOf(id);
     const left = await vm.destroy();
-    running.get(id)?.release();
+    const entry = running.get(id);
+    if (!entry) return left;
+    entry.release();
     running.delete(id);
+    const freed = vm.freed.catch(() => {}).finally(() => freeing.delete(freed));
+    freeing.set(freed, entry.scratchMiB);
     return left;
   };
   const serve = async (call: VmCall) => {

@@ -42,6 +42,11 @@ export interface VmProcess {
   kill(): void;
   /** Kills the VM, waits for its end, removes everything of it, and counts what could not be removed. */
   destroy(): Promise<LeftOver>;
+  /**
+   * Resolves when the host has the space of the scratch disk again: up to 150 ms after `destroy`, where the file system tells the
+   * disk below which blocks are free. Nothing of the VM can be reached then any more, so nobody waits for this but a reservation.
+   */
+  readonly freed: Promise<void>;
 }
 
 /**
@@ -172,11 +177,14 @@ function vmProcess(
   const connected = guest.then(({ sockets }) => sockets);
   connected.catch(() => {}); // whoever waits for it is told
   let destroyed: Promise<LeftOver> | null = null;
+  const freed = Promise.withResolvers<void>();
+  freed.promise.catch(() => {}); // whoever waits for it is told
 
   return {
     sockets,
     guest: connected,
     exited,
+    freed: freed.promise,
     async search(needles) {
       const inMemory = await searchGuestMemory(await vmmPid(launcher.pid as number), memoryMiB, needles);
       const onDisk = await searchFile(scratch, needles);
@@ -198,7 +206,7 @@ function vmProcess(
         launcher.kill('SIGKILL'); // its child dies with it
         await exited;
         await endProcesses(vm);
-        await scratch.close();
+        freed.resolve(scratch.close()); // it has no name any more
         await removeVm(vm, host);
         return countLeftOver(vm, namespaces, host.runDirectory);
       })();
