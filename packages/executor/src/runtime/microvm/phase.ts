@@ -20,17 +20,27 @@ export async function runPhase<T>(
   body: (log: PhaseLog) => Promise<T>,
 ): Promise<T> {
   deps.lease.stopped.throwIfAborted();
-  const opening = openPhaseLog(deps.client, deps.clock, key, []);
-  opening.catch(() => {}); // whoever writes to it is told
-  const log: PhaseLog = {
-    write: async (stream, chunk) => (await opening).write(stream, chunk),
-    end: async (exitCode) => (await opening).end(exitCode),
-  };
+  const { log, opened } = beginPhaseLog(deps, key, []);
   return runWithLog(log, deps, async () => {
     const value = await body(log);
-    await opening;
+    await opened;
     return value;
   });
+}
+
+/** Begins a log entry that can be written to before the instance has opened it. A write rejects when the instance does not open it. */
+export function beginPhaseLog(
+  { client, clock }: Pick<PhaseDeps, 'client' | 'clock'>,
+  key: string,
+  command: readonly string[],
+): { readonly log: PhaseLog; readonly opened: Promise<PhaseLog> } {
+  const opened = openPhaseLog(client, clock, key, command);
+  opened.catch(() => {}); // whoever writes to it is told
+  const log: PhaseLog = {
+    write: async (stream, chunk) => (await opened).write(stream, chunk),
+    end: async (exitCode) => (await opened).end(exitCode),
+  };
+  return { log, opened };
 }
 
 /**

@@ -6,7 +6,7 @@ import { collectJobFiles } from '../../workspace/job-files.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 import { workspaceDisk, type WorkspaceSource } from '../../workspace/workspace-disk.ts';
 import { type ImageDeps, imageDisks } from './image-disks.ts';
-import { type PhaseDeps, runWithLog, writeLine } from './phase.ts';
+import { type PhaseDeps, runPhase, runWithLog, writeLine } from './phase.ts';
 import { hasWorkspace, secretsOfJob, type ValidatedJob } from './validate-job.ts';
 import { type DiskPlan, planDisks } from './vm-plan.ts';
 
@@ -28,7 +28,6 @@ export async function prepareDisks(
   const { spawn, instanceUrl, directories, node, diskMaker: script } = deps;
   const maker = diskMakerOf({ spawn, node, script }, job.fumehood.resources.memoryMiB);
   const workspaceLog = hasWorkspace(job) ? await openPhaseLog(client, clock, 'setup.workspace', []) : null;
-  const imageLog = await openPhaseLog(client, clock, 'setup.image', []);
   const source: WorkspaceSource = {
     spawn,
     maker,
@@ -49,7 +48,7 @@ export async function prepareDisks(
       const onProgress = (line: string) => void writeLine(log, line).catch(() => {});
       return workspaceDisk(source, client, contents, lease.stopped, onProgress);
     });
-  const makingImages = runWithLog(imageLog, phase, (log) =>
+  const makingImages = runPhase(phase, 'setup.image', (log) =>
     imageDisks(deps, maker, client, job, lease.stopped, (line) => writeLine(log, line)),
   );
   // Waits for both even if one fails: the other must not go on after the run has cleaned up.

@@ -18,7 +18,9 @@ export async function prepareGuest(
   plan: DiskPlan,
   settings: { readonly hostname: string; readonly files: Readonly<Record<string, string>> },
 ): Promise<void> {
-  guest.mount({ type: 'ext4', source: scratchDevice, target: '/scratch', flags: ['nodev'] });
+  // The kernel would write 64 MB of zeros in the background, for inodes that a disk of one job hardly needs.
+  const data = 'noinit_itable';
+  guest.mount({ type: 'ext4', source: scratchDevice, target: '/scratch', flags: ['nodev'], data });
   for (const slot of new Set(plan.imageSlots)) mountDisk(guest, slot, `/images/${slot}`);
   // Every step gets a fresh copy of its image, as from `docker run --rm`.
   plan.imageSlots.forEach((slot, step) => {

@@ -28,7 +28,7 @@ import { type GuestLimits, withinTime } from './guest-limits.ts';
 import type { Vmms } from '../../host/vmms.ts';
 import { bootCanary } from './canary.ts';
 import { searchVm } from './inspect.ts';
-import { type PhaseDeps, runPhase, writeLine } from './phase.ts';
+import { beginPhaseLog, type PhaseDeps, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
 import { checkCommands, runSteps, scriptFiles } from './steps.ts';
@@ -166,7 +166,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   await runSteps(
     {
       ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
-      openLog: (key, command) => openPhaseLog(client, deps.clock, key, command),
+      openLog: (key, command) => beginPhaseLog(run, key, command).log,
       openStdin: () => openJobStdin(client, lease.stopped),
       setEndStep: (endStep) => {
         run.endStep = endStep;

@@ -57,7 +57,7 @@ it.each([
           ending.step = endStep;
         },
         ...{ clock, limits: guestLimits, hostname: 'job', extraEnvironment: {} },
-        openLog: () => Promise.resolve({ write: () => Promise.resolve(), end: () => Promise.resolve() }),
+        openLog: () => ({ write: () => Promise.resolve(), end: () => Promise.resolve() }),
         openStdin: () => expect.fail('the job has no stdin'),
       },
       () => {},

@@ -43,7 +43,7 @@ export interface StepDeps {
   readonly hostname: string;
   /** Variables that every step gets besides its own. */
   readonly extraEnvironment: Readonly<Record<string, string>>;
-  openLog(key: string, command: readonly string[]): Promise<PhaseLog>;
+  openLog(key: string, command: readonly string[]): PhaseLog;
   /** Opens the job's stdin, which the first step reads. */
   openStdin(): Readable;
 }
@@ -105,7 +105,7 @@ async function runStep(
   const remainingMs = deadline - clock.bootTime();
   if (remainingMs <= 0) throw deadlinePassed(name, job.fumehood.deadlineMs);
   const memoryBytes = stepMemoryBytes(job.fumehood.resources.memoryMiB);
-  const log = await deps.openLog(`step.docker.${name}`, argv);
+  const log = deps.openLog(`step.docker.${name}`, argv);
   const lastOutput = { stdout: '', stderr: '' };
   const writeOutput = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
     lastOutput[stream] = (lastOutput[stream] + chunk.toString('latin1')).slice(-quotedBytes);
