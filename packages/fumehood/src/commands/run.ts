@@ -128,7 +128,8 @@ async function run(image: string, command: string[], options: RunOptions): Promi
 /** Returns a client of the instance of the state directory, which is started unless it runs. */
 async function start(context: CommandContext): Promise<Client> {
   const { readyClient } = await import('../up/running.ts');
-  const ready = await readyClient(context.state);
+  // The executor that runs may have another VMM than the one that the environment asks for.
+  const ready = context.environment.FUMEHOOD_VMM === undefined ? await readyClient(context.state) : null;
   if (ready) return ready;
   const { bringUp } = await import('../up/up.ts');
   return await bringUp(context);
