@@ -110,11 +110,11 @@ async function measureBurst(
   const failures = burst.flatMap((one) => (one.status === 'rejected' ? [factsOf(one.reason).code] : []));
   const outcome = `${[`${lives.length} of ${count}`, ...new Set(failures)].join(', ')}; all over after ${formatFigure(wall)} ms`;
   report.add(
-    `${count} clones at once → confirmed (${outcome})`,
+    `of ${count} clones asked for at once → confirmed (${outcome})`,
     lives.map(({ confirmed }) => confirmed),
   );
   report.add(
-    `${count} clones at once → first byte`,
+    `of ${count} clones asked for at once → first byte`,
     lives.map(({ firstByte }) => firstByte),
   );
 }
