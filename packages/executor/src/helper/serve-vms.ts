@@ -150,6 +150,12 @@ export async function startFromTemplate(
   templates: Templates | null,
 ): Promise<{ readonly vm: VmProcess; readonly origin: VmOrigin; readonly done: () => void }> {
   const { acceleration, cpus, memoryMiB, disks } = spec;
+  const { templateDisksMax } = host.vmm;
+  if (templates && disks.length > templateDisksMax) {
+    const message = `it has ${disks.length} disks, and a template has room for ${templateDisksMax}`;
+    const origin = { boots: { code: 'template_too_small', message } };
+    return { vm: await startVm(spec, host), origin, done: () => {} };
+  }
   const taken = await templates?.take({ acceleration, cpus, memoryMiB, slots: slotsFor(disks.length) });
   if (!taken?.template) {
     const boots = taken ? taken.why : { code: 'asked', message: 'the executor asked for it' };

@@ -66,7 +66,14 @@ export async function makeTemplate(
   const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
   const stateSocket = host.vmm.makesMemory ? null : await listenForState(path('sock'), host.identity);
   try {
-    return await saveTemplate(spec, Math.min(slots, host.vmm.disksMax), host, clock, path, stateSocket);
+    return await saveTemplate(
+      spec,
+      Math.min(slots, host.vmm.templateDisksMax),
+      host,
+      clock,
+      path,
+      stateSocket,
+    );
   } finally {
     await stateSocket?.close();
   }

@@ -7,6 +7,7 @@ import {
   type LauncherSockets,
   type VmExit,
   type VmSpec,
+  vmDisksMax,
   vmIdPattern,
   vmmMemoryMiB,
   vmmProcesses,
@@ -59,8 +60,8 @@ export async function startVm(
   template: TemplateFiles | null = null,
 ): Promise<VmProcess> {
   host.vmm.check(spec);
-  if (template && spec.disks.length > template.slots)
-    throw vmRefused(`it has ${spec.disks.length} disks, at most ${template.slots} fit`);
+  const slots = template?.slots ?? vmDisksMax;
+  if (spec.disks.length > slots) throw vmRefused(`it has ${spec.disks.length} disks, at most ${slots} fit`);
   const { vm, launched, scratch } = await launchVm(spec, host, false, async (keep) => {
     const start = template
       ? {

@@ -70,8 +70,8 @@ export interface Vmm {
    * it runs the guest in the memory that it inherits, and writes the state to a socket.
    */
   readonly makesMemory: boolean;
-  /** Most read-only disks of a VM. */
-  readonly disksMax: number;
+  /** Most read-only disks of a template, and of its clones. A VM with more of them boots. */
+  readonly templateDisksMax: number;
   /** Errors: `vm_refused` for a spec that this VMM cannot run. */
   check(spec: VmSpec): void;
   /** Returns the command line that runs `spec` in the jail. */

@@ -97,6 +97,7 @@ describe('a VM that boots', () => {
     expect(requests[1]?.body).toMatchObject({
       kernel_image_path: '/proc/self/fd/10',
       initrd_path: '/proc/self/fd/11',
+      boot_args: expect.stringContaining(' pci=off'),
     });
     expect(requests.slice(2, 5).map(({ body }) => [body.path_on_host, body.is_read_only])).toEqual([
       ['/proc/self/fd/6', false],
@@ -129,6 +130,36 @@ describe('a VM that boots', () => {
     expect(drives.map(({ drive_id: id }) => id)).toEqual(Array.from({ length: 5 }, (_, at) => `disk${at}`));
     const empty = { path_on_host: '/proc/self/fd/8', is_read_only: true };
     expect(drives.slice(1)).toEqual(Array(4).fill(expect.objectContaining(empty)));
+  });
+});
+
+describe('a VM with more than 13 disks', () => {
+  const large = { ...spec, disks: Array<string>(14).fill('a') };
+  const start = async (version: string) => {
+    const disks = Array.from(large.disks, (_, at) => 20 + at);
+    const fds = { ...boots, disks, slots: disks.length };
+    const vm = { fds, channel: { directory }, templateVersion: null, ended: ended.promise };
+    const { guest } = await vmm.connect({ ...vm, spec: large });
+    return { guest, requests: startFake(version) };
+  };
+
+  it('has a PCI bus, which others do not have', async () => {
+    expect(vmm.command(large, boots)).toContain('--enable-pci');
+    expect(vmm.command(spec, boots)).not.toContain('--enable-pci');
+    const { guest, requests } = await start('1.17.0');
+    sockets.push(...Object.values((await guest).sockets as object as Record<string, Socket>));
+    expect(requests.filter(({ name }) => name === 'drive')).toHaveLength(15);
+    const [withBus] = requests.filter(({ name }) => name === 'bootSource');
+    expect(withBus?.body.boot_args).not.toContain('pci=off');
+  });
+
+  it('is refused in a version with a hole there', async () => {
+    const { guest, requests } = await start('1.15.0');
+    await expect(guest).rejects.toMatchObject({
+      code: 'vmm_refused',
+      message: expect.stringContaining('CVE-2026-5747'),
+    });
+    expect(requests).toEqual([]);
   });
 });
 
@@ -190,7 +221,6 @@ describe('a VM is refused', () => {
   it.each<[string, Partial<VmSpec>, RegExp]>([
     ['without hardware virtualization', { acceleration: 'emulated' }, /needs hardware virtualization/],
     ['with more than 32 processors', { cpus: 33 }, /33 processors/],
-    ['with more than 13 disks', { disks: Array<string>(14).fill('a') }, /14 disks/],
   ])('%s', (_, changes, message) => {
     expect(() => vmm.check({ ...spec, ...changes })).toThrow(message);
     vmm.check(spec);

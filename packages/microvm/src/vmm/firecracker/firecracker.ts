@@ -8,8 +8,12 @@ import { type Listeners, listenForGuest } from './guest-listeners.ts';
 import { dialApi } from './dial-api.ts';
 import { acceptedVersion } from './versions.ts';
 
-/** Most read-only disks: of the 17 virtio devices over MMIO, one is the scratch disk, one vsock, one is left for a NIC and one for entropy. */
-const disksMax = 13;
+/**
+ * Most read-only disks of a VM whose devices are on MMIO: Firecracker starts 17 of them. One is the scratch disk, one is vsock, and two are
+ * left for a NIC and another one. A VM with more disks has a PCI bus, and boots.
+ */
+const templateDisksMax = 13;
+const hasPci = ({ disks }: VmSpec) => disks.length > templateDisksMax;
 /** Most processors of a VM, as Firecracker's API says. */
 const cpusMax = 32;
 /** Of the guest. Every VM may have the same one: its host is its own VMM. */
@@ -29,15 +33,17 @@ export function firecracker(binary: string): Vmm {
     isStatic: true,
     guestDials: true,
     makesMemory: true,
-    disksMax,
-    check({ acceleration, cpus, disks }) {
+    templateDisksMax,
+    check({ acceleration, cpus }) {
       if (acceleration !== 'kvm')
         throw vmRefused('Firecracker needs hardware virtualization, and this VM is to be emulated');
       if (cpus > cpusMax) throw vmRefused(`it has ${cpus} processors, and Firecracker at most ${cpusMax}`);
-      if (disks.length > disksMax)
-        throw vmRefused(`it has ${disks.length} disks, and at most ${disksMax} fit under Firecracker`);
     },
-    command: (spec) => [binary, ...['--id', vmName(spec.id), '--api-sock', names.api, '--level', 'Warning']],
+    command: (spec) => [
+      binary,
+      ...['--id', vmName(spec.id), '--api-sock', names.api, '--level', 'Warning'],
+      ...(hasPci(spec) ? ['--enable-pci'] : []),
+    ],
     devices: () => ['/dev/kvm'],
     async connect(vm) {
       if (!('directory' in vm.channel)) throw new TypeError('Firecracker needs a directory');
@@ -58,7 +64,7 @@ async function drive(vm: LaunchedVmm, directory: string, listeners: Listeners): 
   const monitor = await dialApi(`${directory}/${names.api}`, ended);
   try {
     const api = openFirecrackerApi(monitor);
-    const version = acceptedVersion(await Promise.race([api.version(), ended]), { pci: false });
+    const version = acceptedVersion(await Promise.race([api.version(), ended]), { pci: hasPci(vm.spec) });
     await Promise.race([startGuest(vm, api, version), ended]);
     await rm(`${directory}/${names.vsock}`, { force: true }); // for the host to dial the guest, which it does not do
     return { sockets: { monitor, ...(await Promise.race([listeners.sockets, ended])) }, version };
@@ -89,16 +95,16 @@ async function startGuest(
 
 async function boot(
   api: FirecrackerApi,
-  { cpus, memoryMiB }: VmSpec,
+  spec: VmSpec,
   fds: VmmDescriptors,
   { kernel, initramfs }: { readonly kernel: number; readonly initramfs: number },
 ): Promise<void> {
-  const size = { vcpu_count: cpus, mem_size_mib: memoryMiB, smt: false, track_dirty_pages: false } as const;
-  await api.send('machine', size);
+  const size = { vcpu_count: spec.cpus, mem_size_mib: spec.memoryMiB };
+  await api.send('machine', { ...size, smt: false, track_dirty_pages: false });
   await api.send('bootSource', {
     kernel_image_path: path(kernel),
     initrd_path: path(initramfs),
-    boot_args: 'console=ttyS0 quiet loglevel=3 panic=-1 reboot=k random.trust_cpu=off pci=off',
+    boot_args: `console=ttyS0 quiet loglevel=3 panic=-1 reboot=k random.trust_cpu=off${hasPci(spec) ? '' : ' pci=off'}`,
   });
   const drives = drivesOf(fds);
   // A template has an empty disk in every slot, which its clones replace.
