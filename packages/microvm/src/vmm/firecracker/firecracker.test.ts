@@ -1,11 +1,13 @@
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sendMessage } from '@fumehood/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CarriedOut, FakeFirecracker } from '../../testing/fake-firecracker.ts';
-import type { VmSpec } from '../../vm/spec.ts';
+import { guestSocketNames, portNames, type VmSpec } from '../../vm/spec.ts';
 import type { LaunchedVmm, VmmDescriptors } from '../vmm.ts';
 import { firecracker } from './firecracker.ts';
 
@@ -69,9 +71,9 @@ function startFake(version = '1.17.0'): CarriedOut[] {
   const carriedOut: CarriedOut[] = [];
   const onCarriedOut = async (request: CarriedOut) => {
     carriedOut.push(request);
-    const { name } = request;
+    const { name, body } = request;
     if (name === 'vsock' || name === 'loadSnapshot') await writeFile(join(directory, 'v'), '');
-    if (name !== 'action' && name !== 'state') return;
+    if (name !== 'action' && body.state !== 'Resumed') return;
     for (const [index, stream] of ['control', 'stdin', 'stdout', 'stderr', 'bulk'].entries())
       (await dial(1024 + index)).write(`${stream} of the guest`);
   };
@@ -120,6 +122,26 @@ describe('a VM that boots', () => {
       expect(String(chunk)).toBe(`${name} of the guest`);
     }
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('is handed to another process, which reads each stream from its first byte and goes on with the API', {
+    timeout: 60_000,
+  }, async () => {
+    const guest = prepare(boots);
+    startFake();
+    const { sockets: streams } = await guest;
+    const agent = fork(join(import.meta.dirname, '../../testing/take-over.ts'));
+    try {
+      const said = new Map<string, string>();
+      agent.on('message', ([name, text]: [string, string]) => said.set(name, (said.get(name) ?? '') + text));
+      for (const name of guestSocketNames) await sendMessage(agent, { name }, streams[name]);
+      const expected = portNames.map((name) => [name, `${name} of the guest`] as const);
+      await expect
+        .poll(() => said, { timeout: 50_000 })
+        .toEqual(new Map([...expected, ['monitor', 'paused']]));
+    } finally {
+      agent.kill('SIGKILL');
+    }
   });
 
   it('has an empty disk in each slot if it becomes a template', async () => {
