@@ -49,7 +49,7 @@ export function firecracker(binary: string): Vmm {
       if (!('directory' in vm.channel)) throw new TypeError('Firecracker needs a directory');
       const { directory } = vm.channel;
       const listeners = await listenForGuest(`${directory}/${names.vsock}`);
-      return { guest: drive(vm, directory, listeners).finally(() => listeners.close()) };
+      return { guest: drive(vm, directory, listeners) };
     },
     openMonitor,
   };
@@ -61,15 +61,17 @@ async function drive(vm: LaunchedVmm, directory: string, listeners: Listeners): 
     throw guestNotReady('its VMM ended before the guest had connected');
   });
   ended.catch(() => {}); // the VM also ends when it was used
-  const monitor = await dialApi(`${directory}/${names.api}`, ended);
+  let monitor: Socket | null = null;
   try {
+    monitor = await dialApi(`${directory}/${names.api}`, ended);
     const api = openFirecrackerApi(monitor);
     const version = acceptedVersion(await Promise.race([api.version(), ended]), { pci: hasPci(vm.spec) });
     await Promise.race([startGuest(vm, api, version), ended]);
     await rm(`${directory}/${names.vsock}`, { force: true }); // for the host to dial the guest, which it does not do
     return { sockets: { monitor, ...(await Promise.race([listeners.sockets, ended])) }, version };
   } catch (error) {
-    monitor.destroy();
+    monitor?.destroy();
+    listeners.abandon();
     throw error;
   }
 }

@@ -9,7 +9,8 @@ const firstPort = 1024;
 export interface Listeners {
   /** Resolves when the guest has dialled each of them. Nothing that it sends is read. */
   readonly sockets: Promise<Omit<GuestSockets, 'monitor'>>;
-  close(): void;
+  /** Stops listening, and ends the connections that were made. */
+  abandon(): void;
 }
 
 /**
@@ -18,13 +19,19 @@ export interface Listeners {
  */
 export async function listenForGuest(path: string): Promise<Listeners> {
   const servers: Server[] = [];
-  const close = () => {
+  const connections: Socket[] = [];
+  const abandon = () => {
     for (const server of servers) server.close();
+    for (const socket of connections) socket.destroy();
   };
   const taken = portNames.map(async (name, index) => {
     const server = createServer({ pauseOnConnect: true });
     server.maxConnections = 1;
     servers.push(server);
+    server.once('connection', (socket: Socket) => {
+      connections.push(socket);
+      socket.on('error', () => {}); // the end of the VM reports it
+    });
     // The one who connects is another user.
     server.listen({ path: `${path}_${firstPort + index}`, backlog: 1, writableAll: true });
     await once(server, 'listening');
@@ -36,9 +43,9 @@ export async function listenForGuest(path: string): Promise<Listeners> {
     const sockets = Promise.all(accepted).then(
       (entries) => Object.fromEntries(entries) as unknown as Omit<GuestSockets, 'monitor'>,
     );
-    return { sockets, close };
+    return { sockets, abandon };
   } catch (error) {
-    close();
+    abandon();
     throw error;
   }
 }
