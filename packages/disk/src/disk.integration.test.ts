@@ -79,7 +79,7 @@ describe('a disk', () => {
     const { size, blocks, mode } = statSync(join(directory, 'disk'));
     expect(size).toBe(diskSize);
     expect(blocks * 512).toBeLessThan(made.bytes + 2 ** 20);
-    expect(mode & 0o777).toBe(0o444);
+    expect(mode & 0o777).toBe(0o400);
   });
 });
 

@@ -52,7 +52,7 @@ export async function takeDisk(
     } finally {
       await own.close();
     }
-    await chmod(copy, 0o444); // a VM gets the descriptor, and may have to open it again as its own user; it cannot reach the path
+    await chmod(copy, 0o400); // a VM gets the descriptor, and opens no path
     await rename(copy, file);
     return { bytes };
   } finally {

@@ -111,6 +111,7 @@ function vmPolicy(
     guest,
     diskDirectory: disks,
     diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,
+    diskGroup: identities && identities.firstVmUid + maxVms + 1, // after the user of templates
     runDirectory: vms,
   };
   const vmms = openVmms(chosen);

@@ -3,7 +3,7 @@
  * boot-time clock, even if the agent hangs or dies. When the launcher dies, the VM dies with it.
  *
  *   launcher --lease FD --status FD (--memory MIB:FD [--template FD] | --last FD) [--directory FD] --limits FILE_BYTES:PROCESSES
- *            [--cgroup PROCS_FILE]… [--ids UID:GID] -- COMMAND…
+ *            [--cgroup PROCS_FILE]… [--ids UID:GID [--group GID]] -- COMMAND…
  *
  * The command inherits the descriptors up to that of the memory, or up to the one that --last names for a VM that needs no memory from
  * here; the launcher closes all higher ones. It can make no file larger than FILE_BYTES. With ids of its own, it can have at most
@@ -47,9 +47,9 @@
 #define FILES_MAX 1024 /* open files of the command */
 #define DIRECTORY_FILES "16"
 
-static int lease = -1, status = -1, memory = -1, state = -1, last = -1, directory = -1, has_ids;
+static int lease = -1, status = -1, memory = -1, state = -1, last = -1, directory = -1, has_ids, has_group;
 static int start_failed = -1; /* eventfd by which the child reports that it could not execute the command */
-static long memory_mib, uid, gid, file_bytes, processes;
+static long memory_mib, uid, gid, group, file_bytes, processes;
 static const char *cgroups[CGROUPS_MAX];
 static int cgroup_count;
 static int seals; /* whether the lease stream has asked to seal the template */
@@ -102,6 +102,7 @@ static char **parse(int argc, char **argv) {
     else if (!strcmp(argv[i], "--last") && number(value, 0, &fd)) last = (int)fd;
     else if (!strcmp(argv[i], "--limits") && (rest = number(value, ':', &file_bytes)) && number(rest + 1, 0, &processes)) continue;
     else if (!strcmp(argv[i], "--ids") && (rest = number(value, ':', &uid)) && number(rest + 1, 0, &gid)) has_ids = 1;
+    else if (!strcmp(argv[i], "--group") && number(value, 0, &group)) has_group = 1;
     else if (!strcmp(argv[i], "--cgroup") && cgroup_count < CGROUPS_MAX) cgroups[cgroup_count++] = value;
     else return NULL;
   }
@@ -205,7 +206,8 @@ __attribute__((noreturn)) static void exec_command(char **command, int parent) {
   if (has_ids) {
     mount_proc();
     empty_bounding_set();
-    if (setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail_to_start("ids");
+    gid_t further = (gid_t)group; /* which lets it open files again that it has inherited */
+    if (setgroups((size_t)has_group, &further) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail_to_start("ids");
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) fail_to_start("privileges");
   set_limits();

@@ -331,6 +331,16 @@ describe('the limits of the command', () => {
   });
 });
 
+describe('the group of disks', () => {
+  it.skipIf(!isRoot)('is the only further group of a command that has to open them again', async () => {
+    const launched = start(sleep(), { extra: [...ids, '--group', '1900456'] });
+    launched.renew(60_000);
+    const child = await launched.child();
+    await vi.waitFor(() => expect(statusOf(child, 'Groups')).toBe('1900456'));
+    expect(statusOf(child, 'Gid')).toBe('1900123 1900123 1900123 1900123');
+  });
+});
+
 describe('wrong arguments', () => {
   it.each([
     '',

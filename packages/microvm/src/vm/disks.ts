@@ -24,6 +24,12 @@ export async function openDisk(name: string, directory: string, owner: number): 
   throw vmRefused(`the disk ${name} is not a regular file of the executor`);
 }
 
+/** Lets the members of a group read a disk. */
+export async function giveToGroup(disk: FileHandle, owner: number, group: number): Promise<void> {
+  await disk.chown(owner, group);
+  await disk.chmod(0o440);
+}
+
 /** Makes a disk with a blank ext4 file system. */
 export function makeScratchDisk(path: string, sizeMiB: number): Promise<ScratchDisk> {
   return makeUnlinked(path, async (file) => {

@@ -11,6 +11,8 @@ export interface VmHost {
   /** Directory of the read-only disk files, and the uid that must own them. */
   readonly diskDirectory: string;
   readonly diskOwner: number;
+  /** Group of VMMs that open the disks again which they have inherited: nobody else is in it. Without it, everybody must be able to read the disks. */
+  readonly diskGroup?: number | null;
   /** Directory of the VMs' records and, for a moment, of their scratch disks, which are unlinked before the VM starts. */
   readonly runDirectory: string;
   /** Where scratch disks come from. Without it, each one is made when its VM starts. */

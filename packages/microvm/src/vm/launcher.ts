@@ -110,7 +110,7 @@ function socketNumbers(ends: readonly InheritedSocket[]): Record<keyof GuestSock
  */
 export async function launch(
   spec: VmSpec,
-  host: Pick<VmHost, 'launcher' | 'vmm' | 'identity'>,
+  host: Pick<VmHost, 'launcher' | 'vmm' | 'identity' | 'diskGroup'>,
   files: VmFiles,
   options: { readonly cgroupFiles: readonly string[]; readonly saves: boolean },
 ): Promise<LaunchedVm> {
@@ -134,6 +134,7 @@ export async function launch(
       ...['--limits', `${largestFileMiB * 2 ** 20}:${vmmProcesses(spec)}`],
       ...options.cgroupFiles.flatMap((file) => ['--cgroup', file]),
       ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
+      ...(host.identity && host.diskGroup && vmm.reopensFiles ? ['--group', String(host.diskGroup)] : []),
       '--',
       ...jailArguments(vmm.command(spec, fds), jail),
     ],

@@ -13,7 +13,7 @@ import {
   vmmProcesses,
   vmName,
 } from './spec.ts';
-import { giveScratchDisk, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
+import { giveScratchDisk, giveToGroup, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
 import { type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
 import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
@@ -72,6 +72,8 @@ export async function startVm(
       : await openGuest(host, keep);
     const disks: FileHandle[] = [];
     for (const disk of spec.disks) disks.push(keep(await openDisk(disk, host.diskDirectory, host.diskOwner)));
+    if (host.diskGroup && host.vmm.reopensFiles)
+      for (const disk of disks) await giveToGroup(disk, host.diskOwner, host.diskGroup);
     const path = (kind: string) => join(host.runDirectory, `${vmName(spec.id)}.${kind}`);
     const scratch =
       (await host.scratchDisks?.take(spec.scratchMiB)) ??

@@ -65,6 +65,8 @@ export interface Vmm {
   readonly isStatic: boolean;
   /** Whether the guest dials the host, in place of inherited sockets. */
   readonly guestDials: boolean;
+  /** Whether the VMM opens files by the paths of inherited descriptors, as its own user. */
+  readonly reopensFiles: boolean;
   /**
    * Whether the VMM makes the guest's memory by itself, and writes it and the state of its devices to files when it saves a VM. Otherwise
    * it runs the guest in the memory that it inherits, and writes the state to a socket.

@@ -32,6 +32,7 @@ export function firecracker(binary: string): Vmm {
     binary,
     isStatic: true,
     guestDials: true,
+    reopensFiles: true,
     makesMemory: true,
     templateDisksMax,
     check({ acceleration, cpus }) {

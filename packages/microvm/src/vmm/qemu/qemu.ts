@@ -10,6 +10,7 @@ export function qemu(binary: string): Vmm {
     binary,
     isStatic: false,
     guestDials: false,
+    reopensFiles: false,
     makesMemory: false,
     templateDisksMax: vmDisksMax,
     openMonitor,
