@@ -1,4 +1,4 @@
-import { realpathSync, type Stats, statSync } from 'node:fs';
+import { readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { FumehoodError } from '../errors.ts';
 
@@ -24,11 +24,23 @@ export function untrustedPart(path: string, trusted: readonly number[]): string 
 const isOpen = ({ mode }: Stats) => (mode & others) !== 0;
 
 /**
+ * The account of an instance that is a service of this machine, which `fumehood instance install` and the Debian package make. It has the
+ * credentials of whoever asks the instance, so it may own the instance's socket.
+ */
+function instanceUids(): number[] {
+  const account = /^fumehood:[^:]*:(\d+):/m.exec(readFileSync('/etc/passwd', 'utf8'));
+  return account ? [Number(account[1])] : [];
+}
+
+/**
  * Returns the real path of a unix socket on which nobody but its service can listen: a trusted user made its directory, and nobody
  * but the directory's owner can write to it. A port proves nothing of the kind: when its service is dead, any user of this machine
  * can listen on it. Errors: `instance_unproved`, and those of the file system.
  */
-export function provenSocket(path: string, trusted: readonly number[] = trustedUids()): string {
+export function provenSocket(
+  path: string,
+  trusted: readonly number[] = [...trustedUids(), ...instanceUids()],
+): string {
   const directory = realpathSync(dirname(path));
   const parent = dirname(directory);
   const open = [parent, directory].find((each) => isOpen(statSync(each)));

@@ -2,13 +2,14 @@ import { once } from 'node:events';
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Job } from '@fumehood/protocol';
+import { type Job, joinTokenSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { transaction } from '../db/transaction.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
 import { extendLease, startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { joinRoute } from '../testing/job-routes.ts';
 import { readStream, streamOf } from './body.ts';
 import type { Routes } from './deps.ts';
 import { requestLimits } from './limits.ts';
@@ -151,9 +152,12 @@ describe('a body', () => {
   /** Begins a request on every route that takes a body, with the right secret, and returns the answers by route. */
   async function stalled(instance: TestInstance): Promise<Map<string, number | null>> {
     const job = await leased(instance);
+    const added = await instance.api('POST', '/api/access/join-tokens', { name: 'lab' });
+    const { token } = joinTokenSchema.parse(await added.json());
     const secretFor = (route: string): Record<string, string> => {
       if (route.includes(' /api/')) return { authorization: `token ${instance.accessToken}` };
-      return /dequeue|heartbeat/.test(route)
+      if (route === joinRoute) return { authorization: `token-join ${token}` };
+      return /dequeue|heartbeat|leave/.test(route)
         ? { authorization: `token-executor ${instance.credential}` }
         : jobHeaders(job);
     };
