@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A path as the VMM sees it in its jail. */
 const path = z.string().min(1).max(4095);
