@@ -46,7 +46,7 @@ export function processes(): Process[] {
 export function vmProcesses(): string[] {
   return processes()
     .map(({ command }) => command)
-    .filter((command) => /\0-name\0fumehood-|^\S*\/launcher[^/]*\0--lease\0/.test(command));
+    .filter((command) => /\0(-name|--id)\0fumehood-|^\S*\/launcher[^/]*\0--lease\0/.test(command));
 }
 
 /** Returns the mount points that this process sees. The name of a namespace that is kept by a mount is one of them. */

@@ -45,7 +45,7 @@ const night: readonly Slice[] = [
   slice('hostile', 8),
   slice('simulation', 20, { FUMEHOOD_SIMULATION_SECONDS: '300' }),
   slice('night', 50, { FUMEHOOD_POWER_LOSSES: '10' }),
-  { ...slice('nested', 8), command: ['npm', 'run', 'test:nested'] },
+  { ...slice('nested', 20), command: ['npm', 'run', 'test:nested'] },
   slice('bare', 30),
 ].map((one) => ({ ...one, env: { ...one.env, FUMEHOOD_LONG: '1' } }));
 

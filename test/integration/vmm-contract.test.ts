@@ -110,7 +110,7 @@ function contract(vmm: Vmm): void {
       const argv = ['/bin/sh', '-c', 'while :; do echo needle in its memory; usleep 10000; done'];
       const step = host.step(started, argv, { onOutput: () => void outputs++ });
       step.catch(() => {}); // it ends with the VM
-      await expect.poll(() => outputs).toBeGreaterThan(2);
+      await expect.poll(() => outputs, { timeout: 20_000 }).toBeGreaterThan(2);
       const monitor = vmm.openMonitor((await vm.guest).monitor);
       await monitor.pause();
       await sleep(100); // what is under way arrives
