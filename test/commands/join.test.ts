@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { makeAuthority } from '../integration/certificates.ts';
+import { Stack } from '../stack.ts';
+
+/** Two machines, each with a state directory of its own: they share nothing but the loopback of this one. */
+let instance: Stack;
+let executor: Stack;
+let url: string;
+let caFile: string;
+const foreground: ChildProcess[] = [];
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Starts a command that runs until it gets SIGTERM. */
+function start(stack: Stack, args: readonly string[]): { child: ChildProcess; log: () => string } {
+  const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
+  const env = { ...process.env, FUMEHOOD_STATE: stack.state };
+  const child = spawn(process.execPath, [command, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  foreground.push(child);
+  let log = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      log += chunk.toString();
+    });
+  return { child, log: () => log };
+}
+
+beforeAll(async () => {
+  [instance, executor] = [await Stack.make({ fresh: true }), await Stack.make()];
+  const authority = makeAuthority(instance.state, 'lab');
+  ({ caFile } = authority);
+  const { certificateFile, keyFile } = authority.issue('server', ['localhost']);
+  for (const file of [caFile, certificateFile, keyFile]) chmodSync(file, 0o644); // the instance is another user
+  const port = await freePort();
+  url = `https://localhost:${port}`;
+  const listen = ['--listen', `127.0.0.1:${port}`, '--tls-cert', certificateFile, '--tls-key', keyFile];
+  const { log } = start(instance, ['instance', 'start', ...listen, '--url', url]);
+  await expect
+    .poll(async () => (await instance.fumehood(['jobs', 'list'])).code, { timeout: 60_000 })
+    .toBe(0)
+    .catch((error: unknown) => {
+      throw new Error(`${log()}\n${String(error)}`);
+    });
+});
+afterAll(async () => {
+  for (const child of foreground.toReversed()) {
+    if (child.exitCode !== null) continue;
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  }
+  await executor.stop();
+  await instance.stop();
+});
+
+test('an executor joins an instance elsewhere with a token that is valid once, runs its jobs, and leaves', async () => {
+  const added = await instance.fumehood(['executors', 'add', 'lab-1', '--label', 'far']);
+  expect(added.stdout).toMatch(new RegExp(`^fumehood executor join ${url} --token [0-9a-f]{40}\n$`));
+  const args = added.stdout.trim().split(' ').slice(1);
+  const untrusted = await executor.fumehood([...args, '--foreground']);
+  expect(untrusted.code).toBe(1);
+  expect(untrusted.stderr).toMatch(/certificate/);
+
+  const { child, log } = start(executor, [...args, '--ca-file', caFile, '--foreground']);
+  const list = async () => (await instance.fumehood(['executors', 'list'])).stdout;
+  await expect.poll(list, { timeout: 60_000, interval: 500, message: log() }).toMatch(/^lab-1 /m);
+  const image = await busyboxImage(executor.state, 'plain');
+  const ran = await instance.fumehood([
+    ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--label', 'far'],
+    ...[`docker-archive:${image.file}`, '--', 'echo', 'from another machine'],
+  ]);
+  expect(ran.stdout, `${ran.stderr}\n${log()}`).toBe('from another machine\n');
+  // `run` did not start an executor beside the instance, and the credential is on no command line.
+  expect((await instance.fumehood(['status'])).stdout).toMatch(/^executor +not running$/m);
+  const credential = readFileSync(join(executor.state, 'run/executor-credential'), 'utf8').trim();
+  expect(log()).not.toContain(credential);
+
+  const again = await executor.fumehood([...args, '--foreground']);
+  expect(again).toMatchObject({ code: 2, stdout: '' });
+  expect(again.stderr).toContain('has joined');
+  const left = await executor.fumehood(['executor', 'leave']);
+  expect(left.code, left.stderr).toBe(0);
+  if (child.exitCode === null) await once(child, 'exit');
+  expect(child.exitCode).toBe(0);
+  const credentials = await instance.fumehood(['executors', 'credentials', 'list']);
+  expect(credentials.stdout).not.toContain('lab-1');
+});
+
+test.each([
+  [['instance', 'start', '--listen', '0.0.0.0:1'], 'other machines reach'],
+  [['executor', 'start'], 'has not joined'],
+  [['executor', 'join', 'http://example.com', '--token', 'x'], 'not encrypted'],
+  [['executor', 'join', 'https://example.com'], 'join token is missing'],
+  [['executor', 'leave'], 'has not joined'],
+])('`fumehood %s` says what is wrong, and starts nothing', async (args, why) => {
+  const refused = await executor.fumehood(args);
+  expect(refused.code).toBeGreaterThan(0);
+  expect(refused.stderr).toContain(why);
+});
