@@ -46,7 +46,15 @@ export function makeDeb(tree: string, options: { version: string; file: string; 
   // What a umask took away; the owner becomes root in the package.
   execFileSync('chmod', ['-R', 'u=rwX,go=rX', work]);
   const make = ['--root-owner-group', '-Zzstd', '-z6', '--build', work, file];
-  execFileSync('dpkg-deb', make, { stdio: ['ignore', 'ignore', 'inherit'] });
+  // Every file has the time of the commit, so that the same commit makes the same package.
+  const time = execFileSync('git', ['log', '-1', '--format=%ct'], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+  });
+  execFileSync('dpkg-deb', make, {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, SOURCE_DATE_EPOCH: time.trim() },
+  });
 }
 
 function copy(from: string, to: string): void {

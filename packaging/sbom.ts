@@ -13,6 +13,7 @@ export function sbomOf(
   const bom = new Models.Bom();
   const main = new Models.Component(Enums.ComponentType.Application, 'fumehood', {
     version,
+    bomRef: `pkg:npm/fumehood@${version}`,
     licenses: new Models.LicenseRepository([new Models.SpdxLicense('Apache-2.0')]),
   });
   bom.metadata.component = main;

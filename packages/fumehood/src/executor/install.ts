@@ -11,7 +11,7 @@ export async function installExecutor(
   { state, clock, onProgress }: CommandContext,
   name: string,
 ): Promise<string> {
-  onProgress(`starting the executor ${name}, which builds its guest image and boots a canary first`);
+  onProgress(`starting the executor ${name}`);
   const unit = installService('executor', {
     command: layout.command,
     options: [],

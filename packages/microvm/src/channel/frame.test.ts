@@ -75,7 +75,8 @@ describe('a stream', () => {
     ['a verb with a newline', frame(field('ping\n'))],
     ['a verb that is too long', frame(field('a'.repeat(33)))],
   ])('with %s is refused', (_what, stream) => {
-    for (const size of [1, 3, stream.length])
+    const sizes = stream.length > 65_536 ? [1_000] : [1, 3]; // a million pieces take seconds
+    for (const size of [...sizes, stream.length])
       expect(() => readAll(stream, [size])).toThrow(expect.objectContaining(refused));
   });
 

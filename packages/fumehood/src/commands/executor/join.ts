@@ -33,6 +33,8 @@ async function join(url: string, options: JoinOptions): Promise<void> {
   const { readAccessToken } = await import('../../target/secret.ts');
   const { routeOf } = await import('../../executor/route.ts');
   const { joinAs } = await import('../../executor/join.ts');
+  const { requireUnjoined } = await import('../../executor/record.ts');
+  const { becomeExecutor, prepareExecutor } = await import('../../executor/start.ts');
   const address = instanceAddress(url);
   if ((options.token === undefined) === (options.tokenStdin === undefined))
     throw usage('the join token is missing, or given twice', 'Give --token TOKEN, or --token-stdin.');
@@ -42,11 +44,14 @@ async function join(url: string, options: JoinOptions): Promise<void> {
   const context = commandContext();
   const { requireSystemd } = await import('../../systemd/install.ts');
   if (!options.foreground) requireSystemd(context.root, 'executor');
+  requireUnjoined(context.state);
+  const { tiers } = await prepareExecutor(context);
+  if (tiers.length === 0)
+    throw usage('this machine can run no virtual machines', '`fumehood doctor` says why, and what to do.');
   const { name, queues, labels } = await joinAs(context, address, token, route);
   const joined = { name, queues, labels, instanceUrl: address };
   if (options.foreground) {
     printDone(options, joined, `this machine is the executor ${name} of ${address}`);
-    const { becomeExecutor } = await import('../../executor/start.ts');
     return await becomeExecutor(context);
   }
   const { installExecutor } = await import('../../executor/install.ts');
