@@ -213,8 +213,8 @@ export function stillRunning(state: string): FumehoodError {
 
 export function imageUnknown(name: string, known: readonly string[]): FumehoodError {
   return usage(
-    `${name} is not an image: \`fumehood run\` takes a file, or the name of an image that comes with Fumehood`,
-    `Give an OCI layout as oci:DIR[:REF] (\`skopeo copy docker://IMAGE oci:DIR\` makes one), an archive as docker-archive:FILE, or one of: ${known.join(', ')}.`,
+    `${name} is not an image: \`fumehood run\` takes a file, an image of a registry, or the name of one that comes with Fumehood`,
+    `Give an image of a registry with its tag or its registry (docker.io/library/debian, debian:12), an OCI layout as oci:DIR[:REF] (\`skopeo copy docker://IMAGE oci:DIR\` makes one), an archive as docker-archive:FILE, or one of: ${known.join(', ')}.`,
   );
 }
 

@@ -71,8 +71,11 @@ export const jobKinds = {
     request: z
       .object({
         queue: z.literal('runs'),
-        /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`). */
-        image: digestSchema,
+        /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`), or an image of a registry. */
+        image: z.union([digestSchema, imageReferenceSchema], {
+          error:
+            'is either the digest of an image archive, `sha256:<digest>`, or a reference to an image of a registry',
+        }),
         argv: z.array(z.string()),
         env: z.array(z.string().regex(/^[^=\0]+=[^\0]*$/)).default([]),
         stdin: z.boolean().default(false),

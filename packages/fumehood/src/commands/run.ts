@@ -25,7 +25,7 @@ export function addRun(program: Command): Command {
     .description('run a command in a fresh VM, and exit with its exit code')
     .argument(
       '<image>',
-      'oci:DIR[:REF], docker-archive:FILE, or the name of an image that comes with Fumehood',
+      'REGISTRY/NAME[:TAG], NAME:TAG, oci:DIR[:REF], docker-archive:FILE, or an image that comes with Fumehood',
     )
     .argument('[command...]', 'the command, after `--`; default: the command of the image')
     .addOption(

@@ -67,7 +67,7 @@ describe('a name', () => {
   });
 
   it.each([
-    ['debian:12'],
+    ['debian'],
     ['docker://debian'],
     ['registry.example/group/image@sha256:00'],
     ['oci:'],
@@ -76,11 +76,18 @@ describe('a name', () => {
     [''],
   ])('like %j is refused, with the forms that are accepted', (text) => {
     expect(() => parseImage(text)).toThrow(
-      usage('`fumehood run` takes a file, or the name', 'oci:DIR[:REF] (`skopeo copy'),
+      usage('`fumehood run` takes a file, an image of a registry', 'oci:DIR[:REF] (`skopeo copy'),
     );
     expect(() => parseImage(text)).toThrow(usage('', imageNames.join(', ')));
   });
 });
+
+it.each(['debian:12', 'docker.io/library/debian', `localhost:5000/a/b:1@sha256:${'0'.repeat(64)}`])(
+  'a reference such as %s names an image of a registry',
+  (reference) => {
+    expect(parseImage(reference)).toEqual({ kind: 'reference', reference });
+  },
+);
 
 describe('an archive that is compressed as a whole', () => {
   const state = () => ({ root: join(root, 'state'), images: join(root, 'state/images') }) as State;

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Client } from '@fumehood/client';
 import { compressionOf, decompressFile, digestOfFile, openArchive, packLayout } from '@fumehood/oci';
+import { imageReferenceSchema } from '@fumehood/protocol';
 import { imageUnknown, usage } from '../errors.ts';
 import { buildImage, imageNames } from '../images/recipes.ts';
 import { markState } from '../state/marker.ts';
@@ -15,6 +16,8 @@ import { type ImageProgress, reporting } from './progress.ts';
 export type ImageName =
   | { readonly kind: 'layout'; readonly directory: string; readonly reference: string | undefined }
   | { readonly kind: 'archive'; readonly file: string }
+  /** An image of a registry, which the executor fetches. */
+  | { readonly kind: 'reference'; readonly reference: string }
   | { readonly kind: 'recipe'; readonly name: string };
 
 /** Parses an IMAGE argument and checks that its file exists. Errors: `usage`. */
@@ -28,6 +31,9 @@ export function parseImage(text: string): ImageName {
     return { kind: 'archive', file };
   }
   if (imageNames.includes(text)) return { kind: 'recipe', name: text };
+  // Without a registry or a tag it may be a slip in the name of an image that comes with Fumehood.
+  if (/[/:@]/.test(text) && imageReferenceSchema.safeParse(text).success)
+    return { kind: 'reference', reference: text };
   throw imageUnknown(text, imageNames);
 }
 
@@ -88,13 +94,17 @@ export interface ImageReport {
   readonly progress: (progress: ImageProgress) => void;
 }
 
-/** Uploads a checked image to the instance unless the instance has it, building it first if it is a recipe. Returns its digest. */
+/**
+ * Uploads a checked image to the instance unless the instance has it, building it first if it is a recipe. Returns its digest, or the reference to
+ * one of a registry.
+ */
 export async function provideImage(
   client: Client,
   image: ImageName,
   state: State,
   report: ImageReport,
 ): Promise<string> {
+  if (image.kind === 'reference') return image.reference;
   if (image.kind === 'recipe') {
     await mkdir(state.root, { recursive: true });
     markState(state);

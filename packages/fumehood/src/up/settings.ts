@@ -15,6 +15,7 @@ import {
   instanceHelperConfigSchema,
 } from '@fumehood/instance';
 import type { GuestImage } from '@fumehood/microvm';
+import { registriesSchema } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import * as z from 'zod';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -27,25 +28,31 @@ import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from '.
 /** Most memory for templates of VMs on a large machine, MiB. */
 const templatesMaxMiB = 4096;
 
-/** What an admin may change. Everything has a default. */
-const adminSchema = instanceHelperConfigSchema
-  .pick({
-    databaseUrl: true,
-    port: true,
-    hosts: true,
-    tls: true,
-    plain: true,
-    url: true,
-    upstream: true,
-    compatibility: true,
-    retention: true,
-  })
-  .extend({
-    /** The limit of the executor's cache of images and workspaces; null: a share of the disk. */
-    cacheMiB: z.int().positive().nullable().default(null),
-    vmm: vmmSettingSchema.default('auto'),
-    firecracker: z.string().startsWith('/').nullable().default(null),
-  });
+/** What an admin may change of the instance. */
+const ofInstance = instanceHelperConfigSchema.pick({
+  databaseUrl: true,
+  port: true,
+  hosts: true,
+  tls: true,
+  plain: true,
+  url: true,
+  upstream: true,
+  compatibility: true,
+  retention: true,
+});
+/** What an admin may change of the executor. */
+const ofExecutor = z.object({
+  /** The limit of its cache of images and workspaces; null: a share of the disk. */
+  cacheMiB: z.int().positive().nullable().default(null),
+  vmm: vmmSettingSchema.default('auto'),
+  firecracker: z.string().startsWith('/').nullable().default(null),
+  /** Registries on private addresses, without TLS, or with mirrors. */
+  registries: registriesSchema.default([]),
+  /** Docker's `config.json`, with credentials for registries. */
+  registryAuthFile: z.string().startsWith('/').nullable().default(null),
+});
+/** Everything has a default. */
+const adminSchema = ofInstance.extend(ofExecutor.shape);
 export type AdminSettings = ReturnType<typeof adminSchema.parse>;
 
 /** What is allowed as each setting, for the error about another value. */
@@ -63,6 +70,9 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   cacheMiB: 'a whole number above 0, or null',
   vmm: '"auto", "qemu" or "firecracker"',
   firecracker: '"/PATH" of a Firecracker binary, or null',
+  registries:
+    'a list of {"location": "HOST[:PORT][/PATH]", "insecure": true or false, "mirrors": [{"location", "insecure"}]}',
+  registryAuthFile: '"/PATH" of a file as Docker\'s config.json, or null',
 };
 
 /** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
@@ -104,7 +114,7 @@ export function instanceHelperSettings(
 ): InstanceHelperSettings {
   const { version, root } = facts;
   const admin = adminSettings(state);
-  const { cacheMiB: _cacheMiB, vmm: _vmm, firecracker: _firecracker, ...settings } = { ...admin, ...given };
+  const settings = ofInstance.strip().parse({ ...admin, ...given });
   return {
     version,
     state: state.root,
@@ -139,7 +149,8 @@ export async function executorHelperSettings(
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   // What the cache holds already counts as free: otherwise its limit would shrink with each start.
   const cachedMiB = (await allocatedBytes(join(state.root, 'executor'))) / 2 ** 20;
-  const cacheMiB = adminSettings(state).cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
+  const { registries, registryAuthFile, ...admin } = adminSettings(state);
+  const cacheMiB = admin.cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
   const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
   const templatesMiB = Math.min(templatesMaxMiB, Math.floor(memoryMiB / 4));
   return {
@@ -169,6 +180,7 @@ export async function executorHelperSettings(
     },
     templatesMiB,
     cacheBytes: cacheMiB * 2 ** 20,
+    ...{ registries, registryAuthFile },
   };
 }
 

@@ -42,3 +42,16 @@ test.each(requests)(
     expect(createJobSchema.safeParse({ ...request, stopGraceMs: 300_001 }).success).toBe(false);
   },
 );
+
+test('a run names an image archive of the instance by its digest, and an image of a registry by its reference', async () => {
+  const kind = makeKinds({
+    hasBlob: async () => false,
+    hasCommit: async () => true,
+    hasExecutorUrl: true,
+  }).get('runs') as QueueKind;
+  const make = (name: string) => kind.create(createJobSchema.parse({ queue: 'runs', image: name, argv: [] }));
+  await expect(make(image)).rejects.toMatchObject({ code: 'blob_not_found' });
+  const { payload } = await make('debian:12');
+  expect(kind.content({ payload } as JobRow).dockerSteps).toMatchObject([{ image: 'debian:12' }]);
+  expect(createJobSchema.safeParse({ queue: 'runs', image: 'not an image', argv: [] }).success).toBe(false);
+});

@@ -1,11 +1,11 @@
-import { digestSchema, stopGraceSchema } from '@fumehood/protocol';
+import { digestSchema, imageReferenceSchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { blobNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 import type { KindStores } from './stores.ts';
 
 const payloadSchema = z.object({
-  image: digestSchema,
+  image: z.union([digestSchema, imageReferenceSchema]),
   argv: z.array(z.string()),
   env: z.array(z.string()),
   stdin: z.boolean(),
@@ -19,7 +19,7 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
   return {
     name: 'runs',
     async create(request) {
-      if (!(await hasBlob(request.image))) throw blobNotFound(request.image);
+      if (isDigest(request.image) && !(await hasBlob(request.image))) throw blobNotFound(request.image);
       return {
         payload: payloadSchema.parse(request),
         repository: '',
@@ -34,13 +34,14 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
     },
     content(job) {
       const run = payloadSchema.parse(job.payload);
+      const image = isDigest(run.image) ? `blob:${run.image}` : run.image;
       return {
         repositoryDirectory: '',
         fetchTags: false,
         shallowClone: true,
         sparseCheckout: null,
         files: {},
-        dockerSteps: [{ image: `blob:${run.image}`, commands: [], dir: '', env: run.env, argv: run.argv }],
+        dockerSteps: [{ image, commands: [], dir: '', env: run.env, argv: run.argv }],
         cliSteps: null,
         redactedValues: null,
         fumehood: {
@@ -54,3 +55,5 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
     },
   };
 }
+
+const isDigest = (image: string) => digestSchema.safeParse(image).success;
