@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { layoutFiles } from '../../packages/oci/src/testing/image.ts';
+import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
+import { agentIdentity } from '../../packages/fumehood/src/up/identities.ts';
 import { makeAuthority } from '../integration/certificates.ts';
 import { Stack } from '../stack.ts';
 
@@ -13,6 +16,7 @@ let instance: Stack;
 let executor: Stack;
 let url: string;
 let caFile: string;
+let registry: FakeRegistry;
 const foreground: ChildProcess[] = [];
 
 async function freePort(): Promise<number> {
@@ -38,8 +42,24 @@ function start(stack: Stack, args: readonly string[]): { child: ChildProcess; lo
   return { child, log: () => log };
 }
 
+/** A registry with a password, which the executor's machine alone knows. */
+async function startRegistry(): Promise<void> {
+  registry = await FakeRegistry.start();
+  registry.basic = basic;
+  await busyboxImage(executor.state, 'plain');
+  registry.put('tools/busybox', '1', layoutFiles([readFileSync(join(executor.state, 'plain.layer'))]));
+  const registryAuthFile = join(executor.state, 'config.json');
+  writeFileSync(registryAuthFile, JSON.stringify({ auths: { [registry.place]: { auth: basic } } }), {
+    mode: 0o400,
+  });
+  if (process.getuid?.() === 0) chownSync(registryAuthFile, agentIdentity.uid, agentIdentity.gid);
+  const registries = [{ location: registry.place, insecure: true }];
+  writeFileSync(join(executor.state, 'settings.json'), JSON.stringify({ registries, registryAuthFile }));
+}
+
 beforeAll(async () => {
   [instance, executor] = [await Stack.make({ fresh: true }), await Stack.make()];
+  await startRegistry();
   const authority = makeAuthority(instance.state, 'lab');
   ({ caFile } = authority);
   const { certificateFile, keyFile } = authority.issue('server', ['localhost']);
@@ -61,11 +81,12 @@ afterAll(async () => {
     child.kill('SIGTERM');
     await once(child, 'exit');
   }
+  await registry.stop();
   await executor.stop();
   await instance.stop();
 });
 
-test('an executor joins an instance elsewhere with a token that is valid once, runs its jobs, and leaves', async () => {
+test('an executor joins an instance elsewhere with a token that is valid once, runs a job in an image of a private registry, and leaves', async () => {
   const added = await instance.fumehood(['executors', 'add', 'lab-1', '--label', 'far']);
   expect(added.stdout).toMatch(new RegExp(`^fumehood executor join ${url} --token [0-9a-f]{40}\n$`));
   const args = added.stdout.trim().split(' ').slice(1);
@@ -76,10 +97,9 @@ test('an executor joins an instance elsewhere with a token that is valid once, r
   const { child, log } = start(executor, [...args, '--ca-file', caFile, '--foreground']);
   const list = async () => (await instance.fumehood(['executors', 'list'])).stdout;
   await expect.poll(list, { timeout: 60_000, interval: 500, message: log() }).toMatch(/^lab-1 /m);
-  const image = await busyboxImage(executor.state, 'plain');
   const ran = await instance.fumehood([
     ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--label', 'far'],
-    ...[`docker-archive:${image.file}`, '--', 'echo', 'from another machine'],
+    ...[`${registry.place}/tools/busybox:1`, '--', 'sh', '-c', 'echo from another machine'],
   ]);
   expect(ran.stdout, `${ran.stderr}\n${log()}`).toBe('from another machine\n');
   // `run` did not start an executor beside the instance, and the credential is on no command line.
