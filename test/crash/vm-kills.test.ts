@@ -82,7 +82,7 @@ test(
     };
     await executor.start();
     await executor.runEachShape();
-    const atRest = filesAtRest();
+    const atRest = await settledFiles();
 
     const killedVms = new Set<string>();
     const deaths: Record<string, number> = {};
@@ -129,6 +129,16 @@ test(
 function filesAtRest() {
   const agent = openFilesByKind(executor.agentPid as number);
   return { helper: openFilesByKind(executor.helperPid), agent };
+}
+
+/** Returns them once they do not change any more: the helper makes scratch disks ahead half a second after a VM has taken one. */
+async function settledFiles(): Promise<ReturnType<typeof filesAtRest>> {
+  for (let last = filesAtRest(); ; ) {
+    await sleep(1_500);
+    const now = filesAtRest();
+    if (JSON.stringify(now) === JSON.stringify(last)) return now;
+    last = now;
+  }
 }
 
 function hostState() {
