@@ -5,12 +5,8 @@ import { type GuestRecipe, guestRecipe } from '@fumehood/microvm';
 /** A text in init's sources, and the text that replaces it. */
 export type Change = readonly [file: string, from: string, to: string];
 
-/** Returns the recipe of the guest image with changes to init's sources and more kernel modules. The text of each change must occur exactly once. */
-export function changedGuest(
-  directory: string,
-  changes: readonly Change[],
-  modules: readonly string[] = [],
-): GuestRecipe {
+/** Returns the recipe of the guest image with changes to init's sources. The text of each change must occur exactly once. */
+export function changedGuest(directory: string, changes: readonly Change[]): GuestRecipe {
   const init = mkdtempSync(join(directory, 'init-'));
   cpSync(guestRecipe.init, init, { recursive: true });
   for (const [file, from, to] of changes) {
@@ -18,5 +14,5 @@ export function changedGuest(
     if (before.split(from).length !== 2) throw new Error(`${file} must contain this exactly once: ${from}`);
     writeFileSync(join(init, file), before.replace(from, to));
   }
-  return { init, modules: [...guestRecipe.modules, ...modules] };
+  return { ...guestRecipe, init };
 }

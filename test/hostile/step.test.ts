@@ -119,7 +119,7 @@ describe('without the defence the attack succeeds:', () => {
       ['child.c', 'if (filter_install())', 'if (0)'],
       ['boot.c', 'max_user_namespaces", "0"', 'max_user_namespaces", "9"'],
     ];
-    const outcome = await attack(parts, changedGuest(directory, changes, ['vsock']));
+    const outcome = await attack(parts, changedGuest(directory, changes));
     expect(resultsOf(outcome, /^open \/\/node-vd/)).toContain('done');
     // A port that init has already open answers that it is busy, so no mount prevented the attempt.
     expect(new Set(resultsOf(outcome, /^open \/\/node-vport/))).not.toContain('EACCES');
