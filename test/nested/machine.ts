@@ -64,14 +64,20 @@ export async function runNested(
       output += chunk.toString();
       options.onOutput?.(chunk);
     });
-    const timer = setTimeout(() => qemu.kill('SIGKILL'), options.timeoutMs);
+    let why = 'ended before its command';
+    const timer = setTimeout(() => {
+      why = `did not run its command to the end within ${options.timeoutMs} ms`;
+      qemu.kill('SIGKILL');
+    }, options.timeoutMs);
     await once(qemu, 'close');
     clearTimeout(timer);
     const code = /^\d+/.exec(readText(join(directory, 'exit-code')))?.[0];
     if (code === undefined) {
       const console = readText(join(directory, 'console')).slice(-3_000);
+      // QEMU's emulation of SVM is not perfect: a run can end in the stack of the machine's own kernel.
+      if (/Kernel panic/.test(console)) why = 'ended, because its own kernel panicked: try again';
       throw new Error(
-        `the nested machine did not run its command to the end within ${options.timeoutMs} ms\n${output.slice(-3_000)}\n${console}${readText(join(directory, 'qemu.log'))}`,
+        `the nested machine ${why}\n${output.slice(-3_000)}\n${console}${readText(join(directory, 'qemu.log'))}`,
       );
     }
     return { code: Number(code), output };
