@@ -172,8 +172,8 @@ describe('without making or starting anything', () => {
     }
 
     it('in none of the accepted forms is refused', () => {
-      expect(refusal('run', 'debian:12')).toContain(
-        'debian:12 is not an image: `fumehood run` takes a file, or the name of an image that comes with Fumehood',
+      expect(refusal('run', 'debian')).toContain(
+        'debian is not an image: `fumehood run` takes a file, an image of a registry, or the name of one that comes with Fumehood',
       );
     });
 
