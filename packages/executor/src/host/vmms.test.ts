@@ -8,11 +8,9 @@ const both: VmmHost = {
   firecracker: { binary: '/opt/firecracker', version: '1.17.0' },
   root: true,
   qemu: '/usr/bin/qemu',
-  drivers: ['qemu', 'firecracker'] as unknown as VmmHost['drivers'],
 };
 const emulated: VmmHost = { ...both, accelerations: ['emulated'] };
 const without: VmmHost = { ...both, firecracker: { binary: null, why: 'none is installed' } };
-const noDriver: VmmHost = { ...both, drivers: ['qemu'] };
 
 describe('auto', () => {
   it('takes Firecracker on hardware, and QEMU for emulated processors', () => {
@@ -31,7 +29,6 @@ describe('auto', () => {
     ],
     ['no Firecracker', without, { kvm: qemu, emulated: qemu }, 'none is installed'],
     ['no root', { ...both, root: false }, { kvm: qemu, emulated: qemu }, 'it needs root'],
-    ['no driver', noDriver, { kvm: qemu, emulated: qemu }, 'this build of Fumehood has no driver for it'],
   ])('takes QEMU where there is %s, and says so', (_, host, vmms, notFirecracker) => {
     expect(chooseVmms('auto', host)).toEqual({ vmms, notFirecracker });
   });
@@ -54,7 +51,6 @@ describe('firecracker', () => {
   it.each([
     ['no hardware virtualization', emulated, /no hardware/],
     ['no Firecracker', without, /none is installed/],
-    ['no driver', noDriver, /no driver/],
   ])('takes nothing where there is %s', (_, host, why) => {
     const { vmms, notFirecracker } = chooseVmms('firecracker', host);
     expect(vmms).toEqual({});

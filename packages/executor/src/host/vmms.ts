@@ -32,8 +32,6 @@ export interface VmmHost {
   readonly root: boolean;
   /** Path of QEMU. */
   readonly qemu: string;
-  /** Names of the VMMs that this build can drive. */
-  readonly drivers: readonly (typeof vmmNames)[number][];
 }
 
 /**
@@ -45,25 +43,22 @@ export function chooseVmms(
   setting: VmmSetting,
   host: VmmHost,
 ): { readonly vmms: Vmms; readonly notFirecracker: string | null } {
-  const { accelerations, firecracker, root, qemu, drivers } = host;
-  const driver = drivers.find((name) => name !== 'qemu');
+  const { accelerations, firecracker, root, qemu } = host;
   const hasKvm = accelerations.includes('kvm');
   const notFirecracker =
     setting === 'qemu'
       ? 'the setting `vmm` is qemu'
-      : driver === undefined
-        ? 'this build of Fumehood has no driver for it'
-        : !hasKvm
-          ? 'this machine has no hardware virtualization'
-          : !root
-            ? 'it needs root'
-            : firecracker.binary === null
-              ? firecracker.why
-              : null;
+      : !hasKvm
+        ? 'this machine has no hardware virtualization'
+        : !root
+          ? 'it needs root'
+          : firecracker.binary === null
+            ? firecracker.why
+            : null;
   const onQemu = { name: 'qemu', binary: qemu } as const;
   const fast =
-    notFirecracker === null && driver !== undefined && firecracker.binary !== null
-      ? { name: driver, binary: firecracker.binary }
+    notFirecracker === null && firecracker.binary !== null
+      ? ({ name: 'firecracker', binary: firecracker.binary } as const)
       : onQemu;
   const all = {
     ...(hasKvm && { kvm: fast }),

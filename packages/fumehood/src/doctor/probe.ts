@@ -1,5 +1,5 @@
 import type { Clock } from '@fumehood/base';
-import { type GuestImage, type HostReport, probeHost, probeVmm, vmmNames, vmmOf } from '@fumehood/microvm';
+import { type GuestImage, type HostReport, probeHost, probeVmm, vmmOf } from '@fumehood/microvm';
 import type { Tier } from '@fumehood/protocol';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
@@ -36,7 +36,7 @@ export async function probeThisHost(deps: {
   };
   const report = await probeHost({ ...probe, vmm: vmmOf('qemu', qemuPath), cacheFile: state.probe });
   const chosen = await vmmsOfHost(deps.order, report, {
-    ...{ state, root, drivers: vmmNames },
+    ...{ state, root },
     canary: ({ name, binary }) =>
       probeVmm({ ...probe, vmm: vmmOf(name, binary), cacheFile: state.firecrackerProbe }),
   });

@@ -36,7 +36,8 @@ export function installService(service: Service, facts: Omit<UnitFacts, 'environ
 export function writeEnvironment(service: Service, variables: Readonly<Record<string, string>>): void {
   mkdirSync(settingsDirectory, { recursive: true, mode: 0o755 });
   const lines = Object.entries(variables).map(([name, value]) => `${name}=${JSON.stringify(value)}\n`);
-  writeFileSync(environmentFile(service), lines.join(''), { mode: 0o600 });
+  rmSync(environmentFile(service), { force: true }); // an old file would keep its mode
+  writeFileSync(environmentFile(service), lines.join(''), { mode: 0o600, flag: 'wx' });
 }
 
 /** The instance runs as a user of its own, who owns its state. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openState, type State } from '../state/state.ts';
-import { requireVmm, type VmmsDeps, vmmOrder, vmmsOfHost } from './vmm.ts';
+import { requireVmm, vmmOrder, vmmsOfHost } from './vmm.ts';
 
 const isRoot = process.getuid?.() === 0;
 let state: State;
@@ -58,12 +58,11 @@ function installFake(): string {
 /** Chooses on a host with hardware virtualization, with a canary that ends so. Returns the choice, and what the canary ran on. */
 async function choose(setting: 'auto' | 'qemu' | 'firecracker', canary: string | null) {
   const order = { setting, firecracker: null };
-  const drivers = ['qemu', 'firecracker'] as unknown as VmmsDeps['drivers'];
   const ranOn: string[] = [];
   const host = await vmmsOfHost(
     order,
     { accelerations: ['kvm', 'emulated'] },
-    { state, root: true, drivers, canary: async ({ binary }) => (ranOn.push(binary), canary) },
+    { state, root: true, canary: async ({ binary }) => (ranOn.push(binary), canary) },
   );
   return { order, host, ranOn };
 }

@@ -2,7 +2,6 @@ import {
   chooseVmms,
   type FirecrackerFound,
   findFirecracker,
-  type VmmHost,
   type VmmSetting,
   vmmSettingSchema,
   vmmSettings,
@@ -67,8 +66,6 @@ export function vmmOrder(
 export interface VmmsDeps {
   readonly state: State;
   readonly root: boolean;
-  /** The VMMs that this build can drive. */
-  readonly drivers: VmmHost['drivers'];
   /** Boots a canary on a VMM. Resolves with why no guest runs on it, or null. */
   readonly canary: (vmm: NonNullable<Vmms['kvm']>) => Promise<string | null>;
 }
@@ -79,11 +76,11 @@ export interface VmmsDeps {
 export async function vmmsOfHost(
   order: VmmOrder,
   { accelerations }: Pick<HostReport, 'accelerations'>,
-  { state, root, drivers, canary }: VmmsDeps,
+  { state, root, canary }: VmmsDeps,
 ): Promise<VmmsOfHost> {
   const host = { named: order.firecracker, directory: state.firecracker, identity: canaryIdentity(root) };
   const choose = (firecracker: FirecrackerFound): VmmsOfHost => {
-    const facts = { accelerations, firecracker, root, qemu: qemuPath, drivers };
+    const facts = { accelerations, firecracker, root, qemu: qemuPath };
     return { ...chooseVmms(order.setting, facts), firecracker };
   };
   if (order.setting === 'qemu') return choose({ binary: null, why: 'it was not looked for' });
