@@ -46,24 +46,28 @@ function lastCall(text: string, word: string): number {
 
 /**
  * Returns a sentence for each test of the threat model that a run skipped, whether by `skip`, by `skipIf` or by a `describe` around
- * it: a defence that this machine did not test. A test that is declared by `runIf` is one that only the night runs. `read` returns
- * the text of a test file.
+ * it: a defence that this machine did not test. A test that is declared by `runIf` is one that only the night runs. A test that
+ * `describe.each` repeats, as it does for each VMM, counts as run when one of its repetitions passed. `read` returns the text of a
+ * test file.
  */
 export function skippedDefences(
   markdown: string,
   results: readonly TestResult[],
   read: (file: string) => string,
 ): string[] {
-  const skipped = results.filter(({ state }) => state === 'skipped');
   return rowsOf(markdown).flatMap(({ hazard, tests }) =>
     testsOf(tests)
       .filter(({ file, name }) => {
         const written = name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/%[sdijo]/g, '.*');
-        const pattern = new RegExp(`(^| > )${written}$`, 's');
-        return (
-          skipped.some((result) => result.file === file && pattern.test(result.name)) &&
-          !callOf(read(file), name)?.endsWith('.runIf')
-        );
+        const pattern = new RegExp(`(?:^| > )(${written})$`, 's');
+        /** The names, without those of the groups around them, of the results of this test that have this state. */
+        const named = (state: TestResult['state']) =>
+          results
+            .filter((result) => result.file === file && result.state === state)
+            .flatMap((result) => pattern.exec(result.name)?.[1] ?? []);
+        const passed = new Set(named('passed'));
+        const missed = named('skipped').some((own) => !passed.has(own));
+        return missed && !callOf(read(file), name)?.endsWith('.runIf');
       })
       .map(({ name }) => `${hazard}: "${name}" was skipped; the gate has to run as root, with every device`),
   );

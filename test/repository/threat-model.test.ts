@@ -94,6 +94,13 @@ test('the gate fails when a test that the threat model names was skipped, and fo
     result('a bound > takes 7 (at most)', 'skipped', 'packages/b/src/b.test.ts'),
   ];
   expect(skippedDefences(markdown, others, () => source)).toEqual([]);
+  // Of the repetitions of `describe.each`, one has to run.
+  const ofQemu = result('qemu > a bound > takes 7 (at most)', 'passed');
+  const ofFirecracker = result('firecracker > a bound > takes 7 (at most)', 'skipped');
+  expect(skippedDefences(markdown, [ofQemu, ofFirecracker], () => source)).toEqual([]);
+  expect(skippedDefences(markdown, [ofFirecracker], () => source)).toHaveLength(1);
+  const another = result('qemu > a bound > takes 8 (at most)', 'passed');
+  expect(skippedDefences(markdown, [another, ofFirecracker], () => source)).toHaveLength(1);
   // A test that only the night runs is not missed in the gate.
   const nightly = source.replace('it.skipIf(!isRoot)', 'it.runIf(long)');
   expect(skippedDefences(markdown, [skipped], () => nightly)).toEqual([]);
