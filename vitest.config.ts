@@ -7,15 +7,23 @@ import { defineConfig } from 'vitest/config';
  */
 /**
  * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, the instance's
- * bounds of time, TLS, access and the push stream, images of registries and the jobs of upstream's instances that name them.
+ * processes and its bounds of time, TLS, access and the push stream, images of registries and the jobs of upstream's instances that
+ * name them.
  */
 const wire = [
+  'packages/instance/src/helper/**/*.integration.test.ts',
+  'packages/instance/src/db/server/**/*.integration.test.ts',
   'packages/instance/src/queue/lifecycle.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
   'packages/instance/src/**/*bounds.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
   'test/integration/{access,registry-credentials,tls,upstream-job}.test.ts',
+];
+/** What a guest, its VMM and the launcher have to do, apart from jobs. */
+const vms = [
+  'packages/microvm/src/launcher/**/*.integration.test.ts',
+  'test/integration/{crun,vmm-contract}.test.ts',
 ];
 /** What takes minutes each, for the night. */
 const night = [
@@ -46,12 +54,13 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['{packages/*/src,images}/**/*.integration.test.ts', 'test/integration/**/*.test.ts'],
-          exclude: [...wire, '**/node_modules/**'],
+          exclude: [...wire, ...vms, '**/node_modules/**'],
           ...vm,
           globalSetup: postgres,
         },
       },
       { test: { name: 'wire', include: wire, ...vm, globalSetup: postgres } },
+      { test: { name: 'vms', include: vms, ...vm } },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'night', include: night, ...vm, globalSetup: postgres } },

@@ -29,6 +29,7 @@ const test: Slice = {
 const gate: readonly Slice[] = [
   test,
   slice('wire', 6),
+  slice('vms', 4),
   slice('commands', 5),
   slice('crash', 8),
   slice('hostile', 5),
@@ -40,6 +41,7 @@ const gate: readonly Slice[] = [
 const night: readonly Slice[] = [
   test,
   slice('wire', 15, { FUMEHOOD_HISTORIES: '10000' }),
+  slice('vms', 8),
   slice('commands', 8),
   slice('crash', 70, { FUMEHOOD_KILLS: '100', FUMEHOOD_CANCELS: '20', FUMEHOOD_VM_KILLS: '1000' }),
   slice('hostile', 8),
