@@ -17,6 +17,7 @@ let instance: Stack;
 let executor: Stack;
 let url: string;
 let caFile: string;
+let instanceLog: () => string;
 let registry: FakeRegistry;
 const foreground: ChildProcess[] = [];
 
@@ -68,7 +69,8 @@ beforeAll(async () => {
   const port = await freePort();
   url = `https://localhost:${port}`;
   const listen = ['--listen', `127.0.0.1:${port}`, '--tls-cert', certificateFile, '--tls-key', keyFile];
-  const { log } = start(instance, ['instance', 'start', ...listen, '--url', url]);
+  const { log } = start(instance, ['instance', 'start', ...listen, '--url', url, '--log-json']);
+  instanceLog = log;
   const giveUpAt = Date.now() + 60_000;
   while ((await instance.fumehood(['jobs', 'list'])).code !== 0) {
     if (Date.now() > giveUpAt) throw new Error(log());
@@ -106,6 +108,12 @@ test('an executor joins an instance elsewhere with a token that is valid once, r
   expect((await instance.fumehood(['status'])).stdout).toMatch(/^executor +not running$/m);
   const credential = readFileSync(join(executor.state, 'run/executor-credential'), 'utf8').trim();
   expect(log()).not.toContain(credential);
+  // A log is for people, unless it was asked for as JSON.
+  expect(log()).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info /m);
+  const lines = instanceLog()
+    .split('\n')
+    .filter((line) => line.startsWith('{'));
+  expect(lines.map((line) => JSON.parse(line).msg)).toContain('listening');
 
   const again = await executor.fumehood([...args, '--foreground']);
   expect(again).toMatchObject({ code: 2, stdout: '' });

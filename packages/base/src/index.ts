@@ -39,4 +39,4 @@ export type {
   SpawnedProcess,
   SpawnRequest,
 } from './spawn/spawn.ts';
-export { stderrLines } from './stderr-lines.ts';
+export { logFormatVariable, logLines } from './log-lines.ts';

@@ -5,9 +5,9 @@ import { expect, test } from 'vitest';
 test('a process continues when its log cannot be written', () => {
   const full = openSync('/dev/full', 'w');
   const script = `
-    const { stderrLines } = await import(${JSON.stringify(import.meta.resolve('@fumehood/base'))});
+    const { logLines } = await import(${JSON.stringify(import.meta.resolve('@fumehood/base'))});
     const { pino } = await import(${JSON.stringify(import.meta.resolve('pino'))});
-    const log = pino({ base: null }, stderrLines);
+    const log = pino({ base: null }, logLines);
     for (let n = 0; n < 100; n += 1) log.warn('trouble');
     console.log('it goes on');
   `;

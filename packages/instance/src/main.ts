@@ -4,7 +4,7 @@ import {
   remoteSpawn,
   reportFailed,
   reportStarted,
-  stderrLines,
+  logLines,
   systemClock,
 } from '@fumehood/base';
 import { pino } from 'pino';
@@ -13,7 +13,7 @@ import type { Listening } from './helper/messages.ts';
 import { startInstance } from './instance.ts';
 
 /** The instance's unprivileged process: `main.ts CONFIG`, a child of its helper. */
-const log = pino({ base: null }, stderrLines);
+const log = pino({ base: null }, logLines);
 
 try {
   const config = await readConfig(instanceConfigSchema, process.argv[2] ?? '');

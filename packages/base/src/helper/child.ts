@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { FumehoodError } from '../errors.ts';
 import { type Identity, identityFlags } from '../identity.ts';
 import { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from '../ipc.ts';
+import { logFormatVariable } from '../log-lines.ts';
 import { guardChannel } from './guard.ts';
 import type { ProcessExit } from './supervise.ts';
 
@@ -38,7 +39,7 @@ export async function startChild(program: ChildProgram): Promise<HelperChild> {
   const flags = [...identityFlags(identity), '--pdeathsig', 'KILL'];
   const child = spawn('setpriv', [...flags, node, script, config], {
     cwd: '/',
-    env: { LC_ALL: 'C.UTF-8', NODE_ENV: 'production' },
+    env: { LC_ALL: 'C.UTF-8', NODE_ENV: 'production', [logFormatVariable]: process.env[logFormatVariable] },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   await once(child, 'spawn');

@@ -7,7 +7,7 @@ import {
   reportFailed,
   reportStarted,
   sendMessage,
-  stderrLines,
+  logLines,
   systemClock,
 } from '@fumehood/base';
 import { archSchema } from '@fumehood/protocol';
@@ -31,7 +31,7 @@ import { watchLoopDelay } from './loop-delay.ts';
 import { openReservations } from './reservations.ts';
 
 /** The agent, an unprivileged child of the helper: `main.ts CONFIG`. The first SIGTERM drains it, the second one stops it. */
-const log = pino({ base: null }, stderrLines);
+const log = pino({ base: null }, logLines);
 try {
   // The helper's messages are lost until these two listen, so they come first.
   const spawn = remoteSpawn();

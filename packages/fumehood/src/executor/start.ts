@@ -32,7 +32,10 @@ export async function prepareExecutor(context: CommandContext) {
  * Makes this process the executor of the instance that this machine has joined. Errors: `not_joined`, `already_running`, and those of
  * `makeState`, `lockState` and of the builds.
  */
-export async function becomeExecutor(context: CommandContext): Promise<never> {
+export async function becomeExecutor(
+  context: CommandContext,
+  logFormat: { readonly logJson?: boolean },
+): Promise<never> {
   const { state, root } = context;
   const { instanceUrl, route, name, queues, labels } = readJoined(state);
   makeState(state, root);
@@ -45,7 +48,7 @@ export async function becomeExecutor(context: CommandContext): Promise<never> {
     const config = join(state.run, 'executor-helper.json');
     await writeSettings(config, { ...settings, name, queues, route }, 0o644);
     unlock();
-    return become(runtime, runtime.executorHelper, config);
+    return become(runtime, runtime.executorHelper, config, logFormat);
   } catch (error) {
     unlock();
     throw error;

@@ -40,10 +40,11 @@ export async function installInstance(
 }
 
 /** Returns the options as they are typed. */
-function argumentsOf({ listen, url, tlsCert, tlsKey, behindProxy }: InstanceOptions): string[] {
+function argumentsOf({ listen, url, tlsCert, tlsKey, behindProxy, logJson }: InstanceOptions): string[] {
   const given = { '--listen': listen, '--url': url, '--tls-cert': tlsCert, '--tls-key': tlsKey };
   return [
     ...Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name, value])),
     ...(behindProxy ? ['--behind-proxy'] : []),
+    ...(logJson ? ['--log-json'] : []),
   ];
 }

@@ -10,6 +10,7 @@ export interface InstanceOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly behindProxy?: boolean;
+  readonly logJson?: boolean;
 }
 
 /**

@@ -15,7 +15,11 @@ import { versionOfThis } from '../version.ts';
  * Makes this process the instance of the state directory. `given` are settings of the command line, which come before those of
  * settings.json. Errors: `already_running`, `account_missing`, `settings_invalid`, and those of `makeState` and `lockState`.
  */
-export async function becomeInstance(context: CommandContext, given: Partial<AdminSettings>): Promise<never> {
+export async function becomeInstance(
+  context: CommandContext,
+  given: Partial<AdminSettings>,
+  logFormat: { readonly logJson?: boolean },
+): Promise<never> {
   const { state, root, onProgress } = context;
   const account = accountError();
   if (account) throw account;
@@ -30,7 +34,7 @@ export async function becomeInstance(context: CommandContext, given: Partial<Adm
     const settings = instanceHelperSettings(state, runtime, { version: versionOfThis(), root }, given);
     await writeSettings(config, { ...settings, alone: true }, 0o600);
     unlock();
-    return become(runtime, runtime.instanceHelper, config);
+    return become(runtime, runtime.instanceHelper, config, logFormat);
   } catch (error) {
     unlock();
     throw error;

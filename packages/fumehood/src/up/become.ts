@@ -1,3 +1,4 @@
+import { logFormatVariable } from '@fumehood/base';
 import type { Runtime } from '../runtime/runtime.ts';
 
 /** The environment of every process of Fumehood. */
@@ -6,9 +7,18 @@ export const daemonEnvironment = {
   LC_ALL: 'C.UTF-8',
 };
 
-/** Makes this process run a program in its place: whoever started it sends its signals to the program and gets its exit code. */
-export function become({ node }: Pick<Runtime, 'node'>, script: string, config: string): never {
+/**
+ * Makes this process run a program in its place: whoever started it sends its signals to the program and gets its exit code. Its log is
+ * on stderr, for people unless `logJson`.
+ */
+export function become(
+  { node }: Pick<Runtime, 'node'>,
+  script: string,
+  config: string,
+  { logJson = false }: { readonly logJson?: boolean },
+): never {
   process.chdir('/');
-  process.execve?.(node, [node, script, config], daemonEnvironment);
+  const environment = { ...daemonEnvironment, [logFormatVariable]: logJson ? 'json' : 'text' };
+  process.execve?.(node, [node, script, config], environment);
   throw new TypeError(`${node} cannot be executed in the place of this process`);
 }

@@ -52,7 +52,7 @@ async function join(url: string, options: JoinOptions): Promise<void> {
   const joined = { name, queues, labels, instanceUrl: address };
   if (options.foreground) {
     printDone(options, joined, `this machine is the executor ${name} of ${address}`);
-    return await becomeExecutor(context);
+    return await becomeExecutor(context, {});
   }
   const { installExecutor } = await import('../../executor/install.ts');
   const unit = await installExecutor(context, name);

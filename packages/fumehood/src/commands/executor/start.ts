@@ -6,12 +6,13 @@ export function addExecutorStart(executor: Command): void {
   executor
     .command('start')
     .description('run the executor of this machine in the foreground, with its log on stderr')
+    .option('--log-json', 'write the log as JSON, one object per line')
     .addHelpText(
       'after',
       '\nThe first SIGTERM lets its jobs finish and starts no more; the second one stops them.',
     )
-    .action(async () => {
+    .action(async (options: { logJson?: boolean }) => {
       const { becomeExecutor } = await import('../../executor/start.ts');
-      await becomeExecutor(commandContext());
+      await becomeExecutor(commandContext(), options);
     });
 }

@@ -20,7 +20,7 @@ export function addInstanceStart(instance: Command): void {
     .action(async (options: InstanceOptions) => {
       const { settingsOf } = await import('../../instance/options.ts');
       const { becomeInstance } = await import('../../instance/start.ts');
-      await becomeInstance(commandContext(), settingsOf(options, process.env));
+      await becomeInstance(commandContext(), settingsOf(options, process.env), options);
     });
 }
 
@@ -31,5 +31,6 @@ export function addInstanceOptions(command: Command): Command {
     .option('--url <url>', 'address by which other machines reach the instance')
     .option('--tls-cert <file>', 'PEM file of the certificate and its chain; read again when it changes')
     .option('--tls-key <file>', 'PEM file of its key')
-    .option('--behind-proxy', 'a proxy in front of the address ends TLS');
+    .option('--behind-proxy', 'a proxy in front of the address ends TLS')
+    .option('--log-json', 'write the log as JSON, one object per line');
 }
