@@ -17,7 +17,6 @@ const unstorable = /^22(?:003|007|008|009|021|P02|P05)$/;
 /** Answers a request with an error: in upstream's forms below `/.executors`, in our own elsewhere. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const known = knownError(error);
-  keepConnection(request, reply);
   if (!known) request.log.error({ error, url: request.url }, 'a request failed');
   const { code, message, remedy, status = 500, details }: ErrorFacts = known ?? internal();
   if (!request.url.startsWith('/.executors/')) {
@@ -32,17 +31,6 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   } else {
     reply.code(status).send({ error: message, code, ...(remedy && { remedy }), ...details });
   }
-}
-
-/**
- * Lets a client that still sends its body send it, unread, for as long as `boundBodies` allows. Fastify would close the connection at
- * once, and the client would get an error of its connection in place of the answer.
- */
-function keepConnection({ raw }: FastifyRequest, reply: FastifyReply): void {
-  if (!reply.hasHeader('connection')) return;
-  reply.removeHeader('connection');
-  raw.unpipe();
-  raw.resume();
 }
 
 /** Returns the answer to an error; null for an unexpected one. */

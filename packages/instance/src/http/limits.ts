@@ -1,9 +1,10 @@
 const KiB = 2 ** 10;
 const MiB = 2 ** 20;
+const GiB = 2 ** 30;
 
 /**
  * The largest body of a request, in bytes, by what the route takes; a larger one is answered with 413. Blobs, packs and indexes
- * are streams, which their stores limit. No body is read before the request has proved its secret.
+ * are streams, which their stores limit. No byte of a body is kept before the request has proved its secret.
  */
 export const bodyLimits = {
   /** JSON of people and programs. */
@@ -26,7 +27,12 @@ export const bodyLimits = {
 export interface RequestLimits {
   /** How long a peer may take for the head of a request and for the handshake of TLS, which come before any secret. */
   readonly headMs: number;
-  /** How long a body that nobody reads any more may go on after the answer. */
+  /**
+   * What is read of a body that nobody uses before it is answered: at most so many bytes, for so long, and while the sender is not
+   * silent for `stallMs`.
+   */
+  readonly drain: { readonly bytes: number; readonly ms: number; readonly stallMs: number };
+  /** How long a body that nobody uses may go on after the answer. */
   readonly drainMs: number;
   /** Connections of one address, on the address with TLS. */
   readonly connectionsPerAddress: number;
@@ -55,6 +61,7 @@ export interface RequestLimits {
 
 export const requestLimits: RequestLimits = {
   headMs: 10_000,
+  drain: { bytes: GiB, ms: 10_000, stallMs: 1_000 },
   drainMs: 10_000,
   connectionsPerAddress: 256,
   stallMs: 30_000,

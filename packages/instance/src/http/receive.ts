@@ -1,6 +1,7 @@
 import { PassThrough, type Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { bodyTooSlow, tooManyBodies } from '../errors.ts';
+import { drain } from './drain.ts';
 import { bodyLimits, type RequestLimits } from './limits.ts';
 import { watchPace } from './pace.ts';
 
@@ -14,8 +15,8 @@ declare module 'fastify' {
 const decorator = 'holder';
 
 /**
- * Makes the bodies of a server's requests arrive in bounded time, and only after the request has proved a secret. What nobody reads
- * of a body ends soon after the answer. Errors: `body_too_slow`, `too_many_bodies`.
+ * Makes the bodies of a server's requests arrive in bounded time, and only after the request has proved a secret. What nobody uses
+ * of a body arrives before the answer, or ends soon after it. Errors: `body_too_slow`, `too_many_bodies`.
  */
 export function boundBodies(app: FastifyInstance, limits: RequestLimits): void {
   const room = makeRoom(limits.memoryPerHolder);
@@ -30,6 +31,11 @@ export function boundBodies(app: FastifyInstance, limits: RequestLimits): void {
       onClosed(reply, room.take(holder, Math.min(memoryBytes, Number(announced))));
     }
     return paced(payload, reply, limits, limits.bodyMs[memoryBytes === null ? 'file' : 'memory']);
+  });
+  app.addHook('onSend', async ({ raw }, reply, payload) => {
+    reply.removeHeader('connection'); // Fastify would close it at once
+    await drain(raw, limits);
+    return payload;
   });
   app.addHook('onResponse', async ({ raw }) => {
     if (raw.complete || raw.destroyed) return;

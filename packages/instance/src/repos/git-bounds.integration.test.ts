@@ -39,7 +39,7 @@ beforeAll(async () => {
   big = source.add('big', randomBytes(24 * 2 ** 20));
   target = await startGitTarget(server, {
     routes: withPatience(stallMs),
-    limits: { ...requestLimits, drainMs: 500 },
+    limits: { ...requestLimits, drain: { ...requestLimits.drain, stallMs: 100 }, drainMs: 500 },
   });
   const clones = { perJob: 16, all: 16, waiting: 0 };
   patient = await startGitTarget(server, {
