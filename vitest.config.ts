@@ -70,6 +70,7 @@ export default defineConfig({
       { test: { name: 'nested', include: ['test/nested/**/*.test.ts'], ...vm } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'bare', include: ['test/bare/**/*.test.ts'], ...vm } },
+      { test: { name: 'install', include: ['test/install/**/*.test.ts'], ...vm } },
       { test: { name: 'hostile', include: ['test/hostile/**/*.test.ts'], ...vm } },
     ],
   },

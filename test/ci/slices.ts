@@ -35,6 +35,7 @@ const gate: readonly Slice[] = [
   slice('hostile', 5),
   slice('simulation', 4),
   slice('bare', 8),
+  slice('install', 6),
 ];
 
 /** All slices, with the long forms of the tests. */
@@ -49,6 +50,7 @@ const night: readonly Slice[] = [
   slice('night', 50, { FUMEHOOD_POWER_LOSSES: '10' }),
   { ...slice('nested', 20), command: ['npm', 'run', 'test:nested'] },
   slice('bare', 30),
+  slice('install', 8),
 ].map((one) => ({ ...one, env: { ...one.env, FUMEHOOD_LONG: '1' } }));
 
 export const suites: Readonly<Record<string, readonly Slice[]>> = { gate, night };

@@ -12,9 +12,9 @@ export function ownedDirectory(path: string, mode: number, owner: Identity | nul
 
 /**
  * Makes a directory that programs under the profile may write. Its group is that of this process, and of the programs too, so that
- * this process can read and remove what they write.
+ * this process can read and remove what they write. It has no setgid bit: systemd's `RestrictSUIDSGID=` refuses that.
  */
 export async function sharedDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
-  await chmod(path, 0o2770);
+  await chmod(path, 0o770);
 }

@@ -149,7 +149,7 @@ async function checkPacks(packs: string, uid: number): Promise<void> {
     const file = await openOutput(packs, name, { uid, maxBytes: packMax });
     await file.close();
   }
-  await chmod(packs, 0o2750);
+  await chmod(packs, 0o750);
 }
 
 /** A failure of index-pack means that the objects are invalid, not that this machine is at fault. */

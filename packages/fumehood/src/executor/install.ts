@@ -16,7 +16,6 @@ export async function installExecutor(
     command: layout.command,
     options: [],
     state: state.root,
-    environment: {},
   });
   await untilServing('executor', clock, () => findRunning(state).executor?.isConnected === true);
   return unit;

@@ -30,6 +30,18 @@ export function requireUnjoined(state: State): void {
     );
 }
 
+/**
+ * Refuses a state directory whose executor belongs to an instance elsewhere: root owns it, and that of an instance belongs to a user.
+ * Errors: `usage`.
+ */
+export function requireNoExecutor(state: State): void {
+  if (existsSync(recordFile(state)))
+    throw usage(
+      `${state.root} has the state of an executor of ${readJoined(state).instanceUrl}`,
+      'Set FUMEHOOD_STATE to another directory for an instance, or run `fumehood executor leave` first.',
+    );
+}
+
 /** Stores what the instance has answered. Only root and the agent can read the credential. */
 export function storeJoined(state: State, root: boolean, joined: JoinedExecutor, record: JoinRecord): void {
   const file = credentialFile(state);

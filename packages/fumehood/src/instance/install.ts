@@ -1,6 +1,7 @@
 import { layout } from '#layout';
 import type { CommandContext } from '../cli/context.ts';
 import { alreadyRunning } from '../errors.ts';
+import { requireNoExecutor } from '../executor/record.ts';
 import {
   environmentFile,
   installService,
@@ -22,6 +23,7 @@ export async function installInstance(
   environment: NodeJS.ProcessEnv,
 ): Promise<{ url: string; unit: string }> {
   settingsOf(options, environment); // what is wrong with them is said before anything is changed
+  requireNoExecutor(state);
   requireSystemd(root, 'instance');
   const before = findRunning(state).instance;
   if (before && !isAlone(state)) throw alreadyRunning('an instance', state.root);
@@ -32,7 +34,6 @@ export async function installInstance(
     command: layout.command,
     options: argumentsOf(options),
     state: state.root,
-    environment: {},
   });
   const running = () => findRunning(state).instance;
   await untilServing('instance', clock, () => running()?.address != null && running()?.pid !== before?.pid);

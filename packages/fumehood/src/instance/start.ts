@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandContext } from '../cli/context.ts';
 import { alreadyRunning } from '../errors.ts';
+import { requireNoExecutor } from '../executor/record.ts';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
 import { makeState } from '../state/make.ts';
@@ -23,6 +24,7 @@ export async function becomeInstance(
   const { state, root, onProgress } = context;
   const account = accountError();
   if (account) throw account;
+  requireNoExecutor(state);
   makeState(state, root);
   const unlock = await lockState(context);
   try {

@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import { ensureUser } from '@fumehood/instance';
 import { serviceFailed, serviceImpossible } from '../errors.ts';
-import { type Service, type UnitFacts, unitName, unitOf } from './unit.ts';
+import { type Service, changesOf, type UnitFacts, unitName, unitOf } from './unit.ts';
 
 const unitDirectory = '/etc/systemd/system';
+/** Where the Debian package has its units. */
+const packagedDirectory = '/lib/systemd/system';
 const settingsDirectory = '/etc/fumehood';
 
 /** Returns the file with the secret variables of a service, which only root can read. */
@@ -20,12 +22,17 @@ export function requireSystemd(root: boolean, service: Service): void {
     throw serviceImpossible('systemd does not run this machine', instead);
 }
 
-/** Writes the unit of a service and starts it, also at each boot. One that runs is restarted. Errors: `service_failed`. */
-export function installService(service: Service, facts: Omit<UnitFacts, 'environmentFile'>): string {
-  if (service === 'instance') ownState(facts.state);
-  const file = join(unitDirectory, unitName(service));
-  const unit = unitOf(service, { ...facts, environmentFile: environmentFile(service) });
-  writeFileSync(file, unit, { mode: 0o644 });
+/**
+ * Writes the unit of a service, or what differs from that of the Debian package, and starts it, also at each boot. One that runs is restarted.
+ * Returns the path of the file. Errors: `service_failed`.
+ */
+export function installService(service: Service, given: Omit<UnitFacts, 'environmentFile'>): string {
+  if (service === 'instance') ownState(given.state);
+  const facts = { ...given, environmentFile: environmentFile(service) };
+  const isPackaged = existsSync(join(packagedDirectory, unitName(service)));
+  const file = isPackaged ? changesFile(service) : unitFile(service);
+  mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
+  writeFileSync(file, isPackaged ? changesOf(service, facts) : unitOf(service, facts), { mode: 0o644 });
   systemctl('daemon-reload');
   systemctl('enable', '--quiet', unitName(service));
   systemctl('restart', unitName(service));
@@ -40,22 +47,24 @@ export function writeEnvironment(service: Service, variables: Readonly<Record<st
   writeFileSync(environmentFile(service), lines.join(''), { mode: 0o600, flag: 'wx' });
 }
 
-/** The instance runs as a user of its own, who owns its state. */
+/** The instance runs as a user of its own, who gets its state and what `fumehood doctor` or `up` of root made there before. */
 function ownState(state: string): void {
   const { uid, gid } = ensureUser('fumehood');
   mkdirSync(state, { recursive: true, mode: 0o755 });
-  chownSync(state, uid, gid);
+  run('chown', '--recursive', '--no-dereference', `${uid}:${gid}`, state);
 }
 
-/** Stops a service, and removes its unit. Returns whether there was one. */
-export function removeService(service: Service): boolean {
-  const file = join(unitDirectory, unitName(service));
-  if (!existsSync(file)) return false;
+/** Stops a service that was installed, and removes what was written for it. */
+export function removeService(service: Service): void {
+  if (![unitFile(service), changesFile(service)].some((file) => existsSync(file))) return;
   systemctl('disable', '--quiet', '--now', unitName(service));
-  rmSync(file);
+  rmSync(unitFile(service), { force: true });
+  rmSync(dirname(changesFile(service)), { recursive: true, force: true });
   systemctl('daemon-reload');
-  return true;
 }
+
+const unitFile = (service: Service) => join(unitDirectory, unitName(service));
+const changesFile = (service: Service) => join(unitDirectory, `${unitName(service)}.d/fumehood.conf`);
 
 /**
  * Waits until `isReady` says so, as long as the service runs. Errors: `service_failed` when it has ended, with the command that shows its
@@ -75,8 +84,10 @@ export async function untilServing(
   }
 }
 
-function systemctl(...args: string[]): void {
-  const { status, stderr, error } = spawnSync('systemctl', args, { encoding: 'utf8' });
+const systemctl = (...args: string[]) => run('systemctl', ...args);
+
+function run(program: string, ...args: string[]): void {
+  const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
   if (status === 0) return;
-  throw serviceFailed(`systemctl ${args.join(' ')}`, error?.message ?? stderr.trim());
+  throw serviceFailed(`${program} ${args.join(' ')}`, error?.message ?? stderr.trim());
 }

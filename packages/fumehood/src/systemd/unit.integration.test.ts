@@ -12,10 +12,9 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 const facts = {
-  command: '/usr/bin/fumehood',
+  command: '/bin/true', // one that exists
   options: ['--listen', '0.0.0.0:8443'],
   state: '/var/lib/fumehood',
-  environment: {},
   environmentFile: '/etc/fumehood/instance.env',
 };
 
@@ -32,4 +31,10 @@ it.each<[Service, number]>([
 ])('the unit of the %s is no more exposed than %i tenths', (service, threshold) => {
   const { status, stdout } = analyze(service, 'security', '--offline=true', `--threshold=${threshold}`);
   expect(status, stdout.split('\n').slice(-3).join('\n')).toBe(0);
+});
+
+it.each<Service>(['instance', 'executor'])('systemd knows every word of the unit of the %s', (service) => {
+  const { status, stderr } = analyze(service, 'verify', '--man=no');
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
 });

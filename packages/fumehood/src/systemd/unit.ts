@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+
 /** What runs as a service of this machine. */
 export type Service = 'instance' | 'executor';
 
@@ -12,8 +14,6 @@ export interface UnitFacts {
   readonly options: readonly string[];
   /** The state directory. */
   readonly state: string;
-  /** Variables of the service, which the unit's file does not keep from anybody. */
-  readonly environment: Readonly<Record<string, string>>;
   /** A file with variables that are secret; one that is missing is no error. */
   readonly environmentFile: string;
 }
@@ -28,6 +28,8 @@ const common = [
   'ProtectHome=yes',
   'PrivateTmp=yes',
   'ProtectKernelTunables=yes',
+  // bwrap writes `max_user_namespaces` of the user namespace that it has made, so that the program in it can make none.
+  'ReadWritePaths=/proc/sys/user',
   'ProtectKernelModules=yes',
   'ProtectKernelLogs=yes',
   'ProtectClock=yes',
@@ -55,7 +57,7 @@ const special: Readonly<Record<Service, readonly string[]>> = {
     'ProtectControlGroups=yes',
     'ProtectProc=invisible',
     'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
-    'SystemCallFilter=@system-service @mount @sandbox',
+    'SystemCallFilter=@system-service @mount seccomp',
     'SystemCallErrorNumber=EPERM',
     'TasksMax=2048',
   ],
@@ -67,7 +69,7 @@ const special: Readonly<Record<Service, readonly string[]>> = {
     'DeviceAllow=/dev/loop-control rw',
     'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
     'CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_SYS_RESOURCE CAP_NET_ADMIN',
-    'SystemCallFilter=@system-service @mount @setuid @sandbox',
+    'SystemCallFilter=@system-service @mount @setuid seccomp',
     'SystemCallErrorNumber=EPERM',
     'TasksMax=infinity',
   ],
@@ -75,27 +77,23 @@ const special: Readonly<Record<Service, readonly string[]>> = {
 
 /** Returns the text of a service's systemd unit. */
 export function unitOf(service: Service, facts: UnitFacts): string {
-  const { command, options, state, environment, environmentFile } = facts;
   const description = { instance: 'Fumehood instance', executor: 'Fumehood executor' }[service];
   return [
     '[Unit]',
     `Description=${description}`,
     'Wants=network-online.target',
     'After=network-online.target',
+    ownState(service, facts),
     '',
     '[Service]',
     'Type=exec',
-    `ExecStart=${[command, service, 'start', ...options].map(quoted).join(' ')}`,
-    ...Object.entries({ FUMEHOOD_STATE: state, ...environment }).map(
-      ([name, value]) => `Environment=${quoted(`${name}=${value}`)}`,
-    ),
-    `EnvironmentFile=-${environmentFile}`,
+    ...ownLines(service, facts),
+    `EnvironmentFile=-${facts.environmentFile}`,
     'Restart=on-failure',
     'RestartSec=2',
     // The first SIGTERM lets an executor finish its jobs.
     'KillMode=mixed',
     `TimeoutStopSec=${service === 'executor' ? 'infinity' : '60'}`,
-    `ReadWritePaths=${quoted(state)}`,
     ...common,
     ...special[service],
     '',
@@ -103,6 +101,40 @@ export function unitOf(service: Service, facts: UnitFacts): string {
     'WantedBy=multi-user.target',
     '',
   ].join('\n');
+}
+
+/** Returns what an admin's options change of the unit that the Debian package has: an upgrade of the package changes the rest. */
+export function changesOf(service: Service, facts: UnitFacts): string {
+  return [
+    '[Unit]',
+    'AssertPathExists=',
+    ownState(service, facts),
+    '',
+    '[Service]',
+    'ExecStart=',
+    ...ownLines(service, facts),
+    '',
+  ].join('\n');
+}
+
+/** The state of an executor that has joined an instance elsewhere belongs to root, that of an instance to its user. */
+function ownState(service: Service, { state }: UnitFacts): string {
+  const joined = join(state, 'executor.json').replaceAll('%', '%%');
+  return `AssertPathExists=${service === 'instance' ? '!' : ''}${joined}`;
+}
+
+function ownLines(service: Service, { command, options, state }: UnitFacts): string[] {
+  return [
+    `ExecStart=${[command, service, 'start', ...options].map(quoted).join(' ')}`,
+    `Environment=${quoted(`FUMEHOOD_STATE=${state}`)}`,
+    directoryOf(state),
+  ];
+}
+
+/** systemd makes a directory below /var/lib, and gives it to the user of the service. */
+function directoryOf(state: string): string {
+  const [, name] = /^\/var\/lib\/([\w.-]+)$/.exec(state) ?? [];
+  return name === undefined ? `ReadWritePaths=${quoted(state)}` : `StateDirectory=${name}`;
 }
 
 /** Quotes a word of a unit's file: `%` and `$` stand for something there. */
