@@ -28,7 +28,7 @@ export async function installInstance(
   const before = findRunning(state).instance;
   if (before && !isAlone(state)) throw alreadyRunning('an instance', state.root);
   if (environment.DATABASE_URL !== undefined)
-    writeEnvironment('instance', { DATABASE_URL: environment.DATABASE_URL });
+    writeEnvironment('instance', 'DATABASE_URL', environment.DATABASE_URL);
   onProgress(`starting the service; secrets for it belong into ${environmentFile('instance')}`);
   const unit = installService('instance', {
     command: layout.command,

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import { ensureUser } from '@fumehood/instance';
@@ -39,12 +39,16 @@ export function installService(service: Service, given: Omit<UnitFacts, 'environ
   return file;
 }
 
-/** Stores variables that a unit's file would show to everybody. */
-export function writeEnvironment(service: Service, variables: Readonly<Record<string, string>>): void {
+/** Stores a variable that a unit's file would show to everybody. The admin's other variables stay. */
+export function writeEnvironment(service: Service, name: string, value: string): void {
   mkdirSync(settingsDirectory, { recursive: true, mode: 0o755 });
-  const lines = Object.entries(variables).map(([name, value]) => `${name}=${JSON.stringify(value)}\n`);
-  rmSync(environmentFile(service), { force: true }); // an old file would keep its mode
-  writeFileSync(environmentFile(service), lines.join(''), { mode: 0o600, flag: 'wx' });
+  const file = environmentFile(service);
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
+  const others = lines.filter((line) => line !== '' && !line.startsWith(`${name}=`));
+  const text = [...others, `${name}=${JSON.stringify(value)}`, ''].join('\n');
+  rmSync(`${file}.new`, { force: true }); // an old file would keep its mode
+  writeFileSync(`${file}.new`, text, { mode: 0o600, flag: 'wx' });
+  renameSync(`${file}.new`, file);
 }
 
 /** The instance runs as a user of its own, who gets its state and what `fumehood doctor` or `up` of root made there before. */
