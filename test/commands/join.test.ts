@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -9,6 +8,7 @@ import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts
 import { layoutFiles } from '../../packages/oci/src/testing/image.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
 import { agentIdentity } from '../../packages/fumehood/src/up/identities.ts';
+import { type Foreground, startCommand } from '../foreground.ts';
 import { makeAuthority } from '../integration/certificates.ts';
 import { Stack } from '../stack.ts';
 
@@ -19,7 +19,7 @@ let url: string;
 let caFile: string;
 let instanceLog: () => string;
 let registry: FakeRegistry;
-const foreground: ChildProcess[] = [];
+const foreground: Foreground[] = [];
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -30,18 +30,11 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Starts a command that runs until it gets SIGTERM. */
-function start(stack: Stack, args: readonly string[]): { child: ChildProcess; log: () => string } {
-  const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
-  const env = { ...process.env, FUMEHOOD_STATE: stack.state };
-  const child = spawn(process.execPath, [command, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  foreground.push(child);
-  let log = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-    });
-  return { child, log: () => log };
+/** Starts a command that the end of the tests stops. */
+function start(stack: Stack, args: readonly string[]): Foreground {
+  const started = startCommand(stack, args);
+  foreground.push(started);
+  return started;
 }
 
 /** A registry with a password, which the executor's machine alone knows. */
@@ -78,11 +71,7 @@ beforeAll(async () => {
   }
 });
 afterAll(async () => {
-  for (const child of foreground.toReversed()) {
-    if (child.exitCode !== null) continue;
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-  }
+  for (const command of foreground.toReversed()) await command.stop();
   await registry.stop();
   await executor.stop();
   await instance.stop();

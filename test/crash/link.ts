@@ -1,31 +1,23 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { readlinkSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { NetworkNamespace } from './namespace.ts';
 
 const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' });
-const namespaceOf = (pid: number | string) => {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
-  } catch {
-    return '';
-  }
-};
 
 /**
  * A network namespace whose only link goes to this machine and can be cut. test/leaks.ts knows the link's interface by the prefix
- * `fhlink`. The namespace belongs to a process and has no name: the kernel removes it, and the link with it, when the last process
- * in it ends, even if this process is killed.
+ * `fhlink`. The link ends with the namespace.
  */
 export class Link {
   /** The addresses of the two ends: on this machine and in the namespace. */
   readonly here: string;
   readonly there: string;
-  private readonly holder: ChildProcess;
+  private readonly namespace: NetworkNamespace;
   private readonly name: string;
 
-  private constructor(holder: ChildProcess) {
-    const pid = holder.pid as number;
-    this.holder = holder;
+  private constructor(namespace: NetworkNamespace) {
+    const { pid } = namespace;
+    this.namespace = namespace;
     this.name = `fhlink${pid}`;
     const net = `10.213.${(pid >> 6) & 255}`;
     this.here = `${net}.${((pid & 63) << 2) + 1}`;
@@ -34,24 +26,22 @@ export class Link {
 
   /** Makes the namespace and its link. */
   static async make(): Promise<Link> {
-    const holder = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', '--net', 'sleep', 'infinity']);
-    const link = new Link(holder);
-    while (['', namespaceOf('self')].includes(namespaceOf(holder.pid as number))) await sleep(5);
+    const namespace = await NetworkNamespace.make();
+    const link = new Link(namespace);
     const { name, here, there } = link;
-    ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'way', 'netns', String(holder.pid));
+    ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'way', 'netns', String(namespace.pid));
     // The kernel must accept packets whose source address has no route back: loseAnswers() removes that route.
     writeFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, '0');
     ip('address', 'add', `${here}/30`, 'dev', name);
     ip('link', 'set', name, 'up');
-    link.inside('ip', 'link', 'set', 'lo', 'up');
-    link.inside('ip', 'address', 'add', `${there}/30`, 'dev', 'way');
-    link.inside('ip', 'link', 'set', 'way', 'up');
+    namespace.run('ip', 'address', 'add', `${there}/30`, 'dev', 'way');
+    namespace.run('ip', 'link', 'set', 'way', 'up');
     return link;
   }
 
   /** Returns argv that runs a command in the namespace. The process execs the command, so its pid stays the same. */
   enter(...command: string[]): string[] {
-    return ['nsenter', `--net=/proc/${this.holder.pid}/ns/net`, '--', ...command];
+    return this.namespace.enter(...command);
   }
 
   /** Drops every packet in both directions; no end gets an error. */
@@ -78,11 +68,6 @@ export class Link {
   remove(): void {
     this.heal();
     ip('link', 'delete', this.name);
-    this.holder.kill('SIGKILL');
-  }
-
-  private inside(...command: string[]): void {
-    const [program = '', ...args] = this.enter(...command);
-    execFileSync(program, args, { stdio: 'pipe' });
+    this.namespace.end();
   }
 }
