@@ -15,6 +15,7 @@ export {
   type HelperSettings as ExecutorHelperSettings,
   helperConfigSchema as executorHelperConfigSchema,
 } from './helper/config.ts';
+export { examineInstance, type InstanceFacts } from './uplink/examine-instance.ts';
 export { openHttp } from './uplink/http.ts';
 export { joinInstance, leaveInstance } from './uplink/join.ts';
 export { applyRoute, type Route, routeSchema } from './uplink/network-route.ts';

@@ -82,6 +82,11 @@ vi.mock('./run/image.ts', () => ({
   checkImage: async (_image: unknown, onWarning: (line: string) => void) => onWarning(evil),
   provideImage: async () => evil,
 }));
+vi.mock('./executor/validate.ts', () => ({
+  validateExecutor: async () => [
+    { requirement: 'credential', met: false, is: evil, shouldBe: evil, remedy: evil },
+  ],
+}));
 vi.mock('./demo/repository.ts', () => ({ openRepository: async () => ({}) }));
 vi.mock('./demo/demo.ts', () => ({
   async runDemo({ note, output }: { note: (line: string) => void; output: (bytes: Buffer) => void }) {
@@ -138,6 +143,7 @@ const commands: Record<string, string[]> = {
   'executors/credentials/list': [],
   'executors/credentials/rotate': ['1'],
   'executors/credentials/revoke': ['1'],
+  'executor/validate': [],
   up: [],
   status: [],
 };
@@ -208,7 +214,7 @@ describe('what others named reaches the terminal', () => {
     },
   );
 
-  it.each(['jobs/show', 'executors/list', 'tokens/list', 'status'])(
+  it.each(['jobs/show', 'executors/list', 'executor/validate', 'tokens/list', 'status'])(
     'as text from `fumehood %s --json`, unchanged in its meaning',
     async (path) => {
       await run(path, '--json');

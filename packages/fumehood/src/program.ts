@@ -14,6 +14,7 @@ import { addExecutorsAdd } from './commands/executors/add.ts';
 import { addExecutorJoin } from './commands/executor/join.ts';
 import { addExecutorLeave } from './commands/executor/leave.ts';
 import { addExecutorStart } from './commands/executor/start.ts';
+import { addExecutorValidate } from './commands/executor/validate.ts';
 import { addExecutorsDrain } from './commands/executors/drain.ts';
 import { addExecutorsList } from './commands/executors/list.ts';
 import { addExecutorsResume } from './commands/executors/resume.ts';
@@ -107,6 +108,7 @@ export function makeProgram(): Command {
     .description('make this machine an executor of an instance elsewhere');
   addExecutorJoin(executor);
   addExecutorStart(executor);
+  addExecutorValidate(executor);
   addExecutorLeave(executor);
   const install = executor.command('install').description('install a virtual machine monitor');
   addInstallFirecracker(install);

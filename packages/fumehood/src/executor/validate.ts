@@ -1,0 +1,46 @@
+import { statfs } from 'node:fs/promises';
+import { factsOf } from '@fumehood/base';
+import { applyRoute, examineInstance, openHttp } from '@fumehood/executor';
+import type { CommandContext } from '../cli/context.ts';
+import { examine } from '../doctor/doctor.ts';
+import type { State } from '../state/state.ts';
+import { type JoinRecord, readCredential, readJoined } from './record.ts';
+import { instanceRequirements, machineRequirements, type Requirement, requirement } from './requirements.ts';
+
+/**
+ * Checks everything that an executor of this machine needs, of the machine (it boots a canary) and of the instance that it has joined.
+ * Errors: `usage` and `settings_invalid` for wrong settings.
+ */
+export async function validateExecutor(context: CommandContext): Promise<Requirement[]> {
+  const { state, root } = context;
+  const report = await examine(context);
+  const ofMachine = machineRequirements(report, { root, freeMiB: await freeMiB(state), state: state.root });
+  return [...ofMachine, ...(await validateInstance(context))];
+}
+
+async function freeMiB(state: State): Promise<number> {
+  // A place that cannot be used has a requirement of its own.
+  const disk = await statfs(state.root).catch(() => statfs('/'));
+  return Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
+}
+
+async function validateInstance({ state, clock }: CommandContext): Promise<Requirement[]> {
+  let record: JoinRecord;
+  try {
+    record = readJoined(state);
+  } catch (error) {
+    const { message, remedy } = factsOf(error);
+    return [requirement('instance', false, message, 'an instance that this machine has joined', remedy)];
+  }
+  const { instanceUrl, route } = record;
+  const shouldBe = 'an answer of the instance';
+  try {
+    await applyRoute(instanceUrl, route);
+    const facts = await examineInstance(openHttp(instanceUrl), readCredential(state), () => clock.now());
+    const answered = requirement('connection', true, `${instanceUrl} answers`, shouldBe, undefined);
+    return [answered, ...instanceRequirements(facts)];
+  } catch (error) {
+    const { message, remedy } = factsOf(error);
+    return [requirement('connection', false, message, shouldBe, remedy)];
+  }
+}
