@@ -1,11 +1,11 @@
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { routeSchema } from '@fumehood/executor';
 import { type JoinedExecutor, joinedExecutorSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { notJoined, usage } from '../errors.ts';
 import type { State } from '../state/state.ts';
-import { agentIdentity } from '../up/identities.ts';
+import { storeSecret } from './secret-file.ts';
 
 /** What the executor of this machine has got from the instance elsewhere that it joined. Its credential is in a file of its own. */
 const recordSchema = joinedExecutorSchema
@@ -14,7 +14,8 @@ const recordSchema = joinedExecutorSchema
 export type JoinRecord = z.infer<typeof recordSchema>;
 
 const recordFile = (state: State) => join(state.root, 'executor.json');
-const credentialFile = (state: State) => join(state.run, 'executor-credential');
+/** Returns the path of the file with the executor's credential. */
+export const credentialFile = (state: State): string => join(state.run, 'executor-credential');
 
 /** Refuses a state directory whose executor belongs to an instance already. Errors: `usage`. */
 export function requireUnjoined(state: State): void {
@@ -44,10 +45,7 @@ export function requireNoExecutor(state: State): void {
 
 /** Stores what the instance has answered. Only root and the agent can read the credential. */
 export function storeJoined(state: State, root: boolean, joined: JoinedExecutor, record: JoinRecord): void {
-  const file = credentialFile(state);
-  writeFileSync(`${file}.new`, `${joined.credential}\n`, { mode: 0o600 });
-  if (root) chownSync(`${file}.new`, agentIdentity.uid, agentIdentity.gid);
-  renameSync(`${file}.new`, file);
+  storeSecret(credentialFile(state), root, `${joined.credential}\n`);
   writeFileSync(`${recordFile(state)}.new`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o644 });
   renameSync(`${recordFile(state)}.new`, recordFile(state));
 }

@@ -2,9 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandContext } from '../cli/context.ts';
 import { alreadyRunning } from '../errors.ts';
+import type { Tier } from '@fumehood/protocol';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
 import { makeState } from '../state/make.ts';
+import type { State } from '../state/state.ts';
 import { become } from '../up/become.ts';
 import { findRunning } from '../up/running.ts';
 import { executorHelperSettings, writeSettings } from '../up/settings.ts';
@@ -12,6 +14,7 @@ import { examineHost } from '../up/up.ts';
 import { vmmOrder } from '../up/vmm.ts';
 import { versionOfThis } from '../version.ts';
 import { readJoined } from './record.ts';
+import { readSetup, settingsOfOrder, storeSecrets } from './setup.ts';
 
 /**
  * Prepares what an executor of this machine needs: its programs, the guest image, and a canary that has booted. Errors: `vmm_unavailable`, and
@@ -29,28 +32,41 @@ export async function prepareExecutor(context: CommandContext) {
 }
 
 /**
- * Makes this process the executor of the instance that this machine has joined. Errors: `not_joined`, `already_running`, and those of
+ * Makes this process the executor of the instance that this machine has joined, or that upstream's variables order; `accept`: the tiers
+ * that are accepted for the jobs of the latter. Errors: those of `readSetup` and `settingsOfOrder`, `already_running`, and those of
  * `makeState`, `lockState` and of the builds.
  */
 export async function becomeExecutor(
   context: CommandContext,
-  logFormat: { readonly logJson?: boolean },
+  { accept, ...logFormat }: { readonly accept: readonly Tier[]; readonly logJson?: boolean },
 ): Promise<never> {
-  const { state, root } = context;
-  const { instanceUrl, route, name, queues, labels } = readJoined(state);
+  const { state, root, environment, onProgress } = context;
+  const { instanceUrl, route, order } = readSetup(state, environment, onProgress);
   makeState(state, root);
   const unlock = await lockState(context);
   try {
     if (findRunning(state).executor) throw alreadyRunning('an executor', state.root);
     const { runtime, ...host } = await prepareExecutor(context);
-    const facts = { version: versionOfThis(), root, instanceUrl, labels, ...host };
+    const facts = { version: versionOfThis(), root, instanceUrl, labels: [], ...host };
     const settings = await executorHelperSettings(state, runtime, facts);
+    const ofInstance =
+      order === null
+        ? joinedSettings(state)
+        : {
+            ...settingsOfOrder(order, accept, { ...settings, tiers: host.tiers }),
+            ...storeSecrets(state, root, order),
+          };
     const config = join(state.run, 'executor-helper.json');
-    await writeSettings(config, { ...settings, name, queues, route }, 0o644);
+    await writeSettings(config, { ...settings, ...ofInstance, route }, 0o644);
     unlock();
     return become(runtime, runtime.executorHelper, config, logFormat);
   } catch (error) {
     unlock();
     throw error;
   }
+}
+
+function joinedSettings(state: State) {
+  const { name, queues, labels } = readJoined(state);
+  return { name, queues, labels };
 }

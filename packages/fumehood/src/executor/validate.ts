@@ -3,19 +3,21 @@ import { factsOf } from '@fumehood/base';
 import { applyRoute, examineInstance, openHttp } from '@fumehood/executor';
 import type { CommandContext } from '../cli/context.ts';
 import { examine } from '../doctor/doctor.ts';
+import { notJoined } from '../errors.ts';
 import type { State } from '../state/state.ts';
-import { type JoinRecord, readCredential, readJoined } from './record.ts';
+import { type ExecutorSetup, readSetup } from './setup.ts';
 import { instanceRequirements, machineRequirements, type Requirement, requirement } from './requirements.ts';
 
 /**
- * Checks everything that an executor of this machine needs, of the machine (it boots a canary) and of the instance that it has joined.
- * Errors: `usage` and `settings_invalid` for wrong settings.
+ * Checks everything that an executor of this machine needs, of the machine (it boots a canary) and of the instance that it leases from.
+ * Errors: `usage` and `settings_invalid` for wrong settings and variables.
  */
 export async function validateExecutor(context: CommandContext): Promise<Requirement[]> {
   const { state, root } = context;
+  const setup = setupOf(context);
   const report = await examine(context);
   const ofMachine = machineRequirements(report, { root, freeMiB: await freeMiB(state), state: state.root });
-  return [...ofMachine, ...(await validateInstance(context))];
+  return [...ofMachine, ...(await validateInstance(context, setup))];
 }
 
 async function freeMiB(state: State): Promise<number> {
@@ -24,23 +26,33 @@ async function freeMiB(state: State): Promise<number> {
   return Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
 }
 
-async function validateInstance({ state, clock }: CommandContext): Promise<Requirement[]> {
-  let record: JoinRecord;
-  try {
-    record = readJoined(state);
-  } catch (error) {
-    const { message, remedy } = factsOf(error);
+async function validateInstance(
+  { state, clock }: CommandContext,
+  setup: ExecutorSetup | null,
+): Promise<Requirement[]> {
+  if (setup === null) {
+    const { message, remedy } = notJoined(state.root);
     return [requirement('instance', false, message, 'an instance that this machine has joined', remedy)];
   }
-  const { instanceUrl, route } = record;
+  const { instanceUrl, route, credential } = setup;
   const shouldBe = 'an answer of the instance';
   try {
     await applyRoute(instanceUrl, route);
-    const facts = await examineInstance(openHttp(instanceUrl), readCredential(state), () => clock.now());
+    const facts = await examineInstance(openHttp(instanceUrl), credential, () => clock.now());
     const answered = requirement('connection', true, `${instanceUrl} answers`, shouldBe, undefined);
     return [answered, ...instanceRequirements(facts)];
   } catch (error) {
     const { message, remedy } = factsOf(error);
     return [requirement('connection', false, message, shouldBe, remedy)];
+  }
+}
+
+/** Returns the setup of this executor; null if it has none. */
+function setupOf({ state, environment, onProgress }: CommandContext): ExecutorSetup | null {
+  try {
+    return readSetup(state, environment, onProgress);
+  } catch (error) {
+    if (factsOf(error).code === 'not_joined') return null;
+    throw error;
   }
 }
