@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Stack } from './stack.ts';
 
-const command = join(import.meta.dirname, '../packages/fumehood/bin/fumehood.mjs');
+const checkout = join(import.meta.dirname, '../packages/fumehood/bin/fumehood.mjs');
 
 /** A command that runs until it gets a signal. Its process becomes that of a helper and keeps its pid. */
 export interface Foreground {
@@ -19,13 +19,15 @@ export interface ForegroundOptions {
   /** Returns argv that runs a command elsewhere, e.g. in another network. */
   readonly enter?: (...argv: string[]) => string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The script of the command line; default: that of this checkout. */
+  readonly command?: string;
 }
 
 /** Starts a command of a stack that runs until it gets SIGTERM. */
 export function startCommand(
   stack: Stack,
   args: readonly string[],
-  { enter = (...argv) => argv, env = {} }: ForegroundOptions = {},
+  { enter = (...argv) => argv, env = {}, command = checkout }: ForegroundOptions = {},
 ): Foreground {
   const [program = '', ...rest] = enter(process.execPath, command, ...args);
   const child = spawn(program, rest, {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CommandContext } from '../cli/context.ts';
 import { alreadyRunning } from '../errors.ts';
 import type { Tier } from '@fumehood/protocol';
-import { prepareRuntime } from '../runtime/runtime.ts';
+import { prepareRuntime, removeOldRuntimes } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
 import { makeState } from '../state/make.ts';
 import type { State } from '../state/state.ts';
@@ -47,6 +47,7 @@ export async function becomeExecutor(
   try {
     if (findRunning(state).executor) throw alreadyRunning('an executor', state.root);
     const { runtime, ...host } = await prepareExecutor(context);
+    await removeOldRuntimes(state, runtime);
     const facts = { version: versionOfThis(), root, instanceUrl, labels: [], ...host };
     const settings = await executorHelperSettings(state, runtime, facts);
     const ofInstance =
