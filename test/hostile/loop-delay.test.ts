@@ -114,9 +114,10 @@ describe('the event loop that renews leases goes on', { retry: 2, timeout: 300_0
     );
     const source = {
       ...{ spawn, maker, clock: systemClock, instanceUrl: 'http://fake' },
-      ...{ cache, disks: emptyCache(), work: join(root, 'work') },
+      ...{ cache, disks: emptyCache(), work: join(root, 'work'), blobs: root },
     };
-    const contents = { commit: { repository: name, commit }, directory: '', sparse: [], files: [] };
+    const nothing = { directory: '', sparse: [], files: [], archive: null };
+    const contents = { commit: { repository: name, commit }, ...nothing };
     const lines: string[] = [];
     const make = () => workspaceDisk(source, client, contents, never, (line) => void lines.push(line));
     expect(await longestDelay(make)).toBeLessThan(loopDelayMax);

@@ -11,7 +11,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   scip: ['base'],
   oci: ['base', 'disk'],
   microvm: ['base'],
-  client: ['base', 'protocol'],
+  client: ['base', 'protocol', 'disk'],
   executor: ['base', 'protocol', 'disk', 'git', 'oci', 'microvm'],
   instance: ['base', 'protocol', 'git', 'scip'],
   'src-cli': ['base', 'scip'],

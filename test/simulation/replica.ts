@@ -336,6 +336,7 @@ function wireJob(job: StoredJob, token: string): Job {
       stdin: job.takesInput,
       inspect: false,
       upload: null,
+      workspace: null,
     },
   };
 }

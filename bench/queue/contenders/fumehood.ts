@@ -57,7 +57,9 @@ const leaseMs = 600_000;
 export async function fumehood(connection: Connection): Promise<Contender> {
   const db = connect(connection, { connections: poolSize });
   await migrate(db, migrations);
-  const kinds: QueueKinds = new Map([['runs', runsKind({ hasBlob: async () => true })]]);
+  const kinds: QueueKinds = new Map([
+    ['runs', runsKind({ hasBlob: async () => true, hasCommit: async () => true })],
+  ]);
   return {
     name: 'fumehood',
     note: 'lease and mark of the instance, one job at a time: fenced by (job, attempt, token), attempt history and events are stored with each transition.',

@@ -48,3 +48,21 @@ export function answerUnknown(url: string, what: string, why: string): FumehoodE
     remedy: 'Use the client of the same version as the instance.',
   });
 }
+
+/** A directory cannot be sent as the workspace of a job. */
+export function directoryInvalid(directory: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'directory_invalid',
+    message: `the directory ${directory} cannot be sent: ${why}`,
+    remedy: 'Give a directory that exists, or one with less in it.',
+  });
+}
+
+/** A file was written while its directory was sent. Nothing is kept of what was sent. */
+export function fileChanged(path: string): FumehoodError {
+  return new FumehoodError({
+    code: 'file_changed',
+    message: `${JSON.stringify(path)} changed while its directory was read, so the directory was not sent`,
+    remedy: 'Call the command again when no program writes into the directory.',
+  });
+}

@@ -91,6 +91,14 @@ export function jobRefused(why: string, remedy: string): FumehoodError {
   });
 }
 
+/** The archive of a job's workspace holds what no workspace has. */
+export function workspaceInvalid(why: string): FumehoodError {
+  return jobRefused(
+    `the archive of its workspace cannot be used: ${why}`,
+    'Make the archive with `fumehood run --dir DIR`.',
+  );
+}
+
 /** The job holds a credential of its instance in a place from which the executor cannot remove it. */
 export function uploadStepRefused(why: string): FumehoodError {
   return new FumehoodError({
@@ -104,8 +112,8 @@ export function uploadStepRefused(why: string): FumehoodError {
 export function imageUnavailable(image: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'image_not_found',
-    message: `the image ${image.slice(0, 200)} is not available: ${why}`,
-    remedy: 'Put the image archive on the instance again and start a new job.',
+    message: `the archive ${image.slice(0, 200)} of an image or a workspace is not available: ${why}`,
+    remedy: 'Put the archive on the instance again and start a new job.',
   });
 }
 

@@ -18,6 +18,20 @@ interface JobKind {
   readonly scopes: readonly Scope[];
 }
 
+/** The workspace of a run. */
+const runWorkspaceSchema = z.union(
+  [
+    /** A tar archive of the workspace that was put on the instance (`PUT /api/blobs/{digest}`). */
+    z.strictObject({ archive: digestSchema }),
+    /** One commit of a repository of the instance. */
+    z.strictObject({ repository: repositoryNameSchema, commit: commitSchema }),
+  ],
+  { error: 'is either {archive: "sha256:<digest>"} or {repository, commit: "<40 hexadecimal digits>"}' },
+);
+
+/** The workspace of a run; null: it has none. */
+export type RunWorkspace = z.output<typeof runWorkspaceSchema> | null;
+
 const indexerName = z.string().max(100);
 
 /**
@@ -66,7 +80,7 @@ export const jobKinds = {
   },
   /** Batch changes of upstream's instances, which our executors lease too. */
   batches: { request: null, scopes: ['code:read', 'code:write'] },
-  /** One command in one image, without a repository. */
+  /** One command in one image. */
   runs: {
     request: z
       .object({
@@ -79,6 +93,8 @@ export const jobKinds = {
         argv: z.array(z.string()),
         env: z.array(z.string().regex(/^[^=\0]+=[^\0]*$/)).default([]),
         stdin: z.boolean().default(false),
+        /** What the command finds in its working directory; null: it starts in the directory that its image names. */
+        workspace: runWorkspaceSchema.nullable().default(null),
         ...jobOptions,
       })
       .superRefine(checkCommand),
@@ -87,6 +103,14 @@ export const jobKinds = {
 } as const satisfies Readonly<Record<string, JobKind>>;
 
 type JobKinds = typeof jobKinds;
+
+/** Returns the scopes that an access token needs to create a job, besides `jobs:write`. */
+export function scopesOf(job: z.output<typeof createJobSchema>): readonly Scope[] {
+  const { scopes } = jobKinds[job.queue];
+  const readsCode = job.queue === 'runs' && job.workspace !== null && 'repository' in job.workspace;
+  // Whoever names the command of a job can have it print the code of the job's repository.
+  return readsCode ? [...scopes, 'code:read'] : scopes;
+}
 
 export type QueueName = keyof JobKinds;
 export const queueNameSchema = z.enum(Object.keys(jobKinds) as [QueueName, ...QueueName[]]);

@@ -1,13 +1,15 @@
+import { createReadStream } from 'node:fs';
 import { collect, ipcError } from '@fumehood/base';
 import { spawnInside, writeDisk } from '@fumehood/disk';
 import { gitEnvironment, type Repository, readTree } from '@fumehood/git';
 import { writeImageDisk } from '@fumehood/oci';
+import { archiveTar } from '../workspace/archive-tar.ts';
 import { checkFilePaths, type WorkspaceFile } from '../workspace/workspace-file.ts';
 import { workspaceTar } from '../workspace/workspace-tar.ts';
 import { type DiskAnswer, type DiskRequest, diskRequestSchema, insidePaths } from './messages.ts';
 
 /**
- * Makes one disk from an image archive, or from a commit and files, and ends. It runs under the Spawn profile: what it reads is
+ * Makes one disk from an image archive, from a commit and files, or from the archive of a workspace, and ends. It runs under the Spawn profile: what it reads is
  * untrusted, and takes time and memory that the process which renews leases must not lose.
  */
 
@@ -31,9 +33,14 @@ function repositoryOf({ id, shallow }: { id: string; shallow: boolean }): Reposi
 }
 
 async function makeWorkspace(
-  { commit, directory, sparse, files }: Extract<DiskRequest, { type: 'workspace' }>,
+  { commit, directory, sparse, files, archive }: Extract<DiskRequest, { type: 'workspace' }>,
   contents: Buffer,
 ): Promise<DiskAnswer> {
+  if (archive) {
+    const tar = archiveTar(createReadStream(insidePaths.archive, { highWaterMark: 1 << 20 }));
+    await writeDisk(spawnInside, tar.bytes, insidePaths.disk, () => tar.entries());
+    return { type: 'workspace', files: tar.entries() };
+  }
   let at = 0;
   const extra = files.map(({ path, mtime, bytes }): WorkspaceFile => {
     at += bytes;

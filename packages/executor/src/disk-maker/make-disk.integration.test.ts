@@ -16,7 +16,8 @@ const identity = process.getuid?.() === 0 ? { uid: 1_900_000_002, gid: process.g
 const spawn = localSpawn(identity);
 const hasCgroups = await canLimit();
 const never = new AbortController().signal;
-const files = { type: 'workspace' as const, commit: null, directory: '', sparse: [], files: [] };
+const nothing = { commit: null, directory: '', sparse: [], files: [], archive: false };
+const files = { type: 'workspace' as const, ...nothing };
 
 let root: string;
 let disks: string;

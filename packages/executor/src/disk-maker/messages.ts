@@ -4,7 +4,7 @@ import * as z from 'zod';
 
 /** Paths in the sandbox of the disk maker. */
 export const insidePaths = {
-  /** The image archive. */
+  /** The archive of the image, or of the workspace. */
   archive: '/archive',
   /** The bare repository that holds the commit. */
   repository: '/repository',
@@ -24,6 +24,8 @@ export const diskRequestSchema = z.discriminatedUnion('type', [
     directory: path,
     sparse: z.array(path),
     files: z.array(z.object({ path, mtime: z.number(), bytes: z.int().nonnegative() })),
+    /** Whether the archive is the workspace, and nothing else is. */
+    archive: z.boolean(),
   }),
 ]);
 export type DiskRequest = z.infer<typeof diskRequestSchema>;

@@ -32,6 +32,7 @@ export function testJob(
       stdin: false,
       inspect: false,
       upload: null,
+      workspace: null,
       ...native,
     },
   };

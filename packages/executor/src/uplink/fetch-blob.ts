@@ -11,7 +11,7 @@ import { retryWhileUnreachable } from './retry.ts';
 
 /** Bytes of the largest blob that is fetched: 32 GiB. An image archive beyond that would fill the executor's cache. */
 const blobMax = 32 * 2 ** 30;
-const action = 'fetch an image';
+const action = 'fetch an archive';
 /** Programs under the profile, which have the agent's group, read it. No other user can enter the directory. */
 const archiveMode = 0o640;
 

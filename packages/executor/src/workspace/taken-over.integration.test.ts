@@ -59,7 +59,7 @@ function make(spawn: Spawn): Promise<string> {
     systemClock,
     signal,
   );
-  const directories = { disks: join(root, 'disks'), work: join(root, 'work') };
+  const directories = { disks: join(root, 'disks'), work: join(root, 'work'), blobs: root };
   const source = {
     spawn,
     maker: diskMakerOf({ spawn, ...maker }, 1024),
@@ -68,7 +68,8 @@ function make(spawn: Spawn): Promise<string> {
     instanceUrl: 'http://fake',
     ...directories,
   };
-  const contents = { commit: { repository: 'acme/plain', commit }, directory: '', sparse: [], files: [] };
+  const nothing = { directory: '', sparse: [], files: [], archive: null };
+  const contents = { commit: { repository: 'acme/plain', commit }, ...nothing };
   return workspaceDisk(source, client, contents, signal, () => {});
 }
 

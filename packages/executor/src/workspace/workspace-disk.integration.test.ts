@@ -53,8 +53,10 @@ function makeWorkspace(
     instanceUrl: 'http://fake',
     disks: join(root, 'disks'),
     work: join(root, 'work'),
+    blobs: root,
   };
-  const contents = { commit: { repository, commit }, directory: '', sparse: [], files: [], ...more };
+  const nothing = { directory: '', sparse: [], files: [], archive: null };
+  const contents = { commit: { repository, commit }, ...nothing, ...more };
   return workspaceDisk(source, client, contents, lease, onProgress);
 }
 

@@ -15,6 +15,7 @@ import type { DiskMaker } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
 import { isFailureOfOneJob } from '../errors.ts';
 import type { JobClient } from '../uplink/job-client.ts';
+import { fetchBlob } from '../uplink/fetch-blob.ts';
 import { retryWhileUnreachable } from '../uplink/retry.ts';
 import { checkRepositoryAccess, type CommitReference, fetchPack } from './fetch-commit.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
@@ -32,6 +33,8 @@ export interface WorkspaceSource {
   readonly disks: string;
   /** The directory for repositories, which are removed after use. */
   readonly work: string;
+  /** The directory of cached archives. */
+  readonly blobs: string;
 }
 
 /** The contents of a workspace. */
@@ -43,6 +46,8 @@ export interface WorkspaceContents {
   /** The directories of the commit that are checked out. An empty list stands for the whole commit. */
   readonly sparse: SparseDirectories;
   readonly files: readonly WorkspaceFile[];
+  /** The digest of an archive on the instance that is the whole workspace; null: there is none. */
+  readonly archive: string | null;
 }
 
 /** Part of the cache key. It has to change when the same contents would give another disk, or a file of another mode. */
@@ -62,10 +67,12 @@ export async function workspaceDisk(
   signal: AbortSignal,
   onProgress: (line: string) => void,
 ): Promise<string> {
-  const { commit } = contents;
+  const { commit, archive: digest } = contents;
   // This request is idempotent. It is retried because a connection that was idle for long is often closed.
   if (commit)
     await retryWhileUnreachable(source.clock, signal, () => checkRepositoryAccess(client, commit, signal));
+  const { blobs, cache, clock } = source;
+  const archive = digest === null ? null : await fetchBlob(client, digest, blobs, cache, clock, signal);
   const file = `workspace-${await cacheKey(source.instanceUrl, contents)}.sqfs`;
   const path = join(source.disks, file);
   const origin = await source.cache.get({
@@ -73,7 +80,7 @@ export async function workspaceDisk(
     what: 'the disk of the workspace',
     signal,
     isOwnFailure: isFailureOfOneJob,
-    make: (stop) => makeDisk(source, client, contents, stop, path, onProgress),
+    make: (stop) => makeDisk(source, client, { ...contents, archive }, stop, path, onProgress),
   });
   if (origin !== 'made') onProgress('the disk of this workspace is in the cache');
   return file;
@@ -81,11 +88,11 @@ export async function workspaceDisk(
 
 async function cacheKey(
   instanceUrl: string,
-  { commit, directory, sparse, files }: WorkspaceContents,
+  { commit, directory, sparse, files, archive }: WorkspaceContents,
 ): Promise<string> {
   const hash = createHash('sha256');
   const name = [format, instanceUrl, commit?.repository, commit?.commit, directory, sparse, files.length];
-  hash.update(JSON.stringify(name));
+  hash.update(JSON.stringify(archive === null ? name : [...name, archive]));
   for (const { path, content, mtime } of files) {
     hash.update(JSON.stringify([path, mtime, content.length]));
     for (let at = 0; at < content.length; at += hashedAtOnce) {
@@ -99,7 +106,7 @@ async function cacheKey(
 async function makeDisk(
   source: WorkspaceSource,
   client: JobClient,
-  { commit, directory, sparse, files }: WorkspaceContents,
+  { commit, directory, sparse, files, archive }: WorkspaceContents,
   signal: AbortSignal,
   path: string,
   onProgress: (line: string) => void,
@@ -116,12 +123,14 @@ async function makeDisk(
       binds.push({ source: place, target: insidePaths.repository, mode: 'ro' });
       onProgress('objects fetched and checked');
     }
+    if (archive !== null) binds.push({ source: archive, target: insidePaths.archive, mode: 'ro' });
     const request = {
       type: 'workspace' as const,
       commit: commit && { id: commit.commit, shallow },
       directory,
       sparse: [...sparse],
       files: files.map(({ path: name, mtime, content }) => ({ path: name, mtime, bytes: content.length })),
+      archive: archive !== null,
     };
     const contents = files.map(({ content }) => content);
     const made = await source.maker.make(request, binds, path, signal, contents);

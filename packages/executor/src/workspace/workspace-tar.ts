@@ -2,15 +2,13 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collect } from '@fumehood/base';
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
+import { tarEnd, tarPadding } from '@fumehood/disk';
 import { packFiles, type Repository, repositoryInvalid, type TreeEntry } from '@fumehood/git';
 import { readObjects } from './git-objects.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
+import { modes, tarMembers, type WorkspaceTar } from './tar-members.ts';
 import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
 import { fixedMtime, gitIndex } from './git-index.ts';
-
-/** Everybody may write, because a step may run as any user. Git compares only the owner's permission to execute. */
-const modes = { directory: 0o777, file: 0o666, executable: 0o777, symlink: 0o777 } as const;
 
 /** Bytes of the longest symlink target that Linux accepts. */
 const linkMax = 4095;
@@ -34,13 +32,6 @@ const sparseConfig = `[core]
 	sparseCheckoutCone = false
 `;
 
-/** A workspace as a tar stream. */
-export interface WorkspaceTar {
-  readonly bytes: AsyncIterable<Uint8Array>;
-  /** Returns the number of members that were written so far. */
-  entries(): number;
-}
-
 /** A commit and its place in the workspace. */
 export interface PlacedCommit {
   readonly repository: Repository;
@@ -55,30 +46,12 @@ export interface PlacedCommit {
  * files of the job. No checkout runs: the files have exactly the bytes of the blobs. Errors: `repository_invalid`.
  */
 export function workspaceTar(commit: PlacedCommit | null, extra: readonly WorkspaceFile[]): WorkspaceTar {
-  let entries = 0;
-  const made = new Set<string>();
-  const header = (entry: Pick<TarEntry, 'path' | 'type'> & Partial<TarEntry>) => {
-    entries += 1;
-    return tarHeader({ size: 0, mode: modes.directory, uid: 0, gid: 0, mtime: fixedMtime, ...entry });
-  };
-  const directory = (path: string) => header({ path, type: 'directory' });
+  const { header, directory, parents, entries } = tarMembers();
   const file = function* (path: string, content: Uint8Array | string, mtime = fixedMtime) {
     const bytes = Buffer.from(content as string);
     yield header({ path, type: 'file', size: bytes.length, mode: modes.file, mtime });
     yield bytes;
     yield tarPadding(bytes.length);
-  };
-
-  /** Yields the parent directories of the path that were not written yet, outermost first. */
-  const parents = function* (path: string) {
-    const missing: string[] = [];
-    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-      const parent = path.slice(0, end);
-      if (made.has(parent)) break;
-      made.add(parent);
-      missing.push(parent);
-    }
-    for (const parent of missing.toReversed()) yield directory(parent);
   };
 
   const gitDirectory = async function* ({ repository, tree, directory: top, sparse }: PlacedCommit) {
@@ -148,7 +121,7 @@ export function workspaceTar(commit: PlacedCommit | null, extra: readonly Worksp
     }
     yield tarEnd();
   };
-  return { bytes: bytes(), entries: () => entries };
+  return { bytes: bytes(), entries };
 }
 
 async function linkTarget(entry: TreeEntry, body: AsyncIterable<Buffer>): Promise<string> {

@@ -1,8 +1,9 @@
 import type { Client } from '@fumehood/client';
-import type { Tier } from '@fumehood/protocol';
+import type { RunWorkspace, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
 import { integer, labels, tiers, variables } from '../cli/options.ts';
+import { usage } from '../errors.ts';
 import { note, printJson, printResult, writeOutput } from '../cli/print.ts';
 
 interface RunOptions extends ClientOptions {
@@ -16,6 +17,9 @@ interface RunOptions extends ClientOptions {
   readonly label?: string[];
   readonly timeout: number;
   readonly stopTimeout: number;
+  readonly dir?: string;
+  readonly repo?: string;
+  readonly commit?: string;
 }
 
 /** Adds `fumehood run`. */
@@ -33,6 +37,13 @@ export function addRun(program: Command): Command {
         .argParser(tiers)
         .default(['vm-hardware'], 'vm-hardware only'),
     )
+    .option('--dir <path>', 'start the command in a copy of this directory, without what git ignores')
+    .addOption(
+      new Option('--repo <name>', 'start the command in a repository of the instance, at --commit').conflicts(
+        'dir',
+      ),
+    )
+    .option('--commit <id>', 'the commit of --repo: 40 hexadecimal digits')
     .option('-e, --env <name=value>', 'set an environment variable (repeatable)', variables)
     .option('--cpus <n>', 'number of CPUs', integer(1, 64), 1)
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20), 1024)
@@ -78,6 +89,8 @@ async function run(image: string, command: string[], options: RunOptions): Promi
   const { progressLines } = await import('../run/progress.ts');
   const { runCommand } = await import('../run/run.ts');
   const { json } = options;
+  if ((options.repo === undefined) !== (options.commit === undefined))
+    throw usage('--repo and --commit need each other', 'Give both, or neither.');
   const context = commandContext();
   const parsed = parseImage(image);
   const chosen = await connectChosen(options);
@@ -99,6 +112,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     argv: command,
     env: options.env ?? [],
     stdin: takesStdin,
+    workspace: await workspaceOf(client, options),
     accept: options.accept,
     cpus: options.cpus,
     memoryMiB: options.memory,
@@ -123,6 +137,18 @@ async function run(image: string, command: string[], options: RunOptions): Promi
   });
   if (json) printJson(job);
   process.exitCode = code;
+}
+
+/** Returns the workspace that the options ask for, once the instance has it. Errors: those of `sendDirectory`. */
+async function workspaceOf(client: Client, { dir, repo, commit, json }: RunOptions): Promise<RunWorkspace> {
+  if (repo !== undefined && commit !== undefined) return { repository: repo, commit };
+  if (dir === undefined) return null;
+  const { sendDirectory } = await import('../run/directory.ts');
+  const { progressLines } = await import('../run/progress.ts');
+  const progress = json
+    ? (sent: object) => printJson({ event: 'sending_directory', ...sent })
+    : progressLines(note, 'directory', 1_000);
+  return { archive: await sendDirectory(client, dir, { line: note, progress }) };
 }
 
 /** Returns a client of the instance of the state directory, which is started unless it runs. */

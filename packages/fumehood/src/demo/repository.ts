@@ -128,7 +128,7 @@ function locate(where: string): GitDirectory {
  * Returns the identity for git: root becomes the owner of the repository, others stay who they are. Like git, it does not trust a
  * repository of which a part belongs to somebody else. Errors: `repository_unreadable`.
  */
-function runnerOf({ top, owned }: GitDirectory): Identity | null {
+export function runnerOf({ top, owned }: GitDirectory): Identity | null {
   const self = process.getuid?.() ?? 0;
   const { uid, gid } = statSync(top);
   const runner = self === 0 ? uid : self;

@@ -10,7 +10,7 @@ import { imageUnknown, usage } from '../errors.ts';
 import { buildImage, imageNames } from '../images/recipes.ts';
 import { markState } from '../state/marker.ts';
 import type { State } from '../state/state.ts';
-import { type ImageProgress, reporting } from './progress.ts';
+import { type SendProgress, reporting } from './progress.ts';
 
 /** A parsed IMAGE argument. */
 export type ImageName =
@@ -91,7 +91,7 @@ export async function checkImage(image: ImageName, onWarning: (line: string) => 
 export interface ImageReport {
   /** A line for people, such as that an image is built. */
   readonly line: (text: string) => void;
-  readonly progress: (progress: ImageProgress) => void;
+  readonly progress: (progress: SendProgress) => void;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { formatBytes } from '../state/usage.ts';
 
-/** How much of an image the instance has. */
-export interface ImageProgress {
+/** How much of an image or a directory the instance has. */
+export interface SendProgress {
   readonly digest: string;
   readonly sentBytes: number;
   readonly totalBytes: number;
@@ -14,7 +14,7 @@ const pauseMs = { program: 1_000, person: 5_000 };
 export async function* reporting(
   parts: AsyncIterable<Buffer>,
   facts: { readonly digest: string; readonly totalBytes: number },
-  report: (progress: ImageProgress) => void,
+  report: (progress: SendProgress) => void,
 ): AsyncGenerator<Buffer> {
   let sentBytes = 0;
   let reportedAt = performance.now();
@@ -28,12 +28,21 @@ export async function* reporting(
   }
 }
 
-/** Returns a reporter that writes lines for a person: one at the start, then one every 5 s. */
-export function progressLines(note: (line: string) => void): (progress: ImageProgress) => void {
+/**
+ * Returns a reporter that writes lines for a person: one at the start, unless all is sent within `quietMs`, then one every 5 s.
+ */
+export function progressLines(
+  note: (line: string) => void,
+  what: 'image' | 'directory' = 'image',
+  quietMs = 0,
+): (progress: SendProgress) => void {
   let notedAt = 0;
+  let startedAt = 0;
   return ({ sentBytes, totalBytes }) => {
     const now = performance.now();
-    if (sentBytes === 0) note(`sending the image (${formatBytes(totalBytes)})`);
+    if (sentBytes === 0) startedAt = now;
+    if (now - startedAt < quietMs) return;
+    if (notedAt === 0) note(`sending the ${what} (${formatBytes(totalBytes)})`);
     else if (now - notedAt > pauseMs.person)
       note(`sent ${formatBytes(sentBytes)} of ${formatBytes(totalBytes)}`);
     else return;

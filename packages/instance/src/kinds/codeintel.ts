@@ -63,6 +63,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
           stdin: false,
           inspect,
           upload: { file, root, indexer: indexer.name },
+          workspace: null,
         },
       };
     },

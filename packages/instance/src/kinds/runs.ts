@@ -1,6 +1,12 @@
-import { digestSchema, imageReferenceSchema, stopGraceSchema } from '@fumehood/protocol';
+import {
+  commitSchema,
+  digestSchema,
+  imageReferenceSchema,
+  repositoryNameSchema,
+  stopGraceSchema,
+} from '@fumehood/protocol';
 import * as z from 'zod';
-import { blobNotFound } from '../errors.ts';
+import { blobNotFound, commitNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 import type { KindStores } from './stores.ts';
 
@@ -12,18 +18,33 @@ const payloadSchema = z.object({
   deadlineMs: z.int(),
   stopGraceMs: stopGraceSchema,
   inspect: z.boolean(),
+  /** A job that an older build has stored has none. */
+  workspace: z
+    .union([
+      z.object({ archive: digestSchema }),
+      z.object({ repository: repositoryNameSchema, commit: commitSchema }),
+    ])
+    .nullable()
+    .default(null),
 });
 
-/** Returns the kind of ad-hoc jobs: one command in one image, without a repository. */
-export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'runs'> {
+/** Returns the kind of ad-hoc jobs: one command in one image, in a workspace or without one. */
+export function runsKind({
+  hasBlob,
+  hasCommit,
+}: Pick<KindStores, 'hasBlob' | 'hasCommit'>): QueueKind<'runs'> {
   return {
     name: 'runs',
     async create(request) {
       if (isDigest(request.image) && !(await hasBlob(request.image))) throw blobNotFound(request.image);
+      const { archive, repository = '', commit = '' } = workspaceOf(request.workspace);
+      if (archive !== undefined && !(await hasBlob(archive))) throw blobNotFound(archive);
+      if (repository !== '' && !(await hasCommit(repository, commit)))
+        throw commitNotFound(repository, commit);
       return {
         payload: payloadSchema.parse(request),
-        repository: '',
-        commit: '',
+        repository,
+        commit,
         demand: demandOf(request),
         input: request.stdin,
         // A run has a fresh VM without a network: the only effect of a lost attempt is its output, which names the attempt.
@@ -50,10 +71,16 @@ export function runsKind({ hasBlob }: Pick<KindStores, 'hasBlob'>): QueueKind<'r
           stdin: run.stdin,
           inspect: run.inspect,
           upload: null,
+          workspace: workspaceOf(run.workspace).archive ?? null,
         },
       };
     },
   };
 }
+
+type Workspace = z.output<typeof payloadSchema>['workspace'];
+
+const workspaceOf = (workspace: Workspace): { archive?: string; repository?: string; commit?: string } =>
+  workspace ?? {};
 
 const isDigest = (image: string) => digestSchema.safeParse(image).success;

@@ -74,6 +74,7 @@ export async function removeOldIndexes(db: Db, { before, maxBytes }: Bounds): Pr
 
 /** What jobs need that have not ended. */
 export interface Needs {
+  /** Digests of image archives and of archives of workspaces, and references to images of registries. */
   readonly images: readonly string[];
   readonly commits: readonly { readonly repository: string; readonly commit: string }[];
 }
@@ -82,7 +83,9 @@ export interface Needs {
 export async function readNeeds(db: Db): Promise<Needs> {
   const active = sql`state in ('queued', 'errored', 'processing')`;
   const images = await sql<{ image: string }>`
-    select distinct coalesce(payload ->> 'image', payload #>> '{indexer,image}') as image from jobs where ${active}
+    select coalesce(payload ->> 'image', payload #>> '{indexer,image}') as image from jobs where ${active}
+    union
+    select payload #>> '{workspace,archive}' from jobs where ${active} and payload #>> '{workspace,archive}' is not null
   `.execute(db);
   const commits = await sql<Needs['commits'][number]>`
     select distinct repository, commit from jobs where ${active} and repository <> ''

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { tierSchema } from '../tier.ts';
-import { relativePathSchema, stopGraceSchema } from '../values.ts';
+import { digestSchema, relativePathSchema, stopGraceSchema } from '../values.ts';
 
 /** A container step, as upstream's executors know it; only ours understand `argv`. */
 export const dockerStepSchema = z.object({
@@ -55,5 +55,7 @@ export const nativeJobSchema = z.object({
   /** Whether the executor searches the paused VM for the job's credentials before it destroys it. */
   inspect: z.boolean(),
   upload: uploadRequestSchema.nullable(),
+  /** The digest of the archive on the instance that becomes the workspace; null: none. */
+  workspace: digestSchema.nullable().default(null),
 });
 export type NativeJob = z.infer<typeof nativeJobSchema>;

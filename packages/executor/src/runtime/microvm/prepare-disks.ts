@@ -36,6 +36,7 @@ export async function prepareDisks(
     instanceUrl,
     disks: directories.disks,
     work: directories.work,
+    blobs: directories.blobs,
   };
   const secrets = secretsOfJob(job, deps.credential.secret);
   const commit = job.repositoryName === '' ? null : { repository: job.repositoryName, commit: job.commit };
@@ -44,7 +45,8 @@ export async function prepareDisks(
     runWithLog(workspaceLog, phase, async (log) => {
       const files = await collectJobFiles(client, job.files, secrets, clock, lease.stopped);
       const sparse = sparseDirectories(job.sparseCheckout);
-      const contents = { commit, directory: job.repositoryDirectory, sparse, files };
+      const archive = job.fumehood.workspace;
+      const contents = { commit, directory: job.repositoryDirectory, sparse, files, archive };
       const onProgress = (line: string) => void writeLine(log, line).catch(() => {});
       return workspaceDisk(source, client, contents, lease.stopped, onProgress);
     });

@@ -16,11 +16,22 @@ describe('a leased job', () => {
     expect(validateJob(validJob(), host).dockerSteps).toHaveLength(1);
   });
 
-  it('has a workspace when it has a repository or files', () => {
+  it('has a workspace when it has a repository, files or an archive of one', () => {
+    const has = (job: Partial<Job>, workspace: string | null = null) =>
+      hasWorkspace(
+        validateJob(
+          { ...testJob({ dockerSteps: [{ image }] }, { workspace }), ...job, commit: 'a'.repeat(40) },
+          host,
+        ),
+      );
     const file = { content: new Uint8Array(), bucket: '', key: '', modifiedAt: '' };
-    expect(hasWorkspace(validJob())).toBe(false);
-    expect(hasWorkspace({ ...validJob(), repositoryName: 'a' })).toBe(true);
-    expect(hasWorkspace({ ...validJob(), files: { a: file } })).toBe(true);
+    const archive = `sha256:${'0'.repeat(64)}`;
+    expect(has({})).toBe(false);
+    expect(has({ repositoryName: 'a' })).toBe(true);
+    expect(has({ files: { a: file } })).toBe(true);
+    expect(has({}, archive)).toBe(true);
+    for (const more of [{ repositoryName: 'a' }, { files: { a: file } }])
+      expect(() => has(more, archive)).toThrow('a repository or files beside it');
   });
 
   it('may name an image of a registry, and an image on the instance only if the instance is native', () => {

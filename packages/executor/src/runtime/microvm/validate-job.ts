@@ -46,6 +46,12 @@ export function validateJob(job: Job, settings: ValidationSettings): ValidatedJo
       'Name a directory inside of the workspace.',
     );
   sparseDirectories(job.sparseCheckout); // throws for unsupported patterns before anything is started
+  const { workspace } = validated.fumehood;
+  if (workspace !== null && (job.repositoryName !== '' || Object.keys(job.files).length > 0))
+    throw jobRefused(
+      'it has an archive of its workspace, and a repository or files beside it',
+      'Give the job one of them.',
+    );
   if (job.fetchTags) throw jobRefused("it wants the repository's tags", otherExecutor);
   if (job.repositoryName !== '' && !job.shallowClone)
     throw jobRefused("it wants the repository's whole history", otherExecutor);
@@ -87,15 +93,18 @@ function fromUpstream(leased: Job, { credential, upstream }: ValidationSettings)
   return {
     ...job,
     dockerSteps: job.dockerSteps ?? [],
-    fumehood: { attempt: 0, accept, resources, deadlineMs, stopGraceMs, stdin: false, inspect: false },
+    fumehood: {
+      ...{ attempt: 0, accept, resources, deadlineMs, stopGraceMs },
+      ...{ stdin: false, inspect: false, workspace: null },
+    },
     upload,
     exposed,
   };
 }
 
-/** Returns whether the job's steps get a workspace: it has a repository, or files, or both. */
-export function hasWorkspace(job: Pick<Job, 'repositoryName' | 'files'>): boolean {
-  return job.repositoryName !== '' || Object.keys(job.files).length > 0;
+/** Returns whether the job's steps get a workspace: it has a repository, or files, or both, or an archive. */
+export function hasWorkspace({ repositoryName, files, fumehood }: ValidatedJob): boolean {
+  return repositoryName !== '' || Object.keys(files).length > 0 || fumehood.workspace !== null;
 }
 
 /** Returns the credentials that no file of the job may hold: none when the admin allows exposure. */

@@ -4,8 +4,8 @@ import {
   createJobSchema,
   idempotencyHeader,
   idempotencyKeySchema,
-  jobKinds,
   listJobsSchema,
+  scopesOf,
   type Why,
 } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -35,7 +35,7 @@ export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
 
   app.post('/api/jobs', { schema: { body: createJobSchema } }, async (request, reply) => {
     const { queue } = request.body;
-    for (const needed of jobKinds[queue].scopes) requireScope(personOf(request), needed);
+    for (const needed of scopesOf(request.body)) requireScope(personOf(request), needed);
     const submission = submissionOf(request, request.body);
     const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
     return reply.code(201).send(await currentRecord(deps, id));

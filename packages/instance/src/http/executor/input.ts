@@ -12,7 +12,7 @@ import { goneSignal } from '../gone.ts';
 import { leaseOf, requireQueueLease } from '../lease.ts';
 import { queueParam } from '../queues.ts';
 
-/** `GET /.executors/queue/{queue}/input` and `…/blob/{digest}`: a job's stdin and its images, for the job's token. */
+/** `GET /.executors/queue/{queue}/input` and `…/blob/{digest}`: a job's stdin, its images and its workspace, for the job's token. */
 export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const { db, wakes, clock, kinds, blobs, jobAuth } = deps;
   requireQueueLease(scope, jobAuth);
@@ -42,9 +42,12 @@ export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const lease = leaseOf(request);
     const digest = checkInput(digestSchema, (request.params as { digest?: unknown }).digest);
     const job = await readJob(db, lease.jobId);
-    const steps = (job && kindOf(kinds, job.queue).content(job).dockerSteps) ?? [];
+    const content = job && kindOf(kinds, job.queue).content(job);
+    const steps = content?.dockerSteps ?? [];
     // A token reads only blobs that its job names, and cannot find out which others exist.
-    if (!steps.some((step) => step.image === `blob:${digest}`)) throw blobNotFound(digest);
+    const isNamed =
+      content?.fumehood.workspace === digest || steps.some(({ image }) => image === `blob:${digest}`);
+    if (!isNamed) throw blobNotFound(digest);
     reply.header('content-length', await blobs.size(digest)).type('application/octet-stream');
     // Fastify would set the length of an empty body to 0; it leaves the header alone for a stream.
     return await reply.send(request.method === 'HEAD' ? Readable.from([]) : blobs.read(digest));

@@ -1,0 +1,62 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { openRepository } from '../../packages/fumehood/src/demo/repository.ts';
+import { Stack } from '../stack.ts';
+
+let stack: Stack;
+let image: string;
+let directory: string;
+
+beforeAll(async () => {
+  stack = await Stack.make();
+  image = `docker-archive:${(await busyboxImage(stack.state, 'plain')).file}`;
+  const up = await stack.fumehood(['up']);
+  expect(up.code, up.stderr).toBe(0);
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-workspace-'));
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { cwd: directory });
+  git('init', '-q');
+  writeFileSync(join(directory, '.gitignore'), 'ignored\n');
+  writeFileSync(join(directory, 'run'), '#!/bin/sh\necho ran in $PWD\n');
+  chmodSync(join(directory, 'run'), 0o755);
+  git('add', '-A');
+  git('commit', '-q', '-m', 'one');
+  writeFileSync(join(directory, 'ignored'), 'not sent');
+  mkdirSync(join(directory, 'sub'));
+  writeFileSync(join(directory, 'sub/new'), 'not tracked yet\n');
+  symlinkSync('/etc/passwd', join(directory, 'link'));
+});
+afterAll(async () => {
+  rmSync(directory, { recursive: true, force: true });
+  await stack.stop();
+});
+
+const run = (...args: string[]) => {
+  const size = ['--accept', 'vm-emulated', '--memory', '256', '--scratch', '256'];
+  return stack.fumehood(['run', ...size, ...args], { cwd: directory });
+};
+
+test('a command starts in a copy of a local directory, without what git ignores, and with links as links', async () => {
+  const script = './run; find . | sort; readlink link; cat sub/new';
+  const ended = await run('--dir', '.', image, '--', 'sh', '-c', script);
+  expect(ended.stderr.replace(/^sending the image .*\n/, '')).toBe('');
+  expect(ended.stdout).toBe(
+    'ran in /data\n.\n./.gitignore\n./link\n./run\n./sub\n./sub/new\n/etc/passwd\nnot tracked yet\n',
+  );
+  expect(ended.code).toBe(0);
+});
+
+test('a command starts in a repository of the instance at a commit, which has to be there', async () => {
+  const repository = await openRepository(directory, 'HEAD', '');
+  const { name, commit } = repository;
+  const refused = await run('--repo', name, '--commit', commit, image, '--', 'ls', '-A');
+  expect(refused).toMatchObject({ code: 1, stdout: '' });
+  expect(refused.stderr).toContain(`the instance does not have commit ${commit} of ${name}`);
+  await stack.client().putPack(name, commit, repository.pack());
+  const ended = await run('--repo', name, '--commit', commit, image, '--', 'ls', '-A');
+  expect(ended).toMatchObject({ code: 0, stdout: '.git\n.gitignore\nrun\n' });
+});
