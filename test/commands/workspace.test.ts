@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -59,4 +68,27 @@ test('a command starts in a repository of the instance at a commit, which has to
   await stack.client().putPack(name, commit, repository.pack());
   const ended = await run('--repo', name, '--commit', commit, image, '--', 'ls', '-A');
   expect(ended).toMatchObject({ code: 0, stdout: '.git\n.gitignore\nrun\n' });
+});
+
+test('what a command leaves is brought back, also when it failed, without links', async () => {
+  const script =
+    'mkdir -p out/deep; cat sub/new > out/deep/report; ln -s /etc/passwd out/link; echo x > one; exit 3';
+  const paths = ['--out', 'out', '--out', './one', '--out', 'none', '--out-dir', 'ignored.d'];
+  const ended = await run('--dir', '.', ...paths, image, '--', 'sh', '-c', script);
+  expect(ended).toMatchObject({ code: 3, stdout: '' });
+  expect(ended.stderr.split('\n').filter((line) => !line.startsWith('sending'))).toEqual([
+    expect.stringContaining('left out out/link'),
+    expect.stringContaining('has not brought back none'),
+    '',
+  ]);
+  const at = (path: string) => join(directory, 'ignored.d', path);
+  expect(readFileSync(at('out/deep/report'), 'utf8')).toBe('not tracked yet\n');
+  expect(readFileSync(at('one'), 'utf8')).toBe('x\n');
+  expect(existsSync(at('out/link'))).toBe(false);
+});
+
+test('a command that succeeds without leaving what it has to bring back fails, with the path', async () => {
+  const ended = await run('--out', 'reports', image, '--', 'pwd');
+  expect(ended).toMatchObject({ code: 125, stdout: '/data\n' });
+  expect(ended.stderr).toContain('reports cannot be collected from the workspace');
 });

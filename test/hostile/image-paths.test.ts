@@ -76,10 +76,19 @@ async function startsOutside(attack: AttackedGuest['attack'], cwd: string): Prom
 }
 
 let collected = 0;
-/** Returns whether this is a regular file of the guest that init sends. */
+/** Returns whether init sends this path of the guest, as a file or as an archive. */
 async function canCollect(guest: Guest, root: string, path: string): Promise<boolean> {
+  return (await canCollectAs('file', guest, root, path)) || canCollectAs('archive', guest, root, path);
+}
+
+async function canCollectAs(
+  as: 'file' | 'archive',
+  guest: Guest,
+  root: string,
+  path: string,
+): Promise<boolean> {
   const id = `file-${(collected += 1)}`;
-  const file = guest.collect({ id, root, uid: 0, gid: 0, path, maxBytes: 1_000 });
+  const file = guest.collect({ id, root, uid: 0, gid: 0, path, as, maxBytes: 10_000 });
   return buffer(file).then(
     () => true,
     (error: unknown) => {

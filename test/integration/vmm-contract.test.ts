@@ -93,7 +93,8 @@ function contract(vmm: Vmm): void {
         expect(output.trim().split('\n').sort()).toEqual(['1048576', 'to stderr', 'to stdin']);
         // The other slot has another disk, and its root a part of the scratch disk of its own.
         expect(await host.step(started, ['/bin/ls', '/'])).not.toMatch(/second|file/);
-        const file = { id: 'file', root: guestPaths.root(1), uid: 0, gid: 0, path: 'file', maxBytes: 99 };
+        const who = { id: 'file', root: guestPaths.root(1), uid: 0, gid: 0 };
+        const file = { ...who, path: 'file', as: 'file' as const, maxBytes: 99 };
         expect((await buffer(started.guest.collect(file))).toString()).toBe('kept\n');
       } finally {
         expect(await started.vm.destroy()).toEqual(nothing);

@@ -182,7 +182,7 @@ export class Machine {
           method,
           path,
           headers: { ...headers, [protocolHeader]: '1' },
-          body: this.body(path, Buffer.from(body ?? '')),
+          body: this.body(path, Buffer.from((body ?? '') as string | Uint8Array)),
         };
         const abort = () => {
           giveUp();

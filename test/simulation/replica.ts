@@ -337,6 +337,7 @@ function wireJob(job: StoredJob, token: string): Job {
       inspect: false,
       upload: null,
       workspace: null,
+      artifacts: [],
     },
   };
 }

@@ -1,6 +1,8 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { type Answer, factsOf } from '@fumehood/base';
 import {
+  type Artifact,
+  artifactsSchema,
   type Attempt,
   attemptsSchema,
   type CreateJob,
@@ -50,6 +52,10 @@ export interface Client {
   events(id: number, options?: WantedEvents & { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
   /** Forwards a stream and its end to the stdin of the job. Errors: `job_ended`. */
   sendInput(id: number, input: Readable, signal: AbortSignal): Promise<void>;
+  /** Returns what the last attempt of a job brought back. */
+  artifacts(id: number): Promise<Artifact[]>;
+  /** Opens what a job brought back from a path: a tar archive, to be taken for hostile. Errors: `artifact_not_found`. */
+  artifact(id: number, path: string): Promise<AsyncIterable<Uint8Array>>;
   hasBlob(digest: string): Promise<boolean>;
   putBlob(digest: string, content: Readable, bytes: number): Promise<void>;
   /** Uploads a pack that holds one commit without its history. */
@@ -97,6 +103,12 @@ export function openClient(options: ClientOptions): Client {
       };
       for await (const chunk of input) await send(chunk as Uint8Array<ArrayBuffer>, false);
       await send(new Uint8Array(0), true);
+    },
+    artifacts: async (id) => (await get(artifactsSchema, `/api/jobs/${id}/artifacts`)).artifacts,
+    async artifact(id, path) {
+      const name = path.split('/').map(encodeURIComponent).join('/');
+      const response = await http.send({ method: 'GET', path: `/api/jobs/${id}/artifacts/${name}` });
+      return response.body ?? Readable.from([]);
     },
     hasBlob: (digest) =>
       http.send({ method: 'HEAD', path: `/api/blobs/${digest}` }).then(

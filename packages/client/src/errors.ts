@@ -66,3 +66,21 @@ export function fileChanged(path: string): FumehoodError {
     remedy: 'Call the command again when no program writes into the directory.',
   });
 }
+
+/** What a job brought back is no archive that an executor writes. Nothing of it is in its place. */
+export function artifactInvalid(path: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'artifact_invalid',
+    message: `what the job brought back from ${path} is not written: ${why}`,
+    remedy: 'Take the job for hostile. `GET /api/jobs/ID/artifacts/PATH` has the archive as it is.',
+  });
+}
+
+/** Something is in the place of what a job brought back. */
+export function artifactNotWritten(place: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'artifact_not_written',
+    message: `${place} cannot be written: ${why}`,
+    remedy: 'Move away what is there, or give another directory.',
+  });
+}

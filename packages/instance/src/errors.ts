@@ -186,6 +186,30 @@ export const blobDigestWrong = (expected: string, actual: string) =>
 export const blobTooBig = (maxBytes: number) =>
   refused(413, 'blob_too_big', `a blob is at most ${maxBytes} bytes`, 'Make the image smaller.');
 
+export const artifactNotDeclared = (path: string) =>
+  refused(
+    403,
+    'artifact_not_declared',
+    `the job does not bring back ${path}`,
+    'Send only what `artifacts` of the job names.',
+  );
+
+export const artifactTooBig = (maxBytes: number) =>
+  refused(
+    413,
+    'artifact_too_big',
+    `what a job brings back has at most ${maxBytes} bytes`,
+    'Have the job bring back less.',
+  );
+
+export const artifactNotFound = (id: number, path: string) =>
+  refused(
+    404,
+    'artifact_not_found',
+    `job ${id} has not brought back ${path}`,
+    `GET /api/jobs/${id}/artifacts lists what it has.`,
+  );
+
 export const commitNotFound = (repository: string, commit: string) =>
   refused(
     404,

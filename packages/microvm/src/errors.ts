@@ -60,7 +60,7 @@ export function artifactRefused(path: string, status: string, text: string): Fum
   return new FumehoodError({
     code: codes[status] ?? 'artifact_unreadable',
     message: `${path} cannot be collected from the workspace: ${text}`,
-    remedy: 'Check that a step writes it as a regular file within the size limit.',
+    remedy: 'Check that a step writes it, within the size limit, and not as a link.',
   });
 }
 

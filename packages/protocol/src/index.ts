@@ -1,4 +1,5 @@
 export * from './api/access.ts';
+export * from './api/artifacts.ts';
 export * from './api/codeintel.ts';
 export * from './api/jobs.ts';
 export * from './api/queue.ts';

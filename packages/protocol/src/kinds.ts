@@ -3,6 +3,7 @@ import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
 import { checkCommand } from './command-limits.ts';
 import {
+  artifactPathsSchema,
   commitSchema,
   digestSchema,
   imageReferenceSchema,
@@ -95,6 +96,8 @@ export const jobKinds = {
         stdin: z.boolean().default(false),
         /** What the command finds in its working directory; null: it starts in the directory that its image names. */
         workspace: runWorkspaceSchema.nullable().default(null),
+        /** Files and directories below the workspace that the instance gets when the command has ended (`GET /api/jobs/{id}/artifacts`). */
+        artifacts: artifactPathsSchema.default([]),
         ...jobOptions,
       })
       .superRefine(checkCommand),

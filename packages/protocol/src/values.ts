@@ -48,6 +48,20 @@ export const relativePathSchema = z
 /** A relative path in any spelling, such as `./a//b/` or `a/c/../b`. Its value is the plain one, `a/b`; `..` may not lead out. */
 export const anyRelativePathSchema = z.string().max(4096).overwrite(plainPath).pipe(relativePathSchema);
 
+/** Most paths that a job may have the executor bring back. */
+const artifactsMax = 64;
+/** Most bytes of what a job brings back, all its archives together: 1 GiB. */
+export const artifactBytesMax = 2 ** 30;
+/** A file or a directory below the workspace that a job brings back. */
+export const artifactPathSchema = anyRelativePathSchema.pipe(
+  z.string().min(1, 'must be a path below the workspace, not the workspace').max(1_000),
+);
+/** The paths that a job brings back; none of them twice. */
+export const artifactPathsSchema = z
+  .array(artifactPathSchema)
+  .max(artifactsMax)
+  .refine((paths) => new Set(paths).size === paths.length, 'must not have a path twice');
+
 function plainPath(path: string): string {
   if (path.startsWith('/')) return path;
   const parts: string[] = [];

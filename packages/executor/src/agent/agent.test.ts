@@ -62,7 +62,7 @@ test('an executor whose machine makes jobs fail leases nothing, says why, and le
   let [works, leased] = [false, 0];
   const http: Http = ({ path, body }) => {
     if (!path.endsWith('/heartbeat')) return Promise.resolve(new Response(null, { status: 204 }));
-    const { fumehood, jobIdsByQueue } = JSON.parse(String(body)) as HeartbeatBody;
+    const { fumehood, jobIdsByQueue } = JSON.parse(body as string) as HeartbeatBody;
     reported.push(fumehood.trouble);
     const knownIds = jobIdsByQueue.flatMap(({ jobIds }) => jobIds.map((id) => `${id}-runs`));
     return Promise.resolve(Response.json({ knownIds, cancelIds: [] }));

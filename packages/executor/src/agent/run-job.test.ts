@@ -11,7 +11,7 @@ import { runJob } from './run-job.ts';
 async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
   const requests: [string, unknown][] = [];
   const http: Http = ({ path, body }) => {
-    requests.push([path.split('/').at(-1) ?? '', JSON.parse(String(body))]);
+    requests.push([path.split('/').at(-1) ?? '', JSON.parse(body as string)]);
     const answer = { knownIds: ['5-runs'], cancelIds: [] };
     return Promise.resolve(
       path.endsWith('/heartbeat') ? Response.json(answer) : new Response(null, { status: 204 }),

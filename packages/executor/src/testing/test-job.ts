@@ -33,6 +33,7 @@ export function testJob(
       inspect: false,
       upload: null,
       workspace: null,
+      artifacts: [],
       ...native,
     },
   };

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { type Answer, collect, FumehoodError, openFetch } from '@fumehood/base';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
@@ -7,7 +8,7 @@ export interface HttpRequest {
   /** Below the instance's URL, with the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly body?: string | Uint8Array<ArrayBuffer> | Readable;
   readonly signal?: AbortSignal | undefined;
   /** What the request is for, in the words of an error message after "to": `renew leases`. */
   readonly action: string;

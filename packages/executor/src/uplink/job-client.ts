@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { type Answer, type Clock, factsOf } from '@fumehood/base';
 import {
   executorNameHeader,
@@ -37,6 +38,8 @@ export interface JobClient {
   input(offset: number, signal: AbortSignal): Promise<{ bytes: Buffer; end: boolean }>;
   /** Sends one request under the job's token. Errors: `lease_lost` for 401, and those of `Http`. */
   open(request: Omit<HttpRequest, 'signal'> & { signal?: AbortSignal }): Promise<Answer>;
+  /** Sends what the job brings back from a path, as often as `open` has to give the bytes anew. */
+  artifact(path: string, open: () => Readable, bytes: number, signal: AbortSignal): Promise<void>;
   /** Returns the path of a blob on the instance, for `open`. */
   blobPath(digest: string): string;
   /** Sends what the run measured. Does nothing with an instance of upstream's kind, which has no route for it. */
@@ -179,6 +182,20 @@ export function openJobClient(
           return { bytes, end: response.headers.get(inputEndHeader) === 'true' };
         });
       }),
+    async artifact(path, content, bytes, signal) {
+      const action = 'send what the job brings back';
+      await retryWhileUnreachable(clock, signal, async () => {
+        const response = await open({
+          method: 'POST',
+          path: `${base}/artifact?path=${encodeURIComponent(path)}`,
+          headers: { 'content-type': 'application/x-tar', 'content-length': String(bytes) },
+          body: content(),
+          signal,
+          action,
+        });
+        await expectStatus(response, [204], action);
+      });
+    },
     async result(facts) {
       if (native)
         await retryWhileUnreachable(clock, lease, () => post('result', facts, "send the job's result"));

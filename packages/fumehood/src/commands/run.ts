@@ -20,6 +20,8 @@ interface RunOptions extends ClientOptions {
   readonly dir?: string;
   readonly repo?: string;
   readonly commit?: string;
+  readonly out?: string[];
+  readonly outDir: string;
 }
 
 /** Adds `fumehood run`. */
@@ -44,6 +46,12 @@ export function addRun(program: Command): Command {
       ),
     )
     .option('--commit <id>', 'the commit of --repo: 40 hexadecimal digits')
+    .option(
+      '--out <path>',
+      'bring back this file or directory when the command has ended, also if it failed (repeatable)',
+      (path: string, before: string[] | undefined) => [...(before ?? []), path],
+    )
+    .option('--out-dir <path>', 'the directory to which --out writes', '.')
     .option('-e, --env <name=value>', 'set an environment variable (repeatable)', variables)
     .option('--cpus <n>', 'number of CPUs', integer(1, 64), 1)
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20), 1024)
@@ -72,7 +80,7 @@ export function addRun(program: Command): Command {
         'Exit codes that are not those of the command:',
         '  2    an argument is wrong',
         '  3    no connected executor can run the job',
-        '  4    the command succeeded, but the instance dropped a part of its output',
+        '  4    the command succeeded, but a part of its output is missing, or of what --out names',
         '  124  the time is over',
         '  125  the job failed for another reason',
         '  130  interrupted',
@@ -87,8 +95,10 @@ export function addRun(program: Command): Command {
 async function run(image: string, command: string[], options: RunOptions): Promise<void> {
   const { checkImage, parseImage, provideImage, withPlainImage } = await import('../run/image.ts');
   const { progressLines } = await import('../run/progress.ts');
-  const { runCommand } = await import('../run/run.ts');
+  const { incompleteCode, runCommand } = await import('../run/run.ts');
   const { json } = options;
+  const { fetchArtifacts, parseArtifactPaths } = await import('../run/artifacts.ts');
+  const artifacts = parseArtifactPaths(options.out ?? []);
   if ((options.repo === undefined) !== (options.commit === undefined))
     throw usage('--repo and --commit need each other', 'Give both, or neither.');
   const context = commandContext();
@@ -113,6 +123,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     env: options.env ?? [],
     stdin: takesStdin,
     workspace: await workspaceOf(client, options),
+    artifacts,
     accept: options.accept,
     cpus: options.cpus,
     memoryMiB: options.memory,
@@ -135,8 +146,12 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     output: (stream, bytes) => writeOutput(json ? 'stderr' : stream, bytes),
     note,
   });
+  const isWhole =
+    artifacts.length === 0 ||
+    job.state === 'canceled' ||
+    (await fetchArtifacts(client, job.id, artifacts, options.outDir, note));
   if (json) printJson(job);
-  process.exitCode = code;
+  process.exitCode = code === 0 && !isWhole ? incompleteCode : code;
 }
 
 /** Returns the workspace that the options ask for, once the instance has it. Errors: those of `sendDirectory`. */

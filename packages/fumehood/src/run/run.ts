@@ -17,8 +17,8 @@ export interface RunRequest {
 
 /** Exit code when no connected executor can run the job. */
 const cannotRunCode = 3;
-/** Exit code when the command succeeded but the instance dropped a part of its output. */
-const incompleteCode = 4;
+/** Exit code when the command succeeded but a part of its output is missing, or of what the job brings back. */
+export const incompleteCode = 4;
 /** Exit codes for a job that a limit stopped, as `timeout` and shells have them. */
 const failureCodes: Readonly<Record<string, number>> = { deadline: 124, memory: 137 };
 const otherFailure = 125;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { sync } from '../durable.ts';
 import { blobDigestWrong, blobNotFound, blobTooBig } from '../errors.ts';
-import type { Staging } from '../staging.ts';
+import type { StagedFile, Staging } from '../staging.ts';
 
 /** Stores files by the digest of their bytes. A blob that the store has is whole and synced. */
 export interface BlobStore {
@@ -14,6 +14,8 @@ export interface BlobStore {
   read(digest: string): Readable;
   /** Stores a blob; returns false when the store had it. Errors: `digest_mismatch`, `blob_too_big`. */
   write(digest: string, bytes: Readable): Promise<boolean>;
+  /** Stores a file that has arrived whole; returns false when the store had it. */
+  readonly keep: (staged: StagedFile) => Promise<boolean>;
 }
 
 /** Largest blob, in bytes. */
@@ -42,8 +44,15 @@ export async function openBlobStore(directory: string, staging: Staging): Promis
     await sync(blobs);
     return true;
   };
+  const keep = async ({ path, digest }: StagedFile) => {
+    if (await has(digest)) return false;
+    await rename(path, fileOf(digest));
+    await sync(blobs);
+    return true;
+  };
   return {
     has,
+    keep,
     async size(digest) {
       const size = await sizeOf(digest);
       if (size === null) throw blobNotFound(digest);
@@ -54,10 +63,7 @@ export async function openBlobStore(directory: string, staging: Staging): Promis
       // Also when the store has the blob: the answer says that the sender has it.
       await using staged = await staging.write(bytes, maxBlobBytes, blobTooBig);
       if (staged.digest !== digest) throw blobDigestWrong(digest, staged.digest);
-      if (await has(digest)) return false;
-      await rename(staged.path, fileOf(digest));
-      await sync(blobs);
-      return true;
+      return await keep(staged);
     },
   };
 }

@@ -1,4 +1,5 @@
 import { accessRoutes } from './api/access.ts';
+import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
@@ -10,6 +11,7 @@ import { shareRoutes } from './api/shares.ts';
 import { statusRoutes } from './api/status.ts';
 import { uploadRoutes } from './api/uploads.ts';
 import type { Routes } from './deps.ts';
+import { jobArtifactRoutes } from './executor/artifact.ts';
 import { authTestRoutes } from './executor/auth-test.ts';
 import { dequeueRoutes } from './executor/dequeue.ts';
 import { gitRoutes } from './executor/git.ts';
@@ -36,6 +38,7 @@ export const allRoutes: readonly Routes[] = [
   pushRoutes,
   logRoutes,
   jobInputRoutes,
+  jobArtifactRoutes,
   markRoutes,
   gitRoutes,
   indexUploadRoutes,
@@ -44,6 +47,7 @@ export const allRoutes: readonly Routes[] = [
   jobRoutes,
   eventRoutes,
   jobLogRoutes,
+  artifactRoutes,
   inputRoutes,
   blobRoutes,
   repositoryRoutes,

@@ -64,6 +64,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
           inspect,
           upload: { file, root, indexer: indexer.name },
           workspace: null,
+          artifacts: [],
         },
       };
     },

@@ -1,4 +1,5 @@
 import {
+  artifactPathsSchema,
   commitSchema,
   digestSchema,
   imageReferenceSchema,
@@ -18,7 +19,7 @@ const payloadSchema = z.object({
   deadlineMs: z.int(),
   stopGraceMs: stopGraceSchema,
   inspect: z.boolean(),
-  /** A job that an older build has stored has none. */
+  /** A job that an older build has stored has neither this nor artifacts. */
   workspace: z
     .union([
       z.object({ archive: digestSchema }),
@@ -26,6 +27,7 @@ const payloadSchema = z.object({
     ])
     .nullable()
     .default(null),
+  artifacts: artifactPathsSchema.default([]),
 });
 
 /** Returns the kind of ad-hoc jobs: one command in one image, in a workspace or without one. */
@@ -72,6 +74,7 @@ export function runsKind({
           inspect: run.inspect,
           upload: null,
           workspace: workspaceOf(run.workspace).archive ?? null,
+          artifacts: run.artifacts,
         },
       };
     },

@@ -7,7 +7,7 @@ import type { Db } from '../db/connect.ts';
 import type { CommitStore } from '../repos/store.ts';
 import { removeUnused } from './files.ts';
 import type { KindPolicy } from './policy.ts';
-import { type Bounds, readNeeds, removeOldIndexes, removeOldJobs } from './rows.ts';
+import { artifactDigests, type Bounds, readNeeds, removeOldIndexes, removeOldJobs } from './rows.ts';
 
 /** Time between two rounds, milliseconds, and before the first one: an instance that starts has other things to do. */
 const periodMs = 600_000;
@@ -54,9 +54,12 @@ export async function removeOld(
   const indexes = await removeOldIndexes(db, bounds(retention.indexes));
   const needs = await readNeeds(db);
   const blobs = join(directories.blobs, 'sha256');
+  const blobOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));
+  // What a job brought back goes with the job, and counts as one of its parts.
+  const artifacts = new Set((await artifactDigests(db)).map(blobOf));
   const images = await removeUnused(
-    await below(blobs),
-    new Set(needs.images.map((digest) => join(blobs, digest.replace(/^sha256:/, '')))),
+    (await below(blobs)).filter((path) => !artifacts.has(path)),
+    new Set(needs.images.map(blobOf)),
     bounds(retention.images),
     { staging: join(directories.blobs, 'staging'), now },
   );

@@ -38,6 +38,8 @@ export async function removeOldJobs(db: Db, { before, maxBytes }: Bounds): Promi
       select job_id, sum(pg_column_size(event) + coalesce(length(data), 0)) as bytes from job_events event group by job_id
       union all
       select job_id, sum(length(data)) from job_input group by job_id
+      union all
+      select job_id, sum(bytes) from job_artifacts group by job_id
     ), size as (
       select job_id, sum(bytes) as bytes from stored group by job_id
     ), ended as (
@@ -70,6 +72,12 @@ export async function removeOldIndexes(db: Db, { before, maxBytes }: Bounds): Pr
     ) returning id
   `.execute(db);
   return rows.length;
+}
+
+/** Returns the digests of what jobs have brought back. */
+export async function artifactDigests(db: Db): Promise<string[]> {
+  const { rows } = await sql<{ digest: string }>`select distinct digest from job_artifacts`.execute(db);
+  return rows.map(({ digest }) => digest);
 }
 
 /** What jobs need that have not ended. */

@@ -57,6 +57,7 @@ export interface JobRoutes {
   input(offset: number, options?: { waitMs?: number; method?: string }): Promise<Response>;
   /** `digest` may be the image of a step, `blob:sha256:…`. */
   blob(digest: string, method?: string): Promise<Response>;
+  artifact(path: string, bytes: string | Uint8Array): Promise<Response>;
   result(result: Without<JobResultRequest>): Promise<Response>;
   complete(): Promise<Response>;
   errored(errorMessage: string, reason?: string): Promise<Response>;
@@ -187,6 +188,7 @@ function jobRoutes({ url, send, executorName, job, queue, headers }: JobTarget):
     input: (offset, { waitMs = 0, method = 'GET' } = {}) =>
       ask(`queue/${queue}/input?offset=${offset}&waitMs=${waitMs}`, method),
     blob: (digest, method = 'GET') => ask(`queue/${queue}/blob/${digest.replace('blob:', '')}`, method),
+    artifact: (path, bytes) => ask(`queue/${queue}/artifact?path=${encodeURIComponent(path)}`, 'POST', bytes),
     result: (result) => post('result', result),
     complete: () => post('markComplete', {}),
     errored: (errorMessage, reason) => post('markErrored', { errorMessage, reason }),

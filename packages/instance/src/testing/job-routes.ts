@@ -33,6 +33,8 @@ export const jobRoutes: Readonly<Record<string, Request>> = {
   'HEAD /.executors/queue/:queue/input': (routes) => routes.input(0, { method: 'HEAD' }),
   'GET /.executors/queue/:queue/blob/:digest': (routes, job) => routes.blob(image(job)),
   'HEAD /.executors/queue/:queue/blob/:digest': (routes, job) => routes.blob(image(job), 'HEAD'),
+  'POST /.executors/queue/:queue/artifact': (routes, job) =>
+    routes.artifact(job.fumehood?.artifacts[0] ?? 'out', 'a tar archive'),
   'POST /.executors/queue/:queue/result': (routes) => routes.result(result),
   'POST /.executors/queue/:queue/markErrored': (routes) => routes.errored('no'),
   'POST /.executors/queue/:queue/markFailed': (routes) => routes.failed('no'),

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ScriptedGuest, scriptedGuest } from '../testing/guest.ts';
 
 const clock = { now: () => 0, bootTime: () => 0, sleep: async () => {} };
-const request = { id: 'index', root: '/w', uid: 1, gid: 2, path: 'index.scip', maxBytes: 100_000 };
+const ids = { id: 'index', root: '/w', uid: 1, gid: 2 };
+const request = { ...ids, as: 'file' as const, path: 'index.scip', maxBytes: 100_000 };
 let scripted: ScriptedGuest;
 
 beforeEach(async () => {
@@ -28,6 +29,11 @@ describe('a collected file', () => {
     scripted.vm.bulk.write(content);
     scripted.send('collected', 'index', content.length, 'ok', '');
     expect((await file).equals(content)).toBe(true);
+  });
+
+  it('is requested as an archive by another verb', async () => {
+    scripted.guest.collect({ ...request, as: 'archive' });
+    expect(await scripted.receive()).toMatchObject({ verb: 'archive' });
   });
 
   it('does not end before the guest has confirmed its size', async () => {

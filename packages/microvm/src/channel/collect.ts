@@ -3,7 +3,7 @@ import { artifactRefused, guestProtocol } from '../errors.ts';
 import type { Control } from './control.ts';
 import type { OutputReader } from './output.ts';
 
-/** A file that a step left in the guest and the host takes out. */
+/** What a step left in the guest and the host takes out. */
 export interface CollectRequest {
   readonly id: string;
   /** A mounted root in the guest. Init resolves every link inside it. */
@@ -12,6 +12,8 @@ export interface CollectRequest {
   readonly uid: number;
   readonly gid: number;
   readonly path: string;
+  /** A file as it is, or a file or a directory as a tar archive, whose members begin with the path. */
+  readonly as: 'file' | 'archive';
   readonly maxBytes: number;
 }
 
@@ -35,9 +37,9 @@ export function collectFile(request: CollectRequest, bulk: OutputReader, control
     });
   });
   const collect = async () => {
-    const { id, root, uid, gid, path, maxBytes } = request;
+    const { id, root, uid, gid, path, as, maxBytes } = request;
     const collected = control.next('collected', id);
-    control.send('collect', [id, root, uid, gid, path, maxBytes]);
+    control.send(as === 'file' ? 'collect' : 'archive', [id, root, uid, gid, path, maxBytes]);
     const [, size, status, message] = (await collected).fields;
     await use.until(size);
     if (status !== 'ok') throw artifactRefused(path, status, message);

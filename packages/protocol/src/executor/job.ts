@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { tierSchema } from '../tier.ts';
-import { digestSchema, relativePathSchema, stopGraceSchema } from '../values.ts';
+import { artifactPathsSchema, digestSchema, relativePathSchema, stopGraceSchema } from '../values.ts';
 
 /** A container step, as upstream's executors know it; only ours understand `argv`. */
 export const dockerStepSchema = z.object({
@@ -57,5 +57,7 @@ export const nativeJobSchema = z.object({
   upload: uploadRequestSchema.nullable(),
   /** The digest of the archive on the instance that becomes the workspace; null: none. */
   workspace: digestSchema.nullable().default(null),
+  /** Paths below the workspace that the executor sends to the artifact route when the steps have ended, each as a tar archive. */
+  artifacts: artifactPathsSchema.default([]),
 });
 export type NativeJob = z.infer<typeof nativeJobSchema>;

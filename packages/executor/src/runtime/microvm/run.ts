@@ -26,6 +26,7 @@ import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
 import { startGuest, explainFailure, type RunningVm } from './start-guest.ts';
 import { type GuestLimits, withinTime } from './guest-limits.ts';
 import type { Vmms } from '../../host/vmms.ts';
+import { isEndOfCommand, sendArtifacts, takeArtifacts } from './artifacts.ts';
 import { bootCanary } from './canary.ts';
 import { searchVm } from './inspect.ts';
 import { beginPhaseLog, type PhaseDeps, runPhase, writeLine } from './phase.ts';
@@ -163,7 +164,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     await inTime(vm, limits.setupMs, 'mount its disks', prepared);
     await writeLine(log, `kernel ${facts.kernel}, clock within ${facts.clockErrorMs} ms`);
   });
-  await runSteps(
+  const steps = runSteps(
     {
       ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
       openLog: (key, command) => beginPhaseLog(run, key, command).log,
@@ -176,6 +177,8 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       measured.exitCode = exitCode;
     },
   );
+  const { artifacts } = job.fumehood;
+  await (artifacts.length === 0 ? steps : bringBack(run, guest, vm, join(work, 'artifacts'), steps));
   const { upload } = job;
   const uploads = join(work, 'upload');
   if (upload) {
@@ -183,7 +186,8 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       const { file: path } = upload;
       const root = guestPaths.workspace;
       // Init reads the file as root of the guest: a step may have written it as any user.
-      const request = { id: 'index', root, uid: 0, gid: 0, path, maxBytes: indexMax };
+      const who = { root, uid: 0, gid: 0 };
+      const request = { id: 'index', ...who, path, as: 'file' as const, maxBytes: indexMax };
       const stored = storeIndex(uploads, guest.collect(request));
       await inTime(vm, limits.collectMs, `give ${path} out`, stored);
       await writeLine(log, `took ${path} out of the workspace`);
@@ -212,6 +216,39 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       return uploadIndex(uploadDeps, job, upload, uploads);
     });
   }
+}
+
+/**
+ * Sends what the job brings back to the instance when its steps have ended, also when its command failed: what a failed test leaves is
+ * wanted most. Errors: that of the steps, which goes before all others; `artifact_…`, `guest_silent`, `instance_…`.
+ */
+async function bringBack(
+  run: Run,
+  guest: Guest,
+  vm: AgentVm,
+  directory: string,
+  steps: Promise<void>,
+): Promise<void> {
+  const { deps, job, client, lease } = run;
+  const { clock, guestLimits } = deps;
+  const ended: unknown = await steps.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  if (ended !== null && !isEndOfCommand(ended)) throw ended;
+  try {
+    await runPhase(run, 'collect', async (log) => {
+      const ms = guestLimits.collectMs;
+      const inTime = <T>(path: string, taking: Promise<T>) =>
+        withinTime(clock, vm, ms, taking, () => guestSilent(`give ${path} out`, ms));
+      const { taken, failure } = await takeArtifacts(guest, job.fumehood.artifacts, directory, log, inTime);
+      await sendArtifacts(client, taken, lease.stopped);
+      if (failure !== null) throw failure;
+    });
+  } catch (error) {
+    throw ended ?? error;
+  }
+  if (ended !== null) throw ended;
 }
 
 /**

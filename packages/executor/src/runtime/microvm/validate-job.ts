@@ -95,16 +95,17 @@ function fromUpstream(leased: Job, { credential, upstream }: ValidationSettings)
     dockerSteps: job.dockerSteps ?? [],
     fumehood: {
       ...{ attempt: 0, accept, resources, deadlineMs, stopGraceMs },
-      ...{ stdin: false, inspect: false, workspace: null },
+      ...{ stdin: false, inspect: false, workspace: null, artifacts: [] },
     },
     upload,
     exposed,
   };
 }
 
-/** Returns whether the job's steps get a workspace: it has a repository, or files, or both, or an archive. */
+/** Returns whether the job's steps get a workspace: it has a repository, or files, or both, or an archive, or it brings something back. */
 export function hasWorkspace({ repositoryName, files, fumehood }: ValidatedJob): boolean {
-  return repositoryName !== '' || Object.keys(files).length > 0 || fumehood.workspace !== null;
+  const { workspace, artifacts } = fumehood;
+  return repositoryName !== '' || Object.keys(files).length > 0 || workspace !== null || artifacts.length > 0;
 }
 
 /** Returns the credentials that no file of the job may hold: none when the admin allows exposure. */

@@ -51,7 +51,10 @@ describe('the OpenAPI document', () => {
     expect(routes.length).toBeGreaterThan(25);
     for (const route of routes) {
       const [method = '', url = ''] = route.split(' ');
-      const path = url.replace('*', '{name}/pack').replaceAll(/:(\w+)/g, '{$1}');
+      const path = url
+        .replace('repositories/*', 'repositories/{name}/pack')
+        .replace('*', '{path}')
+        .replaceAll(/:(\w+)/g, '{$1}');
       const operation = document.paths[path]?.[method.toLowerCase()];
       if (method === 'HEAD' && document.paths[path]?.get) continue;
       expect(operation, route).toBeDefined();

@@ -122,9 +122,9 @@ function answerOf(answer: Operation['answers'][number] | undefined): object {
 function parametersOf(place: 'path' | 'query', schema: unknown): object[] {
   if (schema === undefined) return [];
   const { properties, required } = parameterSchemas(schema as z.ZodObject);
-  return Object.entries(properties).map(([name, one]) =>
-    parameter(place, name, one, required.includes(name)),
-  );
+  // The operation of a route with `*` describes that parameter.
+  const named = Object.entries(properties).filter(([name]) => name !== '*');
+  return named.map(([name, one]) => parameter(place, name, one, required.includes(name)));
 }
 
 function parameter(place: string, name: string, schema: JsonSchema, required: boolean): object {

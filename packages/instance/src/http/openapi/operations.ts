@@ -1,4 +1,4 @@
-import { idempotencyKeySchema, repositoryNameSchema } from '@fumehood/protocol';
+import { artifactPathSchema, idempotencyKeySchema, repositoryNameSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import type { AnswerName } from './schemas.ts';
 
@@ -54,6 +54,16 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary:
       "The output of the job's steps as plain text, of every attempt, in the order of its arrival. With `follow` until the job has ended.",
     answers: { 200: 'text/plain' },
+  },
+  'GET /api/jobs/:id/artifacts': {
+    summary: 'What the last attempt of a job brought back from the paths that `artifacts` of the job names.',
+    answers: { 200: 'Artifacts' },
+  },
+  'GET /api/jobs/:id/artifacts/*': {
+    summary:
+      'What a job brought back from a path, as a tar archive. The archive was written in the VM: take it for hostile.',
+    wildcard: { path: '/api/jobs/{id}/artifacts/{path}', name: 'path', schema: artifactPathSchema },
+    answers: { 200: 'application/x-tar' },
   },
   'POST /api/jobs/:id/cancel': {
     summary: 'Cancels a job. One that runs has ended when its executor has destroyed the VM.',

@@ -1,5 +1,7 @@
 import {
   apiErrorSchema,
+  artifactSchema,
+  artifactsSchema,
   attemptsSchema,
   attemptSchema,
   createCredentialSchema,
@@ -52,6 +54,8 @@ const answerSchemas = {
   Attempt: attemptSchema,
   Attempts: attemptsSchema,
   Why: whySchema,
+  Artifact: artifactSchema,
+  Artifacts: artifactsSchema,
   Share: shareSchema,
   Shares: sharesSchema,
   Status: statusSchema,

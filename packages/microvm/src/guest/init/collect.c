@@ -1,4 +1,5 @@
-/* Sends a file that a step left to the host. A child with the requested ids, chrooted to the requested root, opens and reads it. */
+/* Sends what a step left to the host: a file as it is, or a file or a directory as a tar archive. A child with the requested ids, chrooted
+   to the requested root, opens and reads it. */
 #define _GNU_SOURCE
 #include "init.h"
 #include <errno.h>
@@ -22,39 +23,41 @@ static struct {
 static struct pump pump = {.from = -1, .to = -1};
 static struct message message;
 
-/* Ends the child with its verdict: a status of the protocol, a blank, and a message. */
-__attribute__((noreturn)) static void finish(const char *status, const char *text) {
+void collect_finish(const char *status, const char *text) {
   (void)!write(VERDICT_FD, status, strlen(status));
   (void)!write(VERDICT_FD, " ", 1);
   (void)!write(VERDICT_FD, text, strlen(text));
   _exit(0);
 }
 
-__attribute__((noreturn)) static void send_file(const char *root, long uid, long gid, const char *path, long largest) {
-  struct stat is;
-  static char buffer[65536];
+static void enter(const char *root, long uid, long gid) {
   signal(SIGPIPE, SIG_DFL);
   if (chroot(root) || chdir("/") || setgroups(0, NULL) || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) ||
       setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
-    finish("error", strerror(errno));
+    collect_finish("error", strerror(errno));
+}
+
+__attribute__((noreturn)) static void send_file(const char *path, long largest) {
+  struct stat is;
+  static char buffer[65536];
   int file = walk_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-  if (file < 0) finish(errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
-  if (fstat(file, &is)) finish("error", strerror(errno));
-  if (!S_ISREG(is.st_mode)) finish("irregular", "not a regular file");
-  if (is.st_size > largest) finish("too-big", "larger than allowed");
+  if (file < 0) collect_finish(errno == ENOENT || errno == ENOTDIR ? "missing" : "error", strerror(errno));
+  if (fstat(file, &is)) collect_finish("error", strerror(errno));
+  if (!S_ISREG(is.st_mode)) collect_finish("irregular", "not a regular file");
+  if (is.st_size > largest) collect_finish("too-big", "larger than allowed");
   for (long sent = 0;;) {
     ssize_t n = read(file, buffer, sizeof buffer);
-    if (n < 0) finish("error", strerror(errno));
-    if (n == 0) finish("ok", "");
-    if ((sent += n) > largest) finish("too-big", "grew larger than allowed while it was read");
+    if (n < 0) collect_finish("error", strerror(errno));
+    if (n == 0) collect_finish("ok", "");
+    if ((sent += n) > largest) collect_finish("too-big", "grew larger than allowed while it was read");
     for (ssize_t at = 0, m; at < n; at += m)
-      if ((m = write(DATA_FD, buffer + at, (size_t)(n - at))) < 0) finish("error", strerror(errno));
+      if ((m = write(DATA_FD, buffer + at, (size_t)(n - at))) < 0) collect_finish("error", strerror(errno));
   }
 }
 
 int collect_busy(void) { return collection.running; }
 
-void collect_file(const struct frame *frame) {
+void collect_begin(const struct frame *frame, int as_archive) {
   const struct field *f = frame->fields;
   long uid, gid, largest;
   const char *id, *root, *path;
@@ -68,7 +71,10 @@ void collect_file(const struct frame *frame) {
   if (pid == 0) {
     /* The child has no descriptor of init when it walks a path of a step. */
     if (dup2(data[1], DATA_FD) < 0 || dup2(verdict[1], VERDICT_FD) < 0 || close_range(VERDICT_FD + 1, ~0U, 0)) _exit(1);
-    send_file(root, uid, gid, path, largest);
+    enter(root, uid, gid);
+    if (!as_archive) send_file(path, largest);
+    archive_send(path, largest, DATA_FD);
+    collect_finish("ok", "");
   }
   close(data[1]), close(verdict[1]);
   fcntl(data[0], F_SETFL, O_NONBLOCK);

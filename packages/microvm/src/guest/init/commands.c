@@ -224,7 +224,8 @@ void control_run(const struct frame *frame) {
   if (!strcmp(verb, "mount")) return make_mount(frame);
   if (!strcmp(verb, "file")) return make_file(frame);
   if (!strcmp(verb, "step")) return start_step(frame);
-  if (!strcmp(verb, "collect")) return refuse_if_busy(frame) ? (void)0 : collect_file(frame);
+  if (!strcmp(verb, "collect")) return refuse_if_busy(frame) ? (void)0 : collect_begin(frame, 0);
+  if (!strcmp(verb, "archive")) return refuse_if_busy(frame) ? (void)0 : collect_begin(frame, 1);
   if (!strcmp(verb, "stdin-end")) return end_stdin(frame);
   if (!strcmp(verb, "stop")) return stop_step(frame);
   fail(frame, ENOSYS, "unknown verb");

@@ -79,8 +79,13 @@ int pump_done(const struct pump *pump);
 /* Every `_poll` function writes the descriptors that it waits for to `out`, and returns how many. */
 struct pollfd;
 
-/* collect.c: sends a file that a step left to the host. */
-void collect_file(const struct frame *frame);
+/* collect.c: sends what a step left to the host. */
+void collect_begin(const struct frame *frame, int as_archive);
+/* Ends the child that collects with its verdict: a status of the protocol, a blank, and a message. */
+__attribute__((noreturn)) void collect_finish(const char *status, const char *text);
+/* archive.c. Writes a file or a directory below the root to a descriptor, as a tar archive of at most so many bytes. Ends the process with
+   its verdict if it cannot. */
+void archive_send(const char *from, long largest, int to);
 int collect_busy(void);
 int collect_poll(struct pollfd *out);
 void collect_turn(void);

@@ -54,7 +54,7 @@ void runner_step(struct step *step) {
 
 int runner_busy(void) { return 0; }
 int collect_busy(void) { return 0; }
-void collect_file(const struct frame *frame) { (void)frame; }
+void collect_begin(const struct frame *frame, int as_archive) { (void)frame, (void)as_archive; }
 void runner_stop(const char *id) { answer("stopped", id, (const char *const[]){NULL}); }
 void runner_stdin_end(const char *id, long total) { (void)id, (void)total; }
 
