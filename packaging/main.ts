@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeClientPackage } from './client.ts';
 import { makeDeb } from './deb.ts';
 import { sbomOf } from './sbom.ts';
 import { repository, runtimePackages, version, writeTree } from './tree.ts';
@@ -12,7 +13,7 @@ const help = `npm run package [-- --out DIR]
 
   --out DIR   the directory to write to (dist/)
 
-Makes what users install: the npm package fumehood-${version}.tgz, the Debian package fumehood_${version}_amd64.deb,
+Makes what users install: the npm packages fumehood-${version}.tgz and fumehood-client-${version}.tgz (@fumehood/client), the Debian package fumehood_${version}_amd64.deb,
 a bill of materials (CycloneDX), and SHA256SUMS.
 `;
 
@@ -39,19 +40,29 @@ async function main(): Promise<void> {
       `fumehood-${version}.tgz`,
       `fumehood_${version}_amd64.deb`,
       `fumehood-${version}.cdx.json`,
+      `fumehood-client-${version}.tgz`,
     ];
-    const [tgz, deb, sbom] = files.map((name) => join(out, name)) as [string, string, string];
+    const [tgz, deb, sbom, client] = files.map((name) => join(out, name)) as [string, string, string, string];
     progress('making the npm package');
     execFileSync('npm', ['pack', '--silent', '--pack-destination', work, tree], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     renameAcross(join(work, `fumehood-${version}.tgz`), tgz);
+    progress('bundling the library for programs');
+    const library = join(work, 'client');
+    const ofLibrary = await writeClientPackage(library);
+    execFileSync('npm', ['pack', '--silent', '--pack-destination', work, library], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    renameAcross(join(work, `fumehood-client-${version}.tgz`), client);
     progress('making the Debian package');
     const root = join(work, 'deb');
     mkdirSync(root);
     makeDeb(tree, { version, file: join(work, 'fumehood.deb'), work: root });
     renameAcross(join(work, 'fumehood.deb'), deb);
-    writeFileSync(sbom, sbomOf(version, bundled, runtimePackages()));
+    const parts = new Map([...bundled, ...ofLibrary].map((one) => [one.name, one]));
+    const own = { name: '@fumehood/client', version, license: 'Apache-2.0' };
+    writeFileSync(sbom, sbomOf(version, [...parts.values(), own], runtimePackages()));
     writeFileSync(
       join(out, 'SHA256SUMS'),
       files.map((name) => `${sha256(join(out, name))}  ${name}\n`).join(''),

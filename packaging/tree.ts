@@ -46,13 +46,15 @@ export async function writeTree(root: string): Promise<readonly Bundled[]> {
   cpSync(join(import.meta.dirname, 'README.md'), join(root, 'README.md'));
   cpSync(join(repository, 'LICENSE'), join(root, 'LICENSE'));
   const bundled = bundledPackages(metafiles, repository);
-  writeFileSync(
-    join(root, 'THIRD-PARTY.txt'),
-    bundled
-      .map(({ name, version, license, text }) => `${name} ${version} (${license})\n\n${text}\n`)
-      .join('\n'),
-  );
+  writeFileSync(join(root, 'THIRD-PARTY.txt'), thirdParty(bundled));
   return bundled;
+}
+
+/** Returns the text with the licences of the packages whose code is part of a package. */
+export function thirdParty(bundled: readonly Bundled[]): string {
+  return bundled
+    .map(({ name, version: one, license, text }) => `${name} ${one} (${license})\n\n${text}\n`)
+    .join('\n');
 }
 
 /** Bundles the command line. It finds its files by `#layout`, and the recipes of images theirs in `images/`. */

@@ -51,7 +51,7 @@ export interface Client {
    */
   events(id: number, options?: WantedEvents & { readonly signal?: AbortSignal }): AsyncGenerator<JobEvent>;
   /** Forwards a stream and its end to the stdin of the job. Errors: `job_ended`. */
-  sendInput(id: number, input: Readable, signal: AbortSignal): Promise<void>;
+  sendInput(id: number, input: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
   /** Returns what the last attempt of a job brought back. */
   artifacts(id: number): Promise<Artifact[]>;
   /** Opens what a job brought back from a path: a tar archive, to be taken for hostile. Errors: `artifact_not_found`. */

@@ -84,3 +84,25 @@ export function artifactNotWritten(place: string, why: string): FumehoodError {
     remedy: 'Move away what is there, or give another directory.',
   });
 }
+
+/** The program has not said which instance it means, or has no token for it. */
+export function instanceNotNamed(missing: 'url' | 'token'): FumehoodError {
+  return new FumehoodError({
+    code: 'instance_not_named',
+    message: missing === 'url' ? 'no instance is named' : 'there is no access token for the instance',
+    remedy: `Give \`${missing}\`, or set ${missing === 'url' ? 'FUMEHOOD_URL' : 'FUMEHOOD_TOKEN'}.`,
+  });
+}
+
+/** A job ended without an end of its command. The code is the reason that the instance gives. */
+export function jobFailed(
+  id: number,
+  state: string,
+  failure: { readonly reason: string; readonly message: string } | null,
+): FumehoodError {
+  return new FumehoodError({
+    code: failure?.reason ?? state,
+    message: failure?.message ?? `job ${id} is ${state}`,
+    details: { job: id },
+  });
+}

@@ -1,6 +1,13 @@
 export type { Client } from './client.ts';
 export { openClient } from './client.ts';
 export type { WantedEvents } from './events.ts';
+export type { Executed, Execution } from './run/execute.ts';
+export { executeJob } from './run/execute.ts';
+export type { JobFacts, RunOptions, RunResult } from './run/library.ts';
+export { run } from './run/library.ts';
+export type { FailedPhase } from './run/phase-ends.ts';
+export { droppedLine, failedPhaseLines, isStep, keptBytes } from './run/phase-ends.ts';
+export { watchJob } from './run/watch.ts';
 export type { DirectoryArchive } from './workspace/archive.ts';
 export { archiveDirectory } from './workspace/archive.ts';
 export { unpackArtifact } from './workspace/unpack.ts';

@@ -1,12 +1,9 @@
 import { blockSize, type TarEntry, tarTypes } from './entry.ts';
 import { timeMax } from './limits.ts';
 
-/** The type flag that is written for each type. */
-const flags = Object.fromEntries(
-  Object.entries(tarTypes)
-    .map(([letter, type]) => [type, letter])
-    .toReversed(),
-);
+/** The type flag that is written for each type: of several the first. */
+const flags: Record<string, string> = {};
+for (const [letter, type] of Object.entries(tarTypes)) flags[type] ??= letter;
 
 /** Returns a member's header, preceded by a pax header for values that do not fit into ustar. The caller writes the body and `tarPadding` after it. */
 export function tarHeader(entry: TarEntry): Buffer {

@@ -1,12 +1,10 @@
 import { FumehoodError } from '@fumehood/base';
-import type { Client } from '@fumehood/client';
+import { type Client, isStep, watchJob } from '@fumehood/client';
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { demoFailed } from '../errors.ts';
 import { provideImage } from '../run/image.ts';
 import { interruptedCode, watchInterrupts } from '../run/interrupt.ts';
-import { isStep } from '../run/phase-ends.ts';
 import { progressLines } from '../run/progress.ts';
-import { watchJob } from '../run/watch.ts';
 import type { State } from '../state/state.ts';
 import { phaseName, phasesOf, type Report, type ShownDefinition, seconds } from './report.ts';
 import type { LocalRepository } from './repository.ts';

@@ -1,18 +1,18 @@
 import type { Readable } from 'node:stream';
-import { factsOf } from '@fumehood/base';
-import type { Client } from '@fumehood/client';
-import type { CreateJob, JobRecord } from '@fumehood/protocol';
+import {
+  type Client,
+  type Execution,
+  executeJob,
+  type FailedPhase,
+  failedPhaseLines,
+  isStep,
+} from '@fumehood/client';
+import type { JobRecord } from '@fumehood/protocol';
 import { interruptedCode, watchInterrupts } from './interrupt.ts';
-import { droppedLine, type FailedPhase, failedPhaseLines, isStep } from './phase-ends.ts';
-import { watchJob } from './watch.ts';
 
-export interface RunRequest {
-  readonly job: CreateJob & { queue: 'runs' };
+/** A command of the user, which the signals of the terminal end. */
+export interface RunRequest extends Omit<Execution, 'signal'> {
   readonly stdin: Readable | null;
-  /** Gets the output of the command; the next part waits until the returned promise resolves. When it rejects, the job is canceled. */
-  readonly output: (stream: 'stdout' | 'stderr', bytes: Buffer) => Promise<void> | void;
-  /** Reports lines to the user. */
-  readonly note: (...lines: string[]) => void;
 }
 
 /** Exit code when no connected executor can run the job. */
@@ -33,62 +33,23 @@ export async function runCommand(
   client: Client,
   request: RunRequest,
 ): Promise<{ readonly job: JobRecord; readonly code: number }> {
-  const { output, stdin, note } = request;
-  const created = Promise.withResolvers<number>();
-  const cancel = async () => {
-    try {
-      await client.cancel(await created.promise);
-    } catch (error) {
-      note(`the job was not canceled: ${factsOf(error).message}`);
-    }
-  };
-  const interrupts = watchInterrupts(() => {
-    note('stopping the job; press Ctrl-C again to exit without waiting');
-    void cancel();
-  });
-  const { id } = await client.createJob(request.job);
-  created.resolve(id);
-  let cannotRun = false;
-  let attempt = 0;
-  let isIncomplete = false;
-  const failedPhases: FailedPhase[] = [];
-  const input = stdin && forwardStdin(client, id, stdin, note);
+  const { stdin, note } = request;
+  const interrupts = watchInterrupts(() =>
+    note('stopping the job; press Ctrl-C again to exit without waiting'),
+  );
   try {
-    const job = await watchJob(client, id, {
-      onJob(record) {
-        if (record.waiting && !cannotRun) {
-          cannotRun = true;
-          note(`the job waits: ${record.waiting.message}`, `  ${record.waiting.remedy}`);
-          void cancel();
-        }
-        if (record.attempt > 1 && record.attempt > attempt && record.state === 'processing')
-          note(`attempt ${record.attempt} begins: the one before did not complete the job`);
-        attempt = record.attempt;
-      },
-      onPhase(entry) {
-        const dropped = isStep(entry) ? droppedLine(entry) : null;
-        if (dropped === null) return;
-        isIncomplete = true;
-        note(dropped);
-      },
-      onFailedPhase: (failed) => void failedPhases.push(failed),
-      async onOutput(entry, stream, bytes) {
-        if (!isStep(entry)) return;
-        try {
-          await output(stream, bytes);
-        } catch (error) {
-          await cancel();
-          throw error;
-        }
-      },
-    });
-    if (cannotRun && job.state === 'canceled') return { job, code: cannotRunCode };
+    const executed = await executeJob(client, { ...request, signal: interrupts.signal });
+    const { job, cannotRun, failedPhases, isIncomplete } = executed;
+    if (cannotRun) {
+      note(`the job waits: ${cannotRun.message}`, `  ${cannotRun.remedy}`);
+      return { job, code: cannotRunCode };
+    }
     if (interrupts.signal.aborted) return { job, code: interruptedCode };
     const code = exitCodeOf(job, failedPhases, note);
     return { job, code: code === 0 && isIncomplete ? incompleteCode : code };
   } finally {
     interrupts.release();
-    input?.stop();
+    stdin?.destroy();
   }
 }
 
@@ -106,24 +67,4 @@ function exitCodeOf(
   for (const line of (job.failure?.message ?? `the job is ${job.state}`).split('\n')) note(line);
   if (job.failure?.reason === 'step_not_started') return job.exitCode ?? 127;
   return failureCodes[job.failure?.reason ?? ''] ?? otherFailure;
-}
-
-/** Forwards stdin and its end to the job. That the job ended before it read everything is not an error. */
-function forwardStdin(
-  client: Client,
-  id: number,
-  stdin: Readable,
-  note: (line: string) => void,
-): { stop(): void } {
-  const stopping = new AbortController();
-  client.sendInput(id, stdin, stopping.signal).catch((error: unknown) => {
-    if (!stopping.signal.aborted && factsOf(error).code !== 'job_ended')
-      note(`stdin was not forwarded: ${factsOf(error).message}`);
-  });
-  return {
-    stop() {
-      stopping.abort();
-      stdin.destroy();
-    },
-  };
 }

@@ -28,8 +28,7 @@ export function addJobsLogs(jobs: Command): void {
 
 /** Prints the output of every attempt's steps, from the first attempt on. */
 async function printLogs(client: Client, id: number, { follow, phases }: LogsOptions): Promise<void> {
-  const { droppedLine, failedPhaseLines, isStep } = await import('../../run/phase-ends.ts');
-  const { watchJob } = await import('../../run/watch.ts');
+  const { droppedLine, failedPhaseLines, isStep, watchJob } = await import('@fumehood/client');
   const watcher: Parameters<typeof watchJob>[2] = {
     onPhase(entry) {
       const { attempt, key, durationMs, exitCode } = entry;

@@ -1,4 +1,4 @@
-import type { Client } from '@fumehood/client';
+import { type Client, type FailedPhase, failedPhaseLines, keptBytes } from '@fumehood/client';
 import { type Attempt, hasEnded, type JobRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
@@ -6,7 +6,6 @@ import { jobId, jsonOption } from '../../cli/options.ts';
 import { printResult } from '../../cli/print.ts';
 import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
-import { type FailedPhase, failedPhaseLines, keptBytes } from '../../run/phase-ends.ts';
 
 /** Adds `fumehood jobs show`. */
 export function addJobsShow(jobs: Command): void {
@@ -25,7 +24,7 @@ export function addJobsShow(jobs: Command): void {
 
 /** Reads the ends of a job's log entries, and returns what failed in each of its attempts. The job has ended. */
 async function failedPhasesOf(client: Client, id: number): Promise<FailedPhase[]> {
-  const { watchJob } = await import('../../run/watch.ts');
+  const { watchJob } = await import('@fumehood/client');
   const failedPhases: FailedPhase[] = [];
   const onFailedPhase = (failed: FailedPhase) => void failedPhases.push(failed);
   await watchJob(client, id, { onFailedPhase }, { follow: false, tail: keptBytes });

@@ -1,5 +1,6 @@
-import type { Client, WantedEvents } from '@fumehood/client';
 import { hasEnded, type JobRecord, type LogEntry } from '@fumehood/protocol';
+import type { Client } from '../client.ts';
+import type { WantedEvents } from '../events.ts';
 import { type FailedPhase, phaseEnds } from './phase-ends.ts';
 
 /** Callbacks for the events of a job. */
