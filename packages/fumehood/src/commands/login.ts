@@ -11,7 +11,7 @@ export function addLogin(program: Command): void {
   program
     .command('login')
     .description('use an instance elsewhere, with the access token on stdin')
-    .argument('<url>', 'https://HOST[:PORT], or unix: and the path of a socket')
+    .argument('<url>', 'https://HOST[:PORT][/PATH], or unix: and the path of a socket')
     .addOption(jsonOption())
     .action(login);
 }

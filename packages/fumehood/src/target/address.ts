@@ -4,8 +4,8 @@ import { usage } from '../errors.ts';
 const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /**
- * Checks the address of an instance, and returns it without its last slash: `https:`, `http:` on loopback, or `unix:` with the path of
- * a socket. Errors: `usage`.
+ * Checks the address of an instance, and returns it without its last slash: `https:`, `http:` on loopback, either with the path under
+ * which a proxy serves it, or `unix:` with the path of a socket. Errors: `usage`.
  */
 export function instanceAddress(text: string): string {
   if (text.startsWith('unix:/')) return text;
@@ -13,12 +13,12 @@ export function instanceAddress(text: string): string {
   if (!url || !/^https?:$/.test(url.protocol))
     throw usage(
       `${text} is not the address of an instance`,
-      'Give it as https://HOST[:PORT], or as unix: and the path of its socket.',
+      'Give it as https://HOST[:PORT][/PATH], or as unix: and the path of its socket.',
     );
   if (url.username || url.password || url.search || url.hash)
     throw usage(
       'the address of an instance holds neither a user, a password, a query nor a fragment',
-      'Give it as https://HOST[:PORT], and the access token in FUMEHOOD_TOKEN or on the stdin of `fumehood login`.',
+      'Give it as https://HOST[:PORT][/PATH], and the access token in FUMEHOOD_TOKEN or on the stdin of `fumehood login`.',
     );
   if (url.protocol === 'http:' && !loopback.test(url.hostname))
     throw usage(

@@ -62,7 +62,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   hosts: 'a list of host names, each in quotes',
   tls: 'null, or {"address": "IP", "port": from 0 to 65535, "certificateFile": "/PATH", "keyFile": "/PATH"}',
   plain: 'null, or {"address": "IP", "port": from 0 to 65535}, for a proxy that ends TLS',
-  url: 'https://HOST[:PORT], or null',
+  url: 'https://HOST[:PORT][/PATH], or null',
   upstream: '{"url": "https://HOST" or null, "srcImage": "IMAGE"}',
   compatibility: '{"executorsWithoutJobTokens": true or false}',
   retention:

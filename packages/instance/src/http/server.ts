@@ -56,7 +56,7 @@ export async function buildServer(deps: RouteDeps, options: ServerOptions): Prom
   });
   app.addHook('preValidation', requireStorable);
   boundBodies(app, deps.limits);
-  serveDocument(app);
+  serveDocument(app, deps.url);
   for (const routes of options.routes) {
     const own = reservedRoutes.has(routes) ? { ...deps, db: deps.reservedDb } : deps;
     await app.register(async (scope) => routes(scope, own));

@@ -84,6 +84,8 @@ export interface TestSettings extends Partial<InstanceParts> {
   readonly executorsWithoutJobTokens?: boolean;
   readonly spawn?: Spawn;
   readonly tls?: TlsConfig;
+  /** The address of the instance for other machines. */
+  readonly url?: string;
 }
 
 /** Starts an instance on a database. It has its own directory and runs no programs unless `spawn` is given. */
@@ -98,6 +100,7 @@ export async function startTestInstance(
     routes = allRoutes,
     limits = requestLimits,
     tls,
+    url,
   }: TestSettings = {},
 ): Promise<TestInstance> {
   const directory = await mkdtemp(join(tmpdir(), 'fumehood-instance-'));
@@ -127,7 +130,7 @@ export async function startTestInstance(
       hosts: ['fumehood.test'],
       tls: tls ?? null,
       plain: null,
-      url: null,
+      url: url ?? null,
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
       upstream: { url: executorUrl, srcImage: 'src:1' },

@@ -12,6 +12,7 @@ import { buildServer } from '../server.ts';
 import { documentPath } from './document.ts';
 
 interface Document {
+  readonly servers?: { url: string }[];
   readonly paths: Record<string, Record<string, { security: { accessToken: string[] }[] }>>;
   readonly components: { schemas: Record<string, object> };
 }
@@ -27,12 +28,15 @@ const deps = {
 } as RouteDeps;
 
 /** Builds a server that only registers its routes: none of them is called but that of the document. */
-const build = (routes: readonly Routes[]) =>
-  buildServer(deps, {
-    log: pino({ level: 'silent' }),
-    hosts: [],
-    routes,
-  });
+const build = (routes: readonly Routes[], url: string | null = null) =>
+  buildServer(
+    { ...deps, url },
+    {
+      log: pino({ level: 'silent' }),
+      hosts: [],
+      routes,
+    },
+  );
 
 beforeAll(async () => {
   const record = (message: unknown) =>
@@ -46,6 +50,15 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 describe('the OpenAPI document', () => {
+  it('names the server with the path under which a proxy serves it, if the instance knows its address', async () => {
+    expect(document.servers).toBe(undefined);
+    const url = 'https://example.com/fumehood';
+    const addressed = await build([], url);
+    const answer = await addressed.inject({ url: documentPath, headers: { host: 'localhost' } });
+    expect(answer.json<Document>().servers).toEqual([{ url }]);
+    await addressed.close();
+  });
+
   it('has every route of people, with the scope that it needs', () => {
     const routes = registered.filter((route) => / \/api\//.test(route));
     expect(routes.length).toBeGreaterThan(25);

@@ -23,9 +23,9 @@ interface Registered {
 
 /**
  * Serves the OpenAPI document of all routes below `/api` that are added to the app from now on. It is made from the zod schemas that
- * check the requests, so it cannot differ from them. Errors: `TypeError` for a route that `operations.ts` does not describe.
+ * check the requests, so it cannot differ from them. `instanceUrl` is the address of the instance for other machines. Errors: `TypeError` for a route that `operations.ts` does not describe.
  */
-export function serveDocument(app: FastifyInstance): void {
+export function serveDocument(app: FastifyInstance, instanceUrl: string | null): void {
   const registered: Registered[] = [];
   app.addHook('onRoute', ({ method, url, schema = {} }) => {
     if (!url.startsWith('/api/')) return;
@@ -36,7 +36,7 @@ export function serveDocument(app: FastifyInstance): void {
   });
   let document: object | undefined;
   app.get(documentPath, async (_request, reply) =>
-    reply.type('application/json').send((document ??= documentOf(registered))),
+    reply.type('application/json').send((document ??= documentOf(registered, instanceUrl))),
   );
 }
 
@@ -46,7 +46,7 @@ function describedSchema(method: string, url: string, schema: FastifySchema): Fa
   return schema;
 }
 
-function documentOf(routes: readonly Registered[]): object {
+function documentOf(routes: readonly Registered[], instanceUrl: string | null): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const route of routes) {
     const operation = operations[`${route.method} ${route.url}`] as Operation;
@@ -62,6 +62,7 @@ function documentOf(routes: readonly Registered[]): object {
       description:
         'The API of an instance for people and programs. A request carries `Authorization: token <access token>`; `security` names the scope that the token needs. docs/api.md is an introduction.',
     },
+    ...(instanceUrl !== null && { servers: [{ url: instanceUrl }] }),
     paths: Object.fromEntries(sorted),
     components: {
       schemas: namedSchemas(),
