@@ -39,7 +39,9 @@ export async function startNginx(
     'server_name example.com;': 'server_name localhost;',
     '/etc/ssl/example.com/fullchain.pem': files.certificateFile,
     '/etc/ssl/example.com/privkey.pem': files.keyFile,
-    'server 127.0.0.1:4177': instances.map((one) => `server 127.0.0.1:${one}`).join(';\n  '),
+    'server 127.0.0.1:4177 fail_timeout=1s;': instances
+      .map((one) => `server 127.0.0.1:${one} fail_timeout=1s;`)
+      .join('\n'),
   });
   const file = join(directory, 'nginx.conf');
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
@@ -146,7 +148,8 @@ async function listens(port: number): Promise<boolean> {
   }
 }
 
-async function freePort(): Promise<number> {
+/** Returns a port of loopback that nobody uses. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -65,8 +65,10 @@ export const instanceConfigSchema = z.strictObject({
   connection: connectionSchema,
   /** Directory of the numbered `.sql` files. */
   migrations: path,
-  /** Directories, each made by the instance's helper and owned by the instance's user. */
+  /** Directories, each made by the instance's helper and owned by the instance's user. Replicas may share them. */
   directories: z.strictObject({ blobs: path, repositories: path }),
+  /** The name of this replica in these directories: what is under way of one replica is in its own part of them. */
+  replica: z.string().regex(/^[0-9a-f]{16}$/),
   /** The unix socket on which the instance listens for the programs of this machine. */
   socket: path,
   /** The port on loopback; 0 takes any free one. */

@@ -30,7 +30,7 @@ export interface InstanceDeps {
 
 /** Parts that a test puts in the place of the real ones. */
 export interface InstanceParts {
-  readonly openCommits: (directory: string, spawn: Spawn) => Promise<CommitStore>;
+  readonly openCommits: (directory: string, spawn: Spawn, replica: string) => Promise<CommitStore>;
   readonly routes: readonly Routes[];
   readonly limits: RequestLimits;
 }
@@ -71,9 +71,9 @@ export async function startInstance(
       accessTokenSha256: Buffer.from(config.accessTokenSha256, 'hex'),
       executorCredentialSha256: Buffer.from(config.executorCredentialSha256, 'hex'),
     });
-    const staging = await openStaging(join(config.directories.blobs, 'staging'));
+    const staging = await openStaging(join(config.directories.blobs, 'staging', config.replica));
     const blobs = await openBlobStore(config.directories.blobs, staging);
-    const commits = await parts.openCommits(config.directories.repositories, spawn);
+    const commits = await parts.openCommits(config.directories.repositories, spawn, config.replica);
     const kinds = makeKinds({
       hasBlob: blobs.has,
       hasCommit: async (repository, commit) => commits.find(repository, commit) !== null,

@@ -17,6 +17,14 @@ export const listenFailed = (address: string, port: number, why: string) =>
     remedy: 'Choose an address of this machine and a free port, from 1024 on: the instance is not root.',
   });
 
+export const sharedUnusable = (directory: string, why: string) =>
+  new FumehoodError({
+    code: 'shared_unusable',
+    message: `the directory ${directory}, which \`shared\` in settings.json names, cannot be used: ${why}`,
+    remedy:
+      'Make it, owned by the user `fumehood` and writable for nobody else, on a disk that all replicas have.',
+  });
+
 export const instanceFailed = (how: string) =>
   new FumehoodError({
     code: 'instance_failed',

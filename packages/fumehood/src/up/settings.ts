@@ -36,6 +36,7 @@ const ofInstance = instanceHelperConfigSchema.pick({
   tls: true,
   plain: true,
   url: true,
+  shared: true,
   upstream: true,
   compatibility: true,
   retention: true,
@@ -63,6 +64,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   tls: 'null, or {"address": "IP", "port": from 0 to 65535, "certificateFile": "/PATH", "keyFile": "/PATH"}',
   plain: 'null, or {"address": "IP", "port": from 0 to 65535}, for a proxy that ends TLS',
   url: 'https://HOST[:PORT][/PATH], or null',
+  shared: '"/PATH" of a directory that the replicas of the instance share, or null',
   upstream: '{"url": "https://HOST" or null, "srcImage": "IMAGE"}',
   compatibility: '{"executorsWithoutJobTokens": true or false}',
   retention:

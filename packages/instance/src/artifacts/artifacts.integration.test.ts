@@ -77,7 +77,7 @@ test('an artifact stays as long as its job, whatever is kept of images, and coun
     return await removeOld(
       {
         db: instance.db,
-        commits: await everyCommit('', () => Promise.reject(new Error('no program runs here'))),
+        commits: await everyCommit('', () => Promise.reject(new Error('no program runs here')), ''),
         clock: systemClock,
       },
       {
@@ -86,6 +86,7 @@ test('an artifact stays as long as its job, whatever is kept of images, and coun
           blobs: join(instance.directory, 'blobs'),
           repositories: join(instance.directory, 'repositories'),
         },
+        replica: '0'.repeat(16),
       },
     );
   };

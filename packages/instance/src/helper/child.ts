@@ -44,7 +44,7 @@ export async function startInstanceProcess(
     config: file,
     identity: users.root ? users.instance : null,
   });
-  serveSpawn(child.process, spawnPolicy(config, users));
+  serveSpawn(child.process, spawnPolicy(config.spawnUid, instanceConfig.directories.repositories, users));
   const listening = await untilStarted(child, listeningSchema, instanceFailed);
   return {
     exited: child.exited,
@@ -60,8 +60,11 @@ export async function startInstanceProcess(
   };
 }
 
-function spawnPolicy({ spawnUid, state }: HelperConfig, { instance }: InstanceUsers): SpawnPolicy {
-  const repositories = join(state, 'instance/repositories');
+function spawnPolicy(
+  spawnUid: number | null,
+  repositories: string,
+  { instance }: InstanceUsers,
+): SpawnPolicy {
   return {
     // The instance's group, so that the instance can read and remove what the programs write.
     identity: spawnUid === null ? null : { uid: spawnUid, gid: instance.gid },

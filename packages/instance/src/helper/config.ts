@@ -16,6 +16,8 @@ export const helperConfigSchema = z.strictObject({
   version: z.string().min(1),
   /** The state directory. The helper makes `postgres/`, `instance/` and `run/` in it. */
   state: path,
+  /** A directory that all replicas on the same database share: their files and their first secrets. Null: there are no replicas. */
+  shared: path.nullable().default(null),
   /** A database that the admin provides; null: the helper starts a private PostgreSQL. */
   databaseUrl: z
     .url({ protocol: /^postgres(ql)?$/ })

@@ -8,6 +8,7 @@ import { type RunningInstance, startInstanceProcess } from './child.ts';
 import type { HelperConfig, InstanceFile } from './config.ts';
 import { type Directories, makeDirectories } from './directories.ts';
 import { ensureSecret, writeAtomically } from './secrets.ts';
+import { shareSecrets } from './share.ts';
 import { type InstanceUsers, instanceUsers } from './users.ts';
 
 interface HelperDeps extends SuperviseDeps {
@@ -21,6 +22,7 @@ interface HelperDeps extends SuperviseDeps {
 export async function startHelper(config: HelperConfig, deps: HelperDeps): Promise<Helper> {
   const users = instanceUsers();
   const directories = makeDirectories(config, users);
+  if (config.shared !== null) shareSecrets(config, config.shared);
   const database =
     config.databaseUrl === null
       ? await supervise('PostgreSQL', () => startPrivateDatabase(config, users, deps), deps)

@@ -26,7 +26,7 @@ const spawn: Spawn = async (request) => {
 };
 
 it('the helper runs every git that the instance asks for, and no other', async () => {
-  const commits = await openCommits(root, spawn);
+  const commits = await openCommits(root, spawn, '0'.repeat(16));
   await commits.add('acme/plain', 'c'.repeat(40), Readable.from([]));
   mkdirSync(join(root, 'one.git'));
   const headers = { 'git-protocol': 'version=2', 'content-type': 'application/x-git-upload-pack-request' };

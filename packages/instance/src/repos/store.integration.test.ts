@@ -19,7 +19,7 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fumehood-commits-'));
   chmodSync(directory, 0o711);
   source = makeSource();
-  commits = await openCommits(directory, spawn);
+  commits = await openCommits(directory, spawn, '0'.repeat(16));
 });
 afterAll(() => {
   source.remove();
@@ -127,7 +127,7 @@ describe('refuses a pack', () => {
 
   it('and stores nothing of it', async () => {
     expect(commits.find(repository, source.commit)).toBeNull();
-    expect(readdirSync(join(directory, 'staging'))).toEqual([]);
+    expect(readdirSync(join(directory, 'staging', '0'.repeat(16)))).toEqual([]);
     expect(await add(source.commit, source.alone(source.commit), repository)).toBe(true);
   });
 });

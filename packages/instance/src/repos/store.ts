@@ -22,15 +22,16 @@ export interface CommitStore {
 }
 
 /**
- * Opens the store in a directory, and removes what an earlier process left half made. What cannot be removed is in nobody's way: each
- * name is used once.
+ * Opens the store in a directory, which replicas may share, and removes what an earlier process of this replica left half made. What
+ * cannot be removed is in nobody's way: each name is used once.
  */
-export async function openCommits(directory: string, spawn: Spawn): Promise<CommitStore> {
-  const staging = join(directory, 'staging');
+export async function openCommits(directory: string, spawn: Spawn, replica: string): Promise<CommitStore> {
+  const stagings = join(directory, 'staging');
+  const staging = join(stagings, replica);
   await removeTree(spawn, staging);
   await mkdir(staging, { recursive: true, mode: 0o710 });
   await chmod(directory, 0o710); // git runs as another user with this process's group, and has to traverse the directory
-  await chmod(staging, 0o710);
+  for (const path of [stagings, staging]) await chmod(path, 0o710);
   const placeOf = (repository: string) =>
     join(directory, createHash('sha256').update(repository).digest('hex').slice(0, 32));
   const pathOf = (repository: string, commit: string) => join(placeOf(repository), `${commit}.git`);

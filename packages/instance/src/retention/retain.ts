@@ -23,7 +23,7 @@ interface RetentionDeps {
 /** Removes what the retention policy no longer keeps, every ten minutes until `signal` is aborted. Replicas may do this at once. */
 export async function retain(
   deps: RetentionDeps,
-  config: Pick<InstanceConfig, 'retention' | 'directories'>,
+  config: Pick<InstanceConfig, 'retention' | 'directories' | 'replica'>,
   signal: AbortSignal,
 ): Promise<void> {
   await deps.clock.sleep(firstMs, signal).catch(() => {});
@@ -42,7 +42,7 @@ export async function retain(
 /** Does one round. Returns how many things of each kind it removed. */
 export async function removeOld(
   { db, commits, clock }: Pick<RetentionDeps, 'db' | 'commits' | 'clock'>,
-  { retention, directories }: Pick<InstanceConfig, 'retention' | 'directories'>,
+  { retention, directories, replica }: Pick<InstanceConfig, 'retention' | 'directories' | 'replica'>,
 ): Promise<{ readonly [kind in keyof InstanceConfig['retention']]: number }> {
   const now = clock.now();
   const disk = await statfs(directories.blobs);
@@ -61,7 +61,7 @@ export async function removeOld(
     (await below(blobs)).filter((path) => !artifacts.has(path)),
     new Set(needs.images.map(blobOf)),
     bounds(retention.images),
-    { staging: join(directories.blobs, 'staging'), now },
+    { staging: join(directories.blobs, 'staging', replica), now },
   );
   const repositories = (await below(directories.repositories)).filter((path) => !path.endsWith('/staging'));
   const neededCommits = needs.commits.flatMap(
@@ -71,7 +71,7 @@ export async function removeOld(
     (await Promise.all(repositories.map(below))).flat(),
     new Set(neededCommits),
     bounds(retention.commits),
-    { staging: join(directories.repositories, 'staging'), now },
+    { staging: join(directories.repositories, 'staging', replica), now },
   );
   return { jobs, indexes, images, commits: removedCommits };
 }

@@ -28,10 +28,10 @@ const directories = () => ({
 });
 /** Does one round with this policy. */
 async function round(policy: object) {
-  const commits = await everyCommit('', () => Promise.reject(new Error('no program runs here')));
+  const commits = await everyCommit('', () => Promise.reject(new Error('no program runs here')), '');
   return await removeOld(
     { db: instance.db, commits, clock: systemClock },
-    { retention: retentionSchema.parse(policy), directories: directories() },
+    { retention: retentionSchema.parse(policy), directories: directories(), replica: '0'.repeat(16) },
   );
 }
 async function ended(output = ''): Promise<Job> {
@@ -117,7 +117,7 @@ test('commits that are not used are removed', async () => {
     await writeFile(join(repository, name, 'config'), '');
     await utimes(join(repository, name), daysAgo(days), daysAgo(days));
   }
-  await mkdir(join(directories().repositories, 'staging'), { recursive: true });
+  await mkdir(join(directories().repositories, 'staging', '0'.repeat(16)), { recursive: true });
   expect(await round({})).toMatchObject({ commits: 1 });
   expect(await readdir(repository)).toEqual(['b.git']);
 });

@@ -125,6 +125,7 @@ export async function startTestInstance(
       connection,
       migrations,
       directories,
+      replica: '0'.repeat(16),
       socket,
       port: 0,
       hosts: ['fumehood.test'],

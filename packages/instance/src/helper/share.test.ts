@@ -1,0 +1,42 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { secretHash } from '../auth/secret.ts';
+import { ensureSecret } from './secrets.ts';
+import { shareFile } from './share.ts';
+
+let directory: string;
+const at = (name: string) => join(directory, name);
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'fumehood-secrets-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const hashIn = (name: string) => secretHash(readFileSync(at(name), 'utf8').trim()).toString('hex');
+const share = (name: string) => {
+  ensureSecret(at(name), null);
+  shareFile(at(name), null, at('shared'));
+  return hashIn(name);
+};
+
+describe('a secret of replicas', () => {
+  test('is that of the first, and the others take it', () => {
+    const first = share('one');
+    expect([share('two'), share('one'), hashIn('one'), hashIn('two')]).toEqual(Array(4).fill(first));
+    expect(readdirSync(directory).sort()).toEqual(['one', 'shared', 'two']);
+    for (const name of readdirSync(directory)) expect(statSync(at(name)).mode & 0o777).toBe(0o600);
+  });
+
+  test('is that which the first had before there were others', () => {
+    const before = ensureSecret(at('one'), null);
+    expect([share('one'), share('two')]).toEqual([before, before]);
+  });
+
+  test('takes the place of another one', () => {
+    const first = share('one');
+    writeFileSync(at('two'), 'another\n');
+    expect(share('two')).toBe(first);
+  });
+});
