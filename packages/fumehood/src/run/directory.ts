@@ -4,6 +4,9 @@ import { archiveDirectory, type Client } from '@fumehood/client';
 import { gitFiles } from './git-files.ts';
 import { reporting, type SendProgress } from './progress.ts';
 
+/** A directory that is read faster than this is no news. */
+const quietMs = 1_000;
+
 /** Gets what happens to a directory on its way to the instance. */
 export interface DirectoryReport {
   /** A line for people. */
@@ -21,7 +24,10 @@ export async function sendDirectory(
   report: DirectoryReport,
 ): Promise<string> {
   const root = resolve(directory);
-  const archive = await archiveDirectory(root, await gitFiles(root));
+  const reading = setTimeout(() => report.line(`reading ${root}`), quietMs);
+  const archive = await gitFiles(root)
+    .then((only) => archiveDirectory(root, only))
+    .finally(() => clearTimeout(reading));
   for (const path of archive.skipped)
     report.line(`left out ${path}: it is a socket, a device or a named pipe`);
   const { digest, size } = archive;

@@ -1,4 +1,4 @@
-import { type CreateJob, createJobSchema, queueNameSchema, servedQueues } from '@fumehood/protocol';
+import { type CreateJob, createJobSchema, queueNameSchema, scopesOf, servedQueues } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { queueParam } from '../http/queues.ts';
 import type { JobRow } from '../queue/job.ts';
@@ -42,6 +42,41 @@ test.each(requests)(
     expect(createJobSchema.safeParse({ ...request, stopGraceMs: 300_001 }).success).toBe(false);
   },
 );
+
+test('a run may have an archive or a commit as its workspace, if the instance has it', async () => {
+  const kind = (has: boolean) =>
+    makeKinds({
+      hasBlob: async (digest) => has || digest === image,
+      hasCommit: async () => has,
+      hasExecutorUrl: true,
+    }).get('runs') as QueueKind;
+  const archive = `sha256:${'1'.repeat(64)}`;
+  const commit = { repository: 'acme/one', commit: 'a'.repeat(40) };
+  const requestOf = (workspace: object) =>
+    createJobSchema.parse({ queue: 'runs', image, argv: [], workspace, artifacts: ['./out//a/'] });
+  const inArchive = await kind(true).create(requestOf({ archive }));
+  const contentOf = (payload: unknown) => kind(true).content({ payload } as JobRow).fumehood;
+  expect(inArchive).toMatchObject({ repository: '', commit: '' });
+  expect(contentOf(inArchive.payload)).toMatchObject({ workspace: archive, artifacts: ['out/a'] });
+  const inCommit = await kind(true).create(requestOf(commit));
+  expect(inCommit).toMatchObject(commit);
+  expect(contentOf(inCommit.payload)).toMatchObject({ workspace: null });
+  await expect(kind(false).create(requestOf({ archive }))).rejects.toMatchObject({ code: 'blob_not_found' });
+  await expect(kind(false).create(requestOf(commit))).rejects.toMatchObject({ code: 'commit_not_found' });
+  expect(scopesOf(requestOf(commit))).toEqual(['code:read']);
+  expect(scopesOf(requestOf({ archive }))).toEqual([]);
+  for (const artifacts of [
+    ['../a'],
+    ['/a'],
+    [''],
+    ['.'],
+    ['a', './a'],
+    Array.from({ length: 65 }, (_, n) => `a${n}`),
+  ])
+    expect(createJobSchema.safeParse({ queue: 'runs', image, argv: [], artifacts }).success).toBe(false);
+  for (const workspace of [{ archive, ...commit }, { repository: 'acme/one' }, { archive: 'debian:12' }])
+    expect(createJobSchema.safeParse({ queue: 'runs', image, argv: [], workspace }).success).toBe(false);
+});
 
 test('a run names an image archive of the instance by its digest, and an image of a registry by its reference', async () => {
   const kind = makeKinds({

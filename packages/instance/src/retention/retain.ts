@@ -55,7 +55,7 @@ export async function removeOld(
   const needs = await readNeeds(db);
   const blobs = join(directories.blobs, 'sha256');
   const blobOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));
-  // What a job brought back goes with the job, and counts as one of its parts.
+  // What a job brought back stays with the job, and counts as a part of it. After the job it is a blob that nobody uses.
   const artifacts = new Set((await artifactDigests(db)).map(blobOf));
   const images = await removeUnused(
     (await below(blobs)).filter((path) => !artifacts.has(path)),

@@ -26,7 +26,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'POST /api/jobs': {
     summary:
-      'Creates a job. With an idempotency key a repeated request makes no second job. A job of `codeintel` also needs the scopes code:read and code:write.',
+      'Creates a job. With an idempotency key a repeated request makes no second job. A job of `codeintel` also needs the scopes code:read and code:write, and a run in a repository code:read.',
     headers: { 'Idempotency-Key': idempotencyKeySchema.optional() },
     answers: { 201: 'Job' },
   },
