@@ -11,10 +11,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { openRepository } from '../../packages/fumehood/src/demo/repository.ts';
-import { Stack } from '../stack.ts';
+import { writeClientPackage } from '../../packaging/client.ts';
+import { type Outcome, runProgram, Stack } from '../stack.ts';
 
 let stack: Stack;
 let image: string;
@@ -91,4 +92,65 @@ test('a command that succeeds without leaving what it has to bring back fails, w
   const ended = await run('--out', 'reports', image, '--', 'pwd');
   expect(ended).toMatchObject({ code: 125, stdout: '/data\n' });
   expect(ended.stderr).toContain('reports cannot be collected from the workspace');
+});
+
+describe('a program that uses the library as it is published', () => {
+  let root: string;
+  let environment: Record<string, string>;
+
+  beforeAll(async () => {
+    root = mkdtempSync(join(tmpdir(), 'fumehood-library-'));
+    await writeClientPackage(join(root, 'node_modules/@fumehood/client'));
+    environment = {
+      FUMEHOOD_URL: `unix:${join(stack.state, 'run/instance/socket')}`,
+      FUMEHOOD_TOKEN: readFileSync(join(stack.state, 'run/token'), 'utf8').trim(),
+      IMAGE: image,
+    };
+  });
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+  function runProgramOf(program: string): Promise<Outcome> {
+    const file = join(root, 'program.mjs');
+    writeFileSync(file, program);
+    return runProgram([process.execPath, file], { env: environment, cwd: root });
+  }
+
+  test('may be the example of its README as it is written', async () => {
+    const readme = readFileSync(join(root, 'node_modules/@fumehood/client/README.md'), 'utf8');
+    const [, example = ''] = /^```js\n(.*?)^```$/ms.exec(readme) ?? [];
+    expect(await runProgramOf(example)).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^from the host\nLinux\n ended with 0 in a VM of tier vm-\w+\n$/),
+      stderr: '',
+    });
+  });
+
+  test('runs commands in a copy of a directory, and cancels one whose signal is aborted', async () => {
+    mkdirSync(join(root, 'work'));
+    writeFileSync(join(root, 'work/file'), 'sent\n');
+    const ended = await runProgramOf(`
+      import { run } from '@fumehood/client';
+      const size = { memoryMiB: 256, scratchMiB: 256, accept: ['vm-emulated'], image: process.env.IMAGE };
+      const { exitCode, stdout, stderr, job } = await run({
+        ...size, dir: 'work', env: { MINE: 'mine' }, command: ['sh', '-c', 'cat file; echo "$MINE" >&2; exit 3'],
+      });
+      console.log(JSON.stringify({ exitCode, stdout, stderr, state: job.state, tier: job.tier }));
+      const controller = new AbortController();
+      const canceled = run({
+        ...size, command: ['sh', '-c', 'trap "exit 1" TERM; echo started; while :; do sleep 0.1; done'], signal: controller.signal,
+        onOutput: (stream, bytes) => { console.log(stream, new TextDecoder().decode(bytes).trim()); controller.abort(new Error('enough')); },
+      });
+      await canceled.catch((error) => console.log(error.message));
+      const failed = run({ ...size, command: ['no-such-program'] });
+      await failed.catch((error) => console.log(error.name, error.code));
+    `);
+    expect(ended.stderr).toBe('');
+    expect(ended.stdout.trimEnd().split('\n')).toEqual([
+      '{"exitCode":3,"stdout":"sent\\n","stderr":"mine\\n","state":"failed","tier":"vm-emulated"}',
+      'stdout started',
+      'enough',
+      'FumehoodError step_not_started',
+    ]);
+    expect(stack.jobFiles()).toEqual([]);
+  });
 });
