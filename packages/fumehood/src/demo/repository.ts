@@ -40,7 +40,7 @@ export async function openRepository(
 ): Promise<LocalRepository> {
   const found = locate(where);
   const { top } = found;
-  const git = gitIn(found, localSpawn(runnerOf(found)));
+  const git = gitIn(found, localSpawn(runnerOf(found, '--repo')));
   const answer = async (args: readonly string[], input?: string, maxBytes?: number) => {
     const { code, stdout, stderr } = await git.run(args, input, maxBytes);
     if (code !== 0) throw unreadable(top, stderr);
@@ -128,7 +128,7 @@ function locate(where: string): GitDirectory {
  * Returns the identity for git: root becomes the owner of the repository, others stay who they are. Like git, it does not trust a
  * repository of which a part belongs to somebody else. Errors: `repository_unreadable`.
  */
-export function runnerOf({ top, owned }: GitDirectory): Identity | null {
+export function runnerOf({ top, owned }: GitDirectory, option: '--repo' | '--dir'): Identity | null {
   const self = process.getuid?.() ?? 0;
   const { uid, gid } = statSync(top);
   const runner = self === 0 ? uid : self;
@@ -138,7 +138,7 @@ export function runnerOf({ top, owned }: GitDirectory): Identity | null {
       throw repositoryUnreadable(
         top,
         `detected dubious ownership: ${path} belongs to uid ${owner}, and git would run as uid ${runner}`,
-        `Run the command as the owner, or give --repo a copy of your own (\`cp -r ${top} COPY\`).`,
+        `Run the command as the owner, or give ${option} a copy of your own (\`cp -r ${top} COPY\`).`,
       );
   }
   return runner === self ? null : { uid, gid };

@@ -28,8 +28,15 @@ describe('the list of files by git', () => {
     expect([...((await gitFiles(join(root, 'sub'))) ?? [])].sort()).toEqual(['b', 'inner/c\n']);
   });
 
-  it('is undefined outside of a work tree', async () => {
+  it('is undefined outside of a work tree, and for a directory that git ignores itself', async () => {
     expect(await gitFiles(root)).toBeUndefined();
+    git('init', '-q');
+    write('.gitignore', 'sub/\n*.o\n');
+    write('sub/inner/a');
+    write('nested/b.o');
+    expect(await gitFiles(join(root, 'sub/inner'))).toBeUndefined();
+    expect(await gitFiles(join(root, 'sub'))).toBeUndefined();
+    expect(await gitFiles(join(root, 'nested'))).toEqual(new Set());
   });
 
   it('runs nothing that the repository names', async () => {
