@@ -43,7 +43,7 @@ export async function fetchArtifacts(
       for (const one of skipped) note(`left out ${one}: only files and directories are written`);
     } catch (error) {
       const { code, message, remedy } = factsOf(error);
-      if (!code.startsWith('artifact_')) throw error;
+      if (!/^(artifact|tar)_/.test(code)) throw error;
       for (const line of [message, remedy]) if (line) note(line);
       isWhole = false;
     }

@@ -10,7 +10,7 @@ export interface GuestLimits {
   readonly setupMs: number;
   /** After the grace period of a step that was stopped: init reports within it that the step has ended, and its last output arrives. */
   readonly reportMs: number;
-  /** For one file that the host takes out. */
+  /** For the file that the host takes out, or for all that a job brings back. */
   readonly collectMs: number;
   /** Until the VMM has paused the guest. */
   readonly pauseMs: number;

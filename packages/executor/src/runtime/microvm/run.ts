@@ -239,8 +239,11 @@ async function bringBack(
   try {
     await runPhase(run, 'collect', async (log) => {
       const ms = guestLimits.collectMs;
+      const until = clock.bootTime() + ms; // for all paths together
       const inTime = <T>(path: string, taking: Promise<T>) =>
-        withinTime(clock, vm, ms, taking, () => guestSilent(`give ${path} out`, ms));
+        withinTime(clock, vm, Math.max(0, until - clock.bootTime()), taking, () =>
+          guestSilent(`give ${path} out`, ms),
+        );
       const { taken, failure } = await takeArtifacts(guest, job.fumehood.artifacts, directory, log, inTime);
       await sendArtifacts(client, taken, lease.stopped);
       if (failure !== null) throw failure;
