@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
+import { tarEnd, tarHeader, tarPadding } from '@fumehood/disk';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { diskMakerOf } from '../disk-maker/make-disk.ts';
 import { bundledDiskMaker } from '../testing/disk-maker.ts';
@@ -58,6 +60,22 @@ function makeWorkspace(
   const nothing = { directory: '', sparse: [], files: [], archive: null };
   const contents = { commit: { repository, commit }, ...nothing, ...more };
   return workspaceDisk(source, client, contents, lease, onProgress);
+}
+
+/** Returns an archive with these executable files; what begins with a slash is the target of a link. */
+function archiveOf(files: Readonly<Record<string, string>>): { tar: Buffer; digest: string } {
+  const facts = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+  const members = Object.entries(files).flatMap(([path, text]) =>
+    text.startsWith('/')
+      ? [tarHeader({ path, type: 'symlink', size: 0, linkTarget: text, ...facts })]
+      : [
+          tarHeader({ path, type: 'file', size: text.length, ...facts }),
+          Buffer.from(text),
+          tarPadding(text.length),
+        ],
+  );
+  const tar = Buffer.concat([...members, tarEnd()]);
+  return { tar, digest: `sha256:${createHash('sha256').update(tar).digest('hex')}` };
 }
 
 function unsquash(file: string): string {
@@ -279,6 +297,31 @@ describe('a workspace', () => {
         code: 'job_refused',
       });
     });
+  });
+
+  it('may be an archive of the instance, which is asked for it also when the disk is cached', async () => {
+    const { tar, digest } = archiveOf({ 'bin/run': 'bytes', 'no-link': '/etc/passwd' });
+    instance.blobs.set(digest, tar);
+    const make = () => makeWorkspace('', '', undefined, { commit: null, archive: digest });
+    const file = await make();
+    const made = unsquash(file);
+    expect(readFileSync(join(made, 'bin/run'), 'utf8')).toBe('bytes');
+    expect(lstatSync(join(made, 'bin/run')).mode & 0o7777).toBe(0o777);
+    expect(readlinkSync(join(made, 'no-link'))).toBe('/etc/passwd');
+    instance.requests.length = 0;
+    expect(await make()).toBe(file);
+    expect(instance.requests).toEqual([`HEAD /.executors/queue/runs/blob/${digest}`]);
+    instance.blobs.clear();
+    await expect(make()).rejects.toMatchObject({ code: 'image_not_found' });
+  });
+
+  it('of a hostile archive is refused, and nothing of it is written', async () => {
+    const { tar, digest } = archiveOf({ 'a/../../outside': 'bytes' });
+    instance.blobs.set(digest, tar);
+    const before = await readdir(join(root, 'disks'));
+    const making = makeWorkspace('', '', undefined, { commit: null, archive: digest });
+    await expect(making).rejects.toMatchObject({ code: 'job_refused' });
+    expect(await readdir(join(root, 'disks'))).toEqual(before);
   });
 
   it('leaves only disks behind', async () => {
