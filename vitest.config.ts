@@ -18,7 +18,7 @@ const wire = [
   'packages/instance/src/**/*bounds.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
-  'test/integration/{access,behind-proxy,registry-credentials,tls,upstream-job}.test.ts',
+  'test/integration/{access,behind-proxy,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
 ];
 /** What a guest, its VMM and the launcher have to do, apart from jobs. */
 const vms = [

@@ -10,15 +10,22 @@ import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts'
 import { agentIdentity } from '../../packages/fumehood/src/up/identities.ts';
 import { type Foreground, startCommand } from '../foreground.ts';
 import { makeAuthority } from '../integration/certificates.ts';
+import { ConnectProxy } from '../integration/proxy.ts';
 import { Stack } from '../stack.ts';
 
-/** Two machines, each with a state directory of its own: they share nothing but the loopback of this one. */
+/**
+ * Two machines, each with a state directory of its own: they share nothing but the loopback of this one. The executor's reaches others through a
+ * proxy alone, and cannot resolve their names.
+ */
 let instance: Stack;
 let executor: Stack;
 let url: string;
 let caFile: string;
 let instanceLog: () => string;
 let registry: FakeRegistry;
+/** The name of the registry, which the proxy alone resolves. */
+let registryPlace: string;
+let proxy: ConnectProxy;
 const foreground: Foreground[] = [];
 
 async function freePort(): Promise<number> {
@@ -31,8 +38,8 @@ async function freePort(): Promise<number> {
 }
 
 /** Starts a command that the end of the tests stops. */
-function start(stack: Stack, args: readonly string[]): Foreground {
-  const started = startCommand(stack, args);
+function start(stack: Stack, args: readonly string[], env: Record<string, string> = {}): Foreground {
+  const started = startCommand(stack, args, { env });
   foreground.push(started);
   return started;
 }
@@ -42,25 +49,27 @@ async function startRegistry(): Promise<void> {
   registry = await FakeRegistry.start();
   registry.basic = basic;
   await busyboxImage(executor.state, 'plain');
+  registryPlace = `registry.test:${registry.place.split(':')[1]}`;
   registry.put('tools/busybox', '1', layoutFiles([readFileSync(join(executor.state, 'plain.layer'))]));
   const registryAuthFile = join(executor.state, 'config.json');
-  writeFileSync(registryAuthFile, JSON.stringify({ auths: { [registry.place]: { auth: basic } } }), {
+  writeFileSync(registryAuthFile, JSON.stringify({ auths: { [registryPlace]: { auth: basic } } }), {
     mode: 0o400,
   });
   if (process.getuid?.() === 0) chownSync(registryAuthFile, agentIdentity.uid, agentIdentity.gid);
-  const registries = [{ location: registry.place, insecure: true }];
+  const registries = [{ location: registryPlace, insecure: true }];
   writeFileSync(join(executor.state, 'settings.json'), JSON.stringify({ registries, registryAuthFile }));
 }
 
 beforeAll(async () => {
   [instance, executor] = [await Stack.make({ fresh: true }), await Stack.make()];
+  proxy = await new ConnectProxy().start();
   await startRegistry();
   const authority = makeAuthority(instance.state, 'lab');
   ({ caFile } = authority);
-  const { certificateFile, keyFile } = authority.issue('server', ['localhost']);
+  const { certificateFile, keyFile } = authority.issue('server', ['fumehood.test']);
   for (const file of [caFile, certificateFile, keyFile]) chmodSync(file, 0o644); // the instance is another user
   const port = await freePort();
-  url = `https://localhost:${port}`;
+  url = `https://fumehood.test:${port}`;
   const listen = ['--listen', `127.0.0.1:${port}`, '--tls-cert', certificateFile, '--tls-key', keyFile];
   const { log } = start(instance, ['instance', 'start', ...listen, '--url', url, '--log-json']);
   instanceLog = log;
@@ -73,26 +82,29 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const command of foreground.toReversed()) await command.stop();
   await registry.stop();
+  await proxy[Symbol.asyncDispose]();
   await executor.stop();
   await instance.stop();
 });
 
-test('an executor joins an instance elsewhere with a token that is valid once, runs a job in an image of a private registry, and leaves', async () => {
+test('an executor joins an instance elsewhere through a proxy, with a token that is valid once, runs a job in an image of a private registry, and leaves', async () => {
   const added = await instance.fumehood(['executors', 'add', 'lab-1', '--label', 'far']);
   expect(added.stdout).toMatch(new RegExp(`^fumehood executor join ${url} --token [0-9a-f]{40}\n$`));
   const args = added.stdout.trim().split(' ').slice(1);
-  const untrusted = await executor.fumehood([...args, '--foreground']);
+  const untrusted = await executor.fumehood([...args, '--foreground', '--proxy', proxy.url]);
   expect(untrusted.code).toBe(1);
   expect(untrusted.stderr).toMatch(/certificate/);
 
-  const { child, log } = start(executor, [...args, '--ca-file', caFile, '--foreground']);
+  const environment = { HTTPS_PROXY: proxy.url, NODE_EXTRA_CA_CERTS: caFile };
+  const { child, log } = start(executor, [...args, '--foreground'], environment);
   const list = async () => (await instance.fumehood(['executors', 'list'])).stdout;
   await expect.poll(list, { timeout: 60_000, interval: 500, message: log() }).toMatch(/^lab-1 /m);
   const ran = await instance.fumehood([
     ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--label', 'far'],
-    ...[`${registry.place}/tools/busybox:1`, '--', 'sh', '-c', 'echo from another machine'],
+    ...[`${registryPlace}/tools/busybox:1`, '--', 'sh', '-c', 'echo from another machine'],
   ]);
   expect(ran.stdout, `${ran.stderr}\n${log()}`).toBe('from another machine\n');
+  expect(new Set(proxy.targets)).toEqual(new Set([new URL(url).host, registryPlace]));
   // `run` did not start an executor beside the instance, and the credential is on no command line.
   expect((await instance.fumehood(['status'])).stdout).toMatch(/^executor +not running$/m);
   const credential = readFileSync(join(executor.state, 'run/executor-credential'), 'utf8').trim();

@@ -45,7 +45,16 @@ beforeAll(async () => {
   const registries = [{ location: registry.place, insecure: true, mirrors: [] }];
   const directories = { disks, blobs, work };
   const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
-  deps = { cache, spawn, clock: systemClock, directories, registries, registryAuthFile, node };
+  deps = {
+    cache,
+    spawn,
+    clock: systemClock,
+    directories,
+    registries,
+    registryAuthFile,
+    node,
+    route: { proxy: null },
+  };
 });
 afterAll(async () => {
   await registry.stop();

@@ -159,6 +159,7 @@ export class TestAgent {
       guestLimits: { ...guestLimits, ...limits },
       upstream: upstreamJobsSchema.parse({ accept: ['vm-emulated'], resources: defaultResources }),
       registries: upstream?.registries ?? [],
+      route: { proxy: null },
       registryAuthFile: null,
       tiers: identity.tiers,
       directories,

@@ -4,6 +4,7 @@ import { connect, createServer, isIP, type Socket } from 'node:net';
 import { type FumehoodError, listenOnSocket } from '@fumehood/base';
 import { imageTooBig, registryNotPublic } from '../errors.ts';
 import { isPublic } from './addresses.ts';
+import { dialThrough, goesThrough, type HttpProxy } from './http-proxy.ts';
 
 /** The only network access of a program that fetches an image. */
 export interface RegistryProxy {
@@ -20,6 +21,8 @@ export interface ProxyRules {
   readonly maxBytes: number;
   /** Resolves a host name to addresses. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
+  /** The HTTP proxy on the way to other machines; null: there is none. */
+  readonly httpProxy: HttpProxy | null;
 }
 
 /** The proxy closes a connection on which nothing arrives for this long. */
@@ -31,7 +34,8 @@ const answers = { granted: 0, notAllowed: 2, unreachable: 4 } as const;
 /**
  * Opens a SOCKS 5 proxy (RFC 1928, CONNECT without authentication) on a socket in a directory that is bound into a sandbox. The proxy
  * resolves a host once, checks the addresses, and dials exactly those that it has checked: they are public, or the operator named
- * the host. So neither a reference nor a redirect of a registry reaches what only this machine can reach.
+ * the host. So neither a reference nor a redirect of a registry reaches what only this machine can reach. Behind an HTTP proxy it asks that for
+ * the addresses that it has checked, and for the hosts that the operator named by their names, which this machine need not resolve.
  */
 export async function openRegistryProxy(path: string, rules: ProxyRules): Promise<RegistryProxy> {
   const sockets = new Set<Socket>();
@@ -49,13 +53,22 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   };
   const serve = async (socket: Socket) => {
     const { host, port } = await readRequest(socket);
-    const addresses = await allowedAddresses(host, port, rules);
-    if (addresses.length === 0) {
+    const { httpProxy } = rules;
+    const proxy = httpProxy !== null && goesThrough(httpProxy, host, port) ? httpProxy : null;
+    const isNamed = rules.named.has(`${host}:${port}`);
+    const targets = proxy && isNamed ? [host] : await allowedAddresses(host, port, rules);
+    if (targets.length === 0) {
       fail(registryNotPublic(`${host}:${port}`));
       socket.end(reply(answers.notAllowed));
       return;
     }
-    const outbound = await dial(addresses, (address) => track(connect({ host: address, port })));
+    const outbound = await dial(targets, async (target) =>
+      proxy
+        ? await dialThrough(proxy, target, port, (at, proxyPort) =>
+            track(connect({ host: at, port: proxyPort })),
+          )
+        : await connected(track(connect({ host: target, port }))),
+    );
     outbound.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= rules.maxBytes) return;
@@ -119,19 +132,22 @@ async function allowedAddresses(
   return named.has(`${host}:${port}`) ? addresses : addresses.filter(isPublic);
 }
 
-/** Connects to the first address that answers: a machine without IPv6 may still resolve such addresses. */
-async function dial(addresses: readonly string[], open: (address: string) => Socket): Promise<Socket> {
+/** Connects to the first target that answers: a machine without IPv6 may still resolve such addresses. */
+async function dial(targets: readonly string[], open: (target: string) => Promise<Socket>): Promise<Socket> {
   let last: unknown;
-  for (const address of addresses) {
-    const socket = open(address);
+  for (const target of targets) {
     try {
-      await once(socket, 'connect');
-      return socket;
+      return await open(target);
     } catch (error) {
       last = error;
     }
   }
   throw last;
+}
+
+async function connected(socket: Socket): Promise<Socket> {
+  await once(socket, 'connect');
+  return socket;
 }
 
 function reply(answer: number): Buffer {

@@ -16,6 +16,7 @@ import {
 import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
 import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
+import type { HttpProxy } from './http-proxy.ts';
 import { openRegistryProxy } from './proxy.ts';
 import {
   loopbackPorts,
@@ -36,6 +37,8 @@ export interface RegistryDeps {
   readonly work: string;
   /** Resolves a host name to addresses. Default: the system's resolver. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
+  /** The HTTP proxy on the way to registries; null or missing: there is none. */
+  readonly httpProxy?: HttpProxy | null;
 }
 
 /** One run of skopeo. */
@@ -90,8 +93,9 @@ export async function runSkopeo(
     await sharedDirectory(sockets);
     const named = namedHosts(deps.registries);
     const { maxBytes } = call;
-    const resolve = deps.resolve ?? addressesOf;
-    const proxy = await openRegistryProxy(join(sockets, 'socket'), { named, maxBytes, resolve });
+    const { resolve = addressesOf, httpProxy = null } = deps;
+    const rules = { named, maxBytes, resolve, httpProxy };
+    const proxy = await openRegistryProxy(join(sockets, 'socket'), rules);
     try {
       return await run(deps, call, sockets, [...named], AbortSignal.any([signal, timeout]));
     } catch (error) {

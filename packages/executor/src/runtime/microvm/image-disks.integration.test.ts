@@ -85,7 +85,15 @@ function startJob(signal: AbortSignal = never, run: Spawn = profile) {
   const client = openJobClient(openHttp(instance.url), { ...job, queue: 'runs' }, 'test', systemClock, never);
   const use = cache.open();
   const deps = {
-    ...{ spawn, clock: systemClock, cache: use, directories, registries: [], registryAuthFile: null },
+    ...{
+      spawn,
+      clock: systemClock,
+      cache: use,
+      directories,
+      registries: [],
+      route: { proxy: null },
+      registryAuthFile: null,
+    },
     node: programs.node,
   };
   const maker = diskMakerOf({ spawn, ...programs }, 256);

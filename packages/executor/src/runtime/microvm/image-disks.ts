@@ -14,6 +14,7 @@ import { insidePaths } from '../../disk-maker/messages.ts';
 import { isFailureOfOneJob } from '../../errors.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
+import type { Route } from '../../uplink/network-route.ts';
 import { imageDigest, type ValidatedJob } from './validate-job.ts';
 import { sandboxNode } from '../../sandbox-node.ts';
 
@@ -25,6 +26,8 @@ export interface ImageDeps {
   readonly cache: FileCacheUse;
   readonly directories: { readonly disks: string; readonly blobs: string; readonly work: string };
   readonly registries: Registries;
+  /** How this machine reaches others: registries are asked through its proxy, too. */
+  readonly route: Pick<Route, 'proxy'>;
   /** Docker's `config.json`, for jobs that do not bring credentials for registries. */
   readonly registryAuthFile: string | null;
   /** The path of Node on the host. */
@@ -85,6 +88,7 @@ async function fetchReference(
   const from = {
     ...{ spawn, registries, cache, work: directories.work, archives: directories.blobs },
     node: { source: deps.node, target: sandboxNode },
+    httpProxy: deps.route.proxy,
   };
   const auths = dockerAuthConfig?.auths ?? {};
   const hasAuths = Object.keys(auths).length > 0;

@@ -17,6 +17,7 @@ import { guestSilent } from '../../errors.ts';
 import type { UpstreamJobs } from '../../settings.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
+import type { Route } from '../../uplink/network-route.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import { openJobStdin } from '../../uplink/job-stdin.ts';
 import type { Lease } from '../../uplink/leases.ts';
@@ -66,6 +67,8 @@ export interface MicrovmDeps {
   /** The bundled disk maker, which runs on the same Node. */
   readonly diskMaker: string;
   readonly registries: Registries;
+  /** How this machine reaches others: registries are asked through its proxy, too. */
+  readonly route: Pick<Route, 'proxy'>;
   /** Docker's `config.json`, for jobs that do not bring credentials for registries. */
   readonly registryAuthFile: string | null;
 }
