@@ -14,7 +14,7 @@ function instanceOf(...answers: (readonly [version: string | null, status?: numb
     return new Response(null, {
       status,
       headers: version === null ? {} : { [protocolHeader]: version },
-    }) as never;
+    });
   });
   return { ...negotiated, sent };
 }
