@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { version } from '../../packaging/tree.ts';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { long } from '../long.ts';
+import { Stack } from '../stack.ts';
+import { startTlsInstance } from '../tls-instance.ts';
 import { makeBareRoot, runInBareRoot } from './root.ts';
 
 describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
@@ -27,7 +29,7 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
     expect(output.match(/No such file/g)).toHaveLength(2);
   });
 
-  it('the Debian package brings all that a job in a VM needs, without a compiler', {
+  it('the Debian package brings all that an executor of an instance elsewhere and a job in its VM need, without a compiler', {
     timeout: 300_000,
   }, async () => {
     const out = join(directory, 'packages');
@@ -39,19 +41,37 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
     copyFileSync(join(out, deb), join(root, 'root', deb));
     const image = await busyboxImage(directory, 'busybox');
     copyFileSync(image.file, join(root, 'root/busybox.tar'));
-    const script = `
-      apt-get install -y --no-install-recommends /root/${deb}
-      cd / && fumehood --version
-      fumehood run --accept vm-emulated docker-archive:/root/busybox.tar -- sh -c 'echo ran as $(id -u)'
-      fumehood down && command -v gcc || echo without a compiler`;
-    const { code, output } = await runInBareRoot(root, ['sh', '-euc', script], {
-      log: join(directory, 'log'),
-      upper,
-    });
-    expect(code, output).toBe(0);
-    expect(output).toContain(`\n${version}\n`);
-    expect(output).toMatch(/^ran as 0$/m);
-    expect(output).toMatch(/^without a compiler$/m);
+    const elsewhere = await Stack.make({ fresh: true });
+    const instance = await startTlsInstance(elsewhere, 'localhost');
+    try {
+      copyFileSync(instance.caFile, join(root, 'etc/lab-ca.pem')); // the agent, which is not root, reads it
+      const joining = (await elsewhere.fumehood(['executors', 'add', 'bare'])).stdout.trim();
+      const scopes = ['--scope', 'jobs:read', '--scope', 'jobs:write'];
+      const token = (await elsewhere.fumehood(['tokens', 'create', 'bare', ...scopes])).stdout.trim();
+      const script = `
+        apt-get install -y --no-install-recommends /root/${deb}
+        cd / && fumehood --version
+        ${joining} --ca-file /etc/lab-ca.pem --foreground & executor=$!
+        until grep -qs '"connected":true' /var/lib/fumehood/run/executor.json; do kill -0 $executor; sleep 0.2; done
+        export FUMEHOOD_URL=${instance.url} FUMEHOOD_TOKEN=${token} NODE_EXTRA_CA_CERTS=/etc/lab-ca.pem
+        fumehood run --accept vm-emulated docker-archive:/root/busybox.tar -- sh -c 'echo ran as $(id -u)'
+        fumehood executor leave
+        wait
+        command -v gcc || echo without a compiler`;
+      const { code, output } = await runInBareRoot(root, ['sh', '-euc', script], {
+        log: join(directory, 'log'),
+        upper,
+      });
+      expect(code, output).toBe(0);
+      expect(output).toContain(`\n${version}\n`);
+      expect(output).toMatch(/^ran as 0$/m);
+      expect(output).toMatch(/^without a compiler$/m);
+      const { jobs } = await elsewhere.client().jobs();
+      expect(jobs).toMatchObject([{ state: 'completed', executor: 'bare', attempt: 1 }]);
+    } finally {
+      await instance.stop();
+      await elsewhere.stop();
+    }
   });
 
   it('`npm run demo` installs what is missing, indexes this repository in a VM and leaves nothing behind', {

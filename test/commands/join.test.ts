@@ -1,17 +1,15 @@
 import { once } from 'node:events';
-import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { layoutFiles } from '../../packages/oci/src/testing/image.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
 import { agentIdentity } from '../../packages/fumehood/src/up/identities.ts';
 import { type Foreground, startCommand } from '../foreground.ts';
-import { makeAuthority } from '../integration/certificates.ts';
 import { ConnectProxy } from '../integration/proxy.ts';
 import { Stack } from '../stack.ts';
+import { startTlsInstance } from '../tls-instance.ts';
 
 /**
  * Two machines, each with a state directory of its own: they share nothing but the loopback of this one. The executor's reaches others through a
@@ -27,15 +25,6 @@ let registry: FakeRegistry;
 let registryPlace: string;
 let proxy: ConnectProxy;
 const foreground: Foreground[] = [];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Starts a command that the end of the tests stops. */
 function start(stack: Stack, args: readonly string[], env: Record<string, string> = {}): Foreground {
@@ -64,20 +53,10 @@ beforeAll(async () => {
   [instance, executor] = [await Stack.make({ fresh: true }), await Stack.make()];
   proxy = await new ConnectProxy().start();
   await startRegistry();
-  const authority = makeAuthority(instance.state, 'lab');
-  ({ caFile } = authority);
-  const { certificateFile, keyFile } = authority.issue('server', ['fumehood.test']);
-  for (const file of [caFile, certificateFile, keyFile]) chmodSync(file, 0o644); // the instance is another user
-  const port = await freePort();
-  url = `https://fumehood.test:${port}`;
-  const listen = ['--listen', `127.0.0.1:${port}`, '--tls-cert', certificateFile, '--tls-key', keyFile];
-  const { log } = start(instance, ['instance', 'start', ...listen, '--url', url, '--log-json']);
-  instanceLog = log;
-  const giveUpAt = Date.now() + 60_000;
-  while ((await instance.fumehood(['jobs', 'list'])).code !== 0) {
-    if (Date.now() > giveUpAt) throw new Error(log());
-    await delay(300);
-  }
+  const served = await startTlsInstance(instance, 'fumehood.test');
+  foreground.push(served);
+  ({ url, caFile } = served);
+  instanceLog = served.log;
 });
 afterAll(async () => {
   for (const command of foreground.toReversed()) await command.stop();
