@@ -36,12 +36,15 @@ const authorized = 'GET /.executors/test/auth';
 
 test('`fumehood executor validate` says whether an upstream instance accepts the secret of the environment', async () => {
   upstream.answer(authorized, { status: 401 });
-  const { code, stdout, stderr } = await stack.fumehood(['executor', 'validate'], { env: environment() });
+  const { code, stdout, stderr } = await stack.fumehood(['executor', 'validate', '--accept', 'vm-emulated'], {
+    env: environment(),
+  });
   expect({ code, stdout }).toMatchObject({
     code: 1,
     stdout: expect.stringContaining('✗ credential: refused: 401\n'),
   });
   expect(stdout).toContain('✓ protocol: version');
+  expect(stdout).toContain('✓ jobs: 1 processors, 896 MiB of memory and 100 MiB of disk, in all'); // with that of its VMM
   expect(stdout).toContain("the instance is of upstream's kind");
   expect(stderr).toContain('EXECUTOR_KEEP_WORKSPACES has no effect: ');
 });

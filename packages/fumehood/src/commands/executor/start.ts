@@ -3,17 +3,20 @@ import { type Command, Option } from 'commander';
 import { commandContext } from '../../cli/context.ts';
 import { tiers } from '../../cli/options.ts';
 
+/** Makes the option `--accept` of a command about an executor that upstream's variables may order. */
+export function acceptOption(): Option {
+  return new Option('--accept <tier>', 'also accept this tier for jobs of an upstream instance (repeatable)')
+    .argParser(tiers)
+    .default([...defaultTiers], 'vm-hardware only');
+}
+
 /** Adds `fumehood executor start`. */
 export function addExecutorStart(executor: Command): void {
   executor
     .command('start')
     .description('run the executor of this machine in the foreground, with its log on stderr')
     .option('--log-json', 'write the log as JSON, one object per line')
-    .addOption(
-      new Option('--accept <tier>', 'also accept this tier for jobs of an upstream instance (repeatable)')
-        .argParser(tiers)
-        .default([...defaultTiers], 'vm-hardware only'),
-    )
+    .addOption(acceptOption())
     .addHelpText(
       'after',
       [
