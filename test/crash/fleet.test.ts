@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, createReadStream, statSync } from 'node:fs';
+import { chmodSync, cpSync, createReadStream, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attempt, JobRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -50,26 +50,34 @@ beforeAll(async () => {
   const tls = ['--tls-cert', certificateFile, '--tls-key', keyFile];
   const enter = (...argv: string[]) => networks.instance.enter(...argv);
   const served = start(instance, ['instance', 'start', ...options, ...tls], { enter });
+  const preparing = prepareMachines();
   await until(async () => (await instance.client().jobs()).jobs.length === 0, served.log);
   const { file, digest } = await busyboxImage(instance.state, 'plain');
   await instance.client().putBlob(digest, createReadStream(file), statSync(file).size);
   image = digest;
-  const made: Stack[] = [];
-  for (const _name of names) made.push(await Stack.make());
-  stacks.push(...made);
-  const joinAs = (stack: Stack, n: number) =>
-    join(names[n] as Name, stack, networks.machines[n] as MachineNetwork, authority.caFile);
-  const [first, ...others] = made as [Stack, ...Stack[]];
-  const joined = await joinAs(first, 0);
-  // The machines are one, so what a canary has found on the first one holds for the others.
-  for (const { state } of others) copyFileSync(`${first.state}/probe.json`, `${state}/probe.json`);
-  machines = [joined, ...(await Promise.all(others.map((stack, n) => joinAs(stack, n + 1))))];
+  const joining = (await preparing).map((stack, n) =>
+    join(names[n] as Name, stack, networks.machines[n] as MachineNetwork, authority.caFile),
+  );
+  machines = await Promise.all(joining);
 });
 afterAll(async () => {
   for (const process of processes.toReversed()) await process.stop();
   for (const stack of stacks) await stack.stop();
   networks.end();
 });
+
+/** Makes the state of each machine. They are one machine, so what a canary has found for the first one holds for the others. */
+async function prepareMachines(): Promise<Stack[]> {
+  const made: Stack[] = [];
+  for (const _name of names) made.push(await Stack.make());
+  stacks.push(...made);
+  const [first, ...others] = made as [Stack, ...Stack[]];
+  await first.fumehood(['doctor']);
+  for (const { state } of others)
+    for (const name of ['probe.json', 'runtime'])
+      cpSync(`${first.state}/${name}`, `${state}/${name}`, { recursive: true });
+  return made;
+}
 
 /** Waits until `isSo` resolves with true. A rejection counts as false, because a process may still start. */
 async function until(isSo: () => Promise<boolean>, log: () => string): Promise<void> {
