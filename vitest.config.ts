@@ -14,11 +14,14 @@ const wire = [
   'packages/instance/src/helper/**/*.integration.test.ts',
   'packages/instance/src/db/server/**/*.integration.test.ts',
   'packages/instance/src/queue/lifecycle.integration.test.ts',
+  'packages/instance/src/backup/*.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
   'packages/instance/src/**/*bounds.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
   'test/integration/{access,behind-proxy,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
+  'test/integration/{access,behind-proxy,registry-credentials,tls,upstream-job}.test.ts',
+  'test/integration/{access,backup,registry-credentials,tls,upstream-job}.test.ts',
 ];
 /** What a guest, its VMM and the launcher have to do, apart from jobs. */
 const vms = [

@@ -13,7 +13,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   microvm: ['base'],
   client: ['base', 'protocol', 'disk'],
   executor: ['base', 'protocol', 'disk', 'git', 'oci', 'microvm'],
-  instance: ['base', 'protocol', 'git', 'scip'],
+  instance: ['base', 'protocol', 'disk', 'git', 'scip'],
   'src-cli': ['base', 'scip'],
   fumehood: ['*'],
 };

@@ -211,6 +211,30 @@ export function stillRunning(state: string): FumehoodError {
   });
 }
 
+export function nothingToBackUp(state: string): FumehoodError {
+  return new FumehoodError({
+    code: 'nothing_to_back_up',
+    message: `no instance was ever started in ${state}`,
+    remedy: 'Set FUMEHOOD_STATE to the state directory of the instance.',
+  });
+}
+
+export function backupUnwritable(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'backup_unwritable',
+    message: `the backup ${file} cannot be written: ${why}`,
+    remedy: 'Name a file in a directory that exists and that you can write to.',
+  });
+}
+
+export function backupUnreadable(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'backup_unreadable',
+    message: `the backup ${file} cannot be read: ${why}`,
+    remedy: 'Name a file that `fumehood backup` has written.',
+  });
+}
+
 export function imageUnknown(name: string, known: readonly string[]): FumehoodError {
   return usage(
     `${name} is not an image: \`fumehood run\` takes a file, an image of a registry, or the name of one that comes with Fumehood`,

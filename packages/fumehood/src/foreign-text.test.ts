@@ -160,6 +160,8 @@ const others = [
 ];
 /** The commands that ask nobody: they print the paths and the processes of this machine. */
 const local = [
+  'backup',
+  'restore',
   'down',
   'clean',
   'doctor',

@@ -15,6 +15,7 @@ const mistakes = [
     'account_missing',
   ],
   ...['login_exposed', 'login_invalid', 'release_unknown', 'vmm_refused'],
+  ...['backup_unwritable', 'backup_unreadable', 'backup_invalid', 'backup_newer'],
 ];
 const mistakeCode = 2;
 

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addBackup } from './commands/backup.ts';
 import { addClean } from './commands/clean.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -26,6 +27,7 @@ import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
+import { addRestore } from './commands/restore.ts';
 import { addRun } from './commands/run.ts';
 import { addSharesList } from './commands/shares/list.ts';
 import { addSharesSet } from './commands/shares/set.ts';
@@ -129,6 +131,8 @@ export function makeProgram(): Command {
   addUp(program);
   addDown(program);
   addStatus(program);
+  addBackup(program);
+  addRestore(program);
   addClean(program);
   addDoctor(program);
   return program;

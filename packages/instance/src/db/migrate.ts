@@ -5,15 +5,21 @@ import { type Migration, type MigrationProvider, Migrator } from 'kysely/migrati
 import { databaseNewer, migrationFailed } from '../start-errors.ts';
 import type { Db } from './connect.ts';
 
-/** Provides the numbered `.sql` files of a directory as migrations, forward only. */
-function sqlFiles(directory: string): MigrationProvider {
+/** Returns the names of the migrations in a directory, in their order. */
+export async function knownMigrations(directory: string): Promise<string[]> {
+  const names = (await readdir(directory)).filter((name) => /^\d{4}_\w+\.sql$/.test(name));
+  return names.map((name) => name.slice(0, -'.sql'.length)).sort();
+}
+
+/** Provides the numbered `.sql` files of a directory as migrations, forward only. `only`: no others; null: all. */
+function sqlFiles(directory: string, only: readonly string[] | null): MigrationProvider {
   return {
     async getMigrations() {
-      const names = (await readdir(directory)).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort();
+      const names = await knownMigrations(directory);
       const migrations: Record<string, Migration> = {};
-      for (const name of names) {
-        const text = await readFile(join(directory, name), 'utf8');
-        migrations[name.slice(0, -'.sql'.length)] = {
+      for (const name of names.filter((one) => only?.includes(one) ?? true)) {
+        const text = await readFile(join(directory, `${name}.sql`), 'utf8');
+        migrations[name] = {
           up: async (db) => {
             await sql.raw(text).execute(db);
           },
@@ -26,10 +32,15 @@ function sqlFiles(directory: string): MigrationProvider {
 
 /**
  * Applies the missing migrations. Several replicas may start at the same time, and older ones may keep running: a migration
- * only adds, and what an older version needs is removed by a later version. Errors: `database_newer`, `migration_failed`.
+ * only adds, and what an older version needs is removed by a later version. `only`: the migrations of an earlier version, for a database
+ * that has had none. Errors: `database_newer`, `migration_failed`.
  */
-export async function migrate(db: Db, directory: string): Promise<void> {
-  const provider = sqlFiles(directory);
+export async function migrate(
+  db: Db,
+  directory: string,
+  only: readonly string[] | null = null,
+): Promise<void> {
+  const provider = sqlFiles(directory, only);
   // The numbers are not chronological: parts that were developed side by side have their own ranges.
   const migrator = new Migrator({ db, provider, allowUnorderedMigrations: true });
   const { error, results } = await migrator.migrateToLatest();

@@ -72,10 +72,11 @@ function instanceConfigOf(
   };
 }
 
-async function startPrivateDatabase(
+/** Starts the private PostgreSQL of the state directory. Errors: those of `startDatabase`. */
+export async function startPrivateDatabase(
   config: HelperConfig,
   users: InstanceUsers,
-  { searchPath, clock }: HelperDeps,
+  { searchPath, clock }: Pick<HelperDeps, 'searchPath' | 'clock'>,
 ): Promise<Database> {
   return await startDatabase(
     {

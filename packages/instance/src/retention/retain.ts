@@ -2,6 +2,7 @@ import { readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
+import { unlessHeld } from '../backup/hold.ts';
 import type { InstanceConfig } from '../config.ts';
 import type { Db } from '../db/connect.ts';
 import type { CommitStore } from '../repos/store.ts';
@@ -20,7 +21,10 @@ interface RetentionDeps {
   readonly log: Logger;
 }
 
-/** Removes what the retention policy no longer keeps, every ten minutes until `signal` is aborted. Replicas may do this at once. */
+/**
+ * Removes what the retention policy no longer keeps, every ten minutes until `signal` is aborted; nothing while a backup is made, which
+ * names what must stay, or while another replica does it.
+ */
 export async function retain(
   deps: RetentionDeps,
   config: Pick<InstanceConfig, 'retention' | 'directories' | 'replica'>,
@@ -29,8 +33,8 @@ export async function retain(
   await deps.clock.sleep(firstMs, signal).catch(() => {});
   while (!signal.aborted) {
     try {
-      const removed = await removeOld(deps, config);
-      if (Object.values(removed).some((count) => count > 0))
+      const removed = await unlessHeld(deps.db, () => removeOld(deps, config));
+      if (removed && Object.values(removed).some((count) => count > 0))
         deps.log.info(removed, 'removed what the retention policy does not keep');
     } catch (error) {
       deps.log.error({ error }, 'removing what is old failed; the next round tries again');

@@ -86,6 +86,8 @@ export interface TestSettings extends Partial<InstanceParts> {
   readonly tls?: TlsConfig;
   /** The address of the instance for other machines. */
   readonly url?: string;
+  /** The directory of an earlier instance, which is removed at the end; missing: a new one. */
+  readonly directory?: string;
 }
 
 /** Starts an instance on a database. It has its own directory and runs no programs unless `spawn` is given. */
@@ -101,14 +103,15 @@ export async function startTestInstance(
     limits = requestLimits,
     tls,
     url,
+    directory: given,
   }: TestSettings = {},
 ): Promise<TestInstance> {
-  const directory = await mkdtemp(join(tmpdir(), 'fumehood-instance-'));
+  const directory = given ?? (await mkdtemp(join(tmpdir(), 'fumehood-instance-')));
   const directories = {
     blobs: join(directory, 'blobs'),
     repositories: join(directory, 'repositories'),
   };
-  for (const path of Object.values(directories)) await mkdir(path);
+  for (const path of Object.values(directories)) await mkdir(path, { recursive: true });
   await chmod(directory, 0o711); // programs of other users read it
   const socket = join(directory, 'run/socket');
   await mkdir(join(directory, 'run'));
