@@ -14,6 +14,7 @@ export * from './executor/routes.ts';
 export * from './executor/version.ts';
 export * from './kinds.ts';
 export * from './lifecycle/table.ts';
+export * from './terminal.ts';
 export * from './text.ts';
 export * from './tier.ts';
 export * from './values.ts';

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
 import { checkCommand } from './command-limits.ts';
+import { terminalSizeSchema } from './terminal.ts';
 import {
   artifactPathsSchema,
   commitSchema,
@@ -98,6 +99,8 @@ export const jobKinds = {
         workspace: runWorkspaceSchema.nullable().default(null),
         /** Files and directories below the workspace that the instance gets when the command has ended (`GET /api/jobs/{id}/artifacts`). */
         artifacts: artifactPathsSchema.default([]),
+        /** The command has a terminal of this size, and its stdin comes in frames (`terminal.ts`). Missing: neither. */
+        terminal: terminalSizeSchema.optional(),
         ...jobOptions,
       })
       .superRefine(checkCommand),

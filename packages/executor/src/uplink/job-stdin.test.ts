@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { FumehoodError } from '@fumehood/base';
+import { sizeFrame, typedFrames } from '@fumehood/protocol';
 import { expect, it } from 'vitest';
 import type { JobClient } from './job-client.ts';
-import { openJobStdin } from './job-stdin.ts';
+import { openJobStdin, terminalDecoder } from './job-stdin.ts';
 
 const never = new AbortController().signal;
 
@@ -73,4 +74,36 @@ it.each([
   expect(stdin.destroyed).toBe(destroyed);
   stdin.destroy();
   await read;
+});
+
+it('the stdin of a terminal is what was typed, and the last size of each part is passed on', async () => {
+  const parts = [
+    Buffer.concat([typedFrames(Buffer.from('ls\n')), sizeFrame({ rows: 1, columns: 2 })]),
+    Buffer.concat([sizeFrame({ rows: 3, columns: 4 }), sizeFrame({ rows: 50, columns: 100 })]),
+    typedFrames(Buffer.from('exit\n')),
+    Buffer.alloc(0),
+  ];
+  const { client } = clientOf(parts.map((bytes, at) => ({ bytes, end: at === 3 })));
+  const sizes: object[] = [];
+  const decode = terminalDecoder((size) => sizes.push(size));
+  expect(String(await buffer(openJobStdin(client, never, decode)))).toBe('ls\nexit\n');
+  expect(sizes).toEqual([
+    { rows: 1, columns: 2 },
+    { rows: 50, columns: 100 },
+  ]);
+});
+
+it.each([
+  ['no frame', Buffer.from('ls\n')],
+  ['a size of 65,535 rows', Buffer.from([1, 0, 4, 0xff, 0xff, 0, 80])],
+])('%s on the stdin of a terminal is refused', async (_what, bytes) => {
+  const { client } = clientOf([{ bytes, end: false }]);
+  const stdin = openJobStdin(
+    client,
+    never,
+    terminalDecoder(() => {
+      throw new Error('no size came');
+    }),
+  );
+  await expect(buffer(stdin)).rejects.toMatchObject({ code: 'job_refused' });
 });

@@ -57,9 +57,17 @@ export function noteCommandPath(): void {
     );
 }
 
+/** What ends a line on stderr: a raw terminal does not move to the left by itself. */
+let lineEnd = '\n';
+
+/** Tells that the terminal of this process has been made raw, or has its own settings again. */
+export function rawTerminal(isRaw: boolean): void {
+  lineEnd = isRaw && process.stderr.isTTY ? '\r\n' : '\n';
+}
+
 /** Writes lines for people to stderr: stdout is for results. */
 export function note(...lines: readonly string[]): void {
-  process.stderr.write(lines.map((line) => `${shown(line)}\n`).join(''));
+  process.stderr.write(lines.map((line) => `${shown(line)}${lineEnd}`).join(''));
 }
 
 /** Writes an error to stderr: what happened, and below it, indented, the rest of it and what to do. */
@@ -109,6 +117,16 @@ export function writeOutput(name: 'stdout' | 'stderr', bytes: Buffer): Promise<v
     stream.write(stream.isTTY ? printableLines(decoderOf(stream).write(bytes)) : bytes, (error) =>
       error ? reject(outputLost(name, error)) : resolve(),
     );
+  });
+}
+
+/**
+ * Writes output of a job that has this terminal as its own: every byte as it is, also what moves the cursor, changes the terminal's settings
+ * or asks it something, as `docker run -t` does. Resolves and rejects as `writeOutput`.
+ */
+export function writeTerminal(bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(bytes, (error) => (error ? reject(outputLost('stdout', error)) : resolve()));
   });
 }
 

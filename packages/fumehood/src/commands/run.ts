@@ -4,10 +4,12 @@ import { type Command, Option } from 'commander';
 import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
 import { integer, labels, tiers, variables } from '../cli/options.ts';
 import { usage } from '../errors.ts';
-import { note, printJson, printResult, writeOutput } from '../cli/print.ts';
+import { note, printJson, printResult, writeOutput, writeTerminal } from '../cli/print.ts';
 
 interface RunOptions extends ClientOptions {
   readonly stdin: boolean;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
   readonly detach?: boolean;
   readonly accept: Tier[];
   readonly env?: string[];
@@ -68,6 +70,13 @@ export function addRun(program: Command): Command {
       '--no-stdin',
       'leave stdin alone, which the command reads otherwise: for a loop of the shell that reads it',
     )
+    .option('-i, --interactive', 'the command reads stdin also if that is a terminal')
+    .addOption(
+      new Option(
+        '-t, --tty',
+        'the command has this terminal: every key goes to it, Ctrl-C among them; three times Ctrl-C in a second cancel the job',
+      ).conflicts(['detach', 'json', 'stdin', 'tokenStdin']),
+    )
     .option('-d, --detach', 'print the number of the job and exit; the command has no stdin')
     .option(
       '--json',
@@ -101,6 +110,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
   const artifacts = parseArtifactPaths(options.out ?? []);
   if ((options.repo === undefined) !== (options.commit === undefined))
     throw usage('--repo and --commit need each other', 'Give both, or neither.');
+  const terminal = options.tty ? (await import('../run/terminal.ts')).openTerminal(process) : null;
   const context = commandContext();
   const parsed = parseImage(image);
   const chosen = await connectChosen(options);
@@ -115,15 +125,19 @@ async function run(image: string, command: string[], options: RunOptions): Promi
       digest: await provideImage(connected, plain, context.state, { line: note, progress }),
     };
   });
-  const takesStdin = options.stdin && !options.detach && !options.tokenStdin && !process.stdin.isTTY;
+  const env: string[] = [...(terminal?.environment ?? []), ...(options.env ?? [])];
+  const wantsStdin = options.tty || options.interactive || !process.stdin.isTTY;
+  const takesStdin = options.stdin && !options.detach && !options.tokenStdin && wantsStdin;
   const request = {
     queue: 'runs',
     image: digest,
     argv: command,
-    env: options.env ?? [],
+    env,
     stdin: takesStdin,
     workspace: await workspaceOf(client, options),
     artifacts,
+    // Another attempt would get what was typed once more, all at once.
+    ...(terminal && { terminal: terminal.size, maxResets: 0 }),
     accept: options.accept,
     cpus: options.cpus,
     memoryMiB: options.memory,
@@ -142,8 +156,9 @@ async function run(image: string, command: string[], options: RunOptions): Promi
   }
   const { job, code } = await runCommand(client, {
     job: request,
-    stdin: takesStdin ? process.stdin : null,
-    output: (stream, bytes) => writeOutput(json ? 'stderr' : stream, bytes),
+    stdin: takesStdin ? (terminal?.stdin ?? process.stdin) : null,
+    output: (stream, bytes) =>
+      terminal && stream === 'stdout' ? writeTerminal(bytes) : writeOutput(json ? 'stderr' : stream, bytes),
     note,
   });
   const isWhole =

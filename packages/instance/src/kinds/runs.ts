@@ -5,6 +5,7 @@ import {
   imageReferenceSchema,
   repositoryNameSchema,
   stopGraceSchema,
+  terminalSizeSchema,
 } from '@fumehood/protocol';
 import * as z from 'zod';
 import { blobNotFound, commitNotFound } from '../errors.ts';
@@ -16,6 +17,7 @@ const payloadSchema = z.object({
   argv: z.array(z.string()),
   env: z.array(z.string()),
   stdin: z.boolean(),
+  terminal: terminalSizeSchema.optional(),
   deadlineMs: z.int(),
   stopGraceMs: stopGraceSchema,
   inspect: z.boolean(),
@@ -71,6 +73,7 @@ export function runsKind({
           deadlineMs: run.deadlineMs,
           stopGraceMs: run.stopGraceMs,
           stdin: run.stdin,
+          ...(run.terminal && { terminal: run.terminal }),
           inspect: run.inspect,
           upload: null,
           workspace: workspaceOf(run.workspace).archive ?? null,

@@ -7,7 +7,7 @@ import { type CollectRequest, collectFile } from './collect.ts';
 import { type Control, openControl } from './control.ts';
 import { clockErrorMaxMs, knockTriesMax } from './limits.ts';
 import { outputReader } from './output.ts';
-import { type GuestStep, runStep, type StepExit, type StepStreams } from './step.ts';
+import { type GuestStep, runStep, type StepExit, type StepStreams, type TerminalSize } from './step.ts';
 
 /** What a guest says about itself in answer to a knock. */
 export interface GuestFacts {
@@ -48,6 +48,8 @@ export interface Guest {
   step(step: GuestStep, streams: StepStreams): Promise<StepExit>;
   /** Asks a step to end by its stop signal; init kills it after its grace period. Does nothing if the step has ended. */
   stopStep(id: string): void;
+  /** Sets the size of a step's terminal. Does nothing if the step has none, or has ended. */
+  resizeStep(id: string, size: TerminalSize): void;
   /** Returns a file of the guest as a stream. Errors of the stream: `artifact_…`. */
   collect(request: CollectRequest): Readable;
   /** Returns the time of a round trip, ms. Init answers after it has run every earlier command. */
@@ -101,6 +103,7 @@ export function connectGuest(sockets: GuestSockets, clock: Clock): Guest {
     file: (path, content) => send('file', [path, content]),
     step: (step, streams) => runStep(channel, step, streams),
     stopStep: (id) => send('stop', [id]),
+    resizeStep: (id, { rows, columns }) => send('resize', [id, rows, columns]),
     collect: (request) => collectFile(request, bulk, control),
     async ping() {
       const sent = performance.now();

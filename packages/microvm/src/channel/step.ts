@@ -26,6 +26,14 @@ export interface GuestStep {
   readonly stopSignal: number;
   /** How long the step may go on then, ms. Init kills what is left of it afterwards. */
   readonly graceMs: number;
+  /** It has a terminal of this size: all of its output is on stdout. Missing: none. */
+  readonly terminal?: TerminalSize | undefined;
+}
+
+/** The size of a terminal, 1 to 1,000 each. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /** How a step ended. */
@@ -84,6 +92,13 @@ export async function runStep(
   return { code, signal, reason, message };
 }
 
+function sizePairs({ rows, columns }: TerminalSize): [string, number][] {
+  return [
+    ['rows', rows],
+    ['columns', columns],
+  ];
+}
+
 function stepFields(step: GuestStep): (string | number)[] {
   const pairs: [string, string | number][] = [
     ['root', step.root],
@@ -95,6 +110,7 @@ function stepFields(step: GuestStep): (string | number)[] {
     ['deadline', step.deadlineMs],
     ['stop-signal', step.stopSignal],
     ['grace', step.graceMs],
+    ...(step.terminal ? sizePairs(step.terminal) : []),
     ...step.argv.map((arg): [string, string] => ['arg', arg]),
     ...step.env.map((variable): [string, string] => ['env', variable]),
     ...step.volumes.map((path): [string, string] => ['volume', path]),

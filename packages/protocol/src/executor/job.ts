@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { terminalSizeSchema } from '../terminal.ts';
 import { tierSchema } from '../tier.ts';
 import { artifactPathsSchema, digestSchema, relativePathSchema, stopGraceSchema } from '../values.ts';
 
@@ -52,6 +53,8 @@ export const nativeJobSchema = z.object({
   stopGraceMs: stopGraceSchema,
   /** Whether the input route has the job's stdin; if not, the first step reads an empty stdin. */
   stdin: z.boolean(),
+  /** The first step has a terminal of this size, and the input route has frames (`terminal.ts`). Missing: neither. */
+  terminal: terminalSizeSchema.optional(),
   /** Whether the executor searches the paused VM for the job's credentials before it destroys it. */
   inspect: z.boolean(),
   upload: uploadRequestSchema.nullable(),

@@ -19,7 +19,7 @@ import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.
 import type { Credential } from '../../uplink/credential.ts';
 import type { Route } from '../../uplink/network-route.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
-import { openJobStdin } from '../../uplink/job-stdin.ts';
+import { openJobStdin, terminalDecoder } from '../../uplink/job-stdin.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
@@ -171,7 +171,8 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     {
       ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
       openLog: (key, command) => beginPhaseLog(run, key, command).log,
-      openStdin: () => openJobStdin(client, lease.stopped),
+      openStdin: (resize) =>
+        openJobStdin(client, lease.stopped, job.fumehood.terminal && terminalDecoder(resize)),
       setEndStep: (endStep) => {
         run.endStep = endStep;
       },

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
 import { type Guest, type GuestStep, type StepExit } from '@fumehood/microvm';
 import type { ImageConfig, ImageDisk } from '@fumehood/oci';
-import { commandFault, type DockerStep, scriptFault } from '@fumehood/protocol';
+import { commandFault, type DockerStep, scriptFault, type TerminalSize } from '@fumehood/protocol';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
@@ -44,8 +44,8 @@ export interface StepDeps {
   /** Variables that every step gets besides its own. */
   readonly extraEnvironment: Readonly<Record<string, string>>;
   openLog(key: string, command: readonly string[]): PhaseLog;
-  /** Opens the job's stdin, which the first step reads. */
-  openStdin(): Readable;
+  /** Opens the job's stdin, which the first step reads. `resize` is called with the sizes of its terminal. */
+  openStdin(resize: (size: TerminalSize) => void): Readable;
 }
 
 /** What the command of a step follows from. */
@@ -119,9 +119,13 @@ async function runStep(
       pids: pidsMax,
       deadlineMs: Math.ceil(remainingMs),
       graceMs: stopGraceMs,
+      ...(index === 0 && { terminal: job.fumehood.terminal }),
     },
     {
-      stdin: index === 0 && job.fumehood.stdin ? deps.openStdin() : null,
+      stdin:
+        index === 0 && job.fumehood.stdin
+          ? deps.openStdin((size) => guest.resizeStep(stepId(index), size))
+          : null,
       stdout: writeOutput('stdout'),
       stderr: writeOutput('stderr'),
     },

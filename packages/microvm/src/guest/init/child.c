@@ -82,6 +82,7 @@ void child_exec(struct step *step, int report) {
   const char *error =
       identity_of(step->user, read_file("/etc/passwd", passwd, sizeof passwd), read_file("/etc/group", group, sizeof group), &who);
   if (error) child_fail(126, "user %.100s: %s", step->user, error);
+  if (step->rows && terminal_open(step)) child_fail(126, "terminal: %s", strerror(errno));
   /* The step's user may open its own streams again, by their names in /dev. */
   for (int stream = 0; stream <= 2; stream++)
     if (fchown(stream, who.uid, (gid_t)-1)) child_fail(126, "stream %d: %s", stream, strerror(errno));

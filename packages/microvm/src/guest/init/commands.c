@@ -144,6 +144,11 @@ static int step_bind(struct step *step, const struct field *value) {
   return 0;
 }
 
+/* Parses the rows or the columns of a terminal. Returns 0, or -1. */
+static int field_size(const struct field *field, long *out) {
+  return field_number(field, out) || *out < 1 || *out > TERMINAL_MAX ? -1 : 0;
+}
+
 /* Sets the step's fact of this key. Returns 0, or -1 for an unknown key or a malformed value. */
 static int step_key(struct step *step, const char *key, const struct field *value) {
   if (!strcmp(key, "bind")) return step_bind(step, value);
@@ -152,6 +157,8 @@ static int step_key(struct step *step, const char *key, const struct field *valu
   if (!strcmp(key, "deadline")) return field_number(value, &step->deadline);
   if (!strcmp(key, "stop-signal")) return field_number(value, &step->stop_signal) || step->stop_signal < 1 || step->stop_signal > SIGRTMAX;
   if (!strcmp(key, "grace")) return field_number(value, &step->grace);
+  if (!strcmp(key, "rows")) return field_size(value, &step->rows);
+  if (!strcmp(key, "columns")) return field_size(value, &step->columns);
   const char *text = field_string(value, FRAME_MAX);
   if (!text) return -1;
   if (!strcmp(key, "arg") && step->argc < ARGS_MAX) return step->argv[step->argc++] = text, 0;
@@ -182,6 +189,7 @@ static void start_step(const struct frame *frame) {
     const char *key = field_string(&f[i], 32);
     if (!key || step_key(&step, key, &f[i + 1])) return fail(frame, EINVAL, "malformed key or value");
   }
+  if (!step.rows != !step.columns) return fail(frame, EINVAL, "a size of a terminal has rows and columns");
   if (!step.root || step.argc == 0) return fail(frame, EINVAL, "the root or the command is missing");
   if (refuse_if_busy(frame)) return;
   runner_step(&step);
@@ -193,6 +201,15 @@ static void end_stdin(const struct frame *frame) {
   if (frame->count != 3 || !(id = field_string(&frame->fields[1], ID_MAX)) || field_number(&frame->fields[2], &total))
     return fail(frame, EINVAL, "malformed");
   runner_stdin_end(id, total);
+}
+
+static void resize_step(const struct frame *frame) {
+  const struct field *f = frame->fields;
+  const char *id;
+  long rows, columns;
+  if (frame->count != 4 || !(id = field_string(&f[1], ID_MAX)) || field_size(&f[2], &rows) || field_size(&f[3], &columns))
+    return fail(frame, EINVAL, "malformed");
+  runner_resize(id, rows, columns);
 }
 
 static void stop_step(const struct frame *frame) {
@@ -227,6 +244,7 @@ void control_run(const struct frame *frame) {
   if (!strcmp(verb, "collect")) return refuse_if_busy(frame) ? (void)0 : collect_begin(frame, 0);
   if (!strcmp(verb, "archive")) return refuse_if_busy(frame) ? (void)0 : collect_begin(frame, 1);
   if (!strcmp(verb, "stdin-end")) return end_stdin(frame);
+  if (!strcmp(verb, "resize")) return resize_step(frame);
   if (!strcmp(verb, "stop")) return stop_step(frame);
   fail(frame, ENOSYS, "unknown verb");
 }

@@ -76,6 +76,10 @@ describe('a step', () => {
     deadlineMs: number,
     stopSignal: fc.integer({ min: 1, max: 64 }),
     graceMs: number,
+    terminal: fc.option(
+      fc.record({ rows: fc.integer({ min: 1, max: 1000 }), columns: fc.integer({ min: 1, max: 1000 }) }),
+      { nil: undefined },
+    ),
   });
 
   it('arrives in init as the host sent it, whatever its texts', async () => {
@@ -94,11 +98,12 @@ describe('a step', () => {
           expect(await guest.step({ id, ...facts }, streams)).toMatchObject({ reason: 'exit', code: 0 });
           await vi.waitUntil(() => steps.length === number);
           const { root, user, cwd, hostname, argv, env, binds, volumes } = facts;
-          const { memoryBytes, pids, deadlineMs, stopSignal, graceMs } = facts;
+          const { memoryBytes, pids, deadlineMs, stopSignal, graceMs, terminal } = facts;
+          const size = [terminal?.rows ?? 0, terminal?.columns ?? 0];
           const counts = [argv.length, env.length, binds.length, volumes.length];
           expect(steps.at(-1)).toEqual([
             ...[id, root, user, cwd, hostname],
-            ...[memoryBytes, pids, deadlineMs, stopSignal, graceMs, ...counts].map(String),
+            ...[memoryBytes, pids, deadlineMs, stopSignal, graceMs, ...size, ...counts].map(String),
             ...[...argv, ...env],
             ...binds.flatMap(({ source, target, mode }) => [source, target, mode]),
             ...volumes,
@@ -151,6 +156,10 @@ describe('a step', () => {
     ['too many volumes', [...whole, ...times(257, 'volume', '/a')]],
     ['a stop signal that does not exist', [...whole, 'stop-signal', '65']],
     ['no stop signal', [...whole, 'stop-signal', '0']],
+    ['a terminal without columns', [...whole, 'rows', 24]],
+    ['a terminal without rows', [...whole, 'columns', 80]],
+    ['a terminal of no rows', [...whole, 'rows', 0, 'columns', 80]],
+    ['a terminal of 1,001 columns', [...whole, 'rows', 24, 'columns', 1001]],
     ['an empty bind', [...whole, 'bind', '']],
     ['too many arguments', [...whole, ...times(4_096, 'arg', 'a')]],
     ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
@@ -200,6 +209,31 @@ describe('a request to stop a step', () => {
     ['a field too many', ['id', 15]],
   ])('with %s is refused', async (_what, fields) => {
     expect(verbs(await answersTo(['stop', ...fields]))).toEqual(['failed']);
+  });
+});
+
+describe('a new size of a terminal', () => {
+  it.each<[number, number]>([
+    [1, 1],
+    [1000, 1000],
+  ])('%s x %s is set', async (rows, columns) => {
+    const [answer] = await answersTo(['resize', 'id', rows, columns]);
+    expect([answer?.verb, ...(answer?.fields ?? [])].map(String)).toEqual([
+      'resized',
+      'id',
+      `${rows}x${columns}`,
+    ]);
+  });
+
+  it.each<[string, Field[]]>([
+    ['no columns', ['id', 24]],
+    ['no rows', ['id', 0, 80]],
+    ['1,001 rows', ['id', 1001, 80]],
+    ['a negative number', ['id', 24, '-80']],
+    ['more columns than 64 bits hold', ['id', 24, '9'.repeat(30)]],
+    ['an id that is too long', ['i'.repeat(64), 24, 80]],
+  ])('with %s is refused', async (_what, fields) => {
+    expect(verbs(await answersTo(['resize', ...fields]))).toEqual(['failed']);
   });
 });
 

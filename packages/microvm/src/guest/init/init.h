@@ -38,8 +38,10 @@ struct step {
   const char *volumes[VOLUMES_MAX]; /* directories that are made where the image has none */
   long memory, pids, deadline; /* bytes, processes, ms; 0: no limit */
   long stop_signal, grace; /* what asks the step to end, and the ms that it has then */
+  long rows, columns; /* the size of its terminal; 0: it has none */
 };
-/* Executes the step in the calling child. When it fails, it writes a message to `report` and exits with 126 or 127. */
+/* Executes the step in the calling child. When it fails, it writes a message to `report` and exits with 126 or 127. If the step has a
+   terminal, stdin is a socket, over which the child sends the terminal's two ends: `terminal_take` receives them. */
 __attribute__((noreturn)) void child_exec(struct step *step, int report);
 /* Ends the child with this exit code and a message to the parent. */
 __attribute__((noreturn, format(printf, 2, 3))) void child_fail(int code, const char *format, ...);
@@ -48,6 +50,15 @@ __attribute__((noreturn, format(printf, 2, 3))) void child_fail(int code, const 
 __attribute__((noreturn)) void exec_program(struct step *step);
 /* Returns the place of an environment variable of the step, or NULL. */
 const char **step_variable(struct step *step, const char *name);
+/* terminal.c: the terminal of a step. */
+#define TERMINAL_MAX 1000 /* most rows, and most columns */
+/* In the child: opens a terminal in the step's own /dev, sends both ends over stdin, and makes one of them the controlling terminal and
+   stdin, stdout and stderr. Returns 0, or -1 with errno. */
+int terminal_open(const struct step *step);
+/* Receives the ends of a terminal. Returns 1, 0 when they are not there yet, or -1 when they never come. */
+int terminal_take(int from, int ends[2]);
+/* Sets the size of a terminal; does nothing with a size that is none. */
+void terminal_resize(int master, long rows, long columns);
 /* root.c. Makes the step's mounts and moves the child into them. */
 void enter_root(const struct step *step);
 
@@ -95,6 +106,8 @@ void runner_step(struct step *step);
 void runner_stdin_end(const char *id, long total);
 /* Asks the step to end, if it still runs: its stop signal goes to its first process. What is left after its grace period is killed. */
 void runner_stop(const char *id);
+/* Sets the size of the step's terminal, if the step still runs and has one. */
+void runner_resize(const char *id, long rows, long columns);
 int runner_busy(void);
 int runner_poll(struct pollfd *out);
 /* Moves bytes, reaps children and reports the step's end. `now` is the monotonic clock in ms. */

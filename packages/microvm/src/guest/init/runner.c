@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,7 +26,9 @@ static struct {
   long started, deadline, stop_signal, grace, kill_at;
   long checked, stall_since, stalled; /* time of the last check; start of the current stall; the stall counter at that start */
   int stdin_to, stdout_from, stderr_from;
-} step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1};
+  int terminal, terminal_slave; /* the socket on which the ends of its terminal come; the end that the step has */
+  long rows, columns;           /* the size of its terminal; 0: it has none */
+} step = {.stdin_to = -1, .stdout_from = -1, .stderr_from = -1, .report = -1, .terminal = -1, .terminal_slave = -1};
 static struct pump input = {.from = -1, .to = -1}, output = {.from = -1, .to = -1}, errors = {.from = -1, .to = -1};
 static uint64_t input_total = UINT64_MAX; /* bytes of stdin that the host announced; UINT64_MAX until it does */
 static struct message message;
@@ -77,10 +80,34 @@ static void report_end(long code, long signal_number, const char *reason, const 
   control_send(&message);
 }
 
+/* The streams of a step: its own ends, and those of init. */
+struct streams {
+  int child[3], init[3];
+};
+
+/* Opens a pipe for each stream. A step with a terminal has one socket in their place, and nothing else is open yet. */
+static void streams_open(struct streams *streams, int terminal) {
+  int pair[2];
+  for (int i = 0; i <= 2; i++) streams->init[i] = -1;
+  if (terminal) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) die("socket: %s", strerror(errno));
+    streams->init[0] = pair[0];
+    for (int i = 0; i <= 2; i++)
+      if ((streams->child[i] = i ? fcntl(pair[1], F_DUPFD_CLOEXEC, 0) : pair[1]) < 0) die("socket: %s", strerror(errno));
+    return;
+  }
+  for (int i = 0; i <= 2; i++) {
+    if (pipe2(pair, O_CLOEXEC)) die("pipes: %s", strerror(errno));
+    streams->child[i] = pair[i > 0], streams->init[i] = pair[i == 0];
+  }
+}
+
 void runner_step(struct step *request) {
   if (input_open()) return control_failed("step", EBUSY, "the stdin of the last step has not ended");
-  int in[2], out[2], err[2], report[2];
-  if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(report, O_CLOEXEC)) die("pipes: %s", strerror(errno));
+  struct streams streams;
+  int report[2];
+  streams_open(&streams, request->rows > 0);
+  if (pipe2(report, O_CLOEXEC)) die("pipes: %s", strerror(errno));
   snprintf(step.id, sizeof step.id, "%s", request->id);
   snprintf(step.cgroup, sizeof step.cgroup, "/sys/fs/cgroup/step");
   if (mkdir(step.cgroup, 0755)) die("cgroup: %s", strerror(errno));
@@ -95,23 +122,55 @@ void runner_step(struct step *request) {
   pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) die("clone: %s", strerror(errno));
   if (pid == 0) {
-    if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0) _exit(126);
+    for (int i = 0; i <= 2; i++)
+      if (dup2(streams.child[i], i) < 0) _exit(126);
     child_exec(request, report[1]);
   }
-  close(cgroup), close(in[0]), close(out[1]), close(err[1]), close(report[1]);
-  fcntl(in[1], F_SETFL, O_NONBLOCK), fcntl(out[0], F_SETFL, O_NONBLOCK), fcntl(err[0], F_SETFL, O_NONBLOCK);
+  close(cgroup), close(report[1]);
+  for (int i = 0; i <= 2; i++) {
+    close(streams.child[i]);
+    if (streams.init[i] >= 0) fcntl(streams.init[i], F_SETFL, O_NONBLOCK);
+  }
   step.pid = pid, step.running = 1, step.exited = 0, step.deadline_hit = 0, step.starved = 0, step.report = report[0];
   step.stopping = step.killed = 0, step.stop_signal = request->stop_signal, step.grace = request->grace;
   step.checked = step.stall_since = step.started, step.stalled = 0;
   step.deadline = request->deadline > 0 ? step.started + request->deadline : 0;
-  step.stdin_to = in[1], step.stdout_from = out[0], step.stderr_from = err[0];
+  step.rows = request->rows, step.columns = request->columns;
+  step.terminal = step.rows ? streams.init[0] : -1;
+  step.stdin_to = step.rows ? -1 : streams.init[0], step.stdout_from = streams.init[1], step.stderr_from = streams.init[2];
   input_total = UINT64_MAX;
-  pump_open(&input, ports[STDIN], in[1], UINT64_MAX);
-  pump_open(&output, out[0], ports[STDOUT], UINT64_MAX);
-  pump_open(&errors, err[0], ports[STDERR], UINT64_MAX);
+  /* The stdin of a step with a terminal waits until there is one. */
+  pump_open(&input, step.rows ? -1 : ports[STDIN], step.stdin_to, UINT64_MAX);
+  pump_open(&output, step.stdout_from, ports[STDOUT], UINT64_MAX);
+  pump_open(&errors, step.stderr_from, ports[STDERR], UINT64_MAX);
   message_begin(&message, "started");
   message_text(&message, step.id);
   control_send(&message);
+}
+
+/*
+ * Begins the streams of a step's terminal once its ends have come. The end of the step stays open here, too: the step may close its own and
+ * open the terminal again. If they never come, the step has failed, and its stdin is discarded.
+ */
+static void open_terminal(void) {
+  int ends[2] = {-1, -1}, taken = terminal_take(step.terminal, ends);
+  if (taken == 0 && !step.exited) return;
+  close(step.terminal);
+  step.terminal = -1;
+  if (taken == 1) {
+    fcntl(ends[0], F_SETFL, O_RDWR | O_NONBLOCK);
+    step.stdout_from = ends[0], step.terminal_slave = ends[1];
+    step.stdin_to = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
+    terminal_resize(ends[0], step.rows, step.columns);
+    pump_open(&output, ends[0], ports[STDOUT], UINT64_MAX);
+  }
+  pump_open(&input, ports[STDIN], step.stdin_to, input_total);
+}
+
+void runner_resize(const char *id, long rows, long columns) {
+  if (!step.running || strcmp(id, step.id) || !step.rows) return; /* the step ended while the command was on its way */
+  step.rows = rows, step.columns = columns;
+  if (step.stdout_from >= 0) terminal_resize(step.stdout_from, rows, columns);
 }
 
 void runner_stdin_end(const char *id, long total) {
@@ -163,7 +222,9 @@ static void finish(void) {
   else if (step.deadline_hit) report_end(code, number, "deadline", "");
   else if (step.starved || (oom > 0 && signaled)) report_end(code, number, "memory", "");
   else report_end(code, number, signaled ? "signal" : "exit", "");
-  close(step.stdout_from), close(step.stderr_from);
+  if (step.stdout_from >= 0) close(step.stdout_from);
+  if (step.stderr_from >= 0) close(step.stderr_from);
+  step.stdout_from = step.stderr_from = -1;
   step.running = 0;
 }
 
@@ -190,9 +251,18 @@ static void close_stdin(void) {
   input.to = -1; /* the pump discards what still arrives */
 }
 
+/* The end of what is typed on a terminal is a character. */
+static void end_terminal_stdin(void) {
+  if (step.terminal_slave >= 0 && input.to >= 0) (void)!write(step.stdin_to, "\4", 1);
+}
+
 void runner_turn(long now) {
+  if (step.terminal >= 0) open_terminal();
   pump_run(&input);
-  if (step.stdin_to >= 0 && (input.to < 0 || (pump_done(&input) && input_total != UINT64_MAX))) close_stdin();
+  if (step.stdin_to >= 0 && (input.to < 0 || (pump_done(&input) && input_total != UINT64_MAX))) {
+    end_terminal_stdin();
+    close_stdin();
+  }
   if (!step.running) return;
   pump_run(&output);
   pump_run(&errors);
@@ -205,7 +275,10 @@ void runner_turn(long now) {
   if (!step.exited && waitpid(step.pid, &step.status, WNOHANG) == step.pid) {
     step.exited = 1;
     clear_cgroup();
+    if (step.terminal >= 0) open_terminal();
     close_stdin();
+    if (step.terminal_slave >= 0) close(step.terminal_slave); /* what is still in the terminal can be read until its end */
+    step.terminal_slave = -1;
   }
   if (step.exited && pump_done(&output) && pump_done(&errors)) finish();
 }
@@ -228,6 +301,7 @@ static int wait_for(const struct pump *pump, struct pollfd *out) {
 int runner_poll(struct pollfd *out) {
   int count = wait_for(&input, out);
   if (!step.running) return count;
+  if (step.terminal >= 0) out[count++] = (struct pollfd){step.terminal, POLLIN, 0};
   count += wait_for(&output, out + count);
   return count + wait_for(&errors, out + count);
 }

@@ -37,8 +37,8 @@ void runner_step(struct step *step) {
   const char *const texts[] = {step->id, step->root, step->user, step->cwd, step->hostname};
   for (int i = 0; i < 5; i++) message_text(&parsed, texts[i]);
   const long numbers[] = {step->memory, step->pids,   step->deadline, step->stop_signal, step->grace,
-                          step->argc,   step->envc, step->bindc,    step->volumec};
-  for (int i = 0; i < 9; i++) message_number(&parsed, numbers[i]);
+                          step->rows,   step->columns, step->argc,  step->envc,        step->bindc, step->volumec};
+  for (int i = 0; i < 11; i++) message_number(&parsed, numbers[i]);
   for (int i = 0; i < step->argc; i++) message_text(&parsed, step->argv[i]);
   for (int i = 0; i < step->envc; i++) message_text(&parsed, step->env[i]);
   for (int i = 0; i < step->bindc; i++) {
@@ -56,6 +56,11 @@ int runner_busy(void) { return 0; }
 int collect_busy(void) { return 0; }
 void collect_begin(const struct frame *frame, int as_archive) { (void)frame, (void)as_archive; }
 void runner_stop(const char *id) { answer("stopped", id, (const char *const[]){NULL}); }
+void runner_resize(const char *id, long rows, long columns) {
+  char size[32];
+  snprintf(size, sizeof size, "%ldx%ld", rows, columns);
+  answer("resized", id, (const char *const[]){size, NULL});
+}
 void runner_stdin_end(const char *id, long total) { (void)id, (void)total; }
 
 int main(void) {
