@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import {
@@ -26,15 +27,30 @@ export function lastDatabaseUrl(state: State): string | null | undefined {
   return lastStart.safeParse(readJson(join(state.run, 'instance-helper.json'))).data?.databaseUrl;
 }
 
+/** Returns the file with the key of the instance's secrets that the first start makes. */
+export function keyFileOf({ run }: State): string {
+  return join(run, 'secrets-key');
+}
+
 /**
  * Writes a backup of the instance of the state directory to a file, whether it runs or not. The file has its name only when it is whole
  * and synced. Errors: `nothing_to_back_up`, `still_starting`, `backup_unwritable`, and those of `writeBackup`, `withStores` and `lockState`.
  */
-export async function backUp(context: CommandContext, path: string): Promise<BackupFacts> {
+export async function backUp(
+  context: CommandContext,
+  path: string,
+  { withKeys }: { readonly withKeys: boolean },
+): Promise<BackupFacts> {
   const { state, root, onProgress, clock, environment } = context;
   const databaseUrl = lastDatabaseUrl(state);
   if (databaseUrl === undefined) throw nothingToBackUp(state.root);
-  const write = (stores: Stores) => writeWhole(resolve(path), stores, onProgress);
+  const keyFile = keyFileOf(state);
+  const key = withKeys && existsSync(keyFile) ? readFileSync(keyFile) : null;
+  if (!withKeys && existsSync(keyFile))
+    onProgress(
+      `the backup does not have the key of the instance's secrets: keep a copy of ${keyFile} elsewhere, or use --with-keys`,
+    );
+  const write = (stores: Stores) => writeWhole(resolve(path), stores, key, onProgress);
   const { instance } = findRunning(state);
   if (instance && !instance.address) throw stillStarting(state.root);
   if (instance) return await write(runningStores({ state: state.root, databaseUrl }));
@@ -54,14 +70,19 @@ export async function backUp(context: CommandContext, path: string): Promise<Bac
   }
 }
 
-async function writeWhole(path: string, stores: Stores, note: (line: string) => void): Promise<BackupFacts> {
+async function writeWhole(
+  path: string,
+  stores: Stores,
+  key: Buffer | null,
+  note: (line: string) => void,
+): Promise<BackupFacts> {
   const partial = `${path}.partial`;
   await rm(partial, { force: true }); // of a backup that was killed
   const file = await open(partial, 'wx', 0o600).catch((error: Error) => {
     throw backupUnwritable(path, error.message);
   });
   try {
-    const source = { ...stores, version: versionOfThis() };
+    const source = { ...stores, key, version: versionOfThis() };
     const facts = await asOwner(stores, () => writeBackup(file, source, byteLines('wrote', note)));
     await file.sync();
     await rename(partial, path);

@@ -17,7 +17,7 @@ import { accountError } from '../up/account.ts';
 import { findRunning } from '../up/running.ts';
 import { adminSettings, instanceHelperSettings } from '../up/settings.ts';
 import { versionOfThis } from '../version.ts';
-import { lastDatabaseUrl } from './backup.ts';
+import { keyFileOf, lastDatabaseUrl } from './backup.ts';
 import { byteLines } from './progress.ts';
 
 /**
@@ -54,7 +54,12 @@ export async function restore(context: CommandContext, path: string): Promise<Ba
       restoreBackup(
         path,
         contents,
-        { ...stores, migrations: runtime.migrations, staging: join(state.run, 'restore') },
+        {
+          ...stores,
+          migrations: runtime.migrations,
+          staging: join(state.run, 'restore'),
+          keyFile: keyFileOf(state),
+        },
         byteLines('restored', onProgress, size),
       ),
     );

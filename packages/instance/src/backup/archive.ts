@@ -47,6 +47,11 @@ export const sequencesSchema = z
   )
   .max(10_000);
 
+/** Then comes the key of the instance's secrets, if the admin wants it there. */
+export const keyName = 'secrets-key';
+/** Bytes of a key file, at most. */
+export const keyBytesMax = 1_000;
+
 /** The last member says how many members are before it, and the digest of all of them. An archive without it was cut off. */
 const endName = 'end.json';
 const endSchema = z.object({ members: z.int(), sha256: z.string().regex(/^[0-9a-f]{64}$/) });
@@ -56,7 +61,7 @@ const jsonMax = 8 * 2 ** 20;
 
 /** What a member is, by its name. */
 export type MemberName =
-  | { readonly kind: 'header' | 'sequences' | 'end' }
+  | { readonly kind: 'header' | 'sequences' | 'key' | 'end' }
   | { readonly kind: 'table'; readonly table: string }
   | { readonly kind: 'blob'; readonly hex: string }
   | { readonly kind: 'repository' };
@@ -72,6 +77,7 @@ const patterns = {
 export function memberName(path: string): MemberName {
   if (path === headerName) return { kind: 'header' };
   if (path === sequencesName) return { kind: 'sequences' };
+  if (path === keyName) return { kind: 'key' };
   if (path === endName) return { kind: 'end' };
   const table = patterns.table.exec(path)?.[1];
   if (table !== undefined) return { kind: 'table', table };

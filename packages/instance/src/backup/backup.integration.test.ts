@@ -37,7 +37,12 @@ const storesBelow = (root: string) => ({
 
 async function backUp(connection: Connection, root: string) {
   await using handle = await open(file, 'wx', 0o600);
-  const source = { connection, directories: storesBelow(root), version: '1.2.3' };
+  const source = {
+    connection,
+    directories: storesBelow(root),
+    key: Buffer.from('the key\n'),
+    version: '1.2.3',
+  };
   return await writeBackup(handle, source, () => {});
 }
 
@@ -47,7 +52,13 @@ async function restore(connection: Connection): Promise<string> {
   await chmod(directory, 0o711);
   for (const path of Object.values(storesBelow(root))) await mkdir(path);
   const contents = await checkBackup(file, migrations, () => {});
-  const target = { connection, directories: storesBelow(root), migrations, owner: null };
+  const target = {
+    connection,
+    directories: storesBelow(root),
+    migrations,
+    owner: null,
+    keyFile: join(root, 'key'),
+  };
   await restoreBackup(file, contents, { ...target, staging: join(root, 'restore') }, () => {});
   await expect(stat(join(root, 'restore'))).rejects.toMatchObject({ code: 'ENOENT' });
   return root;
@@ -148,6 +159,8 @@ test('a restored instance has everything that was acknowledged before the backup
   expect(
     (await stat(join(root, 'repositories', 'a'.repeat(32), `${'b'.repeat(40)}.git/refs`))).mode & 0o777,
   ).toBe(0o711);
+  expect(await readFile(join(root, 'key'), 'utf8')).toBe('the key\n');
+  expect((await stat(join(root, 'key'))).mode & 0o777).toBe(0o600);
   await withRestored(other, root, async (restored) => {
     for (const [id, output] of acknowledged) {
       const record = await (await restored.api('GET', `/api/jobs/${id}`)).json();
@@ -178,7 +191,7 @@ test('nothing is removed while a backup is made', async () => {
   for (const path of ['blobs/sha256', 'repositories']) await mkdir(join(root, path), { recursive: true });
   const removals: (string | null)[] = [await unlessHeld(db, async () => 'removed')];
   await using handle = await open(file, 'wx');
-  const source = { connection, directories: storesBelow(root), version: '1' };
+  const source = { connection, directories: storesBelow(root), key: null, version: '1' };
   let asked: Promise<unknown> | undefined;
   await writeBackup(handle, source, () => {
     asked ??= unlessHeld(db, async () => 'removed').then((result) => removals.push(result));

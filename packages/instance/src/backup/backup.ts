@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import type { Connection, InstanceConfig } from '../config.ts';
 import { clientConfig } from '../db/connect.ts';
-import { ArchiveWriter, type Header, headerName, sequencesName } from './archive.ts';
+import { ArchiveWriter, type Header, headerName, keyName, sequencesName } from './archive.ts';
 import { copyOut } from './copy.ts';
 import { blobDamaged } from './errors.ts';
 import { holdRemoval } from './hold.ts';
@@ -14,6 +14,8 @@ import { copyStatement, readMigrations, readSequences, readTables } from './tabl
 export interface BackupSource {
   readonly connection: Connection;
   readonly directories: InstanceConfig['directories'];
+  /** The content of the file with the key of the instance's secrets; null: the backup has none. */
+  readonly key: Buffer | null;
   /** The version of Fumehood that writes it. */
   readonly version: string;
 }
@@ -38,7 +40,7 @@ const newline = 10;
  */
 export async function writeBackup(
   file: FileHandle,
-  { connection, directories, version }: BackupSource,
+  { connection, directories, key, version }: BackupSource,
   onBytes: (bytes: number) => void,
 ): Promise<BackupFacts> {
   const client = new Client(clientConfig(connection));
@@ -54,6 +56,7 @@ export async function writeBackup(
     const migrations = await readMigrations(client);
     await archive.addJson(headerName, { format: 1, version, madeAt, migrations, tables } satisfies Header);
     await archive.addJson(sequencesName, await readSequences(client));
+    if (key) await archive.addFile(keyName, key.length, [key]);
     for (const table of tables) {
       let part = 0;
       for await (const chunks of inParts(copyOut(client, copyStatement(table, 'to stdout')))) {

@@ -4,6 +4,7 @@ import {
   type Header,
   headerName,
   headerSchema,
+  keyBytesMax,
   type Member,
   readArchive,
   readJson,
@@ -21,7 +22,7 @@ export interface Contents {
   readonly commits: number;
 }
 
-/** Takes the members that are tables, images and parts of repositories, and has to read them to their end. */
+/** Takes the members that are the key, tables, images and parts of repositories, and has to read them to their end. */
 export type TakeMember = (member: Member, header: Header) => Promise<void>;
 
 /** Reads the whole of a member, and leaves it. */
@@ -44,7 +45,7 @@ export async function readBackup(
   stream.pause(); // until the archive is read
   let header: Header | null = null;
   let sequences: readonly Sequence[] | null = null;
-  const order = { table: 0, blob: 1, repository: 2 };
+  const order = { key: 0, table: 1, blob: 2, repository: 3 };
   let reached = 0;
   const counts = { images: 0, commits: 0 };
   for await (const member of readArchive(stream)) {
@@ -60,6 +61,7 @@ export async function readBackup(
       throw backupInvalid(`it does not begin with ${headerName} and ${sequencesName}`);
     if (order[kind] < reached) throw backupInvalid(`${member.path} is not at its place`);
     reached = order[kind];
+    if (kind === 'key' && member.size > keyBytesMax) throw backupInvalid(`${member.path} is too large`);
     if (kind === 'blob') counts.images += 1;
     if (kind === 'repository' && member.path.split('/').length === 3) counts.commits += 1;
     await take(kind === 'blob' ? withDigest(member) : member, header);

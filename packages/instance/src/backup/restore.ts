@@ -1,8 +1,12 @@
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import type { Identity } from '@fumehood/base';
 import { Client } from 'pg';
 import type { Connection, InstanceConfig } from '../config.ts';
 import { clientConfig, connect } from '../db/connect.ts';
 import { knownMigrations, migrate } from '../db/migrate.ts';
+import { sync } from '../durable.ts';
 import type { Member } from './archive.ts';
 import { type Contents, readBackup, skipMember } from './check.ts';
 import { copyIn } from './copy.ts';
@@ -20,6 +24,8 @@ export interface RestoreTarget {
   readonly staging: string;
   /** The user of the instance; null: this process's. */
   readonly owner: Identity | null;
+  /** Where the key of the instance's secrets goes, if the backup has one. */
+  readonly keyFile: string;
 }
 
 /**
@@ -60,6 +66,7 @@ export async function restoreBackup(
       await emptySchema(client);
       await migrateTo(target, applied);
     }
+    let key: Buffer | null = null;
     const files = await stageFiles(target.staging, target.directories, target.owner);
     try {
       await client.query('begin');
@@ -68,7 +75,8 @@ export async function restoreBackup(
       const { sequences } = await readBackup(
         path,
         async (member, header) => {
-          if (member.name.kind !== 'table') await files.add(member);
+          if (member.name.kind === 'key') key = await buffer(member.body);
+          else if (member.name.kind !== 'table') await files.add(member);
           else await copyPart(client, member, tables, header.tables);
         },
         onBytes,
@@ -77,6 +85,7 @@ export async function restoreBackup(
         await client.query('select setval($1::regclass, $2::bigint, $3)', [quoted(name), last, isCalled]);
       await endLeases(client);
       await files.moveIn();
+      if (key) await writeKey(key, target);
       await client.query('commit');
     } finally {
       await files.remove();
@@ -119,6 +128,22 @@ async function endLeases(client: Client): Promise<void> {
     update jobs set lease_expires_at = least(lease_expires_at, clock_timestamp() - interval '1 second')
     where state = 'processing'
   `);
+}
+
+/** Before the commit: what is encrypted in the database is never there without its key. */
+async function writeKey(key: Buffer, { keyFile, owner }: RestoreTarget): Promise<void> {
+  const staged = `${keyFile}.new`;
+  await rm(staged, { force: true });
+  const file = await open(staged, 'wx', 0o600);
+  try {
+    await file.writeFile(key);
+    if (owner) await file.chown(owner.uid, owner.gid);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(staged, keyFile);
+  await sync(dirname(keyFile));
 }
 
 const quoted = (identifier: string) => `"${identifier.replaceAll('"', '""')}"`;
