@@ -133,12 +133,11 @@ test('a restored instance has everything that was acknowledged before the backup
   await writeFile(join(commit, 'HEAD'), 'ref: refs/heads/main\n', { mode: 0o644 });
   const loads = [load(), load()];
   await expect.poll(() => outputs.size, { timeout: 10_000 }).toBeGreaterThan(10);
-  const leased = await instance.run({ argv: ['leased'], maxResets: 3 });
-  // The loads lease in the order of creation, too.
-  const running = { ...leased, token: '' };
+  // The loads do not lease it: their executor does not have its label.
+  const running = await instance.run({ labels: ['other'], maxResets: 3 });
   await sql`
     update jobs set state = 'processing', attempt = 1, executor = 'e1', token_sha256 = ${randomBytes(32)}, lease_ms = 600000,
-      started_at = clock_timestamp(), lease_expires_at = clock_timestamp() + interval '1 hour' where id = ${running.id} and state = 'queued'
+      started_at = clock_timestamp(), lease_expires_at = clock_timestamp() + interval '1 hour' where id = ${running.id}
   `.execute(instance.db);
   const acknowledged = new Map(outputs);
   const facts = await backUp(connection, instance.directory);
