@@ -53,7 +53,7 @@ export async function backUp(
   const write = (stores: Stores) => writeWhole(resolve(path), stores, key, onProgress);
   const { instance } = findRunning(state);
   if (instance && !instance.address) throw stillStarting(state.root);
-  if (instance) return await write(runningStores({ state: state.root, databaseUrl }));
+  if (instance) return await write(await runningStores(state.root));
   const unlock = await lockState(context);
   try {
     const runtime = await prepareRuntime(state, onProgress);

@@ -1,10 +1,12 @@
+import { statSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   type BackupContents,
   checkBackup,
   instanceHelperConfigSchema,
   restoreBackup,
+  type Stores,
   withStores,
 } from '@fumehood/instance';
 import type { CommandContext } from '../cli/context.ts';
@@ -13,6 +15,7 @@ import { settingsOf } from '../instance/options.ts';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
 import { makeState } from '../state/make.ts';
+import type { State } from '../state/state.ts';
 import { accountError } from '../up/account.ts';
 import { findRunning } from '../up/running.ts';
 import { adminSettings, instanceHelperSettings } from '../up/settings.ts';
@@ -57,7 +60,7 @@ export async function restore(context: CommandContext, path: string): Promise<Ba
         {
           ...stores,
           migrations: runtime.migrations,
-          staging: join(state.run, 'restore'),
+          staging: stagingOf(state, stores),
           keyFile: keyFileOf(state),
         },
         byteLines('restored', onProgress, size),
@@ -67,4 +70,10 @@ export async function restore(context: CommandContext, path: string): Promise<Ba
   } finally {
     unlock();
   }
+}
+
+/** Files are staged on the disk of their place: in `run/`, or beside them where replicas share a disk. */
+function stagingOf({ run }: State, { directories: { blobs } }: Stores): string {
+  const parent = statSync(run).dev === statSync(blobs).dev ? run : dirname(blobs);
+  return join(parent, 'restore');
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import type { Clock, Identity } from '@fumehood/base';
-import type { Connection, InstanceConfig } from '../config.ts';
-import { privateConnection } from '../db/server/start.ts';
+import { type Clock, type Identity, readConfig } from '@fumehood/base';
+import { type Connection, type InstanceConfig, instanceConfigSchema } from '../config.ts';
 import type { HelperConfig } from '../helper/config.ts';
 import { makeDirectories } from '../helper/directories.ts';
 import { startPrivateDatabase } from '../helper/helper.ts';
@@ -15,17 +14,13 @@ export interface Stores {
   readonly owner: Identity | null;
 }
 
-/** Returns the stores of an instance that runs. */
-export function runningStores({ state, databaseUrl }: Pick<HelperConfig, 'state' | 'databaseUrl'>): Stores {
+const storesOfConfig = instanceConfigSchema.pick({ connection: true, directories: true }).strip();
+
+/** Returns the stores of the instance that runs in this state directory, as its helper has told it. Errors: `config_invalid`. */
+export async function runningStores(state: string): Promise<Stores> {
   const { root, instance } = instanceUsers();
-  return {
-    connection: databaseUrl === null ? privateConnection(join(state, 'postgres')) : { url: databaseUrl },
-    directories: {
-      blobs: join(state, 'instance/blobs'),
-      repositories: join(state, 'instance/repositories'),
-    },
-    owner: root ? instance : null,
-  };
+  const stores = await readConfig(storesOfConfig, join(state, 'instance/config.json'));
+  return { ...stores, owner: root ? instance : null };
 }
 
 /**
@@ -38,10 +33,11 @@ export async function withStores<T>(
   use: (stores: Stores) => Promise<T>,
 ): Promise<T> {
   const users = instanceUsers();
-  makeDirectories(config, users);
+  const { directories } = makeDirectories(config, users);
   const database = config.databaseUrl === null ? await startPrivateDatabase(config, users, deps) : null;
   try {
-    return await use(runningStores(config));
+    const connection = database?.connection ?? { url: config.databaseUrl as string };
+    return await use({ connection, directories, owner: users.root ? users.instance : null });
   } finally {
     await database?.stop();
   }

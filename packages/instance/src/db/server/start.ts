@@ -44,11 +44,6 @@ export interface Database extends Running {
 
 const role = 'fumehood';
 
-/** Returns the connection of the instance to the private PostgreSQL in this directory. */
-export function privateConnection(directory: string): Connection {
-  return { host: join(directory, 'socket'), user: role, database: role };
-}
-
 /** Bounds of the write-ahead log, for small disks: PostgreSQL would keep at least 80 MB of it, and up to 1 GB. */
 const sizes = { min_wal_size: '32MB', max_wal_size: '512MB' };
 
@@ -99,7 +94,7 @@ export async function startDatabase(options: DatabaseOptions, clock: Clock): Pro
     throw error;
   }
   return {
-    connection: privateConnection(root),
+    connection: { host: socket, user: role, database: role },
     adminConnection,
     pid: child.pid as number,
     exited,
