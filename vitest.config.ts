@@ -7,8 +7,8 @@ import { defineConfig } from 'vitest/config';
  */
 /**
  * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, the instance's
- * processes and its bounds of time, TLS, access and the push stream, images of registries and the jobs of upstream's instances that
- * name them.
+ * processes and its bounds of time, TLS, access, secrets and the push stream, images of registries and the jobs of upstream's instances
+ * that name them.
  */
 const wire = [
   'packages/instance/src/helper/**/*.integration.test.ts',
@@ -17,6 +17,7 @@ const wire = [
   'packages/instance/src/backup/*.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
   'packages/instance/src/**/*bounds.integration.test.ts',
+  'packages/instance/src/secrets/**/*.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
   'test/integration/{access,behind-proxy,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',

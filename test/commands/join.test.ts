@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { layoutFiles } from '../../packages/oci/src/testing/image.ts';
-import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
+import { basic, FakeRegistry, password, user } from '../../packages/oci/src/testing/registry.ts';
 import { agentIdentity } from '../../packages/fumehood/src/up/identities.ts';
 import { type Foreground, startCommand } from '../foreground.ts';
 import { ConnectProxy } from '../integration/proxy.ts';
@@ -25,6 +25,9 @@ let registry: FakeRegistry;
 let registryPlace: string;
 let proxy: ConnectProxy;
 const foreground: Foreground[] = [];
+/** Has a password that the instance hands out. */
+let shared: FakeRegistry;
+let sharedPlace: string;
 
 /** Starts a command that the end of the tests stops. */
 function start(stack: Stack, args: readonly string[], env: Record<string, string> = {}): Foreground {
@@ -33,26 +36,30 @@ function start(stack: Stack, args: readonly string[], env: Record<string, string
   return started;
 }
 
-/** A registry with a password, which the executor's machine alone knows. */
-async function startRegistry(): Promise<void> {
-  registry = await FakeRegistry.start();
-  registry.basic = basic;
+/** Two registries with a password. The executor's machine alone knows that of the first, and none of the second. */
+async function startRegistries(): Promise<void> {
   await busyboxImage(executor.state, 'plain');
+  const image = layoutFiles([readFileSync(join(executor.state, 'plain.layer'))]);
+  [registry, shared] = [await FakeRegistry.start(), await FakeRegistry.start()];
+  for (const one of [registry, shared]) {
+    one.basic = basic;
+    one.put('tools/busybox', '1', image);
+  }
   registryPlace = `registry.test:${registry.place.split(':')[1]}`;
-  registry.put('tools/busybox', '1', layoutFiles([readFileSync(join(executor.state, 'plain.layer'))]));
+  sharedPlace = `registry.test:${shared.place.split(':')[1]}`;
   const registryAuthFile = join(executor.state, 'config.json');
   writeFileSync(registryAuthFile, JSON.stringify({ auths: { [registryPlace]: { auth: basic } } }), {
     mode: 0o400,
   });
   if (process.getuid?.() === 0) chownSync(registryAuthFile, agentIdentity.uid, agentIdentity.gid);
-  const registries = [{ location: registryPlace, insecure: true }];
+  const registries = [registryPlace, sharedPlace].map((location) => ({ location, insecure: true }));
   writeFileSync(join(executor.state, 'settings.json'), JSON.stringify({ registries, registryAuthFile }));
 }
 
 beforeAll(async () => {
   [instance, executor] = [await Stack.make({ fresh: true }), await Stack.make()];
   proxy = await new ConnectProxy().start();
-  await startRegistry();
+  await startRegistries();
   const served = await startTlsInstance(instance, 'fumehood.test');
   foreground.push(served);
   ({ url, caFile } = served);
@@ -61,6 +68,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const command of foreground.toReversed()) await command.stop();
   await registry.stop();
+  await shared.stop();
   await proxy[Symbol.asyncDispose]();
   await executor.stop();
   await instance.stop();
@@ -78,12 +86,31 @@ test('an executor joins an instance elsewhere through a proxy, with a token that
   const { child, log } = start(executor, [...args, '--foreground'], environment);
   const list = async () => (await instance.fumehood(['executors', 'list'])).stdout;
   await expect.poll(list, { timeout: 60_000, interval: 500, message: log() }).toMatch(/^lab-1 /m);
-  const ran = await instance.fumehood([
-    ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--label', 'far'],
-    ...[`${registryPlace}/tools/busybox:1`, '--', 'sh', '-c', 'echo from another machine'],
-  ]);
+  const run = (from: string) =>
+    instance.fumehood([
+      ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--label', 'far'],
+      ...[`${from}/tools/busybox:1`, '--', 'sh', '-c', 'echo from another machine'],
+    ]);
+  const ran = await run(registryPlace);
   expect(ran.stdout, `${ran.stderr}\n${log()}`).toBe('from another machine\n');
   expect(new Set(proxy.targets)).toEqual(new Set([new URL(url).host, registryPlace]));
+
+  const add = (...more: string[]) =>
+    instance.fumehood(['registries', 'add', sharedPlace, '--username', user, '--password-stdin', ...more], {
+      input: `${password}\n`,
+    });
+  expect((await add('--queue', 'codeintel')).code).toBe(0);
+  const otherQueue = await run(sharedPlace);
+  expect(otherQueue).toMatchObject({ code: 125, stderr: expect.stringMatching(/registry.*credential/i) });
+  expect((await add()).stderr).toContain(`jobs get images of ${sharedPlace} as ${user}`);
+  const handed = await run(sharedPlace);
+  expect(handed.stdout, `${handed.stderr}\n${log()}`).toBe('from another machine\n');
+  const listed = await instance.fumehood(['registries', 'list']);
+  expect(listed.stdout).toMatch(new RegExp(`^${sharedPlace} +${user} +all +2`, 'm'));
+  expect((await instance.fumehood(['registries', 'remove', sharedPlace])).code).toBe(0);
+  expect((await run(sharedPlace)).code).toBe(125);
+  for (const text of [log(), instance.logs(), listed.stdout, handed.stderr])
+    expect(text).not.toContain(password);
   // `run` did not start an executor beside the instance, and the credential is on no command line.
   expect((await instance.fumehood(['status'])).stdout).toMatch(/^executor +not running$/m);
   const credential = readFileSync(join(executor.state, 'run/executor-credential'), 'utf8').trim();

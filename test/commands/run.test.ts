@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   createReadStream,
@@ -108,6 +108,26 @@ describe('fumehood run', () => {
       leftOver: { processes: 0, mounts: 0, namespaces: 0, loopDevices: 0, cgroups: 0, files: 0 },
     });
   });
+});
+
+test('a command has a secret in its environment, and no log, record or file of the state directory has the value', async () => {
+  const value = 'npm_value-of-the-secret';
+  const set = await stack.fumehood(['secrets', 'set', 'NPM_TOKEN'], { input: `${value}\n` });
+  expect(set).toMatchObject({ code: 0, stdout: '' });
+  expect((await stack.fumehood(['secrets', 'list'])).stdout).toMatch(/^NPM_TOKEN  2/m);
+  const script = 'echo "it is $NPM_TOKEN of ${#NPM_TOKEN} characters"';
+  const ran = await run(['--json', '--secret', 'NPM_TOKEN', image, '--', 'sh', '-c', script]);
+  expect(ran.stderr).toContain('it is [secret NPM_TOKEN] of 23 characters\n');
+  const { id } = JSON.parse(ran.stdout.trim().split('\n').at(-1) ?? '') as { id: number };
+  expect((await stack.fumehood(['jobs', 'show', String(id)])).stdout).toMatch(
+    /^secrets +NPM_TOKEN: its command/m,
+  );
+  const logged = await stack.fumehood(['jobs', 'logs', '--phases', String(id)]);
+  expect(logged.stdout + logged.stderr).toContain('secrets exposed: the steps can read NPM_TOKEN');
+  const searched = spawnSync('grep', ['-rlF', '--devices=skip', value, stack.state], { encoding: 'utf8' });
+  expect(searched).toMatchObject({ status: 1, stdout: '' });
+  const unknown = await run(['--secret', 'NOPE', image]);
+  expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('fumehood secrets set NOPE') });
 });
 
 describe('a running system', () => {

@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, openFileCache, systemClock } from '@fumehood/base';
+import { openFetchMemory } from '@fumehood/oci';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../../packages/executor/src/disk-maker/make-disk.ts';
 import { type ImageDeps, imageDisks } from '../../packages/executor/src/runtime/microvm/image-disks.ts';
@@ -15,9 +16,6 @@ import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts'
 const isRoot = process.getuid?.() === 0;
 const spawn = localSpawn(isRoot ? { uid: 1_900_000_002, gid: process.getgid?.() ?? 0 } : null);
 const other = Buffer.from('other:password').toString('base64');
-/** The images of these jobs are not on the instance. */
-const client = {} as JobClient;
-
 let root: string;
 let registry: FakeRegistry;
 let deps: ImageDeps;
@@ -45,6 +43,7 @@ beforeAll(async () => {
   const registries = [{ location: registry.place, insecure: true, mirrors: [] }];
   const directories = { disks, blobs, work };
   const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
+  const fetchMemory = openFetchMemory(systemClock);
   deps = {
     cache,
     spawn,
@@ -54,6 +53,7 @@ beforeAll(async () => {
     registryAuthFile,
     node,
     route: { proxy: null },
+    fetchMemory,
   };
 });
 afterAll(async () => {
@@ -64,10 +64,14 @@ beforeEach(() => setOwnCredential(basic));
 
 const setOwnCredential = (auth: string) =>
   writeFileSync(deps.registryAuthFile as string, JSON.stringify({ auths: { [registry.place]: { auth } } }));
-const disks = async (dockerAuthConfig?: { auths?: Record<string, { auth: string }> }, steps = 1) => {
-  const dockerSteps = Array.from({ length: steps }, () => ({ image: `${registry.place}/tool:1` }));
+const disks = async (
+  dockerAuthConfig?: { auths?: Record<string, { auth: string }> },
+  { steps = 1, native = false, image = `${registry.place}/tool:1` } = {},
+) => {
+  const dockerSteps = Array.from({ length: steps }, () => ({ image }));
   const lines: string[] = [];
   const job = { dockerSteps, dockerAuthConfig };
+  const client = { native } as JobClient; // the images of these jobs are not on the instance
   const maker = diskMakerOf({ spawn, node: deps.node, script }, 1024);
   const made = await imageDisks(deps, maker, client, job, new AbortController().signal, (line) => {
     lines.push(line);
@@ -85,7 +89,20 @@ describe('a registry gets', () => {
     await expect(disks()).rejects.toMatchObject({ code: 'registry_unauthorized' });
   });
 
-  it("only the job's credential when the job brings one, also for a cached image", async () => {
+  it("the job's credential of a native instance unless the executor has one of its own for this registry", async () => {
+    const brought = { auths: { [registry.place]: { auth: basic } } };
+    writeFileSync(
+      deps.registryAuthFile as string,
+      JSON.stringify({ auths: { 'other.test': { auth: other } } }),
+    );
+    await disks(brought, { native: true });
+    setOwnCredential(other);
+    await expect(disks(brought, { native: true })).rejects.toMatchObject({ code: 'registry_unauthorized' });
+    setOwnCredential(basic);
+    await disks({ auths: { [`https://${registry.place}/v1/`]: { auth: other } } }, { native: true });
+  });
+
+  it("only the job's credential when a job of an upstream instance brings one, also for a cached image", async () => {
     setOwnCredential(other);
     await disks({ auths: { [registry.place]: { auth: basic } } });
     setOwnCredential(basic);
@@ -94,8 +111,20 @@ describe('a registry gets', () => {
   });
 });
 
+it('the second job with an image by its digest asks the registry nothing, and the third one with its tag once', async () => {
+  const pinned = `${registry.place}/tool@${digest}`;
+  const first = await disks(undefined, { image: pinned });
+  registry.requests.length = 0;
+  expect((await disks(undefined, { image: pinned })).files).toEqual(first.files);
+  expect(registry.requests).toEqual([]);
+  expect((await disks()).files).toEqual(first.files);
+  expect(registry.requests.filter((line) => /manifests|blobs/.test(line))).toEqual([
+    expect.stringMatching(/ \/v2\/tool\/manifests\/1$/),
+  ]);
+});
+
 it('the registry is asked once for steps with the same image, and they share one disk', async () => {
-  const { files, lines } = await disks(undefined, 3);
+  const { files, lines } = await disks(undefined, { steps: 3 });
   expect(files).toEqual([files[0], files[0], files[0]]);
   expect(lines).toHaveLength(1);
 });

@@ -28,6 +28,8 @@ import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
+import { type RegistriesClient, registriesClient } from './registries.ts';
+import { type SecretsClient, secretsClient } from './secrets.ts';
 
 /**
  * The API of an instance for people and programs. Every method may reject with `answer_unknown`, the errors of `Http.send` or an
@@ -67,6 +69,8 @@ export interface Client {
   /** Sets whether an executor stops leasing jobs. Its running jobs go on. Errors: `executor_not_found`. */
   setDraining(executor: string, draining: boolean): Promise<void>;
   readonly access: AccessClient;
+  readonly registries: RegistriesClient;
+  readonly secrets: SecretsClient;
 }
 
 const nextOffsetSchema = z.object({ offset: z.int().nonnegative() });
@@ -145,6 +149,8 @@ export function openClient(options: ClientOptions): Client {
       return discardBody(http.send({ method: 'POST', path }));
     },
     access: accessClient(http),
+    registries: registriesClient(http),
+    secrets: secretsClient(http),
   };
 }
 

@@ -60,7 +60,7 @@ export const executorSettings = {
   upstream: upstreamJobsSchema.prefault({}),
   /** Registries on private addresses, without TLS, or with mirrors. */
   registries: registriesSchema.default([]),
-  /** Docker's `config.json`, for jobs that do not bring credentials for registries. Only the agent can read it. */
+  /** Docker's `config.json`, with the credentials of this executor for registries. Only the agent can read it. */
   registryAuthFile: path.nullable().default(null),
   /** The limit of the cache: allocated bytes of image archives and disks. Those that were not used for the longest time are removed. */
   cacheBytes: z.int().positive(),

@@ -11,10 +11,20 @@ const acts = /[^\P{Cc}\n]|\u202e/u;
 /** A record of any kind whose every text is hostile. */
 const record: Record<string, unknown> = {
   ...Object.fromEntries(
-    ['name', 'version', 'user', 'tenant', 'queue', 'executor', 'secret', 'vmm', 'arch', 'url'].map((name) => [
-      name,
-      evil,
-    ]),
+    [
+      'name',
+      'version',
+      'user',
+      'tenant',
+      'queue',
+      'executor',
+      'secret',
+      'vmm',
+      'arch',
+      'url',
+      'host',
+      'username',
+    ].map((name) => [name, evil]),
   ),
   ...{ id: 1, attempt: 1, state: 'failed', outcome: evil, tier: evil, exitCode: 1, cancelRequested: false },
   ...{ tiers: [evil], labels: [evil], scopes: [evil], queues: [evil], accept: [evil], priority: 0 },
@@ -54,6 +64,8 @@ const client = {
   ...{ createJob: one, job: one, attempts: all, why: one, shares: all, setShare: one, cancel: one, events },
   ...{ jobs: async () => ({ jobs: [record], next: 1 }), status: async () => status, setDraining: one },
   sendInput: async () => {},
+  registries: { list: all, set: one, remove: async () => {} },
+  secrets: { list: all },
   access: {
     ...{ users: all, createUser: one, tokens: all, createToken: one, revokeToken: one, credentials: all },
     ...{ createCredential: one, rotateCredential: one, revokeCredential: one, endRotation: one },
@@ -74,6 +86,10 @@ vi.mock('./up/running.ts', () => ({
   readyClient: async () => null,
   clientOf: async () => client,
   findRunning: () => ({ instance, executor: { pid: 1, script: '', name: evil, isReady: true } }),
+}));
+vi.mock('./target/secret.ts', async (importOriginal) => ({
+  ...(await importOriginal<object>()),
+  readSecretText: async () => 'secret',
 }));
 vi.mock('./up/up.ts', () => ({ bringUp: async () => client }));
 vi.mock('./run/image.ts', () => ({
@@ -144,6 +160,9 @@ const commands: Record<string, string[]> = {
   'executors/credentials/rotate': ['1'],
   'executors/credentials/revoke': ['1'],
   'executor/validate': [],
+  'registries/add': ['registry.test', '--username', 'u', '--password-stdin'],
+  'registries/list': [],
+  'secrets/list': [],
   up: [],
   status: [],
 };
@@ -155,6 +174,9 @@ const others = [
   'jobs/delete',
   'shares/set',
   'users/create',
+  'registries/remove',
+  'secrets/set',
+  'secrets/remove',
   'executors/drain',
   'executors/resume',
 ];

@@ -27,8 +27,14 @@ import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
+import { addRegistriesAdd } from './commands/registries/add.ts';
+import { addRegistriesList } from './commands/registries/list.ts';
+import { addRegistriesRemove } from './commands/registries/remove.ts';
 import { addRestore } from './commands/restore.ts';
 import { addRun } from './commands/run.ts';
+import { addSecretsList } from './commands/secrets/list.ts';
+import { addSecretsRemove } from './commands/secrets/remove.ts';
+import { addSecretsSet } from './commands/secrets/set.ts';
 import { addSharesList } from './commands/shares/list.ts';
 import { addSharesSet } from './commands/shares/set.ts';
 import { addStatus } from './commands/status.ts';
@@ -93,6 +99,20 @@ export function makeProgram(): Command {
   addUsersCreate(users);
   addUsersList(users);
 
+  const registries = program
+    .command('registries')
+    .description('manage the credentials for registries that executors get with jobs');
+  addRegistriesAdd(registries);
+  addRegistriesList(registries);
+  addRegistriesRemove(registries);
+
+  const secrets = program
+    .command('secrets')
+    .description('set, list and remove your secrets, for the environment of commands');
+  addSecretsSet(secrets);
+  addSecretsList(secrets);
+  addSecretsRemove(secrets);
+
   const executors = program
     .command('executors')
     .description('add, list and drain executors, and manage their credentials');
@@ -123,7 +143,7 @@ export function makeProgram(): Command {
   addCredentialsRotate(credentials);
   addCredentialsRevoke(credentials);
 
-  for (const command of [run, jobs, shares, tokens, users, executors].flatMap(leavesOf))
+  for (const command of [run, jobs, shares, tokens, users, registries, secrets, executors].flatMap(leavesOf))
     for (const option of targetOptions()) command.addOption(option);
 
   addLogin(program);

@@ -81,6 +81,8 @@ export const instanceConfigSchema = z.strictObject({
   /** Hashes of the secrets that the instance's helper made. */
   accessTokenSha256: sha256,
   executorCredentialSha256: sha256,
+  /** The file with the key that encrypts the instance's secrets. The instance's user reads it. */
+  secretsKeyFile: path,
   upstream: upstreamSchema,
   compatibility: compatibilitySchema,
   retention: retentionSchema,

@@ -66,6 +66,38 @@ export const accessNotFound = (what: string, id: number) =>
     'List the ones that exist.',
   );
 
+export const registryNotFound = (host: string) =>
+  refused(
+    404,
+    'registry_not_found',
+    `there is no credential for the registry ${host}`,
+    'List those that there are: `fumehood registries list`.',
+  );
+
+export const tooManyRegistries = (bound: number) =>
+  refused(
+    409,
+    'too_many_registries',
+    `the instance has credentials for ${bound} registries, the most that are allowed`,
+    'Remove those that no job needs: `fumehood registries remove HOST`.',
+  );
+
+export const secretNotFound = (names: readonly string[]) =>
+  refused(
+    404,
+    'secret_not_found',
+    `there is no secret ${names.join(', ')}`,
+    `Set it first: \`fumehood secrets set ${names[0] ?? 'NAME'}\`. Each user has secrets of their own.`,
+  );
+
+export const tooManySecrets = (bound: number) =>
+  refused(
+    409,
+    'too_many_secrets',
+    `you have ${bound} secrets, the most that are allowed`,
+    'Remove those that no job needs: `fumehood secrets remove NAME`.',
+  );
+
 export const notAdmin = (user: string) =>
   refused(
     400,

@@ -19,6 +19,9 @@ import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
 import { type CommitStore, openCommits } from './repos/store.ts';
 import { retain } from './retention/retain.ts';
+import { readSecretsKey } from './secrets/key.ts';
+import { countOfOtherKey } from './secrets/other-key.ts';
+import { openVault } from './secrets/vault.ts';
 import { openStaging } from './staging.ts';
 
 export interface InstanceDeps {
@@ -46,14 +49,15 @@ export interface Instance {
 }
 
 /**
- * Starts the instance: brings the database up to date, serves HTTP, and runs the reaper. Errors: `migration_failed`, and those of
- * `listenHttp`.
+ * Starts the instance: brings the database up to date, serves HTTP, and runs the reaper. Errors: `migration_failed`,
+ * `secrets_key_unusable`, and those of `listenHttp`.
  */
 export async function startInstance(
   config: InstanceConfig,
   { clock, spawn, log }: InstanceDeps,
   parts: InstanceParts = { openCommits, routes: allRoutes, limits: requestLimits },
 ): Promise<Instance> {
+  const vault = openVault(await readSecretsKey(config.secretsKeyFile));
   const db = connect(config.connection);
   const reservedDb = connect(config.connection, { connections: 8 });
   const health = makeHealth(clock);
@@ -71,6 +75,12 @@ export async function startInstance(
       accessTokenSha256: Buffer.from(config.accessTokenSha256, 'hex'),
       executorCredentialSha256: Buffer.from(config.executorCredentialSha256, 'hex'),
     });
+    const unreadable = await countOfOtherKey(db, vault);
+    if (unreadable > 0)
+      log.warn(
+        { file: config.secretsKeyFile },
+        `${unreadable} passwords and secrets in the database were encrypted with another key than this one: jobs that need them will fail. Replicas need the same key file`,
+      );
     const staging = await openStaging(join(config.directories.blobs, 'staging', config.replica));
     const blobs = await openBlobStore(config.directories.blobs, staging);
     const commits = await parts.openCommits(config.directories.repositories, spawn, config.replica);
@@ -82,7 +92,7 @@ export async function startInstance(
     const app = await buildServer(
       {
         ...{ version: config.version, upstream: config.upstream, url: config.url, stopping: stopping.signal },
-        ...{ db, reservedDb, health, wakes, clock, spawn, kinds, staging, blobs, commits },
+        ...{ db, reservedDb, health, wakes, clock, spawn, kinds, staging, blobs, commits, vault },
         limits: parts.limits,
         turns: makeTurns(parts.limits, clock),
         jobAuth: jobAuth(db, config.compatibility),

@@ -31,7 +31,8 @@ export function registryUnauthorized(reference: string, why: string): FumehoodEr
   return new FumehoodError({
     code: 'registry_unauthorized',
     message: `the registry refuses access to ${reference}: ${why}`,
-    remedy: "Check the image's name, and the job's or the executor's credential for this registry.",
+    remedy:
+      "Check the image's name. Its registry may want a credential: `fumehood registries add HOST` stores one on the instance, `registryAuthFile` on the executor.",
   });
 }
 

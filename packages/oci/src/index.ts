@@ -7,6 +7,8 @@ export { digestOfFile } from './digest.ts';
 export { flattenImage } from './flatten.ts';
 export { packLayout, writeImageArchive } from './pack.ts';
 export { fetchImage } from './registry/fetch.ts';
+export type { FetchMemory } from './registry/memory.ts';
+export { openFetchMemory } from './registry/memory.ts';
 export type { Registries, RegistryAuths } from './registry/registries.ts';
 export { registriesSchema, registryAuthsSchema } from './registry/registries.ts';
 export { skopeoCommand } from './registry/skopeo.ts';

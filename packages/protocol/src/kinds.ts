@@ -9,7 +9,9 @@ import {
   digestSchema,
   imageReferenceSchema,
   anyRelativePathSchema,
+  jobSecretsMax,
   repositoryNameSchema,
+  secretNameSchema,
 } from './values.ts';
 
 /** The part of a kind of job that both sides know. */
@@ -94,6 +96,8 @@ export const jobKinds = {
         }),
         argv: z.array(z.string()),
         env: z.array(z.string().regex(/^[^=\0]+=[^\0]*$/)).default([]),
+        /** Names of secrets of the tenant. The step has each as a variable of this name, which goes before one of `env`. */
+        secrets: z.array(secretNameSchema).max(jobSecretsMax).default([]),
         stdin: z.boolean().default(false),
         /** What the command finds in its working directory; null: it starts in the directory that its image names. */
         workspace: runWorkspaceSchema.nullable().default(null),

@@ -78,6 +78,17 @@ function plainPath(path: string): string {
  */
 export const stopGraceSchema = z.int().min(0).max(300_000).default(10_000);
 
+/** The name of a secret, and of the environment variable that a step has it in. */
+export const secretNameSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z_][A-Za-z0-9_]{0,127}$/,
+    'must be the name of an environment variable: letters, digits and `_`, at most 128, and no digit first',
+  );
+
+/** Most secrets of one job. */
+export const jobSecretsMax = 64;
+
 /** A reference to an image in a registry, as container engines take it; never a bare digest. */
 export const imageReferenceSchema = z
   .string()

@@ -1,6 +1,7 @@
 import { factsOf } from '@fumehood/base';
 import type { CreateJob, JobRecord } from '@fumehood/protocol';
 import type { Client } from '../client.ts';
+import { fetchProgress } from './fetch-progress.ts';
 import { droppedLine, type FailedPhase, isStep } from './phase-ends.ts';
 import { watchJob } from './watch.ts';
 
@@ -47,6 +48,7 @@ export async function executeJob(client: Client, execution: Execution): Promise<
   let attempt = 0;
   let isIncomplete = false;
   const failedPhases: FailedPhase[] = [];
+  const onFetch = fetchProgress(note);
   const stopInput = stdin && forwardStdin(client, id, stdin, note);
   try {
     const job = await watchJob(client, id, {
@@ -67,7 +69,7 @@ export async function executeJob(client: Client, execution: Execution): Promise<
       },
       onFailedPhase: (failed) => void failedPhases.push(failed),
       async onOutput(entry, stream, bytes) {
-        if (!isStep(entry)) return;
+        if (!isStep(entry)) return onFetch(entry, bytes);
         try {
           await output(stream, bytes);
         } catch (error) {

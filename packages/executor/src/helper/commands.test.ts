@@ -8,9 +8,10 @@ import {
   openFileCache,
   type Spawn,
   type SpawnRequest,
+  systemClock,
 } from '@fumehood/base';
 import { makeRepository, packMax } from '@fumehood/git';
-import { fetchImage } from '@fumehood/oci';
+import { fetchImage, openFetchMemory } from '@fumehood/oci';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
@@ -65,7 +66,10 @@ describe('the helper runs', () => {
     await failed(maker.make({ type: 'image' }, binds, join(work, 'disk'), never));
     const cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} }).open();
     const runtime = { source: node, target: sandboxNode };
-    const from = { spawn, registries: [], work, archives: work, cache, node: runtime };
+    const memory = openFetchMemory(systemClock);
+    const from = {
+      ...{ spawn, registries: [], work, archives: work, cache, node: runtime, memory, onLine() {} },
+    };
     await failed(fetchImage(from, 'example.com/image:1', {}, AbortSignal.timeout(10_000)));
     const upload = { file: 'index.scip', root: 'a', route: '/.executors/scip/upload', associatedIndexId: 1 };
     for (const indexer of [null, 'scip-typescript'])

@@ -80,12 +80,12 @@ export class TestAgent {
   }
 
   /**
-   * Starts an agent. `recipe` is for a guest image that lacks a defense. With `upstream`, the agent leases from that instance
-   * instead of `instance`. `limits` replaces limits of guests.
+   * Starts an agent. `recipe` is for a guest image that lacks a defense. With `from.instance`, the agent leases
+   * from that instance instead of `instance`. `limits` replaces limits of guests.
    */
   static async start(
     recipe?: GuestRecipe,
-    upstream?: { readonly instance: FakeUpstream; readonly registries: Registries },
+    from?: { readonly instance: FakeUpstream | null; readonly registries: Registries },
     limits?: Partial<GuestLimits>,
   ): Promise<TestAgent> {
     const root = await mkdtemp(join(tmpdir(), 'fumehood-agent-'));
@@ -100,7 +100,7 @@ export class TestAgent {
     const script = join(root, 'client', 'src.mjs');
     await writeFile(script, fakeClient);
     const { node, script: diskMaker } = await bundledDiskMaker(join(root, 'client'));
-    const instanceUrl = upstream?.instance.url ?? instance.url;
+    const instanceUrl = from?.instance?.url ?? instance.url;
     const http = openHttp(instanceUrl);
     const credential = { secret: instance.credential, renew: async () => false };
     const identity = {
@@ -114,7 +114,7 @@ export class TestAgent {
     };
     const defaultResources = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
     const health = { current: healthy };
-    const queue = upstream
+    const queue = from?.instance
       ? openUpstreamQueue(http, identity, null, defaultResources)
       : openQueue(http, identity, () => health.current.trouble);
     const warnings: unknown[] = [];
@@ -158,7 +158,7 @@ export class TestAgent {
       credential,
       guestLimits: { ...guestLimits, ...limits },
       upstream: upstreamJobsSchema.parse({ accept: ['vm-emulated'], resources: defaultResources }),
-      registries: upstream?.registries ?? [],
+      registries: from?.registries ?? [],
       route: { proxy: null },
       registryAuthFile: null,
       tiers: identity.tiers,
@@ -172,11 +172,11 @@ export class TestAgent {
       diskMaker,
     });
     const reservations = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
-    const from = { clock: systemClock, executorName: identity.name };
     const queues: QueueName[] = ['codeintel', 'runs'];
     const agent = makeAgent({
       runtime,
-      ...from,
+      clock: systemClock,
+      executorName: identity.name,
       http,
       leases,
       log,

@@ -3,8 +3,10 @@ import {
   labelsSchema,
   type QueueName,
   queueNameSchema,
+  registryHostSchema,
   type Scope,
   scopeSchema,
+  secretNameSchema,
   type Tier,
   tierSchema,
 } from '@fumehood/protocol';
@@ -56,6 +58,25 @@ export function weight(text: string): number {
 /** Parses the name of a user, a token or a credential. */
 export function accessName(text: string): string {
   const parsed = accessNameSchema.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
+  return parsed.data;
+}
+
+/** Parses the name of a secret. */
+export function secretName(text: string): string {
+  const parsed = secretNameSchema.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
+  return parsed.data;
+}
+
+/** Adds the name of a secret to those of the options before, each once. */
+export function secretNames(text: string, previous: string[] = []): string[] {
+  return [...new Set([...previous, secretName(text)])];
+}
+
+/** Parses the host of a registry. */
+export function registryHost(text: string): string {
+  const parsed = registryHostSchema.safeParse(text);
   if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
   return parsed.data;
 }

@@ -2,7 +2,7 @@ import type { Client } from '@fumehood/client';
 import type { RunWorkspace, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
-import { integer, labels, tiers, variables } from '../cli/options.ts';
+import { integer, labels, secretNames, tiers, variables } from '../cli/options.ts';
 import { usage } from '../errors.ts';
 import { note, printJson, printResult, writeOutput, writeTerminal } from '../cli/print.ts';
 
@@ -13,6 +13,7 @@ interface RunOptions extends ClientOptions {
   readonly detach?: boolean;
   readonly accept: Tier[];
   readonly env?: string[];
+  readonly secret?: string[];
   readonly cpus: number;
   readonly memory: number;
   readonly scratch: number;
@@ -55,6 +56,11 @@ export function addRun(program: Command): Command {
     )
     .option('--out-dir <path>', 'the directory to which --out writes', '.')
     .option('-e, --env <name=value>', 'set an environment variable (repeatable)', variables)
+    .option(
+      '--secret <name>',
+      'set an environment variable to the secret of this name, see `fumehood secrets` (repeatable)',
+      secretNames,
+    )
     .option('--cpus <n>', 'number of CPUs', integer(1, 64), 1)
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20), 1024)
     .option('--scratch <MiB>', 'size of the writable disk', integer(64, 2 ** 20), 4096)
@@ -133,6 +139,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     image: digest,
     argv: command,
     env,
+    secrets: options.secret ?? [],
     stdin: takesStdin,
     workspace: await workspaceOf(client, options),
     artifacts,

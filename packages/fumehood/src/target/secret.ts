@@ -19,8 +19,35 @@ export async function readAccessToken(
   stdin: NodeJS.ReadStream,
   ask: (text: string) => void,
 ): Promise<string> {
-  const text = stdin.isTTY ? await typedLine(stdin, ask) : await firstLine(stdin);
+  const text = stdin.isTTY ? await typedLine(stdin, 'Paste the access token', ask) : await firstLine(stdin);
   return accessToken(text.trim(), 'stdin');
+}
+
+/**
+ * Reads a value of at most `maxBytes` from stdin, without the line break at its end; a terminal does not show what is typed. `what`
+ * names it, for messages. Errors: `usage`.
+ */
+export async function readSecretText(
+  stdin: NodeJS.ReadStream,
+  what: string,
+  maxBytes: number,
+  ask: (text: string) => void,
+): Promise<string> {
+  if (stdin.isTTY) return await typedLine(stdin, `Paste the ${what}`, ask);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin) {
+    chunks.push(Buffer.from(chunk as Buffer));
+    bytes += (chunk as Buffer).length;
+    if (bytes > maxBytes + 2)
+      throw usage(`the ${what} on stdin has more than ${maxBytes} bytes`, 'Give a shorter one.');
+  }
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+    return text.replace(/\r?\n$/, '');
+  } catch {
+    throw usage(`the ${what} on stdin is not text in UTF-8`, 'Encode it first, for example with base64.');
+  }
 }
 
 async function firstLine(stdin: NodeJS.ReadStream): Promise<string> {
@@ -33,8 +60,12 @@ async function firstLine(stdin: NodeJS.ReadStream): Promise<string> {
 }
 
 /** Reads a line that the terminal does not show. Ctrl-C and Ctrl-D end it without a line. */
-async function typedLine(terminal: ReadStream, ask: (text: string) => void): Promise<string> {
-  ask('Paste the access token, which is not shown, and press Enter.');
+async function typedLine(
+  terminal: ReadStream,
+  request: string,
+  ask: (text: string) => void,
+): Promise<string> {
+  ask(`${request}, which is not shown, and press Enter.`);
   terminal.setRawMode(true);
   try {
     let text = '';

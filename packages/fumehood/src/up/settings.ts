@@ -40,6 +40,7 @@ const ofInstance = instanceHelperConfigSchema.pick({
   upstream: true,
   compatibility: true,
   retention: true,
+  secretsKeyFile: true,
 });
 /** What an admin may change of the executor. */
 const ofExecutor = z.object({
@@ -69,6 +70,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   compatibility: '{"executorsWithoutJobTokens": true or false}',
   retention:
     '{"jobs", "images", "commits" or "indexes": {"days": up to 36500, "maxMiB": a whole number or null}}',
+  secretsKeyFile: '"/PATH" of a file with 64 hexadecimal digits, or null',
   cacheMiB: 'a whole number above 0, or null',
   vmm: '"auto", "qemu" or "firecracker"',
   firecracker: '"/PATH" of a Firecracker binary, or null',

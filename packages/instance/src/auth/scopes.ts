@@ -5,10 +5,11 @@ import type { Scope } from '@fumehood/protocol';
  *
  * - `own job`: the one job in its path, of the user's own tenant. For everybody else but an admin, the job does not exist.
  * - `own jobs`: the jobs of the user's own tenant; for an admin, of every tenant.
+ * - `own secrets`: the secrets of the user's own tenant, also for an admin.
  * - `own tokens`: the user's own access tokens; for an admin, everybody's.
  * - `instance`: things that all users of the scope share. The output of jobs is not among them.
  */
-export type Reach = 'own job' | 'own jobs' | 'own tokens' | 'instance';
+export type Reach = 'own job' | 'own jobs' | 'own secrets' | 'own tokens' | 'instance';
 
 /** What a route for people needs, and whose things it acts on. */
 export interface RouteAccess {
@@ -43,6 +44,12 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'PUT /api/shares/:queue/:tenant': access('admin', 'instance'),
   'POST /api/executors/:name/drain': access('admin', 'instance'),
   'POST /api/executors/:name/resume': access('admin', 'instance'),
+  'GET /api/secrets': access('jobs:read', 'own secrets'),
+  'PUT /api/secrets/:name': access('jobs:write', 'own secrets'),
+  'DELETE /api/secrets/:name': access('jobs:write', 'own secrets'),
+  'GET /api/registries': access('admin', 'instance'),
+  'PUT /api/registries/:host': access('admin', 'instance'),
+  'DELETE /api/registries/:host': access('admin', 'instance'),
   'GET /api/access/tokens': access('tokens', 'own tokens'),
   'POST /api/access/tokens': access('tokens', 'own tokens'),
   'POST /api/access/tokens/:token/revoke': access('tokens', 'own tokens'),

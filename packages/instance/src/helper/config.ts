@@ -44,6 +44,8 @@ export const helperConfigSchema = z.strictObject({
   upstream: upstreamSchema,
   compatibility: compatibilitySchema,
   retention: retentionSchema,
+  /** The file with the key of the instance's secrets; null: the helper makes one in `run/`. */
+  secretsKeyFile: path.nullable().default(null),
 });
 export type HelperConfig = z.infer<typeof helperConfigSchema>;
 /** The configuration as it is written: fields with a default may be left out. */

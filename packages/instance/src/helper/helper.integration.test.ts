@@ -155,6 +155,9 @@ describe("the instance's helper", () => {
     }
     expect(statSync(join(state, 'run/token')).mode & 0o777).toBe(0o600);
     expect(statSync(join(state, 'run/executor-credential')).mode & 0o777).toBe(0o600);
+    const key = statSync(join(state, 'run/secrets-key'));
+    expect(key.mode & 0o777).toBe(0o600);
+    if (root) expect(key.uid).toBe(statSync(`/proc/${instance}`).uid);
     helper.child.kill('SIGTERM');
     await once(helper.child, 'exit');
     expect(helper.child.exitCode).toBe(0);

@@ -7,7 +7,7 @@ import { type Database, startDatabase } from '../db/server/start.ts';
 import { type RunningInstance, startInstanceProcess } from './child.ts';
 import type { HelperConfig, InstanceFile } from './config.ts';
 import { type Directories, makeDirectories } from './directories.ts';
-import { ensureSecret, writeAtomically } from './secrets.ts';
+import { ensureSecret, ensureSecretsKey, writeAtomically } from './secrets.ts';
 import { shareSecrets } from './share.ts';
 import { type InstanceUsers, instanceUsers } from './users.ts';
 
@@ -22,7 +22,7 @@ interface HelperDeps extends SuperviseDeps {
 export async function startHelper(config: HelperConfig, deps: HelperDeps): Promise<Helper> {
   const users = instanceUsers();
   const directories = makeDirectories(config, users);
-  if (config.shared !== null) shareSecrets(config, config.shared);
+  if (config.shared !== null) shareSecrets(config, config.shared, users.root ? users.instance : null);
   const database =
     config.databaseUrl === null
       ? await supervise('PostgreSQL', () => startPrivateDatabase(config, users, deps), deps)
@@ -30,7 +30,7 @@ export async function startHelper(config: HelperConfig, deps: HelperDeps): Promi
   const connection: Connection = database?.first.connection ?? { url: config.databaseUrl as string };
   const file = join(config.state, 'run/instance.json');
   const start = async (first: RunningInstance | null) => {
-    const instanceConfig = instanceConfigOf(config, directories, connection);
+    const instanceConfig = instanceConfigOf(config, directories, connection, users);
     // An instance that is started again gets the same port, if it is free: executors and people have its URL.
     const port = first?.listening.port ?? config.port;
     const started = await startInstanceProcess(config, { ...instanceConfig, port }, users, deps.clock);
@@ -61,6 +61,7 @@ function instanceConfigOf(
   config: HelperConfig,
   directories: Directories,
   connection: Connection,
+  users: InstanceUsers,
 ): InstanceConfig {
   const { version, migrations, port, hosts, tls, plain, url, upstream, compatibility, retention } = config;
   const { state, executor } = config;
@@ -69,7 +70,15 @@ function instanceConfigOf(
     ...{ compatibility, retention },
     accessTokenSha256: ensureSecret(join(state, 'run/token'), null),
     executorCredentialSha256: ensureSecret(join(state, 'run/executor-credential'), executor),
+    secretsKeyFile: config.secretsKeyFile ?? ownSecretsKey(state, users),
   };
+}
+
+/** Returns the file with the key of the instance's secrets, which the first start makes. */
+function ownSecretsKey(state: string, { root, instance }: InstanceUsers): string {
+  const file = join(state, 'run/secrets-key');
+  ensureSecretsKey(file, root ? instance : null);
+  return file;
 }
 
 /** Starts the private PostgreSQL of the state directory. Errors: those of `startDatabase`. */

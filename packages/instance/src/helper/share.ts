@@ -4,18 +4,30 @@ import { dirname, join } from 'node:path';
 import { type Identity, ownedDirectory } from '@fumehood/base';
 import { syncNow } from '../durable.ts';
 import type { HelperConfig } from './config.ts';
-import { ensureSecret, writeAtomically } from './secrets.ts';
+import { ensureSecret, ensureSecretsKey, writeAtomically } from './secrets.ts';
 
-/** Has the replicas with the directory `shared` use the same first secrets: those of the replica that was started first. */
-export function shareSecrets({ state, executor }: HelperConfig, shared: string): void {
+/**
+ * Has the replicas with the directory `shared` use the same first secrets and the same key: those of the replica that was started first.
+ * `instance`: the user of the instance, if that is not the one of this process.
+ */
+export function shareSecrets(
+  { state, executor, secretsKeyFile }: HelperConfig,
+  shared: string,
+  instance: Identity | null,
+): void {
   const secrets = ownedDirectory(join(shared, 'secrets'), 0o700, null);
-  const share = (name: string, owner: Identity | null) => {
+  const share = (
+    name: string,
+    owner: Identity | null,
+    ensure: (file: string, owner: Identity | null) => void,
+  ) => {
     const file = join(state, 'run', name);
-    ensureSecret(file, owner);
+    ensure(file, owner);
     shareFile(file, owner, join(secrets, name));
   };
-  share('token', null);
-  share('executor-credential', executor);
+  share('token', null, ensureSecret);
+  share('executor-credential', executor, ensureSecret);
+  if (secretsKeyFile === null) share('secrets-key', instance, ensureSecretsKey);
 }
 
 /**

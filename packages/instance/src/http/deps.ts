@@ -8,6 +8,7 @@ import type { Health } from '../db/health.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { QueueKinds } from '../queue/kind.ts';
 import type { CommitStore } from '../repos/store.ts';
+import type { Vault } from '../secrets/vault.ts';
 import type { Staging } from '../staging.ts';
 import type { RequestLimits } from './limits.ts';
 import type { Turns } from './turns.ts';
@@ -32,6 +33,8 @@ export interface RouteDeps {
   readonly staging: Staging;
   readonly blobs: BlobStore;
   readonly commits: CommitStore;
+  /** Encrypts and decrypts what the instance has to show again. */
+  readonly vault: Vault;
   readonly jobAuth: JobAuth;
   /** Aborted when the instance is about to close; held requests and streams end then. */
   readonly stopping: AbortSignal;

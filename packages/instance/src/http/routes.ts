@@ -6,7 +6,9 @@ import { executorRoutes } from './api/executors.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
 import { jobLogRoutes } from './api/logs.ts';
+import { registryRoutes } from './api/registries.ts';
 import { repositoryRoutes } from './api/repositories.ts';
+import { secretRoutes } from './api/secrets.ts';
 import { shareRoutes } from './api/shares.ts';
 import { statusRoutes } from './api/status.ts';
 import { uploadRoutes } from './api/uploads.ts';
@@ -50,6 +52,8 @@ export const allRoutes: readonly Routes[] = [
   artifactRoutes,
   inputRoutes,
   blobRoutes,
+  registryRoutes,
+  secretRoutes,
   repositoryRoutes,
   uploadRoutes,
   shareRoutes,

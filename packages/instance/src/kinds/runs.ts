@@ -16,6 +16,8 @@ const payloadSchema = z.object({
   image: z.union([digestSchema, imageReferenceSchema]),
   argv: z.array(z.string()),
   env: z.array(z.string()),
+  /** Names alone; a job that an older build has stored has none. */
+  secrets: z.array(z.string()).default([]),
   stdin: z.boolean(),
   terminal: terminalSizeSchema.optional(),
   deadlineMs: z.int(),
@@ -78,6 +80,7 @@ export function runsKind({
           upload: null,
           workspace: workspaceOf(run.workspace).archive ?? null,
           artifacts: run.artifacts,
+          ...(run.secrets.length > 0 && { secrets: run.secrets }),
         },
       };
     },

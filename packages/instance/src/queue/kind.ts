@@ -62,7 +62,7 @@ export interface Submission {
 type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
   readonly fumehood: Pick<
     NonNullable<Job['fumehood']>,
-    'deadlineMs' | 'stopGraceMs' | 'stdin' | 'inspect' | 'upload' | 'workspace' | 'artifacts'
+    'deadlineMs' | 'stopGraceMs' | 'stdin' | 'inspect' | 'upload' | 'workspace' | 'artifacts' | 'secrets'
   >;
 };
 

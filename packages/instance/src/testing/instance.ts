@@ -13,6 +13,7 @@ import type { TlsConfig } from '../config.ts';
 import type { Connection } from '../config.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
+import { ensureSecretsKey } from '../helper/secrets.ts';
 import { requestLimits } from '../http/limits.ts';
 import { allRoutes } from '../http/routes.ts';
 import { retentionSchema } from '../retention/policy.ts';
@@ -115,6 +116,8 @@ export async function startTestInstance(
   await chmod(directory, 0o711); // programs of other users read it
   const socket = join(directory, 'run/socket');
   await mkdir(join(directory, 'run'));
+  const secretsKeyFile = join(directory, 'run/secrets-key');
+  ensureSecretsKey(secretsKeyFile, null);
   const registered: string[] = [];
   const recordRoutes = (message: unknown) =>
     (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
@@ -137,6 +140,7 @@ export async function startTestInstance(
       url: url ?? null,
       accessTokenSha256: secretHash(accessToken).toString('hex'),
       executorCredentialSha256: secretHash(credential).toString('hex'),
+      secretsKeyFile,
       upstream: { url: executorUrl, srcImage: 'src:1' },
       compatibility: { executorsWithoutJobTokens },
       retention: retentionSchema.parse({}),

@@ -7,10 +7,10 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../digest.ts';
 import { archived, Fetching, image, insecure, layers } from '../testing/fetching.ts';
-import { json, manifestOf, writeLayout } from '../testing/image.ts';
-import { basic, password, realRegistry, types, user } from '../testing/registry.ts';
+import { file, json, layerOf, layoutFiles, manifestOf, writeLayout } from '../testing/image.ts';
+import { basic, FakeRegistry, password, realRegistry, types, user } from '../testing/registry.ts';
 import { fetchImage } from './fetch.ts';
-import { registriesSchema } from './registries.ts';
+import { type RegistryAuths, registriesSchema } from './registries.ts';
 
 const { signal } = new AbortController();
 let here: Fetching;
@@ -41,6 +41,47 @@ describe('an image of a registry', () => {
     const other = await here.fetch('tool');
     expect(other.digest).toBe(moved);
     expect((await archived(other.file)).config.cmd).toEqual(['other']);
+  });
+
+  it('that is cached costs one request for its manifest, also if the tag is that of an index with an attestation', async () => {
+    const digest = here.registry.put('tool', 'amd64', image());
+    const { bytes } = here.registry.manifests.get(`tool:${digest}`) as { bytes: Buffer };
+    const entry = (of: string, platform: object, more: object = {}) => {
+      return { mediaType: types.manifest, digest: of, size: bytes.length, platform, ...more };
+    };
+    const attestation = entry(
+      `sha256:${'0'.repeat(64)}`,
+      { os: 'unknown', architecture: 'unknown' },
+      { annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } },
+    );
+    const manifests = [attestation, entry(digest, { os: 'linux', architecture: 'amd64' })];
+    here.registry.putManifest(
+      'tool',
+      '1',
+      types.index,
+      json({ schemaVersion: 2, mediaType: types.index, manifests }),
+    );
+    for (const tag of ['1', 'amd64']) {
+      expect((await here.fetch(`tool:${tag}`)).digest).toBe(digest);
+      here.registry.requests.length = 0;
+      expect((await here.fetch(`tool:${tag}`)).digest).toBe(digest);
+      const asked = here.registry.requests.filter((line) => !line.endsWith(' /v2/'));
+      expect(asked).toEqual([`GET /v2/tool/manifests/${tag}`]);
+    }
+  });
+
+  it('that is cached costs no request if it is named by its digest, for the same credentials alone', async () => {
+    here.registry.basic = basic;
+    const digest = here.registry.put('tool', '1', image());
+    const { place } = here.registry;
+    const get = (auths: RegistryAuths) =>
+      fetchImage(here.depsFor(insecure(place)), `${place}/tool:1@${digest}`, auths, signal);
+    const fetched = await get({ [place]: { auth: basic } });
+    here.registry.requests.length = 0;
+    expect(await get({ [place]: { auth: basic } })).toEqual(fetched);
+    expect(here.registry.requests).toEqual([]);
+    for (const auths of [{}, { [place]: { auth: Buffer.from('worker:other').toString('base64') } }])
+      await expect(get(auths)).rejects.toMatchObject({ code: 'registry_unauthorized' });
   });
 
   it('is fetched once for concurrent callers', async () => {
@@ -87,6 +128,45 @@ describe('an image of a registry', () => {
     ]);
     const fetched = await fetchImage(here.depsFor(registries), 'registry.test:5000/tool:1', {}, signal);
     expect(fetched.digest).toBe(digest);
+  });
+
+  it('is fetched from its registry when the mirror cannot be reached or does not have it, and a line says so', async () => {
+    const mirror = await FakeRegistry.start();
+    const { place } = here.registry;
+    const registries = registriesSchema.parse([
+      { location: place, insecure: true, mirrors: [{ location: mirror.place, insecure: true }] },
+    ]);
+    const digest = here.registry.put('tool', '1', image());
+    const get = () => fetchImage(here.depsFor(registries), `${place}/tool:1`, {}, signal);
+    expect((await get()).digest).toBe(digest);
+    const line = (fault: string) =>
+      `the image comes from ${place} itself: its mirror ${mirror.place} ${fault}`;
+    expect(here.lines).toEqual([line('does not give it')]);
+    const asked = mirror.requests.length;
+    expect(asked).toBeGreaterThan(0);
+    await mirror.stop();
+    here.lines = [];
+    expect((await get()).digest).toBe(digest);
+    expect(here.lines).toEqual([line('cannot be reached')]);
+  });
+
+  it('is fetched with lines about how far it is', async () => {
+    here.registry.put('tool', '1', layoutFiles([layerOf(file('a', 'x'.repeat(3_000_000)))]));
+    const bytesOf = (answer: Buffer) => answer.subarray(0, answer.length / 2);
+    here.registry.intercept = (request, response) => {
+      const digest = /blobs\/(sha256:\w+)$/.exec(request.url ?? '')?.[1] ?? '';
+      const blob = here.registry.blobs.get(digest);
+      if (!blob || blob.length < 1_000_000 || request.method !== 'GET') return false;
+      response.writeHead(200, { 'content-length': blob.length });
+      response.write(bytesOf(blob));
+      setTimeout(() => response.end(blob.subarray(bytesOf(blob).length)), 1_000);
+      return true;
+    };
+    await here.fetch('tool:1', { progressMs: 50 });
+    expect(here.lines.length).toBeGreaterThan(0);
+    for (const line of here.lines)
+      expect(line).toMatch(new RegExp(`^fetching ${here.registry.place}/tool:1: [0-3]\\.\\d of 3\\.0 MB$`));
+    expect(here.lines.join('\n')).toMatch(/: 1\.[0-9] of 3/);
   });
 
   it('is fetched from the first address of its host that answers', async () => {

@@ -1,16 +1,15 @@
-import { createWriteStream } from 'node:fs';
-import { chmod, type FileHandle, mkdtemp, rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { type FileCacheUse, factsOf, openOutput, removeTree, sharedDirectory } from '@fumehood/base';
+import { join } from 'node:path';
+import { type FileCacheUse, factsOf } from '@fumehood/base';
 import * as z from 'zod';
-import { digestOf, digestOfFile, verifyBlob } from '../digest.ts';
+import { digestOf, verifyBlob } from '../digest.ts';
 import { documentMax, parseConfig, parseDocument } from '../documents.ts';
-import { imageInvalid, imageTooBig } from '../errors.ts';
-import { packBlobs } from '../pack.ts';
+import { imageTooBig } from '../errors.ts';
 import type { Descriptor, manifestSchema } from '../schema.ts';
 import { parseManifest, selectManifest } from '../select.ts';
-import type { RegistryAuths } from './registries.ts';
+import { copyImage, overhead, sizeOf } from './copy.ts';
+import type { FetchMemory } from './memory.ts';
+import { mirrorsMissed, registryFor } from './mirrors.ts';
+import type { Registries, RegistryAuths } from './registries.ts';
 import { type RegistryDeps, runSkopeo } from './skopeo.ts';
 
 /** What fetches have in common on this executor. */
@@ -18,6 +17,11 @@ export interface FetchDeps extends RegistryDeps {
   /** Directory of cached archives. */
   readonly archives: string;
   readonly cache: FileCacheUse;
+  readonly memory: FetchMemory;
+  /** Called with lines about the fetch: how far it is, and which mirrors did not help. */
+  readonly onLine: (line: string) => void;
+  /** Time between two lines about how far the fetch is, ms. Default 2 s. */
+  readonly progressMs?: number;
   /** Largest size of an image's compressed layers together, bytes. Default 16 GiB. */
   readonly maxBytes?: number;
   /** Time limit for fetching all layers, ms. Default half an hour. */
@@ -34,15 +38,13 @@ export interface FetchedImage {
 
 const defaultMaxBytes = 16 * 2 ** 30;
 const defaultCopyMs = 1_800_000;
+const defaultProgressMs = 2_000;
 const inspectMs = 60_000;
-/** Network traffic beyond the layers (TLS, headers, tokens, broken connections): a share of the layers, plus a constant. */
-const overhead = { share: 0.1, bytes: 16 * 2 ** 20 };
-/** Programs under the profile, which have this process's group, read it. No other user can enter the directory. */
-const archiveMode = 0o640;
 
 /**
  * Fetches an image as an archive. It asks the registry with these credentials every time, even when the archive is cached: that
- * resolves the tag and proves that the job may have the manifest. An archive is cached for its repository: it is used only for a
+ * resolves the tag and proves that the job may have the manifest. For a reference with a digest, which cannot move, the registry's
+ * answer to the same credentials holds for a while (`FetchMemory`). An archive is cached for its repository: it is used only for a
  * repository from which all of its layers were fetched once. Otherwise a registry of the attacker could send the manifest of somebody
  * else's image, which names its layers, and would get the layers from this cache. So a registry is trusted in one thing, which is how
  * registries work: who may read a manifest in a repository may read the layers that this repository has. Layers are fetched by
@@ -55,43 +57,134 @@ export async function fetchImage(
   auths: RegistryAuths,
   signal: AbortSignal,
 ): Promise<FetchedImage> {
+  const { memory } = deps;
   const name = repositoryOf(reference);
-  const inspect = async (args: readonly string[], stop = signal) => {
+  const questions = openQuestions(deps, reference, auths);
+  const pinned = reference.includes('@') ? skopeoReference(reference) : null;
+  let chosen = pinned === null ? null : memory.accepted(pinned, auths);
+  if (!chosen) {
+    chosen = await resolveImage(questions, reference, signal);
+    if (pinned !== null) memory.accept(pinned, auths, chosen);
+  }
+
+  const top = chosen;
+  const { digest } = top;
+  const file = join(deps.archives, `image-${digestOf(Buffer.from(`${name} ${digest}`)).replace(':', '-')}`);
+  const reporting = reportProgress(deps, reference, file);
+  try {
+    await deps.cache.get({
+      files: [file],
+      what: `the archive of ${reference}`,
+      signal,
+      outlivesCaller: true,
+      isOwnFailure: (error) => factsOf(error).code === 'registry_unauthorized',
+      async make(stop) {
+        const bytes = await questions.document(top, stop);
+        const manifest = parseManifest(bytes);
+        const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMaxBytes);
+        parseConfig(await questions.config(top, manifest.config, stop)); // refuses the image before its layers are fetched
+        const transfer = { receivedBytes: 0, totalBytes: sizeOf(blobs) };
+        memory.transfers.set(file, transfer);
+        try {
+          const timeMs = deps.copyMs ?? defaultCopyMs;
+          const onBytes = (received: number) => {
+            transfer.receivedBytes = received;
+          };
+          const copy = { name, top: { ...top, size: bytes.length }, blobs, auths, file, timeMs, onBytes };
+          await copyImage(questions.deps(), copy, stop);
+        } finally {
+          memory.transfers.delete(file);
+        }
+      },
+    });
+  } finally {
+    clearInterval(reporting);
+  }
+  return { digest, file };
+}
+
+/** Selects the manifest for linux/amd64 of what the registry has under a reference. */
+async function resolveImage(
+  { document, top, config }: Questions,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  const found = descriptorOf(await top(signal), reference);
+  const read = (blob: Descriptor) => document(blob, signal);
+  return await selectManifest(
+    [found],
+    undefined,
+    { read, config: (of, blob) => config(of, blob, signal) },
+    () => 'Name the image by the digest of its manifest.',
+  );
+}
+
+/** Requests to the registry of one image, for its documents. Each is sent at most once. */
+interface Questions {
+  /** Returns what the registry has under the reference: a manifest or an index. */
+  readonly top: (signal: AbortSignal) => Promise<Buffer>;
+  /** Returns a manifest or an index by its digest. */
+  readonly document: (blob: Descriptor, signal: AbortSignal) => Promise<Buffer>;
+  /** Returns the configuration of a manifest. */
+  readonly config: (of: Descriptor, blob: Descriptor, signal: AbortSignal) => Promise<Buffer>;
+  /** Returns how the registry is reached from now on: without mirrors that did not help. */
+  readonly deps: () => RegistryDeps;
+}
+
+function openQuestions(deps: FetchDeps, reference: string, auths: RegistryAuths): Questions {
+  const name = repositoryOf(reference);
+  const registry = registryFor(deps.registries, name);
+  const known = new Map<string, Buffer>();
+  let registries: Registries = deps.registries;
+  const ask = async (args: readonly string[], signal: AbortSignal) => {
     const call = { reference, args: ['inspect', '--raw', ...args], auths, out: null, timeMs: inspectMs };
-    const { stdout } = await runSkopeo(
-      deps,
+    const { stdout, connected } = await runSkopeo(
+      { ...deps, registries },
       { ...call, maxBytes: documentMax + overhead.bytes, fileBytes: documentMax },
-      stop,
+      signal,
     );
+    const missed = registries === deps.registries ? mirrorsMissed(registry, connected) : null;
+    if (missed !== null) {
+      deps.onLine(missed);
+      registries = registries.map((one) => (one === registry ? { ...one, mirrors: [] } : one));
+    }
     return stdout;
   };
-  const topBytes = await inspect([`docker://${skopeoReference(reference)}`]);
-  const top = descriptorOf(topBytes, reference);
-  const document = async (blob: Descriptor) =>
-    verifyBlob(blob, blob === top ? topBytes : await inspect([`docker://${name}@${blob.digest}`]));
-  const configOf = async (of: Descriptor, config: Descriptor, stop = signal) =>
-    verifyBlob(config, await inspect(['--config', `docker://${name}@${of.digest}`], stop));
-  const chosen = await selectManifest([top], undefined, { read: document, config: configOf }, () => {
-    return 'Name the image by the digest of its manifest.';
-  });
-  const bytes = await document(chosen);
-  const manifest = parseManifest(bytes);
-  const blobs = blobsOf(manifest, deps.maxBytes ?? defaultMaxBytes);
+  const remember = (bytes: Buffer) => {
+    known.set(digestOf(bytes), bytes);
+    return bytes;
+  };
+  return {
+    top: async (signal) => remember(await ask([`docker://${skopeoReference(reference)}`], signal)),
+    document: async (blob, signal) =>
+      verifyBlob(
+        blob,
+        known.get(blob.digest) ?? remember(await ask([`docker://${name}@${blob.digest}`], signal)),
+      ),
+    config: async (of, blob, signal) =>
+      verifyBlob(blob, await ask(['--config', `docker://${name}@${of.digest}`], signal)),
+    deps: () => ({ ...deps, registries }),
+  };
+}
 
-  const { digest } = chosen;
-  const file = join(deps.archives, `image-${digestOf(Buffer.from(`${name} ${digest}`)).replace(':', '-')}`);
-  await deps.cache.get({
-    files: [file],
-    what: `the archive of ${reference}`,
-    signal,
-    outlivesCaller: true,
-    isOwnFailure: (error) => factsOf(error).code === 'registry_unauthorized',
-    async make(stop) {
-      parseConfig(await configOf(chosen, manifest.config, stop)); // refuses the image before its layers are fetched
-      await copyImage(deps, { name, top: { ...chosen, size: bytes.length }, blobs, auths, file }, stop);
-    },
-  });
-  return { digest, file };
+/** Writes a line about how far the fetch of an archive is, whoever has begun it, every few seconds until the timer is cleared. */
+function reportProgress(
+  { memory, onLine, progressMs = defaultProgressMs }: FetchDeps,
+  reference: string,
+  file: string,
+): NodeJS.Timeout {
+  let reported = -1;
+  return setInterval(() => {
+    const transfer = memory.transfers.get(file);
+    if (!transfer) return;
+    const { totalBytes } = transfer;
+    // Besides the blobs come headers and what TLS adds.
+    const receivedBytes = Math.min(transfer.receivedBytes, totalBytes);
+    if (receivedBytes === reported) return;
+    reported = receivedBytes;
+    const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+    onLine(`fetching ${reference}: ${megabytes(receivedBytes)} of ${megabytes(totalBytes)} MB`);
+  }, progressMs);
 }
 
 /** Returns a reference without its tag and digest. A colon before the last slash belongs to a port. */
@@ -108,12 +201,14 @@ function skopeoReference(reference: string): string {
 
 const kindSchema = z.object({ mediaType: z.string().max(200).optional(), manifests: z.unknown().optional() });
 
-/** Returns the descriptor of a manifest or an index that the registry sent for this reference. */
+/** Returns the descriptor of a manifest or an index that the registry sent for this reference. Errors: `image_invalid`. */
 function descriptorOf(bytes: Buffer, reference: string): Descriptor {
   const kind = parseDocument(kindSchema, bytes, 'the manifest');
   const mediaType = kind.manifests === undefined ? kind.mediaType : 'application/vnd.oci.image.index.v1+json';
   const digest = reference.split('@')[1] ?? digestOf(bytes);
-  return { digest, size: bytes.length, ...(mediaType !== undefined && { mediaType }) };
+  const found = { digest, size: bytes.length, ...(mediaType !== undefined && { mediaType }) };
+  verifyBlob(found, bytes);
+  return found;
 }
 
 /** Returns each blob of the manifest once. Errors: `image_too_big` for the sizes that the manifest declares. */
@@ -123,63 +218,4 @@ function blobsOf({ config, layers }: z.infer<typeof manifestSchema>, maxBytes: n
   const total = sizeOf(blobs);
   if (total > maxBytes) throw imageTooBig(`its layers have ${total} bytes, at most ${maxBytes} are allowed`);
   return blobs;
-}
-
-function sizeOf(blobs: readonly Descriptor[]): number {
-  return blobs.reduce((sum, { size }) => sum + size, 0);
-}
-
-interface Copy {
-  readonly name: string;
-  readonly top: Descriptor;
-  readonly blobs: readonly Descriptor[];
-  readonly auths: RegistryAuths;
-  readonly file: string;
-}
-
-async function copyImage(deps: FetchDeps, copy: Copy, signal: AbortSignal): Promise<void> {
-  const { name, top, blobs, auths, file } = copy;
-  const directory = await mkdtemp(join(deps.work, 'image-'));
-  const partial = join(deps.archives, `${basename(file)}.${basename(directory)}.partial`);
-  const open: FileHandle[] = [];
-  try {
-    await chmod(directory, 0o710); // skopeo, which has this process's group, must get through
-    const out = join(directory, 'out');
-    await sharedDirectory(out);
-    const from = `${name}@${top.digest}`;
-    const call = {
-      reference: from,
-      args: ['copy', '--quiet', '--preserve-digests', `docker://${from}`, 'dir:/out'],
-      ...{ auths, out, timeMs: deps.copyMs ?? defaultCopyMs },
-      maxBytes: sizeOf(blobs) * (1 + overhead.share) + overhead.bytes,
-      fileBytes: Math.max(documentMax, ...blobs.map(({ size }) => size)),
-    };
-    const { uid } = await runSkopeo(deps, call, signal);
-    const files = new Map<string, string>();
-    for (const blob of [top, ...blobs]) {
-      const written = blob === top ? 'manifest.json' : blob.digest.slice('sha256:'.length);
-      const opened = await openOutput(out, written, { uid, maxBytes: blob.size });
-      open.push(opened);
-      const path = `/proc/self/fd/${opened.fd}`; // the same file, whatever its name leads to
-      await checkFile(path, blob);
-      files.set(blob.digest, path);
-    }
-    signal.throwIfAborted();
-    await pipeline(packBlobs(top, files), createWriteStream(partial, { flags: 'wx', mode: 0o600 }), {
-      signal,
-    });
-    await chmod(partial, archiveMode);
-    await rename(partial, file);
-  } finally {
-    for (const file of open) await file.close();
-    await rm(partial, { force: true });
-    await removeTree(deps.spawn, directory);
-  }
-}
-
-/** Checks a file that skopeo wrote: it ran in a sandbox and is not trusted. Errors: `image_invalid`. */
-async function checkFile(path: string, { digest, size }: Descriptor): Promise<void> {
-  if ((await stat(path)).size !== size)
-    throw imageInvalid(`the blob ${digest} has another size than its manifest says`);
-  if ((await digestOfFile(path)) !== digest) throw imageInvalid(`${digest} has other bytes`);
 }

@@ -10,6 +10,8 @@ import { dialThrough, goesThrough, type HttpProxy } from './http-proxy.ts';
 export interface RegistryProxy {
   /** Returns why the proxy broke off a connection, or null: the program itself only sees that it ended. */
   failure(): FumehoodError | null;
+  /** The hosts (`host:port`) to which it has connected. */
+  readonly reached: ReadonlySet<string>;
   close(): Promise<void>;
 }
 
@@ -23,10 +25,14 @@ export interface ProxyRules {
   readonly resolve: (host: string) => Promise<readonly string[]>;
   /** The HTTP proxy on the way to other machines; null: there is none. */
   readonly httpProxy: HttpProxy | null;
+  /** Called with the number of bytes that have arrived over all connections so far. */
+  readonly onBytes: (bytes: number) => void;
 }
 
 /** The proxy closes a connection on which nothing arrives for this long. */
 const idleMs = 60_000;
+/** Time in which an address has to accept a connection: a mirror that does not answer must leave time for its registry. */
+const connectMs = 10_000;
 const maxConnections = 64;
 const version = 5;
 const answers = { granted: 0, notAllowed: 2, unreachable: 4 } as const;
@@ -39,6 +45,7 @@ const answers = { granted: 0, notAllowed: 2, unreachable: 4 } as const;
  */
 export async function openRegistryProxy(path: string, rules: ProxyRules): Promise<RegistryProxy> {
   const sockets = new Set<Socket>();
+  const reached = new Set<string>();
   let bytes = 0;
   let failure: FumehoodError | null = null;
   const fail = (error: FumehoodError) => {
@@ -62,15 +69,16 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
       socket.end(reply(answers.notAllowed));
       return;
     }
+    const open = (at: string, atPort: number) =>
+      track(connect({ host: at, port: atPort })).setTimeout(connectMs);
     const outbound = await dial(targets, async (target) =>
-      proxy
-        ? await dialThrough(proxy, target, port, (at, proxyPort) =>
-            track(connect({ host: at, port: proxyPort })),
-          )
-        : await connected(track(connect({ host: target, port }))),
+      proxy ? await dialThrough(proxy, target, port, open) : await connected(open(target, port)),
     );
+    outbound.setTimeout(idleMs);
+    reached.add(`${host}:${port}`);
     outbound.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
+      rules.onBytes(bytes);
       if (bytes <= rules.maxBytes) return;
       fail(imageTooBig('its registry sends more bytes than its manifest says'));
       for (const one of sockets) one.destroy();
@@ -89,6 +97,7 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   await chmod(path, 0o660); // the program runs with another uid and our group
   return {
     failure: () => failure,
+    reached,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

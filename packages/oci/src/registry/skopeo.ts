@@ -17,6 +17,7 @@ import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
 import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
 import type { HttpProxy } from './http-proxy.ts';
+import type { ConnectedHosts } from './mirrors.ts';
 import { openRegistryProxy } from './proxy.ts';
 import {
   loopbackPorts,
@@ -54,6 +55,13 @@ export interface SkopeoCall {
   /** Largest file that it may write, bytes. */
   readonly fileBytes: number;
   readonly timeMs: number;
+  /** Called with the number of bytes that have arrived so far. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
+/** What a run of skopeo left, and the hosts to which it has connected. */
+interface SkopeoResult extends Finished {
+  readonly connected: ConnectedHosts;
 }
 
 const outTarget = '/out';
@@ -83,7 +91,7 @@ export async function runSkopeo(
   deps: RegistryDeps,
   call: SkopeoCall,
   signal: AbortSignal,
-): Promise<Finished> {
+): Promise<SkopeoResult> {
   signal.throwIfAborted();
   const timeout = AbortSignal.timeout(call.timeMs);
   const directory = await mkdtemp(join(deps.work, 'registry-'));
@@ -92,12 +100,13 @@ export async function runSkopeo(
     const sockets = join(directory, 'proxy');
     await sharedDirectory(sockets);
     const named = namedHosts(deps.registries);
-    const { maxBytes } = call;
+    const { maxBytes, onBytes = () => {} } = call;
     const { resolve = addressesOf, httpProxy = null } = deps;
-    const rules = { named, maxBytes, resolve, httpProxy };
+    const rules = { named, maxBytes, resolve, httpProxy, onBytes };
     const proxy = await openRegistryProxy(join(sockets, 'socket'), rules);
     try {
-      return await run(deps, call, sockets, [...named], AbortSignal.any([signal, timeout]));
+      const finished = await run(deps, call, sockets, [...named], AbortSignal.any([signal, timeout]));
+      return { ...finished, connected: proxy.reached };
     } catch (error) {
       signal.throwIfAborted();
       if (timeout.aborted)

@@ -3,10 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { localSpawn, openFileCache, type Spawn, type SpawnRequest } from '@fumehood/base';
+import { localSpawn, openFileCache, type Spawn, type SpawnRequest, systemClock } from '@fumehood/base';
 import { expect } from 'vitest';
 import { openArchive } from '../archive.ts';
 import { type FetchDeps, type FetchedImage, fetchImage } from '../registry/fetch.ts';
+import { type FetchMemory, openFetchMemory } from '../registry/memory.ts';
 import { type Registries, registriesSchema } from '../registry/registries.ts';
 import { file, layerOf, layoutFiles, treeOf } from './image.ts';
 import { FakeRegistry } from './registry.ts';
@@ -20,6 +21,9 @@ export class Fetching {
   readonly root: string;
   /** Requests of the programs that were started, without their stdin. */
   started: SpawnRequest[] = [];
+  /** Lines about the fetches of a test. */
+  lines: string[] = [];
+  private memory: FetchMemory = openFetchMemory(systemClock);
   /** Number of running programs. */
   alive = 0;
   private readonly cache = openFileCache({ directories: [], maxBytes: 0, onTrouble() {} });
@@ -42,6 +46,8 @@ export class Fetching {
 
   async begin(): Promise<void> {
     this.started = [];
+    this.lines = [];
+    this.memory = openFetchMemory(systemClock);
     this.current = await FakeRegistry.start();
     for (const name of directories) {
       mkdirSync(join(this.root, name), { mode: 0o710 });
@@ -69,6 +75,8 @@ export class Fetching {
       work: join(this.root, 'work'),
       archives: join(this.root, 'cache'),
       cache: this.cache.open(),
+      memory: this.memory,
+      onLine: (line) => void this.lines.push(line),
       ...more,
     };
   }

@@ -44,6 +44,8 @@ export const jobRecordSchema = z.object({
   image: z.string(),
   /** The beginning of its command or script, with blanks between the arguments: at most 200 characters. */
   command: z.string(),
+  /** The names of the secrets that its steps can read. An instance of an older build does not send it. */
+  secrets: z.array(z.string()).optional(),
   accept: z.array(tierSchema),
   arch: archSchema.nullable(),
   labels: z.array(z.string()),

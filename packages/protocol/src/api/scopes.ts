@@ -3,7 +3,7 @@ import * as z from 'zod';
 /** What an access token with each scope may do. Only an admin's token can have `admin`. */
 export const scopeMeaning = {
   'jobs:read': 'see own jobs, their output, shares and the status',
-  'jobs:write': 'start and cancel own jobs, send them input, put images',
+  'jobs:write': 'start and cancel own jobs, send them input, put images, set secrets',
   'code:read': 'see what was indexed',
   'code:write': 'put commits; with code:read, have them indexed',
   tokens: 'list, make and revoke access tokens of their user',

@@ -1,7 +1,14 @@
 import * as z from 'zod';
 import { terminalSizeSchema } from '../terminal.ts';
 import { tierSchema } from '../tier.ts';
-import { artifactPathsSchema, digestSchema, relativePathSchema, stopGraceSchema } from '../values.ts';
+import {
+  artifactPathsSchema,
+  digestSchema,
+  jobSecretsMax,
+  relativePathSchema,
+  secretNameSchema,
+  stopGraceSchema,
+} from '../values.ts';
 
 /** A container step, as upstream's executors know it; only ours understand `argv`. */
 export const dockerStepSchema = z.object({
@@ -62,5 +69,7 @@ export const nativeJobSchema = z.object({
   workspace: digestSchema.nullable().default(null),
   /** Paths below the workspace that the executor sends to the artifact route when the steps have ended, each as a tar archive. */
   artifacts: artifactPathsSchema.default([]),
+  /** The variables of the steps that hold secrets of the tenant, which the log of the job mentions. Missing: none. */
+  secrets: z.array(secretNameSchema).max(jobSecretsMax).optional(),
 });
 export type NativeJob = z.infer<typeof nativeJobSchema>;

@@ -10,7 +10,7 @@ import {
   type Spawn,
   systemClock,
 } from '@fumehood/base';
-import type { ImageDisk } from '@fumehood/oci';
+import { type ImageDisk, openFetchMemory } from '@fumehood/oci';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../../disk-maker/make-disk.ts';
 import { bundledDiskMaker } from '../../testing/disk-maker.ts';
@@ -94,7 +94,7 @@ function startJob(signal: AbortSignal = never, run: Spawn = profile) {
       route: { proxy: null },
       registryAuthFile: null,
     },
-    node: programs.node,
+    ...{ node: programs.node, fetchMemory: openFetchMemory(systemClock) },
   };
   const maker = diskMakerOf({ spawn, ...programs }, 256);
   const disks = imageDisks(deps, maker, client, { dockerSteps: [{ image }] }, signal, async () => {});

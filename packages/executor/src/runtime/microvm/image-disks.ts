@@ -1,5 +1,6 @@
 import { type Clock, type FileCacheUse, readConfig, type Spawn } from '@fumehood/base';
 import {
+  type FetchMemory,
   fetchImage,
   type ImageDisk,
   imageDisk,
@@ -8,6 +9,7 @@ import {
   type RegistryAuths,
   registryAuthsSchema,
 } from '@fumehood/oci';
+import { registryOfAuthKey } from '@fumehood/protocol';
 import * as z from 'zod';
 import type { DiskMaker } from '../../disk-maker/make-disk.ts';
 import { insidePaths } from '../../disk-maker/messages.ts';
@@ -28,7 +30,12 @@ export interface ImageDeps {
   readonly registries: Registries;
   /** How this machine reaches others: registries are asked through its proxy, too. */
   readonly route: Pick<Route, 'proxy'>;
-  /** Docker's `config.json`, for jobs that do not bring credentials for registries. */
+  /** What the fetches of all jobs know. */
+  readonly fetchMemory: FetchMemory;
+  /**
+   * Docker's `config.json`, with the credentials of this executor. They go before those that the instance sends with a job. A job of an
+   * upstream instance that brings credentials gets none of these.
+   */
   readonly registryAuthFile: string | null;
   /** The path of Node on the host. */
   readonly node: string;
@@ -53,7 +60,7 @@ export async function imageDisks(
     const digest = imageDigest(image);
     const proven =
       digest === null
-        ? await fetchReference(deps, image, job, stopped, onLine)
+        ? await fetchReference(deps, image, job, client.native, stopped, onLine)
         : await fetchArchive(deps, client, digest, stopped);
     const archive = { source: proven.archive, target: insidePaths.archive, mode: 'ro' as const };
     const disk = await imageDisk(proven, directories.disks, cache, {
@@ -81,25 +88,35 @@ async function fetchReference(
   deps: ImageDeps,
   reference: string,
   { dockerAuthConfig }: Pick<ValidatedJob, 'dockerAuthConfig'>,
+  native: boolean,
   stopped: AbortSignal,
   onLine: (line: string) => Promise<void>,
 ): Promise<ProvenImage> {
   const { cache, spawn, registries, directories } = deps;
   const from = {
     ...{ spawn, registries, cache, work: directories.work, archives: directories.blobs },
+    memory: deps.fetchMemory,
+    onLine: (line: string) => void onLine(line).catch(() => {}), // the phase finds out by itself that its log fails
     node: { source: deps.node, target: sandboxNode },
     httpProxy: deps.route.proxy,
   };
-  const auths = dockerAuthConfig?.auths ?? {};
-  const hasAuths = Object.keys(auths).length > 0;
-  const usedAuths = hasAuths ? auths : await readDefaultAuths(deps.registryAuthFile);
-  const { digest, file } = await fetchImage(from, reference, usedAuths, stopped);
+  const brought = dockerAuthConfig?.auths ?? {};
+  const hasAuths = Object.keys(brought).length > 0;
+  const own = native || !hasAuths ? await readOwnAuths(deps.registryAuthFile) : {};
+  const { digest, file } = await fetchImage(from, reference, chooseAuths(brought, own), stopped);
   await onLine(`${reference} is ${digest}`);
   return { archive: file, digestOf: 'manifest', digest };
 }
 
+/** Returns the credentials of the job, and of this executor, which decides where both have one for the same registry. */
+export function chooseAuths(brought: RegistryAuths, own: RegistryAuths): RegistryAuths {
+  const owned = new Set(Object.keys(own).map(registryOfAuthKey));
+  const rest = Object.entries(brought).filter(([key]) => !owned.has(registryOfAuthKey(key)));
+  return { ...Object.fromEntries(rest), ...own };
+}
+
 /** Reads the file for every image, because nothing tells the agent when it changes. Errors: `config_invalid`. */
-async function readDefaultAuths(file: string | null): Promise<RegistryAuths> {
+async function readOwnAuths(file: string | null): Promise<RegistryAuths> {
   if (file === null) return {};
   return (await readConfig(z.object({ auths: registryAuthsSchema }), file)).auths;
 }

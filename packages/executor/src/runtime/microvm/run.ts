@@ -11,7 +11,7 @@ import {
   type Spawn,
 } from '@fumehood/base';
 import { type Guest, type LeftOver, openMonitor, type VmSpec } from '@fumehood/microvm';
-import type { Registries } from '@fumehood/oci';
+import { type FetchMemory, openFetchMemory, type Registries } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { guestSilent } from '../../errors.ts';
 import type { UpstreamJobs } from '../../settings.ts';
@@ -29,7 +29,7 @@ import { type GuestLimits, withinTime } from './guest-limits.ts';
 import type { Vmms } from '../../host/vmms.ts';
 import { isEndOfCommand, sendArtifacts, takeArtifacts } from './artifacts.ts';
 import { bootCanary } from './canary.ts';
-import { searchVm } from './inspect.ts';
+import { registrySecrets, searchVm } from './inspect.ts';
 import { beginPhaseLog, type PhaseDeps, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
@@ -69,7 +69,7 @@ export interface MicrovmDeps {
   readonly registries: Registries;
   /** How this machine reaches others: registries are asked through its proxy, too. */
   readonly route: Pick<Route, 'proxy'>;
-  /** Docker's `config.json`, for jobs that do not bring credentials for registries. */
+  /** Docker's `config.json`, with the credentials of this executor for registries. */
   readonly registryAuthFile: string | null;
 }
 
@@ -78,8 +78,10 @@ const indexMax = 2 * 2 ** 30;
 
 /** Returns the runtime that runs jobs in microVMs. */
 export function microvmRuntime(deps: MicrovmDeps): Runtime {
+  const fetchMemory = openFetchMemory(deps.clock);
   return {
-    run: async (job, lease, client) => runInVm(deps, validateJob(job, deps), lease, client),
+    run: async (job, lease, client) =>
+      runInVm({ ...deps, fetchMemory }, validateJob(job, deps), lease, client),
     tryMachine: (resources, stopped) => bootCanary(deps, resources, stopped),
   };
 }
@@ -87,8 +89,12 @@ export function microvmRuntime(deps: MicrovmDeps): Runtime {
 /** What a run measures while it goes on. */
 type Measured = { -readonly [K in keyof Omit<RunResult, 'tier' | 'vmm'>]: RunResult[K] };
 
+interface RunDeps extends MicrovmDeps {
+  readonly fetchMemory: FetchMemory;
+}
+
 interface Run extends PhaseDeps {
-  readonly deps: MicrovmDeps;
+  readonly deps: RunDeps;
   readonly job: ValidatedJob;
   readonly measured: Measured;
   readonly cache: FileCacheUse;
@@ -100,7 +106,7 @@ interface Run extends PhaseDeps {
 
 /** Runs a validated job in a fresh VM, and destroys the VM whatever happens. */
 async function runInVm(
-  deps: MicrovmDeps,
+  deps: RunDeps,
   job: ValidatedJob,
   lease: Lease,
   client: JobClient,
@@ -148,6 +154,11 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   if (job.exposed)
     await runPhase(run, 'setup.credential', (log) =>
       writeLine(log, 'credential exposed: the steps can read the credential that their instance sent'),
+    );
+  const { secrets = [] } = job.fumehood;
+  if (secrets.length > 0)
+    await runPhase(run, 'setup.credential', (log) =>
+      writeLine(log, `secrets exposed: the steps can read ${secrets.join(', ')}`),
     );
   const { node } = deps.uploadClient;
   const { images, plan } = await prepareDisks({ ...deps, node, cache: run.cache }, job, run);
@@ -201,7 +212,11 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     await runPhase(run, 'inspect', async (log) => {
       const monitor = openMonitor(vmmOfTier(deps.vmms, tier), (await vm.guest).monitor);
       await inTime(vm, limits.pauseMs, 'pause', monitor.pause());
-      measured.inspection = await searchVm(vm, [deps.credential.secret, job.token], control);
+      measured.inspection = await searchVm(
+        vm,
+        [deps.credential.secret, job.token, ...registrySecrets(job.dockerAuthConfig?.auths)],
+        control,
+      );
       await writeLine(log, JSON.stringify(measured.inspection));
     });
   }

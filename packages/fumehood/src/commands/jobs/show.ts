@@ -44,6 +44,7 @@ export function jobLines(
     ['failure', job.failure && `${job.failure.reason}: ${firstLine(job.failure.message)}`],
     ['image', job.image],
     ['command', job.command.replace(/\s+/g, ' ') || null],
+    ['secrets', job.secrets?.length ? `${job.secrets.join(', ')}: its command can read them` : null],
     ['accepts', job.accept.join(', ')],
     ['asks for', `${cpus} CPUs, ${memoryMiB} MiB of memory, ${scratchMiB} MiB of disk`],
     ['arch', job.arch],

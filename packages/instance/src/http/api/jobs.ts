@@ -23,6 +23,7 @@ import { listJobs } from '../../queue/sql/jobs.ts';
 import { readQueuePosition } from '../../queue/sql/shares.ts';
 import { explainWait } from '../../queue/waiting.ts';
 import { removeJob } from '../../retention/rows.ts';
+import { requireSecrets } from '../../secrets/secrets.ts';
 import type { RouteDeps } from '../deps.ts';
 import { jobParams } from '../params.ts';
 import { personOf, requirePerson } from '../person.ts';
@@ -37,6 +38,7 @@ export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const { queue } = request.body;
     for (const needed of scopesOf(request.body)) requireScope(personOf(request), needed);
     const submission = submissionOf(request, request.body);
+    if ('secrets' in request.body) await requireSecrets(db, submission.tenant, request.body.secrets);
     const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
     return reply.code(201).send(await currentRecord(deps, id));
   });

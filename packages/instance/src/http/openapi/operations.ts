@@ -116,6 +116,32 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Lets an executor lease jobs again.',
     answers: { 204: null },
   },
+  'GET /api/registries': {
+    summary: 'The credentials for registries, without their passwords, which no answer has.',
+    answers: { 200: 'Registries' },
+  },
+  'PUT /api/registries/:host': {
+    summary:
+      'Stores the credential for a registry, in place of an earlier one. Executors get it with the jobs that name an image there.',
+    answers: { 200: 'Registry' },
+  },
+  'DELETE /api/registries/:host': {
+    summary: 'Removes the credential for a registry. No job that is leased from now on gets it.',
+    answers: { 204: null },
+  },
+  'GET /api/secrets': {
+    summary: "The caller's secrets, without their values, which no answer has.",
+    answers: { 200: 'Secrets' },
+  },
+  'PUT /api/secrets/:name': {
+    summary:
+      'Stores a secret of the caller, in place of an earlier one. The step of a job that names it has it as a variable of its environment.',
+    answers: { 200: 'Secret' },
+  },
+  'DELETE /api/secrets/:name': {
+    summary: 'Removes a secret of the caller. A job that names it and is leased afterwards fails.',
+    answers: { 204: null },
+  },
   'GET /api/access/users': { summary: 'All users.', answers: { 200: 'Users' } },
   'POST /api/access/users': { summary: 'Makes a user.', answers: { 201: 'User' } },
   'GET /api/access/tokens': {

@@ -7,6 +7,8 @@ import { storeUploadToken } from '../../auth/upload.ts';
 import { executorUrlMissing } from '../../errors.ts';
 import { kindOf } from '../../queue/kind.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
+import { readRegistries, registryAuth } from '../../secrets/registries.ts';
+import { readSecrets, withSecrets } from '../../secrets/secrets.ts';
 import type { RouteDeps } from '../deps.ts';
 import { describeIssues } from '../issues.ts';
 import { uploadStep } from './upload-step.ts';
@@ -31,13 +33,30 @@ export interface PayloadRequest {
 
 /** Returns the payload of a leased job. A job whose payload cannot be made fails. Errors: `record_invalid`. */
 export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promise<object> {
-  const { leased, single, log } = request;
-  const { id, attempt, queue } = leased.job;
+  const { id, attempt, queue, tenant } = request.leased.job;
   const uploadToken = newSecret();
-  let transformed: Transformed;
+  const { job, version, uploads } = await orFail(deps, request, () => transform(deps, request, uploadToken));
+  const images = (job.dockerSteps ?? []).map(({ image }) => image);
+  const registries = await readRegistries(deps.db, queue, images);
+  const secrets = await readSecrets(deps.db, tenant, job.fumehood?.secrets ?? []);
+  const payload = await orFail(deps, request, () => {
+    const dockerAuthConfig = registryAuth(deps.vault, registries);
+    return encodeJob({ ...withSecrets(deps.vault, job, tenant, secrets), dockerAuthConfig }, version);
+  });
+  if (uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, uploads.root);
+  return payload;
+}
+
+/** Returns what `make` returns. When it throws, the job fails for good. Errors: `record_invalid`. */
+async function orFail<T>(
+  deps: RouteDeps,
+  { leased, single, log }: PayloadRequest,
+  make: () => T,
+): Promise<T> {
   try {
-    transformed = transform(deps, request, uploadToken);
+    return make();
   } catch (error) {
+    const { id, queue } = leased.job;
     const why = error instanceof z.ZodError ? describeIssues(error) : (error as Error).message;
     await failJob(deps, leased, `failed to transform record: ${why}`).catch((failed: unknown) =>
       log.error({ error: failed, job: id }, 'a job without a payload could not be marked as failed'),
@@ -45,13 +64,11 @@ export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promi
     const transformer = single ? 'RecordTransformer' : `RecordTransformer ${queue}`;
     throw new FumehoodError({ status: 500, code: 'record_invalid', message: `${transformer}: ${why}` });
   }
-  const { payload, uploads } = transformed;
-  if (uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, uploads.root);
-  return payload;
 }
 
 interface Transformed {
-  readonly payload: object;
+  readonly job: Job;
+  readonly version: PayloadVersion;
   /** The directory that the upload token is for; null for a job without one. */
   readonly uploads: { readonly root: string } | null;
 }
@@ -68,19 +85,19 @@ function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string
   if (to.native) {
     const resources = { cpus: job.cpus, memoryMiB: job.memory_mib, scratchMiB: job.scratch_mib };
     const native = { ...fumehood, attempt: job.attempt, accept: job.accept, resources, leaseMs: to.leaseMs };
-    return { payload: encodeJob({ ...plain, fumehood: native }, 2), uploads: null };
+    return { job: { ...plain, fumehood: native }, version: 2, uploads: null };
   }
   const { upload } = fumehood;
   const steps = (content.dockerSteps ?? []).map((step) => ({
     ...step,
     env: [...to.variables, ...(step.env ?? [])],
   }));
-  if (!upload) return { payload: encodeJob({ ...plain, dockerSteps: steps }, to.version), uploads: null };
+  if (!upload) return { job: { ...plain, dockerSteps: steps }, version: to.version, uploads: null };
   const { url, srcImage: image } = deps.upstream;
   if (url === null) throw executorUrlMissing();
   const { step, redactedValues } = uploadStep(job, upload, uploadToken, { url, image });
-  const payload = encodeJob({ ...plain, dockerSteps: [...steps, step], redactedValues }, to.version);
-  return { payload, uploads: upload };
+  const uploading = { ...plain, dockerSteps: [...steps, step], redactedValues };
+  return { job: uploading, version: to.version, uploads: upload };
 }
 
 async function failJob(deps: RouteDeps, { job }: Leased, message: string): Promise<void> {
