@@ -154,6 +154,14 @@ async function kill(replica: Replica, all: boolean): Promise<void> {
   replica.helper = start(replica.state);
 }
 
+test('replicas take over the first secrets and the key from the directory that they share', () => {
+  for (const name of ['token', 'executor-credential', 'secrets-key']) {
+    const common = readFileSync(join(shared(), 'secrets', name), 'utf8');
+    const own = replicas.map(({ state }) => readFileSync(join(state, 'run', name), 'utf8'));
+    expect(own, name).toEqual(Array(count).fill(common));
+  }
+});
+
 test(
   'kill -9 of replicas, one after the other, loses no job and no output that was acknowledged, and completes no job twice',
   async () => {
