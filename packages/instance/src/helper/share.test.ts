@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { secretHash } from '../auth/secret.ts';
 import { ensureSecret } from './secrets.ts';
-import { shareFile } from './share.ts';
+import { shareFile, shareSecrets } from './share.ts';
 
 let directory: string;
 const at = (name: string) => join(directory, name);
@@ -39,4 +39,18 @@ describe('a secret of replicas', () => {
     writeFileSync(at('two'), 'another\n');
     expect(share('two')).toBe(first);
   });
+});
+
+test('replicas share the token, the credential and the key of what is encrypted, unless the settings name the key', () => {
+  const start = (name: string, secretsKeyFile: string | null = null) => {
+    mkdirSync(at(`${name}/run`), { recursive: true });
+    shareSecrets({ state: at(name), executor: null, secretsKeyFile }, at('shared'), null);
+    return readdirSync(at(`${name}/run`)).sort();
+  };
+  mkdirSync(at('shared'));
+  expect(start('one')).toEqual(['executor-credential', 'secrets-key', 'token']);
+  expect(start('two')).toEqual(['executor-credential', 'secrets-key', 'token']);
+  for (const name of ['executor-credential', 'secrets-key', 'token'])
+    expect(readFileSync(at(`one/run/${name}`), 'utf8')).toBe(readFileSync(at(`two/run/${name}`), 'utf8'));
+  expect(start('three', '/etc/fumehood/key')).toEqual(['executor-credential', 'token']);
 });

@@ -11,7 +11,7 @@ import { ensureSecret, ensureSecretsKey, writeAtomically } from './secrets.ts';
  * `instance`: the user of the instance, if that is not the one of this process.
  */
 export function shareSecrets(
-  { state, executor, secretsKeyFile }: HelperConfig,
+  { state, executor, secretsKeyFile }: Pick<HelperConfig, 'state' | 'executor' | 'secretsKeyFile'>,
   shared: string,
   instance: Identity | null,
 ): void {
