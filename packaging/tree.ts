@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { buildLauncher, compileInit, guestRecipe } from '@fumehood/microvm';
+import { buildLauncher, buildNetworkProgram, compileInit, guestRecipe } from '@fumehood/microvm';
 import { build, type Metafile, type Plugin } from 'esbuild';
 import { bundleOptions } from '../packages/fumehood/src/bundle/options.ts';
 import { bundlePrograms } from '../packages/fumehood/src/bundle/programs.ts';
@@ -37,6 +37,7 @@ export async function writeTree(root: string): Promise<readonly Bundled[]> {
   cpSync(migrations, join(programs, 'migrations'), { recursive: true });
   writeFileSync(join(programs, 'key'), `${digestOf(programs)}\n`);
   renameSync(await buildLauncher(lib), join(lib, 'launcher'));
+  renameSync(await buildNetworkProgram(lib), join(lib, 'network'));
   await compileInit(guestRecipe.init, join(lib, 'init'));
   cpSync(join(repository, 'images'), join(root, 'images'), {
     recursive: true,

@@ -147,7 +147,7 @@ export class CloneHost {
   async prepare({ guest }: Pick<StartedVm, 'guest'>): Promise<void> {
     const imageRoots = disks.map(() => ({ mode: 0o755, uid: 0, gid: 0 }));
     const plan = { disks, imageSlots: [...disks.keys()], imageRoots, workspaceSlot: null };
-    await prepareGuest(guest, plan, { hostname: 'job', files: {} });
+    await prepareGuest(guest, plan, { hostname: 'job', network: false, files: {} });
   }
 
   /**

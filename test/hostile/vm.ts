@@ -14,6 +14,7 @@ import {
   type StepExit,
 } from '@fumehood/microvm';
 import { prepareGuest } from '../../packages/executor/src/runtime/microvm/prepare-guest.ts';
+import { withoutNetwork } from '../../packages/executor/src/runtime/microvm/vm-source.ts';
 import { localVms } from '../../packages/executor/src/testing/local-vms.ts';
 import { testGuest } from '../../packages/executor/src/testing/test-guest.ts';
 import { busyboxImage, type ImageFile } from '../../packages/executor/src/testing/test-images.ts';
@@ -73,7 +74,7 @@ export async function withGuest<T>(
     });
     const size = { cpus: 1, memoryMiB: 256, scratchMiB: 64 };
     const spec = { id: 'hostile', acceleration: 'emulated' as const, ...size, disks: [diskName] };
-    const vm = await source.startVm(spec, { boots: true });
+    const vm = await source.startVm(spec, { boots: true, ...withoutNetwork });
     try {
       vm.sockets.console.resume();
       vm.renew(systemClock.bootTime() + vmLeaseMs);
@@ -82,7 +83,7 @@ export async function withGuest<T>(
       const imageRoots = [{ mode: 0o755, uid: 0, gid: 0 }];
       const plan = { disks: [diskName], imageSlots: [0], imageRoots, workspaceSlot: null };
       await guest.knock();
-      await prepareGuest(guest, plan, { hostname: 'job', files: {} });
+      await prepareGuest(guest, plan, { hostname: 'job', network: false, files: {} });
       return await use(attackedGuest(guest));
     } finally {
       await vm.destroy();

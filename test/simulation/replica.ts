@@ -338,6 +338,7 @@ function wireJob(job: StoredJob, token: string): Job {
       upload: null,
       workspace: null,
       artifacts: [],
+      network: { mode: 'none' },
     },
   };
 }

@@ -256,6 +256,15 @@ export function agentFailed(how: string): FumehoodError {
   });
 }
 
+/** The process that serves the networks of guests did not start. */
+export function egressFailed(how: string): FumehoodError {
+  return new FumehoodError({
+    code: 'egress_failed',
+    message: `the process that serves the networks of guests ended with ${how} before it was ready`,
+    remedy: "Read the executor's log: it says why.",
+  });
+}
+
 /** The disk maker needed more memory than its job has. */
 export function diskNeedsMemory(memoryMiB: number): FumehoodError {
   return new FumehoodError({

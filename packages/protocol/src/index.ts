@@ -9,6 +9,7 @@ export * from './api/secrets.ts';
 export * from './api/status.ts';
 export * from './capability.ts';
 export * from './command-limits.ts';
+export * from './egress-policy.ts';
 export * from './executor/job.ts';
 export * from './executor/native.ts';
 export * from './executor/payload.ts';

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
+import { egressPolicySchema } from './egress-policy.ts';
 import { checkCommand } from './command-limits.ts';
 import { terminalSizeSchema } from './terminal.ts';
 import {
@@ -105,6 +106,8 @@ export const jobKinds = {
         artifacts: artifactPathsSchema.default([]),
         /** The command has a terminal of this size, and its stdin comes in frames (`terminal.ts`). Missing: neither. */
         terminal: terminalSizeSchema.optional(),
+        /** What the command may reach over the network. */
+        network: egressPolicySchema.default({ mode: 'none' }),
         ...jobOptions,
       })
       .superRefine(checkCommand),

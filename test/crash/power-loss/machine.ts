@@ -120,7 +120,11 @@ export async function runUntilPowerLoss(
     await Promise.race([guest.ready(60_000), guest.broken]);
     const vmm = await vm.check();
     await guest.knock();
-    await prepareGuest(guest, planDisks([files.image], null), { hostname: 'power', files: {} });
+    await prepareGuest(guest, planDisks([files.image], null), {
+      hostname: 'power',
+      network: false,
+      files: {},
+    });
     guest.mount({ type: 'ext4', source: '/dev/vdc', target: '/kept', flags: ['nodev'] });
     const ran = guest.step(
       {

@@ -6,6 +6,7 @@ import {
   type SpawnPolicy,
   serveSpawn,
   startChild,
+  systemClock,
   untilStarted,
 } from '@fumehood/base';
 import * as z from 'zod';
@@ -16,6 +17,7 @@ import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
 import { openVmms } from '../host/vmms.ts';
 import type { Directories } from './directories.ts';
+import { openNetworks } from './networks.ts';
 import { programGroups } from './program-groups.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 import { hostTemplates } from './templates.ts';
@@ -45,7 +47,20 @@ export async function startAgentProcess(
     identity: config.identities && config.identities.agent,
   });
   serveSpawn(child.process, spawnPolicy(config, cgroups));
-  const vms = serveVms(child.process, vmPolicy(config, directories, cgroups, log));
+  const egressConfigFile = join(config.state, 'executor/egress.json');
+  await writeFile(egressConfigFile, JSON.stringify({ nameServers: config.nameServers }), { mode: 0o644 });
+  const networks = openNetworks(
+    {
+      node: config.runtime.node,
+      script: config.runtime.egress,
+      config: egressConfigFile,
+      identity: config.identities && config.identities.egress,
+    },
+    config.privateHosts,
+    systemClock,
+    log,
+  );
+  const vms = serveVms(child.process, { ...vmPolicy(config, directories, cgroups, log), networks });
   const file = join(config.state, 'run/executor.json');
   const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number, connected: false };
   receiveMessages(child.process, connectedSchema, () => {
@@ -100,14 +115,15 @@ function spawnPolicy({ identities, runtime, state }: HelperConfig, cgroups: bool
 }
 
 function vmPolicy(
-  { launcher, guest, identities, resources, templatesMiB, vmms: chosen }: HelperConfig,
+  { launcher, network, guest, identities, resources, templatesMiB, vmms: chosen }: HelperConfig,
   { disks, vms }: Directories,
   cgroups: boolean,
   log: Log,
-): VmPolicy {
+): Omit<VmPolicy, 'networks'> {
   const host = {
     cgroups,
     launcher,
+    network,
     guest,
     diskDirectory: disks,
     diskOwner: identities?.agent.uid ?? process.getuid?.() ?? 0,

@@ -1,3 +1,5 @@
+import { egressConfigSchema } from '@fumehood/egress';
+import { privateHostSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { vmmSettingSchema, vmmsSchema } from '../host/vmms.ts';
 import { executorSettings } from '../settings.ts';
@@ -12,16 +14,28 @@ export const helperConfigSchema = z.strictObject({
   /** The state directory. The agent owns `executor/` in it, and the helper `vms/`. */
   state: path,
   /** Node and the bundled scripts: readable by everybody, writable by root alone. */
-  runtime: z.strictObject({ directory: path, node: path, agent: path, diskMaker: path, src: path }),
+  runtime: z.strictObject({
+    directory: path,
+    node: path,
+    agent: path,
+    diskMaker: path,
+    src: path,
+    egress: path,
+  }),
   /** The VMM that was asked for, and what was chosen for it on this host. */
   vmm: vmmSettingSchema.default('auto'),
   vmms: vmmsSchema,
   launcher: path,
+  /** The program that makes the networks of guests; null where no guest can have one. */
+  network: z.strictObject({ program: path }).nullable(),
+  /** Hosts that are not on the public internet, and that guests may reach all the same. */
+  privateHosts: z.array(privateHostSchema).max(256).default([]),
+  nameServers: egressConfigSchema.shape.nameServers,
   /** Memory for templates of VMs, beside `resources`. */
   templatesMiB: z.int().nonnegative(),
   guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),
   /** Null without root: everything runs as the user who started the helper. */
-  identities: z.strictObject({ agent: identity, spawnUid: id, firstVmUid: id }).nullable(),
+  identities: z.strictObject({ agent: identity, egress: identity, spawnUid: id, firstVmUid: id }).nullable(),
 });
 export type HelperConfig = z.infer<typeof helperConfigSchema>;
 /** The configuration as it is written: fields with a default may be left out. */

@@ -1,5 +1,7 @@
 import { ipcErrorSchema } from '@fumehood/base';
+import { receiptSchema } from '@fumehood/egress';
 import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
+import { egressPolicySchema } from '@fumehood/protocol';
 import * as z from 'zod';
 
 const id = z.int().positive();
@@ -17,7 +19,14 @@ const vmSpecSchema = z.strictObject({
 /** The agent's calls: all that its helper does with VMs. Kills and renewals go to the launcher, over the VM's lease socket. */
 export const vmCallSchema = z.discriminatedUnion('type', [
   /** Starts a VM: a clone of a template or, if `boots` or for want of a template, one that boots. */
-  z.object({ type: z.literal('vm.start'), id, spec: vmSpecSchema, boots: z.boolean() }),
+  z.object({
+    type: z.literal('vm.start'),
+    id,
+    spec: vmSpecSchema,
+    boots: z.boolean(),
+    /** What the guest may reach; `none`: it has no network interface. */
+    policy: egressPolicySchema,
+  }),
   /** Checks the seccomp filter and the namespaces of the running VMM. */
   z.object({ type: z.literal('vm.check'), id }),
   /** Searches the VM's memory and disk for needles, which are base64. The answer has the number of hits of each. */
@@ -53,6 +62,8 @@ export const vmAnswerSchema = z.discriminatedUnion('type', [
       stderr: z.string(),
     }),
   }),
+  /** What a guest asked of the network. The last one comes before `vm.destroyed`. */
+  z.object({ type: z.literal('vm.receipt'), id, receipt: receiptSchema }),
   z.object({ type: z.literal('vm.checked'), id }),
   z.object({ type: z.literal('vm.found'), id, searchedBytes: count, found: z.array(count) }),
   z.object({

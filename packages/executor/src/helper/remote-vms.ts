@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { FumehoodError, receiveMessages, sendMessage } from '@fumehood/base';
+import type { Receipt } from '@fumehood/egress';
 import {
   type GuestSockets,
   guestSocketNames,
@@ -16,6 +17,7 @@ type Found = Omit<Extract<VmAnswer, { type: 'vm.found' }>, 'type' | 'id'>;
 
 interface Pending {
   origin: VmOrigin | null;
+  readonly onReceipt: (receipt: Receipt) => void;
   readonly sockets: Map<string, Socket>;
   readonly started: PromiseWithResolvers<void>;
   readonly guest: PromiseWithResolvers<GuestSockets>;
@@ -51,6 +53,9 @@ export function remoteVms(): VmSource {
         if (entry.sockets.size === launcherSocketNames.length + guestSocketNames.length)
           entry.guest.resolve(Object.fromEntries(entry.sockets) as unknown as GuestSockets);
         break;
+      case 'vm.receipt':
+        entry.onReceipt(answer.receipt);
+        break;
       case 'vm.unconnected':
         entry.guest.reject(new FumehoodError(answer.error));
         break;
@@ -81,10 +86,11 @@ export function remoteVms(): VmSource {
     }
   });
   return {
-    async startVm(spec, { boots }) {
+    async startVm(spec, { boots, policy, onReceipt }) {
       const id = ++lastId;
       const entry: Pending = {
         origin: null,
+        onReceipt,
         sockets: new Map(),
         started: Promise.withResolvers(),
         guest: Promise.withResolvers(),
@@ -96,7 +102,7 @@ export function remoteVms(): VmSource {
       entry.guest.promise.catch(() => {}); // whoever waits for it is told
       pending.set(id, entry);
       try {
-        call({ type: 'vm.start', id, boots, spec: { ...spec, disks: [...spec.disks] } });
+        call({ type: 'vm.start', id, boots, policy, spec: { ...spec, disks: [...spec.disks] } });
         await entry.started.promise;
       } catch (error) {
         pending.delete(id);

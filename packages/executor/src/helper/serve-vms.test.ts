@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { type Templates, type VmProcess, vmmMemoryMiB } from '@fumehood/microvm';
 import { describe, expect, it, vi } from 'vitest';
+import type { Networks } from './networks.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 
 /** A VM that starts in the place of each real one, if it is set. */
@@ -33,14 +34,25 @@ const templates: Templates = {
   removeAll: async () => {},
 };
 
+/** None of these VMs has a network. */
+const networks: Pick<Networks, 'close'> = { close: async () => {} };
+
 /** Asks for VMs of these sizes at once, and returns why each was refused. */
 async function refusals(...sizes: (typeof fitting)[]): Promise<string[]> {
   const agent = new FakeAgent();
-  const policy = { host, vmms, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+  const policy = {
+    host,
+    vmms,
+    templates,
+    networks,
+    resources,
+    firstUid: null,
+    maxVms: 8,
+  } as unknown as VmPolicy;
   serveVms(agent as unknown as ChildProcess, policy);
   for (const [at, size] of sizes.entries()) {
     const spec = { id: `j${at}`, acceleration: 'emulated', disks: [], ...size };
-    agent.emit('message', { type: 'vm.start', id: at + 1, spec, boots: false });
+    agent.emit('message', { type: 'vm.start', id: at + 1, spec, boots: false, policy: { mode: 'none' } });
   }
   await expect.poll(() => agent.answers.length).toBe(sizes.length);
   return agent.answers
@@ -66,11 +78,19 @@ describe('the helper holds the sizes of virtual machines against what the execut
 
   it('frees what a VM that did not start had reserved', async () => {
     const agent = new FakeAgent();
-    const policy = { host, vmms, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+    const policy = {
+      host,
+      vmms,
+      templates,
+      networks,
+      resources,
+      firstUid: null,
+      maxVms: 8,
+    } as unknown as VmPolicy;
     serveVms(agent as unknown as ChildProcess, policy);
     for (const id of [1, 2]) {
       agent.emit('message', {
-        ...{ type: 'vm.start', id, boots: false },
+        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' } },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], ...fitting },
       });
       await expect.poll(() => agent.answers.length).toBe(id);
@@ -85,11 +105,19 @@ describe('the helper holds the sizes of virtual machines against what the execut
     const destroy = async () => ({ files: 0 });
     fake.vm = { sockets: {}, guest: exited, exited, destroy, freed: freed.promise } as unknown as VmProcess;
     const agent = new FakeAgent();
-    const policy = { host, vmms, templates, resources, firstUid: null, maxVms: 8 } as unknown as VmPolicy;
+    const policy = {
+      host,
+      vmms,
+      templates,
+      networks,
+      resources,
+      firstUid: null,
+      maxVms: 8,
+    } as unknown as VmPolicy;
     serveVms(agent as unknown as ChildProcess, policy);
     const start = (id: number, scratchMiB: number) =>
       agent.emit('message', {
-        ...{ type: 'vm.start', id, boots: false },
+        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' } },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], cpus: 1, memoryMiB: 128, scratchMiB },
       });
     const answered = (type: string) =>

@@ -8,6 +8,7 @@ import {
   slotsFor,
   guestSocketNames,
   launcherSocketNames,
+  type NetworkHandles,
   startVm,
   type Templates,
   type VmHost,
@@ -17,6 +18,8 @@ import {
 import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import { openReservations, type Reservations } from '../agent/reservations.ts';
 import { vmRefused } from '../errors.ts';
+import type { EgressPolicy } from '@fumehood/protocol';
+import type { Networks } from './networks.ts';
 import type { OpenVmms } from '../host/vmms.ts';
 import type { Resources } from '../uplink/queue.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
@@ -26,6 +29,7 @@ export interface VmPolicy {
   readonly host: Omit<VmHost, 'identity' | 'vmm'>;
   readonly vmms: OpenVmms;
   readonly templates: Templates;
+  readonly networks: Networks;
   /** What all VMs and their VMMs may use together. */
   readonly resources: Resources;
   /** The first of `maxVms` consecutive uids, which are gids too; null without root. */
@@ -67,7 +71,8 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
     throw vmRefused(`${policy.maxVms} virtual machines are running already`);
   };
-  const start = async ({ id, spec, boots }: Extract<VmCall, { type: 'vm.start' }>) => {
+  const start = async ({ id, spec: asked, boots, policy: egress }: Extract<VmCall, { type: 'vm.start' }>) => {
+    const spec = { ...asked, network: egress.mode !== 'none' };
     if (spec.scratchMiB > freeMiB()) await Promise.all(freeing.keys());
     if (running.has(id)) throw vmRefused('its id is in use');
     if (!child.connected) throw vmRefused('the agent is gone');
@@ -91,6 +96,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       release();
       done();
     };
+    if (vm.network) await serveNetwork(id, vm.network, egress);
     answer({ type: 'vm.started', id, origin });
     for (const name of launcherSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
     vm.guest.then(
@@ -101,6 +107,16 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     );
     void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
   };
+  const serveNetwork = async (id: number, handles: Promise<NetworkHandles>, egress: EgressPolicy) => {
+    try {
+      await policy.networks.open(id, await handles, egress, (receipt) =>
+        answer({ type: 'vm.receipt', id, receipt }),
+      );
+    } catch (error) {
+      await destroy(id);
+      throw error;
+    }
+  };
   const vmOf = (id: number) => {
     const entry = running.get(id);
     if (!entry) throw vmRefused('no virtual machine has this id');
@@ -109,6 +125,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   const destroy = async (id: number) => {
     const vm = await vmOf(id);
     const left = await vm.destroy();
+    await policy.networks.close(id);
     const entry = running.get(id);
     if (!entry) return left;
     entry.release();
@@ -139,6 +156,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       await Promise.allSettled([...running.keys()].map((id) => destroy(id)));
       await scratchDisks.close();
       await policy.templates.removeAll();
+      policy.networks.stop();
     },
   };
 }
@@ -149,14 +167,20 @@ export async function startFromTemplate(
   host: VmHost,
   templates: Templates | null,
 ): Promise<{ readonly vm: VmProcess; readonly origin: VmOrigin; readonly done: () => void }> {
-  const { acceleration, cpus, memoryMiB, disks } = spec;
+  const { acceleration, cpus, memoryMiB, disks, network = false } = spec;
   const { templateDisksMax } = host.vmm;
   if (templates && disks.length > templateDisksMax) {
     const message = `it has ${disks.length} disks, and a template has room for ${templateDisksMax}`;
     const origin = { boots: { code: 'template_too_small', message } };
     return { vm: await startVm(spec, host), origin, done: () => {} };
   }
-  const taken = await templates?.take({ acceleration, cpus, memoryMiB, slots: slotsFor(disks.length) });
+  const taken = await templates?.take({
+    acceleration,
+    cpus,
+    memoryMiB,
+    slots: slotsFor(disks.length),
+    network,
+  });
   if (!taken?.template) {
     const boots = taken ? taken.why : { code: 'asked', message: 'the executor asked for it' };
     return { vm: await startVm(spec, host), origin: { boots }, done: () => {} };

@@ -34,6 +34,7 @@ export function testJob(
       upload: null,
       workspace: null,
       artifacts: [],
+      network: { mode: 'none' },
       ...native,
     },
   };

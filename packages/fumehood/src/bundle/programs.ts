@@ -11,6 +11,7 @@ const programs = {
   'executor-helper': ['executor', 'helper/main.ts'],
   agent: ['executor', 'agent/main.ts'],
   'disk-maker': ['executor', 'disk-maker/main.ts'],
+  egress: ['egress', 'main.ts'],
   src: ['src-cli', 'main.ts'],
 } as const;
 

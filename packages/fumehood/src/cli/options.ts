@@ -1,6 +1,8 @@
 import {
   accessNameSchema,
+  type EgressPolicy,
   labelsSchema,
+  parseEgressPolicy,
   type QueueName,
   queueNameSchema,
   registryHostSchema,
@@ -11,6 +13,7 @@ import {
   tierSchema,
 } from '@fumehood/protocol';
 import { InvalidArgumentError, Option } from 'commander';
+import { ZodError } from 'zod';
 
 // Parsers throw `InvalidArgumentError`; commander prints its message after the name of the option or argument.
 
@@ -92,6 +95,18 @@ export function labels(text: string, previous: string[] = []): string[] {
   const parsed = labelsSchema.safeParse([...previous, text]);
   if (!parsed.success) throw new InvalidArgumentError('Give it as NAME or NAME=VALUE, at most 32 times.');
   return parsed.data;
+}
+
+/** Parses what a command may reach over the network. */
+export function egressPolicy(text: string): EgressPolicy {
+  try {
+    return parseEgressPolicy(text);
+  } catch (error) {
+    const why = error instanceof ZodError ? ` (${error.issues[0]?.message})` : '';
+    throw new InvalidArgumentError(
+      `Give none, public, or allow:HOST[:PORT] with more hosts after commas${why}.`,
+    );
+  }
 }
 
 /** Adds a tier to those of the options before. */

@@ -1,8 +1,8 @@
 import type { Client } from '@fumehood/client';
-import type { RunWorkspace, Tier } from '@fumehood/protocol';
+import type { EgressPolicy, RunWorkspace, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
-import { integer, labels, secretNames, tiers, variables } from '../cli/options.ts';
+import { egressPolicy, integer, labels, secretNames, tiers, variables } from '../cli/options.ts';
 import { usage } from '../errors.ts';
 import { note, printJson, printResult, writeOutput, writeTerminal } from '../cli/print.ts';
 
@@ -17,6 +17,7 @@ interface RunOptions extends ClientOptions {
   readonly cpus: number;
   readonly memory: number;
   readonly scratch: number;
+  readonly network: EgressPolicy;
   readonly label?: string[];
   readonly timeout: number;
   readonly stopTimeout: number;
@@ -64,6 +65,14 @@ export function addRun(program: Command): Command {
     .option('--cpus <n>', 'number of CPUs', integer(1, 64), 1)
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20), 1024)
     .option('--scratch <MiB>', 'size of the writable disk', integer(64, 2 ** 20), 4096)
+    .addOption(
+      new Option(
+        '--network <policy>',
+        'what the command may reach: none, public, or allow:HOST[:PORT],… with *.NAME for all below a name',
+      )
+        .argParser(egressPolicy)
+        .default({ mode: 'none' }, 'none'),
+    )
     .option('--label <label>', 'run only on an executor with this label (repeatable)', labels)
     .option('--timeout <seconds>', 'ask the command to end after this time', integer(1, 86_400), 3600)
     .option(
@@ -145,6 +154,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     artifacts,
     // Another attempt would get what was typed once more, all at once.
     ...(terminal && { terminal: terminal.size, maxResets: 0 }),
+    network: options.network,
     accept: options.accept,
     cpus: options.cpus,
     memoryMiB: options.memory,

@@ -20,9 +20,10 @@ export const layout: Layout = {
     const migrations = join(root, 'packages/instance/src/db/migrations');
     await cp(migrations, join(directory, 'migrations'), { recursive: true });
   },
-  async launcher(directory) {
-    const { buildLauncher } = await import('@fumehood/microvm');
-    return buildLauncher(directory);
+  async hostPrograms(directory) {
+    const { buildLauncher, buildNetworkProgram } = await import('@fumehood/microvm');
+    const [launcher, network] = await Promise.all([buildLauncher(directory), buildNetworkProgram(directory)]);
+    return { launcher, network };
   },
   async guestRecipe() {
     const { guestRecipe } = await import('@fumehood/microvm');

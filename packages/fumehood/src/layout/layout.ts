@@ -1,5 +1,11 @@
 import type { GuestRecipe } from '@fumehood/microvm';
 
+/** Programs in C that the executor's helper runs. */
+export interface HostPrograms {
+  readonly launcher: string;
+  readonly network: string;
+}
+
 /**
  * Where the files are that commands need besides their own code. `#layout` is that of a checkout of the repository, or in a bundle made
  * for the condition `package` that of the package which users install.
@@ -17,8 +23,8 @@ export interface Layout {
   programsKey(): Promise<string>;
   /** Writes the programs and `migrations/` to a directory. */
   writePrograms(directory: string): Promise<void>;
-  /** Returns the path of the launcher. A checkout builds it into the directory. Errors: `tool_failed`. */
-  launcher(directory: string): Promise<string>;
+  /** Returns the paths of the launcher and of the program that makes networks. A checkout builds them into the directory. Errors: `tool_failed`. */
+  hostPrograms(directory: string): Promise<HostPrograms>;
   /** Returns what the guest image is built from. */
   guestRecipe(): Promise<GuestRecipe>;
 }

@@ -14,12 +14,16 @@ export const layout: Layout = {
   manifest: join(root, 'package.json'),
   programsKey: async () => (await readFile(join(programs, 'key'), 'utf8')).trim(),
   writePrograms: (directory) => cp(programs, directory, { recursive: true }),
-  async launcher(directory) {
-    const launcher = join(directory, `launcher-${await layout.programsKey()}`);
-    const partial = `${launcher}.${process.pid}`;
-    await copyFile(join(root, 'lib/launcher'), partial);
-    await rename(partial, launcher);
-    return launcher;
+  async hostPrograms(directory) {
+    const key = await layout.programsKey();
+    const copied = async (name: string) => {
+      const program = join(directory, `${name}-${key}`);
+      const partial = `${program}.${process.pid}`;
+      await copyFile(join(root, 'lib', name), partial);
+      await rename(partial, program);
+      return program;
+    };
+    return { launcher: await copied('launcher'), network: await copied('network') };
   },
   async guestRecipe() {
     const { guestRecipe } = await import('@fumehood/microvm');

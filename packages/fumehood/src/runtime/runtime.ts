@@ -18,11 +18,13 @@ export interface Runtime {
   readonly agent: string;
   readonly diskMaker: string;
   readonly src: string;
+  readonly egress: string;
   readonly launcher: string;
+  readonly network: string;
 }
 
 /** The programs, each in a file `NAME.mjs`. */
-type Program = 'instance-helper' | 'instance' | 'executor-helper' | 'agent' | 'disk-maker' | 'src';
+type Program = 'instance-helper' | 'instance' | 'executor-helper' | 'agent' | 'disk-maker' | 'egress' | 'src';
 
 /** Writes the programs if they changed since the last time (a checkout bundles them, 0.5 s), and copies Node beside them. */
 export async function prepareRuntime(state: State, onProgress: (line: string) => void): Promise<Runtime> {
@@ -49,7 +51,8 @@ export async function prepareRuntime(state: State, onProgress: (line: string) =>
     agent: script('agent'),
     diskMaker: script('disk-maker'),
     src: script('src'),
-    launcher: await layout.launcher(state.runtime),
+    egress: script('egress'),
+    ...(await layout.hostPrograms(state.runtime)),
   };
 }
 
@@ -60,7 +63,13 @@ export async function currentPrograms(state: State): Promise<string> {
 
 /** Removes all builds except the current one. */
 export async function removeOldRuntimes(state: State, current: Runtime): Promise<void> {
-  const keep = new Set([current.directory, join(state.runtime, current.key), current.node, current.launcher]);
+  const keep = new Set([
+    current.directory,
+    join(state.runtime, current.key),
+    current.node,
+    current.launcher,
+    current.network,
+  ]);
   for (const name of await readdir(state.runtime)) {
     const path = join(state.runtime, name);
     if (!keep.has(path)) await rm(path, { recursive: true, force: true });

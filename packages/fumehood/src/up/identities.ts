@@ -13,6 +13,8 @@ export const agentIdentity = { uid: base + 1, gid: base + 1 } as const;
 export const executorSpawnUid = base + 2;
 /** User of the instance's programs that read a tenant's bytes. */
 export const instanceSpawnUid = base + 3;
+/** User and group of the process that serves the networks of guests. */
+export const egressIdentity = { uid: base + 4, gid: base + 4 } as const;
 const canaryUid = base + 999;
 
 /** User of the canary VM, who also asks VMMs for their version; null without root. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { statfs } from 'node:fs/promises';
 import {
   type ExecutorHelperSettings,
+  executorHelperConfigSchema,
   type VmmSetting,
   type Vmms,
   vmmSettingSchema,
@@ -14,7 +15,7 @@ import {
   type InstanceHelperSettings,
   instanceHelperConfigSchema,
 } from '@fumehood/instance';
-import type { GuestImage } from '@fumehood/microvm';
+import { type GuestImage, networkMissing } from '@fumehood/microvm';
 import { registriesSchema } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import * as z from 'zod';
@@ -23,7 +24,13 @@ import { settingsInvalid } from '../errors.ts';
 import { allocatedBytes } from '../state/usage.ts';
 import type { State } from '../state/state.ts';
 import { portOfKilled } from './port.ts';
-import { agentIdentity, executorSpawnUid, firstVmUid, instanceSpawnUid } from './identities.ts';
+import {
+  agentIdentity,
+  egressIdentity,
+  executorSpawnUid,
+  firstVmUid,
+  instanceSpawnUid,
+} from './identities.ts';
 
 /** Most memory for templates of VMs on a large machine, MiB. */
 const templatesMaxMiB = 4096;
@@ -50,6 +57,10 @@ const ofExecutor = z.object({
   firecracker: z.string().startsWith('/').nullable().default(null),
   /** Registries on private addresses, without TLS, or with mirrors. */
   registries: registriesSchema.default([]),
+  /** Hosts of a private network that guests may reach, by name and port. */
+  privateHosts: executorHelperConfigSchema.shape.privateHosts,
+  /** Name servers for the guests' questions. */
+  nameServers: executorHelperConfigSchema.shape.nameServers,
   /** Docker's `config.json`, with credentials for registries. */
   registryAuthFile: z.string().startsWith('/').nullable().default(null),
 });
@@ -76,6 +87,8 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   firecracker: '"/PATH" of a Firecracker binary, or null',
   registries:
     'a list of {"location": "HOST[:PORT][/PATH]", "insecure": true or false, "mirrors": [{"location", "insecure"}]}',
+  privateHosts: 'a list of {"name": "HOST", "port": from 1 to 65535}',
+  nameServers: 'null, or a list of "ADDRESS[:PORT]"',
   registryAuthFile: '"/PATH" of a file as Docker\'s config.json, or null',
 };
 
@@ -153,7 +166,7 @@ export async function executorHelperSettings(
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   // What the cache holds already counts as free: otherwise its limit would shrink with each start.
   const cachedMiB = (await allocatedBytes(join(state.root, 'executor'))) / 2 ** 20;
-  const { registries, registryAuthFile, ...admin } = adminSettings(state);
+  const { registries, registryAuthFile, privateHosts, nameServers, ...admin } = adminSettings(state);
   const cacheMiB = admin.cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
   const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
   const templatesMiB = Math.min(templatesMaxMiB, Math.floor(memoryMiB / 4));
@@ -171,12 +184,16 @@ export async function executorHelperSettings(
       agent: runtime.agent,
       diskMaker: runtime.diskMaker,
       src: runtime.src,
+      egress: runtime.egress,
     },
     vmm: facts.vmm,
     vmms: facts.vmms,
     launcher: runtime.launcher,
+    network: networkMissing() === null ? { program: runtime.network } : null,
     guest: { ...facts.guest },
-    identities: facts.root ? { agent: agentIdentity, spawnUid: executorSpawnUid, firstVmUid } : null,
+    identities: facts.root
+      ? { agent: agentIdentity, egress: egressIdentity, spawnUid: executorSpawnUid, firstVmUid }
+      : null,
     resources: {
       cpus: availableParallelism(),
       memoryMiB: memoryMiB - templatesMiB,
@@ -184,7 +201,7 @@ export async function executorHelperSettings(
     },
     templatesMiB,
     cacheBytes: cacheMiB * 2 ** 20,
-    ...{ registries, registryAuthFile },
+    ...{ registries, registryAuthFile, privateHosts, nameServers },
   };
 }
 

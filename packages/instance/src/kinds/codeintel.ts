@@ -65,6 +65,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
           upload: { file, root, indexer: indexer.name },
           workspace: null,
           artifacts: [],
+          network: { mode: 'none' },
         },
       };
     },

@@ -2,6 +2,7 @@ import {
   artifactPathsSchema,
   commitSchema,
   digestSchema,
+  egressPolicySchema,
   imageReferenceSchema,
   repositoryNameSchema,
   stopGraceSchema,
@@ -32,6 +33,7 @@ const payloadSchema = z.object({
     .nullable()
     .default(null),
   artifacts: artifactPathsSchema.default([]),
+  network: egressPolicySchema.default({ mode: 'none' }),
 });
 
 /** Returns the kind of ad-hoc jobs: one command in one image, in a workspace or without one. */
@@ -81,6 +83,7 @@ export function runsKind({
           workspace: workspaceOf(run.workspace).archive ?? null,
           artifacts: run.artifacts,
           ...(run.secrets.length > 0 && { secrets: run.secrets }),
+          network: run.network,
         },
       };
     },

@@ -62,7 +62,15 @@ export interface Submission {
 type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
   readonly fumehood: Pick<
     NonNullable<Job['fumehood']>,
-    'deadlineMs' | 'stopGraceMs' | 'stdin' | 'inspect' | 'upload' | 'workspace' | 'artifacts' | 'secrets'
+    | 'deadlineMs'
+    | 'stopGraceMs'
+    | 'stdin'
+    | 'inspect'
+    | 'upload'
+    | 'workspace'
+    | 'artifacts'
+    | 'secrets'
+    | 'network'
   >;
 };
 

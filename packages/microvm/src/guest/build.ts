@@ -27,6 +27,7 @@ export const guestRecipe: GuestRecipe = {
   modules: [
     ...['virtio_ring', 'virtio', 'virtio_mmio', 'virtio_blk', 'virtio_console', 'squashfs', 'overlay'],
     ...['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
+    ...['failover', 'net_failover', 'virtio_net'],
     ...['virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci'],
   ],
 };

@@ -20,6 +20,7 @@ export interface Shape {
   readonly memoryMiB: number;
   /** Read-only disks that a clone may have: `slotsFor`. */
   readonly slots: number;
+  readonly network?: boolean;
 }
 
 /**
@@ -99,6 +100,8 @@ async function saveTemplate(
     return stateSocket ? { ...files, stateSocket: keep(stateSocket.file) } : files;
   });
   const { launcher, sockets, exited, fds } = launched;
+  // Nobody serves the guest of a template: it sends nothing.
+  void launched.network?.then((handles) => Object.values(handles).forEach((handle) => handle.close()));
   let console = '';
   let stage: 'not_ready' | 'interrupted' = 'not_ready';
   const opened: FileHandle[] = [];

@@ -115,7 +115,7 @@ export function openTemplates(options: {
 
   return {
     async take(shape) {
-      const key = `${shape.acceleration} ${shape.cpus} ${shape.memoryMiB} ${shape.slots} ${await inputs()}`;
+      const key = `${shape.acceleration} ${shape.cpus} ${shape.memoryMiB} ${shape.slots} ${shape.network === true} ${await inputs()}`;
       let entry = entries.get(key);
       if (entry?.failedUntil && clock.bootTime() >= entry.failedUntil) {
         entries.delete(key);

@@ -1,4 +1,5 @@
 import type { GuestImage } from '../guest/build.ts';
+import type { NetworkTools } from '../network/network.ts';
 import type { ScratchDisks } from './scratch.ts';
 import type { Vmm } from '../vmm/vmm.ts';
 
@@ -19,6 +20,8 @@ export interface VmHost {
   readonly scratchDisks?: Pick<ScratchDisks, 'take'>;
   /** Uid and gid of this VM alone; null without root, where the VM runs as its parent. */
   readonly identity: { readonly uid: number; readonly gid: number } | null;
+  /** Without it, no guest can have a network. */
+  readonly network?: NetworkTools | null;
   /** False where no cgroup can be made (no root): only the VM itself then limits memory and processes. */
   readonly cgroups: boolean;
 }

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
+import { type NetworkHandles, networkCommand, networkHandles } from '../network/network.ts';
 import type { ConnectedGuest, Vmm, VmmDescriptors } from '../vmm/vmm.ts';
 import {
   type GuestSockets,
@@ -24,6 +25,8 @@ export interface LaunchedVm {
   readonly guest: Promise<ConnectedGuest>;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
+  /** The host's sockets in the guest's network; null for a guest without one. Errors: `vm_refused`. */
+  readonly network: Promise<NetworkHandles> | null;
   /** Numbers of the VMM's descriptors. The launcher holds the memory and the saved state under the same ones. */
   readonly fds: VmmDescriptors;
 }
@@ -56,7 +59,7 @@ type InheritedSocket = (typeof launcherEnds)[number] | keyof GuestSockets;
 interface Numbering {
   readonly fds: VmmDescriptors;
   /** The files that the launcher inherits after its sockets, in their order. */
-  readonly inherited: readonly number[];
+  readonly inherited: readonly (number | 'ignore')[];
   readonly flags: readonly string[];
 }
 
@@ -68,7 +71,7 @@ function numberDescriptors(
   saves: boolean,
 ): Numbering {
   const first = firstSocket + ends.length;
-  const inherited: number[] = [];
+  const inherited: (number | 'ignore')[] = [];
   const inherit = ({ fd }: FileHandle) => first + inherited.push(fd) - 1;
   const { start, blank, stateSocket } = files;
   // The scratch disk and the blank one come first, so that they have the same numbers in a template and in its clones.
@@ -83,6 +86,8 @@ function numberDescriptors(
         ? { state: inherit(start.state) }
         : { kernel: inherit(start.kernel), initramfs: inherit(start.initramfs) },
     stateSocket: stateSocket ? inherit(stateSocket) : null,
+    // The program that makes the network puts it there.
+    tap: spec.network ? first + inherited.push('ignore') - 1 : null,
   };
   const templateMemory = 'memory' in start ? inherit(start.memory) : null;
   const last = first + inherited.length - 1;
@@ -110,7 +115,7 @@ function socketNumbers(ends: readonly InheritedSocket[]): Record<keyof GuestSock
  */
 export async function launch(
   spec: VmSpec,
-  host: Pick<VmHost, 'launcher' | 'vmm' | 'identity' | 'diskGroup'>,
+  host: Pick<VmHost, 'launcher' | 'vmm' | 'identity' | 'diskGroup' | 'network'>,
   files: VmFiles,
   options: { readonly cgroupFiles: readonly string[]; readonly saves: boolean },
 ): Promise<LaunchedVm> {
@@ -127,23 +132,20 @@ export async function launch(
     ...(vmm.isStatic && { program: vmm.binary }),
     ...('directory' in fds.channel && { directory: fds.channel.directory }),
   };
-  const launcher = await startProgram(
+  const launcherCommand = [
     host.launcher,
-    [
-      ...['--lease', String(at('lease')), '--status', String(at('status')), ...flags],
-      ...['--limits', `${largestFileMiB * 2 ** 20}:${vmmProcesses(spec)}`],
-      ...options.cgroupFiles.flatMap((file) => ['--cgroup', file]),
-      ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
-      ...(host.identity && host.diskGroup && vmm.reopensFiles ? ['--group', String(host.diskGroup)] : []),
-      '--',
-      ...jailArguments(vmm.command(spec, fds), jail),
-    ],
-    {
-      env: {},
-      cwd: '/',
-      stdio: ['ignore', 'pipe', 'pipe', ...ends.map(() => 'pipe' as const), ...inherited],
-    },
-  );
+    ...['--lease', String(at('lease')), '--status', String(at('status')), ...flags],
+    ...['--limits', `${largestFileMiB * 2 ** 20}:${vmmProcesses(spec)}`],
+    ...options.cgroupFiles.flatMap((file) => ['--cgroup', file]),
+    ...(host.identity ? ['--ids', `${host.identity.uid}:${host.identity.gid}`] : []),
+    ...(host.identity && host.diskGroup && vmm.reopensFiles ? ['--group', String(host.diskGroup)] : []),
+    '--',
+    ...jailArguments(vmm.command(spec, fds), jail),
+  ];
+  const stdio = ['ignore', 'pipe', 'pipe', ...ends.map(() => 'pipe' as const), ...inherited] as const;
+  const launcher = await startLauncher(launcherCommand, [...stdio], host.network, fds.tap);
+  const network = fds.tap === null ? null : networkHandles(launcher);
+  network?.catch(() => {}); // whoever waits for it is told
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
   // A launcher or a VMM that was killed has not read everything, and resets its sockets. `exited` reports its end.
   for (const stream of launcher.stdio) stream?.on('error', () => {});
@@ -163,11 +165,26 @@ export async function launch(
   try {
     const { guest } = await vmm.connect({ spec, fds, channel, templateVersion, ended: exited });
     guest.catch(() => {}); // whoever waits for it is told
-    return { launcher, sockets, guest, exited, fds };
+    return { launcher, sockets, guest, exited, network, fds };
   } catch (error) {
     launcher.kill('SIGKILL');
     throw error;
   }
+}
+
+/** Starts the launcher: in a program that makes the network of its guest, if it has one. */
+function startLauncher(
+  command: readonly string[],
+  stdio: (number | 'ignore' | 'pipe')[],
+  tools: VmHost['network'],
+  tap: number | null,
+): Promise<ChildProcess> {
+  const options = { env: {}, cwd: '/' };
+  if (tap === null) return startProgram(command[0] as string, command.slice(1), { ...options, stdio });
+  if (!tools) throw vmRefused('this host can give no guest a network');
+  const fds = { tap, channel: stdio.length };
+  const [program, ...args] = networkCommand(tools, fds, command) as [string, ...string[]];
+  return startProgram(program, args, { ...options, stdio: [...stdio, 'ipc'] });
 }
 
 /** Starts a program. Without free descriptors Node gives it no streams, and reports that by an event; other errors it throws. */

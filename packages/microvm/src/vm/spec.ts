@@ -24,6 +24,8 @@ export interface VmSpec {
   readonly scratchMiB: number;
   /** Names of read-only disk files in the host's disk directory, in slot order; at most `vmDisksMax`. */
   readonly disks: readonly string[];
+  /** Whether the guest has a network interface, whose other end the host serves. */
+  readonly network?: boolean;
 }
 
 /**

@@ -15,6 +15,7 @@ import {
 } from './spec.ts';
 import { giveScratchDisk, giveToGroup, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
+import type { NetworkHandles } from '../network/network.ts';
 import { type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
 import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
 import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
@@ -34,6 +35,8 @@ export interface VmProcess {
   readonly sockets: LauncherSockets;
   /** Resolves when the guest has connected, which it does after the first renewal. Errors: `guest_not_ready`, `vmm_refused`. */
   readonly guest: Promise<GuestSockets>;
+  /** The host's sockets in the guest's network; null for a guest without one. Errors: `vm_refused`. */
+  readonly network: Promise<NetworkHandles> | null;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
   /** Counts the needles in the guest's memory and its scratch disk. Pause the VM first. */
@@ -172,7 +175,7 @@ function limitsOf(spec: VmSpec, copiesMemory: boolean): CgroupLimits {
 function vmProcess(
   vm: HostVm,
   { memoryMiB }: VmSpec,
-  { launcher, sockets, guest, exited }: LaunchedVm,
+  { launcher, sockets, guest, exited, network }: LaunchedVm,
   host: VmHost,
   scratch: FileHandle,
 ): VmProcess {
@@ -187,6 +190,7 @@ function vmProcess(
     sockets,
     guest: connected,
     exited,
+    network,
     freed: freed.promise,
     async search(needles) {
       const inMemory = await searchGuestMemory(await vmmPid(launcher.pid as number), memoryMiB, needles);

@@ -27,6 +27,8 @@ export interface VmmDescriptors {
   readonly savedState: number | null;
   /** The socket to which a VMM writes this state, if it does not write to the file. */
   readonly stateSocket: number | null;
+  /** The tap of the guest's network interface; null for a guest without one. */
+  readonly tap: number | null;
 }
 
 /** The monitor of a running VM. Errors of every call: `guest_not_ready`. */

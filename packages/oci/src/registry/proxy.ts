@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { connect, createServer, isIP, type Socket } from 'node:net';
 import { type FumehoodError, listenOnSocket } from '@fumehood/base';
+import { isPublicAddress } from '@fumehood/egress';
 import { imageTooBig, registryNotPublic } from '../errors.ts';
-import { isPublic } from './addresses.ts';
 import { dialThrough, goesThrough, type HttpProxy } from './http-proxy.ts';
 
 /** The only network access of a program that fetches an image. */
@@ -138,7 +138,7 @@ async function allowedAddresses(
   { named, resolve }: ProxyRules,
 ): Promise<readonly string[]> {
   const addresses = isIP(host) ? [host] : await resolve(host);
-  return named.has(`${host}:${port}`) ? addresses : addresses.filter(isPublic);
+  return named.has(`${host}:${port}`) ? addresses : addresses.filter(isPublicAddress);
 }
 
 /** Connects to the first target that answers: a machine without IPv6 may still resolve such addresses. */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { terminalSizeSchema } from '../terminal.ts';
+import { egressPolicySchema } from '../egress-policy.ts';
 import { tierSchema } from '../tier.ts';
 import {
   artifactPathsSchema,
@@ -65,6 +66,8 @@ export const nativeJobSchema = z.object({
   /** Whether the executor searches the paused VM for the job's credentials before it destroys it. */
   inspect: z.boolean(),
   upload: uploadRequestSchema.nullable(),
+  /** What the guest may reach. An instance of an older build does not send it. */
+  network: egressPolicySchema.default({ mode: 'none' }),
   /** The digest of the archive on the instance that becomes the workspace; null: none. */
   workspace: digestSchema.nullable().default(null),
   /** Paths below the workspace that the executor sends to the artifact route when the steps have ended, each as a tar archive. */

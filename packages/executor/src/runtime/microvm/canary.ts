@@ -6,7 +6,7 @@ import type { Tier } from '@fumehood/protocol';
 import type { Resources } from '../../uplink/queue.ts';
 import { startGuest, explainFailure, type Lifetime } from './start-guest.ts';
 import { accelerationOf, chooseTier } from './vm-plan.ts';
-import type { AgentVm, VmSource } from './vm-source.ts';
+import { type AgentVm, type VmSource, withoutNetwork } from './vm-source.ts';
 
 interface CanaryDeps {
   readonly vms: VmSource;
@@ -38,7 +38,7 @@ export async function bootCanary(
   };
   try {
     await rmdir(await mkdtemp(join(directories.work, 'canary-')));
-    await startGuest(vms, spec, { boots: true }, lifetime, clock, (started) => {
+    await startGuest(vms, spec, { boots: true, ...withoutNetwork }, lifetime, clock, (started) => {
       vm = started;
     });
   } catch (error) {

@@ -1,4 +1,4 @@
-import { diskDevice, type Guest, scratchDevice } from '@fumehood/microvm';
+import { diskDevice, gatewayAddress, type Guest, scratchDevice } from '@fumehood/microvm';
 import type { ImageRoot } from '@fumehood/oci';
 import type { DiskPlan } from './vm-plan.ts';
 
@@ -16,7 +16,12 @@ export const guestPaths = {
 export async function prepareGuest(
   guest: Guest,
   plan: DiskPlan,
-  settings: { readonly hostname: string; readonly files: Readonly<Record<string, string>> },
+  settings: {
+    readonly hostname: string;
+    /** Whether the guest has a network, in which its gateway is the name server. */
+    readonly network: boolean;
+    readonly files: Readonly<Record<string, string>>;
+  },
 ): Promise<void> {
   // The kernel would write 64 MB of zeros in the background, for inodes that a disk of one job hardly needs.
   const data = 'noinit_itable';
@@ -34,7 +39,7 @@ export async function prepareGuest(
   const files = {
     hosts: `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${hostname}\n`,
     hostname: `${hostname}\n`,
-    'resolv.conf': '', // the guest has no network, so there is no name server
+    'resolv.conf': settings.network ? `nameserver ${gatewayAddress}\n` : '',
     ...settings.files,
   };
   guest.mkdir(guestPaths.files);

@@ -10,9 +10,10 @@ import {
   removeTree,
   type Spawn,
 } from '@fumehood/base';
+import type { Receipt } from '@fumehood/egress';
 import { type Guest, type LeftOver, openMonitor, type VmSpec } from '@fumehood/microvm';
 import { type FetchMemory, openFetchMemory, type Registries } from '@fumehood/oci';
-import type { Tier } from '@fumehood/protocol';
+import { egressPolicyText, type Tier } from '@fumehood/protocol';
 import { guestSilent } from '../../errors.ts';
 import type { UpstreamJobs } from '../../settings.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
@@ -35,6 +36,7 @@ import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
 import { checkCommands, runSteps, scriptFiles } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
+import { Receipts } from './receipts.ts';
 import { type Stage, verdictOf } from './verdict.ts';
 import { accelerationOf, chooseTier, vmmOfTier, vmSpec } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
@@ -100,6 +102,7 @@ interface Run extends PhaseDeps {
   readonly cache: FileCacheUse;
   vm: AgentVm | null;
   stage: Stage;
+  readonly receipts: Receipts;
   /** Ends the running step; null while no step runs. */
   endStep: (() => void) | null;
 }
@@ -115,7 +118,7 @@ async function runInVm(
   const run: Run = {
     cache: deps.cache.open(),
     ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
-    ...{ ends: [], endStep: null },
+    ...{ ends: [], endStep: null, receipts: new Receipts() },
   };
   let tier: Tier | null = null;
   let failure: unknown = null;
@@ -168,7 +171,12 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const command = { job, images, hostname, extraEnvironment: marker };
   checkCommands(command);
   run.stage = 'boot';
-  const prepare = (guest: Guest) => prepareGuest(guest, plan, { hostname, files: { ...scripts, ...marker } });
+  const prepare = (guest: Guest) =>
+    prepareGuest(guest, plan, {
+      hostname,
+      network: job.fumehood.network.mode !== 'none',
+      files: { ...scripts, ...marker },
+    });
   const { guest, vm, facts, prepared } = await runPhase(run, 'setup.vm', (log) =>
     startWithRetry(run, () => vmSpec(job, tier, plan), prepare, log),
   );
@@ -181,7 +189,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const steps = runSteps(
     {
       ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
-      openLog: (key, command) => beginPhaseLog(run, key, command).log,
+      openLog: (key, command) => beginStepLog(run, key, command),
       openStdin: (resize) =>
         openJobStdin(client, lease.stopped, job.fumehood.terminal && terminalDecoder(resize)),
       setEndStep: (endStep) => {
@@ -273,6 +281,19 @@ async function bringBack(
   if (ended !== null) throw ended;
 }
 
+/** Begins the log entry of a step, in which refusals of the network are explained while the step runs. */
+function beginStepLog(run: Run, key: string, command: readonly string[]): PhaseLog {
+  const { log } = beginPhaseLog(run, key, command);
+  run.receipts.tell = (line) => void writeLine(log, line, 'stderr').catch(() => {});
+  return {
+    write: (stream, chunk) => log.write(stream, chunk),
+    async end(exitCode) {
+      run.receipts.tell = null;
+      await log.end(exitCode);
+    },
+  };
+}
+
 /**
  * Starts the VM, as a clone where there is a template. If it does not come up, it is destroyed, and another one boots, once: a guest
  * that boots needs no template.
@@ -285,7 +306,8 @@ async function startWithRetry(
 ): Promise<RunningVm> {
   const { deps, lease } = run;
   const start = async (boots: boolean) => {
-    const options = { boots, prepare };
+    const { network: policy } = run.job.fumehood;
+    const options = { boots, prepare, policy, onReceipt: (receipt: Receipt) => run.receipts.add(receipt) };
     const started = await startGuest(deps.vms, newSpec(), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {
@@ -332,5 +354,14 @@ async function tearDown(run: Run): Promise<void> {
   const log = await opening;
   if (!log) return;
   await writeLine(log, `left on the host: ${JSON.stringify(left)}`);
+  await log.end(0);
+  await writeReceipts(run);
+}
+
+/** Writes what the guest asked of the network to a log entry of its own. */
+async function writeReceipts({ job, client, clock, receipts }: Run): Promise<void> {
+  if (job.fumehood.network.mode === 'none') return;
+  const log = await openPhaseLog(client, clock, 'network', [egressPolicyText(job.fumehood.network)]);
+  for (const line of receipts.lines()) await writeLine(log, line);
   await log.end(0);
 }

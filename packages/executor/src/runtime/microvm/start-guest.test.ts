@@ -8,7 +8,7 @@ import {
 import { beforeEach, expect, it } from 'vitest';
 import { type FakeClock, fakeClock } from '../../testing/fake-clock.ts';
 import { startGuest } from './start-guest.ts';
-import type { AgentVm } from './vm-source.ts';
+import { type AgentVm, withoutNetwork } from './vm-source.ts';
 
 const spec = {
   ...{ id: 'j1', acceleration: 'emulated' as const, cpus: 1, memoryMiB: 256 },
@@ -71,6 +71,7 @@ function startClone() {
     spec,
     {
       boots: false,
+      ...withoutNetwork,
       async prepare(guest) {
         guest.mkdir('/prepared');
         await guest.ping();

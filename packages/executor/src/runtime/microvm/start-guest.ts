@@ -10,7 +10,7 @@ import {
 import { diskFull, guestUnconfirmed, leaseLost, vmmDied } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import { withinTime } from './guest-limits.ts';
-import type { AgentVm, VmSource } from './vm-source.ts';
+import type { AgentVm, VmOptions, VmSource } from './vm-source.ts';
 
 /** How long a VM may live, and what tells it to stop: the lease of its job. */
 export type Lifetime = Pick<Lease, 'stopped' | 'killed' | 'deadline' | 'onRenewed'>;
@@ -24,9 +24,7 @@ export interface RunningVm {
   readonly prepared: Promise<void>;
 }
 
-export interface StartOptions {
-  /** Boots the VM also where there is a template for it. */
-  readonly boots: boolean;
+export interface StartOptions extends VmOptions {
   /**
    * Sends what the guest shall do before its first step: init does it while the answer to the knock is on its way, and starts no step
    * before the host has accepted that answer. Nothing secret may be sent here.
@@ -48,13 +46,13 @@ const readyMs: Readonly<Record<Acceleration, number>> = { emulated: 20_000, kvm:
 export async function startGuest(
   source: VmSource,
   spec: VmSpec,
-  { boots, prepare }: StartOptions,
+  { prepare, ...options }: StartOptions,
   lease: Lifetime,
   clock: Clock,
   onStarted: (vm: AgentVm) => void,
 ): Promise<RunningVm> {
   lease.stopped.throwIfAborted();
-  const vm = await source.startVm(spec, { boots });
+  const vm = await source.startVm(spec, options);
   onStarted(vm);
   // Nobody reads the guest's console. Its output is discarded, because a full socket can block the guest.
   vm.sockets.console.resume();

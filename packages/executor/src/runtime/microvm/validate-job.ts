@@ -95,7 +95,7 @@ function fromUpstream(leased: Job, { credential, upstream }: ValidationSettings)
     dockerSteps: job.dockerSteps ?? [],
     fumehood: {
       ...{ attempt: 0, accept, resources, deadlineMs, stopGraceMs },
-      ...{ stdin: false, inspect: false, workspace: null, artifacts: [] },
+      ...{ stdin: false, inspect: false, workspace: null, artifacts: [], network: { mode: 'none' } },
     },
     upload,
     exposed,

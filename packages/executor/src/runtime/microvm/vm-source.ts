@@ -1,4 +1,6 @@
+import type { Receipt } from '@fumehood/egress';
 import type { GuestSockets, LauncherSockets, LeftOver, VmExit, VmSpec } from '@fumehood/microvm';
+import type { EgressPolicy } from '@fumehood/protocol';
 
 /** What a VM started from: a template, or a kernel, and the code and the message of why not a template. */
 export type VmOrigin =
@@ -26,8 +28,21 @@ export interface AgentVm {
   kill(): void;
 }
 
+/** How a VM is started, and what its guest may reach. */
+export interface VmOptions {
+  /** Boots the VM also where there is a template for it. */
+  readonly boots: boolean;
+  /** `none`: the guest has no network interface. */
+  readonly policy: EgressPolicy;
+  /** Is told what the guest asked of the network. */
+  readonly onReceipt: (receipt: Receipt) => void;
+}
+
+/** Options of a VM without a network. */
+export const withoutNetwork = { policy: { mode: 'none' }, onReceipt() {} } as const;
+
 /** Starts VMs for the agent. In production, the helper, which is the agent's privileged parent, does this. */
 export interface VmSource {
   /** Starts a clone of a template, or a VM that boots: if `boots`, or if there can be no template for it. */
-  startVm(spec: VmSpec, options: { readonly boots: boolean }): Promise<AgentVm>;
+  startVm(spec: VmSpec, options: VmOptions): Promise<AgentVm>;
 }

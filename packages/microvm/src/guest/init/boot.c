@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 /* Boots from the kernel's first process to open ports: loads modules, moves to a root that pivot_root can leave, mounts. */
 #include "init.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,19 +65,46 @@ static void leave_rootfs(char *self) {
   die("exec init: %s", strerror(errno));
 }
 
-static void loopback_up(void) {
-  int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  struct ifreq request = {.ifr_name = "lo"};
-  if (s < 0 || ioctl(s, SIOCGIFFLAGS, &request)) return;
-  request.ifr_flags |= IFF_UP;
-  ioctl(s, SIOCSIFFLAGS, &request);
-  close(s);
-}
-
 static void write_file(const char *path, const char *text) {
   int file = open(path, O_WRONLY | O_CLOEXEC);
   if (file < 0 || write(file, text, strlen(text)) < 0) die("write %s: %s", path, strerror(errno));
   close(file);
+}
+
+static void interface_up(int s, const char *name) {
+  struct ifreq request = {0};
+  strcpy(request.ifr_name, name);
+  if (ioctl(s, SIOCGIFFLAGS, &request)) die("%s: %s", name, strerror(errno));
+  request.ifr_flags |= IFF_UP;
+  if (ioctl(s, SIOCSIFFLAGS, &request)) die("%s: %s", name, strerror(errno));
+}
+
+static struct sockaddr address_of(const char *text) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  struct sockaddr any;
+  inet_pton(AF_INET, text, &address.sin_addr);
+  memcpy(&any, &address, sizeof any);
+  return any;
+}
+
+/* A guest with a network interface has one address, and sends everything to the host's end of it. The host knows the same addresses. */
+static void network_up(void) {
+  int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (s < 0) die("socket: %s", strerror(errno));
+  interface_up(s, "lo");
+  if (if_nametoindex("eth0")) {
+    write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+    struct ifreq address = {.ifr_name = "eth0", .ifr_addr = address_of("172.31.0.2")};
+    struct ifreq netmask = {.ifr_name = "eth0", .ifr_netmask = address_of("255.255.255.252")};
+    struct rtentry route = {.rt_dst = address_of("0.0.0.0"),
+                            .rt_genmask = address_of("0.0.0.0"),
+                            .rt_gateway = address_of("172.31.0.1"),
+                            .rt_flags = RTF_UP | RTF_GATEWAY};
+    if (ioctl(s, SIOCSIFADDR, &address) || ioctl(s, SIOCSIFNETMASK, &netmask)) die("the address: %s", strerror(errno));
+    interface_up(s, "eth0");
+    if (ioctl(s, SIOCADDRT, &route)) die("the route: %s", strerror(errno));
+  }
+  close(s);
 }
 
 void boot(int argc, char **argv) {
@@ -94,6 +123,6 @@ void boot(int argc, char **argv) {
   chmod("/init", 0); /* nobody executes init again, as an image could by the name /proc/self/exe */
   write_file("/proc/self/oom_score_adj", "-1000");
   mkdir("/mnt", 0755); /* a step attaches its root here before it pivots to it */
-  loopback_up();
+  network_up();
   ports_open();
 }

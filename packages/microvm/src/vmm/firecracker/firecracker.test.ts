@@ -19,7 +19,7 @@ const spec: VmSpec = {
 const common = { scratch: 6, scratchReader: 7, stateSocket: null };
 const boots: VmmDescriptors = {
   ...{ ...common, blank: null, disks: [8, 9], slots: 2, start: { kernel: 10, initramfs: 11 } },
-  ...{ memory: null, savedState: null, channel: { directory: 12 } },
+  ...{ memory: null, savedState: null, tap: null, channel: { directory: 12 } },
 };
 const template: VmmDescriptors = { ...boots, blank: 8, disks: [], slots: 4, memory: 12, savedState: 13 };
 const clones: VmmDescriptors = {

@@ -35,7 +35,8 @@ export function firecracker(binary: string): Vmm {
     reopensFiles: true,
     makesMemory: true,
     templateDisksMax,
-    check({ acceleration, cpus }) {
+    check({ acceleration, cpus, network }) {
+      if (network) throw vmRefused('guests with a network run on QEMU alone so far');
       if (acceleration !== 'kvm')
         throw vmRefused('Firecracker needs hardware virtualization, and this VM is to be emulated');
       if (cpus > cpusMax) throw vmRefused(`it has ${cpus} processors, and Firecracker at most ${cpusMax}`);

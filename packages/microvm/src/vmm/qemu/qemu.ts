@@ -40,6 +40,7 @@ export function qemu(binary: string): Vmm {
         'chardev=monitor,mode=control',
       ],
       ...disks(fds),
+      ...network(fds),
       ...['-device', 'virtio-serial-device,max_ports=8'],
       ...portNames.flatMap((name) => [
         ...['-chardev', `socket,id=${name},fd=${inherited(fds.channel).sockets[name]}`],
@@ -63,7 +64,7 @@ const fewPlaces = 8;
 
 function machine(spec: VmSpec, fds: VmmDescriptors): string[] {
   const common = 'microvm,pit=off,pic=off,rtc=on,memory-backend=m0';
-  const devices = fds.slots + 2; // the scratch disk and the ports
+  const devices = fds.slots + 2 + (fds.tap === null ? 0 : 1); // the scratch disk, the ports and the network interface
   const places = devices <= fewPlaces ? ',ioapic2=off' : '';
   return spec.acceleration === 'kvm'
     ? ['-M', `${common},isa-serial=on`, '-accel', 'kvm', '-cpu', 'host']
@@ -94,6 +95,15 @@ function disks(fds: VmmDescriptors): string[] {
     `id=disk${slot},file=/dev/fdset/${slot},format=raw,if=none,${readonly ? 'readonly=on' : 'cache=unsafe'}`,
     ...['-device', `virtio-blk-device,drive=disk${slot}`],
   ]);
+}
+
+/** The guest's hardware address is the one that the rules of its namespace accept (`network/gate.nft`). */
+function network({ tap }: VmmDescriptors): string[] {
+  if (tap === null) return [];
+  return [
+    ...['-netdev', `tap,id=network,fd=${tap}`],
+    ...['-device', 'virtio-net-device,netdev=network,mac=02:00:00:00:00:02'],
+  ];
 }
 
 /**

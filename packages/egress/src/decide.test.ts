@@ -1,0 +1,73 @@
+import { parseEgressPolicy } from '@fumehood/protocol';
+import { describe, expect, it } from 'vitest';
+import { decideAnswer, decideConnection, decideName } from './decide.ts';
+
+const rulesOf = (policy: string, privateHosts: { name: string; port: number }[] = []) => ({
+  policy: parseEgressPolicy(policy),
+  privateHosts,
+  own: new Set(['1.0.0.9', '192.168.0.2']),
+});
+const mirror = { name: 'mirror.test', port: 8080 };
+
+describe('a name', () => {
+  it.each<[string, string, boolean]>([
+    ['public', 'a.test', true],
+    ['none', 'a.test', false],
+    ['allow:a.test', 'a.test', true],
+    ['allow:a.test:443', 'a.test', true],
+    ['allow:a.test', 'b.a.test', false],
+    ['allow:*.a.test', 'b.a.test', true],
+    ['allow:*.a.test', 'a.test', false],
+    ['allow:*.a.test', 'xa.test', false],
+  ])('under %s: %s, %s', (policy, name, allowed) =>
+    expect(decideName(rulesOf(policy), name).allowed).toBe(allowed),
+  );
+});
+
+describe('an answer', () => {
+  it('with one address that is not public is refused whole, and so is one with an address of this machine', () => {
+    const rules = rulesOf('public');
+    expect(decideAnswer(rules, 'a.test', ['1.1.1.1', '1.0.0.1']).allowed).toBe(true);
+    expect(decideAnswer(rules, 'a.test', ['1.1.1.1', '10.0.0.1']).allowed).toBe(false);
+    expect(decideAnswer(rules, 'a.test', ['1.1.1.1', '1.0.0.9']).allowed).toBe(false);
+  });
+  it('may be private for a host that the operator opened, and for no other', () => {
+    const rules = rulesOf('public', [mirror]);
+    expect(decideAnswer(rules, 'mirror.test', ['10.0.0.1']).allowed).toBe(true);
+    expect(decideAnswer(rules, 'a.test', ['10.0.0.1']).allowed).toBe(false);
+  });
+});
+
+describe('a connection', () => {
+  const decide = (policy: string, address: string, port: number, names: string[] = [], opened = [mirror]) =>
+    decideConnection(rulesOf(policy, opened), { address, port, names });
+
+  it.each<[string, string, number, string[], boolean]>([
+    ['public', '1.1.1.1', 443, [], true],
+    ['public', '169.254.169.254', 80, [], false],
+    ['public', '1.0.0.9', 22, [], false], // the host's own address
+    ['public', '10.0.0.1', 80, ['a.test'], false],
+    ['none', '1.1.1.1', 443, ['a.test'], false],
+    ['allow:a.test', '1.1.1.1', 443, [], false], // an address that was never asked for
+    ['allow:a.test', '1.1.1.1', 443, ['a.test'], true],
+    ['allow:a.test:443', '1.1.1.1', 80, ['a.test'], false],
+    ['allow:a.test', '1.1.1.1', 443, ['b.test'], false],
+    ['allow:a.test', '10.0.0.1', 443, ['a.test'], false], // a name that was bound to another address
+    // A host that the operator opened: its name and its port, as far as the policy allows it.
+    ['public', '10.0.0.1', 8080, ['mirror.test'], true],
+    ['allow:mirror.test', '10.0.0.1', 8080, ['mirror.test'], true],
+    ['allow:mirror.test', '10.0.0.1', 22, ['mirror.test'], false],
+    ['allow:a.test', '10.0.0.1', 8080, ['mirror.test'], false],
+    ['public', '10.0.0.1', 8080, [], false],
+    ['none', '10.0.0.1', 8080, ['mirror.test'], false],
+  ])('under %s to %s:%i, known as %j: %s', (policy, address, port, names, allowed) =>
+    expect(decide(policy, address, port, names).allowed).toBe(allowed),
+  );
+  it('has the rule that allowed it', () => {
+    expect(decide('public', '1.1.1.1', 443).rule).toBe('public');
+    expect(decide('allow:*.test', '1.1.1.1', 443, ['a.test']).rule).toBe('allow *.test');
+    expect(decide('public', '10.0.0.1', 8080, ['mirror.test']).rule).toBe(
+      'public, opened on this executor: mirror.test:8080',
+    );
+  });
+});

@@ -1,0 +1,116 @@
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import type { Clock } from '@fumehood/base';
+import { decideConnection, type EgressRules } from './decide.ts';
+import { openLookups } from './lookups.ts';
+import type { Receipt } from './receipt.ts';
+import { relay } from './relay.ts';
+import { Pins } from './pins.ts';
+import type { Resolve } from './resolver.ts';
+
+/** What a gateway needs besides the sockets of its guest. */
+export interface GatewayDeps {
+  readonly clock: Clock;
+  readonly resolve: Resolve;
+  /** Connects to a public address. */
+  readonly dial: (address: string, port: number) => Socket;
+  readonly onReceipt: (receipt: Receipt) => void;
+}
+
+/** Serves the network of one guest. */
+export interface Gateway {
+  /** Ends all connections. Resolves when every receipt was given. */
+  close(): Promise<void>;
+}
+
+/** The address of the gateway and of its name server, as `network.c` of the package microvm has it. */
+const gatewayAddress = '172.31.0.1';
+const namePort = 53;
+/** Most connections of a guest at the same time. Each can cost the host some 3 MB of buffers. */
+const connectionsMax = 256;
+
+/**
+ * Serves the handles of a guest's network: a listener that accepts all of its TCP, to whichever address, and a UDP socket for its questions of
+ * DNS. The policy decides about each; what it allows is dialled from here.
+ */
+export async function openGateway(
+  handles: { readonly connections: object; readonly questions: object },
+  limits: Pick<EgressRules, 'policy' | 'privateHosts'>,
+  deps: GatewayDeps,
+): Promise<Gateway> {
+  const { clock, dial, onReceipt } = deps;
+  const { policy } = limits;
+  const rules = { ...limits, own: ownAddresses() };
+  const pins = new Pins(clock);
+  const lookups = openLookups({ rules, pins, resolve: deps.resolve, clock, onReceipt });
+  const relays = new Set<{ end(): void; readonly ended: Promise<void> }>();
+
+  const serve = (socket: Socket) => {
+    const address = socket.localAddress ?? '';
+    const port = socket.localPort ?? 0;
+    socket.on('error', () => {}); // `close` follows
+    if (address === gatewayAddress && port === namePort) {
+      void lookups.serveStream(socket);
+      return;
+    }
+    const at = clock.now();
+    const names = pins.namesOf(address);
+    const full = relays.size >= connectionsMax;
+    const verdict = full
+      ? { allowed: false, rule: `a guest has at most ${connectionsMax} connections at the same time` }
+      : decideConnection(rules, { address, port, names });
+    const facts = { at, kind: 'connection', name: names[0] ?? null, address, port } as const;
+    if (!verdict.allowed) {
+      socket.resetAndDestroy();
+      onReceipt({
+        ...facts,
+        serverName: null,
+        sentBytes: 0,
+        receivedBytes: 0,
+        verdict: 'refused',
+        rule: verdict.rule,
+      });
+      return;
+    }
+    const checked = policy.mode === 'allow' ? { policy, names, port } : null;
+    const running = relay(socket, dial(address, port), checked, (outcome) => {
+      onReceipt({ ...facts, rule: verdict.rule, ...outcome });
+    });
+    relays.add(running);
+    void running.ended.then(() => relays.delete(running));
+  };
+  const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, serve);
+  server.on('error', () => {}); // out of descriptors: a connection is lost, and the guest tries again
+  const listening = once(server, 'listening');
+  server.listen(handles.connections);
+  const questions: UdpSocket = createSocket('udp4');
+  questions.on('error', () => {}); // an answer that could not be sent is asked for again
+  questions.on('message', (message, { address, port }) => {
+    void lookups.answer(message).then((answer) => {
+      if (answer && !closed) questions.send(answer, port, address);
+    });
+  });
+  let closed = false;
+  questions.bind(handles.questions as unknown as { fd: number });
+  await listening;
+  return {
+    async close() {
+      closed = true;
+      server.close();
+      questions.close();
+      lookups.close();
+      const running = [...relays];
+      for (const one of running) one.end();
+      await Promise.all(running.map(({ ended }) => ended));
+    },
+  };
+}
+
+/** The addresses of this machine, also the public ones: a guest reaches no service of its host. */
+function ownAddresses(): ReadonlySet<string> {
+  return new Set(
+    Object.values(networkInterfaces()).flatMap((some) => some?.map(({ address }) => address) ?? []),
+  );
+}

@@ -1,0 +1,54 @@
+import { connect } from 'node:net';
+import { readConfig, receiveMessages, reportStarted, sendMessage, systemClock } from '@fumehood/base';
+import type { EgressRules } from './decide.ts';
+import { type Gateway, openGateway } from './gateway.ts';
+import { type EgressAnswer, egressCallSchema, egressConfigSchema } from './messages.ts';
+import { openResolver } from './resolver.ts';
+
+/**
+ * The process that serves the networks of an executor's guests, a child of its helper without any privilege or credential: it decides, dials and
+ * keeps the receipts: `main.ts CONFIG`.
+ */
+const { nameServers } = await readConfig(egressConfigSchema, process.argv[2] ?? '');
+const resolve = openResolver(nameServers);
+const answer = (message: EgressAnswer) => void sendMessage(process, message);
+
+interface Network {
+  readonly limits: Pick<EgressRules, 'policy' | 'privateHosts'>;
+  readonly handles: Partial<Record<'connections' | 'questions', object>>;
+  gateway: Promise<Gateway> | null;
+}
+const networks = new Map<number, Network>();
+
+receiveMessages(process, egressCallSchema, (call, handle) => {
+  const { id } = call;
+  if (call.type === 'network.open') {
+    const { policy, privateHosts } = call;
+    networks.set(id, { limits: { policy, privateHosts }, handles: {}, gateway: null });
+    return;
+  }
+  const network = networks.get(id);
+  if (!network) return;
+  if (call.type === 'network.close') {
+    networks.delete(id);
+    void closeNetwork(network).finally(() => answer({ type: 'network.closed', id }));
+    return;
+  }
+  network.handles[call.name] = handle as object;
+  const { connections, questions } = network.handles;
+  if (!connections || !questions) return;
+  network.gateway = openGateway({ connections, questions }, network.limits, {
+    clock: systemClock,
+    resolve,
+    dial: (host, port) => connect({ host, port, allowHalfOpen: true }),
+    onReceipt: (receipt) => answer({ type: 'network.receipt', id, receipt }),
+  });
+  network.gateway.catch(() => {}); // the guest's connections are reset
+});
+
+async function closeNetwork({ gateway }: Network): Promise<void> {
+  await (await gateway)?.close();
+}
+
+process.on('disconnect', () => process.exit(0));
+await reportStarted({});

@@ -1,0 +1,38 @@
+import { egressPolicySchema, privateHostSchema } from '@fumehood/protocol';
+import * as z from 'zod';
+import { receiptSchema } from './receipt.ts';
+
+const id = z.int().positive();
+
+/** The configuration of the process that serves the networks of guests: a JSON file. */
+export const egressConfigSchema = z.strictObject({
+  /** The name servers that are asked, each as `ADDRESS[:PORT]`; null: those of this machine. */
+  nameServers: z
+    .array(z.string().regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\])(:\d{1,5})?$/i, 'must be ADDRESS[:PORT]'))
+    .min(1)
+    .max(8)
+    .nullable()
+    .default(null),
+});
+
+/** What the helper tells the process that serves the networks of guests. */
+export const egressCallSchema = z.discriminatedUnion('type', [
+  /** A guest's network. Two messages with its handles follow. */
+  z.object({
+    type: z.literal('network.open'),
+    id,
+    policy: egressPolicySchema,
+    privateHosts: z.array(privateHostSchema),
+  }),
+  z.object({ type: z.literal('network.handle'), id, name: z.enum(['connections', 'questions']) }),
+  z.object({ type: z.literal('network.close'), id }),
+]);
+export type EgressCall = z.infer<typeof egressCallSchema>;
+
+/** What that process tells the helper. */
+export const egressAnswerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('network.receipt'), id, receipt: receiptSchema }),
+  /** No receipt follows. */
+  z.object({ type: z.literal('network.closed'), id }),
+]);
+export type EgressAnswer = z.infer<typeof egressAnswerSchema>;

@@ -1,0 +1,107 @@
+import type { Socket } from 'node:net';
+import { type EgressPolicy, hostRuleOf } from '@fumehood/protocol';
+import type { Receipt } from './receipt.ts';
+import { readHello } from './tls-hello.ts';
+
+/** What the server name of a TLS connection has to agree with: the names of its address, and the policy. */
+interface CheckedName {
+  readonly policy: Extract<EgressPolicy, { mode: 'allow' }>;
+  readonly names: readonly string[];
+  readonly port: number;
+}
+
+/** How a connection ended. Without a rule, that of its permission stands. */
+type Outcome = Pick<Receipt, 'serverName' | 'sentBytes' | 'receivedBytes' | 'verdict'> & {
+  readonly rule?: string;
+};
+
+const dialMs = 30_000;
+/** A connection on which nothing moves for so long is closed. */
+const idleMs = 900_000;
+/** How long a client may take to send the rest of a TLS hello. */
+const helloMs = 30_000;
+
+/**
+ * Connects a guest's socket, which is paused, with one that is being dialled. Each end of a stream and each reset is passed on as what it is. With
+ * `checked`, the first bytes of the guest are held back until they are no TLS, or TLS for an allowed name. Calls `onEnd` once.
+ */
+export function relay(
+  guest: Socket,
+  server: Socket,
+  checked: CheckedName | null,
+  onEnd: (outcome: Outcome) => void,
+): { end(): void; readonly ended: Promise<void> } {
+  const ended = Promise.withResolvers<void>();
+  let serverName: string | null = null;
+  let outcome: Pick<Outcome, 'verdict' | 'rule'> = { verdict: 'allowed' };
+  const reset = (why?: Pick<Outcome, 'verdict' | 'rule'>) => {
+    if (why && outcome.verdict === 'allowed') outcome = why;
+    for (const socket of [guest, server]) if (!socket.destroyed) socket.resetAndDestroy();
+  };
+  let open = 2;
+  const closed = () => {
+    open -= 1;
+    if (open > 0) return;
+    clearTimeout(hello);
+    onEnd({ serverName, sentBytes: server.bytesWritten, receivedBytes: guest.bytesWritten, ...outcome });
+    ended.resolve();
+  };
+  const hello = setTimeout(() => {
+    if (held !== null && held.length > 0)
+      reset({ verdict: 'refused', rule: 'the TLS hello did not end in time' });
+  }, helloMs);
+  hello.unref();
+  const dialling = setTimeout(
+    () => reset({ verdict: 'failed', rule: 'the server did not answer in time' }),
+    dialMs,
+  );
+  server.once('connect', () => {
+    clearTimeout(dialling);
+    server.pipe(guest);
+    if (checked) guest.on('data', takeHeld);
+    else guest.pipe(server);
+    guest.resume();
+  });
+  server.on('error', (error: NodeJS.ErrnoException) =>
+    reset(
+      server.connecting || server.bytesRead + server.bytesWritten === 0
+        ? { verdict: 'failed', rule: `the server could not be reached (${error.code})` }
+        : undefined,
+    ),
+  );
+  guest.on('error', () => reset());
+  for (const socket of [guest, server]) {
+    socket.setTimeout(idleMs, () => reset());
+    socket.once('close', (failed: boolean) => {
+      clearTimeout(dialling);
+      if (failed) reset();
+      closed();
+    });
+  }
+
+  /** What the guest has sent before its server name was checked; null afterwards. */
+  let held: Buffer | null = checked && Buffer.alloc(0);
+  function takeHeld(chunk: Buffer): void {
+    held = Buffer.concat([held as Buffer, chunk]);
+    const first = readHello(held);
+    if (first.kind === 'incomplete') return;
+    guest.off('data', takeHeld);
+    if (first.kind === 'unreadable') return reset({ verdict: 'refused', rule: `TLS: ${first.why}` });
+    if (first.kind === 'hello') {
+      ({ serverName } = first);
+      const { policy, names, port } = checked as CheckedName;
+      const isAllowed =
+        serverName !== null && names.includes(serverName) && hostRuleOf(policy.hosts, serverName, port);
+      if (!isAllowed)
+        return reset({
+          verdict: 'refused',
+          rule: `TLS for ${serverName ?? 'no name'}, which is none of the address`,
+        });
+    }
+    server.write(held);
+    held = null;
+    guest.pipe(server);
+  }
+
+  return { end: () => reset(), ended: ended.promise };
+}

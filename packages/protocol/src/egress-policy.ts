@@ -1,0 +1,105 @@
+import * as z from 'zod';
+
+/** Longest name of a host, and of one of its labels (RFC 1035, 2.3.4), characters. */
+const nameMax = 253;
+const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
+const hostPattern = new RegExp(`^(?:\\*\\.)?${label}(?:\\.${label})*$`);
+
+/** A host that a job may reach: its name, or `*.` and a name for everything below that name. */
+const allowedHostSchema = z.strictObject({
+  name: z
+    .string()
+    .max(nameMax)
+    .toLowerCase()
+    .regex(hostPattern, 'must be the name of a host, or `*.` and a name for all names below it')
+    .refine((name) => !/^[\d.]+$/.test(name), 'must be a name, not an address'),
+  /** Ports; null: any. */
+  ports: z.array(z.int().min(1).max(65_535)).min(1).max(64).nullable(),
+});
+export type AllowedHost = z.infer<typeof allowedHostSchema>;
+
+/**
+ * What a job's guest may reach. `none`: it has no network interface. `allow`: the named hosts, as far as they are on the public internet.
+ * `public`: every TCP port of the public internet.
+ */
+export const egressPolicySchema = z.discriminatedUnion('mode', [
+  z.strictObject({ mode: z.literal('none') }),
+  z.strictObject({ mode: z.literal('allow'), hosts: z.array(allowedHostSchema).min(1).max(256) }),
+  z.strictObject({ mode: z.literal('public') }),
+]);
+export type EgressPolicy = z.infer<typeof egressPolicySchema>;
+
+/** A host that is not on the public internet, such as a company's mirror, which an executor's operator opens to its guests: by name and port. */
+export const privateHostSchema = z.strictObject({
+  name: allowedHostSchema.shape.name.refine((name) => !name.startsWith('*.'), 'must be the name of one host'),
+  port: z.int().min(1).max(65_535),
+});
+export type PrivateHost = z.infer<typeof privateHostSchema>;
+
+/** Returns whether a host's name, in lower case, is the rule's name, or below it for a rule that begins with `*.`. */
+export function coversName(rule: string, name: string): boolean {
+  return rule.startsWith('*.') ? name.endsWith(rule.slice(1)) && name.length >= rule.length : rule === name;
+}
+
+/** Returns the rule of a list that covers this name and port; port null: any of its ports. */
+export function hostRuleOf(
+  hosts: readonly AllowedHost[],
+  name: string,
+  port: number | null,
+): AllowedHost | undefined {
+  return hosts.find(
+    (host) =>
+      coversName(host.name, name) && (port === null || host.ports === null || host.ports.includes(port)),
+  );
+}
+
+/** Returns the policy under which a guest reaches what both policies allow: a job narrows the ceiling of its queue, and never widens it. */
+export function narrowEgress(ceiling: EgressPolicy, wanted: EgressPolicy): EgressPolicy {
+  if (ceiling.mode === 'public') return wanted;
+  if (wanted.mode === 'public') return ceiling;
+  if (ceiling.mode === 'none' || wanted.mode === 'none') return { mode: 'none' };
+  const hosts = wanted.hosts.flatMap((one) => ceiling.hosts.flatMap((other) => both(one, other) ?? []));
+  return hosts.length > 0 ? { mode: 'allow', hosts } : { mode: 'none' };
+}
+
+/** Returns the rule for what both rules allow, or null if that is nothing. */
+function both(one: AllowedHost, other: AllowedHost): AllowedHost | null {
+  const name = coversRule(other.name, one.name)
+    ? one.name
+    : coversRule(one.name, other.name)
+      ? other.name
+      : null;
+  const ports =
+    one.ports === null ? other.ports : one.ports.filter((port) => other.ports?.includes(port) ?? true);
+  return name === null || ports?.length === 0 ? null : { name, ports };
+}
+
+/** Returns whether a rule's name covers all that another one covers. */
+function coversRule(rule: string, other: string): boolean {
+  return rule === other || coversName(rule, other.replace(/^\*\./, 'any.'));
+}
+
+/**
+ * Returns the policy that a text stands for: `none`, `public`, or `allow:HOST[:PORT]`, with more hosts after commas. Throws a ZodError that says
+ * what is wrong with it.
+ */
+export function parseEgressPolicy(text: string): EgressPolicy {
+  if (!text.startsWith('allow:')) return egressPolicySchema.parse({ mode: text });
+  const ports = new Map<string, number[] | null>();
+  for (const part of text.slice('allow:'.length).split(',')) {
+    const [, name = part, port] = /^(.*?)(?::(\d+))?$/.exec(part) ?? [];
+    const before = ports.get(name);
+    ports.set(name, port === undefined || before === null ? null : [...(before ?? []), Number(port)]);
+  }
+  return egressPolicySchema.parse({
+    mode: 'allow',
+    hosts: [...ports].map(([name, list]) => ({ name, ports: list })),
+  });
+}
+
+/** Returns the text of a policy that `parseEgressPolicy` reads. */
+export function egressPolicyText(policy: EgressPolicy): string {
+  if (policy.mode !== 'allow') return policy.mode;
+  const parts = policy.hosts.flatMap(({ name, ports }) => ports?.map((port) => `${name}:${port}`) ?? [name]);
+  return `allow:${parts.join()}`;
+}

@@ -1,0 +1,111 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { Stack } from '../stack.ts';
+
+/** The address of the mirror: that of a machine in the executor's own network. */
+const address = '10.99.0.1';
+let stack: Stack;
+let image: string;
+/** Has the name server and the mirror in a network namespace, in which the executor runs, too. */
+let world: ChildProcess;
+/** The names that were asked of the name server. */
+let asked: string[];
+
+beforeAll(async () => {
+  stack = await Stack.make();
+  const client = join(stack.state, 'client');
+  const source = join(import.meta.dirname, '../network/client.c');
+  execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Werror', '-o', client, source]);
+  const files = [{ path: 'bin/client', content: readFileSync(client), mode: 0o755 }];
+  image = `docker-archive:${(await busyboxImage(stack.state, 'client', {}, files)).file}`;
+  const script = join(import.meta.dirname, '../network/world.ts');
+  const inside = `ip link set lo up; ip address add ${address}/32 dev lo; exec "$@"`;
+  world = spawn('unshare', ['--net', 'sh', '-euc', inside, 'sh', process.execPath, script, address], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  asked = [];
+  const lines = createInterface(world.stdout as Readable);
+  lines.on('line', (line) => asked.push(line));
+  await once(lines, 'line');
+  const settings = { nameServers: [address], privateHosts: [{ name: 'mirror.test', port: 8080 }] };
+  writeFileSync(join(stack.state, 'settings.json'), JSON.stringify(settings));
+  const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
+  const up = ['--target', String(world.pid), '--net', process.execPath, command, 'up'];
+  execFileSync('nsenter', up, { env: { ...process.env, FUMEHOOD_STATE: stack.state }, stdio: 'ignore' });
+});
+afterAll(async () => {
+  await stack.stop();
+  world.kill();
+  await once(world, 'exit');
+});
+
+/** Runs commands of the client in a VM under a policy. Returns its lines, and what the product says on stderr. */
+async function tryOut(policy: string, commands: readonly string[]) {
+  const script = commands.map((command) => `client ${command}`).join('; ');
+  const { code, stdout, stderr } = await stack.fumehood([
+    ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--network', policy],
+    ...[image, '--', 'sh', '-c', script],
+  ]);
+  expect(code, `${stderr}${stack.logs()}`).toBe(0);
+  return { lines: stdout.trim().split('\n'), stderr };
+}
+
+describe('the guest of a job', () => {
+  it('reaches what its policy allows, and nothing else of the world', async () => {
+    const { lines, stderr } = await tryOut('allow:mirror.test:8080,*.test:80', [
+      ...[
+        'name mirror.test',
+        `tcp ${address} 8080`,
+        `tcp ${address} 53`,
+        'name private.test',
+        'name metadata.test',
+      ],
+      ...[
+        'name gone.test',
+        'name secret.of.the.guest',
+        'tcp 169.254.169.254 80',
+        'tcp 10.1.2.3 80',
+        'tcp 1.1.1.1 80',
+      ],
+      ...[`udp ${address} 53`, 'udp 8.8.8.8 53', 'udp 1.1.1.1 443', 'ping 172.31.0.1', 'ping 1.1.1.1'],
+    ]);
+    const refused = (to: string) => `tcp ${to}: Connection reset by peer`;
+    expect(lines).toEqual([
+      ...[
+        `name mirror.test: ${address}`,
+        `tcp ${address}:8080: answer from the mirror`,
+        refused(`${address}:53`),
+      ],
+      ...['private.test', 'metadata.test', 'gone.test', 'secret.of.the.guest'].map(
+        (name) => `name ${name}: rcode 3`,
+      ),
+      ...['169.254.169.254:80', '10.1.2.3:80', '1.1.1.1:80'].map(refused),
+      ...[`${address}:53`, '8.8.8.8:53', '1.1.1.1:443'].map((to) => `udp ${to}: silence`),
+      ...['ping 172.31.0.1: silence', 'ping 1.1.1.1: silence'],
+    ]);
+    expect(stderr).toContain(
+      'fumehood: 169.254.169.254:80 was refused: the address is not on the public internet',
+    );
+    expect(stderr).toContain('the policy does not allow the name secret.of.the.guest');
+    expect(asked).not.toContain('secret.of.the.guest');
+  });
+
+  it('has under `public` no more of its own network than what the operator opened, and without a network nothing', async () => {
+    const tried = ['name mirror.test', `tcp ${address} 8080`, `tcp ${address} 53`, 'name private.test'];
+    expect((await tryOut('public', tried)).lines).toEqual([
+      ...[`name mirror.test: ${address}`, `tcp ${address}:8080: answer from the mirror`],
+      ...[`tcp ${address}:53: Connection reset by peer`, 'name private.test: rcode 3'],
+    ]);
+    const { lines } = await tryOut('none', ['name mirror.test', `tcp ${address} 8080`]);
+    expect(lines).toEqual([
+      'name mirror.test: Network is unreachable',
+      `tcp ${address}:8080: Network is unreachable`,
+    ]);
+  });
+});
