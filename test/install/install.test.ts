@@ -1,11 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { layoutFiles } from '../../packages/oci/src/testing/image.ts';
-import { FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
+import { basic, FakeRegistry, password } from '../../packages/oci/src/testing/registry.ts';
 import { makeAuthority } from '../integration/certificates.ts';
 import { Machine, makeSystemdRoot } from './machine.ts';
 
@@ -27,6 +35,7 @@ const machines: Machine[] = [];
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'install-'));
   registry = await FakeRegistry.start();
+  registry.basic = basic;
   await busyboxImage(directory, 'busybox');
   registry.put('tools/busybox', '1', layoutFiles([readFileSync(join(directory, 'busybox.layer'))]));
 }, 60_000);
@@ -43,6 +52,7 @@ function makeRoot(): string {
   makeSystemdRoot(root);
   const home = join(root, 'root');
   execFileSync('npm', ['run', '--silent', 'package', '--', '--out', home], { stdio: 'ignore' });
+  writeFileSync(join(home, 'password'), `${password}\n`);
   const authority = makeAuthority(directory, 'lab');
   const { certificateFile, keyFile } = authority.issue('server', ['fumehood.example.com']);
   copyFileSync(certificateFile, join(home, 'fullchain.pem'));
@@ -60,6 +70,7 @@ it('the commands of docs/install.md make an instance and an executor of two bare
   const typed = (commands: string) =>
     commands
       .replaceAll('"registry.example.com"', `"registry.example.com:${portOf(registry)}", "insecure": true`)
+      .replaceAll('add registry.example.com', `add registry.example.com:${portOf(registry)}`)
       .replaceAll('registry.example.com/', `registry.example.com:${portOf(registry)}/`)
       .replaceAll('fumehood run', 'fumehood run --accept vm-emulated')
       .replaceAll('TOKEN', token);
@@ -88,10 +99,15 @@ it('the commands of docs/install.md make an instance and an executor of two bare
   let output = '';
   for (const block of blocks) {
     if (block.where === 'on each machine') continue;
-    output = await run(block.where === 'on the instance' ? instance.machine : executor.machine, block);
+    output += await run(block.where === 'on the instance' ? instance.machine : executor.machine, block);
     token = / --token (\S+)$/m.exec(output)?.[1] ?? token;
   }
   expect(output).toMatch(/^it works$/m);
+  expect(output).toMatch(/^lab-1 .* vm-emulated /m);
+  const { output: left } = await executor.machine.run(
+    'fumehood executor leave; systemctl is-active fumehood-executor || true',
+  );
+  expect(left).toMatch(/^inactive$/m);
 });
 
 const portOf = ({ place }: FakeRegistry) => place.split(':')[1] as string;

@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +55,7 @@ beforeAll(async () => {
     node,
     route: { proxy: null },
     fetchMemory,
+    imageMaxMiB: 1,
   };
 });
 afterAll(async () => {
@@ -127,6 +129,13 @@ it('the registry is asked once for steps with the same image, and they share one
   const { files, lines } = await disks(undefined, { steps: 3 });
   expect(files).toEqual([files[0], files[0], files[0]]);
   expect(lines).toHaveLength(1);
+});
+
+it('an image that is larger than the executor allows is refused before its layers are fetched', async () => {
+  registry.put('large', '1', layoutFiles([randomBytes(2 ** 20)]));
+  const fetched = disks(undefined, { image: `${registry.place}/large:1` });
+  await expect(fetched).rejects.toMatchObject({ code: 'image_too_big' });
+  expect(registry.requests.filter((line) => /large\/blobs/.test(line))).toEqual([]);
 });
 
 it('a malformed file of credentials is an error', async () => {

@@ -62,6 +62,8 @@ export const executorSettings = {
   registries: registriesSchema.default([]),
   /** Docker's `config.json`, with the credentials of this executor for registries. Only the agent can read it. */
   registryAuthFile: path.nullable().default(null),
+  /** Largest image of a registry: its compressed layers together. */
+  imageMaxMiB: z.int().positive().default(16_384),
   /** The limit of the cache: allocated bytes of image archives and disks. Those that were not used for the longest time are removed. */
   cacheBytes: z.int().positive(),
 };

@@ -94,10 +94,10 @@ export async function startAgentProcess(
 
 function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {
   const { instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream } = config;
-  const { resources, cacheBytes, runtime, registries, registryAuthFile, vmms } = config;
+  const { resources, cacheBytes, runtime, registries, registryAuthFile, imageMaxMiB, vmms } = config;
   return {
     ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream },
-    ...{ resources, cacheBytes, registries, registryAuthFile, vmms },
+    ...{ resources, cacheBytes, registries, registryAuthFile, imageMaxMiB, vmms },
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },
     diskMaker: runtime.diskMaker,

@@ -161,6 +161,7 @@ export class TestAgent {
       registries: from?.registries ?? [],
       route: { proxy: null },
       registryAuthFile: null,
+      imageMaxMiB: 16,
       tiers: identity.tiers,
       directories,
       cache: openFileCache({

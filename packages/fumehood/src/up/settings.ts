@@ -63,6 +63,8 @@ const ofExecutor = z.object({
   nameServers: executorHelperConfigSchema.shape.nameServers,
   /** Docker's `config.json`, with credentials for registries. */
   registryAuthFile: z.string().startsWith('/').nullable().default(null),
+  /** Largest image of a registry: its compressed layers together. */
+  imageMaxMiB: executorHelperConfigSchema.shape.imageMaxMiB,
 });
 /** Everything has a default. */
 const adminSchema = ofInstance.extend(ofExecutor.shape);
@@ -89,6 +91,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
     'a list of {"location": "HOST[:PORT][/PATH]", "insecure": true or false, "mirrors": [{"location", "insecure"}]}',
   privateHosts: 'a list of {"name": "HOST", "port": from 1 to 65535}',
   nameServers: 'null, or a list of "ADDRESS[:PORT]"',
+  imageMaxMiB: 'a whole number above 0',
   registryAuthFile: '"/PATH" of a file as Docker\'s config.json, or null',
 };
 
@@ -166,7 +169,8 @@ export async function executorHelperSettings(
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   // What the cache holds already counts as free: otherwise its limit would shrink with each start.
   const cachedMiB = (await allocatedBytes(join(state.root, 'executor'))) / 2 ** 20;
-  const { registries, registryAuthFile, privateHosts, nameServers, ...admin } = adminSettings(state);
+  const { registries, registryAuthFile, imageMaxMiB, privateHosts, nameServers, ...admin } =
+    adminSettings(state);
   const cacheMiB = admin.cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
   const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
   const templatesMiB = Math.min(templatesMaxMiB, Math.floor(memoryMiB / 4));
@@ -201,7 +205,7 @@ export async function executorHelperSettings(
     },
     templatesMiB,
     cacheBytes: cacheMiB * 2 ** 20,
-    ...{ registries, registryAuthFile, privateHosts, nameServers },
+    ...{ registries, registryAuthFile, imageMaxMiB, privateHosts, nameServers },
   };
 }
 

@@ -93,6 +93,7 @@ function startJob(signal: AbortSignal = never, run: Spawn = profile) {
       registries: [],
       route: { proxy: null },
       registryAuthFile: null,
+      imageMaxMiB: 16,
     },
     ...{ node: programs.node, fetchMemory: openFetchMemory(systemClock) },
   };

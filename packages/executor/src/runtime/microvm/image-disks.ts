@@ -37,6 +37,8 @@ export interface ImageDeps {
    * upstream instance that brings credentials gets none of these.
    */
   readonly registryAuthFile: string | null;
+  /** Largest image of a registry: its compressed layers together. */
+  readonly imageMaxMiB: number;
   /** The path of Node on the host. */
   readonly node: string;
 }
@@ -96,6 +98,7 @@ async function fetchReference(
   const from = {
     ...{ spawn, registries, cache, work: directories.work, archives: directories.blobs },
     memory: deps.fetchMemory,
+    maxBytes: deps.imageMaxMiB * 2 ** 20,
     onLine: (line: string) => void onLine(line).catch(() => {}), // the phase finds out by itself that its log fails
     node: { source: deps.node, target: sandboxNode },
     httpProxy: deps.route.proxy,

@@ -73,6 +73,8 @@ export interface MicrovmDeps {
   readonly route: Pick<Route, 'proxy'>;
   /** Docker's `config.json`, with the credentials of this executor for registries. */
   readonly registryAuthFile: string | null;
+  /** Largest image of a registry. */
+  readonly imageMaxMiB: number;
 }
 
 /** Bytes of the largest index file that is taken out of a guest: 2 GiB. The file is stored on the host until it is uploaded. */
