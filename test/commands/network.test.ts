@@ -94,6 +94,18 @@ describe('the guest of a job', () => {
     );
     expect(stderr).toContain('the policy does not allow the name secret.of.the.guest');
     expect(asked).not.toContain('secret.of.the.guest');
+    const [id] =
+      (await stack.fumehood(['jobs', 'list', '--limit', '1'])).stdout.split('\n')[1]?.split(' ') ?? [];
+    const { stdout } = await stack.fumehood(['jobs', 'network', String(id), '--json']);
+    const { receipts } = JSON.parse(stdout);
+    expect(receipts).toContainEqual(
+      expect.objectContaining({ address, port: 8080, name: 'mirror.test', sentBytes: 5, receivedBytes: 15 }),
+    );
+    const { stdout: refusals } = await stack.fumehood(['jobs', 'network', String(id), '--refused']);
+    expect(refusals).toMatch(
+      / connection +169\.254\.169\.254:80 .* refused +the address is not on the public internet$/m,
+    );
+    expect(refusals).not.toContain('allowed');
   });
 
   it('has under `public` no more of its own network than what the operator opened, and without a network nothing', async () => {

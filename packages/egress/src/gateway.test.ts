@@ -8,11 +8,10 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { systemClock } from '@fumehood/base';
-import { parseEgressPolicy } from '@fumehood/protocol';
+import { parseEgressPolicy, type Receipt } from '@fumehood/protocol';
 import packet from 'dns-packet';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type Gateway, openGateway } from './gateway.ts';
-import type { Receipt } from './receipt.ts';
 
 /** The address at which the test's guest reaches the gateway: all of 127.0.0.0/8 is local, as all of the world is to a guest. */
 const address = '127.9.9.9';

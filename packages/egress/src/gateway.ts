@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import type { Clock } from '@fumehood/base';
 import { decideConnection, type EgressRules } from './decide.ts';
 import { openLookups } from './lookups.ts';
-import type { Receipt } from './receipt.ts';
+import type { Receipt } from '@fumehood/protocol';
 import { relay } from './relay.ts';
 import { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';

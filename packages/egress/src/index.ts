@@ -1,3 +1,2 @@
 export { isPublicAddress } from './addresses.ts';
 export { type EgressAnswer, type EgressCall, egressAnswerSchema, egressConfigSchema } from './messages.ts';
-export { type Receipt, receiptSchema } from './receipt.ts';

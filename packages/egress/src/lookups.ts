@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
 import { decideAnswer, decideName, type EgressRules } from './decide.ts';
 import { answerOf, messageMax, type Question, type Resolution, readQuestion } from './dns.ts';
-import type { Receipt } from './receipt.ts';
+import type { Receipt } from '@fumehood/protocol';
 import type { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
 

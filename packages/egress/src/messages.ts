@@ -1,6 +1,5 @@
-import { egressPolicySchema, privateHostSchema } from '@fumehood/protocol';
+import { egressPolicySchema, privateHostSchema, receiptSchema } from '@fumehood/protocol';
 import * as z from 'zod';
-import { receiptSchema } from './receipt.ts';
 
 const id = z.int().positive();
 

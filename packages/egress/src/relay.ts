@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
-import { type EgressPolicy, hostRuleOf } from '@fumehood/protocol';
-import type { Receipt } from './receipt.ts';
+import { type EgressPolicy, hostRuleOf, type Receipt } from '@fumehood/protocol';
 import { readHello } from './tls-hello.ts';
 
 /** What the server name of a TLS connection has to agree with: the names of its address, and the policy. */

@@ -38,6 +38,10 @@ const record: Record<string, unknown> = {
   ...{ createdAt: evil, lastSeenAt: evil, lastUsedAt: evil, expiresAt: evil },
 };
 const entry = { ...record, entry: 1, key: `step.${evil}`, durationMs: 1, command: [evil] };
+const receipt = {
+  ...{ at: 0, kind: 'connection', name: null, address: '1.1.1.1', port: 1, serverName: null },
+  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'refused', rule: evil },
+};
 const events = async function* () {
   yield { type: 'job', job: { ...record, state: 'processing' } };
   yield { type: 'entry', entry };
@@ -54,6 +58,14 @@ const events = async function* () {
     entry: 1,
     stream: 'stderr',
     data: Buffer.from(evil).toString('base64'),
+  };
+  yield { type: 'entry', entry: { ...entry, entry: 2, key: 'network' } };
+  yield {
+    type: 'output',
+    attempt: 1,
+    entry: 2,
+    stream: 'stdout',
+    data: Buffer.from(`${JSON.stringify(receipt)}\n`).toString('base64'),
   };
   yield { type: 'job', job: record };
 };
@@ -148,6 +160,7 @@ const commands: Record<string, string[]> = {
   'jobs/show': ['1'],
   'jobs/why': ['1'],
   'jobs/logs': ['1', '--phases'],
+  'jobs/network': ['1'],
   'shares/list': [],
   'tokens/create': ['ci', '--scope', 'jobs:read'],
   'tokens/list': [],

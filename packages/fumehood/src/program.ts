@@ -23,6 +23,7 @@ import { addJobsCancel } from './commands/jobs/cancel.ts';
 import { addJobsDelete } from './commands/jobs/delete.ts';
 import { addJobsList } from './commands/jobs/list.ts';
 import { addJobsLogs } from './commands/jobs/logs.ts';
+import { addJobsNetwork } from './commands/jobs/network.ts';
 import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
 import { addLogin } from './commands/login.ts';
@@ -83,6 +84,7 @@ export function makeProgram(): Command {
   addJobsShow(jobs);
   addJobsWhy(jobs);
   addJobsLogs(jobs);
+  addJobsNetwork(jobs);
   addJobsCancel(jobs);
   addJobsDelete(jobs);
 

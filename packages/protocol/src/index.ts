@@ -19,6 +19,7 @@ export * from './kinds.ts';
 export * from './lifecycle/table.ts';
 export * from './registry.ts';
 export * from './terminal.ts';
+export * from './receipt.ts';
 export * from './text.ts';
 export * from './tier.ts';
 export * from './values.ts';

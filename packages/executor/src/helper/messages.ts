@@ -1,7 +1,6 @@
 import { ipcErrorSchema } from '@fumehood/base';
-import { receiptSchema } from '@fumehood/egress';
 import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
-import { egressPolicySchema } from '@fumehood/protocol';
+import { egressPolicySchema, receiptSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 
 const id = z.int().positive();

@@ -8,9 +8,9 @@ import {
   startChild,
   untilStarted,
 } from '@fumehood/base';
-import { type EgressCall, egressAnswerSchema, type Receipt } from '@fumehood/egress';
+import { type EgressCall, egressAnswerSchema } from '@fumehood/egress';
 import { type NetworkHandle, networkHandleNames, type NetworkHandles } from '@fumehood/microvm';
-import type { EgressPolicy, PrivateHost } from '@fumehood/protocol';
+import type { EgressPolicy, PrivateHost, Receipt } from '@fumehood/protocol';
 import * as z from 'zod';
 import { egressFailed } from '../errors.ts';
 import type { Log } from '../log.ts';

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { FumehoodError, receiveMessages, sendMessage } from '@fumehood/base';
-import type { Receipt } from '@fumehood/egress';
+import type { Receipt } from '@fumehood/protocol';
 import {
   type GuestSockets,
   guestSocketNames,

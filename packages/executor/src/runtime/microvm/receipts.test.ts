@@ -1,4 +1,4 @@
-import type { Receipt } from '@fumehood/egress';
+import type { Receipt } from '@fumehood/protocol';
 import { expect, it } from 'vitest';
 import { Receipts } from './receipts.ts';
 

@@ -1,4 +1,4 @@
-import type { Receipt } from '@fumehood/egress';
+import type { Receipt } from '@fumehood/protocol';
 
 /** Receipts that are kept at the beginning, and as many at the end. */
 const keptMax = 500;

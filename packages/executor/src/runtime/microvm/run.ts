@@ -10,10 +10,9 @@ import {
   removeTree,
   type Spawn,
 } from '@fumehood/base';
-import type { Receipt } from '@fumehood/egress';
+import { type Receipt, egressPolicyText, type Tier } from '@fumehood/protocol';
 import { type Guest, type LeftOver, openMonitor, type VmSpec } from '@fumehood/microvm';
 import { type FetchMemory, openFetchMemory, type Registries } from '@fumehood/oci';
-import { egressPolicyText, type Tier } from '@fumehood/protocol';
 import { guestSilent } from '../../errors.ts';
 import type { UpstreamJobs } from '../../settings.ts';
 import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
