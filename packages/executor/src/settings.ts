@@ -1,5 +1,6 @@
 import { registriesSchema } from '@fumehood/oci';
 import {
+  egressPolicySchema,
   executorNameSchema,
   labelsSchema,
   queueNameSchema,
@@ -62,6 +63,8 @@ export const executorSettings = {
   registries: registriesSchema.default([]),
   /** Docker's `config.json`, with the credentials of this executor for registries. Only the agent can read it. */
   registryAuthFile: path.nullable().default(null),
+  /** What jobs of this executor may reach at most. */
+  egressCeiling: egressPolicySchema.default({ mode: 'public' }),
   /** Largest image of a registry: its compressed layers together. */
   imageMaxMiB: z.int().positive().default(16_384),
   /** The limit of the cache: allocated bytes of image archives and disks. Those that were not used for the longest time are removed. */

@@ -60,7 +60,11 @@ export async function startAgentProcess(
     systemClock,
     log,
   );
-  const vms = serveVms(child.process, { ...vmPolicy(config, directories, cgroups, log), networks });
+  const vms = serveVms(child.process, {
+    ...vmPolicy(config, directories, cgroups, log),
+    networks,
+    egressCeiling: config.egressCeiling,
+  });
   const file = join(config.state, 'run/executor.json');
   const facts: ExecutorFile = { pid: process.pid, agentPid: child.process.pid as number, connected: false };
   receiveMessages(child.process, connectedSchema, () => {
@@ -94,10 +98,11 @@ export async function startAgentProcess(
 
 function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {
   const { instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream } = config;
-  const { resources, cacheBytes, runtime, registries, registryAuthFile, imageMaxMiB, vmms } = config;
+  const { resources, cacheBytes, runtime, registries, registryAuthFile, imageMaxMiB, egressCeiling, vmms } =
+    config;
   return {
     ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream },
-    ...{ resources, cacheBytes, registries, registryAuthFile, imageMaxMiB, vmms },
+    ...{ resources, cacheBytes, registries, registryAuthFile, imageMaxMiB, egressCeiling, vmms },
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },
     diskMaker: runtime.diskMaker,
@@ -119,7 +124,7 @@ function vmPolicy(
   { disks, vms }: Directories,
   cgroups: boolean,
   log: Log,
-): Omit<VmPolicy, 'networks'> {
+): Omit<VmPolicy, 'networks' | 'egressCeiling'> {
   const host = {
     cgroups,
     launcher,

@@ -34,6 +34,7 @@ const templates: Templates = {
   removeAll: async () => {},
 };
 
+const egressCeiling = { mode: 'public' };
 /** None of these VMs has a network. */
 const networks: Pick<Networks, 'close'> = { close: async () => {} };
 
@@ -45,6 +46,7 @@ async function refusals(...sizes: (typeof fitting)[]): Promise<string[]> {
     vmms,
     templates,
     networks,
+    egressCeiling,
     resources,
     firstUid: null,
     maxVms: 8,
@@ -83,6 +85,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
       vmms,
       templates,
       networks,
+      egressCeiling,
       resources,
       firstUid: null,
       maxVms: 8,
@@ -110,6 +113,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
       vmms,
       templates,
       networks,
+      egressCeiling,
       resources,
       firstUid: null,
       maxVms: 8,
@@ -132,6 +136,34 @@ describe('the helper holds the sizes of virtual machines against what the execut
     freed.resolve();
     await expect.poll(() => answered('vm.started')).toEqual([1, 3, 2]);
     expect(answered('vm.refused')).toEqual([]);
+    fake.vm = null;
+  });
+
+  it('has the network of a guest served under no more than the ceiling of the executor, whatever the agent asks for', async () => {
+    const never = new Promise<never>(() => {});
+    fake.vm = {
+      sockets: {},
+      guest: never,
+      exited: never,
+      network: Promise.resolve({}),
+    } as unknown as VmProcess;
+    const opened: unknown[] = [];
+    const serving = { ...networks, open: async (...asked: unknown[]) => void opened.push(asked[2]) };
+    const ceiling = { mode: 'allow', hosts: [{ name: '*.test', ports: null }] };
+    const agent = new FakeAgent();
+    const policy = {
+      host,
+      vmms,
+      templates,
+      networks: serving,
+      egressCeiling: ceiling,
+      resources,
+      firstUid: null,
+    };
+    serveVms(agent as unknown as ChildProcess, { ...policy, maxVms: 8 } as unknown as VmPolicy);
+    const spec = { id: 'j1', acceleration: 'emulated', disks: [], ...fitting };
+    agent.emit('message', { type: 'vm.start', id: 1, boots: false, policy: { mode: 'public' }, spec });
+    await expect.poll(() => opened).toEqual([ceiling]);
     fake.vm = null;
   });
 });

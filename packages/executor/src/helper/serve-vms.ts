@@ -18,7 +18,7 @@ import {
 import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import { openReservations, type Reservations } from '../agent/reservations.ts';
 import { vmRefused } from '../errors.ts';
-import type { EgressPolicy } from '@fumehood/protocol';
+import { type EgressPolicy, narrowEgress } from '@fumehood/protocol';
 import type { Networks } from './networks.ts';
 import type { OpenVmms } from '../host/vmms.ts';
 import type { Resources } from '../uplink/queue.ts';
@@ -30,6 +30,8 @@ export interface VmPolicy {
   readonly vmms: OpenVmms;
   readonly templates: Templates;
   readonly networks: Networks;
+  /** What guests may reach at most, whatever the agent asks for. */
+  readonly egressCeiling: EgressPolicy;
   /** What all VMs and their VMMs may use together. */
   readonly resources: Resources;
   /** The first of `maxVms` consecutive uids, which are gids too; null without root. */
@@ -71,7 +73,8 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
     throw vmRefused(`${policy.maxVms} virtual machines are running already`);
   };
-  const start = async ({ id, spec: asked, boots, policy: egress }: Extract<VmCall, { type: 'vm.start' }>) => {
+  const start = async ({ id, spec: asked, boots, policy: wanted }: Extract<VmCall, { type: 'vm.start' }>) => {
+    const egress = narrowEgress(policy.egressCeiling, wanted);
     const spec = { ...asked, network: egress.mode !== 'none' };
     if (spec.scratchMiB > freeMiB()) await Promise.all(freeing.keys());
     if (running.has(id)) throw vmRefused('its id is in use');

@@ -162,6 +162,7 @@ export class TestAgent {
       route: { proxy: null },
       registryAuthFile: null,
       imageMaxMiB: 16,
+      egressCeiling: { mode: 'public' },
       tiers: identity.tiers,
       directories,
       cache: openFileCache({

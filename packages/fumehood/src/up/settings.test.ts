@@ -19,6 +19,17 @@ describe("the admin's settings", () => {
     expect(adminSettings(state)).toMatchObject({ hosts: [], tls: null, port: 4177, databaseUrl: null });
   });
 
+  it('have a ceiling for the network of jobs, as `run --network` has a policy', () => {
+    expect(adminSettings(state).egressCeiling).toEqual({ mode: 'public' });
+    write(JSON.stringify({ egressCeiling: 'allow:a.test:443' }));
+    expect(adminSettings(state).egressCeiling).toEqual({
+      mode: 'allow',
+      hosts: [{ name: 'a.test', ports: [443] }],
+    });
+    write(JSON.stringify({ egressCeiling: 'all' }));
+    expect(() => adminSettings(state)).toThrow('egressCeiling: is no policy; allowed is "none"');
+  });
+
   it('name the hosts and the TLS address at which other machines reach the instance', () => {
     const tls = { address: '0.0.0.0', port: 8443, certificateFile: '/etc/c.pem', keyFile: '/etc/k.pem' };
     write(JSON.stringify({ hosts: ['fumehood.example.com'], tls }));

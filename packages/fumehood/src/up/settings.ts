@@ -17,7 +17,7 @@ import {
 } from '@fumehood/instance';
 import { type GuestImage, networkMissing } from '@fumehood/microvm';
 import { registriesSchema } from '@fumehood/oci';
-import type { Tier } from '@fumehood/protocol';
+import { type EgressPolicy, parseEgressPolicy, type Tier } from '@fumehood/protocol';
 import * as z from 'zod';
 import type { Runtime } from '../runtime/runtime.ts';
 import { settingsInvalid } from '../errors.ts';
@@ -57,6 +57,8 @@ const ofExecutor = z.object({
   firecracker: z.string().startsWith('/').nullable().default(null),
   /** Registries on private addresses, without TLS, or with mirrors. */
   registries: registriesSchema.default([]),
+  /** What jobs may reach at most, as `run --network` has it. */
+  egressCeiling: z.string().transform(policyOf).default({ mode: 'public' }),
   /** Hosts of a private network that guests may reach, by name and port. */
   privateHosts: executorHelperConfigSchema.shape.privateHosts,
   /** Name servers for the guests' questions. */
@@ -89,11 +91,22 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   firecracker: '"/PATH" of a Firecracker binary, or null',
   registries:
     'a list of {"location": "HOST[:PORT][/PATH]", "insecure": true or false, "mirrors": [{"location", "insecure"}]}',
+  egressCeiling: '"none", "public" or "allow:HOST[:PORT],…"',
   privateHosts: 'a list of {"name": "HOST", "port": from 1 to 65535}',
   nameServers: 'null, or a list of "ADDRESS[:PORT]"',
   imageMaxMiB: 'a whole number above 0',
   registryAuthFile: '"/PATH" of a file as Docker\'s config.json, or null',
 };
+
+/** Parses the text of a policy in settings.json. */
+function policyOf(text: string, context: z.core.$RefinementCtx): EgressPolicy {
+  try {
+    return parseEgressPolicy(text);
+  } catch {
+    context.addIssue('is no policy');
+    return z.NEVER;
+  }
+}
 
 /** Reads `settings.json` of the state directory. Returns the defaults if there is no such file. Errors: `settings_invalid`. */
 export function adminSettings(state: State): AdminSettings {
@@ -169,7 +182,7 @@ export async function executorHelperSettings(
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   // What the cache holds already counts as free: otherwise its limit would shrink with each start.
   const cachedMiB = (await allocatedBytes(join(state.root, 'executor'))) / 2 ** 20;
-  const { registries, registryAuthFile, imageMaxMiB, privateHosts, nameServers, ...admin } =
+  const { registries, registryAuthFile, imageMaxMiB, egressCeiling, privateHosts, nameServers, ...admin } =
     adminSettings(state);
   const cacheMiB = admin.cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
   const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
@@ -205,7 +218,7 @@ export async function executorHelperSettings(
     },
     templatesMiB,
     cacheBytes: cacheMiB * 2 ** 20,
-    ...{ registries, registryAuthFile, imageMaxMiB, privateHosts, nameServers },
+    ...{ registries, registryAuthFile, imageMaxMiB, egressCeiling, privateHosts, nameServers },
   };
 }
 

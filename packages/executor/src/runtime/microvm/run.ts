@@ -10,7 +10,13 @@ import {
   removeTree,
   type Spawn,
 } from '@fumehood/base';
-import { type Receipt, egressPolicyText, type Tier } from '@fumehood/protocol';
+import {
+  type EgressPolicy,
+  egressPolicyText,
+  narrowEgress,
+  type Receipt,
+  type Tier,
+} from '@fumehood/protocol';
 import { type Guest, type LeftOver, openMonitor, type VmSpec } from '@fumehood/microvm';
 import { type FetchMemory, openFetchMemory, type Registries } from '@fumehood/oci';
 import { guestSilent } from '../../errors.ts';
@@ -74,6 +80,8 @@ export interface MicrovmDeps {
   readonly registryAuthFile: string | null;
   /** Largest image of a registry. */
   readonly imageMaxMiB: number;
+  /** What guests may reach at most. */
+  readonly egressCeiling: EgressPolicy;
 }
 
 /** Bytes of the largest index file that is taken out of a guest: 2 GiB. The file is stored on the host until it is uploaded. */
@@ -103,6 +111,8 @@ interface Run extends PhaseDeps {
   readonly cache: FileCacheUse;
   vm: AgentVm | null;
   stage: Stage;
+  /** What the guest may reach: what the job asks for, within the ceiling of this executor. */
+  readonly policy: EgressPolicy;
   readonly receipts: Receipts;
   /** Ends the running step; null while no step runs. */
   endStep: (() => void) | null;
@@ -120,6 +130,7 @@ async function runInVm(
     cache: deps.cache.open(),
     ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
     ...{ ends: [], endStep: null, receipts: new Receipts() },
+    policy: narrowEgress(deps.egressCeiling, job.fumehood.network),
   };
   let tier: Tier | null = null;
   let failure: unknown = null;
@@ -175,7 +186,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const prepare = (guest: Guest) =>
     prepareGuest(guest, plan, {
       hostname,
-      network: job.fumehood.network.mode !== 'none',
+      network: run.policy.mode !== 'none',
       files: { ...scripts, ...marker },
     });
   const { guest, vm, facts, prepared } = await runPhase(run, 'setup.vm', (log) =>
@@ -307,8 +318,8 @@ async function startWithRetry(
 ): Promise<RunningVm> {
   const { deps, lease } = run;
   const start = async (boots: boolean) => {
-    const { network: policy } = run.job.fumehood;
-    const options = { boots, prepare, policy, onReceipt: (receipt: Receipt) => run.receipts.add(receipt) };
+    const onReceipt = (receipt: Receipt) => run.receipts.add(receipt);
+    const options = { boots, prepare, policy: run.policy, onReceipt };
     const started = await startGuest(deps.vms, newSpec(), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {
@@ -360,9 +371,9 @@ async function tearDown(run: Run): Promise<void> {
 }
 
 /** Writes what the guest asked of the network to a log entry of its own. */
-async function writeReceipts({ job, client, clock, receipts }: Run): Promise<void> {
-  if (job.fumehood.network.mode === 'none') return;
-  const log = await openPhaseLog(client, clock, 'network', [egressPolicyText(job.fumehood.network)]);
+async function writeReceipts({ policy, client, clock, receipts }: Run): Promise<void> {
+  if (policy.mode === 'none') return;
+  const log = await openPhaseLog(client, clock, 'network', [egressPolicyText(policy)]);
   for (const line of receipts.lines()) await writeLine(log, line);
   await log.end(0);
 }
