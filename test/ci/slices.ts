@@ -30,7 +30,7 @@ const gate: readonly Slice[] = [
   test,
   slice('wire', 6),
   slice('vms', 4),
-  slice('commands', 5),
+  slice('commands', 6),
   slice('crash', 8),
   slice('hostile', 5),
   slice('simulation', 4),

@@ -30,6 +30,7 @@ const isRoot = process.getuid?.() === 0;
 const firstUid = 1_900_300_000;
 const identities = {
   agent: { uid: firstUid, gid: firstUid },
+  egress: { uid: firstUid + 2, gid: firstUid + 2 },
   spawnUid: firstUid + 1,
   firstVmUid: firstUid + 100,
 };
