@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,8 +14,12 @@ import { makeBareRoot, runInBareRoot } from './root.ts';
 describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
   let directory: string;
   let root: string;
+  /** Makes the packages, while Debian is installed. */
+  let packaging: ChildProcess;
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'bare-'));
+    const make = ['run', '--silent', 'package', '--', '--out', join(directory, 'packages')];
+    packaging = spawn('npm', make, { stdio: 'ignore' });
     root = join(directory, 'root');
     makeBareRoot(root);
   }, 300_000);
@@ -34,8 +39,9 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
   }, async () => {
     const out = join(directory, 'packages');
     const upper = join(directory, 'upper');
-    for (const path of [out, upper]) mkdirSync(path);
-    execFileSync('npm', ['run', '--silent', 'package', '--', '--out', out], { stdio: 'ignore' });
+    mkdirSync(upper);
+    if (packaging.exitCode === null) await once(packaging, 'exit');
+    expect(packaging.exitCode).toBe(0);
     execFileSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: out, stdio: 'ignore' });
     const deb = `fumehood_${version}_amd64.deb`;
     copyFileSync(join(out, deb), join(root, 'root', deb));
