@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { testGuest } from '../../packages/executor/src/testing/test-guest.ts';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { type Foreground, startCommand } from '../foreground.ts';
+import { long } from '../long.ts';
 import { Stack } from '../stack.ts';
 import {
   countingOutput,
@@ -73,10 +74,13 @@ async function startJob(count: number): Promise<number> {
   return (await instance.client().createJob(job)).id;
 }
 
-test.each([
-  ['older', 'newer', 0, 1],
-  ['newer', 'older', 1, 0],
-])(
+// The gate upgrades; the night goes back, too.
+test.each(
+  [
+    ['older', 'newer', 0, 1],
+    ['newer', 'older', 1, 0],
+  ].slice(0, long ? 2 : 1) as [string, string, number, number][],
+)(
   'an executor of the %s version finishes its job, one of the %s version runs the next, and no job runs twice',
   async (_from, _to, _before, after) => {
     const running = await startJob(lines);
