@@ -30,6 +30,7 @@ describe('the list of files by git', () => {
 
   it('is undefined outside of a work tree, and for a directory that git ignores itself', async () => {
     expect(await gitFiles(root)).toBeUndefined();
+    expect(await gitFiles(join(root, 'missing'))).toBeUndefined();
     git('init', '-q');
     write('.gitignore', 'sub/\n*.o\n');
     write('sub/inner/a');

@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { relative } from 'node:path';
 import { factsOf, localSpawn, runToEnd, type SpawnRequest } from '@fumehood/base';
 import { gitEnvironment } from '@fumehood/git';
@@ -11,10 +11,11 @@ const listMax = 64 * 2 ** 20;
 
 /**
  * Returns the paths below a directory that git does not ignore (`latin1`, relative to the directory), tracked or not; undefined if no git
- * work tree has the directory, or if git ignores the directory itself, which somebody has named all the same. Git runs under the Spawn
+ * work tree has the directory, if there is no such directory, or if git ignores the directory itself, which somebody has named all the same. Git runs under the Spawn
  * profile as the owner of the repository. Errors: `repository_unreadable`.
  */
 export async function gitFiles(where: string): Promise<ReadonlySet<string> | undefined> {
+  if (!statSync(where, { throwIfNoEntry: false })?.isDirectory()) return undefined;
   const found = findGitDirectory(where);
   if (!found || found.top === found.directory) return undefined;
   const spawn = localSpawn(runnerOf(found, '--dir'));
