@@ -59,7 +59,7 @@ describe('the first bytes of a connection', () => {
     expect(readHello(hello([serverName('a.test')]))).toEqual({ kind: 'hello', serverName: 'a.test' });
   });
 
-  it('are read from any number of records, and not before all are there', () => {
+  it('are read from a few records, and not before all are there', () => {
     fc.assert(
       fc.property(fc.array(fc.nat({ max: real.length }), { maxLength: 5 }), (cuts) => {
         const content = real.subarray(5);
@@ -103,6 +103,12 @@ describe('the first bytes of a connection', () => {
     ],
     ['an empty record', Buffer.from([22, 3, 1, 0, 0])],
   ])('with %s are refused', (_, bytes) => expect(readHello(bytes)).toMatchObject({ kind: 'unreadable' }));
+
+  it('that are spread over very many records are refused', () => {
+    const records = Array.from({ length: 17 }, (_, at) => record(real.subarray(5 + at, 6 + at)));
+    expect(readHello(Buffer.concat(records.slice(0, 16)))).toEqual({ kind: 'incomplete' });
+    expect(readHello(Buffer.concat(records))).toMatchObject({ kind: 'unreadable' });
+  });
 
   it('that never come to an end are refused', () => {
     const endless = record(Buffer.concat([Buffer.from([1, 0xff, 0xff, 0xff]), Buffer.alloc(helloMax - 4)]));

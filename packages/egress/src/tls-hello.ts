@@ -11,6 +11,8 @@ export type Hello =
 
 /** Longest client hello that is read, bytes: with a post-quantum key share it has some 1,600. */
 export const helloMax = 16_384;
+/** Most records over which a hello is spread: clients use one or two, and each costs a copy of what came before. */
+const recordsMax = 16;
 const recordHeader = 5;
 const handshakeRecord = 22;
 const clientHello = 1;
@@ -21,14 +23,16 @@ const hostName = 0;
 
 /**
  * Reads the server name of a TLS client hello (RFC 8446, 4.1.2; RFC 6066, 3) at the beginning of what a client has sent. It may be spread
- * over any number of records. A server could read a hello otherwise that breaks a rule, so such a one is unreadable.
+ * over a few records. A server could read a hello otherwise that breaks a rule, so such a one is unreadable.
  */
 export function readHello(bytes: Buffer): Hello {
   if ((bytes.length > 0 && bytes[0] !== handshakeRecord) || (bytes.length > 1 && bytes[1] !== 3))
     return { kind: 'other' };
   let message = Buffer.alloc(0);
+  let records = 0;
   for (let at = 0; at + recordHeader <= bytes.length; ) {
     const length = bytes.readUInt16BE(at + 3);
+    if (++records > recordsMax) return unreadable(`it has more than ${recordsMax} records`);
     if (bytes[at] !== handshakeRecord || bytes[at + 1] !== 3 || length === 0)
       return unreadable('its records are not those of a client hello');
     message = Buffer.concat([message, bytes.subarray(at + recordHeader, at + recordHeader + length)]);
