@@ -1,11 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * unit: rules and parsers, in parallel, no VM. integration: the real parts (PostgreSQL, git, QEMU), one file at a time,
- * because two emulated VMs on two cores only measure each other.
- * The others are slices of their own (`npm run ci:NAME`).
- */
-/**
  * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, the instance's
  * processes and its bounds of time, TLS, access, secrets and the push stream, images of registries and the jobs of upstream's instances
  * that name them.
@@ -20,9 +15,7 @@ const wire = [
   'packages/instance/src/secrets/**/*.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
-  'test/integration/{access,behind-proxy,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
-  'test/integration/{access,behind-proxy,registry-credentials,tls,upstream-job}.test.ts',
-  'test/integration/{access,backup,registry-credentials,tls,upstream-job}.test.ts',
+  'test/integration/{access,backup,behind-proxy,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
 ];
 /** What a guest, its VMM and the launcher have to do, apart from jobs. */
 const vms = [
@@ -43,6 +36,11 @@ const vm = {
   hookTimeout: 180_000,
   setupFiles: ['test/leaks.ts'],
 };
+/**
+ * unit: rules and parsers, in parallel, no VM. integration: the real parts (PostgreSQL, git, QEMU), one file at a time,
+ * because two emulated VMs on two cores only measure each other.
+ * The others are slices of their own (`npm run ci:NAME`).
+ */
 export default defineConfig({
   test: {
     reporters: ['default', './test/reporter.ts'],

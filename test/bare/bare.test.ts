@@ -92,7 +92,13 @@ describe('in a bare Debian 12 with its own Node 18 and npm 9', () => {
     );
   });
 
-  it('`npm run check` passes', { timeout: 300_000 }, async () => {
+  it('`npm run check` runs the compiler, the linter and unit tests', { timeout: 300_000 }, async () => {
+    const { code, output } = await run('npm run check -- test/repository packages/base');
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/^\d{2,} passed, 0 failed$/m);
+  });
+
+  it.runIf(long)('`npm run check` passes', { timeout: 300_000 }, async () => {
     const { code, output } = await run('npm run check');
     expect(code, output).toBe(0);
     expect(output).toMatch(/^\d{3,} passed, 0 failed$/m);

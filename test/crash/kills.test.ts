@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobEvent } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { long } from '../long.ts';
 import { type Outcome, Stack } from '../stack.ts';
 import { isAlive, type Process, signal, treeOf } from './processes.ts';
 import { seededRandom } from '../random.ts';
@@ -112,7 +113,7 @@ describe('`fumehood run`', () => {
     expect(await stack.client().attempts(id)).toMatchObject([{ attempt: 1, outcome: 'completed' }]);
   });
 
-  test(`is tried again when PostgreSQL is away for ${awayMs / 1_000} s`, async () => {
+  test.runIf(long)(`is tried again when PostgreSQL is away for ${awayMs / 1_000} s`, async () => {
     const { id, ended } = await startRun('echo begun; sleep 4; echo done');
     const helper = stack.pid('instance');
     const postgres = targets.PostgreSQL?.(treeOf(helper));
