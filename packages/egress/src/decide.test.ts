@@ -1,6 +1,6 @@
 import { parseEgressPolicy } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { decideAnswer, decideConnection, decideName } from './decide.ts';
+import { decideAnswer, decideConnection, decideName, decideServerName } from './decide.ts';
 
 const rulesOf = (policy: string, privateHosts: { name: string; port: number }[] = []) => ({
   policy: parseEgressPolicy(policy),
@@ -12,6 +12,7 @@ const mirror = { name: 'mirror.test', port: 8080 };
 describe('a name', () => {
   it.each<[string, string, boolean]>([
     ['public', 'a.test', true],
+    ['learn', 'a.test', true],
     ['none', 'a.test', false],
     ['allow:a.test', 'a.test', true],
     ['allow:a.test:443', 'a.test', true],
@@ -45,6 +46,8 @@ describe('a connection', () => {
   it.each<[string, string, number, string[], boolean]>([
     ['public', '1.1.1.1', 443, [], true],
     ['public', '169.254.169.254', 80, [], false],
+    ['learn', '1.1.1.1', 443, [], true],
+    ['learn', '169.254.169.254', 80, [], false],
     ['public', '1.0.0.9', 22, [], false], // the host's own address
     ['public', '10.0.0.1', 80, ['a.test'], false],
     ['none', '1.1.1.1', 443, ['a.test'], false],
@@ -69,5 +72,34 @@ describe('a connection', () => {
     expect(decide('public', '10.0.0.1', 8080, ['mirror.test']).rule).toBe(
       'public, opened on this executor: mirror.test:8080',
     );
+  });
+  it('has the name that decided, when several names have the address', () => {
+    expect(decide('allow:b.test', '1.1.1.1', 443, ['a.test', 'b.test']).name).toBe('b.test');
+    expect(decide('public', '10.0.0.1', 8080, ['a.test', 'mirror.test']).name).toBe('mirror.test');
+    expect(decide('public', '1.1.1.1', 443, ['a.test', 'b.test']).name).toBe('a.test');
+  });
+  it.each([
+    ['allow:a.test', '10.0.0.1', 443, ['a.test'], 'not_public'],
+    ['allow:a.test', '1.1.1.1', 443, [], 'policy_address'],
+    ['allow:a.test:443', '1.1.1.1', 80, ['a.test'], 'policy_port'],
+    ['none', '1.1.1.1', 80, ['a.test'], 'policy_address'],
+  ] as const)('under %s to %s:%i, known as %j, is refused for %s', (policy, address, port, names, reason) =>
+    expect(decide(policy, address, port, [...names])).toMatchObject({ allowed: false, reason }),
+  );
+});
+
+describe('a server name of TLS', () => {
+  const names = ['a.test', 'b.test'];
+  it.each([
+    ['allow:a.test', 'a.test', null],
+    ['allow:a.test', 'b.test', 'policy_port'],
+    ['allow:a.test,b.test:80', 'b.test', 'policy_port'],
+    ['allow:*.test', 'c.test', 'server_name'],
+    ['allow:*.test', null, 'server_name'],
+    ['learn', 'b.test', null],
+    ['learn', 'c.test', 'server_name'],
+  ] as const)('under %s for %s is refused for %s', (policy, serverName, reason) => {
+    const verdict = decideServerName(rulesOf(policy), { address: '1.1.1.1', port: 443, names }, serverName);
+    expect(verdict.allowed ? null : verdict.reason).toBe(reason);
   });
 });

@@ -1,14 +1,13 @@
-import { type EgressPolicy, hostRuleOf, type PrivateHost } from '@fumehood/protocol';
+import { type EgressPolicy, hostRuleOf, isOpen, type PrivateHost, type Refusal } from '@fumehood/protocol';
 import { isPublicAddress } from './addresses.ts';
 
-/** Whether something is allowed, and by which rule. */
-export interface Verdict {
-  readonly allowed: boolean;
-  readonly rule: string;
-}
+/** Whether something is allowed, and by which rule, or why not. */
+export type Verdict =
+  | { readonly allowed: true; readonly rule: string }
+  | { readonly allowed: false; readonly rule: string; readonly reason: Refusal };
 
-const allowed = (rule: string): Verdict => ({ allowed: true, rule });
-const refused = (rule: string): Verdict => ({ allowed: false, rule });
+const allowed = (rule: string) => ({ allowed: true, rule }) as const;
+const refused = (reason: Refusal, rule: string) => ({ allowed: false, rule, reason }) as const;
 
 /** What decides what a guest may reach. */
 export interface EgressRules {
@@ -21,9 +20,11 @@ export interface EgressRules {
 
 /** Decides whether a guest may ask for a name, in lower case. A name that is not allowed is asked of nobody, so it carries nothing out. */
 export function decideName({ policy }: EgressRules, name: string): Verdict {
-  if (policy.mode === 'public') return allowed('public');
+  if (isOpen(policy)) return allowed(policy.mode);
   const rule = policy.mode === 'allow' ? hostRuleOf(policy.hosts, name, null) : undefined;
-  return rule ? allowed(`allow ${rule.name}`) : refused(`the policy does not allow the name ${name}`);
+  return rule
+    ? allowed(`allow ${rule.name}`)
+    : refused('policy_name', `the policy does not allow the name ${name}`);
 }
 
 /**
@@ -33,32 +34,58 @@ export function decideName({ policy }: EgressRules, name: string): Verdict {
 export function decideAnswer(rules: EgressRules, name: string, addresses: readonly string[]): Verdict {
   if (rules.privateHosts.some((host) => host.name === name)) return allowed('opened on this executor');
   const bad = addresses.find((address) => !isReachable(address, rules.own));
-  return bad === undefined ? allowed('public') : refused(`its address ${bad} is not on the public internet`);
+  return bad === undefined
+    ? allowed('public')
+    : refused('not_public', `its address ${bad} is not on the public internet`);
 }
 
-/** Decides whether a guest may connect to an address. `names` are those for which it got this address, as long as they last. */
+/** A connection of a guest. `names` are those for which it got this address, as long as they last. */
+export interface Connection {
+  readonly address: string;
+  readonly port: number;
+  readonly names: readonly string[];
+}
+
+/** Decides whether a guest may connect to an address. `name` is the name that decided, or one of the names. */
 export function decideConnection(
   rules: EgressRules,
-  {
-    address,
-    port,
-    names,
-  }: { readonly address: string; readonly port: number; readonly names: readonly string[] },
-): Verdict {
+  { address, port, names }: Connection,
+): Verdict & { readonly name: string | null } {
+  const name = names[0] ?? null;
   const { policy } = rules;
   const opened = rules.privateHosts.find((host) => host.port === port && names.includes(host.name));
   if (!opened && !isReachable(address, rules.own))
-    return refused('the address is not on the public internet');
+    return { ...refused('not_public', 'the address is not on the public internet'), name };
   const suffix =
     opened && !isPublicAddress(address) ? `, opened on this executor: ${opened.name}:${port}` : '';
-  if (policy.mode === 'public') return allowed(`public${suffix}`);
-  if (policy.mode === 'none') return refused('the policy allows nothing');
-  for (const name of opened ? [opened.name] : names) {
-    const rule = hostRuleOf(policy.hosts, name, port);
-    if (rule) return allowed(`allow ${rule.name}${suffix}`);
+  if (isOpen(policy)) return { ...allowed(`${policy.mode}${suffix}`), name: opened?.name ?? name };
+  if (policy.mode === 'none') return { ...refused('policy_address', 'the policy allows nothing'), name };
+  for (const one of opened ? [opened.name] : names) {
+    const rule = hostRuleOf(policy.hosts, one, port);
+    if (rule) return { ...allowed(`allow ${rule.name}${suffix}`), name: one };
   }
-  if (names.length === 0) return refused('the address is not that of an allowed name');
-  return refused(`the policy does not allow port ${port} of ${names[0]}`);
+  if (name === null)
+    return { ...refused('policy_address', 'the address is not that of an allowed name'), name };
+  return { ...refused('policy_port', `the policy does not allow port ${port} of ${name}`), name };
+}
+
+/**
+ * Decides whether TLS on an allowed connection may be for this server name, in lower case, or for none (null). It has to be a name of the address,
+ * and the policy has to allow it: else a server that many share would be reached in the name of another.
+ */
+export function decideServerName(
+  { policy }: Pick<EgressRules, 'policy'>,
+  { port, names }: Connection,
+  serverName: string | null,
+): Verdict {
+  const isOfAddress = serverName !== null && names.includes(serverName);
+  if (!isOfAddress)
+    return refused('server_name', `TLS for ${serverName ?? 'no name'}, which is none of the address`);
+  if (policy.mode !== 'allow') return allowed(policy.mode);
+  const rule = hostRuleOf(policy.hosts, serverName, port);
+  return rule
+    ? allowed(`allow ${rule.name}`)
+    : refused('policy_port', `the policy does not allow port ${port} of ${serverName}, which TLS is for`);
 }
 
 const isReachable = (address: string, own: ReadonlySet<string>) =>

@@ -126,7 +126,8 @@ it('a reset of the server is one for the guest, and a server that is gone is a f
   await expect.poll(() => receipts.map(({ verdict }) => verdict)).toEqual(['allowed', 'allowed', 'failed']);
 });
 
-it('TLS has to be for the name by which the address was found', async () => {
+/** Returns a server of TLS that says `secret` to everyone. */
+function secretServer(): Server {
   const directory = mkdtempSync(join(tmpdir(), 'fumehood-tls-'));
   const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(directory, name)) as [string, string];
   const openssl = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
@@ -137,19 +138,44 @@ it('TLS has to be for the name by which the address was found', async () => {
     socket.end('secret'),
   );
   rmSync(directory, { recursive: true });
-  await serve('allow:mirror.test', server);
+  return server;
+}
+
+const secure = (servername: string) =>
+  connectTls({ host: address, port, servername, rejectUnauthorized: false }) as unknown as Socket;
+const brokenHello = Buffer.from([22, 3, 1, 0, 0]);
+
+it('TLS has to be for the name by which the address was found', async () => {
+  await serve('allow:mirror.test', secretServer());
   await lookUp('mirror.test');
-  const secure = (servername: string) =>
-    connectTls({ host: address, port, servername, rejectUnauthorized: false }) as unknown as Socket;
   expect(await endOf(secure('mirror.test'))).toBe('secret');
   expect(await endOf(secure('evil.test'))).toBe('ECONNRESET');
   const half = guest();
-  half.write(Buffer.from([22, 3, 1, 0, 0]));
+  half.write(brokenHello);
   expect(await endOf(half)).toBe('ECONNRESET');
   await expect.poll(() => receipts).toHaveLength(4);
   expect(receipts.slice(1)).toMatchObject([
-    { serverName: 'mirror.test', verdict: 'allowed' },
-    { serverName: 'evil.test', verdict: 'refused', rule: 'TLS for evil.test, which is none of the address' },
-    { verdict: 'refused', rule: expect.stringContaining('TLS: ') },
+    { serverName: 'mirror.test', verdict: 'allowed', reason: null },
+    {
+      ...{ serverName: 'evil.test', verdict: 'refused', reason: 'server_name' },
+      rule: 'TLS for evil.test, which is none of the address',
+    },
+    { verdict: 'refused', rule: expect.stringContaining('TLS: '), reason: 'hello' },
+  ]);
+});
+
+it('who learns refuses no TLS, and the receipt has why a policy would', async () => {
+  await serve('learn', secretServer());
+  await lookUp('mirror.test');
+  expect(await endOf(secure('mirror.test'))).toBe('secret');
+  expect(await endOf(secure('evil.test'))).toBe('secret');
+  const half = guest();
+  half.end(brokenHello);
+  await endOf(half);
+  await expect.poll(() => receipts).toHaveLength(4);
+  expect(receipts.slice(1)).toMatchObject([
+    { name: 'mirror.test', serverName: 'mirror.test', verdict: 'allowed', reason: null },
+    { name: 'mirror.test', serverName: 'evil.test', verdict: 'allowed', reason: 'server_name' },
+    { name: 'mirror.test', serverName: null, verdict: 'allowed', reason: 'hello' },
   ]);
 });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Clock } from '@fumehood/base';
-import { decideConnection, type EgressRules } from './decide.ts';
+import { decideConnection, decideServerName, type EgressRules, type Verdict } from './decide.ts';
 import { openLookups } from './lookups.ts';
 import type { Receipt } from '@fumehood/protocol';
 import { relay } from './relay.ts';
@@ -58,10 +58,16 @@ export async function openGateway(
     const at = clock.now();
     const names = pins.namesOf(address);
     const full = relays.size >= connectionsMax;
-    const verdict = full
-      ? { allowed: false, rule: `a guest has at most ${connectionsMax} connections at the same time` }
-      : decideConnection(rules, { address, port, names });
-    const facts = { at, kind: 'connection', name: names[0] ?? null, address, port } as const;
+    const connection = { address, port, names };
+    const decided = decideConnection(rules, connection);
+    const verdict: Verdict = full
+      ? {
+          allowed: false,
+          rule: `a guest has at most ${connectionsMax} connections at the same time`,
+          reason: 'connections',
+        }
+      : decided;
+    const facts = { at, kind: 'connection', name: decided.name, address, port } as const;
     if (!verdict.allowed) {
       socket.resetAndDestroy();
       onReceipt({
@@ -71,12 +77,20 @@ export async function openGateway(
         receivedBytes: 0,
         verdict: 'refused',
         rule: verdict.rule,
+        reason: verdict.reason,
       });
       return;
     }
-    const checked = policy.mode === 'allow' ? { policy, names, port } : null;
+    const observes = policy.mode === 'learn';
+    const checked =
+      observes || policy.mode === 'allow'
+        ? { decide: (name: string | null) => decideServerName(rules, connection, name), observes }
+        : null;
     const running = relay(socket, dial(address, port), checked, (outcome) => {
-      onReceipt({ ...facts, rule: verdict.rule, ...outcome });
+      const { serverName } = outcome;
+      const name = serverName !== null && names.includes(serverName) ? serverName : decided.name;
+      const reason = observes && name === null ? 'policy_address' : null;
+      onReceipt({ ...facts, name, rule: verdict.rule, reason, ...outcome });
     });
     relays.add(running);
     void running.ended.then(() => relays.delete(running));

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
 import { decideAnswer, decideName, type EgressRules } from './decide.ts';
 import { answerOf, messageMax, type Question, type Resolution, readQuestion } from './dns.ts';
-import type { Receipt } from '@fumehood/protocol';
+import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
 
@@ -36,13 +36,13 @@ export function openLookups({ rules, pins, resolve, clock, onReceipt }: LookupDe
   const resolved = async (question: Question): Promise<Resolution> => {
     const { name } = question;
     const at = clock.now();
-    const receipt = (verdict: Receipt['verdict'], rule: string) => {
+    const receipt = (verdict: Receipt['verdict'], rule: string, reason: Refusal | null = null) => {
       const nothing = { address: null, port: null, serverName: null, sentBytes: 0, receivedBytes: 0 };
-      onReceipt({ at, kind: 'lookup', name, ...nothing, verdict, rule });
+      onReceipt({ at, kind: 'lookup', name, ...nothing, verdict, rule, reason });
     };
     const allowed = decideName(rules, name);
     if (!allowed.allowed) {
-      receipt('refused', allowed.rule);
+      receipt('refused', allowed.rule, allowed.reason);
       return { code: 'no_such_name' };
     }
     // There is nothing but IPv4 for a guest, so nobody is asked for anything else.
@@ -57,11 +57,11 @@ export function openLookups({ rules, pins, resolve, clock, onReceipt }: LookupDe
     }
     const reachable = decideAnswer(rules, name, found.addresses);
     if (!reachable.allowed) {
-      receipt('refused', reachable.rule);
+      receipt('refused', reachable.rule, reachable.reason);
       return { code: 'no_such_name' };
     }
     if (!pins.pin(name, found.addresses, found.ttlSeconds)) {
-      receipt('refused', 'the guest has been told too many addresses');
+      receipt('refused', 'the guest has been told too many addresses', 'addresses');
       return { code: 'refused' };
     }
     receipt('allowed', allowed.rule);

@@ -1,18 +1,18 @@
 import type { Socket } from 'node:net';
-import { type EgressPolicy, hostRuleOf, type Receipt } from '@fumehood/protocol';
+import type { Receipt, Refusal } from '@fumehood/protocol';
+import type { Verdict } from './decide.ts';
 import { readHello } from './tls-hello.ts';
 
-/** What the server name of a TLS connection has to agree with: the names of its address, and the policy. */
-interface CheckedName {
-  readonly policy: Extract<EgressPolicy, { mode: 'allow' }>;
-  readonly names: readonly string[];
-  readonly port: number;
+/** How the server name of a TLS connection is checked. */
+export interface CheckedName {
+  decide(serverName: string | null): Verdict;
+  /** The connection goes on whatever the check says, and its receipt has why it would be refused. */
+  readonly observes: boolean;
 }
 
-/** How a connection ended. Without a rule, that of its permission stands. */
-type Outcome = Pick<Receipt, 'serverName' | 'sentBytes' | 'receivedBytes' | 'verdict'> & {
-  readonly rule?: string;
-};
+type End = Pick<Receipt, 'verdict'> & { readonly rule?: string; readonly reason?: Refusal };
+/** How a connection ended. Without a rule or a reason, those of its permission stand. */
+type Outcome = Pick<Receipt, 'serverName' | 'sentBytes' | 'receivedBytes'> & End;
 
 const dialMs = 30_000;
 /** A connection on which nothing moves for so long is closed. */
@@ -32,8 +32,8 @@ export function relay(
 ): { end(): void; readonly ended: Promise<void> } {
   const ended = Promise.withResolvers<void>();
   let serverName: string | null = null;
-  let outcome: Pick<Outcome, 'verdict' | 'rule'> = { verdict: 'allowed' };
-  const reset = (why?: Pick<Outcome, 'verdict' | 'rule'>) => {
+  let outcome: End = { verdict: 'allowed' };
+  const reset = (why?: End) => {
     if (why && outcome.verdict === 'allowed') outcome = why;
     for (const socket of [guest, server]) if (!socket.destroyed) socket.resetAndDestroy();
   };
@@ -46,8 +46,7 @@ export function relay(
     ended.resolve();
   };
   const hello = setTimeout(() => {
-    if (held !== null && held.length > 0)
-      reset({ verdict: 'refused', rule: 'the TLS hello did not end in time' });
+    if (held !== null && held.length > 0) refuseHello('hello', 'the TLS hello did not end in time');
   }, helloMs);
   hello.unref();
   const dialling = setTimeout(
@@ -84,20 +83,22 @@ export function relay(
     held = Buffer.concat([held as Buffer, chunk]);
     const first = readHello(held);
     if (first.kind === 'incomplete') return;
-    guest.off('data', takeHeld);
-    if (first.kind === 'unreadable') return reset({ verdict: 'refused', rule: `TLS: ${first.why}` });
+    if (first.kind === 'unreadable') return refuseHello('hello', `TLS: ${first.why}`);
     if (first.kind === 'hello') {
       ({ serverName } = first);
-      const { policy, names, port } = checked as CheckedName;
-      const isAllowed =
-        serverName !== null && names.includes(serverName) && hostRuleOf(policy.hosts, serverName, port);
-      if (!isAllowed)
-        return reset({
-          verdict: 'refused',
-          rule: `TLS for ${serverName ?? 'no name'}, which is none of the address`,
-        });
+      const verdict = (checked as CheckedName).decide(serverName);
+      if (!verdict.allowed) return refuseHello(verdict.reason, verdict.rule);
     }
-    server.write(held);
+    passHeld();
+  }
+  function refuseHello(reason: Refusal, rule: string): void {
+    if (!checked?.observes) return reset({ verdict: 'refused', reason, rule });
+    outcome = { ...outcome, reason };
+    passHeld();
+  }
+  function passHeld(): void {
+    guest.off('data', takeHeld);
+    server.write(held as Buffer);
     held = null;
     guest.pipe(server);
   }

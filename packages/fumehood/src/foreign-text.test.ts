@@ -40,7 +40,7 @@ const record: Record<string, unknown> = {
 const entry = { ...record, entry: 1, key: `step.${evil}`, durationMs: 1, command: [evil] };
 const receipt = {
   ...{ at: 0, kind: 'connection', name: null, address: '1.1.1.1', port: 1, serverName: null },
-  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'refused', rule: evil },
+  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'refused', rule: evil, reason: 'policy_name' },
 };
 const events = async function* () {
   yield { type: 'job', job: { ...record, state: 'processing' } };

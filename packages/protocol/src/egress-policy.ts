@@ -20,12 +20,13 @@ export type AllowedHost = z.infer<typeof allowedHostSchema>;
 
 /**
  * What a job's guest may reach. `none`: it has no network interface. `allow`: the named hosts, as far as they are on the public internet.
- * `public`: every TCP port of the public internet.
+ * `public`: every TCP port of the public internet. `learn`: the same, and the receipts say what a policy `allow` would refuse.
  */
 export const egressPolicySchema = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('none') }),
   z.strictObject({ mode: z.literal('allow'), hosts: z.array(allowedHostSchema).min(1).max(256) }),
   z.strictObject({ mode: z.literal('public') }),
+  z.strictObject({ mode: z.literal('learn') }),
 ]);
 export type EgressPolicy = z.infer<typeof egressPolicySchema>;
 
@@ -35,6 +36,11 @@ export const privateHostSchema = z.strictObject({
   port: z.int().min(1).max(65_535),
 });
 export type PrivateHost = z.infer<typeof privateHostSchema>;
+
+/** Returns whether a policy allows all of the public internet. */
+export function isOpen(policy: EgressPolicy): policy is Extract<EgressPolicy, { mode: 'public' | 'learn' }> {
+  return policy.mode === 'public' || policy.mode === 'learn';
+}
 
 /** Returns whether a host's name, in lower case, is the rule's name, or below it for a rule that begins with `*.`. */
 export function coversName(rule: string, name: string): boolean {
@@ -55,8 +61,8 @@ export function hostRuleOf(
 
 /** Returns the policy under which a guest reaches what both policies allow: a job narrows the ceiling of its queue, and never widens it. */
 export function narrowEgress(ceiling: EgressPolicy, wanted: EgressPolicy): EgressPolicy {
-  if (ceiling.mode === 'public') return wanted;
-  if (wanted.mode === 'public') return ceiling;
+  if (isOpen(ceiling)) return wanted;
+  if (isOpen(wanted)) return ceiling;
   if (ceiling.mode === 'none' || wanted.mode === 'none') return { mode: 'none' };
   const hosts = wanted.hosts.flatMap((one) => ceiling.hosts.flatMap((other) => both(one, other) ?? []));
   return hosts.length > 0 ? { mode: 'allow', hosts } : { mode: 'none' };
@@ -80,7 +86,7 @@ function coversRule(rule: string, other: string): boolean {
 }
 
 /**
- * Returns the policy that a text stands for: `none`, `public`, or `allow:HOST[:PORT]`, with more hosts after commas. Throws a ZodError that says
+ * Returns the policy that a text stands for: `none`, `public`, `learn`, or `allow:HOST[:PORT]`, with more hosts after commas. Throws a ZodError that says
  * what is wrong with it.
  */
 export function parseEgressPolicy(text: string): EgressPolicy {

@@ -104,7 +104,7 @@ export function egressPolicy(text: string): EgressPolicy {
   } catch (error) {
     const why = error instanceof ZodError ? ` (${error.issues[0]?.message})` : '';
     throw new InvalidArgumentError(
-      `Give none, public, or allow:HOST[:PORT] with more hosts after commas${why}.`,
+      `Give none, public, learn, or allow:HOST[:PORT] with more hosts after commas${why}.`,
     );
   }
 }

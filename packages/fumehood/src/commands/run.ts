@@ -68,7 +68,7 @@ export function addRun(program: Command): Command {
     .addOption(
       new Option(
         '--network <policy>',
-        'what the command may reach: none, public, or allow:HOST[:PORT],… with *.NAME for all below a name',
+        'what the command may reach: none, public, learn, or allow:HOST[:PORT],… with *.NAME for all below a name',
       )
         .argParser(egressPolicy)
         .default({ mode: 'none' }, 'none'),

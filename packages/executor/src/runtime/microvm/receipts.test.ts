@@ -4,7 +4,7 @@ import { Receipts } from './receipts.ts';
 
 const receipt = (facts: Partial<Receipt> = {}): Receipt => ({
   ...{ at: 0, kind: 'connection', name: null, address: '1.1.1.1', port: 443, serverName: null },
-  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'allowed', rule: 'public', ...facts },
+  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'allowed', rule: 'public', reason: null, ...facts },
 });
 
 it('the first and the last receipts are kept, and those between them are counted', () => {

@@ -9,11 +9,12 @@ const lookup: Receipt = {
     receivedBytes: 0,
     verdict: 'refused',
     rule: 'the policy does not allow the name a.test',
+    reason: 'policy_name',
   },
 };
 const connection: Receipt = {
   ...{ at: 1, kind: 'connection', name: 'b.test', address: '1.1.1.1', port: 443, serverName: 'b.test' },
-  ...{ sentBytes: 5, receivedBytes: 7, verdict: 'allowed', rule: 'allow b.test' },
+  ...{ sentBytes: 5, receivedBytes: 7, verdict: 'allowed', rule: 'allow b.test', reason: null },
 };
 
 it('receipts are read from lines, and what is none is passed over', () => {
