@@ -8,12 +8,14 @@ import { systemClock } from '@fumehood/base';
 import {
   type Acceleration,
   buildLauncher,
+  buildNetworkProgram,
   canLimit,
   connectGuest,
   type Guest,
   type GuestFacts,
   makeScratchDisk,
   makeTemplate,
+  networkMissing,
   openScratchDisks,
   type ScratchDisks,
   slotsFor,
@@ -41,6 +43,9 @@ export interface StartedVm {
   /** The process id of its VMM. */
   readonly pid: number;
 }
+
+/** What of the host is another one, and whether the guest has a network. */
+type Changes = Partial<VmHost> & { readonly hasNetwork?: boolean };
 
 /** Starts VMs without an executor. */
 export class CloneHost {
@@ -89,6 +94,8 @@ export class CloneHost {
       diskDirectory: join(root, 'disks'),
       diskOwner,
       runDirectory: join(root, 'run'),
+      network:
+        networkMissing() === null ? { program: await buildNetworkProgram(join(root, 'launcher')) } : null,
       scratchDisks,
       identity: identity(0),
       cgroups: await canLimit(),
@@ -97,19 +104,23 @@ export class CloneHost {
   }
 
   /** Makes a template, of another guest or on another VMM where `changes` say so. */
-  makeTemplate(changes: Partial<VmHost> = {}): Promise<Template> {
-    return makeTemplate(this.shape, { ...this.host, ...changes }, systemClock);
+  makeTemplate({ hasNetwork: network, ...changes }: Changes = {}): Promise<Template> {
+    return makeTemplate(
+      { ...this.shape, ...(network && { network }) },
+      { ...this.host, ...changes },
+      systemClock,
+    );
   }
 
   /** Starts a clone of a template, or a VM that boots. `onLaunched` gets it before its guest has answered. */
   async start(
     template: Template | null,
-    changes: Partial<VmHost> = {},
+    { hasNetwork: network = false, ...changes }: Changes = {},
     onLaunched: (vm: VmProcess) => void = () => {},
     behindKnock: (guest: Guest) => void = () => {},
   ): Promise<StartedVm> {
     const at = (this.started += 1);
-    const spec = { ...this.shape, id: `clone-${at}`, scratchMiB: 64, disks };
+    const spec = { ...this.shape, id: `clone-${at}`, scratchMiB: 64, disks, network };
     const host = { ...this.host, ...changes, identity: identity(1 + (at % 64)) };
     const vm = await startVm(spec, host, template?.files ?? null);
     onLaunched(vm);
@@ -147,7 +158,7 @@ export class CloneHost {
   async prepare({ guest }: Pick<StartedVm, 'guest'>): Promise<void> {
     const imageRoots = disks.map(() => ({ mode: 0o755, uid: 0, gid: 0 }));
     const plan = { disks, imageSlots: [...disks.keys()], imageRoots, workspaceSlot: null };
-    await prepareGuest(guest, plan, { hostname: 'job', network: false, files: {} });
+    await prepareGuest(guest, plan, { hostname: 'job', network: true, files: {} });
   }
 
   /**

@@ -1,11 +1,20 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { guestRecipe, type Template, type Vmm, type VmProcess, vmmOf } from '@fumehood/microvm';
+import {
+  guestRecipe,
+  networkMissing,
+  type NetworkHandles,
+  type Template,
+  type Vmm,
+  type VmProcess,
+  vmmOf,
+} from '@fumehood/microvm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { guestPaths } from '../../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { testGuest } from '../../packages/executor/src/testing/test-guest.ts';
@@ -101,6 +110,27 @@ function contract(vmm: Vmm): void {
       }
     });
   });
+
+  it.skipIf(networkMissing() !== null)(
+    'gives a clone a network, whose connections the host accepts',
+    async () => {
+      const networked = await host.makeTemplate({ hasNetwork: true });
+      const { vm, ...rest } = await host.start(networked, { hasNetwork: true });
+      try {
+        const { connections, questions } = (await vm.network) as NetworkHandles;
+        const server = createServer((socket) => {
+          socket.end(`HTTP/1.0 200 OK\r\n\r\n${socket.localAddress}:${socket.localPort}`);
+        }).listen(connections);
+        expect(rest.facts.interfaces.toSorted()).toEqual(['eth0', 'lo']);
+        expect(await runIn({ vm, ...rest }, 'wget -q -O - http://192.0.2.7:8080/')).toBe('192.0.2.7:8080');
+        questions.close();
+        server.close();
+      } finally {
+        expect(await vm.destroy()).toEqual(nothing);
+        await networked.remove();
+      }
+    },
+  );
 
   it('pauses a guest, whose memory can then be searched, and ends it', async () => {
     const { vm, guest, ...rest } = await host.start(template);

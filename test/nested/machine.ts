@@ -21,6 +21,8 @@ const repository = join(import.meta.dirname, '../..');
 const modules = [
   ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
   ...['fuse', 'virtiofs', 'overlay', 'irqbypass', 'kvm', 'kvm-amd'],
+  ...['tun', 'libcrc32c', 'nfnetlink', 'nf_tables', 'nft_objref', 'nft_limit'],
+  ...['nf_defrag_ipv4', 'nf_defrag_ipv6', 'nf_tproxy_ipv4', 'nf_tproxy_ipv6', 'nft_tproxy'],
 ];
 const memoryMiB = 8_192;
 

@@ -11,6 +11,7 @@ ip link set lo up
 groupadd -f kvm
 chgrp kvm /dev/kvm
 chmod 660 /dev/kvm
+chmod 666 /dev/net/tun
 
 stty -F /dev/ttyS1 raw
 # Through a pipe, so that the command does not take the port for a terminal.

@@ -8,6 +8,8 @@ export interface JailContents {
   readonly program?: string;
   /** The descriptor of the working directory; by default it is the root. */
   readonly directory?: number;
+  /** Whether it stays in the network namespace in which it is started, which is that of its guest's tap. By default it has one of its own. */
+  readonly keepsNetwork?: boolean;
   /** The descriptor from which bubblewrap reads the seccomp filter (`jailFilter`). The VMM adds its own to it. */
   readonly filter: number;
 }
@@ -24,15 +26,16 @@ const libraries = [
 
 /**
  * Returns the bubblewrap command that runs a VMM in its jail (docs/invariants.md, 6): every namespace is its own, there is no
- * network, the only files of the host are the read-only ones that the VMM needs, nothing is writable but the working directory, if there is one, and the
+ * network but, for a VMM that opens a tap, the namespace of the tap, the only files of the host are the read-only ones that the VMM needs, nothing is writable but the working directory, if there is one, and the
  * environment is empty. The launcher that runs this command sets the uid, the empty bounding set, no-new-privs, the limits and the
  * cgroup.
  */
 export function jailArguments(
   command: readonly string[],
-  { devices = [], program, directory, filter }: JailContents,
+  { devices = [], program, directory, keepsNetwork = false, filter }: JailContents,
 ): string[] {
-  const namespaces = ['user', 'pid', 'ipc', 'uts', 'net', 'cgroup'].map((name) => `--unshare-${name}`);
+  const own = ['user', 'pid', 'ipc', 'uts', 'cgroup', ...(keepsNetwork ? [] : ['net'])];
+  const namespaces = own.map((name) => `--unshare-${name}`);
   return [
     '/usr/bin/bwrap',
     '--die-with-parent',

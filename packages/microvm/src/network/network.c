@@ -1,12 +1,14 @@
 /*
  * Makes the network of one VM, and runs a command in it: a network namespace with a tap and no route out of it.
  *
- *   network --tap FD --channel FD --nft PATH --device NAME -- COMMAND…
+ *   network (--tap FD | --owner UID) --channel FD --nft PATH --device NAME -- COMMAND…
  *
- * The namespace has one interface besides its loopback: the tap NAME, whose other end the command gets as descriptor FD. Every address of the
+ * The namespace has one interface besides its loopback: the tap NAME. With --tap the command gets its other end as descriptor FD, and runs in
+ * the network namespace from which this program was started. With --owner it runs in the namespace of the tap, where this user can open it by
+ * its name, and no other. The tap stays when nobody has it open, and ends with its namespace: nobody has to wait for its removal. Every address of the
  * world is local there, so a listener accepts all TCP of the guest, to whichever address, as its socket's local address says. A second
  * socket takes the questions of DNS that the guest sends to its gateway. Both are handed to the parent, which is Node, over its IPC
- * channel, the descriptor of --channel. Everything else that the guest sends is dropped by the rules of gate.nft, which the program of --nft loads. The command runs in the network namespace from which this program was started.
+ * channel, the descriptor of --channel. Everything else that the guest sends is dropped by the rules of gate.nft, which the program of --nft loads.
  *
  * The wire format of the channel is Node's own (lib/internal/child_process.js): a line of JSON with the descriptor beside its first
  * byte, which Node acknowledges by a line before the next one is sent.
@@ -37,6 +39,8 @@
 #define LISTENER_PORT 15001 /* as in gate.nft */
 #define TABLE 100           /* the routing table in which every address is local */
 #define OWN_DESCRIPTORS 512
+#define DESCRIPTOR_MAX 511
+#define UID_MAX 4294967294L
 #define ACK_MS 10000        /* how long the parent may take to acknowledge a descriptor */
 
 static const unsigned char guest_mac[6] = {0x02, 0, 0, 0, 0, 0x02}; /* as in gate.nft, and as the VMM has it */
@@ -89,7 +93,7 @@ static void set_address(int control, const char *name, unsigned long what, const
 }
 
 /* Makes the tap and returns its descriptor. It has the header of virtio, which the VMM expects. */
-static int make_tap(const char *name) {
+static int make_tap(const char *name, long owner) {
   int tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
   if (tap < 0) fail("/dev/net/tun");
   struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
@@ -97,6 +101,7 @@ static int make_tap(const char *name) {
   if (ioctl(tap, TUNSETIFF, &request)) fail("TUNSETIFF");
   int header = 12;
   if (ioctl(tap, TUNSETVNETHDRSZ, &header)) fail("TUNSETVNETHDRSZ");
+  if (ioctl(tap, TUNSETOWNER, owner) || ioctl(tap, TUNSETPERSIST, 1)) fail("TUNSETOWNER");
   return tap;
 }
 
@@ -229,28 +234,30 @@ static void hand_over(int channel, const char *line, int descriptor) {
   close(descriptor);
 }
 
-static int number(const char *text) {
+static long number(const char *text, long most) {
   char *end;
   long value = strtol(text, &end, 10);
-  if (*text == '\0' || *end != '\0' || value < 0 || value > 65535) {
+  if (*text == '\0' || *end != '\0' || value < 0 || value > most) {
     errno = EINVAL;
     fail("an argument");
   }
-  return (int)value;
+  return value;
 }
 
 int main(int argc, char **argv) {
   int tap_number = -1, channel = -1, at = 1;
+  long owner = -1;
   const char *nft = NULL, *device = NULL;
   for (; at + 1 < argc && strcmp(argv[at], "--") != 0; at += 2) {
     const char *value = argv[at + 1];
-    if (strcmp(argv[at], "--tap") == 0) tap_number = number(value);
-    else if (strcmp(argv[at], "--channel") == 0) channel = number(value);
+    if (strcmp(argv[at], "--tap") == 0) tap_number = (int)number(value, DESCRIPTOR_MAX);
+    else if (strcmp(argv[at], "--owner") == 0) owner = number(value, UID_MAX);
+    else if (strcmp(argv[at], "--channel") == 0) channel = (int)number(value, DESCRIPTOR_MAX);
     else if (strcmp(argv[at], "--device") == 0) device = value;
     else if (strcmp(argv[at], "--nft") == 0) nft = value;
     else break;
   }
-  if (at + 1 >= argc || strcmp(argv[at], "--") != 0 || tap_number < 0 || channel < 0 || !device || !nft) {
+  if (at + 1 >= argc || strcmp(argv[at], "--") != 0 || (tap_number < 0) == (owner < 0) || channel < 0 || !device || !nft) {
     fprintf(stderr, "network: an argument is missing or unknown\n");
     return 125;
   }
@@ -260,7 +267,7 @@ int main(int argc, char **argv) {
   set_kernel();
   int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (control < 0) fail("socket");
-  int tap = make_tap(device);
+  int tap = make_tap(device, owner < 0 ? (long)getuid() : owner);
   load_rules(nft);
   up(control, "lo");
   set_address(control, device, SIOCSIFADDR, GATEWAY);
@@ -271,9 +278,11 @@ int main(int argc, char **argv) {
   hand_over(channel, "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\",\"msg\":\"connections\"}\n", make_listener());
   hand_over(channel, "{\"cmd\":\"NODE_HANDLE\",\"type\":\"dgram.Native\",\"msg\":\"questions\"}\n", make_resolver());
   close(channel);
-  /* The tap stays in its namespace, and keeps it there, as the sockets do that the parent has now. */
-  if (dup2(tap, tap_number) < 0) fail("the tap");
-  if (setns(outside, CLONE_NEWNET)) fail("the namespace from which this program was started");
+  if (owner < 0) {
+    /* The tap stays in its namespace, and keeps it there, as the sockets do that the parent has now. */
+    if (dup2(tap, tap_number) < 0) fail("the tap");
+    if (setns(outside, CLONE_NEWNET)) fail("the namespace from which this program was started");
+  }
   char *const environment[] = {NULL}; /* Node's own variable names a channel that is closed */
   execve(argv[at + 1], argv + at + 1, environment);
   fail(argv[at + 1]);

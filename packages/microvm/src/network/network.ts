@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { vmRefused } from '../errors.ts';
 
 /** What a host needs for guests with a network. */
@@ -24,8 +24,13 @@ export interface NetworkHandle {
 /** The guest's gateway and name server, as `network.c` and init have it. */
 export const gatewayAddress = '172.31.0.1';
 
+/** The guest's hardware address, which is the one that the rules of its namespace accept (`gate.nft`). */
+export const guestMac = '02:00:00:00:00:02';
+/** The name of the tap, in a namespace of its own. */
+export const tapName = 'tap0';
+
 const nft = '/usr/sbin/nft';
-const tun = '/dev/net/tun';
+export const tun = '/dev/net/tun';
 
 /** Names of the handles, in the order in which the program sends them. */
 export const networkHandleNames = [
@@ -40,17 +45,25 @@ export function networkMissing(): string | null {
   return existsSync(tun) ? null : `it needs ${tun}`;
 }
 
-/** Returns the command that runs `command` with a tap as descriptor `tap`. The channel to Node has the number `channel`. */
+/** How a VMM gets its end of the tap: as a descriptor, or by its name, which only this user can open in the namespace of the tap. */
+export type TapAccess = { readonly descriptor: number } | { readonly owner: number };
+
+/** Returns why a VMM that opens its tap by its name cannot on this host, or null: the user of a VM opens the device, as everybody may under udev. */
+export function namedTapMissing(): string | null {
+  return (statSync(tun).mode & 0o006) === 0o006
+    ? null
+    : `its VMM cannot open ${tun}: run \`chmod 0666 ${tun}\``;
+}
+
+/** Returns the command that runs `command` with a tap. The channel to Node has the number `channel`. */
 export function networkCommand(
   tools: NetworkTools,
-  fds: { readonly tap: number; readonly channel: number },
+  { tap, channel }: { readonly tap: TapAccess; readonly channel: number },
   command: readonly string[],
 ): string[] {
-  return [
-    tools.program,
-    ...['--tap', String(fds.tap), '--channel', String(fds.channel)],
-    ...['--nft', nft, '--device', 'tap0', '--', ...command],
-  ];
+  const access = 'owner' in tap ? ['--owner', String(tap.owner)] : ['--tap', String(tap.descriptor)];
+  const flags = ['--channel', String(channel), '--nft', nft, '--device', tapName];
+  return [tools.program, ...access, ...flags, '--', ...command];
 }
 
 /** Waits for the handles that the program sends. Errors: `vm_refused` when it ends before. */

@@ -17,6 +17,7 @@ const states: Readonly<Record<RequestName, { readonly in: readonly State[]; read
   bootSource: { in: ['new', 'configured'], to: 'configured' },
   drive: { in: ['new', 'configured'], to: 'configured' },
   vsock: { in: ['new', 'configured'], to: 'configured' },
+  networkInterface: { in: ['new', 'configured'], to: 'configured' },
   entropy: { in: ['new', 'configured'], to: 'configured' },
   action: { in: ['configured'], to: 'running' },
   changeDrive: { in: ['running', 'paused'] },
@@ -68,15 +69,16 @@ export class FakeFirecracker {
     const why = this.refuseNext;
     this.refuseNext = null;
     if (why !== null) return fault(why);
-    const [, first = '', id = ''] = /^(\/drives\/)(.+)$/.exec(url) ?? [];
-    const path = first === '' ? url : '/drives/{drive_id}';
+    const [, first = '', id = ''] = /^\/(drives|network-interfaces)\/(.+)$/.exec(url) ?? [];
+    const field = first === 'drives' ? 'drive_id' : 'iface_id';
+    const path = first === '' ? url : `/${first}/{${field}}`;
     const found = Object.entries(routes).find(([, route]) => route.method === method && route.path === path);
     if (!found) return fault(`Invalid request method and/or path: ${method} ${url}`);
     const [name, route] = found as [RequestName, (typeof found)[1]];
     const parsed = route.body.safeParse(body);
     if (!parsed.success)
       return fault(`An error occurred when deserializing the json body: ${parsed.error.message}`);
-    if (id !== '' && id !== body?.drive_id)
+    if (id !== '' && id !== body?.[field])
       return fault('The id from the path does not match the id from the body!');
     if (!states[name].in.includes(this.state))
       return fault('The requested operation is not supported in this state of the microVM');

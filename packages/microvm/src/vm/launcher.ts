@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
-import { type NetworkHandles, networkCommand, networkHandles } from '../network/network.ts';
+import { type NetworkHandles, networkCommand, networkHandles, type TapAccess } from '../network/network.ts';
 import type { ConnectedGuest, Vmm, VmmDescriptors } from '../vmm/vmm.ts';
 import {
   type GuestSockets,
@@ -87,7 +87,7 @@ function numberDescriptors(
         : { kernel: inherit(start.kernel), initramfs: inherit(start.initramfs) },
     stateSocket: stateSocket ? inherit(stateSocket) : null,
     // The program that makes the network puts it there.
-    tap: spec.network ? first + inherited.push('ignore') - 1 : null,
+    tap: spec.network && !vmm.opensTap ? first + inherited.push('ignore') - 1 : null,
   };
   const templateMemory = 'memory' in start ? inherit(start.memory) : null;
   const last = first + inherited.length - 1;
@@ -131,6 +131,7 @@ export async function launch(
     filter: at('filter'),
     ...(vmm.isStatic && { program: vmm.binary }),
     ...('directory' in fds.channel && { directory: fds.channel.directory }),
+    keepsNetwork: spec.network === true && vmm.opensTap,
   };
   const launcherCommand = [
     host.launcher,
@@ -143,8 +144,10 @@ export async function launch(
     ...jailArguments(vmm.command(spec, fds), jail),
   ];
   const stdio = ['ignore', 'pipe', 'pipe', ...ends.map(() => 'pipe' as const), ...inherited] as const;
-  const launcher = await startLauncher(launcherCommand, [...stdio], host.network, fds.tap);
-  const network = fds.tap === null ? null : networkHandles(launcher);
+  const owner = host.identity?.uid ?? process.getuid?.() ?? 0;
+  const tap = fds.tap === null ? { owner } : { descriptor: fds.tap };
+  const launcher = await startLauncher(launcherCommand, [...stdio], host.network, spec.network ? tap : null);
+  const network = spec.network ? networkHandles(launcher) : null;
   network?.catch(() => {}); // whoever waits for it is told
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
   // A launcher or a VMM that was killed has not read everything, and resets its sockets. `exited` reports its end.
@@ -177,7 +180,7 @@ function startLauncher(
   command: readonly string[],
   stdio: (number | 'ignore' | 'pipe')[],
   tools: VmHost['network'],
-  tap: number | null,
+  tap: TapAccess | null,
 ): Promise<ChildProcess> {
   const options = { env: {}, cwd: '/' };
   if (tap === null) return startProgram(command[0] as string, command.slice(1), { ...options, stdio });

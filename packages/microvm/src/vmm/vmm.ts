@@ -27,7 +27,7 @@ export interface VmmDescriptors {
   readonly savedState: number | null;
   /** The socket to which a VMM writes this state, if it does not write to the file. */
   readonly stateSocket: number | null;
-  /** The tap of the guest's network interface; null for a guest without one. */
+  /** The tap of the guest's network interface; null for a guest without one, and for a VMM that opens it by its name. */
   readonly tap: number | null;
 }
 
@@ -69,6 +69,8 @@ export interface Vmm {
   readonly guestDials: boolean;
   /** Whether the VMM opens files by the paths of inherited descriptors, as its own user. */
   readonly reopensFiles: boolean;
+  /** Whether the VMM opens the tap by its name, and so runs in the namespace of the tap. Otherwise it inherits the tap. */
+  readonly opensTap: boolean;
   /**
    * Whether the VMM makes the guest's memory by itself, and writes it and the state of its devices to files when it saves a VM. Otherwise
    * it runs the guest in the memory that it inherits, and writes the state to a socket.

@@ -78,7 +78,11 @@ function makeClient(socket: Socket): FirecrackerApi {
     async send(name, body) {
       const { method, path, body: schema } = routes[name];
       const checked = schema.parse(body) as Record<string, unknown>;
-      await call(method, path.replace('{drive_id}', String(checked.drive_id)), checked);
+      await call(
+        method,
+        path.replace(/\{(\w+)\}/, (_, field: string) => String(checked[field])),
+        checked,
+      );
     },
     close() {
       agent.destroy();

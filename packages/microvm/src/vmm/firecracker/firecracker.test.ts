@@ -49,8 +49,14 @@ afterEach(async () => {
 });
 
 /** Prepares the host's side of a VM. */
-async function prepare(fds: VmmDescriptors, templateVersion: string | null = null) {
-  const vm: LaunchedVmm = { spec, fds, channel: { directory }, templateVersion, ended: ended.promise };
+async function prepare(fds: VmmDescriptors, templateVersion: string | null = null, network = false) {
+  const vm: LaunchedVmm = {
+    spec: { ...spec, network },
+    fds,
+    channel: { directory },
+    templateVersion,
+    ended: ended.promise,
+  };
   const { guest } = await vmm.connect(vm);
   guest.then(
     (connected) => sockets.push(...Object.values(connected.sockets as object as Record<string, Socket>)),
@@ -107,6 +113,17 @@ describe('a VM that boots', () => {
       ['/proc/self/fd/9', true],
     ]);
     expect(requests[5]?.body).toEqual({ guest_cid: 3, uds_path: 'v' });
+  });
+
+  it('opens the tap of its namespace by its name, if its guest has a network', async () => {
+    const guest = prepare(boots, null, true);
+    const requests = startFake();
+    await guest;
+    expect(requests.filter(({ name }) => name === 'networkInterface').map(({ body }) => body)).toEqual([
+      { iface_id: 'network', host_dev_name: 'tap0', guest_mac: '02:00:00:00:00:02' },
+    ]);
+    expect(vmm.devices({ ...spec, network: true })).toEqual(['/dev/kvm', '/dev/net/tun']);
+    expect(vmm.devices(spec)).toEqual(['/dev/kvm']);
   });
 
   it('has the streams that its guest has dialled, unread, and nothing is left in its directory', async () => {

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { guestNotReady, vmRefused } from '../../errors.ts';
+import { guestMac, namedTapMissing, tapName, tun } from '../../network/network.ts';
 import { type VmSpec, vmName } from '../../vm/spec.ts';
 import type { ConnectedGuest, LaunchedVmm, Monitor, Vmm, VmmDescriptors } from '../vmm.ts';
 import { type FirecrackerApi, openFirecrackerApi } from './api.ts';
@@ -33,10 +34,12 @@ export function firecracker(binary: string): Vmm {
     isStatic: true,
     guestDials: true,
     reopensFiles: true,
+    opensTap: true,
     makesMemory: true,
     templateDisksMax,
     check({ acceleration, cpus, network }) {
-      if (network) throw vmRefused('guests with a network run on QEMU alone so far');
+      const missing = network ? namedTapMissing() : null;
+      if (missing !== null) throw vmRefused(`its guest is to have a network, and ${missing}`);
       if (acceleration !== 'kvm')
         throw vmRefused('Firecracker needs hardware virtualization, and this VM is to be emulated');
       if (cpus > cpusMax) throw vmRefused(`it has ${cpus} processors, and Firecracker at most ${cpusMax}`);
@@ -46,7 +49,7 @@ export function firecracker(binary: string): Vmm {
       ...['--id', vmName(spec.id), '--api-sock', names.api, '--level', 'Warning'],
       ...(hasPci(spec) ? ['--enable-pci'] : []),
     ],
-    devices: () => ['/dev/kvm'],
+    devices: ({ network }) => ['/dev/kvm', ...(network ? [tun] : [])],
     async connect(vm) {
       if (!('directory' in vm.channel)) throw new TypeError('Firecracker needs a directory');
       const { directory } = vm.channel;
@@ -116,6 +119,8 @@ async function boot(
   if (blank !== null) while (drives.length < fds.slots + 1) drives.push(driveOf(drives.length, blank, true));
   for (const drive of drives)
     await api.send('drive', { ...drive, is_root_device: false, cache_type: 'Unsafe', io_engine: 'Sync' });
+  if (spec.network)
+    await api.send('networkInterface', { iface_id: 'network', host_dev_name: tapName, guest_mac: guestMac });
   await api.send('vsock', { guest_cid: guestCid, uds_path: names.vsock });
   await api.send('action', { action_type: 'InstanceStart' });
 }

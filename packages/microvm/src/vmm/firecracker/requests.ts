@@ -15,7 +15,7 @@ const rateLimiter = z.strictObject({ bandwidth: tokenBucket.optional(), ops: tok
 
 interface Route<Body extends z.ZodType> {
   readonly method: 'PUT' | 'PATCH';
-  /** `{drive_id}` stands for the body's field of this name, which Firecracker wants in both places. */
+  /** `{drive_id}` and `{iface_id}` stand for the body's field of this name, which Firecracker wants in both places. */
   readonly path: string;
   readonly body: Body;
 }
@@ -70,6 +70,15 @@ export const routes = {
   ),
   /** The guest dials port P of the host, which listens on the socket `<uds_path>_P`. */
   vsock: put('/vsock', z.strictObject({ guest_cid: z.int().min(3).max(4_294_967_294), uds_path: path })),
+  /** The tap is opened by its name in the namespace of the VMM. A snapshot remembers this name. */
+  networkInterface: put(
+    '/network-interfaces/{iface_id}',
+    z.strictObject({
+      iface_id: z.literal('network'),
+      host_dev_name: z.string().min(1).max(15),
+      guest_mac: z.string().regex(/^([\da-f]{2}:){5}[\da-f]{2}$/),
+    }),
+  ),
   entropy: put('/entropy', z.strictObject({ rate_limiter: rateLimiter.optional() })),
   action: put('/actions', z.strictObject({ action_type: z.enum(['InstanceStart', 'FlushMetrics']) })),
   state: patch('/vm', z.strictObject({ state: z.enum(['Paused', 'Resumed']) })),

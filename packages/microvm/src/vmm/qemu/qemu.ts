@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { guestMac } from '../../network/network.ts';
 import { portNames, type VmSpec, vmDisksMax, vmName } from '../../vm/spec.ts';
 import type { LaunchedVmm, Vmm, VmmDescriptors } from '../vmm.ts';
 import { begin, openMonitor } from './qmp.ts';
@@ -11,6 +12,7 @@ export function qemu(binary: string): Vmm {
     isStatic: false,
     guestDials: false,
     reopensFiles: false,
+    opensTap: false,
     makesMemory: false,
     templateDisksMax: vmDisksMax,
     openMonitor,
@@ -97,12 +99,11 @@ function disks(fds: VmmDescriptors): string[] {
   ]);
 }
 
-/** The guest's hardware address is the one that the rules of its namespace accept (`network/gate.nft`). */
 function network({ tap }: VmmDescriptors): string[] {
   if (tap === null) return [];
   return [
     ...['-netdev', `tap,id=network,fd=${tap}`],
-    ...['-device', 'virtio-net-device,netdev=network,mac=02:00:00:00:00:02'],
+    ...['-device', `virtio-net-device,netdev=network,mac=${guestMac}`],
   ];
 }
 
