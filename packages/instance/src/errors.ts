@@ -242,6 +242,14 @@ export const artifactNotFound = (id: number, path: string) =>
     `GET /api/jobs/${id}/artifacts lists what it has.`,
   );
 
+export const attemptNotFound = (id: number, attempt: number) =>
+  refused(
+    404,
+    'attempt_not_found',
+    `job ${id} has no attempt ${attempt}`,
+    `GET /api/jobs/${id}/attempts lists those that it has.`,
+  );
+
 export const commitNotFound = (repository: string, commit: string) =>
   refused(
     404,

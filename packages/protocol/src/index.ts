@@ -3,6 +3,7 @@ export * from './api/artifacts.ts';
 export * from './api/codeintel.ts';
 export * from './api/jobs.ts';
 export * from './api/queue.ts';
+export * from './api/receipts.ts';
 export * from './api/registries.ts';
 export * from './api/scopes.ts';
 export * from './api/secrets.ts';

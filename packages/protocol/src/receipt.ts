@@ -34,31 +34,54 @@ export const refusalSchema = z.enum([
 ]);
 export type Refusal = z.infer<typeof refusalSchema>;
 
-/** What a guest asked of the network, and what became of it. */
+/** What a guest asked of the network, and what became of it. The descriptions are a part of the published schema. */
 export const receiptSchema = z.strictObject({
-  /** When it was asked, ms since 1970. */
-  at: count,
+  at: count.describe('When it was asked, ms since 1970.'),
   kind: receiptKindSchema,
-  /** The name of a lookup; of a connection the name by which its address was found, or null. */
-  name: z.string().max(253).nullable(),
-  address: z.string().max(45).nullable(),
-  port: z.int().min(0).max(65_535).nullable(),
-  /** The name that the guest asked a TLS server for; null if it asked for none, or nobody looked. */
-  serverName: z.string().max(253).nullable(),
-  sentBytes: count,
-  receivedBytes: count,
-  /** `failed`: it was allowed, and there was no such name, or no answer. */
-  verdict: z.enum(['allowed', 'refused', 'failed']),
-  /** The rule that decided, or why it failed. */
-  rule: z.string().max(300),
-  /** Why it was refused. Of what the policy `learn` allowed: why no policy `allow` would. Else null. */
+  name: z
+    .string()
+    .max(253)
+    .nullable()
+    .describe('The name of a lookup; of a connection the name by which its address was found, or null.'),
+  address: z.string().max(45).nullable().describe('The address of a connection.'),
+  port: z.int().min(0).max(65_535).nullable().describe('The port of a connection.'),
+  serverName: z
+    .string()
+    .max(253)
+    .nullable()
+    .describe('The name that the guest asked a TLS server for; null if it asked for none, or nobody looked.'),
+  sentBytes: count.describe('Bytes that the guest sent.'),
+  receivedBytes: count.describe('Bytes that the guest received.'),
+  verdict: z
+    .enum(['allowed', 'refused', 'failed'])
+    .describe('`failed`: it was allowed, and there was no such name, or no answer.'),
+  rule: z.string().max(300).describe('The rule that decided, or why it failed.'),
   reason: refusalSchema.nullable(),
 });
 export type Receipt = z.infer<typeof receiptSchema>;
 
-/** A receipt of an attempt. */
-export const jobReceiptSchema = receiptSchema.extend({
-  /** The key of the step that ran, such as `step.docker.0`; null before the first one and between two. */
-  step: z.string().max(200).nullable(),
+/** Receipts that are kept of an attempt: so many at the beginning, and as many at the end. */
+export const receiptsKept = 500;
+
+/** A value of a list, or one that a later version adds to it. */
+const orLater = (known: z.ZodEnum) => z.union([known, z.string().regex(/^[a-z_]{1,40}$/)]);
+
+/** A receipt of an attempt, as the instance keeps it. docs/receipt.schema.json is its JSON Schema. */
+export const jobReceiptSchema = z.object({
+  seq: count.describe('Counts the receipts of the attempt from 0.'),
+  step: z
+    .string()
+    .max(200)
+    .nullable()
+    .describe(
+      'The key of the log entry of the step that ran then, such as `step.docker.0`; null before the first step and between two.',
+    ),
+  ...receiptSchema.shape,
+  kind: orLater(receiptKindSchema).describe('What was asked. A later version may have more kinds.'),
+  reason: orLater(refusalSchema)
+    .nullable()
+    .describe(
+      'Why it was refused. Of what the policy `learn` allowed: why no policy `allow` would. Else null. A later version may have more reasons.',
+    ),
 });
 export type JobReceipt = z.infer<typeof jobReceiptSchema>;

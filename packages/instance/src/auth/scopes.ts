@@ -30,6 +30,7 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'GET /api/jobs/:id/logs': access('jobs:read', 'own job'),
   'GET /api/jobs/:id/artifacts': access('jobs:read', 'own job'),
   'GET /api/jobs/:id/artifacts/*': access('jobs:read', 'own job'),
+  'GET /api/jobs/:id/network': access('jobs:read', 'own job'),
   'GET /api/shares': access('jobs:read', 'instance'),
   'POST /api/jobs': access('jobs:write', 'own jobs'),
   'DELETE /api/jobs/:id': access('jobs:write', 'own job'),

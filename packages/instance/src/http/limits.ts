@@ -17,6 +17,8 @@ export const bodyLimits = {
   logEntry: 64 * MiB,
   /** Bytes of output, which our executors append. */
   logOutput: 4 * MiB,
+  /** A batch of receipts. */
+  receipts: 4 * MiB,
   /** A mark or a result. */
   mark: MiB,
   /** The request of a git client, gzipped or not: as much as git itself reads at once, and far more than any clone needs. */

@@ -6,6 +6,7 @@ import { executorRoutes } from './api/executors.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
 import { jobLogRoutes } from './api/logs.ts';
+import { jobNetworkRoutes } from './api/receipts.ts';
 import { registryRoutes } from './api/registries.ts';
 import { repositoryRoutes } from './api/repositories.ts';
 import { secretRoutes } from './api/secrets.ts';
@@ -24,6 +25,7 @@ import { leaveRoutes } from './executor/leave.ts';
 import { logRoutes } from './executor/logs.ts';
 import { markRoutes } from './executor/marks.ts';
 import { pushRoutes } from './executor/push.ts';
+import { receiptRoutes } from './executor/receipts.ts';
 import { srcVersionRoutes } from './executor/src-version.ts';
 import { indexUploadRoutes } from './executor/upload.ts';
 
@@ -41,6 +43,7 @@ export const allRoutes: readonly Routes[] = [
   logRoutes,
   jobInputRoutes,
   jobArtifactRoutes,
+  receiptRoutes,
   markRoutes,
   gitRoutes,
   indexUploadRoutes,
@@ -50,6 +53,7 @@ export const allRoutes: readonly Routes[] = [
   eventRoutes,
   jobLogRoutes,
   artifactRoutes,
+  jobNetworkRoutes,
   inputRoutes,
   blobRoutes,
   registryRoutes,

@@ -40,6 +40,8 @@ export async function removeOldJobs(db: Db, { before, maxBytes }: Bounds): Promi
       select job_id, sum(length(data)) from job_input group by job_id
       union all
       select job_id, sum(bytes) from job_artifacts group by job_id
+      union all
+      select job_id, sum(pg_column_size(receipt)) from job_receipts receipt group by job_id
     ), size as (
       select job_id, sum(bytes) as bytes from stored group by job_id
     ), ended as (

@@ -13,6 +13,7 @@ import {
   protocolHeader,
   protocolVersion,
   type QueueName,
+  type ReceiptsRequest,
   type Tier,
   type UpdateLogEntryRequest,
 } from '@fumehood/protocol';
@@ -58,6 +59,7 @@ export interface JobRoutes {
   /** `digest` may be the image of a step, `blob:sha256:…`. */
   blob(digest: string, method?: string): Promise<Response>;
   artifact(path: string, bytes: string | Uint8Array): Promise<Response>;
+  receipts(receipts: Without<ReceiptsRequest>): Promise<Response>;
   result(result: Without<JobResultRequest>): Promise<Response>;
   complete(): Promise<Response>;
   errored(errorMessage: string, reason?: string): Promise<Response>;
@@ -189,6 +191,7 @@ function jobRoutes({ url, send, executorName, job, queue, headers }: JobTarget):
       ask(`queue/${queue}/input?offset=${offset}&waitMs=${waitMs}`, method),
     blob: (digest, method = 'GET') => ask(`queue/${queue}/blob/${digest.replace('blob:', '')}`, method),
     artifact: (path, bytes) => ask(`queue/${queue}/artifact?path=${encodeURIComponent(path)}`, 'POST', bytes),
+    receipts: (receipts) => post('receipts', receipts),
     result: (result) => post('result', result),
     complete: () => post('markComplete', {}),
     errored: (errorMessage, reason) => post('markErrored', { errorMessage, reason }),

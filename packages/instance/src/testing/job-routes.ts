@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import type { Job } from '@fumehood/protocol';
+import type { Job, JobReceipt } from '@fumehood/protocol';
 import { executorClient, type JobRoutes, type Send } from './executor-client.ts';
 import { command } from './git-protocol.ts';
 
@@ -16,6 +16,20 @@ const result = {
 } as const;
 /** An index with empty metadata and nothing else. */
 export const emptyIndex = gzipSync(Buffer.from([0x0a, 0x00]));
+
+/** A receipt of a connection that was allowed. */
+export const receiptOf = (seq: number, facts: Partial<JobReceipt> = {}): JobReceipt => ({
+  ...{ seq, at: 0, step: 'step.docker.0', kind: 'connection', name: 'a.test', address: '1.1.1.1', port: 443 },
+  ...{
+    serverName: 'a.test',
+    sentBytes: 5,
+    receivedBytes: 7,
+    verdict: 'allowed',
+    rule: 'public',
+    reason: null,
+  },
+  ...facts,
+});
 
 const image = (job: Job) => job.dockerSteps?.[0]?.image ?? '';
 const upload =
@@ -35,6 +49,8 @@ export const jobRoutes: Readonly<Record<string, Request>> = {
   'HEAD /.executors/queue/:queue/blob/:digest': (routes, job) => routes.blob(image(job), 'HEAD'),
   'POST /.executors/queue/:queue/artifact': (routes, job) =>
     routes.artifact(job.fumehood?.artifacts[0] ?? 'out', 'a tar archive'),
+  'POST /.executors/queue/:queue/receipts': (routes) =>
+    routes.receipts({ policy: { mode: 'public' }, receipts: [receiptOf(0)], ended: false }),
   'POST /.executors/queue/:queue/result': (routes) => routes.result(result),
   'POST /.executors/queue/:queue/markErrored': (routes) => routes.errored('no'),
   'POST /.executors/queue/:queue/markFailed': (routes) => routes.failed('no'),

@@ -1,6 +1,8 @@
 import * as z from 'zod';
 import { archSchema, labelsSchema } from '../capability.ts';
+import { egressPolicySchema } from '../egress-policy.ts';
 import { queueNameSchema } from '../kinds.ts';
+import { jobReceiptSchema } from '../receipt.ts';
 import { tierSchema } from '../tier.ts';
 import { executorNameSchema, jobIdSchema, momentSchema, numberInText } from '../values.ts';
 import { machineSchema } from './native.ts';
@@ -173,6 +175,22 @@ export const inputQuerySchema = z.object({
   waitMs: numberInText.int().min(0).max(60_000).default(0),
 });
 export const inputEndHeader = 'x-fumehood-input-end';
+
+/** Most receipts of one request. */
+export const receiptBatchMax = 500;
+
+/**
+ * Native, from version 3 on. `POST /.executors/queue/{queue}/receipts`: what the guest asked of the network since the last request, in the order
+ * of `seq`, in which a gap stands for receipts that the executor did not keep. 204. Idempotent: a receipt that has arrived stays as it is.
+ */
+export const receiptsRequestSchema = jobOperation.extend({
+  /** What applied: what the job asked for, within every ceiling. */
+  policy: egressPolicySchema,
+  receipts: z.array(jobReceiptSchema).max(receiptBatchMax),
+  /** No receipt follows. */
+  ended: z.boolean(),
+});
+export type ReceiptsRequest = z.input<typeof receiptsRequestSchema>;
 
 /** Native. `POST /.executors/queue/{queue}/result`: facts of a run, sent before its mark. 204. Only `tier` is required. */
 export const jobResultRequestSchema = jobOperation.extend({

@@ -93,7 +93,8 @@ async function traces(...jobs: Job[]): Promise<unknown> {
       (select count(*) from job_events where job_id = jobs.id and type = 'output') as outputs,
       (select jsonb_agg(e) from log_entries e where job_id = jobs.id) as entries,
       (select jsonb_agg(a.left_over) from attempts a where job_id = jobs.id) as results,
-      (select count(*) from uploads where job_id = jobs.id) as uploads
+      (select count(*) from uploads where job_id = jobs.id) as uploads,
+      (select count(*) from job_receipts where job_id = jobs.id) as receipts
     from jobs where id = any(${jobs.map(({ id }) => id)}) order by id
   `.execute(instance.db);
   expect(rows).toHaveLength(jobs.length);
@@ -145,7 +146,7 @@ const forged: Record<string, () => Forged | Promise<Forged>> = {
   },
 };
 
-const log = ['addExecutionLogEntry', 'updateExecutionLogEntry', 'appendLog'].map(
+const log = ['addExecutionLogEntry', 'updateExecutionLogEntry', 'appendLog', 'receipts'].map(
   (name) => `POST /.executors/queue/:queue/${name}`,
 );
 const uploadTests = ['HEAD /.executors/scip/upload', 'HEAD /.executors/lsif/upload'];

@@ -65,6 +65,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     wildcard: { path: '/api/jobs/{id}/artifacts/{path}', name: 'path', schema: artifactPathSchema },
     answers: { 200: 'application/x-tar' },
   },
+  'GET /api/jobs/:id/network': {
+    summary:
+      'What an attempt of a job has asked of the network so far: a receipt for every lookup and connection, the first and the last 500 of more than 1,000, and the policy that applied. docs/receipt.schema.json is the schema of a receipt.',
+    answers: { 200: 'JobNetwork' },
+  },
   'POST /api/jobs/:id/cancel': {
     summary: 'Cancels a job. One that runs has ended when its executor has destroyed the VM.',
     answers: { 200: 'Job' },
