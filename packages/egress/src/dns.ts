@@ -104,6 +104,15 @@ export function answerOf(question: Question, resolution: Resolution, maxBytes: n
   return Buffer.concat([header, question.section, ...kept]);
 }
 
+/** Returns the answer to a question that cannot be read (RFC 1035, 4.1.1: a format error), or null to what is no question at all. */
+export function unreadableAnswer(message: Buffer): Buffer | null {
+  if (message.length < headerBytes || (message.readUInt16BE(2) & 0x8000) !== 0) return null;
+  const header = Buffer.alloc(headerBytes);
+  message.copy(header, 0, 0, 2);
+  header.writeUInt16BE(0x8081, 2);
+  return header;
+}
+
 const recordBytes = 16;
 
 /** An A record whose name is that of the question, by a pointer to it. */

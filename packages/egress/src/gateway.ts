@@ -3,9 +3,13 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Clock } from '@fumehood/base';
+import { BoundedReceipts } from './bounded-receipts.ts';
+import type { ConnectionBudget } from './budget.ts';
 import { decideConnection, decideServerName, type EgressRules, type Verdict } from './decide.ts';
+import { Bucket, type GuestLimits } from './limits.ts';
 import { openLookups } from './lookups.ts';
-import type { Receipt } from '@fumehood/protocol';
+import type { Receipt, Refusal } from '@fumehood/protocol';
+import { Meter } from './meter.ts';
 import { relay } from './relay.ts';
 import { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
@@ -17,6 +21,9 @@ export interface GatewayDeps {
   /** Connects to a public address. */
   readonly dial: (address: string, port: number) => Socket;
   readonly onReceipt: (receipt: Receipt) => void;
+  readonly limits: GuestLimits;
+  /** The connections of all guests. */
+  readonly budget: ConnectionBudget;
 }
 
 /** Serves the network of one guest. */
@@ -28,8 +35,6 @@ export interface Gateway {
 /** The address of the gateway and of its name server, as `network.c` of the package microvm has it. */
 const gatewayAddress = '172.31.0.1';
 const namePort = 53;
-/** Most connections of a guest at the same time. Each can cost the host some 3 MB of buffers. */
-const connectionsMax = 256;
 
 /**
  * Serves the handles of a guest's network: a listener that accepts all of its TCP, to whichever address, and a UDP socket for its questions of
@@ -37,38 +42,51 @@ const connectionsMax = 256;
  */
 export async function openGateway(
   handles: { readonly connections: object; readonly questions: object },
-  limits: Pick<EgressRules, 'policy' | 'privateHosts'>,
+  permitted: Pick<EgressRules, 'policy' | 'privateHosts'>,
   deps: GatewayDeps,
 ): Promise<Gateway> {
-  const { clock, dial, onReceipt } = deps;
-  const { policy } = limits;
-  const rules = { ...limits, own: ownAddresses() };
+  const { clock, dial, limits } = deps;
+  const { policy } = permitted;
+  const rules = { ...permitted, own: ownAddresses() };
   const pins = new Pins(clock);
-  const lookups = openLookups({ rules, pins, resolve: deps.resolve, clock, onReceipt });
+  const receipts = new BoundedReceipts(new Bucket(limits.receiptsPerSecond), deps.onReceipt);
+  const onReceipt = (receipt: Receipt) => receipts.add(receipt);
+  const lookups = openLookups({ rules, pins, resolve: deps.resolve, clock, limits, onReceipt });
+  const meter = new Meter(limits);
+  const share = deps.budget.join();
+  const rate = new Bucket(limits.connectionsPerSecond);
   const relays = new Set<{ end(): void; readonly ended: Promise<void> }>();
 
+  /** Returns which limit one more connection would exceed. If none, the connection has its place in the budget. */
+  const exceeded = (): (Verdict & { allowed: false }) | null => {
+    const { connections, connectionsPerSecond } = limits;
+    const refused = (reason: Refusal, rule: string) => ({ allowed: false, rule, reason }) as const;
+    if (!rate.take())
+      return refused('connection_rate', `a guest makes at most ${connectionsPerSecond} connections a second`);
+    if (meter.isSpent) return { allowed: false, ...meter.refusal };
+    if (relays.size >= connections)
+      return refused('connections', `a guest has at most ${connections} connections at the same time`);
+    if (share.take()) return null;
+    return refused('connections', 'this executor has no room for more connections of this guest');
+  };
   const serve = (socket: Socket) => {
     const address = socket.localAddress ?? '';
     const port = socket.localPort ?? 0;
     socket.on('error', () => {}); // `close` follows
-    if (address === gatewayAddress && port === namePort) {
+    const at = clock.now();
+    const limit = exceeded();
+    if (!limit && address === gatewayAddress && port === namePort) {
+      socket.once('close', () => share.release());
       void lookups.serveStream(socket);
       return;
     }
-    const at = clock.now();
     const names = pins.namesOf(address);
-    const full = relays.size >= connectionsMax;
     const connection = { address, port, names };
     const decided = decideConnection(rules, connection);
-    const verdict: Verdict = full
-      ? {
-          allowed: false,
-          rule: `a guest has at most ${connectionsMax} connections at the same time`,
-          reason: 'connections',
-        }
-      : decided;
+    const verdict: Verdict = limit ?? decided;
     const facts = { at, kind: 'connection', name: decided.name, address, port } as const;
     if (!verdict.allowed) {
+      if (!limit) share.release();
       socket.resetAndDestroy();
       onReceipt({
         ...facts,
@@ -86,14 +104,17 @@ export async function openGateway(
       observes || policy.mode === 'allow'
         ? { decide: (name: string | null) => decideServerName(rules, connection, name), observes }
         : null;
-    const running = relay(socket, dial(address, port), checked, (outcome) => {
+    const running = relay(socket, dial(address, port), checked, { limits, meter }, (outcome) => {
       const { serverName } = outcome;
       const name = serverName !== null && names.includes(serverName) ? serverName : decided.name;
       const reason = observes && name === null ? 'policy_address' : null;
       onReceipt({ ...facts, name, rule: verdict.rule, reason, ...outcome });
     });
     relays.add(running);
-    void running.ended.then(() => relays.delete(running));
+    void running.ended.then(() => {
+      relays.delete(running);
+      share.release();
+    });
   };
   const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, serve);
   server.on('error', () => {}); // out of descriptors: a connection is lost, and the guest tries again
@@ -118,6 +139,8 @@ export async function openGateway(
       const running = [...relays];
       for (const one of running) one.end();
       await Promise.all(running.map(({ ended }) => ended));
+      share.leave();
+      receipts.end();
     },
   };
 }

@@ -1,7 +1,16 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
 import { decideAnswer, decideName, type EgressRules } from './decide.ts';
-import { answerOf, messageMax, type Question, type Resolution, readQuestion } from './dns.ts';
+import {
+  answerOf,
+  messageMax,
+  type Question,
+  type Resolution,
+  readQuestion,
+  unreadableAnswer,
+} from './dns.ts';
+import { Bucket, type GuestLimits } from './limits.ts';
 import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
@@ -11,45 +20,54 @@ interface LookupDeps {
   readonly pins: Pins;
   readonly resolve: Resolve;
   readonly clock: Pick<Clock, 'now'>;
+  readonly limits: Pick<GuestLimits, 'questions' | 'questionsPerSecond' | 'questionMs'>;
   readonly onReceipt: (receipt: Receipt) => void;
 }
 
-/** Most questions of a guest that are asked at the same time, and most of its streams for questions. */
-const askedMax = 64;
+/** Most streams of a guest for questions. */
 const streamsMax = 16;
-const streamIdleMs = 10_000;
+/** Most bytes of a question: a name, and what EDNS says. */
+const questionMax = 4_096;
+
+/** Ends a stream, and with it every wait for it. */
+const end = (socket: Socket) => socket.destroy(new Error('the stream was ended'));
 
 /** Answers the questions of DNS of one guest. */
 export interface Lookups {
   /** Returns the answer to a datagram, or null if there is none. Never rejects. */
   answer(message: Buffer): Promise<Buffer | null>;
-  /** Answers the questions of a stream (RFC 7766), one after the other. */
+  /** Answers the questions of a stream (RFC 7766), one after the other. The caller listens for errors of the socket. */
   serveStream(socket: Socket): Promise<void>;
   close(): void;
 }
 
 /** Answers with what the policy allows, and with "no such name" to everything else, so that a client does not wait. */
-export function openLookups({ rules, pins, resolve, clock, onReceipt }: LookupDeps): Lookups {
+export function openLookups({ rules, pins, resolve, clock, limits, onReceipt }: LookupDeps): Lookups {
   let asked = 0;
+  const rate = new Bucket(limits.questionsPerSecond);
   const streams = new Set<Socket>();
+  const receipt = (
+    name: string | null,
+    verdict: Receipt['verdict'],
+    rule: string,
+    reason: Refusal | null = null,
+  ) => {
+    const nothing = { address: null, port: null, serverName: null, sentBytes: 0, receivedBytes: 0 };
+    onReceipt({ at: clock.now(), kind: 'lookup', name, ...nothing, verdict, rule, reason });
+  };
 
-  const resolved = async (question: Question): Promise<Resolution> => {
-    const { name } = question;
-    const at = clock.now();
-    const receipt = (verdict: Receipt['verdict'], rule: string, reason: Refusal | null = null) => {
-      const nothing = { address: null, port: null, serverName: null, sentBytes: 0, receivedBytes: 0 };
-      onReceipt({ at, kind: 'lookup', name, ...nothing, verdict, rule, reason });
-    };
+  const resolved = async ({ name, type }: Question): Promise<Resolution> => {
     const allowed = decideName(rules, name);
     if (!allowed.allowed) {
-      receipt('refused', allowed.rule, allowed.reason);
+      receipt(name, 'refused', allowed.rule, allowed.reason);
       return { code: 'no_such_name' };
     }
     // There is nothing but IPv4 for a guest, so nobody is asked for anything else.
-    if (question.type !== 1) return { code: 'ok', addresses: [], ttlSeconds: 0 };
+    if (type !== 1) return { code: 'ok', addresses: [], ttlSeconds: 0 };
     const found = await resolve(name);
     if (found.code !== 'ok') {
       receipt(
+        name,
         'failed',
         found.code === 'no_such_name' ? 'there is no such name' : 'the name servers did not answer',
       );
@@ -57,53 +75,83 @@ export function openLookups({ rules, pins, resolve, clock, onReceipt }: LookupDe
     }
     const reachable = decideAnswer(rules, name, found.addresses);
     if (!reachable.allowed) {
-      receipt('refused', reachable.rule, reachable.reason);
+      receipt(name, 'refused', reachable.rule, reachable.reason);
       return { code: 'no_such_name' };
     }
     if (!pins.pin(name, found.addresses, found.ttlSeconds)) {
-      receipt('refused', 'the guest has been told too many addresses', 'addresses');
+      receipt(name, 'refused', 'the guest has been told too many addresses', 'addresses');
       return { code: 'refused' };
     }
-    receipt('allowed', allowed.rule);
+    receipt(name, 'allowed', allowed.rule);
     return found;
   };
-  const answer = async (message: Buffer, maxBytes: number | null): Promise<Buffer | null> => {
+  /** Returns the limit that a further question exceeds, or null. */
+  const exceeded = (): string | null => {
+    if (asked >= limits.questions)
+      return `a guest asks at most ${limits.questions} questions at the same time`;
+    return rate.take() ? null : `a guest asks at most ${limits.questionsPerSecond} questions a second`;
+  };
+  /** Answers a question. `isOver` says that it was beyond a limit. */
+  const answer = async (
+    message: Buffer,
+    maxBytes: number | null,
+  ): Promise<{ readonly bytes: Buffer | null; readonly isOver: boolean }> => {
+    const limit = exceeded();
     const question = readQuestion(message);
-    if (!question || asked >= askedMax) return null;
-    asked += 1;
-    try {
-      return answerOf(question, await resolved(question), maxBytes ?? question.datagramMax);
-    } catch {
-      return answerOf(question, { code: 'failed' }, maxBytes ?? question.datagramMax);
-    } finally {
-      asked -= 1;
+    if (limit !== null || !question) {
+      const rule = limit ?? 'the question is none of one plain name of the internet';
+      receipt(question?.name ?? null, 'refused', rule, limit === null ? 'name_length' : 'questions');
+      const bytes = question
+        ? answerOf(question, { code: 'refused' }, maxBytes ?? question.datagramMax)
+        : unreadableAnswer(message);
+      return { bytes, isOver: limit !== null };
     }
+    asked += 1;
+    const found = await resolved(question).catch((): Resolution => ({ code: 'failed' }));
+    asked -= 1;
+    return { bytes: answerOf(question, found, maxBytes ?? question.datagramMax), isOver: false };
   };
   return {
-    answer: (message) => answer(message, null),
+    answer: async (message) => (await answer(message, null)).bytes,
     async serveStream(socket) {
       if (streams.size >= streamsMax) {
+        receipt(null, 'refused', `a guest has at most ${streamsMax} streams for questions`, 'questions');
         socket.resetAndDestroy();
         return;
       }
       streams.add(socket);
-      socket.setTimeout(streamIdleMs, () => socket.destroy());
-      socket.once('close', () => streams.delete(socket));
+      const late = () => setTimeout(end, limits.questionMs, socket);
+      let timer = late();
+      socket.once('close', () => {
+        streams.delete(socket);
+        clearTimeout(timer);
+      });
       let rest = Buffer.alloc(0);
       try {
         for await (const chunk of socket as AsyncIterable<Buffer>) {
           rest = Buffer.concat([rest, chunk]);
           while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
-            const end = 2 + rest.readUInt16BE(0);
-            const reply = await answer(rest.subarray(2, end), messageMax);
-            if (!reply) {
+            const next = 2 + rest.readUInt16BE(0);
+            const { bytes, isOver } = await answer(rest.subarray(2, next), messageMax);
+            if (!bytes) {
               socket.resetAndDestroy();
               return;
             }
             const length = Buffer.alloc(2);
-            length.writeUInt16BE(reply.length);
-            socket.write(Buffer.concat([length, reply]));
-            rest = rest.subarray(end);
+            length.writeUInt16BE(bytes.length);
+            // A guest that reads nothing gets no further answer.
+            if (!socket.write(Buffer.concat([length, bytes]))) await once(socket, 'drain');
+            if (isOver) {
+              socket.resetAndDestroy();
+              return;
+            }
+            rest = rest.subarray(next);
+            clearTimeout(timer);
+            timer = late();
+          }
+          if (rest.length >= 2 && rest.readUInt16BE(0) > questionMax) {
+            socket.resetAndDestroy();
+            return;
           }
         }
         socket.end();
@@ -112,7 +160,7 @@ export function openLookups({ rules, pins, resolve, clock, onReceipt }: LookupDe
       }
     },
     close() {
-      for (const socket of streams) socket.destroy();
+      for (const socket of streams) end(socket);
     },
   };
 }

@@ -1,7 +1,9 @@
 import { connect } from 'node:net';
 import { readConfig, receiveMessages, reportStarted, sendMessage, systemClock } from '@fumehood/base';
 import type { EgressRules } from './decide.ts';
+import { ConnectionBudget, ownConnectionsMax } from './budget.ts';
 import { type Gateway, openGateway } from './gateway.ts';
+import { guestLimits } from './limits.ts';
 import { type EgressAnswer, egressCallSchema, egressConfigSchema } from './messages.ts';
 import { openResolver } from './resolver.ts';
 
@@ -10,11 +12,12 @@ import { openResolver } from './resolver.ts';
  * keeps the receipts: `main.ts CONFIG`.
  */
 const { nameServers } = await readConfig(egressConfigSchema, process.argv[2] ?? '');
+const budget = new ConnectionBudget(ownConnectionsMax());
 const resolve = openResolver(nameServers);
 const answer = (message: EgressAnswer) => void sendMessage(process, message);
 
 interface Network {
-  readonly limits: Pick<EgressRules, 'policy' | 'privateHosts'>;
+  readonly permitted: Pick<EgressRules, 'policy' | 'privateHosts'>;
   readonly handles: Partial<Record<'connections' | 'questions', object>>;
   gateway: Promise<Gateway> | null;
 }
@@ -24,7 +27,7 @@ receiveMessages(process, egressCallSchema, (call, handle) => {
   const { id } = call;
   if (call.type === 'network.open') {
     const { policy, privateHosts } = call;
-    networks.set(id, { limits: { policy, privateHosts }, handles: {}, gateway: null });
+    networks.set(id, { permitted: { policy, privateHosts }, handles: {}, gateway: null });
     return;
   }
   const network = networks.get(id);
@@ -37,10 +40,12 @@ receiveMessages(process, egressCallSchema, (call, handle) => {
   network.handles[call.name] = handle as object;
   const { connections, questions } = network.handles;
   if (!connections || !questions) return;
-  network.gateway = openGateway({ connections, questions }, network.limits, {
+  network.gateway = openGateway({ connections, questions }, network.permitted, {
     clock: systemClock,
     resolve,
     dial: (host, port) => connect({ host, port, allowHalfOpen: true }),
+    limits: guestLimits,
+    budget,
     onReceipt: (receipt) => answer({ type: 'network.receipt', id, receipt }),
   });
   network.gateway.catch(() => {}); // the guest's connections are reset

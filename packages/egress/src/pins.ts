@@ -20,11 +20,11 @@ export class Pins {
   pin(name: string, addresses: readonly string[], ttlSeconds: number): boolean {
     if (this.#count + addresses.length > pinsMax) this.#removeOld();
     if (this.#count + addresses.length > pinsMax) return false;
-    const lasts = Math.min(Math.max(ttlSeconds * 1000, lastsMinMs), lastsMaxMs);
+    const until = this.#clock.bootTime() + Math.min(Math.max(ttlSeconds * 1000, lastsMinMs), lastsMaxMs);
     for (const address of addresses) {
       const names = this.#until.get(address) ?? new Map<string, number>();
       if (!names.has(name)) this.#count += 1;
-      names.set(name, this.#clock.bootTime() + lasts);
+      names.set(name, until);
       this.#until.set(address, names);
     }
     return true;

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Verdict } from './decide.ts';
+import type { GuestLimits } from './limits.ts';
+import { copy, type Meter } from './meter.ts';
 import { readHello } from './tls-hello.ts';
 
 /** How the server name of a TLS connection is checked. */
@@ -14,20 +16,16 @@ type End = Pick<Receipt, 'verdict'> & { readonly rule?: string; readonly reason?
 /** How a connection ended. Without a rule or a reason, those of its permission stand. */
 type Outcome = Pick<Receipt, 'serverName' | 'sentBytes' | 'receivedBytes'> & End;
 
-const dialMs = 30_000;
-/** A connection on which nothing moves for so long is closed. */
-const idleMs = 900_000;
-/** How long a client may take to send the rest of a TLS hello. */
-const helloMs = 30_000;
-
 /**
  * Connects a guest's socket, which is paused, with one that is being dialled. Each end of a stream and each reset is passed on as what it is. With
- * `checked`, the first bytes of the guest are held back until they are no TLS, or TLS for an allowed name. Calls `onEnd` once.
+ * `checked`, the first bytes of the guest are held back until they are no TLS, or TLS for an allowed name. Calls `onEnd` once. The guest's limits end
+ * what takes too long.
  */
 export function relay(
   guest: Socket,
   server: Socket,
   checked: CheckedName | null,
+  { limits, meter }: { readonly limits: GuestLimits; readonly meter: Meter },
   onEnd: (outcome: Outcome) => void,
 ): { end(): void; readonly ended: Promise<void> } {
   const ended = Promise.withResolvers<void>();
@@ -45,19 +43,18 @@ export function relay(
     onEnd({ serverName, sentBytes: server.bytesWritten, receivedBytes: guest.bytesWritten, ...outcome });
     ended.resolve();
   };
-  const hello = setTimeout(() => {
-    if (held !== null && held.length > 0) refuseHello('hello', 'the TLS hello did not end in time');
-  }, helloMs);
-  hello.unref();
+  /** Runs from the first byte of a hello to its last. */
+  let hello: NodeJS.Timeout | undefined;
   const dialling = setTimeout(
     () => reset({ verdict: 'failed', rule: 'the server did not answer in time' }),
-    dialMs,
+    limits.dialMs,
   );
+  const spent = () => reset({ verdict: 'refused', ...meter.refusal });
   server.once('connect', () => {
     clearTimeout(dialling);
-    server.pipe(guest);
+    copy(server, guest, meter, spent);
     if (checked) guest.on('data', takeHeld);
-    else guest.pipe(server);
+    else copy(guest, server, meter, spent);
     guest.resume();
   });
   server.on('error', (error: NodeJS.ErrnoException) =>
@@ -69,7 +66,10 @@ export function relay(
   );
   guest.on('error', () => reset());
   for (const socket of [guest, server]) {
-    socket.setTimeout(idleMs, () => reset());
+    socket.setTimeout(limits.idleMs, () => reset());
+    socket.once('end', () => {
+      for (const one of [guest, server]) one.setTimeout(limits.halfIdleMs);
+    });
     socket.once('close', (failed: boolean) => {
       clearTimeout(dialling);
       if (failed) reset();
@@ -80,6 +80,7 @@ export function relay(
   /** What the guest has sent before its server name was checked; null afterwards. */
   let held: Buffer | null = checked && Buffer.alloc(0);
   function takeHeld(chunk: Buffer): void {
+    hello ??= setTimeout(refuseHello, limits.helloMs, 'hello', 'the TLS hello did not end in time');
     held = Buffer.concat([held as Buffer, chunk]);
     const first = readHello(held);
     if (first.kind === 'incomplete') return;
@@ -98,9 +99,10 @@ export function relay(
   }
   function passHeld(): void {
     guest.off('data', takeHeld);
-    server.write(held as Buffer);
+    clearTimeout(hello);
+    const all = held;
     held = null;
-    guest.pipe(server);
+    copy(guest, server, meter, spent, all);
   }
 
   return { end: () => reset(), ended: ended.promise };

@@ -42,7 +42,7 @@ export class Receipts {
 }
 
 function refusalLine({ kind, name, address, port, rule }: Receipt): string {
-  const what =
-    kind === 'lookup' ? `the name ${name}` : `${address}:${port}${name === null ? '' : ` (${name})`}`;
+  const question = name === null ? 'a question for a name' : `the name ${name}`;
+  const what = kind === 'lookup' ? question : `${address}:${port}${name === null ? '' : ` (${name})`}`;
   return `fumehood: ${what} was refused: ${rule}`;
 }
