@@ -114,7 +114,7 @@ describe('a guest', () => {
 describe('the budget of connections', () => {
   it('is what descriptors and memory allow, whichever is less', () => {
     expect(connectionsFor({ descriptors: 20_000, memoryBytes: 2 ** 40 })).toBe(9_488);
-    expect(connectionsFor({ descriptors: 2 ** 20, memoryBytes: 2 ** 30 })).toBe(256);
+    expect(connectionsFor({ descriptors: 2 ** 20, memoryBytes: 2 ** 30 })).toBe(170);
     expect(connectionsFor({ descriptors: 1_024, memoryBytes: 2 ** 30 })).toBe(16);
   });
 

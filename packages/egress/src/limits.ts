@@ -1,6 +1,6 @@
 /** What one guest may use of the network. */
 export interface GuestLimits {
-  /** Connections at the same time. Each can cost the host some 4 MiB of buffers. */
+  /** Connections at the same time. Each can cost the host some 6 MiB of buffers. */
   readonly connections: number;
   readonly connectionsPerSecond: number;
   /** Bytes in a second, both directions together. A guest that moves more is slowed down. */

@@ -66,8 +66,9 @@ static void set_kernel(void) {
   set("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");
   set("/proc/sys/net/ipv4/conf/all/accept_redirects", "0");
   set("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1");
-  /* A guest that reads nothing holds this much of the host's memory for each connection. */
+  /* A guest that reads nothing, or a server, holds this much of the host's memory for each connection. */
   set("/proc/sys/net/ipv4/tcp_wmem", "4096 65536 262144");
+  set("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 524288");
 }
 
 static struct sockaddr_in address_of(const char *text, int port) {
