@@ -206,7 +206,7 @@ test('a job of an indexer has its commit and uploads its index: the helpers run 
   await client.putBlob(digest, createReadStream(file), statSync(file).size);
   const script = "test -f file && printf '\\n\\0' > index.scip";
   const { id } = await client.createJob({
-    ...{ queue: 'codeintel', repository: 'acme/plain', commit },
+    ...{ queue: 'codeintel', repository: 'acme/plain', commit, network: { mode: 'none' } },
     indexer: { name: 'scip-typescript', image: digest, argv: ['sh', '-c', script] },
     ...{ accept: ['vm-hardware', 'vm-emulated'], cpus: 1, memoryMiB: 256, scratchMiB: 256 },
   });

@@ -99,6 +99,7 @@ describe('a user of the host who listens on the port of an instance that was kil
         tiers: [],
         arch: 'x64' as const,
         labels: [],
+        network: false,
         machine: 'here',
       };
       await connect(

@@ -57,6 +57,7 @@ async function startJob(): Promise<JobRecord> {
     memoryMiB: 256,
     scratchMiB: 256,
     inspect: true,
+    network: { mode: 'none' },
   });
 }
 

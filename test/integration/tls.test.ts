@@ -167,6 +167,7 @@ describe("an executor's connection to its instance", () => {
       tiers: [],
       arch: 'x64' as const,
       labels: [],
+      network: false,
       machine: 'here',
     };
     const secret = { secret: credential, renew: async () => false };

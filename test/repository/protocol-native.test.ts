@@ -9,7 +9,7 @@ const text = readFileSync(join(import.meta.dirname, '../../docs/protocol-native.
 const examples = [...text.matchAll(/^```json (\w+)\n([\s\S]*?)^```$/gm)].map(
   ([, name = '', body = '']) => [name, JSON.parse(body) as object] as const,
 );
-const refusals = { versionsApart: versionsApart('4', 2), offsetGap: offsetGap(4096, 8192) };
+const refusals = { versionsApart: versionsApart('5', 3), offsetGap: offsetGap(4096, 8192) };
 const schemas = protocol as unknown as Readonly<
   Record<string, { parse(value: unknown): object } | undefined>
 >;

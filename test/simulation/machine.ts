@@ -1,4 +1,10 @@
-import { type Job, protocolHeader, type QueueName } from '@fumehood/protocol';
+import {
+  type Job,
+  protocolHeader,
+  protocolVersion,
+  type QueueName,
+  upstreamVersion,
+} from '@fumehood/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
 import { healthy } from '../../packages/executor/src/agent/health.ts';
 import { openReservations, smallest } from '../../packages/executor/src/agent/reservations.ts';
@@ -57,9 +63,16 @@ export class Machine {
     const identity = {
       ...{ name: this.name, version: '1' },
       credential: { secret: credential, renew: async () => false },
-      ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [], machine: 'here' },
+      ...{
+        tiers: ['vm-emulated' as const],
+        arch: 'x64' as const,
+        labels: [],
+        network: false,
+        machine: 'here',
+      },
     };
-    const queue = openQueue(http, identity);
+    // The simulated instance has no push stream.
+    const queue = { ...openQueue(http, identity), version: () => upstreamVersion };
     const queues: QueueName[] = ['codeintel', 'runs'];
     const note = (message: string) => this.deps.world.note(`${this.name}: ${message}`);
     const leases = this.leases(keepLeases({ queue, queues, clock, onTrouble: note }), () => clock.bootTime());
@@ -181,7 +194,7 @@ export class Machine {
           sentAt: world.time,
           method,
           path,
-          headers: { ...headers, [protocolHeader]: '1' },
+          headers,
           body: this.body(path, Buffer.from((body ?? '') as string | Uint8Array)),
         };
         const abort = () => {
@@ -212,10 +225,10 @@ export class Machine {
   }
 }
 
-/** Returns an answer as the agent receives it. The simulated instance speaks version 1 of the native protocol. */
+/** Returns an answer as the agent receives it. The simulated instance speaks our version of the native protocol. */
 function responseOf({ answer, broken }: Extract<Reply, { broken: boolean }>): Response {
   const { status, body } = answer;
-  const headers = { ...answer.headers, [protocolHeader]: '1' };
+  const headers = { ...answer.headers, [protocolHeader]: String(protocolVersion) };
   if (status === 204) return new Response(null, { status, headers });
   const bytes = Buffer.from(body);
   if (!broken) return new Response(bytes, { status, headers });

@@ -1,3 +1,4 @@
+import { protocolVersion } from '@fumehood/protocol';
 import { Client } from 'pg';
 import type { Connection } from '../../../packages/instance/src/config.ts';
 import { clientConfig, connect } from '../../../packages/instance/src/db/connect.ts';
@@ -26,7 +27,8 @@ const newJob: NewJob = {
     arch: null,
     labels: [],
     ...{ cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
-    needsNative: true,
+    needsVersion: 1,
+    egress: 'none',
   },
   deadlineMs: 60_000,
   input: false,
@@ -49,7 +51,8 @@ const offer: Offer = {
   arch: 'x64',
   labels: [],
   free: { cpus: 64, memoryMiB: 1 << 20, scratchMiB: 1 << 20 },
-  native: true,
+  protocol: protocolVersion,
+  egress: ['none'],
 };
 const leaseMs = 600_000;
 

@@ -30,6 +30,16 @@ export const egressPolicySchema = z.discriminatedUnion('mode', [
 ]);
 export type EgressPolicy = z.infer<typeof egressPolicySchema>;
 
+/** How far a policy reaches, from the narrowest on. The instance compares these when it looks for an executor. */
+export type EgressMode = EgressPolicy['mode'];
+
+/** The policy of a job that names none: that of upstream's executors for the queues that it has, and no network for what people run. */
+export const defaultEgress = {
+  codeintel: { mode: 'public' },
+  batches: { mode: 'public' },
+  runs: { mode: 'none' },
+} as const satisfies Readonly<Record<string, EgressPolicy>>;
+
 /** A host that is not on the public internet, such as a company's mirror, which an executor's operator opens to its guests: by name and port. */
 export const privateHostSchema = z.strictObject({
   name: allowedHostSchema.shape.name.refine((name) => !name.startsWith('*.'), 'must be the name of one host'),

@@ -2,6 +2,7 @@ export * from './api/access.ts';
 export * from './api/artifacts.ts';
 export * from './api/codeintel.ts';
 export * from './api/jobs.ts';
+export * from './api/network.ts';
 export * from './api/queue.ts';
 export * from './api/receipts.ts';
 export * from './api/registries.ts';

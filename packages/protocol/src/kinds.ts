@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
-import { egressPolicySchema } from './egress-policy.ts';
+import { defaultEgress, egressPolicySchema } from './egress-policy.ts';
 import { checkCommand } from './command-limits.ts';
 import { terminalSizeSchema } from './terminal.ts';
 import {
@@ -78,6 +78,8 @@ export const jobKinds = {
         .superRefine(checkCommand),
       /** Where the indexer leaves its index, below `root`. */
       outfile: anyRelativePathSchema.default('index.scip'),
+      /** What the indexer may reach over the network. */
+      network: egressPolicySchema.default(defaultEgress.codeintel),
       ...jobOptions,
     }),
     // Whoever names the command of a job can have it print the code of the job's repository.
@@ -107,7 +109,7 @@ export const jobKinds = {
         /** The command has a terminal of this size, and its stdin comes in frames (`terminal.ts`). Missing: neither. */
         terminal: terminalSizeSchema.optional(),
         /** What the command may reach over the network. */
-        network: egressPolicySchema.default({ mode: 'none' }),
+        network: egressPolicySchema.default(defaultEgress.runs),
         ...jobOptions,
       })
       .superRefine(checkCommand),

@@ -53,6 +53,7 @@ export function jobRecord(state: JobRecord['state']): JobRecord {
     arch: null,
     labels: [],
     needsNative: true,
+    needsVersion: 1,
     image: '',
     command: '',
     resources: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },

@@ -11,7 +11,7 @@ import { openReservations } from './reservations.ts';
 
 const identity = {
   ...{ name: 'e1', version: '0', credential: { secret: 'x', renew: async () => false } },
-  ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [], machine: 'here' },
+  ...{ tiers: ['vm-emulated' as const], arch: 'x64' as const, labels: [], network: false, machine: 'here' },
 };
 const unanswered = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => {

@@ -7,6 +7,8 @@ const path = z.string().startsWith('/');
 /** The agent's configuration file, written by the helper. It holds no credentials. */
 export const agentConfigSchema = z.strictObject({
   ...executorSettings,
+  /** Whether guests can have a network. */
+  network: z.boolean(),
   /** The VMMs that the helper starts. */
   vmms: vmmsSchema,
   directories: z.strictObject({

@@ -57,6 +57,7 @@ try {
     tiers: config.tiers,
     arch: archSchema.parse(arch()),
     labels: config.labels,
+    network: config.network,
     machine: await machineOf(directories.work),
   };
   const onTrouble = (message: string) => log.warn(message);

@@ -25,6 +25,7 @@ async function requestsOfRun(failure: unknown): Promise<[string, unknown][]> {
     tiers: ['vm-emulated' as const],
     arch: 'x64' as const,
     labels: [],
+    network: false,
     machine: 'here',
   };
   const queue = openQueue(http, identity);

@@ -103,6 +103,7 @@ function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories
   return {
     ...{ instanceUrl, route, name, version, credentialFile, tiers, labels, queues, upstream },
     ...{ resources, cacheBytes, registries, registryAuthFile, imageMaxMiB, egressCeiling, vmms },
+    network: config.network !== null && egressCeiling.mode !== 'none',
     directories: { disks, blobs, work },
     uploadClient: { node: runtime.node, script: runtime.src },
     diskMaker: runtime.diskMaker,

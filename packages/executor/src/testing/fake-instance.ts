@@ -8,6 +8,7 @@ import {
   type Job,
   type Order,
   protocolHeader,
+  protocolVersion,
 } from '@fumehood/protocol';
 
 export interface FakeEntry {
@@ -37,7 +38,7 @@ export class FakeInstance {
   input = Buffer.alloc(0);
   inputEnded = true;
   /** The version of the protocol that it speaks, or null for upstream's protocol, which has no header for it. */
-  speaks: number | null = 2;
+  speaks: number | null = protocolVersion;
   /** The versions that the executor sent with the requests on its own routes. */
   readonly receivedVersions: (string | undefined)[] = [];
   draining = false;

@@ -25,7 +25,13 @@ export function startScriptedAgent({
   onTrouble,
 }: ScriptedAgent): () => Promise<void> {
   const identity = {
-    ...{ name, version: '0', credential: { secret: credential, renew: async () => false }, labels: [] },
+    ...{
+      name,
+      version: '0',
+      credential: { secret: credential, renew: async () => false },
+      labels: [],
+      network: false,
+    },
     ...{ machine: 'here', tiers: ['vm-emulated' as const], arch: 'x64' as const },
   };
   const queue = openQueue(http, identity);

@@ -110,6 +110,7 @@ export class TestAgent {
       tiers: ['vm-emulated' as const],
       arch: 'x64' as const,
       labels: [],
+      network: false,
       machine: 'here',
     };
     const defaultResources = { cpus: 1, memoryMiB: 256, scratchMiB: 256 };
@@ -162,6 +163,7 @@ export class TestAgent {
       route: { proxy: null },
       registryAuthFile: null,
       imageMaxMiB: 16,
+      network: identity.network,
       egressCeiling: { mode: 'public' },
       tiers: identity.tiers,
       directories,

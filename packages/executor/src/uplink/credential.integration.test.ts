@@ -31,6 +31,7 @@ async function start() {
     tiers: [],
     arch: 'x64' as const,
     labels: [],
+    network: false,
     machine: 'here',
   };
   const queue = openQueue(openHttp(instance.url), { ...identity, credential: await readCredential(file) });

@@ -26,6 +26,8 @@ export interface ExecutorIdentity {
   readonly tiers: readonly Tier[];
   readonly arch: Arch;
   readonly labels: readonly string[];
+  /** Whether it can give guests a network. */
+  readonly network: boolean;
   /** Where it runs: the instance refuses another machine that uses the same name. */
   readonly machine: string;
 }
@@ -106,6 +108,7 @@ export function openQueue(
           freeMemoryMiB: free.memoryMiB,
           freeScratchMiB: free.scratchMiB,
           waitMs,
+          network: executor.network,
           machine: executor.machine,
         },
       };

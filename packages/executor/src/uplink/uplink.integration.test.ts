@@ -21,6 +21,7 @@ const identity = {
   tiers: ['vm-emulated' as const],
   arch: 'x64' as const,
   labels: [],
+  network: true,
   machine: 'here',
 };
 const fixed = (secret: string) => ({ secret, renew: async () => false });

@@ -17,7 +17,7 @@ const v1 = {
 const executor = {
   credential: { secret: 'hunter2', renew: () => Promise.resolve(false) },
   ...{ name: 'deadbeef', version: '5.2.0', tiers: ['vm-hardware' as const] },
-  ...{ arch: 'x64' as const, labels: [], machine: 'here' },
+  ...{ arch: 'x64' as const, labels: [], network: false, machine: 'here' },
 };
 const each = { cpus: 4, memoryMiB: 12_288, scratchMiB: 20_480 };
 const offer = { free: each, total: each };

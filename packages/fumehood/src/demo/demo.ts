@@ -51,6 +51,7 @@ export async function runDemo(deps: DemoDeps): Promise<Report> {
     scratchMiB: 1024, // the inspection reads all of it
     deadlineMs,
     inspect: true,
+    network: { mode: 'none' }, // it installs nothing, and so runs on a machine that can give no network, too
   });
   note(`job ${id}`);
   const { job, entries } = await followPhases(deps, id);

@@ -26,6 +26,7 @@ const job: JobRecord = {
   arch: null,
   labels: [],
   needsNative: true,
+  needsVersion: 1,
   image: '',
   command: '',
   resources: { cpus: 1, memoryMiB: 1024, scratchMiB: 4096 },

@@ -1,4 +1,4 @@
-import { type DockerStep, digestSchema, stopGraceSchema } from '@fumehood/protocol';
+import { type DockerStep, digestSchema, egressPolicySchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
@@ -18,6 +18,8 @@ const payloadSchema = z.object({
   deadlineMs: z.int(),
   stopGraceMs: stopGraceSchema,
   inspect: z.boolean(),
+  /** A job that an older build has stored has none. */
+  network: egressPolicySchema.default({ mode: 'none' }),
 });
 
 /** Returns the kind of indexing jobs: an indexer runs on a commit, and the executor uploads the index that it leaves. */
@@ -37,7 +39,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: { ...demandOf(request), needsNative: isArchive },
+        demand: isArchive ? demandOf(request, false) : { ...demandOf(request, false), needsVersion: 0 },
         input: false,
         // Indexing can be repeated: a later upload of the same commit takes the place of an earlier one.
         deadlineMs: request.deadlineMs + request.stopGraceMs,
@@ -46,7 +48,9 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
       };
     },
     content(job) {
-      const { root, indexer, outfile, deadlineMs, stopGraceMs, inspect } = payloadSchema.parse(job.payload);
+      const { root, indexer, outfile, deadlineMs, stopGraceMs, inspect, network } = payloadSchema.parse(
+        job.payload,
+      );
       const file = root === '' ? outfile : `${root}/${outfile}`;
       return {
         repositoryDirectory: '',
@@ -65,7 +69,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
           upload: { file, root, indexer: indexer.name },
           workspace: null,
           artifacts: [],
-          network: { mode: 'none' },
+          network,
         },
       };
     },

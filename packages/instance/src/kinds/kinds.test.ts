@@ -90,3 +90,37 @@ test('a run names an image archive of the instance by its digest, and an image o
   expect(kind.content({ payload } as JobRow).dockerSteps).toMatchObject([{ image: 'debian:12' }]);
   expect(createJobSchema.safeParse({ queue: 'runs', image: 'not an image', argv: [] }).success).toBe(false);
 });
+
+test('indexing reaches the public internet and a run nothing, unless the request says otherwise', async () => {
+  const made = async (request: object = {}) => {
+    const parsed = createJobSchema.parse(request);
+    const kind = kinds.get(parsed.queue) as QueueKind;
+    const { demand, payload } = await kind.create(parsed);
+    return [demand.needsVersion, demand.egress, kind.content({ payload } as JobRow).fumehood.network];
+  };
+  const [run, indexing] = requests;
+  const container = {
+    ...indexing,
+    accept: ['container'],
+    indexer: { name: 'x', image: 'debian:12', commands: ['x'] },
+  };
+  const none = { mode: 'none' } as const;
+  expect(await made(run)).toEqual([1, 'none', none]);
+  expect(await made(indexing)).toEqual([1, 'public', { mode: 'public' }]);
+  expect(await made({ ...indexing, network: none })).toEqual([1, 'none', none]);
+  expect(await made(container)).toEqual([0, 'public', { mode: 'public' }]);
+  expect(await made({ ...container, network: none })).toEqual([0, 'none', none]);
+  for (const whole of [
+    { artifacts: ['a'] },
+    { secrets: ['A'] },
+    { terminal: { rows: 1, columns: 1 }, stdin: true },
+  ])
+    expect(await made({ ...run, ...whole })).toMatchObject([3, 'none', none]);
+  const workspace = { archive: image };
+  expect(await made({ ...run, workspace })).toMatchObject([3, 'none', none]);
+  expect(await made({ ...run, workspace: { repository: 'a', commit: '0'.repeat(40) } })).toMatchObject([
+    1,
+    'none',
+    none,
+  ]);
+});

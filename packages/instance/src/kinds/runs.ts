@@ -53,9 +53,9 @@ export function runsKind({
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: demandOf(request),
+        demand: demandOf(request, needsWhole(request)),
         input: request.stdin,
-        // A run has a fresh VM without a network: the only effect of a lost attempt is its output, which names the attempt.
+        // A run has a fresh VM: without a network, the only effect of a lost attempt is its output, which names the attempt.
         deadlineMs: request.deadlineMs + request.stopGraceMs,
         maxResets: request.maxResets,
         maxRetries: request.maxRetries,
@@ -89,6 +89,18 @@ export function runsKind({
     },
   };
 }
+
+/** Whether a run uses fields that an executor of version 2 may ignore. */
+const needsWhole = ({
+  workspace,
+  artifacts,
+  terminal,
+  secrets,
+}: Omit<z.output<typeof payloadSchema>, 'network'>) =>
+  (workspace !== null && 'archive' in workspace) ||
+  artifacts.length > 0 ||
+  terminal !== undefined ||
+  secrets.length > 0;
 
 type Workspace = z.output<typeof payloadSchema>['workspace'];
 

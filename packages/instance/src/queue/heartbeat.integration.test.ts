@@ -43,7 +43,7 @@ const heartbeatOf = (
 ): Heartbeat => ({
   report: {
     ...{ name, credentialId, version, native: true, queues: ['runs'], tiers: ['container'], offer: null },
-    ...{ machine, beat: { trouble: null } },
+    ...{ machine, network: null, beat: { trouble: null } },
   },
   held,
 });

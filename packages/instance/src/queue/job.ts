@@ -1,4 +1,4 @@
-import type { JobState, QueueName, Tier } from '@fumehood/protocol';
+import type { JobState, NetworkCeiling, QueueName, Tier } from '@fumehood/protocol';
 
 /** A row of `jobs`, as the queue's statements return it. */
 export interface JobRow {
@@ -20,6 +20,8 @@ export interface JobRow {
   readonly input_bytes: number;
   readonly input_ended: boolean;
   readonly started_at: Date | null;
+  /** The ceilings that were in force when it was leased last. Null: it was not leased yet. */
+  readonly egress_ceilings: NetworkCeiling[] | null;
 }
 
 /** What a job token stands for: one attempt of a job by one executor, which may read the one commit. */

@@ -1,4 +1,12 @@
-import type { Arch, createJobSchema, Job, QueueName, Tier } from '@fumehood/protocol';
+import {
+  type Arch,
+  type createJobSchema,
+  type EgressMode,
+  type Job,
+  type QueueName,
+  type Tier,
+  wholeJobVersion,
+} from '@fumehood/protocol';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';
 import { queueUnknown } from '../errors.ts';
@@ -41,8 +49,10 @@ export interface Demand {
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly scratchMiB: number;
-  /** Only executors with the native extension understand the payload. */
-  readonly needsNative: boolean;
+  /** The oldest version of the native protocol whose executors understand the payload; 0: also those of upstream's kind. */
+  readonly needsVersion: number;
+  /** How far the job's policy reaches, before the ceilings of the instance. */
+  readonly egress: EgressMode;
 }
 
 /** How a job was submitted: by whom, when it may start, and how it is retried. */
@@ -94,9 +104,12 @@ export function kindOf(kinds: QueueKinds, queue: QueueName): QueueKind {
   return kind;
 }
 
-/** Returns the demand of a request, for executors with the native extension. */
-export function demandOf(request: JobRequest): Demand {
-  const { accept, arch, labels, cpus, memoryMiB, scratchMiB } = request;
+/**
+ * Returns the demand of a request, for executors with the native extension; `whole`: for those alone that ignore no field of a native
+ * job. What it may reach over the network is matched by itself.
+ */
+export function demandOf(request: JobRequest, whole: boolean): Demand {
+  const { accept, arch, labels, cpus, memoryMiB, scratchMiB, network } = request;
   // Sorted and without repetitions: jobs with the same demand wait in the same line.
   const sorted = <T extends string>(names: readonly T[]) => [...new Set(names)].sort();
   return {
@@ -104,6 +117,7 @@ export function demandOf(request: JobRequest): Demand {
     arch,
     labels: sorted(labels),
     ...{ cpus, memoryMiB, scratchMiB },
-    needsNative: true,
+    needsVersion: whole ? wholeJobVersion : 1,
+    egress: network.mode,
   };
 }

@@ -1,4 +1,11 @@
-import type { Arch, QueueName, Tier } from '@fumehood/protocol';
+import {
+  type Arch,
+  type EgressMode,
+  type QueueName,
+  type Tier,
+  upstreamVersion,
+  wholeJobVersion,
+} from '@fumehood/protocol';
 
 /** What an executor that asks for a job can run. */
 export interface Offer {
@@ -10,7 +17,19 @@ export interface Offer {
   readonly labels: readonly string[];
   /** Null: not declared. No job is too big for the executor. */
   readonly free: { readonly cpus: number; readonly memoryMiB: number; readonly scratchMiB: number } | null;
-  readonly native: boolean;
+  /** The version of the native protocol; 0: it is of upstream's kind. */
+  readonly protocol: number;
+  /** The modes of a policy that it can hold a job to. */
+  readonly egress: readonly EgressMode[];
+}
+
+/**
+ * Returns the modes of a policy that an executor can hold a job to. Those of upstream's kind give every guest the internet, and are told
+ * nothing of a policy. A native one without a network, or of a version that may ignore the policy, gives its guests none.
+ */
+export function egressOf(protocol: number, network: boolean): readonly EgressMode[] {
+  if (protocol === upstreamVersion) return ['public'];
+  return network && protocol >= wholeJobVersion ? ['none', 'allow', 'learn', 'public'] : ['none'];
 }
 
 /** Checks whether every job that fits `less` also fits `more`. */
@@ -29,7 +48,8 @@ export function covers(more: Offer, less: Offer): boolean {
     includesAll(less.tiers, more.tiers) &&
     includesAll(less.labels, more.labels) &&
     (less.arch === null || less.arch === more.arch) &&
-    (more.native || !less.native)
+    less.protocol <= more.protocol &&
+    includesAll(less.egress, more.egress)
   );
 }
 

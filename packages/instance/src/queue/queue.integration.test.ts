@@ -30,6 +30,8 @@ const write = (held: JobLease) =>
     await sql`update jobs set message = 'written' where id = ${job.id}`.execute(tx);
   });
 
+const upstream: Partial<Offer> = { protocol: 0, egress: ['public'], free: null };
+
 describe('a lease', () => {
   test('is given once per job when 10 executors lease 40 jobs concurrently', async () => {
     for (let n = 0; n < 40; n += 1) await add();
@@ -51,7 +53,8 @@ describe('a lease', () => {
     ['too little memory', { memoryMiB: 4096 }, {}],
     ['too few CPUs', { cpus: 3 }, {}],
     ['too little disk', { scratchMiB: 5000 }, {}],
-    ['no native extension', {}, { native: false, free: null }],
+    ['no native extension', {}, { ...upstream, egress: ['none'] }],
+    ['an older version', { needsVersion: 3 }, { protocol: 2 }],
     ['another architecture', { arch: 'arm64' }, {}],
     ['no declared architecture, for a job that names one', { arch: 'x64' }, { arch: null }],
     ['not all of the labels', { labels: ['gpu', 'region=eu'] }, { labels: ['gpu'] }],
@@ -65,7 +68,7 @@ describe('a lease', () => {
     ['all labels and more', { labels: ['gpu', 'region=eu'] }, { labels: ['region=eu', 'fast', 'gpu'] }],
     ['the architecture of the job', { arch: 'x64' }, {}],
     ['one of the accepted tiers', { accept: ['vm-hardware', 'vm-emulated'] }, {}],
-    ['no native extension, for a job that needs none', { needsNative: false }, { native: false, free: null }],
+    ['no native extension, for a job that needs none', { needsVersion: 0, egress: 'public' }, upstream],
     ['everything, after the time of the job has come', { processAfter: new Date(Date.now() - 60_000) }, {}],
   ])('is given to an executor with %s', async (_, job, changes) => {
     const { id } = await add(job);
@@ -76,6 +79,68 @@ describe('a lease', () => {
     const first = await add();
     await add();
     expect((await take())?.job.id).toBe(first.id);
+  });
+});
+
+describe('a lease of a job with a policy', () => {
+  const without: Partial<Offer> = { egress: ['none'] };
+  const ceilings = (...of: { queue: string | null; tenant: string | null; policy: object }[]) =>
+    sql`insert into network_ceilings (queue, tenant, policy)
+      select queue, tenant, policy from jsonb_to_recordset(${JSON.stringify(of)}::jsonb)
+        as given (queue text, tenant text, policy jsonb)`.execute(db);
+
+  test('is given to an executor that can hold the job to it, and to no other', async () => {
+    const jobs: Record<string, number> = {};
+    for (const egress of ['none', 'allow', 'learn', 'public'] as const)
+      jobs[egress] = (await add({ egress, needsVersion: 0 })).id;
+    // All others of these jobs are older, and it passes them by.
+    expect((await take(upstream))?.job.id).toBe(jobs.public);
+    expect(await take(upstream)).toBeNull();
+    expect((await take(without))?.job.id).toBe(jobs.none);
+    expect(await take(without)).toBeNull();
+    expect((await take())?.job.id).toBe(jobs.allow);
+    expect((await take())?.job.id).toBe(jobs.learn);
+  });
+
+  test('counts the ceilings of its queue and its tenant, and keeps them with the attempt', async () => {
+    const none = { policy: { mode: 'none' } };
+    await ceilings(
+      { queue: 'runs', tenant: null, policy: { mode: 'public' } },
+      { queue: 'codeintel', tenant: null, ...none },
+      { queue: 'codeintel', tenant: 'acme', ...none },
+      { queue: null, tenant: 'other', ...none },
+    );
+    const free = await add({ egress: 'public', needsVersion: 0 });
+    const narrowed = await add({ egress: 'public', needsVersion: 0, tenant: 'other' });
+    expect((await take(without))?.job.id).toBe(narrowed.id);
+    expect((await take(upstream))?.job.id).toBe(free.id);
+    const kept = [
+      { queue: 'runs', tenant: null, policy: { mode: 'public' } },
+      { queue: null, tenant: 'other', ...none },
+    ];
+    const { rows } = await sql`select egress_ceilings from jobs order by id`.execute(db);
+    expect(rows).toEqual([{ egress_ceilings: [kept[0]] }, { egress_ceilings: kept }]);
+    await sql`delete from network_ceilings`.execute(db);
+    expect((await readRecord(db, narrowed.id))?.network).toMatchObject({
+      applied: { mode: 'none' },
+      narrowedBy: [kept[1]],
+    });
+  });
+
+  test('leaves alone what version N-1 does not know, in whose own lines nothing changes', async () => {
+    await add();
+    await add({ egress: 'public' });
+    await add({ needsVersion: 3 });
+    // As version N-1 selects a line for an executor that offers no labels.
+    const { rows } = await sql`select count(*)::int as of from lines where labels <@ '{}'::text[]`.execute(
+      db,
+    );
+    expect(rows).toEqual([{ of: 1 }]);
+    // Version N-1 makes a line with its own columns alone.
+    await sql`update lines set needs_version = null, egress = null where labels = '{}'`.execute(db);
+    expect((await take(without))?.job.id).toBeDefined();
+    await add();
+    expect((await take(without))?.job.id).toBeDefined();
   });
 });
 

@@ -2,6 +2,7 @@ import type { JobRecord } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
 import type { Health } from '../db/health.ts';
 import { jobNotFound } from '../errors.ts';
+import { ceilingsOfJob } from './sql/ceilings.ts';
 import { connectedExecutors } from './sql/executors.ts';
 import { readRecord } from './sql/jobs.ts';
 import { whyNoExecutorFits } from './waiting.ts';
@@ -23,5 +24,7 @@ export async function currentRecord(
 ): Promise<JobRecord> {
   const record = await requireRecord(db, id);
   const waits = (record.state === 'queued' || record.state === 'errored') && health.settled();
-  return waits ? { ...record, waiting: whyNoExecutorFits(record, await connectedExecutors(db)) } : record;
+  if (!waits) return record;
+  const of = { job: record, ceilings: await ceilingsOfJob(db, id) };
+  return { ...record, waiting: whyNoExecutorFits(of, await connectedExecutors(db)) };
 }

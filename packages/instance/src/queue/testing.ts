@@ -1,4 +1,4 @@
-import type { QueueName } from '@fumehood/protocol';
+import { protocolVersion, type QueueName } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import type { JobLease } from './job.ts';
@@ -23,7 +23,8 @@ export function testQueue(db: () => Db) {
     arch: 'x64',
     labels: [],
     free: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
-    native: true,
+    protocol: protocolVersion,
+    egress: ['none', 'allow', 'learn', 'public'],
   };
   return {
     offer,
@@ -39,7 +40,8 @@ export function testQueue(db: () => Db) {
           cpus: changes.cpus ?? 1,
           memoryMiB: changes.memoryMiB ?? 1024,
           scratchMiB: changes.scratchMiB ?? 1024,
-          needsNative: changes.needsNative ?? true,
+          needsVersion: changes.needsVersion ?? 1,
+          egress: changes.egress ?? 'none',
         },
         deadlineMs: changes.deadlineMs ?? 3_600_000,
         input: changes.input ?? false,
@@ -75,6 +77,7 @@ export function testQueue(db: () => Db) {
         queues,
         tiers: null,
         offer: null,
+        network: null,
         machine: null,
         beat: { trouble: null },
       };

@@ -13,7 +13,8 @@ const offer = (changes: Partial<Offer> = {}): Offer => ({
   arch: 'x64',
   labels: [],
   free: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
-  native: true,
+  protocol: 3,
+  egress: ['none', 'public'],
   ...changes,
 });
 const gpu = offer({ labels: ['gpu'] });
@@ -223,7 +224,8 @@ test('an offer covers another one if every job that fits the other fits it', () 
     { tiers: [] },
     { arch: null },
     { free: { cpus: 1, memoryMiB: 2048, scratchMiB: 4096 } },
-    { native: false },
+    { protocol: 2 },
+    { egress: ['none'] },
   ];
   const more: Partial<Offer>[] = [
     { queues: ['runs', 'codeintel'] },
@@ -238,5 +240,6 @@ test('an offer covers another one if every job that fits the other fits it', () 
   for (const one of less) expect(covers(offer(), offer(one)), JSON.stringify(one)).toBe(true);
   for (const one of more) expect(covers(offer(), offer(one)), JSON.stringify(one)).toBe(false);
   expect(covers(big, offer())).toBe(true);
-  expect(covers(offer({ native: false }), offer())).toBe(false);
+  expect(covers(offer({ protocol: 2 }), offer())).toBe(false);
+  expect(covers(offer({ egress: ['none'] }), offer())).toBe(false);
 });

@@ -1,4 +1,4 @@
-import type { JobRecord, Tier } from '@fumehood/protocol';
+import type { EgressMode, JobRecord, NetworkCeiling, Tier } from '@fumehood/protocol';
 import { describe, expect, test } from 'vitest';
 import type { ConnectedExecutor } from './sql/executors.ts';
 import { explainWait, whyNoExecutorFits } from './waiting.ts';
@@ -11,15 +11,20 @@ const job = {
   arch: null,
   labels: [] as string[],
   needsNative: true,
+  needsVersion: 1,
+  network: { asked: { mode: 'none' }, applied: null, narrowedBy: [] },
   resources: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
   processAfter: null,
-} as JobRecord;
+} as unknown as JobRecord;
+const of = (one: JobRecord, ceilings: NetworkCeiling[] = []) => ({ job: one, ceilings });
 const executor = (changes: Partial<ConnectedExecutor> = {}): ConnectedExecutor => ({
   name: 'e1',
   version: '1',
   queues: ['runs'],
   tiers: ['vm-hardware'],
   native: true,
+  protocol: 3,
+  egress: ['none', 'allow', 'learn', 'public'],
   arch: 'x64',
   labels: [],
   cpus: 2,
@@ -67,25 +72,27 @@ describe('whyNoExecutorFits', () => {
       null,
     ],
   ])('%s', (_, connected, reason) => {
-    expect(whyNoExecutorFits(job, connected)?.reason ?? null).toBe(reason);
+    expect(whyNoExecutorFits(of(job), connected)?.reason ?? null).toBe(reason);
   });
 
   test('names the tier to accept, and what it means', () => {
     const tiers: Tier[] = ['vm-emulated'];
-    const why = whyNoExecutorFits(job, [executor({ tiers })]);
+    const why = whyNoExecutorFits(of(job), [executor({ tiers })]);
     expect(why?.message).toContain('emulated CPU');
     expect(why?.remedy).toContain('`--accept vm-emulated`');
   });
 
   test('returns null for a job that does not wait', () => {
-    expect(whyNoExecutorFits({ ...job, state: 'processing' }, [])).toBeNull();
+    expect(whyNoExecutorFits(of({ ...job, state: 'processing' }), [])).toBeNull();
   });
 });
 
 describe('whyNoExecutorFits, for a job that demands', () => {
   test.each<[string, Partial<JobRecord>, Partial<ConnectedExecutor>[], string | null]>([
     ['another architecture', { arch: 'arm64' }, [{}], 'arch_not_offered'],
-    ['no native extension', { needsNative: false }, [{ native: false }], null],
+    ['no native extension', { needsNative: false, needsVersion: 0 }, [{ native: false, protocol: 0 }], null],
+    ['a newer executor', { needsVersion: 3 }, [{ protocol: 2 }], 'version_not_offered'],
+    ['a newer executor, and one has asked for nothing yet', { needsVersion: 3 }, [{ protocol: null }], null],
     ['an architecture that no executor reported', { arch: 'x64' }, [{ arch: null }], 'arch_not_offered'],
     ['a label that no executor has', { labels: ['gpu'] }, [{ labels: ['region=eu'] }], 'label_not_offered'],
     [
@@ -103,14 +110,49 @@ describe('whyNoExecutorFits, for a job that demands', () => {
       'too_big',
     ],
   ])('%s', (_, asks, connected, reason) => {
-    expect(whyNoExecutorFits({ ...job, ...asks }, connected.map(executor))?.reason ?? null).toBe(reason);
+    expect(whyNoExecutorFits(of({ ...job, ...asks }), connected.map(executor))?.reason ?? null).toBe(reason);
   });
 
   test('names the missing labels', () => {
-    const waiting = whyNoExecutorFits({ ...job, labels: ['gpu', 'region=eu'] }, [
+    const waiting = whyNoExecutorFits(of({ ...job, labels: ['gpu', 'region=eu'] }), [
       executor({ labels: ['gpu'] }),
     ]);
     expect(waiting?.message).toBe('no connected executor has the label region=eu');
+  });
+});
+
+describe('a job waits for an executor that can hold it to its policy', () => {
+  const asking = (mode: EgressMode): JobRecord => ({
+    ...job,
+    needsNative: false,
+    network: {
+      asked: mode === 'allow' ? { mode, hosts: [{ name: 'a.test', ports: null }] } : { mode },
+      applied: null,
+      narrowedBy: [],
+    },
+  });
+  const without: Partial<ConnectedExecutor> = { egress: ['none'] };
+  const upstream: Partial<ConnectedExecutor> = { native: false, protocol: 0, egress: ['public'] };
+  const none: NetworkCeiling = { queue: 'runs', tenant: null, policy: { mode: 'none' } };
+  test.each<[EgressMode, Partial<ConnectedExecutor>[], NetworkCeiling[], string | null]>([
+    ['public', [{}], [], null],
+    ['public', [without], [], 'it needs a network (public)'],
+    ['allow', [without, without], [], 'it needs a network (allow)'],
+    ['allow', [without, {}], [], null],
+    ['public', [{ egress: null }], [], null],
+    ['none', [without], [], null],
+    ['public', [without], [none], null],
+    ['public', [upstream], [], null],
+    ['none', [upstream], [], 'it may reach no network'],
+    ['public', [upstream], [none], 'it may reach no network'],
+    ['allow', [upstream], [], 'it may reach only some hosts'],
+  ])('%s, with %j, under the ceilings %j: %s', (mode, executors, ceilings, message) => {
+    const waiting = whyNoExecutorFits(
+      of({ ...asking(mode), needsVersion: 0 }, ceilings),
+      executors.map(executor),
+    );
+    expect(waiting?.reason ?? null).toBe(message && 'network_not_offered');
+    expect(waiting?.message ?? '').toContain(message ?? '');
   });
 });
 
@@ -119,7 +161,7 @@ describe('explainWait', () => {
   const position = { own: 4, others: 10, share: 0.2, pace: 0.5 };
 
   test('returns the number of jobs ahead, the share, and the estimated start', () => {
-    expect(explainWait(job, [executor()], position, now)).toEqual({
+    expect(explainWait(of(job), [executor()], position, now)).toEqual({
       state: 'queued',
       waiting: {
         reason: 'turn',
@@ -133,8 +175,8 @@ describe('explainWait', () => {
   });
 
   test('estimates no start while no attempt has ended, or no executor can run the job', () => {
-    expect(explainWait(job, [executor()], { ...position, pace: null }, now).expectedStartAt).toBeNull();
-    expect(explainWait(job, [], position, now)).toMatchObject({
+    expect(explainWait(of(job), [executor()], { ...position, pace: null }, now).expectedStartAt).toBeNull();
+    expect(explainWait(of(job), [], position, now)).toMatchObject({
       waiting: { reason: 'no_executor' },
       expectedStartAt: null,
     });
@@ -142,17 +184,17 @@ describe('explainWait', () => {
 
   test('names the time before which the job must not start, and estimates no earlier start', () => {
     const later = { ...job, processAfter: '2026-11-25T13:00:00.000Z' };
-    expect(explainWait(later, [executor()], position, now)).toMatchObject({
+    expect(explainWait(of(later), [executor()], position, now)).toMatchObject({
       waiting: { reason: 'later' },
       expectedStartAt: '2026-11-25T13:00:00.000Z',
     });
     const retried = { ...later, state: 'errored' as const };
-    expect(explainWait(retried, [executor()], position, now).waiting?.message).toContain(
+    expect(explainWait(of(retried), [executor()], position, now).waiting?.message).toContain(
       'its last attempt failed',
     );
   });
 
   test('returns no reason for a job that does not wait', () => {
-    expect(explainWait({ ...job, state: 'processing' }, [executor()], undefined, now).waiting).toBeNull();
+    expect(explainWait(of({ ...job, state: 'processing' }), [executor()], undefined, now).waiting).toBeNull();
   });
 });

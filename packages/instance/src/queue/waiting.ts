@@ -1,29 +1,38 @@
-import { type JobRecord, tierMeaning, type Why } from '@fumehood/protocol';
+import { type JobRecord, type NetworkCeiling, tierMeaning, type Why } from '@fumehood/protocol';
+import { modeUnder } from './network.ts';
 import type { ConnectedExecutor } from './sql/executors.ts';
 import type { QueuePosition } from './sql/shares.ts';
 
+/** A job, and the ceilings of its network that are in force. */
+export interface WaitingJob {
+  readonly job: JobRecord;
+  readonly ceilings: readonly NetworkCeiling[];
+}
+
 /** Returns why no connected executor can run a waiting job, and what to do; null if one can, or if the job does not wait. */
 export function whyNoExecutorFits(
-  job: JobRecord,
+  waiting: WaitingJob,
   connected: readonly ConnectedExecutor[],
 ): JobRecord['waiting'] {
+  const { job } = waiting;
   if (job.state !== 'queued' && job.state !== 'errored') return null;
   const reason = unmetDemand(
-    job,
+    waiting,
     connected.filter((executor) => !executor.draining && executor.trouble === null),
   );
   if (reason === null) return null;
-  const draining = connected.filter((executor) => executor.draining && fits(job, executor));
-  const troubled = connected.filter((executor) => executor.trouble !== null && fits(job, executor));
+  const draining = connected.filter((executor) => executor.draining && fits(waiting, executor));
+  const troubled = connected.filter((executor) => executor.trouble !== null && fits(waiting, executor));
   if (troubled.length > 0) return allTroubled(troubled);
   if (draining.length > 0) return allDraining(draining);
-  return reason.reason === 'no_executor' ? unmetDemand(job, connected) : reason;
+  return reason.reason === 'no_executor' ? unmetDemand(waiting, connected) : reason;
 }
 
-const fits = (job: JobRecord, executor: ConnectedExecutor) => unmetDemand(job, [executor]) === null;
+const fits = (waiting: WaitingJob, executor: ConnectedExecutor) => unmetDemand(waiting, [executor]) === null;
 
 /** Returns the first demand of a job that none of the executors meets; null if one of them meets them all. */
-function unmetDemand(job: JobRecord, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+function unmetDemand(waiting: WaitingJob, connected: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const { job } = waiting;
   const forQueue = connected.filter((executor) => executor.queues.includes(job.queue));
   if (forQueue.length === 0) {
     return {
@@ -42,10 +51,10 @@ function unmetDemand(job: JobRecord, connected: readonly ConnectedExecutor[]): J
       remedy: 'Connect an executor of Fumehood, or name the images by their references in a registry.',
     };
   }
-  const accepted = understanding.filter((executor) =>
-    executor.tiers.some((tier) => job.accept.includes(tier)),
-  );
-  if (accepted.length === 0) return noTier(job, understanding);
+  const current = understanding.filter(({ protocol }) => (protocol ?? Infinity) >= job.needsVersion);
+  if (current.length === 0) return tooOld(job, understanding);
+  const accepted = current.filter((executor) => executor.tiers.some((tier) => job.accept.includes(tier)));
+  if (accepted.length === 0) return noTier(job, current);
   const withArch = accepted.filter((executor) => job.arch === null || executor.arch === job.arch);
   if (withArch.length === 0) {
     return {
@@ -58,7 +67,9 @@ function unmetDemand(job: JobRecord, connected: readonly ConnectedExecutor[]): J
     job.labels.every((label) => executor.labels.includes(label)),
   );
   if (withLabels.length === 0) return noLabels(job, withArch);
-  const hasRoom = withLabels.some(
+  const reached = withLabels.filter(({ egress }) => egress?.includes(modeOf(waiting)) ?? true);
+  if (reached.length === 0) return noNetwork(waiting, withLabels);
+  const hasRoom = reached.some(
     (executor) =>
       (executor.cpus ?? Infinity) >= job.resources.cpus &&
       (executor.memory_mib ?? Infinity) >= job.resources.memoryMiB &&
@@ -69,6 +80,39 @@ function unmetDemand(job: JobRecord, connected: readonly ConnectedExecutor[]): J
     reason: 'too_big',
     message: `it needs ${job.resources.cpus} CPUs, ${job.resources.memoryMiB} MiB of memory and ${job.resources.scratchMiB} MiB of disk; no connected executor has that much`,
     remedy: 'Request less, or connect a bigger executor.',
+  };
+}
+
+/** Returns how far a job reaches under the ceilings. */
+const modeOf = ({ job, ceilings }: WaitingJob) => modeUnder(job.network?.asked ?? { mode: 'none' }, ceilings);
+
+function tooOld(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const names = executors.map(({ name, version }) => `${name} (${version || 'of an unknown version'})`);
+  return {
+    reason: 'version_not_offered',
+    message: `it has a workspace, artifacts, a terminal or secrets, which executors below version ${job.needsVersion} of the native protocol may ignore, and the connected ones are older: ${names.join(', ')}`,
+    remedy: 'Update an executor to the version of the instance.',
+  };
+}
+
+function noNetwork(waiting: WaitingJob, executors: readonly ConnectedExecutor[]): JobRecord['waiting'] {
+  const names = executors.map(({ name }) => name).join(', ');
+  const mode = modeOf(waiting);
+  const reason = 'network_not_offered';
+  if (executors.every(({ native }) => !native)) {
+    const policy = mode === 'none' ? 'no network' : 'only some hosts of the network';
+    return {
+      reason,
+      message: `it may reach ${policy}, and the executors that could run it are of upstream's kind, which let every job reach the internet: ${names}`,
+      remedy:
+        'Connect an executor of Fumehood, or have the job and the ceilings of the instance allow `public`.',
+    };
+  }
+  return {
+    reason,
+    message: `it needs a network (${mode}), and no executor that could run it can give it one: ${names}`,
+    remedy:
+      'Connect an executor of this version that runs as root on a machine with nftables and /dev/net/tun, and whose `egressCeiling` is not "none"; or ask for no network: `none`.',
   };
 }
 
@@ -128,16 +172,17 @@ function noTier(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRec
  * and an estimate of its start. The answer's `waiting` is null for a job that does not wait (`position` is undefined).
  */
 export function explainWait(
-  job: JobRecord,
+  of: WaitingJob,
   connected: readonly ConnectedExecutor[],
   position: QueuePosition | undefined,
   now: Date,
 ): Why {
+  const { job } = of;
   const { state } = job;
   if (!position) return { state, waiting: null, ahead: null, share: null, expectedStartAt: null };
   const ahead = position.own + position.others;
   const where = { state, ahead, share: position.share };
-  const cannot = whyNoExecutorFits(job, connected);
+  const cannot = whyNoExecutorFits(of, connected);
   if (cannot) return { ...where, waiting: cannot, expectedStartAt: null };
   const notBefore = job.processAfter === null ? now : new Date(job.processAfter);
   const turn = position.pace === null ? null : now.getTime() + ((ahead + 1) / position.pace) * 1000;
@@ -154,7 +199,7 @@ export function explainWait(
     };
   }
   const able = connected.filter(
-    (executor) => !executor.draining && executor.trouble === null && fits(job, executor),
+    (executor) => !executor.draining && executor.trouble === null && fits(of, executor),
   );
   if (able.every((executor) => executor.pausing)) {
     const names = able.map((executor) => executor.name).join(', ');

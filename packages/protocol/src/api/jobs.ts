@@ -1,8 +1,10 @@
 import * as z from 'zod';
 import { archSchema } from '../capability.ts';
+import { egressPolicySchema } from '../egress-policy.ts';
 import { queueNameSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
 import { numberInText } from '../values.ts';
+import { networkCeilingSchema } from './network.ts';
 
 /** Every request of people and programs has the header `Authorization: token <access token>`. */
 export const tokenScheme = 'token';
@@ -31,6 +33,15 @@ export const logEntrySchema = z.object({
 });
 export type LogEntry = z.infer<typeof logEntrySchema>;
 
+/** What a job may reach over the network. */
+const jobNetworkSchema = z.object({
+  asked: egressPolicySchema,
+  /** What applies to the last attempt: `asked` under the ceilings that were in force when it was leased. Null before the first lease. */
+  applied: egressPolicySchema.nullable(),
+  /** The ceilings of the instance that narrow `asked`. The ceiling of the executor is in the log entry `network`. */
+  narrowedBy: z.array(networkCeilingSchema),
+});
+
 /** `GET /api/jobs/{id}` */
 export const jobRecordSchema = z.object({
   id: z.int().positive(),
@@ -51,6 +62,10 @@ export const jobRecordSchema = z.object({
   labels: z.array(z.string()),
   /** Whether only executors with the native extension can run the job, because others cannot fetch its image archives. */
   needsNative: z.boolean(),
+  /** The oldest version of the native protocol whose executors understand the whole job; 0: also those of upstream's kind. */
+  needsVersion: z.int().nonnegative().default(0),
+  /** What it may reach over the network. An instance of an older build does not send it. */
+  network: jobNetworkSchema.optional(),
   resources: z.object({ cpus: z.int(), memoryMiB: z.int(), scratchMiB: z.int() }),
   executor: z.string().nullable(),
   tier: tierSchema.nullable(),

@@ -5,11 +5,16 @@ import { executorNameSchema, jobIdSchema } from '../values.ts';
 /** Header of every request on an executor's own routes, and of every answer: the version that the sender speaks. */
 export const protocolHeader = 'x-fumehood-protocol';
 /** The version of the native extension that this build speaks; docs/protocol-native.md describes each version. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 /** The version of a side that sends no header: upstream's protocol, without the extension. */
 export const upstreamVersion = 0;
 /** The first version with the push stream, and with `fumehood` in the answer to a heartbeat. */
 export const ordersVersion = 2;
+/**
+ * The first version with `network` in a dequeue, and whose executors understand all of a native job: one of an earlier version may ignore
+ * its `network`, `workspace`, `artifacts`, `terminal` and `secrets`.
+ */
+export const wholeJobVersion = 3;
 
 /**
  * Returns the version that both sides speak: the lower one of `own` and the other side's header. Null when they are more than one

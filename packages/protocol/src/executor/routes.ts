@@ -65,6 +65,8 @@ export const dequeueRequestSchema = z.object({
       freeScratchMiB: count,
       freeCpus: count,
       waitMs: z.int().min(0).max(60_000),
+      /** From version 3 on: whether it can give guests a network. */
+      network: z.boolean().default(false),
       machine: machineSchema.optional(),
     })
     .optional(),

@@ -80,6 +80,8 @@ export interface MicrovmDeps {
   readonly registryAuthFile: string | null;
   /** Largest image of a registry. */
   readonly imageMaxMiB: number;
+  /** Whether guests can have a network. */
+  readonly network: boolean;
   /** What guests may reach at most. */
   readonly egressCeiling: EgressPolicy;
 }

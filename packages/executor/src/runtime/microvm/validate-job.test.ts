@@ -8,7 +8,11 @@ import { chooseTier, planDisks, vmSpec } from './vm-plan.ts';
 
 const image = `blob:sha256:${'a'.repeat(64)}`;
 const config: ImageConfig = { env: [], entrypoint: [], cmd: [], user: '', workingDir: '/' };
-const host = { credential: { secret: 'our-own-credential' }, upstream: upstreamJobsSchema.parse({}) };
+const host = {
+  credential: { secret: 'our-own-credential' },
+  upstream: upstreamJobsSchema.parse({}),
+  network: true,
+};
 const validJob = () => testJob({ dockerSteps: [{ image }] });
 
 describe('a leased job', () => {
@@ -43,6 +47,12 @@ describe('a leased job', () => {
           1,
         );
     expect(() => validateJob(upstream, host)).toThrow('names no image');
+  });
+
+  it('of an upstream instance reaches the public internet, where the executor has a network', () => {
+    const { fumehood: _ours, ...job } = testJob({ dockerSteps: [{ image: 'debian:12' }], queue: 'batches' });
+    expect(validateJob(job, host).fumehood.network).toEqual({ mode: 'public' });
+    expect(validateJob(job, { ...host, network: false }).fumehood.network).toEqual({ mode: 'none' });
   });
 
   it.each<[string, Partial<Job>]>([

@@ -1,5 +1,6 @@
 import {
   commitSchema,
+  defaultEgress,
   type DockerStep,
   imageReferenceSchema,
   type Job,
@@ -27,6 +28,8 @@ export interface ValidationSettings {
   /** The executor's credential, which no job may hold. */
   readonly credential: { readonly secret: string };
   readonly upstream: UpstreamJobs;
+  /** Whether guests can have a network. */
+  readonly network: boolean;
 }
 
 /**
@@ -86,7 +89,7 @@ function fromNative(job: Job, fumehood: NativeJob): ValidatedJob {
 }
 
 /** Takes what the job does not state from the settings for jobs of upstream instances. */
-function fromUpstream(leased: Job, { credential, upstream }: ValidationSettings): ValidatedJob {
+function fromUpstream(leased: Job, { credential, upstream, network }: ValidationSettings): ValidatedJob {
   const { job, upload, exposed } = takeUploadStep(leased, [credential.secret], upstream.exposeCredentials);
   const { accept, resources, deadlineMs } = upstream;
   const stopGraceMs = stopGraceSchema.parse(undefined);
@@ -95,7 +98,9 @@ function fromUpstream(leased: Job, { credential, upstream }: ValidationSettings)
     dockerSteps: job.dockerSteps ?? [],
     fumehood: {
       ...{ attempt: 0, accept, resources, deadlineMs, stopGraceMs },
-      ...{ stdin: false, inspect: false, workspace: null, artifacts: [], network: { mode: 'none' } },
+      ...{ stdin: false, inspect: false, workspace: null, artifacts: [] },
+      // An upstream instance cannot look for an executor that has a network.
+      network: network ? defaultEgress[job.queue ?? 'batches'] : { mode: 'none' },
     },
     upload,
     exposed,

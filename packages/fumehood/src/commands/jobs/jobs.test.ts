@@ -18,6 +18,7 @@ const job = {
   arch: null,
   labels: ['gpu'],
   needsNative: true,
+  needsVersion: 1,
   resources: { cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
   failure: { reason: 'vmm_died', message: 'it is gone\nits last words' },
   cancelRequested: false,

@@ -18,6 +18,7 @@ import { kindOf, type Submission } from '../../queue/kind.ts';
 import { cancel, enqueue } from '../../queue/queue.ts';
 import { currentRecord, requireRecord } from '../../queue/record.ts';
 import { listAttempts } from '../../queue/sql/attempts.ts';
+import { ceilingsOfJob } from '../../queue/sql/ceilings.ts';
 import { connectedExecutors } from '../../queue/sql/executors.ts';
 import { listJobs } from '../../queue/sql/jobs.ts';
 import { readQueuePosition } from '../../queue/sql/shares.ts';
@@ -52,7 +53,8 @@ export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const { id } = request.params;
     const record = await requireRecord(db, id);
     const now = new Date(clock.now());
-    return explainWait(record, await connectedExecutors(db), await readQueuePosition(db, id), now);
+    const of = { job: record, ceilings: await ceilingsOfJob(db, id) };
+    return explainWait(of, await connectedExecutors(db), await readQueuePosition(db, id), now);
   });
   app.get(
     '/api/jobs/:id/attempts',

@@ -5,11 +5,12 @@ import {
   payloadVersion,
   type QueueName,
   type Tier,
+  upstreamVersion,
 } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireQueues } from '../../auth/executor.ts';
 import { leaseTimes } from '../../queue/kind.ts';
-import type { Offer } from '../../queue/offer.ts';
+import { egressOf, type Offer } from '../../queue/offer.ts';
 import { lease } from '../../queue/queue.ts';
 import { recordExecutor, touchExecutors } from '../../queue/sql/executors.ts';
 import { makeWaiters, type Waiters } from '../../queue/waiters.ts';
@@ -18,7 +19,7 @@ import { credentialOf, requireCredential } from '../credential.ts';
 import type { RouteDeps } from '../deps.ts';
 import { goneSignal } from '../gone.ts';
 import { bodyLimits } from '../limits.ts';
-import { isNative, negotiate } from '../negotiate.ts';
+import { isNative, negotiate, versionOf } from '../negotiate.ts';
 import { freeOf, machineVariables } from '../payload/machine.ts';
 import { payloadOf, type Recipient } from '../payload/payload.ts';
 import { checkQueueNames, queueOf, queueParam } from '../queues.ts';
@@ -55,6 +56,8 @@ async function dequeue(
   const queues = only ? [only] : body.queues;
   requireQueues(credential, queues);
   const tiers = native?.tiers ?? unnamedTiers;
+  const protocol = native ? versionOf(request) : upstreamVersion;
+  const egress = egressOf(protocol, native?.network ?? false);
   await recordExecutor(deps.db, {
     name: body.executorName,
     credentialId: credential.id,
@@ -63,6 +66,7 @@ async function dequeue(
     queues,
     tiers,
     offer: native ?? null,
+    network: { protocol, egress },
     machine: native?.machine ?? null,
     beat: null,
   });
@@ -79,7 +83,8 @@ async function dequeue(
     free: native
       ? { cpus: native.freeCpus, memoryMiB: native.freeMemoryMiB, scratchMiB: native.freeScratchMiB }
       : freeOf(body),
-    native: native !== undefined,
+    protocol,
+    egress,
   };
   const leaseMs = to.native ? to.leaseMs : leaseTimes.upstream;
   const gone = goneSignal(reply, deps.stopping);

@@ -64,6 +64,7 @@ async function heartbeat(
       queues,
       tiers: native?.tiers ?? null,
       offer: null,
+      network: null,
       machine: native?.machine ?? null,
       beat: { trouble: native?.trouble ?? null },
     },

@@ -32,17 +32,32 @@ async function heartbeatAs(protocol: string | null, leases: { jobId: number; att
 }
 
 describe('an executor', () => {
-  test('of version 1 leases and renews, and gets nothing of version 2', async () => {
+  test('of the version before leases and renews, and gets no job of which it may ignore a part', async () => {
+    const terminal = { rows: 24, columns: 80 };
+    const whole = await instance.run({ terminal, stdin: true });
+    const networked = await instance.run({ network: { mode: 'public' } });
     await instance.run();
-    const job = await leaseAs('1');
+    const before = String(protocolVersion - 1);
+    const job = await leaseAs(before);
     expect(job).toMatchObject({ fumehood: { attempt: 1, leaseMs: 10_000 } });
     const { id } = job as Job;
-    expect(await heartbeatAs('1', [{ jobId: id, attempt: 1 }])).toEqual({
+    const nothing = { knownIds: [], cancelIds: [], fumehood: { draining: false } };
+    expect(await heartbeatAs(before, [{ jobId: id, attempt: 1 }])).toEqual({
+      ...nothing,
       knownIds: [`${id}-runs`],
-      cancelIds: [],
     });
     // Its heartbeat names attempts, so another attempt is not renewed.
-    expect(await heartbeatAs('1', [{ jobId: id, attempt: 2 }])).toEqual({ knownIds: [], cancelIds: [] });
+    expect(await heartbeatAs(before, [{ jobId: id, attempt: 2 }])).toEqual(nothing);
+    expect(await leaseAs(before)).toBeNull();
+    for (const [waits, reason] of [
+      [whole, 'version_not_offered'],
+      [networked, 'network_not_offered'],
+    ] as const) {
+      const record = await (await instance.api('GET', `/api/jobs/${waits.id}`)).json();
+      expect(record).toMatchObject({ state: 'queued', waiting: { reason } });
+    }
+    for (const waits of [whole, networked])
+      expect(await leaseAs(String(protocolVersion))).toMatchObject({ id: waits.id });
   });
 
   test.each([String(protocolVersion), String(protocolVersion + 1)])(

@@ -37,7 +37,7 @@ async function push(deps: RouteDeps, request: FastifyRequest, reply: FastifyRepl
   const { db } = deps;
   const { id: credentialId } = credentialOf(request);
   const { executorName, machine = null } = checkInput(pushQuerySchema, request.query);
-  const unknown = { version: '', queues: [], tiers: null, offer: null, beat: null };
+  const unknown = { version: '', queues: [], tiers: null, offer: null, network: null, beat: null };
   await recordExecutor(db, { name: executorName, credentialId, native: true, machine, ...unknown });
   const number = await openPushStream(db, executorName);
   wake(db, executorTopic(executorName));

@@ -23,7 +23,9 @@ describe('a dequeue', () => {
     const upstream = instance.executor({ name: 'up' });
     const ask = () => upstream.dequeue({ version: '5.3.0', queues: ['runs'] });
     expect((await ask()).status).toBe(204);
-    await sql`update lines set needs_native = false`.execute(instance.db);
+    await sql`update lines set needs_native = false, needs_version = 0, egress = 'public'`.execute(
+      instance.db,
+    );
     const answer = await ask();
     expect(answer.status).toBe(200);
     expect(await answer.json()).not.toHaveProperty('fumehood');
@@ -40,7 +42,7 @@ describe('a dequeue', () => {
 
   test('leases nothing when the executor is gone before a job comes', async () => {
     const gone = new AbortController();
-    const held = instance.executor({ protocol: '1' }).lease({ waitMs: 60_000, signal: gone.signal });
+    const held = instance.executor({ protocol: '2' }).lease({ waitMs: 60_000, signal: gone.signal });
     setTimeout(() => gone.abort(), 200);
     await expect(held).rejects.toThrow();
     await new Promise((resolve) => setTimeout(resolve, 100));

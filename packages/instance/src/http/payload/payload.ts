@@ -6,6 +6,7 @@ import { newSecret } from '../../auth/secret.ts';
 import { storeUploadToken } from '../../auth/upload.ts';
 import { executorUrlMissing } from '../../errors.ts';
 import { kindOf } from '../../queue/kind.ts';
+import { underCeilings } from '../../queue/network.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
 import { readRegistries, registryAuth } from '../../secrets/registries.ts';
 import { readSecrets, withSecrets } from '../../secrets/secrets.ts';
@@ -76,7 +77,8 @@ interface Transformed {
 function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string): Transformed {
   const { leased, to, single } = request;
   const { job, token } = leased;
-  const { fumehood, ...content } = kindOf(deps.kinds, job.queue).content(job);
+  const { fumehood: asked, ...content } = kindOf(deps.kinds, job.queue).content(job);
+  const fumehood = { ...asked, network: underCeilings(asked.network, job.egress_ceilings ?? []) };
   const plain: Job = {
     ...{ id: job.id, token, repositoryName: job.repository, commit: job.commit },
     ...(!single && { queue: job.queue }),

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { wake } from '../../db/transaction.ts';
 import { jobTopic } from '../../db/topics.ts';
+import { recordOf, type StoredRecord } from '../../queue/network.ts';
 import { recordAtMoment } from '../../queue/sql/events.ts';
 import { streamBytesMax } from '../limits.ts';
 
@@ -80,14 +81,13 @@ export async function removeOutput(
   await sql`delete from ${outputOf(jobId, attempt, entry, stream)}`.execute(tx);
 }
 
+type JobBody<Record> = { readonly type: 'job'; readonly job: Record };
+
 /** A row of `job_events`: `body` for the types `job` and `entry`, the other columns for `output`. */
-export interface StoredEvent {
+export interface StoredEvent<Record = JobRecord> {
   readonly seq: number;
   readonly type: 'job' | 'entry' | 'output';
-  readonly body:
-    | { readonly type: 'job'; readonly job: JobRecord }
-    | { readonly type: 'entry'; readonly entry: LogEntry }
-    | null;
+  readonly body: JobBody<Record> | { readonly type: 'entry'; readonly entry: LogEntry } | null;
   readonly attempt: number;
   readonly entry: number;
   readonly stream: 'stdout' | 'stderr';
@@ -113,7 +113,7 @@ export async function readEvents(
   limit: number,
   tail?: number,
 ): Promise<StoredEvent[]> {
-  const { rows } = await sql<StoredEvent>`
+  const { rows } = await sql<StoredEvent<StoredRecord>>`
     select seq, type, moment.attempt, moment.entry, stream, start_offset, data,
       case
         when type = 'job' and body is null then jsonb_build_object('type', 'job', 'job', ${recordAtMoment})
@@ -126,5 +126,8 @@ export async function readEvents(
     where moment.job_id = ${jobId} and seq > ${seq} and ${tail === undefined ? sql`true` : sql`not (${endedBefore(tail)})`}
     order by seq limit ${limit}
   `.execute(db);
-  return rows;
+  return rows.map(({ body, ...row }) => ({
+    ...row,
+    body: body?.type === 'job' ? { ...body, job: recordOf(body.job) } : body,
+  }));
 }

@@ -21,6 +21,7 @@ const jobRowColumns = [
   'input_bytes',
   'input_ended',
   'started_at',
+  'egress_ceilings',
 ] as const satisfies readonly (keyof JobRow)[];
 
 /** The columns of `jobs` that a transition can change. `job_events` has the same ones, for events of type `job`. */
@@ -35,6 +36,7 @@ const eventColumns = [
   'process_after',
   'started_at',
   'finished_at',
+  'egress_ceilings',
 ] as const;
 
 /** Writes the list as text once: the names are ours, and Kysely would compile each identifier with each statement. */

@@ -1,4 +1,4 @@
-import type { Arch, DequeueRequest, QueueName, Tier } from '@fumehood/protocol';
+import type { Arch, DequeueRequest, EgressMode, QueueName, Tier } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { executorNameInUse, forbidden } from '../../errors.ts';
@@ -18,6 +18,8 @@ export interface ExecutorReport {
   /** Null: this request does not say. */
   readonly tiers: readonly Tier[] | null;
   readonly offer: DequeueRequest['fumehood'] | null;
+  /** The version of the native protocol, and the modes of a policy that it can hold a job to. Null: the request is no dequeue. */
+  readonly network: { readonly protocol: number; readonly egress: readonly EgressMode[] } | null;
   /** Where the executor runs. Null: it does not say. */
   readonly machine: string | null;
   /** What a heartbeat says besides; null: the request is none. */
@@ -44,11 +46,11 @@ export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ 
   const { offer } = report;
   const { rows } = await sql<{ draining: boolean }>`
     insert into executors as known (name, credential_id, version, native, queues, tiers, arch, labels,
-                                    cpus, memory_mib, scratch_mib, machine, trouble)
+                                    cpus, memory_mib, scratch_mib, protocol, egress, machine, trouble)
     values (${report.name}, ${report.credentialId}, ${report.version}, ${report.native}, ${report.queues},
             coalesce(${report.tiers}::text[], '{}'), ${offer?.arch ?? null}, coalesce(${offer?.labels ?? null}::text[], '{}'),
             ${offer?.total.cpus ?? null}, ${offer?.total.memoryMiB ?? null}, ${offer?.total.scratchMiB ?? null},
-            ${report.machine}, ${report.beat?.trouble ?? null})
+            ${report.network?.protocol ?? null}, ${report.network?.egress ?? null}::text[], ${report.machine}, ${report.beat?.trouble ?? null})
     on conflict (name) do update set
       credential_id = excluded.credential_id, version = coalesce(nullif(excluded.version, ''), known.version), native = excluded.native,
       queues = case when excluded.queues = '{}' then known.queues else excluded.queues end,
@@ -58,6 +60,7 @@ export async function recordExecutor(db: Db, report: ExecutorReport): Promise<{ 
       cpus = coalesce(excluded.cpus, known.cpus),
       memory_mib = coalesce(excluded.memory_mib, known.memory_mib),
       scratch_mib = coalesce(excluded.scratch_mib, known.scratch_mib),
+      protocol = coalesce(excluded.protocol, known.protocol), egress = coalesce(excluded.egress, known.egress),
       machine = coalesce(excluded.machine, known.machine), must_beat = known.must_beat and not ${report.beat !== null}::boolean,
       trouble = case when ${report.beat !== null}::boolean then excluded.trouble else known.trouble end,
       last_seen_at = clock_timestamp()
@@ -109,6 +112,10 @@ export interface ConnectedExecutor {
   readonly queues: QueueName[];
   readonly tiers: Tier[];
   readonly native: boolean;
+  /** The version of the native protocol. Null: it has not asked for a job yet. */
+  readonly protocol: number | null;
+  /** The modes of a policy that it can hold a job to. Null as above. */
+  readonly egress: EgressMode[] | null;
   readonly arch: Arch | null;
   readonly labels: string[];
   /** What a job could have if nothing else ran there. Null: never reported. */
@@ -127,7 +134,7 @@ export interface ConnectedExecutor {
 /** Returns the executors that were heard of within the last 20 s, by name. */
 export async function connectedExecutors(db: Db): Promise<ConnectedExecutor[]> {
   const { rows } = await sql<ConnectedExecutor>`
-    select name, version, queues, tiers, native, arch, labels, draining, ${isPausing} as pausing, trouble, last_seen_at, cpus, memory_mib, scratch_mib
+    select name, version, queues, tiers, native, protocol, egress, arch, labels, draining, ${isPausing} as pausing, trouble, last_seen_at, cpus, memory_mib, scratch_mib
     from executors
     -- A moment that is ahead is from before the clock was set back.
     where last_seen_at between clock_timestamp() - make_interval(secs => ${connectedMs / 1000}) and clock_timestamp() + interval '1 second'

@@ -5,6 +5,7 @@ import type { Db } from '../../db/connect.ts';
 import { idempotencyConflict } from '../../errors.ts';
 import type { JobRow } from '../job.ts';
 import type { NewJob, Submission } from '../kind.ts';
+import { recordOf, type StoredRecord } from '../network.ts';
 import { changedColumns, insertEvents } from './events.ts';
 import { isLineOf } from './lines.ts';
 
@@ -24,16 +25,16 @@ export async function insertJob(
 ): Promise<Inserted> {
   const { demand } = job;
   const { tenant, priority, processAfter, retryPauseMs, idempotency } = submission;
-  const { rows } = await sql<Inserted>`
+  const { rows } = await sql<Omit<Inserted, 'record'> & { record: StoredRecord | null }>`
     with line as (
       select id from lines where ${isLineOf(tenant, queue, demand)} and busy for key share
     ), job as (
       insert into jobs (queue, payload, repository, commit, accept, arch, labels, cpus, memory_mib, scratch_mib,
-                        needs_native, max_resets, max_retries, takes_input, input_ended, tenant, line_id, priority,
+                        needs_native, needs_version, max_resets, max_retries, takes_input, input_ended, tenant, line_id, priority,
                         rank_at, process_after, retry_pause_ms, deadline_ms, idempotency_key, request_sha256)
       select ${queue}, ${JSON.stringify(job.payload)}::jsonb, ${job.repository}, ${job.commit}, ${demand.accept},
               ${demand.arch}, ${demand.labels}, ${demand.cpus}, ${demand.memoryMiB}, ${demand.scratchMiB},
-              ${demand.needsNative}, ${job.maxResets}, ${job.maxRetries}, ${job.input}, ${!job.input},
+              ${demand.needsVersion > 0}, ${demand.needsVersion}, ${job.maxResets}, ${job.maxRetries}, ${job.input}, ${!job.input},
               ${tenant}, line.id, ${priority}::int,
               greatest(clock_timestamp(), ${processAfter}::timestamptz) - make_interval(mins => ${priority}::int),
               ${processAfter}, ${retryPauseMs}, ${job.deadlineMs}, ${idempotency?.key ?? null}, ${idempotency?.requestSha256 ?? null}::bytea
@@ -43,7 +44,8 @@ export async function insertJob(
     ), event as (${insertEvents} from job as moment)
     select (select record from job) as record, exists (select from line) as "hasLine"
   `.execute(db);
-  return rows[0] as Inserted;
+  const { record, hasLine } = rows[0] as (typeof rows)[number];
+  return { record: record && recordOf(record), hasLine };
 }
 
 /**
@@ -55,14 +57,14 @@ export async function findJobByKey(
   tenant: string,
   { key, requestSha256 }: NonNullable<Submission['idempotency']>,
 ): Promise<JobRecord | null> {
-  const { rows } = await sql<{ record: JobRecord; same: boolean }>`
+  const { rows } = await sql<{ record: StoredRecord; same: boolean }>`
     select job_record(jobs, attempts) as record, request_sha256 = ${requestSha256} as same
     from jobs left join attempts on attempts.job_id = jobs.id and attempts.attempt = jobs.attempt
     where tenant = ${tenant} and idempotency_key = ${key}
   `.execute(db);
   const [found] = rows;
   if (found && !found.same) throw idempotencyConflict();
-  return found?.record ?? null;
+  return found ? recordOf(found.record) : null;
 }
 
 /** Returns a job's row, or undefined if there is no such job. */
@@ -73,25 +75,25 @@ export async function readJob(db: Db, id: number): Promise<JobRow | undefined> {
 
 /** Returns a job with its last attempt, as people see it. Its `waiting` is null here: the caller computes it. */
 export async function readRecord(db: Db, id: number): Promise<JobRecord | undefined> {
-  const { rows } = await sql<{ record: JobRecord }>`
+  const { rows } = await sql<{ record: StoredRecord }>`
     select job_record(jobs, attempts) as record
     from jobs left join attempts on attempts.job_id = jobs.id and attempts.attempt = jobs.attempt
     where jobs.id = ${id}
   `.execute(db);
-  return rows[0]?.record;
+  return rows[0] && recordOf(rows[0].record);
 }
 
 /** Returns a page of jobs, newest first. */
 export async function listJobs(db: Db, filter: z.output<typeof listJobsSchema>): Promise<JobPage> {
   const { state = null, queue = null, tenant = null, before = null, limit } = filter;
-  const { rows } = await sql<{ record: JobPage['jobs'][number] }>`
+  const { rows } = await sql<{ record: StoredRecord }>`
     select job_record(jobs, attempts) as record
     from jobs left join attempts on attempts.job_id = jobs.id and attempts.attempt = jobs.attempt
     where (${state}::text is null or state = ${state}) and (${queue}::text is null or queue = ${queue})
       and (${tenant}::text is null or tenant = ${tenant}) and (${before}::bigint is null or id < ${before})
     order by id desc limit ${limit + 1}
   `.execute(db);
-  const jobs = rows.slice(0, limit).map((row) => row.record);
+  const jobs = rows.slice(0, limit).map((row) => recordOf(row.record));
   return { jobs, next: rows.length > limit ? (jobs.at(-1)?.id ?? null) : null };
 }
 

@@ -3,6 +3,7 @@ import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
 import type { Offer } from '../offer.ts';
 import { changedColumns, insertEvents, rowColumns } from './events.ts';
+import { ceilingList, ceilingsOf } from './ceilings.ts';
 import { isPausing } from './losses.ts';
 
 /** A request of an executor for a job, and the lease that it would get. */
@@ -37,7 +38,7 @@ export async function leaseJobs(
   requests: readonly LeaseRequest[],
   spare: number,
 ): Promise<LeaseAnswer[]> {
-  const { queues, tiers, arch, labels, free, native } = (requests[0] as LeaseRequest).offer;
+  const { queues, tiers, arch, labels, free, protocol, egress } = (requests[0] as LeaseRequest).offer;
   const { cpus, memoryMiB, scratchMiB } = free ?? {};
   const column = <T>(pick: (request: LeaseRequest) => T) => requests.map(pick);
   const depth = 2 ** Math.ceil(Math.log2(requests.length + spare));
@@ -61,9 +62,13 @@ export async function leaseJobs(
         from (
           select share_id, pass, weight, array_agg(lines.id) as lines
           from lines join shares on shares.id = share_id
+          cross join lateral (select min((policy ->> 'mode')::egress_mode) as mode ${ceilingsOf('shares')}) as ceiling
           where busy and queue = any(${queues}::text[]) and accept && ${tiers}::text[]
-            and (arch is null or arch = ${arch}::text) and labels <@ ${labels}::text[]
-            and (${native}::boolean or not needs_native)
+            and (arch is null or arch = ${arch}::text) and labels <@ array_append(${labels}::text[], variant)
+            and coalesce(needs_version, needs_native::int) <= ${protocol}::int
+            and least(
+              coalesce(lines.egress, case when needs_native then 'none'::egress_mode else 'public' end), ceiling.mode
+            )::text = any(${egress}::text[])
             and cpus <= coalesce(${cpus ?? null}::int, cpus)
             and memory_mib <= coalesce(${memoryMiB ?? null}::int, memory_mib)
             and scratch_mib <= coalesce(${scratchMiB ?? null}::int, scratch_mib)
@@ -94,7 +99,8 @@ export async function leaseJobs(
         state = 'processing', attempt = attempt + 1, executor = eligible.executor, token_sha256 = token,
         lease_ms = eligible.lease_ms,
         lease_expires_at = clock_timestamp() + make_interval(secs => eligible.lease_ms / 1000.0),
-        started_at = clock_timestamp(), finished_at = null, process_after = null, reason = null, message = null
+        started_at = clock_timestamp(), finished_at = null, process_after = null, reason = null, message = null,
+        egress_ceilings = ${ceilingList('jobs')}
       from (select id, share_id, row_number() over (order by turn, share_id) as place from locked) as placed
       join eligible using (place)
       where jobs.id = placed.id
