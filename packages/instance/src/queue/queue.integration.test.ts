@@ -82,68 +82,6 @@ describe('a lease', () => {
   });
 });
 
-describe('a lease of a job with a policy', () => {
-  const without: Partial<Offer> = { egress: ['none'] };
-  const ceilings = (...of: { queue: string | null; tenant: string | null; policy: object }[]) =>
-    sql`insert into network_ceilings (queue, tenant, policy)
-      select queue, tenant, policy from jsonb_to_recordset(${JSON.stringify(of)}::jsonb)
-        as given (queue text, tenant text, policy jsonb)`.execute(db);
-
-  test('is given to an executor that can hold the job to it, and to no other', async () => {
-    const jobs: Record<string, number> = {};
-    for (const egress of ['none', 'allow', 'learn', 'public'] as const)
-      jobs[egress] = (await add({ egress, needsVersion: 0 })).id;
-    // All others of these jobs are older, and it passes them by.
-    expect((await take(upstream))?.job.id).toBe(jobs.public);
-    expect(await take(upstream)).toBeNull();
-    expect((await take(without))?.job.id).toBe(jobs.none);
-    expect(await take(without)).toBeNull();
-    expect((await take())?.job.id).toBe(jobs.allow);
-    expect((await take())?.job.id).toBe(jobs.learn);
-  });
-
-  test('counts the ceilings of its queue and its tenant, and keeps them with the attempt', async () => {
-    const none = { policy: { mode: 'none' } };
-    await ceilings(
-      { queue: 'runs', tenant: null, policy: { mode: 'public' } },
-      { queue: 'codeintel', tenant: null, ...none },
-      { queue: 'codeintel', tenant: 'acme', ...none },
-      { queue: null, tenant: 'other', ...none },
-    );
-    const free = await add({ egress: 'public', needsVersion: 0 });
-    const narrowed = await add({ egress: 'public', needsVersion: 0, tenant: 'other' });
-    expect((await take(without))?.job.id).toBe(narrowed.id);
-    expect((await take(upstream))?.job.id).toBe(free.id);
-    const kept = [
-      { queue: 'runs', tenant: null, policy: { mode: 'public' } },
-      { queue: null, tenant: 'other', ...none },
-    ];
-    const { rows } = await sql`select egress_ceilings from jobs order by id`.execute(db);
-    expect(rows).toEqual([{ egress_ceilings: [kept[0]] }, { egress_ceilings: kept }]);
-    await sql`delete from network_ceilings`.execute(db);
-    expect((await readRecord(db, narrowed.id))?.network).toMatchObject({
-      applied: { mode: 'none' },
-      narrowedBy: [kept[1]],
-    });
-  });
-
-  test('leaves alone what version N-1 does not know, in whose own lines nothing changes', async () => {
-    await add();
-    await add({ egress: 'public' });
-    await add({ needsVersion: 3 });
-    // As version N-1 selects a line for an executor that offers no labels.
-    const { rows } = await sql`select count(*)::int as of from lines where labels <@ '{}'::text[]`.execute(
-      db,
-    );
-    expect(rows).toEqual([{ of: 1 }]);
-    // Version N-1 makes a line with its own columns alone.
-    await sql`update lines set needs_version = null, egress = null where labels = '{}'`.execute(db);
-    expect((await take(without))?.job.id).toBeDefined();
-    await add();
-    expect((await take(without))?.job.id).toBeDefined();
-  });
-});
-
 describe('a write', () => {
   const other: [string, Partial<JobLease>][] = [
     ['another attempt', { attempt: 2 }],
