@@ -127,8 +127,9 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
   };
   const destroy = async (id: number) => {
     const vm = await vmOf(id);
-    const left = await vm.destroy();
+    vm.kill();
     await policy.networks.close(id);
+    const left = await vm.destroy();
     const entry = running.get(id);
     if (!entry) return left;
     entry.release();

@@ -2,6 +2,9 @@
  * Makes the network of one VM, and runs a command in it: a network namespace with a tap and no route out of it.
  *
  *   network (--tap FD | --owner UID) --channel FD --nft PATH --device NAME -- COMMAND…
+ *   network --holders NAMESPACE PID…
+ *
+ * The second form prints how many descriptors of these processes are sockets or taps of the network namespace with this inode number.
  *
  * The namespace has one interface besides its loopback: the tap NAME. With --tap the command gets its other end as descriptor FD, and runs in
  * the network namespace from which this program was started. With --owner it runs in the namespace of the tap, where this user can open it by
@@ -15,9 +18,12 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <linux/rtnetlink.h>
 #include <linux/fib_rules.h>
 #include <net/if.h>
@@ -30,6 +36,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +49,7 @@
 #define OWN_DESCRIPTORS 512
 #define DESCRIPTOR_MAX 511
 #define UID_MAX 4294967294L
+#define PID_MAX 4194304L
 #define ACK_MS 10000        /* how long the parent may take to acknowledge a descriptor */
 
 static const unsigned char guest_mac[6] = {0x02, 0, 0, 0, 0, 0x02}; /* as in gate.nft, and as the VMM has it */
@@ -66,6 +75,8 @@ static void set_kernel(void) {
   set("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");
   set("/proc/sys/net/ipv4/conf/all/accept_redirects", "0");
   set("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1");
+  /* A connection that its process has ended would keep the namespace for minutes while it waits for a guest that is gone. */
+  set("/proc/sys/net/ipv4/tcp_orphan_retries", "2");
   /* A guest that reads nothing, or a server, holds this much of the host's memory for each connection. */
   set("/proc/sys/net/ipv4/tcp_wmem", "4096 65536 262144");
   set("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 524288");
@@ -215,10 +226,15 @@ static int make_resolver(void) {
   return resolver;
 }
 
-/* Sends a descriptor to Node, and waits until Node has it. */
-static void hand_over(int channel, const char *line, int descriptor) {
-  char control[CMSG_SPACE(sizeof(int))] = {0};
-  struct iovec text = {.iov_base = (void *)line, .iov_len = strlen(line)};
+/* Sends a descriptor to Node with its name and the namespace in which it was made, and waits until Node has it. */
+static void hand_over(int channel, const char *type, const char *name, int descriptor) {
+  char control[CMSG_SPACE(sizeof(int))] = {0}, line[256];
+  struct stat namespace;
+  if (stat("/proc/self/ns/net", &namespace)) fail("the namespace");
+  int length = snprintf(line, sizeof line,
+                        "{\"cmd\":\"NODE_HANDLE\",\"type\":\"%s\",\"msg\":{\"name\":\"%s\",\"namespace\":%lu}}\n", type, name,
+                        (unsigned long)namespace.st_ino);
+  struct iovec text = {.iov_base = line, .iov_len = (size_t)length};
   struct msghdr message = {
       .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
@@ -245,7 +261,47 @@ static long number(const char *text, long most) {
   return value;
 }
 
+/* Returns the inode number of the network namespace of a socket or a tap of another process, or 0. */
+static unsigned long namespace_of(int process, int number, int is_tap) {
+  struct stat facts = {0};
+  int copy = (int)syscall(SYS_pidfd_getfd, process, number, 0); /* close-on-exec, as every descriptor here */
+  int namespace = copy < 0 ? -1 : ioctl(copy, is_tap ? TUNGETDEVNETNS : SIOCGSKNS);
+  if (namespace >= 0) {
+    if (fstat(namespace, &facts)) fail("a namespace");
+    close(namespace);
+  }
+  if (copy >= 0) close(copy);
+  return facts.st_ino;
+}
+
+/* A namespace lives as long as a socket of it. A process or a descriptor that is gone holds nothing. */
+static int count_holders(int count, char **pids, unsigned long wanted) {
+  int held = 0;
+  for (int at = 0; at < count; at++) {
+    char path[40], target[64];
+    long pid = number(pids[at], PID_MAX);
+    int process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    snprintf(path, sizeof path, "/proc/%ld/fd", pid);
+    DIR *directory = process < 0 ? NULL : opendir(path);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+      ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
+      if (length < 0) continue;
+      target[length] = '\0';
+      int is_tap = strcmp(target, "/dev/net/tun") == 0;
+      if (!is_tap && strncmp(target, "socket:", 7) != 0) continue;
+      if (namespace_of(process, atoi(entry->d_name), is_tap) == wanted) held++;
+    }
+    if (directory) closedir(directory);
+    if (process >= 0) close(process);
+  }
+  return held;
+}
+
 int main(int argc, char **argv) {
+  if (argc > 2 && strcmp(argv[1], "--holders") == 0) {
+    printf("%d\n", count_holders(argc - 3, argv + 3, (unsigned long)number(argv[2], LONG_MAX)));
+    return 0;
+  }
   int tap_number = -1, channel = -1, at = 1;
   long owner = -1;
   const char *nft = NULL, *device = NULL;
@@ -276,8 +332,8 @@ int main(int argc, char **argv) {
   up(control, device);
   set_neighbour(control, device);
   make_all_local(device);
-  hand_over(channel, "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\",\"msg\":\"connections\"}\n", make_listener());
-  hand_over(channel, "{\"cmd\":\"NODE_HANDLE\",\"type\":\"dgram.Native\",\"msg\":\"questions\"}\n", make_resolver());
+  hand_over(channel, "net.Native", "connections", make_listener());
+  hand_over(channel, "dgram.Native", "questions", make_resolver());
   close(channel);
   if (owner < 0) {
     /* The tap stays in its namespace, and keeps it there, as the sockets do that the parent has now. */

@@ -1,5 +1,8 @@
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import * as z from 'zod';
 import { vmRefused } from '../errors.ts';
 
 /** What a host needs for guests with a network. */
@@ -66,8 +69,17 @@ export function networkCommand(
   return [tools.program, ...access, ...flags, '--', ...command];
 }
 
+/** The network of a VM, as the program that has made it reports it. */
+export interface MadeNetwork {
+  readonly handles: NetworkHandles;
+  /** The inode number of its network namespace. */
+  readonly namespace: number;
+}
+
+const madeSchema = z.object({ name: z.enum(networkHandleNames), namespace: z.int().positive() });
+
 /** Waits for the handles that the program sends. Errors: `vm_refused` when it ends before. */
-export async function networkHandles(child: ChildProcess): Promise<NetworkHandles> {
+export async function madeNetwork(child: ChildProcess): Promise<MadeNetwork> {
   const got: Partial<Record<keyof NetworkHandles, NetworkHandle>> = {};
   return await new Promise((resolve, reject) => {
     const end = () => {
@@ -75,11 +87,24 @@ export async function networkHandles(child: ChildProcess): Promise<NetworkHandle
       reject(vmRefused('its network could not be made'));
     };
     child.once('disconnect', end);
-    child.on('message', (name, handle) => {
-      got[name as keyof NetworkHandles] = handle as unknown as NetworkHandle;
-      if (!got.connections || !got.questions) return;
+    child.on('message', (message, handle) => {
+      const { name, namespace } = madeSchema.parse(message);
+      got[name] = handle as unknown as NetworkHandle;
+      const { connections, questions } = got;
+      if (!connections || !questions) return;
       child.off('disconnect', end);
-      resolve({ connections: got.connections, questions: got.questions });
+      resolve({ handles: { connections, questions }, namespace });
     });
   });
+}
+
+/**
+ * Counts the sockets and taps of this process and of its children that are of a network namespace, and so keep it alive. The process that
+ * serves the networks is one of these children; it is not asked.
+ */
+export async function countHolders({ program }: NetworkTools, namespace: number): Promise<number> {
+  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'latin1');
+  const pids = [String(process.pid), ...children.split(' ').filter(Boolean)];
+  const { stdout } = await promisify(execFile)(program, ['--holders', String(namespace), ...pids]);
+  return Number(stdout);
 }

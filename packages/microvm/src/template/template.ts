@@ -101,7 +101,7 @@ async function saveTemplate(
   });
   const { launcher, sockets, exited, fds } = launched;
   // Nobody serves the guest of a template: it sends nothing.
-  void launched.network?.then((handles) => Object.values(handles).forEach((handle) => handle.close()));
+  void launched.network?.then(({ handles }) => Object.values(handles).forEach((handle) => handle.close()));
   let console = '';
   let stage: 'not_ready' | 'interrupted' = 'not_ready';
   const opened: FileHandle[] = [];

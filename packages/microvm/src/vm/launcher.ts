@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
-import { type NetworkHandles, networkCommand, networkHandles, type TapAccess } from '../network/network.ts';
+import { madeNetwork, type MadeNetwork, networkCommand, type TapAccess } from '../network/network.ts';
 import type { ConnectedGuest, Vmm, VmmDescriptors } from '../vmm/vmm.ts';
 import {
   type GuestSockets,
@@ -25,8 +25,8 @@ export interface LaunchedVm {
   readonly guest: Promise<ConnectedGuest>;
   /** Resolves when the VMM is dead; never rejects. */
   readonly exited: Promise<VmExit>;
-  /** The host's sockets in the guest's network; null for a guest without one. Errors: `vm_refused`. */
-  readonly network: Promise<NetworkHandles> | null;
+  /** The guest's network; null for a guest without one. Errors: `vm_refused`. */
+  readonly network: Promise<MadeNetwork> | null;
   /** Numbers of the VMM's descriptors. The launcher holds the memory and the saved state under the same ones. */
   readonly fds: VmmDescriptors;
 }
@@ -147,7 +147,7 @@ export async function launch(
   const owner = host.identity?.uid ?? process.getuid?.() ?? 0;
   const tap = fds.tap === null ? { owner } : { descriptor: fds.tap };
   const launcher = await startLauncher(launcherCommand, [...stdio], host.network, spec.network ? tap : null);
-  const network = spec.network ? networkHandles(launcher) : null;
+  const network = spec.network ? madeNetwork(launcher) : null;
   network?.catch(() => {}); // whoever waits for it is told
   const socketOf = (socket: InheritedSocket) => launcher.stdio[at(socket)] as Socket;
   // A launcher or a VMM that was killed has not read everything, and resets its sockets. `exited` reports its end.

@@ -15,7 +15,7 @@ import {
 } from './spec.ts';
 import { giveScratchDisk, giveToGroup, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
 import type { VmHost } from './host.ts';
-import type { NetworkHandles } from '../network/network.ts';
+import { countHolders, type NetworkHandles } from '../network/network.ts';
 import { type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
 import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
 import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
@@ -44,7 +44,10 @@ export interface VmProcess {
   /** Returns the VMM's process id. Errors: `vm_refused` when it is not running or runs without one of its filters. */
   check(): Promise<number>;
   kill(): void;
-  /** Kills the VM, waits for its end, removes everything of it, and counts what could not be removed. */
+  /**
+   * Kills the VM, waits for its end, removes everything of it, and counts what could not be removed. Whoever got the handles of its network
+   * has closed them before.
+   */
   destroy(): Promise<LeftOver>;
   /**
    * Resolves when the host has the space of the scratch disk again: up to 150 ms after `destroy`, where the file system tells the
@@ -182,7 +185,15 @@ function vmProcess(
   const namespaces = new Set<string>();
   const connected = guest.then(({ sockets }) => sockets);
   connected.catch(() => {}); // whoever waits for it is told
+  const handles = network && network.then((made) => made.handles);
+  handles?.catch(() => {}); // whoever waits for it is told
   let destroyed: Promise<LeftOver> | null = null;
+  /** Returns 1 if something but a process of the VM keeps the network namespace of the guest alive. */
+  const heldNetworks = async () => {
+    const made = await network?.catch(() => null);
+    if (!made || !host.network) return 0;
+    return Math.min(1, await countHolders(host.network, made.namespace));
+  };
   const freed = Promise.withResolvers<void>();
   freed.promise.catch(() => {}); // whoever waits for it is told
 
@@ -190,7 +201,7 @@ function vmProcess(
     sockets,
     guest: connected,
     exited,
-    network,
+    network: handles,
     freed: freed.promise,
     async search(needles) {
       const inMemory = await searchGuestMemory(await vmmPid(launcher.pid as number), memoryMiB, needles);
@@ -215,7 +226,8 @@ function vmProcess(
         await endProcesses(vm);
         freed.resolve(scratch.close()); // it has no name any more
         await removeVm(vm, host);
-        return countLeftOver(vm, namespaces, host.runDirectory);
+        const left = countLeftOver(vm, namespaces, host.runDirectory);
+        return { ...left, namespaces: left.namespaces + (await heldNetworks()) };
       })();
       return destroyed;
     },
