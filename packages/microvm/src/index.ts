@@ -6,7 +6,14 @@ export { buildGuest, compileInit, guestRecipe, unpackKernelPackage } from './gue
 export { canLimit, makeCgroup, removeCgroup, removeCgroups } from './jail/cgroups.ts';
 export { buildLauncher, buildNetworkProgram } from './launcher/build.ts';
 export type { NetworkHandle, NetworkHandles } from './network/network.ts';
-export { gatewayAddress, networkHandleNames, networkMissing } from './network/network.ts';
+export {
+  countHolders,
+  gatewayAddress,
+  madeNetwork,
+  networkCommand,
+  networkHandleNames,
+  networkMissing,
+} from './network/network.ts';
 export { probeHost, probeVmm } from './probe/probe.ts';
 export type { Finding, HostReport } from './probe/verdict.ts';
 export type { Acceleration, GuestSockets, LauncherSockets, VmExit, VmSpec } from './vm/spec.ts';

@@ -31,6 +31,8 @@ export const refusalSchema = z.enum([
   'addresses',
   /** What the broker does not do. */
   'broker',
+  /** The process that served the network has ended, and with it all of its connections. */
+  'gateway_ended',
 ]);
 export type Refusal = z.infer<typeof refusalSchema>;
 

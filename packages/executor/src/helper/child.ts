@@ -18,7 +18,7 @@ import type { ExecutorFile, HelperConfig } from './config.ts';
 import { openVmms } from '../host/vmms.ts';
 import type { Directories } from './directories.ts';
 import { openNetworks } from './networks.ts';
-import { programGroups } from './program-groups.ts';
+import { networkGroup, programGroups } from './program-groups.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 import { hostTemplates } from './templates.ts';
 
@@ -55,6 +55,7 @@ export async function startAgentProcess(
       script: config.runtime.egress,
       config: egressConfigFile,
       identity: config.identities && config.identities.egress,
+      group: cgroups ? networkGroup(config.state) : null,
     },
     config.privateHosts,
     systemClock,

@@ -1,4 +1,5 @@
 import { type ChildProcess } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import {
   type Clock,
@@ -30,8 +31,18 @@ export interface Networks {
   stop(): void;
 }
 
+/** Makes a cgroup for the process, and returns the files by which it joins. */
+export type GroupNetworks = () => Promise<{ readonly joinFiles: readonly string[]; remove(): Promise<void> }>;
+
 /** How long that process may take to end the connections of a guest, ms. */
 const closeMs = 2_000;
+
+/** Explains why the guest of a job reaches nothing any more: its sockets have ended with the process that served them. */
+function endedReceipt(at: number): Receipt {
+  const nothing = { name: null, address: null, port: null, serverName: null, sentBytes: 0, receivedBytes: 0 };
+  const rule = 'the process that serves the networks of guests has ended on this executor';
+  return { at, kind: 'connection', ...nothing, verdict: 'refused', rule, reason: 'gateway_ended' };
+}
 
 /** Starts the process that serves networks when the first guest needs it, and again when it has died. */
 export function openNetworks(
@@ -40,6 +51,8 @@ export function openNetworks(
     readonly script: string;
     readonly config: string;
     readonly identity: Identity | null;
+    /** Puts the process into a cgroup of its own; null where none can be made. */
+    readonly group: GroupNetworks | null;
   },
   privateHosts: readonly PrivateHost[],
   clock: Clock,
@@ -54,6 +67,7 @@ export function openNetworks(
     sendMessage(child, message, handle as unknown as Socket);
 
   const start = async () => {
+    const group = (await program.group?.()) ?? null;
     const child = await startChild(program);
     receiveMessages(child.process, egressAnswerSchema, (answer) => {
       const network = open.get(answer.id);
@@ -62,9 +76,19 @@ export function openNetworks(
     });
     void child.exited.then((exit) => {
       starting = null;
-      for (const { closed } of open.values()) closed.resolve();
+      void group?.remove();
+      for (const { onReceipt, closed } of open.values()) {
+        onReceipt(endedReceipt(clock.now()));
+        closed.resolve();
+      }
       if (exit.signal !== 'SIGTERM') log.warn({ exit }, 'the process that serves networks has ended');
     });
+    try {
+      for (const file of group?.joinFiles ?? []) await writeFile(file, String(child.process.pid));
+    } catch (error) {
+      child.process.kill('SIGKILL');
+      throw egressFailed((error as Error).message);
+    }
     await untilStarted(child, z.object({}), egressFailed);
     return child.process;
   };

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import type { GroupProcesses } from '@fumehood/base';
 import { makeCgroup, removeCgroup, removeCgroups } from '@fumehood/microvm';
+import type { GroupNetworks } from './networks.ts';
 
 /** Returns how the names of the cgroups begin that have the programs of the executor with this state directory. */
 function prefixOf(state: string): string {
@@ -20,6 +21,25 @@ export function programGroups(state: string): GroupProcesses {
     });
     return { joinFiles, remove: () => removeCgroup(name) };
   };
+}
+
+/** The processes and threads of the one that serves networks: Node has a dozen threads. */
+const networkProcesses = 64;
+
+/**
+ * Returns a function that makes the cgroup of the process that serves networks. An eighth of the memory of this machine is what its
+ * connections may take, with the kernel's buffers for them.
+ */
+export function networkGroup(state: string): GroupNetworks {
+  const name = `${prefixOf(state)}networks`;
+  return async () => ({
+    joinFiles: await makeCgroup(name, {
+      memoryBytes: Math.max(2 ** 28, Math.floor(totalmem() / 8)),
+      pids: networkProcesses,
+      cpus: availableParallelism(),
+    }),
+    remove: () => removeCgroup(name),
+  });
 }
 
 /** Removes the cgroups that a killed helper left. The programs in them have died with it. */

@@ -43,6 +43,8 @@ export class Receipts {
 
 function refusalLine({ kind, name, address, port, rule }: Receipt): string {
   const question = name === null ? 'a question for a name' : `the name ${name}`;
-  const what = kind === 'lookup' ? question : `${address}:${port}${name === null ? '' : ` (${name})`}`;
+  const connection =
+    address === null ? 'every connection' : `${address}:${port}${name === null ? '' : ` (${name})`}`;
+  const what = kind === 'lookup' ? question : connection;
   return `fumehood: ${what} was refused: ${rule}`;
 }
