@@ -72,7 +72,7 @@ it('the commands of docs/install.md make an instance and an executor of two bare
       .replaceAll('"registry.example.com"', `"registry.example.com:${portOf(registry)}", "insecure": true`)
       .replaceAll('add registry.example.com', `add registry.example.com:${portOf(registry)}`)
       .replaceAll('registry.example.com/', `registry.example.com:${portOf(registry)}/`)
-      .replaceAll('fumehood run', 'fumehood run --accept vm-emulated')
+      .replaceAll('fumehood run', 'fumehood run --accept vm-emulated --network public')
       .replaceAll('TOKEN', token);
   const run = async (machine: Machine, { commands }: Block) => {
     const { code, output } = await machine.run(typed(commands));

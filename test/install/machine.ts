@@ -14,8 +14,8 @@ const bootScript = `
   mount -t overlay overlay -o "lowerdir=$lower,upperdir=$place/changes,workdir=$place/work" "$place/root"
   cd "$place/root"; echo "$name" >etc/hostname
   mount -t proc proc proc; mount -t sysfs sysfs sys; mount -t cgroup2 cgroup2 sys/fs/cgroup
-  mount -t tmpfs tmpfs dev; mkdir dev/pts dev/shm
-  for device in 'null 1 3' 'zero 1 5' 'full 1 7' 'random 1 8' 'urandom 1 9' 'tty 5 0'; do
+  mount -t tmpfs tmpfs dev; mkdir dev/pts dev/shm dev/net
+  for device in 'null 1 3' 'zero 1 5' 'full 1 7' 'random 1 8' 'urandom 1 9' 'tty 5 0' 'net/tun 10 200'; do
     set -- $device; mknod -m 666 "dev/$1" c "$2" "$3"
   done
   mount -t devpts devpts dev/pts -o newinstance,ptmxmode=0666; ln -s pts/ptmx dev/ptmx; ln -s /proc/self/fd dev/fd

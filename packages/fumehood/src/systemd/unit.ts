@@ -67,9 +67,12 @@ const special: Readonly<Record<Service, readonly string[]>> = {
     'DevicePolicy=closed',
     'DeviceAllow=/dev/kvm rw',
     'DeviceAllow=/dev/loop-control rw',
+    'DeviceAllow=/dev/net/tun rw',
+    // The network of a guest has settings of its own.
+    'ReadWritePaths=/proc/sys/net',
     'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
     'CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_SYS_RESOURCE CAP_NET_ADMIN',
-    'SystemCallFilter=@system-service @mount @setuid seccomp',
+    'SystemCallFilter=@system-service @mount @setuid seccomp pidfd_getfd',
     'SystemCallErrorNumber=EPERM',
     'TasksMax=infinity',
   ],

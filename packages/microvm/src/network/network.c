@@ -75,6 +75,8 @@ static void set_kernel(void) {
   set("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");
   set("/proc/sys/net/ipv4/conf/all/accept_redirects", "0");
   set("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1");
+  /* The name server has port 53, and nobody but the host binds one here. */
+  set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   /* A connection that its process has ended would keep the namespace for minutes while it waits for a guest that is gone. */
   set("/proc/sys/net/ipv4/tcp_orphan_retries", "2");
   /* A guest that reads nothing, or a server, holds this much of the host's memory for each connection. */
