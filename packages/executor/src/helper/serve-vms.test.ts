@@ -106,7 +106,14 @@ describe('the helper holds the sizes of virtual machines against what the execut
     const freed = Promise.withResolvers<void>();
     const exited = new Promise<never>(() => {});
     const destroy = async () => ({ files: 0 });
-    fake.vm = { sockets: {}, guest: exited, exited, destroy, freed: freed.promise } as unknown as VmProcess;
+    fake.vm = {
+      sockets: {},
+      guest: exited,
+      exited,
+      kill() {},
+      destroy,
+      freed: freed.promise,
+    } as unknown as VmProcess;
     const agent = new FakeAgent();
     const policy = {
       host,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { networkCommand, networkHandles } from './network.ts';
+import { networkCommand, madeNetwork } from './network.ts';
 
 /** A text in `network.c` or `gate.nft`, and the text that replaces it. */
 type Change = readonly [from: string, to: string];
@@ -55,9 +55,9 @@ async function send(program: string, kinds: readonly string[]): Promise<Map<stri
   const child = spawn(command[0] as string, command.slice(1), {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
-  const [output, handles] = await Promise.all([
+  const [output, { handles }] = await Promise.all([
     text(child.stdout as NodeJS.ReadableStream & AsyncIterable<Buffer>),
-    networkHandles(child),
+    madeNetwork(child),
     once(child, 'exit'),
   ]);
   for (const handle of Object.values(handles)) handle.close();
