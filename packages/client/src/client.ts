@@ -28,6 +28,7 @@ import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
 import { type ClientOptions, openHttp } from './http.ts';
+import { type BrokerClient, brokerClient } from './broker.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
 import { type SecretsClient, secretsClient } from './secrets.ts';
 
@@ -70,6 +71,7 @@ export interface Client {
   setDraining(executor: string, draining: boolean): Promise<void>;
   readonly access: AccessClient;
   readonly registries: RegistriesClient;
+  readonly broker: BrokerClient;
   readonly secrets: SecretsClient;
 }
 
@@ -150,6 +152,7 @@ export function openClient(options: ClientOptions): Client {
     },
     access: accessClient(http),
     registries: registriesClient(http),
+    broker: brokerClient(http),
     secrets: secretsClient(http),
   };
 }

@@ -8,11 +8,20 @@ import type { ConnectionBudget } from './budget.ts';
 import { decideConnection, decideServerName, type EgressRules, type Verdict } from './decide.ts';
 import { Bucket, type GuestLimits } from './limits.ts';
 import { openLookups } from './lookups.ts';
-import type { Receipt, Refusal } from '@fumehood/protocol';
+import { openBroker } from './broker/broker.ts';
+import type { BrokerGrant, EgressPolicy, Receipt, Refusal } from '@fumehood/protocol';
 import { Meter } from './meter.ts';
 import { relay } from './relay.ts';
 import { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
+
+/** What a guest may reach, and by whose leave. */
+export interface Permitted extends Pick<EgressRules, 'policy' | 'privateHosts'> {
+  /** What any guest of this executor may reach: the broker reaches no more. */
+  readonly ceiling: EgressPolicy;
+  /** The entries of the broker, with their credentials. */
+  readonly broker: readonly BrokerGrant[];
+}
 
 /** What a gateway needs besides the sockets of its guest. */
 export interface GatewayDeps {
@@ -32,9 +41,16 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
+/** A connection of the guest that is served. */
+interface Running {
+  end(): void;
+  readonly ended: Promise<void>;
+}
+
 /** The address of the gateway and of its name server, as `network.c` of the package microvm has it. */
 const gatewayAddress = '172.31.0.1';
 const namePort = 53;
+const brokerPort = 80;
 
 /**
  * Serves the handles of a guest's network: a listener that accepts all of its TCP, to whichever address, and a UDP socket for its questions of
@@ -42,7 +58,7 @@ const namePort = 53;
  */
 export async function openGateway(
   handles: { readonly connections: object; readonly questions: object },
-  permitted: Pick<EgressRules, 'policy' | 'privateHosts'>,
+  { ceiling, broker: grants, ...permitted }: Permitted,
   deps: GatewayDeps,
 ): Promise<Gateway> {
   const { clock, dial, limits } = deps;
@@ -51,11 +67,20 @@ export async function openGateway(
   const pins = new Pins(clock);
   const receipts = new BoundedReceipts(new Bucket(limits.receiptsPerSecond), deps.onReceipt);
   const onReceipt = (receipt: Receipt) => receipts.add(receipt);
-  const lookups = openLookups({ rules, pins, resolve: deps.resolve, clock, limits, onReceipt });
   const meter = new Meter(limits);
+  const broker = openBroker(grants, { ...deps, onReceipt, meter, rules: { ...rules, policy: ceiling } });
+  const own = { names: broker.names, address: gatewayAddress };
+  const lookups = openLookups({ rules, own, pins, resolve: deps.resolve, clock, limits, onReceipt });
   const share = deps.budget.join();
   const rate = new Bucket(limits.connectionsPerSecond);
-  const relays = new Set<{ end(): void; readonly ended: Promise<void> }>();
+  const relays = new Set<Running>();
+  const track = (running: Running) => {
+    relays.add(running);
+    void running.ended.then(() => {
+      relays.delete(running);
+      share.release();
+    });
+  };
 
   /** Returns which limit one more connection would exceed. If none, the connection has its place in the budget. */
   const exceeded = (): (Verdict & { allowed: false }) | null => {
@@ -80,6 +105,8 @@ export async function openGateway(
       void lookups.serveStream(socket);
       return;
     }
+    const isBroker = address === gatewayAddress && port === brokerPort && broker.names.size > 0;
+    if (!limit && isBroker) return track(broker.serve(socket));
     const names = pins.namesOf(address);
     const connection = { address, port, names };
     const decided = decideConnection(rules, connection);
@@ -104,17 +131,14 @@ export async function openGateway(
       observes || policy.mode === 'allow'
         ? { decide: (name: string | null) => decideServerName(rules, connection, name), observes }
         : null;
-    const running = relay(socket, dial(address, port), checked, { limits, meter }, (outcome) => {
-      const { serverName } = outcome;
-      const name = serverName !== null && names.includes(serverName) ? serverName : decided.name;
-      const reason = observes && name === null ? 'policy_address' : null;
-      onReceipt({ ...facts, name, rule: verdict.rule, reason, ...outcome });
-    });
-    relays.add(running);
-    void running.ended.then(() => {
-      relays.delete(running);
-      share.release();
-    });
+    track(
+      relay(socket, dial(address, port), checked, { limits, meter }, (outcome) => {
+        const { serverName } = outcome;
+        const name = serverName !== null && names.includes(serverName) ? serverName : decided.name;
+        const reason = observes && name === null ? 'policy_address' : null;
+        onReceipt({ ...facts, name, rule: verdict.rule, reason, ...outcome });
+      }),
+    );
   };
   const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, serve);
   server.on('error', () => {}); // out of descriptors: a connection is lost, and the guest tries again
@@ -139,6 +163,7 @@ export async function openGateway(
       const running = [...relays];
       for (const one of running) one.end();
       await Promise.all(running.map(({ ended }) => ended));
+      await broker.close();
       share.leave();
       receipts.end();
     },

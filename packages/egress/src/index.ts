@@ -1,2 +1,4 @@
+export { secretsOf } from './broker/answer.ts';
+export { type BrokerEnvironment, brokerEnvironment } from './broker/environment.ts';
 export { isPublicAddress } from './addresses.ts';
 export { type EgressAnswer, type EgressCall, egressAnswerSchema, egressConfigSchema } from './messages.ts';

@@ -23,6 +23,7 @@ const addresses = Array.from({ length: 1_000 }, (_, at) => `1.2.${at >> 8}.${at 
 function open(limits: Partial<GuestLimits> = {}, policy = 'allow:*.test'): Lookups {
   return openLookups({
     rules: { policy: parseEgressPolicy(policy), privateHosts: [], own: new Set() },
+    own: { names: new Set(['npm.broker.internal']), address: '172.31.0.1' },
     pins: new Pins(systemClock),
     resolve: async (name) => {
       asked.push(name);
@@ -67,6 +68,13 @@ async function answersOf(socket: Socket, count: number): Promise<packet.Packet[]
   }
   return answers;
 }
+
+it('a name of the broker is at the gateway under every policy, and nobody is asked for it', async () => {
+  const answer = await open({}, 'none').answer(question('npm.broker.internal'));
+  expect(packet.decode(answer as Buffer).answers).toMatchObject([{ data: '172.31.0.1' }]);
+  expect(codeOf(await open({}, 'none').answer(question('other.broker.internal')))).toBe('NXDOMAIN');
+  expect(asked).toEqual([]);
+});
 
 describe('a guest that asks', () => {
   it('a hundred thousand times gets an answer to each at once, and few of them are resolved', async () => {

@@ -17,6 +17,8 @@ import type { Resolve } from './resolver.ts';
 
 interface LookupDeps {
   readonly rules: EgressRules;
+  /** Names of the gateway itself, under every policy. */
+  readonly own: { readonly names: ReadonlySet<string>; readonly address: string };
   readonly pins: Pins;
   readonly resolve: Resolve;
   readonly clock: Pick<Clock, 'now'>;
@@ -28,6 +30,8 @@ interface LookupDeps {
 const streamsMax = 16;
 /** Most bytes of a question: a name, and what EDNS says. */
 const questionMax = 4_096;
+/** How long a guest may keep the address of its gateway, s. */
+const ownTtlSeconds = 300;
 
 /** Ends a stream, and with it every wait for it. */
 const end = (socket: Socket) => socket.destroy(new Error('the stream was ended'));
@@ -42,7 +46,7 @@ export interface Lookups {
 }
 
 /** Answers with what the policy allows, and with "no such name" to everything else, so that a client does not wait. */
-export function openLookups({ rules, pins, resolve, clock, limits, onReceipt }: LookupDeps): Lookups {
+export function openLookups({ rules, own, pins, resolve, clock, limits, onReceipt }: LookupDeps): Lookups {
   let asked = 0;
   const rate = new Bucket(limits.questionsPerSecond);
   const streams = new Set<Socket>();
@@ -57,6 +61,7 @@ export function openLookups({ rules, pins, resolve, clock, limits, onReceipt }: 
   };
 
   const resolved = async ({ name, type }: Question): Promise<Resolution> => {
+    if (own.names.has(name)) return { code: 'ok', addresses: [own.address], ttlSeconds: ownTtlSeconds };
     const allowed = decideName(rules, name);
     if (!allowed.allowed) {
       receipt(name, 'refused', allowed.rule, allowed.reason);

@@ -1,23 +1,26 @@
 import { connect } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { readConfig, receiveMessages, reportStarted, sendMessage, systemClock } from '@fumehood/base';
-import type { EgressRules } from './decide.ts';
 import { ConnectionBudget, ownConnectionsMax } from './budget.ts';
-import { type Gateway, openGateway } from './gateway.ts';
+import { type Gateway, openGateway, type Permitted } from './gateway.ts';
 import { guestLimits } from './limits.ts';
 import { type EgressAnswer, egressCallSchema, egressConfigSchema } from './messages.ts';
 import { openResolver } from './resolver.ts';
 
 /**
- * The process that serves the networks of an executor's guests, a child of its helper without any privilege or credential: it decides, dials and
- * keeps the receipts: `main.ts CONFIG`.
+ * The process that serves the networks of an executor's guests, a child of its helper without any privilege: it decides, dials and
+ * keeps the receipts, and holds the credentials of the broker as long as their VM lives: `main.ts CONFIG`.
  */
-const { nameServers } = await readConfig(egressConfigSchema, process.argv[2] ?? '');
+const { nameServers, certificates } = await readConfig(egressConfigSchema, process.argv[2] ?? '');
+setDefaultCACertificates([
+  ...new Set([...getCACertificates('bundled'), ...getCACertificates('system'), ...certificates]),
+]);
 const budget = new ConnectionBudget(ownConnectionsMax());
 const resolve = openResolver(nameServers);
 const answer = (message: EgressAnswer) => void sendMessage(process, message);
 
 interface Network {
-  readonly permitted: Pick<EgressRules, 'policy' | 'privateHosts'>;
+  readonly permitted: Permitted;
   readonly handles: Partial<Record<'connections' | 'questions', object>>;
   gateway: Promise<Gateway> | null;
 }
@@ -26,8 +29,8 @@ const networks = new Map<number, Network>();
 receiveMessages(process, egressCallSchema, (call, handle) => {
   const { id } = call;
   if (call.type === 'network.open') {
-    const { policy, privateHosts } = call;
-    networks.set(id, { permitted: { policy, privateHosts }, handles: {}, gateway: null });
+    const { policy, privateHosts, ceiling, broker } = call;
+    networks.set(id, { permitted: { policy, privateHosts, ceiling, broker }, handles: {}, gateway: null });
     return;
   }
   const network = networks.get(id);

@@ -1,4 +1,10 @@
-import { egressPolicySchema, privateHostSchema, receiptSchema } from '@fumehood/protocol';
+import {
+  brokerGrantSchema,
+  egressPolicySchema,
+  jobBrokerMax,
+  privateHostSchema,
+  receiptSchema,
+} from '@fumehood/protocol';
 import * as z from 'zod';
 
 const id = z.int().positive();
@@ -12,6 +18,8 @@ export const egressConfigSchema = z.strictObject({
     .max(8)
     .nullable()
     .default(null),
+  /** Certificate authorities that are trusted besides those of this machine, as PEM. */
+  certificates: z.array(z.string()).default([]),
 });
 
 /** What the helper tells the process that serves the networks of guests. */
@@ -22,6 +30,9 @@ export const egressCallSchema = z.discriminatedUnion('type', [
     id,
     policy: egressPolicySchema,
     privateHosts: z.array(privateHostSchema),
+    /** What any guest of this executor may reach: the broker reaches no more. */
+    ceiling: egressPolicySchema,
+    broker: z.array(brokerGrantSchema).max(jobBrokerMax),
   }),
   z.object({ type: z.literal('network.handle'), id, name: z.enum(['connections', 'questions']) }),
   z.object({ type: z.literal('network.close'), id }),

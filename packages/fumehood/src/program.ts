@@ -28,6 +28,9 @@ import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
+import { addBrokerAdd } from './commands/broker/add.ts';
+import { addBrokerList } from './commands/broker/list.ts';
+import { addBrokerRemove } from './commands/broker/remove.ts';
 import { addRegistriesAdd } from './commands/registries/add.ts';
 import { addRegistriesList } from './commands/registries/list.ts';
 import { addRegistriesRemove } from './commands/registries/remove.ts';
@@ -108,6 +111,13 @@ export function makeProgram(): Command {
   addRegistriesList(registries);
   addRegistriesRemove(registries);
 
+  const broker = program
+    .command('broker')
+    .description('manage the servers that jobs reach with a credential that no guest gets');
+  addBrokerAdd(broker);
+  addBrokerList(broker);
+  addBrokerRemove(broker);
+
   const secrets = program
     .command('secrets')
     .description('set, list and remove your secrets, for the environment of commands');
@@ -145,7 +155,9 @@ export function makeProgram(): Command {
   addCredentialsRotate(credentials);
   addCredentialsRevoke(credentials);
 
-  for (const command of [run, jobs, shares, tokens, users, registries, secrets, executors].flatMap(leavesOf))
+  for (const command of [run, jobs, shares, tokens, users, registries, broker, secrets, executors].flatMap(
+    leavesOf,
+  ))
     for (const option of targetOptions()) command.addOption(option);
 
   addLogin(program);

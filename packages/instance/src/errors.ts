@@ -98,6 +98,22 @@ export const tooManySecrets = (bound: number) =>
     'Remove those that no job needs: `fumehood secrets remove NAME`.',
   );
 
+export const brokerNotFound = (names: readonly string[]) =>
+  refused(
+    404,
+    'broker_not_found',
+    `the broker has no entry ${names.join(', ')} for this job`,
+    'List the entries that there are, with their queues and repositories: `fumehood broker list`.',
+  );
+
+export const tooManyBrokerEntries = (bound: number) =>
+  refused(
+    409,
+    'too_many_broker_entries',
+    `the broker has ${bound} entries, the most that are allowed`,
+    'Remove those that no job needs: `fumehood broker remove NAME`.',
+  );
+
 export const notAdmin = (user: string) =>
   refused(
     400,

@@ -1,5 +1,6 @@
 export * from './api/access.ts';
 export * from './api/artifacts.ts';
+export * from './api/broker.ts';
 export * from './api/codeintel.ts';
 export * from './api/jobs.ts';
 export * from './api/network.ts';
@@ -9,6 +10,7 @@ export * from './api/registries.ts';
 export * from './api/scopes.ts';
 export * from './api/secrets.ts';
 export * from './api/status.ts';
+export * from './broker.ts';
 export * from './capability.ts';
 export * from './command-limits.ts';
 export * from './egress-policy.ts';

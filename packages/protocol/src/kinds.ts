@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
+import { brokerNameSchema, jobBrokerMax } from './broker.ts';
 import { defaultEgress, egressPolicySchema } from './egress-policy.ts';
 import { checkCommand } from './command-limits.ts';
 import { terminalSizeSchema } from './terminal.ts';
@@ -110,6 +111,8 @@ export const jobKinds = {
         terminal: terminalSizeSchema.optional(),
         /** What the command may reach over the network. */
         network: egressPolicySchema.default(defaultEgress.runs),
+        /** Names of entries of the broker, which the command can use whatever it may reach. */
+        broker: z.array(brokerNameSchema).max(jobBrokerMax).default([]),
         ...jobOptions,
       })
       .superRefine(checkCommand),

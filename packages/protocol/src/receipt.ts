@@ -3,7 +3,7 @@ import * as z from 'zod';
 const count = z.int().nonnegative();
 
 /** What a guest can ask of the network. */
-export const receiptKindSchema = z.enum(['lookup', 'connection']);
+export const receiptKindSchema = z.enum(['lookup', 'connection', 'broker']);
 
 /** Why something was refused. The text of `rule` says it with names and numbers. */
 export const refusalSchema = z.enum([
@@ -44,7 +44,9 @@ export const receiptSchema = z.strictObject({
     .string()
     .max(253)
     .nullable()
-    .describe('The name of a lookup; of a connection the name by which its address was found, or null.'),
+    .describe(
+      'The name of a lookup; of a connection the name by which its address was found; of a request to the broker its server; or null.',
+    ),
   address: z.string().max(45).nullable().describe('The address of a connection.'),
   port: z.int().min(0).max(65_535).nullable().describe('The port of a connection.'),
   serverName: z

@@ -48,7 +48,10 @@ export async function serveGuest(
   const receipts: Receipt[] = [];
   const gateway = await openGateway(
     { connections: handleOf(guestSide), questions: udp.handle },
-    { policy: parseEgressPolicy(policy), privateHosts: [{ name: 'mirror.test', port }] },
+    {
+      ...{ policy: parseEgressPolicy(policy), privateHosts: [{ name: 'mirror.test', port }] },
+      ...{ ceiling: { mode: 'none' }, broker: [] },
+    },
     {
       clock: systemClock,
       resolve: async (name) =>

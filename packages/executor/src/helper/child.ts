@@ -9,7 +9,9 @@ import {
   systemClock,
   untilStarted,
 } from '@fumehood/base';
+import { egressConfigSchema } from '@fumehood/egress';
 import * as z from 'zod';
+import { readCertificates } from '../uplink/network-route.ts';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -48,7 +50,7 @@ export async function startAgentProcess(
   });
   serveSpawn(child.process, spawnPolicy(config, cgroups));
   const egressConfigFile = join(config.state, 'executor/egress.json');
-  await writeFile(egressConfigFile, JSON.stringify({ nameServers: config.nameServers }), { mode: 0o644 });
+  await writeFile(egressConfigFile, JSON.stringify(await egressConfigOf(config)), { mode: 0o644 });
   const networks = openNetworks(
     {
       node: config.runtime.node,
@@ -57,7 +59,7 @@ export async function startAgentProcess(
       identity: config.identities && config.identities.egress,
       group: cgroups ? networkGroup(config.state) : null,
     },
-    config.privateHosts,
+    { ceiling: config.egressCeiling, privateHosts: config.privateHosts },
     systemClock,
     log,
   );
@@ -95,6 +97,14 @@ export async function startAgentProcess(
       await exited;
     },
   };
+}
+
+/** Errors: `ca_unusable`. */
+async function egressConfigOf({
+  nameServers,
+  route,
+}: HelperConfig): Promise<z.input<typeof egressConfigSchema>> {
+  return { nameServers, certificates: route.caFile === null ? [] : await readCertificates(route.caFile) };
 }
 
 function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {

@@ -1,6 +1,6 @@
 import { ipcErrorSchema } from '@fumehood/base';
 import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
-import { egressPolicySchema, receiptSchema } from '@fumehood/protocol';
+import { brokerGrantSchema, egressPolicySchema, jobBrokerMax, receiptSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 
 const id = z.int().positive();
@@ -25,6 +25,8 @@ export const vmCallSchema = z.discriminatedUnion('type', [
     boots: z.boolean(),
     /** What the guest may reach; `none`: it has no network interface. */
     policy: egressPolicySchema,
+    /** The entries of the broker that the guest can use, with their credentials. */
+    broker: z.array(brokerGrantSchema).max(jobBrokerMax),
   }),
   /** Checks the seccomp filter and the namespaces of the running VMM. */
   z.object({ type: z.literal('vm.check'), id }),

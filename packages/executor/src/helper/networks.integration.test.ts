@@ -34,7 +34,7 @@ beforeAll(async () => {
   const group = (await canLimit()) ? networkGroup(directory) : null;
   networks = openNetworks(
     { node: process.execPath, script, config, identity: null, group },
-    [],
+    { ceiling: { mode: 'public' }, privateHosts: [] },
     systemClock,
     {
       warn: (facts: object) => void warned.push(facts),
@@ -71,7 +71,12 @@ async function openNetwork(id: number, receipts: Receipt[]): Promise<number> {
   const vmm = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env: {} });
   vmms.push(vmm);
   const { handles, namespace } = await madeNetwork(vmm);
-  await networks.open(id, handles, { mode: 'public' }, (receipt) => void receipts.push(receipt));
+  await networks.open(
+    id,
+    handles,
+    { policy: { mode: 'public' }, broker: [] },
+    (receipt) => void receipts.push(receipt),
+  );
   await expect.poll(() => countHolders({ program }, namespace)).toBe(2);
   return namespace;
 }

@@ -11,7 +11,7 @@ import {
 } from '@fumehood/base';
 import { type EgressCall, egressAnswerSchema } from '@fumehood/egress';
 import { type NetworkHandle, networkHandleNames, type NetworkHandles } from '@fumehood/microvm';
-import type { EgressPolicy, PrivateHost, Receipt } from '@fumehood/protocol';
+import type { BrokerGrant, EgressPolicy, PrivateHost, Receipt } from '@fumehood/protocol';
 import * as z from 'zod';
 import { egressFailed } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -22,7 +22,7 @@ export interface Networks {
   open(
     id: number,
     handles: NetworkHandles,
-    policy: EgressPolicy,
+    limits: { readonly policy: EgressPolicy; readonly broker: readonly BrokerGrant[] },
     onReceipt: (receipt: Receipt) => void,
   ): Promise<void>;
   /** Ends what is left of a guest's network. Resolves after its last receipt. Never rejects. */
@@ -54,7 +54,10 @@ export function openNetworks(
     /** Puts the process into a cgroup of its own; null where none can be made. */
     readonly group: GroupNetworks | null;
   },
-  privateHosts: readonly PrivateHost[],
+  {
+    ceiling,
+    privateHosts,
+  }: { readonly ceiling: EgressPolicy; readonly privateHosts: readonly PrivateHost[] },
   clock: Clock,
   log: Pick<Log, 'warn'>,
 ): Networks {
@@ -93,7 +96,7 @@ export function openNetworks(
     return child.process;
   };
   return {
-    async open(id, handles, policy, onReceipt) {
+    async open(id, handles, { policy, broker }, onReceipt) {
       try {
         starting ??= start().catch((error: unknown) => {
           starting = null;
@@ -101,7 +104,14 @@ export function openNetworks(
         });
         const child = await starting;
         open.set(id, { onReceipt, closed: Promise.withResolvers() });
-        await call(child, { type: 'network.open', id, policy, privateHosts: [...privateHosts] });
+        await call(child, {
+          type: 'network.open',
+          id,
+          policy,
+          ceiling,
+          privateHosts: [...privateHosts],
+          broker: [...broker],
+        });
         for (const name of networkHandleNames)
           await call(child, { type: 'network.handle', id, name }, handles[name]);
       } finally {

@@ -86,7 +86,7 @@ export function remoteVms(): VmSource {
     }
   });
   return {
-    async startVm(spec, { boots, policy, onReceipt }) {
+    async startVm(spec, { boots, policy, broker, onReceipt }) {
       const id = ++lastId;
       const entry: Pending = {
         origin: null,
@@ -102,7 +102,14 @@ export function remoteVms(): VmSource {
       entry.guest.promise.catch(() => {}); // whoever waits for it is told
       pending.set(id, entry);
       try {
-        call({ type: 'vm.start', id, boots, policy, spec: { ...spec, disks: [...spec.disks] } });
+        call({
+          type: 'vm.start',
+          id,
+          boots,
+          policy,
+          broker: [...broker],
+          spec: { ...spec, disks: [...spec.disks] },
+        });
         await entry.started.promise;
       } catch (error) {
         pending.delete(id);

@@ -54,7 +54,14 @@ async function refusals(...sizes: (typeof fitting)[]): Promise<string[]> {
   serveVms(agent as unknown as ChildProcess, policy);
   for (const [at, size] of sizes.entries()) {
     const spec = { id: `j${at}`, acceleration: 'emulated', disks: [], ...size };
-    agent.emit('message', { type: 'vm.start', id: at + 1, spec, boots: false, policy: { mode: 'none' } });
+    agent.emit('message', {
+      type: 'vm.start',
+      id: at + 1,
+      spec,
+      boots: false,
+      policy: { mode: 'none' },
+      broker: [],
+    });
   }
   await expect.poll(() => agent.answers.length).toBe(sizes.length);
   return agent.answers
@@ -93,7 +100,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
     serveVms(agent as unknown as ChildProcess, policy);
     for (const id of [1, 2]) {
       agent.emit('message', {
-        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' } },
+        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' }, broker: [] },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], ...fitting },
       });
       await expect.poll(() => agent.answers.length).toBe(id);
@@ -128,7 +135,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
     serveVms(agent as unknown as ChildProcess, policy);
     const start = (id: number, scratchMiB: number) =>
       agent.emit('message', {
-        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' } },
+        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' }, broker: [] },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], cpus: 1, memoryMiB: 128, scratchMiB },
       });
     const answered = (type: string) =>
@@ -169,8 +176,15 @@ describe('the helper holds the sizes of virtual machines against what the execut
     };
     serveVms(agent as unknown as ChildProcess, { ...policy, maxVms: 8 } as unknown as VmPolicy);
     const spec = { id: 'j1', acceleration: 'emulated', disks: [], ...fitting };
-    agent.emit('message', { type: 'vm.start', id: 1, boots: false, policy: { mode: 'public' }, spec });
-    await expect.poll(() => opened).toEqual([ceiling]);
+    agent.emit('message', {
+      type: 'vm.start',
+      id: 1,
+      boots: false,
+      policy: { mode: 'public' },
+      broker: [],
+      spec,
+    });
+    await expect.poll(() => opened).toEqual([{ policy: ceiling, broker: [] }]);
     fake.vm = null;
   });
 });

@@ -73,9 +73,15 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     for (let slot = 0; slot < policy.maxVms; slot++) if (!taken.has(slot)) return slot;
     throw vmRefused(`${policy.maxVms} virtual machines are running already`);
   };
-  const start = async ({ id, spec: asked, boots, policy: wanted }: Extract<VmCall, { type: 'vm.start' }>) => {
+  const start = async ({
+    id,
+    spec: asked,
+    boots,
+    policy: wanted,
+    broker,
+  }: Extract<VmCall, { type: 'vm.start' }>) => {
     const egress = narrowEgress(policy.egressCeiling, wanted);
-    const spec = { ...asked, network: egress.mode !== 'none' };
+    const spec = { ...asked, network: egress.mode !== 'none' || broker.length > 0 };
     if (spec.scratchMiB > freeMiB()) await Promise.all(freeing.keys());
     if (running.has(id)) throw vmRefused('its id is in use');
     if (!child.connected) throw vmRefused('the agent is gone');
@@ -99,7 +105,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       release();
       done();
     };
-    if (vm.network) await serveNetwork(id, vm.network, egress);
+    if (vm.network) await serveNetwork(id, vm.network, { policy: egress, broker });
     answer({ type: 'vm.started', id, origin });
     for (const name of launcherSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
     vm.guest.then(
@@ -110,9 +116,13 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     );
     void vm.exited.then((exit) => answer({ type: 'vm.exited', id, exit }));
   };
-  const serveNetwork = async (id: number, handles: Promise<NetworkHandles>, egress: EgressPolicy) => {
+  const serveNetwork = async (
+    id: number,
+    handles: Promise<NetworkHandles>,
+    limits: Parameters<Networks['open']>[2],
+  ) => {
     try {
-      await policy.networks.open(id, await handles, egress, (receipt) =>
+      await policy.networks.open(id, await handles, limits, (receipt) =>
         answer({ type: 'vm.receipt', id, receipt }),
       );
     } catch (error) {

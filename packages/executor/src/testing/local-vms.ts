@@ -5,8 +5,8 @@ import type { VmSource } from '../runtime/microvm/vm-source.ts';
 /** Starts VMs in this process, without a helper: clones of `templates`, or VMs that boot. */
 export function localVms(host: Omit<VmHost, 'cgroups'>, templates: Templates | null = null): VmSource {
   return {
-    async startVm(spec, { boots, policy }) {
-      if (policy.mode !== 'none') throw new TypeError('these VMs have no network');
+    async startVm(spec, { boots, policy, broker }) {
+      if (policy.mode !== 'none' || broker.length > 0) throw new TypeError('these VMs have no network');
       const onHost = { ...host, cgroups: await canLimit() };
       const { vm, origin, done } = await startFromTemplate(spec, onHost, boots ? null : templates);
       return {

@@ -60,7 +60,8 @@ export async function applyRoute(
   };
 }
 
-async function readCertificates(file: string): Promise<string[]> {
+/** Reads the certificates of a PEM file. Errors: `ca_unusable`. */
+export async function readCertificates(file: string): Promise<string[]> {
   try {
     const text = await readFile(file, 'utf8');
     const found = text.match(/-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----/gs) ?? [];

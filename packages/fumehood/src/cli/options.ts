@@ -5,6 +5,7 @@ import {
   parseEgressPolicy,
   type QueueName,
   queueNameSchema,
+  brokerNameSchema,
   registryHostSchema,
   type Scope,
   scopeSchema,
@@ -13,7 +14,7 @@ import {
   tierSchema,
 } from '@fumehood/protocol';
 import { InvalidArgumentError, Option } from 'commander';
-import { ZodError } from 'zod';
+import { ZodError, type ZodType } from 'zod';
 
 // Parsers throw `InvalidArgumentError`; commander prints its message after the name of the option or argument.
 
@@ -75,6 +76,23 @@ export function secretName(text: string): string {
 /** Adds the name of a secret to those of the options before, each once. */
 export function secretNames(text: string, previous: string[] = []): string[] {
   return [...new Set([...previous, secretName(text)])];
+}
+
+/** Returns a parser of what a schema takes. */
+export function parsed<T>(schema: ZodType<T>): (text: string) => T {
+  return (text) => {
+    const result = schema.safeParse(text);
+    if (!result.success) throw new InvalidArgumentError(`It ${result.error.issues[0]?.message}.`);
+    return result.data;
+  };
+}
+
+/** Parses the name of an entry of the broker. */
+export const brokerName = parsed(brokerNameSchema);
+
+/** Adds the name of an entry of the broker to those of the options before, each once. */
+export function brokerNames(text: string, previous: string[] = []): string[] {
+  return [...new Set([...previous, brokerName(text)])];
 }
 
 /** Parses the host of a registry. */

@@ -2,7 +2,7 @@ import type { Client } from '@fumehood/client';
 import type { EgressPolicy, RunWorkspace, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
-import { egressPolicy, integer, labels, secretNames, tiers, variables } from '../cli/options.ts';
+import { brokerNames, egressPolicy, integer, labels, secretNames, tiers, variables } from '../cli/options.ts';
 import { usage } from '../errors.ts';
 import { note, printJson, printResult, writeOutput, writeTerminal } from '../cli/print.ts';
 
@@ -18,6 +18,7 @@ interface RunOptions extends ClientOptions {
   readonly memory: number;
   readonly scratch: number;
   readonly network: EgressPolicy;
+  readonly broker?: string[];
   readonly label?: string[];
   readonly timeout: number;
   readonly stopTimeout: number;
@@ -72,6 +73,11 @@ export function addRun(program: Command): Command {
       )
         .argParser(egressPolicy)
         .default({ mode: 'none' }, 'none'),
+    )
+    .option(
+      '--broker <name>',
+      'let the command use this entry of the broker, see `fumehood broker` (repeatable)',
+      brokerNames,
     )
     .option('--label <label>', 'run only on an executor with this label (repeatable)', labels)
     .option('--timeout <seconds>', 'ask the command to end after this time', integer(1, 86_400), 3600)
@@ -155,6 +161,7 @@ async function run(image: string, command: string[], options: RunOptions): Promi
     // Another attempt would get what was typed once more, all at once.
     ...(terminal && { terminal: terminal.size, maxResets: 0 }),
     network: options.network,
+    broker: options.broker ?? [],
     accept: options.accept,
     cpus: options.cpus,
     memoryMiB: options.memory,

@@ -7,6 +7,7 @@ import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
 import { jobLogRoutes } from './api/logs.ts';
 import { jobNetworkRoutes } from './api/receipts.ts';
+import { brokerRoutes } from './api/broker.ts';
 import { registryRoutes } from './api/registries.ts';
 import { repositoryRoutes } from './api/repositories.ts';
 import { secretRoutes } from './api/secrets.ts';
@@ -57,6 +58,7 @@ export const allRoutes: readonly Routes[] = [
   inputRoutes,
   blobRoutes,
   registryRoutes,
+  brokerRoutes,
   secretRoutes,
   repositoryRoutes,
   uploadRoutes,

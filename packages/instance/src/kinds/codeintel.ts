@@ -47,6 +47,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         maxRetries: request.maxRetries,
       };
     },
+    broker: () => null,
     content(job) {
       const { root, indexer, outfile, deadlineMs, stopGraceMs, inspect, network } = payloadSchema.parse(
         job.payload,

@@ -34,6 +34,7 @@ const payloadSchema = z.object({
     .default(null),
   artifacts: artifactPathsSchema.default([]),
   network: egressPolicySchema.default({ mode: 'none' }),
+  broker: z.array(z.string()).default([]),
 });
 
 /** Returns the kind of ad-hoc jobs: one command in one image, in a workspace or without one. */
@@ -53,7 +54,11 @@ export function runsKind({
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: demandOf(request, needsWhole(request)),
+        demand: {
+          ...demandOf(request, needsWhole(request)),
+          // The broker is in a network of its own, which only an executor that holds jobs to policies can give.
+          ...(request.broker.length > 0 && request.network.mode === 'none' && { egress: 'allow' }),
+        },
         input: request.stdin,
         // A run has a fresh VM: without a network, the only effect of a lost attempt is its output, which names the attempt.
         deadlineMs: request.deadlineMs + request.stopGraceMs,
@@ -61,6 +66,7 @@ export function runsKind({
         maxRetries: request.maxRetries,
       };
     },
+    broker: (job) => payloadSchema.parse(job.payload).broker,
     content(job) {
       const run = payloadSchema.parse(job.payload);
       const image = isDigest(run.image) ? `blob:${run.image}` : run.image;
@@ -96,11 +102,13 @@ const needsWhole = ({
   artifacts,
   terminal,
   secrets,
+  broker,
 }: Omit<z.output<typeof payloadSchema>, 'network'>) =>
   (workspace !== null && 'archive' in workspace) ||
   artifacts.length > 0 ||
   terminal !== undefined ||
-  secrets.length > 0;
+  secrets.length > 0 ||
+  broker.length > 0;
 
 type Workspace = z.output<typeof payloadSchema>['workspace'];
 

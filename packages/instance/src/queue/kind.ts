@@ -91,6 +91,8 @@ export interface QueueKind<Q extends QueueName = QueueName> {
   create(request: JobRequest & { readonly queue: Q }): Promise<NewJob>;
   /** Makes an executor's job from a stored one. */
   content(job: JobRow): JobContent;
+  /** Returns the names of the broker's entries that a job gets; null: all that are for its queue and repository, if it has a network. */
+  broker(job: JobRow): readonly string[] | null;
   /** Stores what has to be stored with a job's final end, in the same transaction. Most kinds have no such hook. */
   ended?(tx: Db, job: JobRow): Promise<void>;
 }

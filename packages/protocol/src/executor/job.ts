@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { terminalSizeSchema } from '../terminal.ts';
+import { brokerGrantSchema, jobBrokerMax } from '../broker.ts';
 import { egressPolicySchema } from '../egress-policy.ts';
 import { tierSchema } from '../tier.ts';
 import {
@@ -74,5 +75,7 @@ export const nativeJobSchema = z.object({
   artifacts: artifactPathsSchema.default([]),
   /** The variables of the steps that hold secrets of the tenant, which the log of the job mentions. Missing: none. */
   secrets: z.array(secretNameSchema).max(jobSecretsMax).optional(),
+  /** The entries of the broker that the steps can use, with their credentials, which stay outside of the guest. Missing: none. */
+  broker: z.array(brokerGrantSchema).max(jobBrokerMax).optional(),
 });
 export type NativeJob = z.infer<typeof nativeJobSchema>;

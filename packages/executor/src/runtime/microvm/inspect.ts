@@ -1,4 +1,5 @@
-import type { JobResultRequest } from '@fumehood/protocol';
+import { secretsOf } from '@fumehood/egress';
+import type { BrokerGrant, JobResultRequest } from '@fumehood/protocol';
 import type { RegistryAuths } from '@fumehood/oci';
 import type { AgentVm } from './vm-source.ts';
 
@@ -22,6 +23,14 @@ export function registrySecrets(auths: RegistryAuths = {}): string[] {
       const password = plain.slice(plain.indexOf(':') + 1);
       return password.length < unguessable ? [] : [password, auth];
     })
+    .map((secret) => secret.slice(0, searchedBytesMax));
+}
+
+/** Returns the secrets of entries of the broker that a VM is searched for. */
+export function brokerSecrets(grants: readonly BrokerGrant[]): string[] {
+  return grants
+    .flatMap(secretsOf)
+    .filter((secret) => secret.length >= unguessable)
     .map((secret) => secret.slice(0, searchedBytesMax));
 }
 

@@ -42,6 +42,7 @@ export class Receipts {
 }
 
 function refusalLine({ kind, name, address, port, rule }: Receipt): string {
+  if (kind === 'broker') return `fumehood: a request to the ${rule.replace(': ', ' was refused: ')}`;
   const question = name === null ? 'a question for a name' : `the name ${name}`;
   const connection =
     address === null ? 'every connection' : `${address}:${port}${name === null ? '' : ` (${name})`}`;

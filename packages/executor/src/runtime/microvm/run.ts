@@ -11,6 +11,7 @@ import {
   type Spawn,
 } from '@fumehood/base';
 import {
+  type BrokerGrant,
   type EgressPolicy,
   egressPolicyText,
   narrowEgress,
@@ -35,7 +36,7 @@ import { type GuestLimits, withinTime } from './guest-limits.ts';
 import type { Vmms } from '../../host/vmms.ts';
 import { isEndOfCommand, sendArtifacts, takeArtifacts } from './artifacts.ts';
 import { bootCanary } from './canary.ts';
-import { registrySecrets, searchVm } from './inspect.ts';
+import { brokerSecrets, registrySecrets, searchVm } from './inspect.ts';
 import { beginPhaseLog, type PhaseDeps, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
@@ -115,6 +116,8 @@ interface Run extends PhaseDeps {
   stage: Stage;
   /** What the guest may reach: what the job asks for, within the ceiling of this executor. */
   readonly policy: EgressPolicy;
+  /** The entries of the broker that the guest can use, under every policy. */
+  readonly broker: readonly BrokerGrant[];
   readonly receipts: Receipts;
   /** Ends the running step; null while no step runs. */
   endStep: (() => void) | null;
@@ -133,6 +136,7 @@ async function runInVm(
     ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
     ...{ ends: [], endStep: null, receipts: new Receipts() },
     policy: narrowEgress(deps.egressCeiling, job.fumehood.network),
+    broker: job.fumehood.broker ?? [],
   };
   let tier: Tier | null = null;
   let failure: unknown = null;
@@ -188,7 +192,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const prepare = (guest: Guest) =>
     prepareGuest(guest, plan, {
       hostname,
-      network: run.policy.mode !== 'none',
+      network: hasNetwork(run),
       files: { ...scripts, ...marker },
     });
   const { guest, vm, facts, prepared } = await runPhase(run, 'setup.vm', (log) =>
@@ -236,7 +240,12 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
       await inTime(vm, limits.pauseMs, 'pause', monitor.pause());
       measured.inspection = await searchVm(
         vm,
-        [deps.credential.secret, job.token, ...registrySecrets(job.dockerAuthConfig?.auths)],
+        [
+          deps.credential.secret,
+          job.token,
+          ...registrySecrets(job.dockerAuthConfig?.auths),
+          ...brokerSecrets(run.broker),
+        ],
         control,
       );
       await writeLine(log, JSON.stringify(measured.inspection));
@@ -321,7 +330,7 @@ async function startWithRetry(
   const { deps, lease } = run;
   const start = async (boots: boolean) => {
     const onReceipt = (receipt: Receipt) => run.receipts.add(receipt);
-    const options = { boots, prepare, policy: run.policy, onReceipt };
+    const options = { boots, prepare, policy: run.policy, broker: run.broker, onReceipt };
     const started = await startGuest(deps.vms, newSpec(), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {
@@ -373,9 +382,12 @@ async function tearDown(run: Run): Promise<void> {
 }
 
 /** Writes what the guest asked of the network to a log entry of its own. */
-async function writeReceipts({ policy, client, clock, receipts }: Run): Promise<void> {
-  if (policy.mode === 'none') return;
+async function writeReceipts(run: Run): Promise<void> {
+  const { policy, client, clock, receipts } = run;
+  if (!hasNetwork(run)) return;
   const log = await openPhaseLog(client, clock, 'network', [egressPolicyText(policy)]);
   for (const line of receipts.lines()) await writeLine(log, line);
   await log.end(0);
 }
+
+const hasNetwork = ({ policy, broker }: Run) => policy.mode !== 'none' || broker.length > 0;

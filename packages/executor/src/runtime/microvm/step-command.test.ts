@@ -50,6 +50,27 @@ describe('the environment of a step', () => {
       'GIT_CONFIG_VALUE_0=/data',
     );
   });
+
+  it('has the variables of the broker, which give way to those of the image and the step, in any case', () => {
+    const broker = {
+      variables: { npm_config_registry: 'b', PIP_INDEX_URL: 'b', LANG: 'b' },
+      gitConfig: [['url.b.insteadOf', 'a']] as const,
+    };
+    const env = stepEnvironment(step({ env: ['NPM_CONFIG_REGISTRY=own'] }), image, 'h', '', broker);
+    expect(env).toContain('PIP_INDEX_URL=b');
+    expect(env.join('\n')).not.toMatch(/npm_config_registry=b|LANG=b/);
+    expect(env).toEqual(
+      expect.arrayContaining([
+        'GIT_CONFIG_COUNT=2',
+        'GIT_CONFIG_KEY_0=safe.directory',
+        'GIT_CONFIG_KEY_1=url.b.insteadOf',
+        'GIT_CONFIG_VALUE_1=a',
+      ]),
+    );
+    expect(
+      stepEnvironment(step({ env: ['GIT_CONFIG_COUNT=0'] }), image, 'h', '', broker).join(),
+    ).not.toContain('insteadOf');
+  });
 });
 
 describe('the working directory of a step', () => {

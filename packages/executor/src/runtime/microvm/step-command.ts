@@ -1,3 +1,4 @@
+import type { BrokerEnvironment } from '@fumehood/egress';
 import type { ImageConfig } from '@fumehood/oci';
 import { type DockerStep, scriptOf } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
@@ -31,13 +32,14 @@ export function stepArguments(step: DockerStep, image: ImageConfig, script: stri
 /**
  * Returns the whole environment of a step, as Docker composes it: PATH and HOSTNAME, then the image's variables, then the step's.
  * Init sets HOME, from the image's passwd. Git is configured to trust the repository, at this path of the workspace, although
- * another user owns it.
+ * another user owns it. The variables of the broker give way to those of the image and the step.
  */
 export function stepEnvironment(
   step: DockerStep,
   image: ImageConfig,
   hostname: string,
   repository: string | null,
+  broker: BrokerEnvironment = { variables: {}, gitConfig: [] },
   extra: Readonly<Record<string, string>> = {},
 ): string[] {
   const variables = new Map([
@@ -49,10 +51,19 @@ export function stepEnvironment(
     // In Docker, `NAME` alone passes on the variable of the executor. A job does not get those.
     if (equals > 0 && !line.includes('\0')) variables.set(line.slice(0, equals), line.slice(equals + 1));
   }
-  if (repository !== null && !variables.has('GIT_CONFIG_COUNT')) {
-    variables.set('GIT_CONFIG_COUNT', '1');
-    variables.set('GIT_CONFIG_KEY_0', 'safe.directory');
-    variables.set('GIT_CONFIG_VALUE_0', [workspaceTarget, repository].filter(Boolean).join('/'));
+  // Programs take some of these names in any case.
+  const taken = new Set([...variables.keys()].map((name) => name.toLowerCase()));
+  for (const [name, value] of Object.entries(broker.variables))
+    if (!taken.has(name.toLowerCase())) variables.set(name, value);
+  const safe =
+    repository === null ? [] : [['safe.directory', [workspaceTarget, repository].filter(Boolean).join('/')]];
+  const gitConfig = [...safe, ...broker.gitConfig];
+  if (gitConfig.length > 0 && !variables.has('GIT_CONFIG_COUNT')) {
+    variables.set('GIT_CONFIG_COUNT', String(gitConfig.length));
+    for (const [at, [name = '', value = '']] of gitConfig.entries()) {
+      variables.set(`GIT_CONFIG_KEY_${at}`, name);
+      variables.set(`GIT_CONFIG_VALUE_${at}`, value);
+    }
   }
   for (const [name, value] of Object.entries(extra)) variables.set(name, value);
   return [...variables].map(([name, value]) => `${name}=${value}`);

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
+import { brokerEnvironment } from '@fumehood/egress';
 import { type Guest, type GuestStep, type StepExit } from '@fumehood/microvm';
 import type { ImageConfig, ImageDisk } from '@fumehood/oci';
 import { commandFault, type DockerStep, scriptFault, type TerminalSize } from '@fumehood/protocol';
@@ -198,7 +199,14 @@ function guestView(
   return {
     id: stepId(index),
     root: guestPaths.root(index),
-    env: stepEnvironment(step, image, hostname, repository, extraEnvironment),
+    env: stepEnvironment(
+      step,
+      image,
+      hostname,
+      repository,
+      brokerEnvironment(job.fumehood.broker ?? []),
+      extraEnvironment,
+    ),
     user: image.user,
     stopSignal: image.stopSignal ?? defaultStopSignal,
     cwd: stepDirectory(step, image, inWorkspace),

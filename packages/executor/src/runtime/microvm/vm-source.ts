@@ -1,4 +1,4 @@
-import type { Receipt, EgressPolicy } from '@fumehood/protocol';
+import type { BrokerGrant, Receipt, EgressPolicy } from '@fumehood/protocol';
 import type { GuestSockets, LauncherSockets, LeftOver, VmExit, VmSpec } from '@fumehood/microvm';
 
 /** What a VM started from: a template, or a kernel, and the code and the message of why not a template. */
@@ -31,14 +31,16 @@ export interface AgentVm {
 export interface VmOptions {
   /** Boots the VM also where there is a template for it. */
   readonly boots: boolean;
-  /** `none`: the guest has no network interface. */
+  /** `none`: the guest has no network interface, unless it can use the broker. */
   readonly policy: EgressPolicy;
+  /** The entries of the broker that the guest can use. */
+  readonly broker: readonly BrokerGrant[];
   /** Is told what the guest asked of the network. */
   readonly onReceipt: (receipt: Receipt) => void;
 }
 
 /** Options of a VM without a network. */
-export const withoutNetwork = { policy: { mode: 'none' }, onReceipt() {} } as const;
+export const withoutNetwork = { policy: { mode: 'none' }, broker: [], onReceipt() {} } as const;
 
 /** Starts VMs for the agent. In production, the helper, which is the agent's privileged parent, does this. */
 export interface VmSource {

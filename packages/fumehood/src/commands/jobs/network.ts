@@ -78,7 +78,7 @@ export function networkLines({ receipts, dropped }: NetworkOfJob): string[] {
   const rows = receipts.map((receipt) => [
     new Date(receipt.at).toISOString(),
     receipt.kind,
-    receipt.kind === 'lookup' ? (receipt.name ?? '') : `${receipt.address}:${receipt.port}`,
+    receipt.kind === 'lookup' ? (receipt.name ?? '') : `${receipt.address ?? receipt.name}:${receipt.port}`,
     receipt.kind === 'lookup' ? '' : (receipt.serverName ?? receipt.name ?? ''),
     receipt.kind === 'lookup' ? '' : `${receipt.sentBytes}/${receipt.receivedBytes}`,
     receipt.verdict,

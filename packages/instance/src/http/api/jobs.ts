@@ -24,6 +24,7 @@ import { listJobs } from '../../queue/sql/jobs.ts';
 import { readQueuePosition } from '../../queue/sql/shares.ts';
 import { explainWait } from '../../queue/waiting.ts';
 import { removeJob } from '../../retention/rows.ts';
+import { requireBroker } from '../../secrets/broker.ts';
 import { requireSecrets } from '../../secrets/secrets.ts';
 import type { RouteDeps } from '../deps.ts';
 import { jobParams } from '../params.ts';
@@ -40,6 +41,11 @@ export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     for (const needed of scopesOf(request.body)) requireScope(personOf(request), needed);
     const submission = submissionOf(request, request.body);
     if ('secrets' in request.body) await requireSecrets(db, submission.tenant, request.body.secrets);
+    if (request.body.queue === 'runs') {
+      const { workspace, broker } = request.body;
+      const repository = workspace && 'repository' in workspace ? workspace.repository : '';
+      await requireBroker(db, { queue, repository }, broker);
+    }
     const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
     return reply.code(201).send(await currentRecord(deps, id));
   });

@@ -121,6 +121,19 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Lets an executor lease jobs again.',
     answers: { 204: null },
   },
+  'GET /api/broker': {
+    summary: 'The entries of the broker, without their secrets, which no answer has.',
+    answers: { 200: 'BrokerEntries' },
+  },
+  'PUT /api/broker/:name': {
+    summary:
+      'Stores an entry of the broker, in place of an earlier one. Executors get it with jobs, and their steps use it without the credential.',
+    answers: { 200: 'BrokerEntry' },
+  },
+  'DELETE /api/broker/:name': {
+    summary: 'Removes an entry of the broker. No job that is leased from now on gets it.',
+    answers: { 204: null },
+  },
   'GET /api/registries': {
     summary: 'The credentials for registries, without their passwords, which no answer has.',
     answers: { 200: 'Registries' },

@@ -8,6 +8,7 @@ import { executorUrlMissing } from '../../errors.ts';
 import { kindOf } from '../../queue/kind.ts';
 import { underCeilings } from '../../queue/network.ts';
 import { type Leased, mark } from '../../queue/queue.ts';
+import { readBroker, withBroker } from '../../secrets/broker.ts';
 import { readRegistries, registryAuth } from '../../secrets/registries.ts';
 import { readSecrets, withSecrets } from '../../secrets/secrets.ts';
 import type { RouteDeps } from '../deps.ts';
@@ -40,9 +41,13 @@ export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promi
   const images = (job.dockerSteps ?? []).map(({ image }) => image);
   const registries = await readRegistries(deps.db, queue, images);
   const secrets = await readSecrets(deps.db, tenant, job.fumehood?.secrets ?? []);
+  const wanted = kindOf(deps.kinds, queue).broker(request.leased.job);
+  const brokerNames = wanted === null && job.fumehood?.network.mode === 'none' ? [] : wanted;
+  const entries = job.fumehood ? await readBroker(deps.db, request.leased.job, brokerNames) : [];
   const payload = await orFail(deps, request, () => {
     const dockerAuthConfig = registryAuth(deps.vault, registries);
-    return encodeJob({ ...withSecrets(deps.vault, job, tenant, secrets), dockerAuthConfig }, version);
+    const secret = withSecrets(deps.vault, job, tenant, secrets);
+    return encodeJob({ ...withBroker(deps.vault, secret, brokerNames, entries), dockerAuthConfig }, version);
   });
   if (uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, uploads.root);
   return payload;
