@@ -207,14 +207,6 @@ export const inputTooBig = (maxBytes: number) =>
 export const blobNotFound = (digest: string) =>
   refused(404, 'blob_not_found', `there is no blob ${digest}`, `Upload it: PUT /api/blobs/${digest}.`);
 
-export const imageNeedsContainer = (image: string) =>
-  refused(
-    400,
-    'tier_not_offered',
-    `${image} is an image of a registry, and the executors that pull such images do not say how they isolate a job`,
-    'Accept the tier container alone (`"accept": ["container"]`), or upload the image: PUT /api/blobs/<digest>.',
-  );
-
 export const executorUrlMissing = () =>
   refused(
     409,

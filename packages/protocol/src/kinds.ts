@@ -40,6 +40,11 @@ export type RunWorkspace = z.output<typeof runWorkspaceSchema> | null;
 
 const indexerName = z.string().max(100);
 
+const imageSchema = z.union([digestSchema, imageReferenceSchema], {
+  error:
+    'is either the digest of an image archive, `sha256:<digest>`, or a reference to an image of a registry',
+});
+
 /**
  * The kinds of job, each with a queue of the same name. Queue names, `POST /api/jobs`, its scopes, the routes of the queues and the
  * queues that executors lease from by default follow from this table; `instance/src/kinds` has a file for each kind with a request.
@@ -53,6 +58,22 @@ export const jobKinds = {
       repository: repositoryNameSchema,
       commit: commitSchema,
       root: anyRelativePathSchema.default(''),
+      /** What runs before the indexer, one after the other, in the same workspace: it installs dependencies, for example. */
+      steps: z
+        .array(
+          z.strictObject({
+            image: imageSchema,
+            /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
+            commands: z
+              .array(z.string().regex(/^[^\0]*$/, 'must not hold a NUL'))
+              .min(1)
+              .max(256),
+            /** The directory in which they run. */
+            root: anyRelativePathSchema.default(''),
+          }),
+        )
+        .max(50)
+        .default([]),
       indexer: z
         .union(
           [
@@ -64,7 +85,7 @@ export const jobKinds = {
             }),
             z.strictObject({
               name: indexerName,
-              /** An image of a registry, which executors of upstream's kind pull. They name no tier, so `accept` must be `['container']`. */
+              /** An image of a registry. With `accept` `['container']` also executors of upstream's kind pull it, which name no tier. */
               image: imageReferenceSchema,
               /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
               commands: z.array(z.string()).min(1).max(256),
@@ -94,10 +115,7 @@ export const jobKinds = {
       .object({
         queue: z.literal('runs'),
         /** An image archive that was put on the instance (`PUT /api/blobs/{digest}`), or an image of a registry. */
-        image: z.union([digestSchema, imageReferenceSchema], {
-          error:
-            'is either the digest of an image archive, `sha256:<digest>`, or a reference to an image of a registry',
-        }),
+        image: imageSchema,
         argv: z.array(z.string()),
         env: z.array(z.string().regex(/^[^=\0]+=[^\0]*$/)).default([]),
         /** Names of secrets of the tenant. The step has each as a variable of this name, which goes before one of `env`. */

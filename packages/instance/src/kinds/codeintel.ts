@@ -1,11 +1,15 @@
 import { type DockerStep, digestSchema, egressPolicySchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
-import { blobNotFound, commitNotFound, executorUrlMissing, imageNeedsContainer } from '../errors.ts';
+import { blobNotFound, commitNotFound, executorUrlMissing } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 import type { KindStores } from './stores.ts';
 
 const payloadSchema = z.object({
   root: z.string(),
+  /** A job that an older build has stored has none. */
+  steps: z
+    .array(z.object({ image: z.string(), commands: z.array(z.string()), root: z.string() }))
+    .default([]),
   indexer: z.object({
     name: z.string(),
     /** The digest of an image archive, or a reference to an image in a registry. */
@@ -28,18 +32,17 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
     name: 'codeintel',
     async create(request) {
       const { repository, commit } = request;
-      const { image } = request.indexer;
-      const isArchive = isDigest(image);
-      if (isArchive && !(await hasBlob(image))) throw blobNotFound(image);
-      // An executor that pulls images does not name its tier, so the job must accept the weakest one, and no other.
-      if (!isArchive && request.accept.some((tier) => tier !== 'container')) throw imageNeedsContainer(image);
-      if (!isArchive && !hasExecutorUrl) throw executorUrlMissing();
+      const images = [request.indexer, ...request.steps].map(({ image }) => image);
+      for (const image of images.filter(isDigest)) if (!(await hasBlob(image))) throw blobNotFound(image);
+      // An executor of upstream's kind names no tier, so such a job accepts the weakest one, and no other.
+      const forUpstream = !images.some(isDigest) && request.accept.every((tier) => tier === 'container');
+      if (forUpstream && !hasExecutorUrl) throw executorUrlMissing();
       if (!(await hasCommit(repository, commit))) throw commitNotFound(repository, commit);
       return {
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: isArchive ? demandOf(request, false) : { ...demandOf(request, false), needsVersion: 0 },
+        demand: forUpstream ? { ...demandOf(request, false), needsVersion: 0 } : demandOf(request, false),
         input: false,
         // Indexing can be repeated: a later upload of the same commit takes the place of an earlier one.
         deadlineMs: request.deadlineMs + request.stopGraceMs,
@@ -49,9 +52,8 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
     },
     broker: () => null,
     content(job) {
-      const { root, indexer, outfile, deadlineMs, stopGraceMs, inspect, network } = payloadSchema.parse(
-        job.payload,
-      );
+      const { root, steps, indexer, outfile, deadlineMs, stopGraceMs, inspect, network } =
+        payloadSchema.parse(job.payload);
       const file = root === '' ? outfile : `${root}/${outfile}`;
       return {
         repositoryDirectory: '',
@@ -59,7 +61,10 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         shallowClone: true,
         sparseCheckout: null,
         files: {},
-        dockerSteps: [stepOf(indexer, root)],
+        dockerSteps: [
+          ...steps.map((step, index) => stepOf(`pre-index.${index}`, step, step.root)),
+          stepOf('indexer', indexer, root),
+        ],
         cliSteps: null,
         redactedValues: null,
         fumehood: {
@@ -79,8 +84,19 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
 
 const isDigest = (image: string) => digestSchema.safeParse(image).success;
 
-function stepOf(indexer: z.output<typeof payloadSchema>['indexer'], dir: string): DockerStep {
-  const { image, argv = [], commands = [] } = indexer;
-  const step = { key: 'indexer', image, commands, dir, env: [] };
-  return isDigest(image) ? { ...step, image: `blob:${image}`, argv } : step;
+function stepOf(
+  key: string,
+  {
+    image,
+    argv,
+    commands = [],
+  }: {
+    readonly image: string;
+    readonly argv?: string[] | undefined;
+    readonly commands?: string[] | undefined;
+  },
+  dir: string,
+): DockerStep {
+  const step = { key, image, commands, dir, env: [] };
+  return { ...step, ...(isDigest(image) && { image: `blob:${image}` }), ...(argv && { argv }) };
 }

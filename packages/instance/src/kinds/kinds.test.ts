@@ -130,3 +130,40 @@ test('indexing reaches the public internet and a run nothing, unless the request
     none,
   ]);
 });
+
+test('an indexing job runs its steps before the indexer, each in an image of its own', async () => {
+  const kind = kinds.get('codeintel') as QueueKind;
+  const requestOf = (more: object) =>
+    createJobSchema.parse({
+      ...{ queue: 'codeintel', repository: 'acme', commit: '0'.repeat(40), root: 'web' },
+      indexer: { name: 'x', image, argv: ['x'] },
+      steps: [
+        { image: 'node:22', commands: ['npm ci'] },
+        { image, commands: ['make'], root: './web/' },
+      ],
+      ...more,
+    });
+  const { payload } = await kind.create(requestOf({}));
+  expect(kind.content({ payload } as JobRow).dockerSteps).toEqual([
+    { key: 'pre-index.0', image: 'node:22', commands: ['npm ci'], dir: '', env: [] },
+    { key: 'pre-index.1', image: `blob:${image}`, commands: ['make'], dir: 'web', env: [] },
+    { key: 'indexer', image: `blob:${image}`, commands: [], argv: ['x'], dir: 'web', env: [] },
+  ]);
+  const { payload: older } = await kind.create(requestOf({ steps: [] }));
+  expect(kind.content({ payload: older } as JobRow).dockerSteps).toHaveLength(1);
+});
+
+test('an executor of upstream’s kind may have an indexing job of images of registries that accepts the weakest tier alone', async () => {
+  const kind = kinds.get('codeintel') as QueueKind;
+  const create = (more: object) =>
+    kind.create(
+      createJobSchema.parse({
+        ...{ queue: 'codeintel', repository: 'acme', commit: '0'.repeat(40), accept: ['container'] },
+        indexer: { name: 'x', image: 'registry.test/x:1', commands: ['x'] },
+        ...more,
+      }),
+    );
+  expect((await create({})).demand.needsVersion).toBe(0);
+  for (const more of [{ accept: ['vm-hardware'] }, { steps: [{ image, commands: ['make'] }] }])
+    expect((await create(more)).demand.needsVersion).toBeGreaterThan(0);
+});

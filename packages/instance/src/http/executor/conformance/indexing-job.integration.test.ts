@@ -92,15 +92,20 @@ describe('an indexing job', () => {
     expect(rows).toEqual([]);
   });
 
-  test('whose image is a reference does not go to executors that offer a virtual machine', async () => {
-    const image = { queue: 'codeintel', repository: 'acme/payments', commit, indexer };
+  test('whose image is a reference goes to an executor that names no tier only if it accepts the weakest one alone', async () => {
     for (const accept of [undefined, ['vm-hardware'], ['container', 'vm-emulated']]) {
-      const answer = await instance.api('POST', '/api/jobs', { ...image, accept });
-      expect(answer.status).toBe(400);
-      expect(await answer.json()).toMatchObject({ error: { code: 'tier_not_offered' } });
+      await addIndexing(instance, { accept });
+      expect((await executor.dequeue('codeintel')).status).toBe(204);
+      const native = await instance.lease({ queues: ['codeintel'], tiers: ['vm-hardware', 'vm-emulated'] });
+      expect(native?.dockerSteps).toMatchObject([{ key: 'indexer', image: indexer.image }]);
+      await instance
+        .executor()
+        .job(native as Job)
+        .complete();
     }
     await addIndexing(instance);
     expect(await instance.lease({ queues: ['codeintel'] })).toBeNull();
+    expect((await executor.dequeue('codeintel')).status).toBe(200);
   });
 
   test.each(['-v', 'a b', 'UPPER/case', 'sha256:abc', 'name:', 'http://host/x'])(
