@@ -1,6 +1,5 @@
-import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
-import packet from 'dns-packet';
+import { serveNames } from './name-server.ts';
 
 /**
  * What an executor's network has in a test: a name server and a mirror, at an address that is not on the public internet. Prints "ready", and
@@ -12,26 +11,10 @@ const addresses: Readonly<Record<string, string>> = {
   'private.test': '10.1.2.3',
   'metadata.test': '169.254.169.254',
 };
-createServer((socket) => {
+const mirror = createServer((socket) => {
   socket.on('error', () => {}); // the guest is gone
   socket.end('from the mirror');
-}).listen(8080, address, () => {
-  const names = createSocket('udp4');
-  names.on('message', (message, from) => {
-    const { id, questions } = packet.decode(message);
-    const name = questions?.[0]?.name ?? '';
-    console.log(name);
-    const data = addresses[name];
-    const answers = data === undefined ? [] : [{ type: 'A' as const, name, ttl: 60, data }];
-    const flags = data === undefined ? 3 : 0;
-    const answer = packet.encode({
-      type: 'response',
-      id: id ?? 0,
-      flags,
-      questions: questions ?? [],
-      answers,
-    });
-    names.send(answer, from.port, from.address);
-  });
-  names.bind(53, address, () => console.log('ready'));
 });
+await new Promise<void>((resolve) => mirror.listen(8080, address, resolve));
+await serveNames(address, addresses, (name) => console.log(name));
+console.log('ready');

@@ -1,0 +1,75 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeAuthority } from '../integration/certificates.ts';
+import type { HostContent, ServersConfig } from './servers.ts';
+
+/** Addresses of the public internet: nothing is opened for a guest that reaches them. The namespaces have no way out to their owners. */
+const nameServer = '9.1.0.53';
+const hostAddress = (index: number) => `9.1.0.${100 + index}`;
+const link = { near: '9.2.0.2', far: '9.2.0.1' };
+
+/** An internet of the test's own, and the network namespace of a machine that reaches it, and nothing else. */
+export class Internet {
+  readonly nameServer = nameServer;
+  /** The certificate of the authority that issued those of the hosts. */
+  readonly authorityFile: string;
+  readonly #processes: readonly ChildProcess[];
+
+  private constructor(authorityFile: string, processes: readonly ChildProcess[]) {
+    this.authorityFile = authorityFile;
+    this.#processes = processes;
+  }
+
+  /** Starts the servers of these hosts, by name. `directory` is for its own files. */
+  static async start(directory: string, contents: Readonly<Record<string, HostContent>>): Promise<Internet> {
+    const names = Object.keys(contents);
+    const authority = makeAuthority(directory, 'internet');
+    const hosts = Object.fromEntries(
+      Object.entries(contents).map(([name, content], index) => [
+        name,
+        { address: hostAddress(index), content },
+      ]),
+    );
+    const config: ServersConfig = { nameServer, hosts, ...authority.issue('hosts', names) };
+    const file = join(directory, 'internet.json');
+    writeFileSync(file, JSON.stringify(config));
+    const addresses = [nameServer, ...Object.values(hosts).map(({ address }) => address)];
+    const servers = inNamespace(
+      `ip link set lo up; for address in ${addresses.join(' ')}; do ip address add "$address/32" dev lo; done; exec "$@"`,
+      [process.execPath, join(import.meta.dirname, 'servers.ts'), file],
+    );
+    await once(servers.stdout, 'data');
+    const machine = inNamespace(
+      `ip link set lo up; ip link add near type veth peer name far netns ${servers.pid}
+       ip address add ${link.near}/30 dev near; ip link set near up
+       nsenter --target ${servers.pid} --net ip address add ${link.far}/30 dev far
+       nsenter --target ${servers.pid} --net ip link set far up
+       ip route add default via ${link.far}; echo ready; exec cat`,
+      [],
+    );
+    await once(machine.stdout, 'data');
+    return new Internet(authority.caFile, [servers, machine]);
+  }
+
+  /** Runs a program on the machine to its end. */
+  run(argv: readonly string[], env: NodeJS.ProcessEnv): void {
+    const [, machine] = this.#processes;
+    execFileSync('nsenter', ['--target', String(machine?.pid), '--net', ...argv], { env, stdio: 'ignore' });
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#processes) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+  }
+}
+
+/** Starts a shell script in a new network namespace. */
+function inNamespace(script: string, args: readonly string[]) {
+  return spawn('unshare', ['--net', 'sh', '-euc', script, 'sh', ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+}
