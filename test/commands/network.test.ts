@@ -26,14 +26,25 @@ beforeAll(async () => {
   image = `docker-archive:${(await busyboxImage(stack.state, 'client', {}, files)).file}`;
   const script = join(import.meta.dirname, '../network/world.ts');
   const inside = `ip link set lo up; ip address add ${address}/32 dev lo; exec "$@"`;
-  world = spawn('unshare', ['--net', 'sh', '-euc', inside, 'sh', process.execPath, script, address], {
+  const openssl = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=x';
+  const names = ['-addext', 'subjectAltName=DNS:registry.test', '-keyout', 'key.pem', '-out', 'cert.pem'];
+  execFileSync('openssl', [...openssl.split(' '), ...names], { cwd: stack.state, stdio: 'ignore' });
+  const argv = [process.execPath, script, address, stack.state];
+  world = spawn('unshare', ['--net', 'sh', '-euc', inside, 'sh', ...argv], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   asked = [];
   const lines = createInterface(world.stdout as Readable);
   lines.on('line', (line) => asked.push(line));
   await once(lines, 'line');
-  const settings = { nameServers: [address], privateHosts: [{ name: 'mirror.test', port: 8080 }] };
+  const settings = {
+    nameServers: [address],
+    privateHosts: [
+      { name: 'mirror.test', port: 8080 },
+      { name: 'registry.test', port: 443 },
+    ],
+    brokerCaFile: join(stack.state, 'cert.pem'),
+  };
   writeFileSync(join(stack.state, 'settings.json'), JSON.stringify(settings));
   const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
   const up = ['--target', String(world.pid), '--net', process.execPath, command, 'up'];
@@ -119,5 +130,52 @@ describe('the guest of a job', () => {
       'name mirror.test: Network is unreachable',
       `tcp ${address}:8080: Network is unreachable`,
     ]);
+  });
+});
+
+describe('the broker', () => {
+  const password = 'of-the-registry-of-this-test';
+  const key = 'of-the-service-of-this-test';
+  const secrets = [password, key, Buffer.from(`worker:${password}`).toString('base64')];
+
+  it('gives a guest what a credential opens, under the policy `none`, and the credential is nowhere in the guest', async () => {
+    const add = async (input: string, ...args: string[]) => {
+      const added = await stack.fumehood(['broker', 'add', ...args, '--secret-stdin'], { input });
+      expect(added.code, added.stderr).toBe(0);
+    };
+    await add(password, 'npm', 'https://registry.test/npm', '--kind', 'npm', '--username', 'worker');
+    await add(key, 'service', 'https://registry.test/api/', '--kind', 'http', '--header', 'x-key');
+    const listed = await stack.fumehood(['broker', 'list', '--json']);
+    const client = stack.client();
+    const { jobs } = await client.jobs({ limit: 1 });
+    const get = (host: string, path: string) =>
+      `busybox wget -qO- --header 'Host: ${host}.broker.internal' http://172.31.0.1${path}; echo`;
+    const script = [
+      ...['set', 'client name npm.broker.internal', 'client name registry.test'],
+      ...[get('npm', '/npm/left-pad'), get('service', '/api/v1'), get('npm', '/other'), get('registry', '/')],
+      ...[`client tcp ${address} 443`, 'client tcp 172.31.0.1 81'],
+    ].join('; ');
+    const { id } = await client.createJob({
+      ...{ queue: 'runs', image: jobs[0]?.image ?? '', argv: ['sh', '-c', script], accept: ['vm-emulated'] },
+      ...{ memoryMiB: 256, scratchMiB: 256, broker: ['npm', 'service'], inspect: true },
+    });
+    const { stdout, stderr } = await stack.fumehood(['jobs', 'logs', '--follow', String(id)]);
+    const record = await client.job(id);
+    expect(record.state, `${stdout}${stderr}${stack.logs()}`).toBe('completed');
+    expect(stdout).toContain("npm_config_registry='http://npm.broker.internal/npm/'");
+    expect(stdout).toContain("FUMEHOOD_BROKER_SERVICE='http://service.broker.internal/api/'");
+    expect(stdout).toContain('name npm.broker.internal: 172.31.0.1\nname registry.test: rcode 3');
+    expect(stdout).toMatch(/^\/npm\/left-pad for .*"authorization":"Basic \*+"/m);
+    expect(stdout).toMatch(/^\/api\/v1 for .*"x-key":"\*+"/m);
+    expect(stdout).toContain(`tcp ${address}:443: Connection reset by peer`);
+    expect(stdout).toContain('tcp 172.31.0.1:81: Connection reset by peer');
+    expect(record.inspection).toMatchObject({ credentials: 5, found: 0, controlFound: true });
+    const network = await stack.fumehood(['jobs', 'network', String(id)]);
+    expect(network.stdout).toMatch(
+      /broker +registry.test:443 .* allowed +broker npm: GET \/npm\/left-pad: 200$/m,
+    );
+    expect(network.stdout).toMatch(/refused +broker npm: the path is not below \/npm\/$/m);
+    const all = [listed, network, { stdout, stderr }].map((one) => `${one.stdout}${one.stderr}`).join();
+    for (const secret of secrets) expect(`${all}${stack.logs()}`).not.toContain(secret);
   });
 });

@@ -100,11 +100,10 @@ export async function startAgentProcess(
 }
 
 /** Errors: `ca_unusable`. */
-async function egressConfigOf({
-  nameServers,
-  route,
-}: HelperConfig): Promise<z.input<typeof egressConfigSchema>> {
-  return { nameServers, certificates: route.caFile === null ? [] : await readCertificates(route.caFile) };
+async function egressConfigOf(config: HelperConfig): Promise<z.input<typeof egressConfigSchema>> {
+  const { nameServers, route, brokerCaFile } = config;
+  const files = [route.caFile, brokerCaFile].filter((file) => file !== null);
+  return { nameServers, certificates: (await Promise.all(files.map(readCertificates))).flat() };
 }
 
 function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {

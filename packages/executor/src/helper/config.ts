@@ -31,6 +31,8 @@ export const helperConfigSchema = z.strictObject({
   /** Hosts that are not on the public internet, and that guests may reach all the same. */
   privateHosts: z.array(privateHostSchema).max(256).default([]),
   nameServers: egressConfigSchema.shape.nameServers,
+  /** A PEM file of certificate authorities that the broker trusts besides those of this machine. */
+  brokerCaFile: path.nullable().default(null),
   /** Memory for templates of VMs, beside `resources`. */
   templatesMiB: z.int().nonnegative(),
   guest: z.strictObject({ kernel: path, initramfs: path, digest: z.string() }),

@@ -63,6 +63,8 @@ const ofExecutor = z.object({
   privateHosts: executorHelperConfigSchema.shape.privateHosts,
   /** Name servers for the guests' questions. */
   nameServers: executorHelperConfigSchema.shape.nameServers,
+  /** Certificate authorities that the broker trusts besides those of the machine. */
+  brokerCaFile: executorHelperConfigSchema.shape.brokerCaFile,
   /** Docker's `config.json`, with credentials for registries. */
   registryAuthFile: z.string().startsWith('/').nullable().default(null),
   /** Largest image of a registry: its compressed layers together. */
@@ -94,6 +96,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   egressCeiling: '"none", "public" or "allow:HOST[:PORT],…"',
   privateHosts: 'a list of {"name": "HOST", "port": from 1 to 65535}',
   nameServers: 'null, or a list of "ADDRESS[:PORT]"',
+  brokerCaFile: '"/PATH" of a file of PEM certificates, or null',
   imageMaxMiB: 'a whole number above 0',
   registryAuthFile: '"/PATH" of a file as Docker\'s config.json, or null',
 };
@@ -182,8 +185,8 @@ export async function executorHelperSettings(
   const freeMiB = Math.floor((disk.bavail * disk.bsize) / 2 ** 20);
   // What the cache holds already counts as free: otherwise its limit would shrink with each start.
   const cachedMiB = (await allocatedBytes(join(state.root, 'executor'))) / 2 ** 20;
-  const { registries, registryAuthFile, imageMaxMiB, egressCeiling, privateHosts, nameServers, ...admin } =
-    adminSettings(state);
+  const { registries, registryAuthFile, imageMaxMiB, ...more } = adminSettings(state);
+  const { egressCeiling, privateHosts, nameServers, brokerCaFile, ...admin } = more;
   const cacheMiB = admin.cacheMiB ?? Math.max(1024, Math.floor((freeMiB + cachedMiB) / 4));
   const memoryMiB = Math.max(512, Math.floor((totalmem() / 2 ** 20) * 0.75));
   const templatesMiB = Math.min(templatesMaxMiB, Math.floor(memoryMiB / 4));
@@ -218,7 +221,7 @@ export async function executorHelperSettings(
     },
     templatesMiB,
     cacheBytes: cacheMiB * 2 ** 20,
-    ...{ registries, registryAuthFile, imageMaxMiB, egressCeiling, privateHosts, nameServers },
+    ...{ registries, registryAuthFile, imageMaxMiB, egressCeiling, privateHosts, nameServers, brokerCaFile },
   };
 }
 
