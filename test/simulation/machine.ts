@@ -1,10 +1,4 @@
-import {
-  type Job,
-  protocolHeader,
-  protocolVersion,
-  type QueueName,
-  upstreamVersion,
-} from '@fumehood/protocol';
+import { type Job, ordersVersion, protocolHeader, protocolVersion, type QueueName } from '@fumehood/protocol';
 import { type Agent, makeAgent } from '../../packages/executor/src/agent/agent.ts';
 import { healthy } from '../../packages/executor/src/agent/health.ts';
 import { openReservations, smallest } from '../../packages/executor/src/agent/reservations.ts';
@@ -72,7 +66,7 @@ export class Machine {
       },
     };
     // The simulated instance has no push stream.
-    const queue = { ...openQueue(http, identity), version: () => upstreamVersion };
+    const queue = { ...openQueue(http, identity), version: () => ordersVersion - 1 };
     const queues: QueueName[] = ['codeintel', 'runs'];
     const note = (message: string) => this.deps.world.note(`${this.name}: ${message}`);
     const leases = this.leases(keepLeases({ queue, queues, clock, onTrouble: note }), () => clock.bootTime());
