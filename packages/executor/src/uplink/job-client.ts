@@ -7,6 +7,7 @@ import {
   jobIdHeader,
   type JobResultRequest,
   type QueueName,
+  type ReceiptsRequest,
   storableText,
 } from '@fumehood/protocol';
 import * as z from 'zod';
@@ -42,6 +43,11 @@ export interface JobClient {
   artifact(path: string, open: () => Readable, bytes: number, signal: AbortSignal): Promise<void>;
   /** Returns the path of a blob on the instance, for `open`. */
   blobPath(digest: string): string;
+  /**
+   * Sends receipts, until `signal` is aborted. Retried: the request is idempotent. Errors: `instance_refused` from an instance that does not take
+   * them.
+   */
+  receipts(batch: Omit<ReceiptsRequest, 'executorName' | 'jobId'>, signal: AbortSignal): Promise<void>;
   /** Sends what the run measured. Does nothing with an instance of upstream's kind, which has no route for it. */
   result(facts: Omit<JobResultRequest, 'executorName' | 'jobId'>): Promise<void>;
   /** Marks the job as completed. Errors of this and of the other marks: `lease_lost`, `instance_…`. */
@@ -94,15 +100,20 @@ export function openJobClient(
     await response.body?.cancel();
     throw leaseLost('the instance does not know the token of the job any more');
   };
-  const send = (request: Omit<HttpRequest, 'signal'>, expected: readonly number[]) =>
+  const send = (request: Omit<HttpRequest, 'signal'>, expected: readonly number[], signal = lease) =>
     withTimeout(clock, answerMs, request.action, async (timeout) =>
       expectStatus(
-        await open({ ...request, signal: AbortSignal.any([lease, timeout]) }),
+        await open({ ...request, signal: AbortSignal.any([lease, timeout, signal]) }),
         expected,
         request.action,
       ),
     );
-  const post = (operation: string, body: object, action: string, expected = [200, 204]) =>
+  const post = (
+    operation: string,
+    body: object,
+    action: string,
+    { expected = [200, 204], signal = lease } = {},
+  ) =>
     send(
       {
         method: 'POST',
@@ -112,18 +123,19 @@ export function openJobClient(
         action,
       },
       expected,
+      signal,
     );
   const markNative = (operation: string, body: object) =>
     retryWhileUnreachable(clock, lease, async (tries) => {
       // If the answer to the first mark was lost, the mark has ended the lease, and its repetition is answered "unknown job".
       const expected = tries > 1 ? [200, 204, 404] : [200, 204];
-      await post(operation, body, markAction, expected).catch((error: unknown) => {
+      await post(operation, body, markAction, { expected }).catch((error: unknown) => {
         if (tries === 1 || factsOf(error).code !== 'lease_lost') throw error;
       });
     });
   /** Marks once: an instance of upstream's kind cannot tell whether a mark with a lost answer was accepted. */
   const markUpstream = async (operation: string, body: object) => {
-    const text = await post(operation, body, markAction, [204, 404]);
+    const text = await post(operation, body, markAction, { expected: [204, 404] });
     if (text !== '') throw leaseLost('the instance did not accept the end of the job');
   };
   const mark = native ? markNative : markUpstream;
@@ -139,7 +151,7 @@ export function openJobClient(
     blobPath: (digest) => `${base}/blob/${digest}`,
     async addEntry(facts) {
       const action = 'begin a log entry';
-      const add = (body: object) => post('addExecutionLogEntry', body, action, [200]);
+      const add = (body: object) => post('addExecutionLogEntry', body, action, { expected: [200] });
       entries += 1;
       const numbered = { ...facts, fumehood: { entry: entries } };
       const text = await (native ? retryWhileUnreachable(clock, lease, () => add(numbered)) : add(facts));
@@ -195,6 +207,9 @@ export function openJobClient(
         });
         await expectStatus(response, [204], action);
       });
+    },
+    async receipts(batch, signal) {
+      await retryWhileUnreachable(clock, signal, () => post('receipts', batch, 'send receipts', { signal }));
     },
     async result(facts) {
       if (native)

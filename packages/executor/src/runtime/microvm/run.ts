@@ -13,7 +13,6 @@ import {
 import {
   type BrokerGrant,
   type EgressPolicy,
-  egressPolicyText,
   narrowEgress,
   type Receipt,
   type Tier,
@@ -42,7 +41,7 @@ import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
 import { checkCommands, runSteps, scriptFiles } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
-import { Receipts } from './receipts.ts';
+import { type JobReceipts, openReceipts } from './receipts.ts';
 import { type Stage, verdictOf } from './verdict.ts';
 import { accelerationOf, chooseTier, vmmOfTier, vmSpec } from './vm-plan.ts';
 import type { AgentVm, VmSource } from './vm-source.ts';
@@ -118,7 +117,7 @@ interface Run extends PhaseDeps {
   readonly policy: EgressPolicy;
   /** The entries of the broker that the guest can use, under every policy. */
   readonly broker: readonly BrokerGrant[];
-  readonly receipts: Receipts;
+  readonly receipts: JobReceipts;
   /** Ends the running step; null while no step runs. */
   endStep: (() => void) | null;
 }
@@ -131,12 +130,12 @@ async function runInVm(
   client: JobClient,
 ): Promise<RunOutcome> {
   const measured: Measured = { exitCode: null, guest: null, inspection: null, leftOver: {} };
+  const policy = narrowEgress(deps.egressCeiling, job.fumehood.network);
   const run: Run = {
     cache: deps.cache.open(),
     ...{ deps, clock: deps.clock, job, lease, client, measured, vm: null, stage: 'disks' },
-    ...{ ends: [], endStep: null, receipts: new Receipts() },
-    policy: narrowEgress(deps.egressCeiling, job.fumehood.network),
-    broker: job.fumehood.broker ?? [],
+    ...{ ends: [], endStep: null, policy, broker: job.fumehood.broker ?? [] },
+    receipts: openReceipts(client, policy, deps.clock, lease.lost),
   };
   let tier: Tier | null = null;
   let failure: unknown = null;
@@ -307,11 +306,11 @@ async function bringBack(
 /** Begins the log entry of a step, in which refusals of the network are explained while the step runs. */
 function beginStepLog(run: Run, key: string, command: readonly string[]): PhaseLog {
   const { log } = beginPhaseLog(run, key, command);
-  run.receipts.tell = (line) => void writeLine(log, line, 'stderr').catch(() => {});
+  const endStep = run.receipts.beginStep(key, (line) => void writeLine(log, line, 'stderr').catch(() => {}));
   return {
     write: (stream, chunk) => log.write(stream, chunk),
     async end(exitCode) {
-      run.receipts.tell = null;
+      endStep();
       await log.end(exitCode);
     },
   };
@@ -367,27 +366,26 @@ async function destroyVm(run: Run): Promise<LeftOver | null> {
   return left;
 }
 
-/** Destroys the VM without waiting for its log entry, which may fail to open. */
+/** Destroys the VM without waiting for its log entry, which may fail to open, and sends what its network still has to say. */
 async function tearDown(run: Run): Promise<void> {
   if (!run.vm) return;
   const opening = run.lease.lost.aborted
     ? null
     : openPhaseLog(run.client, run.clock, 'teardown.vm', []).catch(() => null);
-  const left = await destroyVm(run);
-  const log = await opening;
-  if (!log) return;
-  await writeLine(log, `left on the host: ${JSON.stringify(left)}`);
-  await log.end(0);
-  await writeReceipts(run);
-}
-
-/** Writes what the guest asked of the network to a log entry of its own. */
-async function writeReceipts(run: Run): Promise<void> {
-  const { policy, client, clock, receipts } = run;
-  if (!hasNetwork(run)) return;
-  const log = await openPhaseLog(client, clock, 'network', [egressPolicyText(policy)]);
-  for (const line of receipts.lines()) await writeLine(log, line);
-  await log.end(0);
+  const endReceipts = async () => {
+    if (hasNetwork(run)) await run.receipts.end();
+  };
+  const left = await destroyVm(run).catch(async (error: unknown) => {
+    await endReceipts().catch(() => {}); // the first error is the cause
+    throw error;
+  });
+  const writeEntry = async () => {
+    const log = await opening;
+    if (!log) return;
+    await writeLine(log, `left on the host: ${JSON.stringify(left)}`);
+    await log.end(0);
+  };
+  await Promise.all([writeEntry(), endReceipts()]);
 }
 
 const hasNetwork = ({ policy, broker }: Run) => policy.mode !== 'none' || broker.length > 0;
