@@ -9,6 +9,8 @@ import {
   definitionExampleSchema,
   idempotencyHeader,
   type JobEvent,
+  type JobNetwork,
+  jobNetworkSchema,
   type JobPage,
   jobPageSchema,
   type JobRecord,
@@ -59,6 +61,8 @@ export interface Client {
   artifacts(id: number): Promise<Artifact[]>;
   /** Opens what a job brought back from a path: a tar archive, to be taken for hostile. Errors: `artifact_not_found`. */
   artifact(id: number, path: string): Promise<AsyncIterable<Uint8Array>>;
+  /** Returns what an attempt of a job has asked of the network so far; `attempt` null: the last one. Errors: `attempt_not_found`. */
+  network(id: number, attempt: number | null): Promise<JobNetwork>;
   hasBlob(digest: string): Promise<boolean>;
   putBlob(digest: string, content: Readable, bytes: number): Promise<void>;
   /** Uploads a pack that holds one commit without its history. */
@@ -116,6 +120,8 @@ export function openClient(options: ClientOptions): Client {
       const response = await http.send({ method: 'GET', path: `/api/jobs/${id}/artifacts/${name}` });
       return response.body ?? Readable.from([]);
     },
+    network: (id, attempt) =>
+      get(jobNetworkSchema, `/api/jobs/${id}/network${attempt === null ? '' : `?attempt=${attempt}`}`),
     hasBlob: (digest) =>
       http.send({ method: 'HEAD', path: `/api/blobs/${digest}` }).then(
         () => true,

@@ -40,7 +40,7 @@ export class BoundedReceipts {
     this.#omitted = this.#sentBytes = this.#receivedBytes = 0;
     this.#give({
       at: this.#at,
-      kind: 'connection',
+      kind: 'omitted',
       ...nothing,
       ...bytes,
       verdict: 'failed',

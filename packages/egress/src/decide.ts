@@ -62,7 +62,8 @@ export function decideConnection(
   if (policy.mode === 'none') return { ...refused('policy_address', 'the policy allows nothing'), name };
   for (const one of opened ? [opened.name] : names) {
     const rule = hostRuleOf(policy.hosts, one, port);
-    if (rule) return { ...allowed(`allow ${rule.name}${suffix}`), name: one };
+    const ports = rule?.ports ? `:${port}` : '';
+    if (rule) return { ...allowed(`allow ${rule.name}${ports}${suffix}`), name: one };
   }
   if (name === null)
     return { ...refused('policy_address', 'the address is not that of an allowed name'), name };

@@ -242,6 +242,15 @@ export function imageUnknown(name: string, known: readonly string[]): FumehoodEr
   );
 }
 
+export function policyInvalid(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'policy_invalid',
+    message: `${file} holds no policy: ${why}`,
+    remedy:
+      'Give a file with none, public, learn, or allow:HOST[:PORT] with more hosts after commas; or the policy as JSON.',
+  });
+}
+
 export function repositoryUnreadable(path: string, why: string, remedy: string): FumehoodError {
   return new FumehoodError({ code: 'repository_unreadable', message: `${path}: ${why}`, remedy });
 }

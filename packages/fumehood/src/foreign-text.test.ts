@@ -49,9 +49,10 @@ const record: Record<string, unknown> = {
 };
 const entry = { ...record, entry: 1, key: `step.${evil}`, durationMs: 1, command: [evil] };
 const receipt = {
-  ...{ at: 0, kind: 'connection', name: null, address: '1.1.1.1', port: 1, serverName: null },
-  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'refused', rule: evil, reason: 'policy_name' },
+  ...{ at: 0, kind: 'connection', name: null, address: '1.1.1.1', port: 1, serverName: evil },
+  ...{ sentBytes: 0, receivedBytes: 0, verdict: 'allowed', rule: evil, reason: null, seq: 0, step: evil },
 };
+const network = { attempt: 1, policy: null, receipts: [receipt], total: 1, dropped: 0, ended: true };
 const events = async function* () {
   yield { type: 'job', job: { ...record, state: 'processing' } };
   yield { type: 'entry', entry };
@@ -69,14 +70,6 @@ const events = async function* () {
     stream: 'stderr',
     data: Buffer.from(evil).toString('base64'),
   };
-  yield { type: 'entry', entry: { ...entry, entry: 2, key: 'network' } };
-  yield {
-    type: 'output',
-    attempt: 1,
-    entry: 2,
-    stream: 'stdout',
-    data: Buffer.from(`${JSON.stringify(receipt)}\n`).toString('base64'),
-  };
   yield { type: 'job', job: record };
 };
 const one = () => Promise.resolve(record);
@@ -86,6 +79,7 @@ const client = {
   ...{ createJob: one, job: one, attempts: all, why: one, shares: all, setShare: one, cancel: one, events },
   ...{ jobs: async () => ({ jobs: [record], next: 1 }), status: async () => status, setDraining: one },
   sendInput: async () => {},
+  network: async () => network,
   registries: { list: all, set: one, remove: async () => {} },
   broker: { list: all, set: one, remove: async () => {} },
   secrets: { list: all },
@@ -172,6 +166,7 @@ const commands: Record<string, string[]> = {
   'jobs/why': ['1'],
   'jobs/logs': ['1', '--phases'],
   'jobs/network': ['1'],
+  'jobs/policy': ['1'],
   'shares/list': [],
   'tokens/create': ['ci', '--scope', 'jobs:read'],
   'tokens/list': [],
@@ -218,6 +213,7 @@ const local = [
   'logout',
   'executor/install/firecracker',
   'executor/start',
+  'policy/check',
   'instance/start',
   'instance/install',
 ];

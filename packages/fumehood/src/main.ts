@@ -5,7 +5,7 @@ import * as z from 'zod';
 
 /** Errors of what the user typed, or of what it names. Nothing was started. */
 const mistakes = [
-  ...['usage', 'repository_unreadable', 'image_invalid', 'image_not_found'],
+  ...['usage', 'policy_invalid', 'repository_unreadable', 'image_invalid', 'image_not_found'],
   ...[
     'state_closed',
     'state_unsafe',

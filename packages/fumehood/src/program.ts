@@ -24,6 +24,7 @@ import { addJobsDelete } from './commands/jobs/delete.ts';
 import { addJobsList } from './commands/jobs/list.ts';
 import { addJobsLogs } from './commands/jobs/logs.ts';
 import { addJobsNetwork } from './commands/jobs/network.ts';
+import { addJobsPolicy } from './commands/jobs/policy.ts';
 import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
 import { addLogin } from './commands/login.ts';
@@ -31,6 +32,7 @@ import { addLogout } from './commands/logout.ts';
 import { addBrokerAdd } from './commands/broker/add.ts';
 import { addBrokerList } from './commands/broker/list.ts';
 import { addBrokerRemove } from './commands/broker/remove.ts';
+import { addPolicyCheck } from './commands/policy/check.ts';
 import { addRegistriesAdd } from './commands/registries/add.ts';
 import { addRegistriesList } from './commands/registries/list.ts';
 import { addRegistriesRemove } from './commands/registries/remove.ts';
@@ -88,8 +90,12 @@ export function makeProgram(): Command {
   addJobsWhy(jobs);
   addJobsLogs(jobs);
   addJobsNetwork(jobs);
+  addJobsPolicy(jobs);
   addJobsCancel(jobs);
   addJobsDelete(jobs);
+
+  const policy = program.command('policy').description('try policies of the network');
+  addPolicyCheck(policy);
 
   const shares = program.command('shares').description('list and set the share of the leases of each tenant');
   addSharesList(shares);

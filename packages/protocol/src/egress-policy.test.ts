@@ -1,7 +1,9 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { ZodError } from 'zod';
 import {
   type EgressPolicy,
+  egressPolicySchema,
   egressPolicyText,
   hostRuleOf,
   narrowEgress,
@@ -83,3 +85,47 @@ it.each([
   'allow:a.test/24',
   `allow:${'a'.repeat(64)}.test`,
 ])('%s is no policy', (text) => expect(() => parseEgressPolicy(text)).toThrow());
+
+/** Texts of a policy, and what is nearly one. */
+const texts = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: fc.constantFrom(...'allow:*.,-_19aZé\n[]') }).map((text) => `allow:${text}`),
+  fc
+    .array(fc.tuple(fc.constantFrom(...rules, 'A.Test', '', '*'), fc.integer({ min: -1, max: 70_000 })))
+    .map((parts) => `allow:${parts.map(([name, port]) => (port < 0 ? name : `${name}:${port}`)).join()}`),
+);
+
+it('whatever a text is, it is a policy whose text stands for itself, or it is refused as none', () => {
+  fc.assert(
+    fc.property(texts, (text) => {
+      let policy: EgressPolicy;
+      try {
+        policy = parseEgressPolicy(text);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ZodError);
+        return;
+      }
+      expect(egressPolicySchema.parse(policy)).toEqual(policy);
+      const plain = egressPolicyText(policy);
+      expect(parseEgressPolicy(plain)).toEqual(policy);
+      expect(egressPolicyText(parseEgressPolicy(plain))).toBe(plain);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+it.each<[string, (size: number) => string]>([
+  ['one port again and again', (size) => `allow:${'a:1,'.repeat(size / 4)}`],
+  ['many hosts', (size) => `allow:${Array.from({ length: size / 8 }, (_, at) => `n${at}.t`).join()}`],
+  ['a long name', (size) => `allow:${'a'.repeat(size)}`],
+  ['many labels', (size) => `allow:${'a.'.repeat(size / 2)}!`],
+  ['long labels', (size) => `allow:${`${'a'.repeat(62)}.`.repeat(size / 63)}!`],
+  ['a long port', (size) => `allow:a:${'1'.repeat(size)}x`],
+  ['many colons', (size) => `allow:${':1'.repeat(size / 2)}x`],
+  ['no policy', (size) => 'x'.repeat(size)],
+])('a text of megabytes is refused in the time that its length takes: %s', (_what, textOf) => {
+  const text = textOf(4_000_000);
+  const started = performance.now();
+  expect(() => parseEgressPolicy(text)).toThrow(ZodError);
+  expect(performance.now() - started).toBeLessThan(3_000);
+});

@@ -2,6 +2,11 @@ import * as z from 'zod';
 
 /** Longest name of a host, and of one of its labels (RFC 1035, 2.3.4), characters. */
 const nameMax = 253;
+/** Most hosts of a policy, and most ports of one host. */
+const hostsMax = 256;
+const portsMax = 64;
+/** So many parts does the text of a policy have at most. */
+const partsMax = hostsMax * portsMax;
 const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
 const hostPattern = new RegExp(`^(?:\\*\\.)?${label}(?:\\.${label})*$`);
 
@@ -14,7 +19,7 @@ const allowedHostSchema = z.strictObject({
     .regex(hostPattern, 'must be the name of a host, or `*.` and a name for all names below it')
     .refine((name) => !/^[\d.]+$/.test(name), 'must be a name, not an address'),
   /** Ports; null: any. */
-  ports: z.array(z.int().min(1).max(65_535)).min(1).max(64).nullable(),
+  ports: z.array(z.int().min(1).max(65_535)).min(1).max(portsMax).nullable(),
 });
 export type AllowedHost = z.infer<typeof allowedHostSchema>;
 
@@ -24,7 +29,7 @@ export type AllowedHost = z.infer<typeof allowedHostSchema>;
  */
 export const egressPolicySchema = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('none') }),
-  z.strictObject({ mode: z.literal('allow'), hosts: z.array(allowedHostSchema).min(1).max(256) }),
+  z.strictObject({ mode: z.literal('allow'), hosts: z.array(allowedHostSchema).min(1).max(hostsMax) }),
   z.strictObject({ mode: z.literal('public') }),
   z.strictObject({ mode: z.literal('learn') }),
 ]);
@@ -95,21 +100,33 @@ function coversRule(rule: string, other: string): boolean {
   return rule === other || coversName(rule, other.replace(/^\*\./, 'any.'));
 }
 
+const tooLong = () =>
+  new z.ZodError([
+    { code: 'custom', path: [], message: `must have at most ${partsMax} hosts with ports`, input: undefined },
+  ]);
+
 /**
  * Returns the policy that a text stands for: `none`, `public`, `learn`, or `allow:HOST[:PORT]`, with more hosts after commas. Throws a ZodError that says
  * what is wrong with it.
  */
 export function parseEgressPolicy(text: string): EgressPolicy {
   if (!text.startsWith('allow:')) return egressPolicySchema.parse({ mode: text });
-  const ports = new Map<string, number[] | null>();
-  for (const part of text.slice('allow:'.length).split(',')) {
+  const parts = text
+    .slice('allow:'.length)
+    .toLowerCase()
+    .split(',', partsMax + 1);
+  if (parts.length > partsMax) throw tooLong();
+  const ports = new Map<string, Set<number> | null>();
+  for (const part of parts) {
     const [, name = part, port] = /^(.*?)(?::(\d+))?$/.exec(part) ?? [];
     const before = ports.get(name);
-    ports.set(name, port === undefined || before === null ? null : [...(before ?? []), Number(port)]);
+    if (port === undefined) ports.set(name, null);
+    else if (before === undefined) ports.set(name, new Set([Number(port)]));
+    else before?.add(Number(port));
   }
   return egressPolicySchema.parse({
     mode: 'allow',
-    hosts: [...ports].map(([name, list]) => ({ name, ports: list })),
+    hosts: [...ports].map(([name, some]) => ({ name, ports: some && [...some] })),
   });
 }
 

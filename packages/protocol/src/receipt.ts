@@ -2,8 +2,8 @@ import * as z from 'zod';
 
 const count = z.int().nonnegative();
 
-/** What a guest can ask of the network. */
-export const receiptKindSchema = z.enum(['lookup', 'connection', 'broker']);
+/** What a guest can ask of the network; `omitted` stands for many things that it asked too fast, whose number is in `rule`. */
+export const receiptKindSchema = z.enum(['lookup', 'connection', 'broker', 'omitted']);
 
 /** Why something was refused. The text of `rule` says it with names and numbers. */
 export const refusalSchema = z.enum([
@@ -59,7 +59,7 @@ export const receiptSchema = z.strictObject({
   verdict: z
     .enum(['allowed', 'refused', 'failed'])
     .describe('`failed`: it was allowed, and there was no such name, or no answer.'),
-  rule: z.string().max(300).describe('The rule that decided, or why it failed.'),
+  rule: z.string().max(600).describe('The rule that decided, or why it failed.'),
   reason: refusalSchema.nullable(),
 });
 export type Receipt = z.infer<typeof receiptSchema>;
@@ -68,7 +68,8 @@ export type Receipt = z.infer<typeof receiptSchema>;
 export const receiptsKept = 500;
 
 /** A value of a list, or one that a later version adds to it. */
-const orLater = (known: z.ZodEnum) => z.union([known, z.string().regex(/^[a-z_]{1,40}$/)]);
+const orLater = (known: z.ZodEnum<Record<string, string>>) =>
+  z.union([known, z.string().regex(/^[a-z_]{1,40}$/)]);
 
 /** A receipt of an attempt, as the instance keeps it. docs/receipt.schema.json is its JSON Schema. */
 export const jobReceiptSchema = z.object({

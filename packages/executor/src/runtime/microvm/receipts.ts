@@ -48,25 +48,25 @@ export function openReceipts(
   const givenUp = new AbortController();
   const signal = AbortSignal.any([lost, givenUp.signal]);
   let tell: ((line: string) => void) | null = null;
-  let isTaken = client.native;
-  let hasEnded = false;
+  /** Whether the instance takes receipts, and whether it has been told that none follows. */
+  const state = { isTaken: client.native, hasEnded: false };
   let sending: Promise<void> | null = null;
 
   const sendAll = async () => {
-    while (!hasEnded && (kept.size > 0 || ending.signal.aborted)) {
+    while (!state.hasEnded && (kept.size > 0 || ending.signal.aborted)) {
       const receipts = kept.first(receiptBatchMax);
       const ended = ending.signal.aborted && receipts.length === kept.size;
       await client.receipts({ policy, receipts, ended }, signal);
       kept.removeThrough(receipts.at(-1)?.seq ?? -1);
-      hasEnded = ended;
+      state.hasEnded = ended;
       if (!ended) await clock.sleep(everyMs, ending.signal).catch(() => {});
     }
   };
   const startSending = () => {
-    if (!isTaken || signal.aborted) return;
+    if (!state.isTaken || signal.aborted) return;
     sending ??= sendAll()
       .catch((error: unknown) => {
-        if (factsOf(error).code === 'instance_refused') isTaken = false;
+        if (factsOf(error).code === 'instance_refused') state.isTaken = false;
         else givenUp.abort(error);
       })
       .finally(() => {
@@ -101,12 +101,12 @@ export function openReceipts(
         () => {},
       );
       ending.abort();
-      while (isTaken && !hasEnded && !signal.aborted) {
+      while (state.isTaken && !state.hasEnded && !signal.aborted) {
         startSending();
         await sending;
       }
       done.abort();
-      if (isTaken || lost.aborted) return;
+      if (state.isTaken || lost.aborted) return;
       const log = await openPhaseLog(client, clock, 'network', [egressPolicyText(policy)]);
       for (const line of kept.lines()) await writeLine(log, line);
       await log.end(0);

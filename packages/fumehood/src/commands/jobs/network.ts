@@ -1,91 +1,61 @@
-import type { Client } from '@fumehood/client';
-import { type Receipt, receiptSchema } from '@fumehood/protocol';
+import { egressPolicyText, type JobNetwork } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
-import { jobId, jsonOption } from '../../cli/options.ts';
-import { printResult } from '../../cli/print.ts';
+import { integer, jobId, jsonOption } from '../../cli/options.ts';
+import { note, printResult } from '../../cli/print.ts';
 import { table } from '../../cli/table.ts';
 
 interface NetworkOptions extends ClientOptions {
   readonly refused?: boolean;
-}
-
-/** What the last attempt of a job asked of the network. */
-interface NetworkOfJob {
-  readonly receipts: readonly Receipt[];
-  /** How many receipts between the first and the last ones were not kept. */
-  readonly dropped: number;
+  readonly attempt?: number;
 }
 
 /** Adds `fumehood jobs network`. */
 export function addJobsNetwork(jobs: Command): void {
   jobs
     .command('network')
-    .description(
-      'list what the last attempt of a job asked of the network, and what was allowed, once it has ended',
-    )
+    .description('list what an attempt of a job has asked of the network so far, and what was allowed')
     .argument('<id>', 'number of the job', jobId)
     .option('--refused', 'only what was refused')
+    .option('--attempt <n>', 'of this attempt; default: the last one', integer(1, 2 ** 31 - 1))
     .addOption(jsonOption())
     .action(async (id: number, options: NetworkOptions) => {
-      const network = await networkOf(await connect(options), id);
+      const network = await (await connect(options)).network(id, options.attempt ?? null);
       const receipts = network.receipts.filter(({ verdict }) => !options.refused || verdict === 'refused');
-      const shown = { ...network, receipts };
-      printResult(options, shown, networkLines(shown));
+      if (!options.json) note(headline(network));
+      printResult(options, { ...network, receipts }, networkLines({ ...network, receipts }));
     });
 }
 
-/** Reads the receipts in the log of the last attempt that has some. */
-async function networkOf(client: Client, id: number): Promise<NetworkOfJob> {
-  const { watchJob } = await import('@fumehood/client');
-  const texts = new Map<number, string>();
-  await watchJob(
-    client,
-    id,
-    {
-      onOutput({ attempt, key }, _stream, bytes) {
-        if (key === 'network') texts.set(attempt, (texts.get(attempt) ?? '') + bytes.toString());
-      },
-    },
-    { follow: false },
-  );
-  return parseReceipts(texts.get(Math.max(...texts.keys())) ?? '');
-}
-
-/** Reads receipts as the executor writes them, a JSON object on each line. Lines that are none are passed over. */
-export function parseReceipts(text: string): NetworkOfJob {
-  let dropped = 0;
-  const receipts = text.split('\n').flatMap((line) => {
-    const value = jsonOf(line);
-    const parsed = receiptSchema.safeParse(value);
-    if (parsed.success) return [parsed.data];
-    dropped += Number((value as { dropped?: unknown } | null)?.dropped ?? 0) || 0;
-    return [];
-  });
-  return { receipts, dropped };
-}
-
-function jsonOf(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
+/** Says of which attempt the receipts are, and which policy applied. */
+export function headline({
+  attempt,
+  policy,
+  ended,
+}: Pick<JobNetwork, 'attempt' | 'policy' | 'ended'>): string {
+  if (policy === null) return `attempt ${attempt}: its executor has said nothing of a network`;
+  const more = ended ? '' : '; more may follow';
+  return `attempt ${attempt}, under the policy ${egressPolicyText(policy)}${more}`;
 }
 
 /** Lays out receipts as a table. */
-export function networkLines({ receipts, dropped }: NetworkOfJob): string[] {
-  const rows = receipts.map((receipt) => [
-    new Date(receipt.at).toISOString(),
-    receipt.kind,
-    receipt.kind === 'lookup' ? (receipt.name ?? '') : `${receipt.address ?? receipt.name}:${receipt.port}`,
-    receipt.kind === 'lookup' ? '' : (receipt.serverName ?? receipt.name ?? ''),
-    receipt.kind === 'lookup' ? '' : `${receipt.sentBytes}/${receipt.receivedBytes}`,
-    receipt.verdict,
-    receipt.rule,
-  ]);
+export function networkLines({ receipts, dropped }: Pick<JobNetwork, 'receipts' | 'dropped'>): string[] {
+  const rows = receipts.map((receipt) => {
+    const isLookup = receipt.kind === 'lookup';
+    return [
+      new Date(receipt.at).toISOString(),
+      receipt.step ?? '',
+      receipt.kind,
+      `${receipt.address ?? receipt.name ?? ''}${receipt.port === null ? '' : `:${receipt.port}`}`,
+      isLookup ? '' : (receipt.serverName ?? receipt.name ?? ''),
+      isLookup ? '' : `${receipt.sentBytes}/${receipt.receivedBytes}`,
+      receipt.verdict,
+      receipt.rule,
+    ];
+  });
   if (rows.length === 0) return ['nothing'];
-  const lines = table([['TIME', 'KIND', 'TO', 'NAME', 'SENT/RECEIVED', 'VERDICT', 'RULE'], ...rows]);
+  const head = ['TIME', 'STEP', 'KIND', 'TO', 'NAME', 'SENT/RECEIVED', 'VERDICT', 'RULE'];
+  const lines = table([head, ...rows]);
   return dropped === 0
     ? lines
     : [...lines, `${dropped} more between the first and the last ones were not kept`];
