@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { egressPolicyText } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { Stack } from '../stack.ts';
@@ -69,7 +70,7 @@ async function tryOut(policy: string, commands: readonly string[]) {
 
 describe('the guest of a job', () => {
   it('reaches what its policy allows, and nothing else of the world', async () => {
-    const { lines, stderr } = await tryOut('allow:mirror.test:8080,*.test:80', [
+    const running = tryOut('allow:mirror.test:8080,*.test:80', [
       ...[
         'name mirror.test',
         `tcp ${address} 8080`,
@@ -86,6 +87,15 @@ describe('the guest of a job', () => {
       ],
       ...[`udp ${address} 53`, 'udp 8.8.8.8 53', 'udp 1.1.1.1 443', 'ping 172.31.0.1', 'ping 1.1.1.1'],
     ]);
+    // The first job of this instance can be watched while it runs.
+    const watch = async () => {
+      const { ended, receipts } = await stack.client().network(1, null);
+      return ended ? 'it has ended' : receipts[0]?.name;
+    };
+    await expect
+      .poll(() => watch().catch(() => null), { timeout: 60_000, interval: 200 })
+      .toBe('mirror.test');
+    const { lines, stderr } = await running;
     const refused = (to: string) => `tcp ${to}: Connection reset by peer`;
     expect(lines).toEqual([
       ...[
@@ -105,14 +115,28 @@ describe('the guest of a job', () => {
     );
     expect(stderr).toContain('the policy does not allow the name secret.of.the.guest');
     expect(asked).not.toContain('secret.of.the.guest');
-    const [id] =
-      (await stack.fumehood(['jobs', 'list', '--limit', '1'])).stdout.split('\n')[1]?.split(' ') ?? [];
-    const { stdout } = await stack.fumehood(['jobs', 'network', String(id), '--json']);
-    const { receipts } = JSON.parse(stdout);
+    const { stdout } = await stack.fumehood(['jobs', 'network', '1', '--json']);
+    const { receipts, ended, policy } = JSON.parse(stdout);
+    expect({ ended, policy: egressPolicyText(policy) }).toEqual({
+      ended: true,
+      policy: 'allow:mirror.test:8080,*.test:80',
+    });
     expect(receipts).toContainEqual(
-      expect.objectContaining({ address, port: 8080, name: 'mirror.test', sentBytes: 5, receivedBytes: 15 }),
+      expect.objectContaining({
+        ...{
+          step: 'step.docker.0',
+          address,
+          port: 8080,
+          name: 'mirror.test',
+          sentBytes: 5,
+          receivedBytes: 15,
+        },
+        rule: expect.stringContaining('allow mirror.test:8080'),
+      }),
     );
-    const { stdout: refusals } = await stack.fumehood(['jobs', 'network', String(id), '--refused']);
+    const learned = await stack.fumehood(['jobs', 'policy', '1']);
+    expect(learned.stdout).toBe('allow:mirror.test:8080\n');
+    const { stdout: refusals } = await stack.fumehood(['jobs', 'network', '1', '--refused']);
     expect(refusals).toMatch(
       / connection +169\.254\.169\.254:80 .* refused +the address is not on the public internet$/m,
     );
