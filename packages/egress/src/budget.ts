@@ -11,6 +11,8 @@ const bytesEach = 6 * 2 ** 20;
 const descriptorsKept = 1024;
 /** The part of the machine's memory that connections may use. */
 const memoryShare = 1 / 4;
+/** The same of its cgroup's: the rest is the process itself. */
+const cgroupShare = 3 / 4;
 
 /** Returns how many connections a process of these limits can hold, at least 16. */
 export function connectionsFor(limits: {
@@ -22,12 +24,10 @@ export function connectionsFor(limits: {
   return Math.max(16, Math.floor(Math.min(byDescriptors, memoryBytes / bytesEach)));
 }
 
-/** Returns how many connections this process can hold: by its limit of descriptors, and the memory of its cgroup or of the machine. */
-export function ownConnectionsMax(): number {
+/** Returns how many connections this process can hold: by its limit of descriptors, and the memory of its cgroup (null: it has none) or of the machine. */
+export function ownConnectionsMax(cgroupBytes: number | null): number {
   const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
-  const share = totalmem() * memoryShare;
-  const constrained = process.constrainedMemory();
-  const memoryBytes = constrained > 0 ? Math.min(share, constrained / 2) : share;
+  const memoryBytes = cgroupBytes === null ? totalmem() * memoryShare : cgroupBytes * cgroupShare;
   return connectionsFor({ descriptors: soft === undefined ? 1024 : Number(soft), memoryBytes });
 }
 

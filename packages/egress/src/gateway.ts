@@ -1,7 +1,6 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import type { Clock } from '@fumehood/base';
 import { BoundedReceipts } from './bounded-receipts.ts';
 import type { ConnectionBudget } from './budget.ts';
@@ -16,7 +15,7 @@ import { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
 
 /** What a guest may reach, and by whose leave. */
-export interface Permitted extends Pick<EgressRules, 'policy' | 'privateHosts'> {
+export interface Permitted extends EgressRules {
   /** What any guest of this executor may reach: the broker reaches no more. */
   readonly ceiling: EgressPolicy;
   /** The entries of the broker, with their credentials. */
@@ -58,12 +57,11 @@ const brokerPort = 80;
  */
 export async function openGateway(
   handles: { readonly connections: object; readonly questions: object },
-  { ceiling, broker: grants, ...permitted }: Permitted,
+  { ceiling, broker: grants, ...rules }: Permitted,
   deps: GatewayDeps,
 ): Promise<Gateway> {
   const { clock, dial, limits } = deps;
-  const { policy } = permitted;
-  const rules = { ...permitted, own: ownAddresses() };
+  const { policy } = rules;
   const pins = new Pins(clock);
   const receipts = new BoundedReceipts(new Bucket(limits.receiptsPerSecond), deps.onReceipt);
   const onReceipt = (receipt: Receipt) => receipts.add(receipt);
@@ -168,11 +166,4 @@ export async function openGateway(
       receipts.end();
     },
   };
-}
-
-/** The addresses of this machine, also the public ones: a guest reaches no service of its host. */
-function ownAddresses(): ReadonlySet<string> {
-  return new Set(
-    Object.values(networkInterfaces()).flatMap((some) => some?.map(({ address }) => address) ?? []),
-  );
 }

@@ -11,11 +11,14 @@ import { openResolver } from './resolver.ts';
  * The process that serves the networks of an executor's guests, a child of its helper without any privilege: it decides, dials and
  * keeps the receipts, and holds the credentials of the broker as long as their VM lives: `main.ts CONFIG`.
  */
-const { nameServers, certificates } = await readConfig(egressConfigSchema, process.argv[2] ?? '');
+const { nameServers, certificates, memoryBytes } = await readConfig(
+  egressConfigSchema,
+  process.argv[2] ?? '',
+);
 setDefaultCACertificates([
   ...new Set([...getCACertificates('bundled'), ...getCACertificates('system'), ...certificates]),
 ]);
-const budget = new ConnectionBudget(ownConnectionsMax());
+const budget = new ConnectionBudget(ownConnectionsMax(memoryBytes));
 const resolve = openResolver(nameServers);
 const answer = (message: EgressAnswer) => void sendMessage(process, message);
 
@@ -29,8 +32,9 @@ const networks = new Map<number, Network>();
 receiveMessages(process, egressCallSchema, (call, handle) => {
   const { id } = call;
   if (call.type === 'network.open') {
-    const { policy, privateHosts, ceiling, broker } = call;
-    networks.set(id, { permitted: { policy, privateHosts, ceiling, broker }, handles: {}, gateway: null });
+    const { policy, privateHosts, own, ceiling, broker } = call;
+    const permitted = { policy, privateHosts, own: new Set(own), ceiling, broker };
+    networks.set(id, { permitted, handles: {}, gateway: null });
     return;
   }
   const network = networks.get(id);

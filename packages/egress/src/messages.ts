@@ -20,6 +20,8 @@ export const egressConfigSchema = z.strictObject({
     .default(null),
   /** Certificate authorities that are trusted besides those of this machine, as PEM. */
   certificates: z.array(z.string()).default([]),
+  /** The memory of the process's cgroup; null: it has none. */
+  memoryBytes: z.int().positive().nullable().default(null),
 });
 
 /** What the helper tells the process that serves the networks of guests. */
@@ -30,6 +32,8 @@ export const egressCallSchema = z.discriminatedUnion('type', [
     id,
     policy: egressPolicySchema,
     privateHosts: z.array(privateHostSchema),
+    /** The addresses of this machine. */
+    own: z.array(z.string().max(64)),
     /** What any guest of this executor may reach: the broker reaches no more. */
     ceiling: egressPolicySchema,
     broker: z.array(brokerGrantSchema).max(jobBrokerMax),

@@ -1,10 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
 import * as z from 'zod';
 import { FumehoodError } from '../errors.ts';
 import { type Identity, identityFlags } from '../identity.ts';
 import { ipcError, ipcErrorSchema, receiveMessages, sendMessage } from '../ipc.ts';
 import { logFormatVariable } from '../log-lines.ts';
+import { seccompFilter } from '../seccomp/filter.ts';
+import { confined } from './confine.ts';
 import { guardChannel } from './guard.ts';
 import type { ProcessExit } from './supervise.ts';
 
@@ -16,6 +20,8 @@ export interface ChildProgram {
   readonly config: string;
   /** Null without root: the child runs as the helper's own user. */
   readonly identity: Identity | null;
+  /** With these it sees nothing of the host but the network (see `confined`), and is in the cgroups of these files. */
+  readonly confinement?: { readonly joinFiles: readonly string[] };
 }
 
 export interface HelperChild {
@@ -30,17 +36,21 @@ const startMessageSchema = z.discriminatedUnion('type', [
 ]);
 type StartMessage = z.input<typeof startMessageSchema>;
 
+/** The descriptor from which a confined child's filter is read, after that of the channel. */
+const filterDescriptor = 4;
+
 /**
  * Starts a helper's child without privilege, with an IPC channel to the helper. The helper kills a child that breaks the channel's
  * protocol. The kernel kills the child when the helper dies, however that happens.
  */
 export async function startChild(program: ChildProgram): Promise<HelperChild> {
-  const { node, script, config, identity } = program;
-  const flags = [...identityFlags(identity), '--pdeathsig', 'KILL'];
-  const child = spawn('setpriv', [...flags, node, script, config], {
+  const { node, script, config, identity, confinement } = program;
+  // A bwrap that is killed while it makes the namespaces leaves their first process; later it dies with this process by itself.
+  const start = confinement ? confined(program, filterDescriptor) : ['--pdeathsig', 'KILL'];
+  const child = spawn('setpriv', [...identityFlags(identity), ...start, node, script, config], {
     cwd: '/',
     env: { LC_ALL: 'C.UTF-8', NODE_ENV: 'production', [logFormatVariable]: process.env[logFormatVariable] },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...(confinement ? (['pipe'] as const) : [])],
   });
   await once(child, 'spawn');
   let reason: string | null = null;
@@ -51,7 +61,21 @@ export async function startChild(program: ChildProgram): Promise<HelperChild> {
     reason = `it was killed, because it broke the protocol: ${why}`;
     child.kill('SIGKILL');
   });
+  if (confinement) await release(child, confinement.joinFiles);
   return { process: child, exited };
+}
+
+/** Lets a confined child go on, which waits for its filter, once it is in its cgroups. Rejects when it cannot join them; then it is dead. */
+async function release(child: ChildProcess, joinFiles: readonly string[]): Promise<void> {
+  const filter = child.stdio[filterDescriptor] as Writable;
+  filter.on('error', () => {}); // it has ended, and its exit says why
+  try {
+    for (const file of joinFiles) await writeFile(file, String(child.pid));
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+  filter.end(seccompFilter(['unix', 'inet', 'inet6']));
 }
 
 /**

@@ -50,7 +50,7 @@ export async function serveGuest(
     { connections: handleOf(guestSide), questions: udp.handle },
     {
       ...{ policy: parseEgressPolicy(policy), privateHosts: [{ name: 'mirror.test', port }] },
-      ...{ ceiling: { mode: 'none' }, broker: [] },
+      ...{ own: new Set<string>(), ceiling: { mode: 'none' }, broker: [] },
     },
     {
       clock: systemClock,

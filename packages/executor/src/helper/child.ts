@@ -20,7 +20,7 @@ import type { ExecutorFile, HelperConfig } from './config.ts';
 import { openVmms } from '../host/vmms.ts';
 import type { Directories } from './directories.ts';
 import { openNetworks } from './networks.ts';
-import { networkGroup, programGroups } from './program-groups.ts';
+import { networkGroup, networkMemory, programGroups } from './program-groups.ts';
 import { serveVms, type VmPolicy } from './serve-vms.ts';
 import { hostTemplates } from './templates.ts';
 
@@ -50,7 +50,7 @@ export async function startAgentProcess(
   });
   serveSpawn(child.process, spawnPolicy(config, cgroups));
   const egressConfigFile = join(config.state, 'executor/egress.json');
-  await writeFile(egressConfigFile, JSON.stringify(await egressConfigOf(config)), { mode: 0o644 });
+  await writeFile(egressConfigFile, JSON.stringify(await egressConfigOf(config, cgroups)), { mode: 0o644 });
   const networks = openNetworks(
     {
       node: config.runtime.node,
@@ -100,10 +100,13 @@ export async function startAgentProcess(
 }
 
 /** Errors: `ca_unusable`. */
-async function egressConfigOf(config: HelperConfig): Promise<z.input<typeof egressConfigSchema>> {
-  const { nameServers, route, brokerCaFile } = config;
+async function egressConfigOf(
+  { nameServers, route, brokerCaFile }: HelperConfig,
+  cgroups: boolean,
+): Promise<z.input<typeof egressConfigSchema>> {
   const files = [route.caFile, brokerCaFile].filter((file) => file !== null);
-  return { nameServers, certificates: (await Promise.all(files.map(readCertificates))).flat() };
+  const certificates = (await Promise.all(files.map(readCertificates))).flat();
+  return { nameServers, certificates, memoryBytes: cgroups ? networkMemory() : null };
 }
 
 function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {

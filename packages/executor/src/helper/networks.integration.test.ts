@@ -13,6 +13,7 @@ import {
   networkCommand,
   networkMissing,
 } from '@fumehood/microvm';
+import { build } from 'esbuild';
 import type { Receipt } from '@fumehood/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Networks, openNetworks } from './networks.ts';
@@ -30,7 +31,12 @@ beforeAll(async () => {
   program = await buildNetworkProgram(directory);
   const config = join(directory, 'egress.json');
   await writeFile(config, '{}');
-  const script = join(import.meta.dirname, '../../../egress/src/main.ts');
+  const script = join(directory, 'program/egress-main.mjs');
+  const source = join(import.meta.dirname, '../../../egress/src/main.ts');
+  await build({
+    ...{ entryPoints: [source], outfile: script, bundle: true, platform: 'node', format: 'esm' },
+    banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" },
+  });
   const group = (await canLimit()) ? networkGroup(directory) : null;
   networks = openNetworks(
     { node: process.execPath, script, config, identity: null, group },
@@ -58,7 +64,7 @@ function servingPids(): number[] {
     .filter(Boolean);
   const isServing = (pid: string) =>
     existsSync(`/proc/${pid}/cmdline`) &&
-    readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('egress/src/main');
+    readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('egress-main');
   return children.filter(isServing).map(Number);
 }
 
@@ -92,7 +98,7 @@ describe.skipIf(networkMissing() !== null)('the process that serves networks', (
       expect(readFileSync(`/proc/${pid}/cgroup`, 'latin1')).toMatch(/fumehood-program-\w+-networks$/m);
     process.kill(pid as number, 'SIGKILL');
     await expect.poll(() => receipts).toMatchObject([{ verdict: 'refused', reason: 'gateway_ended' }]);
-    expect(await countHolders({ program }, first)).toBe(0);
+    await expect.poll(() => countHolders({ program }, first)).toBe(0);
     expect(warned).toHaveLength(1);
     await networks.close(1);
     const third = await openNetwork(3, []);

@@ -1,6 +1,6 @@
 import { type ChildProcess } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import {
   type Clock,
   type Identity,
@@ -71,7 +71,10 @@ export function openNetworks(
 
   const start = async () => {
     const group = (await program.group?.()) ?? null;
-    const child = await startChild(program);
+    const confinement = { joinFiles: group?.joinFiles ?? [] };
+    const child = await startChild({ ...program, confinement }).catch((error: Error) => {
+      throw egressFailed(error.message);
+    });
     receiveMessages(child.process, egressAnswerSchema, (answer) => {
       const network = open.get(answer.id);
       if (answer.type === 'network.receipt') network?.onReceipt(answer.receipt);
@@ -86,12 +89,6 @@ export function openNetworks(
       }
       if (exit.signal !== 'SIGTERM') log.warn({ exit }, 'the process that serves networks has ended');
     });
-    try {
-      for (const file of group?.joinFiles ?? []) await writeFile(file, String(child.process.pid));
-    } catch (error) {
-      child.process.kill('SIGKILL');
-      throw egressFailed((error as Error).message);
-    }
     await untilStarted(child, z.object({}), egressFailed);
     return child.process;
   };
@@ -110,6 +107,7 @@ export function openNetworks(
           policy,
           ceiling,
           privateHosts: [...privateHosts],
+          own: ownAddresses(),
           broker: [...broker],
         });
         for (const name of networkHandleNames)
@@ -132,3 +130,7 @@ export function openNetworks(
     },
   };
 }
+
+/** The addresses of this machine, also the public ones: a guest reaches no service of its host. */
+const ownAddresses = (): string[] =>
+  Object.values(networkInterfaces()).flatMap((some) => some?.map(({ address }) => address) ?? []);

@@ -26,15 +26,15 @@ export function programGroups(state: string): GroupProcesses {
 /** The processes and threads of the one that serves networks: Node has a dozen threads. */
 const networkProcesses = 64;
 
-/**
- * Returns a function that makes the cgroup of the process that serves networks. An eighth of the memory of this machine is what its
- * connections may take, with the kernel's buffers for them.
- */
+/** An eighth of the memory of this machine is what the process that serves networks may take, with the kernel's buffers for its connections, bytes. */
+export const networkMemory = () => Math.max(2 ** 28, Math.floor(totalmem() / 8));
+
+/** Returns a function that makes the cgroup of that process. */
 export function networkGroup(state: string): GroupNetworks {
   const name = `${prefixOf(state)}networks`;
   return async () => ({
     joinFiles: await makeCgroup(name, {
-      memoryBytes: Math.max(2 ** 28, Math.floor(totalmem() / 8)),
+      memoryBytes: networkMemory(),
       pids: networkProcesses,
       cpus: availableParallelism(),
     }),

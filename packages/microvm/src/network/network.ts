@@ -98,13 +98,18 @@ export async function madeNetwork(child: ChildProcess): Promise<MadeNetwork> {
   });
 }
 
+/** Returns the process and all that descend from it. One that has just ended has no descendants. */
+async function family(pid: string): Promise<string[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'latin1').catch(() => '');
+  return [pid, ...(await Promise.all(children.split(' ').filter(Boolean).map(family))).flat()];
+}
+
 /**
- * Counts the sockets and taps of this process and of its children that are of a network namespace, and so keep it alive. The process that
- * serves the networks is one of these children; it is not asked.
+ * Counts the sockets and taps of this process and of its descendants that are of a network namespace, and so keep it alive. The process that
+ * serves the networks is one of these; it is not asked.
  */
 export async function countHolders({ program }: NetworkTools, namespace: number): Promise<number> {
-  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'latin1');
-  const pids = [String(process.pid), ...children.split(' ').filter(Boolean)];
+  const pids = await family(String(process.pid));
   const { stdout } = await promisify(execFile)(program, ['--holders', String(namespace), ...pids]);
   return Number(stdout);
 }
