@@ -6,6 +6,7 @@ import {
   egressPolicySchema,
   egressPolicyText,
   hostRuleOf,
+  isOpen,
   narrowEgress,
   parseEgressPolicy,
 } from './egress-policy.ts';
@@ -15,6 +16,7 @@ const rules = [...names, '*.test', '*.a.test', '*.b.a.test'];
 const policies: fc.Arbitrary<EgressPolicy> = fc.oneof(
   fc.constant<EgressPolicy>({ mode: 'none' }),
   fc.constant<EgressPolicy>({ mode: 'public' }),
+  fc.constant<EgressPolicy>({ mode: 'learn' }),
   fc.record({
     mode: fc.constant('allow' as const),
     hosts: fc.array(
@@ -30,7 +32,7 @@ const policies: fc.Arbitrary<EgressPolicy> = fc.oneof(
   }),
 );
 const allows = (policy: EgressPolicy, name: string, port: number) =>
-  policy.mode === 'public' || (policy.mode === 'allow' && hostRuleOf(policy.hosts, name, port) !== undefined);
+  isOpen(policy) || (policy.mode === 'allow' && hostRuleOf(policy.hosts, name, port) !== undefined);
 
 it('a narrowed policy allows what both policies allow, and nothing else', () => {
   fc.assert(
@@ -44,6 +46,15 @@ it('a narrowed policy allows what both policies allow, and nothing else', () => 
     }),
   );
 });
+
+it.each([
+  ['public', 'learn', 'learn'],
+  ['learn', 'public', 'public'],
+  ['allow:a.test:443', 'learn', 'allow:a.test:443'],
+  ['none', 'learn', 'none'],
+])('under the ceiling %s, %s is %s', (ceiling, wanted, text) =>
+  expect(egressPolicyText(narrowEgress(parseEgressPolicy(ceiling), parseEgressPolicy(wanted)))).toBe(text),
+);
 
 it('the text of a policy stands for a policy that allows the same', () => {
   fc.assert(

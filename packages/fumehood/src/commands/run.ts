@@ -185,6 +185,8 @@ async function run(image: string, command: string[], options: RunOptions): Promi
       terminal && stream === 'stdout' ? writeTerminal(bytes) : writeOutput(json ? 'stderr' : stream, bytes),
     note,
   });
+  if (options.network.mode === 'learn')
+    note(`\`fumehood jobs policy ${job.id}\` prints the smallest policy that allows what it was allowed`);
   const isWhole =
     artifacts.length === 0 ||
     job.state === 'canceled' ||

@@ -38,7 +38,7 @@ const jobNetworkSchema = z.object({
   asked: egressPolicySchema,
   /** What applies to the last attempt: `asked` under the ceilings that were in force when it was leased. Null before the first lease. */
   applied: egressPolicySchema.nullable(),
-  /** The ceilings of the instance that narrow `asked`. The ceiling of the executor is in the log entry `network`. */
+  /** The ceilings of the instance that narrow `asked`. `GET /api/jobs/{id}/network` has what applied after the ceiling of the executor, too. */
   narrowedBy: z.array(networkCeilingSchema),
 });
 

@@ -160,7 +160,7 @@ describe('receipts', () => {
   });
 
   it('do not have the values that the job wants hidden', async () => {
-    const receipts = open({ redactions: { hunter2: '[password]' } });
+    const receipts = open({ redactions: { Hunter2: '[password]' } });
     const name = 'hunter2.test';
     receipts.add(receipt({ name, serverName: name, rule: `the policy does not allow the name ${name}` }));
     await end(receipts);

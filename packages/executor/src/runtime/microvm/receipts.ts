@@ -158,10 +158,16 @@ class KeptReceipts {
 function redactReceipt(redactions: Redactions): (receipt: Receipt) => Receipt {
   const { name, rule } = receiptSchema.shape;
   const [nameMax, ruleMax] = [name.unwrap().maxLength ?? 0, rule.maxLength ?? 0];
+  // Names are in lower case.
+  const all = Object.entries(redactions).flatMap(([value, shown]) => [
+    [value, shown],
+    [value.toLowerCase(), shown],
+  ]);
   // A longer value is in none of the texts; and most texts have none of the values, which is found out fast.
-  const hidden = Object.keys(redactions).filter((value) => value !== '' && value.length <= ruleMax);
+  const hidden = all.filter(([value = '']) => value !== '' && value.length <= ruleMax);
+  const replacements = Object.fromEntries(hidden);
   const clean = (text: string, max: number) =>
-    hidden.some((value) => text.includes(value)) ? redact(text, redactions).slice(0, max) : text;
+    hidden.some(([value = '']) => text.includes(value)) ? redact(text, replacements).slice(0, max) : text;
   return (receipt) => ({
     ...receipt,
     name: receipt.name && clean(receipt.name, nameMax),
