@@ -139,10 +139,6 @@ export function commitMissing(repository: string, commit: string, why: string): 
   });
 }
 
-export function gitProtocol(why: string): FumehoodError {
-  return new FumehoodError({ code: 'git_protocol', message: `the git server's answer is malformed: ${why}` });
-}
-
 export function stepFailed(step: string, code: number, last: string): FumehoodError {
   return new FumehoodError({
     code: 'step_failed',

@@ -18,3 +18,17 @@ export function repositoryInvalid(why: string): FumehoodError {
     remedy: 'Run `git fsck` in the repository and fix what it reports.',
   });
 }
+
+export function gitProtocol(why: string): FumehoodError {
+  return new FumehoodError({ code: 'git_protocol', message: `the git server's answer is malformed: ${why}` });
+}
+
+/** A git server refuses a request, or has not what was asked for. */
+export function remoteRefused(why: string, remedy?: string): FumehoodError {
+  return new FumehoodError({
+    code: 'remote_refused',
+    status: 502,
+    message: `the git server refused: ${why}`,
+    ...(remedy !== undefined && { remedy }),
+  });
+}

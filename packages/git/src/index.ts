@@ -1,6 +1,12 @@
 export type { TreeEntry } from './commit-tree.ts';
 export { checkTree, pathChecker, readTree } from './commit-tree.ts';
-export { repositoryInvalid } from './errors.ts';
+export { gitProtocol, remoteRefused, repositoryInvalid } from './errors.ts';
+export type { Mirror, MirrorRefs } from './mirror.ts';
+export { exportCommit, makeMirror, mirrorCommands, openMirror } from './mirror.ts';
+export type { Packet } from './packet-lines.ts';
+export { delimiterPacket, flushPacket, packBytes, packetLine, readPackets } from './packet-lines.ts';
+export type { RemoteHttp, RemoteRefs } from './remote.ts';
+export { fetchHistory, isRefName, listRefs, refsMax } from './remote.ts';
 export type { CommitPack, Repository } from './repository.ts';
 export {
   gitCommands,

@@ -141,7 +141,7 @@ const filesMax = 8;
  * Checks that the directory of packs holds a few regular files and nothing else, before anything here or later reads, syncs or
  * serves it. After this, no git may write to it. Errors: `output_refused`.
  */
-async function checkPacks(packs: string, uid: number): Promise<void> {
+export async function checkPacks(packs: string, uid: number): Promise<void> {
   let files = 0;
   for await (const { name } of await opendir(packs)) {
     files += 1;
@@ -153,7 +153,7 @@ async function checkPacks(packs: string, uid: number): Promise<void> {
 }
 
 /** A failure of index-pack means that the objects are invalid, not that this machine is at fault. */
-function toRepositoryInvalid(error: unknown): unknown {
+export function toRepositoryInvalid(error: unknown): unknown {
   const isFromGit = error instanceof FumehoodError && error.code === 'program_failed';
   return isFromGit ? repositoryInvalid(error.message) : error;
 }

@@ -1,9 +1,19 @@
-import { type Answer, collect, FumehoodError } from '@fumehood/base';
-import { type CommitPack, packMax, repositoryInvalid } from '@fumehood/git';
-import { commitMissing, gitProtocol, instanceUnreachable } from '../errors.ts';
+import { type Answer, collect } from '@fumehood/base';
+import {
+  type CommitPack,
+  delimiterPacket,
+  flushPacket,
+  gitProtocol,
+  type Packet,
+  packBytes,
+  packetLine,
+  packMax,
+  readPackets,
+  repositoryInvalid,
+} from '@fumehood/git';
+import { commitMissing, instanceUnreachable } from '../errors.ts';
 import { expectStatus, causeOf } from '../uplink/http.ts';
 import type { JobClient } from '../uplink/job-client.ts';
-import { delimiterPacket, flushPacket, type Packet, packetLine, readPackets } from './packet-lines.ts';
 
 /** One commit of one repository. */
 export interface CommitReference {
@@ -69,7 +79,8 @@ export async function fetchPack(
   await expectGit(response, reference, action);
   const packets = readPackets(withNetworkErrors(response.body ?? empty(), signal, action));
   const shallow = await readUntilPack(packets, reference);
-  return { shallow, bytes: packBytes(packets, reference) };
+  const failed = (why: string) => commitMissing(reference.repository, reference.commit, why);
+  return { shallow, bytes: packBytes(packets, failed, packMax) };
 }
 
 function routeOf({ repository }: CommitReference): string {
@@ -113,24 +124,4 @@ async function readUntilPack(packets: AsyncGenerator<Packet>, reference: CommitR
     if (line === `shallow ${reference.commit}`) shallow = true;
     else if (line !== 'shallow-info') throw gitProtocol(`an unexpected line before the pack`);
   }
-}
-
-/** Yields the bytes of the pack: band 1 has the pack, band 2 progress, band 3 an error. */
-async function* packBytes(
-  packets: AsyncGenerator<Packet>,
-  reference: CommitReference,
-): AsyncGenerator<Buffer> {
-  let size = 0;
-  for await (const packet of packets) {
-    if (packet.type !== 'data') return;
-    const [band] = packet.bytes;
-    if (band === 3)
-      throw commitMissing(reference.repository, reference.commit, packet.bytes.toString('utf8', 1, 300));
-    if (band !== 1) continue;
-    size += packet.bytes.length - 1;
-    if (size > packMax)
-      throw new FumehoodError({ code: 'too_big', message: `the commit needs more than ${packMax} bytes` });
-    yield packet.bytes.subarray(1);
-  }
-  throw gitProtocol('the pack is cut off');
 }

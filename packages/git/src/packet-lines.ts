@@ -1,4 +1,5 @@
-import { gitProtocol } from '../errors.ts';
+import { FumehoodError } from '@fumehood/base';
+import { gitProtocol } from './errors.ts';
 
 /** A packet line of git: four hexadecimal digits with the length of the whole line, then data. Lengths 0 to 2 are markers. */
 export type Packet =
@@ -42,4 +43,27 @@ function sizeOf(digits: string): number {
   const size = /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : -1;
   if (size < 0 || size === 3 || size > packetMax) throw gitProtocol('a packet has an invalid length');
   return size;
+}
+
+/**
+ * Yields the bytes of the pack that a git server sends: band 1 has the pack, band 2 progress, band 3 an error. Errors: `too_big`,
+ * `git_protocol`, and what `failed` makes of the server's error.
+ */
+export async function* packBytes(
+  packets: AsyncIterable<Packet>,
+  failed: (why: string) => FumehoodError,
+  maxBytes: number,
+): AsyncGenerator<Buffer> {
+  let size = 0;
+  for await (const packet of packets) {
+    if (packet.type !== 'data') return;
+    const [band] = packet.bytes;
+    if (band === 3) throw failed(packet.bytes.toString('utf8', 1, 300));
+    if (band !== 1) continue;
+    size += packet.bytes.length - 1;
+    if (size > maxBytes)
+      throw new FumehoodError({ code: 'too_big', message: `the pack has more than ${maxBytes} bytes` });
+    yield packet.bytes.subarray(1);
+  }
+  throw gitProtocol('the pack is cut off');
 }
