@@ -28,10 +28,12 @@ import {
 } from '@fumehood/protocol';
 import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
+import { type CodeClient, codeClient } from './code.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
-import { type ClientOptions, openHttp } from './http.ts';
+import { type ClientOptions, openHttp, queryOf } from './http.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
+import { type RepositoriesClient, repositoriesClient } from './repositories.ts';
 import { type SecretsClient, secretsClient } from './secrets.ts';
 
 /**
@@ -76,6 +78,8 @@ export interface Client {
   readonly access: AccessClient;
   readonly registries: RegistriesClient;
   readonly broker: BrokerClient;
+  readonly repositories: RepositoriesClient;
+  readonly code: CodeClient;
   readonly secrets: SecretsClient;
 }
 
@@ -159,14 +163,10 @@ export function openClient(options: ClientOptions): Client {
     access: accessClient(http),
     registries: registriesClient(http),
     broker: brokerClient(http),
+    repositories: repositoriesClient(http),
+    code: codeClient(http),
     secrets: secretsClient(http),
   };
-}
-
-/** Returns the query of a filter, without the conditions that are not set. */
-function queryOf(filter: ListJobs): string {
-  const conditions = Object.entries(filter).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(conditions.map(([name, value]) => [name, String(value)])).toString();
 }
 
 /** Discards the body of a response, so that the connection is free for the next request. */

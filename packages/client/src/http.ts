@@ -119,3 +119,9 @@ async function errorOf(url: string, request: Request, response: Answer): Promise
     });
   }
 }
+
+/** Returns the query of a request: the fields that have a value. */
+export function queryOf(fields: object): string {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+}

@@ -255,6 +255,15 @@ export function repositoryUnreadable(path: string, why: string, remedy: string):
   return new FumehoodError({ code: 'repository_unreadable', message: `${path}: ${why}`, remedy });
 }
 
+/** The instance could not sync a repository, which it tries again. */
+export function syncFailed(name: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'sync_failed',
+    message: `${name} could not be synced: ${why}`,
+    remedy: `The instance tries again. \`fumehood repos add\` changes the URL and the credential; \`fumehood repos show ${name}\` shows how it goes.`,
+  });
+}
+
 export function demoFailed(message: string, remedy: string): FumehoodError {
   return new FumehoodError({ code: 'demo_failed', message, remedy });
 }

@@ -36,6 +36,16 @@ import { addPolicyCheck } from './commands/policy/check.ts';
 import { addRegistriesAdd } from './commands/registries/add.ts';
 import { addRegistriesList } from './commands/registries/list.ts';
 import { addRegistriesRemove } from './commands/registries/remove.ts';
+import { addCodeDef } from './commands/code/def.ts';
+import { addIndex } from './commands/index.ts';
+import { addIndexersList } from './commands/indexers/list.ts';
+import { addIndexersReset } from './commands/indexers/reset.ts';
+import { addIndexersSet } from './commands/indexers/set.ts';
+import { addReposAdd } from './commands/repos/add.ts';
+import { addReposList } from './commands/repos/list.ts';
+import { addReposRemove } from './commands/repos/remove.ts';
+import { addReposShow } from './commands/repos/show.ts';
+import { addReposSync } from './commands/repos/sync.ts';
 import { addRestore } from './commands/restore.ts';
 import { addRun } from './commands/run.ts';
 import { addSecretsList } from './commands/secrets/list.ts';
@@ -116,6 +126,20 @@ export function makeProgram(): Command {
   addRegistriesAdd(registries);
   addRegistriesList(registries);
   addRegistriesRemove(registries);
+  const repos = program.command('repos').description('manage the repositories that the instance mirrors');
+  addReposAdd(repos);
+  addReposList(repos);
+  addReposShow(repos);
+  addReposSync(repos);
+  addReposRemove(repos);
+
+  const index = addIndex(program);
+  const code = program.command('code').description('ask the indexes of repositories');
+  addCodeDef(code);
+  const indexers = program.command('indexers').description('choose the container images of indexers');
+  addIndexersList(indexers);
+  addIndexersSet(indexers);
+  addIndexersReset(indexers);
 
   const broker = program
     .command('broker')
@@ -161,9 +185,22 @@ export function makeProgram(): Command {
   addCredentialsRotate(credentials);
   addCredentialsRevoke(credentials);
 
-  for (const command of [run, jobs, shares, tokens, users, registries, broker, secrets, executors].flatMap(
-    leavesOf,
-  ))
+  const commands = [
+    run,
+    jobs,
+    shares,
+    tokens,
+    users,
+    registries,
+    broker,
+    repos,
+    index,
+    code,
+    indexers,
+    secrets,
+    executors,
+  ];
+  for (const command of commands.flatMap(leavesOf))
     for (const option of targetOptions()) command.addOption(option);
 
   addLogin(program);

@@ -17,7 +17,10 @@ import { buildServer } from './http/server.ts';
 import { makeTurns } from './http/turns.ts';
 import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
+import { provideCommit } from './repos/commit-files.ts';
+import { openMirrors } from './repos/mirrors.ts';
 import { type CommitStore, openCommits } from './repos/store.ts';
+import { syncRepositories } from './repos/sync.ts';
 import { retain } from './retention/retain.ts';
 import { readSecretsKey } from './secrets/key.ts';
 import { countOfOtherKey } from './secrets/other-key.ts';
@@ -84,15 +87,16 @@ export async function startInstance(
     const staging = await openStaging(join(config.directories.blobs, 'staging', config.replica));
     const blobs = await openBlobStore(config.directories.blobs, staging);
     const commits = await parts.openCommits(config.directories.repositories, spawn, config.replica);
+    const mirrors = await openMirrors(config.directories.repositories, spawn);
     const kinds = makeKinds({
       hasBlob: blobs.has,
-      hasCommit: async (repository, commit) => commits.find(repository, commit) !== null,
+      hasCommit: (repository, commit) => provideCommit({ db, mirrors, commits, spawn }, repository, commit),
       hasExecutorUrl: config.upstream.url !== null,
     });
     const app = await buildServer(
       {
         ...{ version: config.version, upstream: config.upstream, url: config.url, stopping: stopping.signal },
-        ...{ db, reservedDb, health, wakes, clock, spawn, kinds, staging, blobs, commits, vault },
+        ...{ db, reservedDb, health, wakes, clock, spawn, kinds, staging, blobs, commits, mirrors, vault },
         limits: parts.limits,
         turns: makeTurns(parts.limits, clock),
         jobAuth: jobAuth(db, config.compatibility),
@@ -100,7 +104,8 @@ export async function startInstance(
       { log, hosts: config.hosts, routes: parts.routes },
     );
     const { port, tlsPort, close } = await listenHttp(app, config, { clock, log, limits: parts.limits });
-    const retaining = retain({ db, commits, clock, log }, config, stopping.signal);
+    const retaining = retain({ db, commits, mirrors, clock, log }, config, stopping.signal);
+    const syncing = syncRepositories({ db, vault, mirrors, clock, log }, wakes, stopping.signal);
     const reaping = reap(reservedDb, kinds, clock, log, stopping.signal, health);
     return {
       url: `http://127.0.0.1:${port}`,
@@ -111,6 +116,7 @@ export async function startInstance(
         await close();
         await reaping;
         await retaining;
+        await syncing;
         await release();
       },
     };

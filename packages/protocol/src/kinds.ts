@@ -40,7 +40,8 @@ export type RunWorkspace = z.output<typeof runWorkspaceSchema> | null;
 
 const indexerName = z.string().max(100);
 
-const imageSchema = z.union([digestSchema, imageReferenceSchema], {
+/** The digest of an image archive, or a reference to an image of a registry. */
+export const imageSchema = z.union([digestSchema, imageReferenceSchema], {
   error:
     'is either the digest of an image archive, `sha256:<digest>`, or a reference to an image of a registry',
 });

@@ -2,14 +2,19 @@ import {
   accessNameSchema,
   type EgressPolicy,
   labelsSchema,
+  type IndexLanguage,
+  indexLanguageSchema,
   parseEgressPolicy,
   type QueueName,
   queueNameSchema,
   brokerNameSchema,
   registryHostSchema,
+  repositoryUrlSchema,
+  revisionSchema,
   type Scope,
   scopeSchema,
   secretNameSchema,
+  storedRepositorySchema,
   type Tier,
   tierSchema,
 } from '@fumehood/protocol';
@@ -102,6 +107,39 @@ export function registryHost(text: string): string {
   return parsed.data;
 }
 
+/** Parses the name of a repository of the instance. */
+export function storedRepository(text: string): string {
+  const parsed = storedRepositorySchema.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
+  return parsed.data;
+}
+
+/** Parses a branch, a tag or a commit. */
+export function revision(text: string): string {
+  const parsed = revisionSchema.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
+  return parsed.data;
+}
+
+/** Parses a place in a file, `PATH:LINE:COLUMN`, which counts from 1. Returns it counted from 0. */
+export function codePlace(text: string): { path: string; line: number; character: number } {
+  const [, path = '', line, column] = /^(.+):([1-9]\d{0,8}):([1-9]\d{0,8})$/s.exec(text) ?? [];
+  if (path === '') throw new InvalidArgumentError('Give it as PATH:LINE:COLUMN, counted from 1.');
+  return { path, line: Number(line) - 1, character: Number(column) - 1 };
+}
+
+/** Parses a language that has an indexer. */
+export function indexLanguage(text: string): IndexLanguage {
+  return addWord(indexLanguageSchema, text, [])[0] as IndexLanguage;
+}
+
+/** Parses the URL from which a repository is mirrored. */
+export function repositoryUrl(text: string): string {
+  const parsed = repositoryUrlSchema.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
+  return parsed.data;
+}
+
 /** Adds an environment variable, as `NAME=VALUE`, to those of the options before. */
 export function variables(text: string, previous: string[] = []): string[] {
   if (!/^[^=\0]+=[^\0]*$/.test(text)) throw new InvalidArgumentError('Give it as NAME=VALUE.');
@@ -128,7 +166,7 @@ export function egressPolicy(text: string): EgressPolicy {
 }
 
 /** Adds a tier to those of the options before. */
-export function tiers(text: string, previous: Tier[]): Tier[] {
+export function tiers(text: string, previous: Tier[] = []): Tier[] {
   return addWord(tierSchema, text, previous);
 }
 

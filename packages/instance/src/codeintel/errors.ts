@@ -44,3 +44,13 @@ export function indexTooBig(what: string, max: number): FumehoodError {
     remedy: 'Index a part of the repository: set `root` of the job.',
   });
 }
+
+/** No index of a commit has this path. */
+export function notIndexed(repository: string, commit: string, path: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'not_indexed',
+    message: `no index of ${repository} at ${commit.slice(0, 12)} covers ${path}`,
+    remedy: `Have the commit indexed: \`fumehood index ${repository} --revision ${commit.slice(0, 12)}\`.`,
+  });
+}

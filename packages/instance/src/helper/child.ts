@@ -11,6 +11,7 @@ import {
 } from '@fumehood/base';
 import type { InstanceConfig } from '../config.ts';
 import { backendCommand } from '../repos/backend.ts';
+import { mirrorsName, mirrorStoreCommands } from '../repos/mirrors.ts';
 import { storeCommands } from '../repos/store.ts';
 import { instanceFailed } from '../start-errors.ts';
 import type { HelperConfig } from './config.ts';
@@ -71,6 +72,7 @@ function spawnPolicy(
     commands: [
       ...storeCommands(repositories),
       backendCommand(repositories),
+      ...mirrorStoreCommands(join(repositories, mirrorsName)),
       ...removalCommands(repositories),
     ],
     group: null,

@@ -7,6 +7,7 @@ import type { Db } from '../db/connect.ts';
 import type { Health } from '../db/health.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { QueueKinds } from '../queue/kind.ts';
+import type { Mirrors } from '../repos/mirrors.ts';
 import type { CommitStore } from '../repos/store.ts';
 import type { Vault } from '../secrets/vault.ts';
 import type { Staging } from '../staging.ts';
@@ -33,6 +34,7 @@ export interface RouteDeps {
   readonly staging: Staging;
   readonly blobs: BlobStore;
   readonly commits: CommitStore;
+  readonly mirrors: Mirrors;
   /** Encrypts and decrypts what the instance has to show again. */
   readonly vault: Vault;
   readonly jobAuth: JobAuth;

@@ -1,14 +1,17 @@
 import { accessRoutes } from './api/access.ts';
 import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
+import { codeRoutes } from './api/code.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
+import { indexingRoutes } from './api/indexing.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
 import { jobLogRoutes } from './api/logs.ts';
 import { jobNetworkRoutes } from './api/receipts.ts';
 import { brokerRoutes } from './api/broker.ts';
 import { registryRoutes } from './api/registries.ts';
+import { mirrorRoutes } from './api/mirrors.ts';
 import { repositoryRoutes } from './api/repositories.ts';
 import { secretRoutes } from './api/secrets.ts';
 import { shareRoutes } from './api/shares.ts';
@@ -60,8 +63,11 @@ export const allRoutes: readonly Routes[] = [
   registryRoutes,
   brokerRoutes,
   secretRoutes,
+  mirrorRoutes,
   repositoryRoutes,
   uploadRoutes,
+  codeRoutes,
+  indexingRoutes,
   shareRoutes,
   executorRoutes,
   statusRoutes,

@@ -51,3 +51,39 @@ export function requestBroken(why: string): FumehoodError {
 export function backendFailed(why: string): FumehoodError {
   return new FumehoodError({ status: 502, code: 'git_failed', message: `git could not answer: ${why}` });
 }
+
+export function repositoryNotFound(name: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'repository_not_found',
+    message: `there is no repository ${name}`,
+    remedy: 'List those that there are: `fumehood repos list`.',
+  });
+}
+
+export function tooManyRepositories(bound: number): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'too_many_repositories',
+    message: `the instance has ${bound} repositories, the most that are allowed`,
+    remedy: 'Remove those that nobody needs: `fumehood repos remove NAME`.',
+  });
+}
+
+export function revisionNotFound(revision: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'revision_not_found',
+    message: `the repository has no commit ${revision.slice(0, 300)}`,
+    remedy: 'Name a branch, a tag or a commit. `fumehood repos sync NAME` fetches what is new.',
+  });
+}
+
+export function mirrorMissing(repository: string): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'mirror_missing',
+    message: `the mirror of ${repository} is missing, and is made anew at the next sync`,
+    remedy: `Have it synced now: \`fumehood repos sync ${repository}\`.`,
+  });
+}

@@ -5,6 +5,8 @@ import type { Logger } from 'pino';
 import { unlessHeld } from '../backup/hold.ts';
 import type { InstanceConfig } from '../config.ts';
 import type { Db } from '../db/connect.ts';
+import { type Mirrors, mirrorsName } from '../repos/mirrors.ts';
+import { readPlaces } from '../repos/records.ts';
 import type { CommitStore } from '../repos/store.ts';
 import { removeUnused } from './files.ts';
 import type { KindPolicy } from './policy.ts';
@@ -17,6 +19,7 @@ const firstMs = 60_000;
 interface RetentionDeps {
   readonly db: Db;
   readonly commits: CommitStore;
+  readonly mirrors: Mirrors;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -33,7 +36,10 @@ export async function retain(
   await deps.clock.sleep(firstMs, signal).catch(() => {});
   while (!signal.aborted) {
     try {
-      const removed = await unlessHeld(deps.db, () => removeOld(deps, config));
+      const removed = await unlessHeld(deps.db, async () => {
+        await deps.mirrors.removeOthers(new Set(await readPlaces(deps.db)), deps.clock.now());
+        return await removeOld(deps, config);
+      });
       if (removed && Object.values(removed).some((count) => count > 0))
         deps.log.info(removed, 'removed what the retention policy does not keep');
     } catch (error) {
@@ -67,7 +73,12 @@ export async function removeOld(
     bounds(retention.images),
     { staging: join(directories.blobs, 'staging', replica), now },
   );
-  const repositories = (await below(directories.repositories)).filter((path) => !path.endsWith('/staging'));
+  const repositories = (await below(directories.repositories)).filter(
+    (path) =>
+      ![join(directories.repositories, 'staging'), join(directories.repositories, mirrorsName)].includes(
+        path,
+      ),
+  );
   const neededCommits = needs.commits.flatMap(
     ({ repository, commit }) => commits.find(repository, commit) ?? [],
   );

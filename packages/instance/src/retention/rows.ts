@@ -95,6 +95,10 @@ export async function readNeeds(db: Db): Promise<Needs> {
   const images = await sql<{ image: string }>`
     select coalesce(payload ->> 'image', payload #>> '{indexer,image}') as image from jobs where ${active}
     union
+    select step ->> 'image' from jobs, jsonb_array_elements(coalesce(payload -> 'steps', '[]')) step where ${active}
+    union
+    select image from indexer_images
+    union
     select payload #>> '{workspace,archive}' from jobs where ${active} and payload #>> '{workspace,archive}' is not null
   `.execute(db);
   const commits = await sql<Needs['commits'][number]>`

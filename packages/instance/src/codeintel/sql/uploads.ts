@@ -29,6 +29,23 @@ export async function readUpload(db: Db, id: number): Promise<UploadRecord | nul
   return rows[0] ?? null;
 }
 
+/** Returns the uploads of a commit whose root is above a path, the narrowest first. */
+export async function uploadsCovering(
+  db: Db,
+  {
+    repository,
+    commit,
+    path,
+  }: { readonly repository: string; readonly commit: string; readonly path: string },
+): Promise<number[]> {
+  const { rows } = await sql<{ id: number }>`
+    select id from uploads
+    where repository = ${repository} and commit = ${commit} and (root = '' or starts_with(${path}, root || '/'))
+    order by length(root) desc, id
+  `.execute(db);
+  return rows.map(({ id }) => id);
+}
+
 /**
  * Inserts an upload and deletes the earlier one of the same repository, commit, root and indexer. Other uploads to that place
  * wait until the transaction ends. Returns the upload's number.

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { packMax } from '@fumehood/git';
-import { commitSchema, repositoryNameSchema } from '@fumehood/protocol';
+import { commitSchema, storedRepositorySchema } from '@fumehood/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
@@ -13,8 +13,6 @@ import { requirePerson } from '../person.ts';
 import { holderOf } from '../receive.ts';
 
 const suffix = '/pack';
-/** A repository's name as upstream has it: a host and a path, or a path alone. */
-const nameSchema = repositoryNameSchema.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/);
 
 const querystring = z.object({ commit: commitSchema });
 
@@ -38,7 +36,7 @@ export function repositoryRoutes(scope: FastifyInstance, { db, commits, staging,
   app.post('/api/repositories/*', { schema: { querystring } }, async (request, reply) => {
     const path = (request.params as { '*': string })['*'];
     if (!path.endsWith(suffix)) throw gitRouteUnknown(request.url);
-    const name = nameSchema.safeParse(path.slice(0, -suffix.length));
+    const name = storedRepositorySchema.safeParse(path.slice(0, -suffix.length));
     if (!name.success) throw badRequest('a repository name has letters, digits, dots, hyphens and slashes');
     const { commit } = request.query;
     const made = await receive(request, goneSignal(reply), (path) =>

@@ -65,7 +65,7 @@ describe('the OpenAPI document', () => {
     for (const route of routes) {
       const [method = '', url = ''] = route.split(' ');
       const path = url
-        .replace('repositories/*', 'repositories/{name}/pack')
+        .replace('repositories/*', method === 'POST' ? 'repositories/{name}/pack' : 'repositories/{name}')
         .replace('*', '{path}')
         .replaceAll(/:(\w+)/g, '{$1}');
       const operation = document.paths[path]?.[method.toLowerCase()];

@@ -1,4 +1,4 @@
-import { artifactPathSchema, idempotencyKeySchema, repositoryNameSchema } from '@fumehood/protocol';
+import { artifactPathSchema, idempotencyKeySchema, storedRepositorySchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import type { AnswerName } from './schemas.ts';
 
@@ -93,7 +93,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary:
       'Stores one commit of a repository, from a pack (`git pack-objects`) that holds this commit and nothing else.',
     bytes: true,
-    wildcard: { path: '/api/repositories/{name}/pack', name: 'name', schema: repositoryNameSchema },
+    wildcard: { path: '/api/repositories/{name}/pack', name: 'name', schema: storedRepositorySchema },
     answers: { 200: 'StoredCommit', 201: 'StoredCommit' },
   },
   'GET /api/uploads/:id': { summary: 'A stored index.', answers: { 200: 'Upload' } },
@@ -146,6 +146,49 @@ export const operations: Readonly<Record<string, Operation>> = {
   'DELETE /api/registries/:host': {
     summary: 'Removes the credential for a registry. No job that is leased from now on gets it.',
     answers: { 204: null },
+  },
+  'POST /api/indexings': {
+    summary: 'Has a commit of a repository indexed, or says which jobs that would be, and why.',
+    answers: { 200: 'Indexing' },
+  },
+  'GET /api/indexers': {
+    summary: "The container image of each language's indexer.",
+    answers: { 200: 'Indexers' },
+  },
+  'PUT /api/indexers/:language': {
+    summary: "Chooses the container image of a language's indexer.",
+    answers: { 204: null },
+  },
+  'DELETE /api/indexers/:language': {
+    summary: "Lets the default image of a language's indexer count again.",
+    answers: { 204: null },
+  },
+  'GET /api/code/definition': {
+    summary: 'Where the symbol at a place of a repository is defined.',
+    answers: { 200: 'CodeDefinitions' },
+  },
+  'GET /api/repositories': {
+    summary: 'The repositories that the instance mirrors, without their passwords, which no answer has.',
+    answers: { 200: 'Repositories' },
+  },
+  'GET /api/repositories/*': {
+    wildcard: { path: '/api/repositories/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'A repository that the instance mirrors.',
+    answers: { 200: 'Repository' },
+  },
+  'PUT /api/repositories/*': {
+    wildcard: { path: '/api/repositories/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'Mirrors a repository from now on, or changes where from. It is synced at once.',
+    answers: { 200: 'Repository' },
+  },
+  'DELETE /api/repositories/*': {
+    wildcard: { path: '/api/repositories/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'Mirrors a repository no longer. What was indexed stays.',
+    answers: { 204: null },
+  },
+  'POST /api/syncs': {
+    summary: 'Has a repository synced at once.',
+    answers: { 202: 'Repository' },
   },
   'GET /api/secrets': {
     summary: "The caller's secrets, without their values, which no answer has.",

@@ -15,8 +15,12 @@ export function freeOf({ numCPUs, memory, diskSpace }: DequeueBody) {
   return { cpus: numCPUs || unbounded, memoryMiB: mebibytes(memory), scratchMiB: mebibytes(diskSpace) };
 }
 
-/** Returns upstream's variables `VM_…`, which tell a step the size of its machine. A size of 0 has no variable. */
-export function machineVariables({ numCPUs, memory, diskSpace }: DequeueBody): string[] {
+/** Returns upstream's variables `VM_…`, which tell a step of an indexing job the size of its machine. A size of 0 has no variable. */
+export function machineVariables({
+  numCPUs,
+  memory,
+  diskSpace,
+}: Pick<DequeueBody, 'numCPUs' | 'memory' | 'diskSpace'>): string[] {
   return [
     ...(numCPUs > 0 ? [`VM_CPUS=${numCPUs}`] : []),
     ...sizeVariables('VM_MEM', memory ?? usualMemoryBytes),

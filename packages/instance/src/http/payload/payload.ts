@@ -13,6 +13,7 @@ import { readRegistries, registryAuth } from '../../secrets/registries.ts';
 import { readSecrets, withSecrets } from '../../secrets/secrets.ts';
 import type { RouteDeps } from '../deps.ts';
 import { describeIssues } from '../issues.ts';
+import { machineVariables } from './machine.ts';
 import { uploadStep } from './upload-step.ts';
 
 /** The executor that has leased a job: it decides the form of the payload. */
@@ -92,7 +93,17 @@ function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string
   if (to.native) {
     const resources = { cpus: job.cpus, memoryMiB: job.memory_mib, scratchMiB: job.scratch_mib };
     const native = { ...fumehood, attempt: job.attempt, accept: job.accept, resources, leaseMs: to.leaseMs };
-    return { job: { ...plain, fumehood: native }, version: 2, uploads: null };
+    if (!asked.upload) return { job: { ...plain, fumehood: native }, version: 2, uploads: null };
+    const size = machineVariables({
+      numCPUs: job.cpus,
+      memory: job.memory_mib * 2 ** 20,
+      diskSpace: job.scratch_mib * 2 ** 20,
+    });
+    const indexing = (content.dockerSteps ?? []).map((step) => ({
+      ...step,
+      env: [...size, ...(step.env ?? [])],
+    }));
+    return { job: { ...plain, dockerSteps: indexing, fumehood: native }, version: 2, uploads: null };
   }
   const { upload } = fumehood;
   const steps = (content.dockerSteps ?? []).map((step) => ({

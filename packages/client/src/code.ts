@@ -1,0 +1,39 @@
+import {
+  type CodeDefinitions,
+  type CodeQuery,
+  codeDefinitionsSchema,
+  type CreateIndexing,
+  type Indexers,
+  type IndexLanguage,
+  type Indexing,
+  indexersSchema,
+  indexingSchema,
+} from '@fumehood/protocol';
+import { type Http, queryOf } from './http.ts';
+
+/** Has repositories indexed, and asks their indexes. */
+export interface CodeClient {
+  /** Has a commit indexed, or says what that would be. Errors: `repository_not_found`, `revision_not_found`, `index_config_invalid`. */
+  index(request: CreateIndexing): Promise<Indexing>;
+  /** Returns where the symbol at a place is defined. Errors: `not_indexed`, and as `index`. */
+  definition(place: CodeQuery): Promise<CodeDefinitions>;
+  indexers(): Promise<Indexers>;
+  setIndexer(language: IndexLanguage, image: string): Promise<void>;
+  resetIndexer(language: IndexLanguage): Promise<void>;
+}
+
+/** Makes the part of a client for code. */
+export function codeClient(http: Http): CodeClient {
+  const discard = async (request: Parameters<Http['send']>[0]) => {
+    await (await http.send(request)).body?.cancel();
+  };
+  return {
+    index: (request) => http.ask(indexingSchema, { method: 'POST', path: '/api/indexings', json: request }),
+    definition: (place) =>
+      http.ask(codeDefinitionsSchema, { method: 'GET', path: `/api/code/definition?${queryOf(place)}` }),
+    indexers: async () => (await http.ask(indexersSchema, { method: 'GET', path: '/api/indexers' })).indexers,
+    setIndexer: (language, image) =>
+      discard({ method: 'PUT', path: `/api/indexers/${language}`, json: { image } }),
+    resetIndexer: (language) => discard({ method: 'DELETE', path: `/api/indexers/${language}` }),
+  };
+}

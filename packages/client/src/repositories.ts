@@ -1,0 +1,36 @@
+import {
+  type RepositoryRecord,
+  repositoryRecordSchema,
+  repositoryRecordsSchema,
+  type SetRepository,
+} from '@fumehood/protocol';
+import type { Http } from './http.ts';
+
+/** Manages the repositories that the instance mirrors. No answer has a password. */
+export interface RepositoriesClient {
+  list(): Promise<RepositoryRecord[]>;
+  /** Errors: `repository_not_found`, as of the methods below. */
+  show(name: string): Promise<RepositoryRecord>;
+  /** Mirrors a repository from now on, or changes where from. It is synced at once. */
+  set(name: string, repository: SetRepository): Promise<RepositoryRecord>;
+  /** Has a repository synced at once. Resolves before the sync has ended. */
+  sync(name: string): Promise<RepositoryRecord>;
+  remove(name: string): Promise<void>;
+}
+
+/** Makes the part of a client for repositories. */
+export function repositoriesClient(http: Http): RepositoriesClient {
+  const pathOf = (name: string) => `/api/repositories/${name.split('/').map(encodeURIComponent).join('/')}`;
+  return {
+    list: async () =>
+      (await http.ask(repositoryRecordsSchema, { method: 'GET', path: '/api/repositories' })).repositories,
+    show: (name) => http.ask(repositoryRecordSchema, { method: 'GET', path: pathOf(name) }),
+    set: (name, repository) =>
+      http.ask(repositoryRecordSchema, { method: 'PUT', path: pathOf(name), json: repository }),
+    sync: (name) =>
+      http.ask(repositoryRecordSchema, { method: 'POST', path: '/api/syncs', json: { repository: name } }),
+    async remove(name) {
+      await (await http.send({ method: 'DELETE', path: pathOf(name) })).body?.cancel();
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import type { Client } from '@fumehood/client';
+import type { Indexing, Tier } from '@fumehood/protocol';
+import { type Command, Option } from 'commander';
+import { type ClientOptions, connect } from '../cli/context.ts';
+import { jsonOption, revision, storedRepository, tiers } from '../cli/options.ts';
+import { note, printResult } from '../cli/print.ts';
+import { table } from '../cli/table.ts';
+
+interface IndexOptions extends ClientOptions {
+  readonly revision?: string;
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly wait?: boolean;
+  readonly accept?: Tier[];
+}
+
+/** Adds `fumehood index`. */
+export function addIndex(program: Command): Command {
+  return program
+    .command('index')
+    .description('have a commit of a repository indexed, for `fumehood code`')
+    .argument('<repository>', 'name of the repository, see `fumehood repos list`', storedRepository)
+    .option('--revision <revision>', 'branch, tag or commit; default: the default branch', revision)
+    .option('--dry-run', 'show the jobs, and why each, and make none')
+    .option('--force', 'index again what was indexed, or is about to be')
+    .option('--wait', 'wait until the jobs have ended')
+    .addOption(new Option('--accept <tier>', 'isolation that is good enough (repeatable)').argParser(tiers))
+    .addOption(jsonOption())
+    .action(index);
+}
+
+async function index(repository: string, options: IndexOptions): Promise<void> {
+  const { revision: asked, dryRun = false, force = false, accept, wait } = options;
+  const client = await connect(options);
+  const made = await client.code.index({
+    ...{ repository, dryRun, force },
+    ...(asked !== undefined && { revision: asked }),
+    ...(accept !== undefined && { accept }),
+  });
+  const failed = wait && !dryRun ? await untilEnded(client, made) : [];
+  for (const { id, message } of failed) note(`job ${id} failed: ${message}`);
+  note(...made.notes);
+  printResult(options, { ...made, failed }, indexingLines(made, dryRun));
+  if (failed.length > 0) process.exitCode = 1;
+}
+
+/** Waits until the jobs of an indexing have ended. Returns those that did not complete. */
+async function untilEnded(client: Client, { jobs }: Indexing): Promise<{ id: number; message: string }[]> {
+  const { watchJob } = await import('@fumehood/client');
+  const failed: { id: number; message: string }[] = [];
+  for (const id of new Set(jobs.flatMap(({ jobId }) => jobId ?? []))) {
+    note(`waiting for job ${id}`);
+    const job = await watchJob(client, id, {}, { tail: 0 });
+    if (job.state !== 'completed') failed.push({ id, message: job.failure?.message ?? job.state });
+  }
+  return failed;
+}
+
+/** Lays out what an indexing consists of. */
+export function indexingLines({ repository, commit, source, jobs }: Indexing, dryRun: boolean): string[] {
+  const head = `${repository} at ${commit.slice(0, 12)}: ${jobs.length} jobs, ${source === 'inferred' ? 'inferred' : `described by ${source}`}`;
+  if (jobs.length === 0) return [head];
+  const rows = jobs.map(({ root, indexer, reason, jobId, isEarlier }) => [
+    jobId === null ? (dryRun ? 'new' : '-') : `${jobId}${isEarlier ? ' (earlier)' : ''}`,
+    ...[root === '' ? '.' : root, indexer, reason],
+  ]);
+  return [head, ...table([['JOB', 'DIRECTORY', 'INDEXER', 'WHY'], ...rows])];
+}

@@ -1,0 +1,69 @@
+import type { SetRepository } from '@fumehood/protocol';
+import { type Command, Option } from 'commander';
+import { type ClientOptions, connect } from '../../cli/context.ts';
+import { integer, jsonOption, repositoryUrl, storedRepository } from '../../cli/options.ts';
+import { note, printDone } from '../../cli/print.ts';
+import { usage } from '../../errors.ts';
+import { readSecretText } from '../../target/secret.ts';
+import { nameOfUrl } from '../../repos/name-of-url.ts';
+import { untilSynced } from '../../repos/until-synced.ts';
+
+interface AddOptions extends ClientOptions {
+  readonly name?: string;
+  readonly username?: string;
+  readonly passwordStdin?: boolean;
+  readonly every: number;
+  readonly wait: boolean;
+}
+
+/** Longest accepted password, bytes. */
+const passwordMax = 16_384;
+
+/** Adds `fumehood repos add`. */
+export function addReposAdd(repos: Command): void {
+  repos
+    .command('add')
+    .description('mirror a repository from now on, or change where from')
+    .argument('<url>', 'URL of the repository: git over https or http', repositoryUrl)
+    .option('--name <name>', 'its name on the instance; default: host and path of the URL', storedRepository)
+    .option('--username <name>', 'user for the git server')
+    .option('--password-stdin', 'read the password, or an access token of the git server, from stdin')
+    .addOption(
+      new Option('--every <seconds>', 'time between two syncs')
+        .default(300)
+        .argParser(integer(10, 2_592_000)),
+    )
+    .option('--no-wait', 'do not wait for the first sync')
+    .addOption(jsonOption())
+    .action(add);
+}
+
+async function add(url: string, options: AddOptions): Promise<void> {
+  const { username, passwordStdin, tokenStdin, every, wait } = options;
+  if ((username === undefined) !== (passwordStdin === undefined))
+    throw usage(
+      'a credential has a user and a password',
+      'Give both --username and --password-stdin, or none.',
+    );
+  if (passwordStdin && tokenStdin)
+    throw usage(
+      '--password-stdin and --token-stdin both read stdin',
+      'Give the access token in FUMEHOOD_TOKEN, or use `fumehood login`.',
+    );
+  const name = options.name ?? nameOfUrl(url);
+  const client = await connect(options);
+  const repository: SetRepository = { url, intervalSeconds: every };
+  if (username !== undefined) {
+    repository.username = username;
+    repository.password = await readSecretText(process.stdin, 'password', passwordMax, note);
+  }
+  const added = await client.repositories.set(name, repository);
+  const shown = wait ? await untilSynced(client, added) : added;
+  printDone(
+    options,
+    shown,
+    wait
+      ? `${name} is mirrored: ${shown.branches} branches, ${shown.tags} tags, at ${shown.commit?.slice(0, 12) ?? 'no commit'}`
+      : `${name} will be mirrored`,
+  );
+}

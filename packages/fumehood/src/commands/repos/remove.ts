@@ -1,0 +1,17 @@
+import type { Command } from 'commander';
+import { type ClientOptions, connect } from '../../cli/context.ts';
+import { jsonOption, storedRepository } from '../../cli/options.ts';
+import { printDone } from '../../cli/print.ts';
+
+/** Adds `fumehood repos remove`. */
+export function addReposRemove(repos: Command): void {
+  repos
+    .command('remove')
+    .description('mirror a repository no longer; what was indexed stays')
+    .argument('<name>', 'name of the repository', storedRepository)
+    .addOption(jsonOption())
+    .action(async (name: string, options: ClientOptions) => {
+      await (await connect(options)).repositories.remove(name);
+      printDone(options, { removed: name }, `${name} is mirrored no longer`);
+    });
+}

@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { type ClientOptions, connect } from '../../cli/context.ts';
+import { jsonOption, storedRepository } from '../../cli/options.ts';
+import { printResult } from '../../cli/print.ts';
+import { minuteOf, table } from '../../cli/table.ts';
+
+/** Adds `fumehood repos show`. */
+export function addReposShow(repos: Command): void {
+  repos
+    .command('show')
+    .description('show a repository that the instance mirrors')
+    .argument('<name>', 'name of the repository', storedRepository)
+    .addOption(jsonOption())
+    .action(async (name: string, options: ClientOptions) => {
+      const found = await (await connect(options)).repositories.show(name);
+      const { url, username, branch, commit, branches, tags, syncedAt, nextSyncAt, failure } = found;
+      const lines = table([
+        ['url', url ?? 'none: clients send its commits'],
+        ...(username === null ? [] : [['user', username]]),
+        ['branch', branch?.replace('refs/heads/', '') ?? 'none'],
+        ['commit', commit ?? 'none'],
+        ['branches', String(branches)],
+        ['tags', String(tags)],
+        ['synced', syncedAt === null ? 'never' : minuteOf(syncedAt)],
+        ['next sync', minuteOf(nextSyncAt)],
+        ...(failure === null ? [] : [['failure', failure]]),
+      ]);
+      printResult(options, found, lines);
+    });
+}

@@ -1,0 +1,41 @@
+import {
+  configBytesMax,
+  inferenceLimits,
+  inferIndexJobs,
+  type PlannedJob,
+  parseIndexConfig,
+} from '@fumehood/index-config';
+import type { Mirror } from '@fumehood/git';
+import type { Db } from '../db/connect.ts';
+import { readFiles, readPaths } from '../repos/commit-files.ts';
+import { readIndexers } from './indexers.ts';
+
+/** Files in the root of a repository that describe its indexing jobs; the first that is there counts. The second one is upstream's. */
+const configFiles = ['fumehood.yaml', 'sourcegraph.yaml'];
+
+/** The indexing jobs of a commit, and where they come from. */
+export interface IndexPlan {
+  /** The path of a file of the commit, or `inferred`. */
+  readonly source: string;
+  readonly jobs: readonly PlannedJob[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Decides which jobs index a commit: those of a configuration in the commit, or else what its files show. Only git objects are read; nothing of
+ * the commit is run. Errors: `index_config_invalid`, and then nothing is inferred; `git_failed`.
+ */
+export async function planIndexing(db: Db, mirror: Mirror, commit: string): Promise<IndexPlan> {
+  const paths = await readPaths(mirror, commit);
+  const known = new Set(paths);
+  const file = configFiles.find((name) => known.has(name));
+  if (file !== undefined) {
+    const text = (await readFiles(mirror, commit, [file], configBytesMax)).get(file);
+    if (text === undefined)
+      return { source: file, jobs: [], notes: [`${file} is no text of at most ${configBytesMax} bytes`] };
+    const jobs = parseIndexConfig(text, file).map((spec) => ({ spec, reason: `${file} describes it` }));
+    return { source: file, jobs, notes: [] };
+  }
+  const read = (wanted: readonly string[]) => readFiles(mirror, commit, wanted, inferenceLimits.contentBytes);
+  return { source: 'inferred', ...(await inferIndexJobs(paths, await readIndexers(db), read)) };
+}

@@ -1,0 +1,145 @@
+import { type Clock, FumehoodError, openFetch } from '@fumehood/base';
+import { fetchHistory, listRefs, type Mirror, type RemoteHttp, type RemoteRefs } from '@fumehood/git';
+import type { Logger } from 'pino';
+import type { Db } from '../db/connect.ts';
+import type { Wakes } from '../db/wakes.ts';
+import type { Vault } from '../secrets/vault.ts';
+import type { Mirrors } from './mirrors.ts';
+import {
+  type ClaimedRepository,
+  claimMs,
+  claimRepository,
+  failSync,
+  finishSync,
+  passwordOf,
+  renewClaim,
+  syncTopic,
+} from './records.ts';
+
+/** How often a replica looks for repositories that are due, milliseconds. */
+const pollMs = 5_000;
+/** Syncs of this replica at the same time. */
+const concurrency = 2;
+/** Longest sync, milliseconds. */
+const syncMs = 3_600_000;
+/** A mirror with more packs than this is made anew: git looks into each. */
+const packsMax = 50;
+
+export interface SyncDeps {
+  readonly db: Db;
+  readonly vault: Vault;
+  readonly mirrors: Mirrors;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Brings the mirrors of repositories up to date when they are due, until `signal` is aborted. Any number of replicas may do this at once. */
+export async function syncRepositories(deps: SyncDeps, wakes: Wakes, signal: AbortSignal): Promise<void> {
+  const { db, clock, log } = deps;
+  const work = async () => {
+    const requests = wakes.subscribe(syncTopic);
+    while (!signal.aborted) {
+      try {
+        const claimed = await claimRepository(db);
+        if (claimed) await syncClaimed(deps, claimed, signal);
+        else await requests.next(pollMs, signal);
+      } catch (error) {
+        log.error({ error }, 'looking for repositories to sync failed; the next round tries again');
+        await clock.sleep(pollMs, signal).catch(() => {});
+      }
+    }
+    requests.close();
+  };
+  await Promise.all(Array.from({ length: concurrency }, work));
+}
+
+/** Syncs a repository, and renews its claim while it does. */
+async function syncClaimed(deps: SyncDeps, claimed: ClaimedRepository, stopping: AbortSignal): Promise<void> {
+  const { db, mirrors, log } = deps;
+  const lost = new AbortController();
+  const renewing = setInterval(() => {
+    void renewClaim(db, claimed)
+      .then((renewed) => renewed || lost.abort())
+      .catch(() => {}); // the database is away: the claim may run out
+  }, claimMs / 4);
+  const signal = AbortSignal.any([stopping, lost.signal, AbortSignal.timeout(syncMs)]);
+  try {
+    const { place, mirror } = await update(deps, claimed, signal);
+    const kept = await finishSync(db, claimed, { place, refs: mirror.refs });
+    const unused = kept ? claimed.place : place;
+    if (place !== claimed.place && unused !== null) await mirrors.remove(unused);
+  } catch (error) {
+    if (stopping.aborted || lost.signal.aborted) return; // another replica syncs it when the claim has run out
+    const failure = error instanceof FumehoodError ? error.message : (error as Error).message;
+    log.warn({ error, repository: claimed.name }, 'a repository could not be synced');
+    await failSync(
+      db,
+      claimed,
+      signal.aborted ? `the sync took longer than ${syncMs / 60_000} minutes` : failure,
+    );
+  } finally {
+    clearInterval(renewing);
+  }
+}
+
+/** Returns the mirror of a repository as its remote is now. One that cannot be used is made anew; the old one answers until then. */
+async function update(
+  { vault, mirrors, log }: SyncDeps,
+  claimed: ClaimedRepository,
+  signal: AbortSignal,
+): Promise<{ place: string; mirror: Mirror }> {
+  const http = remoteHttp(claimed, passwordOf(vault, claimed), signal);
+  const remote = await listRefs(http);
+  if (claimed.place !== null) {
+    try {
+      const mirror = await mirrors.open(claimed.place);
+      if (mirror.packs <= packsMax)
+        return { place: claimed.place, mirror: await bringIn(http, mirror, remote) };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof FumehoodError && error.code === 'remote_refused') throw error;
+      log.warn({ error, repository: claimed.name }, 'the mirror of a repository is made anew');
+    }
+  }
+  const { place, mirror } = await mirrors.make();
+  try {
+    return { place, mirror: await bringIn(http, mirror, remote) };
+  } catch (error) {
+    await mirrors.remove(place);
+    throw error;
+  }
+}
+
+async function bringIn(http: RemoteHttp, mirror: Mirror, remote: RemoteRefs): Promise<Mirror> {
+  const known = new Set(mirror.refs.refs.values());
+  const wants = [...new Set(remote.refs.values())].filter((object) => !known.has(object));
+  return await mirror.update(remote, wants.length === 0 ? null : await fetchHistory(http, wants, [...known]));
+}
+
+/** Returns a function that sends requests to a repository's remote with its credential. */
+function remoteHttp(
+  { url, username }: ClaimedRepository,
+  password: string | null,
+  signal: AbortSignal,
+): RemoteHttp {
+  const fetchFrom = openFetch(url);
+  const authorization =
+    password === null ? null : `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  return async ({ headers, ...request }) => {
+    try {
+      return await fetchFrom({
+        ...request,
+        headers: { ...headers, ...(authorization !== null && { authorization }) },
+        signal,
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      const { cause, message } = error as Error;
+      const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : message;
+      throw new FumehoodError({
+        code: 'remote_unreachable',
+        message: `the git server cannot be reached: ${why}`,
+      });
+    }
+  };
+}

@@ -1,0 +1,69 @@
+import * as z from 'zod';
+import { commitSchema, repositoryNameSchema } from '../values.ts';
+import { setRegistryCredentialSchema } from './registries.ts';
+
+/** The name of a repository of the instance: that of a host and a path, or a path alone. */
+export const storedRepositorySchema = repositoryNameSchema.regex(
+  /^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/,
+  'must have letters, digits, dots, hyphens and slashes',
+);
+
+/** Where a repository is mirrored from: git over HTTP. A credential has fields of its own. */
+export const repositoryUrlSchema = z
+  .string()
+  .max(2_000)
+  .refine((text) => {
+    const url = URL.parse(text);
+    return url !== null && ['http:', 'https:'].includes(url.protocol);
+  }, 'must be a URL with https: or http:')
+  .refine((text) => {
+    const url = URL.parse(text);
+    return (
+      url === null || (url.username === '' && url.password === '' && url.search === '' && url.hash === '')
+    );
+  }, 'must have no user, password, query or fragment');
+
+/** `GET /api/repositories/{name}`: a repository that the instance mirrors. No answer has its password. */
+export const repositoryRecordSchema = z.object({
+  name: storedRepositorySchema,
+  /** Null: the repository is sent by clients. */
+  url: z.string().nullable(),
+  username: z.string().nullable(),
+  intervalSeconds: z.int(),
+  createdAt: z.string(),
+  /** The full name of its default branch, and the commit at its tip; null before the first sync, and if it has none. */
+  branch: z.string().nullable(),
+  commit: commitSchema.nullable(),
+  branches: z.int(),
+  tags: z.int(),
+  /** The end of the last sync that succeeded. */
+  syncedAt: z.string().nullable(),
+  /** The end of the last sync, whether it succeeded or not. */
+  triedAt: z.string().nullable(),
+  /** When the next sync is due. */
+  nextSyncAt: z.string(),
+  /** Why the last sync failed; null if it did not. */
+  failure: z.string().nullable(),
+});
+export type RepositoryRecord = z.infer<typeof repositoryRecordSchema>;
+
+/** `GET /api/repositories`. */
+export const repositoryRecordsSchema = z.object({ repositories: z.array(repositoryRecordSchema) });
+
+/** `PUT /api/repositories/{name}`: 200 with the record. A credential that is left out is removed. */
+export const setRepositorySchema = z
+  .strictObject({
+    url: repositoryUrlSchema,
+    username: setRegistryCredentialSchema.shape.username.optional(),
+    password: setRegistryCredentialSchema.shape.password.optional(),
+    /** Time between two syncs. */
+    intervalSeconds: z.int().min(10).max(2_592_000).default(300),
+  })
+  .refine(
+    ({ username, password }) => (username === undefined) === (password === undefined),
+    'a credential has a username and a password',
+  );
+export type SetRepository = z.input<typeof setRepositorySchema>;
+
+/** `POST /api/syncs`: 202; the sync begins at once. */
+export const syncSchema = z.strictObject({ repository: storedRepositorySchema });

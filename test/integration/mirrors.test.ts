@@ -1,0 +1,163 @@
+import { join } from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
+import { localSpawn } from '@fumehood/base';
+import { indexingSchema, type RepositoryRecord, repositoryRecordSchema } from '@fumehood/protocol';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
+import { openCommits } from '../../packages/instance/src/repos/store.ts';
+
+const isRoot = process.getuid?.() === 0;
+const spawn = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() ?? 0 } : null);
+const password = 'correct-horse-battery';
+
+let server: TestServer;
+let instance: TestInstance;
+let remote: GitServer;
+beforeAll(async () => {
+  server = openTestServer();
+  instance = await startTestInstance(await server.clone(), { spawn, openCommits });
+  remote = await startGitServer(password);
+});
+afterAll(async () => {
+  await instance.stop();
+  remote.stop();
+  await server.stop();
+});
+
+const path = '/api/repositories/acme/greeter';
+const put = (body: object) => instance.api('PUT', path, { url: remote.url, ...body });
+const show = async () => repositoryRecordSchema.parse(await (await instance.api('GET', path)).json());
+const untilRecord = (expected: Partial<RepositoryRecord>) =>
+  expect.poll(show, { timeout: 20_000 }).toMatchObject(expected);
+const mirrors = () => readdir(join(instance.directory, 'repositories/mirrors'));
+
+describe('a repository that the instance mirrors', () => {
+  let first: string;
+  test('is synced when it is added, with a credential that no answer shows', async () => {
+    first = remote.commit({ 'a.ts': '1' });
+    const answer = await put({ username: 'u', password });
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).not.toContain(password);
+    await untilRecord({ branch: 'refs/heads/main', commit: first, branches: 1, tags: 0, failure: null });
+    expect(await (await instance.api('GET', '/api/repositories')).json()).toEqual({
+      repositories: [await show()],
+    });
+  });
+
+  test('has a new commit once a sync was asked for', async () => {
+    const second = remote.commit({ 'a.ts': '2' });
+    const answer = await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    expect(answer.status).toBe(202);
+    await untilRecord({ commit: second });
+    expect(await mirrors()).toHaveLength(1);
+  });
+
+  test('gives a job one commit of it, also one that is no tip', async () => {
+    const image = await instance.image();
+    const job = {
+      queue: 'codeintel',
+      repository: 'acme/greeter',
+      indexer: { name: 'i', image, argv: ['i'] },
+    };
+    const made = await instance.api('POST', '/api/jobs', { ...job, commit: first });
+    expect(made.status, await made.clone().text()).toBe(201);
+    const missing = await instance.api('POST', '/api/jobs', { ...job, commit: '1'.repeat(40) });
+    expect(missing.status).toBe(404);
+  });
+
+  test('has its commits indexed, each root by one job however often it is asked for', async () => {
+    const commit = remote.commit({
+      'package.json': '{}',
+      'tsconfig.json': '{}',
+      'tool/go.mod': 'module x',
+      'a b/requirements.txt': '',
+    });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit });
+    const index = async (more: object = {}) => {
+      const answer = await instance.api('POST', '/api/indexings', { repository: 'acme/greeter', ...more });
+      expect(answer.status, await answer.clone().text()).toBe(200);
+      return indexingSchema.parse(await answer.json());
+    };
+    const dry = await index({ dryRun: true });
+    expect(dry).toMatchObject({ commit, source: 'inferred' });
+    expect(dry.jobs.map(({ root, indexer, jobId }) => [root, indexer, jobId])).toEqual([
+      ['tool', 'sourcegraph/scip-go', null],
+      ['a b', 'sourcegraph/scip-python', null],
+      ['', 'sourcegraph/scip-typescript', null],
+    ]);
+    const [one, two] = await Promise.all([index(), index()]);
+    const again = await index({ revision: commit.slice(0, 9) });
+    const ids = one.jobs.map(({ jobId }) => jobId);
+    expect([two, again].map(({ jobs }) => jobs.map(({ jobId }) => jobId))).toEqual([ids, ids]);
+    expect(again.jobs.every(({ isEarlier }) => isEarlier)).toBe(true);
+    const forced = await index({ force: true });
+    expect(forced.jobs.every(({ jobId }) => !ids.includes(jobId))).toBe(true);
+    const job = await instance.lease({ queues: ['codeintel'], tiers: ['vm-hardware'] });
+    expect(job?.dockerSteps?.[0]?.env).toContain('VM_CPUS=1');
+  });
+
+  test('is indexed as a file in it says, or not at all if that file is broken', async () => {
+    const broken = remote.commit({ 'sourcegraph.yaml': 'index_jobs:\n  - indexer: a b\n' });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit: broken });
+    const refused = await instance.api('POST', '/api/indexings', { repository: 'acme/greeter' });
+    expect([refused.status, await refused.json()]).toMatchObject([
+      400,
+      { error: { message: expect.stringMatching(/^sourcegraph\.yaml:2:14: /) } },
+    ]);
+    const commit = remote.commit({
+      'fumehood.yaml': 'index_jobs: [{indexer: x.test/i:1, indexer_args: [i]}]',
+    });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit });
+    const answer = await instance.api('POST', '/api/indexings', { repository: 'acme/greeter', dryRun: true });
+    expect(await answer.json()).toMatchObject({
+      source: 'fumehood.yaml',
+      jobs: [{ indexer: 'x.test/i:1', root: '' }],
+    });
+  });
+
+  test('answers where a symbol is defined only for a commit that is indexed', async () => {
+    const place = 'repository=acme/greeter&path=a.ts&line=0&character=0';
+    const answer = await instance.api('GET', `/api/code/definition?${place}`);
+    expect([answer.status, await answer.json()]).toMatchObject([404, { error: { code: 'not_indexed' } }]);
+  });
+
+  test('is made anew when its mirror is broken', async () => {
+    const [place = ''] = await mirrors();
+    await rm(join(instance.directory, 'repositories/mirrors', place, 'packed-refs'));
+    const third = remote.commit({ 'a.ts': '3' });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit: third, failure: null });
+    await expect.poll(mirrors).toHaveLength(1);
+    expect(await mirrors()).not.toContain(place);
+  });
+
+  test('says why it cannot be synced, keeps what it has, and is tried again', async () => {
+    const { commit } = await show();
+    await put({});
+    await untilRecord({ commit, failure: expect.stringMatching(/it answered 401/) as string });
+    const fourth = remote.commit({ 'a.ts': '4' });
+    await put({ username: 'u', password });
+    await untilRecord({ commit: fourth, failure: null });
+  });
+
+  test('is gone with its mirror when it is removed', async () => {
+    expect((await instance.api('DELETE', path)).status).toBe(204);
+    expect((await instance.api('GET', path)).status).toBe(404);
+    expect((await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' })).status).toBe(404);
+    await expect.poll(mirrors).toEqual([]); // a sync that ran meanwhile removes what it made
+  });
+
+  test.each([
+    ['a URL of another protocol', { url: 'file:///etc' }],
+    ['a URL with a password', { url: 'https://a:b@host/x' }],
+    ['a user without a password', { username: 'u' }],
+    ['an interval that is too short', { intervalSeconds: 1 }],
+  ])('is refused with %s', async (_, body) => {
+    expect((await put(body)).status).toBe(400);
+  });
+});
