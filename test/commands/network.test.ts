@@ -1,16 +1,19 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { egressPolicyText } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
+import { long } from '../long.ts';
 import { Stack } from '../stack.ts';
 
 /** The address of the mirror: that of a machine in the executor's own network. */
 const address = '10.99.0.1';
+/** More addresses of the machine: that of a bridge, and one on the public internet. */
+const others = ['172.17.0.1', '1.0.0.1'];
 let stack: Stack;
 let image: string;
 /** Has the name server and the mirror in a network namespace, in which the executor runs, too. */
@@ -20,13 +23,16 @@ let asked: string[];
 
 beforeAll(async () => {
   stack = await Stack.make();
-  const client = join(stack.state, 'client');
-  const source = join(import.meta.dirname, '../network/client.c');
-  execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Werror', '-o', client, source]);
-  const files = [{ path: 'bin/client', content: readFileSync(client), mode: 0o755 }];
+  const files = ['../network/client.c', '../../packages/microvm/src/testing/frames.c'].map((source) => {
+    const program = join(stack.state, basename(source, '.c'));
+    const flags = ['-static', '-O1', '-Wall', '-Wextra', '-Werror', '-o', program];
+    execFileSync('gcc', [...flags, join(import.meta.dirname, source)]);
+    return { path: `bin/${basename(program)}`, content: readFileSync(program), mode: 0o755 };
+  });
   image = `docker-archive:${(await busyboxImage(stack.state, 'client', {}, files)).file}`;
   const script = join(import.meta.dirname, '../network/world.ts');
-  const inside = `ip link set lo up; ip address add ${address}/32 dev lo; exec "$@"`;
+  const add = [address, ...others].map((one) => `ip address add ${one}/32 dev lo`).join('; ');
+  const inside = `ip link set lo up; ${add}; exec "$@"`;
   const openssl = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=x';
   const names = ['-addext', 'subjectAltName=DNS:registry.test', '-keyout', 'key.pem', '-out', 'cert.pem'];
   execFileSync('openssl', [...openssl.split(' '), ...names], { cwd: stack.state, stdio: 'ignore' });
@@ -57,15 +63,19 @@ afterAll(async () => {
   await once(world, 'exit');
 });
 
-/** Runs commands of the client in a VM under a policy. Returns its lines, and what the product says on stderr. */
-async function tryOut(policy: string, commands: readonly string[]) {
-  const script = commands.map((command) => `client ${command}`).join('; ');
+/** Runs a command in a VM under a policy. Returns its lines, and what the product says on stderr. */
+async function runScript(policy: string, script: string) {
   const { code, stdout, stderr } = await stack.fumehood([
     ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--network', policy],
     ...[image, '--', 'sh', '-c', script],
   ]);
   expect(code, `${stderr}${stack.logs()}`).toBe(0);
   return { lines: stdout.trim().split('\n'), stderr };
+}
+
+/** Runs commands of the client in a VM under a policy. Returns its lines, and what the product says on stderr. */
+async function tryOut(policy: string, commands: readonly string[]) {
+  return await runScript(policy, commands.map((command) => `client ${command}`).join('; '));
 }
 
 describe('the guest of a job', () => {
@@ -154,6 +164,50 @@ describe('the guest of a job', () => {
       'name mirror.test: Network is unreachable',
       `tcp ${address}:8080: Network is unreachable`,
     ]);
+  });
+});
+
+describe('a hostile guest under `public`', () => {
+  it('reaches no service of its host and no metadata, whatever it calls them and sends, and its floods end', async () => {
+    const metadata = ['169.254.169.254', '2852039166', '0xa9fea9fe', '0251.0376.0251.0376', 'metadata.test'];
+    const names = [...metadata, 'metadata.google.internal'];
+    const reached = () => asked.filter((line) => line === 'the host was reached').length;
+    const flood = long ? 10_000 : 3_000;
+    const tried = [
+      ...[address, ...others].map((one) => `client tcp ${one} 9090`),
+      ...names.map((name) => `client name ${name}`),
+      ...['client tcp 169.254.169.254 80', 'client tcp 172.31.0.6 80', 'client name rebind.test'],
+      ...['client name rebind.test', `client flood ${others[1]} 9090 ${flood}`, 'frames packet eth0'],
+      ...['sleep 2', 'client name mirror.test', `client tcp ${address} 8080`],
+    ];
+    const { lines } = await runScript('public', tried.join('; '));
+    const refused = (to: string) => `tcp ${to}: Connection reset by peer`;
+    expect(lines.filter((line) => !line.includes('\t'))).toEqual([
+      ...[address, ...others].map((one) => refused(`${one}:9090`)),
+      ...names.map((name) => `name ${name}: rcode 3`),
+      ...[refused('169.254.169.254:80'), refused('172.31.0.6:80')],
+      ...['name rebind.test: 1.1.1.1', 'name rebind.test: rcode 3'],
+      ...[`flood ${others[1]}:9090: ended ${flood}, silent 0`, `name mirror.test: ${address}`],
+      `tcp ${address}:8080: answer from the mirror`,
+    ]);
+    expect(reached()).toBe(0);
+    const frames = lines.filter((line) => line.includes('\t')).map((line) => line.split('\t'));
+    expect(frames).toHaveLength(21);
+    const answered = frames.filter(([, , answers = '']) => /[1-9]/.test(answers)).map(([kind]) => kind);
+    expect(answered.filter((kind) => !kind?.endsWith('flood'))).toEqual([
+      ...['honest connection', 'honest question'],
+    ]);
+    // The service is there, for who may reach it.
+    const own = ['--target', String(world.pid), '--net', 'bash', '-c', `: < /dev/tcp/${others[1]}/9090`];
+    execFileSync('nsenter', own);
+    await expect.poll(reached).toBe(1);
+    const { jobs } = await stack.client().jobs({ limit: 1 });
+    const id = String(jobs[0]?.id);
+    const { stdout } = await stack.fumehood(['jobs', 'network', id, '--json']);
+    const { receipts } = JSON.parse(stdout) as { receipts: { reason: string; rule: string }[] };
+    expect(receipts.length).toBeLessThan(2_000);
+    expect(receipts.map(({ reason }) => reason)).toContain('connection_rate');
+    expect(receipts.map(({ rule }) => rule).join()).toMatch(/\d+ more are not listed/);
   });
 });
 

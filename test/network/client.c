@@ -5,6 +5,7 @@
  *   client tcp ADDRESS PORT     connects, sends "hello", and prints what comes back
  *   client udp ADDRESS PORT     sends a question of DNS, and waits for anything
  *   client ping ADDRESS         sends an echo request
+ *   client flood ADDRESS PORT COUNT   connects over and over, and says how many connections ended and how many got no answer in 5 s
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,9 +45,34 @@ static size_t question(const char *name, unsigned char *out) {
   return at + sizeof end;
 }
 
+/* Begins connections, at most so many at the same time as one poll takes, until each was ended by the other side. */
+static void flood(const char *address, int port, int count) {
+  enum { TOGETHER = 100, SILENCE_MS = 5000 };
+  struct sockaddr_in target = to(address, port);
+  struct pollfd open[TOGETHER];
+  int begun = 0, held = 0, ended = 0;
+  char buffer[64];
+  while (ended < count) {
+    for (; held < TOGETHER && begun < count; begun++) {
+      int s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+      if (s < 0) break;
+      if (connect(s, (void *)&target, sizeof target) < 0 && errno != EINPROGRESS) close(s), ended++;
+      else open[held++] = (struct pollfd){.fd = s, .events = POLLIN};
+    }
+    if (held > 0 && poll(open, (nfds_t)held, SILENCE_MS) <= 0) break;
+    for (int at = held - 1; at >= 0; at--) {
+      if (open[at].revents == 0 || recv(open[at].fd, buffer, sizeof buffer, 0) > 0) continue;
+      close(open[at].fd), ended++;
+      open[at] = open[--held];
+    }
+  }
+  printf("flood %s:%d: ended %d, silent %d\n", address, port, ended, count - ended);
+}
+
 int main(int argc, char **argv) {
   unsigned char buffer[2048];
   if (argc < 3) return 2;
+  if (argc > 4 && strcmp(argv[1], "flood") == 0) return flood(argv[2], atoi(argv[3]), atoi(argv[4])), 0;
   const char *what = argv[1], *address = argv[2];
   int port = argc > 3 ? atoi(argv[3]) : 53;
   int is_tcp = !strcmp(what, "tcp"), is_name = !strcmp(what, "name"), is_ping = !strcmp(what, "ping");

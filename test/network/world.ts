@@ -13,11 +13,12 @@ const tls = {
   key: readFileSync(join(directory, 'key.pem')),
   cert: readFileSync(join(directory, 'cert.pem')),
 };
-const addresses: Readonly<Record<string, string>> = {
+const addresses: Readonly<Record<string, string | readonly string[]>> = {
   'mirror.test': address,
   'registry.test': address,
   'private.test': '10.1.2.3',
   'metadata.test': '169.254.169.254',
+  'rebind.test': ['1.1.1.1', '127.0.0.1'],
 };
 const registry = createSecureServer(tls, ({ url, headers }, response) => {
   const isKnown = headers.authorization !== undefined || headers['x-key'] !== undefined;
@@ -30,5 +31,11 @@ const mirror = createServer((socket) => {
   socket.end('from the mirror');
 });
 await new Promise<void>((resolve) => mirror.listen(8080, address, resolve));
+// A service of the host, on each of its addresses.
+const service = createServer((socket) => {
+  console.log('the host was reached');
+  socket.on('error', () => {}).end();
+});
+await new Promise<void>((resolve) => service.listen(9090, '0.0.0.0', resolve));
 await serveNames(address, addresses, (name) => console.log(name));
 console.log('ready');

@@ -31,9 +31,10 @@ static const uint8_t foreign[6] = {2, 0, 0, 0, 0, 0xaa}, all_nodes[6] = {0x33, 0
 static uint8_t gateway[6];
 static const char *const guest = "172.31.0.2", *const router = "172.31.0.1", *const far = "198.51.100.7";
 
-/* A frame that is being made. */
+/* A frame that is being made, and the port of the last connection that was begun. */
 static uint8_t frame[2048];
 static size_t length;
+static unsigned own_port;
 
 static void put(const void *bytes, size_t count) {
   memcpy(frame + length, bytes, count);
@@ -83,6 +84,7 @@ static void set_checksum(size_t at, size_t body, size_t field) {
 
 static void put_syn(size_t at, unsigned port) {
   size_t body = length;
+  own_port = port;
   put16(port), put16(80), put32(1000), put32(0), put8(0x50), put8(SYN), put16(65535), put16(0), put16(0);
   set_checksum(at, body, body + 16);
 }
@@ -250,10 +252,10 @@ static void attempt(const char *kind) {
   for (int at = 0; make(kind, at); at++) send_frame();
   while (receive(got, WAIT_MS)) {
     unsigned type = got[12] * 256u + got[13];
-    if (type == ETH_P_ARP && got[21] == ARP_ANSWER) arps++;
-    else if (type == ETH_P_IP && got[23] == TCP) tcp++;
+    if (type == ETH_P_ARP && got[21] == ARP_ANSWER && memcmp(got + 28, frame + 38, 4) == 0) arps++;
+    else if (type == ETH_P_IP && got[23] == TCP && got[36] * 256u + got[37] == own_port) tcp++;
     else if (type == ETH_P_IP && got[23] == UDP) names++;
-    else if (type == ETH_P_IP) other++;
+    else if (type == ETH_P_IP && got[23] == ICMP) other++;
   }
   printf("%s\t", kind);
   if (!is_tap) printf("-");
