@@ -71,6 +71,7 @@ const nameless = fc.constantFrom(
   connection(null, 443),
   connection(null, 80, { reason: 'policy_address' }),
   connection('a.test', 443, { serverName: 'other.test', reason: 'server_name' }),
+  connection('a.test', 443, { serverName: 'other.test' }),
   connection('a.test', 443, { reason: 'hello' }),
 );
 

@@ -75,7 +75,7 @@ test('a receipt is checked, and what a later version adds to the lists is taken'
   const bad: object[] = [
     { port: 65_536 },
     { verdict: 'perhaps' },
-    { rule: 'x'.repeat(301) },
+    { rule: 'x'.repeat(601) },
     { name: 'x'.repeat(254) },
     { seq: -1 },
     { at: 'now' },
