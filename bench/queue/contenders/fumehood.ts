@@ -29,6 +29,7 @@ const newJob: NewJob = {
     ...{ cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
     needsVersion: 1,
     egress: 'none',
+    usesBroker: false,
   },
   deadlineMs: 60_000,
   input: false,

@@ -32,6 +32,7 @@ import { type CodeClient, codeClient } from './code.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
 import { type ClientOptions, openHttp, queryOf } from './http.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
+import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
 import { type RepositoriesClient, repositoriesClient } from './repositories.ts';
 import { type SecretsClient, secretsClient } from './secrets.ts';
@@ -80,6 +81,7 @@ export interface Client {
   readonly broker: BrokerClient;
   readonly repositories: RepositoriesClient;
   readonly code: CodeClient;
+  readonly ceilings: CeilingsClient;
   readonly secrets: SecretsClient;
 }
 
@@ -165,6 +167,7 @@ export function openClient(options: ClientOptions): Client {
     broker: brokerClient(http),
     repositories: repositoriesClient(http),
     code: codeClient(http),
+    ceilings: ceilingsClient(http),
     secrets: secretsClient(http),
   };
 }

@@ -78,6 +78,7 @@ const events = async function* () {
 };
 const one = () => Promise.resolve(record);
 const all = () => Promise.resolve([record]);
+const ceiling = { ...record, policy: { mode: evil } };
 const status = { tiers: [evil], executors: [record], jobs: { queued: 0, processing: 0 } };
 const client = {
   ...{ createJob: one, job: one, attempts: all, why: one, shares: all, setShare: one, cancel: one, events },
@@ -86,6 +87,7 @@ const client = {
   network: async () => network,
   registries: { list: all, set: one, remove: async () => {} },
   broker: { list: all, set: one, remove: async () => {} },
+  ceilings: { list: async () => [ceiling], set: async () => ceiling, remove: async () => {} },
   secrets: { list: all },
   repositories: { list: all, show: one },
   code: {
@@ -199,6 +201,8 @@ const commands: Record<string, string[]> = {
   'registries/list': [],
   'broker/add': ['npm', 'https://registry.test/', '--kind', 'npm', '--username', 'u', '--secret-stdin'],
   'broker/list': [],
+  'network/ceilings/list': [],
+  'network/ceilings/set': ['none', '--tenant', 'acme'],
   'secrets/list': [],
   'repos/list': [],
   index: ['acme/greeter'],
@@ -223,6 +227,7 @@ const others = [
   'indexers/reset',
   'repos/remove',
   'repos/sync',
+  'network/ceilings/remove',
   'secrets/set',
   'secrets/remove',
   'executors/drain',

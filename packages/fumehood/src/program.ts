@@ -33,6 +33,9 @@ import { addBrokerAdd } from './commands/broker/add.ts';
 import { addBrokerList } from './commands/broker/list.ts';
 import { addBrokerRemove } from './commands/broker/remove.ts';
 import { addPolicyCheck } from './commands/policy/check.ts';
+import { addCeilingsList } from './commands/network/ceilings/list.ts';
+import { addCeilingsRemove } from './commands/network/ceilings/remove.ts';
+import { addCeilingsSet } from './commands/network/ceilings/set.ts';
 import { addRegistriesAdd } from './commands/registries/add.ts';
 import { addRegistriesList } from './commands/registries/list.ts';
 import { addRegistriesRemove } from './commands/registries/remove.ts';
@@ -148,6 +151,14 @@ export function makeProgram(): Command {
   addBrokerList(broker);
   addBrokerRemove(broker);
 
+  const network = program.command('network').description('manage what jobs may reach over the network');
+  const ceilings = network
+    .command('ceilings')
+    .description('list, set and remove what the jobs of queues and tenants may reach at most');
+  addCeilingsList(ceilings);
+  addCeilingsSet(ceilings);
+  addCeilingsRemove(ceilings);
+
   const secrets = program
     .command('secrets')
     .description('set, list and remove your secrets, for the environment of commands');
@@ -193,6 +204,7 @@ export function makeProgram(): Command {
     users,
     registries,
     broker,
+    network,
     repos,
     index,
     code,

@@ -114,6 +114,22 @@ export const tooManyBrokerEntries = (bound: number) =>
     'Remove those that no job needs: `fumehood broker remove NAME`.',
   );
 
+export const ceilingNotFound = (queue: string | null, tenant: string | null) =>
+  refused(
+    404,
+    'ceiling_not_found',
+    `there is no ceiling for the jobs of ${queue ?? 'every queue'} and of ${tenant ?? 'every tenant'}`,
+    'List those that there are: `fumehood network ceilings list`.',
+  );
+
+export const tooManyCeilings = (bound: number) =>
+  refused(
+    409,
+    'too_many_ceilings',
+    `the instance has ${bound} ceilings, the most that are allowed`,
+    'Remove those that nobody needs: `fumehood network ceilings remove`.',
+  );
+
 export const notAdmin = (user: string) =>
   refused(
     400,

@@ -36,7 +36,8 @@ export const egressPolicySchema = z.discriminatedUnion('mode', [
 export type EgressPolicy = z.infer<typeof egressPolicySchema>;
 
 /** How far a policy reaches, from the narrowest on. The instance compares these when it looks for an executor. */
-export type EgressMode = EgressPolicy['mode'];
+export const egressModeSchema = z.enum(['none', 'allow', 'learn', 'public']);
+export type EgressMode = z.infer<typeof egressModeSchema>;
 
 /** The policy of a job that names none: that of upstream's executors for the queues that it has, and no network for what people run. */
 export const defaultEgress = {

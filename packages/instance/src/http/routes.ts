@@ -10,6 +10,7 @@ import { jobRoutes } from './api/jobs.ts';
 import { jobLogRoutes } from './api/logs.ts';
 import { jobNetworkRoutes } from './api/receipts.ts';
 import { brokerRoutes } from './api/broker.ts';
+import { ceilingRoutes } from './api/ceilings.ts';
 import { registryRoutes } from './api/registries.ts';
 import { mirrorRoutes } from './api/mirrors.ts';
 import { repositoryRoutes } from './api/repositories.ts';
@@ -62,6 +63,7 @@ export const allRoutes: readonly Routes[] = [
   blobRoutes,
   registryRoutes,
   brokerRoutes,
+  ceilingRoutes,
   secretRoutes,
   mirrorRoutes,
   repositoryRoutes,

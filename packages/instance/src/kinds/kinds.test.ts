@@ -116,12 +116,11 @@ test('indexing reaches the public internet and a run nothing, unless the request
     { terminal: { rows: 1, columns: 1 }, stdin: true },
   ])
     expect(await made({ ...run, ...whole })).toMatchObject([3, 'none', none]);
-  expect(await made({ ...run, broker: ['npm'] })).toEqual([3, 'allow', none]);
-  expect(await made({ ...run, broker: ['npm'], network: { mode: 'public' } })).toMatchObject([
-    3,
-    'public',
-    { mode: 'public' },
-  ]);
+  expect(await made({ ...run, broker: ['npm'] })).toEqual([3, 'none', none]);
+  const { demand } = await (kinds.get('runs') as QueueKind).create(
+    createJobSchema.parse({ ...run, broker: ['npm'] }),
+  );
+  expect(demand.usesBroker).toBe(true);
   const workspace = { archive: image };
   expect(await made({ ...run, workspace })).toMatchObject([3, 'none', none]);
   expect(await made({ ...run, workspace: { repository: 'a', commit: '0'.repeat(40) } })).toMatchObject([

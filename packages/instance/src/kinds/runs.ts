@@ -54,11 +54,7 @@ export function runsKind({
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: {
-          ...demandOf(request, needsWhole(request)),
-          // The broker is in a network of its own, which only an executor that holds jobs to policies can give.
-          ...(request.broker.length > 0 && request.network.mode === 'none' && { egress: 'allow' }),
-        },
+        demand: demandOf(request, needsWhole(request)),
         input: request.stdin,
         // A run has a fresh VM: without a network, the only effect of a lost attempt is its output, which names the attempt.
         deadlineMs: request.deadlineMs + request.stopGraceMs,

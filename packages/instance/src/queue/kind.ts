@@ -53,6 +53,8 @@ export interface Demand {
   readonly needsVersion: number;
   /** How far the job's policy reaches, before the ceilings of the instance. */
   readonly egress: EgressMode;
+  /** It uses the broker, for which an executor needs a network whatever the policy and the ceilings say. */
+  readonly usesBroker: boolean;
 }
 
 /** How a job was submitted: by whom, when it may start, and how it is retried. */
@@ -121,5 +123,6 @@ export function demandOf(request: JobRequest, whole: boolean): Demand {
     ...{ cpus, memoryMiB, scratchMiB },
     needsVersion: whole ? wholeJobVersion : 1,
     egress: network.mode,
+    usesBroker: 'broker' in request && request.broker.length > 0,
   };
 }

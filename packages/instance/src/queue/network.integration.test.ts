@@ -41,6 +41,13 @@ describe('a lease of a job with a policy', () => {
     expect((await take())?.job.id).toBe(jobs.learn);
   });
 
+  test('that is none, and uses the broker, is given to an executor with a network, also under a ceiling', async () => {
+    await ceilings({ queue: 'runs', tenant: null, policy: { mode: 'none' } });
+    const { id } = await add({ usesBroker: true });
+    expect(await take(without)).toBeNull();
+    expect((await take())?.job.id).toBe(id);
+  });
+
   test('counts the ceilings of its queue and its tenant, and keeps them with the attempt', async () => {
     const none = { policy: { mode: 'none' } };
     await ceilings(

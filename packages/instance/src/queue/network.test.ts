@@ -8,7 +8,8 @@ const ceiling = (policy: string, tenant: string | null = null): NetworkCeiling =
   policy: parseEgressPolicy(policy),
 });
 const seen = (asked: string, ceilings: readonly NetworkCeiling[] | null) =>
-  recordOf({ network: { asked: parseEgressPolicy(asked), ceilings } } as StoredRecord).network;
+  recordOf({ network: { asked: parseEgressPolicy(asked), ceilings, broker: [] } } as unknown as StoredRecord)
+    .network;
 
 test.each<[string, NetworkCeiling[] | null, string | null, number]>([
   ['public', null, null, 0],
@@ -24,6 +25,7 @@ test.each<[string, NetworkCeiling[] | null, string | null, number]>([
   expect(seen(asked, ceilings)).toEqual({
     asked: parseEgressPolicy(asked),
     applied: applied === null ? null : parseEgressPolicy(applied),
+    broker: [],
     narrowedBy: ceilings?.slice(ceilings.length - narrowing) ?? [],
   });
 });

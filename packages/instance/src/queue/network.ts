@@ -1,5 +1,6 @@
 import {
   type EgressMode,
+  egressModeSchema,
   type EgressPolicy,
   egressPolicyText,
   type JobRecord,
@@ -9,16 +10,23 @@ import {
 
 /** A job's record as the SQL function `job_record` makes it. One that an older build has stored lacks `network`. */
 export type StoredRecord = Omit<JobRecord, 'network'> & {
-  readonly network?: { readonly asked: EgressPolicy; readonly ceilings: readonly NetworkCeiling[] | null };
+  readonly network?: {
+    readonly asked: EgressPolicy;
+    readonly ceilings: readonly NetworkCeiling[] | null;
+    readonly broker: string[];
+  };
 };
 
 /** Returns a job's record as people see it. */
 export function recordOf(stored: StoredRecord): JobRecord {
   const { network, ...rest } = stored;
   if (!network) return rest;
-  const { asked, ceilings } = network;
+  const { asked, ceilings, broker } = network;
   const narrowedBy = ceilings?.filter(({ policy }) => narrows(policy, asked)) ?? [];
-  return { ...rest, network: { asked, applied: ceilings && underCeilings(asked, ceilings), narrowedBy } };
+  return {
+    ...rest,
+    network: { asked, applied: ceilings && underCeilings(asked, ceilings), narrowedBy, broker },
+  };
 }
 
 /** Returns what a job may reach that asks for this under these ceilings. */
@@ -31,11 +39,9 @@ function narrows(ceiling: EgressPolicy, asked: EgressPolicy): boolean {
   return egressPolicyText(narrowEgress(ceiling, asked)) !== egressPolicyText(narrowEgress(asked, asked));
 }
 
-/** The modes of a policy, from the narrowest on, as the type `egress_mode` of the database has them. */
-const modes: readonly EgressMode[] = ['none', 'allow', 'learn', 'public'];
-
 /** Returns how far a job reaches under these ceilings, as the lease compares it: two lists without a common host count as `allow`. */
 export function modeUnder(asked: EgressPolicy, ceilings: readonly NetworkCeiling[]): EgressMode {
+  const modes = egressModeSchema.options; // as the type `egress_mode` of the database has them
   const places = [asked, ...ceilings.map(({ policy }) => policy)].map(({ mode }) => modes.indexOf(mode));
   return modes[Math.min(...places)] as EgressMode;
 }

@@ -1,6 +1,7 @@
 import {
   type Arch,
   type EgressMode,
+  egressModeSchema,
   type QueueName,
   type Tier,
   upstreamVersion,
@@ -29,7 +30,7 @@ export interface Offer {
  */
 export function egressOf(protocol: number, network: boolean): readonly EgressMode[] {
   if (protocol === upstreamVersion) return ['public'];
-  return network && protocol >= wholeJobVersion ? ['none', 'allow', 'learn', 'public'] : ['none'];
+  return network && protocol >= wholeJobVersion ? egressModeSchema.options : ['none'];
 }
 
 /** Checks whether every job that fits `less` also fits `more`. */

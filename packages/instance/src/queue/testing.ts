@@ -42,6 +42,7 @@ export function testQueue(db: () => Db) {
           scratchMiB: changes.scratchMiB ?? 1024,
           needsVersion: changes.needsVersion ?? 1,
           egress: changes.egress ?? 'none',
+          usesBroker: changes.usesBroker ?? false,
         },
         deadlineMs: changes.deadlineMs ?? 3_600_000,
         input: changes.input ?? false,

@@ -12,7 +12,7 @@ const job = {
   labels: [] as string[],
   needsNative: true,
   needsVersion: 1,
-  network: { asked: { mode: 'none' }, applied: null, narrowedBy: [] },
+  network: { asked: { mode: 'none' }, applied: null, narrowedBy: [], broker: [] },
   resources: { cpus: 2, memoryMiB: 2048, scratchMiB: 4096 },
   processAfter: null,
 } as unknown as JobRecord;
@@ -129,6 +129,7 @@ describe('a job waits for an executor that can hold it to its policy', () => {
       asked: mode === 'allow' ? { mode, hosts: [{ name: 'a.test', ports: null }] } : { mode },
       applied: null,
       narrowedBy: [],
+      broker: [],
     },
   });
   const without: Partial<ConnectedExecutor> = { egress: ['none'] };
@@ -153,6 +154,13 @@ describe('a job waits for an executor that can hold it to its policy', () => {
     );
     expect(waiting?.reason ?? null).toBe(message && 'network_not_offered');
     expect(waiting?.message ?? '').toContain(message ?? '');
+  });
+
+  test('or can give it the broker, whatever its policy is', () => {
+    const network = { asked: { mode: 'none' as const }, applied: null, narrowedBy: [], broker: ['npm'] };
+    const why = (egress: EgressMode[]) => whyNoExecutorFits(of({ ...job, network }), [executor({ egress })]);
+    expect(why(['none', 'allow'])).toBeNull();
+    expect(why(['none'])?.message).toContain('it needs a network (for the broker)');
   });
 });
 

@@ -67,7 +67,11 @@ function unmetDemand(waiting: WaitingJob, connected: readonly ConnectedExecutor[
     job.labels.every((label) => executor.labels.includes(label)),
   );
   if (withLabels.length === 0) return noLabels(job, withArch);
-  const reached = withLabels.filter(({ egress }) => egress?.includes(modeOf(waiting)) ?? true);
+  const mode = modeOf(waiting);
+  const usesBroker = (job.network?.broker.length ?? 0) > 0;
+  const reached = withLabels.filter(
+    ({ egress }) => egress === null || (egress.includes(mode) && (!usesBroker || egress.includes('allow'))),
+  );
   if (reached.length === 0) return noNetwork(waiting, withLabels);
   const hasRoom = reached.some(
     (executor) =>
@@ -110,9 +114,9 @@ function noNetwork(waiting: WaitingJob, executors: readonly ConnectedExecutor[])
   }
   return {
     reason,
-    message: `it needs a network (${mode}), and no executor that could run it can give it one: ${names}`,
+    message: `it needs a network (${mode === 'none' ? 'for the broker' : mode}), and no executor that could run it can give it one: ${names}`,
     remedy:
-      'Connect an executor of this version that runs as root on a machine with nftables and /dev/net/tun, and whose `egressCeiling` is not "none"; or ask for no network: `none`.',
+      'Connect an executor of this version that runs as root on a machine with nftables and /dev/net/tun, and whose `egressCeiling` is not "none"; or ask for no network (`none`) and no broker.',
   };
 }
 

@@ -34,12 +34,14 @@ export const logEntrySchema = z.object({
 export type LogEntry = z.infer<typeof logEntrySchema>;
 
 /** What a job may reach over the network. */
-const jobNetworkSchema = z.object({
+const jobEgressSchema = z.object({
   asked: egressPolicySchema,
   /** What applies to the last attempt: `asked` under the ceilings that were in force when it was leased. Null before the first lease. */
   applied: egressPolicySchema.nullable(),
   /** The ceilings of the instance that narrow `asked`. `GET /api/jobs/{id}/network` has what applied after the ceiling of the executor, too. */
   narrowedBy: z.array(networkCeilingSchema),
+  /** The entries of the broker that it names, which its steps can use whatever applies. */
+  broker: z.array(z.string()),
 });
 
 /** `GET /api/jobs/{id}` */
@@ -65,7 +67,7 @@ export const jobRecordSchema = z.object({
   /** The oldest version of the native protocol whose executors understand the whole job; 0: also those of upstream's kind. */
   needsVersion: z.int().nonnegative().default(0),
   /** What it may reach over the network. An instance of an older build does not send it. */
-  network: jobNetworkSchema.optional(),
+  network: jobEgressSchema.optional(),
   resources: z.object({ cpus: z.int(), memoryMiB: z.int(), scratchMiB: z.int() }),
   executor: z.string().nullable(),
   tier: tierSchema.nullable(),

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { egressModeSchema } from '../egress-policy.ts';
 import { tierSchema } from '../tier.ts';
 
 /** `GET /api/status`: the instance's version, its connected executors, and how many jobs wait and run. */
@@ -10,6 +11,8 @@ export const statusSchema = z.object({
       name: z.string(),
       version: z.string(),
       tiers: z.array(tierSchema),
+      /** The modes of a policy that it can hold a job to; null: it has asked for no job yet. An instance of an older build does not send it. */
+      network: z.array(egressModeSchema).nullable().optional(),
       /** Whether it leases no more jobs, at an admin's request. */
       draining: z.boolean(),
       /** Why it leases nothing by itself: several jobs failed because of its machine. Null: it leases. */

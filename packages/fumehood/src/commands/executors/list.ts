@@ -23,10 +23,10 @@ function executorLines(executors: Status['executors']): string[] {
     trouble !== null ? 'stopped' : draining ? 'nothing more' : 'yes';
   return [
     ...table([
-      ['NAME', 'VERSION', 'ISOLATION', 'LEASES', 'SEEN'],
+      ['NAME', 'VERSION', 'ISOLATION', 'NETWORK', 'LEASES', 'SEEN'],
       ...executors.map((executor) => [
         ...[executor.name, executor.version || 'unknown', executor.tiers.join(',') || 'none'],
-        ...[leases(executor), minuteOf(executor.lastSeenAt)],
+        ...[networkOf(executor), leases(executor), minuteOf(executor.lastSeenAt)],
       ]),
     ]),
     ...executors.flatMap(({ name, trouble }) =>
@@ -38,4 +38,11 @@ function executorLines(executors: Status['executors']): string[] {
           ],
     ),
   ];
+}
+
+/** Says whether an executor can give jobs a network, and hold them to less than all of it. */
+function networkOf({ network }: Status['executors'][number]): string {
+  if (!network) return 'unknown';
+  if (!network.includes('none')) return 'always';
+  return network.includes('public') ? 'yes' : 'no';
 }

@@ -1,5 +1,5 @@
 import { type Client, type FailedPhase, failedPhaseLines, keptBytes } from '@fumehood/client';
-import { type Attempt, hasEnded, type JobRecord } from '@fumehood/protocol';
+import { type Attempt, egressPolicyText, hasEnded, type JobRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
@@ -45,6 +45,7 @@ export function jobLines(
     ['image', job.image],
     ['command', job.command.replace(/\s+/g, ' ') || null],
     ['secrets', job.secrets?.length ? `${job.secrets.join(', ')}: its command can read them` : null],
+    ...networkFacts(job),
     ['accepts', job.accept.join(', ')],
     ['asks for', `${cpus} CPUs, ${memoryMiB} MiB of memory, ${scratchMiB} MiB of disk`],
     ['arch', job.arch],
@@ -71,6 +72,21 @@ export function jobLines(
       ? []
       : ['', ...table([['ATTEMPT', 'OUTCOME', 'EXECUTOR', 'TIER', 'EXIT', 'STARTED', 'FAILURE'], ...rows])]),
     ...failedPhases.flatMap((failed) => ['', ...failedPhaseLines(failed)]),
+  ];
+}
+
+/** What a job may reach: what it asked for, and what the ceilings of the instance left of it. */
+function networkFacts({ network }: JobRecord): [string, string | null][] {
+  if (!network) return [];
+  const { asked, applied, narrowedBy } = network;
+  const ceilings = narrowedBy.map(
+    ({ queue, tenant, policy }) =>
+      `${[queue ?? [], tenant === null ? [] : `tenant ${tenant}`].flat().join(', ') || 'all'}: ${egressPolicyText(policy)}`,
+  );
+  return [
+    ['network', egressPolicyText(asked)],
+    ['narrowed to', applied && ceilings.length > 0 ? egressPolicyText(applied) : null],
+    ['by ceilings', ceilings.join('; ') || null],
   ];
 }
 

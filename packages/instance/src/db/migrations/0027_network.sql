@@ -11,13 +11,16 @@ create table network_ceilings (
   created_at timestamptz not null default clock_timestamp(),
   unique nulls not distinct (queue, tenant)
 );
+create index network_ceilings_tenant on network_ceilings (tenant);
 
 -- What a line's jobs need besides. Null in a line of version N-1: as its jobs were leased there, to native executors without a network,
 -- or to those of upstream's kind.
 alter table lines
   add column needs_version integer,
   add column egress egress_mode,
-  -- Tells lines apart that differ in these two alone. It is an element of `labels`, too: version N-1 finds lines by a unique constraint that
+  -- The jobs use the broker, for which an executor needs a network whatever the policy and the ceilings say.
+  add column uses_broker boolean not null default false,
+  -- Tells lines apart that differ in these three alone. It is an element of `labels`, too: version N-1 finds lines by a unique constraint that
   -- lacks these columns, and so leases no job whose needs it does not know. Empty where it would be the same.
   add column variant text not null default '';
 
@@ -43,7 +46,8 @@ create or replace function job_record(job jobs, last attempts) returns jsonb lan
       'asked', coalesce(
         (job).payload -> 'network',
         jsonb_build_object('mode', case when (job).needs_native then 'none' else 'public' end)),
-      'ceilings', (job).egress_ceilings),
+      'ceilings', (job).egress_ceilings,
+      'broker', coalesce((job).payload -> 'broker', '[]')),
     'image', coalesce((job).payload ->> 'image', (job).payload #>> '{indexer,image}', ''),
     'command', beginning_of_command((job).payload),
     'secrets', coalesce((job).payload -> 'secrets', '[]'),

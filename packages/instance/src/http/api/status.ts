@@ -16,6 +16,7 @@ export function statusRoutes(scope: FastifyInstance, { db, version }: RouteDeps)
         name: executor.name,
         version: executor.version,
         tiers: executor.tiers,
+        network: executor.egress,
         draining: executor.draining,
         trouble: executor.trouble,
         lastSeenAt: executor.last_seen_at.toISOString(),

@@ -134,6 +134,19 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Removes an entry of the broker. No job that is leased from now on gets it.',
     answers: { 204: null },
   },
+  'GET /api/network/ceilings': {
+    summary: 'What the jobs of each queue and tenant may reach over the network at most.',
+    answers: { 200: 'Ceilings' },
+  },
+  'PUT /api/network/ceilings': {
+    summary:
+      'Stores the ceiling of the network for the jobs of a queue, of a tenant, or of a tenant in a queue, in place of an earlier one. It holds from the next lease on.',
+    answers: { 200: 'Ceiling' },
+  },
+  'DELETE /api/network/ceilings': {
+    summary: 'Removes a ceiling of the network. It holds for no job that is leased from now on.',
+    answers: { 204: null },
+  },
   'GET /api/registries': {
     summary: 'The credentials for registries, without their passwords, which no answer has.',
     answers: { 200: 'Registries' },

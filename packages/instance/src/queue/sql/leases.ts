@@ -69,6 +69,7 @@ export async function leaseJobs(
             and least(
               coalesce(lines.egress, case when needs_native then 'none'::egress_mode else 'public' end), ceiling.mode
             )::text = any(${egress}::text[])
+            and (not uses_broker or 'allow' = any(${egress}::text[]))
             and cpus <= coalesce(${cpus ?? null}::int, cpus)
             and memory_mib <= coalesce(${memoryMiB ?? null}::int, memory_mib)
             and scratch_mib <= coalesce(${scratchMiB ?? null}::int, scratch_mib)

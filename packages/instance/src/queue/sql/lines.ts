@@ -5,13 +5,14 @@ import type { Demand } from '../kind.ts';
 import { joinShare } from './shares.ts';
 
 /**
- * Returns what tells the line of a demand from those that differ in `needsVersion` and `egress` alone. It begins with a character that no
+ * Returns what tells the line of a demand from those that differ in `needsVersion`, `egress` and `usesBroker` alone. It begins with a character that no
  * label has. Empty for what version N-1 assumed, whose lines stay in use.
  */
-function variantOf({ needsVersion, egress }: Demand): string {
+function variantOf({ needsVersion, egress, usesBroker }: Demand): string {
   const needs = [
     ...(needsVersion > 1 ? [`v${needsVersion}`] : []),
     ...(egress === (needsVersion > 0 ? 'none' : 'public') ? [] : [egress]),
+    ...(usesBroker ? ['broker'] : []),
   ];
   return needs.length > 0 ? `:${needs.join(',')}` : '';
 }
@@ -34,10 +35,10 @@ export async function openLine(db: Db, tenant: string, queue: QueueName, demand:
   await joinShare(db, tenant, queue);
   const { rows } = await sql<{ id: number }>`
     insert into lines (share_id, accept, arch, labels, cpus, memory_mib, scratch_mib, needs_native,
-                       needs_version, egress, variant)
+                       needs_version, egress, uses_broker, variant)
     select id, ${demand.accept}::text[], ${demand.arch}::text, ${labelsOf(demand)}::text[], ${demand.cpus}::int,
       ${demand.memoryMiB}::int, ${demand.scratchMiB}::int, ${demand.needsVersion > 0}::boolean,
-      ${demand.needsVersion}::int, ${demand.egress}::egress_mode, ${variantOf(demand)}
+      ${demand.needsVersion}::int, ${demand.egress}::egress_mode, ${demand.usesBroker}::boolean, ${variantOf(demand)}
     from shares where tenant = ${tenant} and queue = ${queue}
     on conflict (share_id, accept, arch, labels, cpus, memory_mib, scratch_mib, needs_native)
       do update set busy = true
