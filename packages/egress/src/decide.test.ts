@@ -1,6 +1,6 @@
 import { parseEgressPolicy } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { decideAnswer, decideConnection, decideName, decideServerName } from './decide.ts';
+import { decideAnswer, decideConnection, decideName, decideUnresolved, decideServerName } from './decide.ts';
 
 const rulesOf = (policy: string, privateHosts: { name: string; port: number }[] = []) => ({
   policy: parseEgressPolicy(policy),
@@ -102,4 +102,38 @@ describe('a server name of TLS', () => {
     const verdict = decideServerName(rulesOf(policy), { address: '1.1.1.1', port: 443, names }, serverName);
     expect(verdict.allowed ? null : verdict.reason).toBe(reason);
   });
+});
+
+it.each<[string, boolean]>([
+  ['registry.npmjs.org', true],
+  ['mirror.test', true], // opened on this executor
+  ['localhost', false],
+  ['printer', false],
+  ['a.localhost', false],
+  ['nas.local', false],
+  ['metadata.google.internal', false],
+  ['router.home.arpa', false],
+  ['git.corp', false],
+  ['10.0.0.1', false],
+  ['0x7f.1', false],
+  ['0x0a000001', false],
+  ['a.0x7f', false],
+  ['2130706433', false],
+])(
+  'behind a proxy a name that nobody here resolves is allowed only if it is one of the internet: %s',
+  (name, isAllowed) => {
+    expect(decideUnresolved(rulesOf('public', [mirror]), name).allowed).toBe(isAllowed);
+  },
+);
+
+it('an address that stands for a name is allowed as this name, and not without it', () => {
+  const decide = (names: string[], isAlias: boolean) =>
+    decideConnection(rulesOf('allow:a.org:443'), { address: '198.18.0.1', port: 443, names, isAlias })
+      .allowed;
+  expect([
+    decide(['a.org'], true),
+    decide(['a.org'], false),
+    decide([], true),
+    decide(['b.org'], true),
+  ]).toEqual([...[true, false, false, false]]);
 });

@@ -39,22 +39,45 @@ export function decideAnswer(rules: EgressRules, name: string, addresses: readon
     : refused('not_public', `its address ${bad} is not on the public internet`);
 }
 
+/** Last labels of names that are not of the internet (RFC 6761, RFC 6762, RFC 8375, ICANN's list of collisions). */
+const privateLabels = new Set([
+  ...['localhost', 'local', 'internal', 'lan', 'home', 'corp', 'mail', 'private', 'intranet', 'localdomain'],
+  ...['test', 'example', 'invalid', 'onion', 'alt'],
+]);
+
+/**
+ * Decides whether a guest may connect to a name that only the HTTP proxy can resolve. Whether its addresses are public is for the proxy to say;
+ * a name that says of itself that it is none of the internet, or that is an address in some spelling, is refused here.
+ */
+export function decideUnresolved(rules: EgressRules, name: string): Verdict {
+  if (rules.privateHosts.some((host) => host.name === name)) return allowed('opened on this executor');
+  const labels = name.split('.');
+  const last = labels.at(-1) ?? '';
+  const isPrivate = labels.length < 2 || privateLabels.has(last) || /^(\d+|0x[\da-f]*)$/.test(last);
+  return isPrivate || name.endsWith('.home.arpa')
+    ? refused('not_public', `nobody here resolves ${name}, and it is no name of the public internet`)
+    : allowed('resolved by the HTTP proxy');
+}
+
 /** A connection of a guest. `names` are those for which it got this address, as long as they last. */
 export interface Connection {
   readonly address: string;
   readonly port: number;
   readonly names: readonly string[];
+  /** The address stands for its name: what is behind it was decided with the lookup. */
+  readonly isAlias?: boolean;
 }
 
 /** Decides whether a guest may connect to an address. `name` is the name that decided, or one of the names. */
 export function decideConnection(
   rules: EgressRules,
-  { address, port, names }: Connection,
+  { address, port, names, isAlias = false }: Connection,
 ): Verdict & { readonly name: string | null } {
   const name = names[0] ?? null;
   const { policy } = rules;
   const opened = rules.privateHosts.find((host) => host.port === port && names.includes(host.name));
-  if (!opened && !isReachable(address, rules.own))
+  const stands = isAlias && names.length > 0;
+  if (!opened && !stands && !isReachable(address, rules.own))
     return { ...refused('not_public', 'the address is not on the public internet'), name };
   const suffix =
     opened && !isPublicAddress(address) ? `, opened on this executor: ${opened.name}:${port}` : '';

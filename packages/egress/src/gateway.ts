@@ -2,9 +2,11 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
+import type { Aliases } from './aliases.ts';
 import { BoundedReceipts } from './bounded-receipts.ts';
 import type { ConnectionBudget } from './budget.ts';
 import { decideConnection, decideServerName, type EgressRules, type Verdict } from './decide.ts';
+import type { Dial } from './dialer.ts';
 import { Bucket, type GuestLimits } from './limits.ts';
 import { openLookups } from './lookups.ts';
 import { openBroker } from './broker/broker.ts';
@@ -26,8 +28,12 @@ export interface Permitted extends EgressRules {
 export interface GatewayDeps {
   readonly clock: Clock;
   readonly resolve: Resolve;
-  /** Connects to a public address. */
-  readonly dial: (address: string, port: number) => Socket;
+  /** Connects to what was decided about. */
+  readonly dial: Dial;
+  /** Whether connections to this name go through an HTTP proxy. */
+  readonly hasProxy: (name: string) => boolean;
+  /** The addresses that stand for names of this guest. */
+  readonly aliases: Aliases;
   readonly onReceipt: (receipt: Receipt) => void;
   readonly limits: GuestLimits;
   /** The connections of all guests. */
@@ -65,10 +71,11 @@ export async function openGateway(
   const pins = new Pins(clock);
   const receipts = new BoundedReceipts(new Bucket(limits.receiptsPerSecond), deps.onReceipt);
   const onReceipt = (receipt: Receipt) => receipts.add(receipt);
+  const { aliases, resolve, hasProxy } = deps;
   const meter = new Meter(limits);
   const broker = openBroker(grants, { ...deps, onReceipt, meter, rules: { ...rules, policy: ceiling } });
   const own = { names: broker.names, address: gatewayAddress };
-  const lookups = openLookups({ rules, own, pins, resolve: deps.resolve, clock, limits, onReceipt });
+  const lookups = openLookups({ rules, own, pins, aliases, resolve, hasProxy, clock, limits, onReceipt });
   const share = deps.budget.join();
   const rate = new Bucket(limits.connectionsPerSecond);
   const relays = new Set<Running>();
@@ -106,7 +113,8 @@ export async function openGateway(
     const isBroker = address === gatewayAddress && port === brokerPort && broker.names.size > 0;
     if (!limit && isBroker) return track(broker.serve(socket));
     const names = pins.namesOf(address);
-    const connection = { address, port, names };
+    const targets = aliases.targetsOf(address);
+    const connection = { address, port, names, isAlias: targets !== null };
     const decided = decideConnection(rules, connection);
     const verdict: Verdict = limit ?? decided;
     const facts = { at, kind: 'connection', name: decided.name, address, port } as const;
@@ -129,8 +137,9 @@ export async function openGateway(
       observes || policy.mode === 'allow'
         ? { decide: (name: string | null) => decideServerName(rules, connection, name), observes }
         : null;
+    const dialled = dial({ name: targets && decided.name, addresses: targets ?? [address], port });
     track(
-      relay(socket, dial(address, port), checked, { limits, meter }, (outcome) => {
+      relay(socket, dialled, checked, { limits, meter }, (outcome) => {
         const { serverName } = outcome;
         const name = serverName !== null && names.includes(serverName) ? serverName : decided.name;
         const reason = observes && name === null ? 'policy_address' : null;

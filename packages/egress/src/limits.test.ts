@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Receipt } from '@fumehood/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -88,7 +88,11 @@ describe('a guest', () => {
   });
 
   it('does not wait for a server that does not answer', async () => {
-    await serve('public', echo(), { limits: { dialMs: 50 }, dial: () => new Socket() });
+    const dial = () => ({
+      socket: connect({ host: 'silent.test', port: 1, lookup: () => {} }),
+      ready: new Promise<never>(() => {}),
+    });
+    await serve('public', echo(), { limits: { dialMs: 50 }, dial });
     expect(await endOf(guest.connect())).toBe('ECONNRESET');
     expect(await lastRule(1)).toBe('the server did not answer in time');
   });

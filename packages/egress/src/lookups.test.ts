@@ -4,6 +4,7 @@ import { systemClock } from '@fumehood/base';
 import { parseEgressPolicy, type Receipt } from '@fumehood/protocol';
 import packet from 'dns-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Aliases } from './aliases.ts';
 import { guestLimits, type GuestLimits } from './limits.ts';
 import { type Lookups, openLookups } from './lookups.ts';
 import { Pins } from './pins.ts';
@@ -25,6 +26,8 @@ function open(limits: Partial<GuestLimits> = {}, policy = 'allow:*.test'): Looku
     rules: { policy: parseEgressPolicy(policy), privateHosts: [], own: new Set() },
     own: { names: new Set(['npm.broker.internal']), address: '172.31.0.1' },
     pins: new Pins(systemClock),
+    aliases: new Aliases(),
+    hasProxy: () => false,
     resolve: async (name) => {
       asked.push(name);
       if (name === 'never.test') return await new Promise(() => {});

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
-import { decideAnswer, decideName, type EgressRules } from './decide.ts';
+import type { Aliases } from './aliases.ts';
+import { decideAnswer, decideName, decideUnresolved, type EgressRules, type Verdict } from './decide.ts';
 import {
   answerOf,
   messageMax,
@@ -20,7 +21,10 @@ interface LookupDeps {
   /** Names of the gateway itself, under every policy. */
   readonly own: { readonly names: ReadonlySet<string>; readonly address: string };
   readonly pins: Pins;
+  readonly aliases: Aliases;
   readonly resolve: Resolve;
+  /** Whether connections to this name go through an HTTP proxy. */
+  readonly hasProxy: (name: string) => boolean;
   readonly clock: Pick<Clock, 'now'>;
   readonly limits: Pick<GuestLimits, 'questions' | 'questionsPerSecond' | 'questionMs'>;
   readonly onReceipt: (receipt: Receipt) => void;
@@ -32,6 +36,9 @@ const streamsMax = 16;
 const questionMax = 4_096;
 /** How long a guest may keep the address of its gateway, s. */
 const ownTtlSeconds = 300;
+
+/** How long an address stands for a name before the guest has to ask again. */
+const aliasTtlSeconds = 60;
 
 /** Ends a stream, and with it every wait for it. */
 const end = (socket: Socket) => socket.destroy(new Error('the stream was ended'));
@@ -46,7 +53,8 @@ export interface Lookups {
 }
 
 /** Answers with what the policy allows, and with "no such name" to everything else, so that a client does not wait. */
-export function openLookups({ rules, own, pins, resolve, clock, limits, onReceipt }: LookupDeps): Lookups {
+export function openLookups(deps: LookupDeps): Lookups {
+  const { rules, own, pins, aliases, resolve, hasProxy, clock, limits, onReceipt } = deps;
   let asked = 0;
   const rate = new Bucket(limits.questionsPerSecond);
   const streams = new Set<Socket>();
@@ -60,6 +68,25 @@ export function openLookups({ rules, own, pins, resolve, clock, limits, onReceip
     onReceipt({ at: clock.now(), kind: 'lookup', name, ...nothing, verdict, rule, reason });
   };
 
+  /** Answers with an address that stands for the name. */
+  const giveAlias = (
+    name: string,
+    verdict: Verdict,
+    rule: string,
+    targets: readonly string[],
+  ): Resolution => {
+    if (!verdict.allowed) {
+      receipt(name, 'refused', verdict.rule, verdict.reason);
+      return { code: 'no_such_name' };
+    }
+    const address = aliases.give(name, targets);
+    if (address === null || !pins.pin(name, [address], aliasTtlSeconds)) {
+      receipt(name, 'refused', 'the guest has been told too many addresses', 'addresses');
+      return { code: 'refused' };
+    }
+    receipt(name, 'allowed', rule);
+    return { code: 'ok', addresses: [address], ttlSeconds: aliasTtlSeconds };
+  };
   const resolved = async ({ name, type }: Question): Promise<Resolution> => {
     if (own.names.has(name)) return { code: 'ok', addresses: [own.address], ttlSeconds: ownTtlSeconds };
     const allowed = decideName(rules, name);
@@ -70,6 +97,9 @@ export function openLookups({ rules, own, pins, resolve, clock, limits, onReceip
     // There is nothing but IPv4 for a guest, so nobody is asked for anything else.
     if (type !== 1) return { code: 'ok', addresses: [], ttlSeconds: 0 };
     const found = await resolve(name);
+    const isUnresolved = found.code !== 'ok' || found.addresses.length === 0;
+    if (isUnresolved && hasProxy(name))
+      return giveAlias(name, decideUnresolved(rules, name), allowed.rule, []);
     if (found.code !== 'ok') {
       receipt(
         name,
@@ -79,6 +109,8 @@ export function openLookups({ rules, own, pins, resolve, clock, limits, onReceip
       return found;
     }
     const reachable = decideAnswer(rules, name, found.addresses);
+    if (hasProxy(name) || found.addresses.some((address) => isIP(address) !== 4))
+      return giveAlias(name, reachable, allowed.rule, found.addresses);
     if (!reachable.allowed) {
       receipt(name, 'refused', reachable.rule, reachable.reason);
       return { code: 'no_such_name' };

@@ -1,25 +1,27 @@
-import { connect } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { readConfig, receiveMessages, reportStarted, sendMessage, systemClock } from '@fumehood/base';
+import { Aliases } from './aliases.ts';
 import { ConnectionBudget, ownConnectionsMax } from './budget.ts';
+import { openDialer } from './dialer.ts';
 import { type Gateway, openGateway, type Permitted } from './gateway.ts';
+import { goesThrough } from './http-proxy.ts';
 import { guestLimits } from './limits.ts';
 import { type EgressAnswer, egressCallSchema, egressConfigSchema } from './messages.ts';
-import { openResolver } from './resolver.ts';
+import { openResolver, reachesSixAlone } from './resolver.ts';
 
 /**
  * The process that serves the networks of an executor's guests, a child of its helper without any privilege: it decides, dials and
  * keeps the receipts, and holds the credentials of the broker as long as their VM lives: `main.ts CONFIG`.
  */
-const { nameServers, certificates, memoryBytes } = await readConfig(
-  egressConfigSchema,
-  process.argv[2] ?? '',
-);
+const config = await readConfig(egressConfigSchema, process.argv[2] ?? '');
+const { nameServers, httpProxy, certificates, memoryBytes } = config;
 setDefaultCACertificates([
   ...new Set([...getCACertificates('bundled'), ...getCACertificates('system'), ...certificates]),
 ]);
 const budget = new ConnectionBudget(ownConnectionsMax(memoryBytes));
-const resolve = openResolver(nameServers);
+const [fourFirst, sixFirst] = [openResolver(nameServers, false), openResolver(nameServers, true)];
+const dial = openDialer(httpProxy);
+const hasProxy = (name: string) => httpProxy !== null && goesThrough(httpProxy, name, 0);
 const answer = (message: EgressAnswer) => void sendMessage(process, message);
 
 interface Network {
@@ -49,8 +51,10 @@ receiveMessages(process, egressCallSchema, (call, handle) => {
   if (!connections || !questions) return;
   network.gateway = openGateway({ connections, questions }, network.permitted, {
     clock: systemClock,
-    resolve,
-    dial: (host, port) => connect({ host, port, allowHalfOpen: true }),
+    resolve: reachesSixAlone() ? sixFirst : fourFirst,
+    dial,
+    hasProxy,
+    aliases: new Aliases(),
     limits: guestLimits,
     budget,
     onReceipt: (receipt) => answer({ type: 'network.receipt', id, receipt }),

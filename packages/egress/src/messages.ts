@@ -22,6 +22,11 @@ export const egressConfigSchema = z.strictObject({
   certificates: z.array(z.string()).default([]),
   /** The memory of the process's cgroup; null: it has none. */
   memoryBytes: z.int().positive().nullable().default(null),
+  /** The HTTP proxy on the way to other machines, as `HttpProxy` has it; null: there is none. */
+  httpProxy: z
+    .strictObject({ url: z.url(), except: z.array(z.string()) })
+    .nullable()
+    .default(null),
 });
 
 /** What the helper tells the process that serves the networks of guests. */

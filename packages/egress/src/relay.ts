@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Verdict } from './decide.ts';
 import type { GuestLimits } from './limits.ts';
+import type { Dialled } from './dialer.ts';
 import { copy, type Meter } from './meter.ts';
 import { readHello } from './tls-hello.ts';
 
@@ -23,7 +24,7 @@ type Outcome = Pick<Receipt, 'serverName' | 'sentBytes' | 'receivedBytes'> & End
  */
 export function relay(
   guest: Socket,
-  server: Socket,
+  { socket: server, ready }: Dialled,
   checked: CheckedName | null,
   { limits, meter }: { readonly limits: GuestLimits; readonly meter: Meter },
   onEnd: (outcome: Outcome) => void,
@@ -33,14 +34,28 @@ export function relay(
   let outcome: End = { verdict: 'allowed' };
   const reset = (why?: End) => {
     if (why && outcome.verdict === 'allowed') outcome = why;
-    for (const socket of [guest, server]) if (!socket.destroyed) socket.resetAndDestroy();
+    if (!guest.destroyed) guest.resetAndDestroy();
+    // A socket that connects would wait for the end of that before its reset.
+    if (server.connecting) server.destroy();
+    else if (!server.destroyed) server.resetAndDestroy();
+  };
+  /** Whether the guest or this side has ended the connection, so that what becomes of it is no failure of the server. */
+  let isStopped = false;
+  const stop = () => {
+    isStopped = true;
+    reset();
   };
   let open = 2;
   const closed = () => {
     open -= 1;
     if (open > 0) return;
     clearTimeout(hello);
-    onEnd({ serverName, sentBytes: server.bytesWritten, receivedBytes: guest.bytesWritten, ...outcome });
+    onEnd({
+      serverName,
+      sentBytes: server.bytesWritten - askedBytes,
+      receivedBytes: guest.bytesWritten,
+      ...outcome,
+    });
     ended.resolve();
   };
   /** Runs from the first byte of a hello to its last. */
@@ -50,21 +65,25 @@ export function relay(
     limits.dialMs,
   );
   const spent = () => reset({ verdict: 'refused', ...meter.refusal });
-  server.once('connect', () => {
+  /** Bytes that were written to get the connection, before the guest's. */
+  let askedBytes = 0;
+  const begin = () => {
     clearTimeout(dialling);
+    askedBytes = server.bytesWritten;
     copy(server, guest, meter, spent);
     if (checked) guest.on('data', takeHeld);
     else copy(guest, server, meter, spent);
     guest.resume();
+  };
+  ready.then(begin, ({ code, message }: NodeJS.ErrnoException) => {
+    if (isStopped) return;
+    reset({
+      verdict: 'failed',
+      rule: `the server could not be reached (${(code ?? message).slice(0, 200)})`,
+    });
   });
-  server.on('error', (error: NodeJS.ErrnoException) =>
-    reset(
-      server.connecting || server.bytesRead + server.bytesWritten === 0
-        ? { verdict: 'failed', rule: `the server could not be reached (${error.code})` }
-        : undefined,
-    ),
-  );
-  guest.on('error', () => reset());
+  guest.on('error', stop);
+  server.on('error', () => {}); // `close` follows
   for (const socket of [guest, server]) {
     socket.setTimeout(limits.idleMs, () => reset());
     socket.once('end', () => {
@@ -72,7 +91,8 @@ export function relay(
     });
     socket.once('close', (failed: boolean) => {
       clearTimeout(dialling);
-      if (failed) reset();
+      if (failed && socket === guest) stop();
+      else if (failed) reset();
       closed();
     });
   }
@@ -105,5 +125,5 @@ export function relay(
     copy(guest, server, meter, spent, all);
   }
 
-  return { end: () => reset(), ended: ended.promise };
+  return { end: stop, ended: ended.promise };
 }

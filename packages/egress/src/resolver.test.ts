@@ -34,7 +34,7 @@ beforeEach(async () => {
   }).listen(port, '127.0.0.1');
   await once(tcp, 'listening');
   expect((tcp.address() as AddressInfo).port).toBe(port);
-  resolve = openResolver([`127.0.0.1:${port}`]);
+  resolve = openResolver([`127.0.0.1:${port}`], false);
 });
 afterEach(() => {
   udp.close();

@@ -11,6 +11,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { systemClock } from '@fumehood/base';
 import { type BrokerGrant, brokerGrantSchema, parseEgressPolicy, type Receipt } from '@fumehood/protocol';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { openDialer } from '../dialer.ts';
 import { guestLimits } from '../limits.ts';
 import { Meter } from '../meter.ts';
 import { type Broker, openBroker } from './broker.ts';
@@ -90,7 +91,8 @@ function serve(
     rules: { policy: parseEgressPolicy(ceiling), privateHosts, own: new Set() },
     resolve: async (name) =>
       addresses[name] ? { code: 'ok', addresses: addresses[name], ttlSeconds: 60 } : { code: 'no_such_name' },
-    dial: () => connect({ port, host: '127.0.0.1', allowHalfOpen: true }),
+    dial: () => openDialer(null)({ name: null, addresses: ['127.0.0.1'], port }),
+    hasProxy: () => false,
     onReceipt: (receipt) => receipts.push(receipt),
   });
 }

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { Agent, type ClientRequest, type OutgoingHttpHeaders, request } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { Refusal } from '@fumehood/protocol';
-import { decideConnection, decideName, type EgressRules } from '../decide.ts';
+import { decideConnection, decideName, decideUnresolved, type EgressRules } from '../decide.ts';
+import type { Dial } from '../dialer.ts';
 import type { Resolve } from '../resolver.ts';
 import type { Target } from './targets.ts';
 
@@ -13,7 +13,9 @@ export interface UpstreamDeps {
   /** What this executor lets any guest reach: the broker reaches no more. */
   readonly rules: EgressRules;
   readonly resolve: Resolve;
-  readonly dial: (address: string, port: number) => Socket;
+  readonly dial: Dial;
+  /** Whether connections to this name go through an HTTP proxy. */
+  readonly hasProxy: (name: string) => boolean;
 }
 
 /** Something that the broker does not do, or whose rules the network has. */
@@ -73,23 +75,31 @@ export function openUpstream(deps: UpstreamDeps): Upstream {
 }
 
 /** Errors: `Refused`, and those of the network and of TLS. */
-async function connect({ rules, resolve, dial }: UpstreamDeps, target: Target): Promise<Duplex> {
+async function connect({ rules, resolve, dial, hasProxy }: UpstreamDeps, target: Target): Promise<Duplex> {
   const { hostname, port } = target;
   const named = decideName(rules, hostname);
   if (!named.allowed) throw new Refused(`this executor does not allow it: ${named.rule}`, named.reason);
   const found = await resolve(hostname);
-  if (found.code === 'failed') throw new Error('the name servers did not answer');
   const addresses = found.code === 'ok' ? found.addresses : [];
-  const [address] = addresses;
-  if (address === undefined) throw new Error(`there is no address of ${hostname}`);
-  for (const one of addresses) {
-    const verdict = decideConnection(rules, { address: one, port, names: [hostname] });
-    if (!verdict.allowed) throw new Refused(`${one}: ${verdict.rule}`, verdict.reason);
+  const isUnresolved = addresses.length === 0;
+  if (isUnresolved && !hasProxy(hostname))
+    throw new Error(
+      found.code === 'failed' ? 'the name servers did not answer' : `there is no address of ${hostname}`,
+    );
+  if (isUnresolved) {
+    const verdict = decideUnresolved(rules, hostname);
+    if (!verdict.allowed) throw new Refused(verdict.rule, verdict.reason);
   }
-  const socket = dial(address, port);
+  for (const address of isUnresolved ? [hostname] : addresses) {
+    const connection = { address, port, names: [hostname], isAlias: isUnresolved };
+    const verdict = decideConnection(rules, connection);
+    if (!verdict.allowed) throw new Refused(`${address}: ${verdict.rule}`, verdict.reason);
+  }
+  const { socket, ready } = dial({ name: hostname, addresses, port });
   const signal = AbortSignal.timeout(connectMs);
   try {
-    if (socket.connecting) await once(socket, 'connect', { signal });
+    signal.addEventListener('abort', () => socket.destroy(), { once: true });
+    await ready;
     if (target.protocol === 'http:') return socket;
     const secure = connectTls({
       socket,

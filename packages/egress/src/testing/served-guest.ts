@@ -6,6 +6,8 @@ import { systemClock } from '@fumehood/base';
 import { parseEgressPolicy, type Receipt } from '@fumehood/protocol';
 import packet from 'dns-packet';
 import { ConnectionBudget } from '../budget.ts';
+import { Aliases } from '../aliases.ts';
+import { openDialer } from '../dialer.ts';
 import { type GatewayDeps, openGateway } from '../gateway.ts';
 import { type GuestLimits, guestLimits } from '../limits.ts';
 
@@ -58,7 +60,9 @@ export async function serveGuest(
         name === 'mirror.test'
           ? { code: 'ok', addresses: [address], ttlSeconds: 60 }
           : { code: 'no_such_name' },
-      dial: () => connect({ port: dialled, host: '127.0.0.1', allowHalfOpen: true }),
+      dial: () => openDialer(null)({ name: null, addresses: ['127.0.0.1'], port: dialled }),
+      hasProxy: () => false,
+      aliases: new Aliases('127.18'),
       onReceipt: (receipt) => receipts.push(receipt),
       budget: new ConnectionBudget(1_000),
       ...deps,

@@ -106,7 +106,8 @@ async function egressConfigOf(
 ): Promise<z.input<typeof egressConfigSchema>> {
   const files = [route.caFile, brokerCaFile].filter((file) => file !== null);
   const certificates = (await Promise.all(files.map(readCertificates))).flat();
-  return { nameServers, certificates, memoryBytes: cgroups ? networkMemory() : null };
+  const memoryBytes = cgroups ? networkMemory() : null;
+  return { nameServers, httpProxy: route.proxy, certificates, memoryBytes };
 }
 
 function agentConfigOf(config: HelperConfig, { disks, blobs, work }: Directories): AgentConfig {

@@ -1,10 +1,9 @@
 import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
-import { connect, createServer, isIP, type Socket } from 'node:net';
+import { createServer, isIP, type Socket } from 'node:net';
 import { type FumehoodError, listenOnSocket } from '@fumehood/base';
-import { isPublicAddress } from '@fumehood/egress';
+import { goesThrough, type HttpProxy, isPublicAddress, openDialer } from '@fumehood/egress';
 import { imageTooBig, registryNotPublic } from '../errors.ts';
-import { dialThrough, goesThrough, type HttpProxy } from './http-proxy.ts';
 
 /** The only network access of a program that fetches an image. */
 export interface RegistryProxy {
@@ -48,6 +47,7 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
   const reached = new Set<string>();
   let bytes = 0;
   let failure: FumehoodError | null = null;
+  const dial = openDialer(rules.httpProxy);
   const fail = (error: FumehoodError) => {
     failure ??= error;
   };
@@ -69,11 +69,13 @@ export async function openRegistryProxy(path: string, rules: ProxyRules): Promis
       socket.end(reply(answers.notAllowed));
       return;
     }
-    const open = (at: string, atPort: number) =>
-      track(connect({ host: at, port: atPort })).setTimeout(connectMs);
-    const outbound = await dial(targets, async (target) =>
-      proxy ? await dialThrough(proxy, target, port, open) : await connected(open(target, port)),
-    );
+    const outbound = await firstOf(targets, async (target) => {
+      const name = isIP(target) === 0 ? target : null;
+      const dialled = dial({ name, addresses: name === null ? [target] : [], port });
+      track(dialled.socket).setTimeout(connectMs);
+      await dialled.ready;
+      return dialled.socket;
+    });
     outbound.setTimeout(idleMs);
     reached.add(`${host}:${port}`);
     outbound.on('data', (chunk: Buffer) => {
@@ -142,7 +144,10 @@ async function allowedAddresses(
 }
 
 /** Connects to the first target that answers: a machine without IPv6 may still resolve such addresses. */
-async function dial(targets: readonly string[], open: (target: string) => Promise<Socket>): Promise<Socket> {
+async function firstOf(
+  targets: readonly string[],
+  open: (target: string) => Promise<Socket>,
+): Promise<Socket> {
   let last: unknown;
   for (const target of targets) {
     try {
@@ -152,11 +157,6 @@ async function dial(targets: readonly string[], open: (target: string) => Promis
     }
   }
   throw last;
-}
-
-async function connected(socket: Socket): Promise<Socket> {
-  await once(socket, 'connect');
-  return socket;
 }
 
 function reply(answer: number): Buffer {

@@ -15,8 +15,8 @@ import {
 } from '@fumehood/base';
 import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
+import type { HttpProxy } from '@fumehood/egress';
 import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
-import type { HttpProxy } from './http-proxy.ts';
 import type { ConnectedHosts } from './mirrors.ts';
 import { openRegistryProxy } from './proxy.ts';
 import {
