@@ -19,7 +19,10 @@ beforeEach(async () => {
   proxy = createServer().on('connect', (request, socket: Socket) => {
     asked.push(request.url ?? '');
     socket.on('error', () => {});
-    if (request.url?.startsWith('refused.org')) return void socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+    if (request.url?.startsWith('refused.org')) {
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+      return;
+    }
     const server = connect({ port: serverPort, host: '127.0.0.1', allowHalfOpen: true }, () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       socket.pipe(server).pipe(socket);
