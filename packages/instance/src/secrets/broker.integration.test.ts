@@ -1,4 +1,4 @@
-import { createTokenSchema, type Job, madeTokenSchema } from '@fumehood/protocol';
+import { createTokenSchema, type Job, madeCredentialSchema, madeTokenSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
@@ -106,7 +106,7 @@ describe('an entry of the broker', () => {
     });
   });
 
-  test('goes to no executor of upstream’s kind, and to none whose credential is not valid', async () => {
+  test('goes to no executor of upstream’s kind, and to none whose credential was revoked', async () => {
     await set('npm');
     await addIndexing(instance, { indexer: { ...indexer, image: 'registry.test/indexer:1' } });
     const body = { version: '5.3.0', queues: ['codeintel' as const] };
@@ -114,10 +114,15 @@ describe('an entry of the broker', () => {
     expect(answer.status).toBe(200);
     expect(await answer.text()).not.toContain('registry.test/npm');
     await instance.run({ image: await instance.image(), broker: ['npm'] });
-    const stranger = await instance
-      .executor({ credential: 'revoked' })
-      .dequeue({ queues: ['runs'], fumehood: nativeOffer() });
-    expect(stranger.status).toBe(401);
+    const made = madeCredentialSchema.parse(
+      await (
+        await instance.api('POST', '/api/access/executor-credentials', { name: 'gone', queues: ['runs'] })
+      ).json(),
+    );
+    const revoke = `/api/access/executor-credentials/${made.id}/revoke`;
+    expect((await instance.api('POST', revoke, {})).status).toBe(204);
+    const revoked = instance.executor({ name: 'gone', credential: made.secret });
+    expect((await revoked.dequeue({ queues: ['runs'], fumehood: nativeOffer() })).status).toBe(401);
     await instance.lease();
   });
 
