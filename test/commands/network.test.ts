@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { getCACertificates } from 'node:tls';
 import { egressPolicyText } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
@@ -224,6 +225,9 @@ describe('the broker', () => {
     await add(password, 'npm', 'https://registry.test/npm', '--kind', 'npm', '--username', 'worker');
     await add(key, 'service', 'https://registry.test/api/', '--kind', 'http', '--header', 'x-key');
     const listed = await stack.fumehood(['broker', 'list', '--json']);
+    // The process that serves networks sees no file of the machine, and trusts its authorities all the same.
+    const { certificates } = JSON.parse(readFileSync(join(stack.state, 'executor/egress.json'), 'utf8'));
+    expect(certificates).toEqual(expect.arrayContaining(getCACertificates('system')));
     const client = stack.client();
     const { jobs } = await client.jobs({ limit: 1 });
     const get = (host: string, path: string) =>

@@ -15,9 +15,8 @@ import { openResolver, reachesSixAlone } from './resolver.ts';
  */
 const config = await readConfig(egressConfigSchema, process.argv[2] ?? '');
 const { nameServers, httpProxy, certificates, memoryBytes } = config;
-setDefaultCACertificates([
-  ...new Set([...getCACertificates('bundled'), ...getCACertificates('system'), ...certificates]),
-]);
+// This process sees no file of the machine, so those of the machine are among `certificates`.
+setDefaultCACertificates([...new Set([...getCACertificates('bundled'), ...certificates])]);
 const budget = new ConnectionBudget(ownConnectionsMax(memoryBytes));
 const [fourFirst, sixFirst] = [openResolver(nameServers, false), openResolver(nameServers, true)];
 const dial = openDialer(httpProxy);

@@ -18,7 +18,7 @@ export const egressConfigSchema = z.strictObject({
     .max(8)
     .nullable()
     .default(null),
-  /** Certificate authorities that are trusted besides those of this machine, as PEM. */
+  /** Certificate authorities that are trusted besides those of Node, as PEM: those of this machine, and of its operator. */
   certificates: z.array(z.string()).default([]),
   /** The memory of the process's cgroup; null: it has none. */
   memoryBytes: z.int().positive().nullable().default(null),

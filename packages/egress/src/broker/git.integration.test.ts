@@ -2,12 +2,13 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { brokerGrantSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openDialer } from '../dialer.ts';
 import { guestLimits } from '../limits.ts';
 import { Meter } from '../meter.ts';
 import { openBroker } from './broker.ts';
@@ -57,7 +58,11 @@ const broker = openBroker([grant], {
   meter: new Meter(guestLimits),
   rules: { policy: { mode: 'public' }, privateHosts: [], own: new Set() },
   resolve: async () => ({ code: 'ok', addresses: ['93.184.216.34'], ttlSeconds: 60 }),
-  dial: () => connect((upstream.address() as AddressInfo).port, '127.0.0.1'),
+  dial: () =>
+    openDialer(null)({
+      ...{ name: null, addresses: ['127.0.0.1'], port: (upstream.address() as AddressInfo).port },
+    }),
+  hasProxy: () => false,
   onReceipt: () => {},
 });
 

@@ -1,5 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { getCACertificates } from 'node:tls';
 import {
   receiveMessages,
   type Running,
@@ -105,7 +106,8 @@ async function egressConfigOf(
   cgroups: boolean,
 ): Promise<z.input<typeof egressConfigSchema>> {
   const files = [route.caFile, brokerCaFile].filter((file) => file !== null);
-  const certificates = (await Promise.all(files.map(readCertificates))).flat();
+  const own = (await Promise.all(files.map(readCertificates))).flat();
+  const certificates = [...getCACertificates('system'), ...own];
   const memoryBytes = cgroups ? networkMemory() : null;
   return { nameServers, httpProxy: route.proxy, certificates, memoryBytes };
 }
