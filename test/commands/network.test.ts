@@ -145,8 +145,6 @@ describe('the guest of a job', () => {
         rule: expect.stringContaining('allow mirror.test:8080'),
       }),
     );
-    const learned = await stack.fumehood(['jobs', 'policy', '1']);
-    expect(learned.stdout).toBe('allow:mirror.test:8080\n');
     const { stdout: refusals } = await stack.fumehood(['jobs', 'network', '1', '--refused']);
     expect(refusals).toMatch(
       / connection +169\.254\.169\.254:80 .* refused +the address is not on the public internet$/m,
@@ -160,6 +158,10 @@ describe('the guest of a job', () => {
       ...[`name mirror.test: ${address}`, `tcp ${address}:8080: answer from the mirror`],
       ...[`tcp ${address}:53: Connection reset by peer`, 'name private.test: rcode 3'],
     ]);
+    const learned = await tryOut('learn', tried);
+    expect(learned.lines[2]).toBe(`tcp ${address}:53: Connection reset by peer`);
+    const [, id = ''] = /jobs policy (\d+)/.exec(learned.stderr) ?? [];
+    expect((await stack.fumehood(['jobs', 'policy', id])).stdout).toBe('allow:mirror.test:8080\n');
     const { lines } = await tryOut('none', ['name mirror.test', `tcp ${address} 8080`]);
     expect(lines).toEqual([
       'name mirror.test: Network is unreachable',
