@@ -50,7 +50,7 @@ it('the attempt and its policy are named, and that more may follow', () => {
     'attempt 2, under the policy allow:a.test:443',
   );
   expect(headline({ attempt: 2, policy: { mode: 'public' }, ended: false })).toMatch(
-    /public; more may follow$/,
+    /public; its executor has not said that these are all$/,
   );
   expect(headline({ attempt: 0, policy: null, ended: false })).toContain('has said nothing');
 });

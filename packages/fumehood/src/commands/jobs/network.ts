@@ -27,14 +27,14 @@ export function addJobsNetwork(jobs: Command): void {
     });
 }
 
-/** Says of which attempt the receipts are, and which policy applied. */
+/** Says of which attempt the receipts are, which policy applied, and whether more may follow. */
 export function headline({
   attempt,
   policy,
   ended,
 }: Pick<JobNetwork, 'attempt' | 'policy' | 'ended'>): string {
   if (policy === null) return `attempt ${attempt}: its executor has said nothing of a network`;
-  const more = ended ? '' : '; more may follow';
+  const more = ended ? '' : '; its executor has not said that these are all';
   return `attempt ${attempt}, under the policy ${egressPolicyText(policy)}${more}`;
 }
 
