@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import { readdir, rm } from 'node:fs/promises';
 import { localSpawn } from '@fumehood/base';
-import { indexingSchema, type RepositoryRecord, repositoryRecordSchema } from '@fumehood/protocol';
+import {
+  indexingSchema,
+  indexStatusSchema,
+  type RepositoryRecord,
+  repositoryRecordSchema,
+} from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
@@ -126,13 +131,42 @@ describe('a repository that the instance mirrors', () => {
     expect([answer.status, await answer.json()]).toMatchObject([404, { error: { code: 'not_indexed' } }]);
   });
 
+  test('has the commits indexed that policies name, after a sync', async () => {
+    const policy = (name: string, body: object) => instance.api('PUT', `/api/index-policies/${name}`, body);
+    expect((await policy('releases', { kind: 'tag', pattern: 'v*', repositories: 'acme/*' })).status).toBe(
+      200,
+    );
+    expect((await policy('others', { repositories: 'other/*' })).status).toBe(200);
+    expect((await policy('old', { pattern: 'main', maxAgeSeconds: 60 })).status).toBe(200);
+    remote.git('rm', '-q', 'fumehood.yaml', 'sourcegraph.yaml');
+    const tagged = remote.commit({ 'go.mod': 'module y' });
+    remote.git('tag', '-a', 'v1', '-m', 'v1');
+    remote.git('tag', 'w1', 'HEAD~1');
+    const tip = remote.commit({ 'main.go': '' }, '2001-01-01T00:00:00Z');
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit: tip });
+    const status = async () =>
+      indexStatusSchema.parse(
+        await (await instance.api('GET', '/api/indexings?repository=acme/greeter')).json(),
+      ).commits;
+    const byPolicy = async () =>
+      (await status())
+        .filter(({ policy: by }) => by !== null)
+        .map((one) => [one.commit, one.policy, one.jobs.length]);
+    await expect.poll(byPolicy, { timeout: 20_000 }).toEqual([[tagged, 'releases', 4]]);
+    const broken = (await status()).find(({ failure }) => failure !== null);
+    expect(broken?.failure).toMatch(/^sourcegraph\.yaml:2:14/);
+    for (const name of ['releases', 'others', 'old'])
+      expect((await instance.api('DELETE', `/api/index-policies/${name}`)).status).toBe(204);
+  });
+
   test('is made anew when its mirror is broken', async () => {
     const [place = ''] = await mirrors();
     await rm(join(instance.directory, 'repositories/mirrors', place, 'packed-refs'));
     const third = remote.commit({ 'a.ts': '3' });
     await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
     await untilRecord({ commit: third, failure: null });
-    await expect.poll(mirrors).toHaveLength(1);
+    await expect.poll(mirrors, { timeout: 20_000 }).toHaveLength(1);
     expect(await mirrors()).not.toContain(place);
   });
 
@@ -149,7 +183,7 @@ describe('a repository that the instance mirrors', () => {
     expect((await instance.api('DELETE', path)).status).toBe(204);
     expect((await instance.api('GET', path)).status).toBe(404);
     expect((await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' })).status).toBe(404);
-    await expect.poll(mirrors).toEqual([]); // a sync that ran meanwhile removes what it made
+    await expect.poll(mirrors, { timeout: 20_000 }).toEqual([]); // a sync that ran meanwhile removes what it made
   });
 
   test.each([

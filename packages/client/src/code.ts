@@ -7,7 +7,13 @@ import {
   type IndexLanguage,
   type Indexing,
   indexersSchema,
+  type IndexPolicy,
+  type IndexStatus,
   indexingSchema,
+  indexPoliciesSchema,
+  indexPolicySchema,
+  indexStatusSchema,
+  type SetIndexPolicy,
 } from '@fumehood/protocol';
 import { type Http, queryOf } from './http.ts';
 
@@ -17,6 +23,12 @@ export interface CodeClient {
   index(request: CreateIndexing): Promise<Indexing>;
   /** Returns where the symbol at a place is defined. Errors: `not_indexed`, and as `index`. */
   definition(place: CodeQuery): Promise<CodeDefinitions>;
+  /** Returns what was decided of the latest commits of a repository, and what became of it, newest first. */
+  status(repository: string): Promise<IndexStatus>;
+  policies(): Promise<IndexPolicy[]>;
+  setPolicy(name: string, policy: SetIndexPolicy): Promise<IndexPolicy>;
+  /** Errors: `index_policy_not_found`. */
+  removePolicy(name: string): Promise<void>;
   indexers(): Promise<Indexers>;
   setIndexer(language: IndexLanguage, image: string): Promise<void>;
   resetIndexer(language: IndexLanguage): Promise<void>;
@@ -31,6 +43,18 @@ export function codeClient(http: Http): CodeClient {
     index: (request) => http.ask(indexingSchema, { method: 'POST', path: '/api/indexings', json: request }),
     definition: (place) =>
       http.ask(codeDefinitionsSchema, { method: 'GET', path: `/api/code/definition?${queryOf(place)}` }),
+    status: (repository) =>
+      http.ask(indexStatusSchema, { method: 'GET', path: `/api/indexings?${queryOf({ repository })}` }),
+    policies: async () =>
+      (await http.ask(indexPoliciesSchema, { method: 'GET', path: '/api/index-policies' })).policies,
+    setPolicy: (name, policy) =>
+      http.ask(indexPolicySchema, {
+        method: 'PUT',
+        path: `/api/index-policies/${encodeURIComponent(name)}`,
+        json: policy,
+      }),
+    removePolicy: (name) =>
+      discard({ method: 'DELETE', path: `/api/index-policies/${encodeURIComponent(name)}` }),
     indexers: async () => (await http.ask(indexersSchema, { method: 'GET', path: '/api/indexers' })).indexers,
     setIndexer: (language, image) =>
       discard({ method: 'PUT', path: `/api/indexers/${language}`, json: { image } }),

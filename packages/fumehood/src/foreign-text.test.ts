@@ -91,6 +91,21 @@ const client = {
   secrets: { list: all },
   repositories: { list: all, show: one },
   code: {
+    policies: async () => [{ ...record, repositories: evil, kind: 'tag', pattern: evil }],
+    status: async () => ({
+      commits: [
+        {
+          ...record,
+          commit: evil,
+          plannedAt: evil,
+          policy: evil,
+          source: evil,
+          notes: [evil],
+          failure: evil,
+          jobs: [{ id: 1, state: evil, root: evil, indexer: evil, uploadId: null, documents: null }],
+        },
+      ],
+    }),
     indexers: async () => [{ language: 'go', image: evil, isDefault: false }],
     index: async () => ({
       ...record,
@@ -205,7 +220,9 @@ const commands: Record<string, string[]> = {
   'network/ceilings/set': ['none', '--tenant', 'acme'],
   'secrets/list': [],
   'repos/list': [],
-  index: ['acme/greeter'],
+  'index/run': ['acme/greeter'],
+  'index/status': ['acme/greeter'],
+  'index-policies/list': [],
   'code/def': ['acme/greeter', 'a:1:1'],
   'indexers/list': [],
   'repos/show': ['acme/greeter'],
@@ -224,6 +241,8 @@ const others = [
   'broker/remove',
   'repos/add',
   'indexers/set',
+  'index-policies/set',
+  'index-policies/remove',
   'indexers/reset',
   'repos/remove',
   'repos/sync',

@@ -40,7 +40,11 @@ import { addRegistriesAdd } from './commands/registries/add.ts';
 import { addRegistriesList } from './commands/registries/list.ts';
 import { addRegistriesRemove } from './commands/registries/remove.ts';
 import { addCodeDef } from './commands/code/def.ts';
-import { addIndex } from './commands/index.ts';
+import { addIndexRun } from './commands/index/run.ts';
+import { addIndexStatus } from './commands/index/status.ts';
+import { addIndexPoliciesList } from './commands/index-policies/list.ts';
+import { addIndexPoliciesRemove } from './commands/index-policies/remove.ts';
+import { addIndexPoliciesSet } from './commands/index-policies/set.ts';
 import { addIndexersList } from './commands/indexers/list.ts';
 import { addIndexersReset } from './commands/indexers/reset.ts';
 import { addIndexersSet } from './commands/indexers/set.ts';
@@ -136,7 +140,15 @@ export function makeProgram(): Command {
   addReposSync(repos);
   addReposRemove(repos);
 
-  const index = addIndex(program);
+  const index = program.command('index').description('have commits indexed, and see what became of it');
+  addIndexRun(index);
+  addIndexStatus(index);
+  const policies = program
+    .command('index-policies')
+    .description('manage which commits are indexed whenever a repository was synced');
+  addIndexPoliciesList(policies);
+  addIndexPoliciesSet(policies);
+  addIndexPoliciesRemove(policies);
   const code = program.command('code').description('ask the indexes of repositories');
   addCodeDef(code);
   const indexers = program.command('indexers').description('choose the container images of indexers');

@@ -24,6 +24,8 @@ export interface RemoteRefs {
   readonly head: string | null;
   /** Objects by the full names of branches and tags. */
   readonly refs: ReadonlyMap<string, string>;
+  /** The commits of branches and tags, by the same names: that of an annotated tag is what it points to. */
+  readonly commits: ReadonlyMap<string, string>;
   /** Branches and tags that were left out, because their names are not valid. */
   readonly invalid: number;
 }
@@ -67,6 +69,7 @@ export async function listRefs(http: RemoteHttp): Promise<RemoteRefs> {
   const lines = ['peel', 'symrefs', 'ref-prefix HEAD', 'ref-prefix refs/heads/', 'ref-prefix refs/tags/'];
   const answer = await post(http, 'ls-refs', lines);
   const refs = new Map<string, string>();
+  const commits = new Map<string, string>();
   let head: string | null = null;
   let invalid = 0;
   for await (const packet of answer) {
@@ -74,14 +77,19 @@ export async function listRefs(http: RemoteHttp): Promise<RemoteRefs> {
     const line = packet.bytes.toString('utf8').trimEnd();
     if (line.startsWith('ERR ')) throw remoteRefused(line.slice(4, 300));
     const [object = '', name = '', ...attributes] = line.split(' ');
-    const target = attributes.find((one) => one.startsWith('symref-target:'))?.slice('symref-target:'.length);
-    if (name === 'HEAD') head = target ?? null;
+    const attribute = (key: string) =>
+      attributes.find((one) => one.startsWith(`${key}:`))?.slice(key.length + 1);
+    if (name === 'HEAD') head = attribute('symref-target') ?? null;
     else if (!/^[0-9a-f]{40}$/.test(object) || !isRefName(name)) invalid += 1;
-    else refs.set(name, object);
+    else {
+      refs.set(name, object);
+      const peeled = attribute('peeled') ?? object;
+      if (/^[0-9a-f]{40}$/.test(peeled)) commits.set(name, peeled);
+    }
     if (refs.size + invalid > refsMax)
       throw repositoryInvalid(`it has more than ${refsMax} branches and tags`);
   }
-  return { head: head !== null && refs.has(head) ? head : null, refs, invalid };
+  return { head: head !== null && refs.has(head) ? head : null, refs, commits, invalid };
 }
 
 /**

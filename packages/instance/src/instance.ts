@@ -15,6 +15,7 @@ import { listenHttp } from './http/listen.ts';
 import { allRoutes } from './http/routes.ts';
 import { buildServer } from './http/server.ts';
 import { makeTurns } from './http/turns.ts';
+import { indexByPolicies } from './indexing/by-policies.ts';
 import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
 import { provideCommit } from './repos/commit-files.ts';
@@ -105,7 +106,18 @@ export async function startInstance(
     );
     const { port, tlsPort, close } = await listenHttp(app, config, { clock, log, limits: parts.limits });
     const retaining = retain({ db, commits, mirrors, clock, log }, config, stopping.signal);
-    const syncing = syncRepositories({ db, vault, mirrors, clock, log }, wakes, stopping.signal);
+    const syncing = syncRepositories(
+      {
+        db,
+        vault,
+        mirrors,
+        clock,
+        log,
+        onSynced: (name) => indexByPolicies({ db, kinds, mirrors, clock, log }, name),
+      },
+      wakes,
+      stopping.signal,
+    );
     const reaping = reap(reservedDb, kinds, clock, log, stopping.signal, health);
     return {
       url: `http://127.0.0.1:${port}`,

@@ -14,8 +14,8 @@ export interface GitServer {
   sent(): number;
   /** Runs git in the repository; returns its output. */
   git(...args: string[]): string;
-  /** Writes files, and commits them; returns the commit. */
-  commit(files: Readonly<Record<string, string | Buffer>>): string;
+  /** Writes files, and commits them, at a time if it is given; returns the commit. */
+  commit(files: Readonly<Record<string, string | Buffer>>, at?: string): string;
   stop(): void;
 }
 
@@ -31,8 +31,9 @@ export async function startGitServer(password: string | null = null): Promise<Gi
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',
   };
-  const git = (...args: string[]) =>
-    execFileSync('git', ['-C', source, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
+  const args = ['-C', source, '-c', 'user.name=t', '-c', 'user.email=t@t'];
+  const git = (...more: string[]) =>
+    execFileSync('git', [...args, ...more], {
       env,
       stdio: ['ignore', 'pipe', 'ignore'],
     })
@@ -77,13 +78,15 @@ export async function startGitServer(password: string | null = null): Promise<Gi
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     sent: () => sent,
     git,
-    commit(files) {
+    commit(files, at) {
       for (const [name, content] of Object.entries(files)) {
         mkdirSync(dirname(join(source, name)), { recursive: true });
         writeFileSync(join(source, name), content);
       }
       git('add', '-A');
-      git('commit', '-q', '-m', 'c');
+      execFileSync('git', [...args, 'commit', '-q', '-m', 'c'], {
+        env: { ...env, ...(at !== undefined && { GIT_COMMITTER_DATE: at }) },
+      });
       return git('rev-parse', 'HEAD');
     },
     stop() {

@@ -9,11 +9,18 @@ import { enqueue } from '../queue/queue.ts';
 import { mirrorOf, resolveRevision } from '../repos/commit-files.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
 import { planIndexing } from './plan.ts';
+import { recordIndexing } from './records.ts';
 
 interface IndexingDeps {
   readonly db: Db;
   readonly kinds: QueueKinds;
   readonly mirrors: Mirrors;
+}
+
+/** Whose jobs index a commit, and the name of the policy that says so; null: somebody asked for it. */
+interface IndexingOrigin {
+  readonly tenant: string;
+  readonly policy: string | null;
 }
 
 /**
@@ -22,27 +29,31 @@ interface IndexingDeps {
  */
 export async function indexCommit(
   { db, kinds, mirrors }: IndexingDeps,
-  tenant: string,
+  { tenant, policy }: IndexingOrigin,
   { repository, revision, dryRun, force, accept }: z.output<typeof createIndexingSchema>,
 ): Promise<Indexing> {
   const mirror = await mirrorOf(db, mirrors, repository);
   const commit = await resolveRevision(mirror, revision ?? null);
-  const plan = await planIndexing(db, mirror, commit);
+  const place = { repository, commit, policy };
+  const plan = await planIndexing(db, mirror, commit).catch(async (error: unknown) => {
+    if (!dryRun) await recordIndexing(db, place, { failure: (error as Error).message });
+    throw error;
+  });
   const jobs: Indexing['jobs'] = [];
   for (const { spec, reason } of plan.jobs) {
-    const place = { repository, commit, root: spec.root, indexer: indexerName(spec.indexer) };
-    const earlier = await findEarlier(db, place);
+    const target = { repository, commit, root: spec.root, indexer: indexerName(spec) };
+    const earlier = await findEarlier(db, target);
     const reuse = !force && earlier.jobId !== null;
     let jobId = reuse ? earlier.jobId : null;
     const request = createJobSchema.parse({
       ...{ queue: 'codeintel', repository, commit, root: spec.root, accept },
       steps: spec.steps,
-      indexer: { name: place.indexer, ...commandOf(spec) },
+      indexer: { name: target.indexer, ...commandOf(spec) },
       outfile: spec.outfile,
     });
     if (!reuse && !dryRun) {
       // Two requests at the same time make one job.
-      const key = JSON.stringify([place, earlier.ended, force ? randomUUID() : '']);
+      const key = JSON.stringify([target, earlier.ended, force ? randomUUID() : '']);
       const requestSha256 = createHash('sha256').update(key).digest();
       const { id } = await enqueue(db, 'codeintel', await kindOf(kinds, 'codeintel').create(request), {
         ...{ tenant, priority: request.priority, processAfter: null, retryPauseMs: request.retryPauseMs },
@@ -53,12 +64,16 @@ export async function indexCommit(
     const { root, indexer, steps } = spec;
     jobs.push({ root, indexer, steps, commands: scriptOf(spec), reason, jobId, isEarlier: reuse });
   }
+  if (!dryRun) await recordIndexing(db, place, plan);
   return { repository, commit, source: plan.source, jobs, notes: [...plan.notes] };
 }
 
-/** The name by which indexes of the same indexer replace each other: that of its image, without a registry's own part, tag and digest. */
-const indexerName = (image: string): string =>
-  (digestSchema.safeParse(image).success ? image.slice(0, 19) : image)
+/**
+ * The name by which indexes of the same indexer replace each other: that of its image, without a registry's own part, tag and digest. An archive
+ * has none: its command is the name.
+ */
+const indexerName = ({ indexer, indexer_args: [command = 'indexer'] }: IndexJobSpec): string =>
+  (digestSchema.safeParse(indexer).success ? command : indexer)
     .replace(/@.*$/, '')
     .replace(/:[^/:]*$/, '')
     .replace(/^sourcegraph\//, '')

@@ -9,6 +9,8 @@ import type { CommitStore } from './store.ts';
 
 /** Bytes of the paths of a commit that are read, all together. */
 const pathBytesMax = 64 * 2 ** 20;
+/** Bytes of a commit, without its files, that are read. */
+const commitBytesMax = 1_048_576;
 
 /** Returns the mirror of a repository. Errors: `repository_not_found`, also before the first sync, `mirror_missing`. */
 export async function mirrorOf(db: Db, mirrors: Mirrors, repository: string): Promise<Mirror> {
@@ -84,6 +86,18 @@ export async function readFiles(
     } catch {} // no text
   }
   return found;
+}
+
+/** Returns when a commit was made, seconds since 1970; null if it does not say. */
+export async function readCommitTime(mirror: Mirror, commit: string): Promise<number | null> {
+  const child = await mirror.git('git cat-file', catFiles);
+  child.stdin.end(`${commit}\n`);
+  child.stderr.resume();
+  const output = await collect(child.stdout, commitBytesMax).catch(() => null);
+  if (output === null) child.kill();
+  const [head = ''] = output?.toString('latin1').split('\n\n') ?? [];
+  const time = /^committer .* (\d{1,12}) [+-]\d{4}$/m.exec(head)?.[1];
+  return time === undefined ? null : Number(time);
 }
 
 /** Puts a commit of a mirror into the store from which jobs fetch. Returns false if the instance has no such repository or commit. */

@@ -30,7 +30,8 @@ afterAll(async () => {
 const vault = openVault(Buffer.alloc(32, 1));
 const password = 'correct-horse-battery';
 const request = setRepositorySchema.parse({ url: 'https://git.test/a', username: 'u', password });
-const refs = { head: 'refs/heads/main', refs: new Map([['refs/heads/main', 'a'.repeat(40)]]) };
+const refs = new Map([['refs/heads/main', 'a'.repeat(40)]]);
+const remote = { head: 'refs/heads/main', refs, commits: refs };
 const due = (name: string) => requestSync(db, name);
 
 test('the password of a repository is stored for its URL and user alone', async () => {
@@ -56,10 +57,10 @@ test('one replica at a time syncs a repository, and a claim that was lost stores
   const second = await claimRepository(db);
   if (!second) throw new Error('nothing is due');
   expect([await renewClaim(db, first), await renewClaim(db, second)]).toEqual([false, true]);
-  expect(await finishSync(db, first, { place: 'x', refs })).toBe(false);
+  expect(await finishSync(db, first, { place: 'x', remote })).toBe(false);
   await failSync(db, first, 'late');
   expect(await readRepository(db, 'a')).toMatchObject({ commit: null, failure: null });
-  expect(await finishSync(db, second, { place: 'y', refs })).toBe(true);
+  expect(await finishSync(db, second, { place: 'y', remote })).toBe(true);
   expect(await readRepository(db, 'a')).toMatchObject({ commit: 'a'.repeat(40), branches: 1 });
 });
 
@@ -68,7 +69,7 @@ test('a sync that was asked for while another one runs is done afterwards', asyn
   const running = await claimRepository(db);
   if (!running) throw new Error('nothing is due');
   await due('a');
-  await finishSync(db, running, { place: 'y', refs });
+  await finishSync(db, running, { place: 'y', remote });
   expect(await claimRepository(db)).toMatchObject({ name: 'a' });
 });
 

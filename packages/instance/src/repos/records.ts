@@ -1,4 +1,4 @@
-import type { MirrorRefs } from '@fumehood/git';
+import type { RemoteRefs } from '@fumehood/git';
 import type { RepositoryRecord, setRepositorySchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
@@ -143,7 +143,10 @@ export const passwordOf = (vault: Vault, repository: ClaimedRepository): string 
 export async function finishSync(
   db: Db,
   { id, claim }: ClaimedRepository,
-  { place, refs: { head, refs } }: { readonly place: string; readonly refs: MirrorRefs },
+  {
+    place,
+    remote: { head, refs, commits },
+  }: { readonly place: string; readonly remote: Pick<RemoteRefs, 'head' | 'refs' | 'commits'> },
 ): Promise<boolean> {
   return await transaction(db, async (tx) => {
     const { rows } = await sql`
@@ -153,13 +156,16 @@ export async function finishSync(
     `.execute(tx);
     if (rows.length === 0) return false;
     const [names, objects] = [[...refs.keys()], [...refs.values()]];
+    const peeled = names.map((name) => commits.get(name) ?? null);
     await sql`
       delete from repository_refs where repository_id = ${id} and not name = any(${names}::text[])
     `.execute(tx);
     await sql`
-      insert into repository_refs (repository_id, name, object)
-      select ${id}, name, object from unnest(${names}::text[], ${objects}::text[]) as ref (name, object)
-      on conflict (repository_id, name) do update set object = excluded.object where repository_refs.object <> excluded.object
+      insert into repository_refs (repository_id, name, object, commit)
+      select ${id}, name, object, commit
+      from unnest(${names}::text[], ${objects}::text[], ${peeled}::text[]) as ref (name, object, commit)
+      on conflict (repository_id, name) do update set object = excluded.object, commit = excluded.commit
+        where repository_refs.object <> excluded.object
     `.execute(tx);
     return true;
   });

@@ -24,6 +24,8 @@ const concurrency = 2;
 const syncMs = 3_600_000;
 /** A mirror with more packs than this is made anew: git looks into each. */
 const packsMax = 50;
+/** Codes of errors that are the remote's fault, and no reason to make its mirror anew. */
+const ofRemote = ['remote_refused', 'remote_unreachable', 'git_protocol'];
 
 export interface SyncDeps {
   readonly db: Db;
@@ -31,6 +33,8 @@ export interface SyncDeps {
   readonly mirrors: Mirrors;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Is told of each sync that succeeded. Never rejects. */
+  readonly onSynced: (repository: string) => Promise<void>;
 }
 
 /** Brings the mirrors of repositories up to date when they are due, until `signal` is aborted. Any number of replicas may do this at once. */
@@ -64,10 +68,11 @@ async function syncClaimed(deps: SyncDeps, claimed: ClaimedRepository, stopping:
   }, claimMs / 4);
   const signal = AbortSignal.any([stopping, lost.signal, AbortSignal.timeout(syncMs)]);
   try {
-    const { place, mirror } = await update(deps, claimed, signal);
-    const kept = await finishSync(db, claimed, { place, refs: mirror.refs });
+    const { place, remote } = await update(deps, claimed, signal);
+    const kept = await finishSync(db, claimed, { place, remote });
     const unused = kept ? claimed.place : place;
     if (place !== claimed.place && unused !== null) await mirrors.remove(unused);
+    if (kept) await deps.onSynced(claimed.name);
   } catch (error) {
     if (stopping.aborted || lost.signal.aborted) return; // another replica syncs it when the claim has run out
     const failure = error instanceof FumehoodError ? error.message : (error as Error).message;
@@ -82,38 +87,41 @@ async function syncClaimed(deps: SyncDeps, claimed: ClaimedRepository, stopping:
   }
 }
 
-/** Returns the mirror of a repository as its remote is now. One that cannot be used is made anew; the old one answers until then. */
+/** Brings the mirror of a repository to what its remote is now. Returns where it is. One that cannot be used is made anew; the old one answers until then. */
 async function update(
   { vault, mirrors, log }: SyncDeps,
   claimed: ClaimedRepository,
   signal: AbortSignal,
-): Promise<{ place: string; mirror: Mirror }> {
+): Promise<{ place: string; remote: RemoteRefs }> {
   const http = remoteHttp(claimed, passwordOf(vault, claimed), signal);
   const remote = await listRefs(http);
   if (claimed.place !== null) {
     try {
       const mirror = await mirrors.open(claimed.place);
-      if (mirror.packs <= packsMax)
-        return { place: claimed.place, mirror: await bringIn(http, mirror, remote) };
+      if (mirror.packs <= packsMax) {
+        await bringIn(http, mirror, remote);
+        return { place: claimed.place, remote };
+      }
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof FumehoodError && error.code === 'remote_refused') throw error;
+      if (error instanceof FumehoodError && ofRemote.includes(error.code)) throw error;
       log.warn({ error, repository: claimed.name }, 'the mirror of a repository is made anew');
     }
   }
   const { place, mirror } = await mirrors.make();
   try {
-    return { place, mirror: await bringIn(http, mirror, remote) };
+    await bringIn(http, mirror, remote);
+    return { place, remote };
   } catch (error) {
     await mirrors.remove(place);
     throw error;
   }
 }
 
-async function bringIn(http: RemoteHttp, mirror: Mirror, remote: RemoteRefs): Promise<Mirror> {
+async function bringIn(http: RemoteHttp, mirror: Mirror, remote: RemoteRefs): Promise<void> {
   const known = new Set(mirror.refs.refs.values());
   const wants = [...new Set(remote.refs.values())].filter((object) => !known.has(object));
-  return await mirror.update(remote, wants.length === 0 ? null : await fetchHistory(http, wants, [...known]));
+  await mirror.update(remote, wants.length === 0 ? null : await fetchHistory(http, wants, [...known]));
 }
 
 /** Returns a function that sends requests to a repository's remote with its credential. */

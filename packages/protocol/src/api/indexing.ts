@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { imageSchema } from '../kinds.ts';
+import { tierSchema } from '../tier.ts';
 import { commitSchema } from '../values.ts';
 import { revisionSchema } from './code.ts';
 import { jobOptions } from './job-options.ts';
@@ -55,3 +56,64 @@ export const indexingSchema = z.object({
   notes: z.array(z.string()),
 });
 export type Indexing = z.infer<typeof indexingSchema>;
+
+/** A pattern in which `*` stands for any text. */
+const pattern = z.string().min(1).max(400);
+
+/** `PUT /api/index-policies/{name}`: 200 with the policy. It says which commits of mirrored repositories are indexed after a sync. */
+export const setIndexPolicySchema = z.strictObject({
+  /** The names of the repositories. */
+  repositories: pattern.default('*'),
+  kind: z.enum(['branch', 'tag']).default('branch'),
+  /** The names of branches or tags, without `refs/…/`; null: the default branch, or all tags. */
+  pattern: pattern.nullable().default(null),
+  /** Commits that are older are left out; null: none is. */
+  maxAgeSeconds: z.int().min(60).max(1_000_000_000).nullable().default(null),
+  /** The least time between two commits of one repository that this policy has indexed. */
+  pauseSeconds: z.int().min(0).max(31_536_000).default(0),
+  accept: jobOptions.accept,
+});
+export type SetIndexPolicy = z.input<typeof setIndexPolicySchema>;
+
+/** `GET /api/index-policies`. */
+export const indexPolicySchema = z.object({
+  name: z.string(),
+  tenant: z.string(),
+  repositories: z.string(),
+  kind: z.enum(['branch', 'tag']),
+  pattern: z.string().nullable(),
+  maxAgeSeconds: z.int().nullable(),
+  pauseSeconds: z.int(),
+  accept: z.array(tierSchema),
+  createdAt: z.string(),
+});
+export type IndexPolicy = z.infer<typeof indexPolicySchema>;
+export const indexPoliciesSchema = z.object({ policies: z.array(indexPolicySchema) });
+
+/** `GET /api/indexings?repository=`: what was decided of the latest commits of a repository, and what became of it, newest first. */
+export const indexStatusSchema = z.object({
+  repository: storedRepositorySchema,
+  commits: z.array(
+    z.object({
+      commit: commitSchema,
+      plannedAt: z.string(),
+      policy: z.string().nullable(),
+      source: z.string().nullable(),
+      notes: z.array(z.string()),
+      failure: z.string().nullable(),
+      jobs: z.array(
+        z.object({
+          id: z.int(),
+          state: z.string(),
+          root: z.string(),
+          indexer: z.string(),
+          /** The index that it left; null: none, or a later one took its place. */
+          uploadId: z.int().nullable(),
+          documents: z.int().nullable(),
+        }),
+      ),
+    }),
+  ),
+});
+export type IndexStatus = z.infer<typeof indexStatusSchema>;
+export const indexStatusQuerySchema = z.object({ repository: storedRepositorySchema });

@@ -1,5 +1,10 @@
 import {
+  accessNameSchema,
   createIndexingSchema,
+  type IndexPolicy,
+  type IndexStatus,
+  indexStatusQuerySchema,
+  setIndexPolicySchema,
   type Indexers,
   indexLanguageSchema,
   setIndexerSchema,
@@ -8,20 +13,52 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { listIndexers, resetIndexer, setIndexer } from '../../indexing/indexers.ts';
+import {
+  listIndexPolicies,
+  readIndexStatus,
+  removeIndexPolicy,
+  setIndexPolicy,
+} from '../../indexing/records.ts';
 import { indexCommit } from '../../indexing/index-commit.ts';
+import { readRepository } from '../../repos/records.ts';
 import type { RouteDeps } from '../deps.ts';
 import { personOf, requirePerson } from '../person.ts';
 
+const policyParams = z.object({ name: accessNameSchema });
 const params = z.object({ language: indexLanguageSchema });
 
-/** `/api/indexings` and `/api/indexers`: has commits indexed, and by which images. */
+/** `/api/indexings`, `/api/index-policies` and `/api/indexers`: which commits are indexed, and by which images. */
 export function indexingRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const { db } = deps;
   const app = scope.withTypeProvider<ZodTypeProvider>();
   requirePerson(scope, db);
   app.post('/api/indexings', { schema: { body: createIndexingSchema } }, (request) =>
-    indexCommit(deps, personOf(request).name, request.body),
+    indexCommit(deps, { tenant: personOf(request).name, policy: null }, request.body),
   );
+  app.get(
+    '/api/indexings',
+    { schema: { querystring: indexStatusQuerySchema } },
+    async (request): Promise<IndexStatus> => {
+      const { repository } = request.query;
+      await readRepository(db, repository);
+      return { repository, commits: await readIndexStatus(db, repository) };
+    },
+  );
+  app.get(
+    '/api/index-policies',
+    async (): Promise<{ policies: IndexPolicy[] }> => ({
+      policies: await listIndexPolicies(db),
+    }),
+  );
+  app.put(
+    '/api/index-policies/:name',
+    { schema: { params: policyParams, body: setIndexPolicySchema } },
+    (request) => setIndexPolicy(db, request.params.name, personOf(request).name, request.body),
+  );
+  app.delete('/api/index-policies/:name', { schema: { params: policyParams } }, async (request, reply) => {
+    await removeIndexPolicy(db, request.params.name);
+    return reply.code(204).send();
+  });
   app.get(
     '/api/indexers',
     async (): Promise<{ indexers: Indexers }> => ({ indexers: await listIndexers(db) }),

@@ -164,6 +164,23 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Has a commit of a repository indexed, or says which jobs that would be, and why.',
     answers: { 200: 'Indexing' },
   },
+  'GET /api/indexings': {
+    summary: 'What was decided of the latest commits of a repository, and what became of it, newest first.',
+    answers: { 200: 'IndexStatus' },
+  },
+  'GET /api/index-policies': {
+    summary: 'The policies that say which commits are indexed after a sync.',
+    answers: { 200: 'IndexPolicies' },
+  },
+  'PUT /api/index-policies/:name': {
+    summary:
+      'Stores a policy that says which commits are indexed after a sync. Its jobs are those of the caller.',
+    answers: { 200: 'IndexPolicy' },
+  },
+  'DELETE /api/index-policies/:name': {
+    summary: 'Removes a policy. What it had indexed stays.',
+    answers: { 204: null },
+  },
   'GET /api/indexers': {
     summary: "The container image of each language's indexer.",
     answers: { 200: 'Indexers' },

@@ -1,10 +1,10 @@
 import type { Client } from '@fumehood/client';
 import type { Indexing, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
-import { type ClientOptions, connect } from '../cli/context.ts';
-import { jsonOption, revision, storedRepository, tiers } from '../cli/options.ts';
-import { note, printResult } from '../cli/print.ts';
-import { table } from '../cli/table.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
+import { jsonOption, revision, storedRepository, tiers } from '../../cli/options.ts';
+import { note, printResult } from '../../cli/print.ts';
+import { table } from '../../cli/table.ts';
 
 interface IndexOptions extends ClientOptions {
   readonly revision?: string;
@@ -14,10 +14,10 @@ interface IndexOptions extends ClientOptions {
   readonly accept?: Tier[];
 }
 
-/** Adds `fumehood index`. */
-export function addIndex(program: Command): Command {
-  return program
-    .command('index')
+/** Adds `fumehood index run`, which is also `fumehood index`. */
+export function addIndexRun(index: Command): void {
+  index
+    .command('run', { isDefault: true })
     .description('have a commit of a repository indexed, for `fumehood code`')
     .argument('<repository>', 'name of the repository, see `fumehood repos list`', storedRepository)
     .option('--revision <revision>', 'branch, tag or commit; default: the default branch', revision)
@@ -26,10 +26,10 @@ export function addIndex(program: Command): Command {
     .option('--wait', 'wait until the jobs have ended')
     .addOption(new Option('--accept <tier>', 'isolation that is good enough (repeatable)').argParser(tiers))
     .addOption(jsonOption())
-    .action(index);
+    .action(run);
 }
 
-async function index(repository: string, options: IndexOptions): Promise<void> {
+async function run(repository: string, options: IndexOptions): Promise<void> {
   const { revision: asked, dryRun = false, force = false, accept, wait } = options;
   const client = await connect(options);
   const made = await client.code.index({
