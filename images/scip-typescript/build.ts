@@ -1,6 +1,9 @@
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BuiltImage, buildImage, runTool } from '../recipe.ts';
+
+/** Later versions of npm run hooks only after an approval. */
+const npm = '#!/bin/sh\nexec /usr/bin/node /opt/scip-typescript/node_modules/npm/bin/npm-cli.js "$@"\n';
 
 /** Files that the indexer never reads; without them the image has half the size. */
 const excluded =
@@ -8,7 +11,7 @@ const excluded =
 
 /**
  * Builds the image of the TypeScript indexer, once for each state of this recipe. It contains the pinned Node,
- * `@sourcegraph/scip-typescript` as its lock file pins it, the C libraries, and busybox as the shell. The entrypoint is the indexer.
+ * `@sourcegraph/scip-typescript` and npm as its lock file pins them, the C libraries, and busybox as the shell. The entrypoint is the indexer.
  * Errors: `tool_failed`.
  */
 export async function build(options: {
@@ -29,10 +32,15 @@ export async function build(options: {
         'lib/x86_64-linux-gnu',
         'usr/lib/x86_64-linux-gnu',
         'usr/bin/node',
+        'usr/bin/npm',
         'opt/scip-typescript',
       ],
       excluded,
-      install: (root) => installIndexer(join(root, 'opt/scip-typescript')),
+      async install(root) {
+        await installIndexer(join(root, 'opt/scip-typescript'));
+        await mkdir(join(root, 'usr/bin'), { recursive: true });
+        await writeFile(join(root, 'usr/bin/npm'), npm, { mode: 0o755 });
+      },
       config: {
         env: ['PATH=/usr/bin:/bin', 'HOME=/root'],
         entrypoint: [

@@ -36,20 +36,11 @@ export class Internet {
     const file = join(directory, 'internet.json');
     writeFileSync(file, JSON.stringify(config));
     const addresses = [nameServer, ...Object.values(hosts).map(({ address }) => address)];
-    const servers = inNamespace(
-      `ip link set lo up; for address in ${addresses.join(' ')}; do ip address add "$address/32" dev lo; done; exec "$@"`,
+    const servers = await inNamespace(
+      `for address in ${addresses.join(' ')}; do ip address add "$address/32" dev lo; done; exec "$@"`,
       [process.execPath, join(import.meta.dirname, 'servers.ts'), file],
     );
-    await once(servers.stdout, 'data');
-    const machine = inNamespace(
-      `ip link set lo up; ip link add near type veth peer name far netns ${servers.pid}
-       ip address add ${link.near}/30 dev near; ip link set near up
-       nsenter --target ${servers.pid} --net ip address add ${link.far}/30 dev far
-       nsenter --target ${servers.pid} --net ip link set far up
-       ip route add default via ${link.far}; echo ready; exec cat`,
-      [],
-    );
-    await once(machine.stdout, 'data');
+    const machine = await machineBeside(servers);
     return new Internet(authority.caFile, [servers, machine]);
   }
 
@@ -67,9 +58,23 @@ export class Internet {
   }
 }
 
-/** Starts a shell script in a new network namespace. */
-function inNamespace(script: string, args: readonly string[]) {
-  return spawn('unshare', ['--net', 'sh', '-euc', script, 'sh', ...args], {
+/** Runs a shell script in a new network namespace, and resolves when it has written something. */
+export async function inNamespace(script: string, args: readonly string[] = []): Promise<ChildProcess> {
+  const whole = `ip link set lo up; ${script}`;
+  const child = spawn('unshare', ['--net', 'sh', '-euc', whole, 'sh', ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  await once(child.stdout, 'data');
+  return child;
+}
+
+/** Makes a namespace whose only way out leads to that of a process, and returns the process that keeps it. */
+export async function machineBeside({ pid }: ChildProcess): Promise<ChildProcess> {
+  const far = `nsenter --target ${pid} --net ip`;
+  return await inNamespace(
+    `ip link add near type veth peer name far netns ${pid}
+     ip address add ${link.near}/30 dev near; ip link set near up
+     ${far} address add ${link.far}/30 dev far; ${far} link set far up
+     ip route add default via ${link.far}; echo ready; exec cat`,
+  );
 }

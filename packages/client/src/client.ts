@@ -71,8 +71,11 @@ export interface Client {
   /** Uploads a pack that holds one commit without its history. */
   putPack(repository: string, commit: string, pack: Readable): Promise<void>;
   upload(id: number): Promise<UploadRecord>;
-  /** Returns a reference and its definition, or null if the index has none. */
-  example(upload: number): Promise<z.infer<typeof definitionExampleSchema> | null>;
+  /**
+   * Returns a reference and its definition, or null if the index has none. With `into`, a directory, the reference is outside of it and the
+   * definition below it.
+   */
+  example(upload: number, into?: string): Promise<z.infer<typeof definitionExampleSchema> | null>;
   status(): Promise<Status>;
   /** Sets whether an executor stops leasing jobs. Its running jobs go on. Errors: `executor_not_found`. */
   setDraining(executor: string, draining: boolean): Promise<void>;
@@ -152,11 +155,15 @@ export function openClient(options: ClientOptions): Client {
       );
     },
     upload: (id) => get(uploadRecordSchema, `/api/uploads/${id}`),
-    example: (upload) =>
-      get(definitionExampleSchema, `/api/uploads/${upload}/example`).catch((error: unknown) => {
-        if (factsOf(error).code === 'no_example') return null;
-        throw error;
-      }),
+    example(upload, into) {
+      const query = into === undefined ? '' : `?into=${encodeURIComponent(into)}`;
+      return get(definitionExampleSchema, `/api/uploads/${upload}/example${query}`).catch(
+        (error: unknown) => {
+          if (factsOf(error).code === 'no_example') return null;
+          throw error;
+        },
+      );
+    },
     status: () => get(statusSchema, '/api/status'),
     setDraining(executor, draining) {
       const path = `/api/executors/${encodeURIComponent(executor)}/${draining ? 'drain' : 'resume'}`;

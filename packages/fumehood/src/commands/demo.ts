@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { normalize } from 'node:path/posix';
 import { layout } from '#layout';
 import type { Command } from 'commander';
@@ -11,12 +12,14 @@ import {
   writeOutput,
 } from '../cli/print.ts';
 import demoOptions from '../demo/options.json' with { type: 'json' };
+import type { Report } from '../demo/report.ts';
 import { usage } from '../errors.ts';
 
 interface DemoOptions extends PrintOptions {
   readonly repo?: string;
   readonly root?: string;
   readonly commit?: string;
+  readonly install?: boolean;
 }
 
 /** Small enough for an emulated CPU: the whole job takes less than 90 s. */
@@ -37,20 +40,35 @@ export function addDemo(program: Command): void {
 async function demo(options: DemoOptions): Promise<void> {
   const { openRepository } = await import('../demo/repository.ts');
   const { runDemo } = await import('../demo/demo.ts');
-  const { reportJson, reportLines } = await import('../demo/report.ts');
+  const { makeExample } = await import('../demo/example.ts');
+  const { dependenciesOf, openRegistry, requireNetwork } = await import('../demo/install.ts');
   const { bringUp } = await import('../up/up.ts');
-  const repo = options.repo ?? ownRepository();
-  const root = relativeRoot(options.root ?? (options.repo === undefined ? ownRoot : ''));
-  const repository = await openRepository(repo, options.commit ?? 'HEAD', root);
-  const context = commandContext();
-  const client = await bringUp(context);
-  const report = await runDemo({
-    client,
-    state: context.state,
-    repository,
-    note,
-    output: (bytes) => writeOutput('stderr', bytes),
-  });
+  if (options.install) requireNetwork();
+  const example = options.install && options.repo === undefined ? await makeExample() : null;
+  try {
+    const repo = options.repo ?? example ?? ownRepository();
+    const root = relativeRoot(options.root ?? (repo === options.repo || example ? '' : ownRoot));
+    const repository = await openRepository(repo, options.commit ?? 'HEAD', root);
+    const context = commandContext();
+    const dependencies = options.install ? await dependenciesOf(repository) : [];
+    const registry = options.install ? await openRegistry(context) : null;
+    const client = await bringUp(context);
+    const report = await runDemo({
+      client,
+      state: context.state,
+      repository,
+      install: registry && { ...registry, dependencies },
+      note,
+      output: (bytes) => writeOutput('stderr', bytes),
+    });
+    await printReport(options, report);
+  } finally {
+    if (example) await rm(example, { recursive: true, force: true });
+  }
+}
+
+async function printReport(options: DemoOptions, report: Report): Promise<void> {
+  const { reportJson, reportLines } = await import('../demo/report.ts');
   note('the instance and the executor keep running; `fumehood down` stops them');
   noteCommandPath();
   if (options.json) printJson(reportJson(report));

@@ -45,6 +45,7 @@ const report: Report = {
   job,
   phasesMs: { workspace: 340, boot: 2_150, 'scip-typescript': 61_020, destroyed: 90 },
   index: { documents: 12, occurrences: 3_456, symbols: 789 },
+  installed: null,
   definition: {
     query: { path: 'src/a.ts', line: 3, character: 14 },
     path: 'src/b.ts',

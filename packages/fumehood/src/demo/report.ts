@@ -10,16 +10,31 @@ export interface ShownDefinition {
   readonly text: string | null;
 }
 
+/** What a step installed before the index was made. */
+export interface Installed {
+  readonly packages: number;
+  /** The host of npm's registry. */
+  readonly registry: string;
+  /** How many receipts the network has, and how many of them are refusals. */
+  readonly receipts: number;
+  readonly refused: number;
+}
+
 /** The results of a demo, all of them read from the run. */
 export interface Report {
   readonly job: JobRecord;
   readonly phasesMs: Readonly<Record<string, number>>;
   readonly index: { readonly documents: number; readonly occurrences: number; readonly symbols: number };
+  /** Null: the demo was not asked to install anything. */
+  readonly installed: Installed | null;
   /** Null if the index has no reference whose definition is in another place. */
   readonly definition: ShownDefinition | null;
   /** For each kind, the larger of the executor's count and our own count after the job's end. */
   readonly leftOver: Readonly<Record<string, number>>;
 }
+
+/** The key of the step that installs. */
+export const installKey = 'step.docker.pre-index.0';
 
 const phaseNames: Readonly<Record<string, string>> = {
   'setup.workspace': 'workspace',
@@ -27,6 +42,7 @@ const phaseNames: Readonly<Record<string, string>> = {
   'setup.vm': 'boot',
   'setup.guest': 'guest',
   'teardown.vm': 'destroyed',
+  [installKey]: 'install',
 };
 
 /** Returns the demo's name for a phase. */
@@ -54,7 +70,7 @@ const label = (name: string) => name.padEnd(11);
 
 /** Lays out the report that the demo prints at its end. */
 export function reportLines(report: Report): string[] {
-  const { job, phasesMs, index, definition, leftOver } = report;
+  const { job, phasesMs, index, installed, definition, leftOver } = report;
   const by = job.vmm ? ` (${job.vmm})` : '';
   const isolation = job.tier ? `${job.tier}${by}: ${tierMeaning[job.tier]}` : 'not recorded';
   const count = (value: number, what: string) => `${value.toLocaleString('en')} ${what}`;
@@ -62,6 +78,7 @@ export function reportLines(report: Report): string[] {
   const lines = [
     label('isolation') + isolation,
     label('inside') + inside(job),
+    ...(installed ? [label('installed') + installedText(installed)] : []),
     label('phases') + (phases.join(' · ') || 'not measured'),
     label('index') +
       [
@@ -80,6 +97,11 @@ export function reportLines(report: Report): string[] {
     .map(([name, text]) => `${text} ${leftOver[name]}`);
   lines.push(label('left over') + (left.join(', ') || 'not counted'));
   return lines;
+}
+
+function installedText({ packages, registry, receipts, refused }: Installed): string {
+  const what = `${packages} ${packages === 1 ? 'package' : 'packages'} from ${registry} through the broker`;
+  return `${what}, by npm ci with its hooks; ${receipts} receipts, ${refused} of them refusals`;
 }
 
 /** What is counted after a job, in the order of the report, and its words there. A database does not keep the order of fields. */
@@ -107,13 +129,14 @@ function credentials(inspection: JobRecord['inspection']): string {
 }
 
 /** Returns the report that `--json` prints. */
-export function reportJson({ job, phasesMs, index, definition, leftOver }: Report): object {
+export function reportJson({ job, phasesMs, index, installed, definition, leftOver }: Report): object {
   return {
     job: { id: job.id, state: job.state, attempt: job.attempt },
     isolation: { tier: job.tier, vmm: job.vmm },
     inside: { guest: job.guest, inspection: job.inspection },
     phasesMs,
     index,
+    installed,
     definition,
     leftOver,
   };

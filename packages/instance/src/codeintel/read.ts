@@ -32,20 +32,26 @@ export async function definitionsAt(
   return [...found.values()];
 }
 
-/** Returns the first reference, by path and line, whose definition is in another document; else the first one in its own, or null. */
+/**
+ * Returns the first reference, by path and line, whose definition is in another document; else the first one in its own, or null. With `into`, a
+ * directory, the reference is outside of it and the definition below it.
+ */
 export async function exampleOf(
   db: Db,
   id: number,
+  into: string | null,
 ): Promise<{ readonly query: Location; readonly definition: Location } | null> {
   let near: { query: Location; definition: Location } | null = null;
-  for (const { path, occurrences } of await readFirstDocuments(db, id, exampleDocuments)) {
+  for (const { path, occurrences } of await readFirstDocuments(db, id, exampleDocuments, into)) {
     const references = occurrences.filter(
       // A symbol that ends with a slash is a file or a namespace, which makes a poor example.
       ([, , , , symbol, isDefinition]) => isDefinition === 0 && !isLocal(symbol) && !symbol.endsWith('/'),
     );
     const symbols = [...new Set(references.map(([, , , , symbol]) => symbol))];
     const definitions = new Map(
-      (await findDefinitions(db, id, symbols)).map((place) => [place.symbol, place]),
+      (await findDefinitions(db, id, symbols))
+        .filter((place) => into === null || place.path.startsWith(into))
+        .map((place) => [place.symbol, place]),
     );
     for (const [line, character, , , symbol] of references) {
       const definition = definitions.get(symbol);

@@ -22,6 +22,8 @@ export const definitionQuerySchema = z.object({
   line: numberInText.int().nonnegative(),
   character: numberInText.int().nonnegative(),
 });
+/** `?into=node_modules/`: only a reference outside of this directory whose definition is below it. */
+export const exampleQuerySchema = z.object({ into: z.string().min(1).max(4096).endsWith('/').optional() });
 export const locationSchema = z.object({
   path: z.string(),
   line: z.int(),
@@ -31,7 +33,7 @@ export const locationSchema = z.object({
 export const definitionsSchema = z.object({ definitions: z.array(locationSchema) });
 
 /**
- * `GET /api/uploads/{id}/example`: a reference in this index, with the definition that the lookup above finds for it; 404 when the
+ * `GET /api/uploads/{id}/example[?into=DIR/]`: a reference in this index, with the definition that the lookup above finds for it; 404 when the
  * index has no such reference.
  */
 export const definitionExampleSchema = z.object({

@@ -83,14 +83,17 @@ export async function readDocument(db: Db, id: number, path: string): Promise<St
   return rows[0]?.occurrences ?? [];
 }
 
-/** Returns the first documents of an upload, by path. */
+/** Returns the first documents of an upload, by path; with `outside`, those that are not below this directory. */
 export async function readFirstDocuments(
   db: Db,
   id: number,
   limit: number,
+  outside: string | null,
 ): Promise<{ readonly path: string; readonly occurrences: StoredOccurrence[] }[]> {
   const { rows } = await sql<{ path: string; occurrences: StoredOccurrence[] }>`
-    select path, occurrences from upload_documents where upload_id = ${id} order by path limit ${limit}
+    select path, occurrences from upload_documents
+    where upload_id = ${id} and not coalesce(starts_with(path, ${outside}), false)
+    order by path limit ${limit}
   `.execute(db);
   return rows;
 }

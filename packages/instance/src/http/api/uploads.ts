@@ -1,4 +1,4 @@
-import { definitionQuerySchema } from '@fumehood/protocol';
+import { definitionQuerySchema, exampleQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
@@ -25,12 +25,16 @@ export function uploadRoutes(scope: FastifyInstance, { db }: RouteDeps): void {
       return { definitions: await definitionsAt(db, id, request.query) };
     },
   );
-  app.get('/api/uploads/:id/example', { schema: { params } }, async (request) => {
-    const { id } = await requireUpload(db, request.params.id);
-    const example = await exampleOf(db, id);
-    if (!example) throw noExample(id);
-    return example;
-  });
+  app.get(
+    '/api/uploads/:id/example',
+    { schema: { params, querystring: exampleQuerySchema } },
+    async (request) => {
+      const { id } = await requireUpload(db, request.params.id);
+      const example = await exampleOf(db, id, request.query.into ?? null);
+      if (!example) throw noExample(id);
+      return example;
+    },
+  );
 }
 
 /** Errors: `upload_not_found`. */
