@@ -62,7 +62,7 @@ async function measureSetUp(program: string): Promise<string[]> {
   }
   const after = memory();
   for (const child of children) child.kill('SIGKILL');
-  await Promise.all(children.map((child) => child.signalCode ?? once(child, 'exit')));
+  for (const child of children) if (child.signalCode === null) await once(child, 'exit');
   for (let id = 100; id < 100 + count; id++) await networks.close(id);
   const empty: number[] = [];
   for (let round = 0; round < 20; round++) {

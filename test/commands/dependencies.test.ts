@@ -2,25 +2,29 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Receipt } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { build } from '../../images/scip-typescript/build.ts';
 import { debianImage } from '../network/debian-image.ts';
 import { Internet } from '../network/internet.ts';
 import { addNpmPackage, addWheel, makeAptRepository, makeRepository } from '../network/packages.ts';
 import { long } from '../long.ts';
-import { Stack } from '../stack.ts';
+import { runProgram, Stack } from '../stack.ts';
 
 let stack: Stack;
 let internet: Internet;
 let image: string;
 let commit: string;
+/** A project with one dependency. */
+let projectFiles: Readonly<Record<string, string>>;
 
 beforeAll(async () => {
   stack = await Stack.make();
   const at = (path: string) => join(stack.state, 'internet', path);
   const entry = addNpmPackage(at('npm'), 'https://npm.test', 'greeting', {
     'package.json': JSON.stringify({
-      ...{ name: 'greeting', version: '1.2.3', main: 'made.js' },
+      ...{ name: 'greeting', version: '1.2.3', main: 'made.js', types: 'index.d.ts' },
       scripts: { postinstall: 'node make.js' },
     }),
+    'index.d.ts': 'declare const greeting: string;\nexport = greeting;\n',
     'make.js': `require('fs').writeFileSync('made.js', "module.exports = 'made by a hook'")`,
   });
   addWheel(at('pypi'), 'greet', 'def main():\n    print("a console script")\n');
@@ -38,26 +42,37 @@ beforeAll(async () => {
     ...['npm_config_registry=https://npm.test', 'npm_config_audit=false', 'NODE_EXTRA_CA_CERTS=/ca.pem'],
     ...['PIP_INDEX_URL=https://pypi.test/simple', 'PIP_CERT=/ca.pem', 'GIT_SSL_CAINFO=/ca.pem'],
   ];
-  const file = await debianImage(stack.state, env, {
-    'ca.pem': readFileSync(internet.authorityFile, 'utf8'),
-    'etc/apt/sources.list': 'deb [trusted=yes] http://deb.test ./\n',
-    'project/package.json': JSON.stringify(project),
-    'project/package-lock.json': JSON.stringify({
+  projectFiles = {
+    'package.json': JSON.stringify(project),
+    'package-lock.json': JSON.stringify({
       ...project,
       lockfileVersion: 3,
       packages: { '': project, 'node_modules/greeting': { ...entry, hasInstallScript: true } },
     }),
+  };
+  const file = await debianImage(stack.state, env, {
+    'ca.pem': readFileSync(internet.authorityFile, 'utf8'),
+    'etc/apt/sources.list': 'deb [trusted=yes] http://deb.test ./\n',
+    ...Object.fromEntries(Object.entries(projectFiles).map(([path, text]) => [`project/${path}`, text])),
   });
   image = `docker-archive:${file}`;
   const settings = { nameServers: [internet.nameServer] };
   writeFileSync(join(stack.state, 'settings.json'), JSON.stringify(settings));
-  const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
-  internet.run([process.execPath, command, 'up'], { ...process.env, FUMEHOOD_STATE: stack.state });
+  const { code, stderr } = await onMachine(['up']);
+  expect(code, stderr).toBe(0);
 });
 afterAll(async () => {
   await stack.stop();
   await internet.stop();
 });
+
+/** Runs the command line on the machine of the executor. */
+function onMachine(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
+  return runProgram(internet.onMachine([process.execPath, command, ...args]), {
+    env: { FUMEHOOD_STATE: stack.state, ...env },
+  });
+}
 
 /** Runs a script in a VM under a policy. Returns its lines, and the receipts of the job. */
 async function runScript(policy: string, script: string) {
@@ -127,5 +142,25 @@ describe('a step with a network', () => {
     expect(lines).toEqual([...installed(), `${commit}\tHEAD`]);
     expectReached(receipts, () => 'public');
     expect(receipts.filter(({ verdict }) => verdict !== 'allowed')).toEqual([]);
+  });
+
+  it.runIf(long)('is installed by the demo, whose index leads into the dependency', options, async () => {
+    await build({ directory: join(stack.state, 'images/scip-typescript'), onProgress: () => {} });
+    const path = join(stack.state, 'internet/project');
+    makeRepository(path, {
+      ...projectFiles,
+      'src/main.ts': "import greeting = require('greeting');\nexport const text = greeting + '!';\n",
+      'tsconfig.json': '{"compilerOptions": {"module": "commonjs"}, "include": ["src"]}',
+    });
+    const { code, stdout, stderr } = await onMachine(['demo', '--install', '--json', '--repo', path], {
+      npm_config_registry: 'https://npm.test',
+      NODE_EXTRA_CA_CERTS: internet.authorityFile,
+    });
+    expect(code, `${stderr}${stack.logs()}`).toBe(0);
+    expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({
+      installed: { packages: 1, registry: 'npm.test', refused: 0 },
+      definition: { query: { path: 'src/main.ts' }, path: 'node_modules/greeting/index.d.ts', line: 1 },
+    });
+    expect(stderr).not.toContain('is not on the public internet');
   });
 });

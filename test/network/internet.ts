@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,10 +44,10 @@ export class Internet {
     return new Internet(authority.caFile, [servers, machine]);
   }
 
-  /** Runs a program on the machine to its end. */
-  run(argv: readonly string[], env: NodeJS.ProcessEnv): void {
+  /** Returns the command that runs a program on the machine. */
+  onMachine(argv: readonly string[]): string[] {
     const [, machine] = this.#processes;
-    execFileSync('nsenter', ['--target', String(machine?.pid), '--net', ...argv], { env, stdio: 'ignore' });
+    return ['nsenter', '--target', String(machine?.pid), '--net', ...argv];
   }
 
   async stop(): Promise<void> {

@@ -17,7 +17,7 @@ const text = Buffer.alloc(64);
 
 function readUptime(): number {
   uptime ??= openSync('/proc/uptime', 'r');
-  return Number.parseFloat(text.latin1Slice(0, readSync(uptime, text, 0, text.length, 0)));
+  return Number.parseFloat(text.toString('latin1', 0, readSync(uptime, text, 0, text.length, 0)));
 }
 
 export const systemClock: Clock = {

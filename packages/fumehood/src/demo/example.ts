@@ -29,8 +29,9 @@ const files: Readonly<Record<string, string>> = {
   'src/main.ts': `import mitt, { type Emitter } from 'mitt';
 import { installed } from './installed.js';
 
+export const greeted: string[] = [];
 export const events: Emitter<{ greeted: string }> = mitt();
-events.on('greeted', (name) => console.log(name, installed));
+if (installed) events.on('greeted', (name) => greeted.push(name));
 `,
   'tsconfig.json':
     '{ "compilerOptions": { "target": "es2022", "module": "nodenext" }, "include": ["src"] }\n',

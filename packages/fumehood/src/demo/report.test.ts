@@ -74,6 +74,13 @@ describe('the report', () => {
     ]);
   });
 
+  it('says what was installed, from where, and what the network was asked for', () => {
+    const installed = { packages: 1, registry: 'npm.example', receipts: 4, refused: 1 };
+    expect(line({ ...report, installed }, 'installed')).toBe(
+      '1 package from npm.example through the broker, by npm ci with its hooks; 4 receipts, 1 of them refusals',
+    );
+  });
+
   it('shows found credentials and leftovers', () => {
     const found = withJob({ inspection: { searchedBytes: 1, credentials: 4, found: 2, controlFound: true } });
     expect(line(found, 'inside')).toContain('credentials held: 2 (4 searched for in 1 B ');
