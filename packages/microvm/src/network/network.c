@@ -13,6 +13,8 @@
  * socket takes the questions of DNS that the guest sends to its gateway. Both are handed to the parent, which is Node, over its IPC
  * channel, the descriptor of --channel. Everything else that the guest sends is dropped by the rules of gate.nft, which the program of --nft loads.
  *
+ * Without root, and with --tap alone, the namespace belongs to a user namespace, in which this user has the privileges to make it.
+ *
  * The wire format of the channel is Node's own (lib/internal/child_process.js): a line of JSON with the descriptor beside its first
  * byte, which Node acknowledges by a line before the next one is sent.
  */
@@ -154,10 +156,7 @@ static void ask_kernel(int netlink, struct request *request, const char *what) {
   if (send(netlink, request, request->header.nlmsg_len, 0) < 0) fail(what);
   ssize_t length = recv(netlink, answer, sizeof answer, 0);
   struct nlmsghdr *header = (void *)answer;
-  if (length < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || header->nlmsg_type != NLMSG_ERROR) {
-    errno = EPROTO;
-    fail(what);
-  }
+  if (length < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || header->nlmsg_type != NLMSG_ERROR) errno = EPROTO, fail(what);
   errno = -((struct nlmsgerr *)NLMSG_DATA(header))->error;
   if (errno) fail(what);
 }
@@ -169,11 +168,7 @@ static void make_all_local(const char *name) {
   int loopback = if_nametoindex("lo");
   struct request route = {
       .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)), .nlmsg_type = RTM_NEWROUTE},
-      .route = {.rtm_family = AF_INET,
-                .rtm_table = TABLE,
-                .rtm_protocol = RTPROT_STATIC,
-                .rtm_scope = RT_SCOPE_HOST,
-                .rtm_type = RTN_LOCAL},
+      .route = {.rtm_family = AF_INET, .rtm_table = TABLE, .rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_HOST, .rtm_type = RTN_LOCAL},
   };
   add_attribute(&route, RTA_OIF, &loopback, sizeof loopback);
   ask_kernel(netlink, &route, "the route");
@@ -228,38 +223,99 @@ static int make_resolver(void) {
   return resolver;
 }
 
-/* Sends a descriptor to Node with its name and the namespace in which it was made, and waits until Node has it. */
-static void hand_over(int channel, const char *type, const char *name, int descriptor) {
-  char control[CMSG_SPACE(sizeof(int))] = {0}, line[256];
-  struct stat namespace;
-  if (stat("/proc/self/ns/net", &namespace)) fail("the namespace");
-  int length = snprintf(line, sizeof line,
-                        "{\"cmd\":\"NODE_HANDLE\",\"type\":\"%s\",\"msg\":{\"name\":\"%s\",\"namespace\":%lu}}\n", type, name,
-                        (unsigned long)namespace.st_ino);
-  struct iovec text = {.iov_base = line, .iov_len = (size_t)length};
-  struct msghdr message = {
-      .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+/* Sends a descriptor beside a text. */
+static void send_descriptor(int to, const char *line, size_t length, int descriptor) {
+  char control[CMSG_SPACE(sizeof(int))] = {0};
+  struct iovec text = {.iov_base = (void *)line, .iov_len = length};
+  struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
   rights->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
-  struct pollfd wait = {.fd = channel, .events = POLLOUT};
-  if (poll(&wait, 1, ACK_MS) != 1 || sendmsg(channel, &message, 0) != (ssize_t)text.iov_len) fail("the channel");
+  struct pollfd wait = {.fd = to, .events = POLLOUT};
+  if (poll(&wait, 1, ACK_MS) != 1 || sendmsg(to, &message, 0) != (ssize_t)length) fail("the channel");
+}
+
+/* Returns the descriptor that another process has sent, or -1. */
+static int receive_descriptor(int from) {
+  char control[CMSG_SPACE(sizeof(int))] = {0}, byte;
+  struct iovec text = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  int descriptor = -1;
+  if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&message))
+    memcpy(&descriptor, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof descriptor);
+  return descriptor;
+}
+
+/* Sends a descriptor to Node with its name and the namespace in which it was made, and waits until Node has it. */
+static void hand_over(int channel, const char *type, const char *name, int descriptor) {
+  char line[256];
+  struct stat namespace;
+  if (stat("/proc/self/ns/net", &namespace)) fail("the namespace");
+  int length = snprintf(line, sizeof line,
+                        "{\"cmd\":\"NODE_HANDLE\",\"type\":\"%s\",\"msg\":{\"name\":\"%s\",\"namespace\":%lu}}\n", type, name,
+                        (unsigned long)namespace.st_ino);
+  send_descriptor(channel, line, (size_t)length, descriptor);
+  struct pollfd wait = {.fd = channel, .events = POLLIN};
   for (char byte = 0; byte != '\n';) {
-    wait.events = POLLIN;
     if (poll(&wait, 1, ACK_MS) != 1 || read(channel, &byte, 1) != 1) fail("the acknowledgement");
   }
   close(descriptor);
 }
 
+/* Makes the namespace and what is in it, hands the sockets over, and returns the tap. This process is in the namespace afterwards. */
+static int make_network(const char *device, long owner, const char *nft, int channel) {
+  if (unshare(CLONE_NEWNET)) fail("the namespace");
+  set_kernel();
+  int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (control < 0) fail("socket");
+  int tap = make_tap(device, owner);
+  load_rules(nft);
+  up(control, "lo");
+  set_address(control, device, SIOCSIFADDR, GATEWAY);
+  set_address(control, device, SIOCSIFNETMASK, NETMASK);
+  up(control, device);
+  set_neighbour(control, device);
+  make_all_local(device);
+  hand_over(channel, "net.Native", "connections", make_listener());
+  hand_over(channel, "dgram.Native", "questions", make_resolver());
+  return tap;
+}
+
+/* Enters a user namespace in which this user alone exists, as root, so that it keeps its privileges when it executes a program. */
+static void enter_user_namespace(void) {
+  char users[40], groups[40];
+  snprintf(users, sizeof users, "0 %u 1", getuid());
+  snprintf(groups, sizeof groups, "0 %u 1", getgid());
+  if (unshare(CLONE_NEWUSER)) fail("a user namespace");
+  set("/proc/self/uid_map", users);
+  set("/proc/self/setgroups", "deny");
+  set("/proc/self/gid_map", groups);
+}
+
+/* The same as make_network without root: by a child, because there is no way back from a user namespace. This process stays where it is. */
+static int make_network_without_root(const char *device, const char *nft, int channel) {
+  int pair[2], ended;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) fail("socketpair");
+  pid_t child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    enter_user_namespace();
+    send_descriptor(pair[1], "t", 1, make_network(device, 0, nft, channel));
+    _exit(0);
+  }
+  close(pair[1]);
+  int tap = receive_descriptor(pair[0]);
+  close(pair[0]);
+  if (waitpid(child, &ended, 0) != child || ended != 0 || tap < 0) exit(125); /* the child has said why */
+  return tap;
+}
+
 static long number(const char *text, long most) {
   char *end;
   long value = strtol(text, &end, 10);
-  if (*text == '\0' || *end != '\0' || value < 0 || value > most) {
-    errno = EINVAL;
-    fail("an argument");
-  }
+  if (*text == '\0' || *end != '\0' || value < 0 || value > most) errno = EINVAL, fail("an argument");
   return value;
 }
 
@@ -320,27 +376,20 @@ int main(int argc, char **argv) {
     fprintf(stderr, "network: an argument is missing or unknown\n");
     return 125;
   }
+  if (geteuid() != 0 && owner >= 0) {
+    fprintf(stderr, "network: without root a command cannot be in the namespace of its tap\n");
+    return 125;
+  }
   /* Above the numbers of the descriptors that the command inherits. */
   int outside = fcntl(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, OWN_DESCRIPTORS);
-  if (outside < 0 || unshare(CLONE_NEWNET)) fail("the namespace");
-  set_kernel();
-  int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (control < 0) fail("socket");
-  int tap = make_tap(device, owner < 0 ? (long)getuid() : owner);
-  load_rules(nft);
-  up(control, "lo");
-  set_address(control, device, SIOCSIFADDR, GATEWAY);
-  set_address(control, device, SIOCSIFNETMASK, NETMASK);
-  up(control, device);
-  set_neighbour(control, device);
-  make_all_local(device);
-  hand_over(channel, "net.Native", "connections", make_listener());
-  hand_over(channel, "dgram.Native", "questions", make_resolver());
+  if (outside < 0) fail("the namespace");
+  int tap = geteuid() != 0 ? make_network_without_root(device, nft, channel)
+                           : make_network(device, owner < 0 ? 0 : owner, nft, channel);
   close(channel);
   if (owner < 0) {
     /* The tap stays in its namespace, and keeps it there, as the sockets do that the parent has now. */
+    if (geteuid() == 0 && setns(outside, CLONE_NEWNET)) fail("the namespace from which this program was started");
     if (dup2(tap, tap_number) < 0) fail("the tap");
-    if (setns(outside, CLONE_NEWNET)) fail("the namespace from which this program was started");
   }
   char *const environment[] = {NULL}; /* Node's own variable names a channel that is closed */
   execve(argv[at + 1], argv + at + 1, environment);

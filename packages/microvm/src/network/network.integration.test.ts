@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -133,6 +133,21 @@ describe.skipIf(networkMissing() !== null)('the network of a VM', () => {
     // Another user than that of the VM does not even get the tap.
     expect(await run(as(uid + 1, [attempts, ...tries]))).toMatchObject({ [`tap ${tapName}`]: denied });
     server.close();
+  });
+
+  it('is made without root, too, where everybody may open the device: the tap gets out, and its VMM stays where it was', async () => {
+    const node = join(directory, 'tun');
+    const host = `mknod -m 666 ${node} c 10 200; mount --bind ${node} /dev/net/tun; exec "$@"`;
+    const user = ['/usr/bin/setpriv', '--no-new-privs', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
+    const outside = ['unshare', '--mount', 'sh', '-euc', host, 'sh', ...user, '--bounding-set=-all'];
+    const script = `grep iff: /proc/self/fdinfo/${inherited}; readlink /proc/self/ns/net /proc/self/ns/user; grep -c tap0 /proc/net/dev`;
+    const { child, made } = await make(['/bin/sh', '-c', script], { descriptor: inherited }, outside);
+    const own = [readlinkSync('/proc/self/ns/net'), readlinkSync('/proc/self/ns/user')];
+    expect(await text(child.stdout as Socket)).toBe(`iff:\t${tapName}\n${own.join('\n')}\n0\n`);
+    expect(own[0]).not.toBe(`net:[${made.namespace}]`);
+    expect(await countHolders({ program }, made.namespace)).toBe(2);
+    for (const handle of Object.values(made.handles)) handle.close();
+    await rm(node);
   });
 
   it('ends when its VMM was killed and its sockets are closed, and until then they are counted', async () => {

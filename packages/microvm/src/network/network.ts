@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import * as z from 'zod';
@@ -41,11 +41,29 @@ export const networkHandleNames = [
   'questions',
 ] as const satisfies readonly (keyof NetworkHandles)[];
 
-/** Returns why this host cannot give a guest a network, or null. */
+/** Returns why this host cannot give a guest a network, or null. Without root the namespace is made in a user namespace of its own. */
 export function networkMissing(): string | null {
-  if (process.getuid?.() !== 0) return 'it makes a network namespace, which needs root';
   if (!existsSync(nft)) return 'it needs the Debian package nftables';
-  return existsSync(tun) ? null : `it needs ${tun}`;
+  if (!existsSync(tun)) return `it needs ${tun}`;
+  if (process.getuid?.() === 0) return null;
+  if (!isOpenToAll())
+    return `without root it needs a ${tun} that everybody may open: run \`chmod 0666 ${tun}\` as root`;
+  return userNamespacesMissing();
+}
+
+const isOpenToAll = () => (statSync(tun).mode & 0o006) === 0o006;
+
+/** Returns why this user can make no user namespace, or null. */
+function userNamespacesMissing(): string | null {
+  const forbidden = [
+    ['/proc/sys/user/max_user_namespaces', '0'],
+    ['/proc/sys/kernel/unprivileged_userns_clone', '0'],
+    ['/proc/sys/kernel/apparmor_restrict_unprivileged_userns', '1'],
+  ] as const;
+  const found = forbidden.find(
+    ([file, value]) => existsSync(file) && readFileSync(file, 'latin1').trim() === value,
+  );
+  return found ? `without root it needs user namespaces, which ${found[0]} forbids` : null;
 }
 
 /** How a VMM gets its end of the tap: as a descriptor, or by its name, which only this user can open in the namespace of the tap. */
@@ -53,9 +71,8 @@ export type TapAccess = { readonly descriptor: number } | { readonly owner: numb
 
 /** Returns why a VMM that opens its tap by its name cannot on this host, or null: the user of a VM opens the device, as everybody may under udev. */
 export function namedTapMissing(): string | null {
-  return (statSync(tun).mode & 0o006) === 0o006
-    ? null
-    : `its VMM cannot open ${tun}: run \`chmod 0666 ${tun}\``;
+  if (process.getuid?.() !== 0) return 'its VMM has to be in the namespace of the tap, which needs root';
+  return isOpenToAll() ? null : `its VMM cannot open ${tun}: run \`chmod 0666 ${tun}\``;
 }
 
 /** Returns the command that runs `command` with a tap. The channel to Node has the number `channel`. */

@@ -271,10 +271,13 @@ int main(int argc, char **argv) {
   if (is_tap) open_tap(argv[2]);
   else open_packets(argv[2]);
   uint8_t got[2048];
-  arp(ARP_REQUEST, guest, router);
-  send_frame();
-  while (memcmp(gateway, nobody, 6) == 0 && receive(got, 2000))
-    if (got[12] == 8 && got[13] == 6 && got[21] == ARP_ANSWER) memcpy(gateway, got + 22, 6);
+  /* A tap that was just opened may lose the first answer. */
+  for (int tries = 0; tries < 5 && memcmp(gateway, nobody, 6) == 0; tries++) {
+    arp(ARP_REQUEST, guest, router);
+    send_frame();
+    while (memcmp(gateway, nobody, 6) == 0 && receive(got, 400))
+      if (got[12] == 8 && got[13] == 6 && got[21] == ARP_ANSWER) memcpy(gateway, got + 22, 6);
+  }
   if (memcmp(gateway, nobody, 6) == 0) fprintf(stderr, "the gateway does not answer\n"), exit(1);
   for (int at = 3; at < argc; at++) attempt(argv[at]);
   for (size_t at = 0; argc == 3 && at < sizeof kinds / sizeof *kinds; at++) attempt(kinds[at]);
