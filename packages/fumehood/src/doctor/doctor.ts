@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { release } from 'node:os';
 import type { FumehoodError } from '@fumehood/base';
 import { layout } from '#layout';
-import type { Finding } from '@fumehood/microvm';
+import { type Finding, networkMissing } from '@fumehood/microvm';
 import { type Tier, tierMeaning } from '@fumehood/protocol';
 import { prepareRuntime } from '../runtime/runtime.ts';
 import { findFormerStates } from '../state/former-name.ts';
@@ -75,9 +75,18 @@ export async function examine(deps: UpDeps): Promise<DoctorReport> {
     ...found,
     ...host.report.findings,
     vmmFinding({ order, host, qemuVersion: await qemuVersion() }),
+    networkFinding(networkMissing()),
     ...(await executorFinding(state)),
   ];
   return { tiers: host.tiers, findings };
+}
+
+/** `missing`: why guests can have no network on this machine; null: they can. */
+export function networkFinding(missing: string | null): Finding {
+  const check = 'network of guests';
+  if (missing === null) return { check, ok: true, detail: 'a guest can have one' };
+  const remedy = 'Until that is mended, jobs that need a network wait for another executor.';
+  return { check, ok: false, detail: `no guest can have one: ${missing}`, remedy };
 }
 
 /** Returns whether the executor that runs here leases jobs; nothing if none runs, or if its instance does not answer. */
