@@ -113,3 +113,26 @@ it('who learns refuses no TLS, and the receipt has why a policy would', async ()
     { name: 'mirror.test', serverName: null, verdict: 'allowed', reason: 'hello' },
   ]);
 });
+
+it.each(['allow:mirror.test', 'learn'])(
+  'under %s, the end of a guest that sends nothing reaches the server, and half a hello is no more than that',
+  async (policy) => {
+    await serve(
+      policy,
+      createServer({ allowHalfOpen: true }, (socket) => {
+        let bytes = 0;
+        socket.on('data', (chunk) => (bytes += chunk.length)).on('error', () => {});
+        socket.once('end', () => socket.end(`${bytes} bytes came`));
+      }),
+    );
+    await guest.lookUp('mirror.test');
+    expect(await endOf(guest.connect().end())).toBe('0 bytes came');
+    const half = await endOf(guest.connect().end(brokenHello.subarray(0, 1)));
+    expect(half).toBe(policy === 'learn' ? '1 bytes came' : 'ECONNRESET');
+    await expect.poll(() => guest.receipts).toHaveLength(3);
+    expect(guest.receipts.slice(1)).toMatchObject([
+      { verdict: 'allowed', reason: null },
+      { reason: 'hello' },
+    ]);
+  },
+);

@@ -71,7 +71,7 @@ export function relay(
     clearTimeout(dialling);
     askedBytes = server.bytesWritten;
     copy(server, guest, meter, spent);
-    if (checked) guest.on('data', takeHeld);
+    if (checked) guest.on('data', takeHeld).once('end', endHeld);
     else copy(guest, server, meter, spent);
     guest.resume();
   };
@@ -111,6 +111,13 @@ export function relay(
       if (!verdict.allowed) return refuseHello(verdict.reason, verdict.rule);
     }
     passHeld();
+  }
+  /** The guest sends no more: half a hello stays one. */
+  function endHeld(): void {
+    if (held === null) return; // the end is copied with the rest
+    if (held.length === 0) passHeld();
+    else refuseHello('hello', 'the TLS hello did not end');
+    server.end();
   }
   function refuseHello(reason: Refusal, rule: string): void {
     if (!checked?.observes) return reset({ verdict: 'refused', reason, rule });
