@@ -106,6 +106,17 @@ describe('a guest', () => {
     expect(await endOf(guest.connect())).toBe('ECONNRESET');
   });
 
+  it('that ends while its server answers is done at once when its network is closed', async () => {
+    await serve('public', echo());
+    const socket = guest.connect();
+    socket.end('x');
+    await once(socket, 'data');
+    socket.destroy();
+    await guest.close();
+    expect(guest.receipts).toHaveLength(2);
+    open = [];
+  });
+
   it('that is beyond the budget of all guests is told so', async () => {
     await serve('public', echo(), { budget: new ConnectionBudget(2) });
     const first = await connected();

@@ -50,6 +50,12 @@ export function copy(
 ): void {
   let isFull = false;
   let isSlowed = false;
+  let hasEnded = false;
+  let writing = 0;
+  const written = () => {
+    writing -= 1;
+    if (writing === 0 && hasEnded) to.end();
+  };
   const resume = () => {
     if (!isFull && !isSlowed) from.resume();
   };
@@ -58,7 +64,8 @@ export function copy(
     resume();
   };
   const pass = (chunk: Buffer) => {
-    isFull = !to.write(chunk);
+    writing += 1;
+    isFull = !to.write(chunk, written);
     isSlowed = !meter.count(chunk.length, go);
     if (meter.isSpent) onSpent();
     else if (isFull || isSlowed) from.pause();
@@ -69,5 +76,19 @@ export function copy(
     isFull = false;
     resume();
   });
-  from.once('end', () => to.end());
+  // Not before all is written: see `abort`.
+  from.once('end', () => {
+    hasEnded = true;
+    if (writing === 0) to.end();
+  });
+}
+
+/**
+ * Resets a connection. Two are closed instead: one that is connecting, whose reset would wait for the end of that, and one whose half is being ended.
+ * libuv refuses to reset that one, and Node would lose it without closing it: its `close` never comes. With `copy` it is rare, because a half is ended
+ * when nothing is left to be written.
+ */
+export function abort(socket: Socket): void {
+  if (socket.connecting || (socket.writableEnded && !socket.writableFinished)) socket.destroy();
+  else if (!socket.destroyed) socket.resetAndDestroy();
 }

@@ -3,7 +3,7 @@ import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Verdict } from './decide.ts';
 import type { GuestLimits } from './limits.ts';
 import type { Dialled } from './dialer.ts';
-import { copy, type Meter } from './meter.ts';
+import { abort, copy, type Meter } from './meter.ts';
 import { readHello } from './tls-hello.ts';
 
 /** How the server name of a TLS connection is checked. */
@@ -34,10 +34,7 @@ export function relay(
   let outcome: End = { verdict: 'allowed' };
   const reset = (why?: End) => {
     if (why && outcome.verdict === 'allowed') outcome = why;
-    if (!guest.destroyed) guest.resetAndDestroy();
-    // A socket that connects would wait for the end of that before its reset.
-    if (server.connecting) server.destroy();
-    else if (!server.destroyed) server.resetAndDestroy();
+    for (const socket of [guest, server]) abort(socket);
   };
   /** Whether the guest or this side has ended the connection, so that what becomes of it is no failure of the server. */
   let isStopped = false;

@@ -3,6 +3,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { extension, hello, record, serverName, sized } from './testing/hellos.ts';
 import { helloMax, readHello } from './tls-hello.ts';
 
 /** What Node's TLS client sends first. */
@@ -23,34 +24,6 @@ let real: Buffer;
 beforeAll(async () => {
   real = await realHello('Registry.Test');
 });
-
-const record = (content: Buffer) =>
-  Buffer.concat([Buffer.from([22, 3, 1, content.length >> 8, content.length & 255]), content]);
-const sized = (bytes: number, content: Buffer) => {
-  const length = Buffer.alloc(bytes);
-  length.writeUIntBE(content.length, 0, bytes);
-  return Buffer.concat([length, content]);
-};
-const extension = (type: number, content: Buffer) =>
-  Buffer.concat([Buffer.from([type >> 8, type & 255]), sized(2, content)]);
-const serverName = (...names: string[]) =>
-  extension(
-    0,
-    sized(
-      2,
-      Buffer.concat(
-        names.map((name) => Buffer.concat([Buffer.from([0]), sized(2, Buffer.from(name, 'latin1'))])),
-      ),
-    ),
-  );
-/** A hello with these extensions, and what follows them. */
-const hello = (extensions: readonly Buffer[], after = Buffer.alloc(0)) => {
-  const body = Buffer.concat([
-    ...[Buffer.from([3, 3]), Buffer.alloc(32), sized(1, Buffer.alloc(32)), sized(2, Buffer.from([0x13, 1]))],
-    ...[sized(1, Buffer.from([0])), sized(2, Buffer.concat([...extensions])), after],
-  ]);
-  return record(Buffer.concat([Buffer.from([1]), sized(3, body)]));
-};
 
 describe('the first bytes of a connection', () => {
   it('of a real client have the name that it asks for', async () => {

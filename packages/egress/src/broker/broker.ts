@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '@fumehood/base';
 import type { BrokerGrant, Receipt, Refusal } from '@fumehood/protocol';
-import type { Meter } from '../meter.ts';
+import { abort, type Meter } from '../meter.ts';
 import { answerOf, type Count, countingStream, requestHeaders } from './answer.ts';
 import { whyRefused } from './check.ts';
 import { replacingStream } from './replace.ts';
@@ -200,7 +200,7 @@ export function openBroker(grants: readonly BrokerGrant[], deps: BrokerDeps): Br
       awaitRequest(socket);
       server.emit('connection', socket);
       socket.resume();
-      return { end: () => socket.resetAndDestroy(), ended: ended.promise };
+      return { end: () => abort(socket), ended: ended.promise };
     },
     async close() {
       await Promise.all(exchanges);
