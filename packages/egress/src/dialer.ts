@@ -40,12 +40,17 @@ export function openDialer(httpProxy: HttpProxy | null): Dial {
 /** Dials one address after the other. A machine may have addresses of IPv6 that it cannot reach. */
 function dialDirectly({ addresses, port }: Target): Dialled {
   const found = addresses.map((address) => ({ address, family: isIP(address) }));
-  const socket = connect({
-    ...{ host: 'target.invalid', port, allowHalfOpen: true, autoSelectFamily: true },
-    // Nobody is asked: these are the addresses that were checked.
-    lookup: (_host, _options, answer) =>
-      found.length === 0 ? answer(new Error('it has no address'), []) : answer(null, found),
-  });
+  const shared = { port, allowHalfOpen: true, noDelay: true };
+  const [first, ...others] = found;
+  const socket =
+    first && first.family !== 0 && others.length === 0
+      ? connect({ ...shared, host: first.address })
+      : connect({
+          ...{ ...shared, host: 'target.invalid', autoSelectFamily: true },
+          // Nobody is asked: these are the addresses that were checked.
+          lookup: (_host, _options, answer) =>
+            found.length === 0 ? answer(new Error('it has no address'), []) : answer(null, found),
+        });
   socket.on('error', () => {}); // `close` follows
   return { socket, ready: connected(socket) };
 }
@@ -64,7 +69,7 @@ async function connected(socket: Socket): Promise<void> {
 function dialThrough({ url }: HttpProxy, host: string, port: number): Dialled {
   const proxy = new URL(url);
   const at = { host: proxy.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(proxy.port || 80) };
-  const socket = connect({ ...at, allowHalfOpen: true });
+  const socket = connect({ ...at, allowHalfOpen: true, noDelay: true });
   socket.on('error', () => {}); // `close` follows
   return { socket, ready: askForTunnel(socket, host, port) };
 }

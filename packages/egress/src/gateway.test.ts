@@ -60,6 +60,40 @@ it('a reset of the server is one for the guest, and a server that is gone is a f
     .toEqual(['allowed', 'allowed', 'failed']);
 });
 
+it('what a guest or a server writes is passed on at once, and does not wait for the other side to confirm what came before', async () => {
+  // Both answer to two writes, so a side that holds the second one back waits for a delayed confirmation: 40 ms.
+  const answerTwo = (socket: Socket, answer: () => void) => {
+    let bytes = 0;
+    return socket.setNoDelay(true).on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes % 2 === 0) answer();
+    });
+  };
+  const writeTwice = (socket: Socket) => {
+    socket.write('a');
+    setTimeout(() => socket.write('b'), 1);
+  };
+  await serve(
+    'public',
+    createServer((socket) => answerTwo(socket, () => writeTwice(socket)).on('error', () => {})),
+  );
+  await guest.lookUp('mirror.test');
+  const socket = guest.connect();
+  const times: number[] = [];
+  await new Promise<void>((resolve) => {
+    let start = performance.now();
+    answerTwo(socket, () => {
+      times.push(performance.now() - start);
+      start = performance.now();
+      if (times.length === 20) resolve();
+      else writeTwice(socket);
+    });
+    writeTwice(socket);
+  });
+  socket.destroy();
+  expect(times.sort((a, b) => a - b)[10]).toBeLessThan(30);
+});
+
 /** Returns a server of TLS that says `secret` to everyone. */
 function secretServer(): Server {
   const directory = mkdtempSync(join(tmpdir(), 'fumehood-tls-'));

@@ -147,7 +147,7 @@ export async function openGateway(
       }),
     );
   };
-  const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, serve);
+  const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, serve);
   server.on('error', () => {}); // out of descriptors: a connection is lost, and the guest tries again
   const listening = once(server, 'listening');
   server.listen(handles.connections);
