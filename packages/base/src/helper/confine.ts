@@ -2,11 +2,9 @@ import { dirname } from 'node:path';
 
 /** What the C library needs to find the address of a name. */
 const nameFiles = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf'];
-/** Where systems keep the certificate authorities that they trust. */
-const certificateFiles = ['/etc/ssl', '/etc/pki', '/etc/ca-certificates'];
 
 /**
- * Returns the beginning of a command that confines a script: bwrap, which shows it nothing of the host's files but /usr, what names and TLS need, Node,
+ * Returns the beginning of a command that confines a script: bwrap, which shows it nothing of the host's files but /usr, what names need, Node,
  * the script's directory and its configuration, all of them read-only, and no process but its own. It has the host's network. It waits for a filter of
  * system calls on the descriptor `filter`, and dies with its parent.
  */
@@ -22,7 +20,7 @@ export function confined(
     ...shown('/usr'),
     ...['bin', 'sbin', 'lib', 'lib64'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]),
     ...['--proc', '/proc', '--dev', '/dev'],
-    ...[...nameFiles, ...certificateFiles].flatMap((path) => ['--ro-bind-try', path, path]),
+    ...nameFiles.flatMap((path) => ['--ro-bind-try', path, path]),
     ...[node, dirname(script), config].flatMap(shown),
     ...['--remount-ro', '/dev', '--remount-ro', '/', '--chdir', '/', '--'],
   ];

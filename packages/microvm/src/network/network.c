@@ -372,7 +372,8 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[at], "--nft") == 0) nft = value;
     else break;
   }
-  if (at + 1 >= argc || strcmp(argv[at], "--") != 0 || (tap_number < 0) == (owner < 0) || channel < 0 || !device || !nft) {
+  int is_whole = at + 1 < argc && strcmp(argv[at], "--") == 0 && (tap_number < 0) != (owner < 0) && channel >= 0;
+  if (!is_whole || !nft || !device || strlen(device) >= IFNAMSIZ) {
     fprintf(stderr, "network: an argument is missing or unknown\n");
     return 125;
   }
