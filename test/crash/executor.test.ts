@@ -57,7 +57,7 @@ async function startJob(): Promise<JobRecord> {
     memoryMiB: 256,
     scratchMiB: 256,
     inspect: true,
-    network: { mode: 'none' },
+    network: { mode: 'public' }, // its namespace is counted with what the VM leaves
   });
 }
 
