@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { long } from '../../../../test/long.ts';
 import { networkCommand } from './network.ts';
 
 let directory: string;
@@ -67,7 +66,7 @@ describe.skipIf(process.getuid?.() !== 0)('the program that makes a network, und
         expect([0, 125]).toContain(code);
         if (code === 125) expect(said).toMatch(/^network: /);
       }),
-      { numRuns: long ? 1_000 : 30 },
+      { numRuns: 50 },
     );
   });
 

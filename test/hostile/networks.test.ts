@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { sendMessage, startChild, systemClock, untilStarted } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { compileHostile, testIdentity } from '../../../base/src/testing/hostile.ts';
-import { egressFailed } from '../errors.ts';
-import { openNetworks } from './networks.ts';
+import { compileHostile, testIdentity } from '../../packages/base/src/testing/hostile.ts';
+import { egressFailed } from '../../packages/executor/src/errors.ts';
+import { openNetworks } from '../../packages/executor/src/helper/networks.ts';
 
 /**
  * What a process does that was taken over by what it relays: each attack of `hostile.c`, and then what it finds. It tells as receipts, which is
