@@ -4,11 +4,9 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sendMessage, startChild, systemClock, untilStarted } from '@fumehood/base';
+import { sendMessage, startChild, systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import * as z from 'zod';
 import { compileHostile, testIdentity } from '../../packages/base/src/testing/hostile.ts';
-import { egressFailed } from '../../packages/executor/src/errors.ts';
 import { openNetworks } from '../../packages/executor/src/helper/networks.ts';
 
 /**
@@ -125,7 +123,7 @@ describe.skipIf(process.getuid?.() !== 0)('a process of networks that was taken 
       child.process.on('message', (message: { receipt?: { rule: string } }) => {
         if (message.receipt) onTold(message.receipt.rule);
       });
-      await untilStarted(child, z.object({}), egressFailed);
+      await once(child.process, 'message'); // it has started
       await sendMessage(child.process, { type: 'network.open', id: 1 });
       return () => child.process.kill('SIGKILL');
     });
