@@ -58,7 +58,7 @@ export async function ourGuest(program: string, networks: Networks): Promise<Ben
      ip link set tap0 up; exec sleep 3600`,
   );
   const { handles } = await madeNetwork(child);
-  await networks.open(1, handles, { policy: { mode: 'public' }, broker: [] }, () => {});
+  await networks.open(1, handles, { policy: { mode: 'public' }, broker: [], queue: null }, () => {});
   for (;;) {
     try {
       setRoute(namespace, 'ours');

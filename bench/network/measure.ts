@@ -56,7 +56,7 @@ async function measureSetUp(program: string): Promise<string[]> {
     const { child } = makeNetwork(program, 'exec sleep 3600');
     const { handles } = await madeNetwork(child);
     made.push(performance.now() - start);
-    await networks.open(id, handles, { policy: { mode: 'public' }, broker: [] }, () => {});
+    await networks.open(id, handles, { policy: { mode: 'public' }, broker: [], queue: null }, () => {});
     served.push(performance.now() - start);
     children.push(child);
   }

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import { egressPolicyText } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,14 +11,18 @@ import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts
 import { long } from '../long.ts';
 import { Stack } from '../stack.ts';
 
-/** The address of the mirror: that of a machine in the executor's own network. */
+/** The address of the mirror: that of another machine in the executor's own network. */
 const address = '10.99.0.1';
-/** More addresses of the machine: that of a bridge, and one on the public internet. */
-const others = ['172.17.0.1', '1.0.0.1'];
+/** The address of the executor's host in that network. */
+const hostAddress = '10.99.0.2';
+/** The addresses of the executor's host: that in its network, of a bridge, and one on the public internet. */
+const own = [hostAddress, '172.17.0.1', '1.0.0.1'];
 let stack: Stack;
 let image: string;
-/** Has the name server and the mirror in a network namespace, in which the executor runs, too. */
+/** Has the name server and the mirror, in a network namespace. */
 let world: ChildProcess;
+/** A service of the executor's host, in the network namespace in which the executor runs. */
+let host: ChildProcess;
 /** The names that were asked of the name server. */
 let asked: string[];
 
@@ -32,37 +35,51 @@ beforeAll(async () => {
     return { path: `bin/${basename(program)}`, content: readFileSync(program), mode: 0o755 };
   });
   image = `docker-archive:${(await busyboxImage(stack.state, 'client', {}, files)).file}`;
-  const script = join(import.meta.dirname, '../network/world.ts');
-  const add = [address, ...others].map((one) => `ip address add ${one}/32 dev lo`).join('; ');
-  const inside = `ip link set lo up; ${add}; exec "$@"`;
   const openssl = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=x';
   const names = ['-addext', 'subjectAltName=DNS:registry.test', '-keyout', 'key.pem', '-out', 'cert.pem'];
   execFileSync('openssl', [...openssl.split(' '), ...names], { cwd: stack.state, stdio: 'ignore' });
-  const argv = [process.execPath, script, address, stack.state];
-  world = spawn('unshare', ['--net', 'sh', '-euc', inside, 'sh', ...argv], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
   asked = [];
-  const lines = createInterface(world.stdout as Readable);
-  lines.on('line', (line) => asked.push(line));
-  await once(lines, 'line');
+  const inNamespace = async (setUp: string, script: string, args: readonly string[]) => {
+    const file = join(import.meta.dirname, '../network', script);
+    const argv = ['sh', '-euc', `${setUp}; exec "$@"`, 'sh', process.execPath, file, ...args];
+    const child = spawn('unshare', ['--net', ...argv], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const lines = createInterface(child.stdout);
+    lines.on('line', (line) => asked.push(line));
+    await once(lines, 'line');
+    return child;
+  };
+  const add = (addresses: readonly string[]) =>
+    ['ip link set lo up', ...addresses.map((one) => `ip address add ${one}/32 dev lo`)].join('; ');
+  world = await inNamespace(add([address]), 'world.ts', [address, hostAddress, stack.state]);
+  const link = [
+    `ip link add near type veth peer name far netns ${world.pid}`,
+    `ip address add ${hostAddress}/24 dev near; ip link set near up`,
+    `nsenter --target ${world.pid} --net ip link set far up`,
+    `nsenter --target ${world.pid} --net ip route add 10.99.0.0/24 dev far src ${address}`,
+    `ip route add default via ${address} dev near onlink`,
+  ].join('; ');
+  host = await inNamespace(`${add(own.slice(1))}; ${link}`, 'host-service.ts', []);
   const settings = {
     nameServers: [address],
     privateHosts: [
-      { name: 'mirror.test', port: 8080 },
+      { name: 'mirror.test', port: 8080, queues: ['runs'] },
+      { name: 'own.test', port: 9090 },
+      { name: 'loopback.test', port: 9090 },
       { name: 'registry.test', port: 443 },
     ],
     brokerCaFile: join(stack.state, 'cert.pem'),
   };
   writeFileSync(join(stack.state, 'settings.json'), JSON.stringify(settings));
   const command = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
-  const up = ['--target', String(world.pid), '--net', process.execPath, command, 'up'];
+  const up = ['--target', String(host.pid), '--net', process.execPath, command, 'up'];
   execFileSync('nsenter', up, { env: { ...process.env, FUMEHOOD_STATE: stack.state }, stdio: 'ignore' });
 });
 afterAll(async () => {
   await stack.stop();
-  world.kill();
-  await once(world, 'exit');
+  for (const child of [host, world]) {
+    child.kill();
+    await once(child, 'exit');
+  }
 });
 
 /** Runs a command in a VM under a policy. Returns its lines, and what the product says on stderr. */
@@ -166,20 +183,22 @@ describe('a hostile guest under `public`', () => {
     const reached = () => asked.filter((line) => line === 'the host was reached').length;
     const flood = long ? 10_000 : 3_000;
     const tried = [
-      ...[address, ...others].map((one) => `client tcp ${one} 9090`),
+      ...own.map((one) => `client tcp ${one} 9090`),
+      ...['client name own.test', 'client name loopback.test'],
       ...names.map((name) => `client name ${name}`),
       ...['client tcp 169.254.169.254 80', 'client tcp 172.31.0.6 80', 'client name rebind.test'],
-      ...['client name rebind.test', `client flood ${others[1]} 9090 ${flood}`, 'frames packet eth0'],
+      ...['client name rebind.test', `client flood ${own[2]} 9090 ${flood}`, 'frames packet eth0'],
       ...['sleep 2', 'client name mirror.test', `client tcp ${address} 8080`],
     ];
     const { lines } = await runScript('public', tried.join('; '));
     const refused = (to: string) => `tcp ${to}: Connection reset by peer`;
     expect(lines.filter((line) => !line.includes('\t'))).toEqual([
-      ...[address, ...others].map((one) => refused(`${one}:9090`)),
+      ...own.map((one) => refused(`${one}:9090`)),
+      ...['name own.test: rcode 3', 'name loopback.test: rcode 3'],
       ...names.map((name) => `name ${name}: rcode 3`),
       ...[refused('169.254.169.254:80'), refused('172.31.0.6:80')],
       ...['name rebind.test: 1.1.1.1', 'name rebind.test: rcode 3'],
-      ...[`flood ${others[1]}:9090: ended ${flood}, silent 0`, `name mirror.test: ${address}`],
+      ...[`flood ${own[2]}:9090: ended ${flood}, silent 0`, `name mirror.test: ${address}`],
       `tcp ${address}:8080: answer from the mirror`,
     ]);
     expect(reached()).toBe(0);
@@ -191,8 +210,8 @@ describe('a hostile guest under `public`', () => {
       ...['honest connection', 'honest question'],
     ]);
     // The service is there, for who may reach it.
-    const own = ['--target', String(world.pid), '--net', 'bash', '-c', `: < /dev/tcp/${others[1]}/9090`];
-    execFileSync('nsenter', own);
+    const reach = ['--target', String(host.pid), '--net', 'bash', '-c', `: < /dev/tcp/${own[2]}/9090`];
+    execFileSync('nsenter', reach);
     await expect.poll(reached).toBe(1);
     const { jobs } = await stack.client().jobs({ limit: 1 });
     const id = String(jobs[0]?.id);

@@ -96,7 +96,9 @@ describe.skipIf(process.getuid?.() !== 0)('a process of networks that was taken 
     const handles = { connections: createServer().listen(0), questions: createSocket('udp4').bind(0) };
     await Promise.all([once(handles.connections, 'listening'), once(handles.questions, 'listening')]);
     const outcome = await told(async (onTold) => {
-      await networks.open(1, handles, { policy: { mode: 'public' }, broker: [] }, ({ rule }) => onTold(rule));
+      await networks.open(1, handles, { policy: { mode: 'public' }, broker: [], queue: null }, ({ rule }) =>
+        onTold(rule),
+      );
       return () => networks.stop();
     });
     expect(outcome).toEqual({

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { serveNames } from './name-server.ts';
 
 /**
- * What an executor's network has in a test: a name server, a mirror, and a registry that wants a credential, at an address that is not on the
- * public internet. Prints "ready", and then each name that it is asked for.
+ * A machine in the network of a test's executor: it has a name server, a mirror, and a registry that wants a credential, at an address that is not
+ * on the public internet. Prints "ready", and then each name that it is asked for.
  */
-const [address = '', directory = ''] = process.argv.slice(2);
+const [address = '', ownAddress = '', directory = ''] = process.argv.slice(2);
 const tls = {
   key: readFileSync(join(directory, 'key.pem')),
   cert: readFileSync(join(directory, 'cert.pem')),
@@ -16,6 +16,9 @@ const tls = {
 const addresses: Readonly<Record<string, string | readonly string[]>> = {
   'mirror.test': address,
   'registry.test': address,
+  // Names of services of the executor's host, which it was given in the network, and which the operator opened by mistake.
+  'own.test': ownAddress,
+  'loopback.test': '127.0.0.1',
   'private.test': '10.1.2.3',
   'metadata.test': '169.254.169.254',
   'rebind.test': ['1.1.1.1', '127.0.0.1'],
@@ -31,11 +34,5 @@ const mirror = createServer((socket) => {
   socket.end('from the mirror');
 });
 await new Promise<void>((resolve) => mirror.listen(8080, address, resolve));
-// A service of the host, on each of its addresses.
-const service = createServer((socket) => {
-  console.log('the host was reached');
-  socket.on('error', () => {}).end();
-});
-await new Promise<void>((resolve) => service.listen(9090, '0.0.0.0', resolve));
 await serveNames(address, addresses, (name) => console.log(name));
 console.log('ready');

@@ -39,6 +39,39 @@ describe('an answer', () => {
   });
 });
 
+describe('a host that the operator opened', () => {
+  const special = [
+    ...['127.0.0.1', '127.9.9.9', '0.0.0.0', '::1', '::', '::ffff:10.0.0.1', 'fe80::1', 'ff02::1'],
+    ...['169.254.169.254', '169.254.1.1', '168.63.129.16', '100.100.100.200', '192.0.0.192'],
+    ...['fd00:ec2::254', 'fd00:0ec2:0:0::0254', 'fd20:ce::254', '224.0.0.1', '255.255.255.255', '240.0.0.1'],
+    ...['192.168.0.2', '1.0.0.9'], // own addresses
+  ];
+  it.each(special)('is not reached at %s, whatever DNS says', (address) => {
+    const rules = rulesOf('public', [mirror]);
+    expect(decideAnswer(rules, 'mirror.test', ['10.0.0.1', address])).toMatchObject({
+      ...{ allowed: false, reason: 'not_public' },
+    });
+    const connection = { address, port: 8080, names: ['mirror.test'] };
+    expect(decideConnection(rules, connection)).toMatchObject({ allowed: false, reason: 'not_public' });
+    expect(decideConnection({ ...rules, privateHosts: [] }, connection).allowed).toBe(false);
+  });
+
+  const private_ = [
+    '10.0.0.1',
+    '172.31.0.1',
+    '192.168.0.3',
+    '100.64.0.1',
+    'fd12::1',
+    '203.0.113.7',
+    '2001:db8::1',
+  ];
+  it.each([...private_, '1.1.1.1', '2606:4700::1'])('is reached at %s', (address) => {
+    const rules = rulesOf('public', [mirror]);
+    expect(decideAnswer(rules, 'mirror.test', [address]).allowed).toBe(true);
+    expect(decideConnection(rules, { address, port: 8080, names: ['mirror.test'] }).allowed).toBe(true);
+  });
+});
+
 describe('a connection', () => {
   const decide = (policy: string, address: string, port: number, names: string[] = [], opened = [mirror]) =>
     decideConnection(rulesOf(policy, opened), { address, port, names });

@@ -1,5 +1,5 @@
 import { type EgressPolicy, hostRuleOf, isOpen, type PrivateHost, type Refusal } from '@fumehood/protocol';
-import { isPublicAddress } from './addresses.ts';
+import { isOpenable, isPublicAddress } from './addresses.ts';
 
 /** Whether something is allowed, and by which rule, or why not. */
 export type Verdict =
@@ -29,10 +29,15 @@ export function decideName({ policy }: EgressRules, name: string): Verdict {
 
 /**
  * Decides whether a guest may have the answer to an allowed question. One address that is not public refuses all of it: who answers so either
- * is mistaken, or aims at something else. The addresses of an opened host may be private.
+ * is mistaken, or aims at something else. The addresses of an opened host may be in a private network, and not on this machine.
  */
 export function decideAnswer(rules: EgressRules, name: string, addresses: readonly string[]): Verdict {
-  if (rules.privateHosts.some((host) => host.name === name)) return allowed('opened on this executor');
+  if (rules.privateHosts.some((host) => host.name === name)) {
+    const special = addresses.find((address) => !mayBeOpened(address, rules.own));
+    return special === undefined
+      ? allowed('opened on this executor')
+      : refused('not_public', `its address ${special} is one that no operator can open`);
+  }
   const bad = addresses.find((address) => !isReachable(address, rules.own));
   return bad === undefined
     ? allowed('public')
@@ -79,6 +84,8 @@ export function decideConnection(
   const stands = isAlias && names.length > 0;
   if (!opened && !stands && !isReachable(address, rules.own))
     return { ...refused('not_public', 'the address is not on the public internet'), name };
+  if (opened && !mayBeOpened(address, rules.own))
+    return { ...refused('not_public', 'the address is one that no operator can open'), name: opened.name };
   const suffix =
     opened && !isPublicAddress(address) ? `, opened on this executor: ${opened.name}:${port}` : '';
   if (isOpen(policy)) return { ...allowed(`${policy.mode}${suffix}`), name: opened?.name ?? name };
@@ -114,3 +121,5 @@ export function decideServerName(
 
 const isReachable = (address: string, own: ReadonlySet<string>) =>
   isPublicAddress(address) && !own.has(address);
+
+const mayBeOpened = (address: string, own: ReadonlySet<string>) => isOpenable(address) && !own.has(address);

@@ -1,9 +1,4 @@
-import {
-  type EgressPolicy,
-  egressPolicySchema,
-  type JobReceipt,
-  privateHostSchema,
-} from '@fumehood/protocol';
+import { type EgressPolicy, askedEgressSchema, type JobReceipt, privateHostSchema } from '@fumehood/protocol';
 
 type Asked = Pick<JobReceipt, 'kind' | 'name' | 'address' | 'port' | 'serverName' | 'verdict' | 'reason'>;
 
@@ -41,7 +36,7 @@ export function sufficientPolicy(receipts: readonly Asked[]): SufficientPolicy {
       name,
       ports: known.size > 0 ? [...known].toSorted((a, b) => a - b) : [lookupPort],
     }));
-  const { data: named = null } = egressPolicySchema.safeParse({ mode: 'allow', hosts });
+  const { data: named = null } = askedEgressSchema.safeParse({ mode: 'allow', hosts });
   const needsAll = nameless.length > 0 || (hosts.length > 0 && named === null);
   const policy = needsAll ? ({ mode: 'public' } as const) : (named ?? ({ mode: 'none' } as const));
   return { policy, named, nameless, onlyLookedUp };

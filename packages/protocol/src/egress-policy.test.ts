@@ -2,6 +2,8 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { ZodError } from 'zod';
 import {
+  askedEgressSchema,
+  askedHostsMax,
   type EgressPolicy,
   egressPolicySchema,
   egressPolicyText,
@@ -55,6 +57,55 @@ it.each([
 ])('under the ceiling %s, %s is %s', (ceiling, wanted, text) =>
   expect(egressPolicyText(narrowEgress(parseEgressPolicy(ceiling), parseEgressPolicy(wanted)))).toBe(text),
 );
+
+it('narrowing is the same in every order, and a second time it changes nothing', () => {
+  const same = (one: EgressPolicy, other: EgressPolicy) => {
+    for (const name of [...names, 'test', 'x.y.test'])
+      for (const port of [80, 443, 8080]) expect(allows(one, name, port)).toBe(allows(other, name, port));
+  };
+  fc.assert(
+    fc.property(policies, policies, policies, (queue, tenant, wanted) => {
+      const narrowed = narrowEgress(queue, narrowEgress(tenant, wanted));
+      same(narrowed, narrowEgress(tenant, narrowEgress(queue, wanted)));
+      same(narrowed, narrowEgress(narrowEgress(wanted, tenant), queue));
+      same(narrowEgress(queue, narrowed), narrowed);
+      const least = narrowEgress(narrowed, narrowed);
+      expect(narrowEgress(least, least)).toEqual(least);
+      same(least, narrowed);
+      expect(egressPolicySchema.safeParse(narrowed).success).toBe(true);
+    }),
+  );
+});
+
+it('what the longest lists leave under all ceilings is a policy that an executor takes', () => {
+  // The rules of each list are wider than those of another one by turns.
+  const list = (at: number): EgressPolicy => ({
+    mode: 'allow',
+    hosts: Array.from({ length: askedHostsMax }, (_, n) => ({
+      name: n % 6 === at ? `*.n${n}.test` : `x${at}.n${n}.test`,
+      ports: null,
+    })),
+  });
+  const everything: EgressPolicy = { mode: 'allow', hosts: [{ name: '*.test', ports: null }] };
+  const left = narrowEgress(list(0), list(1));
+  expect(egressPolicySchema.parse(left)).toEqual(left);
+  expect(left.mode === 'allow' && left.hosts.length).toBeLessThanOrEqual(2 * askedHostsMax);
+  expect(narrowEgress(everything, list(2))).toEqual(narrowEgress(list(2), list(2)));
+  const twice = {
+    ...list(3),
+    hosts: [
+      { name: '*.test', ports: null },
+      { name: 'a.test', ports: [443] },
+    ],
+  };
+  expect(narrowEgress(twice as EgressPolicy, twice as EgressPolicy)).toEqual(everything);
+  const tooLong = {
+    mode: 'allow',
+    hosts: [...Array(askedHostsMax + 1).keys()].map((n) => ({ name: `n${n}.test`, ports: null })),
+  };
+  expect(askedEgressSchema.safeParse(tooLong).success).toBe(false);
+  expect(egressPolicySchema.safeParse(tooLong).success).toBe(true);
+});
 
 it('the text of a policy stands for a policy that allows the same', () => {
   fc.assert(

@@ -2,11 +2,14 @@ import * as z from 'zod';
 
 /** Longest name of a host, and of one of its labels (RFC 1035, 2.3.4), characters. */
 const nameMax = 253;
-/** Most hosts of a policy, and most ports of one host. */
-const hostsMax = 256;
-const portsMax = 64;
+/** Most hosts of a policy that somebody asks for or sets, and most ports of one of them. */
+export const askedHostsMax = 256;
+const askedPortsMax = 64;
 /** So many parts does the text of a policy have at most. */
-const partsMax = hostsMax * portsMax;
+const partsMax = askedHostsMax * askedPortsMax;
+/** The same of what is left of a policy under four ceilings of the instance and that of an executor: each name and port is of one of them. */
+const hostsMax = 6 * askedHostsMax;
+const portsMax = 6 * askedPortsMax;
 const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
 const hostPattern = new RegExp(`^(?:\\*\\.)?${label}(?:\\.${label})*$`);
 
@@ -34,6 +37,18 @@ export const egressPolicySchema = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('learn') }),
 ]);
 export type EgressPolicy = z.infer<typeof egressPolicySchema>;
+
+/** A policy that somebody asks for or sets. */
+export const askedEgressSchema = egressPolicySchema
+  .refine((policy) => policy.mode !== 'allow' || policy.hosts.length <= askedHostsMax, {
+    path: ['hosts'],
+    error: `must be at most ${askedHostsMax}`,
+  })
+  .refine(
+    (policy) =>
+      policy.mode !== 'allow' || policy.hosts.every(({ ports }) => (ports?.length ?? 0) <= askedPortsMax),
+    { path: ['hosts'], error: `must have at most ${askedPortsMax} ports each` },
+  );
 
 /** How far a policy reaches, from the narrowest on. The instance compares these when it looks for an executor. */
 export const egressModeSchema = z.enum(['none', 'allow', 'learn', 'public']);
@@ -81,7 +96,33 @@ export function narrowEgress(ceiling: EgressPolicy, wanted: EgressPolicy): Egres
   if (isOpen(wanted)) return ceiling;
   if (ceiling.mode === 'none' || wanted.mode === 'none') return { mode: 'none' };
   const hosts = wanted.hosts.flatMap((one) => ceiling.hosts.flatMap((other) => both(one, other) ?? []));
-  return hosts.length > 0 ? { mode: 'allow', hosts } : { mode: 'none' };
+  return hosts.length > 0 ? { mode: 'allow', hosts: simplest(hosts) } : { mode: 'none' };
+}
+
+/**
+ * Returns the rules that allow the same as these: one for each name, without what a rule for more names allows already, by name. Lists that
+ * allow the same have the same rules, and what is left of two lists has no more names than both together.
+ */
+function simplest(hosts: readonly AllowedHost[]): AllowedHost[] {
+  const ports = new Map<string, Set<number> | null>();
+  for (const { name, ports: some } of hosts) {
+    const before = ports.get(name);
+    ports.set(name, some === null || before === null ? null : new Set([...(before ?? []), ...some]));
+  }
+  return [...ports]
+    .flatMap(([name, own]) => {
+      const above = wider(name).map((rule) => ports.get(rule));
+      if (above.includes(null)) return [];
+      const left = own && [...own].filter((port) => !above.some((others) => others?.has(port)));
+      return left?.length === 0 ? [] : [{ name, ports: left && left.toSorted((one, other) => one - other) }];
+    })
+    .toSorted((one, other) => (one.name < other.name ? -1 : 1));
+}
+
+/** Returns the names of the rules that cover a rule's name and more. */
+function wider(rule: string): string[] {
+  const labels = rule.replace(/^\*\./, '').split('.');
+  return labels.map((_, at) => `*.${labels.slice(at).join('.')}`).slice(1);
 }
 
 /** Returns the rule for what both rules allow, or null if that is nothing. */
@@ -111,7 +152,7 @@ const tooLong = () =>
  * what is wrong with it.
  */
 export function parseEgressPolicy(text: string): EgressPolicy {
-  if (!text.startsWith('allow:')) return egressPolicySchema.parse({ mode: text });
+  if (!text.startsWith('allow:')) return askedEgressSchema.parse({ mode: text });
   const parts = text
     .slice('allow:'.length)
     .toLowerCase()
@@ -125,7 +166,7 @@ export function parseEgressPolicy(text: string): EgressPolicy {
     else if (before === undefined) ports.set(name, new Set([Number(port)]));
     else before?.add(Number(port));
   }
-  return egressPolicySchema.parse({
+  return askedEgressSchema.parse({
     mode: 'allow',
     hosts: [...ports].map(([name, some]) => ({ name, ports: some && [...some] })),
   });

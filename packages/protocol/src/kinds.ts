@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
 import { brokerNameSchema, jobBrokerMax } from './broker.ts';
-import { defaultEgress, egressPolicySchema } from './egress-policy.ts';
+import { askedEgressSchema, defaultEgress } from './egress-policy.ts';
 import { checkCommand } from './command-limits.ts';
 import { terminalSizeSchema } from './terminal.ts';
 import {
@@ -102,7 +102,7 @@ export const jobKinds = {
       /** Where the indexer leaves its index, below `root`. */
       outfile: anyRelativePathSchema.default('index.scip'),
       /** What the indexer may reach over the network. */
-      network: egressPolicySchema.default(defaultEgress.codeintel),
+      network: askedEgressSchema.default(defaultEgress.codeintel),
       ...jobOptions,
     }),
     // Whoever names the command of a job can have it print the code of the job's repository.
@@ -129,7 +129,7 @@ export const jobKinds = {
         /** The command has a terminal of this size, and its stdin comes in frames (`terminal.ts`). Missing: neither. */
         terminal: terminalSizeSchema.optional(),
         /** What the command may reach over the network. */
-        network: egressPolicySchema.default(defaultEgress.runs),
+        network: askedEgressSchema.default(defaultEgress.runs),
         /** Names of entries of the broker, which the command can use whatever it may reach. */
         broker: z.array(brokerNameSchema).max(jobBrokerMax).default([]),
         ...jobOptions,

@@ -1,5 +1,5 @@
 import { egressConfigSchema } from '@fumehood/egress';
-import { privateHostSchema } from '@fumehood/protocol';
+import { privateHostSchema, queueNameSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { vmmSettingSchema, vmmsSchema } from '../host/vmms.ts';
 import { executorSettings } from '../settings.ts';
@@ -7,6 +7,12 @@ import { executorSettings } from '../settings.ts';
 const path = z.string().startsWith('/');
 const id = z.int().nonnegative();
 const identity = z.strictObject({ uid: id, gid: id });
+
+/** A host that the operator opens to the guests of jobs of these queues; null: of all. */
+const openedHostSchema = privateHostSchema.extend({
+  queues: z.array(queueNameSchema).min(1).nullable().default(null),
+});
+export type OpenedHost = z.infer<typeof openedHostSchema>;
 
 /** The configuration of the executor's helper: a JSON file, which root alone writes. */
 export const helperConfigSchema = z.strictObject({
@@ -29,7 +35,7 @@ export const helperConfigSchema = z.strictObject({
   /** The program that makes the networks of guests; null where no guest can have one. */
   network: z.strictObject({ program: path }).nullable(),
   /** Hosts that are not on the public internet, and that guests may reach all the same. */
-  privateHosts: z.array(privateHostSchema).max(256).default([]),
+  privateHosts: z.array(openedHostSchema).max(256).default([]),
   nameServers: egressConfigSchema.shape.nameServers,
   /** A PEM file of certificate authorities that the broker trusts besides those of this machine. */
   brokerCaFile: path.nullable().default(null),

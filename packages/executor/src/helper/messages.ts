@@ -1,6 +1,12 @@
 import { ipcErrorSchema } from '@fumehood/base';
 import { vmDisksMax, vmIdPattern } from '@fumehood/microvm';
-import { brokerGrantSchema, egressPolicySchema, jobBrokerMax, receiptSchema } from '@fumehood/protocol';
+import {
+  brokerGrantSchema,
+  egressPolicySchema,
+  jobBrokerMax,
+  queueNameSchema,
+  receiptSchema,
+} from '@fumehood/protocol';
 import * as z from 'zod';
 
 const id = z.int().positive();
@@ -27,6 +33,8 @@ export const vmCallSchema = z.discriminatedUnion('type', [
     policy: egressPolicySchema,
     /** The entries of the broker that the guest can use, with their credentials. */
     broker: z.array(brokerGrantSchema).max(jobBrokerMax),
+    /** The queue of the job, for which private hosts may be opened; null: of none. */
+    queue: queueNameSchema.nullable(),
   }),
   /** Checks the seccomp filter and the namespaces of the running VMM. */
   z.object({ type: z.literal('vm.check'), id }),

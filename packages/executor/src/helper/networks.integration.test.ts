@@ -80,7 +80,7 @@ async function openNetwork(id: number, receipts: Receipt[]): Promise<number> {
   await networks.open(
     id,
     handles,
-    { policy: { mode: 'public' }, broker: [] },
+    { policy: { mode: 'public' }, broker: [], queue: null },
     (receipt) => void receipts.push(receipt),
   );
   await expect.poll(() => countHolders({ program }, namespace)).toBe(2);

@@ -11,9 +11,10 @@ import {
 } from '@fumehood/base';
 import { type EgressCall, egressAnswerSchema } from '@fumehood/egress';
 import { type NetworkHandle, networkHandleNames, type NetworkHandles } from '@fumehood/microvm';
-import type { BrokerGrant, EgressPolicy, PrivateHost, Receipt } from '@fumehood/protocol';
+import type { BrokerGrant, EgressPolicy, PrivateHost, QueueName, Receipt } from '@fumehood/protocol';
 import * as z from 'zod';
 import { egressFailed } from '../errors.ts';
+import type { OpenedHost } from './config.ts';
 import type { Log } from '../log.ts';
 
 /** The networks of the guests, which a process of their own serves: it has no privilege and no credential, and leases nothing. */
@@ -22,7 +23,12 @@ export interface Networks {
   open(
     id: number,
     handles: NetworkHandles,
-    limits: { readonly policy: EgressPolicy; readonly broker: readonly BrokerGrant[] },
+    limits: {
+      readonly policy: EgressPolicy;
+      readonly broker: readonly BrokerGrant[];
+      /** The queue of the job; null: of none. */
+      readonly queue: QueueName | null;
+    },
     onReceipt: (receipt: Receipt) => void,
   ): Promise<void>;
   /** Ends what is left of a guest's network. Resolves after its last receipt. Never rejects. */
@@ -44,6 +50,13 @@ function endedReceipt(at: number): Receipt {
   return { at, kind: 'connection', ...nothing, verdict: 'refused', rule, reason: 'gateway_ended' };
 }
 
+/** Returns the hosts that are opened to the guests of a queue's jobs. */
+export function openedFor(hosts: readonly OpenedHost[], queue: QueueName | null): PrivateHost[] {
+  return hosts
+    .filter(({ queues }) => queues === null || (queue !== null && queues.includes(queue)))
+    .map(({ name, port }) => ({ name, port }));
+}
+
 /** Starts the process that serves networks when the first guest needs it, and again when it has died. */
 export function openNetworks(
   program: {
@@ -54,10 +67,7 @@ export function openNetworks(
     /** Puts the process into a cgroup of its own; null where none can be made. */
     readonly group: GroupNetworks | null;
   },
-  {
-    ceiling,
-    privateHosts,
-  }: { readonly ceiling: EgressPolicy; readonly privateHosts: readonly PrivateHost[] },
+  { ceiling, privateHosts }: { readonly ceiling: EgressPolicy; readonly privateHosts: readonly OpenedHost[] },
   clock: Clock,
   log: Pick<Log, 'warn'>,
 ): Networks {
@@ -93,7 +103,7 @@ export function openNetworks(
     return child.process;
   };
   return {
-    async open(id, handles, { policy, broker }, onReceipt) {
+    async open(id, handles, { policy, broker, queue }, onReceipt) {
       try {
         starting ??= start().catch((error: unknown) => {
           starting = null;
@@ -106,7 +116,7 @@ export function openNetworks(
           id,
           policy,
           ceiling,
-          privateHosts: [...privateHosts],
+          privateHosts: openedFor(privateHosts, queue),
           own: ownAddresses(),
           broker: [...broker],
         });

@@ -86,7 +86,7 @@ export function remoteVms(): VmSource {
     }
   });
   return {
-    async startVm(spec, { boots, policy, broker, onReceipt }) {
+    async startVm(spec, { boots, policy, broker, queue, onReceipt }) {
       const id = ++lastId;
       const entry: Pending = {
         origin: null,
@@ -108,6 +108,7 @@ export function remoteVms(): VmSource {
           boots,
           policy,
           broker: [...broker],
+          queue,
           spec: { ...spec, disks: [...spec.disks] },
         });
         await entry.started.promise;

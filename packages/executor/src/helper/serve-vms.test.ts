@@ -61,6 +61,7 @@ async function refusals(...sizes: (typeof fitting)[]): Promise<string[]> {
       boots: false,
       policy: { mode: 'none' },
       broker: [],
+      queue: null,
     });
   }
   await expect.poll(() => agent.answers.length).toBe(sizes.length);
@@ -100,7 +101,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
     serveVms(agent as unknown as ChildProcess, policy);
     for (const id of [1, 2]) {
       agent.emit('message', {
-        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' }, broker: [] },
+        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' }, broker: [], queue: null },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], ...fitting },
       });
       await expect.poll(() => agent.answers.length).toBe(id);
@@ -135,7 +136,7 @@ describe('the helper holds the sizes of virtual machines against what the execut
     serveVms(agent as unknown as ChildProcess, policy);
     const start = (id: number, scratchMiB: number) =>
       agent.emit('message', {
-        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' }, broker: [] },
+        ...{ type: 'vm.start', id, boots: false, policy: { mode: 'none' }, broker: [], queue: null },
         spec: { id: `j${id}`, acceleration: 'emulated', disks: [], cpus: 1, memoryMiB: 128, scratchMiB },
       });
     const answered = (type: string) =>
@@ -182,9 +183,10 @@ describe('the helper holds the sizes of virtual machines against what the execut
       boots: false,
       policy: { mode: 'public' },
       broker: [],
+      queue: 'runs',
       spec,
     });
-    await expect.poll(() => opened).toEqual([{ policy: ceiling, broker: [] }]);
+    await expect.poll(() => opened).toEqual([{ policy: ceiling, broker: [], queue: 'runs' }]);
     fake.vm = null;
   });
 });

@@ -78,6 +78,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
     spec: asked,
     boots,
     policy: wanted,
+    queue,
     broker,
   }: Extract<VmCall, { type: 'vm.start' }>) => {
     const egress = narrowEgress(policy.egressCeiling, wanted);
@@ -105,7 +106,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       release();
       done();
     };
-    if (vm.network) await serveNetwork(id, vm.network, { policy: egress, broker });
+    if (vm.network) await serveNetwork(id, vm.network, { policy: egress, broker, queue });
     answer({ type: 'vm.started', id, origin });
     for (const name of launcherSocketNames) answer({ type: 'vm.socket', id, name }, vm.sockets[name]);
     vm.guest.then(

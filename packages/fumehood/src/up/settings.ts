@@ -94,7 +94,7 @@ const allowed: Readonly<Record<keyof AdminSettings, string>> = {
   registries:
     'a list of {"location": "HOST[:PORT][/PATH]", "insecure": true or false, "mirrors": [{"location", "insecure"}]}',
   egressCeiling: '"none", "public" or "allow:HOST[:PORT],…"',
-  privateHosts: 'a list of {"name": "HOST", "port": from 1 to 65535}',
+  privateHosts: 'a list of {"name": "HOST", "port": from 1 to 65535, "queues": ["QUEUE"] or null}',
   nameServers: 'null, or a list of "ADDRESS[:PORT]"',
   brokerCaFile: '"/PATH" of a file of PEM certificates, or null',
   imageMaxMiB: 'a whole number above 0',

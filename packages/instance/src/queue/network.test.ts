@@ -15,6 +15,7 @@ test.each<[string, NetworkCeiling[] | null, string | null, number]>([
   ['public', null, null, 0],
   ['public', [], 'public', 0],
   ['allow:a.test:443,b.test', [ceiling('public')], 'allow:a.test:443,b.test', 0],
+  ['allow:b.test,a.test', [ceiling('public')], 'allow:b.test,a.test', 0],
   ['allow:a.test:443', [ceiling('allow:*.test')], 'allow:a.test:443', 0],
   ['none', [ceiling('allow:*.test')], 'none', 0],
   ['public', [ceiling('allow:*.test'), ceiling('none', 'acme')], 'none', 2],

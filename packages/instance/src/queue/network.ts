@@ -36,7 +36,8 @@ export function underCeilings(asked: EgressPolicy, ceilings: readonly NetworkCei
 
 /** Returns whether a ceiling takes something away from what a job asks for. */
 function narrows(ceiling: EgressPolicy, asked: EgressPolicy): boolean {
-  return egressPolicyText(narrowEgress(ceiling, asked)) !== egressPolicyText(narrowEgress(asked, asked));
+  const narrowed = narrowEgress(ceiling, asked);
+  return narrowed !== asked && egressPolicyText(narrowed) !== egressPolicyText(narrowEgress(asked, asked));
 }
 
 /** Returns how far a job reaches under these ceilings, as the lease compares it: two lists without a common host count as `allow`. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { egressPolicySchema } from '../egress-policy.ts';
+import { askedEgressSchema, egressPolicySchema } from '../egress-policy.ts';
 import { queueNameSchema } from '../kinds.ts';
 
 /**
@@ -27,6 +27,6 @@ export type CeilingOf = z.infer<typeof ceilingOfSchema>;
 
 /** `PUT /api/network/ceilings`: 200 with the ceiling, which replaces an earlier one for the same jobs. */
 export const setCeilingSchema = ceilingOfSchema.extend({
-  policy: egressPolicySchema.refine(({ mode }) => mode !== 'learn', 'is none of a ceiling: use `public`'),
+  policy: askedEgressSchema.refine(({ mode }) => mode !== 'learn', 'is none of a ceiling: use `public`'),
 });
 export type SetCeiling = z.input<typeof setCeilingSchema>;

@@ -329,7 +329,8 @@ async function startWithRetry(
   const { deps, lease } = run;
   const start = async (boots: boolean) => {
     const onReceipt = (receipt: Receipt) => run.receipts.add(receipt);
-    const options = { boots, prepare, policy: run.policy, broker: run.broker, onReceipt };
+    const { policy, broker } = run;
+    const options = { boots, prepare, policy, broker, queue: run.job.queue ?? null, onReceipt };
     const started = await startGuest(deps.vms, newSpec(), options, lease, deps.clock, (vm) => {
       run.vm = vm;
       const stop = () => {

@@ -1,4 +1,4 @@
-import type { BrokerGrant, Receipt, EgressPolicy } from '@fumehood/protocol';
+import type { BrokerGrant, EgressPolicy, QueueName, Receipt } from '@fumehood/protocol';
 import type { GuestSockets, LauncherSockets, LeftOver, VmExit, VmSpec } from '@fumehood/microvm';
 
 /** What a VM started from: a template, or a kernel, and the code and the message of why not a template. */
@@ -35,12 +35,14 @@ export interface VmOptions {
   readonly policy: EgressPolicy;
   /** The entries of the broker that the guest can use. */
   readonly broker: readonly BrokerGrant[];
+  /** The queue of the job, for which private hosts may be opened; null: of none. */
+  readonly queue: QueueName | null;
   /** Is told what the guest asked of the network. */
   readonly onReceipt: (receipt: Receipt) => void;
 }
 
 /** Options of a VM without a network. */
-export const withoutNetwork = { policy: { mode: 'none' }, broker: [], onReceipt() {} } as const;
+export const withoutNetwork = { policy: { mode: 'none' }, broker: [], queue: null, onReceipt() {} } as const;
 
 /** Starts VMs for the agent. In production, the helper, which is the agent's privileged parent, does this. */
 export interface VmSource {
