@@ -1,10 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { afterEach, expect, it, vi } from 'vitest';
+import { testCertificate } from './testing/certificate.ts';
 import { address, echo, endOf, serveGuest, type ServedGuest } from './testing/served-guest.ts';
 
 // The network of these tests is loopback, which no operator can open.
@@ -101,19 +98,8 @@ it('what a guest or a server writes is passed on at once, and does not wait for 
 });
 
 /** Returns a server of TLS that says `secret` to everyone. */
-function secretServer(): Server {
-  const directory = mkdtempSync(join(tmpdir(), 'fumehood-tls-'));
-  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(directory, name)) as [string, string];
-  const openssl = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  execFileSync('openssl', [...openssl, '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=x'], {
-    stdio: 'ignore',
-  });
-  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (socket) =>
-    socket.end('secret'),
-  );
-  rmSync(directory, { recursive: true });
-  return server;
-}
+const secretServer = (): Server =>
+  createTlsServer(testCertificate(['mirror.test']), (socket) => socket.end('secret'));
 
 const secure = (servername: string) =>
   connectTls({ host: address, port: guest.port, servername, rejectUnauthorized: false }) as unknown as Socket;

@@ -73,8 +73,11 @@ export async function openGateway(
   const onReceipt = (receipt: Receipt) => receipts.add(receipt);
   const { aliases, resolve, hasProxy } = deps;
   const meter = new Meter(limits);
-  const broker = openBroker(grants, { ...deps, onReceipt, meter, rules: { ...rules, policy: ceiling } });
-  const own = { names: broker.names, address: gatewayAddress };
+  const broker =
+    grants.length === 0
+      ? null
+      : openBroker(grants, { ...deps, onReceipt, meter, rules: { ...rules, policy: ceiling } });
+  const own = { names: broker?.names ?? new Set<string>(), address: gatewayAddress };
   const lookups = openLookups({ rules, own, pins, aliases, resolve, hasProxy, clock, limits, onReceipt });
   const share = deps.budget.join();
   const rate = new Bucket(limits.connectionsPerSecond);
@@ -110,8 +113,8 @@ export async function openGateway(
       void lookups.serveStream(socket);
       return;
     }
-    const isBroker = address === gatewayAddress && port === brokerPort && broker.names.size > 0;
-    if (!limit && isBroker) return track(broker.serve(socket));
+    if (!limit && broker && address === gatewayAddress && port === brokerPort)
+      return track(broker.serve(socket));
     const names = pins.namesOf(address);
     const targets = aliases.targetsOf(address);
     const connection = { address, port, names, isAlias: targets !== null };
@@ -170,7 +173,7 @@ export async function openGateway(
       const running = [...relays];
       for (const one of running) one.end();
       await Promise.all(running.map(({ ended }) => ended));
-      await broker.close();
+      await broker?.close();
       share.leave();
       receipts.end();
     },

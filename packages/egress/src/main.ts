@@ -1,4 +1,3 @@
-import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { readConfig, receiveMessages, reportStarted, sendMessage, systemClock } from '@fumehood/base';
 import { Aliases } from './aliases.ts';
 import { ConnectionBudget, ownConnectionsMax } from './budget.ts';
@@ -15,8 +14,6 @@ import { openResolver, reachesSixAlone } from './resolver.ts';
  */
 const config = await readConfig(egressConfigSchema, process.argv[2] ?? '');
 const { nameServers, httpProxy, certificates, memoryBytes } = config;
-// This process sees no file of the machine, so those of the machine are among `certificates`.
-setDefaultCACertificates([...new Set([...getCACertificates('bundled'), ...certificates])]);
 const budget = new ConnectionBudget(ownConnectionsMax(memoryBytes));
 const [fourFirst, sixFirst] = [openResolver(nameServers, false), openResolver(nameServers, true)];
 const dial = openDialer(httpProxy);
@@ -30,10 +27,21 @@ interface Network {
 }
 const networks = new Map<number, Network>();
 
+let isTrusting = false;
+/** Has the broker trust authorities besides those of Node. Done for the first guest that uses it: HTTP and TLS take 8 MB of memory. */
+function trustAuthorities(): void {
+  if (isTrusting) return;
+  isTrusting = true;
+  const { getCACertificates, setDefaultCACertificates } = process.getBuiltinModule('node:tls');
+  // This process sees no file of the machine, so those of the machine are among `certificates`.
+  setDefaultCACertificates([...new Set([...getCACertificates('bundled'), ...certificates])]);
+}
+
 receiveMessages(process, egressCallSchema, (call, handle) => {
   const { id } = call;
   if (call.type === 'network.open') {
     const { policy, privateHosts, own, ceiling, broker } = call;
+    if (broker.length > 0) trustAuthorities();
     const permitted = { policy, privateHosts, own: new Set(own), ceiling, broker };
     networks.set(id, { permitted, handles: {}, gateway: null });
     return;

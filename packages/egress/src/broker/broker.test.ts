@@ -1,11 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, createServer, type Server as NetServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { systemClock } from '@fumehood/base';
@@ -14,6 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vite
 import { openDialer } from '../dialer.ts';
 import { guestLimits } from '../limits.ts';
 import { Meter } from '../meter.ts';
+import { testCertificate } from '../testing/certificate.ts';
 import { type Broker, openBroker } from './broker.ts';
 
 /** The address that the servers of the tests pretend to have. */
@@ -23,7 +20,7 @@ const basic = `Basic ${Buffer.from(`worker:${secret}`).toString('base64')}`;
 const credential = { header: 'authorization', value: basic };
 const authorities = getCACertificates('default');
 
-const tls = { key: '', cert: '' };
+const tls = testCertificate(['server.test', 'files.test']);
 let seen: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[];
 let answer: RequestListener;
 let upstream: Server;
@@ -31,19 +28,10 @@ let guestSide: NetServer;
 let broker: Broker;
 let receipts: Receipt[];
 let addresses: Record<string, string[]>;
+/** Names that were resolved. */
+let resolved: string[];
 
 beforeAll(async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'fumehood-broker-'));
-  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(directory, name)) as [string, string];
-  const openssl = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const names = 'subjectAltName=DNS:server.test,DNS:files.test';
-  execFileSync(
-    'openssl',
-    [...openssl, '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=x', '-addext', names],
-    { stdio: 'ignore' },
-  );
-  Object.assign(tls, { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') });
-  rmSync(directory, { recursive: true });
   upstream = createSecureServer(tls, (request, response) => {
     const { method = '', url = '', headers } = request;
     const whole = text(request).then((body) => {
@@ -67,6 +55,7 @@ afterAll(() => {
 beforeEach(() => {
   seen = [];
   receipts = [];
+  resolved = [];
   addresses = { 'server.test': [address], 'files.test': [address], 'other.test': [address] };
   answer = (_request, response) => void response.end('content');
   setDefaultCACertificates([...authorities, tls.cert]);
@@ -89,8 +78,11 @@ function serve(
     clock: systemClock,
     meter: new Meter({ ...guestLimits, ...limits }),
     rules: { policy: parseEgressPolicy(ceiling), privateHosts, own: new Set() },
-    resolve: async (name) =>
-      addresses[name] ? { code: 'ok', addresses: addresses[name], ttlSeconds: 60 } : { code: 'no_such_name' },
+    resolve: async (name) => {
+      resolved.push(name);
+      const found = addresses[name];
+      return found ? { code: 'ok', addresses: found, ttlSeconds: 60 } : { code: 'no_such_name' };
+    },
     dial: () => openDialer(null)({ name: null, addresses: ['127.0.0.1'], port }),
     hasProxy: () => false,
     onReceipt: (receipt) => receipts.push(receipt),
@@ -110,9 +102,8 @@ async function ask(
   { method = 'GET', host = 'one.broker.internal', more = '', body = '' } = {},
 ) {
   const length = body === '' ? '' : `Content-Length: ${body.length}\r\n`;
-  const answered = await send(
-    `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${length}${more}\r\n${body}`,
-  );
+  const head = `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${length}${more}\r\n`;
+  const answered = await send(head + body);
   return { text: answered, status: Number(answered.split(' ')[1]) };
 }
 
@@ -336,10 +327,12 @@ it('the server is reached only where any guest of this executor may go, whatever
   serve([{}], { privateHosts: [{ name: 'server.test', port: 443 }] });
   expect((await ask('/a')).status).toBe(200);
   addresses['server.test'] = [address];
+  resolved = [];
   for (const ceiling of ['none', 'allow:other.test', 'allow:server.test:8443']) {
     serve([{}], { ceiling });
     expect((await ask('/a')).status).toBe(403);
   }
+  expect(resolved).toEqual(['server.test']); // by the third one, whose rule has the name
   serve([{}], { ceiling: 'allow:server.test:443' });
   expect((await ask('/a')).status).toBe(200);
   expect(seen).toHaveLength(2);
@@ -375,6 +368,28 @@ it('an index of PyPI lists its files at the broker, beside the index and on the 
   );
   expect((await ask('/root/b.whl', { host })).status).toBe(200);
   expect((await ask('/other', { host })).status).toBe(403);
+});
+
+it('a request that does not come to an end, and a connection without one, are ended', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  serve([{}]);
+  const { port } = guestSide.address() as AddressInfo;
+  const sockets = ['', 'GET /a HTTP/1.1\r\nHost: one.broker.internal\r\nAccept: '].map((bytes) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(bytes);
+    return socket;
+  });
+  try {
+    await vi.waitUntil(() => vi.getTimerCount() >= sockets.length);
+    const ends = sockets.map((socket) => text(socket).catch(() => '')); // a reset is an end, too
+    vi.advanceTimersByTime(29_000);
+    sockets[1]?.write('a');
+    vi.advanceTimersByTime(1_000);
+    await Promise.all(ends);
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(seen).toEqual([]);
 });
 
 it('a server that is gone is a failure, which the guest is told', async () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '@fumehood/base';
@@ -164,6 +164,7 @@ export function openBroker(grants: readonly BrokerGrant[], deps: BrokerDeps): Br
     }
   };
 
+  const { createServer } = process.getBuiltinModule('node:http');
   const server = createServer(
     { maxHeaderSize: headerBytesMax, requestTimeout: 0, headersTimeout: 0 },
     serveRequest,

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
-import { Agent, type ClientRequest, type OutgoingHttpHeaders, request } from 'node:http';
+import type { Agent, ClientRequest, OutgoingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
 import type { Refusal } from '@fumehood/protocol';
 import { decideConnection, decideName, decideUnresolved, type EgressRules } from '../decide.ts';
 import type { Dial } from '../dialer.ts';
@@ -47,9 +46,10 @@ export interface Upstream {
 
 /** Each connection is resolved, checked and dialled as one that the guest asks for, and TLS is verified for the name of the entry. */
 export function openUpstream(deps: UpstreamDeps): Upstream {
+  const http = process.getBuiltinModule('node:http');
   const agents = new Map<Target, Agent>();
   const agentOf = (target: Target) => {
-    const agent = new Agent({
+    const agent = new http.Agent({
       ...{ keepAlive: true, maxSockets: connectionsMax, maxFreeSockets: connectionsMax, timeout: idleMs },
     });
     agent.createConnection = (_options, callback) => {
@@ -64,7 +64,7 @@ export function openUpstream(deps: UpstreamDeps): Upstream {
   };
   return {
     request: (target, method, path, headers, signal) =>
-      request({
+      http.request({
         ...{ method, path, signal, setHost: false, agent: agents.get(target) ?? agentOf(target) },
         headers: { ...headers, host: target.host },
       }),
@@ -101,7 +101,7 @@ async function connect({ rules, resolve, dial, hasProxy }: UpstreamDeps, target:
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     await ready;
     if (target.protocol === 'http:') return socket;
-    const secure = connectTls({
+    const secure = process.getBuiltinModule('node:tls').connect({
       socket,
       servername: hostname,
       rejectUnauthorized: true,
