@@ -2,8 +2,14 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BuiltImage, buildImage, runTool } from '../recipe.ts';
 
-/** Later versions of npm run hooks only after an approval. */
-const npm = '#!/bin/sh\nexec /usr/bin/node /opt/scip-typescript/node_modules/npm/bin/npm-cli.js "$@"\n';
+/**
+ * Scripts in the image's PATH, by the programs below `node_modules` that they run; jobs with commands of their own name them. Later versions of
+ * npm run hooks only after an approval.
+ */
+const scripts: Readonly<Record<string, string>> = {
+  npm: 'npm/bin/npm-cli.js',
+  'scip-typescript': '@sourcegraph/scip-typescript/dist/src/main.js',
+};
 
 /** Files that the indexer never reads; without them the image has half the size. */
 const excluded =
@@ -32,14 +38,17 @@ export async function build(options: {
         'lib/x86_64-linux-gnu',
         'usr/lib/x86_64-linux-gnu',
         'usr/bin/node',
-        'usr/bin/npm',
+        ...Object.keys(scripts).map((name) => `usr/bin/${name}`),
         'opt/scip-typescript',
       ],
       excluded,
       async install(root) {
         await installIndexer(join(root, 'opt/scip-typescript'));
         await mkdir(join(root, 'usr/bin'), { recursive: true });
-        await writeFile(join(root, 'usr/bin/npm'), npm, { mode: 0o755 });
+        for (const [name, program] of Object.entries(scripts)) {
+          const script = `#!/bin/sh\nexec /usr/bin/node /opt/scip-typescript/node_modules/${program} "$@"\n`;
+          await writeFile(join(root, 'usr/bin', name), script, { mode: 0o755 });
+        }
       },
       config: {
         env: ['PATH=/usr/bin:/bin', 'HOME=/root'],

@@ -86,15 +86,15 @@ export const jobKinds = {
             }),
             z.strictObject({
               name: indexerName,
-              /** An image of a registry. With `accept` `['container']` also executors of upstream's kind pull it, which name no tier. */
-              image: imageReferenceSchema,
+              /** With an image of a registry and `accept` `['container']`, executors of upstream's kind get the job too, which name no tier. */
+              image: imageSchema,
               /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
               commands: z.array(z.string()).min(1).max(256),
             }),
           ],
           {
             error:
-              'is either {name, image: "sha256:<digest>", argv} or {name, image: "<reference to a registry>", commands}',
+              'is either {name, image: "sha256:<digest>", argv} or {name, image: "sha256:<digest>" or "<reference to a registry>", commands}',
           },
         )
         // Behind the union, so that the fault is said and not that no form fits.

@@ -48,7 +48,7 @@ export async function indexCommit(
     const request = createJobSchema.parse({
       ...{ queue: 'codeintel', repository, commit, root: spec.root, accept },
       steps: spec.steps,
-      indexer: { name: target.indexer, ...commandOf(spec) },
+      indexer: { name: target.indexer, image: spec.indexer, commands: scriptOf(spec) },
       outfile: spec.outfile,
     });
     if (!reuse && !dryRun) {
@@ -104,14 +104,6 @@ const scriptOf = (spec: IndexJobSpec): string[] => [
   ...spec.local_steps,
   spec.indexer_args.map(quote).join(' '),
 ];
-
-function commandOf(spec: IndexJobSpec): object {
-  const commands = scriptOf(spec);
-  // A `/bin/sh` script in an archive's image is an argument vector as any other.
-  return digestSchema.safeParse(spec.indexer).success
-    ? { image: spec.indexer, argv: ['/bin/sh', '-ec', commands.join('\n')] }
-    : { image: spec.indexer, commands };
-}
 
 /** Quotes a word for a POSIX shell. */
 const quote = (word: string) => (/^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);

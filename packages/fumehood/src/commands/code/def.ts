@@ -32,6 +32,6 @@ export function addCodeDef(code: Command): void {
 /** Lays out places as editors do, counted from 1, with their symbols. */
 export function definitionLines({ definitions }: CodeDefinitions): string[] {
   return definitions.map(
-    ({ path, line, character, symbol }) => `${path}:${line + 1}:${character + 1}\t${symbol}`,
+    ({ path, line, character, symbol }) => `${path}:${line + 1}:${character + 1}  ${symbol}`,
   );
 }
