@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { systemClock } from '@fumehood/base';
 import { buildNetworkProgram, canLimit, madeNetwork } from '@fumehood/microvm';
 import { networkGroup } from '../../packages/executor/src/helper/program-groups.ts';
@@ -88,9 +89,7 @@ async function measureSetUp(program: string): Promise<string[]> {
 function servingPss(): number {
   const pid = readdirSync('/proc').find((name) => {
     try {
-      return (
-        /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'latin1').includes('egress/src/main')
-      );
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'latin1').includes('egress-main');
     } catch {
       return false; // it has ended
     }
@@ -103,10 +102,17 @@ const slab = () => Number(/^Slab:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', '
 const program = await buildNetworkProgram(directory);
 const config = join(directory, 'egress.json');
 writeFileSync(config, JSON.stringify({ nameServers: [nameServer] }));
+// It runs apart from the checkout, as an executor's does.
+const script = join(directory, 'program/egress-main.mjs');
+await build({
+  ...{ outfile: script, bundle: true, platform: 'node', format: 'esm' },
+  entryPoints: [join(import.meta.dirname, '../../packages/egress/src/main.ts')],
+  banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" },
+});
 const networks = openNetworks(
   {
     ...{ node: process.execPath, config, identity: null },
-    script: join(import.meta.dirname, '../../packages/egress/src/main.ts'),
+    script,
     group: (await canLimit()) ? networkGroup(directory) : null,
   },
   { ceiling: { mode: 'public' }, privateHosts: [] },
@@ -138,7 +144,7 @@ try {
     '',
     ...tables,
     ...setUp,
-    ...(process.env.X ? [] : await measureRealGuest(directory, server, nameServer)),
+    ...(await measureRealGuest(directory, server, nameServer)),
   ];
   process.stdout.write(lines.join('\n'));
 } finally {

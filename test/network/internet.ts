@@ -44,6 +44,12 @@ export class Internet {
     return new Internet(authority.caFile, [servers, machine]);
   }
 
+  /** Returns the command that runs a program beside the servers, which find it on loopback. */
+  besideServers(argv: readonly string[]): string[] {
+    const [servers] = this.#processes;
+    return ['nsenter', '--target', String(servers?.pid), '--net', ...argv];
+  }
+
   /** Returns the command that runs a program on the machine. */
   onMachine(argv: readonly string[]): string[] {
     const [, machine] = this.#processes;

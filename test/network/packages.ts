@@ -58,7 +58,7 @@ export function addNpmPackage(
 }
 
 /** Writes the wheel of a Python package, which has a console script of the same name that calls its `main`, in a directory. Returns the wheel's name. */
-function makeWheel(directory: string, name: string, source: string): string {
+export function makeWheel(directory: string, name: string, source: string): string {
   const wheel = `${name}-1.0-py3-none-any.whl`;
   const info = `${name}-1.0.dist-info`;
   const files = {

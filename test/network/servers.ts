@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { createReadStream, readFileSync, statSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { join, normalize } from 'node:path';
 import { serveNames } from './name-server.ts';
 
-/** What answers for a host: files of a directory, or git for the repositories of a directory. */
-export type HostContent = { readonly files: string } | { readonly git: string };
+/** What answers for a host: files of a directory, git for the repositories of a directory, or a server on this port of loopback. */
+export type HostContent = { readonly files: string } | { readonly git: string } | { readonly port: number };
 
 /** The servers of an internet. */
 export interface ServersConfig {
@@ -28,7 +28,8 @@ for (const [name, { address, content }] of Object.entries(config.hosts)) {
   addresses[name] = address;
   const answer = (question: IncomingMessage, reply: ServerResponse) => {
     if ('files' in content) sendFile(content.files, question, reply);
-    else runGit(content.git, question, reply);
+    else if ('git' in content) runGit(content.git, question, reply);
+    else passOn(content.port, question, reply);
   };
   await new Promise<void>((resolve) => createServer(answer).listen(80, address, resolve));
   await new Promise<void>((resolve) => createTlsServer(tls, answer).listen(443, address, resolve));
@@ -79,4 +80,14 @@ function runGit(directory: string, question: IncomingMessage, reply: ServerRespo
     reply.write(Buffer.from(head.slice(end + 4), 'latin1'));
     child.stdout.pipe(reply);
   });
+}
+
+function passOn(port: number, question: IncomingMessage, reply: ServerResponse): void {
+  const { method, url, headers } = question;
+  const onward = request({ host: '127.0.0.1', port, method, path: url, headers }, (answer) => {
+    reply.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(reply);
+  });
+  onward.on('error', () => reply.writeHead(502).end());
+  question.pipe(onward);
 }
