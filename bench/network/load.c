@@ -182,10 +182,7 @@ static void measure_names(const char *name_server, int count) {
   for (int i = 0; i < count; i++) {
     double start = now();
     if (write(s, question, sizeof question - 1) < 0 || read(s, block, sizeof block) < 12) fail("the name server");
-    double took = now() - start;
-    printf("%.1f\n", took);
-    double pause = 11000 - took; /* a guest may ask 100 times in a second */
-    if (pause > 0) usleep((useconds_t)pause);
+    printf("%.1f\n", now() - start);
   }
 }
 
