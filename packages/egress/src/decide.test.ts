@@ -159,14 +159,26 @@ it.each<[string, boolean]>([
   },
 );
 
-it('an address that stands for a name is allowed as this name, and not without it', () => {
-  const decide = (names: string[], isAlias: boolean) =>
-    decideConnection(rulesOf('allow:a.org:443'), { address: '198.18.0.1', port: 443, names, isAlias })
-      .allowed;
-  expect([
-    decide(['a.org'], true),
-    decide(['a.org'], false),
-    decide([], true),
-    decide(['b.org'], true),
-  ]).toEqual([...[true, false, false, false]]);
+describe('an address that stands for a name', () => {
+  const decide = (policy: string, port: number, names: string[], targets: readonly string[] | null) =>
+    decideConnection(rulesOf(policy, [mirror]), { address: '198.18.0.1', port, names, targets }).allowed;
+
+  it('is allowed as this name, and not without it', () => {
+    const of = (names: string[], targets: readonly string[] | null) =>
+      decide('allow:a.org:443', 443, names, targets);
+    expect(of(['a.org'], ['2606:4700:4700::1111'])).toBe(true);
+    expect(of(['a.org'], [])).toBe(true);
+    expect(of(['a.org'], null)).toBe(false);
+    expect(of([], [])).toBe(false);
+    expect(of(['b.org'], [])).toBe(false);
+  });
+
+  it('leads to a private address, or to a name of no internet, for an opened host at its port alone', () => {
+    for (const targets of [['10.0.0.1'], []]) {
+      expect(decide('public', mirror.port, ['mirror.test'], targets)).toBe(true);
+      expect(decide('public', mirror.port + 1, ['mirror.test'], targets)).toBe(false);
+      expect(decide('public', mirror.port, ['other.test'], targets)).toBe(false);
+    }
+    expect(decide('public', mirror.port, ['mirror.test'], ['169.254.169.254'])).toBe(false);
+  });
 });

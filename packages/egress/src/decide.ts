@@ -56,12 +56,16 @@ const privateLabels = new Set([
  */
 export function decideUnresolved(rules: EgressRules, name: string): Verdict {
   if (rules.privateHosts.some((host) => host.name === name)) return allowed('opened on this executor');
+  return isOfInternet(name)
+    ? allowed('resolved by the HTTP proxy')
+    : refused('not_public', `nobody here resolves ${name}, and it is no name of the public internet`);
+}
+
+function isOfInternet(name: string): boolean {
   const labels = name.split('.');
   const last = labels.at(-1) ?? '';
   const isPrivate = labels.length < 2 || privateLabels.has(last) || /^(\d+|0x[\da-f]*)$/.test(last);
-  return isPrivate || name.endsWith('.home.arpa')
-    ? refused('not_public', `nobody here resolves ${name}, and it is no name of the public internet`)
-    : allowed('resolved by the HTTP proxy');
+  return !isPrivate && !name.endsWith('.home.arpa');
 }
 
 /** A connection of a guest. `names` are those for which it got this address, as long as they last. */
@@ -69,25 +73,32 @@ export interface Connection {
   readonly address: string;
   readonly port: number;
   readonly names: readonly string[];
-  /** The address stands for its name: what is behind it was decided with the lookup. */
-  readonly isAlias?: boolean;
+  /** The addresses behind one that stands for its name, none if only the HTTP proxy knows them; null: it is an address of its own. */
+  readonly targets?: readonly string[] | null;
 }
 
 /** Decides whether a guest may connect to an address. `name` is the name that decided, or one of the names. */
 export function decideConnection(
   rules: EgressRules,
-  { address, port, names, isAlias = false }: Connection,
+  { address, port, names, targets = null }: Connection,
 ): Verdict & { readonly name: string | null } {
   const name = names[0] ?? null;
   const { policy } = rules;
   const opened = rules.privateHosts.find((host) => host.port === port && names.includes(host.name));
-  const stands = isAlias && names.length > 0;
-  if (!opened && !stands && !isReachable(address, rules.own))
+  const dialled = targets ?? [address];
+  const isKnown = targets === null || names.length > 0;
+  const isPublic =
+    isKnown &&
+    dialled.every((one) => isReachable(one, rules.own)) &&
+    (dialled.length > 0 || names.every(isOfInternet));
+  if (!opened && !isPublic)
     return { ...refused('not_public', 'the address is not on the public internet'), name };
-  if (opened && !mayBeOpened(address, rules.own))
+  if (opened && !dialled.every((one) => mayBeOpened(one, rules.own)))
     return { ...refused('not_public', 'the address is one that no operator can open'), name: opened.name };
   const suffix =
-    opened && !isPublicAddress(address) ? `, opened on this executor: ${opened.name}:${port}` : '';
+    opened && !(isPublic && dialled.every(isPublicAddress))
+      ? `, opened on this executor: ${opened.name}:${port}`
+      : '';
   if (isOpen(policy)) return { ...allowed(`${policy.mode}${suffix}`), name: opened?.name ?? name };
   if (policy.mode === 'none') return { ...refused('policy_address', 'the policy allows nothing'), name };
   for (const one of opened ? [opened.name] : names) {

@@ -117,7 +117,7 @@ export async function openGateway(
       return track(broker.serve(socket));
     const names = pins.namesOf(address);
     const targets = aliases.targetsOf(address);
-    const connection = { address, port, names, isAlias: targets !== null };
+    const connection = { address, port, names, targets };
     const decided = decideConnection(rules, connection);
     const verdict: Verdict = limit ?? decided;
     const facts = { at, kind: 'connection', name: decided.name, address, port } as const;

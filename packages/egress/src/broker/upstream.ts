@@ -91,7 +91,7 @@ async function connect({ rules, resolve, dial, hasProxy }: UpstreamDeps, target:
     if (!verdict.allowed) throw new Refused(verdict.rule, verdict.reason);
   }
   for (const address of isUnresolved ? [hostname] : addresses) {
-    const connection = { address, port, names: [hostname], isAlias: isUnresolved };
+    const connection = { address, port, names: [hostname], targets: isUnresolved ? [] : null };
     const verdict = decideConnection(rules, connection);
     if (!verdict.allowed) throw new Refused(`${address}: ${verdict.rule}`, verdict.reason);
   }
