@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -116,16 +116,19 @@ function contract(vmm: Vmm): void {
     async () => {
       const networked = await host.makeTemplate({ hasNetwork: true });
       const { vm, ...rest } = await host.start(networked, { hasNetwork: true });
+      const { connections, questions } = (await vm.network) as NetworkHandles;
+      const accepted: Socket[] = [];
+      const server = createServer((socket) => {
+        accepted.push(socket);
+        socket.end(`HTTP/1.0 200 OK\r\n\r\n${socket.localAddress}:${socket.localPort}`);
+      }).listen(connections);
       try {
-        const { connections, questions } = (await vm.network) as NetworkHandles;
-        const server = createServer((socket) => {
-          socket.end(`HTTP/1.0 200 OK\r\n\r\n${socket.localAddress}:${socket.localPort}`);
-        }).listen(connections);
         expect(rest.facts.interfaces.toSorted()).toEqual(['eth0', 'lo']);
         expect(await runIn({ vm, ...rest }, 'wget -q -O - http://192.0.2.7:8080/')).toBe('192.0.2.7:8080');
+      } finally {
         questions.close();
         server.close();
-      } finally {
+        for (const socket of accepted) socket.destroy();
         expect(await vm.destroy()).toEqual(nothing);
         await networked.remove();
       }
