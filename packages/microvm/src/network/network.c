@@ -322,8 +322,10 @@ static long number(const char *text, long most) {
 /* Returns the inode number of the network namespace of a socket or a tap of another process, or 0. */
 static unsigned long namespace_of(int process, int number, int is_tap) {
   struct stat facts = {0};
-  int copy = (int)syscall(SYS_pidfd_getfd, process, number, 0); /* close-on-exec, as every descriptor here */
-  int namespace = copy < 0 ? -1 : ioctl(copy, is_tap ? TUNGETDEVNETNS : SIOCGSKNS);
+  int copy = (int)syscall(SYS_pidfd_getfd, process, number, 0), domain = 0; /* close-on-exec, as every descriptor here */
+  /* The streams of a guest that dials belong to the namespace of its VMM, too. They end with whoever reads them. */
+  if (!is_tap) getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){sizeof domain});
+  int namespace = copy < 0 || domain == AF_UNIX ? -1 : ioctl(copy, is_tap ? TUNGETDEVNETNS : SIOCGSKNS);
   if (namespace >= 0) {
     if (fstat(namespace, &facts)) fail("a namespace");
     close(namespace);
