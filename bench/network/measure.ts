@@ -14,8 +14,8 @@ import { formatFigure, table } from '../queue/report.ts';
 import { type BenchGuest, makeNetwork, natGuest, ourGuest, pastaGuest } from './guests.ts';
 import { measureRealGuest } from './real-guest.ts';
 
-/** The part of the bench that runs on the machine, in its namespace: `measure.ts DIRECTORY SERVER NAMESERVER`. */
-const [directory = '', server = '', nameServer = ''] = process.argv.slice(2);
+/** The part of the bench that runs on the machine, in its namespace: `measure.ts DIRECTORY SERVER NAMESERVER STATE IMAGE`. */
+const [directory = '', server = '', nameServer = '', state = '', image = ''] = process.argv.slice(2);
 const rounds = 5;
 const load = join(directory, 'load');
 const run = promisify(execFile);
@@ -144,7 +144,7 @@ try {
     '',
     ...tables,
     ...setUp,
-    ...(await measureRealGuest(directory, server, nameServer)),
+    ...(await measureRealGuest(state, image, server, nameServer)),
   ];
   process.stdout.write(lines.join('\n'));
 } finally {

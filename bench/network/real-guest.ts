@@ -1,7 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
-import { Stack } from '../../test/stack.ts';
+import { runProgram } from '../../test/stack.ts';
 import { median } from '../queue/measure.ts';
 import { formatFigure } from '../queue/report.ts';
 
@@ -12,35 +11,43 @@ const metrics = [
   ['MiB/s up', 'up', 'SERVER', '2000'],
   ['MiB/s down', 'down', 'SERVER', '2000'],
 ] as const;
+const fumehood = join(import.meta.dirname, '../../packages/fumehood/bin/fumehood.mjs');
 
-/** Measures our network from a guest of QEMU without hardware acceleration: most of it is the guest's own time. */
+/** Measures our network from a guest of QEMU without hardware acceleration: most of it is the guest's own time. The caller stops what this starts in `state`. */
 export async function measureRealGuest(
-  directory: string,
+  state: string,
+  image: string,
   server: string,
   nameServer: string,
 ): Promise<string[]> {
-  const stack = await Stack.make();
-  try {
-    const content = readFileSync(join(directory, 'load'));
-    const image = await busyboxImage(directory, 'load', {}, [{ path: 'bin/load', content, mode: 0o755 }]);
-    writeFileSync(join(stack.state, 'settings.json'), JSON.stringify({ nameServers: [nameServer] }));
-    const commands = metrics.map(([, ...args]) => `load ${args.join(' ').replace('SERVER', server)}; echo`);
-    const { code, stdout, stderr } = await stack.fumehood([
-      ...['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', '--network', 'public'],
-      ...[`docker-archive:${image.file}`, '--', 'sh', '-euc', commands.join('\n')],
-    ]);
-    if (code !== 0) throw new Error(`the guest failed: ${stderr}`);
-    const values = stdout
-      .trim()
-      .split(/\n\n+/)
-      .map((part) => median(part.split('\n').map(Number)));
-    return [
-      '| from a real guest, emulated | |',
-      '| --- | ---: |',
-      ...metrics.map(([name], index) => `| ${name} | ${formatFigure(values[index] ?? Number.NaN)} |`),
-      '',
-    ];
-  } finally {
-    await stack.stop();
-  }
+  writeFileSync(join(state, 'settings.json'), JSON.stringify({ nameServers: [nameServer] }));
+  const commands = metrics.map(([, ...args]) => `load ${args.join(' ').replace('SERVER', server)}; echo`);
+  const { code, stdout, stderr } = await runProgram(
+    [
+      ...[
+        process.execPath,
+        fumehood,
+        'run',
+        '--accept',
+        'vm-emulated',
+        '--memory',
+        '256',
+        '--scratch',
+        '256',
+      ],
+      ...['--network', 'public', `docker-archive:${image}`, '--', 'sh', '-euc', commands.join('\n')],
+    ],
+    { env: { FUMEHOOD_STATE: state } },
+  );
+  if (code !== 0) throw new Error(`the guest failed: ${stderr}`);
+  const values = stdout
+    .trim()
+    .split(/\n\n+/)
+    .map((part) => median(part.split('\n').map(Number)));
+  return [
+    '| from a real guest, emulated | |',
+    '| --- | ---: |',
+    ...metrics.map(([name], index) => `| ${name} | ${formatFigure(values[index] ?? Number.NaN)} |`),
+    '',
+  ];
 }
