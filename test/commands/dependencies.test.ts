@@ -104,7 +104,7 @@ const script = `
 const installed = () => [commit, 'a program of apt', 'made by a hook', 'a console script'];
 
 /** What the step reached: the allowed connections of each host. */
-function expectReached(receipts: readonly Receipt[], rule: (name: string) => string): void {
+function expectReached(receipts: readonly Receipt[], rule: (name: string, port: number) => string): void {
   for (const [name, port] of Object.entries({
     'git.test': 443,
     'deb.test': 80,
@@ -112,7 +112,7 @@ function expectReached(receipts: readonly Receipt[], rule: (name: string) => str
     'pypi.test': 443,
   }))
     expect(receipts).toContainEqual(
-      expect.objectContaining({ kind: 'connection', name, port, verdict: 'allowed', rule: rule(name) }),
+      expect.objectContaining({ kind: 'connection', name, port, verdict: 'allowed', rule: rule(name, port) }),
     );
 }
 
@@ -131,7 +131,7 @@ describe('a step with a network', () => {
         "fatal: unable to access 'https://other.test/greetings.git/': Could not resolve host: other.test",
         'refused',
       ]);
-      expectReached(receipts, (name) => `allow ${name}`);
+      expectReached(receipts, (name, port) => `allow ${name}:${port}`);
       const others = receipts.filter(({ verdict }) => verdict !== 'allowed').map(({ name }) => name);
       expect(new Set(others)).toEqual(new Set(['other.test']));
     },
