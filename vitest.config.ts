@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /**
  * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, the instance's
  * processes and its bounds of time, TLS, access, secrets and the push stream, images of registries and the jobs of upstream's instances
- * that name them.
+ * that name them, mirrors, and the process that serves networks.
  */
 const wire = [
   'packages/instance/src/helper/**/*.integration.test.ts',
@@ -15,11 +15,12 @@ const wire = [
   'packages/instance/src/secrets/**/*.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
-  'test/integration/{access,backup,behind-proxy,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
+  'packages/executor/src/helper/networks.integration.test.ts',
+  'test/integration/{access,backup,behind-proxy,mirrors,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
 ];
 /** What a guest, its VMM and the launcher have to do, apart from jobs. */
 const vms = [
-  'packages/microvm/src/launcher/**/*.integration.test.ts',
+  'packages/microvm/src/{launcher,network}/**/*.integration.test.ts',
   'test/integration/{crun,vmm-contract}.test.ts',
 ];
 /** What takes minutes each, for the night. */
