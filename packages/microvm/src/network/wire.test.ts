@@ -27,6 +27,7 @@ it(`Node ${process.versions.node} writes a socket to its IPC channel as network.
   for (const [type, handle] of handles) {
     const message = { name: 'connections', namespace: 7 };
     const child = spawn('/bin/sh', ['-c', 'head -n 1 <&3'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    const exited = once(child, 'exit');
     const line = text(child.stdout as Socket);
     child.send(message, handle as Socket);
     const values = [type, message.name, String(message.namespace)];
@@ -37,7 +38,7 @@ it(`Node ${process.versions.node} writes a socket to its IPC channel as network.
     ).toBe(`${ours}\n`);
     expect(source).toContain(`hand_over(channel, "${type}"`);
     child.kill('SIGKILL');
-    await once(child, 'exit');
+    await exited;
   }
   server.close();
   udp.close();
