@@ -18,8 +18,9 @@ const wire = [
   'packages/executor/src/helper/networks.integration.test.ts',
   'test/integration/{access,backup,behind-proxy,mirrors,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
 ];
-/** What a guest, its VMM and the launcher have to do, apart from jobs. */
+/** What a guest, its VMM and the launcher have to do, and the agent with all of them. */
 const vms = [
+  'packages/executor/src/agent/agent.integration.test.ts',
   'packages/microvm/src/{launcher,network}/**/*.integration.test.ts',
   'test/integration/{crun,vmm-contract}.test.ts',
 ];

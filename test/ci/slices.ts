@@ -29,7 +29,7 @@ const test: Slice = {
 const gate: readonly Slice[] = [
   test,
   slice('wire', 6),
-  slice('vms', 4),
+  slice('vms', 6),
   slice('commands', 6),
   slice('crash', 8),
   slice('hostile', 5),
