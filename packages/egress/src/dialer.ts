@@ -20,6 +20,12 @@ export interface Dialled {
 
 export type Dial = (target: Target) => Dialled;
 
+/**
+ * What both sides of a relayed connection have. A stream that holds less than two reads of 64 KiB stops its source at each of them. Whoever writes
+ * twice before it reads would wait for a confirmation of the first write otherwise (Nagle).
+ */
+export const streamOptions = { allowHalfOpen: true, noDelay: true, highWaterMark: 256 * 1024 } as const;
+
 /** Bytes of the longest answer to CONNECT. */
 const answerMax = 16_384;
 
@@ -40,7 +46,7 @@ export function openDialer(httpProxy: HttpProxy | null): Dial {
 /** Dials one address after the other. A machine may have addresses of IPv6 that it cannot reach. */
 function dialDirectly({ addresses, port }: Target): Dialled {
   const found = addresses.map((address) => ({ address, family: isIP(address) }));
-  const shared = { port, allowHalfOpen: true, noDelay: true };
+  const shared = { port, ...streamOptions };
   const [first, ...others] = found;
   const socket =
     first && first.family !== 0 && others.length === 0
@@ -56,10 +62,11 @@ function dialDirectly({ addresses, port }: Target): Dialled {
 }
 
 /** Resolves when the socket is connected. Rejects when it fails or is destroyed before. */
-async function connected(socket: Socket): Promise<void> {
-  const gone = new AbortController();
-  socket.once('close', () => gone.abort());
-  await once(socket, 'connect', { signal: gone.signal });
+function connected(socket: Socket): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once('connect', resolve).once('error', reject);
+  socket.once('close', () => reject(new Error('the connection was closed')));
+  return promise;
 }
 
 /**
@@ -69,7 +76,7 @@ async function connected(socket: Socket): Promise<void> {
 function dialThrough({ url }: HttpProxy, host: string, port: number): Dialled {
   const proxy = new URL(url);
   const at = { host: proxy.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(proxy.port || 80) };
-  const socket = connect({ ...at, allowHalfOpen: true, noDelay: true });
+  const socket = connect({ ...at, ...streamOptions });
   socket.on('error', () => {}); // `close` follows
   return { socket, ready: askForTunnel(socket, host, port) };
 }

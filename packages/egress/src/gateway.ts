@@ -6,7 +6,7 @@ import type { Aliases } from './aliases.ts';
 import { BoundedReceipts } from './bounded-receipts.ts';
 import type { ConnectionBudget } from './budget.ts';
 import { decideConnection, decideServerName, type EgressRules, type Verdict } from './decide.ts';
-import type { Dial } from './dialer.ts';
+import { type Dial, streamOptions } from './dialer.ts';
 import { Bucket, type GuestLimits } from './limits.ts';
 import { openLookups } from './lookups.ts';
 import { openBroker } from './broker/broker.ts';
@@ -150,7 +150,7 @@ export async function openGateway(
       }),
     );
   };
-  const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, serve);
+  const server: Server = createServer({ ...streamOptions, pauseOnConnect: true }, serve);
   server.on('error', () => {}); // out of descriptors: a connection is lost, and the guest tries again
   const listening = once(server, 'listening');
   server.listen(handles.connections);

@@ -31,7 +31,11 @@ function open(limits: Partial<GuestLimits> = {}, policy = 'allow:*.test'): Looku
     resolve: async (name) => {
       asked.push(name);
       if (name === 'never.test') return await new Promise(() => {});
-      return { code: 'ok', addresses: name === 'many.test' ? addresses : ['1.2.3.4'], ttlSeconds: 60 };
+      return {
+        code: 'ok',
+        addresses: name === 'many.test' ? addresses : ['1.2.3.4'],
+        ttlSeconds: name === 'kept.test' ? 60 : 0,
+      };
     },
     clock: systemClock,
     limits: { ...guestLimits, ...limits },
@@ -77,6 +81,16 @@ it('a name of the broker is at the gateway under every policy, and nobody is ask
   expect(packet.decode(answer as Buffer).answers).toMatchObject([{ data: '172.31.0.1' }]);
   expect(codeOf(await open({}, 'none').answer(question('other.broker.internal')))).toBe('NXDOMAIN');
   expect(asked).toEqual([]);
+});
+
+it('a name is asked for once as long as the answer lasts, and each question has its receipt', async () => {
+  const lookups = open();
+  for (let count = 0; count < 3; count++)
+    expect(packet.decode((await lookups.answer(question('kept.test'))) ?? Buffer.of()).answers).toHaveLength(
+      1,
+    );
+  expect(asked).toEqual(['kept.test']);
+  expect(receipts.map(({ verdict }) => verdict)).toEqual(['allowed', 'allowed', 'allowed']);
 });
 
 describe('a guest that asks', () => {

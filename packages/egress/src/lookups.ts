@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
 import type { Aliases } from './aliases.ts';
+import { Answers } from './answers.ts';
 import { decideAnswer, decideName, decideUnresolved, type EgressRules, type Verdict } from './decide.ts';
 import {
   answerOf,
@@ -25,7 +26,7 @@ interface LookupDeps {
   readonly resolve: Resolve;
   /** Whether connections to this name go through an HTTP proxy. */
   readonly hasProxy: (name: string) => boolean;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'bootTime'>;
   readonly limits: Pick<GuestLimits, 'questions' | 'questionsPerSecond' | 'questionMs'>;
   readonly onReceipt: (receipt: Receipt) => void;
 }
@@ -58,6 +59,7 @@ export function openLookups(deps: LookupDeps): Lookups {
   let asked = 0;
   const rate = new Bucket(limits.questionsPerSecond);
   const streams = new Set<Socket>();
+  const answers = new Answers(clock);
   const receipt = (
     name: string | null,
     verdict: Receipt['verdict'],
@@ -96,7 +98,8 @@ export function openLookups(deps: LookupDeps): Lookups {
     }
     // There is nothing but IPv4 for a guest, so nobody is asked for anything else.
     if (type !== 1) return { code: 'ok', addresses: [], ttlSeconds: 0 };
-    const found = await resolve(name);
+    const earlier = answers.find(name);
+    const found = earlier ?? (await resolve(name));
     const isUnresolved = found.code !== 'ok' || found.addresses.length === 0;
     if (isUnresolved && hasProxy(name))
       return giveAlias(name, decideUnresolved(rules, name), allowed.rule, []);
@@ -119,6 +122,7 @@ export function openLookups(deps: LookupDeps): Lookups {
       receipt(name, 'refused', 'the guest has been told too many addresses', 'addresses');
       return { code: 'refused' };
     }
+    if (!earlier) answers.keep(name, found);
     receipt(name, 'allowed', allowed.rule);
     return found;
   };
