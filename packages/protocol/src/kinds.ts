@@ -40,6 +40,13 @@ export type RunWorkspace = z.output<typeof runWorkspaceSchema> | null;
 
 const indexerName = z.string().max(100);
 
+/** As `imageSchema`, with the fault of a reference as the message: a union inside of a union would hide it. */
+const anyImageSchema = z.string().superRefine((image, context) => {
+  if (digestSchema.safeParse(image).success) return;
+  const { error } = imageReferenceSchema.safeParse(image);
+  for (const { message } of error?.issues ?? []) context.addIssue({ code: 'custom', message });
+});
+
 /** The digest of an image archive, or a reference to an image of a registry. */
 export const imageSchema = z.union([digestSchema, imageReferenceSchema], {
   error:
@@ -87,7 +94,7 @@ export const jobKinds = {
             z.strictObject({
               name: indexerName,
               /** With an image of a registry and `accept` `['container']`, executors of upstream's kind get the job too, which name no tier. */
-              image: imageSchema,
+              image: anyImageSchema,
               /** Lines of a `/bin/sh` script that runs instead of the image's entrypoint. */
               commands: z.array(z.string()).min(1).max(256),
             }),
