@@ -51,13 +51,17 @@ afterAll(async () => {
   expect(readdirSync('/sys/class/net').filter((name) => name.startsWith('fhlink'))).toEqual([]);
 });
 
+/** The cgroup of the process that serves networks lasts as long as its executor. */
+const isOfExecutor = (path: string) => path.endsWith('-networks');
+
 function held(): string[] {
   const memory = memfds().filter((one) => !memfdsBefore.has(one));
-  return [...processesBelow(directory), ...socketsBelow(directory), ...memory];
+  const groups = cgroups().filter((one) => isOfExecutor(one) && !presentBefore.has(one));
+  return [...processesBelow(directory), ...socketsBelow(directory), ...memory, ...groups];
 }
 
 function leftBehind(): string[] {
-  return present().filter((one) => !presentBefore.has(one));
+  return present().filter((one) => !presentBefore.has(one) && !isOfExecutor(one));
 }
 
 /** Returns the VMs, launchers, cgroups, mounts and loop devices on this machine. */

@@ -17,7 +17,8 @@ export async function serveNames(
     counts.set(name, count + 1);
     const some = [addresses[name] ?? []].flat();
     const data = some[count % some.length];
-    const answers = data === undefined ? [] : [{ type: 'A' as const, name, ttl: 60, data }];
+    const ttl = some.length > 1 ? 0 : 60; // nobody keeps an answer that changes
+    const answers = data === undefined ? [] : [{ type: 'A' as const, name, ttl, data }];
     const flags = data === undefined ? 3 : 0;
     socket.send(packet.encode({ type: 'response', id, flags, questions, answers }), from.port, from.address);
   });
