@@ -27,7 +27,7 @@ const vms = [
 /** What takes minutes each, for the night. */
 const night = [
   'test/crash/{busy,disk-full,partition,power-loss}.test.ts',
-  'test/commands/{demo,readme}.test.ts',
+  'test/commands/{auto-indexing,demo,readme}.test.ts',
   'test/thirdparty/**/*.test.ts',
 ];
 /** Starts the PostgreSQL server that the files of a run share. */

@@ -148,7 +148,7 @@ try {
   ];
   process.stdout.write(lines.join('\n'));
 } finally {
-  networks.stop();
+  await networks.stop();
   for (const { namespace, helpers } of guests)
     for (const child of [...helpers, namespace]) child.kill('SIGKILL');
 }

@@ -30,7 +30,7 @@ const gate: readonly Slice[] = [
   test,
   slice('wire', 6),
   slice('vms', 6),
-  slice('commands', 6),
+  slice('commands', 8),
   slice('crash', 8),
   slice('hostile', 5),
   slice('simulation', 4),

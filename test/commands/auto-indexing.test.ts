@@ -68,7 +68,7 @@ it('the commands of docs/auto-indexing.md lead from a repository to a definition
   const tip = async () =>
     (await stack.client().code.status('127.0.0.1')).commits.find((one) => one.commit === commit)?.jobs[0]
       ?.state;
-  await expect.poll(tip, { timeout: 60_000, interval: 300 }).toBe('completed');
+  await expect.poll(tip, { timeout: 120_000, interval: 300 }).toBe('completed');
   expect(await fumehood('code', 'def', '127.0.0.1', 'src/main.ts:12:7')).toMatch(/^src\/greet\.ts:2:14  /);
   expect(await fumehood('index', 'status', '127.0.0.1')).toMatch(/\(tip\).*completed, 2 documents/);
 }, 240_000);

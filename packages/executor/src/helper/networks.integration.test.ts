@@ -15,7 +15,7 @@ import {
 } from '@fumehood/microvm';
 import { build } from 'esbuild';
 import type { Receipt } from '@fumehood/protocol';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Networks, openNetworks } from './networks.ts';
 import { networkGroup } from './program-groups.ts';
 
@@ -48,8 +48,8 @@ beforeAll(async () => {
   );
 });
 afterEach(async () => {
-  networks.stop();
-  await vi.waitUntil(() => servingPids().length === 0);
+  await networks.stop();
+  expect(servingPids()).toEqual([]);
   for (const vmm of vmms) vmm.kill('SIGKILL');
   await Promise.all(vmms.filter(({ signalCode }) => signalCode === null).map((vmm) => once(vmm, 'exit')));
 });

@@ -33,14 +33,14 @@ export interface Networks {
   ): Promise<void>;
   /** Ends what is left of a guest's network. Resolves after its last receipt. Never rejects. */
   close(id: number): Promise<void>;
-  /** Ends the process. */
-  stop(): void;
+  /** Ends the process. Resolves when nothing of it is left. Never rejects. */
+  stop(): Promise<void>;
 }
 
 /** Makes a cgroup for the process, and returns the files by which it joins. */
 export type GroupNetworks = () => Promise<{ readonly joinFiles: readonly string[]; remove(): Promise<void> }>;
 
-/** How long that process may take to end the connections of a guest, ms. */
+/** How long that process may take to end the connections of a guest, and itself, ms. */
 const closeMs = 2_000;
 
 /** Explains why the guest of a job reaches nothing any more: its sockets have ended with the process that served them. */
@@ -79,7 +79,10 @@ export function openNetworks(
   const call = (child: ChildProcess, message: EgressCall, handle?: NetworkHandle) =>
     sendMessage(child, message, handle as unknown as Socket);
 
+  /** Resolves when the process before has ended and its cgroup is gone: the next one has a cgroup of the same name. */
+  let ended = Promise.resolve();
   const start = async () => {
+    await ended;
     const group = (await program.group?.()) ?? null;
     const confinement = { joinFiles: group?.joinFiles ?? [] };
     const child = await startChild({ ...program, confinement }).catch((error: Error) => {
@@ -90,14 +93,14 @@ export function openNetworks(
       if (answer.type === 'network.receipt') network?.onReceipt(answer.receipt);
       else network?.closed.resolve();
     });
-    void child.exited.then((exit) => {
+    ended = child.exited.then(async (exit) => {
       starting = null;
-      void group?.remove();
       for (const { onReceipt, closed } of open.values()) {
         onReceipt(endedReceipt(clock.now()));
         closed.resolve();
       }
       if (exit.signal !== 'SIGTERM') log.warn({ exit }, 'the process that serves networks has ended');
+      await group?.remove();
     });
     await untilStarted(child, z.object({}), egressFailed);
     return child.process;
@@ -135,8 +138,16 @@ export function openNetworks(
       }
       open.delete(id);
     },
-    stop() {
-      void starting?.then((child) => child.kill('SIGTERM')).catch(() => {});
+    async stop() {
+      const child = await starting?.catch(() => null);
+      child?.kill('SIGTERM');
+      const late = new AbortController();
+      void clock.sleep(closeMs, late.signal).then(
+        () => child?.kill('SIGKILL'),
+        () => {}, // it has ended
+      );
+      await ended;
+      late.abort();
     },
   };
 }

@@ -171,7 +171,7 @@ export function serveVms(child: ChildProcess, policy: VmPolicy): ServedVms {
       await Promise.allSettled([...running.keys()].map((id) => destroy(id)));
       await scratchDisks.close();
       await policy.templates.removeAll();
-      policy.networks.stop();
+      await policy.networks.stop();
     },
   };
 }
