@@ -21,7 +21,7 @@ const test: Slice = {
   name: 'test',
   command: ['npm', 'test'],
   projects: ['unit', 'integration'],
-  minutes: 12,
+  minutes: 10,
   env: {},
 };
 
@@ -29,10 +29,10 @@ const test: Slice = {
 const gate: readonly Slice[] = [
   test,
   slice('wire', 6),
-  slice('vms', 6),
+  slice('vms', 5),
   slice('commands', 8),
   slice('crash', 8),
-  slice('hostile', 5),
+  slice('hostile', 4),
   slice('simulation', 4),
   slice('bare', 8),
   slice('install', 6),
@@ -43,7 +43,7 @@ const night: readonly Slice[] = [
   test,
   slice('wire', 15, { FUMEHOOD_HISTORIES: '10000' }),
   slice('vms', 8),
-  slice('commands', 8),
+  slice('commands', 12),
   slice('crash', 70, { FUMEHOOD_KILLS: '100', FUMEHOOD_CANCELS: '20', FUMEHOOD_VM_KILLS: '1000' }),
   slice('hostile', 8),
   slice('simulation', 20, { FUMEHOOD_SIMULATION_SECONDS: '300' }),

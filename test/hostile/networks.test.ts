@@ -78,13 +78,13 @@ afterAll(() => {
 
 /** Has a network served by the program as `start` starts it, and resolves with what it tells. */
 async function told(
-  serve: (onTold: (what: string) => void) => Promise<() => void>,
+  serve: (onTold: (what: string) => void) => Promise<() => unknown>,
 ): Promise<Record<string, string>> {
   const lines: string[] = [];
   const ended = Promise.withResolvers<void>();
   const stop = await serve((line) => (line === 'end: ' ? ended.resolve() : lines.push(line)));
   await ended.promise;
-  stop();
+  await stop();
   return Object.fromEntries(lines.map((line) => line.split(': ') as [string, string]));
 }
 
