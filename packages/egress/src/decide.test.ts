@@ -138,7 +138,7 @@ describe('a server name of TLS', () => {
 });
 
 it.each<[string, boolean]>([
-  ['registry.npmjs.org', true],
+  ['registry.example.org', true],
   ['mirror.test', true], // opened on this executor
   ['localhost', false],
   ['printer', false],
