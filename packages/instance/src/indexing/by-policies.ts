@@ -1,6 +1,6 @@
 import type { Clock } from '@fumehood/base';
 import type { Mirror } from '@fumehood/git';
-import type { IndexPolicy } from '@fumehood/protocol';
+import { createIndexingSchema, type IndexPolicy } from '@fumehood/protocol';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
 import type { QueueKinds } from '../queue/kind.ts';
@@ -55,7 +55,7 @@ async function apply(
     const seconds = await secondsSinceIndexing(db, repository, policy.name);
     if (policy.pauseSeconds > 0 && seconds !== null && seconds < policy.pauseSeconds) return;
     commits.add(commit);
-    const request = { repository, revision: commit, dryRun: false, force: false, accept: [...policy.accept] };
+    const request = createIndexingSchema.parse({ repository, revision: commit, accept: policy.accept });
     try {
       await indexCommit(deps, { tenant: policy.tenant, policy: policy.name }, request);
     } catch (error) {

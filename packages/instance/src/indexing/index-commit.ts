@@ -30,7 +30,7 @@ interface IndexingOrigin {
 export async function indexCommit(
   { db, kinds, mirrors }: IndexingDeps,
   { tenant, policy }: IndexingOrigin,
-  { repository, revision, dryRun, force, accept }: z.output<typeof createIndexingSchema>,
+  { repository, revision, dryRun, force, accept, network }: z.output<typeof createIndexingSchema>,
 ): Promise<Indexing> {
   const mirror = await mirrorOf(db, mirrors, repository);
   const commit = await resolveRevision(mirror, revision ?? null);
@@ -46,7 +46,7 @@ export async function indexCommit(
     const reuse = !force && earlier.jobId !== null;
     let jobId = reuse ? earlier.jobId : null;
     const request = createJobSchema.parse({
-      ...{ queue: 'codeintel', repository, commit, root: spec.root, accept },
+      ...{ queue: 'codeintel', repository, commit, root: spec.root, accept, network },
       steps: spec.steps,
       indexer: { name: target.indexer, image: spec.indexer, commands: scriptOf(spec) },
       outfile: spec.outfile,

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { imageSchema } from '../kinds.ts';
+import { imageSchema, jobKinds } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
 import { commitSchema } from '../values.ts';
 import { revisionSchema } from './code.ts';
@@ -29,6 +29,8 @@ export const createIndexingSchema = z.strictObject({
   /** Also indexes what was indexed, or is about to be. */
   force: z.boolean().default(false),
   accept: jobOptions.accept,
+  /** What the jobs may reach over the network. */
+  network: jobKinds.codeintel.request.shape.network,
 });
 export type CreateIndexing = z.input<typeof createIndexingSchema>;
 

@@ -1,8 +1,8 @@
 import type { Client } from '@fumehood/client';
-import type { Indexing, Tier } from '@fumehood/protocol';
+import type { EgressPolicy, Indexing, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
-import { jsonOption, revision, storedRepository, tiers } from '../../cli/options.ts';
+import { egressPolicy, jsonOption, revision, storedRepository, tiers } from '../../cli/options.ts';
 import { note, printResult } from '../../cli/print.ts';
 import { table } from '../../cli/table.ts';
 
@@ -12,6 +12,7 @@ interface IndexOptions extends ClientOptions {
   readonly force?: boolean;
   readonly wait?: boolean;
   readonly accept?: Tier[];
+  readonly network: EgressPolicy;
 }
 
 /** Adds `fumehood index run`, which is also `fumehood index`. */
@@ -25,15 +26,20 @@ export function addIndexRun(index: Command): void {
     .option('--force', 'index again what was indexed, or is about to be')
     .option('--wait', 'wait until the jobs have ended')
     .addOption(new Option('--accept <tier>', 'isolation that is good enough (repeatable)').argParser(tiers))
+    .addOption(
+      new Option('--network <policy>', 'what the jobs may reach, as `fumehood run` has it')
+        .argParser(egressPolicy)
+        .default({ mode: 'public' }, 'public'),
+    )
     .addOption(jsonOption())
     .action(run);
 }
 
 async function run(repository: string, options: IndexOptions): Promise<void> {
-  const { revision: asked, dryRun = false, force = false, accept, wait } = options;
+  const { revision: asked, dryRun = false, force = false, accept, wait, network } = options;
   const client = await connect(options);
   const made = await client.code.index({
-    ...{ repository, dryRun, force },
+    ...{ repository, dryRun, force, network },
     ...(asked !== undefined && { revision: asked }),
     ...(accept !== undefined && { accept }),
   });
