@@ -25,7 +25,7 @@ const makingMs = 3_600_000;
 const refObject = /[0-9a-f]{40}/;
 /** A revision that `git rev-parse` takes: it begins with no hyphen. */
 export const revisionPattern = /[A-Za-z0-9_./][A-Za-z0-9_./@~^-]{0,254}/;
-/** The uses of `Mirror.git`, for `mirrorUses` and for the helper that allows them. */
+/** The uses of `Mirror.git`, which the helper allows. */
 export const revParse = ['rev-parse', '--verify', '--quiet'];
 export const listPaths = ['ls-tree', '-rz', '--name-only', '--full-tree'];
 export const catFiles = ['cat-file', '--batch'];
