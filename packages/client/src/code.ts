@@ -1,7 +1,15 @@
 import {
-  type CodeDefinitions,
+  type CodeCallers,
+  type CodeFileQuery,
+  type CodeHover,
+  type CodeLocations,
+  type CodePageQuery,
   type CodeQuery,
-  codeDefinitionsSchema,
+  type CodeSymbols,
+  codeCallersSchema,
+  codeHoverSchema,
+  codeLocationsSchema,
+  codeSymbolsSchema,
   type CreateIndexing,
   type Indexers,
   type IndexLanguage,
@@ -15,6 +23,7 @@ import {
   indexStatusSchema,
   type SetIndexPolicy,
 } from '@fumehood/protocol';
+import type * as z from 'zod';
 import { type Http, queryOf } from './http.ts';
 
 /** Has repositories indexed, and asks their indexes. */
@@ -22,7 +31,17 @@ export interface CodeClient {
   /** Has a commit indexed, or says what that would be. Errors: `repository_not_found`, `revision_not_found`, `index_config_invalid`. */
   index(request: CreateIndexing): Promise<Indexing>;
   /** Returns where the symbol at a place is defined. Errors: `not_indexed`, and as `index`. */
-  definition(place: CodeQuery): Promise<CodeDefinitions>;
+  definition(place: CodeQuery): Promise<CodeLocations>;
+  /** Returns a page of where the symbol at a place is referred to. Errors: as `definition`. */
+  references(place: CodePageQuery): Promise<CodeLocations>;
+  /** Returns a page of what implements the symbol at a place. Errors: as `definition`. */
+  implementations(place: CodePageQuery): Promise<CodeLocations>;
+  /** Returns a page of where the symbol at a place is referred to, and in which definition. Errors: as `definition`. */
+  callers(place: CodePageQuery): Promise<CodeCallers>;
+  /** Returns what is known of the symbol at a place. Errors: as `definition`. */
+  hover(place: CodeQuery): Promise<CodeHover>;
+  /** Returns what a file defines. Errors: as `definition`. */
+  symbols(file: CodeFileQuery): Promise<CodeSymbols>;
   /** Returns what was decided of the latest commits of a repository, and what became of it, newest first. */
   status(repository: string): Promise<IndexStatus>;
   policies(): Promise<IndexPolicy[]>;
@@ -39,10 +58,16 @@ export function codeClient(http: Http): CodeClient {
   const discard = async (request: Parameters<Http['send']>[0]) => {
     await (await http.send(request)).body?.cancel();
   };
+  const ask = <S extends z.ZodType>(schema: S, question: string, query: CodeFileQuery) =>
+    http.ask(schema, { method: 'GET', path: `/api/code/${question}?${queryOf(query)}` });
   return {
     index: (request) => http.ask(indexingSchema, { method: 'POST', path: '/api/indexings', json: request }),
-    definition: (place) =>
-      http.ask(codeDefinitionsSchema, { method: 'GET', path: `/api/code/definition?${queryOf(place)}` }),
+    definition: (place) => ask(codeLocationsSchema, 'definition', place),
+    references: (place) => ask(codeLocationsSchema, 'references', place),
+    implementations: (place) => ask(codeLocationsSchema, 'implementations', place),
+    callers: (place) => ask(codeCallersSchema, 'callers', place),
+    hover: (place) => ask(codeHoverSchema, 'hover', place),
+    symbols: (file) => ask(codeSymbolsSchema, 'symbols', file),
     status: (repository) =>
       http.ask(indexStatusSchema, { method: 'GET', path: `/api/indexings?${queryOf({ repository })}` }),
     policies: async () =>

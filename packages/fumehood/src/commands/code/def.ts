@@ -1,4 +1,4 @@
-import type { CodeDefinitions } from '@fumehood/protocol';
+import type { CodeLocations } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { codePlace, jsonOption, revision, storedRepository } from '../../cli/options.ts';
@@ -23,15 +23,15 @@ export function addCodeDef(code: Command): void {
         ...{ repository, ...place },
         ...(asked !== undefined && { revision: asked }),
       });
-      if (found.definitions.length === 0) note('no symbol is there, or no index of this commit defines it');
-      printResult(options, found, definitionLines(found));
-      if (found.definitions.length === 0) process.exitCode = 1;
+      if (found.locations.length === 0) note('no symbol is there, or no index of this commit defines it');
+      printResult(options, found, locationLines(found));
+      if (found.locations.length === 0) process.exitCode = 1;
     });
 }
 
 /** Lays out places as editors do, counted from 1, with their symbols. */
-export function definitionLines({ definitions }: CodeDefinitions): string[] {
-  return definitions.map(
+export function locationLines({ locations }: CodeLocations): string[] {
+  return locations.map(
     ({ path, line, character, symbol }) => `${path}:${line + 1}:${character + 1}  ${symbol}`,
   );
 }

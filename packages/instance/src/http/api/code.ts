@@ -1,4 +1,4 @@
-import { type CodeDefinitions, codeQuerySchema } from '@fumehood/protocol';
+import { type CodeLocations, codeQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { notIndexed } from '../../codeintel/errors.ts';
@@ -15,17 +15,23 @@ export function codeRoutes(scope: FastifyInstance, { db, mirrors }: RouteDeps): 
   app.get(
     '/api/code/definition',
     { schema: { querystring: codeQuerySchema } },
-    async (request): Promise<CodeDefinitions> => {
+    async (request): Promise<CodeLocations> => {
       const { repository, revision, ...at } = request.query;
       const commit = await commitOf({ db, mirrors }, repository, revision ?? null);
       const uploads = await uploadsCovering(db, { repository, commit, path: at.path });
       if (uploads.length === 0) throw notIndexed(repository, commit, at.path);
       const found = await Promise.all(
         uploads.map(async (upload) =>
-          (await definitionsAt(db, upload, at)).map((location) => ({ ...location, upload })),
+          (await definitionsAt(db, upload, at)).map((location) => ({
+            ...{ ...location, endLine: location.line, endCharacter: location.character },
+            ...{ repository, commit, upload, package: null },
+          })),
         ),
       );
-      return { repository, commit, definitions: found.flat() };
+      return {
+        ...{ repository, commit, precision: 'exact', indexedCommit: commit },
+        ...{ locations: found.flat(), next: null },
+      };
     },
   );
 }

@@ -195,7 +195,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'GET /api/code/definition': {
     summary: 'Where the symbol at a place of a repository is defined.',
-    answers: { 200: 'CodeDefinitions' },
+    answers: { 200: 'CodeLocations' },
   },
   'GET /api/repositories': {
     summary: 'The repositories that the instance mirrors, without their passwords, which no answer has.',
