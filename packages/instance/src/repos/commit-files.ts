@@ -3,7 +3,8 @@ import { exportCommit, type Mirror } from '@fumehood/git';
 import type { Spawn } from '@fumehood/base';
 import type { Db } from '../db/connect.ts';
 import { backendFailed, mirrorMissing, repositoryNotFound, revisionNotFound } from './errors.ts';
-import { catFiles, listPaths, type Mirrors, revisionPattern, revParse } from './mirrors.ts';
+import { catFiles, checkFiles, listPaths, type Mirrors, revisionPattern, revParse } from './mirrors.ts';
+import { type GitOutput, readGit } from './read-git.ts';
 import { placeOf } from './records.ts';
 import type { CommitStore } from './store.ts';
 
@@ -11,6 +12,8 @@ import type { CommitStore } from './store.ts';
 const pathBytesMax = 64 * 2 ** 20;
 /** Bytes of a commit, without its files, that are read. */
 const commitBytesMax = 1_048_576;
+/** How long git may read objects, milliseconds. */
+const runMs = 600_000;
 
 /** Returns the mirror of a repository. Errors: `repository_not_found`, also before the first sync, `mirror_missing`. */
 export async function mirrorOf(db: Db, mirrors: Mirrors, repository: string): Promise<Mirror> {
@@ -61,29 +64,69 @@ export async function readPaths(mirror: Mirror, commit: string): Promise<string[
   return paths.filter((path) => path !== '' && !path.includes('\ufffd'));
 }
 
-/** Returns the contents of files of a commit that are UTF-8 and at most `maxBytes` long; other ones are missing. Errors: `git_failed`. */
+/** A file of a commit. */
+interface FileBlob {
+  readonly object: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Returns the files with these paths of these commits, null for what is none. Errors: `git_failed`. */
+export async function findFiles(
+  mirror: Mirror,
+  wanted: readonly { readonly commit: string; readonly path: string }[],
+): Promise<(FileBlob | null)[]> {
+  const names = wanted.map(({ commit, path }) => (isAskable(path) ? `${commit}:${path}` : ''));
+  const asked = names.filter((name) => name !== '');
+  const input = asked.map((name) => `${name}\n`).join('');
+  const child = await mirror.git('git cat-file', checkFiles);
+  // Git repeats the name of what is missing.
+  const { code, stdout } = await run(child, Buffer.byteLength(input) + 200 * asked.length, input);
+  if (code !== 0) throw backendFailed(`git cat-file ended with ${code}`);
+  const lines = stdout.toString('latin1').split('\n');
+  let next = 0;
+  return names.map((name) => {
+    const line = name === '' ? '' : (lines[next++] ?? '');
+    const [, object = null, size] = /^([0-9a-f]{40}) blob (\d+)$/.exec(line) ?? [];
+    return object === null ? null : { object, size: Number(size) };
+  });
+}
+
+/** `git cat-file` reads a line for each object, and ends at a path that begins in a directory of its own. */
+const isAskable = (path: string) => !path.includes('\n') && !/^\.\.?\//.test(path);
+
+/**
+ * Returns the contents of files of a commit that are UTF-8 and at most `maxBytes` long; other ones are missing, and are not read. Errors:
+ * `git_failed`.
+ */
 export async function readFiles(
   mirror: Mirror,
   commit: string,
   paths: readonly string[],
   maxBytes: number,
 ): Promise<Map<string, string>> {
+  const blobs = await findFiles(
+    mirror,
+    paths.map((path) => ({ commit, path })),
+  );
+  const wanted = paths.flatMap((path, at) => {
+    const blob = blobs[at];
+    return blob && blob.size <= maxBytes ? [{ path, ...blob }] : [];
+  });
   const found = new Map<string, string>();
-  // `git cat-file --batch` reads a line for each object.
-  for (const path of paths.filter((one) => !one.includes('\n'))) {
-    const child = await mirror.git('git cat-file', catFiles);
-    child.stdin.end(`${commit}:${path}\n`);
-    const output = await collect(child.stdout, maxBytes + 200).catch(() => null);
-    if (output === null) {
-      child.kill();
-      continue;
-    }
-    const [head = '', size] = /^[0-9a-f]{40} blob (\d+)\n/.exec(output.toString('latin1', 0, 100)) ?? [];
-    if (head === '') continue;
-    const bytes = output.subarray(head.length, head.length + Number(size));
+  if (wanted.length === 0) return found;
+  const heads = wanted.map(({ object, size }) => `${object} blob ${size}\n`);
+  const bytes = wanted.reduce((sum, { size }, at) => sum + (heads[at] ?? '').length + size + 1, 0);
+  const input = wanted.map(({ object }) => `${object}\n`).join('');
+  const { code, stdout } = await run(await mirror.git('git cat-file', catFiles), bytes, input);
+  if (code !== 0) throw backendFailed(`git cat-file ended with ${code}`);
+  let at = 0;
+  for (const [index, { path, size }] of wanted.entries()) {
+    at += (heads[index] ?? '').length;
     try {
-      found.set(path, new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+      found.set(path, new TextDecoder('utf-8', { fatal: true }).decode(stdout.subarray(at, at + size)));
     } catch {} // no text
+    at += size + 1;
   }
   return found;
 }
@@ -125,15 +168,8 @@ export async function provideCommit(
 }
 
 /** Runs git to its end. Returns its exit code and its output. Errors: `git_failed` when that is too long. */
-async function run(
-  child: SpawnedProcess,
-  maxBytes: number,
-): Promise<{ code: number | null; stdout: Buffer }> {
-  child.stdin.end();
-  child.stderr.resume();
-  const stdout = await collect(child.stdout, maxBytes).catch((error: unknown) => {
-    child.kill();
-    throw backendFailed((error as Error).message);
-  });
-  return { code: (await child.exited).code, stdout };
+async function run(child: SpawnedProcess, bytes: number, input = ''): Promise<GitOutput> {
+  const output = await readGit(child, { bytes, ms: runMs }, input);
+  if (output.isCut) throw backendFailed(`its output is larger than ${bytes} bytes, or took too long`);
+  return output;
 }

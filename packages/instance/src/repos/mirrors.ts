@@ -29,6 +29,10 @@ export const revisionPattern = /[A-Za-z0-9_./][A-Za-z0-9_./@~^-]{0,254}/;
 export const revParse = ['rev-parse', '--verify', '--quiet'];
 export const listPaths = ['ls-tree', '-rz', '--name-only', '--full-tree'];
 export const catFiles = ['cat-file', '--batch'];
+export const checkFiles = ['cat-file', '--batch-check'];
+/** How many commits of a history are looked at. */
+export const ancestorsMax = 1_000;
+export const ancestors = ['rev-list', `--max-count=${ancestorsMax}`];
 
 /** Returns what the helper has to allow for the mirrors below this directory. */
 export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
@@ -36,6 +40,8 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
     [...revParse, new RegExp(`${revisionPattern.source}\\^\\{commit\\}`)],
     [...listPaths, refObject],
     catFiles,
+    checkFiles,
+    [...ancestors, refObject],
   ]);
 
 /** Opens the mirrors below the directory of repositories, which replicas may share. */

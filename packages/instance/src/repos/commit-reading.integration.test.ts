@@ -1,0 +1,73 @@
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { allowedRequest, localSpawn, openFetch, type Spawn } from '@fumehood/base';
+import { fetchHistory, listRefs, makeMirror, type Mirror } from '@fumehood/git';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type GitServer, startGitServer } from '../../../git/src/testing/git-server.ts';
+import { readFiles } from './commit-files.ts';
+import { mirrorStoreCommands } from './mirrors.ts';
+import { nearestCommit } from './nearby.ts';
+
+const isRoot = process.getuid?.() === 0;
+const local = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() ?? 0 } : null);
+
+let root: string;
+let source: GitServer;
+let mirror: Mirror;
+/** The programs that were started, by their labels. */
+let started: string[] = [];
+const commits: string[] = [];
+
+/** Starts what the helper allows, and nothing else. */
+const spawn: Spawn = async (request) => {
+  started.push(request.label);
+  return await local(allowedRequest(request, mirrorStoreCommands(root)));
+};
+
+const numbered = Array.from({ length: 60 }, (_, n) => `line ${n}`);
+const edited = [
+  'first',
+  ...numbered.slice(0, 20),
+  'changed',
+  ...numbered.slice(21, 40),
+  ...numbered.slice(45),
+];
+
+beforeAll(async () => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'fumehood-reading-')));
+  chmodSync(root, 0o711);
+  source = await startGitServer();
+  const at = (n: number) => `2026-01-01T00:00:0${n}Z`;
+  const lines = (all: readonly string[]) => all.map((line) => `${line}\n`).join('');
+  commits.push(source.commit({ 'a.txt': lines(numbered), 'x\r@@ -1 +1 @@': 'x' }, at(0)));
+  commits.push(source.commit({ 'a.txt': lines(edited), 'ä.ts': 'é', big: 'b'.repeat(1_000) }, at(1)));
+  commits.push(source.commit({ raw: Buffer.from([0xff, 0]), 'empty.txt': '', 'two\nlines': '2' }, at(2)));
+  const fetchFrom = openFetch(source.url);
+  const refs = await listRefs((request) => fetchFrom(request));
+  const pack = await fetchHistory((request) => fetchFrom(request), [...refs.refs.values()], []);
+  mirror = await (await makeMirror(spawn, join(root, 'mirror'))).update(refs, pack);
+  started = [];
+});
+afterAll(() => {
+  source.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+const commit = (n: number) => commits[n] ?? '';
+
+it('files of a commit are read by two processes, however many they are; what is no small text is not', async () => {
+  const paths = ['big', 'a.txt', 'none', 'raw', 'two\nlines', 'ä.ts', 'empty.txt', '../a.txt', 'a.txt/b', ''];
+  const found = await readFiles(mirror, commit(2), paths, 999);
+  expect([...found.keys()]).toEqual(['a.txt', 'ä.ts', 'empty.txt']);
+  expect([found.get('a.txt')?.split('\n')[21], found.get('ä.ts')]).toEqual(['changed', 'é']);
+  expect(started.splice(0)).toEqual(['git cat-file', 'git cat-file']);
+});
+
+it('the nearest commit of several is the newest ancestor', async () => {
+  expect(await nearestCommit(mirror, commit(2), new Set([commit(0), commit(1)]))).toBe(commit(1));
+  expect(await nearestCommit(mirror, commit(2), new Set(commits))).toBe(commit(2));
+  expect(await nearestCommit(mirror, commit(0), new Set([commit(1), commit(2)]))).toBeNull();
+  await expect(nearestCommit(mirror, '1'.repeat(40), new Set(commits))).rejects.toMatchObject({
+    code: 'git_failed',
+  });
+});
