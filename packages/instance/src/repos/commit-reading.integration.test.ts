@@ -6,6 +6,7 @@ import { fetchHistory, listRefs, makeMirror, type Mirror } from '@fumehood/git';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type GitServer, startGitServer } from '../../../git/src/testing/git-server.ts';
 import { readFiles } from './commit-files.ts';
+import { readLineMap } from './line-map.ts';
 import { mirrorStoreCommands } from './mirrors.ts';
 import { nearestCommit } from './nearby.ts';
 
@@ -40,7 +41,7 @@ beforeAll(async () => {
   source = await startGitServer();
   const at = (n: number) => `2026-01-01T00:00:0${n}Z`;
   const lines = (all: readonly string[]) => all.map((line) => `${line}\n`).join('');
-  commits.push(source.commit({ 'a.txt': lines(numbered), 'x\r@@ -1 +1 @@': 'x' }, at(0)));
+  commits.push(source.commit({ 'a.txt': lines(numbered) }, at(0)));
   commits.push(source.commit({ 'a.txt': lines(edited), 'ä.ts': 'é', big: 'b'.repeat(1_000) }, at(1)));
   commits.push(source.commit({ raw: Buffer.from([0xff, 0]), 'empty.txt': '', 'two\nlines': '2' }, at(2)));
   const fetchFrom = openFetch(source.url);
@@ -70,4 +71,19 @@ it('the nearest commit of several is the newest ancestor', async () => {
   await expect(nearestCommit(mirror, '1'.repeat(40), new Set(commits))).rejects.toMatchObject({
     code: 'git_failed',
   });
+});
+
+it('a line of a file is found in another commit, unless it was changed', async () => {
+  const map = await readLineMap(mirror, commit(0), commit(2), 'a.txt');
+  const at = (line: string | undefined) => {
+    const found = edited.indexOf(line ?? '');
+    return found < 0 ? null : found;
+  };
+  expect(numbered.map((_, n) => map?.toNew(n))).toEqual(numbered.map(at));
+  expect(edited.map((_, n) => map?.toOld(n))).toEqual(
+    edited.map((line) => (numbered.includes(line) ? numbered.indexOf(line) : null)),
+  );
+  expect((await readLineMap(mirror, commit(1), commit(2), 'a.txt'))?.toNew(7)).toBe(7);
+  expect(await readLineMap(mirror, commit(0), commit(2), 'big')).toBeNull();
+  expect(await readLineMap(mirror, commit(2), commit(2), '--output=/x')).toBeNull();
 });

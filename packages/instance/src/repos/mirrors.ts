@@ -32,6 +32,8 @@ export const catFiles = ['cat-file', '--batch'];
 export const checkFiles = ['cat-file', '--batch-check'];
 /** How many commits of a history are looked at. */
 export const ancestorsMax = 1_000;
+/** The difference of two files, which no file of a repository changes the form of. */
+export const diffBlobs = ['diff', '-U0', '--text', '--no-color', '--no-ext-diff', '--no-textconv'];
 export const ancestors = ['rev-list', `--max-count=${ancestorsMax}`];
 
 /** Returns what the helper has to allow for the mirrors below this directory. */
@@ -42,6 +44,7 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
     catFiles,
     checkFiles,
     [...ancestors, refObject],
+    [...diffBlobs, refObject, refObject, '--'],
   ]);
 
 /** Opens the mirrors below the directory of repositories, which replicas may share. */
