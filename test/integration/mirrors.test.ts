@@ -125,6 +125,38 @@ describe('a repository that the instance mirrors', () => {
     });
   });
 
+  test('is indexed as the configuration on the instance says, before any file of the commit', async () => {
+    const config = (method: string, text?: string) =>
+      instance.api(method, '/api/index-configs/acme/greeter', text === undefined ? undefined : { text });
+    const source = async () => {
+      const request = { repository: 'acme/greeter', dryRun: true };
+      return indexingSchema.parse(await (await instance.api('POST', '/api/indexings', request)).json());
+    };
+    expect((await config('GET')).status).toBe(404);
+    const text = 'index_jobs: [{root: own, indexer: x.test/own:1, indexer_args: [i]}] # ours\n';
+    expect((await config('PUT', text)).status).toBe(200);
+    const broken = await config('PUT', 'index_jobs:\n  - indexer: a b\n');
+    expect([broken.status, await broken.json()]).toMatchObject([
+      400,
+      { error: { code: 'index_config_invalid', message: expect.stringMatching(/^configuration:2:14: /) } },
+    ]);
+    expect((await config('PUT', 'a: \0')).status).toBe(400);
+    expect(await (await config('GET')).json()).toMatchObject({
+      repository: 'acme/greeter',
+      text,
+      setBy: 'admin',
+    });
+    expect(await source()).toMatchObject({
+      source: 'instance',
+      jobs: [{ root: 'own', indexer: 'x.test/own:1' }],
+    });
+    const other = await instance.api('PUT', '/api/index-configs/acme/other', { text });
+    expect(other.status).toBe(404);
+    expect((await config('DELETE')).status).toBe(204);
+    expect((await config('DELETE')).status).toBe(404);
+    expect(await source()).toMatchObject({ source: 'fumehood.yaml' });
+  });
+
   test('answers where a symbol is defined only for a commit that is indexed', async () => {
     const place = 'repository=acme/greeter&path=a.ts&line=0&character=0';
     const answer = await instance.api('GET', `/api/code/definition?${place}`);
@@ -180,7 +212,10 @@ describe('a repository that the instance mirrors', () => {
   });
 
   test('is gone with its mirror when it is removed', async () => {
+    const config = '/api/index-configs/acme/greeter';
+    expect((await instance.api('PUT', config, { text: '' })).status).toBe(200);
     expect((await instance.api('DELETE', path)).status).toBe(204);
+    expect((await instance.api('GET', config)).status).toBe(404);
     expect((await instance.api('GET', path)).status).toBe(404);
     expect((await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' })).status).toBe(404);
     await expect.poll(mirrors, { timeout: 20_000 }).toEqual([]); // a sync that ran meanwhile removes what it made

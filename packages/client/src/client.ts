@@ -30,7 +30,7 @@ import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
 import { type CodeClient, codeClient } from './code.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
-import { type ClientOptions, openHttp, queryOf } from './http.ts';
+import { encodePath, type ClientOptions, openHttp, queryOf } from './http.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
 import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
@@ -125,7 +125,7 @@ export function openClient(options: ClientOptions): Client {
     },
     artifacts: async (id) => (await get(artifactsSchema, `/api/jobs/${id}/artifacts`)).artifacts,
     async artifact(id, path) {
-      const name = path.split('/').map(encodeURIComponent).join('/');
+      const name = encodePath(path);
       const response = await http.send({ method: 'GET', path: `/api/jobs/${id}/artifacts/${name}` });
       return response.body ?? Readable.from([]);
     },
@@ -149,7 +149,7 @@ export function openClient(options: ClientOptions): Client {
         }),
       ),
     putPack(repository, commit, bytes) {
-      const name = repository.split('/').map(encodeURIComponent).join('/');
+      const name = encodePath(repository);
       return discardBody(
         http.send({ method: 'POST', path: `/api/repositories/${name}/pack?commit=${commit}`, bytes }),
       );

@@ -12,8 +12,10 @@ import {
   codeSymbolsSchema,
   type CreateIndexing,
   type Indexers,
+  type IndexConfig,
   type IndexLanguage,
   type Indexing,
+  indexConfigSchema,
   indexersSchema,
   type IndexPolicy,
   type IndexStatus,
@@ -24,7 +26,7 @@ import {
   type SetIndexPolicy,
 } from '@fumehood/protocol';
 import type * as z from 'zod';
-import { type Http, queryOf } from './http.ts';
+import { encodePath, type Http, queryOf } from './http.ts';
 
 /** Has repositories indexed, and asks their indexes. */
 export interface CodeClient {
@@ -48,6 +50,12 @@ export interface CodeClient {
   setPolicy(name: string, policy: SetIndexPolicy): Promise<IndexPolicy>;
   /** Errors: `index_policy_not_found`. */
   removePolicy(name: string): Promise<void>;
+  /** Returns the index configuration that the instance has for a repository. Errors: `index_config_not_found`. */
+  config(repository: string): Promise<IndexConfig>;
+  /** Stores the index configuration of a repository, YAML or JSON. Errors: `index_config_invalid`, `repository_not_found`. */
+  setConfig(repository: string, text: string): Promise<IndexConfig>;
+  /** Errors: `index_config_not_found`. */
+  removeConfig(repository: string): Promise<void>;
   indexers(): Promise<Indexers>;
   setIndexer(language: IndexLanguage, image: string): Promise<void>;
   resetIndexer(language: IndexLanguage): Promise<void>;
@@ -60,6 +68,7 @@ export function codeClient(http: Http): CodeClient {
   };
   const ask = <S extends z.ZodType>(schema: S, question: string, query: CodeFileQuery) =>
     http.ask(schema, { method: 'GET', path: `/api/code/${question}?${queryOf(query)}` });
+  const configPath = (name: string) => `/api/index-configs/${encodePath(name)}`;
   return {
     index: (request) => http.ask(indexingSchema, { method: 'POST', path: '/api/indexings', json: request }),
     definition: (place) => ask(codeLocationsSchema, 'definition', place),
@@ -80,6 +89,10 @@ export function codeClient(http: Http): CodeClient {
       }),
     removePolicy: (name) =>
       discard({ method: 'DELETE', path: `/api/index-policies/${encodeURIComponent(name)}` }),
+    config: (name) => http.ask(indexConfigSchema, { method: 'GET', path: configPath(name) }),
+    setConfig: (name, text) =>
+      http.ask(indexConfigSchema, { method: 'PUT', path: configPath(name), json: { text } }),
+    removeConfig: (name) => discard({ method: 'DELETE', path: configPath(name) }),
     indexers: async () => (await http.ask(indexersSchema, { method: 'GET', path: '/api/indexers' })).indexers,
     setIndexer: (language, image) =>
       discard({ method: 'PUT', path: `/api/indexers/${language}`, json: { image } }),

@@ -125,3 +125,6 @@ export function queryOf(fields: object): string {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
 }
+
+/** Returns a path, such as the name of a repository, with each part encoded for a URL. */
+export const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');

@@ -4,7 +4,7 @@ import {
   repositoryRecordsSchema,
   type SetRepository,
 } from '@fumehood/protocol';
-import type { Http } from './http.ts';
+import { encodePath, type Http } from './http.ts';
 
 /** Manages the repositories that the instance mirrors. No answer has a password. */
 export interface RepositoriesClient {
@@ -20,7 +20,7 @@ export interface RepositoriesClient {
 
 /** Makes the part of a client for repositories. */
 export function repositoriesClient(http: Http): RepositoriesClient {
-  const pathOf = (name: string) => `/api/repositories/${name.split('/').map(encodeURIComponent).join('/')}`;
+  const pathOf = (name: string) => `/api/repositories/${encodePath(name)}`;
   return {
     list: async () =>
       (await http.ask(repositoryRecordsSchema, { method: 'GET', path: '/api/repositories' })).repositories,

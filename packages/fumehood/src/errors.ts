@@ -242,6 +242,14 @@ export function imageUnknown(name: string, known: readonly string[]): FumehoodEr
   );
 }
 
+export function indexConfigUnreadable(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'index_config_unreadable',
+    message: `${file} cannot be read: ${why}`,
+    remedy: 'Give a file that is there and has at most 256 KiB.',
+  });
+}
+
 export function policyInvalid(file: string, why: string): FumehoodError {
   return new FumehoodError({
     code: 'policy_invalid',

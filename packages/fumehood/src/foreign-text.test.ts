@@ -106,6 +106,7 @@ const client = {
         },
       ],
     }),
+    config: async () => ({ ...record, text: evil }),
     indexers: async () => [{ language: 'go', image: evil, isDefault: false }],
     index: async () => ({
       ...record,
@@ -222,6 +223,7 @@ const commands: Record<string, string[]> = {
   'repos/list': [],
   'index/run': ['acme/greeter'],
   'index/status': ['acme/greeter'],
+  'index/config/show': ['acme/greeter'],
   'index-policies/list': [],
   'code/def': ['acme/greeter', 'a:1:1'],
   'indexers/list': [],
@@ -241,6 +243,8 @@ const others = [
   'broker/remove',
   'repos/add',
   'indexers/set',
+  'index/config/set',
+  'index/config/remove',
   'index-policies/set',
   'index-policies/remove',
   'indexers/reset',
@@ -305,7 +309,7 @@ describe('what others named reaches the terminal', () => {
       const text = await run(path);
       expect(text).toContain('52;c;aGVsbG8=');
       expect(text).not.toMatch(acts);
-      if (!/^(run|demo|jobs\/logs)$/.test(path)) expect(text).not.toMatch(/^forged/m);
+      if (!/^(run|demo|jobs\/logs|index\/config\/show)$/.test(path)) expect(text).not.toMatch(/^forged/m);
       defence.isOn = false;
       expect(await run(path)).toMatch(acts);
     },

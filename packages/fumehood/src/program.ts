@@ -40,6 +40,9 @@ import { addRegistriesAdd } from './commands/registries/add.ts';
 import { addRegistriesList } from './commands/registries/list.ts';
 import { addRegistriesRemove } from './commands/registries/remove.ts';
 import { addCodeDef } from './commands/code/def.ts';
+import { addIndexConfigRemove } from './commands/index/config/remove.ts';
+import { addIndexConfigSet } from './commands/index/config/set.ts';
+import { addIndexConfigShow } from './commands/index/config/show.ts';
 import { addIndexRun } from './commands/index/run.ts';
 import { addIndexStatus } from './commands/index/status.ts';
 import { addIndexPoliciesList } from './commands/index-policies/list.ts';
@@ -143,6 +146,12 @@ export function makeProgram(): Command {
   const index = program.command('index').description('have commits indexed, and see what became of it');
   addIndexRun(index);
   addIndexStatus(index);
+  const config = index
+    .command('config')
+    .description('manage how repositories are indexed, whatever their commits say');
+  addIndexConfigSet(config);
+  addIndexConfigShow(config);
+  addIndexConfigRemove(config);
   const policies = program
     .command('index-policies')
     .description('manage which commits are indexed whenever a repository was synced');

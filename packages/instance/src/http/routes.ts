@@ -4,6 +4,7 @@ import { blobRoutes } from './api/blobs.ts';
 import { codeRoutes } from './api/code.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
+import { indexConfigRoutes } from './api/index-configs.ts';
 import { indexingRoutes } from './api/indexing.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
@@ -70,6 +71,7 @@ export const allRoutes: readonly Routes[] = [
   uploadRoutes,
   codeRoutes,
   indexingRoutes,
+  indexConfigRoutes,
   shareRoutes,
   executorRoutes,
   statusRoutes,

@@ -8,3 +8,12 @@ export function indexPolicyNotFound(name: string): FumehoodError {
     remedy: 'List those that there are: `fumehood index-policies list`.',
   });
 }
+
+export function indexConfigNotFound(repository: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'index_config_not_found',
+    message: `the instance has no index configuration for ${repository}`,
+    remedy: 'Store one: `fumehood index config set`. `fumehood repos list` shows the repositories.',
+  });
+}

@@ -35,7 +35,7 @@ export async function indexCommit(
   const mirror = await mirrorOf(db, mirrors, repository);
   const commit = await resolveRevision(mirror, revision ?? null);
   const place = { repository, commit, policy };
-  const plan = await planIndexing(db, mirror, commit).catch(async (error: unknown) => {
+  const plan = await planIndexing(db, mirror, place).catch(async (error: unknown) => {
     if (!dryRun) await recordIndexing(db, place, { failure: (error as Error).message });
     throw error;
   });

@@ -8,6 +8,7 @@ import {
 import type { Mirror } from '@fumehood/git';
 import type { Db } from '../db/connect.ts';
 import { readFiles, readPaths } from '../repos/commit-files.ts';
+import { findIndexConfig } from './configs.ts';
 import { readIndexers } from './indexers.ts';
 
 /** Files in the root of a repository that describe its indexing jobs; the first that is there counts. The second one is upstream's. */
@@ -15,17 +16,27 @@ const configFiles = ['fumehood.yaml', 'sourcegraph.yaml'];
 
 /** The indexing jobs of a commit, and where they come from. */
 export interface IndexPlan {
-  /** The path of a file of the commit, or `inferred`. */
+  /** `instance`, the path of a file of the commit, or `inferred`. */
   readonly source: string;
   readonly jobs: readonly PlannedJob[];
   readonly notes: readonly string[];
 }
 
 /**
- * Decides which jobs index a commit: those of a configuration in the commit, or else what its files show. Only git objects are read; nothing of
- * the commit is run. Errors: `index_config_invalid`, and then nothing is inferred; `git_failed`.
+ * Decides which jobs index a commit: those of the configuration that the instance has for the repository, else of one in the commit, or else
+ * what its files show. Only git objects are read; nothing of the commit is run. Errors: `index_config_invalid`, and then nothing is inferred; `git_failed`.
  */
-export async function planIndexing(db: Db, mirror: Mirror, commit: string): Promise<IndexPlan> {
+export async function planIndexing(
+  db: Db,
+  mirror: Mirror,
+  { repository, commit }: { readonly repository: string; readonly commit: string },
+): Promise<IndexPlan> {
+  const stored = await findIndexConfig(db, repository);
+  if (stored !== null) {
+    const specs = parseIndexConfig(stored.text, 'configuration on the instance');
+    const jobs = specs.map((spec) => ({ spec, reason: 'the configuration on the instance describes it' }));
+    return { source: 'instance', jobs, notes: [] };
+  }
   const paths = await readPaths(mirror, commit);
   const known = new Set(paths);
   const file = configFiles.find((name) => known.has(name));

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { imageSchema, jobKinds } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
+import { isStorable } from '../text.ts';
 import { commitSchema } from '../values.ts';
 import { revisionSchema } from './code.ts';
 import { jobOptions } from './job-options.ts';
@@ -38,7 +39,7 @@ export type CreateIndexing = z.input<typeof createIndexingSchema>;
 export const indexingSchema = z.object({
   repository: storedRepositorySchema,
   commit: commitSchema,
-  /** Where the jobs are described: the path of a file of the commit, or `inferred`. */
+  /** Where the jobs are described: `instance`, the path of a file of the commit, or `inferred`. */
   source: z.string(),
   jobs: z.array(
     z.object({
@@ -58,6 +59,22 @@ export const indexingSchema = z.object({
   notes: z.array(z.string()),
 });
 export type Indexing = z.infer<typeof indexingSchema>;
+
+/** `PUT /api/index-configs/{name}`: 200 with the configuration. It counts before any file in a commit. `DELETE`: 204. */
+export const setIndexConfigSchema = z.strictObject({
+  /** YAML or JSON, as in `fumehood.yaml`. */
+  text: z.string().max(262_144).refine(isStorable, 'must have no NUL and no half of a surrogate pair'),
+});
+
+/** `GET /api/index-configs/{name}`. */
+export const indexConfigSchema = z.object({
+  repository: storedRepositorySchema,
+  text: z.string(),
+  /** The name of the user who stored it. */
+  setBy: z.string(),
+  setAt: z.string(),
+});
+export type IndexConfig = z.infer<typeof indexConfigSchema>;
 
 /** A pattern in which `*` stands for any text. */
 const pattern = z.string().min(1).max(400);

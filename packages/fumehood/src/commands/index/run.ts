@@ -64,11 +64,16 @@ async function untilEnded(client: Client, { jobs }: Indexing): Promise<{ id: num
 
 /** Lays out what an indexing consists of. */
 export function indexingLines({ repository, commit, source, jobs }: Indexing, dryRun: boolean): string[] {
-  const head = `${repository} at ${commit.slice(0, 12)}: ${jobs.length} jobs, ${source === 'inferred' ? 'inferred' : `described by ${source}`}`;
+  const head = `${repository} at ${commit.slice(0, 12)}: ${jobs.length} jobs, ${describe(source)}`;
   if (jobs.length === 0) return [head];
   const rows = jobs.map(({ root, indexer, reason, jobId, isEarlier }) => [
     jobId === null ? (dryRun ? 'new' : '-') : `${jobId}${isEarlier ? ' (earlier)' : ''}`,
     ...[root === '' ? '.' : root, indexer, reason],
   ]);
   return [head, ...table([['JOB', 'DIRECTORY', 'INDEXER', 'WHY'], ...rows])];
+}
+
+function describe(source: string): string {
+  if (source === 'inferred') return source;
+  return `described by ${source === 'instance' ? 'the configuration on the instance' : source}`;
 }

@@ -1,12 +1,6 @@
-import {
-  type RepositoryRecord,
-  setRepositorySchema,
-  storedRepositorySchema,
-  syncSchema,
-} from '@fumehood/protocol';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { type RepositoryRecord, setRepositorySchema, syncSchema } from '@fumehood/protocol';
+import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { badRequest } from '../../errors.ts';
 import {
   listRepositories,
   readRepository,
@@ -15,6 +9,7 @@ import {
   setRepository,
 } from '../../repos/records.ts';
 import type { RouteDeps } from '../deps.ts';
+import { repositoryParam } from '../params.ts';
 import { requirePerson } from '../person.ts';
 
 /** `/api/repositories` and `/api/syncs`: the repositories that the instance mirrors. Names have slashes, as paths. */
@@ -24,12 +19,12 @@ export function mirrorRoutes(scope: FastifyInstance, { db, vault, mirrors }: Rou
   app.get('/api/repositories', async (): Promise<{ repositories: RepositoryRecord[] }> => {
     return { repositories: await listRepositories(db) };
   });
-  app.get('/api/repositories/*', (request) => readRepository(db, nameOf(request)));
+  app.get('/api/repositories/*', (request) => readRepository(db, repositoryParam(request)));
   app.put('/api/repositories/*', { schema: { body: setRepositorySchema } }, (request) =>
-    setRepository(db, vault, nameOf(request), request.body),
+    setRepository(db, vault, repositoryParam(request), request.body),
   );
   app.delete('/api/repositories/*', async (request, reply) => {
-    const place = await removeRepository(db, nameOf(request));
+    const place = await removeRepository(db, repositoryParam(request));
     if (place !== null) await mirrors.remove(place);
     return reply.code(204).send();
   });
@@ -37,10 +32,4 @@ export function mirrorRoutes(scope: FastifyInstance, { db, vault, mirrors }: Rou
     await requestSync(db, request.body.repository);
     return reply.code(202).send(await readRepository(db, request.body.repository));
   });
-}
-
-function nameOf(request: FastifyRequest): string {
-  const name = storedRepositorySchema.safeParse((request.params as { '*': string })['*']);
-  if (!name.success) throw badRequest('a repository name has letters, digits, dots, hyphens and slashes');
-  return name.data;
 }

@@ -181,6 +181,23 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Removes a policy. What it had indexed stays.',
     answers: { 204: null },
   },
+  'GET /api/index-configs/*': {
+    wildcard: { path: '/api/index-configs/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'The index configuration that the instance has for a repository.',
+    answers: { 200: 'IndexConfig' },
+  },
+  'PUT /api/index-configs/*': {
+    wildcard: { path: '/api/index-configs/{name}', name: 'name', schema: storedRepositorySchema },
+    summary:
+      'Stores the index configuration of a repository, in place of an earlier one. It counts before any file in a commit. A broken one is refused with line and column.',
+    answers: { 200: 'IndexConfig' },
+  },
+  'DELETE /api/index-configs/*': {
+    wildcard: { path: '/api/index-configs/{name}', name: 'name', schema: storedRepositorySchema },
+    summary:
+      'Removes the index configuration that the instance has for a repository. Those in its commits count again.',
+    answers: { 204: null },
+  },
   'GET /api/indexers': {
     summary: "The container image of each language's indexer.",
     answers: { 200: 'Indexers' },
