@@ -2,9 +2,11 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
+import { gitEnvironment } from '@fumehood/git';
 import { allowedRequest, type Spawn, type SpawnRequest } from '@fumehood/base';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { backendCommand, runBackend } from './backend.ts';
+import { grepWord, mirrorStoreCommands } from './mirrors.ts';
 import { openCommits, storeCommands } from './store.ts';
 
 let root: string;
@@ -45,4 +47,31 @@ it('the helper runs every git that the instance asks for, and no other', async (
     { env: { ...backend.env, GIT_PROJECT_ROOT: '/' } },
   ])
     expect(() => allowedRequest({ ...backend, ...more }, commands())).toThrow(/may not/);
+});
+
+it('the helper searches mirrors for a word alone, at a whole commit', () => {
+  const commit = 'c'.repeat(40);
+  const search = (...more: string[]) =>
+    allowedRequest(
+      {
+        label: 'git grep',
+        program: '/usr/bin/git',
+        args: ['--git-dir', '/repository', ...grepWord, ...more],
+        env: gitEnvironment,
+        binds: [{ source: root, target: '/repository', mode: 'ro' }],
+      },
+      mirrorStoreCommands(root),
+    );
+  expect(() => search('$größe_1', commit, '--')).not.toThrow();
+  for (const args of [
+    ['-Oid', commit, '--'],
+    ['a.b', commit, '--'],
+    ['a\nb', commit, '--'],
+    ['', commit, '--'],
+    ['a', '--open-files-in-pager', '--'],
+    ['a', 'main', '--'],
+    ['a', commit, '--', 'path'],
+    ['a', '-Oid', commit, '--'],
+  ])
+    expect(() => search(...args), args.join(' ')).toThrow(/may not run/);
 });

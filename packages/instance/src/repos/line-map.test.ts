@@ -17,7 +17,8 @@ it('a line that was not edited is found in both directions, whatever was edited 
       const head = (lines: readonly number[], count: number) =>
         `${lines.length + (count === 0 ? 0 : 1)}${count === 1 ? '' : `,${count}`}`;
       for (const [index, { kept, gone, added }] of edits.entries()) {
-        for (let n = 0; n < kept && !(isAtTop && index === 0); n += 1) {
+        const same = isAtTop && index === 0 ? 0 : kept;
+        for (let n = 0; n < same; n += 1) {
           id += 1;
           before.push(id);
           after.push(id);

@@ -32,9 +32,13 @@ export const catFiles = ['cat-file', '--batch'];
 export const checkFiles = ['cat-file', '--batch-check'];
 /** How many commits of a history are looked at. */
 export const ancestorsMax = 1_000;
+export const ancestors = ['rev-list', `--max-count=${ancestorsMax}`];
+/** The lines that have a word, which is text and no pattern, in the text files of a commit. The names of files end with a zero byte. */
+export const grepWord = ['grep', '-n', '-w', '-F', '-I', '-z', '--no-color', '-e'];
+/** An identifier, which begins with no hyphen. */
+const wordPattern = /[\p{L}\p{N}_$]{1,128}/u;
 /** The difference of two files, which no file of a repository changes the form of. */
 export const diffBlobs = ['diff', '-U0', '--text', '--no-color', '--no-ext-diff', '--no-textconv'];
-export const ancestors = ['rev-list', `--max-count=${ancestorsMax}`];
 
 /** Returns what the helper has to allow for the mirrors below this directory. */
 export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
@@ -44,6 +48,7 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
     catFiles,
     checkFiles,
     [...ancestors, refObject],
+    [...grepWord, wordPattern, refObject, '--'],
     [...diffBlobs, refObject, refObject, '--'],
   ]);
 

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedRequest, localSpawn, openFetch, type Spawn } from '@fumehood/base';
 import { fetchHistory, listRefs, makeMirror, type Mirror } from '@fumehood/git';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type GitServer, startGitServer } from '../../../git/src/testing/git-server.ts';
-import { readFiles } from './commit-files.ts';
-import { readLineMap } from './line-map.ts';
-import { mirrorStoreCommands } from './mirrors.ts';
-import { nearestCommit } from './nearby.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
+import { searchWord } from '../../packages/instance/src/codeintel/search.ts';
+import { readFiles } from '../../packages/instance/src/repos/commit-files.ts';
+import { readLineMap } from '../../packages/instance/src/repos/line-map.ts';
+import { ancestors, catFiles, mirrorStoreCommands } from '../../packages/instance/src/repos/mirrors.ts';
+import { nearestCommit } from '../../packages/instance/src/repos/nearby.ts';
+import { type ReadBounds, readGit } from '../../packages/instance/src/repos/read-git.ts';
 
 const isRoot = process.getuid?.() === 0;
 const local = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() ?? 0 } : null);
@@ -44,6 +46,15 @@ beforeAll(async () => {
   commits.push(source.commit({ 'a.txt': lines(numbered) }, at(0)));
   commits.push(source.commit({ 'a.txt': lines(edited), 'ä.ts': 'é', big: 'b'.repeat(1_000) }, at(1)));
   commits.push(source.commit({ raw: Buffer.from([0xff, 0]), 'empty.txt': '', 'two\nlines': '2' }, at(2)));
+  const code = {
+    'code/a.ts': '// größe: größe()\nshow("😀", größe, größer, $größe, run);\n-x(.*);\n',
+    'code/b\nc.ts': 'é\nexport function größe() {}\n',
+    'code/many.txt': 'row\n'.repeat(300),
+    'code/long.txt': `run ${'x '.repeat(600_000)}\n`,
+    'code/z.py': 'def run():\n',
+    '.gitattributes': '*.ts binary\n',
+  };
+  commits.push(source.commit(code, at(3)));
   const fetchFrom = openFetch(source.url);
   const refs = await listRefs((request) => fetchFrom(request));
   const pack = await fetchHistory((request) => fetchFrom(request), [...refs.refs.values()], []);
@@ -86,4 +97,56 @@ it('a line of a file is found in another commit, unless it was changed', async (
   expect((await readLineMap(mirror, commit(1), commit(2), 'a.txt'))?.toNew(7)).toBe(7);
   expect(await readLineMap(mirror, commit(0), commit(2), 'big')).toBeNull();
   expect(await readLineMap(mirror, commit(2), commit(2), '--output=/x')).toBeNull();
+});
+
+describe('the places of an identifier', () => {
+  const search = (line: number, character: number, path = 'code/a.ts') =>
+    searchWord(mirror, commit(3), { path, line, character });
+
+  it('are those of whole words in all text files, definitions first, in UTF-16 columns', async () => {
+    const word = (path: string, line: number, character: number) => ({
+      ...{ path, line, character, endCharacter: character + 5 },
+    });
+    expect(await search(1, 12)).toEqual([
+      word('code/b\nc.ts', 1, 16),
+      word('code/a.ts', 0, 3),
+      word('code/a.ts', 0, 10),
+      word('code/a.ts', 1, 11),
+    ]);
+  });
+
+  it('are none where there is no identifier, also for what git could take for an option or a pattern', async () => {
+    started = [];
+    for (const [line, character] of [
+      [2, 0],
+      [2, 4],
+      [9, 0],
+    ] as const)
+      expect(await search(line, character)).toEqual([]);
+    expect(await search(0, 0, 'none')).toEqual([]);
+    expect(started).not.toContain('git grep');
+  });
+
+  it('are at most 200, of the first 1 MiB that git finds', async () => {
+    const many = await search(0, 0, 'code/many.txt');
+    expect([many.length, many[0]?.path, many[199]?.line]).toEqual([200, 'code/many.txt', 199]);
+    // Git finds the word in `code/z.py` after a line that is longer than that.
+    expect(await search(1, 34)).toEqual([{ path: 'code/a.ts', line: 1, character: 34, endCharacter: 37 }]);
+  });
+});
+
+it('git is ended when it prints more than is read, or takes longer than it may', async () => {
+  const log = async (bounds: ReadBounds) => {
+    const child = await mirror.git('git rev-list', [...ancestors, commit(3)]);
+    return await readGit(child, bounds);
+  };
+  expect(await log({ bytes: 4 * 41, ms: 60_000 })).toMatchObject({ code: 0, isCut: false });
+  const cut = await log({ bytes: 60, ms: 60_000 });
+  expect([cut.isCut, cut.stdout.length]).toEqual([true, 60]);
+  // It waits for a line of input that does not come.
+  const waiting = await mirror.git('git cat-file', catFiles);
+  const end = waiting.stdin.end.bind(waiting.stdin);
+  waiting.stdin.end = () => waiting.stdin;
+  expect(await readGit(waiting, { bytes: 60, ms: 200 })).toMatchObject({ isCut: true });
+  end();
 });
