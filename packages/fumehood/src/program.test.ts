@@ -112,3 +112,11 @@ describe('a mistake in the command line', () => {
     expect(output.stderr).toContain('frobnicate');
   });
 });
+
+it.each(['.', '..', '/tmp', './greeter', '~/greeter', 'file:///tmp', 'packages'])(
+  '`repos add %s` says what to do in place of a local directory',
+  async (path) => {
+    expect(await exitCodeOf('repos', 'add', path)).not.toBe(0);
+    expect(output.stderr).toMatch(/mirrors no local directory.*`git remote get-url origin`/);
+  },
+);

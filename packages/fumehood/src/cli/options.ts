@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import {
   accessNameSchema,
   type EgressPolicy,
@@ -133,8 +134,12 @@ export function indexLanguage(text: string): IndexLanguage {
   return addWord(indexLanguageSchema, text, [])[0] as IndexLanguage;
 }
 
-/** Parses the URL from which a repository is mirrored. */
+/** Parses the URL from which a repository is mirrored. A directory is refused: the instance may run elsewhere, and reads none of this machine. */
 export function repositoryUrl(text: string): string {
+  if (/^(?:file:|~|\.{0,2}\/|\.{1,2}$)/i.test(text) || (!/^https?:/i.test(text) && existsSync(text)))
+    throw new InvalidArgumentError(
+      'The instance mirrors no local directory. Give the URL of its remote, which `git remote get-url origin` prints, or serve it over HTTP with `git http-backend`.',
+    );
   const parsed = repositoryUrlSchema.safeParse(text);
   if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
   return parsed.data;
