@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readIndex } from '@fumehood/scip';
+import { readDocument, readIndex } from '@fumehood/scip';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Stack } from '../stack.ts';
 
@@ -108,10 +108,9 @@ async function countsOfDirectRun(root: string, flags: readonly string[]): Promis
   execFileSync(process.execPath, args, { cwd: root, stdio: 'pipe' });
   const counts = { documents: 0, occurrences: 0, symbols: 0 };
   for await (const part of readIndex(createReadStream(output))) {
-    if (part.kind === 'occurrence') counts.occurrences += 1;
     if (part.kind !== 'document') continue;
     counts.documents += 1;
-    counts.symbols += part.symbols;
+    for (const { kind } of readDocument(part.bytes)) if (kind !== 'path') counts[`${kind}s`] += 1;
   }
   return counts;
 }

@@ -1,4 +1,4 @@
-import type { Occurrence } from './gen/scip_pb.ts';
+import type { MultiLineRange, Occurrence, SingleLineRange } from './gen/scip_pb.ts';
 import { indexInvalid } from './errors.ts';
 
 /** A position in a document. Line and character count from 0; the index defines the encoding of characters. */
@@ -18,14 +18,25 @@ export interface Range {
  * Errors: `index_invalid`.
  */
 export function rangeOf({ range, typedRange }: Pick<Occurrence, 'range' | 'typedRange'>): Range {
-  if (typedRange.case === 'singleLineRange') {
-    const { line, startCharacter, endCharacter } = typedRange.value;
-    return checked(line, startCharacter, line, endCharacter);
-  }
-  if (typedRange.case === 'multiLineRange') {
-    const { startLine, startCharacter, endLine, endCharacter } = typedRange.value;
-    return checked(startLine, startCharacter, endLine, endCharacter);
-  }
+  return typedRange.value ? ofTyped(typedRange.value) : ofNumbers(range);
+}
+
+/** Returns the range of the definition whose name an occurrence is, as from `function` to the closing brace; null: unknown. Errors: `index_invalid`. */
+export function enclosingRangeOf({
+  enclosingRange,
+  typedEnclosingRange,
+}: Pick<Occurrence, 'enclosingRange' | 'typedEnclosingRange'>): Range | null {
+  if (typedEnclosingRange.value) return ofTyped(typedEnclosingRange.value);
+  return enclosingRange.length === 0 ? null : ofNumbers(enclosingRange);
+}
+
+function ofTyped(value: SingleLineRange | MultiLineRange): Range {
+  return 'line' in value
+    ? checked(value.line, value.startCharacter, value.line, value.endCharacter)
+    : checked(value.startLine, value.startCharacter, value.endLine, value.endCharacter);
+}
+
+function ofNumbers(range: readonly number[]): Range {
   const [line = 0, from = 0, third = 0, fourth = 0] = range;
   if (range.length === 3) return checked(line, from, line, third);
   if (range.length === 4) return checked(line, from, third, fourth);
@@ -45,9 +56,4 @@ const definitionRole = 1;
 /** Returns whether an occurrence defines its symbol. */
 export function isDefinition({ symbolRoles }: Pick<Occurrence, 'symbolRoles'>): boolean {
   return (symbolRoles & definitionRole) !== 0;
-}
-
-/** Returns whether a symbol has a meaning in its own document only. */
-export function isLocal(symbol: string): boolean {
-  return symbol.startsWith('local ');
 }

@@ -3,14 +3,17 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DocumentSchema, IndexSchema, MetadataSchema, OccurrenceSchema } from './gen/scip_pb.ts';
 import { rangeOf } from './range.ts';
-import { type IndexPart, readIndex } from './reader.ts';
+import { type DocumentPart, type IndexPart, readDocument, readIndex } from './reader.ts';
 
 async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
-async function all(bytes: Uint8Array, size = 7): Promise<IndexPart[]> {
-  const parts: IndexPart[] = [];
-  for await (const part of readIndex(inChunks(bytes, size))) parts.push(part);
+async function all(bytes: Uint8Array, size = 7): Promise<(IndexPart | DocumentPart)[]> {
+  const parts: (IndexPart | DocumentPart)[] = [];
+  for await (const part of readIndex(inChunks(bytes, size), 100_000, () => new Error('too big'))) {
+    parts.push(part);
+    if (part.kind === 'document') parts.push(...readDocument(part.bytes));
+  }
   return parts;
 }
 const metadata = create(MetadataSchema, { toolInfo: { name: 'tool', version: '1' } });
@@ -30,8 +33,8 @@ describe('an index', () => {
         async (paths, size) => {
           const index = create(IndexSchema, { metadata, documents: paths.map(document) });
           const parts = await all(toBinary(IndexSchema, index), size);
-          const read = parts.flatMap((part) => (part.kind === 'document' ? [part.relativePath] : []));
-          expect(read).toEqual(paths);
+          const read = parts.flatMap((part) => (part.kind === 'path' && part.path !== '' ? [part.path] : []));
+          expect(read).toEqual(paths.filter((path) => path !== ''));
           expect(parts.filter(({ kind }) => kind === 'occurrence')).toEqual(
             paths.map((path) => ({ kind: 'occurrence', occurrence: document(path).occurrences[0] })),
           );
@@ -63,7 +66,9 @@ describe('an index', () => {
 
   it('with false lengths allocates no memory', async () => {
     const lie = Uint8Array.from([0x12, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3]);
-    await expect(all(lie)).rejects.toMatchObject({ code: 'index_invalid' });
+    await expect(all(lie)).rejects.toThrow('too big');
+    const shorter = Uint8Array.from([0x12, 0xff, 0xff, 0x01, 1, 2, 3]);
+    await expect(all(shorter)).rejects.toMatchObject({ code: 'index_invalid' });
   });
 });
 
@@ -104,7 +109,9 @@ it('an index whose strings are not UTF-8 is read, with a mark in their place', a
   const parts = await all(bytes);
   expect(parts.map((part) => (part.kind === 'occurrence' ? part.occurrence.symbol : part.kind))).toEqual([
     'metadata',
-    'a`\ufffd\ufffd\ufffd`.',
     'document',
+    'path',
+    'a`\ufffd\ufffd\ufffd`.',
+    'symbol',
   ]);
 });

@@ -1,12 +1,7 @@
 import { isLocal } from '@fumehood/scip';
 import type { Db } from '../db/connect.ts';
-import {
-  findDefinitions,
-  type Location,
-  readDocument,
-  readFirstDocuments,
-  type StoredOccurrence,
-} from './sql/documents.ts';
+import { readFirstDocuments, readOccurrences, type StoredOccurrence } from './sql/documents.ts';
+import { findDefinitionsIn, type Location } from './sql/uses.ts';
 
 /** An example looks through this many documents. */
 const exampleDocuments = 50;
@@ -20,13 +15,13 @@ export async function definitionsAt(
   id: number,
   at: { readonly path: string; readonly line: number; readonly character: number },
 ): Promise<Location[]> {
-  const document = await readDocument(db, id, at.path);
+  const document = await readOccurrences(db, id, at.path);
   const around = document.filter((one) => covers(one, at.line, at.character)).sort(narrowerFirst);
   const found = new Map<string, Location>();
   for (const [, , , , symbol] of around) {
     const places = isLocal(symbol)
       ? localDefinitions(document, at.path, symbol)
-      : await findDefinitions(db, id, [symbol]);
+      : await findDefinitionsIn(db, id, [symbol]);
     for (const place of places) found.set(`${place.path}:${place.line}:${place.character}`, place);
   }
   return [...found.values()];
@@ -49,7 +44,7 @@ export async function exampleOf(
     );
     const symbols = [...new Set(references.map(([, , , , symbol]) => symbol))];
     const definitions = new Map(
-      (await findDefinitions(db, id, symbols))
+      (await findDefinitionsIn(db, id, symbols))
         .filter((place) => into === null || place.path.startsWith(into))
         .map((place) => [place.symbol, place]),
     );

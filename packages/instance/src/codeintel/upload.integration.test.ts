@@ -191,12 +191,12 @@ describe('names that PostgreSQL does not hold', () => {
     ]);
     const answer = await send(job, 'scip', queryFor(upload, job), gzipSync(index));
     expect(answer.status, answer.text).toBe(202);
-    const { rows } = await sql<{ path: string; symbol: string; line: number }>`
-      select path, symbol, line from upload_definitions order by line
-    `.execute(instance.db);
     const path = root === '' ? 'file.ts' : `${root}/file.ts`;
-    expect(rows).toEqual([0, 2, 3].map((line) => ({ path, symbol: symbols[line], line })));
-    const documents = await sql`select path, occurrences from upload_documents`.execute(instance.db);
+    const { rows } = await sql`select ranges from document_symbols order by ranges`.execute(instance.db);
+    expect(rows).toEqual([0, 0, 0, 0, 2, 3].map((line) => ({ ranges: [line, 0, line, 5] })));
+    const documents = await sql`
+      select place.path, occurrences from upload_documents place join documents on id = document_id
+    `.execute(instance.db);
     expect(documents.rows).toEqual([
       { path, occurrences: [0, 2, 3].map((line) => [line, 0, line, 5, symbols[line], 1]) },
     ]);

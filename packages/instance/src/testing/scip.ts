@@ -10,10 +10,10 @@ function field(number: number, value: string | Buffer): Buffer {
   }
 }
 
-/** Returns a document that defines each symbol on a line of its own, at most 128 of them. */
-export function scipDocument(path: string, symbols: readonly string[]): Buffer {
+/** Returns a document that defines (1) or refers to (0) each symbol on a line of its own, at most 128 of them. */
+export function scipDocument(path: string, symbols: readonly string[], role: 0 | 1 = 1): Buffer {
   const occurrences = symbols.map((symbol, line) =>
-    field(2, Buffer.concat([field(1, Buffer.from([line, 0, 5])), field(2, symbol), Buffer.from([24, 1])])),
+    field(2, Buffer.concat([field(1, Buffer.from([line, 0, 5])), field(2, symbol), Buffer.from([24, role])])),
   );
   return field(2, Buffer.concat([field(1, path), ...occurrences]));
 }

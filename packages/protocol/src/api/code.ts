@@ -112,7 +112,7 @@ export const codeSymbolsSchema = codeAnswerSchema.extend({
     codeRangeSchema.extend({
       symbol: z.string(),
       name: z.string(),
-      /** The name of the kind in SCIP, as `Class`, `Function`; null: the indexer wrote none. */
+      /** What the last descriptor of the symbol says, as `type`, `method`; null: nothing. */
       kind: z.string().nullable(),
     }),
   ),

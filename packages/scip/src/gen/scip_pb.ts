@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file scip.proto.
  */
 export const file_scip: GenFile = /*@__PURE__*/
-  fileDesc("CgpzY2lwLnByb3RvEgRzY2lwIn8KBUluZGV4EiAKCG1ldGFkYXRhGAEgASgLMg4uc2NpcC5NZXRhZGF0YRIhCglkb2N1bWVudHMYAiADKAsyDi5zY2lwLkRvY3VtZW50EjEKEGV4dGVybmFsX3N5bWJvbHMYAyADKAsyFy5zY2lwLlN5bWJvbEluZm9ybWF0aW9uImMKCE1ldGFkYXRhEiEKCXRvb2xfaW5mbxgCIAEoCzIOLnNjaXAuVG9vbEluZm8SFAoMcHJvamVjdF9yb290GAMgASgJEh4KFnRleHRfZG9jdW1lbnRfZW5jb2RpbmcYBCABKAUiPAoIVG9vbEluZm8SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhEKCWFyZ3VtZW50cxgDIAMoCSKfAQoIRG9jdW1lbnQSFQoNcmVsYXRpdmVfcGF0aBgBIAEoCRIlCgtvY2N1cnJlbmNlcxgCIAMoCzIQLnNjaXAuT2NjdXJyZW5jZRIoCgdzeW1ib2xzGAMgAygLMhcuc2NpcC5TeW1ib2xJbmZvcm1hdGlvbhIQCghsYW5ndWFnZRgEIAEoCRIZChFwb3NpdGlvbl9lbmNvZGluZxgGIAEoBSK2AQoKT2NjdXJyZW5jZRINCgVyYW5nZRgBIAMoBRIOCgZzeW1ib2wYAiABKAkSFAoMc3ltYm9sX3JvbGVzGAMgASgFEjIKEXNpbmdsZV9saW5lX3JhbmdlGAggASgLMhUuc2NpcC5TaW5nbGVMaW5lUmFuZ2VIABIwChBtdWx0aV9saW5lX3JhbmdlGAkgASgLMhQuc2NpcC5NdWx0aUxpbmVSYW5nZUgAQg0KC3R5cGVkX3JhbmdlIk8KD1NpbmdsZUxpbmVSYW5nZRIMCgRsaW5lGAEgASgFEhcKD3N0YXJ0X2NoYXJhY3RlchgCIAEoBRIVCg1lbmRfY2hhcmFjdGVyGAMgASgFImYKDk11bHRpTGluZVJhbmdlEhIKCnN0YXJ0X2xpbmUYASABKAUSFwoPc3RhcnRfY2hhcmFjdGVyGAIgASgFEhAKCGVuZF9saW5lGAMgASgFEhUKDWVuZF9jaGFyYWN0ZXIYBCABKAUiIwoRU3ltYm9sSW5mb3JtYXRpb24SDgoGc3ltYm9sGAEgASgJQgeSAwQIAiADYghlZGl0aW9uc3DoBw");
+  fileDesc("CgpzY2lwLnByb3RvEgRzY2lwIn8KBUluZGV4EiAKCG1ldGFkYXRhGAEgASgLMg4uc2NpcC5NZXRhZGF0YRIhCglkb2N1bWVudHMYAiADKAsyDi5zY2lwLkRvY3VtZW50EjEKEGV4dGVybmFsX3N5bWJvbHMYAyADKAsyFy5zY2lwLlN5bWJvbEluZm9ybWF0aW9uImMKCE1ldGFkYXRhEiEKCXRvb2xfaW5mbxgCIAEoCzIOLnNjaXAuVG9vbEluZm8SFAoMcHJvamVjdF9yb290GAMgASgJEh4KFnRleHRfZG9jdW1lbnRfZW5jb2RpbmcYBCABKAUiPAoIVG9vbEluZm8SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhEKCWFyZ3VtZW50cxgDIAMoCSKfAQoIRG9jdW1lbnQSFQoNcmVsYXRpdmVfcGF0aBgBIAEoCRIlCgtvY2N1cnJlbmNlcxgCIAMoCzIQLnNjaXAuT2NjdXJyZW5jZRIoCgdzeW1ib2xzGAMgAygLMhcuc2NpcC5TeW1ib2xJbmZvcm1hdGlvbhIQCghsYW5ndWFnZRgEIAEoCRIZChFwb3NpdGlvbl9lbmNvZGluZxgGIAEoBSKCAwoKT2NjdXJyZW5jZRINCgVyYW5nZRgBIAMoBRIOCgZzeW1ib2wYAiABKAkSFAoMc3ltYm9sX3JvbGVzGAMgASgFEh4KFm92ZXJyaWRlX2RvY3VtZW50YXRpb24YBCADKAkSFwoPZW5jbG9zaW5nX3JhbmdlGAcgAygFEjIKEXNpbmdsZV9saW5lX3JhbmdlGAggASgLMhUuc2NpcC5TaW5nbGVMaW5lUmFuZ2VIABIwChBtdWx0aV9saW5lX3JhbmdlGAkgASgLMhQuc2NpcC5NdWx0aUxpbmVSYW5nZUgAEjwKG3NpbmdsZV9saW5lX2VuY2xvc2luZ19yYW5nZRgKIAEoCzIVLnNjaXAuU2luZ2xlTGluZVJhbmdlSAESOgoabXVsdGlfbGluZV9lbmNsb3NpbmdfcmFuZ2UYCyABKAsyFC5zY2lwLk11bHRpTGluZVJhbmdlSAFCDQoLdHlwZWRfcmFuZ2VCFwoVdHlwZWRfZW5jbG9zaW5nX3JhbmdlIk8KD1NpbmdsZUxpbmVSYW5nZRIMCgRsaW5lGAEgASgFEhcKD3N0YXJ0X2NoYXJhY3RlchgCIAEoBRIVCg1lbmRfY2hhcmFjdGVyGAMgASgFImYKDk11bHRpTGluZVJhbmdlEhIKCnN0YXJ0X2xpbmUYASABKAUSFwoPc3RhcnRfY2hhcmFjdGVyGAIgASgFEhAKCGVuZF9saW5lGAMgASgFEhUKDWVuZF9jaGFyYWN0ZXIYBCABKAUiuwEKEVN5bWJvbEluZm9ybWF0aW9uEg4KBnN5bWJvbBgBIAEoCRIVCg1kb2N1bWVudGF0aW9uGAMgAygJEikKDXJlbGF0aW9uc2hpcHMYBCADKAsyEi5zY2lwLlJlbGF0aW9uc2hpcBIMCgRraW5kGAUgASgFEhQKDGRpc3BsYXlfbmFtZRgGIAEoCRIwChdzaWduYXR1cmVfZG9jdW1lbnRhdGlvbhgHIAEoCzIPLnNjaXAuU2lnbmF0dXJlIisKCVNpZ25hdHVyZRIQCghsYW5ndWFnZRgEIAEoCRIMCgR0ZXh0GAUgASgJIoIBCgxSZWxhdGlvbnNoaXASDgoGc3ltYm9sGAEgASgJEhQKDGlzX3JlZmVyZW5jZRgCIAEoCBIZChFpc19pbXBsZW1lbnRhdGlvbhgDIAEoCBIaChJpc190eXBlX2RlZmluaXRpb24YBCABKAgSFQoNaXNfZGVmaW5pdGlvbhgFIAEoCEIHkgMECAIgA2IIZWRpdGlvbnNw6Ac");
 
 /**
  * @generated from message scip.Index
@@ -157,6 +157,18 @@ export type Occurrence = Message<"scip.Occurrence"> & {
   symbolRoles: number;
 
   /**
+   * @generated from field: repeated string override_documentation = 4;
+   */
+  overrideDocumentation: string[];
+
+  /**
+   * As range, of the whole definition that the occurrence names. Deprecated by the typed forms.
+   *
+   * @generated from field: repeated int32 enclosing_range = 7;
+   */
+  enclosingRange: number[];
+
+  /**
    * @generated from oneof scip.Occurrence.typed_range
    */
   typedRange: {
@@ -171,6 +183,23 @@ export type Occurrence = Message<"scip.Occurrence"> & {
      */
     value: MultiLineRange;
     case: "multiLineRange";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * @generated from oneof scip.Occurrence.typed_enclosing_range
+   */
+  typedEnclosingRange: {
+    /**
+     * @generated from field: scip.SingleLineRange single_line_enclosing_range = 10;
+     */
+    value: SingleLineRange;
+    case: "singleLineEnclosingRange";
+  } | {
+    /**
+     * @generated from field: scip.MultiLineRange multi_line_enclosing_range = 11;
+     */
+    value: MultiLineRange;
+    case: "multiLineEnclosingRange";
   } | { case: undefined; value?: undefined };
 };
 
@@ -248,6 +277,31 @@ export type SymbolInformation = Message<"scip.SymbolInformation"> & {
    * @generated from field: string symbol = 1;
    */
   symbol: string;
+
+  /**
+   * @generated from field: repeated string documentation = 3;
+   */
+  documentation: string[];
+
+  /**
+   * @generated from field: repeated scip.Relationship relationships = 4;
+   */
+  relationships: Relationship[];
+
+  /**
+   * @generated from field: int32 kind = 5;
+   */
+  kind: number;
+
+  /**
+   * @generated from field: string display_name = 6;
+   */
+  displayName: string;
+
+  /**
+   * @generated from field: scip.Signature signature_documentation = 7;
+   */
+  signatureDocumentation?: Signature | undefined;
 };
 
 /**
@@ -256,4 +310,63 @@ export type SymbolInformation = Message<"scip.SymbolInformation"> & {
  */
 export const SymbolInformationSchema: GenMessage<SymbolInformation> = /*@__PURE__*/
   messageDesc(file_scip, 7);
+
+/**
+ * @generated from message scip.Signature
+ */
+export type Signature = Message<"scip.Signature"> & {
+  /**
+   * @generated from field: string language = 4;
+   */
+  language: string;
+
+  /**
+   * @generated from field: string text = 5;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message scip.Signature.
+ * Use `create(SignatureSchema)` to create a new message.
+ */
+export const SignatureSchema: GenMessage<Signature> = /*@__PURE__*/
+  messageDesc(file_scip, 8);
+
+/**
+ * @generated from message scip.Relationship
+ */
+export type Relationship = Message<"scip.Relationship"> & {
+  /**
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * @generated from field: bool is_reference = 2;
+   */
+  isReference: boolean;
+
+  /**
+   * @generated from field: bool is_implementation = 3;
+   */
+  isImplementation: boolean;
+
+  /**
+   * @generated from field: bool is_type_definition = 4;
+   */
+  isTypeDefinition: boolean;
+
+  /**
+   * @generated from field: bool is_definition = 5;
+   */
+  isDefinition: boolean;
+};
+
+/**
+ * Describes the message scip.Relationship.
+ * Use `create(RelationshipSchema)` to create a new message.
+ */
+export const RelationshipSchema: GenMessage<Relationship> = /*@__PURE__*/
+  messageDesc(file_scip, 9);
 

@@ -1,19 +1,35 @@
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
-/** `[line, character, end line, end character, symbol, 1 for a definition or 0]`; numbers count from 0. */
-export type StoredOccurrence = [number, number, number, number, string, 0 | 1];
+/**
+ * `[line, character, end line, end character, symbol, 1 for a definition or 0]`, and then the four numbers of the range of the whole
+ * definition, if it is known; numbers count from 0.
+ */
+export type StoredOccurrence = [number, number, number, number, string, 0 | 1, ...number[]];
 
-/** A place in a repository; line and character count from 0. */
-export interface Location {
-  readonly path: string;
-  readonly line: number;
-  readonly character: number;
-  readonly symbol: string;
+/** `[symbol, Markdown]`: what an indexer wrote of a symbol. */
+export type StoredDescription = [string, string];
+
+/** What a document does with a symbol, and where: four numbers for each range. */
+export interface StoredUse {
+  readonly symbol: Buffer;
+  readonly kind: UseKind;
+  readonly ranges: number[];
 }
 
-/** Definitions are inserted this many at a time. */
-const batchSize = 1_000;
+/** What a document does with a symbol, as `document_symbols` has it. */
+export const useKinds = { definition: 0, reference: 1, implementation: 2 } as const;
+export type UseKind = (typeof useKinds)[keyof typeof useKinds];
+
+/** A document that is stored, by its content. */
+export interface StoredDocument {
+  readonly id: number;
+  readonly sha256: Buffer;
+  /** From the root of the index; null: it is stored for no place. */
+  readonly path: string | null;
+  readonly occurrences: number;
+  readonly symbols: number;
+}
 
 /** Sorts occurrences by their ranges: not every indexer does, and here it does not keep this process busy. */
 const sorted = (json: string) => sql`(
@@ -21,90 +37,117 @@ const sorted = (json: string) => sql`(
   from jsonb_array_elements(${json}::jsonb) as one
 )`;
 
-/** Stores a document's occurrences, as JSON. Returns false, and stores nothing, when the upload has a document of this path. */
+const columns = sql`id, sha256, path, occurrence_count as occurrences, symbol_count as symbols`;
+
+/** Returns the documents with these contents that are stored, and keeps them from being removed for a day. */
+export async function findDocuments(db: Db, hashes: readonly Buffer[]): Promise<StoredDocument[]> {
+  await sql`
+    update documents set used_at = clock_timestamp()
+    where sha256 = any(${hashes}::bytea[]) and used_at < clock_timestamp() - interval '1 hour'
+  `.execute(db);
+  const { rows } = await sql<StoredDocument>`
+    select ${columns} from documents where sha256 = any(${hashes}::bytea[])
+  `.execute(db);
+  return rows;
+}
+
+/** Stores a document with what it does with symbols; one that was stored in the meantime stays. */
 export async function insertDocument(
   tx: Db,
-  id: number,
-  path: string,
-  occurrencesJson: string,
-): Promise<boolean> {
-  const { rows } = await sql`
-    insert into upload_documents values (${id}, ${path}, ${sorted(occurrencesJson)})
-    on conflict (upload_id, path) do nothing returning path
+  document: Omit<StoredDocument, 'id'> & {
+    readonly occurrencesJson: string;
+    readonly symbolsJson: string;
+    readonly uses: readonly StoredUse[];
+  },
+): Promise<StoredDocument> {
+  const { sha256, path, occurrencesJson, symbolsJson, occurrences, symbols, uses } = document;
+  const { rows } = await sql<StoredDocument>`
+    insert into documents (sha256, path, occurrences, symbols, occurrence_count, symbol_count)
+    values (${sha256}, ${path}, ${sorted(occurrencesJson)}, ${symbolsJson}::jsonb, ${occurrences}, ${symbols})
+    on conflict (sha256) do nothing returning ${columns}
   `.execute(tx);
-  return rows.length === 1;
+  const [stored] = rows;
+  if (stored === undefined) return (await findDocuments(tx, [sha256]))[0] as StoredDocument;
+  // Arrays of unequal lengths cannot be unnested: the ranges of each row go as text.
+  await sql`
+    insert into document_symbols
+    select symbol, kind, ${stored.id}, ranges::int[]
+    from unnest(${uses.map((use) => use.symbol)}::bytea[], ${uses.map((use) => use.kind)}::int[],
+                ${uses.map(({ ranges }) => `{${ranges.join(',')}}`)}::text[]) as use (symbol, kind, ranges)
+  `.execute(tx);
+  return stored;
 }
 
-/**
- * Adds occurrences, as JSON in parts, to a stored document. Returns false, and changes nothing, when it would have more than
- * `maxBytes`, as JSON.
- */
-export async function extendDocument(
+/** Says which documents an upload has. */
+export async function insertUploadDocuments(
   tx: Db,
-  id: number,
-  path: string,
-  parts: readonly string[],
-  maxBytes: number,
-): Promise<boolean> {
-  // `[1,2]` and `[3]` make `[1,2,3]`: the parts are joined here, so that PostgreSQL writes the document once.
-  const inner = parts.map((json) => json.slice(1, -1)).filter((text) => text !== '');
-  const json = `[${inner.join(',')}]`;
-  const { rows } = await sql`
-    update upload_documents set occurrences = occurrences || ${sorted(json)}
-    where upload_id = ${id} and path = ${path} and length(occurrences::text) + ${json.length} <= ${maxBytes}
-    returning path
-  `.execute(tx);
-  return rows.length === 1;
-}
-
-/** Stores the definitions of a document, which are found by their symbol. */
-export async function insertDefinitions(
-  tx: Db,
-  id: number,
-  path: string,
-  definitions: readonly StoredOccurrence[],
+  upload: number,
+  documents: readonly { readonly path: string; readonly id: number }[],
 ): Promise<void> {
-  for (let at = 0; at < definitions.length; at += batchSize) {
-    const part = definitions.slice(at, at + batchSize);
-    await sql`
-      insert into upload_definitions
-      select ${id}, symbol, ${path}, line, character
-      from unnest(${part.map((one) => one[4])}::text[], ${part.map((one) => one[0])}::int[],
-                  ${part.map((one) => one[1])}::int[]) as defined (symbol, line, character)
-    `.execute(tx);
-  }
+  await sql`
+    insert into upload_documents (upload_id, path, document_id)
+    select ${upload}, path, id
+    from unnest(${documents.map(({ path }) => path)}::text[], ${documents.map(({ id }) => id)}::bigint[]) as one (path, id)
+    on conflict do nothing
+  `.execute(tx);
 }
 
 /** Returns the occurrences of a document; none for a path that the upload does not have. */
-export async function readDocument(db: Db, id: number, path: string): Promise<StoredOccurrence[]> {
+export async function readOccurrences(db: Db, upload: number, path: string): Promise<StoredOccurrence[]> {
   const { rows } = await sql<{ occurrences: StoredOccurrence[] }>`
-    select occurrences from upload_documents where upload_id = ${id} and path = ${path}
+    select occurrences from upload_documents place join documents on id = document_id
+    where upload_id = ${upload} and place.path = ${path}
+    order by id
   `.execute(db);
-  return rows[0]?.occurrences ?? [];
+  return rows.flatMap(({ occurrences }) => occurrences);
 }
 
 /** Returns the first documents of an upload, by path; with `outside`, those that are not below this directory. */
 export async function readFirstDocuments(
   db: Db,
-  id: number,
+  upload: number,
   limit: number,
   outside: string | null,
 ): Promise<{ readonly path: string; readonly occurrences: StoredOccurrence[] }[]> {
   const { rows } = await sql<{ path: string; occurrences: StoredOccurrence[] }>`
-    select path, occurrences from upload_documents
-    where upload_id = ${id} and not coalesce(starts_with(path, ${outside}), false)
-    order by path limit ${limit}
+    select place.path, occurrences from upload_documents place join documents on id = document_id
+    where upload_id = ${upload} and not coalesce(starts_with(place.path, ${outside}), false)
+    order by place.path, id limit ${limit}
   `.execute(db);
   return rows;
 }
 
-/** Returns where an upload defines these symbols, by path, line and character. */
-export async function findDefinitions(db: Db, id: number, symbols: readonly string[]): Promise<Location[]> {
-  const { rows } = await sql<Location>`
-    select path, line, character, symbol from upload_definitions
-    where upload_id = ${id} and md5(symbol) = any(select md5(wanted) from unnest(${symbols}::text[]) wanted)
-      and symbol = any(${symbols}::text[])
-    order by path, line, character
+/** Returns what documents of an upload, or of other repositories' latest uploads, say of a symbol: Markdown, or null. */
+export async function readDescription(
+  db: Db,
+  uploads: readonly number[],
+  symbol: string,
+  key: Buffer,
+): Promise<string | null> {
+  const { rows } = await sql<{ text: string }>`
+    select one ->> 1 as text
+    from document_symbols use
+      join upload_documents place on place.document_id = use.document_id
+      join documents on id = use.document_id, jsonb_array_elements(symbols) as one
+    where use.symbol = ${key} and kind = ${useKinds.definition} and upload_id = any(${uploads}::bigint[])
+      and one ->> 0 = ${symbol} and one ->> 1 <> ''
+    limit 1
   `.execute(db);
-  return rows;
+  return rows[0]?.text ?? null;
+}
+
+/** Returns what a document says of a symbol: Markdown, or null. */
+export async function readOwnDescription(
+  db: Db,
+  upload: number,
+  path: string,
+  symbol: string,
+): Promise<string | null> {
+  const { rows } = await sql<{ text: string }>`
+    select one ->> 1 as text
+    from upload_documents place join documents on id = document_id, jsonb_array_elements(symbols) as one
+    where upload_id = ${upload} and place.path = ${path} and one ->> 0 = ${symbol} and one ->> 1 <> ''
+    limit 1
+  `.execute(db);
+  return rows[0]?.text ?? null;
 }

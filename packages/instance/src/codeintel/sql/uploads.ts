@@ -46,6 +46,14 @@ export async function uploadsCovering(
   return rows.map(({ id }) => id);
 }
 
+/** Returns the uploads of a commit. */
+export async function uploadsOf(db: Db, repository: string, commit: string): Promise<number[]> {
+  const { rows } = await sql<{ id: number }>`
+    select id from uploads where repository = ${repository} and commit = ${commit}
+  `.execute(db);
+  return rows.map(({ id }) => id);
+}
+
 /**
  * Inserts an upload and deletes the earlier one of the same repository, commit, root and indexer. Other uploads to that place
  * wait until the transaction ends. Returns the upload's number.

@@ -1,37 +1,29 @@
-import { type CodeLocations, codeQuerySchema } from '@fumehood/protocol';
+import { codeFileQuerySchema, codePageQuerySchema, codeQuerySchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { notIndexed } from '../../codeintel/errors.ts';
-import { definitionsAt } from '../../codeintel/read.ts';
-import { uploadsCovering } from '../../codeintel/sql/uploads.ts';
-import { commitOf } from '../../repos/commit-files.ts';
+import {
+  findCallers,
+  findDefinitions,
+  findHover,
+  findImplementations,
+  findReferences,
+  findSymbols,
+} from '../../codeintel/answers.ts';
 import type { RouteDeps } from '../deps.ts';
 import { requirePerson } from '../person.ts';
 
-/** `/api/code`: what the indexes of a repository say of a place in it. */
-export function codeRoutes(scope: FastifyInstance, { db, mirrors }: RouteDeps): void {
+const place = { schema: { querystring: codeQuerySchema } };
+const page = { schema: { querystring: codePageQuerySchema } };
+const file = { schema: { querystring: codeFileQuerySchema } };
+
+/** `/api/code`: what the indexes of a repository say of a place in it, or of a file. */
+export function codeRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   const app = scope.withTypeProvider<ZodTypeProvider>();
-  requirePerson(scope, db);
-  app.get(
-    '/api/code/definition',
-    { schema: { querystring: codeQuerySchema } },
-    async (request): Promise<CodeLocations> => {
-      const { repository, revision, ...at } = request.query;
-      const commit = await commitOf({ db, mirrors }, repository, revision ?? null);
-      const uploads = await uploadsCovering(db, { repository, commit, path: at.path });
-      if (uploads.length === 0) throw notIndexed(repository, commit, at.path);
-      const found = await Promise.all(
-        uploads.map(async (upload) =>
-          (await definitionsAt(db, upload, at)).map((location) => ({
-            ...{ ...location, endLine: location.line, endCharacter: location.character },
-            ...{ repository, commit, upload, package: null },
-          })),
-        ),
-      );
-      return {
-        ...{ repository, commit, precision: 'exact', indexedCommit: commit },
-        ...{ locations: found.flat(), next: null },
-      };
-    },
-  );
+  requirePerson(scope, deps.db);
+  app.get('/api/code/definition', place, ({ query }) => findDefinitions(deps, query));
+  app.get('/api/code/references', page, ({ query }) => findReferences(deps, query));
+  app.get('/api/code/implementations', page, ({ query }) => findImplementations(deps, query));
+  app.get('/api/code/callers', page, ({ query }) => findCallers(deps, query));
+  app.get('/api/code/hover', place, ({ query }) => findHover(deps, query));
+  app.get('/api/code/symbols', file, ({ query }) => findSymbols(deps, query));
 }

@@ -214,6 +214,27 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Where the symbol at a place of a repository is defined.',
     answers: { 200: 'CodeLocations' },
   },
+  'GET /api/code/references': {
+    summary: 'Where the symbol at a place of a repository is referred to, page by page.',
+    answers: { 200: 'CodeLocations' },
+  },
+  'GET /api/code/implementations': {
+    summary: 'What implements the symbol at a place of a repository, page by page.',
+    answers: { 200: 'CodeLocations' },
+  },
+  'GET /api/code/callers': {
+    summary:
+      'Where the symbol at a place of a repository is referred to, and in which definition, page by page.',
+    answers: { 200: 'CodeCallers' },
+  },
+  'GET /api/code/hover': {
+    summary: 'What is known of the symbol at a place of a repository.',
+    answers: { 200: 'CodeHover' },
+  },
+  'GET /api/code/symbols': {
+    summary: 'What a file of a repository defines.',
+    answers: { 200: 'CodeSymbols' },
+  },
   'GET /api/repositories': {
     summary: 'The repositories that the instance mirrors, without their passwords, which no answer has.',
     answers: { 200: 'Repositories' },

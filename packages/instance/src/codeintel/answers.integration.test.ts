@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect, type Db } from '../db/connect.ts';
+import { openTestServer, type TestServer } from '../db/testing.ts';
+import type { Leased } from '../queue/queue.ts';
+import { leaseOf, testQueue } from '../queue/testing.ts';
+import { scipDocument, scipIndex } from '../testing/scip.ts';
+import type { Mirrors } from '../repos/mirrors.ts';
+import {
+  findCallers,
+  findDefinitions,
+  findHover,
+  findImplementations,
+  findReferences,
+  findSymbols,
+} from './answers.ts';
+import { storeUpload } from './store.ts';
+
+// What scip-typescript 0.4.0 wrote of four small files.
+const greeter = gunzipSync(
+  Buffer.from(readFileSync(join(import.meta.dirname, 'testing/greeter.scip.gz.base64'), 'utf8'), 'base64'),
+);
+const commit = '0'.repeat(40);
+const repository = 'acme/greeter';
+const greeterSymbol = (name: string) => `scip-typescript npm @acme/greeter 0.3.1 src/${name}`;
+
+let server: TestServer;
+let db: Db;
+const { add, take } = testQueue(() => db);
+beforeAll(async () => {
+  server = openTestServer();
+  db = connect(await server.clone());
+  await store(repository, greeter);
+});
+afterAll(async () => {
+  await db.destroy();
+  await server.stop();
+});
+
+async function store(name: string, index: Buffer): Promise<number> {
+  await add({ queue: 'codeintel', repository: name, commit });
+  const grant = { ...leaseOf((await take({ queues: ['codeintel'] }, 86_400_000)) as Leased), root: null };
+  const place = { repository: name, commit, root: '', indexer: 'scip', indexerVersion: '1' };
+  return await storeUpload(
+    db,
+    grant,
+    place,
+    (async function* chunks() {
+      yield index;
+    })(),
+  );
+}
+// The repositories of these tests have no mirrors.
+const deps = () => ({ db, mirrors: null as unknown as Mirrors });
+const at = (path: string, line: number, character: number) => ({
+  ...{ repository, revision: commit, path: `src/${path}`, line, character },
+  limit: 100,
+});
+const text = ({ locations }: Awaited<ReturnType<typeof findDefinitions>>) =>
+  locations.map(
+    ({ path, line, character, endLine, endCharacter }) =>
+      `${path.replace('src/', '')} ${[line, character, endLine, endCharacter].join()}`,
+  );
+
+const nothing: string[] = [];
+test.each([
+  [
+    ...(['main.ts', 4, 11, ['model.ts 1,17,1,24']] as const),
+    ['main.ts 0,18,0,25', 'main.ts 4,11,4,18', 'model.ts 6,32,6,39'],
+    ['model.ts 6,13,6,20'],
+  ],
+  ['main.ts', 4, 25, ['model.ts 7,2,7,13'], ['main.ts 4,25,4,32'], nothing],
+  ['main.ts', 5, 24, ['model.ts 3,2,3,7'], ['main.ts 5,23,5,28'], ['model.ts 8,2,8,7']],
+  ['main.ts', 5, 9, ['util/text.ts 0,13,0,18'], ['main.ts 1,9,1,14', 'main.ts 5,9,5,14'], nothing],
+  ['util/text.ts', 2, 8, ['util/text.ts 2,8,2,14'], ['util/text.ts 3,9,3,15'], nothing],
+  ['util/text.ts', 0, 50, nothing, ['util/text.ts 0,46,0,57'], nothing],
+  ['emoji.ts', 1, 33, ['emoji.ts 1,33,1,41'], nothing, nothing],
+  ['emoji.ts', 1, 18, nothing, nothing, nothing],
+] as const)(
+  '%s %i:%i is answered',
+  async (path, line, character, definitions, references, implementations) => {
+    const place = at(path, line, character);
+    expect(text(await findDefinitions(deps(), place))).toEqual(definitions);
+    expect(text(await findReferences(deps(), place))).toEqual(references);
+    expect(text(await findImplementations(deps(), place))).toEqual(implementations);
+  },
+);
+
+test('references come page by page, each once and in the same order', async () => {
+  const place = at('main.ts', 4, 11);
+  const whole = text(await findReferences(deps(), place));
+  const pages: string[] = [];
+  let after: string | undefined;
+  for (let n = 0; n < 10; n += 1) {
+    const page = await findReferences(deps(), { ...place, limit: 1, ...(after !== undefined && { after }) });
+    pages.push(...text(page));
+    if (page.next === null) break;
+    after = page.next;
+  }
+  expect(pages).toEqual(whole);
+  await expect(findReferences(deps(), { ...place, after: 'x' })).rejects.toMatchObject({ status: 400 });
+});
+
+test('hover has what the indexer wrote, also of a symbol of another file', async () => {
+  const { hover } = await findHover(deps(), at('main.ts', 5, 24));
+  expect(hover?.text).toContain('(method) greet(name: string) => string');
+  expect(hover?.text).toContain('Returns the greeting for a name.');
+  expect(hover?.range).toEqual({ line: 5, character: 23, endLine: 5, endCharacter: 28 });
+  expect((await findHover(deps(), at('emoji.ts', 1, 18))).hover).toBeNull();
+});
+
+test('the symbols of a file are those that other files can know, with names and kinds', async () => {
+  const { symbols } = await findSymbols(deps(), at('model.ts', 0, 0));
+  expect(symbols.map(({ name, kind }) => `${name} ${kind}`)).toEqual(
+    expect.arrayContaining(['Greeter type', 'greet method', 'English type', '<constructor> method']),
+  );
+  expect(symbols.some(({ symbol }) => symbol.startsWith('local '))).toBe(false);
+});
+
+test('callers are references, with the definition around each where the indexer wrote its range', async () => {
+  const { callers } = await findCallers(deps(), at('main.ts', 5, 9));
+  expect(callers.map(({ at: { line } }) => line)).toEqual([1, 5]);
+});
+
+test('repositories answer each other by the same version of a package, and by nothing less', async () => {
+  const shout = greeterSymbol('util/`text.ts`/shout.');
+  const nameless = 's m . . x.';
+  await store('acme/user', scipIndex([scipDocument('use.ts', [shout, nameless], 0)]));
+  await store('acme/other', scipIndex([scipDocument('a.ts', [nameless])]));
+  const defined = async (line: number) => {
+    const place = { repository: 'acme/user', revision: commit, path: 'use.ts', line, character: 1 };
+    return (await findDefinitions(deps(), place)).locations.map((one) => `${one.repository} ${one.path}`);
+  };
+  expect(await defined(0)).toEqual(['acme/greeter src/util/text.ts']);
+  expect(await defined(1)).toEqual([]);
+  const place = at('main.ts', 5, 9);
+  expect(text(await findReferences(deps(), place)).at(-1)).toBe('use.ts 0,0,0,5');
+  const pages = await findReferences(deps(), { ...place, limit: 2 });
+  const last = await findReferences(deps(), { ...place, ...(pages.next !== null && { after: pages.next }) });
+  expect(text(last)).toEqual(['use.ts 0,0,0,5']);
+});
+
+test('a file that no index covers is refused with what to do', async () => {
+  const place = { ...at('main.ts', 0, 0), revision: 'f'.repeat(40) };
+  await expect(findDefinitions(deps(), place)).rejects.toMatchObject({ code: 'not_indexed' });
+});
