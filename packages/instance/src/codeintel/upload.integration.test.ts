@@ -139,7 +139,7 @@ describe('the upload route refuses and does not store', () => {
     const answer = await send(job, 'scip', asked, body, size);
     expect(answer.status, answer.text).toBeGreaterThanOrEqual(400);
     expect(answer.status, answer.text).toBeLessThan(500);
-    const { rows } = await sql`select 1 from uploads union all select 1 from upload_documents`.execute(
+    const { rows } = await sql`select 1 from uploads union all select 1 from index_documents`.execute(
       instance.db,
     );
     expect(rows).toEqual([]);
@@ -195,7 +195,7 @@ describe('names that PostgreSQL does not hold', () => {
     const { rows } = await sql`select ranges from document_symbols order by ranges`.execute(instance.db);
     expect(rows).toEqual([0, 0, 0, 0, 2, 3].map((line) => ({ ranges: [line, 0, line, 5] })));
     const documents = await sql`
-      select place.path, occurrences from upload_documents place join documents on id = document_id
+      select place.path, occurrences from index_documents place join documents on id = document_id
     `.execute(instance.db);
     expect(documents.rows).toEqual([
       { path, occurrences: [0, 2, 3].map((line) => [line, 0, line, 5, symbols[line], 1]) },

@@ -74,7 +74,7 @@ export async function removeOldIndexes(db: Db, { before, maxBytes }: Bounds): Pr
           select upload_id, sum(bytes) as bytes from (
             select max(upload_id) as upload_id,
               max(pg_column_size(occurrences) + pg_column_size(symbols) + 40 * occurrence_count) as bytes
-            from upload_documents join documents on documents.id = document_id group by document_id
+            from index_documents join documents on documents.id = document_id group by document_id
           ) as document group by upload_id
         ) as size on upload_id = id
       ) as stored
@@ -84,7 +84,7 @@ export async function removeOldIndexes(db: Db, { before, maxBytes }: Bounds): Pr
   await sql`
     delete from documents
     where used_at < clock_timestamp() - interval '1 day'
-      and not exists (select from upload_documents where document_id = id)
+      and not exists (select from index_documents where document_id = id)
   `.execute(db);
   return rows.length;
 }

@@ -85,7 +85,7 @@ export async function insertUploadDocuments(
   documents: readonly { readonly path: string; readonly id: number }[],
 ): Promise<void> {
   await sql`
-    insert into upload_documents (upload_id, path, document_id)
+    insert into index_documents (upload_id, path, document_id)
     select ${upload}, path, id
     from unnest(${documents.map(({ path }) => path)}::text[], ${documents.map(({ id }) => id)}::bigint[]) as one (path, id)
     on conflict do nothing
@@ -95,7 +95,7 @@ export async function insertUploadDocuments(
 /** Returns the occurrences of a document; none for a path that the upload does not have. */
 export async function readOccurrences(db: Db, upload: number, path: string): Promise<StoredOccurrence[]> {
   const { rows } = await sql<{ occurrences: StoredOccurrence[] }>`
-    select occurrences from upload_documents place join documents on id = document_id
+    select occurrences from index_documents place join documents on id = document_id
     where upload_id = ${upload} and place.path = ${path}
     order by id
   `.execute(db);
@@ -110,7 +110,7 @@ export async function readFirstDocuments(
   outside: string | null,
 ): Promise<{ readonly path: string; readonly occurrences: StoredOccurrence[] }[]> {
   const { rows } = await sql<{ path: string; occurrences: StoredOccurrence[] }>`
-    select place.path, occurrences from upload_documents place join documents on id = document_id
+    select place.path, occurrences from index_documents place join documents on id = document_id
     where upload_id = ${upload} and not coalesce(starts_with(place.path, ${outside}), false)
     order by place.path, id limit ${limit}
   `.execute(db);
@@ -127,7 +127,7 @@ export async function readDescription(
   const { rows } = await sql<{ text: string }>`
     select one ->> 1 as text
     from document_symbols use
-      join upload_documents place on place.document_id = use.document_id
+      join index_documents place on place.document_id = use.document_id
       join documents on id = use.document_id, jsonb_array_elements(symbols) as one
     where use.symbol = ${key} and kind = ${useKinds.definition} and upload_id = any(${uploads}::bigint[])
       and one ->> 0 = ${symbol} and one ->> 1 <> ''
@@ -145,7 +145,7 @@ export async function readOwnDescription(
 ): Promise<string | null> {
   const { rows } = await sql<{ text: string }>`
     select one ->> 1 as text
-    from upload_documents place join documents on id = document_id, jsonb_array_elements(symbols) as one
+    from index_documents place join documents on id = document_id, jsonb_array_elements(symbols) as one
     where upload_id = ${upload} and place.path = ${path} and one ->> 0 = ${symbol} and one ->> 1 <> ''
     limit 1
   `.execute(db);

@@ -50,7 +50,7 @@ export async function findUses(
   const { rows } = await sql<UseRow>`
     select uploads.id as upload, repository, commit, place.path, use.document_id as document, symbol, ranges
     from document_symbols use
-      join upload_documents place on place.document_id = use.document_id
+      join index_documents place on place.document_id = use.document_id
       join uploads on uploads.id = place.upload_id
     where symbol = any(${symbols}::bytea[]) and kind = ${kind} and ${inScope}
       and (uploads.id, place.path, use.document_id) >= (${start.upload}, ${start.path}, ${start.document})
@@ -79,7 +79,7 @@ export async function findDefinitionsIn(
   const { rows } = await sql<Omit<Location, 'symbol'> & { key: Buffer }>`
     select place.path, ranges[at] as line, ranges[at + 1] as character, symbol as key
     from document_symbols use
-      join upload_documents place on place.document_id = use.document_id,
+      join index_documents place on place.document_id = use.document_id,
       generate_series(1, cardinality(ranges), 4) as at
     where upload_id = ${upload} and symbol = any(${keys}::bytea[]) and kind = ${useKinds.definition}
     order by 1, 2, 3

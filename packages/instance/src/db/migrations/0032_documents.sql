@@ -28,23 +28,22 @@ create table document_symbols (
 );
 create index on document_symbols (document_id);
 
-alter table upload_documents rename to old_documents;
 -- The documents of an upload. An index may have a path more than once: they are parts of one document.
-create table upload_documents (
+create table index_documents (
   upload_id bigint not null references uploads on delete cascade,
   -- From the root of the repository.
   path text not null,
   document_id bigint not null references documents,
   primary key (upload_id, path, document_id)
 );
-create index on upload_documents (document_id, upload_id);
+create index on index_documents (document_id, upload_id);
 
 -- What an older build has stored has no ranges of definitions and no descriptions: the next index of the commit has them.
 insert into documents (sha256, path, occurrences, occurrence_count, symbol_count)
-select sha256(convert_to(upload_id || ' ' || path, 'UTF8')), path, occurrences, jsonb_array_length(occurrences), 0 from old_documents;
-insert into upload_documents
+select sha256(convert_to(upload_id || ' ' || path, 'UTF8')), path, occurrences, jsonb_array_length(occurrences), 0 from upload_documents;
+insert into index_documents
 select upload_id, old.path, documents.id
-from old_documents old join documents on sha256 = sha256(convert_to(upload_id || ' ' || old.path, 'UTF8'));
+from upload_documents old join documents on sha256 = sha256(convert_to(upload_id || ' ' || old.path, 'UTF8'));
 insert into document_symbols
 select substr(sha256(convert_to(one ->> 4, 'UTF8')), 1, 16), 1 - (one ->> 5)::int, documents.id,
   array_agg((number #>> '{}')::int order by place, at)
@@ -52,8 +51,7 @@ from documents, jsonb_array_elements(occurrences) with ordinality as each (one, 
   jsonb_array_elements(one) with ordinality as part (number, at)
 where at <= 4 and not starts_with(one ->> 4, 'local ') and one ->> 4 <> ''
 group by 1, 2, 3;
-drop table old_documents;
-drop table upload_definitions;
+-- upload_documents and upload_definitions stay for replicas of an older build, until a later version.
 
 -- The latest upload of a directory by an indexer answers for other repositories.
 create index uploads_latest on uploads (repository, root, indexer, id);
