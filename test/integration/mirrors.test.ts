@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { readdir, rm } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import { localSpawn } from '@fumehood/base';
 import {
   indexingSchema,
@@ -11,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
+import { scipDocument, scipIndex } from '../../packages/instance/src/testing/scip.ts';
 import { openCommits } from '../../packages/instance/src/repos/store.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -37,6 +39,25 @@ const show = async () => repositoryRecordSchema.parse(await (await instance.api(
 const untilRecord = (expected: Partial<RepositoryRecord>) =>
   expect.poll(show, { timeout: 20_000 }).toMatchObject(expected);
 const mirrors = () => readdir(join(instance.directory, 'repositories/mirrors'));
+
+/** Uploads an index of a commit as an executor does. */
+async function upload(commit: string, document: Buffer): Promise<void> {
+  const indexer = { name: 'scip', image: await instance.image(), argv: ['index'] };
+  const job = { queue: 'codeintel', repository: 'acme/greeter', commit, indexer, accept: ['vm-emulated'] };
+  expect((await instance.api('POST', '/api/jobs', { ...job, priority: 9 })).status).toBe(201);
+  const leased = await instance.lease({ queues: ['codeintel'] });
+  expect(leased?.commit).toBe(commit);
+  const query = new URLSearchParams({ repository: 'acme/greeter', commit, indexerName: 'scip' });
+  const answer = await fetch(`${instance.url}/.executors/scip/upload?${query.toString()}`, {
+    method: 'POST',
+    headers: {
+      authorization: `token-executor ${leased?.token}`,
+      'content-type': 'application/x-protobuf+scip',
+    },
+    body: gzipSync(scipIndex([document])),
+  });
+  expect(answer.status, await answer.text()).toBe(202);
+}
 
 describe('a repository that the instance mirrors', () => {
   let first: string;
@@ -157,10 +178,35 @@ describe('a repository that the instance mirrors', () => {
     expect(await source()).toMatchObject({ source: 'fumehood.yaml' });
   });
 
-  test('answers where a symbol is defined only for a commit that is indexed', async () => {
-    const place = 'repository=acme/greeter&path=a.ts&line=0&character=0';
-    const answer = await instance.api('GET', `/api/code/definition?${place}`);
-    expect([answer.status, await answer.json()]).toMatchObject([404, { error: { code: 'not_indexed' } }]);
+  test('answers by the index of a commit, of an earlier one with lines carried over, or by a guess', async () => {
+    const indexedCommit = remote.commit({ 'lib.ts': 'hello\nworld\n' });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit: indexedCommit });
+    const ask = async (line: number, question = 'definition', file = 'lib.ts') => {
+      const place = { repository: 'acme/greeter', path: file, line: String(line), character: '1' };
+      const answer = await instance.api(
+        'GET',
+        `/api/code/${question}?${new URLSearchParams(place).toString()}`,
+      );
+      return { status: answer.status, ...((await answer.json()) as object) };
+    };
+    expect(await ask(0)).toMatchObject({
+      ...{ status: 200, precision: 'guess', indexedCommit: null },
+      locations: [{ path: 'lib.ts', line: 0, character: 0, endCharacter: 5, symbol: '', upload: null }],
+    });
+    expect(await ask(0, 'hover')).toMatchObject({ status: 404, error: { code: 'not_indexed' } });
+    await upload(indexedCommit, scipDocument('lib.ts', ['s m p 1 hello.', 's m p 1 world.']));
+    expect(await ask(1)).toMatchObject({ precision: 'exact', indexedCommit, locations: [{ line: 1 }] });
+
+    const commit = remote.commit({ 'lib.ts': 'first\nhello\nother\n', 'new.ts': 'other\n' });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit });
+    const nearby = { status: 200, commit, indexedCommit, precision: 'nearby' };
+    expect(await ask(1)).toMatchObject({ ...nearby, locations: [{ commit, line: 1, endLine: 1 }] });
+    expect(await ask(1, 'symbols')).toMatchObject({ ...nearby, symbols: [{ name: 'hello', line: 1 }] });
+    // A line that the index does not know, and a file.
+    expect(await ask(2)).toMatchObject({ precision: 'guess', locations: [{ line: 2 }, { path: 'new.ts' }] });
+    expect(await ask(0, 'references', 'new.ts')).toMatchObject({ precision: 'guess' });
   });
 
   test('has the commits indexed that policies name, after a sync', async () => {

@@ -4,15 +4,14 @@ import type {
   CodeHover,
   CodeLocation,
   CodeLocations,
-  CodePrecision,
   CodeRange,
   CodeSymbols,
 } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
-import { badRequest } from '../errors.ts';
-import { commitOf } from '../repos/commit-files.ts';
-import type { Mirrors } from '../repos/mirrors.ts';
 import { notIndexed } from './errors.ts';
+import { locationsOf, type Page, readPage, scopeFor } from './pages.ts';
+import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
+import { searchWord } from './search.ts';
 import {
   readDescription,
   readOccurrences,
@@ -21,21 +20,10 @@ import {
   type UseKind,
   useKinds,
 } from './sql/documents.ts';
-import { uploadsCovering, uploadsOf } from './sql/uploads.ts';
-import { findUses, type UploadScope, type UseRow } from './sql/uses.ts';
+import { uploadsOf } from './sql/uploads.ts';
+import { findUses, type UploadScope } from './sql/uses.ts';
 import { symbolKey } from './symbol-key.ts';
 
-interface CodeDeps {
-  readonly db: Db;
-  readonly mirrors: Mirrors;
-}
-
-/** A file of a repository; a revision that is missing is the default branch. */
-interface CodeFile {
-  readonly repository: string;
-  readonly revision?: string | undefined;
-  readonly path: string;
-}
 /** A place in a file; line and character count from 0. */
 interface CodePlace extends CodeFile {
   readonly line: number;
@@ -48,17 +36,8 @@ interface CodePage extends CodePlace {
 
 /** Most definitions of a symbol that are answered. */
 const definitionsMax = 100;
-
-/** What answers a question: the indexes of a commit that cover a file. */
-interface Scope {
-  readonly answer: {
-    readonly repository: string;
-    readonly commit: string;
-    readonly precision: CodePrecision;
-    readonly indexedCommit: string;
-  };
-  readonly uploads: readonly number[];
-}
+/** Most places that are guessed to be a definition: what looks like one comes first. */
+const guessesMax = 10;
 
 /** An occurrence, and the upload that has it. */
 interface Found {
@@ -72,8 +51,11 @@ interface Found {
  * Returns where the symbols at a place are defined: of every occurrence around it, the narrowest first, each place once; in the indexes of the commit,
  * or else in other repositories' latest indexes of the same version of the symbol's package. Errors: `not_indexed`, and those of `commitOf`.
  */
-export async function findDefinitions({ db, mirrors }: CodeDeps, place: CodePlace): Promise<CodeLocations> {
-  const { answer, uploads } = await scopeOf({ db, mirrors }, place);
+export async function findDefinitions(deps: CodeDeps, asked: CodePlace): Promise<CodeLocations> {
+  const { db } = deps;
+  const scope = await scopeOfPlace(deps, asked);
+  if (!('place' in scope)) return await guess(scope, asked, guessesMax);
+  const { answer, uploads, place } = scope;
   const locations = new Map<string, CodeLocation>();
   for (const found of await occurrencesAt(db, uploads, place)) {
     const symbol = found.occurrence[4];
@@ -83,22 +65,28 @@ export async function findDefinitions({ db, mirrors }: CodeDeps, place: CodePlac
     for (const one of places)
       locations.set([one.repository, one.path, one.line, one.character].join(':'), one);
   }
-  return { ...answer, locations: [...locations.values()], next: null };
+  return { ...answer, locations: await carryOver(scope, [...locations.values()]), next: null };
 }
 
 /** Returns where the symbol at a place is referred to, first in its own repository and then in others. Errors: as `findDefinitions`. */
-export function findReferences(deps: CodeDeps, place: CodePage): Promise<CodeLocations> {
-  return findPage(deps, place, useKinds.reference);
+export async function findReferences(deps: CodeDeps, asked: CodePage): Promise<CodeLocations> {
+  const scope = await scopeOfPlace(deps, asked);
+  if (!('place' in scope)) return await guess(scope, asked, asked.limit);
+  const { locations, next } = await findPage(deps.db, scope, useKinds.reference);
+  return { ...scope.answer, locations: await carryOver(scope, locations), next };
 }
 
 /** Returns what implements the symbol at a place. Errors: as `findDefinitions`. */
-export function findImplementations(deps: CodeDeps, place: CodePage): Promise<CodeLocations> {
-  return findPage(deps, place, useKinds.implementation);
+export async function findImplementations(deps: CodeDeps, asked: CodePage): Promise<CodeLocations> {
+  const scope = indexed(await scopeOfPlace(deps, asked), asked);
+  const { locations, next } = await findPage(deps.db, scope, useKinds.implementation);
+  return { ...scope.answer, locations: await carryOver(scope, locations), next };
 }
 
 /** Returns where the symbol at a place is referred to, and in which definition. Errors: as `findDefinitions`. */
-export async function findCallers(deps: CodeDeps, place: CodePage): Promise<CodeCallers> {
-  const { locations, ...answer } = await findReferences(deps, place);
+export async function findCallers(deps: CodeDeps, asked: CodePage): Promise<CodeCallers> {
+  const scope = indexed(await scopeOfPlace(deps, asked), asked);
+  const { locations, next } = await findPage(deps.db, scope, useKinds.reference);
   const documents = new Map<string, Promise<StoredOccurrence[]>>();
   const documentOf = ({ upload, path }: CodeLocation) => {
     const key = `${upload}:${path}`;
@@ -110,14 +98,18 @@ export async function findCallers(deps: CodeDeps, place: CodePage): Promise<Code
     return document;
   };
   const callers: CodeCallers['callers'] = [];
-  for (const at of locations) callers.push({ at, caller: callerOf(at, await documentOf(at)) });
-  return { ...answer, callers };
+  for (const location of locations) {
+    const caller = callerOf(location, await documentOf(location));
+    const [at = location] = await carryOver(scope, [location]);
+    callers.push({ at, caller: caller && ((await carryOver(scope, [caller]))[0] ?? caller) });
+  }
+  return { ...scope.answer, callers, next };
 }
 
 /** Returns what the indexers wrote of the symbol at a place. Errors: as `findDefinitions`. */
-export async function findHover(deps: CodeDeps, place: CodePlace): Promise<CodeHover> {
+export async function findHover(deps: CodeDeps, asked: CodePlace): Promise<CodeHover> {
   const { db } = deps;
-  const { answer, uploads } = await scopeOf(deps, place);
+  const { answer, uploads, place } = indexed(await scopeOfPlace(deps, asked), asked);
   const own = await uploadsOf(db, answer.repository, answer.indexedCommit);
   for (const { upload, occurrence } of await occurrencesAt(db, uploads, place)) {
     const symbol = occurrence[4];
@@ -125,33 +117,85 @@ export async function findHover(deps: CodeDeps, place: CodePlace): Promise<CodeH
       (await readOwnDescription(db, upload, place.path, symbol)) ??
       (isLocal(symbol) ? null : await readDescription(db, own, symbol, symbolKey(symbol))) ??
       (await describedElsewhere(db, answer, symbol));
-    if (text !== null) return { ...answer, hover: { symbol, text, range: rangeOf(occurrence) } };
+    if (text === null) continue;
+    const { line, endLine, ...range } = rangeOf(occurrence);
+    const moved = asked.line - place.line;
+    return {
+      ...answer,
+      hover: { symbol, text, range: { ...range, line: line + moved, endLine: endLine + moved } },
+    };
   }
   return { ...answer, hover: null };
 }
 
-/** Returns what a file defines that other files can know. Errors: as `findDefinitions`. */
+/** Returns what a file defines that other files can know, without what is in lines that changed. Errors: as `findDefinitions`. */
 export async function findSymbols(deps: CodeDeps, file: CodeFile): Promise<CodeSymbols> {
-  const { answer, uploads } = await scopeOf(deps, file);
+  const scope = await scopeOf(deps, file);
+  if (!('answer' in scope)) throw notIndexed(scope.repository, scope.commit, file.path);
+  const { answer, uploads, carrier } = scope;
+  const map = carrier && (await carrier.mapOf(file.path));
   const symbols = new Map<string, CodeSymbols['symbols'][number]>();
   for (const upload of uploads)
     for (const occurrence of await readOccurrences(deps.db, upload, file.path)) {
       const [, , , , symbol, defines] = occurrence;
       const descriptor = defines === 1 ? descriptorOf(symbol) : null;
-      const range = rangeOf(occurrence);
+      const range = map ? carriedRange(rangeOf(occurrence), map) : rangeOf(occurrence);
+      if (descriptor === null || range === null) continue;
       // Indexers say that a file defines itself by an empty range.
-      const isEmpty = range.line === range.endLine && range.character === range.endCharacter;
-      if (descriptor !== null && !isEmpty)
-        symbols.set(`${symbol} ${range.line}:${range.character}`, { ...range, symbol, ...descriptor });
+      if (range.line === range.endLine && range.character === range.endCharacter) continue;
+      symbols.set(`${symbol} ${range.line}:${range.character}`, { ...range, symbol, ...descriptor });
     }
   return { ...answer, symbols: [...symbols.values()] };
 }
 
-async function scopeOf(deps: CodeDeps, { repository, revision, path }: CodeFile): Promise<Scope> {
-  const commit = await commitOf(deps, repository, revision ?? null);
-  const uploads = await uploadsCovering(deps.db, { repository, commit, path });
-  if (uploads.length === 0) throw notIndexed(repository, commit, path);
-  return { answer: { repository, commit, precision: 'exact', indexedCommit: commit }, uploads };
+/** Indexes that answer, and the place in the commit that they are of. */
+type PlaceScope<P extends CodePlace> = Scope & { readonly place: P };
+
+/** Returns what answers for a place. A line that is not in the indexed commit has no index. Errors: those of `scopeOf`. */
+async function scopeOfPlace<P extends CodePlace>(
+  deps: CodeDeps,
+  place: P,
+): Promise<PlaceScope<P> | Unindexed> {
+  const scope = await scopeOf(deps, place);
+  if (!('answer' in scope)) return scope;
+  if (scope.carrier === null) return { ...scope, place };
+  const line = (await scope.carrier.mapOf(place.path))?.toOld(place.line) ?? null;
+  const { repository, commit } = scope.answer;
+  return line === null
+    ? { repository, commit, mirror: scope.carrier.mirror }
+    : { ...scope, place: { ...place, line } };
+}
+
+/** Errors: `not_indexed`. */
+function indexed<P extends CodePlace>(scope: PlaceScope<P> | Unindexed, { path }: CodePlace): PlaceScope<P> {
+  if ('place' in scope) return scope;
+  throw notIndexed(scope.repository, scope.commit, path);
+}
+
+/** Guesses places by a search for the word at a place. Errors: `not_indexed` where there is no mirror to search. */
+async function guess(
+  { repository, commit, mirror }: Unindexed,
+  place: CodePlace,
+  limit: number,
+): Promise<CodeLocations> {
+  if (mirror === null) throw notIndexed(repository, commit, place.path);
+  const found = (await searchWord(mirror, commit, place)).slice(0, limit);
+  const locations = found.map(({ path, line, character, endCharacter }) => ({
+    ...{ repository, commit, path, line, character, endLine: line, endCharacter },
+    ...{ symbol: '', upload: null, package: null },
+  }));
+  return { repository, commit, precision: 'guess', indexedCommit: null, locations, next: null };
+}
+
+/** Carries places over to the commit of the question, as far as that can be done. */
+async function carryOver<T extends CodeLocation>(
+  { answer, carrier }: Scope,
+  locations: readonly T[],
+): Promise<T[]> {
+  if (carrier === null) return [...locations];
+  const carried: T[] = [];
+  for (const one of locations) carried.push(await carrier.location(one, answer.repository));
+  return carried;
 }
 
 /** Returns the occurrences around a place, the narrowest first. */
@@ -180,104 +224,18 @@ async function definitionsOf(db: Db, answer: Scope['answer'], symbol: string): P
 const scopes = (symbol: string): UploadScope['where'][] =>
   packageOf(symbol) === null ? ['commit'] : ['commit', 'elsewhere'];
 
-const scopeFor = (
-  { repository, indexedCommit }: Scope['answer'],
-  where: UploadScope['where'],
-): UploadScope => ({
-  repository,
-  commit: indexedCommit,
-  where,
-});
-
-async function findPage(deps: CodeDeps, place: CodePage, kind: UseKind): Promise<CodeLocations> {
-  const { db } = deps;
-  const { answer, uploads } = await scopeOf(deps, place);
+async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Promise<Page> {
+  const { answer, uploads, place } = scope;
   const [narrowest, ...others] = await occurrencesAt(db, uploads, place);
-  if (narrowest === undefined) return { ...answer, locations: [], next: null };
+  if (narrowest === undefined) return { locations: [], next: null };
   const range = rangeOf(narrowest.occurrence);
   const same = others.filter(({ occurrence }) => compareSize(rangeOf(occurrence), range) === 0);
-  const found = [narrowest, ...same];
   const symbols = new Map<string, string>();
-  for (const { occurrence } of found)
+  for (const { occurrence } of [narrowest, ...same])
     if (!isLocal(occurrence[4])) symbols.set(symbolKey(occurrence[4]).toString('hex'), occurrence[4]);
-  if (symbols.size === 0) {
-    const locations = kind === useKinds.reference ? localLocations(answer, place.path, narrowest, 0) : [];
-    return { ...answer, locations, next: null };
-  }
-  return { ...answer, ...(await readPage(db, answer, symbols, kind, place)) };
-}
-
-/** Where the next page begins: the row of `UseStart`, and how many locations of rows from there on the pages before have had. */
-interface Cursor {
-  readonly where: UploadScope['where'];
-  readonly upload: number;
-  readonly path: string;
-  readonly document: number;
-  readonly had: number;
-}
-
-/** Reads a page of what is done with symbols, by their keys. */
-async function readPage(
-  db: Db,
-  answer: Scope['answer'],
-  symbols: ReadonlyMap<string, string>,
-  kind: UseKind,
-  { limit, after }: CodePage,
-): Promise<Pick<CodeLocations, 'locations' | 'next'>> {
-  const keys = [...symbols.keys()].map((hex) => Buffer.from(hex, 'hex'));
-  let cursor = after === undefined ? null : readCursor(after);
-  const locations: CodeLocation[] = [];
-  const reach = [...symbols.values()].some((symbol) => packageOf(symbol) !== null);
-  for (const where of reach ? (['commit', 'elsewhere'] as const) : (['commit'] as const)) {
-    if (cursor !== null && cursor.where !== where) continue;
-    const rows = await findUses(
-      db,
-      scopeFor(answer, where),
-      { symbols: keys, kind },
-      limit + 1 + keys.length,
-      cursor ?? undefined,
-    );
-    let skip = cursor?.had ?? 0;
-    let group = '';
-    let had = 0;
-    for (const row of rows) {
-      const key = `${row.upload}:${row.path}:${row.document}`;
-      if (key !== group) had = 0;
-      group = key;
-      for (const location of locationsOf(row, symbols.get(row.symbol.toString('hex')) ?? '')) {
-        if (locations.length === limit) {
-          const { upload, path, document } = row;
-          return { locations, next: writeCursor({ where, upload, path, document, had }) };
-        }
-        had += 1;
-        if (skip > 0) skip -= 1;
-        else locations.push(location);
-      }
-    }
-    cursor = null;
-  }
-  return { locations, next: null };
-}
-
-const writeCursor = ({ where, upload, path, document, had }: Cursor) =>
-  Buffer.from(JSON.stringify([where, upload, path, document, had])).toString('base64url');
-
-/** Errors: `bad_request`. */
-function readCursor(text: string): Cursor {
-  try {
-    const [where, upload, path, document, had] = JSON.parse(
-      Buffer.from(text, 'base64url').toString(),
-    ) as unknown[];
-    const isNumber = [upload, document, had].every((one) => Number.isSafeInteger(one) && Number(one) >= 0);
-    if (
-      (where === 'commit' || where === 'elsewhere') &&
-      typeof path === 'string' &&
-      !path.includes('\0') &&
-      isNumber
-    )
-      return { where, path, upload: Number(upload), document: Number(document), had: Number(had) };
-  } catch {} // no JSON
-  throw badRequest('`after` is not what an earlier page had as `next`');
+  if (symbols.size > 0) return await readPage(db, answer, symbols, kind, place);
+  const isReference = kind === useKinds.reference;
+  return { locations: isReference ? localLocations(answer, place.path, narrowest, 0) : [], next: null };
 }
 
 /** Returns where a document defines (1) or refers to (0) a symbol that only this document knows. */
@@ -315,16 +273,6 @@ function callerOf(
   return caller === null || name === undefined
     ? null
     : { ...at, ...rangeOf(caller), symbol: caller[4], name };
-}
-
-function locationsOf({ upload, repository, commit, path, ranges }: UseRow, symbol: string): CodeLocation[] {
-  const locations: CodeLocation[] = [];
-  for (let at = 0; at + 3 < ranges.length; at += 4) {
-    const [line = 0, character = 0, endLine = 0, endCharacter = 0] = ranges.slice(at, at + 4);
-    const range = { line, character, endLine, endCharacter };
-    locations.push({ ...range, repository, commit, path, symbol, upload, package: null });
-  }
-  return locations;
 }
 
 const rangeOf = ([line, character, endLine, endCharacter]: StoredOccurrence): CodeRange => ({

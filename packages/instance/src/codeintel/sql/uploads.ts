@@ -46,6 +46,18 @@ export async function uploadsCovering(
   return rows.map(({ id }) => id);
 }
 
+/** Returns the commits that have an upload whose root is above a path. */
+export async function commitsCovering(
+  db: Db,
+  { repository, path }: { readonly repository: string; readonly path: string },
+): Promise<ReadonlySet<string>> {
+  const { rows } = await sql<{ commit: string }>`
+    select distinct commit from uploads
+    where repository = ${repository} and (root = '' or starts_with(${path}, root || '/'))
+  `.execute(db);
+  return new Set(rows.map(({ commit }) => commit));
+}
+
 /** Returns the uploads of a commit. */
 export async function uploadsOf(db: Db, repository: string, commit: string): Promise<number[]> {
   const { rows } = await sql<{ id: number }>`
