@@ -80,6 +80,15 @@ const one = () => Promise.resolve(record);
 const all = () => Promise.resolve([record]);
 const ceiling = { ...record, policy: { mode: evil } };
 const status = { tiers: [evil], executors: [record], jobs: { queued: 0, processing: 0 } };
+const answer = {
+  repository: 'acme/greeter',
+  commit: evil,
+  precision: 'nearby',
+  indexedCommit: evil,
+  next: evil,
+};
+const location = { repository: evil, commit: evil, path: evil, line: 0, character: 0, symbol: evil };
+const locations = async () => ({ ...answer, locations: [location] });
 const client = {
   ...{ createJob: one, job: one, attempts: all, why: one, shares: all, setShare: one, cancel: one, events },
   ...{ jobs: async () => ({ jobs: [record], next: 1 }), status: async () => status, setDraining: one },
@@ -115,7 +124,10 @@ const client = {
       jobs: [{ root: evil, indexer: evil, reason: evil, jobId: 1 }],
       notes: [evil],
     }),
-    definition: async () => ({ definitions: [{ path: evil, line: 0, character: 0, symbol: evil }] }),
+    ...{ definition: locations, references: locations, implementations: locations },
+    callers: async () => ({ ...answer, callers: [{ at: location, caller: { ...location, name: evil } }] }),
+    hover: async () => ({ ...answer, hover: { text: evil } }),
+    symbols: async () => ({ ...answer, symbols: [{ line: 0, character: 0, name: evil, kind: evil }] }),
   },
   access: {
     ...{ users: all, createUser: one, tokens: all, createToken: one, revokeToken: one, credentials: all },
@@ -226,6 +238,11 @@ const commands: Record<string, string[]> = {
   'index/config/show': ['acme/greeter'],
   'index-policies/list': [],
   'code/def': ['acme/greeter', 'a:1:1'],
+  'code/refs': ['acme/greeter', 'a:1:1'],
+  'code/implementations': ['acme/greeter', 'a:1:1'],
+  'code/callers': ['acme/greeter', 'a:1:1'],
+  'code/hover': ['acme/greeter', 'a:1:1'],
+  'code/symbols': ['acme/greeter', 'a'],
   'indexers/list': [],
   'repos/show': ['acme/greeter'],
   up: [],
