@@ -5,10 +5,10 @@ import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import { scipDocument, scipIndex } from '../testing/scip.ts';
+import { scipDescription, scipDocument, scipIndex } from '../testing/scip.ts';
 import { type IndexLimits, indexLimits } from './limits.ts';
 import { removeOldIndexes } from '../retention/rows.ts';
-import { readOccurrences } from './sql/documents.ts';
+import { readOccurrences, readOwnDescription } from './sql/documents.ts';
 import { storeUpload } from './store.ts';
 
 const commit = '0'.repeat(40);
@@ -54,8 +54,9 @@ describe('documents of one path', () => {
   test('are one document with all occurrences', async () => {
     const parts = ['one', 'two', 'three', 'four'].map((symbol) => scipDocument('a', [`x ${symbol}`]));
     const id = await store([...parts, scipDocument('b', []), scipDocument('a', [])]);
-    const symbols = (await readOccurrences(db, id, 'a')).map(([, , , , symbol]) => symbol);
-    expect(symbols).toEqual(['x one', 'x two', 'x three', 'x four']);
+    // All are at the same place.
+    const symbols = (await readOccurrences(db, id, 'a')).map(([, , , , symbol]) => symbol).sort();
+    expect(symbols).toEqual(['x four', 'x one', 'x three', 'x two']);
     expect(await readOccurrences(db, id, 'b')).toEqual([]);
   });
 });
@@ -87,6 +88,13 @@ describe('a document that is stored', () => {
     await removeOldIndexes(db, bounds);
     expect(await count()).toBe(1);
   });
+});
+
+test('a description that is too long is cut between two characters', async () => {
+  const id = await store([scipDescription('a', 's m p 1 x.', `.${'🚀'.repeat(20_000)}`)]);
+  const text = await readOwnDescription(db, id, 'a', 's m p 1 x.');
+  expect(text?.slice(0, 3)).toBe('.🚀');
+  expect(text).toHaveLength(20_000);
 });
 
 describe('an index is refused, and accepted by a larger limit, when it has too many', () => {

@@ -210,7 +210,9 @@ const numbers = ({ start, end }: Range): [number, number, number, number] => [
 
 /** Returns what is shown of a symbol, as Markdown: its signature and its documentation. */
 function describe({ documentation, signatureDocumentation }: SymbolInformation): string {
-  const { language = '', text = '' } = signatureDocumentation ?? {};
-  const signature = text === '' ? [] : [`\`\`\`${language}\n${text}\n\`\`\``];
-  return [...signature, ...documentation].join('\n\n').replaceAll('\0', '').slice(0, descriptionMax);
+  const { language = '', text: code = '' } = signatureDocumentation ?? {};
+  const signature = code === '' ? [] : [`\`\`\`${language}\n${code}\n\`\`\``];
+  const text = [...signature, ...documentation].join('\n\n').replaceAll('\0', '');
+  // PostgreSQL refuses half of a surrogate pair, which the end may cut.
+  return text.slice(0, descriptionMax).toWellFormed();
 }

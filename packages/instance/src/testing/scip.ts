@@ -18,6 +18,10 @@ export function scipDocument(path: string, symbols: readonly string[], role: 0 |
   return field(2, Buffer.concat([field(1, path), ...occurrences]));
 }
 
+/** Returns a document that defines nothing and describes a symbol. */
+export const scipDescription = (path: string, symbol: string, text: string): Buffer =>
+  field(2, Buffer.concat([field(1, path), field(3, Buffer.concat([field(1, symbol), field(3, text)]))]));
+
 /** Returns an index with empty metadata and these documents. */
 export const scipIndex = (documents: readonly Buffer[]): Buffer =>
   Buffer.concat([field(1, ''), ...documents]);

@@ -41,9 +41,14 @@ const columns = sql`id, sha256, path, occurrence_count as occurrences, symbol_co
 
 /** Returns the documents with these contents that are stored, and keeps them from being removed for a day. */
 export async function findDocuments(db: Db, hashes: readonly Buffer[]): Promise<StoredDocument[]> {
+  // In one order, so that two processes that find the same documents do not wait in a circle.
   await sql`
-    update documents set used_at = clock_timestamp()
-    where sha256 = any(${hashes}::bytea[]) and used_at < clock_timestamp() - interval '1 hour'
+    with old as (
+      select id from documents
+      where sha256 = any(${hashes}::bytea[]) and used_at < clock_timestamp() - interval '1 hour'
+      order by id for no key update
+    )
+    update documents set used_at = clock_timestamp() from old where documents.id = old.id
   `.execute(db);
   const { rows } = await sql<StoredDocument>`
     select ${columns} from documents where sha256 = any(${hashes}::bytea[])
@@ -92,14 +97,17 @@ export async function insertUploadDocuments(
   `.execute(tx);
 }
 
-/** Returns the occurrences of a document; none for a path that the upload does not have. */
+/** Returns the occurrences of a document, sorted by their ranges; none for a path that the upload does not have. */
 export async function readOccurrences(db: Db, upload: number, path: string): Promise<StoredOccurrence[]> {
   const { rows } = await sql<{ occurrences: StoredOccurrence[] }>`
     select occurrences from index_documents place join documents on id = document_id
     where upload_id = ${upload} and place.path = ${path}
     order by id
   `.execute(db);
-  return rows.flatMap(({ occurrences }) => occurrences);
+  const [{ occurrences } = { occurrences: [] }, ...parts] = rows;
+  if (parts.length === 0) return occurrences;
+  const all = [...occurrences, ...parts.flatMap((part) => part.occurrences)];
+  return all.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3]);
 }
 
 /** Returns the first documents of an upload, by path; with `outside`, those that are not below this directory. */
@@ -117,7 +125,7 @@ export async function readFirstDocuments(
   return rows;
 }
 
-/** Returns what documents of an upload, or of other repositories' latest uploads, say of a symbol: Markdown, or null. */
+/** Returns what those documents of these uploads say of a symbol that define it: Markdown, or null. */
 export async function readDescription(
   db: Db,
   uploads: readonly number[],
