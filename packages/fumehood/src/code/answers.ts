@@ -45,7 +45,7 @@ export function noteAnswer({
 }: Pick<CodeLocations, 'precision' | 'indexedCommit'> & { readonly next?: string | null }): void {
   if (precision === 'nearby')
     note(`the index of the earlier commit ${indexedCommit?.slice(0, 12)} answers; places were carried over`);
-  if (precision === 'guess') note('no index covers this: a search for the word found these places');
+  if (precision === 'guess') note('no index covers this: a search for the word answers, which is a guess');
   if (next !== null) note(`there is more: --after ${next}`);
 }
 
