@@ -1,8 +1,17 @@
-import { type CodeLocation, type CodeLocations, codePageMax, type CodeQuery } from '@fumehood/protocol';
-import { Option } from 'commander';
+import {
+  type CodeLocation,
+  type CodeLocations,
+  codePageMax,
+  type CodePageQuery,
+  type CodeQuery,
+} from '@fumehood/protocol';
+import { type Command, Option } from 'commander';
 import type { ClientOptions } from '../cli/context.ts';
-import { integer, revision } from '../cli/options.ts';
-import { note } from '../cli/print.ts';
+import { codePlace, integer, jsonOption, revision, storedRepository } from '../cli/options.ts';
+import { note, printResult, type PrintOptions } from '../cli/print.ts';
+
+/** A place in a file; line and character count from 0. */
+export type CodePlace = ReturnType<typeof codePlace>;
 
 /** The options of every question about code. */
 export interface CodeOptions extends ClientOptions {
@@ -18,27 +27,56 @@ export const revisionOption = () =>
   new Option('--revision <revision>', 'branch, tag or commit; default: the default branch').argParser(
     revision,
   );
-export const limitOption = () =>
-  new Option('--limit <n>', 'at most this many places').argParser(integer(1, codePageMax)).default(100);
-export const afterOption = () =>
-  new Option('--after <next>', 'the next page: what the page before had as `next`');
+
+/** Adds a command that asks about a place in a repository. */
+export function placeCommand(code: Command, name: string, description: string): Command {
+  return code
+    .command(name)
+    .description(description)
+    .argument('<repository>', 'name of the repository', storedRepository)
+    .argument('<place>', 'PATH:LINE:COLUMN, counted from 1', codePlace)
+    .addOption(revisionOption())
+    .addOption(jsonOption());
+}
+
+/** Adds a command whose answer about a place comes in pages. */
+export function pageCommand(code: Command, name: string, description: string): Command {
+  return placeCommand(code, name, description)
+    .option('--limit <n>', 'at most this many places', integer(1, codePageMax), 100)
+    .option('--after <next>', 'the next page: what the page before had as `next`');
+}
 
 /** Returns what is asked about a place. */
 export function placeQuery(
   repository: string,
-  place: Pick<CodeQuery, 'path' | 'line' | 'character'>,
+  place: CodePlace,
   { revision: asked }: CodeOptions,
 ): CodeQuery {
   return { repository, ...place, ...(asked !== undefined && { revision: asked }) };
 }
 
-/** Returns which page is asked for. */
-export function pageQuery({ limit, after }: CodePageOptions): { limit: number; after?: string } {
-  return { limit, ...(after !== undefined && { after }) };
+/** Returns which page of what is asked about a place. */
+export function pageQuery(repository: string, place: CodePlace, options: CodePageOptions): CodePageQuery {
+  const { limit, after } = options;
+  return { ...placeQuery(repository, place, options), limit, ...(after !== undefined && { after }) };
+}
+
+/** Prints an answer. One without lines is said to be empty, by `none`, and makes the command exit with 1. */
+export function printAnswer(
+  options: PrintOptions,
+  answer: Parameters<typeof noteAnswer>[0],
+  lines: readonly string[],
+  none: string,
+): void {
+  if (lines.length === 0) {
+    note(none);
+    process.exitCode = 1;
+  } else noteAnswer(answer);
+  printResult(options, answer, lines);
 }
 
 /** Says how good an answer is, unless it is exact, and that there is more of it. */
-export function noteAnswer({
+function noteAnswer({
   precision,
   indexedCommit,
   next = null,

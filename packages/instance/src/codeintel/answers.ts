@@ -9,7 +9,8 @@ import type {
 } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
 import { notIndexed } from './errors.ts';
-import { locationsOf, type Page, readPage, scopeFor } from './pages.ts';
+import { locationsOf, type Page, pageOfLocal, readPage, scopeFor } from './pages.ts';
+import { compareSize, covers, occurrencesAround, rangeOf, wholeOf } from './ranges.ts';
 import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
 import { searchWord } from './search.ts';
 import {
@@ -88,18 +89,20 @@ export async function findCallers(deps: CodeDeps, asked: CodePage): Promise<Code
   const scope = indexed(await scopeOfPlace(deps, asked), asked);
   const { locations, next } = await findPage(deps.db, scope, useKinds.reference);
   const documents = new Map<string, Promise<StoredOccurrence[]>>();
-  const documentOf = ({ upload, path }: CodeLocation) => {
+  const definitionsIn = ({ upload, path }: CodeLocation) => {
     const key = `${upload}:${path}`;
-    let document = documents.get(key);
-    if (document === undefined) {
-      document = readOccurrences(deps.db, upload ?? 0, path);
-      documents.set(key, document);
+    let definitions = documents.get(key);
+    if (definitions === undefined) {
+      definitions = readOccurrences(deps.db, upload ?? 0, path).then((all) =>
+        all.filter((one) => wholeOf(one) !== null),
+      );
+      documents.set(key, definitions);
     }
-    return document;
+    return definitions;
   };
   const callers: CodeCallers['callers'] = [];
   for (const location of locations) {
-    const caller = callerOf(location, await documentOf(location));
+    const caller = callerOf(location, await definitionsIn(location));
     const [at = location] = await carryOver(scope, [location]);
     callers.push({ at, caller: caller && ((await carryOver(scope, [caller]))[0] ?? caller) });
   }
@@ -203,9 +206,7 @@ async function occurrencesAt(db: Db, uploads: readonly number[], place: CodePlac
   const found: Found[] = [];
   for (const upload of uploads) {
     const document = await readOccurrences(db, upload, place.path);
-    for (const occurrence of document)
-      if (occurrence[4] !== '' && covers(rangeOf(occurrence), place))
-        found.push({ upload, occurrence, document });
+    for (const occurrence of occurrencesAround(document, place)) found.push({ upload, occurrence, document });
   }
   return found.sort((a, b) => compareSize(rangeOf(a.occurrence), rangeOf(b.occurrence)));
 }
@@ -215,7 +216,7 @@ async function definitionsOf(db: Db, answer: Scope['answer'], symbol: string): P
   for (const where of scopes(symbol)) {
     const wanted = { symbols: [symbolKey(symbol)], kind: useKinds.definition };
     const rows = await findUses(db, scopeFor(answer, where), wanted, definitionsMax);
-    if (rows.length > 0) return rows.flatMap((row) => locationsOf(row, symbol));
+    if (rows.length > 0) return rows.flatMap((row) => locationsOf(row, symbol)).slice(0, definitionsMax);
   }
   return [];
 }
@@ -229,13 +230,18 @@ async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Pro
   const [narrowest, ...others] = await occurrencesAt(db, uploads, place);
   if (narrowest === undefined) return { locations: [], next: null };
   const range = rangeOf(narrowest.occurrence);
-  const same = others.filter(({ occurrence }) => compareSize(rangeOf(occurrence), range) === 0);
+  const same = others.filter(({ occurrence }) => {
+    const { line, character } = rangeOf(occurrence);
+    return (
+      line === range.line && character === range.character && compareSize(rangeOf(occurrence), range) === 0
+    );
+  });
   const symbols = new Map<string, string>();
   for (const { occurrence } of [narrowest, ...same])
     if (!isLocal(occurrence[4])) symbols.set(symbolKey(occurrence[4]).toString('hex'), occurrence[4]);
   if (symbols.size > 0) return await readPage(db, answer, symbols, kind, place);
-  const isReference = kind === useKinds.reference;
-  return { locations: isReference ? localLocations(answer, place.path, narrowest, 0) : [], next: null };
+  if (kind !== useKinds.reference) return { locations: [], next: null };
+  return pageOfLocal(localLocations(answer, place.path, narrowest, 0), place);
 }
 
 /** Returns where a document defines (1) or refers to (0) a symbol that only this document knows. */
@@ -260,48 +266,21 @@ async function describedElsewhere(db: Db, answer: Scope['answer'], symbol: strin
   return row === undefined ? null : await readOwnDescription(db, row.upload, row.path, symbol);
 }
 
-/** Returns the narrowest definition whose whole range covers a place; null: none is known. */
+/** Returns the narrowest of these definitions whose whole range covers a place; null: none is known. */
 function callerOf(
   at: CodeLocation,
-  document: readonly StoredOccurrence[],
+  definitions: readonly StoredOccurrence[],
 ): CodeCallers['callers'][number]['caller'] {
   let caller: StoredOccurrence | null = null;
-  for (const one of document)
-    if (one.length > 6 && covers(wholeOf(one), at))
-      if (caller === null || compareSize(wholeOf(one), wholeOf(caller)) < 0) caller = one;
+  let whole: CodeRange | null = null;
+  for (const one of definitions) {
+    const range = wholeOf(one);
+    if (range === null || !covers(range, at) || (whole !== null && compareSize(range, whole) >= 0)) continue;
+    caller = one;
+    whole = range;
+  }
   const name = caller === null ? undefined : descriptorOf(caller[4])?.name;
   return caller === null || name === undefined
     ? null
     : { ...at, ...rangeOf(caller), symbol: caller[4], name };
-}
-
-const rangeOf = ([line, character, endLine, endCharacter]: StoredOccurrence): CodeRange => ({
-  line,
-  character,
-  endLine,
-  endCharacter,
-});
-
-/** The range of a whole definition, of an occurrence that has one. */
-const wholeOf = ([, , , , , , line = 0, character = 0, endLine = 0, endCharacter = 0]: StoredOccurrence) => ({
-  line,
-  character,
-  endLine,
-  endCharacter,
-});
-
-function covers(
-  range: CodeRange,
-  { line, character }: { readonly line: number; readonly character: number },
-): boolean {
-  const begun = line > range.line || (line === range.line && character >= range.character);
-  const over = line > range.endLine || (line === range.endLine && character >= range.endCharacter);
-  return begun && !over;
-}
-
-/** Compares ranges by how many lines, and then characters, they have. */
-function compareSize(a: CodeRange, b: CodeRange): number {
-  return (
-    a.endLine - a.line - (b.endLine - b.line) || a.endCharacter - a.character - (b.endCharacter - b.character)
-  );
 }

@@ -8,6 +8,8 @@ import { leaseOf, testQueue } from '../queue/testing.ts';
 import { scipDescription, scipDocument, scipIndex } from '../testing/scip.ts';
 import { type IndexLimits, indexLimits } from './limits.ts';
 import { removeOldIndexes } from '../retention/rows.ts';
+import { occurrencesAround } from './ranges.ts';
+import { definitionsAt } from './read.ts';
 import { readOccurrences, readOwnDescription } from './sql/documents.ts';
 import { storeUpload } from './store.ts';
 
@@ -88,6 +90,15 @@ describe('a document that is stored', () => {
     await removeOldIndexes(db, bounds);
     expect(await count()).toBe(1);
   });
+});
+
+test('of any number of symbols at a place, ten are looked up', async () => {
+  const symbols = Array.from({ length: 30 }, (_, n) => `s m p 1 x${n}.`);
+  const id = await store(symbols.map((symbol, n) => scipDocument('a', Array<string>(n + 1).fill(symbol))));
+  const found = await definitionsAt(db, id, { path: 'a', line: 0, character: 1 });
+  expect(new Set(found.map(({ symbol }) => symbol)).size).toBeLessThanOrEqual(10);
+  const looked = occurrencesAround(await readOccurrences(db, id, 'a'), { line: 0, character: 1 });
+  expect(new Set(looked.map(([, , , , symbol]) => symbol)).size).toBe(10);
 });
 
 test('a description that is too long is cut between two characters', async () => {

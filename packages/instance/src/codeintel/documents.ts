@@ -14,7 +14,7 @@ import {
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 import { indexTooBig } from './errors.ts';
-import type { IndexLimits } from './limits.ts';
+import { type IndexLimits, maxPathBytes } from './limits.ts';
 import {
   findDocuments,
   insertDocument,
@@ -39,8 +39,6 @@ const partsAtOnce = 2_000;
 const occurrencesMax = 500_000;
 /** Bytes of the paths of an index, all together. */
 const pathBytesMax = 128 * 2 ** 20;
-/** Longest path that is stored, bytes: a key of PostgreSQL has at most 2,704. */
-const pathMax = 2_600;
 /** Longest description of a symbol that is stored, characters. */
 const descriptionMax = 20_000;
 
@@ -61,7 +59,7 @@ export async function storeDocuments(
 ): Promise<IndexDocuments> {
   const documents: StoredDocument[] = [];
   const counts = { documents: 0, occurrences: 0, symbols: 0 };
-  let batch = new Map<string, Buffer>();
+  let batch = new Map<string, Uint8Array>();
   let bytes = 0;
   let pathBytes = 0;
   const flush = async () => {
@@ -83,7 +81,7 @@ export async function storeDocuments(
     counts.documents += 1;
     if (counts.documents > limits.documents) throw indexTooBig('documents', limits.documents);
     const hash = createHash('sha256').update(formVersion).update(part.bytes).digest('hex');
-    batch.set(hash, Buffer.from(part.bytes));
+    batch.set(hash, part.bytes);
     bytes += part.bytes.length;
     if (batch.size >= batchDocuments || bytes >= batchBytes) await flush();
   }
@@ -92,7 +90,7 @@ export async function storeDocuments(
 }
 
 /** Stores the documents of a batch, by their hashes, which are not stored yet. Returns all. */
-async function storeBatch(db: Db, batch: ReadonlyMap<string, Buffer>): Promise<StoredDocument[]> {
+async function storeBatch(db: Db, batch: ReadonlyMap<string, Uint8Array>): Promise<StoredDocument[]> {
   if (batch.size === 0) return [];
   const hashes = [...batch.keys()];
   const found = await findDocuments(
@@ -104,7 +102,7 @@ async function storeBatch(db: Db, batch: ReadonlyMap<string, Buffer>): Promise<S
   const missing = hashes.filter((hash) => !known.has(hash)).sort();
   if (missing.length === 0) return found;
   const decoded: Awaited<ReturnType<typeof decode>>[] = [];
-  for (const hash of missing) decoded.push(await decode(hash, batch.get(hash) as Buffer));
+  for (const hash of missing) decoded.push(await decode(hash, batch.get(hash) as Uint8Array));
   return await transaction(db, async (tx) => {
     const stored = [...found];
     for (const document of decoded) stored.push(await insertDocument(tx, document));
@@ -113,7 +111,7 @@ async function storeBatch(db: Db, batch: ReadonlyMap<string, Buffer>): Promise<S
 }
 
 /** Decodes a document into what is stored of it. */
-async function decode(hash: string, bytes: Buffer) {
+async function decode(hash: string, bytes: Uint8Array) {
   let path = '';
   let symbols = 0;
   let count = 0;
@@ -156,7 +154,7 @@ async function decode(hash: string, bytes: Buffer) {
   return {
     sha256: Buffer.from(hash, 'hex'),
     // No file has a NUL in its name.
-    path: path.includes('\0') || Buffer.byteLength(path) > pathMax ? null : path,
+    path: path.includes('\0') || Buffer.byteLength(path) > maxPathBytes ? null : path,
     occurrencesJson: JSON.stringify(occurrences),
     symbolsJson: JSON.stringify(descriptions),
     uses: uses.list(),

@@ -1,6 +1,9 @@
 /** Largest index, in bytes before gzip: a small body can unpack to any size. */
 export const maxIndexBytes = 4 * 2 ** 30;
 
+/** Longest path of a document that is stored, bytes: a key of PostgreSQL has at most 2,704. */
+export const maxPathBytes = 2_600;
+
 /** Bounds of what one index may hold. */
 export interface IndexLimits {
   readonly documents: number;

@@ -61,6 +61,18 @@ export async function readPage(
   return { locations, next: null };
 }
 
+/** Returns the page of all places of a symbol that only one document knows. Errors: as `readPage`. */
+export function pageOfLocal(
+  all: readonly CodeLocation[],
+  { limit, after }: { readonly limit: number; readonly after?: string | undefined },
+): Page {
+  const had = after === undefined ? 0 : readCursor(after).had;
+  const locations = all.slice(had, had + limit);
+  const end = had + locations.length;
+  const start = { where: 'commit' as const, upload: 0, path: '', document: 0 };
+  return { locations, next: end < all.length ? writeCursor({ ...start, had: end }) : null };
+}
+
 const writeCursor = ({ where, upload, path, document, had }: Cursor) =>
   Buffer.from(JSON.stringify([where, upload, path, document, had])).toString('base64url');
 

@@ -1,5 +1,6 @@
 import { isLocal } from '@fumehood/scip';
 import type { Db } from '../db/connect.ts';
+import { occurrencesAround } from './ranges.ts';
 import { readFirstDocuments, readOccurrences, type StoredOccurrence } from './sql/documents.ts';
 import { findDefinitionsIn, type Location } from './sql/uses.ts';
 
@@ -16,9 +17,8 @@ export async function definitionsAt(
   at: { readonly path: string; readonly line: number; readonly character: number },
 ): Promise<Location[]> {
   const document = await readOccurrences(db, id, at.path);
-  const around = document.filter((one) => covers(one, at.line, at.character)).sort(narrowerFirst);
   const found = new Map<string, Location>();
-  for (const [, , , , symbol] of around) {
+  for (const [, , , , symbol] of occurrencesAround(document, at)) {
     const places = isLocal(symbol)
       ? localDefinitions(document, at.path, symbol)
       : await findDefinitionsIn(db, id, [symbol]);
@@ -57,16 +57,6 @@ export async function exampleOf(
     }
   }
   return near;
-}
-
-function covers([fromLine, from, toLine, to]: StoredOccurrence, line: number, character: number): boolean {
-  const begun = line > fromLine || (line === fromLine && character >= from);
-  const over = line > toLine || (line === toLine && character >= to);
-  return begun && !over;
-}
-
-function narrowerFirst(a: StoredOccurrence, b: StoredOccurrence): number {
-  return a[2] - a[0] - (b[2] - b[0]) || a[3] - a[1] - (b[3] - b[1]);
 }
 
 /** Returns where a document defines a symbol that only this document knows. */

@@ -6,12 +6,10 @@ import { forbidden, leaseLost } from '../errors.ts';
 import { recordUpload } from '../queue/queue.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { type IndexDocuments, storeDocuments } from './documents.ts';
-import { type IndexLimits, indexLimits } from './limits.ts';
+import { type IndexLimits, indexLimits, maxPathBytes } from './limits.ts';
 import { insertUploadDocuments } from './sql/documents.ts';
 import { type IndexPlace, replaceUpload, saveCounts } from './sql/uploads.ts';
 
-/** Longest path of a document that is stored, bytes. */
-const maxPathBytes = 2_600;
 /** An upload is given its documents this many at a time. */
 const batchSize = 5_000;
 
@@ -53,11 +51,8 @@ async function storeIndex(tx: Db, place: IndexPlace, { documents, counts }: Inde
   return id;
 }
 
-/**
- * Returns whether a document's path is stored. A file outside of the repository, such as a library's, cannot be shown; no file has a
- * NUL in its name; and a key of PostgreSQL has at most 2,704 bytes.
- */
+/** Returns whether a document is shown at a path. A file outside of the repository, such as a library's, cannot be shown. */
 function isStorable(path: string): boolean {
   const isInside = path !== '..' && !path.startsWith('../') && !path.startsWith('/');
-  return isInside && !path.includes('\0') && Buffer.byteLength(path) <= maxPathBytes;
+  return isInside && Buffer.byteLength(path) <= maxPathBytes;
 }

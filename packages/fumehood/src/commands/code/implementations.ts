@@ -1,38 +1,22 @@
 import type { Command } from 'commander';
 import {
-  afterOption,
   type CodePageOptions,
-  limitOption,
+  type CodePlace,
   locationLines,
-  noteAnswer,
+  pageCommand,
   pageQuery,
-  placeQuery,
-  revisionOption,
+  printAnswer,
 } from '../../code/answers.ts';
 import { connect } from '../../cli/context.ts';
-import { codePlace, jsonOption, storedRepository } from '../../cli/options.ts';
-import { note, printResult } from '../../cli/print.ts';
 
 /** Adds `fumehood code implementations`. */
 export function addCodeImplementations(code: Command): void {
-  code
-    .command('implementations')
-    .description('show what implements the symbol at a place')
-    .argument('<repository>', 'name of the repository', storedRepository)
-    .argument('<place>', 'PATH:LINE:COLUMN, counted from 1', codePlace)
-    .addOption(revisionOption())
-    .addOption(limitOption())
-    .addOption(afterOption())
-    .addOption(jsonOption())
-    .action(async (repository: string, place: ReturnType<typeof codePlace>, options: CodePageOptions) => {
+  pageCommand(code, 'implementations', 'show what implements the symbol at a place').action(
+    async (repository: string, place: CodePlace, options: CodePageOptions) => {
       const { code: client } = await connect(options);
-      const found = await client.implementations({
-        ...placeQuery(repository, place, options),
-        ...pageQuery(options),
-      });
-      if (found.locations.length === 0) note('no symbol is there, or nothing implements it');
-      noteAnswer(found);
-      printResult(options, found, locationLines(found, found.locations));
-      if (found.locations.length === 0) process.exitCode = 1;
-    });
+      const found = await client.implementations(pageQuery(repository, place, options));
+      const lines = locationLines(found, found.locations);
+      printAnswer(options, found, lines, 'no symbol is there, or nothing implements it');
+    },
+  );
 }

@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
-import { type CodeOptions, noteAnswer, revisionOption } from '../../code/answers.ts';
+import { type CodeOptions, printAnswer, revisionOption } from '../../code/answers.ts';
 import { connect } from '../../cli/context.ts';
 import { jsonOption, storedRepository } from '../../cli/options.ts';
-import { note, printResult } from '../../cli/print.ts';
 
 /** Adds `fumehood code symbols`. */
 export function addCodeSymbols(code: Command): void {
@@ -17,12 +16,9 @@ export function addCodeSymbols(code: Command): void {
       const { revision } = options;
       const { code: client } = await connect(options);
       const found = await client.symbols({ repository, path, ...(revision !== undefined && { revision }) });
-      if (found.symbols.length === 0) note('the file defines nothing that other files can know');
-      noteAnswer(found);
       const lines = found.symbols.map(
         ({ line, character, name, kind }) => `${path}:${line + 1}:${character + 1}  ${kind ?? ''} ${name}`,
       );
-      printResult(options, found, lines);
-      if (found.symbols.length === 0) process.exitCode = 1;
+      printAnswer(options, found, lines, 'the file defines nothing that other files can know');
     });
 }
