@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -59,6 +59,8 @@ async function fumehood(args: string[], input = '', more: Record<string, string>
   ]);
   return { code: code as number, stdout, stderr };
 }
+/** The environment of a person with no instance on the machine: that of the tests may run one, as the demo does. */
+const noInstance = () => ({ FUMEHOOD_STATE: join(directory, 'state') });
 const refusal = async (...run: Parameters<typeof fumehood>) => {
   const { code, stdout, stderr } = await fumehood(...run);
   expect(stderr).toMatch(/^fumehood: [^\n]+\n {2}[^\n]+\n$/);
@@ -77,7 +79,8 @@ test('a person logs in with the token on stdin, uses the instance, and logs out'
   expect(await fumehood(['executors', 'list'])).toMatchObject({ code: 0 });
   expect(await refusal(['users', 'list'])).toContain('scope admin');
   expect(await fumehood(['logout'])).toMatchObject({ code: 0 });
-  expect(await refusal(['jobs', 'list'])).toContain('no instance runs in');
+  expect(existsSync(file)).toBe(false);
+  expect(await refusal(['jobs', 'list'], '', noInstance())).toContain('no instance runs in');
 });
 
 test('the token comes from the environment or from stdin, and the address from an option', async () => {
@@ -124,6 +127,7 @@ describe('a mistake is told, and nothing is stored:', () => {
   });
 
   test('nothing is stored', async () => {
-    expect(await refusal(['jobs', 'list'])).toContain('no instance runs in');
+    expect(existsSync(join(directory, '.config/fumehood/login.json'))).toBe(false);
+    expect(await refusal(['jobs', 'list'], '', noInstance())).toContain('no instance runs in');
   });
 });
