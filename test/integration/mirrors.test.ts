@@ -5,8 +5,10 @@ import { localSpawn } from '@fumehood/base';
 import {
   indexingSchema,
   indexStatusSchema,
+  jobRecordSchema,
   type RepositoryRecord,
   repositoryRecordSchema,
+  type Tier,
 } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
@@ -176,6 +178,56 @@ describe('a repository that the instance mirrors', () => {
     expect((await config('DELETE')).status).toBe(204);
     expect((await config('DELETE')).status).toBe(404);
     expect(await source()).toMatchObject({ source: 'fumehood.yaml' });
+  });
+
+  test('has index jobs with what an admin has set for it, and with the secrets that it may ask for', async () => {
+    const settings = (method: string, body?: object) =>
+      instance.api(method, '/api/index-settings/acme/greeter', body);
+    const commit = remote.commit({
+      'fumehood.yaml':
+        'index_jobs: [{indexer: x.test/i:1, indexer_args: [i], requestedEnvVars: [ALLOWED, OTHER, MISSING]}]',
+    });
+    await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
+    await untilRecord({ commit });
+    for (const name of ['ALLOWED', 'OTHER'])
+      await instance.api('PUT', `/api/secrets/${name}`, { value: `value-of-${name}` });
+    expect((await settings('GET')).status).toBe(404);
+    expect((await settings('PUT', { broker: ['nowhere'] })).status).toBe(404);
+    expect((await settings('PUT', { memoryMiB: 1 })).status).toBe(400);
+    const asked = { memoryMiB: 2_000, cpus: 2, network: { mode: 'none' }, broker: [], secrets: ['ALLOWED'] };
+    expect((await settings('PUT', asked)).status).toBe(200);
+    expect(await (await settings('GET')).json()).toMatchObject({ settings: asked, setBy: 'admin' });
+    const index = async (more: object) => {
+      const answer = await instance.api('POST', '/api/indexings', { repository: 'acme/greeter', ...more });
+      expect(answer.status, await answer.clone().text()).toBe(200);
+      const { jobs, notes } = indexingSchema.parse(await answer.json());
+      const job = await (await instance.api('GET', `/api/jobs/${jobs[0]?.jobId}`)).json();
+      return { id: jobs[0]?.jobId, notes, job: jobRecordSchema.parse(job) };
+    };
+    const first = await index({ cpus: 3 });
+    expect(first.job).toMatchObject({
+      ...{ resources: { cpus: 3, memoryMiB: 2_000 }, secrets: ['ALLOWED'] },
+      network: { asked: { mode: 'none' }, broker: [] },
+    });
+    expect(first.notes).toEqual([
+      expect.stringMatching(/^the jobs do not get the secret OTHER: an admin has to allow it/),
+      expect.stringMatching(/^the jobs do not get MISSING: admin has no such secret/),
+    ]);
+    // The configuration on the instance is an admin's, so what it asks for is allowed.
+    const text = 'index_jobs: [{indexer: x.test/i:1, indexer_args: [i], requestedEnvVars: [OTHER]}]';
+    await instance.api('PUT', '/api/index-configs/acme/greeter', { text });
+    const forced = await index({ force: true, accept: ['container'] });
+    expect(forced.job).toMatchObject({ secrets: ['OTHER'], needsVersion: 0 });
+    await instance.api('DELETE', '/api/index-configs/acme/greeter');
+    const tiers: Tier[] = ['vm-hardware'];
+    let native = await instance.lease({ queues: ['codeintel'], tiers });
+    while (native && native.id !== first.id) native = await instance.lease({ queues: ['codeintel'], tiers });
+    expect(native?.dockerSteps?.[0]?.env).toEqual(
+      expect.arrayContaining(['VM_MEM_MB=2000', 'ALLOWED=value-of-ALLOWED']),
+    );
+    expect(native?.redactedValues).toEqual({ 'value-of-ALLOWED': '[secret ALLOWED]' });
+    expect((await settings('DELETE')).status).toBe(204);
+    expect((await settings('DELETE')).status).toBe(404);
   });
 
   test('answers by the index of a commit, of an earlier one with lines carried over, or by a guess', async () => {

@@ -16,6 +16,8 @@ import {
   type IndexLanguage,
   type Indexing,
   indexConfigSchema,
+  type IndexSettings,
+  indexSettingsSchema,
   indexersSchema,
   type IndexPolicy,
   type IndexStatus,
@@ -24,6 +26,7 @@ import {
   indexPolicySchema,
   indexStatusSchema,
   type SetIndexPolicy,
+  type SetIndexSettings,
 } from '@fumehood/protocol';
 import type * as z from 'zod';
 import { encodePath, type Http, queryOf } from './http.ts';
@@ -56,6 +59,12 @@ export interface CodeClient {
   setConfig(repository: string, text: string): Promise<IndexConfig>;
   /** Errors: `index_config_not_found`. */
   removeConfig(repository: string): Promise<void>;
+  /** Returns what an admin has set for the index jobs of a repository. Errors: `index_settings_not_found`. */
+  settings(repository: string): Promise<IndexSettings>;
+  /** Sets what the index jobs of a repository get, in place of earlier settings. Errors: `repository_not_found`, `broker_not_found`. */
+  setSettings(repository: string, settings: SetIndexSettings): Promise<IndexSettings>;
+  /** Errors: `index_settings_not_found`. */
+  removeSettings(repository: string): Promise<void>;
   indexers(): Promise<Indexers>;
   setIndexer(language: IndexLanguage, image: string): Promise<void>;
   resetIndexer(language: IndexLanguage): Promise<void>;
@@ -69,6 +78,7 @@ export function codeClient(http: Http): CodeClient {
   const ask = <S extends z.ZodType>(schema: S, question: string, query: CodeFileQuery) =>
     http.ask(schema, { method: 'GET', path: `/api/code/${question}?${queryOf(query)}` });
   const configPath = (name: string) => `/api/index-configs/${encodePath(name)}`;
+  const settingsPath = (name: string) => `/api/index-settings/${encodePath(name)}`;
   return {
     index: (request) => http.ask(indexingSchema, { method: 'POST', path: '/api/indexings', json: request }),
     definition: (place) => ask(codeLocationsSchema, 'definition', place),
@@ -93,6 +103,10 @@ export function codeClient(http: Http): CodeClient {
     setConfig: (name, text) =>
       http.ask(indexConfigSchema, { method: 'PUT', path: configPath(name), json: { text } }),
     removeConfig: (name) => discard({ method: 'DELETE', path: configPath(name) }),
+    settings: (name) => http.ask(indexSettingsSchema, { method: 'GET', path: settingsPath(name) }),
+    setSettings: (name, settings) =>
+      http.ask(indexSettingsSchema, { method: 'PUT', path: settingsPath(name), json: settings }),
+    removeSettings: (name) => discard({ method: 'DELETE', path: settingsPath(name) }),
     indexers: async () => (await http.ask(indexersSchema, { method: 'GET', path: '/api/indexers' })).indexers,
     setIndexer: (language, image) =>
       discard({ method: 'PUT', path: `/api/indexers/${language}`, json: { image } }),

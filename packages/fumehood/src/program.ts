@@ -48,6 +48,9 @@ import { addCodeSymbols } from './commands/code/symbols.ts';
 import { addIndexConfigRemove } from './commands/index/config/remove.ts';
 import { addIndexConfigSet } from './commands/index/config/set.ts';
 import { addIndexConfigShow } from './commands/index/config/show.ts';
+import { addIndexSettingsRemove } from './commands/index/settings/remove.ts';
+import { addIndexSettingsSet } from './commands/index/settings/set.ts';
+import { addIndexSettingsShow } from './commands/index/settings/show.ts';
 import { addIndexRun } from './commands/index/run.ts';
 import { addIndexStatus } from './commands/index/status.ts';
 import { addIndexPoliciesList } from './commands/index-policies/list.ts';
@@ -157,6 +160,10 @@ export function makeProgram(): Command {
   addIndexConfigSet(config);
   addIndexConfigShow(config);
   addIndexConfigRemove(config);
+  const settings = index.command('settings').description('manage what the index jobs of repositories get');
+  addIndexSettingsSet(settings);
+  addIndexSettingsShow(settings);
+  addIndexSettingsRemove(settings);
   const policies = program
     .command('index-policies')
     .description('manage which commits are indexed whenever a repository was synced');

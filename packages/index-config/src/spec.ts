@@ -43,8 +43,8 @@ export const indexJobSpecSchema = z.strictObject({
   outfile: directorySchema.transform((path) => (path === '' ? 'index.scip' : path)).default('index.scip'),
   /** Names of secrets that the steps and the indexer get as environment variables. */
   requestedEnvVars: z
-    .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,254}$/))
-    .max(100)
+    .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/))
+    .max(64)
     .default([]),
 });
 export type IndexJobSpec = z.output<typeof indexJobSpecSchema>;

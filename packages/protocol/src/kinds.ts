@@ -110,6 +110,10 @@ export const jobKinds = {
       outfile: anyRelativePathSchema.default('index.scip'),
       /** What the indexer may reach over the network. */
       network: askedEgressSchema.default(defaultEgress.codeintel),
+      /** Names of entries of the broker, which the steps can use whatever they may reach; missing: all that are for the queue and the repository, if there is a network. */
+      broker: z.array(brokerNameSchema).max(jobBrokerMax).optional(),
+      /** Names of secrets of the tenant. The steps and the indexer have each as a variable of this name. */
+      secrets: z.array(secretNameSchema).max(jobSecretsMax).default([]),
       ...jobOptions,
     }),
     // Whoever names the command of a job can have it print the code of the job's repository.

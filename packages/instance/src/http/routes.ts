@@ -5,6 +5,7 @@ import { codeRoutes } from './api/code.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
 import { indexConfigRoutes } from './api/index-configs.ts';
+import { indexSettingsRoutes } from './api/index-settings.ts';
 import { indexingRoutes } from './api/indexing.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
@@ -72,6 +73,7 @@ export const allRoutes: readonly Routes[] = [
   codeRoutes,
   indexingRoutes,
   indexConfigRoutes,
+  indexSettingsRoutes,
   shareRoutes,
   executorRoutes,
   statusRoutes,

@@ -9,6 +9,15 @@ export function indexPolicyNotFound(name: string): FumehoodError {
   });
 }
 
+export function indexSettingsNotFound(repository: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'index_settings_not_found',
+    message: `nothing is set for the index jobs of ${repository}`,
+    remedy: 'Set something: `fumehood index settings set`. `fumehood repos list` shows the repositories.',
+  });
+}
+
 export function indexConfigNotFound(repository: string): FumehoodError {
   return new FumehoodError({
     status: 404,

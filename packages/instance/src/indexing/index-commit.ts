@@ -8,8 +8,11 @@ import { kindOf, type QueueKinds } from '../queue/kind.ts';
 import { enqueue } from '../queue/queue.ts';
 import { mirrorOf, resolveRevision } from '../repos/commit-files.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
+import { requireBroker } from '../secrets/broker.ts';
+import { chooseSecrets } from './job-secrets.ts';
 import { planIndexing } from './plan.ts';
 import { recordIndexing } from './records.ts';
+import { findIndexSettings } from './settings.ts';
 
 interface IndexingDeps {
   readonly db: Db;
@@ -30,7 +33,7 @@ interface IndexingOrigin {
 export async function indexCommit(
   { db, kinds, mirrors }: IndexingDeps,
   { tenant, policy }: IndexingOrigin,
-  { repository, revision, dryRun, force, accept, network }: z.output<typeof createIndexingSchema>,
+  { repository, revision, dryRun, force, accept, ...asked }: z.output<typeof createIndexingSchema>,
 ): Promise<Indexing> {
   const mirror = await mirrorOf(db, mirrors, repository);
   const commit = await resolveRevision(mirror, revision ?? null);
@@ -39,6 +42,10 @@ export async function indexCommit(
     if (!dryRun) await recordIndexing(db, place, { failure: (error as Error).message });
     throw error;
   });
+  const { secrets: allowed = [], ...settings } = (await findIndexSettings(db, repository))?.settings ?? {};
+  const options = { ...settings, ...asked };
+  await requireBroker(db, { queue: 'codeintel', repository }, options.broker ?? []);
+  const secrets = await chooseSecrets(db, { repository, tenant, allowed }, plan);
   const jobs: Indexing['jobs'] = [];
   for (const { spec, reason } of plan.jobs) {
     const target = { repository, commit, root: spec.root, indexer: indexerName(spec) };
@@ -46,7 +53,8 @@ export async function indexCommit(
     const reuse = !force && earlier.jobId !== null;
     let jobId = reuse ? earlier.jobId : null;
     const request = createJobSchema.parse({
-      ...{ queue: 'codeintel', repository, commit, root: spec.root, accept, network },
+      ...{ queue: 'codeintel', repository, commit, root: spec.root, accept, ...options },
+      secrets: spec.requestedEnvVars.filter((name) => secrets.given.has(name)),
       steps: spec.steps,
       indexer: { name: target.indexer, image: spec.indexer, commands: scriptOf(spec) },
       outfile: spec.outfile,
@@ -64,8 +72,9 @@ export async function indexCommit(
     const { root, indexer, steps } = spec;
     jobs.push({ root, indexer, steps, commands: scriptOf(spec), reason, jobId, isEarlier: reuse });
   }
-  if (!dryRun) await recordIndexing(db, place, plan);
-  return { repository, commit, source: plan.source, jobs, notes: [...plan.notes] };
+  const notes = [...plan.notes, ...secrets.notes];
+  if (!dryRun) await recordIndexing(db, place, { ...plan, notes });
+  return { repository, commit, source: plan.source, jobs, notes };
 }
 
 /**

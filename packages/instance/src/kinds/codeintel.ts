@@ -24,6 +24,10 @@ const payloadSchema = z.object({
   inspect: z.boolean(),
   /** A job that an older build has stored has none. */
   network: egressPolicySchema.default({ mode: 'none' }),
+  /** Missing: all that are for the queue and the repository. */
+  broker: z.array(z.string()).optional(),
+  /** Names alone; a job that an older build has stored has none. */
+  secrets: z.array(z.string()).default([]),
 });
 
 /** Returns the kind of indexing jobs: an indexer runs on a commit, and the executor uploads the index that it leaves. */
@@ -35,14 +39,19 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
       const images = [request.indexer, ...request.steps].map(({ image }) => image);
       for (const image of images.filter(isDigest)) if (!(await hasBlob(image))) throw blobNotFound(image);
       // An executor of upstream's kind names no tier, so such a job accepts the weakest one, and no other.
-      const forUpstream = !images.some(isDigest) && request.accept.every((tier) => tier === 'container');
+      const forUpstream =
+        !images.some(isDigest) &&
+        request.accept.every((tier) => tier === 'container') &&
+        !request.broker?.length;
       if (forUpstream && !hasExecutorUrl) throw executorUrlMissing();
       if (!(await hasCommit(repository, commit))) throw commitNotFound(repository, commit);
       return {
         payload: payloadSchema.parse(request),
         repository,
         commit,
-        demand: forUpstream ? { ...demandOf(request, false), needsVersion: 0 } : demandOf(request, false),
+        demand: forUpstream
+          ? { ...demandOf(request, false), needsVersion: 0 }
+          : demandOf(request, request.secrets.length > 0 || request.broker !== undefined),
         input: false,
         // Indexing can be repeated: a later upload of the same commit takes the place of an earlier one.
         deadlineMs: request.deadlineMs + request.stopGraceMs,
@@ -50,9 +59,9 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         maxRetries: request.maxRetries,
       };
     },
-    broker: () => null,
+    broker: (job) => payloadSchema.parse(job.payload).broker ?? null,
     content(job) {
-      const { root, steps, indexer, outfile, deadlineMs, stopGraceMs, inspect, network } =
+      const { root, steps, indexer, outfile, deadlineMs, stopGraceMs, inspect, network, secrets } =
         payloadSchema.parse(job.payload);
       const file = root === '' ? outfile : `${root}/${outfile}`;
       return {
@@ -75,6 +84,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
           upload: { file, root, indexer: indexer.name },
           workspace: null,
           artifacts: [],
+          ...(secrets.length > 0 && { secrets }),
           network,
         },
       };

@@ -123,6 +123,6 @@ export function demandOf(request: JobRequest, whole: boolean): Demand {
     ...{ cpus, memoryMiB, scratchMiB },
     needsVersion: whole ? wholeJobVersion : 1,
     egress: network.mode,
-    usesBroker: 'broker' in request && request.broker.length > 0,
+    usesBroker: (request.broker ?? []).length > 0,
   };
 }

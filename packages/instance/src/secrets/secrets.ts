@@ -68,12 +68,20 @@ export async function readSecrets(db: Db, tenant: string, names: readonly string
   return rows;
 }
 
+/** Which secrets a job gets. */
+interface SecretsOfJob {
+  readonly tenant: string;
+  readonly names: readonly string[];
+  readonly stored: readonly StoredSecret[];
+  /** The key of a step that gets none. */
+  readonly except: string;
+}
+
 /**
- * Gives each step of a job the secrets that the job names, and has its executor take their values out of the log. Errors:
+ * Gives the steps of a job the secrets that the job names, and has its executor take their values out of the log. Errors:
  * `secret_not_found` for one that was removed after the job was made, `secret_of_other_key`, `secret_damaged`.
  */
-export function withSecrets(vault: Vault, job: Job, tenant: string, stored: readonly StoredSecret[]): Job {
-  const names = job.fumehood?.secrets ?? [];
+export function withSecrets(vault: Vault, job: Job, { tenant, names, stored, except }: SecretsOfJob): Job {
   if (names.length === 0) return job;
   const values = new Map(
     stored.map(({ name, value }) => [
@@ -87,10 +95,9 @@ export function withSecrets(vault: Vault, job: Job, tenant: string, stored: read
   const redacted = [...values].map(([name, value]) => [value, `[secret ${name}]`]);
   return {
     ...job,
-    dockerSteps: (job.dockerSteps ?? []).map((step) => ({
-      ...step,
-      env: [...(step.env ?? []), ...variables],
-    })),
+    dockerSteps: (job.dockerSteps ?? []).map((step) =>
+      step.key === except ? step : { ...step, env: [...(step.env ?? []), ...variables] },
+    ),
     redactedValues: { ...job.redactedValues, ...Object.fromEntries(redacted) },
   };
 }

@@ -1,8 +1,10 @@
 import * as z from 'zod';
-import { imageSchema, jobKinds } from '../kinds.ts';
+import { brokerNameSchema, jobBrokerMax } from '../broker.ts';
+import { askedEgressSchema } from '../egress-policy.ts';
+import { imageSchema } from '../kinds.ts';
 import { tierSchema } from '../tier.ts';
 import { isStorable } from '../text.ts';
-import { commitSchema } from '../values.ts';
+import { commitSchema, jobSecretsMax, secretNameSchema } from '../values.ts';
 import { revisionSchema } from './code.ts';
 import { jobOptions } from './job-options.ts';
 import { storedRepositorySchema } from './repositories.ts';
@@ -20,6 +22,36 @@ export type Indexers = z.infer<typeof indexersSchema>['indexers'];
 /** `PUT /api/indexers/{language}`: 204. `DELETE /api/indexers/{language}`: 204; the default counts again. */
 export const setIndexerSchema = z.strictObject({ image: imageSchema });
 
+/** What index jobs get. A field that is missing is as in other jobs of the queue. */
+const indexJobOptions = {
+  cpus: jobOptions.cpus.unwrap().optional(),
+  memoryMiB: jobOptions.memoryMiB.unwrap().optional(),
+  scratchMiB: jobOptions.scratchMiB.unwrap().optional(),
+  deadlineMs: jobOptions.deadlineMs.unwrap().optional(),
+  /** What they may reach over the network. */
+  network: askedEgressSchema.optional(),
+  /** Names of entries of the broker. Missing: all that are for the queue and the repository, if the jobs have a network. */
+  broker: z.array(brokerNameSchema).max(jobBrokerMax).optional(),
+};
+
+/** `PUT /api/index-settings/{name}`: 200 with the settings, which take the place of earlier ones. `DELETE`: 204. */
+export const setIndexSettingsSchema = z.strictObject({
+  ...indexJobOptions,
+  /** The secrets that a configuration in a commit, or an inferred job, may ask for with `requestedEnvVars`. */
+  secrets: z.array(secretNameSchema).max(jobSecretsMax).optional(),
+});
+export type SetIndexSettings = z.input<typeof setIndexSettingsSchema>;
+
+/** `GET /api/index-settings/{name}`: what an admin has set for the index jobs of a repository. */
+export const indexSettingsSchema = z.object({
+  repository: storedRepositorySchema,
+  settings: setIndexSettingsSchema,
+  /** The name of the user who set them. */
+  setBy: z.string(),
+  setAt: z.string(),
+});
+export type IndexSettings = z.infer<typeof indexSettingsSchema>;
+
 /** `POST /api/indexings`: has a commit indexed, or says what that would be. */
 export const createIndexingSchema = z.strictObject({
   repository: storedRepositorySchema,
@@ -30,8 +62,8 @@ export const createIndexingSchema = z.strictObject({
   /** Also indexes what was indexed, or is about to be. */
   force: z.boolean().default(false),
   accept: jobOptions.accept,
-  /** What the jobs may reach over the network. */
-  network: jobKinds.codeintel.request.shape.network,
+  /** Each of these goes before the setting of the repository. */
+  ...indexJobOptions,
 });
 export type CreateIndexing = z.input<typeof createIndexingSchema>;
 

@@ -1,23 +1,23 @@
 import type { Client } from '@fumehood/client';
-import type { EgressPolicy, Indexing, Tier } from '@fumehood/protocol';
+import type { Indexing, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
-import { egressPolicy, jsonOption, revision, storedRepository, tiers } from '../../cli/options.ts';
+import { addIndexJobOptions, type IndexJobOptions, indexJobSettings } from '../../cli/index-job-options.ts';
+import { jsonOption, revision, storedRepository, tiers } from '../../cli/options.ts';
 import { note, printResult } from '../../cli/print.ts';
 import { table } from '../../cli/table.ts';
 
-interface IndexOptions extends ClientOptions {
+interface IndexOptions extends ClientOptions, IndexJobOptions {
   readonly revision?: string;
   readonly dryRun?: boolean;
   readonly force?: boolean;
   readonly wait?: boolean;
   readonly accept?: Tier[];
-  readonly network: EgressPolicy;
 }
 
 /** Adds `fumehood index run`, which is also `fumehood index`. */
 export function addIndexRun(index: Command): void {
-  index
+  const command = index
     .command('run', { isDefault: true })
     .description('have a commit of a repository indexed, for `fumehood code`')
     .argument('<repository>', 'name of the repository, see `fumehood repos list`', storedRepository)
@@ -25,21 +25,15 @@ export function addIndexRun(index: Command): void {
     .option('--dry-run', 'show the jobs, and why each, and make none')
     .option('--force', 'index again what was indexed, or is about to be')
     .option('--wait', 'wait until the jobs have ended')
-    .addOption(new Option('--accept <tier>', 'isolation that is good enough (repeatable)').argParser(tiers))
-    .addOption(
-      new Option('--network <policy>', 'what the jobs may reach, as `fumehood run` has it')
-        .argParser(egressPolicy)
-        .default({ mode: 'public' }, 'public'),
-    )
-    .addOption(jsonOption())
-    .action(run);
+    .addOption(new Option('--accept <tier>', 'isolation that is good enough (repeatable)').argParser(tiers));
+  addIndexJobOptions(command).addOption(jsonOption()).action(run);
 }
 
 async function run(repository: string, options: IndexOptions): Promise<void> {
-  const { revision: asked, dryRun = false, force = false, accept, wait, network } = options;
+  const { revision: asked, dryRun = false, force = false, accept, wait } = options;
   const client = await connect(options);
   const made = await client.code.index({
-    ...{ repository, dryRun, force, network },
+    ...{ repository, dryRun, force, ...indexJobSettings(options) },
     ...(asked !== undefined && { revision: asked }),
     ...(accept !== undefined && { accept }),
   });

@@ -40,12 +40,8 @@ export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const { queue } = request.body;
     for (const needed of scopesOf(request.body)) requireScope(personOf(request), needed);
     const submission = submissionOf(request, request.body);
-    if ('secrets' in request.body) await requireSecrets(db, submission.tenant, request.body.secrets);
-    if (request.body.queue === 'runs') {
-      const { workspace, broker } = request.body;
-      const repository = workspace && 'repository' in workspace ? workspace.repository : '';
-      await requireBroker(db, { queue, repository }, broker);
-    }
+    await requireSecrets(db, submission.tenant, request.body.secrets);
+    await requireBroker(db, { queue, repository: repositoryOf(request.body) }, request.body.broker ?? []);
     const { id } = await enqueue(db, queue, await kindOf(kinds, queue).create(request.body), submission);
     return reply.code(201).send(await currentRecord(deps, id));
   });
@@ -80,6 +76,12 @@ export function jobRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   app.post('/api/jobs/:id/cancel', { schema: { params: jobParams } }, (request) =>
     cancel(db, kinds, request.params.id),
   );
+}
+
+/** Returns the repository whose code a job gets; `''`: none. */
+function repositoryOf(body: z.output<typeof createJobSchema>): string {
+  if (body.queue === 'codeintel') return body.repository;
+  return body.workspace && 'repository' in body.workspace ? body.workspace.repository : '';
 }
 
 /** Returns whose job a request makes, and when and how often it is tried. Errors: `invalid_request` for the idempotency key. */

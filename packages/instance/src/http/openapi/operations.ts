@@ -198,6 +198,22 @@ export const operations: Readonly<Record<string, Operation>> = {
       'Removes the index configuration that the instance has for a repository. Those in its commits count again.',
     answers: { 204: null },
   },
+  'GET /api/index-settings/*': {
+    wildcard: { path: '/api/index-settings/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'What an admin has set for the index jobs of a repository.',
+    answers: { 200: 'IndexSettings' },
+  },
+  'PUT /api/index-settings/*': {
+    wildcard: { path: '/api/index-settings/{name}', name: 'name', schema: storedRepositorySchema },
+    summary:
+      'Sets what the index jobs of a repository get, in place of earlier settings: resources, network, the broker, and the secrets that they may ask for.',
+    answers: { 200: 'IndexSettings' },
+  },
+  'DELETE /api/index-settings/*': {
+    wildcard: { path: '/api/index-settings/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'Removes what an admin has set for the index jobs of a repository.',
+    answers: { 204: null },
+  },
   'GET /api/indexers': {
     summary: "The container image of each language's indexer.",
     answers: { 200: 'Indexers' },

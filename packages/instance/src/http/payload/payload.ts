@@ -14,7 +14,7 @@ import { readSecrets, withSecrets } from '../../secrets/secrets.ts';
 import type { RouteDeps } from '../deps.ts';
 import { describeIssues } from '../issues.ts';
 import { machineVariables } from './machine.ts';
-import { uploadStep } from './upload-step.ts';
+import { uploadStep, uploadStepKey } from './upload-step.ts';
 
 /** The executor that has leased a job: it decides the form of the payload. */
 export type Recipient =
@@ -38,16 +38,21 @@ export interface PayloadRequest {
 export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promise<object> {
   const { id, attempt, queue, tenant } = request.leased.job;
   const uploadToken = newSecret();
-  const { job, version, uploads } = await orFail(deps, request, () => transform(deps, request, uploadToken));
+  const {
+    job,
+    version,
+    uploads,
+    secrets: names,
+  } = await orFail(deps, request, () => transform(deps, request, uploadToken));
   const images = (job.dockerSteps ?? []).map(({ image }) => image);
   const registries = await readRegistries(deps.db, queue, images);
-  const secrets = await readSecrets(deps.db, tenant, job.fumehood?.secrets ?? []);
+  const stored = await readSecrets(deps.db, tenant, names);
   const wanted = kindOf(deps.kinds, queue).broker(request.leased.job);
   const brokerNames = wanted === null && job.fumehood?.network.mode === 'none' ? [] : wanted;
   const entries = job.fumehood ? await readBroker(deps.db, request.leased.job, brokerNames) : [];
   const payload = await orFail(deps, request, () => {
     const dockerAuthConfig = registryAuth(deps.vault, registries);
-    const secret = withSecrets(deps.vault, job, tenant, secrets);
+    const secret = withSecrets(deps.vault, job, { tenant, names, stored, except: uploadStepKey });
     return encodeJob({ ...withBroker(deps.vault, secret, brokerNames, entries), dockerAuthConfig }, version);
   });
   if (uploads) await storeUploadToken(deps.db, { jobId: id, attempt }, uploadToken, uploads.root);
@@ -78,12 +83,15 @@ interface Transformed {
   readonly version: PayloadVersion;
   /** The directory that the upload token is for; null for a job without one. */
   readonly uploads: { readonly root: string } | null;
+  /** The names of the secrets that the steps get. */
+  readonly secrets: readonly string[];
 }
 
 function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string): Transformed {
   const { leased, to, single } = request;
   const { job, token } = leased;
   const { fumehood: asked, ...content } = kindOf(deps.kinds, job.queue).content(job);
+  const { secrets = [] } = asked;
   const fumehood = { ...asked, network: underCeilings(asked.network, job.egress_ceilings ?? []) };
   const plain: Job = {
     ...{ id: job.id, token, repositoryName: job.repository, commit: job.commit },
@@ -93,7 +101,7 @@ function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string
   if (to.native) {
     const resources = { cpus: job.cpus, memoryMiB: job.memory_mib, scratchMiB: job.scratch_mib };
     const native = { ...fumehood, attempt: job.attempt, accept: job.accept, resources, leaseMs: to.leaseMs };
-    if (!asked.upload) return { job: { ...plain, fumehood: native }, version: 2, uploads: null };
+    if (!asked.upload) return { job: { ...plain, fumehood: native }, version: 2, uploads: null, secrets };
     const size = machineVariables({
       numCPUs: job.cpus,
       memory: job.memory_mib * 2 ** 20,
@@ -103,19 +111,19 @@ function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string
       ...step,
       env: [...size, ...(step.env ?? [])],
     }));
-    return { job: { ...plain, dockerSteps: indexing, fumehood: native }, version: 2, uploads: null };
+    return { job: { ...plain, dockerSteps: indexing, fumehood: native }, version: 2, uploads: null, secrets };
   }
   const { upload } = fumehood;
   const steps = (content.dockerSteps ?? []).map((step) => ({
     ...step,
     env: [...to.variables, ...(step.env ?? [])],
   }));
-  if (!upload) return { job: { ...plain, dockerSteps: steps }, version: to.version, uploads: null };
+  if (!upload) return { job: { ...plain, dockerSteps: steps }, version: to.version, uploads: null, secrets };
   const { url, srcImage: image } = deps.upstream;
   if (url === null) throw executorUrlMissing();
   const { step, redactedValues } = uploadStep(job, upload, uploadToken, { url, image });
   const uploading = { ...plain, dockerSteps: [...steps, step], redactedValues };
-  return { job: uploading, version: to.version, uploads: upload };
+  return { job: uploading, version: to.version, uploads: upload, secrets };
 }
 
 async function failJob(deps: RouteDeps, { job }: Leased, message: string): Promise<void> {

@@ -6,6 +6,9 @@ import type { JobRow } from '../../queue/job.ts';
 /** `src` sends an index in parts when it is larger than this, and the route refuses parts. */
 const maxPayloadMB = maxIndexBytes / 2 ** 20;
 
+/** The key of the step that uploads. */
+export const uploadStepKey = 'upload';
+
 export interface UploadStep {
   readonly step: DockerStep;
   readonly redactedValues: Record<string, string>;
@@ -35,7 +38,7 @@ export function uploadStep(
   ];
   return {
     step: {
-      key: 'upload',
+      key: uploadStepKey,
       image: where.image,
       commands: [command.map(quote).join(' ')],
       dir: root,

@@ -54,6 +54,21 @@ describe('an indexing job', () => {
     expect(stepOf(job, 'upload')?.env).toHaveLength(2);
   });
 
+  test('gives its steps the secrets that it names, but not its upload', async () => {
+    await instance.api('PUT', '/api/secrets/NPM_TOKEN', { value: 'npm-value' });
+    const steps = [{ image: 'node:22', commands: ['npm ci'] }];
+    const job = await executor.leased({ steps, secrets: ['NPM_TOKEN'] });
+    expect(stepOf(job, 'pre-index.0')?.env).toContain('NPM_TOKEN=npm-value');
+    expect(stepOf(job, 'indexer')?.env).toContain('NPM_TOKEN=npm-value');
+    expect(JSON.stringify(stepOf(job, 'upload'))).not.toContain('npm-value');
+    expect(job.redactedValues).toMatchObject({
+      'npm-value': '[secret NPM_TOKEN]',
+      [tokenOf(job)]: 'PASSWORD_REMOVED',
+    });
+    const request = { queue: 'codeintel', repository: 'a', commit, indexer, secrets: ['NOPE'] };
+    expect((await instance.api('POST', '/api/jobs', request)).status).toBe(404);
+  });
+
   // The git route has one commit, and no tags.
   test('fetches no tags, whatever its indexer', async () => {
     const job = await executor.leased({ indexer: { ...indexer, image: 'sourcegraph/lsif-go:latest' } });
