@@ -312,8 +312,10 @@ describe('a repository that the instance mirrors', () => {
   test('is gone with its mirror when it is removed', async () => {
     const config = '/api/index-configs/acme/greeter';
     expect((await instance.api('PUT', config, { text: '' })).status).toBe(200);
+    expect((await instance.api('GET', '/api/uploads/1')).status).toBe(200);
     expect((await instance.api('DELETE', path)).status).toBe(204);
     expect((await instance.api('GET', config)).status).toBe(404);
+    expect((await instance.api('GET', '/api/uploads/1')).status).toBe(404);
     expect((await instance.api('GET', path)).status).toBe(404);
     expect((await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' })).status).toBe(404);
     await expect.poll(mirrors, { timeout: 20_000 }).toEqual([]); // a sync that ran meanwhile removes what it made

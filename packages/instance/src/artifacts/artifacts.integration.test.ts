@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { retentionSchema } from '../retention/policy.ts';
 import { removeOld } from '../retention/retain.ts';
+import { noMirrors } from '../testing/no-mirrors.ts';
 import { everyCommit, startTestInstance, type TestInstance } from '../testing/instance.ts';
 
 let server: TestServer;
@@ -79,6 +80,7 @@ test('an artifact stays as long as its job, whatever is kept of images, and coun
         db: instance.db,
         commits: await everyCommit('', () => Promise.reject(new Error('no program runs here')), ''),
         clock: systemClock,
+        ...noMirrors,
       },
       {
         retention: retentionSchema.parse(policy),

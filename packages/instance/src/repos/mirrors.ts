@@ -33,6 +33,8 @@ export const checkFiles = ['cat-file', '--batch-check'];
 /** How many commits of a history are looked at. */
 export const ancestorsMax = 1_000;
 export const ancestors = ['rev-list', `--max-count=${ancestorsMax}`];
+/** Commits with their parents, each after all that come from it, from those on stdin. */
+export const historyOf = ['rev-list', '--topo-order', '--parents', '--stdin'];
 /** The lines that have a word, which is text and no pattern, in the text files of a commit. The names of files end with a zero byte. */
 export const grepWord = ['grep', '-n', '-w', '-F', '-I', '-z', '--no-color', '-e'];
 /** An identifier, which begins with no hyphen. */
@@ -48,6 +50,7 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
     catFiles,
     checkFiles,
     [...ancestors, refObject],
+    historyOf,
     [...grepWord, wordPattern, refObject, '--'],
     [...diffBlobs, refObject, refObject, '--'],
   ]);

@@ -71,9 +71,14 @@ export async function setRepository(
   });
 }
 
-/** Mirrors a repository no longer. Returns the directory of its mirror, which nobody needs any more. Errors: `repository_not_found`. */
+/**
+ * Removes a repository, and what was indexed of it. Returns the directory of its mirror, which nobody needs any more. Errors:
+ * `repository_not_found`.
+ */
 export async function removeRepository(db: Db, name: string): Promise<string | null> {
   const { rows } = await sql<{ place: string | null }>`
+    with indexes as (delete from uploads where repository = ${name}),
+      decided as (delete from indexings where repository = ${name})
     delete from repositories where name = ${name} returning place
   `.execute(db);
   if (!rows[0]) throw repositoryNotFound(name);

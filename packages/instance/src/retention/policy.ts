@@ -20,7 +20,7 @@ export const retentionSchema = z
     images: kindSchema,
     /** Commits of repositories. */
     commits: kindSchema,
-    /** Indexes; the newest of each place are kept longest. */
+    /** Indexes that no branch or tag needs. */
     indexes: kindSchema,
   })
   .prefault({});

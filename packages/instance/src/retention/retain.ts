@@ -10,7 +10,8 @@ import { readPlaces } from '../repos/records.ts';
 import type { CommitStore } from '../repos/store.ts';
 import { removeUnused } from './files.ts';
 import type { KindPolicy } from './policy.ts';
-import { artifactDigests, type Bounds, readNeeds, removeOldIndexes, removeOldJobs } from './rows.ts';
+import { type IndexRetentionDeps, removeOldIndexes } from './indexes.ts';
+import { artifactDigests, type Bounds, readNeeds, removeOldJobs } from './rows.ts';
 
 /** Time between two rounds, milliseconds, and before the first one: an instance that starts has other things to do. */
 const periodMs = 600_000;
@@ -51,9 +52,10 @@ export async function retain(
 
 /** Does one round. Returns how many things of each kind it removed. */
 export async function removeOld(
-  { db, commits, clock }: Pick<RetentionDeps, 'db' | 'commits' | 'clock'>,
+  deps: Pick<RetentionDeps, 'commits' | 'clock'> & IndexRetentionDeps,
   { retention, directories, replica }: Pick<InstanceConfig, 'retention' | 'directories' | 'replica'>,
 ): Promise<{ readonly [kind in keyof InstanceConfig['retention']]: number }> {
+  const { db, commits, clock } = deps;
   const now = clock.now();
   const disk = await statfs(directories.blobs);
   const bounds = ({ days, maxMiB }: KindPolicy): Bounds => ({
@@ -61,7 +63,7 @@ export async function removeOld(
     maxBytes: maxMiB === null ? Math.floor((disk.blocks * disk.bsize) / 10) : maxMiB * 2 ** 20,
   });
   const jobs = await removeOldJobs(db, bounds(retention.jobs));
-  const indexes = await removeOldIndexes(db, bounds(retention.indexes));
+  const indexes = await removeOldIndexes(deps, bounds(retention.indexes));
   const needs = await readNeeds(db);
   const blobs = join(directories.blobs, 'sha256');
   const blobOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));

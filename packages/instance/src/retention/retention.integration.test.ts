@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '@fumehood/base';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { everyCommit, startTestInstance, type TestInstance } from '../testing/instance.ts';
+import { noMirrors } from '../testing/no-mirrors.ts';
 import { retentionSchema } from './policy.ts';
 import { removeOld } from './retain.ts';
 
@@ -30,7 +31,7 @@ const directories = () => ({
 async function round(policy: object) {
   const commits = await everyCommit('', () => Promise.reject(new Error('no program runs here')), '');
   return await removeOld(
-    { db: instance.db, commits, clock: systemClock },
+    { db: instance.db, commits, clock: systemClock, ...noMirrors },
     { retention: retentionSchema.parse(policy), directories: directories(), replica: '0'.repeat(16) },
   );
 }
@@ -125,13 +126,16 @@ test('commits that are not used are removed', async () => {
 test('an index outlives the job that made it, and is removed when it is old itself', async () => {
   const { id } = await ended();
   await sql`
-    insert into uploads (repository, commit, root, indexer, indexer_version, job_id) values ('a', 'b', '', 'c', '', ${id})
+    insert into uploads (repository, commit, root, indexer, indexer_version, job_id) values ('a', 'b', '', 'c', '', ${id}), ('a', 'c', '', 'c', '', ${id})
   `.execute(instance.db);
   await sql`update jobs set finished_at = ${daysAgo(8)}`.execute(instance.db);
   expect(await round({ jobs: { days: 7 } })).toMatchObject({ jobs: 1, indexes: 0 });
   expect((await instance.api('GET', '/api/uploads/1')).status).toBe(200);
   await sql`update uploads set uploaded_at = ${daysAgo(31)}`.execute(instance.db);
+  // The newest one stays.
   expect(await round({})).toMatchObject({ indexes: 1 });
+  expect(await round({})).toMatchObject({ indexes: 0 });
+  expect((await instance.api('GET', '/api/uploads/2')).status).toBe(200);
   expect((await instance.api('GET', '/api/uploads/1')).status).toBe(404);
 });
 

@@ -60,35 +60,6 @@ export async function removeOldJobs(db: Db, { before, maxBytes }: Bounds): Promi
   return rows.length < batch ? removed : removed + (await removeOldJobs(db, { before, maxBytes }));
 }
 
-/**
- * Removes indexes that were uploaded too long ago, the oldest while all together have too many bytes, and documents that no index has. Returns how
- * many indexes.
- */
-export async function removeOldIndexes(db: Db, { before, maxBytes }: Bounds): Promise<number> {
-  const { rows } = await sql`
-    delete from uploads where id in (
-      select id from (
-        select id, uploaded_at, sum(coalesce(bytes, 0)) over (order by uploaded_at desc, id desc) as total
-        from uploads left join (
-          -- A document of several uploads counts for the newest, which keeps it longest. The rows of its symbols count by its occurrences.
-          select upload_id, sum(bytes) as bytes from (
-            select max(upload_id) as upload_id,
-              max(pg_column_size(occurrences) + pg_column_size(symbols) + 40 * occurrence_count) as bytes
-            from index_documents join documents on documents.id = document_id group by document_id
-          ) as document group by upload_id
-        ) as size on upload_id = id
-      ) as stored
-      where uploaded_at < ${before} or total > ${maxBytes}::bigint
-    ) returning id
-  `.execute(db);
-  await sql`
-    delete from documents
-    where used_at < clock_timestamp() - interval '1 day'
-      and not exists (select from index_documents where document_id = id)
-  `.execute(db);
-  return rows.length;
-}
-
 /** Returns the digests of what jobs have brought back. */
 export async function artifactDigests(db: Db): Promise<string[]> {
   const { rows } = await sql<{ digest: string }>`select distinct digest from job_artifacts`.execute(db);
