@@ -1,20 +1,27 @@
+import type { Readable } from 'node:stream';
 import {
+  type PutHistory,
   type RepositoryRecord,
   repositoryRecordSchema,
   repositoryRecordsSchema,
   type SetRepository,
 } from '@fumehood/protocol';
-import { encodePath, type Http } from './http.ts';
+import { encodePath, type Http, queryOf } from './http.ts';
 
 /** Manages the repositories that the instance mirrors. No answer has a password. */
 export interface RepositoriesClient {
   list(): Promise<RepositoryRecord[]>;
   /** Errors: `repository_not_found`, as of the methods below. */
   show(name: string): Promise<RepositoryRecord>;
-  /** Mirrors a repository from now on, or changes where from. It is synced at once. */
+  /** Mirrors a repository from now on, or changes where from. It is synced at once. Without a URL clients send its history. */
   set(name: string, repository: SetRepository): Promise<RepositoryRecord>;
   /** Has a repository synced at once. Resolves before the sync has ended. */
   sync(name: string): Promise<RepositoryRecord>;
+  /**
+   * Sends the history of a branch's tip to a repository without a URL, or with `base` what is new since that commit. Errors: `history_needed`,
+   * `repository_mirrored`, `sync_running`, `repository_invalid`.
+   */
+  send(name: string, history: PutHistory, pack: Readable): Promise<RepositoryRecord>;
   remove(name: string): Promise<void>;
 }
 
@@ -29,6 +36,11 @@ export function repositoriesClient(http: Http): RepositoriesClient {
       http.ask(repositoryRecordSchema, { method: 'PUT', path: pathOf(name), json: repository }),
     sync: (name) =>
       http.ask(repositoryRecordSchema, { method: 'POST', path: '/api/syncs', json: { repository: name } }),
+    send: (name, history, bytes) =>
+      http.ask(repositoryRecordSchema, {
+        ...{ method: 'PUT', bytes },
+        path: `/api/histories/${encodePath(name)}?${queryOf(history)}`,
+      }),
     async remove(name) {
       await (await http.send({ method: 'DELETE', path: pathOf(name) })).body?.cancel();
     },

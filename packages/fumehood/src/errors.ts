@@ -263,6 +263,15 @@ export function repositoryUnreadable(path: string, why: string, remedy: string):
   return new FumehoodError({ code: 'repository_unreadable', message: `${path}: ${why}`, remedy });
 }
 
+/** A directory does not have the commit that the instance has of a repository. */
+export function historyForeign(path: string, name: string, commit: string): FumehoodError {
+  return new FumehoodError({
+    code: 'history_foreign',
+    message: `${path} has no commit ${commit.slice(0, 12)}, at which the instance has ${name}`,
+    remedy: `Give the directory of ${name}. If this is it, \`fumehood repos add ${path} --name ${name}\` sends all of its history.`,
+  });
+}
+
 /** The instance could not sync a repository, which it tries again. */
 export function syncFailed(name: string, why: string): FumehoodError {
   return new FumehoodError({

@@ -113,10 +113,10 @@ describe('a mistake in the command line', () => {
   });
 });
 
-it.each(['.', '..', '/tmp', './greeter', '~/greeter', 'file:///tmp', 'packages'])(
-  '`repos add %s` says what to do in place of a local directory',
+it.each(['~/greeter', 'file:///tmp', 'nowhere'])(
+  '`repos add %s` is refused: it names no directory, and no URL',
   async (path) => {
     expect(await exitCodeOf('repos', 'add', path)).not.toBe(0);
-    expect(output.stderr).toMatch(/mirrors no local directory.*`git remote get-url origin`/);
+    expect(output.stderr).toMatch(/There is no such directory, and as a URL it must be a URL with https:/);
   },
 );

@@ -134,15 +134,16 @@ export function indexLanguage(text: string): IndexLanguage {
   return addWord(indexLanguageSchema, text, [])[0] as IndexLanguage;
 }
 
-/** Parses the URL from which a repository is mirrored. A directory is refused: the instance may run elsewhere, and reads none of this machine. */
-export function repositoryUrl(text: string): string {
-  if (/^(?:file:|~|\.{0,2}\/|\.{1,2}$)/i.test(text) || (!/^https?:/i.test(text) && existsSync(text)))
-    throw new InvalidArgumentError(
-      'The instance mirrors no local directory. Give the URL of its remote, which `git remote get-url origin` prints, or serve it over HTTP with `git http-backend`.',
-    );
+/** Parses where a repository comes from: a URL, or a directory of this machine. */
+export function repositorySource(text: string): { readonly url: string } | { readonly path: string } {
+  if (/^\.{0,2}\/|^\.{1,2}$/.test(text) || (!/^[a-z]+:/i.test(text) && existsSync(text)))
+    return { path: text };
   const parsed = repositoryUrlSchema.safeParse(text);
-  if (!parsed.success) throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
-  return parsed.data;
+  if (!parsed.success)
+    throw new InvalidArgumentError(
+      `There is no such directory, and as a URL it ${parsed.error.issues[0]?.message}.`,
+    );
+  return { url: parsed.data };
 }
 
 /** Adds an environment variable, as `NAME=VALUE`, to those of the options before. */

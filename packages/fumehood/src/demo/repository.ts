@@ -106,7 +106,7 @@ export async function openRepository(
 }
 
 /** Finds the repository of a directory. Errors: `repository_unreadable`. */
-function locate(where: string): GitDirectory {
+export function locate(where: string): GitDirectory {
   const refused = (why: string, remedy: string) => repositoryUnreadable(where, why, remedy);
   try {
     const found = statSync(where).isDirectory() ? findGitDirectory(where) : undefined;

@@ -66,6 +66,7 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'GET /api/repositories/*': access('code:read', 'instance'),
   'PUT /api/repositories/*': access('admin', 'instance'),
   'DELETE /api/repositories/*': access('admin', 'instance'),
+  'PUT /api/histories/*': access('code:write', 'instance'),
   'POST /api/syncs': access('code:write', 'instance'),
   'PUT /api/shares/:queue/:tenant': access('admin', 'instance'),
   'POST /api/executors/:name/drain': access('admin', 'instance'),

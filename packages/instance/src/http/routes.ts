@@ -4,6 +4,7 @@ import { blobRoutes } from './api/blobs.ts';
 import { codeRoutes } from './api/code.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
+import { historyRoutes } from './api/histories.ts';
 import { indexConfigRoutes } from './api/index-configs.ts';
 import { indexSettingsRoutes } from './api/index-settings.ts';
 import { indexingRoutes } from './api/indexing.ts';
@@ -72,6 +73,7 @@ export const allRoutes: readonly Routes[] = [
   uploadRoutes,
   codeRoutes,
   indexingRoutes,
+  historyRoutes,
   indexConfigRoutes,
   indexSettingsRoutes,
   shareRoutes,

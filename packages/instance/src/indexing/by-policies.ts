@@ -15,7 +15,7 @@ interface PolicyDeps {
   readonly kinds: QueueKinds;
   readonly mirrors: Mirrors;
   readonly clock: Clock;
-  readonly log: Logger;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
 /** Commits that one policy has indexed after one sync; the next sync goes on. */

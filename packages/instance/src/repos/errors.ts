@@ -79,6 +79,43 @@ export function revisionNotFound(revision: string): FumehoodError {
   });
 }
 
+export function repositoryMirrored(name: string): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'repository_mirrored',
+    message: `the instance mirrors ${name} from its URL, and takes no history of clients`,
+    remedy: `Add the directory under another name: \`fumehood repos add PATH --name NAME\`.`,
+  });
+}
+
+export function repositorySent(name: string): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'repository_sent',
+    message: `clients send the history of ${name}, which has no URL`,
+    remedy: `Run \`fumehood repos sync ${name} PATH\` on the machine that has it.`,
+  });
+}
+
+export function syncRunning(name: string): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'sync_running',
+    message: `another client sends the history of ${name}`,
+    remedy: 'Try again when it has ended.',
+  });
+}
+
+/** The pack builds on a commit that is not the tip of the repository, or its mirror has to be made anew. */
+export function historyNeeded(name: string): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'history_needed',
+    message: `the instance needs the whole history of ${name}`,
+    remedy: 'Send it without `base`.',
+  });
+}
+
 export function mirrorMissing(repository: string): FumehoodError {
   return new FumehoodError({
     status: 409,

@@ -5,7 +5,13 @@ import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';
 import { transaction, wake } from '../db/transaction.ts';
 import type { Vault } from '../secrets/vault.ts';
-import { repositoryNotFound, tooManyRepositories } from './errors.ts';
+import {
+  repositoryMirrored,
+  repositoryNotFound,
+  repositorySent,
+  syncRunning,
+  tooManyRepositories,
+} from './errors.ts';
 
 /** The most repositories of an instance. */
 const repositoriesMax = 100_000;
@@ -85,12 +91,15 @@ export async function removeRepository(db: Db, name: string): Promise<string | n
   return rows[0].place;
 }
 
-/** Has a repository synced at once. Errors: `repository_not_found`. */
+/** Has a repository synced at once. Errors: `repository_not_found`, `repository_sent`. */
 export async function requestSync(db: Db, name: string): Promise<void> {
   const { rows } = await sql`
-    update repositories set sync_after = least(sync_after, clock_timestamp()) where name = ${name} returning 1
+    update repositories set sync_after = least(sync_after, clock_timestamp()) where name = ${name} and url is not null returning 1
   `.execute(db);
-  if (rows.length === 0) throw repositoryNotFound(name);
+  if (rows.length === 0) {
+    await readRepository(db, name);
+    throw repositorySent(name);
+  }
   wake(db, syncTopic);
 }
 
@@ -102,15 +111,20 @@ export async function placeOf(db: Db, name: string): Promise<string | null> {
   return rows[0]?.place ?? null;
 }
 
-/** A repository that this replica syncs. */
-export interface ClaimedRepository {
+/** The claim of a replica to a repository. */
+export interface Claim {
   readonly id: number;
   readonly name: string;
+  /** The directory of its mirror; null: it has none. */
+  readonly place: string | null;
+  readonly claim: string;
+}
+
+/** A repository that this replica syncs. */
+export interface ClaimedRepository extends Claim {
   readonly url: string;
   readonly username: string | null;
   readonly password: Buffer | null;
-  readonly place: string | null;
-  readonly claim: string;
 }
 
 /** Claims a repository that is due; null if none is. */
@@ -130,8 +144,23 @@ export async function claimRepository(db: Db): Promise<ClaimedRepository | null>
   return rows[0] ?? null;
 }
 
+/**
+ * Claims a repository whose history a client sends. Errors: `repository_not_found`, `repository_mirrored` for one with a URL, `sync_running` while it is
+ * claimed.
+ */
+export async function claimSent(db: Db, name: string): Promise<Claim> {
+  const { rows } = await sql<Claim>`
+    update repositories set claim = gen_random_uuid(), claimed_until = clock_timestamp() + make_interval(secs => ${claimMs / 1_000})
+    where name = ${name} and url is null and (claimed_until is null or claimed_until < clock_timestamp())
+    returning id, name, place, claim
+  `.execute(db);
+  if (rows[0]) return rows[0];
+  const { url } = await readRepository(db, name);
+  throw url === null ? syncRunning(name) : repositoryMirrored(name);
+}
+
 /** Renews a claim. Returns false if it is lost. */
-export async function renewClaim(db: Db, { id, claim }: ClaimedRepository): Promise<boolean> {
+export async function renewClaim(db: Db, { id, claim }: Claim): Promise<boolean> {
   const { rows } = await sql`
     update repositories set claimed_until = clock_timestamp() + make_interval(secs => ${claimMs / 1_000})
     where id = ${id} and claim = ${claim} returning 1
@@ -147,7 +176,7 @@ export const passwordOf = (vault: Vault, repository: ClaimedRepository): string 
 /** Stores what a sync brought, and ends the claim. Returns false, and stores nothing, if the claim is lost. */
 export async function finishSync(
   db: Db,
-  { id, claim }: ClaimedRepository,
+  { id, claim }: Claim,
   {
     place,
     remote: { head, refs, commits },
@@ -177,7 +206,7 @@ export async function finishSync(
 }
 
 /** Stores why a sync failed, and when it is tried again, and ends the claim. */
-export async function failSync(db: Db, { id, claim }: ClaimedRepository, failure: string): Promise<void> {
+export async function failSync(db: Db, { id, claim }: Claim, failure: string): Promise<void> {
   await sql`
     update repositories set tried_at = clock_timestamp(), failures = failures + 1, failure = ${failure.slice(0, 2_000)}, claim = null, claimed_until = null,
       sync_after = least(sync_after, clock_timestamp() + make_interval(secs => ${retrySeconds} * power(2, least(failures, 20))))

@@ -6,6 +6,7 @@ import type { Wakes } from '../db/wakes.ts';
 import type { Vault } from '../secrets/vault.ts';
 import type { Mirrors } from './mirrors.ts';
 import {
+  type Claim,
   type ClaimedRepository,
   claimMs,
   claimRepository,
@@ -23,7 +24,7 @@ const concurrency = 2;
 /** Longest sync, milliseconds. */
 const syncMs = 3_600_000;
 /** A mirror with more packs than this is made anew: git looks into each. */
-const packsMax = 50;
+export const packsMax = 50;
 /** Codes of errors that are the remote's fault, and no reason to make its mirror anew. */
 const ofRemote = ['remote_refused', 'remote_unreachable', 'git_protocol'];
 
@@ -60,13 +61,8 @@ export async function syncRepositories(deps: SyncDeps, wakes: Wakes, signal: Abo
 /** Syncs a repository, and renews its claim while it does. */
 async function syncClaimed(deps: SyncDeps, claimed: ClaimedRepository, stopping: AbortSignal): Promise<void> {
   const { db, mirrors, log } = deps;
-  const lost = new AbortController();
-  const renewing = setInterval(() => {
-    void renewClaim(db, claimed)
-      .then((renewed) => renewed || lost.abort())
-      .catch(() => {}); // the database is away: the claim may run out
-  }, claimMs / 4);
-  const signal = AbortSignal.any([stopping, lost.signal, AbortSignal.timeout(syncMs)]);
+  using held = holdClaim(db, claimed);
+  const signal = AbortSignal.any([stopping, held.lost, AbortSignal.timeout(syncMs)]);
   try {
     const { place, remote } = await update(deps, claimed, signal);
     const kept = await finishSync(db, claimed, { place, remote });
@@ -74,7 +70,7 @@ async function syncClaimed(deps: SyncDeps, claimed: ClaimedRepository, stopping:
     if (place !== claimed.place && unused !== null) await mirrors.remove(unused);
     if (kept) await deps.onSynced(claimed.name);
   } catch (error) {
-    if (stopping.aborted || lost.signal.aborted) return; // another replica syncs it when the claim has run out
+    if (stopping.aborted || held.lost.aborted) return; // another replica syncs it when the claim has run out
     const failure = error instanceof FumehoodError ? error.message : (error as Error).message;
     log.warn({ error, repository: claimed.name }, 'a repository could not be synced');
     await failSync(
@@ -82,9 +78,18 @@ async function syncClaimed(deps: SyncDeps, claimed: ClaimedRepository, stopping:
       claimed,
       signal.aborted ? `the sync took longer than ${syncMs / 60_000} minutes` : failure,
     );
-  } finally {
-    clearInterval(renewing);
   }
+}
+
+/** Renews a claim until it is disposed of. `lost` is aborted when another replica may have it. */
+export function holdClaim(db: Db, claimed: Claim): Disposable & { readonly lost: AbortSignal } {
+  const lost = new AbortController();
+  const renewing = setInterval(() => {
+    void renewClaim(db, claimed)
+      .then((renewed) => renewed || lost.abort())
+      .catch(() => {}); // the database is away: the claim may run out
+  }, claimMs / 4);
+  return { lost: lost.signal, [Symbol.dispose]: () => clearInterval(renewing) };
 }
 
 /** Brings the mirror of a repository to what its remote is now. Returns where it is. One that cannot be used is made anew; the old one answers until then. */

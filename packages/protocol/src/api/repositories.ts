@@ -53,7 +53,8 @@ export const repositoryRecordsSchema = z.object({ repositories: z.array(reposito
 /** `PUT /api/repositories/{name}`: 200 with the record. A credential that is left out is removed. */
 export const setRepositorySchema = z
   .strictObject({
-    url: repositoryUrlSchema,
+    /** Null: clients send its history (`PUT /api/histories/{name}`). */
+    url: repositoryUrlSchema.nullable(),
     username: setRegistryCredentialSchema.shape.username.optional(),
     password: setRegistryCredentialSchema.shape.password.optional(),
     /** Time between two syncs. */
@@ -62,8 +63,32 @@ export const setRepositorySchema = z
   .refine(
     ({ username, password }) => (username === undefined) === (password === undefined),
     'a credential has a username and a password',
+  )
+  .refine(
+    ({ url, username }) => url !== null || username === undefined,
+    'a repository without a URL has no credential',
   );
 export type SetRepository = z.input<typeof setRepositorySchema>;
+
+/** The full name of a branch, of characters that are in no way special to git. */
+export const branchNameSchema = z
+  .string()
+  .max(255)
+  .regex(
+    /^refs\/heads\/(?!.*(?:\.\.|\/\/|\.lock(?:\/|$)|\/[.-]|[./]$))[A-Za-z0-9_][A-Za-z0-9_./@+#=-]*$/,
+    'must be `refs/heads/` and a name of letters, digits and `_./@+#=-`',
+  );
+
+/**
+ * `PUT /api/histories/{name}?branch=B&commit=C[&base=C]`: 200 with the record of the repository, which has no URL. The body is a pack with the
+ * history of the commit, the tip of the branch. With `base`, the commit that the repository has, it lacks what is in the history of that one.
+ */
+export const putHistorySchema = z.object({
+  branch: branchNameSchema,
+  commit: commitSchema,
+  base: commitSchema.optional(),
+});
+export type PutHistory = z.input<typeof putHistorySchema>;
 
 /** `POST /api/syncs`: 202; the sync begins at once. */
 export const syncSchema = z.strictObject({ repository: storedRepositorySchema });

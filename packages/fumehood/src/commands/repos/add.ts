@@ -1,11 +1,13 @@
 import type { SetRepository } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
-import { integer, jsonOption, repositoryUrl, storedRepository } from '../../cli/options.ts';
+import { integer, jsonOption, repositorySource, storedRepository } from '../../cli/options.ts';
 import { note, printDone } from '../../cli/print.ts';
 import { usage } from '../../errors.ts';
 import { readSecretText } from '../../target/secret.ts';
 import { nameOfUrl } from '../../repos/name-of-url.ts';
+import { openHistory } from '../../repos/local-history.ts';
+import { sendHistory } from '../../repos/send-history.ts';
 import { untilSynced } from '../../repos/until-synced.ts';
 
 interface AddOptions extends ClientOptions {
@@ -24,8 +26,16 @@ export function addReposAdd(repos: Command): void {
   repos
     .command('add')
     .description('mirror a repository from now on, or change where from')
-    .argument('<url>', 'URL of the repository: git over https or http', repositoryUrl)
-    .option('--name <name>', 'its name on the instance; default: host and path of the URL', storedRepository)
+    .argument(
+      '<url|path>',
+      'URL of the repository: git over https or http; or its directory on this machine, whose branch is sent now',
+      repositorySource,
+    )
+    .option(
+      '--name <name>',
+      'its name on the instance; default: host and path of the URL, or local/DIRECTORY',
+      storedRepository,
+    )
     .option('--username <name>', 'user for the git server')
     .option('--password-stdin', 'read the password, or an access token of the git server, from stdin')
     .addOption(
@@ -38,7 +48,9 @@ export function addReposAdd(repos: Command): void {
     .action(add);
 }
 
-async function add(url: string, options: AddOptions): Promise<void> {
+async function add(source: ReturnType<typeof repositorySource>, options: AddOptions): Promise<void> {
+  if ('path' in source) return await addLocal(source.path, options);
+  const { url } = source;
   const { username, passwordStdin, tokenStdin, every, wait } = options;
   if ((username === undefined) !== (passwordStdin === undefined))
     throw usage(
@@ -65,5 +77,24 @@ async function add(url: string, options: AddOptions): Promise<void> {
     wait
       ? `${name} is mirrored: ${shown.branches} branches, ${shown.tags} tags, at ${shown.commit?.slice(0, 12) ?? 'no commit'}`
       : `${name} will be mirrored`,
+  );
+}
+
+/** Adds a repository of this machine, and sends the history of its branch. */
+async function addLocal(path: string, options: AddOptions): Promise<void> {
+  if (options.username !== undefined || options.passwordStdin)
+    throw usage(
+      'a directory of this machine has no credential',
+      'Give its URL, or leave --username and --password-stdin out.',
+    );
+  const local = await openHistory(path);
+  const name = options.name ?? local.name;
+  const client = await connect(options);
+  await client.repositories.set(name, { url: null });
+  const sent = await sendHistory(client, name, local, 'whole');
+  printDone(
+    options,
+    sent,
+    `${name} is at ${local.commit.slice(0, 12)}; \`fumehood repos sync ${name} ${path}\` sends what is new`,
   );
 }

@@ -7,11 +7,11 @@ import { printDone } from '../../cli/print.ts';
 export function addReposRemove(repos: Command): void {
   repos
     .command('remove')
-    .description('mirror a repository no longer; what was indexed stays')
+    .description('remove a repository, and what was indexed of it')
     .argument('<name>', 'name of the repository', storedRepository)
     .addOption(jsonOption())
     .action(async (name: string, options: ClientOptions) => {
       await (await connect(options)).repositories.remove(name);
-      printDone(options, { removed: name }, `${name} is mirrored no longer`);
+      printDone(options, { removed: name }, `${name} is removed`);
     });
 }

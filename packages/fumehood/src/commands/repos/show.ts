@@ -15,14 +15,14 @@ export function addReposShow(repos: Command): void {
       const found = await (await connect(options)).repositories.show(name);
       const { url, username, branch, commit, branches, tags, syncedAt, nextSyncAt, failure } = found;
       const lines = table([
-        ['url', url ?? 'none: clients send its commits'],
+        ['url', url ?? 'none: `fumehood repos sync` sends its history'],
         ...(username === null ? [] : [['user', username]]),
         ['branch', branch?.replace('refs/heads/', '') ?? 'none'],
         ['commit', commit ?? 'none'],
         ['branches', String(branches)],
         ['tags', String(tags)],
         ['synced', syncedAt === null ? 'never' : minuteOf(syncedAt)],
-        ['next sync', minuteOf(nextSyncAt)],
+        ...(url === null ? [] : [['next sync', minuteOf(nextSyncAt)]]),
         ...(failure === null ? [] : [['failure', failure]]),
       ]);
       printResult(options, found, lines);

@@ -96,6 +96,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     wildcard: { path: '/api/repositories/{name}/pack', name: 'name', schema: storedRepositorySchema },
     answers: { 200: 'StoredCommit', 201: 'StoredCommit' },
   },
+  'PUT /api/histories/*': {
+    summary:
+      'Stores the history of a commit, the tip of a branch, from a pack, in a repository without a URL. With `base` the pack lacks what is in the history of that commit.',
+    bytes: true,
+    wildcard: { path: '/api/histories/{name}', name: 'name', schema: storedRepositorySchema },
+    answers: { 200: 'Repository' },
+  },
   'GET /api/uploads/:id': { summary: 'A stored index.', answers: { 200: 'Upload' } },
   'GET /api/uploads/:id/definition': {
     summary: 'Where the symbol at a place is defined.',
