@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { readdir, rm } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
@@ -6,6 +7,7 @@ import {
   indexingSchema,
   indexStatusSchema,
   jobRecordSchema,
+  madeWebhookSchema,
   type RepositoryRecord,
   repositoryRecordSchema,
   type Tier,
@@ -80,6 +82,25 @@ describe('a repository that the instance mirrors', () => {
     expect(answer.status).toBe(202);
     await untilRecord({ commit: second });
     expect(await mirrors()).toHaveLength(1);
+  });
+
+  test('has a new commit once its code host has said that somebody pushed', async () => {
+    const made = await instance.api('PUT', '/api/webhooks/acme/greeter', {});
+    const { secret } = madeWebhookSchema.parse(await made.json());
+    const third = remote.commit({ 'a.ts': '3' });
+    const body = JSON.stringify({ ref: 'refs/heads/main', after: '1'.repeat(40) }); // it does not count what this says
+    const answer = await fetch(`${instance.url}/hooks/acme/greeter`, {
+      method: 'POST',
+      headers: {
+        'x-github-event': 'push',
+        'x-hub-signature-256': `sha256=${createHmac('sha256', secret ?? '')
+          .update(body)
+          .digest('hex')}`,
+      },
+      body,
+    });
+    expect(answer.status, await answer.text()).toBe(202);
+    await untilRecord({ commit: third });
   });
 
   test('gives a job one commit of it, also one that is no tip', async () => {
@@ -293,7 +314,7 @@ describe('a repository that the instance mirrors', () => {
   test('is made anew when its mirror is broken', async () => {
     const [place = ''] = await mirrors();
     await rm(join(instance.directory, 'repositories/mirrors', place, 'packed-refs'));
-    const third = remote.commit({ 'a.ts': '3' });
+    const third = remote.commit({ 'a.ts': '5' });
     await instance.api('POST', '/api/syncs', { repository: 'acme/greeter' });
     await untilRecord({ commit: third, failure: null });
     await expect.poll(mirrors, { timeout: 20_000 }).toHaveLength(1);

@@ -1,10 +1,15 @@
 import type { Readable } from 'node:stream';
 import {
+  type MadeWebhook,
+  madeWebhookSchema,
   type PutHistory,
   type RepositoryRecord,
   repositoryRecordSchema,
   repositoryRecordsSchema,
   type SetRepository,
+  type SetWebhook,
+  type Webhook,
+  webhookSchema,
 } from '@fumehood/protocol';
 import { encodePath, type Http, queryOf } from './http.ts';
 
@@ -23,11 +28,18 @@ export interface RepositoriesClient {
    */
   send(name: string, history: PutHistory, pack: Readable): Promise<RepositoryRecord>;
   remove(name: string): Promise<void>;
+  /** Returns the webhook of a repository. Errors: `webhook_not_found`. */
+  webhook(name: string): Promise<Webhook>;
+  /** Gives the webhook of a repository a secret. Without one the instance makes it, and this answer alone has it. Errors: `repository_sent`. */
+  setWebhook(name: string, webhook: SetWebhook): Promise<MadeWebhook>;
+  /** Errors: `webhook_not_found`. */
+  removeWebhook(name: string): Promise<void>;
 }
 
 /** Makes the part of a client for repositories. */
 export function repositoriesClient(http: Http): RepositoriesClient {
   const pathOf = (name: string) => `/api/repositories/${encodePath(name)}`;
+  const hookOf = (name: string) => `/api/webhooks/${encodePath(name)}`;
   return {
     list: async () =>
       (await http.ask(repositoryRecordsSchema, { method: 'GET', path: '/api/repositories' })).repositories,
@@ -41,6 +53,12 @@ export function repositoriesClient(http: Http): RepositoriesClient {
         ...{ method: 'PUT', bytes },
         path: `/api/histories/${encodePath(name)}?${queryOf(history)}`,
       }),
+    webhook: (name) => http.ask(webhookSchema, { method: 'GET', path: hookOf(name) }),
+    setWebhook: (name, webhook) =>
+      http.ask(madeWebhookSchema, { method: 'PUT', path: hookOf(name), json: webhook }),
+    async removeWebhook(name) {
+      await (await http.send({ method: 'DELETE', path: hookOf(name) })).body?.cancel();
+    },
     async remove(name) {
       await (await http.send({ method: 'DELETE', path: pathOf(name) })).body?.cancel();
     },

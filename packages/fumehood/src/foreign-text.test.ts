@@ -76,6 +76,8 @@ const events = async function* () {
   };
   yield { type: 'job', job: record };
 };
+const delivery = { receivedAt: evil, sender: evil, event: evil, id: evil, result: 'sync' };
+const webhook = async () => ({ ...record, path: evil, setBy: evil, setAt: evil, lastDelivery: delivery });
 const one = () => Promise.resolve(record);
 const all = () => Promise.resolve([record]);
 const ceiling = { ...record, policy: { mode: evil } };
@@ -98,7 +100,11 @@ const client = {
   broker: { list: all, set: one, remove: async () => {} },
   ceilings: { list: async () => [ceiling], set: async () => ceiling, remove: async () => {} },
   secrets: { list: all },
-  repositories: { list: all, show: one },
+  repositories: {
+    list: all,
+    show: async () => ({ ...record, webhook: { setAt: evil, lastDelivery: delivery } }),
+    ...{ webhook, setWebhook: webhook },
+  },
   code: {
     policies: async () => [{ ...record, repositories: evil, kind: 'tag', pattern: evil }],
     status: async () => ({
@@ -252,6 +258,8 @@ const commands: Record<string, string[]> = {
   'code/symbols': ['acme/greeter', 'a'],
   'indexers/list': [],
   'repos/show': ['acme/greeter'],
+  'repos/webhook/set': ['acme/greeter'],
+  'repos/webhook/show': ['acme/greeter'],
   up: [],
   status: [],
 };
@@ -276,6 +284,7 @@ const others = [
   'indexers/reset',
   'repos/remove',
   'repos/sync',
+  'repos/webhook/remove',
   'network/ceilings/remove',
   'secrets/set',
   'secrets/remove',

@@ -64,6 +64,9 @@ import { addReposList } from './commands/repos/list.ts';
 import { addReposRemove } from './commands/repos/remove.ts';
 import { addReposShow } from './commands/repos/show.ts';
 import { addReposSync } from './commands/repos/sync.ts';
+import { addReposWebhookRemove } from './commands/repos/webhook/remove.ts';
+import { addReposWebhookSet } from './commands/repos/webhook/set.ts';
+import { addReposWebhookShow } from './commands/repos/webhook/show.ts';
 import { addRestore } from './commands/restore.ts';
 import { addRun } from './commands/run.ts';
 import { addSecretsList } from './commands/secrets/list.ts';
@@ -150,6 +153,12 @@ export function makeProgram(): Command {
   addReposShow(repos);
   addReposSync(repos);
   addReposRemove(repos);
+  const webhook = repos
+    .command('webhook')
+    .description('manage by what code hosts say that a repository has changed');
+  addReposWebhookSet(webhook);
+  addReposWebhookShow(webhook);
+  addReposWebhookRemove(webhook);
 
   const index = program.command('index').description('have commits indexed, and see what became of it');
   addIndexRun(index);

@@ -354,7 +354,7 @@ export const tooManyBodies = (maxBytes: number) =>
   refused(
     429,
     'too_many_bodies',
-    `the requests with this token that are still arriving have more than ${maxBytes} bytes`,
+    `the requests of this sender that are still arriving have more than ${maxBytes} bytes`,
     'Send them one after the other.',
   );
 
@@ -362,7 +362,7 @@ export const tooManyAtOnce = (what: string, bound: number) =>
   refused(
     429,
     'too_many_at_once',
-    `with one token there are at most ${bound} ${what} at once`,
+    `one sender may have at most ${bound} ${what} at once`,
     'Wait until an earlier one has ended.',
   );
 

@@ -13,6 +13,7 @@ export * from './api/repositories.ts';
 export * from './api/scopes.ts';
 export * from './api/secrets.ts';
 export * from './api/status.ts';
+export * from './api/webhooks.ts';
 export * from './broker.ts';
 export * from './capability.ts';
 export * from './command-limits.ts';

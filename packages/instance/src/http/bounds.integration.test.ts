@@ -110,6 +110,7 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
         .replace(':name', 'e1')
         .replace(':tenant', 'admin')
         .replace('/api/repositories/*', `/api/repositories/acme/payments/pack?commit=${'0'.repeat(40)}`)
+        .replace('/hooks/*', '/hooks/acme/payments')
         .replace('/git/*', '/git/acme/payments/git-upload-pack')
         .replace('/input', '/input?offset=0')
         .replace('/appendLog', '/appendLog?entry=1&stream=stdout&offset=0')
@@ -157,6 +158,8 @@ describe('a body', () => {
     const { token } = joinTokenSchema.parse(await added.json());
     const secretFor = (route: string): Record<string, string> => {
       if (route.includes(' /api/')) return { authorization: `token ${instance.accessToken}` };
+      if (route.includes(' /hooks/'))
+        return { 'x-github-event': 'push', 'x-hub-signature-256': `sha256=${'0'.repeat(64)}` };
       if (route === joinRoute) return { authorization: `token-join ${token}` };
       return /dequeue|heartbeat|leave/.test(route)
         ? { authorization: `token-executor ${instance.credential}` }

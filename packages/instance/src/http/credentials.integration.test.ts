@@ -6,7 +6,7 @@ import { openTestServer, type TestServer } from '../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
 import type { TestInstance } from '../testing/instance.ts';
-import { executorRoutes, jobRoutes, joinRoute, publicRoutes } from '../testing/job-routes.ts';
+import { deliveryRoute, executorRoutes, jobRoutes, joinRoute, publicRoutes } from '../testing/job-routes.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 
 /**
@@ -43,7 +43,7 @@ afterAll(async () => {
 });
 
 const apiRoutes = () =>
-  instance.routes.filter((route) => !route.includes(' /.executors') && !publicRoutes.includes(route));
+  instance.routes.filter((route) => / \/api\//.test(route) && !publicRoutes.includes(route));
 
 function ask(route: string, headers: Record<string, string>): Promise<Response> {
   const [method = '', url = ''] = route.split(' ');
@@ -98,8 +98,8 @@ async function expectRefused(routes: readonly string[], all: readonly Record<str
   expect(await everything()).toEqual(before);
 }
 
-test('every route is for people, for executors, for one job, or for anybody', () => {
-  const known = [joinRoute, ...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
+test('every route is for people, for executors, for one job, for code hosts, or for anybody', () => {
+  const known = [joinRoute, deliveryRoute, ...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
   expect(instance.routes.filter((route) => !known.includes(route) && !/ \/api\//.test(route))).toEqual([]);
   expect(apiRoutes().length).toBeGreaterThan(10);
 });

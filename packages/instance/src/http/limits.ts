@@ -4,7 +4,8 @@ const GiB = 2 ** 30;
 
 /**
  * The largest body of a request, in bytes, by what the route takes; a larger one is answered with 413. Blobs, packs and indexes
- * are streams, which their stores limit. No byte of a body is kept before the request has proved its secret.
+ * are streams, which their stores limit. No byte of a body is kept before the request has proved its secret, but of deliveries, whose
+ * secret signs the body: they share the memory of one holder.
  */
 export const bodyLimits = {
   /** JSON of people and programs. */
@@ -21,6 +22,8 @@ export const bodyLimits = {
   receipts: 4 * MiB,
   /** A mark or a result. */
   mark: MiB,
+  /** What a code host says of a push. */
+  delivery: MiB,
   /** The request of a git client, gzipped or not: as much as git itself reads at once, and far more than any clone needs. */
   git: 10 * MiB,
 } as const;
@@ -57,8 +60,10 @@ export interface RequestLimits {
   readonly clones: { readonly perJob: number; readonly all: number; readonly waiting: number };
   /** Packs that git checks at once. */
   readonly packs: number;
+  /** Deliveries of webhooks that are checked at once, and how many for one repository wait. */
+  readonly deliveries: { readonly all: number; readonly waiting: number };
   /** How long a request waits for its turn where the instance does only so much at once: to clone, and to store what has arrived. */
-  readonly turnMs: { readonly clone: number; readonly store: number };
+  readonly turnMs: { readonly clone: number; readonly store: number; readonly delivery: number };
 }
 
 export const requestLimits: RequestLimits = {
@@ -74,5 +79,6 @@ export const requestLimits: RequestLimits = {
   indexes: 4,
   clones: { perJob: 2, all: 12, waiting: 16 },
   packs: 4,
-  turnMs: { clone: 60_000, store: 300_000 },
+  deliveries: { all: 4, waiting: 16 },
+  turnMs: { clone: 60_000, store: 300_000, delivery: 10_000 },
 };

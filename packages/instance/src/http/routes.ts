@@ -2,6 +2,7 @@ import { accessRoutes } from './api/access.ts';
 import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { codeRoutes } from './api/code.ts';
+import { deliveryRoutes } from './api/deliveries.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
 import { historyRoutes } from './api/histories.ts';
@@ -21,6 +22,7 @@ import { secretRoutes } from './api/secrets.ts';
 import { shareRoutes } from './api/shares.ts';
 import { statusRoutes } from './api/status.ts';
 import { uploadRoutes } from './api/uploads.ts';
+import { webhookRoutes } from './api/webhooks.ts';
 import type { Routes } from './deps.ts';
 import { jobArtifactRoutes } from './executor/artifact.ts';
 import { authTestRoutes } from './executor/auth-test.ts';
@@ -39,7 +41,7 @@ import { indexUploadRoutes } from './executor/upload.ts';
 
 /**
  * All routes of the instance. Each file in `executor/` (below `/.executors`, for executors and their jobs) and in `api/` (below
- * `/api`, for people and programs) registers one group.
+ * `/api`, for people and programs, and `/hooks`, for code hosts) registers one group.
  */
 export const allRoutes: readonly Routes[] = [
   authTestRoutes,
@@ -69,6 +71,8 @@ export const allRoutes: readonly Routes[] = [
   ceilingRoutes,
   secretRoutes,
   mirrorRoutes,
+  webhookRoutes,
+  deliveryRoutes,
   repositoryRoutes,
   uploadRoutes,
   codeRoutes,

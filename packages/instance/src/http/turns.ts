@@ -14,11 +14,13 @@ export interface Turns {
   readonly clone: Slots;
   /** Checks a pack: holds a process. */
   readonly pack: Slots;
+  /** Checks the delivery of a webhook: holds a connection to the database, before anything is proved. The holder is its repository. */
+  readonly delivery: Slots;
 }
 
 /** Makes the turns of one process of the instance. */
 export function makeTurns(limits: RequestLimits, clock: Clock): Turns {
-  const { turnMs, uploads, indexes, clones, packs } = limits;
+  const { turnMs, uploads, indexes, clones, packs, deliveries } = limits;
   const make = (what: string, perHolder: number, all: number, waiting: number, ms = turnMs.store) =>
     makeSlots({ what, perHolder, all, waiting, turnMs: ms }, clock);
   return {
@@ -27,5 +29,6 @@ export function makeTurns(limits: RequestLimits, clock: Clock): Turns {
     index: make('indexes', uploads.job, indexes, uploads.job),
     clone: make('clones', clones.perJob, clones.all, clones.waiting, turnMs.clone),
     pack: make('packs', uploads.person, packs, uploads.person),
+    delivery: make('deliveries', 1, deliveries.all, deliveries.waiting, turnMs.delivery),
   };
 }

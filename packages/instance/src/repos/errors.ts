@@ -124,3 +124,41 @@ export function mirrorMissing(repository: string): FumehoodError {
     remedy: `Have it synced now: \`fumehood repos sync ${repository}\`.`,
   });
 }
+
+export function webhookNotFound(repository: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'webhook_not_found',
+    message: `${repository} has no webhook`,
+    remedy: `Make one: \`fumehood repos webhook set ${repository}\`.`,
+  });
+}
+
+/** The same for a repository without a webhook, for one that does not exist, and for a wrong secret: nobody learns which it is. */
+export function deliveryRefused(): FumehoodError {
+  return new FumehoodError({
+    status: 401,
+    code: 'delivery_refused',
+    message: 'the delivery is not signed with the secret of a webhook of this repository',
+    remedy:
+      'Compare the URL with `fumehood repos webhook show NAME`, choose the content type application/json, and give the code host the secret of `fumehood repos webhook set NAME`.',
+  });
+}
+
+export function deliveryStale(secondsOff: number, bound: number): FumehoodError {
+  return new FumehoodError({
+    status: 401,
+    code: 'delivery_stale',
+    message: `the time of the delivery is ${secondsOff} s off, and at most ${bound} s are allowed`,
+    remedy: 'Send it with the time of now, and set the clocks of both machines.',
+  });
+}
+
+export function deliveryRepeated(repository: string): FumehoodError {
+  return new FumehoodError({
+    status: 409,
+    code: 'delivery_repeated',
+    message: 'this delivery was received before, and nothing is done again',
+    remedy: `To have the repository synced now: \`fumehood repos sync ${repository}\`.`,
+  });
+}

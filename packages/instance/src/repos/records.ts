@@ -12,6 +12,7 @@ import {
   syncRunning,
   tooManyRepositories,
 } from './errors.ts';
+import { webhookState } from './webhooks.ts';
 
 /** The most repositories of an instance. */
 const repositoriesMax = 100_000;
@@ -28,7 +29,8 @@ const record = sql`
   (select object from repository_refs where repository_id = id and repository_refs.name = head) as commit,
   (select count(*) from repository_refs where repository_id = id and repository_refs.name like 'refs/heads/%') as branches,
   (select count(*) from repository_refs where repository_id = id and repository_refs.name like 'refs/tags/%') as tags,
-  iso(synced_at) as "syncedAt", iso(tried_at) as "triedAt", iso(sync_after) as "nextSyncAt", failure
+  iso(synced_at) as "syncedAt", iso(tried_at) as "triedAt", iso(sync_after) as "nextSyncAt", failure,
+  ${webhookState} as webhook
 `;
 
 /** What a password is sealed for: whoever can write to the table, but lacks the key, cannot have it sent elsewhere. */

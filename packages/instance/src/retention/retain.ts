@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { unlessHeld } from '../backup/hold.ts';
 import type { InstanceConfig } from '../config.ts';
 import type { Db } from '../db/connect.ts';
+import { forgetDeliveries } from '../repos/deliveries.ts';
 import { type Mirrors, mirrorsName } from '../repos/mirrors.ts';
 import { readPlaces } from '../repos/records.ts';
 import type { CommitStore } from '../repos/store.ts';
@@ -38,6 +39,7 @@ export async function retain(
   while (!signal.aborted) {
     try {
       const removed = await unlessHeld(deps.db, async () => {
+        await forgetDeliveries(deps.db);
         await deps.mirrors.removeOthers(new Set(await readPlaces(deps.db)), deps.clock.now());
         return await removeOld(deps, config);
       });

@@ -8,7 +8,8 @@ export async function countOfOtherKey(db: Db, { head }: Vault): Promise<number> 
     select count(*)::int as count
     from (select password as sealed from registry_credentials union all select value from secrets
       union all select secret from broker_entries where secret is not null
-      union all select password from repositories where password is not null) as stored
+      union all select password from repositories where password is not null
+      union all select secret from webhooks) as stored
     where substring(sealed from 1 for ${head.length}::int) <> ${head}
   `.execute(db);
   return rows[0]?.count ?? 0;

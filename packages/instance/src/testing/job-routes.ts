@@ -83,6 +83,9 @@ export const executorRoutes: readonly string[] = [
 /** The route that takes a join token. */
 export const joinRoute = 'POST /.executors/join';
 
+/** The route that takes what is signed with the secret of a webhook. */
+export const deliveryRoute = 'POST /hooks/*';
+
 /** Every route that takes no secret. */
 export const publicRoutes: readonly string[] = [
   '/.api/src-cli/version',

@@ -23,6 +23,30 @@ export const repositoryUrlSchema = z
     );
   }, 'must have no user, password, query or fragment');
 
+/** Who sends deliveries: by the headers in which the signature is. */
+export const webhookSenderSchema = z.enum(['github', 'gitea', 'generic']);
+export type WebhookSender = z.infer<typeof webhookSenderSchema>;
+
+/** What became of a delivery: a sync was asked for, or nothing was done because its event changes no branch or tag. */
+export const deliveryResultSchema = z.enum(['sync', 'ignored']);
+export type DeliveryResult = z.infer<typeof deliveryResultSchema>;
+
+/** What a repository's record says of its webhook. */
+export const webhookStateSchema = z.object({
+  setAt: z.string(),
+  /** The last delivery with a valid signature since then. */
+  lastDelivery: z
+    .object({
+      receivedAt: z.string(),
+      sender: webhookSenderSchema,
+      event: z.string(),
+      /** What the code host calls the delivery. */
+      id: z.string().nullable(),
+      result: deliveryResultSchema,
+    })
+    .nullable(),
+});
+
 /** `GET /api/repositories/{name}`: a repository that the instance mirrors. No answer has its password. */
 export const repositoryRecordSchema = z.object({
   name: storedRepositorySchema,
@@ -44,6 +68,8 @@ export const repositoryRecordSchema = z.object({
   nextSyncAt: z.string(),
   /** Why the last sync failed; null if it did not. */
   failure: z.string().nullable(),
+  /** Null: it has none, and code hosts cannot say that it has changed. */
+  webhook: webhookStateSchema.nullable(),
 });
 export type RepositoryRecord = z.infer<typeof repositoryRecordSchema>;
 

@@ -66,7 +66,7 @@ describe('the OpenAPI document', () => {
       const [method = '', url = ''] = route.split(' ');
       const path = url
         .replace('repositories/*', method === 'POST' ? 'repositories/{name}/pack' : 'repositories/{name}')
-        .replace(/(index-configs|index-settings|histories)\/\*/, '$1/{name}')
+        .replace(/(index-configs|index-settings|histories|webhooks)\/\*/, '$1/{name}')
         .replace('*', '{path}')
         .replaceAll(/:(\w+)/g, '{$1}');
       const operation = document.paths[path]?.[method.toLowerCase()];

@@ -277,6 +277,22 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Mirrors a repository no longer. What was indexed stays.',
     answers: { 204: null },
   },
+  'GET /api/webhooks/*': {
+    wildcard: { path: '/api/webhooks/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'The webhook by which a code host says that a repository has changed, without its secret.',
+    answers: { 200: 'Webhook' },
+  },
+  'PUT /api/webhooks/*': {
+    wildcard: { path: '/api/webhooks/{name}', name: 'name', schema: storedRepositorySchema },
+    summary:
+      'Gives the webhook of a repository a secret, in place of an earlier one. One that the instance made is in this answer and never again.',
+    answers: { 200: 'MadeWebhook' },
+  },
+  'DELETE /api/webhooks/*': {
+    wildcard: { path: '/api/webhooks/{name}', name: 'name', schema: storedRepositorySchema },
+    summary: 'Removes the webhook of a repository: no delivery is accepted from now on.',
+    answers: { 204: null },
+  },
   'POST /api/syncs': {
     summary: 'Has a repository synced at once.',
     answers: { 202: 'Repository' },

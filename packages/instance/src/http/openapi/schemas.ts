@@ -35,6 +35,7 @@ import {
   logEntrySchema,
   madeCredentialSchema,
   madeTokenSchema,
+  madeWebhookSchema,
   ceilingRecordSchema,
   ceilingRecordsSchema,
   brokerRecordSchema,
@@ -59,6 +60,7 @@ import {
   uploadRecordSchema,
   userRecordSchema,
   usersSchema,
+  webhookSchema,
   whySchema,
 } from '@fumehood/protocol';
 import * as z from 'zod';
@@ -126,6 +128,8 @@ const answerSchemas = {
   CodeSymbols: codeSymbolsSchema,
   Repository: repositoryRecordSchema,
   Repositories: repositoryRecordsSchema,
+  Webhook: webhookSchema,
+  MadeWebhook: madeWebhookSchema,
   StoredBlob: z.object({ digest: digestSchema }),
   StoredCommit: z.object({ repository: repositoryNameSchema, commit: commitSchema }),
   InputOffset: z.object({ offset: z.int().nonnegative() }),
