@@ -277,6 +277,19 @@ describe('a repository that the instance mirrors', () => {
     const nearby = { status: 200, commit, indexedCommit, precision: 'nearby' };
     expect(await ask(1)).toMatchObject({ ...nearby, locations: [{ commit, line: 1, endLine: 1 }] });
     expect(await ask(1, 'symbols')).toMatchObject({ ...nearby, symbols: [{ name: 'hello', line: 1 }] });
+    const status = async () => {
+      const answer = await instance.api('GET', '/api/indexings?repository=acme/greeter');
+      return indexStatusSchema.parse(await answer.json());
+    };
+    expect(await status()).toMatchObject({
+      ...{ tip: commit, policies: [] },
+      indexes: [
+        {
+          ...{ commit: indexedCommit, root: '', indexer: 'scip', behind: 1, documents: 1, occurrences: 2 },
+          ...{ jobId: expect.any(Number) as number, uploadedAt: expect.any(String) as string },
+        },
+      ],
+    });
     // A line that the index does not know, and a file.
     expect(await ask(2)).toMatchObject({ precision: 'guess', locations: [{ line: 2 }, { path: 'new.ts' }] });
     expect(await ask(0, 'references', 'new.ts')).toMatchObject({ precision: 'guess' });

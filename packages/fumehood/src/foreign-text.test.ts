@@ -108,6 +108,10 @@ const client = {
   code: {
     policies: async () => [{ ...record, repositories: evil, kind: 'tag', pattern: evil }],
     status: async () => ({
+      ...{ repository: 'acme/greeter', tip: evil, policies: [evil] },
+      indexes: [
+        { ...record, root: evil, indexer: evil, indexerVersion: evil, uploadedAt: evil, jobId: 1, behind: 1 },
+      ],
       commits: [
         {
           ...record,
@@ -117,7 +121,9 @@ const client = {
           source: evil,
           notes: [evil],
           failure: evil,
-          jobs: [{ id: 1, state: evil, root: evil, indexer: evil, uploadId: null, documents: null }],
+          jobs: [
+            { id: 1, state: evil, root: evil, indexer: evil, uploadId: null, documents: null, failure: evil },
+          ],
         },
       ],
     }),

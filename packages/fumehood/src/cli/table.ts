@@ -13,3 +13,15 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 export function minuteOf(time: string | null): string {
   return time?.slice(0, 16).replace('T', ' ') ?? 'never';
 }
+
+/** Returns how long ago an ISO time was at `now` (milliseconds since 1970), in its largest unit: `3 d`. */
+export function ageOf(time: string, now: number): string {
+  const seconds = Math.max(0, Math.floor((now - Date.parse(time)) / 1_000));
+  const units = [
+    ['d', 86_400],
+    ['h', 3_600],
+    ['min', 60],
+  ] as const;
+  const [unit, size] = units.find(([, least]) => seconds >= least) ?? ['s', 1];
+  return `${Math.floor(seconds / size)} ${unit}`;
+}

@@ -1,8 +1,7 @@
-import { FumehoodError } from '@fumehood/base';
 import type { Mirror } from '@fumehood/git';
 import type { CodeLocation, CodePrecision, CodeRange } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
-import { commitOf, mirrorOf } from '../repos/commit-files.ts';
+import { commitOf, mirrorIfAny } from '../repos/commit-files.ts';
 import { type LineMap, readLineMap } from '../repos/line-map.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
 import { nearestCommit } from '../repos/nearby.ts';
@@ -109,15 +108,4 @@ export async function scopeOf(
     uploads: await uploadsCovering(db, { repository, commit: indexedCommit, path }),
     carrier,
   };
-}
-
-/** Clients send the commits of some repositories, and those have no mirror. */
-async function mirrorIfAny({ db, mirrors }: CodeDeps, repository: string): Promise<Mirror | null> {
-  try {
-    return await mirrorOf(db, mirrors, repository);
-  } catch (error) {
-    if (error instanceof FumehoodError && ['repository_not_found', 'mirror_missing'].includes(error.code))
-      return null;
-    throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import type { IndexPolicy, IndexStatus, setIndexPolicySchema } from '@fumehood/protocol';
+import type { IndexPolicy, setIndexPolicySchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';
@@ -91,22 +91,4 @@ export async function secondsSinceIndexing(
     where repository = ${repository} and policy = ${policy}
   `.execute(db);
   return rows[0]?.seconds ?? null;
-}
-
-/** Latest commits that a status shows. */
-const shownMax = 20;
-
-/** Returns what was decided of the latest commits of a repository, and what became of it. */
-export async function readIndexStatus(db: Db, repository: string): Promise<IndexStatus['commits']> {
-  const { rows } = await sql<IndexStatus['commits'][number]>`
-    select commit, iso(planned_at) as "plannedAt", policy, source, notes, failure,
-      coalesce((
-        select jsonb_agg(jsonb_build_object('id', jobs.id, 'state', jobs.state, 'root', jobs.payload ->> 'root',
-          'indexer', jobs.payload #>> '{indexer,name}', 'uploadId', uploads.id, 'documents', uploads.documents) order by jobs.id)
-        from jobs left join uploads on uploads.job_id = jobs.id
-        where jobs.queue = 'codeintel' and jobs.repository = indexings.repository and jobs.commit = indexings.commit
-      ), '[]') as jobs
-    from indexings where repository = ${repository} order by planned_at desc limit ${shownMax}
-  `.execute(db);
-  return rows;
 }

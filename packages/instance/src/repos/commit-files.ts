@@ -26,6 +26,20 @@ export async function mirrorOf(db: Db, mirrors: Mirrors, repository: string): Pr
   });
 }
 
+/** Returns the mirror of a repository; null if it has none: clients send the commits of some. */
+export async function mirrorIfAny(
+  { db, mirrors }: { readonly db: Db; readonly mirrors: Mirrors },
+  repository: string,
+): Promise<Mirror | null> {
+  try {
+    return await mirrorOf(db, mirrors, repository);
+  } catch (error) {
+    if (error instanceof FumehoodError && ['repository_not_found', 'mirror_missing'].includes(error.code))
+      return null;
+    throw error;
+  }
+}
+
 /**
  * Returns the commit that a revision names: a branch, a tag, or a commit or the beginning of one; null: the default branch. Errors:
  * `revision_not_found`.

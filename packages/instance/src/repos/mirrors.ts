@@ -33,6 +33,8 @@ export const checkFiles = ['cat-file', '--batch-check'];
 /** How many commits of a history are looked at. */
 export const ancestorsMax = 1_000;
 export const ancestors = ['rev-list', `--max-count=${ancestorsMax}`];
+/** How many commits of one history are missing in another one: at most as many as are looked at. */
+export const missing = ['rev-list', '--count', `--max-count=${ancestorsMax}`];
 /** Commits with their parents, each after all that come from it, from those on stdin. */
 export const historyOf = ['rev-list', '--topo-order', '--parents', '--stdin'];
 /** The lines that have a word, which is text and no pattern, in the text files of a commit. The names of files end with a zero byte. */
@@ -50,6 +52,7 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
     catFiles,
     checkFiles,
     [...ancestors, refObject],
+    [...missing, refObject, /\^[0-9a-f]{40}/],
     historyOf,
     [...grepWord, wordPattern, refObject, '--'],
     [...diffBlobs, refObject, refObject, '--'],

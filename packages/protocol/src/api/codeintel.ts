@@ -9,6 +9,9 @@ export const uploadRecordSchema = z.object({
   root: z.string(),
   indexer: z.string(),
   indexerVersion: z.string(),
+  /** The job that made it; null: it is removed, or there was none. */
+  jobId: z.int().nullable(),
+  uploadedAt: z.string(),
   /** How much the index holds, counted while it was read. */
   documents: z.int(),
   occurrences: z.int(),

@@ -6,6 +6,7 @@ import { tierSchema } from '../tier.ts';
 import { isStorable } from '../text.ts';
 import { commitSchema, jobSecretsMax, secretNameSchema } from '../values.ts';
 import { revisionSchema } from './code.ts';
+import { uploadRecordSchema } from './codeintel.ts';
 import { jobOptions } from './job-options.ts';
 import { storedRepositorySchema } from './repositories.ts';
 
@@ -141,9 +142,23 @@ export const indexPolicySchema = z.object({
 export type IndexPolicy = z.infer<typeof indexPolicySchema>;
 export const indexPoliciesSchema = z.object({ policies: z.array(indexPolicySchema) });
 
-/** `GET /api/indexings?repository=`: what was decided of the latest commits of a repository, and what became of it, newest first. */
+/**
+ * `GET /api/indexings?repository=`: what answers for the default branch of a repository, and what was decided of its latest commits and became of
+ * it, newest first.
+ */
 export const indexStatusSchema = z.object({
   repository: storedRepositorySchema,
+  /** The tip of the default branch; null: it has none. */
+  tip: commitSchema.nullable(),
+  /** The policies that name the repository. */
+  policies: z.array(z.string()),
+  /** For each directory and indexer the index that is the nearest to the tip, else the latest one. */
+  indexes: z.array(
+    uploadRecordSchema.omit({ repository: true }).extend({
+      /** How many commits of the default branch are not in the history of the index's commit: 1,000 stands for more. Null: nobody knows. */
+      behind: z.int().nullable(),
+    }),
+  ),
   commits: z.array(
     z.object({
       commit: commitSchema,
@@ -161,6 +176,8 @@ export const indexStatusSchema = z.object({
           /** The index that it left; null: none, or a later one took its place. */
           uploadId: z.int().nullable(),
           documents: z.int().nullable(),
+          /** The reason for which it failed, such as `step_failed`; null: it did not. Its message and its output are its user's. */
+          failure: z.string().nullable(),
         }),
       ),
     }),

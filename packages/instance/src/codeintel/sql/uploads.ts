@@ -23,7 +23,8 @@ export interface IndexCounts {
 /** Returns an upload's record, or null. */
 export async function readUpload(db: Db, id: number): Promise<UploadRecord | null> {
   const { rows } = await sql<UploadRecord>`
-    select id, repository, commit, root, indexer, indexer_version as "indexerVersion", documents, occurrences, symbols
+    select id, repository, commit, root, indexer, indexer_version as "indexerVersion", job_id as "jobId", iso(uploaded_at) as "uploadedAt",
+      documents, occurrences, symbols
     from uploads where id = ${id}
   `.execute(db);
   return rows[0] ?? null;

@@ -13,14 +13,9 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { listIndexers, resetIndexer, setIndexer } from '../../indexing/indexers.ts';
-import {
-  listIndexPolicies,
-  readIndexStatus,
-  removeIndexPolicy,
-  setIndexPolicy,
-} from '../../indexing/records.ts';
+import { listIndexPolicies, removeIndexPolicy, setIndexPolicy } from '../../indexing/records.ts';
 import { indexCommit } from '../../indexing/index-commit.ts';
-import { readRepository } from '../../repos/records.ts';
+import { readIndexStatus } from '../../indexing/status.ts';
 import type { RouteDeps } from '../deps.ts';
 import { personOf, requirePerson } from '../person.ts';
 
@@ -38,11 +33,7 @@ export function indexingRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   app.get(
     '/api/indexings',
     { schema: { querystring: indexStatusQuerySchema } },
-    async (request): Promise<IndexStatus> => {
-      const { repository } = request.query;
-      await readRepository(db, repository);
-      return { repository, commits: await readIndexStatus(db, repository) };
-    },
+    (request): Promise<IndexStatus> => readIndexStatus(deps, request.query.repository),
   );
   app.get(
     '/api/index-policies',

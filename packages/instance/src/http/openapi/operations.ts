@@ -172,7 +172,8 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 200: 'Indexing' },
   },
   'GET /api/indexings': {
-    summary: 'What was decided of the latest commits of a repository, and what became of it, newest first.',
+    summary:
+      'Which indexes answer for the default branch of a repository, how far they are behind, and what was decided of its latest commits.',
     answers: { 200: 'IndexStatus' },
   },
   'GET /api/index-policies': {
