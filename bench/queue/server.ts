@@ -20,6 +20,8 @@ export interface BenchServer {
   database(name: string): Promise<BenchDatabase>;
   /** Returns the version of the server and its settings for durability. */
   facts(): Promise<Record<string, string>>;
+  /** Returns how many bytes a database has. */
+  bytes(database: BenchDatabase): Promise<number>;
   /** Vacuums and writes a checkpoint, so that no measurement pays for the set-up. */
   settle(databases: readonly BenchDatabase[]): Promise<void>;
   /** Stops the server and removes its files. */
@@ -70,6 +72,13 @@ export async function startServer(): Promise<BenchServer> {
                   current_setting('shared_buffers') as shared_buffers`,
         );
         return rows[0] as Record<string, string>;
+      }),
+    bytes: ({ database }) =>
+      asAdmin(async (admin) => {
+        const { rows } = await admin.query<{ bytes: number }>('select pg_database_size($1) as bytes', [
+          database,
+        ]);
+        return Number(rows[0]?.bytes);
       }),
     async settle(databases) {
       for (const { database } of databases)

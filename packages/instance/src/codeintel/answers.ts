@@ -13,14 +13,8 @@ import { locationsOf, type Page, pageOfLocal, readPage, scopeFor } from './pages
 import { compareSize, covers, occurrencesAround, rangeOf, wholeOf } from './ranges.ts';
 import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
 import { searchWord } from './search.ts';
-import {
-  readDescription,
-  readOccurrences,
-  readOwnDescription,
-  type StoredOccurrence,
-  type UseKind,
-  useKinds,
-} from './sql/documents.ts';
+import { readDescription, readOwnDescription, type UseKind, useKinds } from './sql/documents.ts';
+import { readLocal, readOccurrences, readOccurrencesNear, type StoredOccurrence } from './sql/parts.ts';
 import { uploadsOf } from './sql/uploads.ts';
 import { findUses, type UploadScope } from './sql/uses.ts';
 import { symbolKey } from './symbol-key.ts';
@@ -44,8 +38,6 @@ const guessesMax = 10;
 interface Found {
   readonly upload: number;
   readonly occurrence: StoredOccurrence;
-  /** All of the document. */
-  readonly document: readonly StoredOccurrence[];
 }
 
 /**
@@ -61,7 +53,7 @@ export async function findDefinitions(deps: CodeDeps, asked: CodePlace): Promise
   for (const found of await occurrencesAt(db, uploads, place)) {
     const symbol = found.occurrence[4];
     const places = isLocal(symbol)
-      ? localLocations(answer, place.path, found, 1)
+      ? await localLocations(db, answer, place.path, found, 1)
       : await definitionsOf(db, answer, symbol);
     for (const one of places)
       locations.set([one.repository, one.path, one.line, one.character].join(':'), one);
@@ -205,8 +197,8 @@ async function carryOver<T extends CodeLocation>(
 async function occurrencesAt(db: Db, uploads: readonly number[], place: CodePlace): Promise<Found[]> {
   const found: Found[] = [];
   for (const upload of uploads) {
-    const document = await readOccurrences(db, upload, place.path);
-    for (const occurrence of occurrencesAround(document, place)) found.push({ upload, occurrence, document });
+    const near = await readOccurrencesNear(db, upload, place.path, place.line);
+    for (const occurrence of occurrencesAround(near, place)) found.push({ upload, occurrence });
   }
   return found.sort((a, b) => compareSize(rangeOf(a.occurrence), rangeOf(b.occurrence)));
 }
@@ -241,20 +233,21 @@ async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Pro
     if (!isLocal(occurrence[4])) symbols.set(symbolKey(occurrence[4]).toString('hex'), occurrence[4]);
   if (symbols.size > 0) return await readPage(db, answer, symbols, kind, place);
   if (kind !== useKinds.reference) return { locations: [], next: null };
-  return pageOfLocal(localLocations(answer, place.path, narrowest, 0), place);
+  return pageOfLocal(await localLocations(db, answer, place.path, narrowest, 0), place);
 }
 
 /** Returns where a document defines (1) or refers to (0) a symbol that only this document knows. */
-function localLocations(
+async function localLocations(
+  db: Db,
   { repository, indexedCommit }: Scope['answer'],
   path: string,
-  { upload, occurrence, document }: Found,
+  { upload, occurrence }: Found,
   defines: 0 | 1,
-): CodeLocation[] {
+): Promise<CodeLocation[]> {
   const symbol = occurrence[4];
   const place = { repository, commit: indexedCommit, path, symbol, upload, package: null };
-  return document
-    .filter((one) => one[4] === symbol && one[5] === defines)
+  return (await readLocal(db, upload, path, symbol))
+    .filter((one) => one[5] === defines)
     .map((one) => ({ ...rangeOf(one), ...place }));
 }
 

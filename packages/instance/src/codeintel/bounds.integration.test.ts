@@ -5,13 +5,14 @@ import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import { scipDescription, scipDocument, scipIndex } from '../testing/scip.ts';
+import { scipDescription, scipDocument, scipFile, scipIndex } from '../testing/scip.ts';
 import { type IndexLimits, indexLimits } from './limits.ts';
 import { removeOldIndexes } from '../retention/indexes.ts';
 import { noMirrors } from '../testing/no-mirrors.ts';
 import { occurrencesAround } from './ranges.ts';
 import { definitionsAt } from './read.ts';
-import { readOccurrences, readOwnDescription } from './sql/documents.ts';
+import { readOwnDescription } from './sql/documents.ts';
+import { readLocal, readOccurrences, readOccurrencesNear } from './sql/parts.ts';
 import { storeUpload } from './store.ts';
 
 const commit = '0'.repeat(40);
@@ -62,6 +63,29 @@ describe('documents of one path', () => {
     expect(symbols).toEqual(['x four', 'x one', 'x three', 'x two']);
     expect(await readOccurrences(db, id, 'b')).toEqual([]);
   });
+});
+
+test('the occurrences around a line and those of a local symbol are found in a large document, whatever their order', async () => {
+  const occurrences = Array.from({ length: 2_000 }, (_, n) => {
+    const line = (n * 7_919) % 1_000;
+    const end = n % 100 === 0 ? [line + 300, 2] : [9];
+    return {
+      range: [line, n % 5, ...end],
+      symbol: n % 3 === 0 ? `local ${n % 50}` : `s m p 1 x${n}.`,
+      role: 1 as const,
+    };
+  });
+  const id = await store([scipFile('a', occurrences)]);
+  const all = await readOccurrences(db, id, 'a');
+  expect(all).toHaveLength(2_000);
+  for (const line of [0, 1, 299, 500, 999, 1_200, 5_000]) {
+    const isOn = ([from, , to]: readonly unknown[]) => Number(from) <= line && line <= Number(to);
+    const near = await readOccurrencesNear(db, id, 'a', line);
+    expect(near.filter(isOn)).toEqual(all.filter(isOn));
+  }
+  expect((await readOccurrencesNear(db, id, 'a', 500)).length).toBeLessThan(1_000);
+  for (const symbol of ['local 0', 'local 49', 'local 50'])
+    expect(await readLocal(db, id, 'a', symbol)).toEqual(all.filter((one) => one[4] === symbol));
 });
 
 describe('a document that is stored', () => {

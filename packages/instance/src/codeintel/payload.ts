@@ -3,6 +3,9 @@ import { pipeline, type Readable } from 'node:stream';
 import { payloadInvalid, payloadTooBig } from './errors.ts';
 import { maxIndexBytes } from './limits.ts';
 
+/** Bytes that are unpacked at a time, where zlib's 16 KiB would leave most documents in parts, and that wait for their reader. */
+const sizes = { chunkSize: 2 ** 18, readableHighWaterMark: 2 ** 21 };
+
 /**
  * Unpacks an uploaded index, which is gzipped whatever the content encoding. `announcedBytes`: its unpacked size according to the
  * client, or null. Errors: `payload_invalid`, `payload_too_big`.
@@ -10,7 +13,7 @@ import { maxIndexBytes } from './limits.ts';
 export async function* readPayload(body: Readable, announcedBytes: number | null): AsyncGenerator<Buffer> {
   if (announcedBytes !== null && announcedBytes > maxIndexBytes) throw payloadTooBig(maxIndexBytes);
   let size = 0;
-  const plain = pipeline(body, createGunzip(), () => {}) as unknown as AsyncIterable<Buffer>;
+  const plain = pipeline(body, createGunzip(sizes), () => {}) as unknown as AsyncIterable<Buffer>;
   try {
     for await (const chunk of plain) {
       size += chunk.length;

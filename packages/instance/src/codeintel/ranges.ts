@@ -1,5 +1,5 @@
 import type { CodeRange } from '@fumehood/protocol';
-import type { StoredOccurrence } from './sql/documents.ts';
+import type { StoredOccurrence } from './sql/parts.ts';
 
 /** Returns the range of an occurrence. */
 export const rangeOf = ([line, character, endLine, endCharacter]: StoredOccurrence): CodeRange => ({

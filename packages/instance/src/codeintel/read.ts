@@ -1,7 +1,7 @@
 import { isLocal } from '@fumehood/scip';
 import type { Db } from '../db/connect.ts';
 import { occurrencesAround } from './ranges.ts';
-import { readFirstDocuments, readOccurrences, type StoredOccurrence } from './sql/documents.ts';
+import { readFirstDocuments, readLocal, readOccurrencesNear } from './sql/parts.ts';
 import { findDefinitionsIn, type Location } from './sql/uses.ts';
 
 /** An example looks through this many documents. */
@@ -16,11 +16,11 @@ export async function definitionsAt(
   id: number,
   at: { readonly path: string; readonly line: number; readonly character: number },
 ): Promise<Location[]> {
-  const document = await readOccurrences(db, id, at.path);
+  const document = await readOccurrencesNear(db, id, at.path, at.line);
   const found = new Map<string, Location>();
   for (const [, , , , symbol] of occurrencesAround(document, at)) {
     const places = isLocal(symbol)
-      ? localDefinitions(document, at.path, symbol)
+      ? await localDefinitions(db, id, at.path, symbol)
       : await findDefinitionsIn(db, id, [symbol]);
     for (const place of places) found.set(`${place.path}:${place.line}:${place.character}`, place);
   }
@@ -60,8 +60,8 @@ export async function exampleOf(
 }
 
 /** Returns where a document defines a symbol that only this document knows. */
-function localDefinitions(document: readonly StoredOccurrence[], path: string, local: string): Location[] {
-  return document
-    .filter(([, , , , symbol, isDefinition]) => isDefinition === 1 && symbol === local)
+async function localDefinitions(db: Db, id: number, path: string, local: string): Promise<Location[]> {
+  return (await readLocal(db, id, path, local))
+    .filter(([, , , , , isDefinition]) => isDefinition === 1)
     .map(([line, character, , , symbol]) => ({ path, line, character, symbol }));
 }

@@ -34,7 +34,7 @@ export async function removeOldIndexes(
           -- A document of several uploads counts for the newest, which keeps it longest. The rows of its symbols count by its occurrences.
           select upload_id, sum(bytes) as bytes from (
             select max(upload_id) as upload_id,
-              max(pg_column_size(occurrences) + pg_column_size(symbols) + 40 * occurrence_count) as bytes
+              max(part_bytes + pg_column_size(occurrences) + pg_column_size(symbols) + 40 * occurrence_count) as bytes
             from index_documents join documents on documents.id = document_id group by document_id
           ) as document group by upload_id
         ) as size on upload_id = id

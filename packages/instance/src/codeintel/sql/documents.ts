@@ -1,11 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-
-/**
- * `[line, character, end line, end character, symbol, 1 for a definition or 0]`, and then the four numbers of the range of the whole
- * definition, if it is known; numbers count from 0.
- */
-export type StoredOccurrence = [number, number, number, number, string, 0 | 1, ...number[]];
+import type { StoredPart } from './parts.ts';
 
 /** `[symbol, Markdown]`: what an indexer wrote of a symbol. */
 export type StoredDescription = [string, string];
@@ -31,11 +26,12 @@ export interface StoredDocument {
   readonly symbols: number;
 }
 
-/** Sorts occurrences by their ranges: not every indexer does, and here it does not keep this process busy. */
-const sorted = (json: string) => sql`(
-  select coalesce(jsonb_agg(one order by (one->0)::int, (one->1)::int, (one->2)::int, (one->3)::int), '[]')
-  from jsonb_array_elements(${json}::jsonb) as one
-)`;
+/** What is stored of a document that is not stored yet. */
+export interface NewDocument extends Omit<StoredDocument, 'id'> {
+  readonly parts: readonly StoredPart[];
+  readonly symbolsJson: string;
+  readonly uses: readonly StoredUse[];
+}
 
 const columns = sql`id, sha256, path, occurrence_count as occurrences, symbol_count as symbols`;
 
@@ -56,31 +52,54 @@ export async function findDocuments(db: Db, hashes: readonly Buffer[]): Promise<
   return rows;
 }
 
-/** Stores a document with what it does with symbols; one that was stored in the meantime stays. */
-export async function insertDocument(
-  tx: Db,
-  document: Omit<StoredDocument, 'id'> & {
-    readonly occurrencesJson: string;
-    readonly symbolsJson: string;
-    readonly uses: readonly StoredUse[];
-  },
-): Promise<StoredDocument> {
-  const { sha256, path, occurrencesJson, symbolsJson, occurrences, symbols, uses } = document;
-  const { rows } = await sql<StoredDocument>`
-    insert into documents (sha256, path, occurrences, symbols, occurrence_count, symbol_count)
-    values (${sha256}, ${path}, ${sorted(occurrencesJson)}, ${symbolsJson}::jsonb, ${occurrences}, ${symbols})
+/** Stores documents with what they do with symbols; those that were stored in the meantime stay. Returns all. */
+export async function insertDocuments(tx: Db, documents: readonly NewDocument[]): Promise<StoredDocument[]> {
+  const { rows: stored } = await sql<StoredDocument>`
+    insert into documents (sha256, path, occurrences, symbols, occurrence_count, symbol_count, part_bytes)
+    select sha256, path, '[]', symbols::jsonb, occurrence_count, symbol_count, part_bytes
+    from unnest(${documents.map(({ sha256 }) => sha256)}::bytea[], ${documents.map(({ path }) => path)}::text[],
+                ${documents.map(({ symbolsJson }) => symbolsJson)}::text[],
+                ${documents.map(({ occurrences }) => occurrences)}::int[], ${documents.map(({ symbols }) => symbols)}::int[],
+                ${documents.map(({ parts }) => parts.reduce((sum, { json }) => sum + json.length, 0))}::bigint[])
+      as one (sha256, path, symbols, occurrence_count, symbol_count, part_bytes)
     on conflict (sha256) do nothing returning ${columns}
   `.execute(tx);
-  const [stored] = rows;
-  if (stored === undefined) return (await findDocuments(tx, [sha256]))[0] as StoredDocument;
-  // Arrays of unequal lengths cannot be unnested: the ranges of each row go as text.
+  const ids = new Map(stored.map(({ sha256, id }) => [sha256.toString('hex'), id]));
+  const isNew = (document: NewDocument) => ids.has(document.sha256.toString('hex'));
+  await insertParts(tx, documents.filter(isNew), ids);
+  const others = documents.filter((document) => !isNew(document)).map(({ sha256 }) => sha256);
+  return others.length === 0 ? stored : [...stored, ...(await findDocuments(tx, others))];
+}
+
+/** Stores what belongs to documents, whose ids are those of their hashes. Arrays of unequal lengths cannot be unnested: each goes as text. */
+async function insertParts(
+  tx: Db,
+  documents: readonly NewDocument[],
+  ids: ReadonlyMap<string, number>,
+): Promise<void> {
+  const parts = documents.flatMap(({ sha256, parts: all }) => {
+    const id = ids.get(sha256.toString('hex'));
+    return all.map((part, number) => ({ ...part, id, number }));
+  });
+  await sql`
+    insert into document_parts
+    select document_id, part, first_line, last_line, locals::int[], occurrences::json
+    from unnest(${parts.map(({ id }) => id)}::bigint[], ${parts.map(({ number }) => number)}::int[],
+                ${parts.map(({ firstLine }) => firstLine)}::int[], ${parts.map(({ lastLine }) => lastLine)}::int[],
+                ${parts.map(({ locals }) => `{${locals.join(',')}}`)}::text[], ${parts.map(({ json }) => json)}::text[])
+      as one (document_id, part, first_line, last_line, locals, occurrences)
+  `.execute(tx);
+  const uses = documents.flatMap(({ sha256, uses: all }) => {
+    const id = ids.get(sha256.toString('hex'));
+    return all.map((use) => ({ ...use, id }));
+  });
   await sql`
     insert into document_symbols
-    select symbol, kind, ${stored.id}, ranges::int[]
-    from unnest(${uses.map((use) => use.symbol)}::bytea[], ${uses.map((use) => use.kind)}::int[],
-                ${uses.map(({ ranges }) => `{${ranges.join(',')}}`)}::text[]) as use (symbol, kind, ranges)
+    select symbol, kind, document_id, ranges::int[]
+    from unnest(${uses.map(({ symbol }) => symbol)}::bytea[], ${uses.map(({ kind }) => kind)}::int[],
+                ${uses.map(({ id }) => id)}::bigint[], ${uses.map(({ ranges }) => `{${ranges.join(',')}}`)}::text[])
+      as use (symbol, kind, document_id, ranges)
   `.execute(tx);
-  return stored;
 }
 
 /** Says which documents an upload has. */
@@ -95,34 +114,6 @@ export async function insertUploadDocuments(
     from unnest(${documents.map(({ path }) => path)}::text[], ${documents.map(({ id }) => id)}::bigint[]) as one (path, id)
     on conflict do nothing
   `.execute(tx);
-}
-
-/** Returns the occurrences of a document, sorted by their ranges; none for a path that the upload does not have. */
-export async function readOccurrences(db: Db, upload: number, path: string): Promise<StoredOccurrence[]> {
-  const { rows } = await sql<{ occurrences: StoredOccurrence[] }>`
-    select occurrences from index_documents place join documents on id = document_id
-    where upload_id = ${upload} and place.path = ${path}
-    order by id
-  `.execute(db);
-  const [{ occurrences } = { occurrences: [] }, ...parts] = rows;
-  if (parts.length === 0) return occurrences;
-  const all = [...occurrences, ...parts.flatMap((part) => part.occurrences)];
-  return all.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3]);
-}
-
-/** Returns the first documents of an upload, by path; with `outside`, those that are not below this directory. */
-export async function readFirstDocuments(
-  db: Db,
-  upload: number,
-  limit: number,
-  outside: string | null,
-): Promise<{ readonly path: string; readonly occurrences: StoredOccurrence[] }[]> {
-  const { rows } = await sql<{ path: string; occurrences: StoredOccurrence[] }>`
-    select place.path, occurrences from index_documents place join documents on id = document_id
-    where upload_id = ${upload} and not coalesce(starts_with(place.path, ${outside}), false)
-    order by place.path, id limit ${limit}
-  `.execute(db);
-  return rows;
 }
 
 /** Returns what those documents of these uploads say of a symbol that define it: Markdown, or null. */
