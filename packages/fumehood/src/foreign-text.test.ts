@@ -294,6 +294,7 @@ const others = [
   'network/ceilings/remove',
   'secrets/set',
   'secrets/remove',
+  'mcp',
   'executors/drain',
   'executors/resume',
 ];

@@ -29,6 +29,7 @@ import { addJobsShow } from './commands/jobs/show.ts';
 import { addJobsWhy } from './commands/jobs/why.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
+import { addMcp } from './commands/mcp.ts';
 import { addBrokerAdd } from './commands/broker/add.ts';
 import { addBrokerList } from './commands/broker/list.ts';
 import { addBrokerRemove } from './commands/broker/remove.ts';
@@ -264,6 +265,7 @@ export function makeProgram(): Command {
 
   addLogin(program);
   addLogout(program);
+  addMcp(program);
   addUp(program);
   addDown(program);
   addStatus(program);

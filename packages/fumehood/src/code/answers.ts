@@ -89,15 +89,18 @@ function noteAnswer({
 
 /**
  * Lays out places as editors do, counted from 1, with their symbols. One of another repository, or of another commit than that of the question, has
- * both before it.
+ * both before it; one in a package has the package.
  */
 export function locationLines(
   { repository, commit }: Pick<CodeLocations, 'repository' | 'commit'>,
   locations: readonly (CodeLocation & { readonly name?: string })[],
 ): string[] {
-  return locations.map((one) => {
+  const whereOf = (one: CodeLocation) => {
+    if (one.package) return `${one.package.manager} ${one.package.name}@${one.package.version} `;
     const isElsewhere = one.repository !== repository || one.commit !== commit;
-    const where = isElsewhere ? `${one.repository}@${one.commit.slice(0, 12)} ` : '';
-    return `${where}${one.path}:${one.line + 1}:${one.character + 1}  ${one.name ?? one.symbol}`.trimEnd();
+    return isElsewhere ? `${one.repository}@${one.commit.slice(0, 12)} ` : '';
+  };
+  return locations.map((one) => {
+    return `${whereOf(one)}${one.path}:${one.line + 1}:${one.character + 1}  ${one.name ?? one.symbol}`.trimEnd();
   });
 }

@@ -1,7 +1,7 @@
 import { usage } from '../errors.ts';
 
-/** Hosts that only this machine reaches. */
-const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+/** Checks whether only this machine reaches a host of a URL. */
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(host);
 
 /**
  * Checks the address of an instance, and returns it without its last slash: `https:`, `http:` on loopback, either with the path under
@@ -20,7 +20,7 @@ export function instanceAddress(text: string): string {
       'the address of an instance holds neither a user, a password, a query nor a fragment',
       'Give it as https://HOST[:PORT][/PATH], and the access token in FUMEHOOD_TOKEN or on the stdin of `fumehood login`.',
     );
-  if (url.protocol === 'http:' && !loopback.test(url.hostname))
+  if (url.protocol === 'http:' && !isLoopback(url.hostname))
     throw usage(
       `${text} is not encrypted: everybody on the way could read the access token`,
       'Use https://. docs/access.md says how an instance gets a certificate.',

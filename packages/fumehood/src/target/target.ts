@@ -18,12 +18,13 @@ export interface Target {
   readonly token: string | null;
 }
 
+/** Makes the option `--url`. */
+export const urlOption = () =>
+  new Option('--url <url>', 'use the instance at this address; also FUMEHOOD_URL');
+
 /** Makes the options of every command that is a client of an instance. */
 export function targetOptions(): Option[] {
-  return [
-    new Option('--url <url>', 'use the instance at this address; also FUMEHOOD_URL'),
-    new Option('--token-stdin', 'read the access token from stdin; also FUMEHOOD_TOKEN'),
-  ];
+  return [urlOption(), new Option('--token-stdin', 'read the access token from stdin; also FUMEHOOD_TOKEN')];
 }
 
 /**
