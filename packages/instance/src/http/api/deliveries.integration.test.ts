@@ -1,13 +1,18 @@
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import { madeWebhookSchema, type RepositoryRecord, repositoryRecordSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { acceptDelivery, forgetDeliveries } from '../../repos/deliveries.ts';
 import { readDelivery } from '../../repos/delivery.ts';
+import { webhookSecrets } from '../../repos/webhooks.ts';
 import { countOfOtherKey } from '../../secrets/other-key.ts';
 import { openVault } from '../../secrets/vault.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
+import { requestLimits } from '../limits.ts';
 
 const url = 'https://fumehood.test/below';
 let server: TestServer;
@@ -192,6 +197,53 @@ describe('many deliveries', () => {
     const statuses = await Promise.all(Array.from({ length: 8 }, async () => (await post('{}', headers))[0]));
     expect(statuses.toSorted((a, b) => a - b)).toEqual([202, ...Array<number>(7).fill(409)]);
   });
+});
+
+test('the secret of no webhook is looked up with the same work, and is one that nobody has', async () => {
+  const vault = openVault(Buffer.alloc(32));
+  let opened = 0;
+  const counting = {
+    ...vault,
+    open(...args: Parameters<typeof vault.open>) {
+      opened += 1;
+      return vault.open(...args);
+    },
+  };
+  const errors: unknown[] = [];
+  const secretOf = webhookSecrets(instance.db, counting);
+  const found = async (of: string) => await secretOf(of, { error: (fault: unknown) => errors.push(fault) });
+  const other = await found('acme/unknown');
+  expect([other.length, opened, errors.length]).toEqual([40, 1, 0]);
+  // What another key has sealed is refused in the same way; the log of the instance says so.
+  expect([await found(name), opened, errors.length]).toEqual([other, 2, 1]);
+});
+
+test('deliveries of all repositories have one share of memory, and those of one wait for few others', async () => {
+  const limits = {
+    ...requestLimits,
+    drain: { ...requestLimits.drain, stallMs: 100 },
+    ...{ memoryPerHolder: 1_500_000, deliveries: { all: 1, waiting: 0 } },
+  };
+  const bounded = await startTestInstance(await server.clone(), { limits });
+  const begin = async (to: string, bytes: number, withinMs = 5_000) => {
+    const headers = { ...github('x'), 'content-length': String(bytes) };
+    const sent = request(`${bounded.url}/hooks/${to}`, { method: 'POST', headers, agent: false });
+    sent.on('error', () => {}); // it is given up at the end
+    sent.write('x');
+    const answered = once(sent, 'response').then(([answer]) => (answer as IncomingMessage).statusCode);
+    return { sent, status: await Promise.race([answered, delay(withinMs, null)]) };
+  };
+  try {
+    const first = await begin('acme/a', 1_000_000, 300);
+    const second = await begin('acme/b', 1_000_000);
+    expect([first.status, second.status]).toEqual([null, 429]);
+    for (const { sent } of [first, second]) sent.destroy();
+    const many = await Promise.all(Array.from({ length: 20 }, () => begin('acme/a', 1)));
+    const statuses = new Set(many.map(({ status }) => status));
+    expect(statuses).toEqual(new Set([401, 429]));
+  } finally {
+    await bounded.stop();
+  }
 });
 
 describe('a webhook', () => {
