@@ -23,7 +23,7 @@ const place = {
   indexerVersion: '0.4.0',
 };
 const start = performance.now();
-await storeUpload(db, grant, place, readPayload(createReadStream(file), null));
+await storeUpload(db, { grant }, place, readPayload(createReadStream(file), null));
 const seconds = (performance.now() - start) / 1_000;
 process.stdout.write(
   JSON.stringify({ seconds, rss: resourceUsage().maxRSS / 1_024, cpu: process.cpuUsage() }),

@@ -50,7 +50,7 @@ async function storeIndex(): Promise<void> {
   const place = { repository, commit, root: '', indexer: 'scip-typescript', indexerVersion: '0.4.0' };
   await storeUpload(
     instance.db,
-    grant,
+    { grant },
     place,
     (async function* chunks() {
       yield index;

@@ -45,7 +45,7 @@ async function store(name: string, index: Buffer): Promise<number> {
   const place = { repository: name, commit, root: '', indexer: 'scip', indexerVersion: '1' };
   return await storeUpload(
     db,
-    grant,
+    { grant },
     place,
     (async function* chunks() {
       yield index;

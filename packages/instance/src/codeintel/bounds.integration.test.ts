@@ -35,7 +35,9 @@ beforeEach(async () => {
 });
 
 const store = (documents: readonly Buffer[], changes: Partial<IndexLimits> = {}) =>
-  storeUpload(db, grant, place, inChunks(scipIndex(documents)), { ...indexLimits, ...changes });
+  storeUpload(db, { grant }, place, inChunks(scipIndex(documents)), {
+    limits: { ...indexLimits, ...changes },
+  });
 
 async function* inChunks(bytes: Buffer): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536);

@@ -32,7 +32,7 @@ export function payloadTooBig(maxBytes: number): FumehoodError {
     status: 413,
     code: 'payload_too_big',
     message: `an index has at most ${maxBytes} bytes`,
-    remedy: 'Index a part of the repository: set `root` of the job.',
+    remedy: 'Index a part of the repository at a time, and name its directory as the root.',
   });
 }
 
@@ -41,7 +41,7 @@ export function indexTooBig(what: string, max: number): FumehoodError {
     status: 413,
     code: 'index_too_big',
     message: `an index has at most ${max} ${what}`,
-    remedy: 'Index a part of the repository: set `root` of the job.',
+    remedy: 'Index a part of the repository at a time, and name its directory as the root.',
   });
 }
 
@@ -52,5 +52,53 @@ export function notIndexed(repository: string, commit: string, path: string): Fu
     code: 'not_indexed',
     message: `no index of ${repository} at ${commit.slice(0, 12)} covers ${path}`,
     remedy: `Have the commit indexed: \`fumehood index ${repository} --revision ${commit.slice(0, 12)}\`.`,
+  });
+}
+
+/** Nobody has begun this upload in parts, or somebody else has. */
+export function uploadNotBegun(id: number): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'upload_not_begun',
+    message: `there is no unfinished upload ${id} of this token`,
+    remedy: 'Send the index again from the beginning: an upload that is not finished is kept for a day.',
+  });
+}
+
+export function uploadPartsMissing(count: number): FumehoodError {
+  return new FumehoodError({
+    status: 400,
+    code: 'upload_parts_missing',
+    message: `upload is missing ${count} parts`,
+    remedy: 'Send them, and finish the upload then.',
+  });
+}
+
+export function tooManyPartialUploads(max: number): FumehoodError {
+  return new FumehoodError({
+    status: 429,
+    code: 'too_many_partial_uploads',
+    message: `${max} uploads in parts have been begun and not finished`,
+    remedy: 'Finish them; one that is not finished is removed after a day.',
+  });
+}
+
+/** An upload that says that it is an index of another format. */
+export function notScip(): FumehoodError {
+  return new FumehoodError({
+    status: 400,
+    code: 'index_not_scip',
+    message: 'LSIF indexes are not accepted',
+    remedy:
+      'Send a SCIP index, with `Content-Type: application/x-protobuf+scip`, as `src code-intel upload` does.',
+  });
+}
+
+export function jobOfOtherCommit(id: number): FumehoodError {
+  return new FumehoodError({
+    status: 400,
+    code: 'job_of_other_commit',
+    message: `job ${id} does not index this directory of this commit`,
+    remedy: 'Leave out `-associated-index-id`, or name the job that indexes it.',
   });
 }

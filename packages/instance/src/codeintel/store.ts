@@ -13,22 +13,33 @@ import { type IndexPlace, replaceUpload, saveCounts } from './sql/uploads.ts';
 /** An upload is given its documents this many at a time. */
 const batchSize = 5_000;
 
+/** What an index is of, without who sent it. */
+export type IndexSubject = Omit<IndexPlace, 'jobId' | 'userId'>;
+
+/** Whoever sends an index: an attempt of a job, or a person, who may name a job of theirs. */
+export type IndexSender =
+  | { readonly grant: UploadGrant }
+  | { readonly userId: number; readonly jobId: number | null };
+
 /**
  * Stores an index that has arrived whole. Its documents come first; then a transaction, which commits only if the lease of its job is still valid,
- * makes all of them visible at once in the place of the earlier index. An upload token is used up by that. Returns the upload's number.
- * Errors: `lease_lost`, `forbidden` for a token that another upload has used, `index_invalid`, `index_too_big`, and those of the
- * stream.
+ * makes all of them visible at once in the place of the earlier index. An upload token is used up by that. `also` runs in the transaction. Returns
+ * the upload's number. Errors: `lease_lost`, `forbidden` for a token that another upload has used, `index_invalid`, `index_too_big`, and those of
+ * the stream.
  */
 export async function storeUpload(
   db: Db,
-  grant: UploadGrant,
-  place: Omit<IndexPlace, 'jobId'>,
+  sender: IndexSender,
+  subject: IndexSubject,
   index: AsyncIterable<Uint8Array>,
-  limits: IndexLimits = indexLimits,
+  options: { readonly limits?: IndexLimits; readonly also?: (tx: Db) => Promise<void> } = {},
 ): Promise<number> {
-  const documents = await storeDocuments(db, index, limits);
+  const documents = await storeDocuments(db, index, options.limits ?? indexLimits);
   return await transaction(db, async (tx) => {
-    const id = await storeIndex(tx, { ...place, jobId: grant.jobId }, documents);
+    await options.also?.(tx);
+    if (!('grant' in sender)) return await storeIndex(tx, { ...subject, ...sender }, documents);
+    const { grant } = sender;
+    const id = await storeIndex(tx, { ...subject, jobId: grant.jobId, userId: null }, documents);
     const job = await lockLeasedJob(tx, grant);
     if (!job) throw leaseLost(grant.jobId);
     if (grant.root !== null && !(await spendUploadToken(tx, grant))) throw forbidden('invalid token');

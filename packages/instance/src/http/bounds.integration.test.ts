@@ -111,6 +111,10 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
         .replace(':tenant', 'admin')
         .replace('/api/repositories/*', `/api/repositories/acme/payments/pack?commit=${'0'.repeat(40)}`)
         .replace('/hooks/*', '/hooks/acme/payments')
+        .replace(
+          '/api/histories/*',
+          `/api/histories/acme/payments?branch=refs/heads/main&commit=${'0'.repeat(40)}`,
+        )
         .replace('/git/*', '/git/acme/payments/git-upload-pack')
         .replace('/input', '/input?offset=0')
         .replace('/appendLog', '/appendLog?entry=1&stream=stdout&offset=0')
@@ -157,7 +161,7 @@ describe('a body', () => {
     const added = await instance.api('POST', '/api/access/join-tokens', { name: 'lab' });
     const { token } = joinTokenSchema.parse(await added.json());
     const secretFor = (route: string): Record<string, string> => {
-      if (route.includes(' /api/')) return { authorization: `token ${instance.accessToken}` };
+      if (/ \/\.?api\//.test(route)) return { authorization: `token ${instance.accessToken}` };
       if (route.includes(' /hooks/'))
         return { 'x-github-event': 'push', 'x-hub-signature-256': `sha256=${'0'.repeat(64)}` };
       if (route === joinRoute) return { authorization: `token-join ${token}` };

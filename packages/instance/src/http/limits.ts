@@ -50,7 +50,15 @@ export interface RequestLimits {
   /** Bytes of bodies that are on their way into memory for one holder. */
   readonly memoryPerHolder: number;
   /** Uploads of one holder at once: of an index under a job, of blobs and packs under an access token. */
-  readonly uploads: { readonly job: number; readonly person: number };
+  readonly uploads: {
+    readonly job: number;
+    readonly person: number;
+    /** Indexes of people that are stored at once, and how many of one person may wait for that. */
+    readonly personIndexes: number;
+    readonly waiting: number;
+  };
+  /** Parts of uploads of one holder that are received at once, and that may wait for that. */
+  readonly parts: { readonly atOnce: number; readonly waiting: number };
   /** Indexes that are stored at once. Each takes a connection to the database; the pool has 16. */
   readonly indexes: number;
   /**
@@ -75,7 +83,8 @@ export const requestLimits: RequestLimits = {
   bytesPerSecond: 16 * KiB,
   bodyMs: { memory: 600_000, file: 21_600_000 },
   memoryPerHolder: 128 * MiB,
-  uploads: { job: 1, person: 16 },
+  uploads: { job: 1, person: 16, personIndexes: 2, waiting: 64 },
+  parts: { atOnce: 4, waiting: 1_000 },
   indexes: 4,
   clones: { perJob: 2, all: 12, waiting: 16 },
   packs: 4,

@@ -105,7 +105,9 @@ describe('the job of another tenant', () => {
 
 describe('the table of routes', () => {
   test('lists exactly the routes of people', () => {
-    const routes = instance.routes.filter((route) => / \/api\//.test(route) && !publicRoutes.includes(route));
+    const routes = instance.routes.filter(
+      (route) => / \/\.?api\//.test(route) && !publicRoutes.includes(route),
+    );
     const served = routes.filter((route) => !route.startsWith('HEAD '));
     const heads = routes.filter((route) => route.startsWith('HEAD '));
     const withHead = new Set([...served, ...heads.map((route) => route.replace(/^HEAD/, 'GET'))]);

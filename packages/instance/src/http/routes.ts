@@ -7,6 +7,7 @@ import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
 import { historyRoutes } from './api/histories.ts';
 import { indexConfigRoutes } from './api/index-configs.ts';
+import { personIndexUploadRoutes } from './api/index-uploads.ts';
 import { indexSettingsRoutes } from './api/index-settings.ts';
 import { indexingRoutes } from './api/indexing.ts';
 import { inputRoutes } from './api/input.ts';
@@ -41,7 +42,7 @@ import { indexUploadRoutes } from './executor/upload.ts';
 
 /**
  * All routes of the instance. Each file in `executor/` (below `/.executors`, for executors and their jobs) and in `api/` (below
- * `/api`, for people and programs, and `/hooks`, for code hosts) registers one group.
+ * `/api`, for people and programs, `/.api`, for upstream's clients, and `/hooks`, for code hosts) registers one group.
  */
 export const allRoutes: readonly Routes[] = [
   authTestRoutes,
@@ -75,6 +76,7 @@ export const allRoutes: readonly Routes[] = [
   deliveryRoutes,
   repositoryRoutes,
   uploadRoutes,
+  personIndexUploadRoutes,
   codeRoutes,
   indexingRoutes,
   historyRoutes,

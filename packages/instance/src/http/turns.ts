@@ -8,8 +8,12 @@ export interface Turns {
   readonly upload: Slots;
   /** Receives an index under a job's token, or one for its upload. */
   readonly indexUpload: Slots;
-  /** Stores an index: holds a connection to the database. */
+  /** Receives a part of an index. Upstream's client sends all parts at once. */
+  readonly indexPart: Slots;
+  /** Stores an index of a job: holds a connection to the database. */
   readonly index: Slots;
+  /** Stores an index that a person sent. Builds that share a token wait for each other. */
+  readonly personIndex: Slots;
   /** Serves a clone: holds a process. */
   readonly clone: Slots;
   /** Checks a pack: holds a process. */
@@ -20,13 +24,15 @@ export interface Turns {
 
 /** Makes the turns of one process of the instance. */
 export function makeTurns(limits: RequestLimits, clock: Clock): Turns {
-  const { turnMs, uploads, indexes, clones, packs, deliveries } = limits;
+  const { turnMs, uploads, parts, indexes, clones, packs, deliveries } = limits;
   const make = (what: string, perHolder: number, all: number, waiting: number, ms = turnMs.store) =>
     makeSlots({ what, perHolder, all, waiting, turnMs: ms }, clock);
   return {
     upload: make('uploads', uploads.person, Infinity, 0),
     indexUpload: make('uploads', uploads.job, Infinity, 0),
+    indexPart: make('parts of uploads', parts.atOnce, Infinity, parts.waiting),
     index: make('indexes', uploads.job, indexes, uploads.job),
+    personIndex: make('indexes', uploads.personIndexes, uploads.personIndexes, uploads.waiting),
     clone: make('clones', clones.perJob, clones.all, clones.waiting, turnMs.clone),
     pack: make('packs', uploads.person, packs, uploads.person),
     delivery: make('deliveries', 1, deliveries.all, deliveries.waiting, turnMs.delivery),

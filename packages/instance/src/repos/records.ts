@@ -105,6 +105,11 @@ export async function requestSync(db: Db, name: string): Promise<void> {
   wake(db, syncTopic);
 }
 
+/** Returns whether the instance mirrors a repository, or has it as one whose commits clients send. */
+export async function isMirrored(db: Db, name: string): Promise<boolean> {
+  return (await sql`select from repositories where name = ${name}`.execute(db)).rows.length > 0;
+}
+
 /** Returns the directory of a repository's mirror; null if it has none. */
 export async function placeOf(db: Db, name: string): Promise<string | null> {
   const { rows } = await sql<{

@@ -4,6 +4,7 @@ import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 import { unlessHeld } from '../backup/hold.ts';
 import type { InstanceConfig } from '../config.ts';
+import { partDigests, removeOldPartialUploads } from '../codeintel/partial.ts';
 import type { Db } from '../db/connect.ts';
 import { forgetDeliveries } from '../repos/deliveries.ts';
 import { type Mirrors, mirrorsName } from '../repos/mirrors.ts';
@@ -69,10 +70,12 @@ export async function removeOld(
   const needs = await readNeeds(db);
   const blobs = join(directories.blobs, 'sha256');
   const blobOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));
-  // What a job brought back stays with the job, and counts as a part of it. After the job it is a blob that nobody uses.
-  const artifacts = new Set((await artifactDigests(db)).map(blobOf));
+  await removeOldPartialUploads(db);
+  // What a job brought back stays with the job, and counts as a part of it. After the job it is a blob that nobody uses. So it is with the parts
+  // of an upload.
+  const kept = new Set([...(await artifactDigests(db)), ...(await partDigests(db))].map(blobOf));
   const images = await removeUnused(
-    (await below(blobs)).filter((path) => !artifacts.has(path)),
+    (await below(blobs)).filter((path) => !kept.has(path)),
     new Set(needs.images.map(blobOf)),
     bounds(retention.images),
     { staging: join(directories.blobs, 'staging', replica), now },

@@ -2,7 +2,7 @@ import type { UploadRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 
-/** What an uploaded index is about, and the job that made it. */
+/** What an uploaded index is about, and who sent it. */
 export interface IndexPlace {
   readonly repository: string;
   readonly commit: string;
@@ -10,7 +10,12 @@ export interface IndexPlace {
   readonly root: string;
   readonly indexer: string;
   readonly indexerVersion: string;
-  readonly jobId: number;
+  /** The upload's number, if it has been given one; see `reserveUpload`. */
+  readonly id?: number;
+  /** The job that made it; null: a person sent it, and named none. */
+  readonly jobId: number | null;
+  /** The person who sent it. */
+  readonly userId: number | null;
 }
 
 /** How much an index holds. */
@@ -72,18 +77,27 @@ export async function uploadsOf(db: Db, repository: string, commit: string): Pro
  * wait until the transaction ends. Returns the upload's number.
  */
 export async function replaceUpload(tx: Db, place: IndexPlace): Promise<number> {
-  const { repository, commit, root, indexer, indexerVersion, jobId } = place;
+  const { repository, commit, root, indexer, indexerVersion, jobId, userId } = place;
+  const id = place.id ?? (await reserveUpload(tx));
   const key = JSON.stringify([repository, commit, root, indexer]);
   await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx);
   await sql`
     delete from uploads
     where repository = ${repository} and commit = ${commit} and root = ${root} and indexer = ${indexer}
   `.execute(tx);
-  const { rows } = await sql<{ id: number }>`
-    insert into uploads (repository, commit, root, indexer, indexer_version, job_id)
-    values (${repository}, ${commit}, ${root}, ${indexer}, ${indexerVersion}, ${jobId})
-    returning id
+  await sql`
+    insert into uploads (id, repository, commit, root, indexer, indexer_version, job_id, uploaded_by)
+    overriding system value
+    values (${id}, ${repository}, ${commit}, ${root}, ${indexer}, ${indexerVersion}, ${jobId}, ${userId})
   `.execute(tx);
+  return id;
+}
+
+/** Returns a number that no other upload has. */
+export async function reserveUpload(db: Db): Promise<number> {
+  const { rows } = await sql<{ id: number }>`
+    select nextval(pg_get_serial_sequence('uploads', 'id')) as id
+  `.execute(db);
   return (rows[0] as { id: number }).id;
 }
 

@@ -176,7 +176,6 @@ describe('the token of an upload step', () => {
     ['another repository', { repository: 'acme/other' }, 403],
     ["another job's number", { associatedIndexId: '4711' }, 403],
     ['a commit by name', { commit: 'HEAD' }, 400],
-    ['an index in parts', { multiPart: 'true', numParts: '3' }, 400],
   ])('is refused for %s, and stays valid', async (_, changes, status) => {
     const job = await executor.leased();
     expect((await upload(job, changes))[0]).toBe(status);
