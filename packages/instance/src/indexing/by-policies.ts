@@ -8,7 +8,13 @@ import { mirrorOf, readCommitTime } from '../repos/commit-files.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
 import { indexCommit } from './index-commit.ts';
 import { matches } from './pattern.ts';
-import { listIndexPolicies, readUnindexedRefs, secondsSinceIndexing, type UnindexedRef } from './records.ts';
+import {
+  countIndexJobs,
+  listIndexPolicies,
+  readUnindexedRefs,
+  secondsSinceIndexing,
+  type UnindexedRef,
+} from './records.ts';
 
 interface PolicyDeps {
   readonly db: Db;
@@ -20,6 +26,9 @@ interface PolicyDeps {
 
 /** Commits that one policy has indexed after one sync; the next sync goes on. */
 const commitsMax = 50;
+
+/** While so many index jobs of a repository wait or run, policies have no more of its commits indexed. */
+const jobsMax = 200;
 
 /** Has the commits of a repository indexed that policies name and nobody has had indexed yet. Never rejects. */
 export async function indexByPolicies(deps: PolicyDeps, repository: string): Promise<void> {
@@ -48,6 +57,7 @@ async function apply(
   for (const { commit } of refs) {
     if (commits.size >= (policy.pauseSeconds > 0 ? 1 : commitsMax)) return;
     if (commits.has(commit)) continue;
+    if ((await countIndexJobs(db, repository, jobsMax)) >= jobsMax) return;
     if (policy.maxAgeSeconds !== null) {
       const time = await readCommitTime(mirror, commit);
       if (time === null || clock.now() / 1_000 - time > policy.maxAgeSeconds) continue;

@@ -1,4 +1,14 @@
 import { FumehoodError } from '@fumehood/base';
+import type * as z from 'zod';
+
+export function indexJobInvalid(root: string, { issues: [issue] }: z.ZodError): FumehoodError {
+  return new FumehoodError({
+    status: 400,
+    code: 'index_config_invalid',
+    message: `the job that indexes ${root === '' ? 'the root' : root} cannot be made: ${issue?.path.join('.')}: ${issue?.message}`,
+    remedy: 'docs/auto-indexing.md has the fields of an index configuration.',
+  });
+}
 
 export function indexPolicyNotFound(name: string): FumehoodError {
   return new FumehoodError({

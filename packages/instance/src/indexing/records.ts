@@ -92,3 +92,15 @@ export async function secondsSinceIndexing(
   `.execute(db);
   return rows[0]?.seconds ?? null;
 }
+
+/** Returns how many index jobs of a repository have not ended, counted up to `most`. */
+export async function countIndexJobs(db: Db, repository: string, most: number): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) from (
+      select from jobs
+      where queue = 'codeintel' and repository = ${repository} and state in ('queued', 'errored', 'processing')
+      limit ${most}
+    ) as unfinished
+  `.execute(db);
+  return rows[0]?.count ?? 0;
+}

@@ -1,13 +1,13 @@
 import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { allowedRequest, localSpawn } from '@fumehood/base';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
+import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 import { removeOldIndexes } from './indexes.ts';
 
@@ -21,6 +21,7 @@ let root: string;
 let mirrors: Mirrors;
 let db: Db;
 let warned: object[];
+let mirrored: Awaited<ReturnType<typeof mirrorSource>>;
 /** Commits of `main` after a release, the release, one commit before it, and a branch that begins there. */
 const at = { before: '', release: '', one: '', two: '', three: '', side: '' };
 
@@ -41,6 +42,7 @@ beforeAll(async () => {
   at.side = source.add('b', '1');
   source.git(['checkout', '-q', 'main']);
   at.three = source.add('a', '4');
+  mirrored = await mirrorSource(mirrors, source);
 });
 afterAll(async () => {
   source.remove();
@@ -50,27 +52,10 @@ afterAll(async () => {
 beforeEach(async () => {
   db = connect(await server.clone());
   warned = [];
+  await storeMirrored(db, 'kept', mirrored);
   return () => db.destroy();
 });
 
-/** Mirrors the source as it is. */
-async function mirrored(): Promise<string> {
-  const { place, mirror } = await mirrors.make();
-  const lines = source.git(['for-each-ref', '--format=%(objectname) %(refname) %(*objectname)']).split('\n');
-  const refs = lines.map((line) => line.split(' '));
-  const pack = source.pack(refs.map(([object]) => `${object}\n`).join(''), '--revs');
-  const named = new Map(refs.map(([object = '', name = '']) => [name, object]));
-  await mirror.update({ head: 'refs/heads/main', refs: named }, Readable.from([pack]));
-  await sql`insert into repositories (name, url, sync_interval, place) values ('kept', 'http://x', '1 h', ${place})`.execute(
-    db,
-  );
-  for (const [object, name, peeled] of refs)
-    await sql`
-      insert into repository_refs (repository_id, name, object, commit)
-      select id, ${name}, ${object}, ${peeled || object} from repositories
-    `.execute(db);
-  return place;
-}
 /** Stores an index that was uploaded so many days ago. */
 const uploaded = async (days: number, commit: string, indexer = 'ts', directory = '', repository = 'kept') =>
   sql`
@@ -96,7 +81,6 @@ const moveTag = async (commit: string) =>
 const aDayPasses = () => sql`update uploads set needed_at = needed_at - interval '25 hours'`.execute(db);
 
 test('an old index stays while it is the nearest one for a branch or a tag, and goes when no tip needs it any more', async () => {
-  await mirrored();
   await uploaded(90, at.before);
   await uploaded(80, at.release);
   await uploaded(70, at.one);
@@ -119,7 +103,6 @@ test('an old index stays while it is the nearest one for a branch or a tag, and 
 });
 
 test('the newest index of a repository stays, though no branch has its commit and all are too large', async () => {
-  await mirrored();
   await uploaded(50, 'e'.repeat(40));
   await uploaded(40, 'f'.repeat(40));
   expect(await round()).toBe(1);
@@ -128,14 +111,13 @@ test('the newest index of a repository stays, though no branch has its commit an
 });
 
 test('all indexes of a repository stay while its history cannot be read', async () => {
-  const place = await mirrored();
   await uploaded(90, at.before);
   await uploaded(80, at.three);
   await sql`insert into repository_refs select id, 'refs/heads/x', ${'d'.repeat(40)}, ${'d'.repeat(40)} from repositories`.execute(
     db,
   );
   expect(await round()).toBe(0);
-  await mirrors.remove(place);
+  await sql`update repositories set place = 'lost.git'`.execute(db);
   await aDayPasses();
   expect(await round()).toBe(0);
   expect(warned).toHaveLength(2);
