@@ -11,6 +11,10 @@ import {
   codeLocationsSchema,
   codeSymbolsSchema,
   type CreateIndexing,
+  type Dependencies,
+  dependenciesSchema,
+  type DependencyIndexing,
+  dependencyIndexingSchema,
   type Indexers,
   type IndexConfig,
   type IndexLanguage,
@@ -25,6 +29,7 @@ import {
   indexPoliciesSchema,
   indexPolicySchema,
   indexStatusSchema,
+  type SetDependencyIndexing,
   type SetIndexPolicy,
   type SetIndexSettings,
 } from '@fumehood/protocol';
@@ -65,6 +70,12 @@ export interface CodeClient {
   setSettings(repository: string, settings: SetIndexSettings): Promise<IndexSettings>;
   /** Errors: `index_settings_not_found`. */
   removeSettings(repository: string): Promise<void>;
+  /** Returns the packages that indexes of a repository name, or of all repositories, and which are indexed. Errors: `repository_not_found`. */
+  dependencies(repository?: string): Promise<Dependencies>;
+  /** Has packages indexed that indexes name. Errors: `broker_not_found`. */
+  indexDependencies(settings: SetDependencyIndexing): Promise<DependencyIndexing>;
+  /** Has no more packages indexed. */
+  stopIndexingDependencies(): Promise<void>;
   indexers(): Promise<Indexers>;
   setIndexer(language: IndexLanguage, image: string): Promise<void>;
   resetIndexer(language: IndexLanguage): Promise<void>;
@@ -107,6 +118,11 @@ export function codeClient(http: Http): CodeClient {
     setSettings: (name, settings) =>
       http.ask(indexSettingsSchema, { method: 'PUT', path: settingsPath(name), json: settings }),
     removeSettings: (name) => discard({ method: 'DELETE', path: settingsPath(name) }),
+    dependencies: (repository) =>
+      http.ask(dependenciesSchema, { method: 'GET', path: `/api/dependencies?${queryOf({ repository })}` }),
+    indexDependencies: (json) =>
+      http.ask(dependencyIndexingSchema, { method: 'PUT', path: '/api/dependency-indexing', json }),
+    stopIndexingDependencies: () => discard({ method: 'DELETE', path: '/api/dependency-indexing' }),
     indexers: async () => (await http.ask(indexersSchema, { method: 'GET', path: '/api/indexers' })).indexers,
     setIndexer: (language, image) =>
       discard({ method: 'PUT', path: `/api/indexers/${language}`, json: { image } }),

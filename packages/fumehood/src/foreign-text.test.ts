@@ -127,6 +127,10 @@ const client = {
         },
       ],
     }),
+    dependencies: async () => ({
+      indexing: null,
+      dependencies: [{ manager: evil, name: evil, version: evil, state: evil, jobId: 1, failure: evil }],
+    }),
     settings: async () => ({
       ...record,
       settings: { network: { mode: evil }, broker: [evil], secrets: [evil] },
@@ -255,6 +259,7 @@ const commands: Record<string, string[]> = {
   'index/status': ['acme/greeter'],
   'index/config/show': ['acme/greeter'],
   'index/settings/show': ['acme/greeter'],
+  'index/dependencies/list': [],
   'index-policies/list': [],
   'code/def': ['acme/greeter', 'a:1:1'],
   'code/refs': ['acme/greeter', 'a:1:1'],
@@ -284,6 +289,8 @@ const others = [
   'index/config/set',
   'index/config/remove',
   'index/settings/set',
+  'index/dependencies/on',
+  'index/dependencies/off',
   'index/settings/remove',
   'index-policies/set',
   'index-policies/remove',

@@ -49,6 +49,9 @@ import { addCodeSymbols } from './commands/code/symbols.ts';
 import { addIndexConfigRemove } from './commands/index/config/remove.ts';
 import { addIndexConfigSet } from './commands/index/config/set.ts';
 import { addIndexConfigShow } from './commands/index/config/show.ts';
+import { addIndexDependenciesList } from './commands/index/dependencies/list.ts';
+import { addIndexDependenciesOff } from './commands/index/dependencies/off.ts';
+import { addIndexDependenciesOn } from './commands/index/dependencies/on.ts';
 import { addIndexSettingsRemove } from './commands/index/settings/remove.ts';
 import { addIndexSettingsSet } from './commands/index/settings/set.ts';
 import { addIndexSettingsShow } from './commands/index/settings/show.ts';
@@ -174,6 +177,12 @@ export function makeProgram(): Command {
   addIndexSettingsSet(settings);
   addIndexSettingsShow(settings);
   addIndexSettingsRemove(settings);
+  const dependencies = index
+    .command('dependencies')
+    .description('manage whether the packages that repositories depend on are indexed');
+  addIndexDependenciesOn(dependencies);
+  addIndexDependenciesOff(dependencies);
+  addIndexDependenciesList(dependencies);
   const policies = program
     .command('index-policies')
     .description('manage which commits are indexed whenever a repository was synced');

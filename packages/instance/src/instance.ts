@@ -15,6 +15,7 @@ import { listenHttp } from './http/listen.ts';
 import { allRoutes } from './http/routes.ts';
 import { buildServer } from './http/server.ts';
 import { makeTurns } from './http/turns.ts';
+import { indexDependencies } from './dependencies/index-dependencies.ts';
 import { indexByPolicies } from './indexing/by-policies.ts';
 import { makeKinds } from './kinds/kinds.ts';
 import { reap } from './queue/reaper.ts';
@@ -118,6 +119,7 @@ export async function startInstance(
       wakes,
       stopping.signal,
     );
+    const indexingDependencies = indexDependencies({ db, kinds, clock, log }, stopping.signal);
     const reaping = reap(reservedDb, kinds, clock, log, stopping.signal, health);
     return {
       url: `http://127.0.0.1:${port}`,
@@ -129,6 +131,7 @@ export async function startInstance(
         await reaping;
         await retaining;
         await syncing;
+        await indexingDependencies;
         await release();
       },
     };

@@ -3,6 +3,7 @@ export * from './api/artifacts.ts';
 export * from './api/broker.ts';
 export * from './api/code.ts';
 export * from './api/codeintel.ts';
+export * from './api/dependencies.ts';
 export * from './api/indexing.ts';
 export * from './api/jobs.ts';
 export * from './api/network.ts';

@@ -63,7 +63,10 @@ export const jobKinds = {
     request: z.object({
       queue: z.literal('codeintel'),
       /** A repository and a commit that were put on the instance (`POST /api/repositories/{name}/pack`). */
-      repository: repositoryNameSchema,
+      repository: repositoryNameSchema.regex(
+        /^(?!pkg:)/,
+        'must be no package: the instance itself has packages indexed',
+      ),
       commit: commitSchema,
       root: anyRelativePathSchema.default(''),
       /** What runs before the indexer, one after the other, in the same workspace: it installs dependencies, for example. */

@@ -1,4 +1,4 @@
-import { descriptorOf, isLocal, packageOf } from '@fumehood/scip';
+import { descriptorOf, isLocal } from '@fumehood/scip';
 import type {
   CodeCallers,
   CodeHover,
@@ -9,14 +9,14 @@ import type {
 } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
 import { notIndexed } from './errors.ts';
-import { locationsOf, type Page, pageOfLocal, readPage, scopeFor } from './pages.ts';
+import { locationsOf, type Page, pageOfLocal, readPage, scopeElsewhere, scopeFor } from './pages.ts';
 import { compareSize, covers, occurrencesAround, rangeOf, wholeOf } from './ranges.ts';
 import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
 import { searchWord } from './search.ts';
 import { readDescription, readOwnDescription, type UseKind, useKinds } from './sql/documents.ts';
 import { readLocal, readOccurrences, readOccurrencesNear, type StoredOccurrence } from './sql/parts.ts';
 import { uploadsOf } from './sql/uploads.ts';
-import { findUses, type UploadScope } from './sql/uses.ts';
+import { findUses } from './sql/uses.ts';
 import { symbolKey } from './symbol-key.ts';
 
 /** A place in a file; line and character count from 0. */
@@ -42,7 +42,7 @@ interface Found {
 
 /**
  * Returns where the symbols at a place are defined: of every occurrence around it, the narrowest first, each place once; in the indexes of the commit,
- * or else in other repositories' latest indexes of the same version of the symbol's package. Errors: `not_indexed`, and those of `commitOf`.
+ * or else in the index of the symbol's package or, without one, in other repositories' latest indexes of the same version of it. Errors: `not_indexed`, and those of `commitOf`.
  */
 export async function findDefinitions(deps: CodeDeps, asked: CodePlace): Promise<CodeLocations> {
   const { db } = deps;
@@ -205,17 +205,12 @@ async function occurrencesAt(db: Db, uploads: readonly number[], place: CodePlac
 
 /** Returns where a symbol is defined: in the indexes of the commit, or else elsewhere. */
 async function definitionsOf(db: Db, answer: Scope['answer'], symbol: string): Promise<CodeLocation[]> {
-  for (const where of scopes(symbol)) {
-    const wanted = { symbols: [symbolKey(symbol)], kind: useKinds.definition };
-    const rows = await findUses(db, scopeFor(answer, where), wanted, definitionsMax);
-    if (rows.length > 0) return rows.flatMap((row) => locationsOf(row, symbol)).slice(0, definitionsMax);
-  }
-  return [];
+  const wanted = { symbols: [symbolKey(symbol)], kind: useKinds.definition };
+  let rows = await findUses(db, scopeFor(answer, 'commit'), wanted, definitionsMax);
+  const elsewhere = rows.length > 0 ? null : await scopeElsewhere(db, answer, symbol);
+  if (elsewhere !== null) rows = await findUses(db, elsewhere, wanted, definitionsMax);
+  return rows.flatMap((row) => locationsOf(row, symbol)).slice(0, definitionsMax);
 }
-
-/** A symbol says something beyond its own commit only if it names a version of a package. */
-const scopes = (symbol: string): UploadScope['where'][] =>
-  packageOf(symbol) === null ? ['commit'] : ['commit', 'elsewhere'];
 
 async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Promise<Page> {
   const { answer, uploads, place } = scope;
@@ -251,11 +246,12 @@ async function localLocations(
     .map((one) => ({ ...rangeOf(one), ...place }));
 }
 
-/** Returns what other repositories' latest indexes say of a symbol. */
+/** Returns what the index of a symbol's package says of it, or other repositories' latest indexes do. */
 async function describedElsewhere(db: Db, answer: Scope['answer'], symbol: string): Promise<string | null> {
-  if (packageOf(symbol) === null) return null;
+  const elsewhere = await scopeElsewhere(db, answer, symbol);
+  if (elsewhere === null) return null;
   const wanted = { symbols: [symbolKey(symbol)], kind: useKinds.definition };
-  const [row] = await findUses(db, scopeFor(answer, 'elsewhere'), wanted, 1);
+  const [row] = await findUses(db, elsewhere, wanted, 1);
   return row === undefined ? null : await readOwnDescription(db, row.upload, row.path, symbol);
 }
 

@@ -1,9 +1,12 @@
 import { packageOf } from '@fumehood/scip';
 import type { CodeLocation, CodeLocations } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
+import { dependencyOf, packageOfRepository, repositoryOfPackage } from '../dependencies/packages.ts';
 import { badRequest } from '../errors.ts';
+import { emptyCommit } from '../repos/empty-commit.ts';
 import type { Scope } from './scope.ts';
 import type { UseKind } from './sql/documents.ts';
+import { uploadsOf } from './sql/uploads.ts';
 import { findUses, type UploadScope, type UseRow } from './sql/uses.ts';
 
 /** A page of locations, and where the next one begins. */
@@ -104,16 +107,36 @@ export const scopeFor = (
   where,
 });
 
+/**
+ * Returns the uploads that say what a symbol is that no upload of the commit defines. The index of its package is the only one, if there is one:
+ * it was made of what the registry has, and no repository can say something else. Null: the symbol means nothing beyond its own commit.
+ */
+export async function scopeElsewhere(
+  db: Db,
+  answer: Scope['answer'],
+  symbol: string,
+): Promise<UploadScope | null> {
+  if (packageOf(symbol) === null) return null;
+  const dependency = dependencyOf(symbol);
+  if (dependency !== null) {
+    const repository = repositoryOfPackage(dependency);
+    const indexes = await uploadsOf(db, repository, emptyCommit);
+    if (indexes.length > 0) return { repository, commit: emptyCommit, where: 'commit' };
+  }
+  return scopeFor(answer, 'elsewhere');
+}
+
 /** Returns the places of a row, whose symbol is this one. */
 export function locationsOf(
   { upload, repository, commit, path, ranges }: UseRow,
   symbol: string,
 ): CodeLocation[] {
   const locations: CodeLocation[] = [];
+  const of = packageOfRepository(repository);
   for (let at = 0; at + 3 < ranges.length; at += 4) {
     const [line = 0, character = 0, endLine = 0, endCharacter = 0] = ranges.slice(at, at + 4);
     const range = { line, character, endLine, endCharacter };
-    locations.push({ ...range, repository, commit, path, symbol, upload, package: null });
+    locations.push({ ...range, repository, commit, path, symbol, upload, package: of });
   }
   return locations;
 }

@@ -23,6 +23,8 @@ const recorded = JSON.parse(readFileSync(join(import.meta.dirname, 'testing/reco
 };
 
 const known = 'github.com/acme/greeter';
+/** Its workspace is there for the job that indexes it. */
+const ofPackage = 'pkg:npm/left-pad@1.3.0';
 const commit = '2ba1c448f4de0669d8823ec94b8b3d649a5919e3';
 const scip = 'application/x-protobuf+scip';
 
@@ -34,7 +36,7 @@ beforeAll(async () => {
   server = openTestServer();
   instance = await startTestInstance(await server.clone(), {
     openCommits: async () => ({
-      find: (repository) => (repository === known ? '/nonexistent' : null),
+      find: (repository) => (repository === known || repository === ofPackage ? '/nonexistent' : null),
       add: async () => false,
     }),
   });
@@ -137,6 +139,12 @@ describe('an index that a person uploads', () => {
     ['without a token', 401, {}, { token: null }],
     ['with a wrong token', 401, {}, { token: 'x'.repeat(40) }],
     ['of a repository that the instance does not know', 404, { repository: 'github.com/acme/other' }, {}],
+    [
+      'of a package, which the instance alone has indexed',
+      404,
+      { repository: ofPackage },
+      { body: indexOf('x') },
+    ],
     ['of a branch', 400, { commit: 'main' }, {}],
     ['of a directory outside of the repository', 400, { root: '../x' }, {}],
     ['that is LSIF', 400, {}, { headers: { 'content-type': 'application/x-ndjson+lsif' } }],

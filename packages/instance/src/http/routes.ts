@@ -3,6 +3,7 @@ import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { codeRoutes } from './api/code.ts';
 import { deliveryRoutes } from './api/deliveries.ts';
+import { dependencyRoutes } from './api/dependencies.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
 import { historyRoutes } from './api/histories.ts';
@@ -82,6 +83,7 @@ export const allRoutes: readonly Routes[] = [
   historyRoutes,
   indexConfigRoutes,
   indexSettingsRoutes,
+  dependencyRoutes,
   shareRoutes,
   executorRoutes,
   statusRoutes,

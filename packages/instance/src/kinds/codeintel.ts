@@ -1,5 +1,6 @@
 import { type DockerStep, digestSchema, egressPolicySchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
+import { packageOfRepository } from '../dependencies/packages.ts';
 import { blobNotFound, commitNotFound, executorUrlMissing } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
 import type { KindStores } from './stores.ts';
@@ -63,6 +64,7 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
     content(job) {
       const { root, steps, indexer, outfile, deadlineMs, stopGraceMs, inspect, network, secrets } =
         payloadSchema.parse(job.payload);
+      const env = packageVariables(job.repository);
       const file = root === '' ? outfile : `${root}/${outfile}`;
       return {
         repositoryDirectory: '',
@@ -71,8 +73,8 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
         sparseCheckout: null,
         files: {},
         dockerSteps: [
-          ...steps.map((step, index) => stepOf(`pre-index.${index}`, step, step.root)),
-          stepOf('indexer', indexer, root),
+          ...steps.map((step, index) => stepOf(`pre-index.${index}`, step, step.root, env)),
+          stepOf('indexer', indexer, root, env),
         ],
         cliSteps: null,
         redactedValues: null,
@@ -92,6 +94,12 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
   };
 }
 
+/** Returns the variables of a job that indexes a package. */
+function packageVariables(repository: string): string[] {
+  const found = packageOfRepository(repository);
+  return found === null ? [] : [`PACKAGE_NAME=${found.name}`, `PACKAGE_VERSION=${found.version}`];
+}
+
 const isDigest = (image: string) => digestSchema.safeParse(image).success;
 
 function stepOf(
@@ -106,7 +114,8 @@ function stepOf(
     readonly commands?: string[] | undefined;
   },
   dir: string,
+  env: string[],
 ): DockerStep {
-  const step = { key, image, commands, dir, env: [] };
+  const step = { key, image, commands, dir, env };
   return { ...step, ...(isDigest(image) && { image: `blob:${image}` }), ...(argv && { argv }) };
 }

@@ -166,3 +166,11 @@ test('an executor of upstream’s kind may have an indexing job of images of reg
   for (const more of [{ accept: ['vm-hardware'] }, { steps: [{ image, commands: ['make'] }] }])
     expect((await create(more)).demand.needsVersion).toBeGreaterThan(0);
 });
+
+test('nobody can ask for a job that stores the index of a package: only the instance makes those', () => {
+  const request = (repository: string) => ({ ...requests[1], repository });
+  expect(createJobSchema.safeParse(request('acme/pkg:x')).success).toBe(true);
+  expect(createJobSchema.safeParse(request('pkg:npm/left-pad@1.3.0')).error?.message).toContain(
+    'must be no package',
+  );
+});

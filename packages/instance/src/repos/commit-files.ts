@@ -1,7 +1,10 @@
+import { Readable } from 'node:stream';
 import { collect, FumehoodError, type SpawnedProcess } from '@fumehood/base';
 import { exportCommit, type Mirror } from '@fumehood/git';
 import type { Spawn } from '@fumehood/base';
 import type { Db } from '../db/connect.ts';
+import { packageOfRepository } from '../dependencies/packages.ts';
+import { emptyCommit, packOfEmptyCommit } from './empty-commit.ts';
 import { backendFailed, mirrorMissing, repositoryNotFound, revisionNotFound } from './errors.ts';
 import { catFiles, checkFiles, listPaths, type Mirrors, revisionPattern, revParse } from './mirrors.ts';
 import { type GitOutput, readGit } from './read-git.ts';
@@ -169,6 +172,11 @@ export async function provideCommit(
   commit: string,
 ): Promise<boolean> {
   if (commits.find(repository, commit) !== null) return true;
+  if (packageOfRepository(repository) !== null) {
+    if (commit !== emptyCommit) return false;
+    await commits.add(repository, commit, Readable.from([packOfEmptyCommit()]));
+    return true;
+  }
   try {
     const mirror = await mirrorOf(db, mirrors, repository);
     if ((await resolveRevision(mirror, commit)) !== commit) return false;

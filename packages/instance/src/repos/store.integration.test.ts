@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { localSpawn, type Spawn } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeSource, type Source } from '../testing/source.ts';
+import { emptyCommit, packOfEmptyCommit } from './empty-commit.ts';
 import { type CommitStore, openCommits } from './store.ts';
 
 const spawn: Spawn = localSpawn(
@@ -55,6 +56,7 @@ it('stores a whole commit once, each in a repository of its own', async () => {
 });
 
 it('stores a commit without files, and one with a submodule', async () => {
+  expect(await add(emptyCommit, packOfEmptyCommit())).toBe(true);
   const empty = source.git(['commit-tree', '-m', 'empty', source.git(['mktree'], '')]);
   expect(await add(empty, source.alone(empty))).toBe(true);
   const tree = source.git(['mktree'], `160000 commit ${'1'.repeat(40)}\tmodule\n`);

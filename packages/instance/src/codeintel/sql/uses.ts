@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import { packagePrefix } from '../../dependencies/packages.ts';
 import { symbolKey } from '../symbol-key.ts';
 import { type UseKind, useKinds } from './documents.ts';
 
@@ -42,7 +43,7 @@ export async function findUses(
   const inScope =
     where === 'commit'
       ? sql`repository = ${repository} and commit = ${commit}`
-      : sql`repository <> ${repository} and not exists (
+      : sql`repository <> ${repository} and not starts_with(repository, ${packagePrefix}) and not exists (
           select from uploads later
           where later.repository = uploads.repository and later.root = uploads.root
             and later.indexer = uploads.indexer and later.id > uploads.id

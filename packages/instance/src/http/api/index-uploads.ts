@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { requireOwnJob } from '../../auth/owner.ts';
 import { jobOfOtherCommit } from '../../codeintel/errors.ts';
 import type { Db } from '../../db/connect.ts';
+import { packagePrefix } from '../../dependencies/packages.ts';
 import { repositoryNotFound } from '../../repos/errors.ts';
 import { isMirrored } from '../../repos/records.ts';
 import type { RouteDeps } from '../deps.ts';
@@ -22,8 +23,9 @@ export function personIndexUploadRoutes(scope: FastifyInstance, deps: RouteDeps)
     check: async (request, index) => {
       const person = personOf(request);
       const { repository, commit, jobId } = index;
-      if (!(await isMirrored(db, repository)) && commits.find(repository, commit) === null)
-        throw repositoryNotFound(repository);
+      const isKnown = (await isMirrored(db, repository)) || commits.find(repository, commit) !== null;
+      // The index of a package is one of its own job, whoever else may write.
+      if (!isKnown || repository.startsWith(packagePrefix)) throw repositoryNotFound(repository);
       if (jobId !== null) {
         await requireOwnJob(db, person, jobId);
         if (!(await indexes(db, jobId, index))) throw jobOfOtherCommit(jobId);

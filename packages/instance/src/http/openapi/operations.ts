@@ -222,6 +222,20 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Removes what an admin has set for the index jobs of a repository.',
     answers: { 204: null },
   },
+  'GET /api/dependencies': {
+    summary:
+      'The packages that indexed repositories name, or one of them does, and which of them are indexed.',
+    answers: { 200: 'Dependencies' },
+  },
+  'PUT /api/dependency-indexing': {
+    summary:
+      'Has each version of a package that indexes name indexed once, in a job of its own, in place of earlier settings.',
+    answers: { 200: 'DependencyIndexing' },
+  },
+  'DELETE /api/dependency-indexing': {
+    summary: 'Has no more packages indexed. Their indexes stay.',
+    answers: { 204: null },
+  },
   'GET /api/indexers': {
     summary: "The container image of each language's indexer.",
     answers: { 200: 'Indexers' },
