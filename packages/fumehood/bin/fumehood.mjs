@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import module, { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
@@ -40,19 +41,19 @@ function startWith(node) {
 }
 
 /**
- * Returns the path of the bundled command line that src/bundle/command-line.ts made, or null if there is none or if one of its sources
- * has changed since. Node keeps what it compiles of the bundle beside it.
+ * Returns the path of the bundled command line that src/bundle/command-line.ts made, or null if there is none if one of its sources
+ * has changed since, or if it is that of another checkout, whose directory was copied. Node keeps what it compiles of the bundle beside it.
  */
 function currentBundle() {
   try {
-    const bundle = JSON.parse(
-      readFileSync(at('../../../node_modules/.cache/fumehood/command-line/bundle.json'), 'utf8'),
-    );
+    const cache = at('../../../node_modules/.cache/fumehood/command-line');
+    const bundle = JSON.parse(readFileSync(`${cache}/bundle.json`, 'utf8'));
     const isCurrent = bundle.inputs.every(([path, bytes, mtimeMs]) => {
       const found = statSync(path);
       return found.size === bytes && found.mtimeMs === mtimeMs;
     });
     if (!isCurrent || bundle.node !== process.version) return null;
+    if (realpathSync(dirname(bundle.directory)) !== realpathSync(cache)) return null;
     if (statSync(bundle.directory).uid === process.getuid())
       module.enableCompileCache(`${bundle.directory}/compiled`);
     return `${bundle.directory}/main.mjs`;

@@ -230,6 +230,17 @@ describe('the bundle that commands start from', () => {
     utimesSync(source, atime, mtime);
     expect(directory()).not.toBe(first);
   });
+
+  it('of another checkout is not used, as after a copy of the directory', async () => {
+    fumehood('--help'); // makes a current one
+    const own = readFileSync(bundle, 'utf8');
+    const other = join(root, 'bundle-other');
+    await mkdir(other);
+    await writeFile(join(other, 'main.mjs'), 'process.exit(7);');
+    await writeFile(bundle, JSON.stringify({ ...(JSON.parse(own) as object), directory: other }));
+    expect(fumehood('--help').status).toBe(0);
+    expect(directory()).not.toBe(other);
+  });
 });
 
 describe('if nothing is running', () => {
