@@ -6,7 +6,7 @@ import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import { scipDocument, scipIndex } from '../testing/scip.ts';
+import { scipDocument, scipFile, scipIndex } from '../testing/scip.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
 import {
   findCallers,
@@ -114,6 +114,38 @@ test.each([
     await expect(findReferences(deps(), { ...place, after: 'x' })).rejects.toMatchObject({ status: 400 });
   },
 );
+
+test('references of a name that stands for two things are those of both, page by page', async () => {
+  const property = 's m acme/two 1 name.';
+  const at0 = { range: [0, 2, 6], symbol: property };
+  await store(
+    'acme/two',
+    scipIndex([
+      scipFile('two.ts', [
+        at0,
+        { ...at0, symbol: 'local 1' },
+        { range: [1, 0, 4], symbol: 'local 1' },
+        { range: [2, 0, 4], symbol: 'local 1' },
+        { range: [3, 0, 4], symbol: property },
+      ]),
+    ]),
+  );
+  const place = { repository: 'acme/two', revision: commit, path: 'two.ts', line: 0, character: 3 };
+  const whole = text(await findReferences(deps(), { ...place, limit: 100 }));
+  expect(whole).toEqual(
+    [0, 1, 2, 0, 3].map((line) => `two.ts ${[line, line ? 0 : 2, line, line ? 4 : 6].join()}`),
+  );
+  for (const limit of [1, 2, 3, 4]) {
+    const pages: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await findReferences(deps(), { ...place, limit, ...(after !== undefined && { after }) });
+      pages.push(...text(page));
+      if (page.next === null) break;
+      after = page.next;
+    }
+    expect(pages).toEqual(whole);
+  }
+});
 
 test('hover has what the indexer wrote, also of a symbol of another file', async () => {
   const { hover } = await findHover(deps(), at('main.ts', 5, 24));

@@ -9,7 +9,7 @@ import type {
 } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
 import { notIndexed } from './errors.ts';
-import { locationsOf, type Page, pageOfLocal, readPage, scopeElsewhere, scopeFor } from './pages.ts';
+import { locationsOf, type Page, readWhole, scopeElsewhere, scopeFor } from './pages.ts';
 import { compareSize, covers, occurrencesAround, rangeOf, wholeOf } from './ranges.ts';
 import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
 import { searchWord } from './search.ts';
@@ -226,9 +226,12 @@ async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Pro
   const symbols = new Map<string, string>();
   for (const { occurrence } of [narrowest, ...same])
     if (!isLocal(occurrence[4])) symbols.set(symbolKey(occurrence[4]).toString('hex'), occurrence[4]);
-  if (symbols.size > 0) return await readPage(db, answer, symbols, kind, place);
-  if (kind !== useKinds.reference) return { locations: [], next: null };
-  return pageOfLocal(await localLocations(db, answer, place.path, narrowest, 0), place);
+  const local: CodeLocation[] = [];
+  if (kind === useKinds.reference)
+    for (const found of [narrowest, ...same])
+      if (isLocal(found.occurrence[4]))
+        local.push(...(await localLocations(db, answer, place.path, found, 0)));
+  return await readWhole(db, answer, { local, symbols }, kind, place);
 }
 
 /** Returns where a document defines (1) or refers to (0) a symbol that only this document knows. */

@@ -14,7 +14,8 @@ export type Page = Pick<CodeLocations, 'locations' | 'next'>;
 
 /** Where the next page begins: the row of `UseStart`, and how many locations of rows from there on the pages before have had. */
 interface Cursor {
-  readonly where: UploadScope['where'];
+  /** `document`: among the places of symbols that only the document of the question knows. */
+  readonly where: UploadScope['where'] | 'document';
   readonly upload: number;
   readonly path: string;
   readonly document: number;
@@ -22,7 +23,7 @@ interface Cursor {
 }
 
 /** Reads a page of what is done with symbols, by their keys. Errors: `bad_request` for an `after` that no page had as `next`. */
-export async function readPage(
+async function readPage(
   db: Db,
   answer: Scope['answer'],
   symbols: ReadonlyMap<string, string>,
@@ -64,16 +65,33 @@ export async function readPage(
   return { locations, next: null };
 }
 
-/** Returns the page of all places of a symbol that only one document knows. Errors: as `readPage`. */
-export function pageOfLocal(
-  all: readonly CodeLocation[],
+/**
+ * Reads a page of what is done with the symbols of a place: first the places of those that only its document knows, and then as `readPage`. Indexers
+ * write two symbols where a name stands for two things, as in `{ name }`.
+ */
+export async function readWhole(
+  db: Db,
+  answer: Scope['answer'],
+  {
+    local,
+    symbols,
+  }: { readonly local: readonly CodeLocation[]; readonly symbols: ReadonlyMap<string, string> },
+  kind: UseKind,
   { limit, after }: { readonly limit: number; readonly after?: string | undefined },
-): Page {
-  const had = after === undefined ? 0 : readCursor(after).had;
-  const locations = all.slice(had, had + limit);
-  const end = had + locations.length;
-  const start = { where: 'commit' as const, upload: 0, path: '', document: 0 };
-  return { locations, next: end < all.length ? writeCursor({ ...start, had: end }) : null };
+): Promise<Page> {
+  const cursor = after === undefined ? null : readCursor(after);
+  if (cursor !== null && cursor.where !== 'document')
+    return await readPage(db, answer, symbols, kind, { limit, after });
+  const had = cursor?.had ?? 0;
+  const locations = local.slice(had, had + limit);
+  const start = { upload: 0, path: '', document: 0 };
+  if (had + locations.length < local.length)
+    return { locations, next: writeCursor({ ...start, where: 'document', had: had + locations.length }) };
+  if (symbols.size === 0) return { locations, next: null };
+  if (locations.length === limit)
+    return { locations, next: writeCursor({ ...start, where: 'commit', had: 0 }) };
+  const rest = await readPage(db, answer, symbols, kind, { limit: limit - locations.length });
+  return { locations: [...locations, ...rest.locations], next: rest.next };
 }
 
 const writeCursor = ({ where, upload, path, document, had }: Cursor) =>
@@ -87,7 +105,7 @@ function readCursor(text: string): Cursor {
     ) as unknown[];
     const isNumber = [upload, document, had].every((one) => Number.isSafeInteger(one) && Number(one) >= 0);
     if (
-      (where === 'commit' || where === 'elsewhere') &&
+      (where === 'commit' || where === 'elsewhere' || where === 'document') &&
       typeof path === 'string' &&
       !path.includes('\0') &&
       isNumber
