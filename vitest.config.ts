@@ -29,6 +29,7 @@ const night = [
   'test/crash/{busy,disk-full,partition,power-loss}.test.ts',
   'test/commands/{auto-indexing,demo,readme}.test.ts',
   'test/thirdparty/**/*.test.ts',
+  'test/scale/**/*.test.ts',
 ];
 /** Starts the PostgreSQL server that the files of a run share. */
 const postgres = 'packages/instance/src/db/testing.ts';

@@ -18,6 +18,8 @@ interface Occurrence {
 /** Reads a whole index into memory by code of its own, and answers by looking at everything: what the product's answers have to be equal to. */
 export class NaiveIndex {
   readonly #documents = new Map<string, Occurrence[]>();
+  /** The symbols whose references are a symbol's too. */
+  readonly #related = new Map<string, string[]>();
 
   constructor(path: string) {
     const bytes = gunzipSync(readFileSync(path));
@@ -28,6 +30,7 @@ export class NaiveIndex {
       const occurrences: Occurrence[] = [];
       eachField(bytes, start, end, (inner, __, from, to) => {
         if (inner === 1) name = text(from, to);
+        if (inner === 3) this.#relate(bytes, from, to);
         if (inner !== 2) return;
         const range: number[] = [];
         let symbol = '';
@@ -54,6 +57,22 @@ export class NaiveIndex {
     });
   }
 
+  /** Reads what a document says of a symbol. */
+  #relate(bytes: Buffer, start: number, end: number): void {
+    let symbol = '';
+    eachField(bytes, start, end, (field, _, from, to) => {
+      if (field === 1) symbol = bytes.toString('utf8', from, to);
+      if (field !== 4) return;
+      let target = '';
+      let isReference = false;
+      eachField(bytes, from, to, (part, value, first, last) => {
+        if (part === 1) target = bytes.toString('utf8', first, last);
+        if (part === 2) isReference = value === 1;
+      });
+      if (isReference) this.#related.set(symbol, [...(this.#related.get(symbol) ?? []), target]);
+    });
+  }
+
   /** Returns a place in every so many of the occurrences, in the order of the index. */
   sample(count: number): Place[] {
     const total = [...this.#documents.values()].reduce((sum, { length }) => sum + length, 0);
@@ -73,17 +92,15 @@ export class NaiveIndex {
     return this.#find(place, new Set(this.#around(place).map(({ symbol }) => symbol)), true);
   }
 
-  /** Returns where the symbols of the narrowest range at a place are referred to. */
+  /** Returns where the symbols of the narrowest range at a place, and those that they are related to, are referred to. */
   references(place: Place): string[] {
     const around = this.#around(place);
     const size = ({ range: [line, character, endLine, endCharacter] }: Occurrence) =>
       (endLine - line) * 1e6 + endCharacter - character;
     const least = Math.min(...around.map(size));
-    return this.#find(
-      place,
-      new Set(around.filter((one) => size(one) === least).map(({ symbol }) => symbol)),
-      false,
-    );
+    const symbols = around.filter((one) => size(one) === least).map(({ symbol }) => symbol);
+    const related = symbols.flatMap((symbol) => this.#related.get(symbol) ?? []);
+    return this.#find(place, new Set([...symbols, ...related]), false);
   }
 
   #around({ path, line, character }: Place): Occurrence[] {

@@ -3,14 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedRequest, localSpawn, openFetch, type Spawn } from '@fumehood/base';
 import { fetchHistory, listRefs, makeMirror, type Mirror } from '@fumehood/git';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
+import { storeDocuments } from '../../packages/instance/src/codeintel/documents.ts';
+import { indexLimits } from '../../packages/instance/src/codeintel/limits.ts';
 import { searchWord } from '../../packages/instance/src/codeintel/search.ts';
+import { SourceTexts } from '../../packages/instance/src/codeintel/texts.ts';
+import { clientConfig, connect } from '../../packages/instance/src/db/connect.ts';
+import { openTestServer } from '../../packages/instance/src/db/testing.ts';
 import { readFiles } from '../../packages/instance/src/repos/commit-files.ts';
 import { readLineMap } from '../../packages/instance/src/repos/line-map.ts';
 import { ancestors, catFiles, mirrorStoreCommands } from '../../packages/instance/src/repos/mirrors.ts';
 import { nearestCommit } from '../../packages/instance/src/repos/nearby.ts';
 import { type ReadBounds, readGit } from '../../packages/instance/src/repos/read-git.ts';
+import { scipFile, scipIndex } from '../../packages/instance/src/testing/scip.ts';
 
 const isRoot = process.getuid?.() === 0;
 const local = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() ?? 0 } : null);
@@ -55,6 +62,8 @@ beforeAll(async () => {
     '.gitattributes': '*.ts binary\n',
   };
   commits.push(source.commit(code, at(3)));
+  commits.push(source.commit({ 'units/ä.ts': "'é'größer\n" }, at(4)));
+  commits.push(source.commit({ 'units/ä.ts': "'é'é\n" }, at(5)));
   const fetchFrom = openFetch(source.url);
   const refs = await listRefs((request) => fetchFrom(request));
   const pack = await fetchHistory((request) => fetchFrom(request), [...refs.refs.values()], []);
@@ -73,6 +82,48 @@ it('files of a commit are read by two processes, however many they are; what is 
   expect([...found.keys()]).toEqual(['a.txt', 'ä.ts', 'empty.txt']);
   expect([found.get('a.txt')?.split('\n')[21], found.get('ä.ts')]).toEqual(['changed', 'é']);
   expect(started.splice(0)).toEqual(['git cat-file', 'git cat-file']);
+});
+
+it('a document that counts in UTF-8 is stored in UTF-16, by the text of its file at its commit', async () => {
+  const server = openTestServer();
+  const connection = await server.clone();
+  const db = connect(connection, { connections: 2 });
+  const client = new Client(clientConfig(connection));
+  await client.connect();
+  try {
+    const name = { range: [0, 4, 13], symbol: 's m p 1 x.', role: 1 as const };
+    const index = scipIndex([
+      scipFile('ä.ts', [name], { encoding: 1 }),
+      scipFile('none.ts', [name], { encoding: 1 }),
+    ]);
+    const stored = async (commit: string) => {
+      const texts = new SourceTexts(() => Promise.resolve(mirror), commit, 'units');
+      const bytes = (async function* () {
+        yield index;
+      })();
+      const { documents } = await storeDocuments(db, bytes, texts, indexLimits);
+      const ranges: [string | null, number[]][] = [];
+      for (const { id, path } of documents) {
+        const { rows } = await client.query<{ ranges: number[] }>(
+          'select ranges from document_symbols where document_id = $1',
+          [id],
+        );
+        ranges.push([path, rows[0]?.ranges ?? []]);
+      }
+      return Object.fromEntries(ranges) as Record<string, number[]>;
+    };
+    // "none.ts" has no text, and stays as it is.
+    expect(await stored(commit(4))).toEqual({ 'none.ts': [0, 4, 0, 13], 'ä.ts': [0, 3, 0, 9] });
+    expect(await stored(commit(5))).toEqual({ 'none.ts': [0, 4, 0, 13], 'ä.ts': [0, 3, 0, 4] });
+    expect(started.splice(0)).toEqual(Array<string>(6).fill('git cat-file'));
+    expect(await stored(commit(4))).toEqual({ 'none.ts': [0, 4, 0, 13], 'ä.ts': [0, 3, 0, 9] });
+    // The document is known by the id of its file.
+    expect(started.splice(0)).toEqual(['git cat-file']);
+  } finally {
+    await client.end();
+    await db.destroy();
+    await server.stop();
+  }
 });
 
 it('the nearest commit of several is the newest ancestor', async () => {

@@ -1,9 +1,15 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DocumentSchema, IndexSchema, MetadataSchema, OccurrenceSchema } from './gen/scip_pb.ts';
+import {
+  DocumentSchema,
+  IndexSchema,
+  MetadataSchema,
+  OccurrenceSchema,
+  SymbolInformationSchema,
+} from './gen/scip_pb.ts';
 import { rangeOf } from './range.ts';
-import { type DocumentPart, type IndexPart, readDocument, readIndex } from './reader.ts';
+import { type DocumentPart, type IndexPart, readDocument, readDocumentHead, readIndex } from './reader.ts';
 
 async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -73,6 +79,33 @@ describe('an index', () => {
     const shorter = Uint8Array.from([0x12, 0xff, 0xff, 0x01, 1, 2, 3]);
     await expect(all(shorter)).rejects.toMatchObject({ code: 'index_invalid' });
   });
+});
+
+describe('the head of a document', () => {
+  const encodings = [null, 'utf8', 'utf16', 'utf32', null] as const;
+  it.each(encodings.map((encoding, number) => [number, encoding] as const))(
+    'says in which units it counts: %i is %s',
+    (positionEncoding, encoding) => {
+      const bytes = toBinary(DocumentSchema, create(DocumentSchema, { ...document('a'), positionEncoding }));
+      const text = Buffer.from([5 * 8 + 2, 2, 0xc3, 0xa9]);
+      expect(readDocumentHead(bytes)).toEqual({ path: 'a', encoding, text: null });
+      expect(readDocumentHead(Buffer.concat([bytes, text]))).toEqual({
+        ...{ path: 'a', encoding },
+        // Nobody needs the text of a document that counts in UTF-16.
+        text: encoding === 'utf8' || encoding === 'utf32' ? 'é' : null,
+      });
+    },
+  );
+});
+
+it('what an index says of symbols of other projects is read, unless it is too large', async () => {
+  const external = (text: string) => create(SymbolInformationSchema, { symbol: 's', documentation: [text] });
+  const externalSymbols = [external('a'), external('b'.repeat(2 ** 20)), external('c')];
+  const parts = await all(toBinary(IndexSchema, create(IndexSchema, { metadata, externalSymbols })), 1_000);
+  const read = parts.flatMap((part) =>
+    part.kind === 'external' ? [part.symbol?.documentation ?? null] : [],
+  );
+  expect(read).toEqual([['a'], null, ['c']]);
 });
 
 describe('a range', () => {

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import { scipDocument, scipFile, scipIndex } from '../testing/scip.ts';
+import { scipDocument, scipExternal, scipFile, scipIndex } from '../testing/scip.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
 import {
   findCallers,
@@ -16,6 +17,8 @@ import {
   findReferences,
   findSymbols,
 } from './answers.ts';
+import { readOccurrences } from './sql/parts.ts';
+import { readUpload } from './sql/uploads.ts';
 import { storeUpload } from './store.ts';
 
 // What scip-typescript 0.4.0 wrote of four small files.
@@ -53,7 +56,9 @@ async function store(name: string, index: Buffer): Promise<number> {
   );
 }
 // The repositories of these tests have no mirrors.
-const deps = () => ({ db, mirrors: null as unknown as Mirrors });
+function deps() {
+  return { db, mirrors: null as unknown as Mirrors };
+}
 const at = (path: string, line: number, character: number) => ({
   ...{ repository, revision: commit, path: `src/${path}`, line, character },
   limit: 100,
@@ -184,6 +189,130 @@ test('repositories answer each other by the same version of a package, and by no
   const pages = await findReferences(deps(), { ...place, limit: 2 });
   const last = await findReferences(deps(), { ...place, ...(pages.next !== null && { after: pages.next }) });
   expect(text(last)).toEqual(['use.ts 0,0,0,5']);
+});
+
+describe('what an indexer says beyond definitions and references', () => {
+  const symbol = (name: string) => `s m said 1 ${name}.`;
+  const line = (number: number, name: string, role: 0 | 1 = 0) => ({
+    range: [number, 0, 5],
+    symbol: symbol(name),
+    role,
+  });
+  const place = (number: number, path = 'a') => ({
+    ...{ repository: 'acme/said', revision: commit, path, line: number, character: 1 },
+    limit: 100,
+  });
+  const hover = async (number: number) => (await findHover(deps(), place(number))).hover?.text ?? null;
+  beforeAll(async () => {
+    const symbols = [
+      { symbol: symbol('child'), relations: { reference: symbol('parent') } },
+      { symbol: symbol('alias'), relations: { definition: symbol('original') } },
+      { symbol: symbol('described'), documentation: 'Of the document.' },
+    ];
+    const a = scipFile(
+      'a',
+      [
+        ...[
+          line(0, 'child', 1),
+          line(1, 'child'),
+          line(2, 'parent', 1),
+          line(3, 'alias', 1),
+          line(4, 'alias'),
+        ],
+        ...[
+          line(5, 'library'),
+          { ...line(6, 'described'), documentation: 'Of this place.' },
+          line(7, 'described'),
+        ],
+        { range: [8, 0, 5], symbol: '', documentation: 'Of no symbol.' },
+      ],
+      { symbols },
+    );
+    const b = scipFile('b', [line(0, 'parent'), line(1, 'original', 1)]);
+    const external = [
+      { symbol: symbol('library'), documentation: 'Of another project.' },
+      { symbol: symbol('described'), documentation: 'Of another project.' },
+    ].map(scipExternal);
+    await store('acme/said', scipIndex([...external, a, b]));
+  });
+
+  test('references of a symbol are also those of what it refers to, but not the other way round', async () => {
+    const child = ['a 1,0,1,5', 'b 0,0,0,5'];
+    expect(text(await findReferences(deps(), place(0)))).toEqual(child);
+    expect(text(await findReferences(deps(), place(1)))).toEqual(child);
+    expect(text(await findReferences(deps(), place(2)))).toEqual(['b 0,0,0,5']);
+  });
+
+  test('a symbol may be defined where another one is', async () => {
+    expect(text(await findDefinitions(deps(), place(4)))).toEqual(['b 1,0,1,5']);
+    expect(text(await findDefinitions(deps(), place(1)))).toEqual(['a 0,0,0,5']);
+  });
+
+  test('hover shows what was written of the place, else of its symbol, which may be of another project', async () => {
+    expect(await hover(6)).toBe('Of this place.');
+    expect(await hover(7)).toBe('Of the document.');
+    expect(await hover(5)).toBe('Of another project.');
+    expect(await hover(8)).toBe('Of no symbol.');
+    expect(await hover(0)).toBeNull();
+    expect(text(await findDefinitions(deps(), place(8)))).toEqual([]);
+  });
+
+  test('what an index says of other projects is no document of its own, and is shared by indexes that say the same', async () => {
+    const external = scipExternal({ symbol: symbol('shared'), documentation: 'Of another project.' });
+    const ids = [
+      await store('acme/one', scipIndex([external])),
+      await store('acme/two', scipIndex([external])),
+    ];
+    for (const id of ids) expect(await readUpload(db, id)).toMatchObject({ documents: 0, symbols: 1 });
+    const { rows } = await sql`
+      select count(*) as uploads from index_documents where upload_id = any(${ids}::bigint[]) group by document_id
+    `.execute(db);
+    expect(rows).toEqual([{ uploads: 2 }]);
+  });
+});
+
+test('columns in any encoding are stored in UTF-16, by the text that a document has', async () => {
+  // An astral emoji, a combining mark and CJK before each name; the columns are those of the names' beginnings and ends.
+  const lines = ["'🚀é漢' first(", '漢🚀 ascii', "'é' } // 漢 end"];
+  const units = [
+    [1, (before: string) => Buffer.byteLength(before)],
+    [2, (before: string) => before.length],
+    [3, (before: string) => Array.from(before).length],
+  ] as const;
+  const stored: unknown[] = [];
+  for (const [encoding, count] of units) {
+    const column = (line: number, name: string, end = false) => {
+      const at = (lines[line] ?? '').indexOf(name) + (end ? name.length : 0);
+      return count((lines[line] ?? '').slice(0, at));
+    };
+    const whole = [0, column(0, 'first'), 2, column(2, 'end', true)];
+    const occurrences = [
+      {
+        range: [0, column(0, 'first'), column(0, 'first', true)],
+        symbol: 's m p 1 first.',
+        role: 1 as const,
+        whole,
+      },
+      { range: [1, column(1, 'ascii'), 2, column(2, '}', true)], symbol: 's m p 1 two.' },
+      { range: [2, column(2, 'end'), 10_000], symbol: 's m p 1 beyond.' },
+    ];
+    const content = `${lines.join('\n')}\n`;
+    const id = await store(
+      `acme/units-${encoding}`,
+      scipIndex([scipFile('a', occurrences, { encoding, content })]),
+    );
+    stored.push(await readOccurrences(db, id, 'a'));
+  }
+  const [first = '', second = '', third = ''] = lines;
+  const at = first.indexOf('first');
+  const utf8 = [
+    [0, at, 0, at + 5, 's m p 1 first.', 1, 0, at, 2, third.length],
+    [1, second.indexOf('ascii'), 2, third.indexOf('}') + 1, 's m p 1 two.', 0],
+    [2, third.indexOf('end'), 2, third.length, 's m p 1 beyond.', 0],
+  ];
+  // What counts in UTF-16 is as it was written.
+  const utf16 = utf8.with(2, [2, third.indexOf('end'), 2, 10_000, 's m p 1 beyond.', 0]);
+  expect(stored).toEqual([utf8, utf16, utf8]);
 });
 
 test('a file that no index covers is refused with what to do', async () => {

@@ -13,10 +13,17 @@ import { locationsOf, type Page, readWhole, scopeElsewhere, scopeFor } from './p
 import { compareSize, covers, occurrencesAround, rangeOf, wholeOf } from './ranges.ts';
 import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
 import { searchWord } from './search.ts';
-import { readDescription, readOwnDescription, type UseKind, useKinds } from './sql/documents.ts';
+import {
+  type RelationKind,
+  readDescription,
+  relationKinds,
+  readOwnDescription,
+  type UseKind,
+  useKinds,
+} from './sql/documents.ts';
 import { readLocal, readOccurrences, readOccurrencesNear, type StoredOccurrence } from './sql/parts.ts';
 import { uploadsOf } from './sql/uploads.ts';
-import { findUses } from './sql/uses.ts';
+import { findRelated, findUses } from './sql/uses.ts';
 import { symbolKey } from './symbol-key.ts';
 
 /** A place in a file; line and character count from 0. */
@@ -31,6 +38,8 @@ interface CodePage extends CodePlace {
 
 /** Most definitions of a symbol that are answered. */
 const definitionsMax = 100;
+/** Most symbols whose places are also a symbol's. */
+const symbolsMax = 10;
 /** Most places that are guessed to be a definition: what looks like one comes first. */
 const guessesMax = 10;
 
@@ -38,6 +47,8 @@ const guessesMax = 10;
 interface Found {
   readonly upload: number;
   readonly occurrence: StoredOccurrence;
+  /** What the indexer wrote of this occurrence alone. */
+  readonly documentation: string | null;
 }
 
 /**
@@ -50,7 +61,7 @@ export async function findDefinitions(deps: CodeDeps, asked: CodePlace): Promise
   if (!('place' in scope)) return await guess(scope, asked, guessesMax);
   const { answer, uploads, place } = scope;
   const locations = new Map<string, CodeLocation>();
-  for (const found of await occurrencesAt(db, uploads, place)) {
+  for (const found of (await occurrencesAt(db, uploads, place)).filter(isNamed)) {
     const symbol = found.occurrence[4];
     const places = isLocal(symbol)
       ? await localLocations(db, answer, place.path, found, 1)
@@ -80,7 +91,7 @@ export async function findImplementations(deps: CodeDeps, asked: CodePage): Prom
 export async function findCallers(deps: CodeDeps, asked: CodePage): Promise<CodeCallers> {
   const scope = indexed(await scopeOfPlace(deps, asked), asked);
   const { locations, next } = await findPage(deps.db, scope, useKinds.reference);
-  const documents = new Map<string, Promise<StoredOccurrence[]>>();
+  const documents = new Map<string, Promise<readonly StoredOccurrence[]>>();
   const definitionsIn = ({ upload, path }: CodeLocation) => {
     const key = `${upload}:${path}`;
     let definitions = documents.get(key);
@@ -106,9 +117,10 @@ export async function findHover(deps: CodeDeps, asked: CodePlace): Promise<CodeH
   const { db } = deps;
   const { answer, uploads, place } = indexed(await scopeOfPlace(deps, asked), asked);
   const own = await uploadsOf(db, answer.repository, answer.indexedCommit);
-  for (const { upload, occurrence } of await occurrencesAt(db, uploads, place)) {
+  for (const { upload, occurrence, documentation } of await occurrencesAt(db, uploads, place)) {
     const symbol = occurrence[4];
     const text =
+      documentation ??
       (await readOwnDescription(db, upload, place.path, symbol)) ??
       (isLocal(symbol) ? null : await readDescription(db, own, symbol, symbolKey(symbol))) ??
       (await describedElsewhere(db, answer, symbol));
@@ -197,14 +209,24 @@ async function carryOver<T extends CodeLocation>(
 async function occurrencesAt(db: Db, uploads: readonly number[], place: CodePlace): Promise<Found[]> {
   const found: Found[] = [];
   for (const upload of uploads) {
-    const near = await readOccurrencesNear(db, upload, place.path, place.line);
-    for (const occurrence of occurrencesAround(near, place)) found.push({ upload, occurrence });
+    const { occurrences, documentation } = await readOccurrencesNear(db, upload, place.path, place.line);
+    for (const occurrence of occurrencesAround(occurrences, place, documentation))
+      found.push({ upload, occurrence, documentation: documentation.get(occurrence) ?? null });
   }
   return found.sort((a, b) => compareSize(rangeOf(a.occurrence), rangeOf(b.occurrence)));
 }
 
-/** Returns where a symbol is defined: in the indexes of the commit, or else elsewhere. */
+const isNamed = ({ occurrence }: Found) => occurrence[4] !== '';
+
+/** Returns where a symbol is defined, or the symbols whose definitions are its: in the indexes of the commit, or else elsewhere. */
 async function definitionsOf(db: Db, answer: Scope['answer'], symbol: string): Promise<CodeLocation[]> {
+  const found: CodeLocation[] = [];
+  for (const other of await relatedTo(db, answer, [symbol], relationKinds.definition))
+    found.push(...(await ownDefinitionsOf(db, answer, other)));
+  return found.length > 0 ? found.slice(0, definitionsMax) : await ownDefinitionsOf(db, answer, symbol);
+}
+
+async function ownDefinitionsOf(db: Db, answer: Scope['answer'], symbol: string): Promise<CodeLocation[]> {
   const wanted = { symbols: [symbolKey(symbol)], kind: useKinds.definition };
   let rows = await findUses(db, scopeFor(answer, 'commit'), wanted, definitionsMax);
   const elsewhere = rows.length > 0 ? null : await scopeElsewhere(db, answer, symbol);
@@ -212,9 +234,27 @@ async function definitionsOf(db: Db, answer: Scope['answer'], symbol: string): P
   return rows.flatMap((row) => locationsOf(row, symbol)).slice(0, definitionsMax);
 }
 
+/** Returns the symbols that the indexes of the commit say symbols are related to, or else other indexes. */
+async function relatedTo(
+  db: Db,
+  answer: Scope['answer'],
+  symbols: readonly string[],
+  kind: RelationKind,
+): Promise<string[]> {
+  if (symbols.length === 0) return [];
+  const wanted = { symbols: symbols.map(symbolKey), kind };
+  const related = await findRelated(db, scopeFor(answer, 'commit'), wanted, symbolsMax);
+  for (const symbol of symbols) {
+    if (related.length > 0) break;
+    const elsewhere = await scopeElsewhere(db, answer, symbol);
+    if (elsewhere !== null) related.push(...(await findRelated(db, elsewhere, wanted, symbolsMax)));
+  }
+  return related;
+}
+
 async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Promise<Page> {
   const { answer, uploads, place } = scope;
-  const [narrowest, ...others] = await occurrencesAt(db, uploads, place);
+  const [narrowest, ...others] = (await occurrencesAt(db, uploads, place)).filter(isNamed);
   if (narrowest === undefined) return { locations: [], next: null };
   const range = rangeOf(narrowest.occurrence);
   const same = others.filter(({ occurrence }) => {
@@ -227,10 +267,13 @@ async function findPage(db: Db, scope: PlaceScope<CodePage>, kind: UseKind): Pro
   for (const { occurrence } of [narrowest, ...same])
     if (!isLocal(occurrence[4])) symbols.set(symbolKey(occurrence[4]).toString('hex'), occurrence[4]);
   const local: CodeLocation[] = [];
-  if (kind === useKinds.reference)
+  if (kind === useKinds.reference) {
     for (const found of [narrowest, ...same])
       if (isLocal(found.occurrence[4]))
         local.push(...(await localLocations(db, answer, place.path, found, 0)));
+    for (const symbol of await relatedTo(db, answer, [...symbols.values()], relationKinds.references))
+      symbols.set(symbolKey(symbol).toString('hex'), symbol);
+  }
   return await readWhole(db, answer, { local, symbols }, kind, place);
 }
 

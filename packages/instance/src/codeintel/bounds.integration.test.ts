@@ -83,9 +83,9 @@ test('the occurrences around a line and those of a local symbol are found in a l
   for (const line of [0, 1, 299, 500, 999, 1_200, 5_000]) {
     const isOn = ([from, , to]: readonly unknown[]) => Number(from) <= line && line <= Number(to);
     const near = await readOccurrencesNear(db, id, 'a', line);
-    expect(near.filter(isOn)).toEqual(all.filter(isOn));
+    expect(near.occurrences.filter(isOn)).toEqual(all.filter(isOn));
   }
-  expect((await readOccurrencesNear(db, id, 'a', 500)).length).toBeLessThan(1_000);
+  expect((await readOccurrencesNear(db, id, 'a', 500)).occurrences.length).toBeLessThan(1_000);
   for (const symbol of ['local 0', 'local 49', 'local 50'])
     expect(await readLocal(db, id, 'a', symbol)).toEqual(all.filter((one) => one[4] === symbol));
 });

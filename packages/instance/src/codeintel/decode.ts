@@ -7,17 +7,12 @@ import {
   type Range,
   rangeOf,
   readDocument,
-  type SymbolInformation,
 } from '@fumehood/scip';
+import type { Columns } from './columns.ts';
+import { Descriptions, storedText } from './descriptions.ts';
 import { indexTooBig } from './errors.ts';
 import { maxPathBytes } from './limits.ts';
-import {
-  type NewDocument,
-  type StoredDescription,
-  type StoredUse,
-  type UseKind,
-  useKinds,
-} from './sql/documents.ts';
+import { type NewDocument, type StoredUse, type UseKind, useKinds } from './sql/documents.ts';
 import { encodePart, type StoredOccurrence, type StoredPart } from './sql/parts.ts';
 import { symbolKey } from './symbol-key.ts';
 
@@ -27,17 +22,19 @@ const partsAtOnce = 2_000;
 const occurrencesMax = 500_000;
 /** Occurrences of a row: so many are read for a question about a place. */
 const rowOccurrences = 256;
-/** Longest description of a symbol that is stored, characters. */
-const descriptionMax = 20_000;
 
-/** Decodes a document into what is stored of it. Errors: `index_invalid`, `index_too_big`. */
-export async function decodeDocument(sha256: Buffer, bytes: Uint8Array): Promise<NewDocument> {
+/** Decodes a document into what is stored of it. `columns`: null for one that counts in UTF-16. Errors: `index_invalid`, `index_too_big`. */
+export async function decodeDocument(
+  sha256: Buffer,
+  bytes: Uint8Array,
+  columns: Columns | null,
+): Promise<NewDocument> {
   let path = '';
   let symbols = 0;
   let count = 0;
   const occurrences: StoredOccurrence[] = [];
-  const descriptions: StoredDescription[] = [];
-  const implemented = new Map<string, string[]>();
+  const documentation = new Map<StoredOccurrence, string>();
+  const descriptions = new Descriptions();
   let parts = 0;
   for (const part of readDocument(bytes)) {
     parts += 1;
@@ -46,20 +43,14 @@ export async function decodeDocument(sha256: Buffer, bytes: Uint8Array): Promise
     else if (part.kind === 'occurrence') {
       count += 1;
       if (count > occurrencesMax) throw indexTooBig('occurrences in one document', occurrencesMax);
-      const stored = storedOccurrence(part.occurrence);
-      if (stored !== null) occurrences.push(stored);
+      const stored = storedOccurrence(part.occurrence, columns);
+      if (stored === null) continue;
+      occurrences.push(stored);
+      const text = storedText(part.occurrence.overrideDocumentation.join('\n\n'));
+      if (text !== '') documentation.set(stored, text);
     } else {
       symbols += 1;
-      const { symbol, relationships } = part.symbol;
-      if (symbol.includes('\0')) continue;
-      const text = describe(part.symbol);
-      if (text !== '') descriptions.push([symbol, text]);
-      const targets = relationships.filter((one) => one.isImplementation && !isLocal(one.symbol));
-      if (targets.length > 0)
-        implemented.set(
-          symbol,
-          targets.map((one) => one.symbol),
-        );
+      descriptions.add(part.symbol);
     }
   }
   const sorted = sortByLine(occurrences);
@@ -67,9 +58,10 @@ export async function decodeDocument(sha256: Buffer, bytes: Uint8Array): Promise
     sha256,
     // No file has a NUL in its name.
     path: path.includes('\0') || Buffer.byteLength(path) > maxPathBytes ? null : path,
-    parts: await partsOf(sorted),
-    symbolsJson: JSON.stringify(descriptions),
-    uses: await usesOf(sorted, implemented),
+    parts: await partsOf(sorted, documentation),
+    symbolsJson: JSON.stringify(descriptions.list),
+    uses: await usesOf(sorted, descriptions.implemented),
+    relations: descriptions.relations,
     occurrences: count,
     symbols,
   };
@@ -82,10 +74,13 @@ function sortByLine(occurrences: readonly StoredOccurrence[]): StoredOccurrence[
   return Array.from(keys, (key) => occurrences[key % size] as StoredOccurrence);
 }
 
-async function partsOf(occurrences: readonly StoredOccurrence[]): Promise<StoredPart[]> {
+async function partsOf(
+  occurrences: readonly StoredOccurrence[],
+  documentation: ReadonlyMap<StoredOccurrence, string>,
+): Promise<StoredPart[]> {
   const parts: StoredPart[] = [];
   for (let at = 0; at < occurrences.length; at += rowOccurrences) {
-    parts.push(encodePart(occurrences.slice(at, at + rowOccurrences), isLocal));
+    parts.push(encodePart(occurrences.slice(at, at + rowOccurrences), documentation, isLocal));
     if (parts.length % 8 === 0) await setImmediate();
   }
   return parts;
@@ -121,31 +116,20 @@ async function usesOf(
  * Returns what is stored of an occurrence; null for one whose symbol has a NUL: PostgreSQL's text type holds every other character. Errors:
  * `index_invalid`.
  */
-function storedOccurrence(occurrence: Occurrence): StoredOccurrence | null {
+function storedOccurrence(occurrence: Occurrence, columns: Columns | null): StoredOccurrence | null {
   const { symbol } = occurrence;
   if (symbol.includes('\0')) return null;
   const defines = isDefinition(occurrence);
   const whole = defines ? enclosingRangeOf(occurrence) : null;
   return [
-    ...numbers(rangeOf(occurrence)),
+    ...numbers(rangeOf(occurrence), columns),
     symbol,
     defines ? 1 : 0,
-    ...(whole === null ? [] : numbers(whole)),
+    ...(whole === null ? [] : numbers(whole, columns)),
   ];
 }
 
-const numbers = ({ start, end }: Range): [number, number, number, number] => [
-  start.line,
-  start.character,
-  end.line,
-  end.character,
-];
-
-/** Returns what is shown of a symbol, as Markdown: its signature and its documentation. */
-function describe({ documentation, signatureDocumentation }: SymbolInformation): string {
-  const { language = '', text: code = '' } = signatureDocumentation ?? {};
-  const signature = code === '' ? [] : [`\`\`\`${language}\n${code}\n\`\`\``];
-  const text = [...signature, ...documentation].join('\n\n').replaceAll('\0', '');
-  // PostgreSQL refuses half of a surrogate pair, which the end may cut.
-  return text.slice(0, descriptionMax).toWellFormed();
+function numbers({ start, end }: Range, columns: Columns | null): [number, number, number, number] {
+  const of = ({ line, character }: Range['start']) => columns?.toUtf16(line, character) ?? character;
+  return [start.line, of(start), end.line, of(end)];
 }

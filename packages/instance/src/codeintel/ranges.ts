@@ -36,12 +36,15 @@ export function compareSize(a: CodeRange, b: CodeRange): number {
 /** Most symbols at a place that are looked up: an index that is hostile has any number of them there. */
 const symbolsMax = 10;
 
-/** Returns the occurrences around a place, the narrowest first, one of each symbol and at most 10. */
+/** Returns the occurrences around a place, the narrowest first, one of each symbol and at most 10. `documented`: those that count without a symbol. */
 export function occurrencesAround(
   document: readonly StoredOccurrence[],
   place: { readonly line: number; readonly character: number },
+  documented: ReadonlyMap<StoredOccurrence, string> = new Map(),
 ): StoredOccurrence[] {
-  const around = document.filter((one) => one[4] !== '' && covers(rangeOf(one), place));
+  const around = document.filter(
+    (one) => (one[4] !== '' || documented.has(one)) && covers(rangeOf(one), place),
+  );
   around.sort((a, b) => compareSize(rangeOf(a), rangeOf(b)));
   const bySymbol = new Map<string, StoredOccurrence>();
   for (const one of around) {

@@ -16,9 +16,9 @@ export async function definitionsAt(
   id: number,
   at: { readonly path: string; readonly line: number; readonly character: number },
 ): Promise<Location[]> {
-  const document = await readOccurrencesNear(db, id, at.path, at.line);
+  const { occurrences } = await readOccurrencesNear(db, id, at.path, at.line);
   const found = new Map<string, Location>();
-  for (const [, , , , symbol] of occurrencesAround(document, at)) {
+  for (const [, , , , symbol] of occurrencesAround(occurrences, at)) {
     const places = isLocal(symbol)
       ? await localDefinitions(db, id, at.path, symbol)
       : await findDefinitionsIn(db, id, [symbol]);

@@ -3,12 +3,15 @@ import { spendUploadToken, type UploadGrant } from '../auth/upload.ts';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 import { forbidden, leaseLost } from '../errors.ts';
+import { mirrorIfAny } from '../repos/commit-files.ts';
+import type { Mirrors } from '../repos/mirrors.ts';
 import { recordUpload } from '../queue/queue.ts';
 import { lockLeasedJob } from '../queue/sql/fence.ts';
 import { type IndexDocuments, storeDocuments } from './documents.ts';
 import { type IndexLimits, indexLimits, maxPathBytes } from './limits.ts';
 import { insertUploadDocuments } from './sql/documents.ts';
 import { type IndexPlace, replaceUpload, saveCounts } from './sql/uploads.ts';
+import { SourceTexts } from './texts.ts';
 
 /** An upload is given its documents this many at a time. */
 const batchSize = 5_000;
@@ -21,10 +24,18 @@ export type IndexSender =
   | { readonly grant: UploadGrant }
   | { readonly userId: number; readonly jobId: number | null };
 
+interface StoreOptions {
+  readonly limits?: IndexLimits;
+  /** Have the texts by which documents are converted that count characters in other units than UTF-16. */
+  readonly mirrors?: Mirrors;
+  /** Runs in the transaction. */
+  readonly also?: (tx: Db) => Promise<void>;
+}
+
 /**
  * Stores an index that has arrived whole. Its documents come first; then a transaction, which commits only if the lease of its job is still valid,
- * makes all of them visible at once in the place of the earlier index. An upload token is used up by that. `also` runs in the transaction. Returns
- * the upload's number. Errors: `lease_lost`, `forbidden` for a token that another upload has used, `index_invalid`, `index_too_big`, and those of
+ * makes all of them visible at once in the place of the earlier index. An upload token is used up by that. Returns the upload's number.
+ * Errors: `lease_lost`, `forbidden` for a token that another upload has used, `index_invalid`, `index_too_big`, `git_failed`, and those of
  * the stream.
  */
 export async function storeUpload(
@@ -32,9 +43,12 @@ export async function storeUpload(
   sender: IndexSender,
   subject: IndexSubject,
   index: AsyncIterable<Uint8Array>,
-  options: { readonly limits?: IndexLimits; readonly also?: (tx: Db) => Promise<void> } = {},
+  options: StoreOptions = {},
 ): Promise<number> {
-  const documents = await storeDocuments(db, index, options.limits ?? indexLimits);
+  const { mirrors, limits = indexLimits } = options;
+  const openMirror = async () => (mirrors ? await mirrorIfAny({ db, mirrors }, subject.repository) : null);
+  const texts = new SourceTexts(openMirror, subject.commit, subject.root);
+  const documents = await storeDocuments(db, index, texts, limits);
   return await transaction(db, async (tx) => {
     await options.also?.(tx);
     if (!('grant' in sender)) return await storeIndex(tx, { ...subject, ...sender }, documents);
@@ -49,7 +63,11 @@ export async function storeUpload(
 }
 
 /** Puts an index whose documents are stored in the place of an earlier one of the same commit, root and indexer; returns the upload's number. */
-async function storeIndex(tx: Db, place: IndexPlace, { documents, counts }: IndexDocuments): Promise<number> {
+async function storeIndex(
+  tx: Db,
+  place: IndexPlace,
+  { documents, externals, counts }: IndexDocuments,
+): Promise<number> {
   const id = await replaceUpload(tx, place);
   for (let at = 0; at < documents.length; at += batchSize) {
     const batch = documents.slice(at, at + batchSize).flatMap((document) => {
@@ -58,6 +76,12 @@ async function storeIndex(tx: Db, place: IndexPlace, { documents, counts }: Inde
     });
     await insertUploadDocuments(tx, id, batch);
   }
+  // No file has this path.
+  await insertUploadDocuments(
+    tx,
+    id,
+    externals.map((one) => ({ path: '', id: one.id })),
+  );
   await saveCounts(tx, id, counts);
   return id;
 }

@@ -62,7 +62,7 @@ export function addIndexUpload(
     readonly storing: keyof Turns;
   },
 ): void {
-  const { db, staging, blobs, turns } = deps;
+  const { db, mirrors, staging, blobs, turns } = deps;
   const { check, receiving, storing } = senders;
   readStream(scope);
 
@@ -70,10 +70,10 @@ export function addIndexUpload(
   const store = async (
     request: FastifyRequest,
     gone: AbortSignal,
-    ...[, ...upload]: Parameters<typeof storeUpload>
+    ...[, sender, subject, index, options]: Parameters<typeof storeUpload>
   ) => {
     using _turn = await turns[storing].take(holderOf(request), gone);
-    return await storeUpload(db, ...upload);
+    return await storeUpload(db, sender, subject, index, { ...options, mirrors });
   };
 
   const receiveWhole = async (

@@ -12,9 +12,21 @@ export interface StoredUse {
   readonly ranges: number[];
 }
 
-/** What a document does with a symbol, as `document_symbols` has it. */
-export const useKinds = { definition: 0, reference: 1, implementation: 2 } as const;
+/** What a document does with a symbol, as `document_symbols` has it. A description, of a symbol of another project, has no ranges. */
+export const useKinds = { definition: 0, reference: 1, implementation: 2, description: 3 } as const;
 export type UseKind = (typeof useKinds)[keyof typeof useKinds];
+
+/** How symbols are related, as `symbol_relations` has it: references of the target are references too, or its definition is the definition. */
+export const relationKinds = { references: 0, definition: 1 } as const;
+export type RelationKind = (typeof relationKinds)[keyof typeof relationKinds];
+
+/** What a document says of a symbol that means something beyond it. */
+export interface StoredRelation {
+  readonly symbol: Buffer;
+  readonly kind: RelationKind;
+  /** Symbols. */
+  readonly targets: readonly string[];
+}
 
 /** A document that is stored, by its content. */
 export interface StoredDocument {
@@ -31,6 +43,7 @@ export interface NewDocument extends Omit<StoredDocument, 'id'> {
   readonly parts: readonly StoredPart[];
   readonly symbolsJson: string;
   readonly uses: readonly StoredUse[];
+  readonly relations: readonly StoredRelation[];
 }
 
 const columns = sql`id, sha256, path, occurrence_count as occurrences, symbol_count as symbols`;
@@ -100,6 +113,27 @@ async function insertParts(
                 ${uses.map(({ id }) => id)}::bigint[], ${uses.map(({ ranges }) => `{${ranges.join(',')}}`)}::text[])
       as use (symbol, kind, document_id, ranges)
   `.execute(tx);
+  const relations = documents.flatMap(({ sha256, relations: all }) => {
+    const document = ids.get(sha256.toString('hex')) as number;
+    return all.map((relation) => ({ ...relation, document }));
+  });
+  await insertRelations(tx, relations);
+}
+
+/** Stores what documents say of symbols. */
+async function insertRelations(
+  tx: Db,
+  relations: readonly (StoredRelation & { readonly document: number })[],
+): Promise<void> {
+  if (relations.length === 0) return;
+  await sql`
+    insert into symbol_relations
+    select symbol, kind, document_id, array(select jsonb_array_elements_text(targets::jsonb))
+    from unnest(${relations.map(({ symbol }) => symbol)}::bytea[], ${relations.map(({ kind }) => kind)}::int[],
+                ${relations.map(({ document }) => document)}::bigint[],
+                ${relations.map(({ targets }) => JSON.stringify(targets))}::text[])
+      as one (symbol, kind, document_id, targets)
+  `.execute(tx);
 }
 
 /** Says which documents an upload has. */
@@ -116,7 +150,7 @@ export async function insertUploadDocuments(
   `.execute(tx);
 }
 
-/** Returns what those documents of these uploads say of a symbol that define it: Markdown, or null. */
+/** Returns what those documents of these uploads say of a symbol that define it, or else others: Markdown, or null. */
 export async function readDescription(
   db: Db,
   uploads: readonly number[],
@@ -128,9 +162,9 @@ export async function readDescription(
     from document_symbols use
       join index_documents place on place.document_id = use.document_id
       join documents on id = use.document_id, jsonb_array_elements(symbols) as one
-    where use.symbol = ${key} and kind = ${useKinds.definition} and upload_id = any(${uploads}::bigint[])
+    where use.symbol = ${key} and kind in (${useKinds.definition}, ${useKinds.description}) and upload_id = any(${uploads}::bigint[])
       and one ->> 0 = ${symbol} and one ->> 1 <> ''
-    limit 1
+    order by kind, use.document_id limit 1
   `.execute(db);
   return rows[0]?.text ?? null;
 }

@@ -12,6 +12,8 @@ export type StoredOccurrence = [number, number, number, number, string, 0 | 1, .
 interface PartContent {
   readonly symbols: readonly string[];
   readonly occurrences: readonly (readonly number[])[];
+  /** What an indexer wrote of single occurrences, by their numbers in the part. */
+  readonly documentation?: Readonly<Record<number, string>>;
 }
 
 /** Some of a document's occurrences, as they are stored. */
@@ -29,6 +31,7 @@ const localKey = (symbol: string) => crc32(symbol) | 0;
 /** Returns what is stored of occurrences that are sorted by their lines. */
 export function encodePart(
   occurrences: readonly StoredOccurrence[],
+  documentation: ReadonlyMap<StoredOccurrence, string>,
   isLocal: (symbol: string) => boolean,
 ): StoredPart {
   const numbers = new Map<string, number>();
@@ -41,57 +44,70 @@ export function encodePart(
     return [line, character, endLine, endCharacter, number, ...rest];
   });
   const symbols = [...numbers.keys()];
+  const documented = occurrences.flatMap((one, at) => {
+    const text = documentation.get(one);
+    return text === undefined ? [] : [[at, text] as const];
+  });
   return {
     firstLine: occurrences[0]?.[0] ?? 0,
     lastLine: occurrences.reduce((last, [, , endLine]) => Math.max(last, endLine), 0),
     locals: symbols.filter(isLocal).map(localKey),
-    json: JSON.stringify({ symbols, occurrences: rows } satisfies PartContent),
+    json: JSON.stringify({
+      ...{ symbols, occurrences: rows },
+      ...(documented.length > 0 && { documentation: Object.fromEntries(documented) }),
+    } satisfies PartContent),
   };
 }
 
-const isBefore = (a: StoredOccurrence, b: StoredOccurrence) =>
+const compareRanges = (a: StoredOccurrence, b: StoredOccurrence) =>
   a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
 
-/** Returns the occurrences of rows, sorted by their ranges. */
-function decodeParts(
-  rows: readonly { readonly occurrences: PartContent | StoredOccurrence[] }[],
-): StoredOccurrence[] {
+/** Occurrences of a document, sorted by their ranges, and what the indexer wrote of some of them: Markdown. */
+export interface Occurrences {
+  readonly occurrences: readonly StoredOccurrence[];
+  readonly documentation: ReadonlyMap<StoredOccurrence, string>;
+}
+
+type PartRow = { readonly occurrences: PartContent | StoredOccurrence[] };
+
+function decodeParts(rows: readonly PartRow[]): Occurrences {
   const all: StoredOccurrence[] = [];
+  const texts = new Map<StoredOccurrence, string>();
   for (const { occurrences: content } of rows) {
     if (!('symbols' in content)) {
       for (const one of content) all.push(one);
       continue;
     }
+    const { symbols, occurrences, documentation = {} } = content;
     for (const [
-      line = 0,
-      character = 0,
-      endLine = 0,
-      endCharacter = 0,
-      number = 0,
-      defines,
-      ...whole
-    ] of content.occurrences)
-      all.push([
+      at,
+      [line = 0, character = 0, endLine = 0, endCharacter = 0, symbol = 0, defines, ...whole],
+    ] of occurrences.entries()) {
+      const one: StoredOccurrence = [
         line,
         character,
         endLine,
         endCharacter,
-        content.symbols[number] ?? '',
+        symbols[symbol] ?? '',
         defines === 1 ? 1 : 0,
         ...whole,
-      ]);
+      ];
+      all.push(one);
+      const text = documentation[at];
+      if (text !== undefined) texts.set(one, text);
+    }
   }
-  return all.sort(isBefore);
+  return { occurrences: all.sort(compareRanges), documentation: texts };
 }
 
-/** Returns the occurrences of the parts for which a condition holds; of documents that an older build has stored, all. */
+/** Reads the parts for which a condition holds; of documents that an older build has stored, all. */
 async function readParts(
   db: Db,
   upload: number,
   path: string,
   condition: ReturnType<typeof sql>,
-): Promise<StoredOccurrence[]> {
-  const { rows } = await sql<{ occurrences: PartContent | StoredOccurrence[] }>`
+): Promise<Occurrences> {
+  const { rows } = await sql<PartRow>`
     select part.occurrences
     from index_documents place join document_parts part using (document_id)
     where upload_id = ${upload} and place.path = ${path} and ${condition}
@@ -104,17 +120,21 @@ async function readParts(
 }
 
 /** Returns the occurrences of a document, sorted by their ranges; none for a path that the upload does not have. */
-export const readOccurrences = (db: Db, upload: number, path: string): Promise<StoredOccurrence[]> =>
-  readParts(db, upload, path, sql`true`);
+export async function readOccurrences(
+  db: Db,
+  upload: number,
+  path: string,
+): Promise<readonly StoredOccurrence[]> {
+  return (await readParts(db, upload, path, sql`true`)).occurrences;
+}
 
-/** Returns the occurrences of a document that are on a line, and others near it, sorted by their ranges. */
+/** Returns the occurrences of a document that are on a line, and others near it. */
 export const readOccurrencesNear = (
   db: Db,
   upload: number,
   path: string,
   line: number,
-): Promise<StoredOccurrence[]> =>
-  readParts(db, upload, path, sql`first_line <= ${line} and last_line >= ${line}`);
+): Promise<Occurrences> => readParts(db, upload, path, sql`first_line <= ${line} and last_line >= ${line}`);
 
 /** Returns the occurrences of a symbol that only its document knows, sorted by their ranges. */
 export async function readLocal(
@@ -123,8 +143,13 @@ export async function readLocal(
   path: string,
   symbol: string,
 ): Promise<StoredOccurrence[]> {
-  const near = await readParts(db, upload, path, sql`locals @> array[${localKey(symbol)}::integer]`);
-  return near.filter((one) => one[4] === symbol);
+  const { occurrences } = await readParts(
+    db,
+    upload,
+    path,
+    sql`locals @> array[${localKey(symbol)}::integer]`,
+  );
+  return occurrences.filter((one) => one[4] === symbol);
 }
 
 /** Returns the first documents of an upload, by path, with their occurrences; with `outside`, those that are not below this directory. */
@@ -133,7 +158,7 @@ export async function readFirstDocuments(
   upload: number,
   limit: number,
   outside: string | null,
-): Promise<{ readonly path: string; readonly occurrences: StoredOccurrence[] }[]> {
+): Promise<{ readonly path: string; readonly occurrences: readonly StoredOccurrence[] }[]> {
   const { rows } = await sql<{ path: string }>`
     select distinct path from index_documents
     where upload_id = ${upload} and path <> '' and not coalesce(starts_with(path, ${outside}), false)

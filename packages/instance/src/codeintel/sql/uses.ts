@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { packagePrefix } from '../../dependencies/packages.ts';
 import { symbolKey } from '../symbol-key.ts';
-import { type UseKind, useKinds } from './documents.ts';
+import { type RelationKind, type UseKind, useKinds } from './documents.ts';
 
 /** Where documents do something with a symbol: rows of one document of one upload. */
 export interface UseRow {
@@ -23,6 +23,16 @@ export interface UploadScope {
   readonly where: 'commit' | 'elsewhere';
 }
 
+/** Returns the condition for uploads to be in a scope. */
+const inScope = ({ repository, commit, where }: UploadScope) =>
+  where === 'commit'
+    ? sql`repository = ${repository} and commit = ${commit}`
+    : sql`repository <> ${repository} and not starts_with(repository, ${packagePrefix}) and not exists (
+        select from uploads later
+        where later.repository = uploads.repository and later.root = uploads.root
+          and later.indexer = uploads.indexer and later.id > uploads.id
+      )`;
+
 /** Where a page of rows begins: the first row is this one, or comes after it. */
 export interface UseStart {
   readonly upload: number;
@@ -35,30 +45,40 @@ const firstRow: UseStart = { upload: 0, path: '', document: 0 };
 /** Returns at most `limit` rows of what documents do with symbols, by upload, path and document. */
 export async function findUses(
   db: Db,
-  { repository, commit, where }: UploadScope,
+  scope: UploadScope,
   { symbols, kind }: { readonly symbols: readonly Buffer[]; readonly kind: UseKind },
   limit: number,
   start: UseStart = firstRow,
 ): Promise<UseRow[]> {
-  const inScope =
-    where === 'commit'
-      ? sql`repository = ${repository} and commit = ${commit}`
-      : sql`repository <> ${repository} and not starts_with(repository, ${packagePrefix}) and not exists (
-          select from uploads later
-          where later.repository = uploads.repository and later.root = uploads.root
-            and later.indexer = uploads.indexer and later.id > uploads.id
-        )`;
   const { rows } = await sql<UseRow>`
     select uploads.id as upload, repository, commit, place.path, use.document_id as document, symbol, ranges
     from document_symbols use
       join index_documents place on place.document_id = use.document_id
       join uploads on uploads.id = place.upload_id
-    where symbol = any(${symbols}::bytea[]) and kind = ${kind} and ${inScope}
+    where symbol = any(${symbols}::bytea[]) and kind = ${kind} and ${inScope(scope)}
       and (uploads.id, place.path, use.document_id) >= (${start.upload}, ${start.path}, ${start.document})
     order by uploads.id, place.path, use.document_id, symbol
     limit ${limit}
   `.execute(db);
   return rows;
+}
+
+/** Returns at most `limit` symbols that these ones are related to. */
+export async function findRelated(
+  db: Db,
+  scope: UploadScope,
+  { symbols, kind }: { readonly symbols: readonly Buffer[]; readonly kind: RelationKind },
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await sql<{ target: string }>`
+    select distinct unnest(targets) as target
+    from symbol_relations relation
+      join index_documents place on place.document_id = relation.document_id
+      join uploads on uploads.id = place.upload_id
+    where symbol = any(${symbols}::bytea[]) and kind = ${kind} and ${inScope(scope)}
+    order by target limit ${limit}
+  `.execute(db);
+  return rows.map(({ target }) => target);
 }
 
 /** A place in a repository; line and character count from 0. */
