@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { long } from '../../test/long.ts';
-import { runImage } from '../../test/run-image.ts';
+import { unpackImage } from '../../test/run-image.ts';
 import { build } from './build.ts';
 
 it.runIf(long)(
@@ -16,7 +16,8 @@ it.runIf(long)(
       mkdirSync(project);
       writeFileSync(join(project, 'one.py'), 'import json\n\ndef the_answer():\n    return json.dumps(42)\n');
       const names = ['--project-name', 'project', '--project-version', '1.0'];
-      await runImage(archive, root, project, ['index', '.', ...names]);
+      const run = await unpackImage(archive, join(root, 'tree'));
+      run(project, ['index', '.', ...names]);
       const index = readFileSync(join(project, 'index.scip'), 'latin1');
       expect(index).toContain('scip-python python project 1.0 one/the_answer().');
       // What Python itself has is found: its version is known, and so are its modules.

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOfFile } from '@fumehood/oci';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runImage } from '../../test/run-image.ts';
+import { unpackImage } from '../../test/run-image.ts';
 import { build } from './build.ts';
 
 let root: string;
@@ -38,7 +38,8 @@ describe('the image of the TypeScript indexer', () => {
     await mkdir(project);
     await writeFile(join(project, 'package.json'), '{"name":"project","version":"1.0.0"}');
     await writeFile(join(project, 'one.ts'), 'export const theAnswer = 42;\n');
-    await runImage(built.archive, root, project, ['index', '--infer-tsconfig', '--no-progress-bar']);
+    const run = await unpackImage(built.archive, join(root, 'tree'));
+    run(project, ['index', '--infer-tsconfig', '--no-progress-bar']);
     expect(await readFile(join(project, 'index.scip'), 'latin1')).toContain('theAnswer');
   });
 });
