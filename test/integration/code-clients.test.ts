@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { storeUpload } from '../../packages/instance/src/codeintel/store.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import type { Leased } from '../../packages/instance/src/queue/queue.ts';
@@ -142,4 +142,137 @@ test('Ctrl-C ends the server, over stdin and over HTTP', async () => {
     child.kill('SIGINT');
     expect(await once(child, 'exit')).toEqual([0, null]);
   }
+});
+
+describe('a client of upstream’s asks by GraphQL', () => {
+  interface Answered {
+    readonly data?: Record<string, unknown> | null;
+    readonly errors?: { readonly message: string }[];
+  }
+  const path = '/.api/graphql';
+  /** Sends a request as `src` does: gzipped, and with null for variables that it has not. */
+  const ask = async (query: string, variables: object | null = null) => {
+    const response = await fetch(`${instance.url}${path}`, {
+      method: 'POST',
+      headers: {
+        authorization: `token ${environment.FUMEHOOD_TOKEN}`,
+        ...{ 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      },
+      body: new Uint8Array(gzipSync(JSON.stringify({ query, variables }))),
+    });
+    expect(response.status).toBe(200);
+    return (await response.json()) as Answered;
+  };
+  const about = `
+    query Code($repository: String!, $rev: String!, $path: String!, $line: Int!, $character: Int!, $first: Int, $after: String) {
+      repository(name: $repository) { name commit(rev: $rev) { oid blob(path: $path) { lsif {
+        definitions(line: $line, character: $character) { nodes { ...place } }
+        references(line: $line, character: $character, first: $first, after: $after) {
+          nodes { ...place }
+          pageInfo { endCursor hasNextPage }
+        }
+        implementations(line: $line, character: $character) { nodes { ...place } }
+        hover(line: $line, character: $character) { markdown { text } range { start { line character } } }
+      } } } }
+    }
+    fragment place on Location {
+      url
+      resource { path repository { name } commit { oid } }
+      range { start { line character } end { line character } }
+    }`;
+  interface Node {
+    readonly url: string;
+    readonly resource: { readonly path: string };
+    readonly range: Record<'start' | 'end', { readonly line: number; readonly character: number }>;
+  }
+  interface Lsif {
+    readonly definitions: { readonly nodes: Node[] };
+    readonly references: {
+      readonly nodes: Node[];
+      readonly pageInfo: { readonly endCursor: string | null; readonly hasNextPage: boolean };
+    };
+    readonly implementations: { readonly nodes: Node[] };
+    readonly hover: { readonly markdown: { readonly text: string } } | null;
+  }
+  const lsifAt = async (file: string, line: number, character: number, page: object = {}) => {
+    const place = { repository, rev: commit, path: `src/${file}`, line, character };
+    const { data, errors } = await ask(about, { ...place, ...page });
+    expect(errors).toBeUndefined();
+    const found = data as { repository: { commit: { blob: { lsif: Lsif } } } };
+    return found.repository.commit.blob.lsif;
+  };
+  const placesOf = ({ nodes }: { readonly nodes: Node[] }) =>
+    nodes.map(({ resource, range: { start, end } }) => {
+      const range = [start.line, start.character, end.line, end.character].join();
+      return `${resource.path.replace('src/', '')} ${range}`;
+    });
+
+  test('which server this is, and who asks, with the query of `src login`', async () => {
+    expect(await ask('query CurrentUser { currentUser { username } }')).toEqual({
+      data: { currentUser: { username: 'admin' } },
+    });
+    const { data } = await ask('{ site { productVersion } }');
+    expect(data).toEqual({ site: { productVersion: expect.stringMatching(/^\d+\.\d+\.\d+$/) } });
+  });
+
+  const none: string[] = [];
+  test.each([
+    [
+      ...(['main.ts', 4, 11, ['model.ts 1,17,1,24']] as const),
+      ['main.ts 0,18,0,25', 'main.ts 4,11,4,18', 'model.ts 6,32,6,39'],
+      ['model.ts 6,13,6,20'],
+    ],
+    ['main.ts', 5, 24, ['model.ts 3,2,3,7'], ['main.ts 5,23,5,28'], ['model.ts 8,2,8,7']],
+    ['util/text.ts', 2, 8, ['util/text.ts 2,8,2,14'], ['util/text.ts 3,9,3,15'], none],
+    ['emoji.ts', 1, 18, none, none, none],
+  ] as const)('%s %i:%i', async (file, line, character, definitions, references, implementations) => {
+    const lsif = await lsifAt(file, line, character);
+    expect(placesOf(lsif.definitions)).toEqual(definitions);
+    expect(placesOf(lsif.references)).toEqual(references);
+    expect(placesOf(lsif.implementations)).toEqual(implementations);
+  });
+
+  test('references page by page, what a symbol is, and where a place is', async () => {
+    const first = await lsifAt('main.ts', 4, 11, { first: 2 });
+    const { endCursor, hasNextPage } = first.references.pageInfo;
+    expect(hasNextPage).toBe(true);
+    const second = await lsifAt('main.ts', 4, 11, { first: 2, after: endCursor });
+    expect(placesOf(second.references)).toEqual(['model.ts 6,32,6,39']);
+    expect(second.references.pageInfo).toEqual({ endCursor: null, hasNextPage: false });
+    expect(first.definitions.nodes[0]).toMatchObject({
+      url: `/acme/greeter@${commit}/-/blob/src/model.ts?L2:18-2:25`,
+      resource: { repository: { name: repository }, commit: { oid: commit } },
+    });
+    expect((await lsifAt('main.ts', 5, 24)).hover?.markdown.text).toContain('greet(name: string) => string');
+  });
+
+  test('what is not there is null, and a mistake is an error of status 200', async () => {
+    const place = { repository, rev: 'f'.repeat(40), path: 'src/main.ts', line: 0, character: 0 };
+    const unindexed = { commit: { oid: place.rev, blob: { lsif: null } } };
+    expect(await ask(about, place)).toEqual({ data: { repository: { name: repository, ...unindexed } } });
+    expect(await ask('{ repository(name: "acme/none") { id } }')).toEqual({ data: { repository: null } });
+    const { data } = await ask(
+      '{ repository(name: "acme/greeter") { commit(rev: "main") { oid } defaultBranch { name } } }',
+    );
+    expect(data).toEqual({ repository: { commit: null, defaultBranch: null } });
+    const { errors } = await ask(about, { ...place, rev: commit, line: -1 });
+    expect(errors?.map(({ message }) => message)).toContain('`line` and `character` count from 0');
+    expect((await ask('{ sight }')).errors?.[0]?.message).toContain('Cannot query field "sight"');
+  });
+
+  test('with a token that may read code, and a body of at most 256 KiB', async () => {
+    const send = (body: Buffer, headers: Record<string, string> = {}) =>
+      instance.api('POST', path, body, { 'content-type': 'application/json', ...headers });
+    const login = JSON.stringify({ query: '{ currentUser { username } }', variables: null });
+    expect((await send(Buffer.from(login))).status).toBe(200);
+    expect((await send(Buffer.from(login), { authorization: 'token x' })).status).toBe(401);
+    const made = await instance.api('POST', '/api/access/tokens', { name: 'jobs', scopes: ['jobs:read'] });
+    const { secret } = (await made.json()) as { secret: string };
+    expect((await send(Buffer.from(login), { authorization: `token ${secret}` })).status).toBe(403);
+    const large = Buffer.from(JSON.stringify({ query: ' '.repeat(2 ** 18) }));
+    expect((await send(large)).status).toBe(413);
+    expect((await send(gzipSync(large), { 'content-encoding': 'gzip' })).status).toBe(413);
+    for (const body of ['{', '[]', '{"query":1}', '{"query":"{a}","variables":[]}'])
+      expect((await send(Buffer.from(body))).status).toBe(400);
+  });
 });

@@ -212,6 +212,14 @@ export const noInput = (id: number) =>
 export const inputEnded = (id: number) =>
   refused(409, 'input_ended', `the input of job ${id} has ended`, 'Send all bytes before the end.');
 
+export const queryTooBig = (maxBytes: number) =>
+  refused(
+    413,
+    'request_too_big',
+    `a request of GraphQL has at most ${maxBytes} bytes when it is unpacked`,
+    'Ask less at once.',
+  );
+
 export const inputTooBig = (maxBytes: number) =>
   refused(
     413,

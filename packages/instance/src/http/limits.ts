@@ -10,6 +10,8 @@ const GiB = 2 ** 30;
 export const bodyLimits = {
   /** JSON of people and programs. */
   api: 4 * MiB,
+  /** A request of GraphQL, gzipped or not. */
+  graphql: 256 * KiB,
   /** Bytes for a job's stdin. */
   input: 4 * MiB,
   /** A lease or a heartbeat; upstream's executors send their metrics with a heartbeat. */

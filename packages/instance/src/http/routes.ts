@@ -6,6 +6,7 @@ import { deliveryRoutes } from './api/deliveries.ts';
 import { dependencyRoutes } from './api/dependencies.ts';
 import { eventRoutes } from './api/events.ts';
 import { executorRoutes } from './api/executors.ts';
+import { graphqlRoutes } from './api/graphql.ts';
 import { historyRoutes } from './api/histories.ts';
 import { indexConfigRoutes } from './api/index-configs.ts';
 import { personIndexUploadRoutes } from './api/index-uploads.ts';
@@ -79,6 +80,7 @@ export const allRoutes: readonly Routes[] = [
   uploadRoutes,
   personIndexUploadRoutes,
   codeRoutes,
+  graphqlRoutes,
   indexingRoutes,
   historyRoutes,
   indexConfigRoutes,

@@ -35,6 +35,12 @@ export async function readUpload(db: Db, id: number): Promise<UploadRecord | nul
   return rows[0] ?? null;
 }
 
+/** Returns whether the instance has an index of a repository, which it does not have to mirror. */
+export async function hasUploads(db: Db, repository: string): Promise<boolean> {
+  const { rows } = await sql`select 1 from uploads where repository = ${repository} limit 1`.execute(db);
+  return rows.length > 0;
+}
+
 /** Returns the uploads of a commit whose root is above a path, the narrowest first. */
 export async function uploadsCovering(
   db: Db,

@@ -1,0 +1,24 @@
+import type { RepositoryRecord } from '@fumehood/protocol';
+import type { Person } from '../auth/people.ts';
+import type { CodeDeps } from '../codeintel/scope.ts';
+
+/** What the fields of one request are answered with. */
+export interface QueryContext {
+  readonly deps: CodeDeps;
+  readonly person: Person;
+  /** Reads the record of a repository, once; null: the instance does not mirror it. */
+  repository(name: string): Promise<RepositoryRecord | null>;
+  /** Does something when what the request has asked for before is done, so that one request takes one connection to the database. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+/** A field that is answered by a function: of its arguments and the request. */
+export type Field<A = unknown> = (args: A, context: QueryContext) => unknown;
+
+/**
+ * Part of the schema. A subject has one in a file of its own, with its types, and the fields of the root by `extend type Query`.
+ */
+export interface SchemaPart {
+  readonly types: string;
+  readonly root: Readonly<Record<string, Field<never>>>;
+}
