@@ -69,7 +69,9 @@ export class NaiveIndex {
         if (part === 1) target = bytes.toString('utf8', first, last);
         if (part === 2) isReference = value === 1;
       });
-      if (isReference) this.#related.set(symbol, [...(this.#related.get(symbol) ?? []), target]);
+      // What only one document knows is related to nothing.
+      if (isReference && ![symbol, target].some((one) => one.startsWith('local ')))
+        this.#related.set(symbol, [...(this.#related.get(symbol) ?? []), target]);
     });
   }
 
