@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { long } from '../long.ts';
 import { type Outcome, Stack } from '../stack.ts';
-import { isAlive, type Process, signal, treeOf } from './processes.ts';
+import { isAlive, signal, treeOf } from './processes.ts';
 import { seededRandom } from '../random.ts';
 import {
   countingOutput,
@@ -22,6 +22,7 @@ import {
   vmmOf,
 } from './jobs.ts';
 import { retry } from './retry.ts';
+import { kill, targets } from './targets.ts';
 
 /** `FUMEHOOD_KILLS=200 npm run ci:crash` kills more often. `FUMEHOOD_SEED` repeats the kills of a failed run. */
 const kills = Number(process.env.FUMEHOOD_KILLS ?? 7);
@@ -40,18 +41,6 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-/** What is killed, with a function that finds it among the processes of the instance and the executor. */
-const targets: Readonly<Record<string, (tree: readonly Process[]) => Process | undefined>> = {
-  "the executor's helper": (tree) => tree.find(({ command }) => command.includes('/executor-helper.mjs')),
-  agent: (tree) => tree.find(({ command }) => command.includes('/agent.mjs')),
-  'a virtual machine': (tree) => tree.find(({ command }) => /qemu-system\S* .*-name fumehood-/.test(command)),
-  "the instance's helper": (tree) => tree.find(({ command }) => command.includes('/instance-helper.mjs')),
-  instance: (tree) => tree.find(({ command }) => command.includes('/instance.mjs')),
-  PostgreSQL: (tree) => tree.find(({ command }) => /\/postgres -D /.test(command)),
-  'a backend of PostgreSQL': (tree) =>
-    tree.findLast(({ command }) => command.startsWith('postgres: fumehood')),
-};
-
 /** A job and the promise of its end. */
 interface FollowedJob {
   readonly id: number;
@@ -64,16 +53,6 @@ async function startJob(idempotencyKey: string): Promise<FollowedJob> {
   const job = { ...shellJob(image, script), maxResets: 20, maxRetries: 20, retryPauseMs: 100 };
   const { id } = await retry(() => stack.client().createJob(job, { idempotencyKey }));
   return { id, ended: followJob(stack, id) };
-}
-
-/** Kills one process of the named kind. Returns whether there was one. */
-async function kill(name: string): Promise<boolean> {
-  // The file with the pid is missing while the root process restarts.
-  const roots = await Promise.all([retry(() => stack.pid('instance')), retry(() => stack.pid('executor'))]);
-  const victim = targets[name]?.(roots.flatMap(treeOf));
-  if (!victim) return false;
-  signal(victim.pid, 'SIGKILL');
-  return true;
 }
 
 /** Returns the URL of the instance for people. */
@@ -149,7 +128,7 @@ test(
       await keepBusy();
       await sleep(random.int(0, 2_499));
       const name = random.pick(Object.keys(targets));
-      if (!(await kill(name))) continue;
+      if (!(await kill(stack, name))) continue;
       done += 1;
       killed[name] = (killed[name] ?? 0) + 1;
       if (name.endsWith('helper')) {
