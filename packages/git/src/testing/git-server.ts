@@ -10,6 +10,10 @@ import { collect } from '@fumehood/base';
 /** A repository, and git's own HTTP server for it, for tests. */
 export interface GitServer {
   readonly url: string;
+  /** The directory of the repository. */
+  readonly directory: string;
+  /** Has this done after each push. */
+  onPush(run: () => Promise<void>): void;
   /** Bytes that were sent in answers. */
   sent(): number;
   /** Runs git in the repository; returns its output. */
@@ -40,11 +44,14 @@ export async function startGitServer(password: string | null = null): Promise<Gi
       .toString()
       .trimEnd();
   git('init', '-q', '-b', 'main');
+  git('config', 'http.receivepack', 'true');
+  git('config', 'receive.denyCurrentBranch', 'ignore');
   let sent = 0;
+  let pushed = async () => {};
   const expected = `Basic ${Buffer.from(`u:${password}`).toString('base64')}`;
   const answer = async (request: IncomingMessage) => {
     if (password !== null && request.headers.authorization !== expected)
-      return { status: 401, body: Buffer.alloc(0) };
+      return { status: 401, headers: {}, body: Buffer.alloc(0) };
     const [path = '', query = ''] = (request.url ?? '').split('?');
     const child = spawn('git', ['http-backend'], {
       env: {
@@ -55,6 +62,7 @@ export async function startGitServer(password: string | null = null): Promise<Gi
         REQUEST_METHOD: request.method,
         QUERY_STRING: query,
         CONTENT_TYPE: request.headers['content-type'] ?? '',
+        HTTP_CONTENT_ENCODING: request.headers['content-encoding'] ?? '',
         HTTP_GIT_PROTOCOL: String(request.headers['git-protocol'] ?? ''),
         GIT_CONFIG_COUNT: '1',
         GIT_CONFIG_KEY_0: 'safe.directory',
@@ -64,18 +72,23 @@ export async function startGitServer(password: string | null = null): Promise<Gi
     request.pipe(child.stdin);
     const bytes = await collect(child.stdout, 2 ** 28);
     const end = bytes.indexOf('\r\n\r\n');
-    const status = /^Status: (\d+)/m.exec(bytes.toString('latin1', 0, end))?.[1];
-    return { status: Number(status ?? 200), body: bytes.subarray(end + 4) };
+    if (path === '/git-receive-pack') await pushed();
+    const head = bytes.toString('latin1', 0, end);
+    const status = Number(/^Status: (\d+)/m.exec(head)?.[1] ?? 200);
+    const type = /^Content-Type: (.*)$/m.exec(head)?.[1]?.trim() ?? '';
+    return { status, headers: { 'content-type': type }, body: bytes.subarray(end + 4) };
   };
   const server = createServer((request, response) => {
-    void answer(request).then(({ status, body }) => {
+    void answer(request).then(({ status, headers, body }) => {
       sent += body.length;
-      response.writeHead(status).end(body);
+      response.writeHead(status, headers).end(body);
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    directory: source,
+    onPush: (run) => void (pushed = run),
     sent: () => sent,
     git,
     commit(files, at) {
