@@ -110,7 +110,18 @@ const client = {
     status: async () => ({
       ...{ repository: 'acme/greeter', tip: evil, policies: [evil] },
       indexes: [
-        { ...record, root: evil, indexer: evil, indexerVersion: evil, uploadedAt: evil, jobId: 1, behind: 1 },
+        {
+          ...{
+            ...record,
+            root: evil,
+            indexer: evil,
+            indexerVersion: evil,
+            uploadedAt: evil,
+            jobId: 1,
+            behind: 1,
+          },
+          uploadedBy: evil,
+        },
       ],
       commits: [
         {

@@ -100,7 +100,10 @@ async function indexed(instance: TestInstance): Promise<string> {
   const job = (await instance.lease({ queues: ['codeintel'] })) as Job;
   const index = gzipSync(scipIndex([scipDocument('src/a.ts', ['npm pkg 1 a.ts/f().'])]));
   const query = { ...place, root: '', indexerName: 'scip-x', associatedIndexId: String(job.id) };
-  const headers = { authorization: `token-executor ${job.token}` };
+  const headers = {
+    authorization: `token-executor ${job.token}`,
+    'content-type': 'application/x-protobuf+scip',
+  };
   const answer = await fetch(
     `${instance.url}/.executors/scip/upload?${new URLSearchParams(query).toString()}`,
     {

@@ -24,10 +24,11 @@ export interface PartialUpload {
   readonly isFinished: boolean;
 }
 
-/** Only who has begun an upload goes on with it: the same attempt of a job, or the same person. */
+/** Only who has begun an upload goes on with it: the same attempt of a job, for the directory that its token permits, or the same person. */
 const isOf = (sender: IndexSender) =>
   'grant' in sender
-    ? sql`job_id = ${sender.grant.jobId} and attempt = ${sender.grant.attempt}`
+    ? sql`job_id = ${sender.grant.jobId} and attempt = ${sender.grant.attempt}
+        and place ->> 'root' = coalesce(${sender.grant.root}, place ->> 'root')`
     : sql`user_id = ${sender.userId}`;
 
 /** Uploads of one sender are counted one after the other. */
@@ -106,12 +107,18 @@ export async function addPart(
   });
 }
 
-/** Returns the digests of all parts, in their order. Errors: `upload_parts_missing`. */
-export async function partsOf(db: Db, { id, parts }: PartialUpload): Promise<string[]> {
+/** Returns the digests of all parts, in their order. A backup has no parts, so `hasBlob` may not know one. Errors: `upload_parts_missing`. */
+export async function partsOf(
+  db: Db,
+  { id, parts }: PartialUpload,
+  hasBlob: (digest: string) => Promise<boolean>,
+): Promise<string[]> {
   const { rows } = await sql<{ digest: string }>`
     select digest from partial_upload_parts where upload_id = ${id} order by part
   `.execute(db);
-  if (rows.length < parts) throw uploadPartsMissing(parts - rows.length);
+  const present = await Promise.all(rows.map(({ digest }) => hasBlob(digest)));
+  const missing = parts - present.filter(Boolean).length;
+  if (missing > 0) throw uploadPartsMissing(missing);
   return rows.map(({ digest }) => digest);
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { cp, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { removeOldPartialUploads } from './partial.ts';
+import { sendUpload } from '../testing/index-upload.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { scipDocument, scipIndex } from '../testing/scip.ts';
 
@@ -148,6 +150,14 @@ describe('an index that a person uploads', () => {
     ['of a branch', 400, { commit: 'main' }, {}],
     ['of a directory outside of the repository', 400, { root: '../x' }, {}],
     ['that is LSIF', 400, {}, { headers: { 'content-type': 'application/x-ndjson+lsif' } }],
+    ['that is a bomb of zeros', 400, {}, { body: gzipSync(Buffer.alloc(64 * 2 ** 20)) }],
+    [
+      'that is a bomb and claims to be small',
+      400,
+      {},
+      { body: gzipSync(Buffer.alloc(64 * 2 ** 20)), headers: { 'x-uncompressed-size': '9' } },
+    ],
+    ['that is random', 400, {}, { body: gzipSync(randomBytes(5_000)) }],
     ['that is truncated', 400, {}, { body: indexOf('x').subarray(0, -9) }],
     ['that is not gzipped', 400, {}, { body: Buffer.from('index') }],
     ['that is no index', 400, {}, { body: gzipSync('{"id":1}') }],
@@ -161,6 +171,16 @@ describe('an index that a person uploads', () => {
     expect(answer.text).toContain('"message"');
     expect(await answered()).toBe('earlier');
   });
+
+  test.each(['scip', 'lsif'])(
+    'of no type is refused by the route for %s, since the oldest clients sent LSIF so',
+    async (name) => {
+      const query = new URLSearchParams({ repository: known, commit }).toString();
+      const sent = { authorization: `token ${ann}`, type: undefined, body: indexOf('x') };
+      const answer = await sendUpload(`${instance.url}/.api/${name}/upload?${query}`, sent);
+      expect([answer.status, answer.text]).toEqual([400, expect.stringContaining('LSIF')]);
+    },
+  );
 
   test('with a token that may only read is refused', async () => {
     const token = await tokenOf('ann', ['code:read'], 'reads');
@@ -239,6 +259,18 @@ describe.each(['/.api/scip/upload', '/.executors/lsif/upload'])(
       expect(stranger.status).toBe(404);
       expect((await send({ uploadId: id, done: 'true' }, { token: bob })).status).toBe(404);
       expect((await ask({ multiPart: 'true', numParts: '0' })).status).toBe(400);
+    });
+
+    test('lacks the parts that a backup does not have', async () => {
+      const id = await begin(1);
+      const bytes = indexOf('restored');
+      await part(id, 0, bytes);
+      await sql`update partial_upload_parts set digest = ${`sha256:${'0'.repeat(64)}`} where upload_id = ${id}`.execute(
+        instance.db,
+      );
+      expect((await finish(id)).text).toContain('upload is missing 1 parts');
+      await part(id, 0, bytes);
+      expect((await finish(id)).status).toBe(204);
     });
 
     test('is forgotten after a day, and at most 16 wait to be finished', async () => {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
+import { sendUpload } from '../testing/index-upload.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { scipDocument, scipIndex } from '../testing/scip.ts';
 import { readOccurrences } from './sql/parts.ts';
@@ -32,12 +32,16 @@ let server: TestServer;
 let instance: TestInstance;
 beforeAll(async () => {
   server = openTestServer();
-});
-afterAll(() => server.stop());
-beforeEach(async () => {
   instance = await startTestInstance(await server.clone());
 });
-afterEach(() => instance.stop());
+afterAll(async () => {
+  await instance.stop();
+  await server.stop();
+});
+afterEach(async () => {
+  for (const table of ['uploads', 'documents', 'jobs'])
+    await sql`delete from ${sql.table(table)}`.execute(instance.db);
+});
 
 async function leaseIndexing(repository: string, commit: string): Promise<Job> {
   const indexer = { name: 'scip-typescript', image: await instance.image(), argv: ['index'] };
@@ -46,26 +50,11 @@ async function leaseIndexing(repository: string, commit: string): Promise<Job> {
   return (await instance.lease({ queues: ['codeintel'] })) as Job;
 }
 
-/** Sends an index as the client does: in chunks, without a length. */
-function send(job: Job, route: string, query: URLSearchParams, body: Buffer, size?: string) {
-  const url = `${instance.url}/.executors/${route}/upload?${query.toString()}`;
-  const headers = {
-    authorization: `token-executor ${job.token}`,
-    'content-type': 'application/x-protobuf+scip',
-    'accept-encoding': 'gzip',
-    ...(size !== undefined && { 'x-uncompressed-size': size }),
-  };
-  return new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const request = httpRequest(url, { method: 'POST', headers }, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => void (text += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    request.on('error', reject);
-    for (let at = 0; at < body.length; at += 100) request.write(body.subarray(at, at + 100));
-    request.end();
+/** Sends an index as the client does. */
+const send = (job: Job, route: string, query: URLSearchParams, body: Buffer, size?: string) =>
+  sendUpload(`${instance.url}/.executors/${route}/upload?${query.toString()}`, {
+    ...{ authorization: `token-executor ${job.token}`, body, size },
   });
-}
 
 /** Returns a recorded query, changed to name this job. */
 function queryFor(upload: Upload, job: Job): URLSearchParams {

@@ -106,7 +106,7 @@ export function addIndexUpload(
     const { uploadId } = checked(finishSchema, request);
     const upload = await findPartialUpload(db, sender, uploadId);
     if (upload.isFinished) return;
-    const digests = await partsOf(db, upload);
+    const digests = await partsOf(db, upload, blobs.has);
     const bytes = Readable.from(
       (async function* () {
         for (const digest of digests) yield* blobs.read(digest);
@@ -166,10 +166,10 @@ function subjectOf(request: FastifyRequest): NamedIndex {
   return { ...place, indexer, jobId };
 }
 
-/** Errors: `index_not_scip` for the type that upstream's clients gave to the older format. */
+/** Errors: `index_not_scip` for the type that upstream's clients gave to the older format, and for none: the oldest gave none. */
 function requireScip({ headers }: FastifyRequest): void {
   const type = headers['content-type'];
-  if (type?.startsWith('application/x-ndjson')) throw notScip();
+  if (type === undefined || type.startsWith('application/x-ndjson')) throw notScip();
 }
 
 /** Returns the size before gzip that the client announces, in bytes; null from one that was given a gzipped file. */

@@ -39,7 +39,8 @@ async function readIndexes(
   tip: string | null,
 ): Promise<Index[]> {
   const { rows } = await sql<Index>`
-    select id, commit, root, indexer, indexer_version as "indexerVersion", job_id as "jobId", iso(uploaded_at) as "uploadedAt",
+    select id, commit, root, indexer, indexer_version as "indexerVersion", job_id as "jobId",
+      (select name from users where users.id = uploaded_by) as "uploadedBy", iso(uploaded_at) as "uploadedAt",
       documents, occurrences, symbols, null as behind
     from uploads where repository = ${repository} order by uploaded_at desc, id desc
   `.execute(deps.db);

@@ -205,7 +205,9 @@ function jobRoutes({ url, send, executorName, job, queue, headers }: JobTarget):
         'git-protocol': 'version=2',
       }),
     upload: (query, index, format = 'scip') =>
-      ask(`${format}/upload?${new URLSearchParams(query).toString()}`, index ? 'POST' : 'HEAD', index),
+      ask(`${format}/upload?${new URLSearchParams(query).toString()}`, index ? 'POST' : 'HEAD', index, {
+        'content-type': 'application/x-protobuf+scip',
+      }),
   };
 }
 

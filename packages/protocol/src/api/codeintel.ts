@@ -11,6 +11,8 @@ export const uploadRecordSchema = z.object({
   indexerVersion: z.string(),
   /** The job that made it; null: it is removed, or there was none. */
   jobId: z.int().nullable(),
+  /** The name of the user who uploaded it; null: a job did. */
+  uploadedBy: z.string().nullable(),
   uploadedAt: z.string(),
   /** How much the index holds, counted while it was read. */
   documents: z.int(),

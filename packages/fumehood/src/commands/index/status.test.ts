@@ -7,6 +7,7 @@ const now = Date.parse('2026-03-04T12:00:00Z');
 const index = {
   ...{ id: 7, commit: older, root: 'web', indexer: 'scip-typescript', indexerVersion: '0.4.0', jobId: 12 },
   ...{ uploadedAt: '2026-03-01T10:00:00Z', documents: 3, occurrences: 40, symbols: 5, behind: 2 },
+  uploadedBy: null,
 };
 const decided = {
   plannedAt: '2026-03-01T09:00:00Z',
@@ -30,7 +31,7 @@ it('the indexes of a repository are shown with their age, what they hold, and ho
     { ...decided, commit: 'e'.repeat(40), notes: ['composer.json: …'], jobs: [] },
   ];
   const lines = statusLines({ ...nothing, policies: ['main'], indexes: [index], commits }, now);
-  expect(lines[1]).toMatch(/^7 +b{12} +2 +3 d +scip-typescript 0\.4\.0 in web +3 +40 +5 +12$/);
+  expect(lines[1]).toMatch(/^7 +b{12} +2 +3 d +scip-typescript 0\.4\.0 in web +3 +40 +5 +job 12$/);
   expect(lines.slice(4, 8).map((line) => line.replace(/ {2,}/g, ' | '))).toEqual([
     'bbbbbbbbbbbb | 2026-03-01 09:00 | on demand | 12 | scip-typescript in web | completed, 3 documents',
     'cccccccccccc | 2026-03-01 09:00 | on demand | 11 | scip-typescript in web | failed (step_failed)',
@@ -50,7 +51,9 @@ it.each([
   expect(statusLines(status, now)).toEqual([expect.stringMatching(expected)]);
 });
 
-it('a tip that an index has needs nothing', () => {
-  const [, line, ...rest] = statusLines({ ...nothing, indexes: [{ ...index, commit: tip, behind: 0 }] }, now);
-  expect([line?.includes('(tip)'), rest]).toEqual([true, []]);
+it('a tip that an index has needs nothing, also when a person has uploaded it', () => {
+  const uploaded = { ...index, commit: tip, behind: 0, uploadedBy: 'ann' };
+  const [, line, ...rest] = statusLines({ ...nothing, indexes: [uploaded] }, now);
+  expect(line).toMatch(/\(tip\).* ann$/);
+  expect(rest).toEqual([]);
 });

@@ -39,9 +39,9 @@ function indexLines({ indexes, tip }: IndexStatus, now: number): string[] {
     ageOf(uploadedAt, now),
     place(indexerVersion === '' ? indexer : `${indexer} ${indexerVersion}`, root),
     ...[counts.documents, counts.occurrences, counts.symbols].map(String),
-    counts.jobId === null ? '-' : String(counts.jobId),
+    counts.uploadedBy ?? (counts.jobId === null ? '-' : `job ${counts.jobId}`),
   ]);
-  const head = ['COMMIT', 'BEHIND', 'AGE', 'INDEXER', 'DOCUMENTS', 'OCCURRENCES', 'SYMBOLS', 'JOB'];
+  const head = ['COMMIT', 'BEHIND', 'AGE', 'INDEXER', 'DOCUMENTS', 'OCCURRENCES', 'SYMBOLS', 'FROM'];
   return table([['INDEX', ...head], ...rows]);
 }
 

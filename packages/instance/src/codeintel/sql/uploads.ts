@@ -28,7 +28,8 @@ export interface IndexCounts {
 /** Returns an upload's record, or null. */
 export async function readUpload(db: Db, id: number): Promise<UploadRecord | null> {
   const { rows } = await sql<UploadRecord>`
-    select id, repository, commit, root, indexer, indexer_version as "indexerVersion", job_id as "jobId", iso(uploaded_at) as "uploadedAt",
+    select id, repository, commit, root, indexer, indexer_version as "indexerVersion", job_id as "jobId",
+      (select name from users where users.id = uploaded_by) as "uploadedBy", iso(uploaded_at) as "uploadedAt",
       documents, occurrences, symbols
     from uploads where id = ${id}
   `.execute(db);
