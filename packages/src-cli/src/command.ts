@@ -12,6 +12,8 @@ interface Flags {
   readonly indexerVersion?: string;
   readonly associatedIndexId: number;
   readonly uploadRoute: string;
+  readonly maxPayloadSize: number;
+  readonly maxConcurrency: number;
   readonly json?: boolean;
 }
 
@@ -41,6 +43,18 @@ export function makeCommand(deps: {
     .option('--indexerVersion <version>', 'version of the indexer; default: from the index')
     .option('--associated-index-id <id>', "id of the job's record", wholeNumber, -1)
     .option('--upload-route <path>', 'upload route of the instance', route, '/.api/scip/upload')
+    .option(
+      '--max-payload-size <MB>',
+      'largest part, from 25: a larger gzipped index is sent in parts',
+      megabytes,
+      100,
+    )
+    .option(
+      '--max-concurrency <count>',
+      'how many parts are sent at once, each of them in memory',
+      positive,
+      2,
+    )
     .option('--no-progress', 'accepted for compatibility: there is no progress output')
     .option('--json', 'print one JSON object')
     .action(async (flags: Flags) => {
@@ -57,6 +71,8 @@ export function makeCommand(deps: {
           indexerVersion: flags.indexerVersion ?? null,
           associatedIndexId: flags.associatedIndexId,
           route: flags.uploadRoute,
+          maxPayloadBytes: flags.maxPayloadSize * 1_000_000,
+          maxConcurrency: flags.maxConcurrency,
         },
         clock,
       );
@@ -88,6 +104,19 @@ export function exitCodeOf(error: unknown): number {
 function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+/** As in upstream's client. */
+function megabytes(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 25) throw new InvalidArgumentError('It must be at least 25 (MB).');
+  return value;
+}
+
+function positive(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError('It must be at least 1.');
   return value;
 }
 

@@ -1,7 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { systemClock } from '@fumehood/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bundleSrc, type Ended, runSrc } from './testing/program.ts';
@@ -18,6 +20,11 @@ const head = Buffer.concat([
   Buffer.from('1.0'),
 ]);
 
+/** Random bytes in a document, which the client does not read. */
+const skipped = (bytes: number) => [Buffer.from([0x12, ...lengthOf(bytes)]), randomBytes(bytes)];
+const lengthOf = (value: number): number[] =>
+  value < 128 ? [value] : [(value & 127) | 128, ...lengthOf(value >> 7)];
+
 let root: string;
 let server: TestServer;
 let endpoint: string;
@@ -28,6 +35,7 @@ beforeAll(async () => {
   writeFileSync(join(root, 'index.scip'), head);
   writeFileSync(join(root, 'garbage'), 'this is not an index');
   writeFileSync(join(root, 'empty'), '');
+  writeFileSync(join(root, 'random'), Buffer.concat([head, ...skipped(100_000)]));
   writeFileSync(join(root, 'big'), Buffer.concat([head, Buffer.alloc(30_000_000, Math.random().toString())]));
   await bundleSrc(root);
 });
@@ -153,6 +161,8 @@ describe('wrong usage exits with 2, without a request:', () => {
     ['no repository', ['code-intel', 'upload', '-commit=x'], "required option '--repo <name>' not specified"],
     ['an unknown flag', [...upload, '-token=x'], "unknown option '--token=x'"],
     ['an id that is not a number', [...upload, '-associated-index-id=x'], 'It must be a whole number.'],
+    ['parts that are too small', [...upload, '-max-payload-size=24'], 'It must be at least 25 (MB).'],
+    ['no part at once', [...upload, '-max-concurrency=0'], 'It must be at least 1.'],
     ['a route without a slash', [...upload, '-upload-route=x'], 'It must begin with a slash.'],
     ['an unknown command', ['code-intel', 'download'], "unknown command 'download'"],
     ['one argument too many', [...upload, 'more'], 'too many arguments'],
@@ -172,11 +182,12 @@ describe('wrong usage exits with 2, without a request:', () => {
 describe('a failure of the instance (5xx)', () => {
   const pauses: number[] = [];
   const clock = { ...systemClock, sleep: async (ms: number) => void pauses.push(ms) };
-  const send = () => {
+  const send = (name = 'index.scip', maxPayloadBytes = 1_000_000, maxConcurrency = 2) => {
     const settings = { endpoint: new URL(endpoint), headers: {}, socketPath: null };
-    const file = join(root, 'index.scip');
     const facts = { repository: 'r', commit: 'c', root: '', indexer: null, indexerVersion: null };
-    return sendIndex(settings, { file, ...facts, associatedIndexId: -1, route: '/upload' }, clock);
+    const parts = { maxPayloadBytes, maxConcurrency };
+    const upload = { file: join(root, name), ...facts, associatedIndexId: -1, route: '/upload', ...parts };
+    return sendIndex(settings, upload, clock);
   };
   beforeEach(() => {
     pauses.length = 0;
@@ -189,6 +200,45 @@ describe('a failure of the instance (5xx)', () => {
     expect(server.requests).toHaveLength(4);
     expect(new Set(server.requests.map(({ url, body }) => url + body.toString('hex'))).size).toBe(1);
     expect(pauses).toEqual([1000, 1000, 1000]);
+  });
+
+  /** What the requests say besides what the index is of. */
+  const asked = () =>
+    server.requests.map(({ url, headers }) => {
+      const query = new URL(url, endpoint).searchParams;
+      for (const name of ['commit', 'indexerName', 'indexerVersion', 'repository']) query.delete(name);
+      return `${query.toString()}${headers['x-uncompressed-size'] === undefined ? '' : ' sized'}`;
+    });
+
+  it('of a part has that part sent again; an index is finished when all parts have arrived', async () => {
+    let failures = 2;
+    server.answer = (response) => {
+      const url = server.requests.at(-1)?.url ?? '';
+      if (url.includes('index=1&') && failures-- > 0) answer(500, 'later')(response);
+      else if (url.includes('multiPart')) answer(202, '{"id":"7"}')(response);
+      else answer(204, '')(response);
+    };
+    expect(await send('random', 30_000)).toMatchObject({ id: 7, indexer: 'tool' });
+    const each = [0, 1, 1, 1, 2, 3].map((index) => `index=${index}&uploadId=7`);
+    const [first, ...rest] = asked();
+    expect(first).toBe('multiPart=true&numParts=4 sized');
+    expect(rest.slice(0, -1).sort()).toEqual(each);
+    expect(rest.at(-1)).toBe('done=true&uploadId=7');
+    const bodies = new Map(
+      server.requests.slice(1, -1).map(({ url, body }) => [url.replace(/&indexer.*/, ''), body]),
+    );
+    const parts = [...bodies].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, body]) => body);
+    expect(parts.slice(0, -1).map(({ length }) => length)).toEqual([30_000, 30_000, 30_000]);
+    expect(gunzipSync(Buffer.concat(parts))).toEqual(readFileSync(join(root, 'random')));
+  });
+
+  it('is not what a refusal of a part is: nothing is finished then', async () => {
+    server.answer = (response) =>
+      server.requests.at(-1)?.url.includes('multiPart')
+        ? answer(202, '{"id":"7"}')(response)
+        : answer(404, 'gone')(response);
+    await expect(send('random', 30_000, 1)).rejects.toMatchObject({ code: 'upload_refused', status: 404 });
+    expect(asked()).toEqual(['multiPart=true&numParts=4 sized', 'index=0&uploadId=7']);
   });
 
   it('is reported after six attempts', async () => {

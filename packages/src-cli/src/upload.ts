@@ -1,13 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
 import { normalize } from 'node:path/posix';
-import { pipeline } from 'node:stream';
-import { createGzip } from 'node:zlib';
-import { type Clock, collect, factsOf } from '@fumehood/base';
+import { Readable } from 'node:stream';
+import type { Clock } from '@fumehood/base';
 import { readIndex } from '@fumehood/scip';
-import { fileUnreadable, instanceUnreachable, settingsInvalid, uploadRefused } from './errors.ts';
+import { fileUnreadable, settingsInvalid, uploadRefused } from './errors.ts';
+import { packed, packedSize, slicesOf } from './packed.ts';
+import { type Answer, post } from './request.ts';
 import type { Settings } from './settings.ts';
 
 /** An index to upload, and the commit it belongs to. */
@@ -23,6 +22,10 @@ export interface Upload {
   /** -1 if there is none. */
   readonly associatedIndexId: number;
   readonly route: string;
+  /** A gzipped index with more bytes is sent in parts of this size. */
+  readonly maxPayloadBytes: number;
+  /** How many parts are on their way at once; each is in memory. */
+  readonly maxConcurrency: number;
 }
 
 /** An index that the instance has accepted. */
@@ -33,32 +36,64 @@ export interface Uploaded {
   readonly root: string;
 }
 
-const attempts = 6;
-const pauseMs = 1_000;
-const answerMax = 65_536;
-
 /**
- * Uploads an index in one request, which it gzips as a stream. It retries when the instance fails (5xx); a refusal is final. Errors:
- * `file_unreadable`, `index_invalid`, `settings_invalid`, `upload_refused`, `instance_unreachable`.
+ * Uploads an index, which it gzips as a stream, in one request or, when it is large, in parts. It retries when the instance fails (5xx); a refusal
+ * is final. Errors: `file_unreadable`, `index_invalid`, `settings_invalid`, `upload_refused`, `instance_unreachable`.
  */
 export async function sendIndex(settings: Settings, upload: Upload, clock: Clock): Promise<Uploaded> {
   const root = normalizeRoot(upload.root);
-  const is = await stat(upload.file).catch((error: NodeJS.ErrnoException) => {
-    throw fileUnreadable(upload.file, error.code ?? error.message);
+  const { file, maxPayloadBytes } = upload;
+  const is = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    throw fileUnreadable(file, error.code ?? error.message);
   });
-  if (!is.isFile()) throw fileUnreadable(upload.file, 'it is not a file');
+  if (!is.isFile()) throw fileUnreadable(file, 'it is not a file');
   const tool = await toolOf(upload);
-  const query = queryOf(upload, root, tool);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const id = await post(settings, `${upload.route}?${query}`, upload.file, is.size);
-      return { id, root, ...tool };
-    } catch (error) {
-      const { status } = factsOf(error);
-      if (status === undefined || status < 500 || attempt === attempts) throw error;
-      await clock.sleep(pauseMs);
-    }
+  const send: Send = (changes, size, body) => {
+    const query = queryOf(upload, root, tool);
+    for (const [name, value] of Object.entries(changes)) query.set(name, value);
+    query.sort();
+    return post(settings, { path: `${upload.route}?${query.toString()}`, size, body }, clock);
+  };
+  // Gzip makes hardly any file larger.
+  const bytes = is.size <= maxPayloadBytes ? 0 : await packedSize(file);
+  const id =
+    bytes <= maxPayloadBytes
+      ? idOf(await send({}, is.size, () => packed(file)))
+      : await sendParts(upload, send, is.size, Math.ceil(bytes / maxPayloadBytes));
+  return { id, root, ...tool };
+}
+
+/** Sends a request of an upload, whose query has these parameters, too. */
+type Send = (
+  changes: Readonly<Record<string, string>>,
+  size: number | null,
+  body: (() => Readable) | null,
+) => Promise<Answer>;
+
+/** Sends the gzipped index in parts; returns the upload's id. Once a part is refused, no other one is begun. */
+async function sendParts(
+  { file, maxPayloadBytes, maxConcurrency }: Upload,
+  send: Send,
+  size: number,
+  count: number,
+): Promise<number> {
+  const id = idOf(await send({ multiPart: 'true', numParts: String(count) }, size, null));
+  const slices = slicesOf(file, maxPayloadBytes);
+  const uploadId = String(id);
+  const sendSlices = async () => {
+    for await (const { index, bytes } of { [Symbol.asyncIterator]: () => ({ next: () => slices.next() }) })
+      await send({ uploadId, index: String(index) }, null, () => Readable.from([bytes]));
+  };
+  const senders = Array.from({ length: Math.min(maxConcurrency, count) }, sendSlices);
+  try {
+    await Promise.all(senders);
+  } catch (error) {
+    await slices.return(undefined);
+    await Promise.allSettled(senders);
+    throw error;
   }
+  await send({ uploadId, done: 'true' }, null, null);
+  return id;
 }
 
 /** Returns the root as servers compare it: without dots and outer slashes, empty for the repository itself. */
@@ -82,7 +117,11 @@ async function toolOf(upload: Upload): Promise<Pick<Uploaded, 'indexer' | 'index
   throw new TypeError('an index without metadata was read to its end');
 }
 
-function queryOf(upload: Upload, root: string, tool: Pick<Uploaded, 'indexer' | 'indexerVersion'>): string {
+function queryOf(
+  upload: Upload,
+  root: string,
+  tool: Pick<Uploaded, 'indexer' | 'indexerVersion'>,
+): URLSearchParams {
   const query = new URLSearchParams();
   const add = (name: string, value: string) => {
     if (value !== '') query.set(name, value);
@@ -93,49 +132,15 @@ function queryOf(upload: Upload, root: string, tool: Pick<Uploaded, 'indexer' | 
   add('indexerVersion', tool.indexerVersion);
   add('repository', upload.repository);
   add('root', root);
-  return query.toString();
+  return query;
 }
 
-/** Sends one request and resolves with the upload's id. The gzip is the format of the payload, not a content coding. */
-function post(settings: Settings, path: string, file: string, bytes: number): Promise<number> {
-  const { endpoint, headers, socketPath } = settings;
-  const send = endpoint.protocol === 'https:' ? requestHttps : requestHttp;
-  const base = endpoint.pathname.replace(/\/$/, '');
-  return new Promise((resolve, reject) => {
-    const request = send({
-      method: 'POST',
-      hostname: endpoint.hostname,
-      port: endpoint.port || undefined,
-      path: `${base}${path}`,
-      ...(socketPath !== null && { socketPath }),
-      headers: {
-        host: endpoint.host,
-        'user-agent': 'fumehood-src',
-        'content-type': 'application/x-protobuf+scip',
-        'x-uncompressed-size': String(bytes),
-        ...headers,
-      },
-    });
-    request.on('response', (response) => {
-      collect(response, answerMax)
-        .then((body) => resolve(idOf(response.statusCode ?? 0, body.toString())))
-        .catch(reject);
-    });
-    request.on('error', (error) => reject(instanceUnreachable(endpoint.origin, error.message)));
-    pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), createGzip(), request, (error) => {
-      // An early answer closes the stream; other errors are reported by the request.
-      if (error) request.destroy(error);
-    });
-  });
-}
-
-function idOf(status: number, body: string): number {
-  if (status < 200 || status >= 300) throw uploadRefused(status, body);
+function idOf({ status, text }: Answer): number {
   try {
-    const { id } = JSON.parse(body) as { id?: unknown };
+    const { id } = JSON.parse(text) as { id?: unknown };
     if (typeof id === 'string' && /^[1-9]\d{0,14}$/.test(id)) return Number(id);
   } catch {
     // reported below
   }
-  throw uploadRefused(status, body);
+  throw uploadRefused(status, text);
 }
