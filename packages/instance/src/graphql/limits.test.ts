@@ -60,7 +60,7 @@ describe('a request is refused before anything is asked', () => {
     ['that is no GraphQL', '{ site {', /Syntax Error/],
     ['of a field that is none', '{ sight { productVersion } }', /Cannot query field "sight"/],
     ['that changes something', 'mutation { a }', /mutation/],
-  ])('%s', async (_, query, expected) => {
+  ])('one %s', async (_, query, expected) => {
     const { data, errors } = await ask(query);
     expect(data).toBeUndefined();
     expect(errors?.length).toBeLessThanOrEqual(20);
