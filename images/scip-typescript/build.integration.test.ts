@@ -3,22 +3,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOfFile } from '@fumehood/oci';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { long } from '../../test/long.ts';
 import { unpackImage } from '../../test/run-image.ts';
 import { build } from './build.ts';
 
+// The gate builds the image for the demo and runs it there; the night looks at each part.
 let root: string;
 let built: { archive: string; digest: string };
 let progress: string[];
 const make = () => build({ directory: join(root, 'images'), onProgress: (line) => void progress.push(line) });
 
-beforeAll(async () => {
-  progress = [];
-  root = await mkdtemp(join(tmpdir(), 'fumehood-recipe-'));
-  built = await make();
-});
-afterAll(() => rm(root, { recursive: true, force: true }));
+describe.runIf(long)('the image of the TypeScript indexer', () => {
+  beforeAll(async () => {
+    progress = [];
+    root = await mkdtemp(join(tmpdir(), 'fumehood-recipe-'));
+    built = await make();
+  });
+  afterAll(() => rm(root, { recursive: true, force: true }));
 
-describe('the image of the TypeScript indexer', () => {
   it('is one archive with the reported digest, and no temporary file is left', async () => {
     expect(await digestOfFile(built.archive)).toBe(built.digest);
     expect(await readdir(join(root, 'images'))).toHaveLength(2);
