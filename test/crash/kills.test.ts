@@ -108,6 +108,13 @@ describe('`fumehood run`', () => {
   });
 });
 
+test('`up` starts another executor while the instance is starting again after a kill', async () => {
+  for (const name of ['PostgreSQL', 'instance', "the executor's helper"])
+    expect(await kill(stack, name)).toBe(true);
+  const up = await stack.fumehood(['up']);
+  expect(up.code, `${up.stderr}\n${stack.logs()}`).toBe(0);
+});
+
 test(
   'kill -9 of random processes loses no job and no output, runs no job twice and leaves nothing behind',
   async () => {

@@ -163,7 +163,8 @@ async function readyExecutor(state: State, client: Client): Promise<true | null>
   const { executor } = findRunning(state);
   if (!executor?.isReady) return null;
   const status = await client.status().catch((error: unknown) => {
-    if (factsOf(error).code === 'database_unavailable') return null; // PostgreSQL is starting again, after it was killed
+    // PostgreSQL or the instance is starting again, after it was killed.
+    if (['database_unavailable', 'instance_unreachable'].includes(factsOf(error).code)) return null;
     throw error;
   });
   return status?.executors.some(({ name }) => name === executor.name) ? true : null;
