@@ -10,6 +10,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   git: ['base'],
   scip: ['base'],
   'index-config': ['base'],
+  'batch-spec': ['base'],
   egress: ['base', 'protocol'],
   oci: ['base', 'disk', 'egress'],
   microvm: ['base'],

@@ -1,0 +1,13 @@
+export { cacheKey, type StepInputs } from './cache-key.ts';
+export { parseBatchSpec } from './parse.ts';
+export {
+  type Changes,
+  type ChangesetContext,
+  isStepWanted,
+  isStepWantedAnyway,
+  renderChangesetText,
+  renderStepText,
+  type StepContext,
+  type StepEnd,
+} from './render.ts';
+export { type BatchSpec, batchSpecJsonSchema, type ChangesetTemplate, type Step } from './spec.ts';
