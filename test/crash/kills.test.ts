@@ -25,7 +25,7 @@ import { retry } from './retry.ts';
 import { kill, targets } from './targets.ts';
 
 /** `FUMEHOOD_KILLS=200 npm run ci:crash` kills more often. `FUMEHOOD_SEED` repeats the kills of a failed run. */
-const kills = Number(process.env.FUMEHOOD_KILLS ?? 7);
+const kills = Number(process.env.FUMEHOOD_KILLS ?? 5);
 const seed = Number(process.env.FUMEHOOD_SEED ?? Date.now() % 1_000_000);
 /** How many jobs run at once. */
 const concurrency = 3;

@@ -17,7 +17,7 @@ import { ExecutorProcesses } from './executor-processes.ts';
 import { type Process, signal, treeOf } from './processes.ts';
 
 /** `FUMEHOOD_VM_KILLS=1000` kills more VMs. `FUMEHOOD_SEED` repeats the victims and the pauses of a failed run. */
-const vmKills = Number(process.env.FUMEHOOD_VM_KILLS ?? 12);
+const vmKills = Number(process.env.FUMEHOOD_VM_KILLS ?? 8);
 const seed = Number(process.env.FUMEHOOD_SEED ?? Date.now() % 1_000_000);
 
 let executor: ExecutorProcesses;
