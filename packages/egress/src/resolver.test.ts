@@ -13,15 +13,6 @@ let resolve: Resolve;
 let answers: (question: Buffer) => Buffer[];
 
 beforeEach(async () => {
-  udp = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(udp, 'listening');
-  const { port } = udp.address();
-  udp.on('message', (question, from) => {
-    // What does not fit is asked for again over TCP.
-    const cut = answerTo(question, [], { flags: packet.TRUNCATED_RESPONSE });
-    for (const answer of answers(question))
-      udp.send(answer.length > 1_232 ? cut : answer, from.port, from.address);
-  });
   tcp = createServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', (bytes: Buffer) => {
@@ -31,9 +22,18 @@ beforeEach(async () => {
         socket.write(Buffer.concat([length, answer]));
       }
     });
-  }).listen(port, '127.0.0.1');
+  }).listen(0, '127.0.0.1');
   await once(tcp, 'listening');
-  expect((tcp.address() as AddressInfo).port).toBe(port);
+  const { port } = tcp.address() as AddressInfo;
+  // The other way round the port is often in use: hardly anything here has a port of UDP.
+  udp = createSocket('udp4').bind(port, '127.0.0.1');
+  await once(udp, 'listening');
+  udp.on('message', (question, from) => {
+    // What does not fit is asked for again over TCP.
+    const cut = answerTo(question, [], { flags: packet.TRUNCATED_RESPONSE });
+    for (const answer of answers(question))
+      udp.send(answer.length > 1_232 ? cut : answer, from.port, from.address);
+  });
   resolve = openResolver([`127.0.0.1:${port}`], false);
 });
 afterEach(() => {
