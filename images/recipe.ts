@@ -51,6 +51,15 @@ export interface BuiltImage {
   readonly digest: string;
 }
 
+/** Installs into a directory what a lock file pins, of the directory `from`. No script of a package runs. Errors: `tool_failed`. */
+export async function installNpm(from: string, directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const name of ['package.json', 'package-lock.json'])
+    await copyFile(join(from, name), join(directory, name));
+  const flags = ['--ignore-scripts', '--omit=dev', '--no-audit', '--no-fund', '--no-bin-links'];
+  await runTool('npm', ['ci', ...flags], directory);
+}
+
 /** Builds an image, once for each state of its recipe. It contains the Node that runs this process. Errors: `tool_failed`. */
 export async function buildImage(
   recipe: Recipe,

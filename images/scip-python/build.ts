@@ -1,6 +1,6 @@
-import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BuiltImage, buildImage, runTool } from '../recipe.ts';
+import { type BuiltImage, buildImage, installNpm, runTool } from '../recipe.ts';
 
 /** Python and pip, without which the indexer leaves an empty index, and what they are linked with and import. */
 const python = [
@@ -41,7 +41,7 @@ export async function build(options: {
       ],
       excluded,
       async install(root) {
-        await installIndexer(join(root, 'opt/scip-python'));
+        await installNpm(join(import.meta.dirname, 'indexer'), join(root, 'opt/scip-python'));
         await writeFile(
           join(root, 'usr/bin/scip-python'),
           `#!/bin/sh\nexec /usr/bin/node /${program}/index.js "$@"\n`,
@@ -60,14 +60,6 @@ export async function build(options: {
     },
     options,
   );
-}
-
-async function installIndexer(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  for (const name of ['package.json', 'package-lock.json'])
-    await copyFile(join(import.meta.dirname, 'indexer', name), join(directory, name));
-  const flags = ['--ignore-scripts', '--omit=dev', '--no-audit', '--no-fund', '--no-bin-links'];
-  await runTool('npm', ['ci', ...flags], directory);
 }
 
 /** Writes the file of certificate authorities that Debian's pip trusts, which the package makes when it is configured. */

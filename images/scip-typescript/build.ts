@@ -1,6 +1,6 @@
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BuiltImage, buildImage, runTool } from '../recipe.ts';
+import { type BuiltImage, buildImage, installNpm } from '../recipe.ts';
 
 /**
  * Scripts in the image's PATH, by the programs below `node_modules` that they run; jobs with commands of their own name them. Later versions of
@@ -43,7 +43,7 @@ export async function build(options: {
       ],
       excluded,
       async install(root) {
-        await installIndexer(join(root, 'opt/scip-typescript'));
+        await installNpm(join(import.meta.dirname, 'indexer'), join(root, 'opt/scip-typescript'));
         await mkdir(join(root, 'usr/bin'), { recursive: true });
         for (const [name, program] of Object.entries(scripts)) {
           const script = `#!/bin/sh\nexec /usr/bin/node /opt/scip-typescript/node_modules/${program} "$@"\n`;
@@ -63,12 +63,4 @@ export async function build(options: {
     },
     options,
   );
-}
-
-async function installIndexer(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  for (const name of ['package.json', 'package-lock.json'])
-    await copyFile(join(import.meta.dirname, 'indexer', name), join(directory, name));
-  const flags = ['--ignore-scripts', '--omit=dev', '--no-audit', '--no-fund', '--no-bin-links'];
-  await runTool('npm', ['ci', ...flags], directory);
 }
