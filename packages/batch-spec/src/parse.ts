@@ -17,7 +17,9 @@ export function parseBatchSpec(text: string): BatchSpec {
   const yaml = readYaml(text, { merge: true });
   if ('faults' in yaml)
     throw specInvalid(
-      yaml.faults.slice(0, issuesMax).map(({ place, message }) => ({ ...(place ?? nowhere), path: '', message })),
+      yaml.faults
+        .slice(0, issuesMax)
+        .map(({ place, message }) => ({ ...(place ?? nowhere), path: '', message })),
     );
   const parsed = batchSpecSchema.safeParse(yaml.value ?? {});
   if (parsed.success) return parsed.data;

@@ -23,7 +23,10 @@ test.each([
 });
 
 test('a text whose aliases make a huge value is refused', () => {
-  const levels = Array.from({ length: 8 }, (_, n) => `l${n + 1}: &l${n + 1} [${Array(9).fill(`*l${n}`).join()}]`);
+  const levels = Array.from(
+    { length: 8 },
+    (_, n) => `l${n + 1}: &l${n + 1} [${Array(9).fill(`*l${n}`).join()}]`,
+  );
   expect(read(['l0: &l0 x', ...levels].join('\n'))).toMatchObject({
     faults: [{ message: expect.stringContaining('alias') }],
   });
