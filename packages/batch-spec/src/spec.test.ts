@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cacheKey, type StepInputs } from './cache-key.ts';
@@ -137,12 +138,15 @@ changesetTemplate:
     expect(() => parseBatchSpec(`name: a\na0: &a0 [x]\n${grows.slice(1).join('\n')}`)).toThrow('batch spec');
   });
 
-  test('has a JSON Schema for editors', () => {
-    expect(batchSpecJsonSchema()).toMatchObject({
+  test('has a JSON Schema for editors (after a change: vitest --update)', async () => {
+    const schema = batchSpecJsonSchema();
+    expect(schema).toMatchObject({
       $schema: expect.stringContaining('draft-07') as string,
       required: ['name'],
       additionalProperties: false,
     });
+    const file = join(import.meta.dirname, '../../../docs/batch-spec.schema.json');
+    await expect(`${JSON.stringify(schema, null, 1)}\n`).toMatchFileSnapshot(file);
   });
 });
 
