@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { madeWebhookSchema, type RepositoryRecord, repositoryRecordSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { acceptDelivery, forgetDeliveries } from '../../repos/deliveries.ts';
 import { readDelivery } from '../../repos/delivery.ts';
@@ -238,9 +238,18 @@ test('deliveries of all repositories have one share of memory, and those of one 
     const second = await begin('acme/b', 1_000_000);
     expect([first.status, second.status]).toEqual([null, 429]);
     for (const { sent } of [first, second]) sent.destroy();
-    const many = await Promise.all(Array.from({ length: 20 }, () => begin('acme/a', 1)));
-    const statuses = new Set(many.map(({ status }) => status));
-    expect(statuses).toEqual(new Set([401, 429]));
+    const settled: (number | null | undefined)[] = [];
+    let last: Promise<unknown> = Promise.resolve();
+    await bounded.db.transaction().execute(async (tx) => {
+      // The one that has the turn waits for its secret.
+      await sql`lock table webhooks in access exclusive mode`.execute(tx);
+      const many = Array.from({ length: 20 }, async () => settled.push((await begin('acme/a', 1)).status));
+      await vi.waitFor(() => expect(settled).toHaveLength(19), 4_000);
+      last = Promise.all(many);
+    });
+    await last;
+    const statuses = settled.toSorted((a, b) => Number(a) - Number(b));
+    expect(statuses).toEqual([401, ...Array<number>(19).fill(429)]);
   } finally {
     await bounded.stop();
   }
