@@ -16,7 +16,7 @@ const wire = [
   'packages/oci/src/registry/**/*.integration.test.ts',
   'packages/executor/src/uplink/push-stream.integration.test.ts',
   'packages/executor/src/helper/networks.integration.test.ts',
-  'test/integration/{access,backup,behind-proxy,mirrors,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
+  'test/integration/{access,behind-proxy,mirrors,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
 ];
 /** What a guest, its VMM and the launcher have to do, and the agent with all of them. */
 const vms = [
@@ -30,6 +30,7 @@ const night = [
   'test/commands/{auto-indexing,demo,package-indexes,readme,real-projects}.test.ts',
   'test/thirdparty/**/*.test.ts',
   'test/scale/**/*.test.ts',
+  'test/integration/backup.test.ts',
 ];
 /** Starts the PostgreSQL server that the files of a run share. */
 const postgres = 'packages/instance/src/db/testing.ts';
@@ -59,7 +60,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['{packages/*/src,images}/**/*.integration.test.ts', 'test/integration/**/*.test.ts'],
-          exclude: [...wire, ...vms, '**/node_modules/**'],
+          exclude: [...wire, ...vms, ...night, '**/node_modules/**'],
           ...vm,
           globalSetup: postgres,
         },
