@@ -1,6 +1,7 @@
 export * from './api/access.ts';
 export * from './api/artifacts.ts';
 export * from './api/broker.ts';
+export * from './api/code-hosts.ts';
 export * from './api/code.ts';
 export * from './api/codeintel.ts';
 export * from './api/dependencies.ts';

@@ -9,7 +9,8 @@ export async function countOfOtherKey(db: Db, { head }: Vault): Promise<number> 
     from (select password as sealed from registry_credentials union all select value from secrets
       union all select secret from broker_entries where secret is not null
       union all select password from repositories where password is not null
-      union all select secret from webhooks) as stored
+      union all select secret from webhooks union all select token from code_hosts
+      union all select webhook_secret from code_hosts where webhook_secret is not null) as stored
     where substring(sealed from 1 for ${head.length}::int) <> ${head}
   `.execute(db);
   return rows[0]?.count ?? 0;

@@ -1,0 +1,53 @@
+import type { CodeHostKind } from '@fumehood/protocol';
+
+/** A pull or merge request as its code host has it. */
+export interface RemoteChangeset {
+  /** Its number in the repository. */
+  readonly externalId: string;
+  /** Of its page. */
+  readonly url: string;
+  /** `deleted`: the host has the repository, but not the changeset; all other facts are empty then. */
+  readonly state: 'open' | 'draft' | 'closed' | 'merged' | 'deleted';
+  /** Without the words that make it a draft. */
+  readonly title: string;
+  readonly body: string;
+  /** The names of branches, without `refs/heads/`. */
+  readonly base: string;
+  readonly head: string;
+  readonly headCommit: string;
+  /** What the reviews come to; null: nobody has reviewed it, or was asked to. */
+  readonly review: 'approved' | 'changes_requested' | 'pending' | null;
+  /** What the checks of its commit come to; null: it has none. */
+  readonly checks: 'passed' | 'failed' | 'pending' | null;
+}
+
+/**
+ * One repository on a code host. Errors of every function: `host_rate_limited` with `details.retryAt` (milliseconds since 1970) and
+ * `host_unavailable`, after which the call may be repeated; `host_token_refused`, `host_repository_missing`, `host_refused` and
+ * `host_answer_invalid`, after which somebody has to do something first.
+ */
+export interface CodeHost {
+  readonly kind: CodeHostKind;
+  /** Whether it knows drafts. */
+  readonly drafts: boolean;
+  /** Opens a changeset, or returns the open one of these branches: a repetition opens no second one. Names of branches are without `refs/heads/`. */
+  open(request: {
+    readonly head: string;
+    readonly base: string;
+    readonly title: string;
+    readonly body: string;
+    readonly draft: boolean;
+  }): Promise<RemoteChangeset>;
+  /** Returns the open changeset (`open` or `draft`) of a head branch; null if there is none. */
+  find(head: string): Promise<RemoteChangeset | null>;
+  read(externalId: string): Promise<RemoteChangeset>;
+  /** Changes these alone: a draft stays one. */
+  update(
+    externalId: string,
+    change: { readonly title: string; readonly body: string; readonly base: string },
+  ): Promise<RemoteChangeset>;
+  /** Makes a draft one that is to be merged. */
+  undraft(externalId: string): Promise<RemoteChangeset>;
+  close(externalId: string): Promise<RemoteChangeset>;
+  reopen(externalId: string): Promise<RemoteChangeset>;
+}

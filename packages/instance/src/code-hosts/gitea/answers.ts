@@ -1,0 +1,38 @@
+import * as z from 'zod';
+
+const branchSchema = z.object({
+  /** The name of the branch, as long as the pull request is there. */
+  label: z.string(),
+  sha: z.string(),
+});
+
+/** What is read of a pull request, alone or in a list. */
+export const pullSchema = z.object({
+  number: z.int(),
+  html_url: z.string(),
+  state: z.enum(['open', 'closed']),
+  draft: z.boolean(),
+  merged: z.boolean(),
+  title: z.string(),
+  body: z.string(),
+  base: branchSchema,
+  head: branchSchema,
+});
+export type Pull = z.infer<typeof pullSchema>;
+
+export const pullsSchema = z.array(pullSchema);
+
+export const reviewsSchema = z.array(
+  z.object({
+    /** Null: a team was asked. */
+    user: z.object({ id: z.int() }).nullable(),
+    state: z.string(),
+    dismissed: z.boolean(),
+  }),
+);
+export type Review = z.infer<typeof reviewsSchema>[number];
+
+export const combinedStatusSchema = z.object({ state: z.string(), total_count: z.int() });
+export type CombinedStatus = z.infer<typeof combinedStatusSchema>;
+
+export const repositorySchema = z.object({ full_name: z.string() });

@@ -1,0 +1,125 @@
+import { openOnce, pagesMax, required } from '../client.ts';
+import type { CodeHost, RemoteChangeset } from '../code-host.ts';
+import { hostAnswerInvalid } from '../errors.ts';
+import { deletedChangeset } from '../facts.ts';
+import { openHost } from '../http.ts';
+import type { HostClient, HostRepository } from '../repository.ts';
+import { plainTitle, titleOf } from '../title.ts';
+import {
+  combinedStatusSchema,
+  type Pull,
+  pullSchema,
+  pullsSchema,
+  repositorySchema,
+  type Review,
+  reviewsSchema,
+} from './answers.ts';
+import { draftTitles, giteaChecks, giteaReview, stateOf } from './facts.ts';
+
+/** Items of a page of a list. A host may give fewer. */
+const pageSize = 50;
+
+/**
+ * Gitea, by its API of version 1, with the words before a title that make a draft as Gitea has them without other settings. All of it is
+ * tested against Gitea itself (test/interop/gitea.test.ts), besides the limits of requests, which Gitea does not have: those are of proxies.
+ */
+export const gitea: HostClient = {
+  isRepository: (path) => path.length === 2 && path.every((part) => /^[\w.-]+$/.test(part)),
+  open: openGitea,
+};
+
+function openGitea(repository: HostRepository): CodeHost {
+  const { name, token, path } = repository;
+  const http = openHost({
+    ...repository,
+    url: `${repository.url}/api/v1`,
+    headers: { authorization: `token ${token}`, accept: 'application/json', 'user-agent': 'fumehood' },
+  });
+  const send = required(http, repository);
+  const at = `/repos/${path.join('/')}`;
+  const pull = (externalId: string) => `${at}/pulls/${encodeURIComponent(externalId)}`;
+
+  /** Adds to a pull request what other answers say of it. */
+  async function complete(found: Pull): Promise<RemoteChangeset> {
+    const { number, html_url, title, body, base, head } = found;
+    const reviews = await readReviews(number);
+    const statuses = await send({
+      ...{ method: 'GET', path: `${at}/commits/${head.sha}/status` },
+      ...{ query: { limit: String(pageSize) }, answer: combinedStatusSchema },
+    });
+    return {
+      ...{
+        externalId: String(number),
+        url: html_url,
+        state: stateOf(found),
+        title: plainTitle(draftTitles, title),
+      },
+      ...{ body, base: base.label, head: head.label, headCommit: head.sha },
+      ...{ review: giteaReview(reviews), checks: giteaChecks(statuses) },
+    };
+  }
+
+  async function readReviews(number: number): Promise<Review[]> {
+    const reviews: Review[] = [];
+    for (let page = 1; page <= pagesMax; page += 1) {
+      const query = { limit: String(pageSize), page: String(page) };
+      const part = await send({
+        method: 'GET',
+        path: `${pull(String(number))}/reviews`,
+        query,
+        answer: reviewsSchema,
+      });
+      if (part.length === 0) break;
+      reviews.push(...part);
+    }
+    return reviews;
+  }
+
+  async function change(externalId: string, body: Record<string, string>): Promise<RemoteChangeset> {
+    return await complete(await send({ method: 'PATCH', path: pull(externalId), body, answer: pullSchema }));
+  }
+
+  /** The API finds no pull requests by their head branch alone: all open ones are read. */
+  async function find(head: string): Promise<RemoteChangeset | null> {
+    for (let page = 1; page <= pagesMax; page += 1) {
+      const query = { state: 'open', limit: String(pageSize), page: String(page) };
+      const part = await send({ method: 'GET', path: `${at}/pulls`, query, answer: pullsSchema });
+      if (part.length === 0) return null;
+      const found = part.find((one) => one.head.label === head);
+      if (found) return await complete(found);
+    }
+    throw hostAnswerInvalid(name, `${path.join('/')} has more than ${pagesMax} pages of open pull requests`);
+  }
+
+  const read = async (externalId: string) =>
+    await send({ method: 'GET', path: pull(externalId), answer: pullSchema });
+
+  return {
+    kind: 'gitea',
+    drafts: true,
+    find,
+    open: ({ head, base, title, body, draft }) =>
+      openOnce(find, head, async () => {
+        const request = { head, base, title: titleOf(draftTitles, title, draft), body };
+        return await complete(
+          await send({ method: 'POST', path: `${at}/pulls`, body: request, answer: pullSchema }),
+        );
+      }),
+    async read(externalId) {
+      const found = await http({ method: 'GET', path: pull(externalId), answer: pullSchema });
+      if (found) return await complete(found);
+      await send({ method: 'GET', path: at, answer: repositorySchema });
+      return deletedChangeset(externalId);
+    },
+    async update(externalId, { title, body, base }) {
+      const now = await read(externalId);
+      return await change(externalId, { title: titleOf(draftTitles, title, now.draft), body, base });
+    },
+    async undraft(externalId) {
+      const { title } = await read(externalId);
+      return await change(externalId, { title: titleOf(draftTitles, title, false) });
+    },
+    close: (externalId) => change(externalId, { state: 'closed' }),
+    reopen: (externalId) => change(externalId, { state: 'open' }),
+  };
+}

@@ -1,0 +1,154 @@
+import { openOnce, pagesMax, required } from '../client.ts';
+import type { CodeHost, RemoteChangeset } from '../code-host.ts';
+import { hostRefused } from '../errors.ts';
+import { deletedChangeset } from '../facts.ts';
+import { openHost } from '../http.ts';
+import type { HostClient, HostRepository } from '../repository.ts';
+import {
+  type CheckRun,
+  checkRunsSchema,
+  combinedStatusSchema,
+  type Pull,
+  pullSchema,
+  pullsSchema,
+  readySchema,
+  repositorySchema,
+  type Review,
+  reviewsSchema,
+} from './answers.ts';
+import { githubChecks, githubReview, stateOf } from './facts.ts';
+
+/** Items of a page of a list, the most that GitHub gives. */
+const pageSize = 100;
+
+const readyMutation =
+  'mutation ($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { pullRequest { isDraft } } }';
+
+/**
+ * Returns where the API of GitHub is for the URL of its pages: `rest` is the path of the REST API below `url`, and `/graphql` that of the
+ * other one. GitHub Enterprise Server has them on the same host, and GitHub.com and `*.ghe.com` on another one.
+ */
+export function apiOf(url: string): { readonly url: string; readonly rest: string } {
+  const { protocol, host } = new URL(url);
+  const isCloud = host === 'github.com' || host.endsWith('.ghe.com');
+  return isCloud ? { url: `${protocol}//api.${host}`, rest: '' } : { url: `${url}/api`, rest: '/v3' };
+}
+
+/**
+ * GitHub, by its REST API of version 2022-11-28, and by GraphQL for what REST cannot do: to make a draft ready for review. None of it was
+ * tried on GitHub itself: the REST requests and answers are tested against a server that is held to GitHub's published description of its
+ * API, and the GraphQL mutation against one that knows this one mutation.
+ *
+ * A token that may not read check runs (a fine-grained one) still shows commit statuses.
+ */
+export const github: HostClient = {
+  isRepository: (path) => path.length === 2 && path.every((part) => /^[\w.-]+$/.test(part)),
+  open: openGithub,
+};
+
+function openGithub(repository: HostRepository): CodeHost {
+  const { name, token, path } = repository;
+  const api = apiOf(repository.url);
+  const http = openHost({
+    ...repository,
+    url: api.url,
+    headers: {
+      authorization: `Bearer ${token}`,
+      accept: 'application/vnd.github+json',
+      'x-github-api-version': '2022-11-28',
+      'user-agent': 'fumehood',
+    },
+  });
+  const send = required(http, repository);
+  const at = `${api.rest}/repos/${path.join('/')}`;
+  const pull = (externalId: string) => `${at}/pulls/${encodeURIComponent(externalId)}`;
+
+  /** Adds to a pull request what other answers say of it. */
+  async function complete(found: Pull): Promise<RemoteChangeset> {
+    const { number, html_url, title, body, base, head } = found;
+    const commit = `${at}/commits/${head.sha}`;
+    const [reviews, runs, statuses] = [
+      await readReviews(number),
+      await readCheckRuns(commit),
+      await send({ method: 'GET', path: `${commit}/status`, answer: combinedStatusSchema }),
+    ];
+    return {
+      ...{ externalId: String(number), url: html_url, state: stateOf(found), title, body: body ?? '' },
+      ...{ base: base.ref, head: head.ref, headCommit: head.sha },
+      ...{ review: githubReview(found, reviews), checks: githubChecks(runs, statuses) },
+    };
+  }
+
+  async function readReviews(number: number): Promise<Review[]> {
+    const reviews: Review[] = [];
+    for (let page = 1; page <= pagesMax; page += 1) {
+      const query = { per_page: String(pageSize), page: String(page) };
+      const part = await send({
+        method: 'GET',
+        path: `${pull(String(number))}/reviews`,
+        query,
+        answer: reviewsSchema,
+      });
+      reviews.push(...part);
+      if (part.length < pageSize) break;
+    }
+    return reviews;
+  }
+
+  async function readCheckRuns(commit: string): Promise<CheckRun[]> {
+    const runs: CheckRun[] = [];
+    for (let page = 1; page <= pagesMax; page += 1) {
+      const query = { per_page: String(pageSize), page: String(page) };
+      const part = await http({
+        method: 'GET',
+        path: `${commit}/check-runs`,
+        query,
+        answer: checkRunsSchema,
+        optional: true,
+      });
+      runs.push(...(part?.check_runs ?? []));
+      if ((part?.check_runs.length ?? 0) < pageSize) break;
+    }
+    return runs;
+  }
+
+  async function change(externalId: string, body: Record<string, string>): Promise<RemoteChangeset> {
+    return await complete(await send({ method: 'PATCH', path: pull(externalId), body, answer: pullSchema }));
+  }
+
+  async function find(head: string): Promise<RemoteChangeset | null> {
+    const query = { state: 'open', head: `${path[0]}:${head}`, per_page: '1' };
+    const [found] = await send({ method: 'GET', path: `${at}/pulls`, query, answer: pullsSchema });
+    return found ? await complete(found) : null;
+  }
+
+  return {
+    kind: 'github',
+    drafts: true,
+    find,
+    open: ({ head, ...request }) =>
+      openOnce(find, head, async () => {
+        const body = { head, ...request };
+        return await complete(await send({ method: 'POST', path: `${at}/pulls`, body, answer: pullSchema }));
+      }),
+    async read(externalId) {
+      const found = await http({ method: 'GET', path: pull(externalId), answer: pullSchema });
+      if (found) return await complete(found);
+      await send({ method: 'GET', path: at, answer: repositorySchema });
+      return deletedChangeset(externalId);
+    },
+    update: (externalId, { title, body, base }) => change(externalId, { title, body, base }),
+    async undraft(externalId) {
+      const { node_id, draft } = await send({ method: 'GET', path: pull(externalId), answer: pullSchema });
+      if (draft) {
+        const body = { query: readyMutation, variables: { id: node_id } };
+        const { data, errors } = await send({ method: 'POST', path: '/graphql', body, answer: readySchema });
+        if (!data?.markPullRequestReadyForReview)
+          throw hostRefused(name, errors?.[0]?.message ?? 'it does not make the draft ready for review');
+      }
+      return await complete(await send({ method: 'GET', path: pull(externalId), answer: pullSchema }));
+    },
+    close: (externalId) => change(externalId, { state: 'closed' }),
+    reopen: (externalId) => change(externalId, { state: 'open' }),
+  };
+}

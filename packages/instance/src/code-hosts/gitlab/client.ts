@@ -1,0 +1,109 @@
+import { openOnce, required } from '../client.ts';
+import type { CodeHost, RemoteChangeset } from '../code-host.ts';
+import { deletedChangeset } from '../facts.ts';
+import { openHost } from '../http.ts';
+import type { HostClient, HostRepository } from '../repository.ts';
+import { plainTitle, titleOf } from '../title.ts';
+import {
+  approvalsSchema,
+  type MergeRequest,
+  mergeRequestSchema,
+  mergeRequestsSchema,
+  projectSchema,
+  reviewersSchema,
+} from './answers.ts';
+import { draftTitles, gitlabChecks, gitlabReview, stateOf } from './facts.ts';
+
+/**
+ * GitLab, by its REST API of version 4. None of it was tried on GitLab itself: all requests and answers are tested against a server that
+ * is held to what GitLab publishes of that API.
+ */
+export const gitlab: HostClient = {
+  isRepository: (path) => path.length >= 2 && path.every((part) => /^[\w.-]+$/.test(part)),
+  open: openGitlab,
+};
+
+function openGitlab(repository: HostRepository): CodeHost {
+  const { token, path } = repository;
+  const http = openHost({
+    ...repository,
+    url: `${repository.url}/api/v4`,
+    headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': 'fumehood' },
+  });
+  const send = required(http, repository);
+  const at = `/projects/${encodeURIComponent(path.join('/'))}`;
+  const request = (externalId: string) => `${at}/merge_requests/${encodeURIComponent(externalId)}`;
+
+  /** Adds to a merge request what other answers say of it. */
+  async function complete(found: MergeRequest): Promise<RemoteChangeset> {
+    const { iid, web_url, title, description, target_branch, source_branch, sha } = found;
+    const of = request(String(iid));
+    const reviewers = await send({ method: 'GET', path: `${of}/reviewers`, answer: reviewersSchema });
+    const approvals = await send({ method: 'GET', path: `${of}/approvals`, answer: approvalsSchema });
+    return {
+      ...{
+        externalId: String(iid),
+        url: web_url,
+        state: stateOf(found),
+        title: plainTitle(draftTitles, title),
+      },
+      ...{ body: description ?? '', base: target_branch, head: source_branch, headCommit: sha ?? '' },
+      ...{ review: gitlabReview(reviewers, approvals), checks: gitlabChecks(found) },
+    };
+  }
+
+  const readOne = async (externalId: string) =>
+    await send({ method: 'GET', path: request(externalId), answer: mergeRequestSchema });
+
+  async function change(externalId: string, body: Record<string, string>): Promise<RemoteChangeset> {
+    return await complete(
+      await send({ method: 'PUT', path: request(externalId), body, answer: mergeRequestSchema }),
+    );
+  }
+
+  async function find(head: string): Promise<RemoteChangeset | null> {
+    const query = { state: 'opened', source_branch: head, per_page: '1' };
+    const path = `${at}/merge_requests`;
+    const [found] = await send({ method: 'GET', path, query, answer: mergeRequestsSchema });
+    return found ? await complete(await readOne(String(found.iid))) : null;
+  }
+
+  return {
+    kind: 'gitlab',
+    drafts: true,
+    find,
+    open: ({ head, base, title, body, draft }) =>
+      openOnce(find, head, async () => {
+        const made = {
+          ...{ source_branch: head, target_branch: base },
+          ...{ title: titleOf(draftTitles, title, draft), description: body },
+        };
+        return await complete(
+          await send({
+            method: 'POST',
+            path: `${at}/merge_requests`,
+            body: made,
+            answer: mergeRequestSchema,
+          }),
+        );
+      }),
+    async read(externalId) {
+      const found = await http({ method: 'GET', path: request(externalId), answer: mergeRequestSchema });
+      if (found) return await complete(found);
+      await send({ method: 'GET', path: at, answer: projectSchema });
+      return deletedChangeset(externalId);
+    },
+    async update(externalId, { title, body, base }) {
+      const { draft } = await readOne(externalId);
+      return await change(externalId, {
+        ...{ title: titleOf(draftTitles, title, draft), description: body, target_branch: base },
+      });
+    },
+    async undraft(externalId) {
+      const { title } = await readOne(externalId);
+      return await change(externalId, { title: titleOf(draftTitles, title, false) });
+    },
+    close: (externalId) => change(externalId, { state_event: 'close' }),
+    reopen: (externalId) => change(externalId, { state_event: 'reopen' }),
+  };
+}
