@@ -33,6 +33,7 @@ import { jobEvents, type WantedEvents } from './events.ts';
 import { encodePath, type ClientOptions, openHttp, queryOf } from './http.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
 import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
+import { type OrganisationsClient, organisationsClient } from './organisations.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
 import { type RepositoriesClient, repositoriesClient } from './repositories.ts';
 import { type SecretsClient, secretsClient } from './secrets.ts';
@@ -86,6 +87,7 @@ export interface Client {
   readonly code: CodeClient;
   readonly ceilings: CeilingsClient;
   readonly secrets: SecretsClient;
+  readonly organisations: OrganisationsClient;
 }
 
 const nextOffsetSchema = z.object({ offset: z.int().nonnegative() });
@@ -176,6 +178,7 @@ export function openClient(options: ClientOptions): Client {
     code: codeClient(http),
     ceilings: ceilingsClient(http),
     secrets: secretsClient(http),
+    organisations: organisationsClient(http),
   };
 }
 

@@ -1,25 +1,30 @@
-import { type SecretRecord, secretRecordSchema, secretsSchema } from '@fumehood/protocol';
-import type { Http } from './http.ts';
+import { type SecretOwner, type SecretRecord, secretRecordSchema, secretsSchema } from '@fumehood/protocol';
+import { type Http, queryOf } from './http.ts';
 
-/** Manages the secrets of the user, for the steps of this user's jobs. No answer has a value. */
+/**
+ * Manages the secrets of the user, for the steps of this user's jobs, and those of organisations and of the whole instance, for batch
+ * changes. No answer has a value. Each method may reject with `organisation_not_found`.
+ */
 export interface SecretsClient {
-  list(): Promise<SecretRecord[]>;
+  list(owner?: SecretOwner): Promise<SecretRecord[]>;
   /** Stores a secret in place of an earlier one of this name. */
-  set(name: string, value: string): Promise<SecretRecord>;
+  set(name: string, value: string, owner?: SecretOwner): Promise<SecretRecord>;
   /** Errors: `secret_not_found`. */
-  remove(name: string): Promise<void>;
+  remove(name: string, owner?: SecretOwner): Promise<void>;
 }
 
 const root = '/api/secrets';
 
 /** Makes the part of a client for secrets. */
 export function secretsClient(http: Http): SecretsClient {
+  const pathOf = (name: string, owner: SecretOwner = {}) => `${root}${name}?${queryOf(owner)}`;
   return {
-    list: async () => (await http.ask(secretsSchema, { method: 'GET', path: root })).secrets,
-    set: (name, value) =>
-      http.ask(secretRecordSchema, { method: 'PUT', path: `${root}/${name}`, json: { value } }),
-    async remove(name) {
-      await (await http.send({ method: 'DELETE', path: `${root}/${name}` })).body?.cancel();
+    list: async (owner) =>
+      (await http.ask(secretsSchema, { method: 'GET', path: pathOf('', owner) })).secrets,
+    set: (name, value, owner) =>
+      http.ask(secretRecordSchema, { method: 'PUT', path: pathOf(`/${name}`, owner), json: { value } }),
+    async remove(name, owner) {
+      await (await http.send({ method: 'DELETE', path: pathOf(`/${name}`, owner) })).body?.cancel();
     },
   };
 }

@@ -63,6 +63,11 @@ import { addIndexPoliciesSet } from './commands/index-policies/set.ts';
 import { addIndexersList } from './commands/indexers/list.ts';
 import { addIndexersReset } from './commands/indexers/reset.ts';
 import { addIndexersSet } from './commands/indexers/set.ts';
+import { addOrgsCreate } from './commands/orgs/create.ts';
+import { addOrgsList } from './commands/orgs/list.ts';
+import { addOrgsMembersAdd } from './commands/orgs/members/add.ts';
+import { addOrgsMembersRemove } from './commands/orgs/members/remove.ts';
+import { addOrgsRemove } from './commands/orgs/remove.ts';
 import { addReposAdd } from './commands/repos/add.ts';
 import { addReposList } from './commands/repos/list.ts';
 import { addReposRemove } from './commands/repos/remove.ts';
@@ -145,6 +150,16 @@ export function makeProgram(): Command {
   addUsersCreate(users);
   addUsersList(users);
 
+  const orgs = program
+    .command('orgs')
+    .description('manage organisations, whose members share batch changes and secrets');
+  addOrgsCreate(orgs);
+  addOrgsList(orgs);
+  addOrgsRemove(orgs);
+  const members = orgs.command('members').description('manage the members of organisations');
+  addOrgsMembersAdd(members);
+  addOrgsMembersRemove(members);
+
   const registries = program
     .command('registries')
     .description('manage the credentials for registries that executors get with jobs');
@@ -218,7 +233,7 @@ export function makeProgram(): Command {
 
   const secrets = program
     .command('secrets')
-    .description('set, list and remove your secrets, for the environment of commands');
+    .description('set, list and remove secrets, for the environment of commands and of batch changes');
   addSecretsSet(secrets);
   addSecretsList(secrets);
   addSecretsRemove(secrets);
@@ -259,6 +274,7 @@ export function makeProgram(): Command {
     shares,
     tokens,
     users,
+    orgs,
     registries,
     broker,
     network,

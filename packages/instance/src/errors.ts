@@ -94,7 +94,7 @@ export const tooManySecrets = (bound: number) =>
   refused(
     409,
     'too_many_secrets',
-    `you have ${bound} secrets, the most that are allowed`,
+    `there are ${bound} secrets of this owner, the most that are allowed`,
     'Remove those that no job needs: `fumehood secrets remove NAME`.',
   );
 

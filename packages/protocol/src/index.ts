@@ -9,6 +9,7 @@ export * from './api/indexing.ts';
 export * from './api/jobs.ts';
 export * from './api/network.ts';
 export * from './api/queue.ts';
+export * from './api/organisations.ts';
 export * from './api/receipts.ts';
 export * from './api/registries.ts';
 export * from './api/repositories.ts';

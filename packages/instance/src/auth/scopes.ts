@@ -5,11 +5,13 @@ import type { Scope } from '@fumehood/protocol';
  *
  * - `own job`: the one job in its path, of the user's own tenant. For everybody else but an admin, the job does not exist.
  * - `own jobs`: the jobs of the user's own tenant; for an admin, of every tenant.
- * - `own secrets`: the secrets of the user's own tenant, also for an admin.
+ * - `own secrets`: the secrets of the user's own tenant, also for an admin; those of an organisation for its members and admins. Those of the
+ *   whole instance are listed by all and changed by admins.
+ * - `own organisations`: those that the user is a member of; for an admin, all.
  * - `own tokens`: the user's own access tokens; for an admin, everybody's.
  * - `instance`: things that all users of the scope share. The output of jobs is not among them.
  */
-export type Reach = 'own job' | 'own jobs' | 'own secrets' | 'own tokens' | 'instance';
+export type Reach = 'own job' | 'own jobs' | 'own secrets' | 'own organisations' | 'own tokens' | 'instance';
 
 /** What a route for people needs, and whose things it acts on. */
 export interface RouteAccess {
@@ -85,6 +87,11 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'GET /api/secrets': access('jobs:read', 'own secrets'),
   'PUT /api/secrets/:name': access('jobs:write', 'own secrets'),
   'DELETE /api/secrets/:name': access('jobs:write', 'own secrets'),
+  'GET /api/organisations': access('code:read', 'own organisations'),
+  'POST /api/organisations': access('admin', 'instance'),
+  'DELETE /api/organisations/:organisation': access('admin', 'instance'),
+  'PUT /api/organisations/:organisation/members/:user': access('admin', 'instance'),
+  'DELETE /api/organisations/:organisation/members/:user': access('admin', 'instance'),
   'GET /api/broker': access('admin', 'instance'),
   'PUT /api/broker/:name': access('admin', 'instance'),
   'DELETE /api/broker/:name': access('admin', 'instance'),

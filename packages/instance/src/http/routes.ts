@@ -15,6 +15,7 @@ import { indexingRoutes } from './api/indexing.ts';
 import { inputRoutes } from './api/input.ts';
 import { jobRoutes } from './api/jobs.ts';
 import { jobLogRoutes } from './api/logs.ts';
+import { organisationRoutes } from './api/organisations.ts';
 import { jobNetworkRoutes } from './api/receipts.ts';
 import { brokerRoutes } from './api/broker.ts';
 import { ceilingRoutes } from './api/ceilings.ts';
@@ -73,6 +74,7 @@ export const allRoutes: readonly Routes[] = [
   brokerRoutes,
   ceilingRoutes,
   secretRoutes,
+  organisationRoutes,
   mirrorRoutes,
   webhookRoutes,
   deliveryRoutes,

@@ -4,6 +4,9 @@ import type { Db } from '../db/connect.ts';
 import { secretNotFound, tooManySecrets } from '../errors.ts';
 import type { Vault } from './vault.ts';
 
+/** The tenant of the secrets that the batch changes of every namespace may have. No user has such a name. */
+export const globalTenant = '*';
+
 /** The most secrets of a tenant. */
 const secretsMax = 200;
 
@@ -66,6 +69,24 @@ export async function readSecrets(db: Db, tenant: string, names: readonly string
     select name, value from secrets where tenant = ${tenant} and name = any(${names})
   `.execute(db);
   return rows;
+}
+
+/**
+ * Returns the values of secrets that a batch change of a namespace may have, by name: those of the namespace, and for other names those of
+ * the whole instance. A name that has none is left out. Errors: `secret_of_other_key`, `secret_damaged`.
+ */
+export async function secretsOf(
+  db: Db,
+  vault: Vault,
+  namespace: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const values = new Map<string, string>();
+  // The later ones take the place of the former ones.
+  for (const tenant of [globalTenant, namespace])
+    for (const { name, value } of await readSecrets(db, tenant, names))
+      values.set(name, vault.open(value, sealedFor(tenant, name), `the secret ${name} of ${tenant}`));
+  return values;
 }
 
 /** Which secrets a job gets. */

@@ -313,17 +313,38 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 202: 'Repository' },
   },
   'GET /api/secrets': {
-    summary: "The caller's secrets, without their values, which no answer has.",
+    summary:
+      "The caller's secrets, or those of an organisation or of the whole instance, without their values, which no answer has.",
     answers: { 200: 'Secrets' },
   },
   'PUT /api/secrets/:name': {
     summary:
-      'Stores a secret of the caller, in place of an earlier one. The step of a job that names it has it as a variable of its environment.',
+      'Stores a secret of the caller, of an organisation or of the whole instance, in place of an earlier one. The step of a job that names a secret of the caller has it as a variable of its environment; those of organisations and of the instance are for batch changes.',
     answers: { 200: 'Secret' },
   },
   'DELETE /api/secrets/:name': {
-    summary: 'Removes a secret of the caller. A job that names it and is leased afterwards fails.',
+    summary: 'Removes a secret. A job that names it and is leased afterwards fails.',
     answers: { 204: null },
+  },
+  'GET /api/organisations': {
+    summary: 'The organisations that the caller is a member of; for an admin, all.',
+    answers: { 200: 'Organisations' },
+  },
+  'POST /api/organisations': {
+    summary: 'Makes an organisation, whose members share batch changes and secrets.',
+    answers: { 201: 'Organisation' },
+  },
+  'DELETE /api/organisations/:organisation': {
+    summary: 'Removes an organisation that has no batch changes, with its secrets.',
+    answers: { 204: null },
+  },
+  'PUT /api/organisations/:organisation/members/:user': {
+    summary: 'Makes a user a member of an organisation.',
+    answers: { 200: 'Organisation' },
+  },
+  'DELETE /api/organisations/:organisation/members/:user': {
+    summary: 'Removes a member from an organisation.',
+    answers: { 200: 'Organisation' },
   },
   'GET /api/access/users': { summary: 'All users.', answers: { 200: 'Users' } },
   'POST /api/access/users': { summary: 'Makes a user.', answers: { 201: 'User' } },
