@@ -36,8 +36,8 @@ export function apiOf(url: string): { readonly url: string; readonly rest: strin
 
 /**
  * GitHub, by its REST API of version 2022-11-28, and by GraphQL for what REST cannot do: to make a draft ready for review. None of it was
- * tried on GitHub itself: the REST requests and answers are tested against a server that is held to GitHub's published description of its
- * API, and the GraphQL mutation against one that knows this one mutation.
+ * tried on GitHub itself. The REST requests and answers are tested against a server that is held to published-api.json, a part of the
+ * description that GitHub publishes of its API, and the GraphQL mutation against one that knows this mutation alone.
  *
  * A token that may not read check runs (a fine-grained one) still shows commit statuses.
  */

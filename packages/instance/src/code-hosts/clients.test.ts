@@ -1,0 +1,60 @@
+import { systemClock } from '@fumehood/base';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { gitea } from './gitea/client.ts';
+import giteaApi from './gitea/published-api.json' with { type: 'json' };
+import { github } from './github/client.ts';
+import githubApi from './github/published-api.json' with { type: 'json' };
+import { gitlab } from './gitlab/client.ts';
+import gitlabApi from './gitlab/published-api.json' with { type: 'json' };
+import type { HostClient } from './repository.ts';
+import { testCodeHost } from './testing/contract.ts';
+import { Forge, type HostControl } from './testing/forge.ts';
+import { giteaOperations } from './testing/gitea.ts';
+import { githubOperations } from './testing/github.ts';
+import { gitlabOperations } from './testing/gitlab.ts';
+import { type PublishedHost, startPublishedHost } from './testing/published-host.ts';
+
+const open = (client: HostClient, url: string, path: readonly string[]) =>
+  client.open({
+    ...{ name: 'forge', url, token: 'a-token', path, clock: systemClock, limitedUntil: null },
+    onLimited: async () => {},
+  });
+
+describe.each([
+  {
+    ...{ name: 'GitHub', client: github, path: ['o', 'r'] },
+    start: (forge: Forge) => {
+      const { rest, graphql } = githubOperations(forge);
+      return startPublishedHost(githubApi, '/api/v3', rest, graphql);
+    },
+  },
+  {
+    ...{ name: 'GitLab', client: gitlab, path: ['group', 'inner', 'r'] },
+    start: (forge: Forge) => startPublishedHost(gitlabApi, '/api/v4', gitlabOperations(forge)),
+  },
+  {
+    ...{ name: 'Gitea', client: gitea, path: ['o', 'r'] },
+    start: (forge: Forge) => startPublishedHost(giteaApi, '/api/v1', giteaOperations(forge)),
+  },
+])('the client of $name', ({ client, path, start }) => {
+  const forge = new Forge();
+  let host: PublishedHost;
+  let control: HostControl;
+  beforeAll(async () => {
+    host = await start(forge);
+    control = forge.control(open(client, host.url, path));
+  });
+  afterAll(async () => {
+    await host.stop();
+    expect(host.violations).toEqual([]);
+  });
+
+  testCodeHost(() => control);
+
+  test('needs a path of a repository', () => {
+    expect(client.isRepository(path)).toBe(true);
+    expect(client.isRepository(['o'])).toBe(false);
+    expect(client.isRepository(['o', ''])).toBe(false);
+    expect(client.isRepository(['o', 'r?x'])).toBe(false);
+  });
+});

@@ -1,0 +1,71 @@
+import type { CodeHost } from '../code-host.ts';
+
+/** Makes happen on a code host what others do there. */
+export interface HostControl {
+  readonly host: CodeHost;
+  /** A branch with a commit that the base lacks, and branches that it may be merged into, without `refs/heads/`. */
+  readonly head: string;
+  readonly headCommit: string;
+  readonly bases: readonly [string, string];
+  readonly review: (externalId: string, verdict: 'approved' | 'changes_requested') => Promise<void>;
+  readonly check: (result: 'passed' | 'failed' | 'pending') => Promise<void>;
+  readonly merge: (externalId: string) => Promise<void>;
+  readonly remove: (externalId: string) => Promise<void>;
+}
+
+/** A pull or merge request of a code host in a test. */
+export interface ForgePull {
+  readonly number: number;
+  readonly head: string;
+  readonly sha: string;
+  base: string;
+  title: string;
+  body: string;
+  draft: boolean;
+  state: 'open' | 'closed' | 'merged';
+  reviews: ('approved' | 'changes_requested')[];
+}
+
+/** The pull requests of one repository of a code host in a test. */
+export class Forge {
+  readonly sha = 'a'.repeat(40);
+  pulls: ForgePull[] = [];
+  check: 'passed' | 'failed' | 'pending' | null = null;
+
+  /** Null: the head branch has an open one. */
+  open(request: Pick<ForgePull, 'head' | 'base' | 'title' | 'body' | 'draft'>): ForgePull | null {
+    if (this.pulls.some(({ head, state }) => head === request.head && state === 'open')) return null;
+    const number = this.pulls.length + 1;
+    const pull: ForgePull = { ...request, number, sha: this.sha, state: 'open', reviews: [] };
+    this.pulls.push(pull);
+    return pull;
+  }
+
+  of(number: string | undefined): ForgePull | undefined {
+    return this.pulls.find((pull) => String(pull.number) === number);
+  }
+
+  control(host: CodeHost): HostControl {
+    const of = (externalId: string) => {
+      const pull = this.of(externalId);
+      if (!pull) throw new Error(`there is no ${externalId}`);
+      return pull;
+    };
+    return {
+      host,
+      head: 'topic/one',
+      headCommit: this.sha,
+      bases: ['main', 'next'],
+      review: async (externalId, verdict) => void of(externalId).reviews.push(verdict),
+      check: async (result) => {
+        this.check = result;
+      },
+      merge: async (externalId) => {
+        of(externalId).state = 'merged';
+      },
+      remove: async (externalId) => {
+        this.pulls = this.pulls.filter((pull) => pull !== of(externalId));
+      },
+    };
+  }
+}

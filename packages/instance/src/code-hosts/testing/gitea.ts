@@ -1,0 +1,62 @@
+import type { Forge, ForgePull } from './forge.ts';
+import type { HostedAnswer, Operations } from './published-host.ts';
+
+const missing: HostedAnswer = { status: 404, body: { message: 'not found' } };
+
+/** What Gitea answers for the repository `o/r` of a forge. */
+export function giteaOperations(forge: Forge): Operations {
+  const pull = ({ number, head, base, title, body, state, sha }: ForgePull) => ({
+    ...{
+      number,
+      html_url: `https://gitea.test/o/r/pulls/${number}`,
+      title,
+      body,
+      draft: title.startsWith('WIP:'),
+    },
+    ...{ state: state === 'open' ? 'open' : 'closed', merged: state === 'merged' },
+    ...{ base: { label: base, sha: 'b'.repeat(40) }, head: { label: head, sha } },
+  });
+  const one = (found: ForgePull | undefined): HostedAnswer => (found ? { body: pull(found) } : missing);
+  const at = '/repos/{owner}/{repo}';
+  const states = { passed: 'success', failed: 'failure', pending: 'pending' } as const;
+  return {
+    [`GET ${at}`]: () => ({ body: { full_name: 'o/r' } }),
+    [`GET ${at}/pulls`]: ({ query }) => {
+      const open = forge.pulls.filter(({ state }) => state === 'open');
+      const other: ForgePull = {
+        ...{ number: 99, head: 'other', sha: forge.sha, base: 'main', title: 't', body: '' },
+        ...{ draft: false, state: 'open', reviews: [] },
+      };
+      // Pages are smaller than what was asked for.
+      return {
+        body: [other, ...open]
+          .slice(Number(query.get('page')) - 1)
+          .slice(0, 1)
+          .map(pull),
+      };
+    },
+    [`POST ${at}/pulls`]: ({ body }) => {
+      const made = forge.open(body as Parameters<Forge['open']>[0]);
+      return made
+        ? { body: pull(made) }
+        : { status: 409, body: { message: 'pull request already exists for these targets' } };
+    },
+    [`GET ${at}/pulls/{index}`]: ({ params }) => one(forge.of(params[2])),
+    [`PATCH ${at}/pulls/{index}`]: ({ params, body }) => {
+      const found = forge.of(params[2]);
+      return one(found && Object.assign(found, body));
+    },
+    [`GET ${at}/pulls/{index}/reviews`]: ({ params, query }) => {
+      const kinds = { approved: 'APPROVED', changes_requested: 'REQUEST_CHANGES' };
+      const reviews = (forge.of(params[2])?.reviews ?? []).map((one) => ({
+        user: { id: 1 },
+        state: kinds[one],
+        dismissed: false,
+      }));
+      return { body: query.get('page') === '1' ? reviews : [] };
+    },
+    [`GET ${at}/commits/{ref}/status`]: () => ({
+      body: { state: states[forge.check ?? 'pending'], total_count: forge.check === null ? 0 : 1 },
+    }),
+  };
+}

@@ -1,0 +1,68 @@
+import type { Forge, ForgePull } from './forge.ts';
+import type { HostedAnswer, HostedRequest, Operations } from './published-host.ts';
+
+const missing: HostedAnswer = { status: 404, body: { message: '404 Not found' } };
+
+/** What GitLab answers for the project `group/inner/r` of a forge. */
+export function gitlabOperations(forge: Forge): Operations {
+  const listed = ({ number, head, base, title, body, state, sha }: ForgePull) => ({
+    ...{ iid: number, web_url: `https://gitlab.test/group/inner/r/-/merge_requests/${number}`, title, sha },
+    ...{
+      state: state === 'open' ? 'opened' : state,
+      draft: title.startsWith('Draft:'),
+      description: body || null,
+    },
+    ...{ target_branch: base, source_branch: head },
+  });
+  const statuses = { passed: 'success', failed: 'failed', pending: 'running' } as const;
+  const request = (pull: ForgePull) => ({
+    ...listed(pull),
+    head_pipeline: forge.check && { status: statuses[forge.check] },
+  });
+  const one = (found: ForgePull | undefined): HostedAnswer => (found ? { body: request(found) } : missing);
+  const at = '/projects/{id}';
+  const of = ({ params }: HostedRequest) => (params[0] === 'group/inner/r' ? forge.of(params[1]) : undefined);
+  return {
+    [`GET ${at}`]: ({ params }) => (params[0] === 'group/inner/r' ? { body: { id: 1 } } : missing),
+    [`GET ${at}/merge_requests`]: ({ query }) => ({
+      body: forge.pulls
+        .filter(({ head, state }) => state === 'open' && head === query.get('source_branch'))
+        .map(listed),
+    }),
+    [`POST ${at}/merge_requests`]: ({ body }) => {
+      const { source_branch, target_branch, title, description } = body as Record<string, string>;
+      const made = forge.open({
+        ...{
+          head: source_branch ?? '',
+          base: target_branch ?? '',
+          title: title ?? '',
+          body: description ?? '',
+        },
+        draft: false,
+      });
+      if (made) return { body: request(made) };
+      return {
+        status: 409,
+        body: { message: ['Another open merge request already exists for this source branch: !1'] },
+      };
+    },
+    [`GET ${at}/merge_requests/{merge_request_iid}`]: (asked) => one(of(asked)),
+    [`PUT ${at}/merge_requests/{merge_request_iid}`]: (asked) => {
+      const found = of(asked);
+      const { title, description, target_branch, state_event } = asked.body as Record<string, string>;
+      if (found) {
+        found.title = title ?? found.title;
+        found.body = description ?? found.body;
+        found.base = target_branch ?? found.base;
+        if (state_event) found.state = state_event === 'close' ? 'closed' : 'open';
+      }
+      return one(found);
+    },
+    [`GET ${at}/merge_requests/{merge_request_iid}/reviewers`]: (asked) => ({
+      body: (of(asked)?.reviews ?? [])
+        .slice(-1)
+        .map((one) => ({ state: one === 'approved' ? one : 'requested_changes' })),
+    }),
+    [`GET ${at}/merge_requests/{merge_request_iid}/approvals`]: () => ({ body: { approved_by: [] } }),
+  };
+}
