@@ -31,6 +31,7 @@ import { type AccessClient, accessClient } from './access.ts';
 import { type CodeClient, codeClient } from './code.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
 import { encodePath, type ClientOptions, openHttp, queryOf } from './http.ts';
+import { type BatchesClient, batchesClient } from './batches.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
 import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
 import { type OrganisationsClient, organisationsClient } from './organisations.ts';
@@ -86,6 +87,7 @@ export interface Client {
   readonly repositories: RepositoriesClient;
   readonly code: CodeClient;
   readonly ceilings: CeilingsClient;
+  readonly batches: BatchesClient;
   readonly secrets: SecretsClient;
   readonly organisations: OrganisationsClient;
 }
@@ -177,6 +179,7 @@ export function openClient(options: ClientOptions): Client {
     repositories: repositoriesClient(http),
     code: codeClient(http),
     ceilings: ceilingsClient(http),
+    batches: batchesClient(http),
     secrets: secretsClient(http),
     organisations: organisationsClient(http),
   };

@@ -1,5 +1,7 @@
 export * from './api/access.ts';
 export * from './api/artifacts.ts';
+export * from './api/batch-changes.ts';
+export * from './api/batch-specs.ts';
 export * from './api/broker.ts';
 export * from './api/code-hosts.ts';
 export * from './api/code.ts';

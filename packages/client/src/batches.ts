@@ -1,0 +1,121 @@
+import type { Readable } from 'node:stream';
+import {
+  type ApplyBatchSpec,
+  type BatchChangeRecord,
+  type BatchFile,
+  type BatchOptions,
+  type BatchSettings,
+  type BatchSpecRecord,
+  batchChangeRecordSchema,
+  batchChangesSchema,
+  batchFileSchema,
+  batchSettingsSchema,
+  batchSpecRecordSchema,
+  type ChangesetRecord,
+  changesetsSchema,
+  type CreateBatchSpec,
+  type ListBatchChanges,
+  type Preview,
+  previewSchema,
+  type PublishChangesets,
+  type RetryBatchSpec,
+  type WorkspaceDetail,
+  type WorkspacePage,
+  workspaceDetailSchema,
+  workspacePageSchema,
+} from '@fumehood/protocol';
+import { encodePath, type Http, queryOf } from './http.ts';
+
+/** What can be done with changesets of a batch change besides their publication. */
+export type ChangesetAction = 'archive' | 'detach' | 'reenqueue';
+
+/**
+ * Changes many repositories: a batch spec is executed in workspaces, previewed, and applied to a batch change, whose changesets the
+ * instance pushes and opens. Whatever a user may not see does not exist: `batch_spec_not_found`, `batch_change_not_found`.
+ */
+export interface BatchesClient {
+  /** Errors: `batch_spec_invalid` with what is wrong and where, `namespace_not_found`. */
+  createSpec(spec: CreateBatchSpec): Promise<BatchSpecRecord>;
+  /** Sends a file that steps mount. `path` is relative to the directory of the batch spec. */
+  putFile(
+    spec: string,
+    file: { readonly path: string; readonly bytes: number; readonly modifiedAt: Date },
+    content: Readable,
+  ): Promise<BatchFile>;
+  spec(id: string): Promise<BatchSpecRecord>;
+  /** Returns a page of the workspaces of a batch spec; `after` is `next` of the page before. */
+  workspaces(spec: string, after?: number | null): Promise<WorkspacePage>;
+  /** Errors: `workspace_not_found`. */
+  workspace(spec: string, workspace: string): Promise<WorkspaceDetail>;
+  execute(spec: string, options?: { readonly noCache?: boolean }): Promise<BatchSpecRecord>;
+  cancel(spec: string): Promise<BatchSpecRecord>;
+  retry(spec: string, options?: RetryBatchSpec): Promise<BatchSpecRecord>;
+  /** Returns what would happen if the batch spec were applied. Errors: `batch_spec_not_executed`. */
+  preview(spec: string): Promise<Preview>;
+  /** Errors: as `preview`. */
+  apply(spec: string, options?: ApplyBatchSpec): Promise<BatchChangeRecord>;
+  /** Returns batch changes, newest first. */
+  list(filter?: ListBatchChanges): Promise<BatchChangeRecord[]>;
+  batchChange(id: string): Promise<BatchChangeRecord>;
+  changesets(batchChange: string): Promise<ChangesetRecord[]>;
+  close(batchChange: string, options: { readonly closeChangesets: boolean }): Promise<BatchChangeRecord>;
+  publish(batchChange: string, request: PublishChangesets): Promise<BatchChangeRecord>;
+  change(
+    batchChange: string,
+    action: ChangesetAction,
+    changesets: readonly string[],
+  ): Promise<BatchChangeRecord>;
+  settings(): Promise<BatchSettings>;
+  setSettings(options: BatchOptions): Promise<BatchSettings>;
+  removeSettings(): Promise<void>;
+}
+
+const specs = '/api/batch-specs';
+const batchChanges = '/api/batch-changes';
+const settingsPath = '/api/batch-settings';
+
+/** Makes the part of a client for batch changes. */
+export function batchesClient(http: Http): BatchesClient {
+  const get = { method: 'GET' } as const;
+  const specAfter = (spec: string, action: string, json: object) =>
+    http.ask(batchSpecRecordSchema, { method: 'POST', path: `${specs}/${spec}/${action}`, json });
+  const batchChangeAfter = (path: string, json: object) =>
+    http.ask(batchChangeRecordSchema, { method: 'POST', path, json });
+  return {
+    createSpec: (json) => http.ask(batchSpecRecordSchema, { method: 'POST', path: specs, json }),
+    putFile: (spec, { path, bytes, modifiedAt }, content) =>
+      http.ask(batchFileSchema, {
+        method: 'PUT',
+        path: `${specs}/${spec}/files/${encodePath(path)}?${queryOf({ modifiedAt: modifiedAt.toISOString() })}`,
+        bytes: content,
+        headers: { 'content-length': String(bytes) },
+      }),
+    spec: (id) => http.ask(batchSpecRecordSchema, { ...get, path: `${specs}/${id}` }),
+    workspaces: (spec, after) =>
+      http.ask(workspacePageSchema, {
+        ...get,
+        path: `${specs}/${spec}/workspaces?${queryOf({ after: after ?? undefined })}`,
+      }),
+    workspace: (spec, workspace) =>
+      http.ask(workspaceDetailSchema, { ...get, path: `${specs}/${spec}/workspaces/${workspace}` }),
+    execute: (spec, options = {}) => specAfter(spec, 'execute', options),
+    cancel: (spec) => specAfter(spec, 'cancel', {}),
+    retry: (spec, options = {}) => specAfter(spec, 'retry', options),
+    preview: (spec) => http.ask(previewSchema, { ...get, path: `${specs}/${spec}/preview` }),
+    apply: (spec, options = {}) => batchChangeAfter(`${specs}/${spec}/apply`, options),
+    list: async (filter = {}) =>
+      (await http.ask(batchChangesSchema, { ...get, path: `${batchChanges}?${queryOf(filter)}` }))
+        .batchChanges,
+    batchChange: (id) => http.ask(batchChangeRecordSchema, { ...get, path: `${batchChanges}/${id}` }),
+    changesets: async (id) =>
+      (await http.ask(changesetsSchema, { ...get, path: `${batchChanges}/${id}/changesets` })).changesets,
+    close: (id, options) => batchChangeAfter(`${batchChanges}/${id}/close`, options),
+    publish: (id, request) => batchChangeAfter(`${batchChanges}/${id}/publish`, request),
+    change: (id, action, changesets) => batchChangeAfter(`${batchChanges}/${id}/${action}`, { changesets }),
+    settings: () => http.ask(batchSettingsSchema, { ...get, path: settingsPath }),
+    setSettings: (json) => http.ask(batchSettingsSchema, { method: 'PUT', path: settingsPath, json }),
+    async removeSettings() {
+      await (await http.send({ method: 'DELETE', path: settingsPath })).body?.cancel();
+    },
+  };
+}
