@@ -12,9 +12,9 @@ import {
   type Scope,
   type UploadRecord,
 } from '@fumehood/protocol';
-import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { partsOfFinished } from '../../packages/instance/src/testing/index-upload.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { scipFile, scipIndex } from '../../packages/instance/src/testing/scip.ts';
 
@@ -68,8 +68,8 @@ function upload(token: string, indexer: string, ...more: string[]) {
   return promisify(execFile)(client, [...args, ...index, ...more], { cwd: directory, env });
 }
 
-/** Expects that an index was stored as one of a person, and that it answers. */
-async function expectAnswers(stdout: string, indexer: string, documents: number): Promise<void> {
+/** Expects that an index was stored as one of a person, and that it answers. Returns the number of the upload. */
+async function expectAnswers(stdout: string, indexer: string, documents: number): Promise<number> {
   const { uploadId } = JSON.parse(stdout) as { uploadId: number };
   const record = (await (await instance.api('GET', `/api/uploads/${uploadId}`)).json()) as UploadRecord;
   expect(record).toMatchObject({ repository, commit, root: 'web', indexer, uploadedBy: 'ann', documents });
@@ -80,6 +80,7 @@ async function expectAnswers(stdout: string, indexer: string, documents: number)
   expect(locations).toContainEqual(
     expect.objectContaining({ path: 'web/a.ts', line: 7, character: 16, upload: uploadId }),
   );
+  return uploadId;
 }
 
 test.each(['/.api/scip/upload', '/.api/lsif/upload'])(
@@ -97,11 +98,8 @@ test('the real client uploads an index of a person in parts, which answers', asy
   await writeIndex(mebibytes);
   // In MB; the client takes no smaller number.
   const { stdout } = await upload(writer, 'parts', '-max-payload-size=25');
-  await expectAnswers(stdout, 'parts', 2 + mebibytes);
-  const { rows } = await sql`
-    select parts, finished_at is not null as finished from partial_uploads
-  `.execute(instance.db);
-  expect(rows).toEqual([{ parts: 2, finished: true }]);
+  const id = await expectAnswers(stdout, 'parts', 2 + mebibytes);
+  expect(await partsOfFinished(instance.db, id)).toBe(2);
 }, 60_000);
 
 test('the real client reports that a token may not upload', async () => {

@@ -17,7 +17,8 @@ test('an index of 1 GB is stored by a process that never has more than 700 MiB o
     expect(bytes).toBeGreaterThan(1e9);
     const connection = JSON.stringify(await server.clone());
     const output = execFileSync(process.execPath, [script, connection, '0'.repeat(40), file]);
-    const { rss } = JSON.parse(output.toString()) as { rss: number };
+    const { rss, seconds } = JSON.parse(output.toString()) as { rss: number; seconds: number };
+    console.log(JSON.stringify({ bytes, seconds, rss }));
     expect(rss).toBeLessThan(700);
   } finally {
     rmSync(directory, { recursive: true });

@@ -1,4 +1,6 @@
 import { request as httpRequest } from 'node:http';
+import { sql } from 'kysely';
+import type { Db } from '../db/connect.ts';
 
 /** An answer to an upload. */
 export interface UploadAnswer {
@@ -40,4 +42,12 @@ export function sendUpload(
     for (let at = 0; at < body.length; at += 10_000) request.write(body.subarray(at, at + 10_000));
     request.end();
   });
+}
+
+/** Returns of how many parts an upload was that came in parts and was finished; null: there was none. */
+export async function partsOfFinished(db: Db, id: number): Promise<number | null> {
+  const { rows } = await sql<{ parts: number }>`
+    select parts from partial_uploads where id = ${id} and finished_at is not null
+  `.execute(db);
+  return rows[0]?.parts ?? null;
 }
