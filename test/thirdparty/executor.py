@@ -21,12 +21,13 @@ URL = os.environ['FUMEHOOD_URL']
 NAME = os.environ['EXECUTOR_NAME']
 OWN = {
     'Authorization': 'token-executor ' + os.environ['EXECUTOR_CREDENTIAL'],
-    'x-fumehood-protocol': '2',
+    'x-fumehood-protocol': '3',
 }
 MACHINE = hashlib.sha256((open('/proc/sys/kernel/random/boot_id').read() + os.getcwd()).encode()).hexdigest()
 TIERS = ['container']
 ROOM = {'cpus': 2, 'memoryMiB': 4096, 'scratchMiB': 8192}
 SLOTS = 2
+UNSUPPORTED = ['workspace', 'artifacts', 'terminal', 'secrets', 'broker', 'upload']
 
 
 class Refused(Exception):
@@ -251,6 +252,11 @@ def run(job):
             return
         if not set(job['fumehood']['accept']) & set(TIERS):
             one.ask('POST', 'markFailed', {'errorMessage': 'no tier of this executor', 'reason': 'job_refused'})
+            return
+        unsupported = [field for field in UNSUPPORTED if job['fumehood'].get(field)]
+        if unsupported:
+            message = 'this executor has no ' + ', '.join(unsupported)
+            one.ask('POST', 'markFailed', {'errorMessage': message, 'reason': 'job_refused'})
             return
         step = job['dockerSteps'][0]
         fetch_image(one, step['image'].removeprefix('blob:'))

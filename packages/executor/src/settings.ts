@@ -4,7 +4,6 @@ import {
   executorNameSchema,
   labelsSchema,
   queueNameSchema,
-  servedQueues,
   tierSchema,
 } from '@fumehood/protocol';
 import * as z from 'zod';
@@ -45,7 +44,7 @@ export const executorSettings = {
   route: routeSchema.prefault({}),
   /** Unique among the instance's executors. */
   name: executorNameSchema,
-  queues: queuesSchema.default([...servedQueues]),
+  queues: queuesSchema.default([...queueNameSchema.options]),
   /** The file with the executor's credential. Only the agent can read it. */
   credentialFile: path,
   /** The tiers that the canary found on this machine. */

@@ -18,6 +18,7 @@ import { makeTurns } from './http/turns.ts';
 import { indexDependencies } from './dependencies/index-dependencies.ts';
 import { indexByPolicies } from './indexing/by-policies.ts';
 import { makeKinds } from './kinds/kinds.ts';
+import type { KindStores } from './kinds/stores.ts';
 import { reap } from './queue/reaper.ts';
 import { provideCommit } from './repos/commit-files.ts';
 import { openMirrors } from './repos/mirrors.ts';
@@ -41,7 +42,15 @@ export interface InstanceParts {
   readonly openCommits: (directory: string, spawn: Spawn, replica: string) => Promise<CommitStore>;
   readonly routes: readonly Routes[];
   readonly limits: RequestLimits;
+  /** The steps of batch changes. */
+  readonly batches: KindStores['batches'];
 }
+
+/** Answers for the steps of batch changes while nothing makes their jobs. */
+const noBatches: KindStores['batches'] = {
+  next: async () => ({ next: null, restore: null, skipped: [] }),
+  ended: async () => {},
+};
 
 export interface Instance {
   /** Of loopback, as is `port`. */
@@ -60,7 +69,7 @@ export interface Instance {
 export async function startInstance(
   config: InstanceConfig,
   { clock, spawn, log }: InstanceDeps,
-  parts: InstanceParts = { openCommits, routes: allRoutes, limits: requestLimits },
+  parts: InstanceParts = { openCommits, routes: allRoutes, limits: requestLimits, batches: noBatches },
 ): Promise<Instance> {
   const vault = openVault(await readSecretsKey(config.secretsKeyFile));
   const db = connect(config.connection);
@@ -94,6 +103,7 @@ export async function startInstance(
       hasBlob: blobs.has,
       hasCommit: (repository, commit) => provideCommit({ db, mirrors, commits, spawn }, repository, commit),
       hasExecutorUrl: config.upstream.url !== null,
+      batches: parts.batches,
     });
     const app = await buildServer(
       {

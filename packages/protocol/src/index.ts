@@ -23,6 +23,7 @@ export * from './broker.ts';
 export * from './capability.ts';
 export * from './command-limits.ts';
 export * from './egress-policy.ts';
+export * from './executor/batch.ts';
 export * from './executor/job.ts';
 export * from './executor/native.ts';
 export * from './executor/payload.ts';

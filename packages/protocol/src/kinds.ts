@@ -18,7 +18,7 @@ import {
 
 /** The part of a kind of job that both sides know. */
 interface JobKind {
-  /** The request for a job of this kind, with its defaults. Null: no instance of ours makes such jobs. */
+  /** The request for a job of this kind, with its defaults. Null: the instance alone makes such jobs. */
   readonly request: z.ZodObject<{ readonly queue: z.ZodLiteral<string> }> | null;
   /** The scopes that an access token needs for a job of this kind, besides `jobs:write`. */
   readonly scopes: readonly Scope[];
@@ -54,8 +54,8 @@ export const imageSchema = z.union([digestSchema, imageReferenceSchema], {
 });
 
 /**
- * The kinds of job, each with a queue of the same name. Queue names, `POST /api/jobs`, its scopes, the routes of the queues and the
- * queues that executors lease from by default follow from this table; `instance/src/kinds` has a file for each kind with a request.
+ * The kinds of job, each with a queue of the same name. Queue names, `POST /api/jobs`, its scopes and the routes of the queues follow
+ * from this table; `instance/src/kinds` has a file for each kind. Executors lease from all queues by default.
  */
 export const jobKinds = {
   /** An indexer runs on a commit, and the index that it leaves is stored. */
@@ -122,7 +122,7 @@ export const jobKinds = {
     // Whoever names the command of a job can have it print the code of the job's repository.
     scopes: ['code:read', 'code:write'],
   },
-  /** Batch changes of upstream's instances, which our executors lease too. */
+  /** The steps of a batch spec run on a commit: the instance makes a job for each workspace of the spec. */
   batches: { request: null, scopes: ['code:read', 'code:write'] },
   /** One command in one image. */
   runs: {
@@ -166,15 +166,12 @@ export function scopesOf(job: z.output<typeof createJobSchema>): readonly Scope[
 export type QueueName = keyof JobKinds;
 export const queueNameSchema = z.enum(Object.keys(jobKinds) as [QueueName, ...QueueName[]]);
 
-/** A queue for which our instance makes jobs. */
-export type ServedQueue = { [Q in QueueName]: JobKinds[Q]['request'] extends null ? never : Q }[QueueName];
-/** The queues for which our instance makes jobs: an executor leases from these unless it is told otherwise. */
-export const servedQueues: readonly ServedQueue[] = queueNameSchema.options.filter(
-  (name): name is ServedQueue => jobKinds[name].request !== null,
-);
-
-type RequestSchema = JobKinds[ServedQueue]['request'];
-const requests = servedQueues.map((name): RequestSchema => jobKinds[name].request);
+/** A queue for whose jobs there is a request. */
+type RequestedQueue = { [Q in QueueName]: JobKinds[Q]['request'] extends null ? never : Q }[QueueName];
+type RequestSchema = JobKinds[RequestedQueue]['request'];
+const requests = Object.values(jobKinds)
+  .map(({ request }) => request)
+  .filter((request) => request !== null);
 
 /** `POST /api/jobs`: 201 with a job record. */
 export const createJobSchema = z.discriminatedUnion('queue', requests as [RequestSchema, ...RequestSchema[]]);

@@ -7,6 +7,7 @@ import { storeUpload } from '../codeintel/store.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer } from '../db/testing.ts';
 import { makeKinds } from '../kinds/kinds.ts';
+import { everyStore } from '../kinds/testing.ts';
 import { kindOf } from '../queue/kind.ts';
 import { type Leased, mark } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
@@ -28,7 +29,7 @@ afterAll(async () => {
   await server.stop();
 });
 const { add, take } = testQueue(() => db);
-const kinds = makeKinds({ hasBlob: async () => true, hasCommit: async () => true, hasExecutorUrl: true });
+const kinds = makeKinds(everyStore);
 const commit = '0'.repeat(40);
 const deps = () => ({ db, mirrors: null as unknown as Mirrors });
 

@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { transaction } from '../db/transaction.ts';
+import { leaseBatchJob } from '../testing/batch-job.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
 import { extendLease, startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { joinRoute } from '../testing/job-routes.ts';
@@ -116,6 +117,7 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
           `/api/histories/acme/payments?branch=refs/heads/main&commit=${'0'.repeat(40)}`,
         )
         .replace('/git/*', '/git/acme/payments/git-upload-pack')
+        .replace('/stepDiff', '/stepDiff?step=0')
         .replace('/input', '/input?offset=0')
         .replace('/appendLog', '/appendLog?entry=1&stream=stdout&offset=0')
         .replace('/upload', `/upload?repository=acme/payments&commit=${'0'.repeat(40)}`),
@@ -169,14 +171,20 @@ describe('a body', () => {
         ? { authorization: `token-executor ${instance.credential}` }
         : jobHeaders(job);
     };
-    // An indexing job declares no artifact, so it may send none.
-    const routes = withBody(instance, job).filter((route) => !/lsif|test|artifact/.test(route));
+    // An indexing job declares no artifact and no steps, so it may send none.
+    const routes = withBody(instance, job).filter((route) => !/lsif|test|artifact|stepDiff/.test(route));
     await instance.run({ artifacts: ['out'] });
     const withArtifact = (await instance.lease()) as Job;
     await extendLease(instance, withArtifact);
     const artifact = 'POST /.executors/queue/runs/artifact?path=out';
-    const statuses = [...routes, artifact].map(async (route) => {
-      const secret = route === artifact ? jobHeaders(withArtifact) : secretFor(route);
+    const withSteps = await leaseBatchJob(instance);
+    const diff = 'POST /.executors/queue/batches/stepDiff?step=0';
+    const others = new Map([
+      [artifact, jobHeaders(withArtifact)],
+      [diff, jobHeaders(withSteps)],
+    ]);
+    const statuses = [...routes, ...others.keys()].map(async (route) => {
+      const secret = others.get(route) ?? secretFor(route);
       const sent = begin(instance, route, secret, { first: '{' });
       return [route, await answerTo(sent)] as const;
     });

@@ -22,6 +22,8 @@ export const bodyLimits = {
   logOutput: 4 * MiB,
   /** A batch of receipts. */
   receipts: 4 * MiB,
+  /** The end of a step of a batch job, with its stdout and its stderr. */
+  step: 16 * MiB,
   /** A mark or a result. */
   mark: MiB,
   /** What a code host says of a push. */

@@ -29,6 +29,7 @@ import { uploadRoutes } from './api/uploads.ts';
 import { webhookRoutes } from './api/webhooks.ts';
 import type { Routes } from './deps.ts';
 import { jobArtifactRoutes } from './executor/artifact.ts';
+import { batchStepRoutes } from './executor/batch-steps.ts';
 import { authTestRoutes } from './executor/auth-test.ts';
 import { dequeueRoutes } from './executor/dequeue.ts';
 import { gitRoutes } from './executor/git.ts';
@@ -57,6 +58,7 @@ export const allRoutes: readonly Routes[] = [
   logRoutes,
   jobInputRoutes,
   jobArtifactRoutes,
+  batchStepRoutes,
   receiptRoutes,
   markRoutes,
   gitRoutes,

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { makeKinds } from '../kinds/kinds.ts';
+import { everyStore } from '../kinds/testing.ts';
 import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
 import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';
 import { makeSource, type Source } from '../testing/source.ts';
@@ -19,7 +20,7 @@ import { setIndexPolicy } from './records.ts';
 /** How much of a repository is indexed at once, and by how many jobs. */
 const isRoot = process.getuid?.() === 0;
 const local = localSpawn(isRoot ? { uid: 1_900_000_005, gid: process.getgid?.() ?? 0 } : null);
-const kinds = makeKinds({ hasBlob: async () => true, hasCommit: async () => true, hasExecutorUrl: true });
+const kinds = makeKinds(everyStore);
 
 let server: TestServer;
 let source: Source;

@@ -1,14 +1,17 @@
-import { type CreateJob, createJobSchema, queueNameSchema, scopesOf, servedQueues } from '@fumehood/protocol';
+import { batchVersion, type CreateJob, createJobSchema, queueNameSchema, scopesOf } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { queueParam } from '../http/queues.ts';
 import type { JobRow } from '../queue/job.ts';
 import type { QueueKind } from '../queue/kind.ts';
+import { batchJob } from '../testing/batch-job.ts';
+import { newBatchJob } from './batches.ts';
 import { makeKinds } from './kinds.ts';
+import { everyStore } from './testing.ts';
 
-const kinds = makeKinds({ hasBlob: async () => true, hasCommit: async () => true, hasExecutorUrl: true });
+const kinds = makeKinds(everyStore);
 
-test('every kind of job that can be requested has an implementation', () => {
-  expect([...kinds.keys()].sort()).toEqual([...servedQueues].sort());
+test('every kind of job has an implementation', () => {
+  expect([...kinds.keys()].sort()).toEqual([...queueNameSchema.options].sort());
   for (const [name, kind] of kinds) expect(kind.name).toBe(name);
 });
 
@@ -46,9 +49,9 @@ test.each(requests)(
 test('a run may have an archive or a commit as its workspace, if the instance has it', async () => {
   const kind = (has: boolean) =>
     makeKinds({
+      ...everyStore,
       hasBlob: async (digest) => has || digest === image,
       hasCommit: async () => has,
-      hasExecutorUrl: true,
     }).get('runs') as QueueKind;
   const archive = `sha256:${'1'.repeat(64)}`;
   const commit = { repository: 'acme/one', commit: 'a'.repeat(40) };
@@ -79,11 +82,7 @@ test('a run may have an archive or a commit as its workspace, if the instance ha
 });
 
 test('a run names an image archive of the instance by its digest, and an image of a registry by its reference', async () => {
-  const kind = makeKinds({
-    hasBlob: async () => false,
-    hasCommit: async () => true,
-    hasExecutorUrl: true,
-  }).get('runs') as QueueKind;
+  const kind = makeKinds({ ...everyStore, hasBlob: async () => false }).get('runs') as QueueKind;
   const make = (name: string) => kind.create(createJobSchema.parse({ queue: 'runs', image: name, argv: [] }));
   await expect(make(image)).rejects.toMatchObject({ code: 'blob_not_found' });
   const { payload } = await make('debian:12');
@@ -173,4 +172,23 @@ test('nobody can ask for a job that stores the index of a package: only the inst
   expect(createJobSchema.safeParse(request('pkg:npm/left-pad@1.3.0')).error?.message).toContain(
     'must be no package',
   );
+});
+
+test('a job of a batch change has an image for each step, the whole repository or the one directory, and executors that know its steps', () => {
+  const kind = kinds.get('batches') as QueueKind;
+  const made = newBatchJob({ ...batchJob, path: './web/', onlyFetchWorkspace: true });
+  expect(made).toMatchObject({ deadlineMs: 61_000, demand: { needsVersion: batchVersion } });
+  const contentOf = (payload: unknown) => kind.content({ payload } as JobRow);
+  expect(contentOf(made.payload)).toMatchObject({
+    repositoryDirectory: 'repository',
+    sparseCheckout: ['web/*'],
+    dockerSteps: [
+      { key: 'step.0', image: 'alpine:3', dir: 'repository/web' },
+      { key: 'step.1', image: 'node:22', dir: 'repository/web' },
+    ],
+    fumehood: { batch: true, deadlineMs: 60_000 },
+  });
+  for (const changes of [{ onlyFetchWorkspace: true }, { path: 'web' }])
+    expect(contentOf(newBatchJob({ ...batchJob, ...changes }).payload).sparseCheckout).toBeNull();
+  expect(() => newBatchJob({ ...batchJob, images: ['no image'] })).toThrow();
 });

@@ -1,11 +1,13 @@
-import type { ServedQueue } from '@fumehood/protocol';
+import type { QueueName } from '@fumehood/protocol';
 import type { QueueKind, QueueKinds } from '../queue/kind.ts';
+import { batchesKind } from './batches.ts';
 import { codeintelKind } from './codeintel.ts';
 import { runsKind } from './runs.ts';
 import type { KindStores } from './stores.ts';
 
-/** The implementation of every kind that has a request in the protocol's table (`protocol/src/kinds.ts`). */
-const implementations: { readonly [Q in ServedQueue]: (stores: KindStores) => QueueKind<Q> } = {
+/** The implementation of every kind of the protocol's table (`protocol/src/kinds.ts`). */
+const implementations: { readonly [Q in QueueName]: (stores: KindStores) => QueueKind<Q> } = {
+  batches: batchesKind,
   codeintel: codeintelKind,
   runs: runsKind,
 };

@@ -1,7 +1,16 @@
-/** The parts of the instance that a kind needs to create a job. */
+import type { Db } from '../db/connect.ts';
+import type { JobRow } from '../queue/job.ts';
+import type { JobSteps } from '../queue/kind.ts';
+
+/** The parts of the instance that a kind needs for its jobs. */
 export interface KindStores {
   readonly hasBlob: (digest: string) => Promise<boolean>;
   readonly hasCommit: (repository: string, commit: string) => Promise<boolean>;
   /** Whether the configuration has an address of this instance for executors of upstream's kind, which their uploads need. */
   readonly hasExecutorUrl: boolean;
+  /** What the jobs of batch changes do, step by step, and what follows their end. */
+  readonly batches: {
+    readonly next: JobSteps['next'];
+    readonly ended: (tx: Db, job: JobRow) => Promise<void>;
+  };
 }

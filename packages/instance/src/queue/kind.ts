@@ -3,6 +3,8 @@ import {
   type createJobSchema,
   type EgressMode,
   type Job,
+  type NextStep,
+  type NextStepRequest,
   type QueueName,
   type Tier,
   wholeJobVersion,
@@ -83,8 +85,23 @@ type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commi
     | 'artifacts'
     | 'secrets'
     | 'network'
+    | 'batch'
   >;
 };
+
+/** What a step of a batch job has left. */
+export type StepDone = NonNullable<NextStepRequest['done']> & { readonly diffBytes: number };
+
+/** What follows the end of a step. */
+export interface JobSteps {
+  /**
+   * Stores what a step has left and returns what follows, in a transaction that has locked the job's row. The same end of a step, which an
+   * executor may send again, has the same answer. `done`: null at the begin of an attempt.
+   */
+  readonly next: (tx: Db, job: JobRow, done: StepDone | null) => Promise<NextStep>;
+  /** Whether the answers of `next` may have named a blob to an executor of this job. */
+  readonly hasNamed: (db: Db, job: JobRow, digest: string) => Promise<boolean>;
+}
 
 /** A kind of jobs. This is all that the queue knows of their purpose. */
 export interface QueueKind<Q extends QueueName = QueueName> {
@@ -97,6 +114,8 @@ export interface QueueKind<Q extends QueueName = QueueName> {
   broker(job: JobRow): readonly string[] | null;
   /** Stores what has to be stored with a job's final end, in the same transaction. Most kinds have no such hook. */
   ended?(tx: Db, job: JobRow): Promise<void>;
+  /** The steps of the kind's jobs, where an executor gets them one by one. */
+  readonly steps?: JobSteps;
 }
 
 export type QueueKinds = ReadonlyMap<QueueName, QueueKind>;
@@ -108,11 +127,17 @@ export function kindOf(kinds: QueueKinds, queue: QueueName): QueueKind {
   return kind;
 }
 
+/** The part of a request that says on what its job may run. */
+export type Demanding = Pick<
+  JobRequest,
+  'accept' | 'arch' | 'labels' | 'cpus' | 'memoryMiB' | 'scratchMiB' | 'network' | 'broker'
+>;
+
 /**
  * Returns the demand of a request, for executors with the native extension; `whole`: for those alone that ignore no field of a native
  * job. What it may reach over the network is matched by itself.
  */
-export function demandOf(request: JobRequest, whole: boolean): Demand {
+export function demandOf(request: Demanding, whole: boolean): Demand {
   const { accept, arch, labels, cpus, memoryMiB, scratchMiB, network } = request;
   // Sorted and without repetitions: jobs with the same demand wait in the same line.
   const sorted = <T extends string>(names: readonly T[]) => [...new Set(names)].sort();

@@ -1,4 +1,4 @@
-import { type JobRecord, type NetworkCeiling, tierMeaning, type Why } from '@fumehood/protocol';
+import { batchVersion, type JobRecord, type NetworkCeiling, tierMeaning, type Why } from '@fumehood/protocol';
 import { modeUnder } from './network.ts';
 import type { ConnectedExecutor } from './sql/executors.ts';
 import type { QueuePosition } from './sql/shares.ts';
@@ -92,9 +92,13 @@ const modeOf = ({ job, ceilings }: WaitingJob) => modeUnder(job.network?.asked ?
 
 function tooOld(job: JobRecord, executors: readonly ConnectedExecutor[]): JobRecord['waiting'] {
   const names = executors.map(({ name, version }) => `${name} (${version || 'of an unknown version'})`);
+  const what =
+    job.needsVersion < batchVersion
+      ? 'it has a workspace, artifacts, a terminal or secrets, which executors below'
+      : 'it is a part of a batch change, whose steps executors below';
   return {
     reason: 'version_not_offered',
-    message: `it has a workspace, artifacts, a terminal or secrets, which executors below version ${job.needsVersion} of the native protocol may ignore, and the connected ones are older: ${names.join(', ')}`,
+    message: `${what} version ${job.needsVersion} of the native protocol may ignore, and the connected ones are older: ${names.join(', ')}`,
     remedy: 'Update an executor to the version of the instance.',
   };
 }

@@ -10,6 +10,7 @@ import {
   jobIdHeader,
   type JobResultRequest,
   jobSchema,
+  type NextStepRequest,
   protocolHeader,
   protocolVersion,
   type QueueName,
@@ -61,6 +62,8 @@ export interface JobRoutes {
   /** `digest` may be the image of a step, `blob:sha256:…`. */
   blob(digest: string, method?: string): Promise<Response>;
   artifact(path: string, bytes: string | Uint8Array): Promise<Response>;
+  nextStep(done: NextStepRequest['done']): Promise<Response>;
+  stepDiff(step: number, diff: string | Uint8Array): Promise<Response>;
   receipts(receipts: Without<ReceiptsRequest>): Promise<Response>;
   result(result: Without<JobResultRequest>): Promise<Response>;
   complete(): Promise<Response>;
@@ -193,6 +196,8 @@ function jobRoutes({ url, send, executorName, job, queue, headers }: JobTarget):
       ask(`queue/${queue}/input?offset=${offset}&waitMs=${waitMs}`, method),
     blob: (digest, method = 'GET') => ask(`queue/${queue}/blob/${digest.replace('blob:', '')}`, method),
     artifact: (path, bytes) => ask(`queue/${queue}/artifact?path=${encodeURIComponent(path)}`, 'POST', bytes),
+    nextStep: (done) => post('nextStep', { done }),
+    stepDiff: (step, diff) => ask(`queue/${queue}/stepDiff?step=${step}`, 'POST', diff),
     receipts: (receipts) => post('receipts', receipts),
     result: (result) => post('result', result),
     complete: () => post('markComplete', {}),

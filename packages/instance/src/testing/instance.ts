@@ -16,6 +16,7 @@ import { migrations } from '../db/testing.ts';
 import { ensureSecretsKey } from '../helper/secrets.ts';
 import { requestLimits } from '../http/limits.ts';
 import { allRoutes } from '../http/routes.ts';
+import { everyStore } from '../kinds/testing.ts';
 import { retentionSchema } from '../retention/policy.ts';
 import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
 import { type ExecutorClient, executorClient, type ExecutorOptions } from './executor-client.ts';
@@ -102,6 +103,7 @@ export async function startTestInstance(
     openCommits = everyCommit,
     routes = allRoutes,
     limits = requestLimits,
+    batches = everyStore.batches,
     tls,
     url,
     directory: given,
@@ -146,7 +148,7 @@ export async function startTestInstance(
       retention: retentionSchema.parse({}),
     },
     { clock: systemClock, spawn, log: pino({ level: 'fatal' }) },
-    { openCommits, routes, limits },
+    { openCommits, routes, limits, batches },
   )
     .catch(async (error: unknown) => {
       await rm(directory, { recursive: true });

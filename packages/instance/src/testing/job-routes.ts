@@ -49,6 +49,8 @@ export const jobRoutes: Readonly<Record<string, Request>> = {
   'HEAD /.executors/queue/:queue/blob/:digest': (routes, job) => routes.blob(image(job), 'HEAD'),
   'POST /.executors/queue/:queue/artifact': (routes, job) =>
     routes.artifact(job.fumehood?.artifacts[0] ?? 'out', 'a tar archive'),
+  'POST /.executors/queue/:queue/nextStep': (routes) => routes.nextStep(null),
+  'POST /.executors/queue/:queue/stepDiff': (routes) => routes.stepDiff(0, 'a diff'),
   'POST /.executors/queue/:queue/receipts': (routes) =>
     routes.receipts({ policy: { mode: 'public' }, receipts: [receiptOf(0)], ended: false }),
   'POST /.executors/queue/:queue/result': (routes) => routes.result(result),

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { labelsSchema } from '../capability.ts';
-import { queueNameSchema, servedQueues } from '../kinds.ts';
+import { queueNameSchema } from '../kinds.ts';
 import { momentSchema } from '../values.ts';
 import { scopeSchema } from './scopes.ts';
 
@@ -108,7 +108,7 @@ export const createJoinTokenSchema = z.object({
   queues: z
     .array(queueNameSchema)
     .min(1)
-    .default([...servedQueues])
+    .default([...queueNameSchema.options])
     .transform((queues) => [...new Set(queues)]),
   labels: labelsSchema.default([]),
 });

@@ -77,5 +77,10 @@ export const nativeJobSchema = z.object({
   secrets: z.array(secretNameSchema).max(jobSecretsMax).optional(),
   /** The entries of the broker that the steps can use, with their credentials, which stay outside of the guest. Missing: none. */
   broker: z.array(brokerGrantSchema).max(jobBrokerMax).optional(),
+  /**
+   * Its steps are those of a batch change: only their images and directories are known. The executor asks for one after the other
+   * (`batch.ts`), and takes the diff of the repository after each. Missing: they are not.
+   */
+  batch: z.boolean().optional(),
 });
 export type NativeJob = z.infer<typeof nativeJobSchema>;

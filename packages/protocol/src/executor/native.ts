@@ -5,7 +5,7 @@ import { executorNameSchema, jobIdSchema } from '../values.ts';
 /** Header of every request on an executor's own routes, and of every answer: the version that the sender speaks. */
 export const protocolHeader = 'x-fumehood-protocol';
 /** The version of the native extension that this build speaks; docs/protocol-native.md describes each version. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 /** The version of a side that sends no header: upstream's protocol, without the extension. */
 export const upstreamVersion = 0;
 /** The first version with the push stream, and with `fumehood` in the answer to a heartbeat. */
@@ -15,6 +15,8 @@ export const ordersVersion = 2;
  * its `network`, `workspace`, `artifacts`, `terminal` and `secrets`.
  */
 export const wholeJobVersion = 3;
+/** The first version whose executors run the jobs of batch changes, step by step (`batch.ts`). */
+export const batchVersion = 4;
 
 /**
  * Returns the version that both sides speak: the lower one of `own` and the other side's header. Null when they are more than one

@@ -105,6 +105,18 @@ create table batch_workspace_steps (
 );
 create index batch_workspace_steps_result on batch_workspace_steps (result_id);
 
+-- What an attempt of a job has sent as the diff of a step. An executor reports no other one as the result of a step.
+create table batch_step_diffs (
+  job_id bigint not null references jobs on delete cascade,
+  attempt integer not null,
+  step integer not null,
+  -- A blob.
+  digest text not null,
+  bytes bigint not null,
+  primary key (job_id, attempt, step)
+);
+create index batch_step_diffs_digest on batch_step_diffs (digest);
+
 -- Files that the steps of a batch spec mount.
 create table batch_files (
   id bigint generated always as identity primary key,

@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
+import { leaseBatchJob } from '../../testing/batch-job.ts';
 import { jobHeaders } from '../../testing/executor-client.ts';
 import type { TestInstance } from '../../testing/instance.ts';
 import {
@@ -94,7 +95,8 @@ async function traces(...jobs: Job[]): Promise<unknown> {
       (select jsonb_agg(e) from log_entries e where job_id = jobs.id) as entries,
       (select jsonb_agg(a.left_over) from attempts a where job_id = jobs.id) as results,
       (select count(*) from uploads where job_id = jobs.id) as uploads,
-      (select count(*) from job_receipts where job_id = jobs.id) as receipts
+      (select count(*) from job_receipts where job_id = jobs.id) as receipts,
+      (select count(*) from batch_step_diffs where job_id = jobs.id) as diffs
     from jobs where id = any(${jobs.map(({ id }) => id)}) order by id
   `.execute(instance.db);
   expect(rows).toHaveLength(jobs.length);
@@ -190,11 +192,15 @@ test.each(posted)('%s refuses a wrong token before the body arrives', async (rou
 });
 
 test.each(Object.keys(jobRoutes))('%s accepts the token of the job', async (route) => {
-  // Only a run brings something back.
-  const isRun = route.endsWith('/artifact');
-  if (isRun) await instance.run({ artifacts: ['out'] });
-  const own = isRun ? ((await instance.lease()) as Job) : await leased();
-  const { status } = await send(route, own, jobHeaders(own), isRun ? { queue: 'runs' } : {});
+  // Only a run brings something back, and only a job of a batch change gets its steps one by one.
+  const of = /[/](artifact|nextStep|stepDiff)$/.exec(route)?.[1];
+  const queue = of === undefined ? 'codeintel' : of === 'artifact' ? 'runs' : 'batches';
+  if (queue === 'runs') await instance.run({ artifacts: ['out'] });
+  const own =
+    queue === 'runs'
+      ? ((await instance.lease()) as Job)
+      : await (queue === 'batches' ? leaseBatchJob(instance) : leased());
+  const { status } = await send(route, own, jobHeaders(own), { queue });
   expect([200, 202, 204]).toContain(status);
 });
 

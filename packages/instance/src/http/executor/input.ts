@@ -42,11 +42,15 @@ export function jobInputRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const lease = leaseOf(request);
     const digest = checkInput(digestSchema, (request.params as { digest?: unknown }).digest);
     const job = await readJob(db, lease.jobId);
-    const content = job && kindOf(kinds, job.queue).content(job);
-    const steps = content?.dockerSteps ?? [];
+    if (!job) throw blobNotFound(digest);
+    const kind = kindOf(kinds, job.queue);
+    const content = kind.content(job);
+    const steps = content.dockerSteps ?? [];
     // A token reads only blobs that its job names, and cannot find out which others exist.
     const isNamed =
-      content?.fumehood.workspace === digest || steps.some(({ image }) => image === `blob:${digest}`);
+      content.fumehood.workspace === digest ||
+      steps.some(({ image }) => image === `blob:${digest}`) ||
+      (await kind.steps?.hasNamed(db, job, digest)) === true;
     if (!isNamed) throw blobNotFound(digest);
     reply.header('content-length', await blobs.size(digest)).type('application/octet-stream');
     // Fastify would set the length of an empty body to 0; it leaves the header alone for a stream.

@@ -1,6 +1,7 @@
 import { type DequeueRequest, type Job, protocolHeader, protocolVersion } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
+import { addBatchJob } from '../../testing/batch-job.ts';
 import { nativeOffer } from '../../testing/executor-client.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
 
@@ -17,7 +18,7 @@ afterAll(async () => {
 });
 
 const executor = (protocol: string | null) => instance.executor({ protocol });
-const offer: Partial<DequeueRequest> = { version: '1', queues: ['runs'], fumehood: nativeOffer() };
+const offer: Partial<DequeueRequest> = { version: '1', queues: ['batches', 'runs'], fumehood: nativeOffer() };
 async function leaseAs(protocol: string | null): Promise<Job | null> {
   const answer = await executor(protocol).dequeue(offer);
   return answer.status === 204 ? null : ((await answer.json()) as Job);
@@ -33,9 +34,7 @@ async function heartbeatAs(protocol: string | null, leases: { jobId: number; att
 
 describe('an executor', () => {
   test('of the version before leases and renews, and gets no job of which it may ignore a part', async () => {
-    const terminal = { rows: 24, columns: 80 };
-    const whole = await instance.run({ terminal, stdin: true });
-    const networked = await instance.run({ network: { mode: 'public' } });
+    const steps = await addBatchJob(instance);
     await instance.run();
     const before = String(protocolVersion - 1);
     const job = await leaseAs(before);
@@ -49,15 +48,9 @@ describe('an executor', () => {
     // Its heartbeat names attempts, so another attempt is not renewed.
     expect(await heartbeatAs(before, [{ jobId: id, attempt: 2 }])).toEqual(nothing);
     expect(await leaseAs(before)).toBeNull();
-    for (const [waits, reason] of [
-      [whole, 'version_not_offered'],
-      [networked, 'network_not_offered'],
-    ] as const) {
-      const record = await (await instance.api('GET', `/api/jobs/${waits.id}`)).json();
-      expect(record).toMatchObject({ state: 'queued', waiting: { reason } });
-    }
-    for (const waits of [whole, networked])
-      expect(await leaseAs(String(protocolVersion))).toMatchObject({ id: waits.id });
+    const record = await (await instance.api('GET', `/api/jobs/${steps.id}`)).json();
+    expect(record).toMatchObject({ state: 'queued', waiting: { reason: 'version_not_offered' } });
+    expect(await leaseAs(String(protocolVersion))).toMatchObject({ id: steps.id });
   });
 
   test.each([String(protocolVersion), String(protocolVersion + 1)])(
@@ -107,7 +100,7 @@ describe('an executor', () => {
     const answers = [
       await executor('1').dequeue({ queues: ['runs'] }),
       await executor(null).heartbeat({ queueNames: ['runs'] }),
-      await executor('2').heartbeat({ executorName: '' }),
+      await executor(String(protocolVersion)).heartbeat({ executorName: '' }),
       await fetch(`${instance.url}/.executors/test/auth`),
       await executor(null).push(),
     ];
@@ -120,10 +113,10 @@ describe('an executor', () => {
 
 describe('an answer below /.executors', () => {
   const ask = (method: string, path: string, bytes = 0) =>
-    executor('2').raw({
+    executor(String(protocolVersion)).raw({
       method,
       path: `/.executors/${path}`,
-      headers: { ...executor('2').headers, 'content-type': 'application/json' },
+      headers: { ...executor(String(protocolVersion)).headers, 'content-type': 'application/json' },
       body: 'x'.repeat(bytes),
     });
 
@@ -168,7 +161,7 @@ describe('an answer below /.executors', () => {
     ],
     ['several mistakes', { version: 1, queues: 2 }, /^[^\n✖]*version: [^\n]*; queues: [^\n]*$/],
   ])('to %s says so in one line', async (_, changes, text) => {
-    const answer = await executor('2').dequeue(changes as object);
+    const answer = await executor(String(protocolVersion)).dequeue(changes as object);
     expect(answer.status).toBe(400);
     expect(await answer.text()).toMatch(text);
   });

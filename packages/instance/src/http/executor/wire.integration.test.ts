@@ -42,7 +42,7 @@ describe('a dequeue', () => {
 
   test('leases nothing when the executor is gone before a job comes', async () => {
     const gone = new AbortController();
-    const held = instance.executor({ protocol: '2' }).lease({ waitMs: 60_000, signal: gone.signal });
+    const held = instance.executor().lease({ waitMs: 60_000, signal: gone.signal });
     setTimeout(() => gone.abort(), 200);
     await expect(held).rejects.toThrow();
     await new Promise((resolve) => setTimeout(resolve, 100));

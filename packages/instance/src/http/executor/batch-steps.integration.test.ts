@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import { type Job, type NextStep, nextStepSchema, protocolVersion, stepDiffSchema } from '@fumehood/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openTestServer, type TestServer } from '../../db/testing.ts';
+import { everyStore } from '../../kinds/testing.ts';
+import type { StepDone } from '../../queue/kind.ts';
+import { addBatchJob, leaseBatchJob } from '../../testing/batch-job.ts';
+import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
+
+let server: TestServer;
+let instance: TestInstance;
+/** What the routes have reported of each job's steps. */
+const reported: [number, StepDone | null][] = [];
+const ends: [number, string][] = [];
+
+const answer: NextStep = {
+  next: { step: 1, script: 'true', env: ['A=b'], secrets: [], files: [{ target: '/x', content: 'eA==' }] },
+  restore: null,
+  skipped: [0],
+};
+
+beforeAll(async () => {
+  server = openTestServer();
+  instance = await startTestInstance(await server.clone(), {
+    batches: {
+      ...everyStore.batches,
+      async next(_tx, job, done) {
+        reported.push([job.id, done]);
+        return done?.step === 1 ? { ...answer, next: null } : answer;
+      },
+      async ended(_tx, job) {
+        ends.push([job.id, job.state]);
+      },
+    },
+  });
+});
+afterAll(async () => {
+  await instance.stop();
+  await server.stop();
+});
+beforeEach(() => {
+  reported.length = 0;
+  ends.length = 0;
+});
+
+const digestOf = (bytes: string) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+const routesOf = (job: Job) => instance.executor().job(job);
+const done = (diff: string, step = 0) => ({ step, stdout: 'said', stderr: '', diff: digestOf(diff) });
+
+describe('a job of a batch change', () => {
+  test('is leased to an executor that knows its steps, and to no older one', async () => {
+    const { id } = await addBatchJob(instance);
+    const older = instance.executor({ name: 'older', protocol: String(protocolVersion - 1) });
+    expect(await older.lease({ queues: ['batches'] })).toBeNull();
+    const why = await (await instance.api('GET', `/api/jobs/${id}/why`)).json();
+    expect(why).toMatchObject({ waiting: { reason: 'version_not_offered' } });
+    expect(await instance.lease({ queues: ['batches'] })).toMatchObject({ id, fumehood: { batch: true } });
+  });
+
+  test('gets one step after the other, for the diff and the output of the one before', async () => {
+    const job = await leaseBatchJob(instance);
+    expect(nextStepSchema.parse(await (await routesOf(job).nextStep(null)).json())).toEqual(answer);
+    const stored = await routesOf(job).stepDiff(1, 'a diff');
+    expect(stepDiffSchema.parse(await stored.json())).toEqual({ digest: digestOf('a diff') });
+    const end = await routesOf(job).nextStep(done('a diff', 1));
+    expect(nextStepSchema.parse(await end.json()).next).toBeNull();
+    expect(reported).toEqual([
+      [job.id, null],
+      [job.id, { ...done('a diff', 1), diffBytes: 6 }],
+    ]);
+    expect((await routesOf(job).complete()).status).toBe(204);
+    expect(ends).toEqual([[job.id, 'completed']]);
+  });
+
+  test('may have an empty diff', async () => {
+    const job = await leaseBatchJob(instance);
+    expect((await routesOf(job).stepDiff(0, '')).status).toBe(200);
+    expect((await routesOf(job).nextStep(done(''))).status).toBe(200);
+    expect(reported).toEqual([[job.id, { ...done(''), diffBytes: 0 }]]);
+  });
+
+  test('reports only a diff that this attempt has sent for this step', async () => {
+    const image = await instance.image('of somebody else');
+    const job = await leaseBatchJob(instance);
+    await routesOf(job).stepDiff(1, 'a diff');
+    for (const end of [done('a diff'), { ...done('a diff', 1), diff: image }]) {
+      const refused = await routesOf(job).nextStep(end);
+      expect([refused.status, await refused.json()]).toMatchObject([409, { code: 'step_diff_missing' }]);
+    }
+    await sql`update jobs set attempt = 2 where id = ${job.id}`.execute(instance.db);
+    expect((await routesOf(job).nextStep(done('a diff', 1))).status).toBeOneOf([401, 409]);
+    expect(reported).toEqual([]);
+  });
+
+  test('has a diff of a bounded size', async () => {
+    const job = await leaseBatchJob(instance);
+    const refused = await routesOf(job).stepDiff(0, Buffer.alloc(64 * 2 ** 20 + 1));
+    expect([refused.status, await refused.json()]).toMatchObject([413, { code: 'diff_too_big' }]);
+  });
+
+  test('reads the files that its spec mounts and the results of its user, and no other blob', async () => {
+    const job = await leaseBatchJob(instance);
+    const [file, own, foreign] = await Promise.all(
+      ['a file', 'a result', 'a foreign result'].map((content) => instance.image(content)),
+    );
+    await sql`
+      with spec as (
+        insert into batch_specs (creator, namespace, name, text, origin) values ('ann', 'ann', 'x', '', 'server') returning id
+      ), workspace as (
+        insert into batch_workspaces (
+          spec_id, position, repository, branch, commit, path, only_fetch_workspace, file_matches, ignored, unsupported,
+          skipped_steps, state, job_id
+        )
+        select id, 0, 'acme/payments', 'refs/heads/main', '', '', false, '{}', false, false, '{}', 'processing', ${job.id} from spec
+      )
+      insert into batch_files (spec_id, path, digest, bytes, modified_at) select id, 'x', ${file}, 1, now() from spec
+    `.execute(instance.db);
+    for (const [creator, diff] of [
+      ['ann', own],
+      ['bob', foreign],
+    ])
+      await sql`
+        insert into batch_step_results (
+          creator, key, step, skipped, diff, diff_bytes, added_lines, deleted_lines, changes, stdout, stderr, outputs
+        ) values (${creator}, 'key', 0, false, ${diff}, 1, 0, 0, '{}', '', '', '{}')
+      `.execute(instance.db);
+    const statuses = [file, own, foreign].map(
+      async (digest) => (await routesOf(job).blob(String(digest))).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200, 404]);
+  });
+});
+
+test('a job of another kind has no such steps', async () => {
+  await instance.run();
+  const job = (await instance.lease()) as Job;
+  for (const asked of [routesOf(job).nextStep(null), routesOf(job).stepDiff(0, 'a diff')])
+    expect([(await asked).status, await (await asked).json()]).toMatchObject([404, { code: 'no_steps' }]);
+});
