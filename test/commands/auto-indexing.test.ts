@@ -73,7 +73,7 @@ it('the commands of docs/auto-indexing.md lead from a repository to a definition
   }
   expect(outputs).toHaveLength(5);
   expect(outputs[2]).toMatch(
-    /1 jobs, inferred\n.*\nnew +\. .*tsconfig\.json makes its directory a project\n$/,
+    /1 job, inferred\n.*\nnew +\. .*tsconfig\.json makes its directory a project\n$/,
   );
   expect(outputs[4]).toMatch(/^src\/greet\.ts:1:17  .*greet\(\)\.\n$/);
 

@@ -39,7 +39,7 @@ export function readYaml(text: string, { merge }: { readonly merge: boolean }): 
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   // The library compares each key of a map with each other one; `findRepeatedKey` needs one pass.
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, merge });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, merge });
   const [first, ...more] = document.errors.map((error) => ({
     place: placeAt(error.pos[0]),
     message: error.message.split('\n')[0] ?? '',

@@ -61,7 +61,7 @@ export function pageQuery(repository: string, place: CodePlace, options: CodePag
   return { ...placeQuery(repository, place, options), limit, ...(after !== undefined && { after }) };
 }
 
-/** Prints an answer. One without lines is said to be empty, by `none`, and makes the command exit with 1. */
+/** Prints an answer. One without lines is said to be empty, by `none` unless it is a guess, and makes the command exit with 1. */
 export function printAnswer(
   options: PrintOptions,
   answer: Parameters<typeof noteAnswer>[0],
@@ -69,7 +69,11 @@ export function printAnswer(
   none: string,
 ): void {
   if (lines.length === 0) {
-    note(none);
+    note(
+      answer.precision === 'guess'
+        ? 'no index covers this, and a search for the word there, if there is one, found nothing'
+        : none,
+    );
     process.exitCode = 1;
   } else noteAnswer(answer);
   printResult(options, answer, lines);

@@ -125,6 +125,15 @@ describe('fumehood code', () => {
     expect({ stdout, exit }).toEqual({ stdout: 'src/a.ts:4:3  greet\n', exit: 0 });
   });
 
+  it('says that a search found nothing where no index covers the file', async () => {
+    answers = { definition: { ...answer, precision: 'guess', locations: [] } };
+    const { stderr, code: exit } = await code('def', 'acme/greeter', 'a:1:1');
+    expect({ stderr, exit }).toEqual({
+      stderr: 'no index covers this, and a search for the word there, if there is one, found nothing\n',
+      exit: 1,
+    });
+  });
+
   it('prints the answer of the API with --json', async () => {
     answers = { definition: { ...answer, precision: 'guess', locations: [place] } };
     const { stdout } = await code('def', 'acme/greeter', 'a:1:1', '--json');

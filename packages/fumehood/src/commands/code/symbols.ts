@@ -19,6 +19,11 @@ export function addCodeSymbols(code: Command): void {
       const lines = found.symbols.map(
         ({ line, character, name, kind }) => `${path}:${line + 1}:${character + 1}  ${kind ?? ''} ${name}`,
       );
-      printAnswer(options, found, lines, 'the file defines nothing that other files can know');
+      printAnswer(
+        options,
+        found,
+        lines,
+        'the index has no such file, or the file defines nothing that other files can know',
+      );
     });
 }

@@ -1,5 +1,5 @@
 import type { Client } from '@fumehood/client';
-import type { Indexing, Tier } from '@fumehood/protocol';
+import type { Indexing, JobRecord, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { addIndexJobOptions, type IndexJobOptions, indexJobSettings } from '../../cli/index-job-options.ts';
@@ -44,13 +44,20 @@ async function run(repository: string, options: IndexOptions): Promise<void> {
   if (failed.length > 0) process.exitCode = 1;
 }
 
-/** Waits until the jobs of an indexing have ended. Returns those that did not complete. */
+/** Waits until the jobs of an indexing have ended, and says of one that no executor can run why. Returns those that did not complete. */
 async function untilEnded(client: Client, { jobs }: Indexing): Promise<{ id: number; message: string }[]> {
   const { watchJob } = await import('@fumehood/client');
   const failed: { id: number; message: string }[] = [];
   for (const id of new Set(jobs.flatMap(({ jobId }) => jobId ?? []))) {
     note(`waiting for job ${id}`);
-    const job = await watchJob(client, id, {}, { tail: 0 });
+    let isTold = false;
+    const onJob = ({ waiting }: JobRecord) => {
+      if (waiting === null || isTold) return;
+      isTold = true;
+      note(`job ${id} waits: ${waiting.message}`, `  ${waiting.remedy}`);
+      note(`  To ask with other options, \`fumehood jobs cancel ${id}\` first.`);
+    };
+    const job = await watchJob(client, id, { onJob }, { tail: 0 });
     if (job.state !== 'completed') failed.push({ id, message: job.failure?.message ?? job.state });
   }
   return failed;
@@ -58,11 +65,12 @@ async function untilEnded(client: Client, { jobs }: Indexing): Promise<{ id: num
 
 /** Lays out what an indexing consists of. */
 export function indexingLines({ repository, commit, source, jobs }: Indexing, dryRun: boolean): string[] {
-  const head = `${repository} at ${commit.slice(0, 12)}: ${jobs.length} jobs, ${describe(source)}`;
+  const head = `${repository} at ${commit.slice(0, 12)}: ${jobs.length} ${jobs.length === 1 ? 'job' : 'jobs'}, ${describe(source)}`;
   if (jobs.length === 0) return [head];
   const rows = jobs.map(({ root, indexer, reason, jobId, isEarlier }) => [
     jobId === null ? (dryRun ? 'new' : '-') : `${jobId}${isEarlier ? ' (earlier)' : ''}`,
-    ...[root === '' ? '.' : root, indexer, reason],
+    // Of an image that was sent to the instance the beginning of its digest.
+    ...[root === '' ? '.' : root, indexer.replace(/^(sha256:.{12}).*/, '$1'), reason],
   ]);
   return [head, ...table([['JOB', 'DIRECTORY', 'INDEXER', 'WHY'], ...rows])];
 }

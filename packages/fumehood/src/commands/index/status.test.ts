@@ -25,20 +25,24 @@ it('the indexes of a repository are shown with their age, what they hold, and ho
     {
       ...decided,
       commit: 'c'.repeat(40),
-      jobs: [{ ...job, id: 11, state: 'failed', failure: 'step_failed' }],
+      jobs: [
+        { ...job, id: 11, state: 'failed', failure: 'step_failed' },
+        { ...job, id: 10, state: 'canceled', failure: 'canceled' },
+      ],
     },
     { ...decided, commit: 'd'.repeat(40), failure: 'fumehood.yaml:1:1: broken', jobs: [] },
     { ...decided, commit: 'e'.repeat(40), notes: ['composer.json: …'], jobs: [] },
   ];
   const lines = statusLines({ ...nothing, policies: ['main'], indexes: [index], commits }, now);
   expect(lines[1]).toMatch(/^7 +b{12} +2 +3 d +scip-typescript 0\.4\.0 in web +3 +40 +5 +job 12$/);
-  expect(lines.slice(4, 8).map((line) => line.replace(/ {2,}/g, ' | '))).toEqual([
+  expect(lines.slice(4, 9).map((line) => line.replace(/ {2,}/g, ' | '))).toEqual([
     'bbbbbbbbbbbb | 2026-03-01 09:00 | on demand | 12 | scip-typescript in web | completed, 3 documents',
     'cccccccccccc | 2026-03-01 09:00 | on demand | 11 | scip-typescript in web | failed (step_failed)',
+    'cccccccccccc | 2026-03-01 09:00 | on demand | 10 | scip-typescript in web | canceled',
     'dddddddddddd | 2026-03-01 09:00 | on demand | fumehood.yaml:1:1: broken',
     'eeeeeeeeeeee | 2026-03-01 09:00 | on demand | no jobs: inferred: composer.json: …',
   ]);
-  expect(lines.slice(9)).toEqual([
+  expect(lines.slice(10)).toEqual([
     'the tip aaaaaaaaaaaa is not indexed: the policies main have not taken it up; `fumehood index acme/one` does it now',
     '`fumehood jobs logs JOB` shows the output of a job, `fumehood jobs why JOB` why it waits',
   ]);

@@ -54,7 +54,7 @@ function commitLines({ commits, tip }: IndexStatus): string[] {
       ...[...head, String(id), place(indexer, root)],
       documents !== null
         ? `${state}, ${documents} documents`
-        : why !== null
+        : why !== null && why !== state
           ? `${state} (${why})`
           : state === 'completed'
             ? 'completed, and its index was replaced or removed'
