@@ -15,6 +15,7 @@ export * from './api/organisations.ts';
 export * from './api/receipts.ts';
 export * from './api/registries.ts';
 export * from './api/repositories.ts';
+export * from './api/rollout.ts';
 export * from './api/scopes.ts';
 export * from './api/secrets.ts';
 export * from './api/status.ts';

@@ -1,0 +1,10 @@
+import { FumehoodError } from '@fumehood/base';
+
+export function rolloutNotFound(): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'rollout_not_found',
+    message: 'nothing is set for the times of changesets: they are changed at once',
+    remedy: 'Set something: `fumehood batches settings`.',
+  });
+}
