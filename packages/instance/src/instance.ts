@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { jobAuth } from './auth/job.ts';
 import { openBlobStore } from './blobs/store.ts';
+import { syncChangesets } from './code-hosts/sync.ts';
+import { wakeBranches } from './code-hosts/sync-records.ts';
 import type { InstanceConfig } from './config.ts';
 import { connect } from './db/connect.ts';
 import { makeHealth } from './db/health.ts';
@@ -124,11 +126,20 @@ export async function startInstance(
         mirrors,
         clock,
         log,
-        onSynced: (name) => indexByPolicies({ db, kinds, mirrors, clock, log }, name),
+        async onSynced(name) {
+          await indexByPolicies({ db, kinds, mirrors, clock, log }, name);
+          await wakeBranches(db, name).catch((error: unknown) =>
+            log.warn(
+              { error, repository: name },
+              'the branches of changesets are looked at when they are due',
+            ),
+          );
+        },
       },
       wakes,
       stopping.signal,
     );
+    const syncingChangesets = syncChangesets({ db, vault, mirrors, clock, log }, wakes, stopping.signal);
     const indexingDependencies = indexDependencies({ db, kinds, clock, log }, stopping.signal);
     const reaping = reap(reservedDb, kinds, clock, log, stopping.signal, health);
     return {
@@ -141,6 +152,7 @@ export async function startInstance(
         await reaping;
         await retaining;
         await syncing;
+        await syncingChangesets;
         await indexingDependencies;
         await release();
       },

@@ -14,13 +14,18 @@ export function deliveryUrl({ url, path }: Webhook, used: string | undefined): s
 export const settingsOf = (url: string): string[][] => [
   ['URL', url],
   ['content type', 'application/json'],
-  ['events', 'push'],
+  ['events', 'push; for batch changes pull or merge requests, reviews and checks, too'],
 ];
+
+const did = {
+  sync: 'asked for a sync',
+  changesets: 'is about changesets, whose states were read',
+  ignored: 'changes no branch or tag, and is about no changeset',
+} as const;
 
 /** Returns what the last delivery of a webhook was and did, in one line. */
 export function deliveryLine({ lastDelivery }: Pick<Webhook, 'lastDelivery'>): string {
   if (lastDelivery === null) return 'none';
   const { receivedAt, sender, event, id, result } = lastDelivery;
-  const did = result === 'sync' ? 'asked for a sync' : 'changes no branch or tag';
-  return `${minuteOf(receivedAt)}: ${event} of ${sender}${id === null ? '' : ` (${id})`} ${did}`;
+  return `${minuteOf(receivedAt)}: ${event} of ${sender}${id === null ? '' : ` (${id})`} ${did[result]}`;
 }

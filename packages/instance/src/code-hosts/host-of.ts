@@ -5,6 +5,7 @@ import { readRepository } from '../repos/records.ts';
 import type { Vault } from '../secrets/vault.ts';
 import type { CodeHost } from './code-host.ts';
 import { hostRepositoryInvalid } from './errors.ts';
+import { hostOfUrl } from './host-of-url.ts';
 import { gitea } from './gitea/client.ts';
 import { github } from './github/client.ts';
 import { gitlab } from './gitlab/client.ts';
@@ -12,26 +13,6 @@ import { pauseCodeHost, readCodeHosts, tokenOf } from './records.ts';
 import type { HostClient } from './repository.ts';
 
 const clients: Readonly<Record<CodeHostKind, HostClient>> = { github, gitlab, gitea };
-
-/**
- * Returns the code host whose URL that of a repository begins with, and the path there. Of several the one with the longest URL counts.
- * Null: none is.
- */
-export function hostOfUrl<H extends { readonly url: string }>(
-  hosts: readonly H[],
-  repositoryUrl: string,
-): { readonly host: H; readonly path: readonly string[] } | null {
-  const url = new URL(repositoryUrl).href;
-  const [host] = hosts
-    .filter((one) => url.startsWith(`${one.url}/`))
-    .sort((a, b) => b.url.length - a.url.length);
-  if (!host) return null;
-  const path = url
-    .slice(host.url.length + 1)
-    .replace(/\/+$/, '')
-    .replace(/\.git$/, '');
-  return { host, path: path.split('/') };
-}
 
 /** What `codeHostOf` needs. */
 export interface CodeHostDeps {

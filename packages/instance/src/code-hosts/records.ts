@@ -88,6 +88,13 @@ export async function readCodeHosts(db: Db): Promise<StoredCodeHost[]> {
 export const tokenOf = (vault: Vault, host: StoredCodeHost): string =>
   vault.open(host.token, sealedFor('token', host), `the token for the code host ${host.name}`);
 
+/** Returns the secret for deliveries of a code host that has one. Errors: `secret_of_other_key`, `secret_damaged`. */
+export const webhookSecretOf = (vault: Vault, host: StoredCodeHost): string =>
+  vault.open(
+    ...[host.webhookSecret ?? Buffer.alloc(0), sealedFor('webhook', host)],
+    `the secret of the webhooks of the code host ${host.name}`,
+  );
+
 /** Remembers, for all replicas, that a host has asked for no requests before `until`, milliseconds since 1970. */
 export async function pauseCodeHost(db: Db, name: string, until: number): Promise<void> {
   await sql`

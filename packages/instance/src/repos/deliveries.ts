@@ -1,5 +1,7 @@
 import type { DeliveryResult } from '@fumehood/protocol';
 import { sql } from 'kysely';
+import { subjectsOf } from '../code-hosts/subjects.ts';
+import { wakeChangesets } from '../code-hosts/sync-records.ts';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 import { changesRefs, type Delivery, digestOf } from './delivery.ts';
@@ -11,8 +13,8 @@ const rememberedDays = 30;
 const rememberedMax = 1_000;
 
 /**
- * Remembers a delivery whose signature is valid, and has its repository synced if its event says that a branch or a tag changed: both
- * or neither. Of its body only the digest is used. Errors: `delivery_repeated`.
+ * Remembers a delivery whose signature is valid, and has its repository synced if its event says that a branch or a tag changed, or else the
+ * states of those changesets read that its body is about: all or nothing. Errors: `delivery_repeated`.
  */
 export async function acceptDelivery(
   db: Db,
@@ -20,18 +22,29 @@ export async function acceptDelivery(
   delivery: Delivery,
   body: Buffer,
 ): Promise<DeliveryResult> {
-  const { sender, event, id } = delivery;
-  const result = changesRefs(delivery) ? 'sync' : 'ignored';
   return await transaction(db, async (tx) => {
+    const result = await resultOf(tx, repository, delivery, body);
+    const { sender, event, id } = delivery;
     const { rows } = await sql`
       insert into webhook_deliveries (repository_id, sha256, sender, event, delivery, result)
       select id, ${digestOf(delivery, body)}, ${sender}, ${event}, ${id}, ${result} from repositories where name = ${repository}
       on conflict (repository_id, sha256) do nothing returning 1
     `.execute(tx);
     if (rows.length === 0) throw deliveryRepeated(repository);
-    if (result === 'sync') await requestSync(tx, repository);
     return result;
   });
+}
+
+async function resultOf(
+  tx: Db,
+  repository: string,
+  delivery: Delivery,
+  body: Buffer,
+): Promise<DeliveryResult> {
+  if (!changesRefs(delivery))
+    return (await wakeChangesets(tx, repository, subjectsOf(body))) > 0 ? 'changesets' : 'ignored';
+  await requestSync(tx, repository);
+  return 'sync';
 }
 
 /** Forgets the deliveries that are too old, and the oldest ones of a repository that has had too many. */

@@ -55,6 +55,37 @@ describe('the signature of', () => {
   });
 });
 
+describe('GitLab, which signs nothing,', () => {
+  const gitlab = { 'x-gitlab-token': secret.replaceAll(' ', '-'), 'x-gitlab-event': 'Merge Request Hook' };
+
+  test('is known by the secret', () => {
+    const delivery = read({ ...gitlab, 'x-gitlab-event-uuid': '13792a34-cac6-4fda-95a8-c58e00a3954e' });
+    expect(delivery).toMatchObject({
+      ...{ sender: 'gitlab', event: 'merge_request', id: '13792a34-cac6-4fda-95a8-c58e00a3954e' },
+    });
+    expect(isSigned(delivery, body, gitlab['x-gitlab-token'])).toBe(true);
+    for (const other of [`${gitlab['x-gitlab-token']}.`, '', secret])
+      expect(isSigned(delivery, body, other)).toBe(false);
+  });
+
+  test.each([
+    ['an empty secret', { ...gitlab, 'x-gitlab-token': '' }],
+    ['a secret with a blank', { ...gitlab, 'x-gitlab-token': secret }],
+    ['no event', { 'x-gitlab-token': gitlab['x-gitlab-token'] }],
+  ])('is not known by %s', (_, headers) => {
+    expect(readDelivery(headers)).toBeNull();
+  });
+
+  test.each([
+    ['Push Hook', true],
+    ['Tag Push Hook', true],
+    ['Merge Request Hook', false],
+    ['Pipeline Hook', false],
+  ])('says by %s that a branch or a tag has changed: %s', (event, changes) => {
+    expect(changesRefs(read({ ...gitlab, 'x-gitlab-event': event }))).toBe(changes);
+  });
+});
+
 test('a wrong signature of Gitea is not made good by a right one of GitHub', () => {
   const delivery = read({ ...github, ...gitea, 'x-gitea-signature': '0'.repeat(64) });
   expect(isSigned(delivery, body, secret)).toBe(false);

@@ -2,14 +2,14 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { WebhookSender } from '@fumehood/protocol';
 
-/** What the headers of a delivery say. Only the signature and `sentAt` are worth anything, once the signature was checked. */
+/** What the headers of a delivery say. Only the proof and `sentAt` are worth anything, once the signature was checked. */
 export interface Delivery {
   readonly sender: WebhookSender;
   readonly event: string;
   /** What the code host calls the delivery; null if it does not say. */
   readonly id: string | null;
-  /** The HMAC-SHA256 that it should have. */
-  readonly signature: Buffer;
+  /** By which its sender shows that it has the secret: an HMAC-SHA256 that it should have, or the secret itself. */
+  readonly proof: { readonly signature: Buffer } | { readonly secret: string };
   /** Seconds since 1970, which are signed with the body; null: the sender signs no time. */
   readonly sentAt: number | null;
 }
@@ -18,9 +18,9 @@ const hex = /^[0-9a-f]{64}$/;
 const hexWithName = /^sha256=[0-9a-f]{64}$/;
 
 /**
- * Reads the headers of a delivery; null if they have no signature of a known form. GitHub's `X-Hub-Signature-256` is `sha256=` and
+ * Reads the headers of a delivery; null if they have no proof of a known form. GitHub's `X-Hub-Signature-256` is `sha256=` and
  * hexadecimal digits, Gitea's `X-Gitea-Signature` (Forgejo sends it, too) the digits alone. Gitea sends GitHub's headers as well, and its
- * own ones count. `X-Fumehood-Signature` is for everybody else.
+ * own ones count. GitLab signs nothing, and sends the secret as `X-Gitlab-Token`. `X-Fumehood-Signature` is for everybody else.
  */
 export function readDelivery(headers: IncomingHttpHeaders): Delivery | null {
   const text = (name: string) => {
@@ -32,7 +32,7 @@ export function readDelivery(headers: IncomingHttpHeaders): Delivery | null {
     const id = text(`x-${sender}-delivery`) ?? '';
     return {
       ...{ sender, event: event as string, id: /^[\w-]{1,100}$/.test(id) ? id : null, sentAt: null },
-      signature: Buffer.from(signature.replace('sha256=', ''), 'hex'),
+      proof: { signature: Buffer.from(signature.replace('sha256=', ''), 'hex') },
     };
   };
   const own = text('x-fumehood-signature');
@@ -43,14 +43,30 @@ export function readDelivery(headers: IncomingHttpHeaders): Delivery | null {
   }
   const gitea = text('x-gitea-signature');
   if (gitea !== undefined) return of('gitea', hex, gitea, text('x-gitea-event'));
+  const secret = text('x-gitlab-token');
+  if (secret !== undefined) return ofGitlab(secret, text('x-gitlab-event'), text('x-gitlab-event-uuid'));
   return of('github', hexWithName, text('x-hub-signature-256') ?? '', text('x-github-event'));
 }
 
-/** Whether a delivery with this body is signed with the secret. The time that it takes says nothing about the signature. */
-export function isSigned({ sentAt, signature }: Delivery, body: Buffer, secret: string): boolean {
-  const expected = createHmac('sha256', secret).update(timeOf(sentAt)).update(body).digest();
-  return timingSafeEqual(expected, signature);
+/** GitLab's events have names such as `Merge Request Hook`. */
+function ofGitlab(secret: string, hook: string | undefined, uuid: string | undefined): Delivery | null {
+  const event = (hook ?? '')
+    .replace(/ Hook$/, '')
+    .toLowerCase()
+    .replaceAll(' ', '_');
+  if (!/^[\x21-\x7e]{1,200}$/.test(secret) || !/^[a-z_]{1,50}$/.test(event)) return null;
+  const id = /^[\w-]{1,100}$/.test(uuid ?? '') ? (uuid ?? null) : null;
+  return { sender: 'gitlab', event, id, proof: { secret }, sentAt: null };
 }
+
+/** Whether the sender of a delivery with this body has the secret. The time that it takes says nothing about the proof. */
+export function isSigned({ sentAt, proof }: Delivery, body: Buffer, secret: string): boolean {
+  if ('secret' in proof) return timingSafeEqual(sha256(proof.secret), sha256(secret));
+  const expected = createHmac('sha256', secret).update(timeOf(sentAt)).update(body).digest();
+  return timingSafeEqual(expected, proof.signature);
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest();
 
 /** Returns the SHA-256 of everything that is signed of a delivery. Whoever repeats it can change everything else. */
 export function digestOf({ sentAt }: Delivery, body: Buffer): Buffer {
@@ -67,8 +83,8 @@ export function secondsOff({ sentAt }: Delivery, now: number): number {
   return sentAt === null ? 0 : Math.round(Math.abs(now / 1_000 - sentAt));
 }
 
-/** The events of GitHub and Gitea after which a branch or a tag is another one. */
-const changing = ['push', 'create', 'delete'];
+/** The events of GitHub, Gitea and GitLab after which a branch or a tag is another one. */
+const changing = ['push', 'create', 'delete', 'tag_push'];
 
 /** Whether the sender says that a branch or a tag is another one now. */
 export const changesRefs = ({ event }: Delivery): boolean => changing.includes(event);

@@ -2,6 +2,8 @@ import type { RepositoryRecord, Webhook } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import { newSecret } from '../auth/secret.ts';
+import { hostOfUrl } from '../code-hosts/host-of-url.ts';
+import { readCodeHosts, webhookSecretOf } from '../code-hosts/records.ts';
 import type { Db } from '../db/connect.ts';
 import type { Vault } from '../secrets/vault.ts';
 import { repositoryNotFound, repositorySent, webhookNotFound } from './errors.ts';
@@ -69,27 +71,39 @@ async function nothingOf(db: Db, repository: string, other: Error): Promise<Erro
   return rows.length === 0 ? repositoryNotFound(repository) : other;
 }
 
-/** Returns the secret with which the deliveries of a repository have to be signed. */
-export type WebhookSecrets = (repository: string, log: Pick<Logger, 'error'>) => Promise<string>;
+/** Returns the secrets with which the deliveries of a repository may be signed. */
+export type WebhookSecrets = (repository: string, log: Pick<Logger, 'error'>) => Promise<string[]>;
 
 /**
- * Finds the secrets of webhooks. For a repository without one, and for one that does not exist, it does the same work, and returns a
- * secret that nobody has; so it does when the secret cannot be decrypted, which it logs.
+ * Finds the secrets of webhooks: that of the repository, and that of its code host. For a repository without one, and for one that does not
+ * exist, it does the same work, and returns a secret that nobody has; so it does when a secret cannot be decrypted, which it logs.
  */
 export function webhookSecrets(db: Db, vault: Vault): WebhookSecrets {
   const other = newSecret();
   let sealedOther: Buffer | undefined;
-  return async (repository, log) => {
-    const { rows } = await sql<{ secret: Buffer }>`
-      select secret from webhooks join repositories on id = repository_id where name = ${repository} and url is not null
-    `.execute(db);
+  const openOther = () => {
     sealedOther ??= vault.seal(other, sealedFor(''));
-    const [sealed, row] = rows[0] ? [rows[0].secret, repository] : [sealedOther, ''];
-    try {
-      return vault.open(sealed, sealedFor(row), `the secret of the webhook of ${repository}`);
-    } catch (error) {
-      log.error({ error, repository }, 'deliveries of a webhook are refused: its secret cannot be read');
-      return other;
-    }
+    return vault.open(sealedOther, sealedFor(''), 'a secret that nobody has');
+  };
+  return async (repository, log) => {
+    const { rows } = await sql<{ secret: Buffer | null; url: string }>`
+      select secret, url from repositories left join webhooks on id = repository_id where name = ${repository} and url is not null
+    `.execute(db);
+    const { secret = null, url = null } = rows[0] ?? {};
+    const host = hostOfUrl(await readCodeHosts(db), url ?? 'http://none')?.host;
+    const openers = [
+      secret === null
+        ? openOther
+        : () => vault.open(secret, sealedFor(repository), `the secret of the webhook of ${repository}`),
+      host?.webhookSecret ? () => webhookSecretOf(vault, host) : openOther,
+    ];
+    return openers.map((open) => {
+      try {
+        return open();
+      } catch (error) {
+        log.error({ error, repository }, 'deliveries of a webhook are refused: its secret cannot be read');
+        return other;
+      }
+    });
   };
 }

@@ -23,12 +23,15 @@ export const repositoryUrlSchema = z
     );
   }, 'must have no user, password, query or fragment');
 
-/** Who sends deliveries: by the headers in which the signature is. */
-export const webhookSenderSchema = z.enum(['github', 'gitea', 'generic']);
+/** Who sends deliveries: by the headers in which the proof is. */
+export const webhookSenderSchema = z.enum(['github', 'gitea', 'gitlab', 'generic']);
 export type WebhookSender = z.infer<typeof webhookSenderSchema>;
 
-/** What became of a delivery: a sync was asked for, or nothing was done because its event changes no branch or tag. */
-export const deliveryResultSchema = z.enum(['sync', 'ignored']);
+/**
+ * What became of a delivery: a sync was asked for, the states of changesets are read, or nothing was done because it changes no branch and
+ * no tag, and is about no changeset of the instance.
+ */
+export const deliveryResultSchema = z.enum(['sync', 'changesets', 'ignored']);
 export type DeliveryResult = z.infer<typeof deliveryResultSchema>;
 
 /** What a repository's record says of its webhook. */

@@ -44,12 +44,3 @@ export type SetRollout = z.input<typeof setRolloutSchema>;
 /** `GET /api/batch-rollout`. */
 export const rolloutSchema = setRolloutSchema.extend({ setBy: z.string(), setAt: z.string() });
 export type Rollout = z.infer<typeof rolloutSchema>;
-
-/** How the changesets of a batch change are published in waves: the next one begins when the checks of all of the last one are known. */
-export const wavesSchema = z.strictObject({
-  /** The changesets of a wave. */
-  size: z.int().min(1).max(10_000),
-  /** No wave begins after one of which a larger share has failed. */
-  failedShareMax: z.number().min(0).max(1),
-});
-export type Waves = z.infer<typeof wavesSchema>;

@@ -11,3 +11,8 @@ create table batch_rollout (
 
 -- When somebody let the waves of a batch change go on. What had failed before then stops them no more.
 alter table batch_changes add column waves_resumed_at timestamptz;
+
+-- Those whose states on their hosts are still read.
+create index changesets_unsynced on changesets (sync_after)
+  where publication <> 'unpublished' and detached_at is null and archived_at is null
+    and external_state is distinct from 'merged' and external_state is distinct from 'deleted';

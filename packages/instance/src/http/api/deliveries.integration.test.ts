@@ -1,14 +1,22 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { madeWebhookSchema, type RepositoryRecord, repositoryRecordSchema } from '@fumehood/protocol';
+import {
+  madeWebhookSchema,
+  type RepositoryRecord,
+  repositoryRecordSchema,
+  setCodeHostSchema,
+} from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { setCodeHost } from '../../code-hosts/records.ts';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { acceptDelivery, forgetDeliveries } from '../../repos/deliveries.ts';
 import { readDelivery } from '../../repos/delivery.ts';
 import { webhookSecrets } from '../../repos/webhooks.ts';
+import { readSecretsKey } from '../../secrets/key.ts';
 import { countOfOtherKey } from '../../secrets/other-key.ts';
 import { openVault } from '../../secrets/vault.ts';
 import { startTestInstance, type TestInstance } from '../../testing/instance.ts';
@@ -199,6 +207,89 @@ describe('many deliveries', () => {
   });
 });
 
+describe('a delivery about a pull request', () => {
+  const body = JSON.stringify({ number: 7, pull_request: { number: 7, merged: true, state: 'closed' } });
+  const later = sql`clock_timestamp() + interval '1 hour'`;
+  /** Stores a changeset of the repository, whose state nobody reads meanwhile. */
+  const changeset = async (externalId: string) => {
+    await sql`
+      with made as (insert into batch_changes (namespace, name, creator) values ('ann', ${name}, 'ann')
+        on conflict (namespace, name) do update set creator = 'ann' returning id)
+      insert into changesets (batch_change_id, repository, external_id, publication, external_state, reconciler, sync_after)
+      select id, ${name}, ${externalId}, 'published', 'open', 'processing', ${later} from made
+    `.execute(instance.db);
+  };
+  const states = async () => {
+    const { rows } = await sql<{ id: string; state: string; isDue: boolean }>`
+      select external_id as id, external_state as state, sync_after <= clock_timestamp() as "isDue" from changesets
+      where repository = ${name} order by external_id
+    `.execute(instance.db);
+    return rows;
+  };
+  const gitlab = (event: string, key = secret): Headers => ({
+    'x-gitlab-event': event,
+    'x-gitlab-token': key,
+  });
+
+  test('has the state of this changeset read from its host, and is not believed', async () => {
+    await settle();
+    await changeset('7');
+    await changeset('8');
+    expect(await post(body, github(body, 'pull_request'))).toEqual([202, 'changesets']);
+    expect(await states()).toEqual([
+      { id: '7', state: 'open', isDue: true },
+      { id: '8', state: 'open', isDue: false },
+    ]);
+    expect(await isDue()).toBe(false);
+    expect(await post(body, github(body, 'pull_request'))).toEqual([409, 'delivery_repeated']);
+    expect((await show()).webhook?.lastDelivery).toMatchObject({
+      event: 'pull_request',
+      result: 'changesets',
+    });
+  });
+
+  test('that no changeset has does nothing', async () => {
+    await changeset('8');
+    expect(await post(body, github(body, 'pull_request'))).toEqual([200, 'ignored']);
+    expect(await states()).toMatchObject([{ isDue: false }]);
+  });
+
+  test('of GitLab has the secret itself', async () => {
+    await changeset('7');
+    const merged = JSON.stringify({
+      object_kind: 'merge_request',
+      object_attributes: { iid: 7, state: 'merged' },
+    });
+    const event = 'Merge Request Hook';
+    expect(await post(merged, gitlab(event, `${secret}x`))).toEqual([401, 'delivery_refused']);
+    expect(await post(merged, gitlab(event))).toEqual([202, 'changesets']);
+    expect(await states()).toMatchObject([{ state: 'open', isDue: true }]);
+    expect(await post('{"n":1}', gitlab('Push Hook'))).toEqual([202, 'sync']);
+  });
+
+  test('may be signed with the secret of the code host, for its repositories alone', async () => {
+    const vault = openVault(await readSecretsKey(join(instance.directory, 'run/secrets-key')));
+    const webhookSecret = 'a-secret-of-the-code-host';
+    const set = setCodeHostSchema.parse({
+      kind: 'gitea',
+      url: 'http://127.0.0.1:1',
+      token: 't',
+      webhookSecret,
+    });
+    await setCodeHost(instance.db, vault, 'local', set, 'admin');
+    await changeset('7');
+    expect(await post(body, github(body, 'pull_request', webhookSecret))).toEqual([202, 'changesets']);
+    expect((await webhook('DELETE')).status).toBe(204);
+    expect(await post('{}', github('{}', 'push', webhookSecret))).toEqual([202, 'sync']);
+    await instance.api('PUT', `/api/repositories/${name}`, { url: 'http://elsewhere.test/x' });
+    expect(await post('{"n":1}', github('{"n":1}', 'push', webhookSecret))).toEqual([
+      401,
+      'delivery_refused',
+    ]);
+    await sql`delete from code_hosts`.execute(instance.db);
+  });
+});
+
 test('the secret of no webhook is looked up with the same work, and is one that nobody has', async () => {
   const vault = openVault(Buffer.alloc(32));
   let opened = 0;
@@ -210,12 +301,12 @@ test('the secret of no webhook is looked up with the same work, and is one that 
     },
   };
   const errors: unknown[] = [];
-  const secretOf = webhookSecrets(instance.db, counting);
-  const found = async (of: string) => await secretOf(of, { error: (fault: unknown) => errors.push(fault) });
+  const secretsOf = webhookSecrets(instance.db, counting);
+  const found = async (of: string) => await secretsOf(of, { error: (fault: unknown) => errors.push(fault) });
   const other = await found('acme/unknown');
-  expect([other.length, opened, errors.length]).toEqual([40, 1, 0]);
+  expect([other[0]?.length, opened, errors.length]).toEqual([40, 2, 0]);
   // What another key has sealed is refused in the same way; the log of the instance says so.
-  expect([await found(name), opened, errors.length]).toEqual([other, 2, 1]);
+  expect([await found(name), opened, errors.length]).toEqual([other, 4, 1]);
 });
 
 test('deliveries of all repositories have one share of memory, and those of one wait for few others', async () => {

@@ -1,7 +1,7 @@
 import { setCodeHostSchema } from '@fumehood/protocol';
 import { describe, expect, test } from 'vitest';
 import { apiOf } from './github/client.ts';
-import { hostOfUrl } from './host-of.ts';
+import { hostOfUrl } from './host-of-url.ts';
 
 const hosts = ['https://github.com', 'https://forge.test/git', 'https://forge.test/git/inner'].map((url) => ({
   url,
