@@ -11,6 +11,9 @@ export interface TreeEntry {
   readonly size: number;
 }
 
+/** A commit whose files git lists. */
+type Listed = Pick<Repository, 'commit' | 'git'>;
+
 /** The limits of a commit. */
 const limits = {
   files: 500_000,
@@ -32,7 +35,7 @@ const recordMax = limits.path + 200;
  * Returns every file of the commit in git's order. The paths are checked, so that nobody who unpacks the commit writes outside of a
  * directory or into git's own. Errors: `repository_invalid`.
  */
-export async function readTree(repository: Repository): Promise<TreeEntry[]> {
+export async function readTree(repository: Listed): Promise<TreeEntry[]> {
   const entries: TreeEntry[] = [];
   const check = pathChecker();
   let isSorted = true;
@@ -54,7 +57,7 @@ export async function readTree(repository: Repository): Promise<TreeEntry[]> {
 }
 
 /** Checks the files of the commit as `readTree` does, without keeping them. Errors: `repository_invalid`. */
-export async function checkTree(repository: Repository): Promise<void> {
+export async function checkTree(repository: Listed): Promise<void> {
   const check = pathChecker();
   let last = '';
   for await (const { path } of listTree(repository)) {
@@ -65,7 +68,7 @@ export async function checkTree(repository: Repository): Promise<void> {
 }
 
 /** Yields every file of the commit in the order of its trees, without a check of its path. Errors: `repository_invalid`. */
-async function* listTree(repository: Repository): AsyncGenerator<TreeEntry, void> {
+async function* listTree(repository: Listed): AsyncGenerator<TreeEntry, void> {
   const process = await repository.git('git ls-tree', [...readTreeArguments, repository.commit]);
   process.stdin.end();
   process.stderr.resume();

@@ -72,6 +72,7 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'GET /api/code/hover': access('code:read', 'instance'),
   'GET /api/code/symbols': access('code:read', 'instance'),
   'POST /.api/graphql': access('code:read', 'instance'),
+  'GET /.api/raw/*': access('code:read', 'instance'),
   'GET /api/repositories': access('code:read', 'instance'),
   'GET /api/repositories/*': access('code:read', 'instance'),
   'PUT /api/repositories/*': access('admin', 'instance'),

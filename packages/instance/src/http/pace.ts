@@ -42,3 +42,23 @@ export function watchPace(
     stop: () => clearInterval(timer),
   };
 }
+
+/** Yields what git sends, and calls `onSlow` when its reader does not keep pace: git runs until everything is read. */
+export async function* readAtPace(
+  body: AsyncIterable<Buffer>,
+  limits: RequestLimits,
+  onSlow: () => void,
+): AsyncGenerator<Buffer> {
+  let gitWorks = true;
+  const pace = watchPace(limits, limits.bodyMs.file, () => gitWorks, onSlow);
+  try {
+    for await (const chunk of body) {
+      gitWorks = false;
+      yield chunk;
+      pace.moved(chunk.length);
+      gitWorks = true;
+    }
+  } finally {
+    pace.stop();
+  }
+}

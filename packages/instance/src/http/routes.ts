@@ -19,6 +19,7 @@ import { organisationRoutes } from './api/organisations.ts';
 import { jobNetworkRoutes } from './api/receipts.ts';
 import { brokerRoutes } from './api/broker.ts';
 import { ceilingRoutes } from './api/ceilings.ts';
+import { rawRoutes } from './api/raw.ts';
 import { registryRoutes } from './api/registries.ts';
 import { mirrorRoutes } from './api/mirrors.ts';
 import { repositoryRoutes } from './api/repositories.ts';
@@ -81,6 +82,7 @@ export const allRoutes: readonly Routes[] = [
   webhookRoutes,
   deliveryRoutes,
   repositoryRoutes,
+  rawRoutes,
   uploadRoutes,
   personIndexUploadRoutes,
   codeRoutes,

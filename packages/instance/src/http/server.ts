@@ -15,6 +15,7 @@ import { bodyLimits } from './limits.ts';
 import { recordMethods } from './methods.ts';
 import { nameVersion } from './negotiate.ts';
 import { serveDocument } from './openapi/document.ts';
+import { routedUrl } from './raw-path.ts';
 import { boundBodies } from './receive.ts';
 import { reservedRoutes } from './routes.ts';
 import { requireStorable } from './texts.ts';
@@ -35,6 +36,7 @@ export async function buildServer(deps: RouteDeps, options: ServerOptions): Prom
     bodyLimit: bodyLimits.api,
     requestTimeout: 0, // bodies have limits of their own
     http: headOptions(deps.limits),
+    rewriteUrl: routedUrl,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
   });
   app.setValidatorCompiler(validatorCompiler);

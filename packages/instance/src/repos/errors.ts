@@ -162,3 +162,12 @@ export function deliveryRepeated(repository: string): FumehoodError {
     remedy: `To have the repository synced now: \`fumehood repos sync ${repository}\`.`,
   });
 }
+
+export function pathNotFound(path: string, commit: string): FumehoodError {
+  return new FumehoodError({
+    status: 404,
+    code: 'path_not_found',
+    message: `there is no file ${path.slice(0, 500)} in the commit ${commit}`,
+    remedy: 'A directory comes as an archive: send `Accept: application/zip`.',
+  });
+}

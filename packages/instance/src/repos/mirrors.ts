@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AllowedCommand, removeTree, type Spawn } from '@fumehood/base';
-import { makeMirror, type Mirror, mirrorCommands, openMirror } from '@fumehood/git';
+import { makeMirror, type Mirror, mirrorCommands, openMirror, readTreeUse } from '@fumehood/git';
 
 /** The directory of the mirrors, below that of the repositories. */
 export const mirrorsName = 'mirrors';
@@ -49,6 +49,7 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
   mirrorCommands(directory, [
     [...revParse, new RegExp(`${revisionPattern.source}\\^\\{commit\\}`)],
     [...listPaths, refObject],
+    readTreeUse,
     catFiles,
     checkFiles,
     [...ancestors, refObject],

@@ -9,8 +9,8 @@ import { bytesOf, readBytes } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
 import { goneSignal } from '../gone.ts';
 import { leaseOf, requireLease } from '../lease.ts';
-import { bodyLimits, type RequestLimits } from '../limits.ts';
-import { watchPace } from '../pace.ts';
+import { bodyLimits } from '../limits.ts';
+import { readAtPace } from '../pace.ts';
 import { holderOf } from '../receive.ts';
 
 export interface GitRouteOptions {
@@ -60,26 +60,6 @@ export function gitRoutes(
   };
   scope.get('/.executors/git/*', (request, reply) => serve(request, reply, 'info/refs'));
   scope.post('/.executors/git/*', (request, reply) => serve(request, reply, 'git-upload-pack'));
-}
-
-/** Yields what git sends, and calls `onSlow` when its reader does not keep pace: git runs until everything is read. */
-async function* readAtPace(
-  body: AsyncIterable<Buffer>,
-  limits: RequestLimits,
-  onSlow: () => void,
-): AsyncGenerator<Buffer> {
-  let gitWorks = true;
-  const pace = watchPace(limits, limits.bodyMs.file, () => gitWorks, onSlow);
-  try {
-    for await (const chunk of body) {
-      gitWorks = false;
-      yield chunk;
-      pace.moved(chunk.length);
-      gitWorks = true;
-    }
-  } finally {
-    pace.stop();
-  }
 }
 
 /** Returns the repository that the path names. Errors: `not_found` for anything but reading by the smart protocol. */
