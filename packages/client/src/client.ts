@@ -33,6 +33,7 @@ import { jobEvents, type WantedEvents } from './events.ts';
 import { encodePath, type ClientOptions, openHttp, queryOf } from './http.ts';
 import { type BatchesClient, batchesClient } from './batches.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
+import { type CodeHostsClient, codeHostsClient } from './code-hosts.ts';
 import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
 import { type OrganisationsClient, organisationsClient } from './organisations.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
@@ -88,6 +89,7 @@ export interface Client {
   readonly code: CodeClient;
   readonly ceilings: CeilingsClient;
   readonly batches: BatchesClient;
+  readonly codeHosts: CodeHostsClient;
   readonly secrets: SecretsClient;
   readonly organisations: OrganisationsClient;
 }
@@ -180,6 +182,7 @@ export function openClient(options: ClientOptions): Client {
     code: codeClient(http),
     ceilings: ceilingsClient(http),
     batches: batchesClient(http),
+    codeHosts: codeHostsClient(http),
     secrets: secretsClient(http),
     organisations: organisationsClient(http),
   };

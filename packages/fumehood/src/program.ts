@@ -68,6 +68,25 @@ import { addOrgsList } from './commands/orgs/list.ts';
 import { addOrgsMembersAdd } from './commands/orgs/members/add.ts';
 import { addOrgsMembersRemove } from './commands/orgs/members/remove.ts';
 import { addOrgsRemove } from './commands/orgs/remove.ts';
+import { addBatchesApply } from './commands/batches/apply.ts';
+import { addBatchesCancel } from './commands/batches/cancel.ts';
+import { addBatchesClose } from './commands/batches/close.ts';
+import { addCodeHostsList } from './commands/batches/code-hosts/list.ts';
+import { addCodeHostsRemove } from './commands/batches/code-hosts/remove.ts';
+import { addCodeHostsSet } from './commands/batches/code-hosts/set.ts';
+import { addBatchesExecute } from './commands/batches/execute.ts';
+import { addBatchesList } from './commands/batches/list.ts';
+import { addBatchesLogs } from './commands/batches/logs.ts';
+import { addBatchesNew } from './commands/batches/new.ts';
+import { addBatchesPreview } from './commands/batches/preview.ts';
+import { addBatchesPublish } from './commands/batches/publish.ts';
+import { addBatchesRetry } from './commands/batches/retry.ts';
+import { addBatchesSettingsRemove } from './commands/batches/settings/remove.ts';
+import { addBatchesSettingsSet } from './commands/batches/settings/set.ts';
+import { addBatchesSettingsShow } from './commands/batches/settings/show.ts';
+import { addBatchesShow } from './commands/batches/show.ts';
+import { addBatchesStatus } from './commands/batches/status.ts';
+import { addBatchesValidate } from './commands/batches/validate.ts';
 import { addReposAdd } from './commands/repos/add.ts';
 import { addReposList } from './commands/repos/list.ts';
 import { addReposRemove } from './commands/repos/remove.ts';
@@ -211,6 +230,32 @@ export function makeProgram(): Command {
   addCodeCallers(code);
   addCodeHover(code);
   addCodeSymbols(code);
+  const batches = program.command('batches').description('change many repositories by one batch spec');
+  addBatchesNew(batches);
+  addBatchesValidate(batches);
+  addBatchesExecute(batches);
+  addBatchesStatus(batches);
+  addBatchesLogs(batches);
+  addBatchesCancel(batches);
+  addBatchesRetry(batches);
+  addBatchesPreview(batches);
+  addBatchesApply(batches);
+  addBatchesList(batches);
+  addBatchesShow(batches);
+  addBatchesPublish(batches);
+  addBatchesClose(batches);
+  const batchSettings = batches
+    .command('settings')
+    .description('manage what the jobs of all batch changes get');
+  addBatchesSettingsShow(batchSettings);
+  addBatchesSettingsSet(batchSettings);
+  addBatchesSettingsRemove(batchSettings);
+  const codeHosts = batches
+    .command('code-hosts')
+    .description('manage where the instance opens changesets, and with which tokens');
+  addCodeHostsList(codeHosts);
+  addCodeHostsSet(codeHosts);
+  addCodeHostsRemove(codeHosts);
   const indexers = program.command('indexers').description('choose the container images of indexers');
   addIndexersList(indexers);
   addIndexersSet(indexers);
@@ -282,6 +327,7 @@ export function makeProgram(): Command {
     index,
     code,
     indexers,
+    batches,
     secrets,
     executors,
   ];

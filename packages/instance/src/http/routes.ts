@@ -1,6 +1,7 @@
 import { accessRoutes } from './api/access.ts';
 import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
+import { codeHostRoutes } from './api/code-hosts.ts';
 import { codeRoutes } from './api/code.ts';
 import { deliveryRoutes } from './api/deliveries.ts';
 import { dependencyRoutes } from './api/dependencies.ts';
@@ -78,6 +79,7 @@ export const allRoutes: readonly Routes[] = [
   ceilingRoutes,
   secretRoutes,
   organisationRoutes,
+  codeHostRoutes,
   mirrorRoutes,
   webhookRoutes,
   deliveryRoutes,

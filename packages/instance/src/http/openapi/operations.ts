@@ -1,21 +1,11 @@
 import { artifactPathSchema, idempotencyKeySchema, storedRepositorySchema } from '@fumehood/protocol';
 import * as z from 'zod';
-import type { AnswerName } from './schemas.ts';
-
-/** What the document says of a route besides the schemas with which the route is registered. */
-export interface Operation {
-  readonly summary: string;
-  /** What the route answers with success: a schema, a media type, or nothing. */
-  readonly answers: Readonly<Record<number, AnswerName | `${string}/${string}` | null>>;
-  /** The body is raw bytes. */
-  readonly bytes?: boolean;
-  readonly headers?: Readonly<Record<string, z.ZodType>>;
-  /** The path and its parameter, for a route that is registered with `*`. */
-  readonly wildcard?: { readonly path: string; readonly name: string; readonly schema: z.ZodType };
-}
+import { batchOperations } from './batch-operations.ts';
+import type { Operation } from './operation.ts';
 
 /** Every route of people and programs, by `METHOD url`. A route that is not listed here cannot be registered. */
 export const operations: Readonly<Record<string, Operation>> = {
+  ...batchOperations,
   'GET /api/openapi.json': {
     summary: 'This document. Needs no token.',
     answers: { 200: 'application/json' },

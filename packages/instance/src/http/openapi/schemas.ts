@@ -4,6 +4,8 @@ import {
   artifactsSchema,
   attemptsSchema,
   attemptSchema,
+  codeHostSchema,
+  codeHostsSchema,
   createCredentialSchema,
   createJobSchema,
   createJoinTokenSchema,
@@ -55,6 +57,7 @@ import {
   secretsSchema,
   setBrokerSchema,
   setCeilingSchema,
+  setCodeHostSchema,
   setRegistryCredentialSchema,
   setSecretSchema,
   sharesSchema,
@@ -80,6 +83,7 @@ const requestSchemas = {
   SetCeiling: setCeilingSchema,
   SetRegistry: setRegistryCredentialSchema,
   SetSecret: setSecretSchema,
+  SetCodeHost: setCodeHostSchema,
 } as const;
 
 /** The bodies of answers, by their names in the document. */
@@ -119,6 +123,8 @@ const answerSchemas = {
   Registries: registryCredentialsSchema,
   Secret: secretRecordSchema,
   Secrets: secretsSchema,
+  CodeHost: codeHostSchema,
+  CodeHosts: codeHostsSchema,
   Organisation: organisationRecordSchema,
   Organisations: organisationsSchema,
   Indexing: indexingSchema,

@@ -1,0 +1,51 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { SpecOptions } from '../../batches/execute.ts';
+import { batchChangeLines } from '../../batches/lines.ts';
+import { batchId } from '../../cli/batch-options.ts';
+import { type ClientOptions, connect } from '../../cli/context.ts';
+import { integer, jsonOption } from '../../cli/options.ts';
+import { note, printResult } from '../../cli/print.ts';
+import { addSpecOptions } from '../../cli/spec-options.ts';
+import { usage } from '../../errors.ts';
+
+interface ApplyOptions extends ClientOptions, SpecOptions {
+  readonly waveSize?: number;
+  readonly maxFailed?: number;
+}
+
+/** Adds `fumehood batches apply`. */
+export function addBatchesApply(batches: Command): void {
+  addSpecOptions(batches.command('apply'))
+    .description('have the instance push and open what a batch spec says; with --file run it first')
+    .argument('[spec]', 'id of a batch spec that was executed', batchId)
+    .option('--wave-size <n>', 'publish so many changesets at a time', integer(1, 10_000))
+    .option(
+      '--max-failed <share>',
+      'begin the next wave if at most this share of the checks has failed, from 0 to 1; default: 0',
+      share,
+    )
+    .addOption(jsonOption())
+    .action(apply);
+}
+
+async function apply(named: string | undefined, options: ApplyOptions): Promise<void> {
+  const { waveSize, maxFailed } = options;
+  if (maxFailed !== undefined && waveSize === undefined)
+    throw usage('--max-failed is about waves', 'Give --wave-size, too.');
+  const { completedSpec } = await import('../../batches/execute.ts');
+  const client = await connect(options);
+  const id = await completedSpec(client, named, options);
+  if (id === null) return;
+  const waves = waveSize === undefined ? null : { size: waveSize, failedShareMax: maxFailed ?? 0 };
+  const applied = await client.batches.apply(id, { waves });
+  const changesets = await client.batches.changesets(applied.id);
+  printResult(options, { ...applied, changesets: changesets }, batchChangeLines(applied, changesets));
+  note(`\`fumehood batches show ${applied.name}\` shows what has become of it`);
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (!/^(0|1|0?\.\d+)$/.test(text) || value > 1)
+    throw new InvalidArgumentError('Give a number from 0 to 1, such as 0.2.');
+  return value;
+}

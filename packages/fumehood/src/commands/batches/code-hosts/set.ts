@@ -1,0 +1,39 @@
+import { codeHostKindSchema, codeHostNameSchema, type CodeHostKind } from '@fumehood/protocol';
+import { type Command, Option } from 'commander';
+import { type ClientOptions, connect } from '../../../cli/context.ts';
+import { jsonOption, parsed } from '../../../cli/options.ts';
+import { note, printDone } from '../../../cli/print.ts';
+import { usage } from '../../../errors.ts';
+import { readSecretText } from '../../../target/secret.ts';
+
+/** Longest token, bytes. */
+const tokenMax = 4_096;
+
+/** Adds `fumehood batches code-hosts set`. */
+export function addCodeHostsSet(codeHosts: Command): void {
+  codeHosts
+    .command('set')
+    .description('let the instance open changesets on a code host, with an access token that is on stdin')
+    .argument('<name>', 'name of the code host', parsed(codeHostNameSchema))
+    .argument('<url>', 'address of its pages, such as https://github.com')
+    .addOption(
+      new Option('--kind <kind>', 'what it is').choices(codeHostKindSchema.options).makeOptionMandatory(),
+    )
+    .addOption(jsonOption())
+    .action(set);
+}
+
+async function set(
+  name: string,
+  url: string,
+  options: ClientOptions & { kind: CodeHostKind },
+): Promise<void> {
+  if (options.tokenStdin)
+    throw usage(
+      'the token of the code host and --token-stdin are both on stdin',
+      'Give the access token of the instance in FUMEHOOD_TOKEN, or use `fumehood login`.',
+    );
+  const token = await readSecretText(process.stdin, 'token of the code host', tokenMax, note);
+  const stored = await (await connect(options)).codeHosts.set(name, { kind: options.kind, url, token });
+  printDone(options, stored, `the instance opens changesets in the repositories below ${stored.url}`);
+}
