@@ -15,10 +15,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   egress: ['base', 'protocol'],
   oci: ['base', 'disk', 'egress'],
   microvm: ['base'],
-  client: ['base', 'protocol', 'disk'],
+  client: ['base', 'protocol', 'disk', 'batch-spec'],
   executor: ['base', 'protocol', 'disk', 'egress', 'git', 'oci', 'microvm'],
   instance: ['base', 'protocol', 'disk', 'git', 'index-config', 'scip', 'batch-spec'],
-  'src-cli': ['base', 'scip'],
+  'src-cli': ['base', 'scip', 'client', 'protocol'],
   fumehood: ['*'],
 };
 const packagesDir = resolve(import.meta.dirname, '../../packages');

@@ -31,7 +31,7 @@ import { type AccessClient, accessClient } from './access.ts';
 import { type CodeClient, codeClient } from './code.ts';
 import { jobEvents, type WantedEvents } from './events.ts';
 import { encodePath, type ClientOptions, openHttp, queryOf } from './http.ts';
-import { type BatchesClient, batchesClient } from './batches.ts';
+import { type BatchesClient, batchesClient } from './batches/client.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
 import { type CodeHostsClient, codeHostsClient } from './code-hosts.ts';
 import { type CeilingsClient, ceilingsClient } from './ceilings.ts';

@@ -1,3 +1,8 @@
+export { batchSpecBeginning } from './batches/beginning.ts';
+export type { ExecutionView } from './batches/follow.ts';
+export { allWorkspaces, followExecution } from './batches/follow.ts';
+export type { SpecFile } from './batches/spec-file.ts';
+export { readSpecFile, sendMounts } from './batches/spec-file.ts';
 export type { Client } from './client.ts';
 export { openClient } from './client.ts';
 export type { WantedEvents } from './events.ts';

@@ -1,5 +1,6 @@
 import type { Clock } from '@fumehood/base';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { addBatch } from './batch-command.ts';
 import { readSettings } from './settings.ts';
 import { sendIndex } from './upload.ts';
 
@@ -22,6 +23,7 @@ export function makeCommand(deps: {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly version: string;
+  readonly stdin: AsyncIterable<Uint8Array>;
   readonly print: (line: string) => void;
 }): Command {
   const { environment, clock, version, print } = deps;
@@ -30,6 +32,7 @@ export function makeCommand(deps: {
     .command('version')
     .description('print the version')
     .action(() => print(`Current version: ${version}`));
+  addBatch(program, deps);
   program
     .command('code-intel')
     .description('code intelligence')

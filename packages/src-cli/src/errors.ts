@@ -47,3 +47,21 @@ export function instanceUnreachable(endpoint: string, why: string): FumehoodErro
     remedy: 'Check SRC_ENDPOINT and SRC_PROXY.',
   });
 }
+
+/** The instance could not run a batch spec in all its workspaces. */
+export function batchFailed(spec: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'batch_failed',
+    message: `the batch spec ${spec} is not completed: ${why}`,
+    remedy: `See why: \`fumehood batches status ${spec}\`.`,
+  });
+}
+
+/** A file is not replaced. */
+export function fileExists(file: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'file_exists',
+    message: `${file} cannot be written: ${why}`,
+    remedy: 'Give another file with -f; one that is there is not replaced.',
+  });
+}

@@ -10,6 +10,7 @@ try {
   const command = makeCommand({
     environment: process.env,
     clock: systemClock,
+    stdin: process.stdin,
     version,
     print: (line) => void process.stdout.write(`${line}\n`),
   });

@@ -1,24 +1,10 @@
 import { FumehoodError } from '@fumehood/base';
 
-export const specUnreadable = (path: string, why: string) =>
+export const specNotWritten = (path: string, why: string) =>
   new FumehoodError({
-    code: 'batch_spec_unreadable',
-    message: `the batch spec ${path} cannot be read: ${why}`,
-    remedy: 'Give its file with --file, or make one: `fumehood batches new NAME`.',
-  });
-
-export const specExists = (path: string) =>
-  new FumehoodError({
-    code: 'batch_spec_exists',
-    message: `${path} is there already`,
-    remedy: 'Give another file with --file.',
-  });
-
-export const mountUnusable = (path: string, why: string) =>
-  new FumehoodError({
-    code: 'mount_unusable',
-    message: `a step mounts ${path}, which cannot be sent: ${why}`,
-    remedy: 'Mount files and directories below the directory of the batch spec.',
+    code: 'batch_spec_not_written',
+    message: `${path} cannot be written: ${why}`,
+    remedy: 'Give another file with --file; one that is there is not replaced.',
   });
 
 export const batchChangeNotFound = (name: string, namespace: string | undefined) =>

@@ -1,12 +1,10 @@
 import { systemClock } from '@fumehood/base';
-import type { Client } from '@fumehood/client';
+import { type Client, followExecution, readSpecFile, sendMounts } from '@fumehood/client';
 import type { BatchSpecRecord } from '@fumehood/protocol';
 import { type BatchJobOptions, batchJobSettings } from '../cli/batch-options.ts';
 import { note } from '../cli/print.ts';
 import { interruptedCode, watchInterrupts } from '../run/interrupt.ts';
 import { specNotCompleted, specNotNamed } from './errors.ts';
-import { followExecution } from './follow.ts';
-import { readSpecFile, sendMounts } from './spec-file.ts';
 import { lineView, terminalView } from './views.ts';
 
 /** What a batch spec is made of, as options. */

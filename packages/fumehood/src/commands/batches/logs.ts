@@ -16,7 +16,7 @@ export function addBatchesLogs(batches: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', '\n`fumehood jobs logs --follow JOB` follows the job of one workspace.')
     .action(async (spec: string, workspace: string | undefined, options: ClientOptions) => {
-      const { allWorkspaces } = await import('../../batches/follow.ts');
+      const { allWorkspaces } = await import('@fumehood/client');
       const client = await connect(options);
       const ids =
         workspace === undefined ? (await allWorkspaces(client, spec)).map(({ id }) => id) : [workspace];

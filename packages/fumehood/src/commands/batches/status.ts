@@ -15,7 +15,7 @@ export function addBatchesStatus(batches: Command): void {
     .addOption(jsonOption())
     .action(async (id: string, options: ClientOptions & { follow?: boolean }) => {
       const { follow } = await import('../../batches/execute.ts');
-      const { allWorkspaces } = await import('../../batches/follow.ts');
+      const { allWorkspaces } = await import('@fumehood/client');
       const client = await connect(options);
       const spec = options.follow ? await follow(client, id) : await client.batches.spec(id);
       if (spec === null) return;

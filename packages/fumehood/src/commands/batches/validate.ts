@@ -10,7 +10,7 @@ export function addBatchesValidate(batches: Command): void {
     .requiredOption('-f, --file <path>', 'the batch spec; - is stdin')
     .addOption(jsonOption())
     .action(async (options: PrintOptions & { file: string }) => {
-      const { readSpecFile } = await import('../../batches/spec-file.ts');
+      const { readSpecFile } = await import('@fumehood/client');
       const { spec } = await readSpecFile(options.file, process.stdin);
       printDone(options, { valid: true, name: spec.name }, `the batch spec of ${spec.name} is valid`);
     });

@@ -1,5 +1,5 @@
 import type { Clock } from '@fumehood/base';
-import type { Client } from '@fumehood/client';
+import type { Client } from '../client.ts';
 import type { BatchSpecRecord, BatchSpecState, WorkspaceRecord } from '@fumehood/protocol';
 
 /** Pause between two looks at a batch spec, milliseconds. */
@@ -16,7 +16,7 @@ export interface ExecutionView {
 const ended: readonly BatchSpecState[] = ['completed', 'failed', 'canceled'];
 
 /** Whether nothing of a batch spec is going on any more. */
-export function hasBatchSpecEnded({ state, resolution }: BatchSpecRecord): boolean {
+function hasBatchSpecEnded({ state, resolution }: BatchSpecRecord): boolean {
   return ended.includes(state) || resolution === 'failed';
 }
 
@@ -35,6 +35,15 @@ export async function allWorkspaces(
   return all;
 }
 
+/** How an execution is followed. */
+interface Following {
+  readonly view: ExecutionView;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Whether nothing that is waited for is going on any more; by default, whether the execution has ended. */
+  readonly until?: (spec: BatchSpecRecord) => boolean;
+}
+
 /**
  * Follows the execution of a batch spec until it has ended, or the signal is aborted; returns its last record. It asks for all workspaces
  * each time, as the instance has no order of their changes.
@@ -42,7 +51,7 @@ export async function allWorkspaces(
 export async function followExecution(
   client: Pick<Client, 'batches'>,
   id: string,
-  { view, clock, signal }: { view: ExecutionView; clock: Clock; signal: AbortSignal },
+  { view, clock, signal, until = hasBatchSpecEnded }: Following,
 ): Promise<BatchSpecRecord> {
   const told = new Map<string, string>();
   try {
@@ -55,7 +64,7 @@ export async function followExecution(
         told.set(workspace.id, facts);
         view.onWorkspace(workspace);
       }
-      if (hasBatchSpecEnded(spec) || signal.aborted) return spec;
+      if (until(spec) || signal.aborted) return spec;
       await clock.sleep(pauseMs, signal).catch(() => {});
     }
   } finally {

@@ -24,7 +24,7 @@ import {
   workspaceDetailSchema,
   workspacePageSchema,
 } from '@fumehood/protocol';
-import { encodePath, type Http, queryOf } from './http.ts';
+import { encodePath, type Http, queryOf } from '../http.ts';
 
 /** What can be done with changesets of a batch change besides their publication. */
 export type ChangesetAction = 'archive' | 'detach' | 'reenqueue';

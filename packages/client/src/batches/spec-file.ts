@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { type BatchSpec, parseBatchSpec } from '@fumehood/batch-spec';
-import type { Client } from '@fumehood/client';
+import type { Client } from '../client.ts';
 import { batchFileBytesMax, type BatchSpecRecord } from '@fumehood/protocol';
 import { mountUnusable, specUnreadable } from './errors.ts';
 
