@@ -122,7 +122,7 @@ async function describeJob({ commits, indexes }: IndexStatus) {
 describe('the index that a VM makes of a package’s sources in git', () => {
   it.each(projects)(
     'answers as a naive reading of it does: %s, %s %s',
-    { timeout: 600_000 },
+    { timeout: 900_000 },
     async (language, name, version) => {
       const { code } = stack.client();
       const repository = `packages/${name}`;

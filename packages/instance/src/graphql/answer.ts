@@ -4,6 +4,7 @@ import {
   execute,
   GraphQLError,
   type GraphQLFormattedError,
+  type GraphQLSchema,
   parse,
   specifiedRules,
   validate,
@@ -29,7 +30,10 @@ export interface GraphqlAnswer {
 }
 
 const parts = [sitePart, codePart];
-const schema = buildSchema(['type Query', ...parts.map(({ types }) => types)].join('\n'));
+let built: GraphQLSchema | undefined;
+/** Builds the schema for the first question: an instance that is asked nothing starts without it. */
+const schemaOf = (): GraphQLSchema =>
+  (built ??= buildSchema(['type Query', ...parts.map(({ types }) => types)].join('\n')));
 const rootValue = Object.assign({}, ...parts.map(({ root }) => root)) as object;
 
 /** Errors that are answered of one request. */
@@ -54,6 +58,7 @@ export async function answerGraphql(
     if (error instanceof GraphQLError) return { errors: [shown(error)] };
     throw error;
   }
+  const schema = schemaOf();
   const mistakes = validate(schema, document, specifiedRules, { maxErrors: errorsMax });
   if (mistakes.length > 0) return { errors: mistakes.map(shown) };
   const { data, errors } = await execute({
