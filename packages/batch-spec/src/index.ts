@@ -1,4 +1,5 @@
 export { cacheKey, type StepInputs } from './cache-key.ts';
+export { outputsFrom, parseOutput } from './outputs.ts';
 export { parseBatchSpec } from './parse.ts';
 export {
   type Changes,
@@ -11,3 +12,4 @@ export {
   type StepEnd,
 } from './render.ts';
 export { type BatchSpec, batchSpecJsonSchema, type ChangesetTemplate, type Step } from './spec.ts';
+export { matchesGlob } from './template/glob.ts';

@@ -6,7 +6,16 @@ import type { Db } from '../db/connect.ts';
 import { packageOfRepository } from '../dependencies/packages.ts';
 import { emptyCommit, packOfEmptyCommit } from './empty-commit.ts';
 import { backendFailed, mirrorMissing, repositoryNotFound, revisionNotFound } from './errors.ts';
-import { catFiles, checkFiles, listPaths, type Mirrors, revisionPattern, revParse } from './mirrors.ts';
+import {
+  anyCase,
+  catFiles,
+  checkFiles,
+  grepFilesFor,
+  listPaths,
+  type Mirrors,
+  revisionPattern,
+  revParse,
+} from './mirrors.ts';
 import { type GitOutput, readGit } from './read-git.ts';
 import { placeOf } from './records.ts';
 import type { CommitStore } from './store.ts';
@@ -79,6 +88,28 @@ export async function readPaths(mirror: Mirror, commit: string): Promise<string[
   if (code !== 0) throw backendFailed(`git ls-tree ended with ${code}`);
   const paths = stdout.toString('utf8').split('\0');
   return paths.filter((path) => path !== '' && !path.includes('\ufffd'));
+}
+
+/** What the files of a commit are searched for. */
+interface Content {
+  readonly text: string;
+  /** Whether the text is a POSIX extended regular expression. */
+  readonly isPattern: boolean;
+  readonly isCaseSensitive: boolean;
+}
+
+/** Returns the paths of the text files of a commit that have a text. Errors: `git_failed`, also for a pattern that is none. */
+export async function grepFiles(mirror: Mirror, commit: string, content: Content): Promise<string[]> {
+  const { text, isPattern, isCaseSensitive } = content;
+  const args = [...grepFilesFor[isPattern ? 'pattern' : 'text'], ...(isCaseSensitive ? [] : [anyCase])];
+  const child = await mirror.git('git grep', [...args, '-e', text, commit, '--']);
+  const { code, stdout } = await run(child, pathBytesMax);
+  // 1: no file has it.
+  if (code !== 0 && code !== 1) throw backendFailed(`git grep ended with ${code}`);
+  const found = stdout.toString('utf8').split('\0');
+  return found
+    .filter((one) => one !== '' && !one.includes('\ufffd'))
+    .map((one) => one.slice(commit.length + 1));
 }
 
 /** A file of a commit. */

@@ -39,6 +39,14 @@ export const missing = ['rev-list', '--count', `--max-count=${ancestorsMax}`];
 export const historyOf = ['rev-list', '--topo-order', '--parents', '--stdin'];
 /** The lines that have a word, which is text and no pattern, in the text files of a commit. The names of files end with a zero byte. */
 export const grepWord = ['grep', '-n', '-w', '-F', '-I', '-z', '--no-color', '-e'];
+/** The paths of the text files of a commit that have a text, which may be a POSIX extended regular expression. */
+export const grepFilesFor = {
+  text: ['grep', '-l', '-I', '-z', '-F'],
+  pattern: ['grep', '-l', '-I', '-z', '-E'],
+};
+export const anyCase = '-i';
+/** What a file is to have: git takes what follows `-e` as it is. */
+const contentPattern = /[^\0]{1,1000}/;
 /** An identifier, which begins with no hyphen. */
 const wordPattern = /[\p{L}\p{N}_$]{1,128}/u;
 /** The difference of two files, which no file of a repository changes the form of. */
@@ -56,6 +64,10 @@ export const mirrorStoreCommands = (directory: string): AllowedCommand[] =>
     [...missing, refObject, /\^[0-9a-f]{40}/],
     historyOf,
     [...grepWord, wordPattern, refObject, '--'],
+    ...Object.values(grepFilesFor).flatMap((args) => [
+      [...args, '-e', contentPattern, refObject, '--'],
+      [...args, anyCase, '-e', contentPattern, refObject, '--'],
+    ]),
     [...diffBlobs, refObject, refObject, '--'],
   ]);
 

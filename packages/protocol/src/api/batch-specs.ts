@@ -118,6 +118,8 @@ export const batchSpecRecordSchema = z.object({
   executedAt: z.string().nullable(),
   /** When its changesets were made of the results; null: not yet. */
   builtAt: z.string().nullable(),
+  /** Why its changesets cannot be made of the results. */
+  buildFailure: z.string().nullable(),
 });
 export type BatchSpecRecord = z.infer<typeof batchSpecRecordSchema>;
 

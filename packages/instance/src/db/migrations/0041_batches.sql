@@ -27,9 +27,12 @@ create table batch_specs (
   executed_at timestamptz,
   -- Changeset specs are made of the results once, when the last workspace has ended.
   built_at timestamptz,
+  -- Why they cannot be made.
+  build_failure text,
   created_at timestamptz not null default clock_timestamp()
 );
 create index batch_specs_unresolved on batch_specs (id) where origin = 'server' and resolution in ('queued', 'processing');
+create index batch_specs_unbuilt on batch_specs (id) where origin = 'server' and resolution = 'completed' and built_at is null and build_failure is null;
 
 -- The defaults of the demands of all jobs of batch changes.
 create table batch_settings (
@@ -79,6 +82,8 @@ create table batch_workspaces (
   file_matches text[] not null,
   ignored boolean not null,
   unsupported boolean not null,
+  -- How many steps its batch spec has.
+  step_count integer not null,
   -- The steps, from 0, whose conditions are false whatever happens.
   skipped_steps integer[] not null,
   state text not null check (state in ('skipped', 'pending', 'queued', 'processing', 'completed', 'failed', 'canceled')),

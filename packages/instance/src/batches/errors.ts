@@ -1,0 +1,44 @@
+import { FumehoodError } from '@fumehood/base';
+
+const refused = (status: number, code: string, message: string, remedy: string) =>
+  new FumehoodError({ status, code, message, remedy });
+
+export const batchSpecNotFound = (id: string) =>
+  refused(
+    404,
+    'batch_spec_not_found',
+    `there is no batch spec ${id.slice(0, 100)} that you may see`,
+    'List those that there are: `fumehood batches list`. One that was not applied is removed after 7 days.',
+  );
+
+export const batchWorkspaceNotFound = (id: string) =>
+  refused(
+    404,
+    'batch_workspace_not_found',
+    `there is no workspace ${id.slice(0, 100)} that you may see`,
+    'List the workspaces of the batch spec: `fumehood batches show`.',
+  );
+
+export const batchQueryInvalid = (query: string, why: string) =>
+  refused(
+    400,
+    'batch_query_invalid',
+    `the query ${JSON.stringify(query.slice(0, 300))} cannot be used: ${why}`,
+    'A query has words, texts in quotes, `/patterns/`, `repo:PATTERN` and `file:PATTERN`, and `-` before what must not be there.',
+  );
+
+export const workspacesOverlap = (repository: string) =>
+  refused(
+    400,
+    'batch_workspaces_overlap',
+    `two entries of \`workspaces\` are for ${repository}`,
+    'Make their patterns in `in` exclude each other.',
+  );
+
+export const tooManyWorkspaces = (bound: number) =>
+  refused(
+    400,
+    'too_many_workspaces',
+    `a batch spec has at most ${bound} workspaces`,
+    'Divide it: let `on` name fewer repositories.',
+  );

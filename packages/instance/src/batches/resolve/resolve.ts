@@ -1,0 +1,64 @@
+import { parseBatchSpec } from '@fumehood/batch-spec';
+import type { Logger } from 'pino';
+import type { Db } from '../../db/connect.ts';
+import { transaction } from '../../db/transaction.ts';
+import type { Mirrors } from '../../repos/mirrors.ts';
+import { wakeBatch } from '../specs.ts';
+import { mirrorCatalog } from './catalog.ts';
+import {
+  type ClaimedSpec,
+  claimSeconds,
+  claimUnresolved,
+  failResolution,
+  renewSpecClaim,
+  storeWorkspaces,
+} from './store.ts';
+import { resolveWorkspaces } from './workspaces.ts';
+
+export interface ResolveDeps {
+  readonly db: Db;
+  readonly mirrors: Mirrors;
+  readonly log: Pick<Logger, 'warn'>;
+  /** Starts the workspaces of a batch spec, in the transaction that stores them. */
+  readonly start: (tx: Db, specId: number) => Promise<void>;
+}
+
+/**
+ * Finds the workspaces of one batch spec, of which they are not known, and starts them if somebody has asked for it. Returns false if there
+ * is none. When `stopping` is aborted another replica finds them, once the claim has run out.
+ */
+export async function resolveNext(deps: ResolveDeps, stopping: AbortSignal): Promise<boolean> {
+  const { db, mirrors, log } = deps;
+  const claimed = await claimUnresolved(db);
+  if (claimed === null) return false;
+  using held = holdClaim(db, claimed);
+  try {
+    const spec = parseBatchSpec(claimed.text);
+    const workspaces = await resolveWorkspaces(spec, mirrorCatalog(db, mirrors));
+    await transaction(db, async (tx) => {
+      const stored = await storeWorkspaces(tx, claimed, workspaces, spec.steps?.length ?? 0);
+      if (stored?.isExecuted) await deps.start(tx, claimed.id);
+      wakeBatch(tx, claimed, true);
+    });
+  } catch (error) {
+    if (stopping.aborted || held.lost.aborted) return true;
+    log.warn({ error, spec: claimed.publicId }, 'the workspaces of a batch spec could not be found');
+    await failResolution(db, claimed, (error as Error).message);
+    wakeBatch(db, claimed, false);
+  }
+  return true;
+}
+
+/** Renews a claim until it is disposed of. `lost` is aborted when another replica may have it. */
+function holdClaim(db: Db, claimed: ClaimedSpec): Disposable & { readonly lost: AbortSignal } {
+  const lost = new AbortController();
+  const renewing = setInterval(
+    () => {
+      void renewSpecClaim(db, claimed)
+        .then((renewed) => renewed || lost.abort())
+        .catch(() => {}); // the database is away: the claim may run out
+    },
+    (claimSeconds * 1_000) / 4,
+  );
+  return { lost: lost.signal, [Symbol.dispose]: () => clearInterval(renewing) };
+}
