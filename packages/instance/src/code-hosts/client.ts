@@ -20,21 +20,22 @@ export function required(http: HostHttp, { name, path }: HostRepository): Send {
 }
 
 /**
- * Opens a changeset unless there is an open one of the head branch. Somebody may open one between the two requests: the host refuses the
- * second one then, and the first is returned.
+ * Opens a changeset unless there is an open one of the head branch. Somebody may open another one at the same time. Some hosts refuse it
+ * then; of those that do not, `find` returns the oldest one, which is returned to both, and the other one is closed.
  */
 export async function openOnce(
-  find: CodeHost['find'],
+  { find, close }: Pick<CodeHost, 'find' | 'close'>,
   head: string,
   create: () => Promise<RemoteChangeset>,
 ): Promise<RemoteChangeset> {
   const found = await find(head);
   if (found) return found;
-  try {
-    return await create();
-  } catch (error) {
+  const made = await create().catch(async (error: unknown) => {
     const other = error instanceof FumehoodError && error.code === 'host_refused' ? await find(head) : null;
     if (other) return other;
     throw error;
-  }
+  });
+  const oldest = (await find(head)) ?? made;
+  if (oldest.externalId !== made.externalId) await close(made.externalId);
+  return oldest;
 }

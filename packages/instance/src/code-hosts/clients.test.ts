@@ -22,22 +22,22 @@ const open = (client: HostClient, url: string, path: readonly string[]) =>
 
 describe.each([
   {
-    ...{ name: 'GitHub', client: github, path: ['o', 'r'] },
+    ...{ name: 'GitHub', client: github, path: ['o', 'r'], refusesSecond: true },
     start: (forge: Forge) => {
       const { rest, graphql } = githubOperations(forge);
       return startPublishedHost(githubApi, '/api/v3', rest, graphql);
     },
   },
   {
-    ...{ name: 'GitLab', client: gitlab, path: ['group', 'inner', 'r'] },
+    ...{ name: 'GitLab', client: gitlab, path: ['group', 'inner', 'r'], refusesSecond: true },
     start: (forge: Forge) => startPublishedHost(gitlabApi, '/api/v4', gitlabOperations(forge)),
   },
   {
-    ...{ name: 'Gitea', client: gitea, path: ['o', 'r'] },
+    ...{ name: 'Gitea', client: gitea, path: ['o', 'r'], refusesSecond: false },
     start: (forge: Forge) => startPublishedHost(giteaApi, '/api/v1', giteaOperations(forge)),
   },
-])('the client of $name', ({ client, path, start }) => {
-  const forge = new Forge();
+])('the client of $name', ({ client, path, refusesSecond, start }) => {
+  const forge = new Forge(refusesSecond);
   let host: PublishedHost;
   let control: HostControl;
   beforeAll(async () => {

@@ -81,25 +81,30 @@ function openGitea(repository: HostRepository): CodeHost {
 
   /** The API finds no pull requests by their head branch alone: all open ones are read. */
   async function find(head: string): Promise<RemoteChangeset | null> {
-    for (let page = 1; page <= pagesMax; page += 1) {
+    const found: Pull[] = [];
+    for (let page = 1; ; page += 1) {
+      if (page > pagesMax)
+        throw hostAnswerInvalid(name, `it has more than ${pagesMax} pages of open pull requests`);
       const query = { state: 'open', limit: String(pageSize), page: String(page) };
       const part = await send({ method: 'GET', path: `${at}/pulls`, query, answer: pullsSchema });
-      if (part.length === 0) return null;
-      const found = part.find((one) => one.head.label === head);
-      if (found) return await complete(found);
+      if (part.length === 0) break;
+      found.push(...part.filter((one) => one.head.label === head));
     }
-    throw hostAnswerInvalid(name, `${path.join('/')} has more than ${pagesMax} pages of open pull requests`);
+    const [oldest] = found.sort((a, b) => a.number - b.number);
+    return oldest ? await complete(oldest) : null;
   }
 
   const read = async (externalId: string) =>
     await send({ method: 'GET', path: pull(externalId), answer: pullSchema });
+
+  const close = (externalId: string) => change(externalId, { state: 'closed' });
 
   return {
     kind: 'gitea',
     drafts: true,
     find,
     open: ({ head, base, title, body, draft }) =>
-      openOnce(find, head, async () => {
+      openOnce({ find, close }, head, async () => {
         const request = { head, base, title: titleOf(draftTitles, title, draft), body };
         return await complete(
           await send({ method: 'POST', path: `${at}/pulls`, body: request, answer: pullSchema }),
@@ -119,7 +124,7 @@ function openGitea(repository: HostRepository): CodeHost {
       const { title } = await read(externalId);
       return await change(externalId, { title: titleOf(draftTitles, title, false) });
     },
-    close: (externalId) => change(externalId, { state: 'closed' }),
+    close,
     reopen: (externalId) => change(externalId, { state: 'open' }),
   };
 }

@@ -117,17 +117,25 @@ function openGithub(repository: HostRepository): CodeHost {
   }
 
   async function find(head: string): Promise<RemoteChangeset | null> {
-    const query = { state: 'open', head: `${path[0]}:${head}`, per_page: '1' };
+    const query = {
+      state: 'open',
+      head: `${path[0]}:${head}`,
+      sort: 'created',
+      direction: 'asc',
+      per_page: '1',
+    };
     const [found] = await send({ method: 'GET', path: `${at}/pulls`, query, answer: pullsSchema });
     return found ? await complete(found) : null;
   }
+
+  const close = (externalId: string) => change(externalId, { state: 'closed' });
 
   return {
     kind: 'github',
     drafts: true,
     find,
     open: ({ head, ...request }) =>
-      openOnce(find, head, async () => {
+      openOnce({ find, close }, head, async () => {
         const body = { head, ...request };
         return await complete(await send({ method: 'POST', path: `${at}/pulls`, body, answer: pullSchema }));
       }),
@@ -148,7 +156,7 @@ function openGithub(repository: HostRepository): CodeHost {
       }
       return await complete(await send({ method: 'GET', path: pull(externalId), answer: pullSchema }));
     },
-    close: (externalId) => change(externalId, { state: 'closed' }),
+    close,
     reopen: (externalId) => change(externalId, { state: 'open' }),
   };
 }

@@ -62,18 +62,26 @@ function openGitlab(repository: HostRepository): CodeHost {
   }
 
   async function find(head: string): Promise<RemoteChangeset | null> {
-    const query = { state: 'opened', source_branch: head, per_page: '1' };
+    const query = {
+      state: 'opened',
+      source_branch: head,
+      order_by: 'created_at',
+      sort: 'asc',
+      per_page: '1',
+    };
     const path = `${at}/merge_requests`;
     const [found] = await send({ method: 'GET', path, query, answer: mergeRequestsSchema });
     return found ? await complete(await readOne(String(found.iid))) : null;
   }
+
+  const close = (externalId: string) => change(externalId, { state_event: 'close' });
 
   return {
     kind: 'gitlab',
     drafts: true,
     find,
     open: ({ head, base, title, body, draft }) =>
-      openOnce(find, head, async () => {
+      openOnce({ find, close }, head, async () => {
         const made = {
           ...{ source_branch: head, target_branch: base },
           ...{ title: titleOf(draftTitles, title, draft), description: body },
@@ -103,7 +111,7 @@ function openGitlab(repository: HostRepository): CodeHost {
       const { title } = await readOne(externalId);
       return await change(externalId, { title: titleOf(draftTitles, title, false) });
     },
-    close: (externalId) => change(externalId, { state_event: 'close' }),
+    close,
     reopen: (externalId) => change(externalId, { state_event: 'reopen' }),
   };
 }

@@ -31,10 +31,20 @@ export class Forge {
   readonly sha = 'a'.repeat(40);
   pulls: ForgePull[] = [];
   check: 'passed' | 'failed' | 'pending' | null = null;
+  readonly #refusesSecond: boolean;
+
+  /** `refusesSecond`: whether two requests at the same time open one only. */
+  constructor(refusesSecond = true) {
+    this.#refusesSecond = refusesSecond;
+  }
 
   /** Null: the head branch has an open one. */
   open(request: Pick<ForgePull, 'head' | 'base' | 'title' | 'body' | 'draft'>): ForgePull | null {
-    if (this.pulls.some(({ head, state }) => head === request.head && state === 'open')) return null;
+    if (
+      this.#refusesSecond &&
+      this.pulls.some(({ head, state }) => head === request.head && state === 'open')
+    )
+      return null;
     const number = this.pulls.length + 1;
     const pull: ForgePull = { ...request, number, sha: this.sha, state: 'open', reviews: [] };
     this.pulls.push(pull);

@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '@fumehood/base';
+import { setCodeHostSchema } from '@fumehood/protocol';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { CodeHost } from '../../packages/instance/src/code-hosts/code-host.ts';
+import { codeHostOf } from '../../packages/instance/src/code-hosts/host-of.ts';
+import { setCodeHost } from '../../packages/instance/src/code-hosts/records.ts';
+import { testCodeHost } from '../../packages/instance/src/code-hosts/testing/contract.ts';
+import type { HostControl } from '../../packages/instance/src/code-hosts/testing/forge.ts';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { readSecretsKey } from '../../packages/instance/src/secrets/key.ts';
+import { openVault } from '../../packages/instance/src/secrets/vault.ts';
+import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
+import { type Gitea, type GiteaUser, startGitea } from './gitea.ts';
+
+const buildMs = 1_800_000;
+const webhookSecret = 'a-secret-of-the-code-host';
+const states = { passed: 'success', failed: 'failure', pending: 'pending' } as const;
+const events = { approved: 'APPROVED', changes_requested: 'REQUEST_CHANGES' } as const;
+
+let server: TestServer;
+let instance: TestInstance;
+let gitea: Gitea;
+let bot: GiteaUser;
+let reviewer: GiteaUser;
+beforeAll(async () => {
+  server = openTestServer();
+  instance = await startTestInstance(await server.clone());
+  gitea = await startGitea();
+  bot = gitea.addUser('bot');
+  reviewer = gitea.addUser('reviewer');
+  const vault = openVault(await readSecretsKey(join(instance.directory, 'run/secrets-key')));
+  const set = { kind: 'gitea', url: gitea.url, token: bot.token, webhookSecret } as const;
+  await setCodeHost(instance.db, vault, 'gitea', setCodeHostSchema.parse(set), 'admin');
+}, buildMs);
+afterAll(async () => {
+  await gitea?.stop();
+  await instance.stop();
+  await server.stop();
+});
+
+/** Makes a repository with the branches `main`, `next` and `topic/one`, which the instance mirrors; returns what others do there. */
+async function repository(name: string): Promise<HostControl> {
+  await gitea.api(bot, 'POST', '/user/repos', { name });
+  const directory = mkdtempSync(join(tmpdir(), 'pushed-'));
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
+      ...{ encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+    }).trim();
+  git('init', '-q', '-b', 'main');
+  git('commit', '-q', '--allow-empty', '-m', 'first');
+  git('branch', 'next');
+  git('checkout', '-q', '-b', 'topic/one');
+  writeFileSync(join(directory, 'file'), 'of the topic\n');
+  git('add', '-A');
+  git('commit', '-qm', 'second');
+  const url = new URL(`/bot/${name}.git`, gitea.url);
+  git(
+    'push',
+    '-q',
+    Object.assign(new URL(url), { username: 'bot', password: bot.token }).href,
+    'main',
+    'next',
+    'topic/one',
+  );
+  const headCommit = git('rev-parse', 'topic/one');
+  // Gitea takes notice of the first branches after it has answered.
+  const found = () => gitea.api(bot, 'GET', `/repos/bot/${name}`);
+  await vi.waitFor(async () => expect(await found()).toMatchObject({ empty: false }), 10_000);
+  rmSync(directory, { recursive: true });
+  const mirrored = { url: url.href, username: 'bot', password: bot.token };
+  expect((await instance.api('PUT', `/api/repositories/${name}`, mirrored)).status).toBe(200);
+  const at = `/repos/bot/${name}`;
+  return {
+    host: await hostOf(name),
+    ...{ head: 'topic/one', headCommit, bases: ['main', 'next'] },
+    review: async (id, verdict) =>
+      void (await gitea.api(reviewer, 'POST', `${at}/pulls/${id}/reviews`, {
+        event: events[verdict],
+        body: 'so',
+      })),
+    check: async (result) =>
+      void (await gitea.api(bot, 'POST', `${at}/statuses/${headCommit}`, {
+        state: states[result],
+        context: 'ci',
+      })),
+    merge: async (id) =>
+      void (await gitea.api(reviewer, 'POST', `${at}/pulls/${id}/merge`, { Do: 'squash' })),
+    remove: async (id) => void (await gitea.api(bot, 'DELETE', `${at}/issues/${id}`)),
+  };
+}
+
+async function hostOf(name: string): Promise<CodeHost> {
+  const vault = openVault(await readSecretsKey(join(instance.directory, 'run/secrets-key')));
+  const host = await codeHostOf({ db: instance.db, vault, clock: systemClock }, name);
+  if (!host) throw new Error(`${name} is on no code host`);
+  return host;
+}
+
+describe('a repository on Gitea', () => {
+  let control: HostControl;
+  beforeAll(async () => {
+    control = await repository('one');
+  });
+  testCodeHost(() => control);
+
+  test('that the token does not show has an error of its own', async () => {
+    const missing = { url: `${gitea.url}/bot/missing` };
+    await instance.api('PUT', '/api/repositories/missing', missing);
+    const host = await hostOf('missing');
+    await expect(host.read('1')).rejects.toMatchObject({ code: 'host_repository_missing' });
+    await expect(host.find('topic')).rejects.toMatchObject({ code: 'host_repository_missing' });
+  });
+
+  test('refuses a branch that it does not have, and says why', async () => {
+    const request = { head: 'nothing', base: 'main', title: 't', body: '', draft: false };
+    await expect(control.host.open(request)).rejects.toMatchObject({
+      code: expect.stringMatching(/^host_(?:refused|repository_missing)$/),
+    });
+  });
+});
+
+test('what others do with a pull request on Gitea is known by its webhook at once, up to the merge', {
+  timeout: 60_000,
+}, async () => {
+  const { host, head, headCommit, check, merge } = await repository('two');
+  const config = { url: `${instance.url}/hooks/two`, content_type: 'json', secret: webhookSecret };
+  const hook = {
+    type: 'gitea',
+    active: true,
+    events: ['push', 'pull_request', 'pull_request_review', 'status'],
+    config,
+  };
+  await gitea.api(bot, 'POST', '/repos/bot/two/hooks', hook);
+  const { externalId } = await host.open({ head, base: 'main', title: 'T', body: '', draft: false });
+  // As the reconciler leaves it. No poll is due within the test.
+  await sql`
+    with made as (insert into batch_changes (namespace, name, creator) values ('ann', 'two', 'ann') returning id)
+    insert into changesets (batch_change_id, repository, head_ref, commit, external_id, publication, external_state, reconciler, sync_after)
+    select id, 'two', ${`refs/heads/${head}`}, ${headCommit}, ${externalId}, 'published', 'open', 'completed', clock_timestamp() + interval '1 hour'
+    from made
+  `.execute(instance.db);
+  const untilKnown = async (expected: object) =>
+    await vi.waitFor(
+      async () => {
+        const { rows } = await sql`
+          select external_state as state, review, checks from changesets where repository = 'two'
+        `.execute(instance.db);
+        expect(rows).toEqual([expect.objectContaining(expected)]);
+      },
+      { timeout: 15_000, interval: 100 },
+    );
+  await check('pending');
+  await untilKnown({ state: 'open', checks: 'pending' });
+  await check('passed');
+  await untilKnown({ checks: 'passed' });
+  const change = (state: string) =>
+    gitea.api(reviewer, 'PATCH', `/repos/bot/two/pulls/${externalId}`, { state });
+  await change('closed');
+  await untilKnown({ state: 'closed' });
+  await change('open');
+  await untilKnown({ state: 'open' });
+  await merge(externalId);
+  await untilKnown({ state: 'merged', checks: 'passed' });
+});
