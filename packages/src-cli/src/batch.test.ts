@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { systemClock } from '@fumehood/base';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exitCodeOf, makeCommand, withTwoDashes } from './command.ts';
@@ -61,15 +62,15 @@ beforeEach(async () => {
     changesets: { changesets: [] },
     'a.sh': { id, path: 'a.sh', digest: `sha256:${'0'.repeat(64)}`, bytes: 4 },
   };
-  server = createServer(async (request, response) => {
-    const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
-    const [path = ''] = (request.url ?? '').split('?');
-    const { authorization: token } = request.headers;
-    asked.push({ route: `${request.method} ${path}`, token, body: Buffer.concat(parts).toString() });
-    const answer = answers[path.split('/').at(-1) ?? ''] ?? spec;
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(answer));
+  server = createServer((request, response) => {
+    void text(request).then((body) => {
+      const [path = ''] = (request.url ?? '').split('?');
+      const { authorization: token } = request.headers;
+      asked.push({ route: `${request.method} ${path}`, token, body });
+      const answer = answers[path.split('/').at(-1) ?? ''] ?? spec;
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify(answer));
+    });
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -80,12 +81,12 @@ afterEach(() => {
 });
 
 const file = (
-  text = `name: greet\nsteps: [{run: 'true', container: alpine, mount: [{path: a.sh, mountpoint: /a}]}]
+  spec = `name: greet\nsteps: [{run: 'true', container: alpine, mount: [{path: a.sh, mountpoint: /a}]}]
 changesetTemplate: {title: a, branch: b, commit: {message: c}}\n`,
 ) => {
   const path = join(directory, 'batch.spec.yaml');
   writeFileSync(join(directory, 'a.sh'), 'echo');
-  writeFileSync(path, text);
+  writeFileSync(path, spec);
   return path;
 };
 const src = (...args: string[]) =>
