@@ -1,7 +1,7 @@
 export type { TreeEntry } from './commit-tree.ts';
 export { checkTree, pathChecker, readTree } from './commit-tree.ts';
 export type { DiffLimits, FileDiff } from './diff/read.ts';
-export { readDiff } from './diff/read.ts';
+export { diffLimits, readDiff } from './diff/read.ts';
 export type { DiffGroup } from './diff/split.ts';
 export { splitDiff } from './diff/split.ts';
 export { gitProtocol, remoteRefused, repositoryInvalid } from './errors.ts';

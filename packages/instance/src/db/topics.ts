@@ -12,3 +12,5 @@ export const executorTopic = (name: string) => `executor:${name}`;
 export const batchTopic = (spec: string) => `batch:${spec}`;
 /** A batch spec waits for its workspaces to be found, or for changeset specs to be made of its results. */
 export const batchWorkTopic = 'batches';
+/** A changeset waits for the reconciler. */
+export const reconcilerTopic = 'reconciler';

@@ -51,6 +51,7 @@ create table changeset_specs (
   author_email text,
   -- The blob with the diff, without prefixes.
   diff text,
+  files integer,
   added_lines integer,
   deleted_lines integer,
   -- What the batch spec says: true, false or "draft". Null: it says nothing, and users decide.
@@ -77,6 +78,8 @@ create table changesets (
   asked_publication jsonb,
   -- The commit that was pushed last.
   commit text,
+  -- The commit that is being pushed: the branch may be at it already.
+  pushing text,
   external_id text,
   external_url text,
   external_state text check (external_state in ('open', 'draft', 'closed', 'merged', 'deleted')),

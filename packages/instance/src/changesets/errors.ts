@@ -1,0 +1,84 @@
+import { FumehoodError } from '@fumehood/base';
+
+const refused = (status: number, code: string, message: string, remedy: string) =>
+  new FumehoodError({ status, code, message, remedy });
+
+export const batchChangeNotFound = (id: string) =>
+  refused(
+    404,
+    'batch_change_not_found',
+    `there is no batch change ${id.slice(0, 100)} that you may see`,
+    'List those that there are: `fumehood batches list`.',
+  );
+
+export const changesetNotFound = (id: string) =>
+  refused(
+    404,
+    'changeset_not_found',
+    `the batch change has no changeset ${id.slice(0, 100)}`,
+    'List its changesets: `fumehood batches show`.',
+  );
+
+export const changesetSpecNotFound = (id: string) =>
+  refused(
+    404,
+    'changeset_spec_not_found',
+    `there is no changeset spec ${id.slice(0, 100)} of yours that no batch spec has yet`,
+    'Send the changeset specs again, and then the batch spec with their ids.',
+  );
+
+export const changesetSpecInvalid = (why: string) =>
+  refused(
+    400,
+    'changeset_spec_invalid',
+    `the changeset spec cannot be used: ${why}`,
+    'Correct it, and send it again: docs/batch-changes.md has what changeset specs have.',
+  );
+
+export const changesetBranchInvalid = (branch: string, repository: string) =>
+  refused(
+    400,
+    'changeset_branch_invalid',
+    `${JSON.stringify(branch.slice(0, 200))} cannot be the branch of a changeset of ${repository}`,
+    'Let `changesetTemplate.branch` be the name of a branch that is not the one that the changes are for.',
+  );
+
+export const changesetBranchDuplicate = (branch: string, repository: string) =>
+  refused(
+    409,
+    'changeset_branch_duplicate',
+    `two changesets of ${repository} have the branch ${branch}`,
+    'Let `changesetTemplate.branch` differ between workspaces: `${{ steps.path }}` is the directory of each.',
+  );
+
+export const changesetBranchTaken = (branch: string, repository: string, owner: string) =>
+  refused(
+    409,
+    'changeset_branch_taken',
+    `the branch ${branch} of ${repository} is that of a changeset of the batch change ${owner}`,
+    'Use another branch, or close the other batch change and archive its changeset.',
+  );
+
+export const batchSpecNotBuilt = (id: string) =>
+  refused(
+    409,
+    'batch_spec_not_built',
+    `the batch spec ${id} has no changesets yet`,
+    'Wait until all of its workspaces have ended: `fumehood batches show`.',
+  );
+
+export const batchSpecForOther = (id: string) =>
+  refused(
+    409,
+    'batch_spec_for_other',
+    `the batch spec ${id} was sent for another batch change`,
+    'Apply it without naming a batch change, or send it for this one.',
+  );
+
+export const publicationDecided = (id: string) =>
+  refused(
+    409,
+    'publication_decided',
+    `the batch spec says whether the changeset ${id} is published`,
+    'Change `changesetTemplate.published` and apply the batch spec again, or take it out.',
+  );
