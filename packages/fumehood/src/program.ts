@@ -80,6 +80,10 @@ import { addBatchesLogs } from './commands/batches/logs.ts';
 import { addBatchesNew } from './commands/batches/new.ts';
 import { addBatchesPreview } from './commands/batches/preview.ts';
 import { addBatchesPublish } from './commands/batches/publish.ts';
+import { addBatchesResume } from './commands/batches/resume.ts';
+import { addBatchesRolloutRemove } from './commands/batches/rollout/remove.ts';
+import { addBatchesRolloutSet } from './commands/batches/rollout/set.ts';
+import { addBatchesRolloutShow } from './commands/batches/rollout/show.ts';
 import { addBatchesRetry } from './commands/batches/retry.ts';
 import { addBatchesSettingsRemove } from './commands/batches/settings/remove.ts';
 import { addBatchesSettingsSet } from './commands/batches/settings/set.ts';
@@ -243,7 +247,14 @@ export function makeProgram(): Command {
   addBatchesList(batches);
   addBatchesShow(batches);
   addBatchesPublish(batches);
+  addBatchesResume(batches);
   addBatchesClose(batches);
+  const rollout = batches
+    .command('rollout')
+    .description('manage when and how fast changesets are changed on code hosts');
+  addBatchesRolloutShow(rollout);
+  addBatchesRolloutSet(rollout);
+  addBatchesRolloutRemove(rollout);
   const batchSettings = batches
     .command('settings')
     .description('manage what the jobs of all batch changes get');

@@ -19,6 +19,9 @@ import {
   previewSchema,
   type PublishChangesets,
   type RetryBatchSpec,
+  type Rollout,
+  rolloutSchema,
+  type SetRollout,
   type WorkspaceDetail,
   type WorkspacePage,
   workspaceDetailSchema,
@@ -65,14 +68,22 @@ export interface BatchesClient {
     action: ChangesetAction,
     changesets: readonly string[],
   ): Promise<BatchChangeRecord>;
+  /** Lets waves go on that have stopped. */
+  resume(batchChange: string): Promise<BatchChangeRecord>;
   settings(): Promise<BatchSettings>;
   setSettings(options: BatchOptions): Promise<BatchSettings>;
   removeSettings(): Promise<void>;
+  /** Errors: `rollout_not_found`. */
+  rollout(): Promise<Rollout>;
+  setRollout(rollout: SetRollout): Promise<Rollout>;
+  /** Errors: `rollout_not_found`. */
+  removeRollout(): Promise<void>;
 }
 
 const specs = '/api/batch-specs';
 const batchChanges = '/api/batch-changes';
 const settingsPath = '/api/batch-settings';
+const rolloutPath = '/api/batch-rollout';
 
 /** Makes the part of a client for batch changes. */
 export function batchesClient(http: Http): BatchesClient {
@@ -81,6 +92,9 @@ export function batchesClient(http: Http): BatchesClient {
     http.ask(batchSpecRecordSchema, { method: 'POST', path: `${specs}/${spec}/${action}`, json });
   const batchChangeAfter = (path: string, json: object) =>
     http.ask(batchChangeRecordSchema, { method: 'POST', path, json });
+  const remove = async (path: string) => {
+    await (await http.send({ method: 'DELETE', path })).body?.cancel();
+  };
   return {
     createSpec: (json) => http.ask(batchSpecRecordSchema, { method: 'POST', path: specs, json }),
     putFile: (spec, { path, bytes, modifiedAt }, content) =>
@@ -114,8 +128,10 @@ export function batchesClient(http: Http): BatchesClient {
     change: (id, action, changesets) => batchChangeAfter(`${batchChanges}/${id}/${action}`, { changesets }),
     settings: () => http.ask(batchSettingsSchema, { ...get, path: settingsPath }),
     setSettings: (json) => http.ask(batchSettingsSchema, { method: 'PUT', path: settingsPath, json }),
-    async removeSettings() {
-      await (await http.send({ method: 'DELETE', path: settingsPath })).body?.cancel();
-    },
+    removeSettings: () => remove(settingsPath),
+    resume: (id) => batchChangeAfter(`${batchChanges}/${id}/resume`, {}),
+    rollout: () => http.ask(rolloutSchema, { ...get, path: rolloutPath }),
+    setRollout: (json) => http.ask(rolloutSchema, { method: 'PUT', path: rolloutPath, json }),
+    removeRollout: () => remove(rolloutPath),
   };
 }

@@ -7,6 +7,13 @@ export const specNotWritten = (path: string, why: string) =>
     remedy: 'Give another file with --file; one that is there is not replaced.',
   });
 
+export const rolloutUnreadable = (path: string, why: string) =>
+  new FumehoodError({
+    code: 'rollout_unreadable',
+    message: `${path} has no list of rollout windows: ${why}`,
+    remedy: 'docs/batch-changes.md says what a window has.',
+  });
+
 export const batchChangeNotFound = (name: string, namespace: string | undefined) =>
   new FumehoodError({
     status: 404,

@@ -99,6 +99,8 @@ const batches = {
   }),
   ...{ apply: inBatchChange, list: async () => [batchChange], close: inBatchChange, publish: inBatchChange },
   changesets: async () => [changeset],
+  resume: inBatchChange,
+  rollout: async () => ({ windows: null, setBy: evil, setAt: evil }),
   settings: async () => ({ options: { [evil]: evil }, setBy: evil, setAt: evil }),
 };
 /** An instance whose every text is hostile. */

@@ -9,9 +9,17 @@ import type { Scope } from '@fumehood/protocol';
  *   whole instance are listed by all and changed by admins.
  * - `own organisations`: those that the user is a member of; for an admin, all.
  * - `own tokens`: the user's own access tokens; for an admin, everybody's.
+ * - `own batch changes`: those of the user's own namespace and of the organisations that the user is a member of; for an admin, all.
  * - `instance`: things that all users of the scope share. The output of jobs is not among them.
  */
-export type Reach = 'own job' | 'own jobs' | 'own secrets' | 'own organisations' | 'own tokens' | 'instance';
+export type Reach =
+  | 'own job'
+  | 'own jobs'
+  | 'own secrets'
+  | 'own organisations'
+  | 'own batch changes'
+  | 'own tokens'
+  | 'instance';
 
 /** What a route for people needs, and whose things it acts on. */
 export interface RouteAccess {
@@ -88,6 +96,18 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'GET /api/secrets': access('jobs:read', 'own secrets'),
   'PUT /api/secrets/:name': access('jobs:write', 'own secrets'),
   'DELETE /api/secrets/:name': access('jobs:write', 'own secrets'),
+  'GET /api/batch-spec-schema': access('code:read', 'instance'),
+  'POST /api/batch-specs': access('code:write', 'own batch changes'),
+  'GET /api/batch-specs/:spec': access('code:read', 'own batch changes'),
+  'GET /api/batch-specs/:spec/workspaces': access('code:read', 'own batch changes'),
+  'GET /api/batch-specs/:spec/workspaces/:workspace': access('code:read', 'own batch changes'),
+  'PUT /api/batch-specs/:spec/files/*': access('code:write', 'own batch changes'),
+  'GET /api/batch-settings': access('code:read', 'instance'),
+  'PUT /api/batch-settings': access('admin', 'instance'),
+  'DELETE /api/batch-settings': access('admin', 'instance'),
+  'GET /api/batch-rollout': access('code:read', 'instance'),
+  'PUT /api/batch-rollout': access('admin', 'instance'),
+  'DELETE /api/batch-rollout': access('admin', 'instance'),
   'GET /api/organisations': access('code:read', 'own organisations'),
   'POST /api/organisations': access('admin', 'instance'),
   'DELETE /api/organisations/:organisation': access('admin', 'instance'),

@@ -19,6 +19,25 @@ export const batchWorkspaceNotFound = (id: string) =>
     'List the workspaces of the batch spec: `fumehood batches show`.',
   );
 
+export const batchFileTooBig = (bound: number) =>
+  refused(
+    413,
+    'batch_file_too_big',
+    `a file that steps mount has at most ${bound} bytes`,
+    'Mount less, or have the steps fetch it.',
+  );
+
+export const tooManyBatchFiles = (bound: number) =>
+  refused(409, 'too_many_batch_files', `a batch spec mounts at most ${bound} files`, 'Mount fewer files.');
+
+export const batchSpecExecuted = (id: string) =>
+  refused(
+    409,
+    'batch_spec_executed',
+    `the batch spec ${id} is executed already`,
+    'Send it again, with its files before its execution.',
+  );
+
 export const batchQueryInvalid = (query: string, why: string) =>
   refused(
     400,

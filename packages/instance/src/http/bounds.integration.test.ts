@@ -111,6 +111,10 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
         .replace(':name', 'e1')
         .replace(':tenant', 'admin')
         .replace('/api/repositories/*', `/api/repositories/acme/payments/pack?commit=${'0'.repeat(40)}`)
+        .replace(
+          '/api/batch-specs/:spec/files/*',
+          `/api/batch-specs/${'0'.repeat(32)}/files/a?modifiedAt=2026-01-02T03:04:05Z`,
+        )
         .replace('/hooks/*', '/hooks/acme/payments')
         .replace(
           '/api/histories/*',

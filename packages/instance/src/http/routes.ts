@@ -1,6 +1,9 @@
 import { accessRoutes } from './api/access.ts';
 import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
+import { batchFileRoutes } from './api/batch-files.ts';
+import { batchSettingsRoutes } from './api/batch-settings.ts';
+import { batchSpecRoutes } from './api/batch-specs.ts';
 import { codeHostRoutes } from './api/code-hosts.ts';
 import { codeRoutes } from './api/code.ts';
 import { deliveryRoutes } from './api/deliveries.ts';
@@ -80,6 +83,9 @@ export const allRoutes: readonly Routes[] = [
   secretRoutes,
   organisationRoutes,
   codeHostRoutes,
+  batchSpecRoutes,
+  batchFileRoutes,
+  batchSettingsRoutes,
   mirrorRoutes,
   webhookRoutes,
   deliveryRoutes,

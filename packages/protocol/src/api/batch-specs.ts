@@ -4,7 +4,7 @@ import { labelsSchema } from '../capability.ts';
 import { askedEgressSchema } from '../egress-policy.ts';
 import { isStorable } from '../text.ts';
 import { tierSchema } from '../tier.ts';
-import { digestSchema, relativePathSchema } from '../values.ts';
+import { digestSchema, momentSchema, numberInText, relativePathSchema } from '../values.ts';
 import { jobOptions } from './job-options.ts';
 import { namespaceSchema } from './organisations.ts';
 
@@ -15,6 +15,8 @@ export const batchIdSchema = z
 
 /** Longest batch spec, bytes. */
 export const batchSpecBytesMax = 1_048_576;
+/** Largest diff that the answer for a workspace has, bytes. */
+export const shownDiffBytesMax = 1_048_576;
 /** Largest file that the steps of a batch spec mount, bytes: 10 MiB. */
 export const batchFileBytesMax = 10 * 2 ** 20;
 
@@ -168,6 +170,13 @@ export const workspaceRecordSchema = z.object({
   finishedAt: z.string().nullable(),
 });
 export type WorkspaceRecord = z.infer<typeof workspaceRecordSchema>;
+export const listWorkspacesSchema = z.object({
+  /** Missing: all states. */
+  state: workspaceStateSchema.nullable().default(null),
+  /** `next` of the page before. */
+  after: numberInText.pipe(z.int().nonnegative()).default(0),
+  limit: numberInText.pipe(z.int().min(1).max(500)).default(200),
+});
 export const workspacePageSchema = z.object({
   workspaces: z.array(workspaceRecordSchema),
   /** What to give as `after` for the next page; null: this is the last one. */
@@ -185,7 +194,7 @@ export const workspaceDetailSchema = workspaceRecordSchema.extend({
       outputs: z.record(z.string(), z.unknown()),
     }),
   ),
-  /** The diff of its last step that has a result, without prefixes; null: there is none. */
+  /** The diff of its last step that has a result, without prefixes; null: there is none, or it has more than 1 MiB. */
   diff: z.string().nullable(),
 });
 export type WorkspaceDetail = z.infer<typeof workspaceDetailSchema>;
@@ -203,6 +212,10 @@ export const retryBatchSpecSchema = z.strictObject({
 export type RetryBatchSpec = z.input<typeof retryBatchSpecSchema>;
 
 /** `PUT /api/batch-specs/{spec}/files/{path}`, with its bytes: 200 with the file, which takes the place of an earlier one. */
+export const putBatchFileQuerySchema = z.object({
+  /** It counts for the keys of cached results. */
+  modifiedAt: momentSchema,
+});
 export const batchFileSchema = z.object({
   id: batchIdSchema,
   /** From the directory of the batch spec. */

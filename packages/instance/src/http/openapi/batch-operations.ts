@@ -1,7 +1,57 @@
+import { relativePathSchema } from '@fumehood/protocol';
 import type { Operation } from './operation.ts';
 
 /** The routes of batch changes, by `METHOD url`. */
 export const batchOperations: Readonly<Record<string, Operation>> = {
+  'GET /api/batch-spec-schema': {
+    summary: 'The JSON Schema of batch specs, for editors.',
+    answers: { 200: 'application/json' },
+  },
+  'POST /api/batch-specs': {
+    summary:
+      'Takes a batch spec, and finds its workspaces. With `execute` its steps run as soon as they are found. A broken one is refused with line and column.',
+    answers: { 201: 'BatchSpec' },
+  },
+  'GET /api/batch-specs/:spec': { summary: 'A batch spec as it is now.', answers: { 200: 'BatchSpec' } },
+  'GET /api/batch-specs/:spec/workspaces': {
+    summary: 'The workspaces of a batch spec, page by page, and how far each is.',
+    answers: { 200: 'BatchWorkspaces' },
+  },
+  'GET /api/batch-specs/:spec/workspaces/:workspace': {
+    summary: 'A workspace, with what its steps have written and changed.',
+    answers: { 200: 'BatchWorkspace' },
+  },
+  'PUT /api/batch-specs/:spec/files/*': {
+    summary:
+      'Stores a file that the steps of a batch spec mount, by its path from the directory of the batch spec, before the execution.',
+    bytes: true,
+    wildcard: { path: '/api/batch-specs/{spec}/files/{path}', name: 'path', schema: relativePathSchema },
+    answers: { 200: 'BatchFile' },
+  },
+  'GET /api/batch-settings': {
+    summary: 'What the jobs of batch specs get that were sent without an option.',
+    answers: { 200: 'BatchSettings' },
+  },
+  'PUT /api/batch-settings': {
+    summary: 'Sets what the jobs of batch specs get, in place of earlier settings.',
+    answers: { 200: 'BatchSettings' },
+  },
+  'DELETE /api/batch-settings': {
+    summary: 'Lets the jobs of batch specs get what other jobs get, and no network.',
+    answers: { 204: null },
+  },
+  'GET /api/batch-rollout': {
+    summary: 'When and how fast changesets are changed on code hosts.',
+    answers: { 200: 'Rollout' },
+  },
+  'PUT /api/batch-rollout': {
+    summary: 'Sets when and how fast changesets are changed on code hosts, in place of earlier settings.',
+    answers: { 200: 'Rollout' },
+  },
+  'DELETE /api/batch-rollout': {
+    summary: 'Lets changesets be changed at once.',
+    answers: { 204: null },
+  },
   'GET /api/code-hosts': {
     summary:
       'The code hosts on which the instance opens changesets, without their tokens, which no answer has.',

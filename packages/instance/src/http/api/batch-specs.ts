@@ -1,0 +1,68 @@
+import { text } from 'node:stream/consumers';
+import { batchSpecJsonSchema } from '@fumehood/batch-spec';
+import {
+  batchIdSchema,
+  type BatchSpecRecord,
+  createBatchSpecSchema,
+  listWorkspacesSchema,
+  shownDiffBytesMax,
+  type WorkspaceDetail,
+  type WorkspacePage,
+} from '@fumehood/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import * as z from 'zod';
+import type { Person } from '../../auth/people.ts';
+import { createBatchSpec, readBatchSpec } from '../../batches/specs.ts';
+import { listWorkspaces, readWorkspace } from '../../batches/workspaces.ts';
+import type { RouteDeps } from '../deps.ts';
+import { personOf, requirePerson } from '../person.ts';
+
+const params = z.object({ spec: batchIdSchema });
+const workspaceParams = params.extend({ workspace: batchIdSchema });
+
+/** `/api/batch-specs`: what is to be changed, where and how; its execution, and what would follow from it. */
+export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
+  const { db } = deps;
+  const app = scope.withTypeProvider<ZodTypeProvider>();
+  requirePerson(scope, db);
+  const one = '/api/batch-specs/:spec';
+
+  app.get('/api/batch-spec-schema', async () => batchSpecJsonSchema());
+  app.post('/api/batch-specs', { schema: { body: createBatchSpecSchema } }, async (request, reply) => {
+    const person = personOf(request);
+    const { namespace = person.name, execute: _, ...spec } = request.body;
+    const { publicId } = await createBatchSpec(deps, person, {
+      ...spec,
+      ...{ namespace, origin: 'server', batchChangeId: null },
+    });
+    return reply.code(201).send(await readBatchSpec(db, person, publicId));
+  });
+  app.get(
+    one,
+    { schema: { params } },
+    (request): Promise<BatchSpecRecord> => readBatchSpec(db, personOf(request), request.params.spec),
+  );
+  app.get(
+    `${one}/workspaces`,
+    { schema: { params, querystring: listWorkspacesSchema } },
+    (request): Promise<WorkspacePage> =>
+      listWorkspaces(db, personOf(request), request.params.spec, request.query),
+  );
+  app.get(
+    `${one}/workspaces/:workspace`,
+    { schema: { params: workspaceParams } },
+    (request): Promise<WorkspaceDetail> => readDetail(deps, personOf(request), request.params.workspace),
+  );
+}
+
+/** Returns a workspace with its diff, unless that is large. Errors: `batch_workspace_not_found`. */
+async function readDetail(
+  { db, blobs }: RouteDeps,
+  person: Person,
+  workspace: string,
+): Promise<WorkspaceDetail> {
+  const { diffDigest, ...detail } = await readWorkspace(db, person, workspace);
+  const isShown = diffDigest !== null && (await blobs.size(diffDigest)) <= shownDiffBytesMax;
+  return { ...detail, diff: isShown ? await text(blobs.read(diffDigest)) : null };
+}
