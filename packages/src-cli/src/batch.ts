@@ -65,7 +65,8 @@ async function completed(flags: Flags, deps: BatchDeps): Promise<Sent> {
     clock: deps.clock,
     signal: new AbortController().signal,
   });
-  if (last.state !== 'completed') throw batchFailed(spec.id, last.resolutionFailure ?? last.state);
+  if (last.state !== 'completed')
+    throw batchFailed(spec.id, last.resolutionFailure ?? last.buildFailure ?? last.state);
   return { client, spec: last };
 }
 

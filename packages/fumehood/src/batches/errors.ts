@@ -1,4 +1,5 @@
 import { FumehoodError } from '@fumehood/base';
+import type { BatchSpecRecord } from '@fumehood/protocol';
 
 export const specNotWritten = (path: string, why: string) =>
   new FumehoodError({
@@ -37,9 +38,9 @@ export const specNotNamed = () =>
   });
 
 /** Some workspaces have no result, so there is nothing to preview or apply. */
-export const specNotCompleted = (id: string, state: string) =>
+export const specNotCompleted = ({ id, state, resolutionFailure, buildFailure }: BatchSpecRecord) =>
   new FumehoodError({
     code: 'batch_spec_not_completed',
-    message: `the execution of the batch spec ${id} is ${state}`,
+    message: `the batch spec ${id} is not completed: ${resolutionFailure ?? buildFailure ?? state}`,
     remedy: `See why: \`fumehood batches status ${id}\`. Run what failed again: \`fumehood batches retry ${id}\`.`,
   });

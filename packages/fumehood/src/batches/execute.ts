@@ -75,7 +75,6 @@ export async function completedSpec(
   if (options.file === undefined) throw specNotNamed();
   const made = await executeFile(client, options.file, options);
   const last = await follow(client, made.id);
-  if (last !== null && last.state !== 'completed')
-    throw specNotCompleted(last.id, last.resolutionFailure ?? last.state);
+  if (last !== null && last.state !== 'completed') throw specNotCompleted(last);
   return last?.id ?? null;
 }

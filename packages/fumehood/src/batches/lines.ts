@@ -43,7 +43,7 @@ export function countsOf(counts: Readonly<Partial<Record<string, number>>>): str
 
 /** Lays out a batch spec with its workspaces, and what to do next. */
 export function specLines(spec: BatchSpecRecord, workspaces: readonly WorkspaceRecord[]): string[] {
-  const { id, namespace, name, state, resolutionFailure } = spec;
+  const { id, namespace, name, state, resolutionFailure, buildFailure } = spec;
   const rows = workspaces.map((workspace) => [
     workspace.id,
     placeOf(workspace),
@@ -54,6 +54,7 @@ export function specLines(spec: BatchSpecRecord, workspaces: readonly WorkspaceR
     `batch spec ${id} for ${namespace}/${name}: ${state}`,
     `workspaces: ${countsOf(spec.workspaces)}`,
     ...(resolutionFailure === null ? [] : [`its workspaces were not found: ${resolutionFailure}`]),
+    ...(buildFailure === null ? [] : [`no changesets can be made of its results: ${buildFailure}`]),
     ...(rows.length === 0 ? [] : ['', ...table([['WORKSPACE', 'WHERE', 'JOB', 'STATE'], ...rows])]),
     ...nextOf(spec),
   ];

@@ -75,7 +75,7 @@ const workspace = {
 };
 const batchSpec = {
   ...{ ...record, id: evil, namespace: evil, state: 'completed', resolution: 'completed' },
-  ...{ resolutionFailure: evil, executedAt: evil, workspaces: { failed: 1 } },
+  ...{ resolutionFailure: evil, buildFailure: evil, executedAt: evil, workspaces: { failed: 1 } },
 };
 const batchChange = { ...batchSpec, description: evil, wavesStopped: evil, changesets: { open: 1 } };
 const changeset = {

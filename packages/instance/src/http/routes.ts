@@ -1,6 +1,7 @@
 import { accessRoutes } from './api/access.ts';
 import { artifactRoutes } from './api/artifacts.ts';
 import { blobRoutes } from './api/blobs.ts';
+import { batchChangeRoutes } from './api/batch-changes.ts';
 import { batchFileRoutes } from './api/batch-files.ts';
 import { batchSettingsRoutes } from './api/batch-settings.ts';
 import { batchSpecRoutes } from './api/batch-specs.ts';
@@ -85,6 +86,7 @@ export const allRoutes: readonly Routes[] = [
   codeHostRoutes,
   batchSpecRoutes,
   batchFileRoutes,
+  batchChangeRoutes,
   batchSettingsRoutes,
   mirrorRoutes,
   webhookRoutes,

@@ -28,7 +28,7 @@ async function execute(id: string | undefined, options: ExecuteOptions): Promise
   const made =
     id === undefined
       ? await executeFile(client, options.file ?? '-', options)
-      : await client.batches.execute(id, { noCache: !options.cache });
+      : await client.batches.execute(id, options.cache ? {} : { noCache: true });
   if (options.detach) {
     printResult(options, made, [made.id]);
     note(`\`fumehood batches status --follow ${made.id}\` follows the execution`);
@@ -37,6 +37,6 @@ async function execute(id: string | undefined, options: ExecuteOptions): Promise
   const last = await follow(client, made.id);
   if (last === null) return;
   printResult(options, last, [last.id]);
-  if (last.state !== 'completed') throw specNotCompleted(last.id, last.resolutionFailure ?? last.state);
+  if (last.state !== 'completed') throw specNotCompleted(last);
   note(`\`fumehood batches preview ${last.id}\` shows what would be pushed`);
 }

@@ -1,6 +1,9 @@
 import { text } from 'node:stream/consumers';
 import { batchSpecJsonSchema } from '@fumehood/batch-spec';
 import {
+  applyBatchSpecSchema,
+  type BatchChangeRecord,
+  type Preview,
   batchIdSchema,
   type BatchSpecRecord,
   createBatchSpecSchema,
@@ -15,6 +18,9 @@ import * as z from 'zod';
 import type { Person } from '../../auth/people.ts';
 import { createBatchSpec, readBatchSpec } from '../../batches/specs.ts';
 import { listWorkspaces, readWorkspace } from '../../batches/workspaces.ts';
+import { applyBatchSpec } from '../../changesets/apply.ts';
+import { readBatchChange } from '../../changesets/batch-changes.ts';
+import { previewBatchSpec } from '../../changesets/preview.ts';
 import type { RouteDeps } from '../deps.ts';
 import { personOf, requirePerson } from '../person.ts';
 
@@ -53,6 +59,19 @@ export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     `${one}/workspaces/:workspace`,
     { schema: { params: workspaceParams } },
     (request): Promise<WorkspaceDetail> => readDetail(deps, personOf(request), request.params.workspace),
+  );
+  app.get(
+    `${one}/preview`,
+    { schema: { params } },
+    (request): Promise<Preview> => previewBatchSpec(db, personOf(request), request.params.spec),
+  );
+  app.post(
+    `${one}/apply`,
+    { schema: { params, body: applyBatchSpecSchema } },
+    async (request): Promise<BatchChangeRecord> => {
+      const applied = await applyBatchSpec(deps, personOf(request), request.params.spec, request.body);
+      return await readBatchChange(db, personOf(request), applied.publicId);
+    },
   );
 }
 

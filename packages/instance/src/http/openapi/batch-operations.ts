@@ -28,6 +28,48 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
     wildcard: { path: '/api/batch-specs/{spec}/files/{path}', name: 'path', schema: relativePathSchema },
     answers: { 200: 'BatchFile' },
   },
+  'GET /api/batch-specs/:spec/preview': {
+    summary: 'What would happen to each changeset if the batch spec were applied. Nothing has happened yet.',
+    answers: { 200: 'BatchPreview' },
+  },
+  'POST /api/batch-specs/:spec/apply': {
+    summary:
+      'Makes a batch spec the goal of the batch change of its name: its changesets are pushed, opened, updated and closed from now on. Applying it again changes nothing.',
+    answers: { 200: 'BatchChange' },
+  },
+  'GET /api/batch-changes': {
+    summary: "The batch changes of the caller's namespaces, newest first; for an admin, of all.",
+    answers: { 200: 'BatchChanges' },
+  },
+  'GET /api/batch-changes/:batchChange': { summary: 'A batch change.', answers: { 200: 'BatchChange' } },
+  'GET /api/batch-changes/:batchChange/changesets': {
+    summary: 'The changesets of a batch change, also archived and detached ones.',
+    answers: { 200: 'Changesets' },
+  },
+  'POST /api/batch-changes/:batchChange/close': {
+    summary: 'Closes a batch change, and with `closeChangesets` its open changesets on their code hosts.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/publish': {
+    summary: 'Publishes changesets of which the batch spec does not say whether they are.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/archive': {
+    summary: 'Takes changesets out of sight. They stay on their code hosts as they are.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/detach': {
+    summary: 'Lets changesets go: the batch change follows them no longer.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/reenqueue': {
+    summary: 'Tries again to do what has failed with changesets.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/resume': {
+    summary: 'Lets the waves of a batch change go on that too many failed checks have stopped.',
+    answers: { 200: 'BatchChange' },
+  },
   'GET /api/batch-settings': {
     summary: 'What the jobs of batch specs get that were sent without an option.',
     answers: { 200: 'BatchSettings' },
