@@ -15,7 +15,7 @@ const text = (max: number) => z.string().max(max).refine(isStorable, 'must be te
 const person = text(400).regex(/^[^<>\p{Cc}]*$/u, 'must have no control characters and no < or >');
 const branchName = z
   .string()
-  .refine((name) => /^refs\/heads\//.test(name) && isRefName(name), 'must be the full name of a branch');
+  .refine((name) => name.startsWith('refs/heads/') && isRefName(name), 'must be the full name of a branch');
 
 /** A changeset spec as upstream's clients send it. Repositories are their ids. */
 const branchSchema = z
