@@ -29,6 +29,7 @@ const night = [
   'test/crash/{busy,disk-full,index-uploads,partition,power-loss}.test.ts',
   'test/commands/{auto-indexing,demo,package-indexes,readme,real-projects}.test.ts',
   'test/thirdparty/**/*.test.ts',
+  'packages/executor/src/agent/batch-job.integration.test.ts',
   'test/scale/**/*.test.ts',
   'test/integration/backup.test.ts',
 ];

@@ -157,7 +157,7 @@ export class CloneHost {
   /** Makes a root of each image in the guest. */
   async prepare({ guest }: Pick<StartedVm, 'guest'>): Promise<void> {
     const imageRoots = disks.map(() => ({ mode: 0o755, uid: 0, gid: 0 }));
-    const plan = { disks, imageSlots: [...disks.keys()], imageRoots, workspaceSlot: null };
+    const plan = { disks, imageSlots: [...disks.keys()], imageRoots, workspaceSlot: null, tools: null };
     await prepareGuest(guest, plan, { hostname: 'job', network: true, files: {} });
   }
 

@@ -81,7 +81,7 @@ export async function withGuest<T>(
       const guest = connectGuest(await vm.guest, systemClock);
       await Promise.race([guest.ready(20_000), guest.broken]);
       const imageRoots = [{ mode: 0o755, uid: 0, gid: 0 }];
-      const plan = { disks: [diskName], imageSlots: [0], imageRoots, workspaceSlot: null };
+      const plan = { disks: [diskName], imageSlots: [0], imageRoots, workspaceSlot: null, tools: null };
       await guest.knock();
       await prepareGuest(guest, plan, { hostname: 'job', network: false, files: {} });
       return await use(attackedGuest(guest));

@@ -99,6 +99,32 @@ export function workspaceInvalid(why: string): FumehoodError {
   );
 }
 
+/** A step of a batch job asks for what no step can have. */
+export function stepRefused(step: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'step_refused',
+    message: `the step ${step} cannot be run: ${why}`,
+    remedy: 'Change this step of the batch spec.',
+  });
+}
+
+/** What the steps of a batch job have changed cannot be taken from the repository, or not be put there. */
+export function diffFailed(what: string, why: string): FumehoodError {
+  return new FumehoodError({
+    code: 'diff_failed',
+    message: `${what} did not work on the repository in the workspace: ${why}`,
+    remedy: 'Have the steps leave files, directories and symbolic links, and no repository of their own.',
+  });
+}
+
+export function diffTooBig(maxBytes: number): FumehoodError {
+  return new FumehoodError({
+    code: 'diff_too_big',
+    message: `the steps have changed more than ${maxBytes} bytes of the repository, as a diff counts them`,
+    remedy: 'Change less in one workspace, or have a step remove what it made.',
+  });
+}
+
 /** The job holds a credential of its instance in a place from which the executor cannot remove it. */
 export function uploadStepRefused(why: string): FumehoodError {
   return new FumehoodError({

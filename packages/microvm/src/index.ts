@@ -1,6 +1,6 @@
 export type { Guest, GuestFacts } from './channel/guest.ts';
 export { connectGuest } from './channel/guest.ts';
-export type { GuestStep, StepExit } from './channel/step.ts';
+export type { GuestStep, StepExit, StepStreams } from './channel/step.ts';
 export type { GuestImage, GuestRecipe } from './guest/build.ts';
 export { buildGuest, compileInit, guestRecipe, unpackKernelPackage } from './guest/build.ts';
 export { canLimit, makeCgroup, removeCgroup, removeCgroups } from './jail/cgroups.ts';

@@ -6,10 +6,11 @@ import { writeImageDisk } from '@fumehood/oci';
 import { archiveTar } from '../workspace/archive-tar.ts';
 import { checkFilePaths, type WorkspaceFile } from '../workspace/workspace-file.ts';
 import { workspaceTar } from '../workspace/workspace-tar.ts';
+import { toolsTar } from './tools-tar.ts';
 import { type DiskAnswer, type DiskRequest, diskRequestSchema, insidePaths } from './messages.ts';
 
 /**
- * Makes one disk from an image archive, from a commit and files, or from the archive of a workspace, and ends. It runs under the Spawn profile: what it reads is
+ * Makes one disk from an image archive, from a commit and files, from the archive of a workspace, or from programs of this host, and ends. It runs under the Spawn profile: what it reads is
  * untrusted, and takes time and memory that the process which renews leases must not lose.
  */
 
@@ -58,6 +59,11 @@ async function answerTo(input: Buffer): Promise<DiskAnswer> {
   const end = input.indexOf(10);
   const request = diskRequestSchema.parse(JSON.parse(input.toString('utf8', 0, end)));
   if (request.type === 'workspace') return makeWorkspace(request, input.subarray(end + 1));
+  if (request.type === 'tools') {
+    const tar = await toolsTar(spawnInside);
+    await writeDisk(spawnInside, tar.bytes, insidePaths.disk, () => tar.entries());
+    return { type: 'tools' };
+  }
   const config = await writeImageDisk(spawnInside, insidePaths.archive, insidePaths.disk);
   return { type: 'image', config };
 }

@@ -69,6 +69,15 @@ describe('a disk maker', () => {
     });
   });
 
+  it('makes a disk of the tools of this host, and of nothing else', async () => {
+    const file = join(disks, 'tools');
+    await diskMakerOf({ spawn, ...programs }, 256).make({ type: 'tools' }, [], file, never);
+    const listed = execFileSync('unsquashfs', ['-ls', '-d', '', file], { encoding: 'utf8' }).split('\n');
+    expect(listed).toEqual(expect.arrayContaining(['/tools/git', '/tools/dd', '/tools/bin/git']));
+    expect(listed.filter((path) => /\/(etc|bin|usr)$/.test(path))).toEqual(['/tools/bin']);
+    await rm(file);
+  });
+
   it('makes one disk of a job after the other', async () => {
     let most = 0;
     let now = 0;

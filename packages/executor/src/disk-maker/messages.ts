@@ -18,6 +18,8 @@ const path = z.string().max(4096);
 /** What the disk maker is asked for: one line of JSON on its stdin, followed by the contents of the files. */
 export const diskRequestSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('image') }),
+  /** Programs of this host. */
+  z.object({ type: z.literal('tools') }),
   z.object({
     type: z.literal('workspace'),
     commit: z.object({ id: z.string(), shallow: z.boolean() }).nullable(),
@@ -55,6 +57,7 @@ export const diskAnswerSchema = z.discriminatedUnion('type', [
     }),
   }),
   z.object({ type: z.literal('workspace'), files: z.int().nonnegative() }),
+  z.object({ type: z.literal('tools') }),
   z.object({
     type: z.literal('failed'),
     error: ipcErrorSchema.extend({

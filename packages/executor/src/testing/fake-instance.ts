@@ -1,15 +1,20 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
   addLogEntryRequestSchema,
   commonVersion,
   type Job,
+  type NextStep,
+  type NextStepRequest,
+  nextStepRequestSchema,
   type Order,
   protocolHeader,
   protocolVersion,
 } from '@fumehood/protocol';
+
+const digestOf = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 export interface FakeEntry {
   key: string;
@@ -32,6 +37,11 @@ export class FakeInstance {
   readonly marks: { operation: string; reason?: string; errorMessage?: string }[] = [];
   readonly requests: string[] = [];
   readonly uploads: Buffer[] = [];
+  /** The answers to the questions for the steps of a batch job, in their order; nothing follows the last one. */
+  readonly answers: NextStep[] = [];
+  /** What the executor has reported of steps. */
+  readonly ends: NextStepRequest['done'][] = [];
+  readonly diffs: Buffer[] = [];
   result: unknown = null;
   /** Why the executor leases nothing by itself, as its last heartbeat said. */
   trouble: string | null = null;
@@ -226,6 +236,14 @@ export class FakeInstance {
       const blob = this.blobs.get((request.url ?? '').split('/').at(-1) ?? '');
       if (blob) response.end(request.method === 'HEAD' ? undefined : blob);
       else response.writeHead(404).end();
+    },
+    nextStep: (_request, response, body) => {
+      this.ends.push(nextStepRequestSchema.parse(JSON.parse(body.toString())).done);
+      response.end(JSON.stringify(this.answers.shift() ?? { next: null, restore: null, skipped: [] }));
+    },
+    stepDiff: (_request, response, body) => {
+      this.diffs.push(body);
+      response.end(JSON.stringify({ digest: digestOf(body) }));
     },
     result: (_request, response, body) => {
       this.result = JSON.parse(body.toString());

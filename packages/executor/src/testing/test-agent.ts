@@ -125,7 +125,7 @@ export class TestAgent {
     };
     const leases = keepLeases({
       queue,
-      queues: ['codeintel', 'runs'],
+      queues: ['batches', 'codeintel', 'runs'],
       clock: systemClock,
       onTrouble: (message) => void warnings.push(message),
     });
@@ -176,7 +176,7 @@ export class TestAgent {
       diskMaker,
     });
     const reservations = openReservations({ cpus: 2, memoryMiB: 2048, scratchMiB: 4096 });
-    const queues: QueueName[] = ['codeintel', 'runs'];
+    const queues: QueueName[] = ['batches', 'codeintel', 'runs'];
     const agent = makeAgent({
       runtime,
       clock: systemClock,
@@ -221,6 +221,9 @@ export class TestAgent {
     instance.marks.length = 0;
     instance.uploads.length = 0;
     instance.result = null;
+    instance.answers.length = 0;
+    instance.ends.length = 0;
+    instance.diffs.length = 0;
   }
 
   /** Runs a job, and resolves with how it ended. */

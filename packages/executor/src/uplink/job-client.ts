@@ -6,13 +6,17 @@ import {
   type Job,
   jobIdHeader,
   type JobResultRequest,
+  type NextStep,
+  type NextStepRequest,
+  nextStepSchema,
   type QueueName,
   type ReceiptsRequest,
+  stepDiffSchema,
   storableText,
 } from '@fumehood/protocol';
 import * as z from 'zod';
 import { instanceRefused, leaseLost } from '../errors.ts';
-import { expectStatus, type Http, type HttpRequest, readBytes } from './http.ts';
+import { expectStatus, type Http, type HttpRequest, parseAnswer, readBytes } from './http.ts';
 import type { EntryEnd, EntryFacts, EntryText, OutputStream } from './log-entry.ts';
 import { type Redactions, redact } from './redact.ts';
 import { retryWhileUnreachable, withTimeout } from './retry.ts';
@@ -48,6 +52,12 @@ export interface JobClient {
    * them.
    */
   receipts(batch: Omit<ReceiptsRequest, 'executorName' | 'jobId'>, signal: AbortSignal): Promise<void>;
+  /** Reports the end of a step of a batch job, and asks for the next one. Retried: the request is idempotent. */
+  nextStep(done: NextStepRequest['done'], signal: AbortSignal): Promise<NextStep>;
+  /** Sends the diff of a step, as often as `open` has to give the bytes anew, and resolves with its digest. */
+  stepDiff(step: number, open: () => Readable, bytes: number, signal: AbortSignal): Promise<string>;
+  /** Hides more values from now on: in log entries that are opened later, and in messages. */
+  hide(values: Redactions): void;
   /** Sends what the run measured. Does nothing with an instance of upstream's kind, which has no route for it. */
   result(facts: Omit<JobResultRequest, 'executorName' | 'jobId'>): Promise<void>;
   /** Marks the job as completed. Errors of this and of the other marks: `lease_lost`, `instance_…`. */
@@ -80,7 +90,7 @@ export function openJobClient(
   lease: AbortSignal,
 ): JobClient {
   const native = job.fumehood !== undefined;
-  const redactions = job.redactedValues ?? {};
+  const redactions = { ...job.redactedValues };
   let entries = 0;
   const base = `/.executors/queue/${job.queue}`;
   const own = { executorName, jobId: job.id };
@@ -211,6 +221,26 @@ export function openJobClient(
     async receipts(batch, signal) {
       await retryWhileUnreachable(clock, signal, () => post('receipts', batch, 'send receipts', { signal }));
     },
+    nextStep: (done, signal) =>
+      retryWhileUnreachable(clock, signal, async () => {
+        const action = 'ask for the next step';
+        return parseAnswer(nextStepSchema, await post('nextStep', { done }, action, { signal }), action);
+      }),
+    async stepDiff(step, content, bytes, signal) {
+      const action = 'send the diff of a step';
+      return await retryWhileUnreachable(clock, signal, async () => {
+        const response = await open({
+          method: 'POST',
+          path: `${base}/stepDiff?step=${step}`,
+          headers: { 'content-type': 'application/octet-stream', 'content-length': String(bytes) },
+          body: content(),
+          signal,
+          action,
+        });
+        return parseAnswer(stepDiffSchema, await expectStatus(response, [200], action), action).digest;
+      });
+    },
+    hide: (values) => void Object.assign(redactions, values),
     async result(facts) {
       if (native)
         await retryWhileUnreachable(clock, lease, () => post('result', facts, "send the job's result"));

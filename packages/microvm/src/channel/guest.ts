@@ -43,7 +43,7 @@ export interface Guest {
     readonly data?: string;
   }): void;
   /** Writes a file that everybody may read. It travels in one frame. */
-  file(path: string, content: string): void;
+  file(path: string, content: string | Uint8Array): void;
   /** Runs a step until it has ended and the sinks have taken every byte of its output. */
   step(step: GuestStep, streams: StepStreams): Promise<StepExit>;
   /** Asks a step to end by its stop signal; init kills it after its grace period. Does nothing if the step has ended. */

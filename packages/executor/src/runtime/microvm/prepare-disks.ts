@@ -4,6 +4,7 @@ import { diskMakerOf } from '../../disk-maker/make-disk.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 import { collectJobFiles } from '../../workspace/job-files.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
+import { toolsDisk } from '../../workspace/tools-disk.ts';
 import { workspaceDisk, type WorkspaceSource } from '../../workspace/workspace-disk.ts';
 import { type ImageDeps, imageDisks } from './image-disks.ts';
 import { type PhaseDeps, runPhase, runWithLog, writeLine } from './phase.ts';
@@ -53,9 +54,14 @@ export async function prepareDisks(
   const makingImages = runPhase(phase, 'setup.image', (log) =>
     imageDisks(deps, maker, client, job, lease.stopped, (line) => writeLine(log, line)),
   );
-  // Waits for both even if one fails: the other must not go on after the run has cleaned up.
-  const [images, workspace] = await Promise.allSettled([makingImages, makingWorkspace]);
+  const makingTools = job.fumehood.batch
+    ? toolsDisk(maker, deps.cache, directories.disks, lease.stopped)
+    : null;
+  // Waits for all even if one fails: the others must not go on after the run has cleaned up.
+  const [images, workspace, tools] = await Promise.allSettled([makingImages, makingWorkspace, makingTools]);
   if (images.status === 'rejected') throw images.reason;
   if (workspace.status === 'rejected') throw workspace.reason;
-  return { images: images.value, plan: planDisks(images.value, workspace.value) };
+  if (tools.status === 'rejected') throw tools.reason;
+  const toolsOn = tools.value === null ? null : { file: tools.value, repository: job.repositoryDirectory };
+  return { images: images.value, plan: planDisks(images.value, workspace.value, toolsOn) };
 }

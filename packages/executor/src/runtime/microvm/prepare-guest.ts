@@ -6,6 +6,11 @@ import type { DiskPlan } from './vm-plan.ts';
 export const guestPaths = {
   workspace: '/workspace',
   files: '/run/fumehood',
+  /** The root of the tools of this host, which no step sees, and the `.git` on which their git works. */
+  tools: '/roots/tools',
+  git: '/git',
+  /** The files of a step of a batch change, on the scratch disk. */
+  stepFiles: '/scratch/files',
   root: (step: number) => `/roots/${step}`,
 } as const;
 
@@ -34,6 +39,12 @@ export async function prepareGuest(
   if (plan.workspaceSlot !== null) {
     mountDisk(guest, plan.workspaceSlot, '/commit');
     overlay(guest, '/commit', '/scratch/workspace', guestPaths.workspace, { mode: 0o777 });
+  }
+  if (plan.tools !== null) {
+    mountDisk(guest, plan.tools.slot, '/tools');
+    overlay(guest, '/tools', '/scratch/tools', guestPaths.tools);
+    overlay(guest, `/commit/${plan.tools.repository}/.git`, '/scratch/git', guestPaths.git);
+    guest.mkdir(guestPaths.stepFiles);
   }
   const { hostname } = settings;
   const files = {

@@ -1,90 +1,34 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Clock,
-  type FileCache,
-  type FileCacheUse,
-  factsOf,
-  isSharedFailure,
-  removeTree,
-  type Spawn,
-} from '@fumehood/base';
-import {
-  type BrokerGrant,
-  type EgressPolicy,
-  narrowEgress,
-  type Receipt,
-  type Tier,
-} from '@fumehood/protocol';
-import { type Guest, type LeftOver, openMonitor, type VmSpec } from '@fumehood/microvm';
-import { type FetchMemory, openFetchMemory, type Registries } from '@fumehood/oci';
+import { isSharedFailure, removeTree } from '@fumehood/base';
+import { narrowEgress, type Tier } from '@fumehood/protocol';
+import { type Guest, openMonitor } from '@fumehood/microvm';
+import { openFetchMemory } from '@fumehood/oci';
 import { guestSilent } from '../../errors.ts';
-import type { UpstreamJobs } from '../../settings.ts';
-import { storeIndex, type UploadClient, uploadIndex } from '../../upload/upload.ts';
-import type { Credential } from '../../uplink/credential.ts';
-import type { Route } from '../../uplink/network-route.ts';
+import { storeIndex, uploadIndex } from '../../upload/upload.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import { openJobStdin, terminalDecoder } from '../../uplink/job-stdin.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
-import { openPhaseLog } from '../../uplink/phase-log.ts';
-import type { RunOutcome, RunResult, Runtime } from '../runtime.ts';
-import { startGuest, explainFailure, type RunningVm } from './start-guest.ts';
-import { type GuestLimits, withinTime } from './guest-limits.ts';
-import type { Vmms } from '../../host/vmms.ts';
+import type { RunOutcome, Runtime } from '../runtime.ts';
+import { explainFailure } from './start-guest.ts';
+import { withinTime } from './guest-limits.ts';
 import { isEndOfCommand, sendArtifacts, takeArtifacts } from './artifacts.ts';
+import { runBatchSteps } from './batch-steps.ts';
 import { bootCanary } from './canary.ts';
 import { brokerSecrets, registrySecrets, searchVm } from './inspect.ts';
-import { beginPhaseLog, type PhaseDeps, runPhase, writeLine } from './phase.ts';
+import { startWithRetry, tearDown } from './job-vm.ts';
+import { beginPhaseLog, runPhase, writeLine } from './phase.ts';
 import { prepareDisks } from './prepare-disks.ts';
 import { guestPaths, prepareGuest } from './prepare-guest.ts';
-import { checkCommands, runSteps, scriptFiles } from './steps.ts';
+import { hasNetwork, type Measured, type MicrovmDeps, type Run, type RunDeps } from './run-state.ts';
+import { checkCommands, runSteps, scriptFiles, type StepDeps } from './steps.ts';
 import { type ValidatedJob, validateJob } from './validate-job.ts';
-import { type JobReceipts, openReceipts } from './receipts.ts';
-import { type Stage, verdictOf } from './verdict.ts';
+import { openReceipts } from './receipts.ts';
+import { verdictOf } from './verdict.ts';
 import { accelerationOf, chooseTier, vmmOfTier, vmSpec } from './vm-plan.ts';
-import type { AgentVm, VmSource } from './vm-source.ts';
-
-/** What the runtime needs for every job. */
-export interface MicrovmDeps {
-  readonly vms: VmSource;
-  /** The VMMs of these VMs. The name of its VMM is stored with every attempt. */
-  readonly vmms: Vmms;
-  readonly spawn: Spawn;
-  readonly clock: Clock;
-  readonly instanceUrl: string;
-  readonly executorName: string;
-  /** No job may hold this credential. An inspection searches the VM for it. */
-  readonly credential: Pick<Credential, 'secret'>;
-  readonly upstream: UpstreamJobs;
-  readonly guestLimits: GuestLimits;
-  readonly tiers: readonly Tier[];
-  /** The files in `disks` and `blobs`. */
-  readonly cache: FileCache;
-  readonly directories: {
-    /** Read-only disks. The helper opens them by their names. */
-    readonly disks: string;
-    /** Image archives. */
-    readonly blobs: string;
-    /** Has one directory for each running job, removed at the job's end. */
-    readonly work: string;
-  };
-  readonly uploadClient: UploadClient;
-  /** The bundled disk maker, which runs on the same Node. */
-  readonly diskMaker: string;
-  readonly registries: Registries;
-  /** How this machine reaches others: registries are asked through its proxy, too. */
-  readonly route: Pick<Route, 'proxy'>;
-  /** Docker's `config.json`, with the credentials of this executor for registries. */
-  readonly registryAuthFile: string | null;
-  /** Largest image of a registry. */
-  readonly imageMaxMiB: number;
-  /** Whether guests can have a network. */
-  readonly network: boolean;
-  /** What guests may reach at most. */
-  readonly egressCeiling: EgressPolicy;
-}
+import type { AgentVm } from './vm-source.ts';
 
 /** Bytes of the largest index file that is taken out of a guest: 2 GiB. The file is stored on the host until it is uploaded. */
 const indexMax = 2 * 2 ** 30;
@@ -97,29 +41,6 @@ export function microvmRuntime(deps: MicrovmDeps): Runtime {
       runInVm({ ...deps, fetchMemory }, validateJob(job, deps), lease, client),
     tryMachine: (resources, stopped) => bootCanary(deps, resources, stopped),
   };
-}
-
-/** What a run measures while it goes on. */
-type Measured = { -readonly [K in keyof Omit<RunResult, 'tier' | 'vmm'>]: RunResult[K] };
-
-interface RunDeps extends MicrovmDeps {
-  readonly fetchMemory: FetchMemory;
-}
-
-interface Run extends PhaseDeps {
-  readonly deps: RunDeps;
-  readonly job: ValidatedJob;
-  readonly measured: Measured;
-  readonly cache: FileCacheUse;
-  vm: AgentVm | null;
-  stage: Stage;
-  /** What the guest may reach: what the job asks for, within the ceiling of this executor. */
-  readonly policy: EgressPolicy;
-  /** The entries of the broker that the guest can use, under every policy. */
-  readonly broker: readonly BrokerGrant[];
-  readonly receipts: JobReceipts;
-  /** Ends the running step; null while no step runs. */
-  endStep: (() => void) | null;
 }
 
 /** Runs a validated job in a fresh VM, and destroys the VM whatever happens. */
@@ -186,7 +107,7 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
   const control = randomBytes(24).toString('hex');
   const marker = job.fumehood.inspect ? { FUMEHOOD_CONTROL: control } : {};
   const command = { job, images, hostname, extraEnvironment: marker };
-  checkCommands(command);
+  if (!job.fumehood.batch) checkCommands(command); // the commands of a batch job come one by one
   run.stage = 'boot';
   const prepare = (guest: Guest) =>
     prepareGuest(guest, plan, {
@@ -203,20 +124,22 @@ async function runPhases(run: Run, tier: Tier, work: string): Promise<void> {
     await inTime(vm, limits.setupMs, 'mount its disks', prepared);
     await writeLine(log, `kernel ${facts.kernel}, clock within ${facts.clockErrorMs} ms`);
   });
-  const steps = runSteps(
-    {
-      ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
-      openLog: (key, command) => beginStepLog(run, key, command),
-      openStdin: (resize) =>
-        openJobStdin(client, lease.stopped, job.fumehood.terminal && terminalDecoder(resize)),
-      setEndStep: (endStep) => {
-        run.endStep = endStep;
-      },
+  const stepDeps: StepDeps = {
+    ...{ ...command, guest, vm, limits, lease, clock: deps.clock },
+    openLog: (key, command) => beginStepLog(run, key, command),
+    openStdin: (resize) =>
+      openJobStdin(client, lease.stopped, job.fumehood.terminal && terminalDecoder(resize)),
+    setEndStep: (endStep) => {
+      run.endStep = endStep;
     },
-    (exitCode) => {
-      measured.exitCode = exitCode;
-    },
-  );
+  };
+  const onExit = (exitCode: number) => {
+    measured.exitCode = exitCode;
+  };
+  const diffs = { client, cache: run.cache, blobs: deps.directories.blobs, work: join(work, 'diffs') };
+  const steps = job.fumehood.batch
+    ? runBatchSteps({ ...stepDeps, ...diffs }, onExit)
+    : runSteps(stepDeps, onExit);
   const { artifacts } = job.fumehood;
   await (artifacts.length === 0 ? steps : bringBack(run, guest, vm, join(work, 'artifacts'), steps));
   const { upload } = job;
@@ -315,78 +238,3 @@ function beginStepLog(run: Run, key: string, command: readonly string[]): PhaseL
     },
   };
 }
-
-/**
- * Starts the VM, as a clone where there is a template. If it does not come up, it is destroyed, and another one boots, once: a guest
- * that boots needs no template.
- */
-async function startWithRetry(
-  run: Run,
-  newSpec: () => VmSpec,
-  prepare: (guest: Guest) => Promise<void>,
-  log: PhaseLog,
-): Promise<RunningVm> {
-  const { deps, lease } = run;
-  const start = async (boots: boolean) => {
-    const onReceipt = (receipt: Receipt) => run.receipts.add(receipt);
-    const { policy, broker } = run;
-    const options = { boots, prepare, policy, broker, queue: run.job.queue ?? null, onReceipt };
-    const started = await startGuest(deps.vms, newSpec(), options, lease, deps.clock, (vm) => {
-      run.vm = vm;
-      const stop = () => {
-        if (run.endStep) run.endStep();
-        else vm.kill();
-      };
-      lease.stopped.addEventListener('abort', stop, { once: true });
-    });
-    const { origin } = started.vm;
-    await writeLine(
-      log,
-      'template' in origin
-        ? `cloned from ${origin.template}`
-        : `booted: ${origin.boots.message} (${origin.boots.code})`,
-    );
-    return started;
-  };
-  try {
-    return await start(false);
-  } catch (error) {
-    if (factsOf(error).code !== 'guest_not_ready' || lease.stopped.aborted) throw error;
-    await writeLine(log, `${factsOf(error).message}; trying once more`, 'stderr');
-    await destroyVm(run);
-    return start(true);
-  }
-}
-
-async function destroyVm(run: Run): Promise<LeftOver | null> {
-  const { vm } = run;
-  run.vm = null;
-  const left = (await vm?.destroy()) ?? null;
-  for (const [name, count] of Object.entries(left ?? {}))
-    run.measured.leftOver[name] = (run.measured.leftOver[name] ?? 0) + count;
-  return left;
-}
-
-/** Destroys the VM without waiting for its log entry, which may fail to open, and sends what its network still has to say. */
-async function tearDown(run: Run): Promise<void> {
-  if (!run.vm) return;
-  const opening = run.lease.lost.aborted
-    ? null
-    : openPhaseLog(run.client, run.clock, 'teardown.vm', []).catch(() => null);
-  const endReceipts = async () => {
-    if (hasNetwork(run)) await run.receipts.end();
-  };
-  const left = await destroyVm(run).catch(async (error: unknown) => {
-    await endReceipts().catch(() => {}); // the first error is the cause
-    throw error;
-  });
-  const writeEntry = async () => {
-    const log = await opening;
-    if (!log) return;
-    await writeLine(log, `left on the host: ${JSON.stringify(left)}`);
-    await log.end(0);
-  };
-  await Promise.all([writeEntry(), endReceipts()]);
-}
-
-const hasNetwork = ({ policy, broker }: Run) => policy.mode !== 'none' || broker.length > 0;

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '@fumehood/base';
 import { brokerEnvironment } from '@fumehood/egress';
-import { type Guest, type GuestStep, type StepExit } from '@fumehood/microvm';
+import type { Guest, GuestStep, StepExit, StepStreams } from '@fumehood/microvm';
 import type { ImageConfig, ImageDisk } from '@fumehood/oci';
 import { commandFault, type DockerStep, scriptFault, type TerminalSize } from '@fumehood/protocol';
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
@@ -22,7 +22,7 @@ import { stepMemoryBytes } from './vm-plan.ts';
 import type { AgentVm } from './vm-source.ts';
 
 /** SIGTERM: what asks a step to end if its image names no other signal. */
-const defaultStopSignal = 15;
+export const defaultStopSignal = 15;
 /** Processes and threads that a step may have at a time. */
 const pidsMax = 4096;
 /** Bytes at the end of a failed step's output that its error quotes. */
@@ -48,6 +48,9 @@ export interface StepDeps {
   /** Opens the job's stdin, which the first step reads. `resize` is called with the sizes of its terminal. */
   openStdin(resize: (size: TerminalSize) => void): Readable;
 }
+
+/** A command of a step as the guest sees it, without what limits it. */
+export type GuestCommand = Omit<GuestStep, 'memoryBytes' | 'pids' | 'deadlineMs' | 'graceMs'>;
 
 /** What the command of a step follows from. */
 type CommandDeps = Pick<StepDeps, 'job' | 'images' | 'hostname' | 'extraEnvironment'>;
@@ -97,69 +100,102 @@ async function runStep(
   deadline: number,
   onExit: (exitCode: number) => void,
 ): Promise<void> {
-  const { guest, vm, clock, job, limits, lease } = deps;
-  const { stopGraceMs } = job.fumehood;
+  const { guest, job } = deps;
   const step = stepAt(job, index);
   const name = stepName(step, index);
-  const script = scriptPath(step, index);
   const argv = argumentsOf(deps, index);
-  const remainingMs = deadline - clock.bootTime();
-  if (remainingMs <= 0) throw deadlinePassed(name, job.fumehood.deadlineMs);
-  const memoryBytes = stepMemoryBytes(job.fumehood.resources.memoryMiB);
+  if (deadline <= deps.clock.bootTime()) throw deadlinePassed(name, job.fumehood.deadlineMs);
   const log = deps.openLog(`step.docker.${name}`, argv);
   const lastOutput = { stdout: '', stderr: '' };
   const writeOutput = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
     lastOutput[stream] = (lastOutput[stream] + chunk.toString('latin1')).slice(-quotedBytes);
     return log.write(stream, chunk);
   };
+  const view = guestView(deps, index, scriptPath(step, index));
+  const command = { ...view, argv, ...(index === 0 && { terminal: job.fumehood.terminal }) };
+  const streams = {
+    stdin:
+      index === 0 && job.fumehood.stdin ? deps.openStdin((size) => guest.resizeStep(view.id, size)) : null,
+    stdout: writeOutput('stdout'),
+    stderr: writeOutput('stderr'),
+  };
+  const exit = await runCommand(deps, name, command, streams, deadline).catch(endLog(log));
+  await checkExit(deps, name, exit, log, onExit, () =>
+    Buffer.from(lastOutput.stderr.trim() || lastOutput.stdout.trim(), 'latin1').toString('utf8'),
+  );
+}
+
+/** Ends the log of a step with an error, and throws the error. */
+export function endLog(log: PhaseLog): (error: unknown) => Promise<never> {
+  return async (error) => {
+    await log.end(-1).catch(() => {}); // a failure of the log is ignored: the first error is the cause
+    throw error;
+  };
+}
+
+/**
+ * Runs one command in the guest until `deadline`, ms of boot time, and never longer than the guest may take to say that it has ended; the
+ * VM is killed then. `name` is that of the step, for errors. Errors: `deadline`, those of the streams and of the guest.
+ */
+export async function runCommand(
+  deps: Pick<StepDeps, 'guest' | 'vm' | 'clock' | 'job' | 'limits' | 'setEndStep'>,
+  name: string,
+  command: GuestCommand,
+  streams: StepStreams,
+  deadline: number,
+): Promise<StepExit> {
+  const { guest, vm, clock, job, limits } = deps;
+  const { stopGraceMs, deadlineMs, resources } = job.fumehood;
+  const remainingMs = deadline - clock.bootTime();
+  const late = () => deadlinePassed(name, deadlineMs);
+  if (remainingMs <= 0) throw late();
   const running = guest.step(
     {
-      ...guestView(deps, index, script),
-      argv,
-      memoryBytes,
+      ...command,
+      memoryBytes: stepMemoryBytes(resources.memoryMiB),
       pids: pidsMax,
       deadlineMs: Math.ceil(remainingMs),
       graceMs: stopGraceMs,
-      ...(index === 0 && { terminal: job.fumehood.terminal }),
     },
-    {
-      stdin:
-        index === 0 && job.fumehood.stdin
-          ? deps.openStdin((size) => guest.resizeStep(stepId(index), size))
-          : null,
-      stdout: writeOutput('stdout'),
-      stderr: writeOutput('stderr'),
-    },
+    streams,
   );
-  const late = () => deadlinePassed(name, job.fumehood.deadlineMs);
   const endMs = stopGraceMs + limits.reportMs;
   const ended = new AbortController();
   deps.setEndStep(() => {
-    guest.stopStep(stepId(index));
+    guest.stopStep(command.id);
     clock.sleep(endMs, ended.signal).then(
       () => vm.kill(),
       () => {},
     );
   });
-  const exit = await withinTime(clock, vm, remainingMs + endMs, running, late)
-    .catch(async (error: unknown) => {
-      await log.end(-1).catch(() => {}); // a failure of the log is ignored: the first error is the cause
-      throw error;
-    })
-    .finally(() => {
-      deps.setEndStep(null);
-      ended.abort();
-    });
+  return await withinTime(clock, vm, remainingMs + endMs, running, late).finally(() => {
+    deps.setEndStep(null);
+    ended.abort();
+  });
+}
+
+/**
+ * Ends the log of a step that has ended, and calls `onExit`. `quote` returns what an error quotes of its output. Errors: `step_failed`,
+ * `step_not_started`, `deadline`, `memory`.
+ */
+export async function checkExit(
+  { job, lease }: Pick<StepDeps, 'job' | 'lease'>,
+  name: string,
+  exit: StepExit,
+  log: PhaseLog,
+  onExit: (exitCode: number) => void,
+  quote: () => string,
+): Promise<void> {
   const exitCode = exitCodeOf(exit);
   if (exit.reason === 'start') await log.write('stderr', Buffer.from(`${exit.message}\n`));
   await log.end(exitCode);
   onExit(exitCode);
   lease.stopped.throwIfAborted();
-  const quoted = Buffer.from(lastOutput.stderr.trim() || lastOutput.stdout.trim(), 'latin1').toString('utf8');
-  if (exit.reason === 'deadline') throw deadlinePassed(name, job.fumehood.deadlineMs);
-  if (exit.reason === 'memory') throw memoryExceeded(name, memoryBytes);
+  const { deadlineMs, resources } = job.fumehood;
+  if (exit.reason === 'deadline') throw deadlinePassed(name, deadlineMs);
+  if (exit.reason === 'memory') throw memoryExceeded(name, stepMemoryBytes(resources.memoryMiB));
   if (exit.reason === 'start') throw stepNotStarted(name, exit.message);
-  if (exitCode !== 0) throw stepFailed(name, exitCode, quoted.split('\n').slice(-10).join('\n'));
+  if (exitCode !== 0) throw stepFailed(name, exitCode, quote().split('\n').slice(-10).join('\n'));
 }
 
 function stepId(index: number): string {
@@ -179,45 +215,60 @@ function argumentsOf(deps: CommandDeps, index: number): string[] {
   return stepArguments(step, imageConfig(deps, index), scriptPath(step, index));
 }
 
-function imageConfig({ images }: CommandDeps, index: number): ImageConfig {
+export function imageConfig({ images }: CommandDeps, index: number): ImageConfig {
   return (images[index] as ImageDisk).config;
 }
 
 /** Returns what a step sees in the guest. Errors: `job_refused` for a working directory that leads out of the workspace. */
-function guestView(
+function guestView(deps: CommandDeps, index: number, script: string | null): Omit<GuestCommand, 'argv'> {
+  const step = stepAt(deps.job, index);
+  const image = imageConfig(deps, index);
+  const root = rootView(deps, index);
+  return {
+    ...root,
+    env: environmentOf(deps, step, image),
+    user: image.user,
+    cwd: stepDirectory(step, image, hasWorkspace(deps.job)),
+    binds: [
+      ...root.binds,
+      ...(script
+        ? [{ source: `${guestPaths.files}/${scriptName(index)}`, target: script, mode: 'ro' as const }]
+        : []),
+    ],
+  };
+}
+
+/** Returns the whole environment of a step. */
+export function environmentOf(
+  { job, hostname, extraEnvironment }: CommandDeps,
+  step: DockerStep,
+  image: ImageConfig,
+): string[] {
+  const repository = job.repositoryName === '' ? null : job.repositoryDirectory;
+  const broker = brokerEnvironment(job.fumehood.broker ?? []);
+  return stepEnvironment(step, image, hostname, repository, broker, extraEnvironment);
+}
+
+/** Returns what every command in the root of a step's image sees: its files, and the workspace of the job. */
+export function rootView(
   deps: CommandDeps,
   index: number,
-  script: string | null,
-): Omit<GuestStep, 'argv' | 'memoryBytes' | 'pids' | 'deadlineMs' | 'graceMs'> {
-  const { job, hostname, extraEnvironment } = deps;
-  const step = stepAt(job, index);
+): Pick<GuestCommand, 'id' | 'root' | 'hostname' | 'volumes' | 'stopSignal' | 'binds'> {
+  const { job, hostname } = deps;
   const image = imageConfig(deps, index);
-  const inWorkspace = hasWorkspace(job);
-  const repository = job.repositoryName === '' ? null : job.repositoryDirectory;
-  const bind = (source: string, target: string, mode: 'ro' | 'rw' = 'rw') => ({ source, target, mode });
+  const bind = (source: string, target: string) => ({ source, target, mode: 'rw' as const });
   const file = (name: string) => `${guestPaths.files}/${name}`;
   return {
     id: stepId(index),
     root: guestPaths.root(index),
-    env: stepEnvironment(
-      step,
-      image,
-      hostname,
-      repository,
-      brokerEnvironment(job.fumehood.broker ?? []),
-      extraEnvironment,
-    ),
-    user: image.user,
-    stopSignal: image.stopSignal ?? defaultStopSignal,
-    cwd: stepDirectory(step, image, inWorkspace),
     hostname,
     volumes: image.volumes ?? [],
+    stopSignal: image.stopSignal ?? defaultStopSignal,
     binds: [
       bind(file('hosts'), '/etc/hosts'),
       bind(file('hostname'), '/etc/hostname'),
       bind(file('resolv.conf'), '/etc/resolv.conf'),
-      ...(inWorkspace ? [bind(guestPaths.workspace, workspaceTarget)] : []),
-      ...(script ? [bind(file(scriptName(index)), script, 'ro')] : []),
+      ...(hasWorkspace(job) ? [bind(guestPaths.workspace, workspaceTarget)] : []),
     ],
   };
 }

@@ -91,8 +91,20 @@ describe('the disks', () => {
       imageSlots: [0, 1, 0],
       imageRoots: [root, { mode: 0o755, uid: 0, gid: 0 }, root],
       workspaceSlot: 2,
+      tools: null,
     });
     expect(planDisks([{ file: 'a', config }], null).workspaceSlot).toBeNull();
+  });
+
+  it('have room for the tools of this host behind the workspace, and not for more images than a VM has disks', () => {
+    const images = (count: number) =>
+      Array.from({ length: count }, (_, at) => ({ file: String(at), config }));
+    const tools = { file: 't', repository: 'repository' };
+    expect(planDisks(images(16), 'w', tools)).toMatchObject({
+      workspaceSlot: 16,
+      tools: { slot: 17, repository: 'repository' },
+    });
+    expect(() => planDisks(images(17), 'w', tools)).toThrow('17 images, and a VM has room for 16');
   });
 });
 

@@ -58,6 +58,13 @@ export function validateJob(job: Job, settings: ValidationSettings): ValidatedJo
   if (job.fetchTags) throw jobRefused("it wants the repository's tags", otherExecutor);
   if (job.repositoryName !== '' && !job.shallowClone)
     throw jobRefused("it wants the repository's whole history", otherExecutor);
+  // The path is a part of the options of a mount, where these characters mean something.
+  const { batch } = validated.fumehood;
+  if (batch && (job.repositoryName === '' || !/^[A-Za-z0-9._/-]+$/.test(job.repositoryDirectory)))
+    throw jobRefused(
+      'it is a part of a batch change, and has no repository in a directory of plain letters',
+      'Name the repository, and a directory for it.',
+    );
   for (const step of dockerSteps) {
     const isOnInstance = job.fumehood && imageDigest(step.image) !== null;
     if (!isOnInstance && !imageReferenceSchema.safeParse(step.image).success)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Acceleration, vmmNames, VmSpec } from '@fumehood/microvm';
+import { type Acceleration, type vmmNames, vmDisksMax, type VmSpec } from '@fumehood/microvm';
 import type { ImageDisk, ImageRoot } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';
@@ -41,16 +41,34 @@ export interface DiskPlan {
   readonly imageRoots: readonly ImageRoot[];
   /** The slot of the workspace, or null when the job has none. */
   readonly workspaceSlot: number | null;
+  /** The slot of the tools of this host, and the directory of the repository on which they work; null when the job needs none. */
+  readonly tools: { readonly slot: number; readonly repository: string } | null;
 }
 
-/** Assigns a slot to every disk. An image that several steps use has one slot; the workspace has the last one. */
-export function planDisks(images: readonly ImageDisk[], workspace: string | null): DiskPlan {
-  const disks = [...new Set(images.map((image) => image.file))];
+/**
+ * Assigns a slot to every disk. An image that several steps use has one slot; the workspace has the one behind the images, and the tools
+ * have the last one. Errors: `job_refused` for more disks than a VM has.
+ */
+export function planDisks(
+  images: readonly ImageDisk[],
+  workspace: string | null,
+  tools: { readonly file: string; readonly repository: string } | null = null,
+): DiskPlan {
+  const imageFiles = [...new Set(images.map((image) => image.file))];
+  const others = [workspace, tools?.file].filter((file) => typeof file === 'string');
+  const disks = [...imageFiles, ...others];
+  if (disks.length > vmDisksMax)
+    throw jobRefused(
+      `its steps have ${imageFiles.length} images, and a VM has room for ${vmDisksMax - others.length}`,
+      'Use the same image for several steps.',
+    );
   const imageSlots = images.map((image) => disks.indexOf(image.file));
   const imageRoots = images.map(({ config }) => config.root ?? { mode: 0o755, uid: 0, gid: 0 });
-  return workspace === null
-    ? { disks, imageSlots, imageRoots, workspaceSlot: null }
-    : { disks: [...disks, workspace], imageSlots, imageRoots, workspaceSlot: disks.length };
+  return {
+    ...{ disks, imageSlots, imageRoots },
+    workspaceSlot: workspace === null ? null : imageFiles.length,
+    tools: tools && { slot: disks.length - 1, repository: tools.repository },
+  };
 }
 
 /** Returns the spec of a VM for one boot. Every call makes a new id. */

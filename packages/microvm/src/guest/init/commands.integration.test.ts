@@ -129,7 +129,7 @@ describe('a step', () => {
       [...whole.slice(0, 3), ...times(4_096, 'arg', 'a'), ...times(4_096, 'env', 'a')],
     ],
     ['the longest argument', [...whole, 'arg', 'a'.repeat(131_071)]],
-    ['the largest number of binds', [...whole, ...times(32, 'bind', 'a\0b\0ro')]],
+    ['the largest number of binds', [...whole, ...times(512, 'bind', 'a\0b\0ro')]],
   ])('with %s is started', async (_what, fields) => {
     expect(await answerToStep(...fields)).toBe(`started ${String(fields[0])}`);
   });
@@ -162,7 +162,7 @@ describe('a step', () => {
     ['a terminal of 1,001 columns', [...whole, 'rows', 24, 'columns', 1001]],
     ['an empty bind', [...whole, 'bind', '']],
     ['too many arguments', [...whole, ...times(4_096, 'arg', 'a')]],
-    ['too many binds', [...whole, ...times(33, 'bind', 'a\0b\0ro')]],
+    ['too many binds', [...whole, ...times(513, 'bind', 'a\0b\0ro')]],
   ])('with %s is refused', async (_what, fields) => {
     expect(await answerToStep(...fields)).toMatch(/^failed step 22 /);
   });

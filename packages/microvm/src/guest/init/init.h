@@ -23,7 +23,7 @@ void boot(int argc, char **argv);
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
 
 /* child.c: the process that becomes a step. */
-#define BINDS_MAX 32
+#define BINDS_MAX 512
 #define VOLUMES_MAX 256
 #define ARGS_MAX 4096 /* as many arguments, and as many variables */
 struct bind {
