@@ -10,7 +10,10 @@ export const changesetsTopic = 'changesets';
 const claimSeconds = 300;
 
 /** What is stored of the state of a changeset on its host. */
-export type ChangesetStatus = Pick<RemoteChangeset, 'state' | 'review' | 'checks'>;
+export interface ChangesetStatus extends Pick<RemoteChangeset, 'review' | 'checks'> {
+  /** Null: it is a branch alone, which nobody has merged. */
+  readonly state: RemoteChangeset['state'] | null;
+}
 
 /** A changeset whose state is to be read. */
 export interface DueChangeset {

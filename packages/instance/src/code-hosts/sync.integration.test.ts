@@ -232,7 +232,7 @@ describe('a branch on a plain git remote', () => {
     return await changeset({ ...pushed, sync_after: new Date(Date.now() + 3_600_000) });
   };
 
-  test('is merged when its base has its commit, and open before', async () => {
+  test('is merged when its base has its commit, and in no state before', async () => {
     await storeMirrored(db, 'r', mirrored);
     const merged = await branch(source.first, 'refs/heads/merged');
     const open = await branch(source.secret, 'refs/heads/secret');
@@ -241,17 +241,17 @@ describe('a branch on a plain git remote', () => {
     await wakeBranches(db, 'r');
     expect(await round()).toBe(3);
     expect(await show(merged)).toMatchObject({ state: 'merged', review: null, checks: null });
-    expect(await show(open)).toMatchObject({ state: 'open' });
-    expect(await show(notArrived)).toMatchObject({ state: 'open' });
+    expect(await show(open)).toMatchObject({ state: null });
+    expect(await show(notArrived)).toMatchObject({ state: null });
     await wakeBranches(db, 'r');
     expect(await round()).toBe(2);
   });
 
-  test('is open while its repository has no mirror', async () => {
+  test('is in no state while its repository has no mirror', async () => {
     await setRepository(db, vault, 'r', setRepositorySchema.parse({ url: null }));
     const id = await branch(source.first, 'refs/heads/merged');
     await wakeBranches(db, 'r');
     expect(await round()).toBe(1);
-    expect(await show(id)).toMatchObject({ state: 'open' });
+    expect(await show(id)).toMatchObject({ state: null });
   });
 });

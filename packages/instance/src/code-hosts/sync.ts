@@ -81,7 +81,7 @@ async function readStatus(deps: SyncChangesetsDeps, due: DueChangeset): Promise<
   const host = externalId === null ? null : await codeHostOf(deps, repository);
   if (host && externalId !== null) return await host.read(externalId);
   if (externalId !== null) return due.status; // its code host was removed
-  return { state: (await isMerged(deps, due)) ? 'merged' : 'open', review: null, checks: null };
+  return { state: (await isMerged(deps, due)) ? 'merged' : null, review: null, checks: null };
 }
 
 /**
