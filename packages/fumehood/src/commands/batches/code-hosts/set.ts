@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { codeHostKindSchema, codeHostNameSchema, type CodeHostKind } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../../cli/context.ts';
@@ -19,21 +20,37 @@ export function addCodeHostsSet(codeHosts: Command): void {
     .addOption(
       new Option('--kind <kind>', 'what it is').choices(codeHostKindSchema.options).makeOptionMandatory(),
     )
+    .option('--webhook-secret-file <file>', 'a file with the secret of the webhooks of all its repositories')
     .addOption(jsonOption())
     .action(set);
 }
 
-async function set(
-  name: string,
-  url: string,
-  options: ClientOptions & { kind: CodeHostKind },
-): Promise<void> {
+interface SetOptions extends ClientOptions {
+  readonly kind: CodeHostKind;
+  readonly webhookSecretFile?: string;
+}
+
+async function set(name: string, url: string, options: SetOptions): Promise<void> {
   if (options.tokenStdin)
     throw usage(
       'the token of the code host and --token-stdin are both on stdin',
       'Give the access token of the instance in FUMEHOOD_TOKEN, or use `fumehood login`.',
     );
   const token = await readSecretText(process.stdin, 'token of the code host', tokenMax, note);
-  const stored = await (await connect(options)).codeHosts.set(name, { kind: options.kind, url, token });
+  const { kind, webhookSecretFile } = options;
+  const secret = webhookSecretFile && { webhookSecret: await secretIn(webhookSecretFile) };
+  const stored = await (await connect(options)).codeHosts.set(name, { kind, url, token, ...secret });
   printDone(options, stored, `the instance opens changesets in the repositories below ${stored.url}`);
+}
+
+/** Reads a secret, without the line break at its end. Errors: `usage`. */
+async function secretIn(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).replace(/\r?\n$/, '');
+  } catch (error) {
+    throw usage(
+      `the secret of the webhooks cannot be read: ${(error as Error).message}`,
+      'Give --webhook-secret-file a file that has it.',
+    );
+  }
 }
