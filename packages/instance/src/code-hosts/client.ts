@@ -20,22 +20,27 @@ export function required(http: HostHttp, { name, path }: HostRepository): Send {
 }
 
 /**
- * Opens a changeset unless there is an open one of the head branch. Somebody may open another one at the same time. Some hosts refuse it
- * then; of those that do not, `find` returns the oldest one, which is returned to both, and the other one is closed.
+ * Opens a changeset unless there is an open one of the head branch. `create` returns its number. Somebody may open another one at the same
+ * time. Some hosts refuse it then; of those that do not, `find` returns the oldest one, which is returned to both, and the other one is
+ * closed.
  */
 export async function openOnce(
-  { find, close }: Pick<CodeHost, 'find' | 'close'>,
+  { find, read, close }: Pick<CodeHost, 'find' | 'read' | 'close'>,
   head: string,
-  create: () => Promise<RemoteChangeset>,
+  create: () => Promise<string>,
 ): Promise<RemoteChangeset> {
   const found = await find(head);
   if (found) return found;
-  const made = await create().catch(async (error: unknown) => {
-    const other = error instanceof FumehoodError && error.code === 'host_refused' ? await find(head) : null;
-    if (other) return other;
+  const made = await create().catch((error: unknown) => {
+    if (error instanceof FumehoodError && error.code === 'host_refused') return error;
     throw error;
   });
-  const oldest = (await find(head)) ?? made;
-  if (oldest.externalId !== made.externalId) await close(made.externalId);
+  const oldest = await find(head);
+  if (made instanceof FumehoodError) {
+    if (oldest) return oldest;
+    throw made;
+  }
+  if (oldest === null) return await read(made); // its list lags behind
+  if (oldest.externalId !== made) await close(made);
   return oldest;
 }

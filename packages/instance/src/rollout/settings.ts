@@ -2,6 +2,8 @@ import type { Rollout, setRolloutSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type * as z from 'zod';
 import type { Db } from '../db/connect.ts';
+import { reconcilerTopic } from '../db/topics.ts';
+import { wake } from '../db/transaction.ts';
 import { rolloutNotFound } from './errors.ts';
 
 const record = sql`windows, set_by as "setBy", iso(set_at) as "setAt"`;
@@ -26,6 +28,7 @@ export async function setRollout(
       set windows = excluded.windows, set_by = excluded.set_by, set_at = clock_timestamp(), next_at = clock_timestamp()
     returning ${record}
   `.execute(db);
+  wake(db, reconcilerTopic);
   return rows[0] as Rollout;
 }
 
@@ -36,4 +39,5 @@ export async function removeRollout(db: Db): Promise<void> {
     delete from batch_rollout returning 1
   `.execute(db);
   if (rows.length === 0) throw rolloutNotFound();
+  wake(db, reconcilerTopic);
 }

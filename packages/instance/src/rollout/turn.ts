@@ -1,6 +1,8 @@
 import type { RolloutWindow, Waves } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
+import { reconcilerTopic } from '../db/topics.ts';
+import { wake } from '../db/transaction.ts';
 import { decideWave, type WaveMember } from './waves.ts';
 import { nextTurn } from './windows.ts';
 
@@ -79,4 +81,5 @@ export async function wakeWaiting(tx: Db, batchChangeId: number): Promise<void> 
     update changesets set process_after = clock_timestamp()
     where batch_change_id = ${batchChangeId} and reconciler = 'queued' and publication = 'unpublished' and process_after > clock_timestamp()
   `.execute(tx);
+  wake(tx, reconcilerTopic);
 }

@@ -94,8 +94,15 @@ function openGitea(repository: HostRepository): CodeHost {
     return oldest ? await complete(oldest) : null;
   }
 
-  const read = async (externalId: string) =>
+  const readOne = async (externalId: string) =>
     await send({ method: 'GET', path: pull(externalId), answer: pullSchema });
+
+  async function read(externalId: string): Promise<RemoteChangeset> {
+    const found = await http({ method: 'GET', path: pull(externalId), answer: pullSchema });
+    if (found) return await complete(found);
+    await send({ method: 'GET', path: at, answer: repositorySchema });
+    return deletedChangeset(externalId);
+  }
 
   const close = (externalId: string) => change(externalId, { state: 'closed' });
 
@@ -104,24 +111,19 @@ function openGitea(repository: HostRepository): CodeHost {
     drafts: true,
     find,
     open: ({ head, base, title, body, draft }) =>
-      openOnce({ find, close }, head, async () => {
+      openOnce({ find, read, close }, head, async () => {
         const request = { head, base, title: titleOf(draftTitles, title, draft), body };
-        return await complete(
-          await send({ method: 'POST', path: `${at}/pulls`, body: request, answer: pullSchema }),
-        );
+        const path = `${at}/pulls`;
+        const { number } = await send({ method: 'POST', path, body: request, answer: pullSchema });
+        return String(number);
       }),
-    async read(externalId) {
-      const found = await http({ method: 'GET', path: pull(externalId), answer: pullSchema });
-      if (found) return await complete(found);
-      await send({ method: 'GET', path: at, answer: repositorySchema });
-      return deletedChangeset(externalId);
-    },
+    read,
     async update(externalId, { title, body, base }) {
-      const now = await read(externalId);
+      const now = await readOne(externalId);
       return await change(externalId, { title: titleOf(draftTitles, title, now.draft), body, base });
     },
     async undraft(externalId) {
-      const { title } = await read(externalId);
+      const { title } = await readOne(externalId);
       return await change(externalId, { title: titleOf(draftTitles, title, false) });
     },
     close,

@@ -128,6 +128,13 @@ function openGithub(repository: HostRepository): CodeHost {
     return found ? await complete(found) : null;
   }
 
+  async function read(externalId: string): Promise<RemoteChangeset> {
+    const found = await http({ method: 'GET', path: pull(externalId), answer: pullSchema });
+    if (found) return await complete(found);
+    await send({ method: 'GET', path: at, answer: repositorySchema });
+    return deletedChangeset(externalId);
+  }
+
   const close = (externalId: string) => change(externalId, { state: 'closed' });
 
   return {
@@ -135,16 +142,12 @@ function openGithub(repository: HostRepository): CodeHost {
     drafts: true,
     find,
     open: ({ head, ...request }) =>
-      openOnce({ find, close }, head, async () => {
+      openOnce({ find, read, close }, head, async () => {
         const body = { head, ...request };
-        return await complete(await send({ method: 'POST', path: `${at}/pulls`, body, answer: pullSchema }));
+        const { number } = await send({ method: 'POST', path: `${at}/pulls`, body, answer: pullSchema });
+        return String(number);
       }),
-    async read(externalId) {
-      const found = await http({ method: 'GET', path: pull(externalId), answer: pullSchema });
-      if (found) return await complete(found);
-      await send({ method: 'GET', path: at, answer: repositorySchema });
-      return deletedChangeset(externalId);
-    },
+    read,
     update: (externalId, { title, body, base }) => change(externalId, { title, body, base }),
     async undraft(externalId) {
       const { node_id, draft } = await send({ method: 'GET', path: pull(externalId), answer: pullSchema });

@@ -74,6 +74,13 @@ function openGitlab(repository: HostRepository): CodeHost {
     return found ? await complete(await readOne(String(found.iid))) : null;
   }
 
+  async function read(externalId: string): Promise<RemoteChangeset> {
+    const found = await http({ method: 'GET', path: request(externalId), answer: mergeRequestSchema });
+    if (found) return await complete(found);
+    await send({ method: 'GET', path: at, answer: projectSchema });
+    return deletedChangeset(externalId);
+  }
+
   const close = (externalId: string) => change(externalId, { state_event: 'close' });
 
   return {
@@ -81,26 +88,16 @@ function openGitlab(repository: HostRepository): CodeHost {
     drafts: true,
     find,
     open: ({ head, base, title, body, draft }) =>
-      openOnce({ find, close }, head, async () => {
+      openOnce({ find, read, close }, head, async () => {
         const made = {
           ...{ source_branch: head, target_branch: base },
           ...{ title: titleOf(draftTitles, title, draft), description: body },
         };
-        return await complete(
-          await send({
-            method: 'POST',
-            path: `${at}/merge_requests`,
-            body: made,
-            answer: mergeRequestSchema,
-          }),
-        );
+        const path = `${at}/merge_requests`;
+        const { iid } = await send({ method: 'POST', path, body: made, answer: mergeRequestSchema });
+        return String(iid);
       }),
-    async read(externalId) {
-      const found = await http({ method: 'GET', path: request(externalId), answer: mergeRequestSchema });
-      if (found) return await complete(found);
-      await send({ method: 'GET', path: at, answer: projectSchema });
-      return deletedChangeset(externalId);
-    },
+    read,
     async update(externalId, { title, body, base }) {
       const { draft } = await readOne(externalId);
       return await change(externalId, {
