@@ -3,6 +3,9 @@ import type { Clock, Spawn } from '@fumehood/base';
 import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { jobAuth } from './auth/job.ts';
+import { workspaceEnded } from './batches/execution/ended.ts';
+import { makeNextStep } from './batches/execution/next-step.ts';
+import { workOnBatchSpecs } from './batches/work.ts';
 import { openBlobStore } from './blobs/store.ts';
 import { syncChangesets } from './code-hosts/sync.ts';
 import { wakeBranches } from './code-hosts/sync-records.ts';
@@ -44,14 +47,12 @@ export interface InstanceParts {
   readonly openCommits: (directory: string, spawn: Spawn, replica: string) => Promise<CommitStore>;
   readonly routes: readonly Routes[];
   readonly limits: RequestLimits;
-  /** The steps of batch changes. */
-  readonly batches: KindStores['batches'];
+  /** The steps of batch changes; null: those of the workspaces that the instance starts. */
+  readonly batches: KindStores['batches'] | null;
 }
 
-/** Answers for the steps of batch changes while nothing makes their jobs. */
-const noBatches: KindStores['batches'] = {
-  next: async () => ({ next: null, restore: null, skipped: [] }),
-  ended: async () => {},
+const defaultParts: InstanceParts = {
+  ...{ openCommits, routes: allRoutes, limits: requestLimits, batches: null },
 };
 
 export interface Instance {
@@ -71,7 +72,7 @@ export interface Instance {
 export async function startInstance(
   config: InstanceConfig,
   { clock, spawn, log }: InstanceDeps,
-  parts: InstanceParts = { openCommits, routes: allRoutes, limits: requestLimits, batches: noBatches },
+  parts: InstanceParts = defaultParts,
 ): Promise<Instance> {
   const vault = openVault(await readSecretsKey(config.secretsKeyFile));
   const db = connect(config.connection);
@@ -101,11 +102,11 @@ export async function startInstance(
     const blobs = await openBlobStore(config.directories.blobs, staging);
     const commits = await parts.openCommits(config.directories.repositories, spawn, config.replica);
     const mirrors = await openMirrors(config.directories.repositories, spawn);
+    const hasCommit = (repository: string, commit: string) =>
+      provideCommit({ db, mirrors, commits, spawn }, repository, commit);
     const kinds = makeKinds({
-      hasBlob: blobs.has,
-      hasCommit: (repository, commit) => provideCommit({ db, mirrors, commits, spawn }, repository, commit),
-      hasExecutorUrl: config.upstream.url !== null,
-      batches: parts.batches,
+      ...{ hasBlob: blobs.has, hasCommit, hasExecutorUrl: config.upstream.url !== null },
+      batches: parts.batches ?? { next: makeNextStep({ vault, blobs }), ended: workspaceEnded },
     });
     const app = await buildServer(
       {
@@ -141,6 +142,11 @@ export async function startInstance(
     );
     const syncingChangesets = syncChangesets({ db, vault, mirrors, clock, log }, wakes, stopping.signal);
     const indexingDependencies = indexDependencies({ db, kinds, clock, log }, stopping.signal);
+    const workingOnBatches = workOnBatchSpecs(
+      { db, vault, blobs, mirrors, clock, log, provideCommit: hasCommit },
+      wakes,
+      stopping.signal,
+    );
     const reaping = reap(reservedDb, kinds, clock, log, stopping.signal, health);
     return {
       url: `http://127.0.0.1:${port}`,
@@ -154,6 +160,7 @@ export async function startInstance(
         await syncing;
         await syncingChangesets;
         await indexingDependencies;
+        await workingOnBatches;
         await release();
       },
     };

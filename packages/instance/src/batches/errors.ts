@@ -30,14 +30,6 @@ export const batchFileTooBig = (bound: number) =>
 export const tooManyBatchFiles = (bound: number) =>
   refused(409, 'too_many_batch_files', `a batch spec mounts at most ${bound} files`, 'Mount fewer files.');
 
-export const batchSpecExecuted = (id: string) =>
-  refused(
-    409,
-    'batch_spec_executed',
-    `the batch spec ${id} is executed already`,
-    'Send it again, with its files before its execution.',
-  );
-
 export const batchQueryInvalid = (query: string, why: string) =>
   refused(
     400,
@@ -61,3 +53,64 @@ export const tooManyWorkspaces = (bound: number) =>
     `a batch spec has at most ${bound} workspaces`,
     'Divide it: let `on` name fewer repositories.',
   );
+export const batchSpecOfClient = (id: string) =>
+  refused(
+    409,
+    'batch_spec_of_client',
+    `a client has run the batch spec ${id}`,
+    'Create one that the instance runs: `fumehood batches execute`.',
+  );
+
+export const batchSpecExecuted = (id: string) =>
+  refused(
+    409,
+    'batch_spec_executed',
+    `the batch spec ${id} was executed already`,
+    'Retry what has failed, or create the batch spec again.',
+  );
+
+export const batchSpecRunning = (id: string, state: string) =>
+  refused(
+    409,
+    'batch_spec_running',
+    `the batch spec ${id} is ${state}, and only one that has ended is retried`,
+    'Wait for its end, or cancel it first.',
+  );
+
+export const batchSpecApplied = (id: string) =>
+  refused(
+    409,
+    'batch_spec_applied',
+    `the batch spec ${id} was applied, so its results stay as they are`,
+    'Create it again and execute that.',
+  );
+
+export const batchWorkspaceRunning = (id: string, state: string) =>
+  refused(
+    409,
+    'batch_workspace_running',
+    `the workspace ${id} is ${state}, and only one that has ended is retried`,
+    'Wait for its end, or cancel it first.',
+  );
+
+export const mountMissing = (path: string) =>
+  refused(
+    400,
+    'batch_mount_missing',
+    `the batch spec mounts ${path}, and no such file was sent`,
+    'Send the files below the directory of the batch spec before it is executed.',
+  );
+
+export const stepInvalid = (step: number, why: string) =>
+  refused(400, 'batch_step_invalid', `step ${step + 1}: ${why}`, 'Correct the step of the batch spec.');
+
+export const stepUnexpected = (step: number) =>
+  refused(
+    409,
+    'batch_step_unexpected',
+    `step ${step} is none that this attempt was given`,
+    'Report the steps in the order in which they were given.',
+  );
+
+export const batchFileNotFound = (path: string) =>
+  refused(404, 'batch_file_not_found', `the batch spec has no file ${path.slice(0, 300)}`, 'Send it first.');

@@ -6,11 +6,38 @@ import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 import type { Staging } from '../staging.ts';
-import { batchFileTooBig, batchSpecExecuted, batchSpecNotFound, tooManyBatchFiles } from './errors.ts';
+import {
+  batchFileNotFound,
+  batchFileTooBig,
+  batchSpecExecuted,
+  batchSpecNotFound,
+  tooManyBatchFiles,
+} from './errors.ts';
 import { requireBatchSpec } from './specs.ts';
 
 /** Most files of a batch spec. */
 const filesMax = 1_000;
+
+const record = sql`public_id as id, path, digest, bytes`;
+
+/** Returns the files that were sent for a batch spec, by path. Errors: `batch_spec_not_found`. */
+export async function listBatchFiles(db: Db, person: Person, spec: string): Promise<BatchFile[]> {
+  const { id } = await requireBatchSpec(db, person, spec);
+  const { rows } = await sql<BatchFile>`
+    select ${record} from batch_files where spec_id = ${id} order by path collate "C"
+  `.execute(db);
+  return rows;
+}
+
+/** Returns a file of a batch spec by its id or its path. Errors: `batch_spec_not_found`, `batch_file_not_found`. */
+export async function readBatchFile(db: Db, person: Person, spec: string, file: string): Promise<BatchFile> {
+  const { id } = await requireBatchSpec(db, person, spec);
+  const { rows } = await sql<BatchFile>`
+    select ${record} from batch_files where spec_id = ${id} and (public_id = ${file} or path = ${file})
+  `.execute(db);
+  if (!rows[0]) throw batchFileNotFound(file);
+  return rows[0];
+}
 
 /** A file that the steps of a batch spec mount. */
 interface NewBatchFile {
@@ -56,7 +83,7 @@ export async function storeBatchFile(
       select ${id}, ${path}, ${digest}, ${bytes}, ${modifiedAt}
       where (select count(*) from batch_files where spec_id = ${id} and path <> ${path}) < ${filesMax}
       on conflict (spec_id, path) do update set digest = excluded.digest, bytes = excluded.bytes, modified_at = excluded.modified_at
-      returning public_id as id, path, digest, bytes
+      returning ${record}
     `.execute(tx);
     if (!rows[0]) throw tooManyBatchFiles(filesMax);
     return rows[0];

@@ -31,11 +31,11 @@ interface Result {
  * `changeset_branch_duplicate`.
  */
 export async function buildChangesetSpecs({ db, blobs }: BuildDeps, specId: number): Promise<void> {
-  const { rows: specs } = await sql<{ text: string; creator: string }>`
-    select text, creator from batch_specs where id = ${specId} and built_at is null
+  const { rows: specs } = await sql<{ text: string; creator: string; executedAt: string | null }>`
+    select text, creator, executed_at::text as "executedAt" from batch_specs where id = ${specId} and built_at is null
   `.execute(db);
   if (!specs[0]) return;
-  const { text, creator } = specs[0];
+  const { text, creator, executedAt } = specs[0];
   const spec = parseBatchSpec(text);
   const made: NewChangesetSpec[] = [];
   for (const result of await newResults(db, specId)) {
@@ -60,9 +60,10 @@ export async function buildChangesetSpecs({ db, blobs }: BuildDeps, specId: numb
   );
   await transaction(db, async (tx) => {
     const { rows } = await sql`
-      update batch_specs set built_at = clock_timestamp() where id = ${specId} and built_at is null returning 1
+      update batch_specs set built_at = clock_timestamp()
+      where id = ${specId} and built_at is null and executed_at is not distinct from ${executedAt}::timestamptz returning 1
     `.execute(tx);
-    if (rows.length === 0) return;
+    if (rows.length === 0) return; // it is built, or its workspaces run again
     await sql`delete from changeset_specs where spec_id = ${specId} and kind = 'existing'`.execute(tx);
     await storeChangesetSpecs(tx, [...made, ...imported]);
     await requireOwnBranches(tx, specId);
@@ -76,7 +77,7 @@ async function newResults(db: Db, specId: number): Promise<Result[]> {
     from batch_workspaces workspace, lateral (
       select result_id from batch_workspace_steps where workspace_id = workspace.id and result_id is not null order by step desc limit 1
     ) as last join batch_step_results result on result.id = last.result_id
-    where workspace.spec_id = ${specId} and state = 'completed'
+    where workspace.spec_id = ${specId} and state = 'completed' and diff_bytes > 0
       and not exists (select from changeset_specs made where made.workspace_id = workspace.id)
     order by position
   `.execute(db);

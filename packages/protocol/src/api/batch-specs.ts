@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { brokerNameSchema, jobBrokerMax } from '../broker.ts';
 import { labelsSchema } from '../capability.ts';
-import { askedEgressSchema } from '../egress-policy.ts';
+import { askedEgressSchema, defaultEgress } from '../egress-policy.ts';
 import { isStorable } from '../text.ts';
 import { tierSchema } from '../tier.ts';
 import { digestSchema, momentSchema, numberInText, relativePathSchema } from '../values.ts';
@@ -34,6 +34,12 @@ export const batchOptionsSchema = z.strictObject({
   broker: z.array(brokerNameSchema).max(jobBrokerMax).optional(),
 });
 export type BatchOptions = z.output<typeof batchOptionsSchema>;
+/** What the jobs of a batch spec get, with the defaults of what is missing. */
+export const wholeBatchOptionsSchema = z.object({
+  ...jobOptions,
+  network: askedEgressSchema.default(defaultEgress.batches),
+  broker: z.array(brokerNameSchema).max(jobBrokerMax).default([]),
+});
 
 /** `PUT /api/batch-settings`: 200 with the settings, which take the place of earlier ones. `DELETE`: 204. */
 export const batchSettingsSchema = z.object({

@@ -29,7 +29,6 @@ let source: Source;
 let root: string;
 let mirrors: Mirrors;
 let db: Db;
-let started: number[];
 
 beforeAll(async () => {
   server = openTestServer();
@@ -54,7 +53,6 @@ afterAll(async () => {
   await server.stop();
 });
 beforeEach(async () => {
-  started = [];
   await sql`delete from batch_specs`.execute(db);
 });
 
@@ -71,8 +69,7 @@ changesetTemplate: {title: t, branch: b, commit: {message: m}}
     ...more,
   });
 const resolveAll = async () => {
-  const start = async (_: Db, id: number) => void started.push(id);
-  while (await resolveNext({ db, mirrors, log: { warn: () => {} }, start }, going));
+  while (await resolveNext({ db, mirrors, log: { warn: () => {} } }, going));
 };
 const all = { state: null, after: 0, limit: 10 };
 
@@ -99,7 +96,6 @@ test('a batch spec finds its workspaces, and those where nothing can be pushed a
     steps: [],
     diffDigest: null,
   });
-  expect(started).toEqual([]);
 });
 
 test.each([
@@ -128,14 +124,6 @@ test('a batch spec that names what is not there has failed', async () => {
     'the repository has no commit none',
   );
   expect((await messages(`{repositoriesMatchingQuery: '/(/'}`))[1]).toMatch('git grep');
-});
-
-test('a batch spec that was executed before its workspaces were known starts with them', async () => {
-  const { id, publicId } = await create(`{repository: acme/sent}`, { allowUnsupported: true });
-  await sql`update batch_specs set executed_at = clock_timestamp()`.execute(db);
-  await resolveAll();
-  expect(started).toEqual([id]);
-  expect((await readBatchSpec(db, ann, publicId)).workspaces.pending).toBe(1);
 });
 
 test('a batch spec is seen in its namespace alone, and another namespace is not to be used', async () => {

@@ -19,13 +19,10 @@ export interface ResolveDeps {
   readonly db: Db;
   readonly mirrors: Mirrors;
   readonly log: Pick<Logger, 'warn'>;
-  /** Starts the workspaces of a batch spec, in the transaction that stores them. */
-  readonly start: (tx: Db, specId: number) => Promise<void>;
 }
 
 /**
- * Finds the workspaces of one batch spec, of which they are not known, and starts them if somebody has asked for it. Returns false if there
- * is none. When `stopping` is aborted another replica finds them, once the claim has run out.
+ * Finds the workspaces of one batch spec, of which they are not known. Returns false if there is none. When `stopping` is aborted another replica finds them, once the claim has run out.
  */
 export async function resolveNext(deps: ResolveDeps, stopping: AbortSignal): Promise<boolean> {
   const { db, mirrors, log } = deps;
@@ -36,8 +33,7 @@ export async function resolveNext(deps: ResolveDeps, stopping: AbortSignal): Pro
     const spec = parseBatchSpec(claimed.text);
     const workspaces = await resolveWorkspaces(spec, mirrorCatalog(db, mirrors));
     await transaction(db, async (tx) => {
-      const stored = await storeWorkspaces(tx, claimed, workspaces, spec.steps?.length ?? 0);
-      if (stored?.isExecuted) await deps.start(tx, claimed.id);
+      await storeWorkspaces(tx, claimed, workspaces, spec.steps?.length ?? 0);
       wakeBatch(tx, claimed, true);
     });
   } catch (error) {

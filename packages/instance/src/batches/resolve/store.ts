@@ -39,18 +39,18 @@ export async function renewSpecClaim(db: Db, { id, claim }: ClaimedSpec): Promis
   return rows.length > 0;
 }
 
-/** Stores the workspaces of a batch spec, and ends the claim. Returns null, and stores nothing, if the claim is lost. */
+/** Stores the workspaces of a batch spec, and ends the claim. Stores nothing if the claim is lost. */
 export async function storeWorkspaces(
   tx: Db,
   { id, claim }: ClaimedSpec,
   workspaces: readonly Workspace[],
   stepCount: number,
-): Promise<{ readonly isExecuted: boolean } | null> {
-  const { rows } = await sql<{ isExecuted: boolean }>`
+): Promise<void> {
+  const { rows } = await sql`
     update batch_specs set resolution = 'completed', claim = null, claimed_until = null
-    where id = ${id} and claim = ${claim} returning executed_at is not null as "isExecuted"
+    where id = ${id} and claim = ${claim} returning 1
   `.execute(tx);
-  if (!rows[0]) return null;
+  if (rows.length === 0) return;
   await sql`
     insert into batch_workspaces (spec_id, position, repository, branch, commit, path, only_fetch_workspace, file_matches, ignored,
       unsupported, step_count, skipped_steps, state, reason)
@@ -69,7 +69,6 @@ export async function storeWorkspaces(
       from batch_specs where id = ${id}
     ) as allowed
   `.execute(tx);
-  return rows[0];
 }
 
 /** Stores why the workspaces of a batch spec cannot be found, and ends the claim. */

@@ -53,7 +53,9 @@ describe('a batch spec', () => {
   test('is of the user who sends it, and is the one that was sent', async () => {
     const spec = await made('ann', { allowIgnored: true, options: { cpus: 2 } });
     expect(spec).toMatchObject({
-      ...{ namespace: 'ann', name: 'greet', creator: 'ann', state: 'pending', origin: 'server', text },
+      // The instance may have found already that it does not have the repository.
+      state: expect.stringMatching(/^(pending|failed)$/),
+      ...{ namespace: 'ann', name: 'greet', creator: 'ann', origin: 'server', text },
       ...{ allowIgnored: true, allowUnsupported: false, noCache: false, options: { cpus: 2 } },
     });
     const read = await as('ann', 'GET', `/api/batch-specs/${spec.id}`);
