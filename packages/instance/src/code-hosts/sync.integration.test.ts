@@ -5,9 +5,11 @@ import { allowedRequest, localSpawn, systemClock } from '@fumehood/base';
 import { setCodeHostSchema, setRepositorySchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { pino } from 'pino';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Connection } from '../config.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
+import { listen } from '../db/wakes.ts';
 import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
 import { setRepository } from '../repos/records.ts';
 import { openVault } from '../secrets/vault.ts';
@@ -15,7 +17,7 @@ import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 import giteaApi from './gitea/published-api.json' with { type: 'json' };
 import { setCodeHost } from './records.ts';
-import { syncChangeset } from './sync.ts';
+import { syncChangeset, syncChangesets } from './sync.ts';
 import { takeDueChangeset, wakeBranches, wakeChangesets } from './sync-records.ts';
 import { Forge } from './testing/forge.ts';
 import { giteaOperations } from './testing/gitea.ts';
@@ -31,6 +33,7 @@ let source: Source;
 let root: string;
 let mirrors: Mirrors;
 let mirrored: Awaited<ReturnType<typeof mirrorSource>>;
+let connection: Connection;
 let db: Db;
 beforeAll(async () => {
   server = openTestServer();
@@ -41,7 +44,8 @@ beforeAll(async () => {
   );
   source = makeSource();
   mirrored = await mirrorSource(mirrors, source);
-  db = connect(await server.clone());
+  connection = await server.clone();
+  db = connect(connection);
 });
 afterAll(async () => {
   await db.destroy();
@@ -219,6 +223,31 @@ describe('a changeset on a code host', () => {
     expect(await wakeChangesets(db, 'r', { ...none, commits: ['b'.repeat(40)] })).toBe(1);
     expect(await round()).toBe(1);
   });
+});
+
+test('the loop reads what is due, and what somebody asks for, until it is stopped', async () => {
+  const forge = new Forge();
+  forge.open({ head: 'topic/one', base: 'main', title: 't', body: '', draft: false });
+  const host = await startPublishedHost(giteaApi, '/api/v1', giteaOperations(forge));
+  const wakes = listen(connection, systemClock);
+  const stopping = new AbortController();
+  const running = syncChangesets({ db, vault, mirrors, clock: systemClock, log }, wakes, stopping.signal);
+  try {
+    const set = setCodeHostSchema.parse({ kind: 'gitea', url: host.url, token: 't' });
+    await setCodeHost(db, vault, 'forge', set, 'admin');
+    await setRepository(db, vault, 'r', setRepositorySchema.parse({ url: `${host.url}/o/r` }));
+    const id = await changeset({ external_id: '1', sync_after: new Date(Date.now() + 3_600_000) });
+    for (const state of ['closed', 'open', 'merged'] as const) {
+      forge.pulls = forge.pulls.map((pull) => ({ ...pull, state }));
+      await wakeChangesets(db, 'r', { externalIds: ['1'], commits: [] });
+      await vi.waitFor(async () => expect(await show(id)).toMatchObject({ state }), 5_000);
+    }
+  } finally {
+    stopping.abort();
+    await running;
+    await wakes.close();
+    await host.stop();
+  }
 });
 
 describe('a branch on a plain git remote', () => {
