@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 import { unlessHeld } from '../backup/hold.ts';
+import { batchDigests, removeOldBatchSpecs } from '../batches/retention.ts';
 import type { InstanceConfig } from '../config.ts';
 import { partDigests, removeOldPartialUploads } from '../codeintel/partial.ts';
 import type { Db } from '../db/connect.ts';
@@ -67,13 +68,16 @@ export async function removeOld(
   });
   const jobs = await removeOldJobs(db, bounds(retention.jobs));
   const indexes = await removeOldIndexes(deps, bounds(retention.indexes));
+  await removeOldBatchSpecs(db);
   const needs = await readNeeds(db);
   const blobs = join(directories.blobs, 'sha256');
   const blobOf = (digest: string) => join(blobs, digest.replace(/^sha256:/, ''));
   await removeOldPartialUploads(db);
   // What a job brought back stays with the job, and counts as a part of it. After the job it is a blob that nobody uses. So it is with the parts
-  // of an upload.
-  const kept = new Set([...(await artifactDigests(db)), ...(await partDigests(db))].map(blobOf));
+  // of an upload, and with what batch specs have.
+  const kept = new Set(
+    [...(await artifactDigests(db)), ...(await partDigests(db)), ...(await batchDigests(db))].map(blobOf),
+  );
   const images = await removeUnused(
     (await below(blobs)).filter((path) => !kept.has(path)),
     new Set(needs.images.map(blobOf)),
