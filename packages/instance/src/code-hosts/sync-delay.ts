@@ -3,6 +3,8 @@ import type { ChangesetStatus } from './sync-records.ts';
 const minuteMs = 60_000;
 /** Checks run for minutes, and a wave may wait for them. */
 const checksMs = 2 * minuteMs;
+/** Checks that are to run have begun by then. */
+const beginMs = 4 * minuteMs;
 const soonestMs = 10 * minuteMs;
 const latestMs = 6 * 60 * minuteMs;
 
@@ -13,5 +15,6 @@ const latestMs = 6 * 60 * minuteMs;
 export function syncDelay({ state, checks }: ChangesetStatus, unchangedMs: number): number {
   if (state === 'closed') return latestMs;
   if (checks === 'pending' && unchangedMs < latestMs) return checksMs;
+  if (state !== null && checks === null && unchangedMs < soonestMs) return beginMs;
   return Math.min(Math.max(unchangedMs / 10, soonestMs), latestMs);
 }

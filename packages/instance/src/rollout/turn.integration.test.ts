@@ -93,6 +93,21 @@ test('what publishes nothing waits for no wave', async () => {
   expect(await claim(changesets[1] ?? 0, id, false)).toBeNull();
 });
 
+test('what lets changesets go waits for no claim, which may wait for it', async () => {
+  const { id, changesets } = await batchChange({ size: 1, failedShareMax: 0 }, 2);
+  const [claimed = 0] = changesets;
+  await setRollout(db, { windows: [] }, 'admin');
+  await sql`update changesets set process_after = clock_timestamp() + interval '1 hour'`.execute(db);
+  await sql`update batch_changes set waves_stopped = 'why'`.execute(db);
+  await transaction(db, async (tx) => {
+    await sql`select from changesets where id = ${claimed} for update`.execute(tx);
+    await resumeWaves(db, id);
+    await setRollout(db, { windows: null }, 'admin');
+    await removeRollout(db);
+  });
+  expect(await due()).toBe(1);
+});
+
 test('a rate lets one changeset of all go at a time, and a claim that fails takes no turn', async () => {
   const { id, changesets } = await batchChange(null, 4);
   await setRollout(db, setRolloutSchema.parse({ windows: [{ rate: '2/hour' }] }), 'admin');

@@ -36,7 +36,8 @@ async function turnInWaves(tx: Db, { id, batchChangeId }: Turned, now: number): 
   if (waves === null) return null;
   if (stopped) return now + waitMs;
   const { rows: members } = await sql<WaveMember>`
-    select (extract(epoch from published_at) * 1000)::bigint as "publishedAt", publication = 'pushed' as "isBranchAlone",
+    select (extract(epoch from published_at) * 1000)::bigint as "publishedAt",
+      publication = 'pushed' and reconciler = 'completed' as "isBranchAlone",
       external_state as state, checks
     from changesets
     where batch_change_id = ${batchChangeId} and id <> ${id} and detached_at is null and archived_at is null
@@ -75,11 +76,18 @@ export async function resumeWaves(tx: Db, batchChangeId: number): Promise<void> 
   await wakeWaiting(tx, batchChangeId);
 }
 
-/** Has the changesets of a batch change that are still to be published looked at again at once. */
+/**
+ * Has the changesets of a batch change that are still to be published looked at again at once, but one that is being claimed: its claim
+ * holds it while it waits for the batch change, and this must not wait for it.
+ */
 export async function wakeWaiting(tx: Db, batchChangeId: number): Promise<void> {
   await sql`
     update changesets set process_after = clock_timestamp()
-    where batch_change_id = ${batchChangeId} and reconciler = 'queued' and publication = 'unpublished' and process_after > clock_timestamp()
+    where id in (
+      select id from changesets
+      where batch_change_id = ${batchChangeId} and reconciler = 'queued' and publication = 'unpublished' and process_after > clock_timestamp()
+      for update skip locked
+    )
   `.execute(tx);
   wake(tx, reconcilerTopic);
 }
