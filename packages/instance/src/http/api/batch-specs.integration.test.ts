@@ -168,3 +168,24 @@ test('the settings of batch changes are set by admins, and read by all', async (
   expect((await instance.api('DELETE', path)).status).toBe(204);
   expect(await read()).toMatchObject({ options: {} });
 });
+
+test('a batch spec is executed once, canceled and run again, by those of its namespace alone', async () => {
+  const { id } = await made('ann');
+  const path = `/api/batch-specs/${id}`;
+  for (const action of ['execute', 'cancel', 'retry'])
+    expect((await as('bob', 'POST', `${path}/${action}`, {})).status, action).toBe(404);
+  const executed = await as('ann', 'POST', `${path}/execute`, { noCache: true });
+  expect(batchSpecRecordSchema.parse(await executed.json())).toMatchObject({
+    ...{ id, noCache: true, executedAt: expect.any(String) },
+  });
+  const again = await as('ann', 'POST', `${path}/execute`, {});
+  expect([again.status, await codeOf(again)]).toEqual([409, 'batch_spec_executed']);
+  expect((await as('ann', 'POST', `${path}/cancel`, {})).status).toBe(200);
+  const other = await as('ann', 'POST', `${path}/retry`, { workspaces: [nobodys] });
+  expect([other.status, await codeOf(other)]).toEqual([404, 'batch_workspace_not_found']);
+});
+
+test('a batch spec is executed as it is sent', async () => {
+  const spec = await made('ann', { execute: true });
+  expect(spec.executedAt).toEqual(expect.any(String));
+});

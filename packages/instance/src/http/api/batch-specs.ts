@@ -1,6 +1,8 @@
 import { text } from 'node:stream/consumers';
 import { batchSpecJsonSchema } from '@fumehood/batch-spec';
 import {
+  executeBatchSpecSchema,
+  retryBatchSpecSchema,
   applyBatchSpecSchema,
   type BatchChangeRecord,
   type Preview,
@@ -16,11 +18,19 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { Person } from '../../auth/people.ts';
+import { batchWorkspaceNotFound } from '../../batches/errors.ts';
+import {
+  cancelBatchSpec,
+  executeBatchSpec,
+  retryBatchSpec,
+  retryWorkspaces,
+} from '../../batches/execution/control.ts';
 import { createBatchSpec, readBatchSpec } from '../../batches/specs.ts';
-import { listWorkspaces, readWorkspace } from '../../batches/workspaces.ts';
+import { listWorkspaces, readWorkspace, requireWorkspace } from '../../batches/workspaces.ts';
 import { applyBatchSpec } from '../../changesets/apply.ts';
 import { readBatchChange } from '../../changesets/batch-changes.ts';
 import { previewBatchSpec } from '../../changesets/preview.ts';
+import type { Db } from '../../db/connect.ts';
 import type { RouteDeps } from '../deps.ts';
 import { personOf, requirePerson } from '../person.ts';
 
@@ -37,11 +47,12 @@ export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
   app.get('/api/batch-spec-schema', async () => batchSpecJsonSchema());
   app.post('/api/batch-specs', { schema: { body: createBatchSpecSchema } }, async (request, reply) => {
     const person = personOf(request);
-    const { namespace = person.name, execute: _, ...spec } = request.body;
+    const { namespace = person.name, execute, ...spec } = request.body;
     const { publicId } = await createBatchSpec(deps, person, {
       ...spec,
       ...{ namespace, origin: 'server', batchChangeId: null },
     });
+    if (execute) await executeBatchSpec(deps, person, publicId, {});
     return reply.code(201).send(await readBatchSpec(db, person, publicId));
   });
   app.get(
@@ -73,6 +84,40 @@ export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
       return await readBatchChange(db, personOf(request), applied.publicId);
     },
   );
+  app.post(`${one}/execute`, { schema: { params, body: executeBatchSpecSchema } }, async (request) => {
+    const { spec } = request.params;
+    await executeBatchSpec(deps, personOf(request), spec, request.body);
+    return await readBatchSpec(db, personOf(request), spec);
+  });
+  app.post(`${one}/cancel`, { schema: { params } }, async (request) => {
+    const { spec } = request.params;
+    await cancelBatchSpec(deps, personOf(request), spec);
+    return await readBatchSpec(db, personOf(request), spec);
+  });
+  app.post(`${one}/retry`, { schema: { params, body: retryBatchSpecSchema } }, async (request) => {
+    const { spec } = request.params;
+    const { workspaces, ...options } = request.body;
+    if (workspaces === undefined) await retryBatchSpec(deps, personOf(request), spec, options);
+    else
+      await retryWorkspaces(
+        deps,
+        personOf(request),
+        await requireOf(db, personOf(request), spec, workspaces),
+      );
+    return await readBatchSpec(db, personOf(request), spec);
+  });
+}
+
+/** Returns the ids of workspaces of a batch spec. Errors: `batch_workspace_not_found`. */
+async function requireOf(
+  db: Db,
+  person: Person,
+  spec: string,
+  workspaces: readonly string[],
+): Promise<readonly string[]> {
+  for (const one of workspaces)
+    if ((await requireWorkspace(db, person, one)).spec !== spec) throw batchWorkspaceNotFound(one);
+  return workspaces;
 }
 
 /** Returns a workspace with its diff, unless that is large. Errors: `batch_workspace_not_found`. */

@@ -70,6 +70,18 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
     summary: 'Lets the waves of a batch change go on that too many failed checks have stopped.',
     answers: { 200: 'BatchChange' },
   },
+  'POST /api/batch-specs/:spec/execute': {
+    summary: 'Runs the steps of a batch spec in its workspaces. Steps that have a result are not run again.',
+    answers: { 200: 'BatchSpec' },
+  },
+  'POST /api/batch-specs/:spec/cancel': {
+    summary: 'Cancels the execution of a batch spec. What has ended stays.',
+    answers: { 200: 'BatchSpec' },
+  },
+  'POST /api/batch-specs/:spec/retry': {
+    summary: 'Runs workspaces again that have failed or were canceled, from the step that failed.',
+    answers: { 200: 'BatchSpec' },
+  },
   'GET /api/batch-settings': {
     summary: 'What the jobs of batch specs get that were sent without an option.',
     answers: { 200: 'BatchSettings' },
