@@ -68,11 +68,11 @@ const steps = (last: string) => `steps:
 const textOf = (body: string, repositories = ['acme/api']) =>
   `name: hello\non: [${repositories.map((name) => `{repository: ${name}}`).join(', ')}]\n${body}\n${template}`;
 
-async function create(text: string): Promise<string> {
-  const { publicId } = await createBatchSpec({ db: instance.db }, ann, {
+async function create(text: string, person = ann): Promise<string> {
+  const { publicId } = await createBatchSpec({ db: instance.db }, person, {
     ...{
       text,
-      namespace: 'ann',
+      namespace: person.name,
       origin: 'server',
       allowIgnored: false,
       allowUnsupported: false,
@@ -183,6 +183,18 @@ describe('a batch spec', () => {
 
     await execute(textOf(steps('one')), { noCache: true });
     expect(await runNext(instance, left)).toEqual([0, 2]);
+  });
+
+  test('does not use the results of another user', async () => {
+    const text = textOf(`steps: [{run: a, container: alpine:3}]`);
+    await execute(text);
+    await runNext(instance);
+    const bob = personOf('bob');
+    await executeBatchSpec(control, bob, await create(text, bob), {});
+    const { begin, routes } = await attemptAt();
+    expect(await begin()).toMatchObject({ next: { step: 0 }, restore: null });
+    const { rows } = await sql<{ diff: string }>`select diff from batch_step_results`.execute(instance.db);
+    expect((await routes.blob(rows[0]?.diff ?? '')).status).toBe(404);
   });
 
   test('without a workspace is complete with what it has', async () => {
