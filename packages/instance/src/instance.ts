@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { jobAuth } from './auth/job.ts';
 import { workspaceEnded } from './batches/execution/ended.ts';
+import { makeExecuted } from './batches/execution/exec.ts';
 import { makeNextStep } from './batches/execution/next-step.ts';
 import { workOnBatchSpecs } from './batches/work.ts';
 import { openBlobStore } from './blobs/store.ts';
@@ -106,7 +107,11 @@ export async function startInstance(
       provideCommit({ db, mirrors, commits, spawn }, repository, commit);
     const kinds = makeKinds({
       ...{ hasBlob: blobs.has, hasCommit, hasExecutorUrl: config.upstream.url !== null },
-      batches: parts.batches ?? { next: makeNextStep({ vault, blobs }), ended: workspaceEnded },
+      batches: parts.batches ?? {
+        next: makeNextStep({ vault, blobs }),
+        executed: makeExecuted({ vault, blobs }),
+        ended: workspaceEnded,
+      },
     });
     const app = await buildServer(
       {

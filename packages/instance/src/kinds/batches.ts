@@ -5,11 +5,16 @@ import {
   egressPolicySchema,
   imageReferenceSchema,
   stopGraceSchema,
+  upstreamVersion,
 } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import * as z from 'zod';
+import type { Db } from '../db/connect.ts';
 import { queueUnknown } from '../errors.ts';
+import type { JobRow } from '../queue/job.ts';
 import { type Demanding, demandOf, type NewJob, type QueueKind } from '../queue/kind.ts';
+import { type BatchExec, batchExecContent, batchExecSchema, execLogKeys } from './batch-exec.ts';
+import { type ExecResult, readExecResults } from './exec-results.ts';
 import type { KindStores } from './stores.ts';
 
 /** The directory of the repository in the workspace of a job, as upstream's jobs have it. */
@@ -26,6 +31,8 @@ const payloadSchema = z.object({
   inspect: z.boolean(),
   network: egressPolicySchema,
   broker: z.array(z.string()),
+  /** What executors of upstream's kind run in place of the steps; null: none of them gets the job. */
+  exec: batchExecSchema.nullable(),
 });
 
 /** What a job of a batch change runs on, and its demands. */
@@ -40,6 +47,11 @@ export interface BatchJob extends Demanding {
   readonly deadlineMs: number;
   readonly stopGraceMs: number;
   readonly inspect: boolean;
+  /**
+   * What executors of upstream's kind run. Only they get a job that has it, and it accepts the weakest tier alone: they name none. They
+   * get no secrets.
+   */
+  readonly exec: BatchExec | null;
   readonly maxResets: number;
   readonly maxRetries: number;
 }
@@ -50,14 +62,17 @@ export function newBatchJob(request: BatchJob): NewJob {
   return {
     payload: payloadSchema.parse({ ...request, broker: request.broker ?? [] }),
     ...{ repository, commit, maxResets, maxRetries },
-    demand: { ...demandOf(request, true), needsVersion: batchVersion },
+    demand: {
+      ...demandOf(request, true),
+      needsVersion: request.exec === null ? batchVersion : upstreamVersion,
+    },
     input: false,
     deadlineMs: deadlineMs + stopGraceMs,
   };
 }
 
 /** Returns the kind of the jobs of batch changes, whose executors ask for one step after the other. */
-export function batchesKind({ batches: { next, ended } }: Pick<KindStores, 'batches'>): QueueKind<'batches'> {
+export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind<'batches'> {
   return {
     name: 'batches',
     // There is no request for such a job (`createJobSchema`): `newBatchJob` makes it.
@@ -88,9 +103,18 @@ export function batchesKind({ batches: { next, ended } }: Pick<KindStores, 'batc
         },
       };
     },
-    ended,
+    forUpstream(job, version) {
+      const { exec } = payloadSchema.parse(job.payload);
+      if (exec === null) throw new TypeError('it is for executors that get its steps one by one');
+      return batchExecContent(exec, version);
+    },
+    async ended(tx, job) {
+      const { exec } = payloadSchema.parse(job.payload);
+      if (exec !== null) await batches.executed(tx, job, await resultsOf(tx, job));
+      await batches.ended(tx, job);
+    },
     steps: {
-      next,
+      next: batches.next,
       async hasNamed(db, { id, tenant }, digest) {
         const { rows } = await sql<{ named: boolean }>`
           select exists (
@@ -104,4 +128,26 @@ export function batchesKind({ batches: { next, ended } }: Pick<KindStores, 'batc
       },
     },
   };
+}
+
+/** Events of the log that are read at a time: 16 MiB. */
+const pageSize = 16;
+
+/** Returns what the steps of a job's last attempt have left, as the log of `src` has it. */
+async function resultsOf(tx: Db, { id, attempt }: JobRow): Promise<ExecResult[]> {
+  const reader = readExecResults();
+  for (let after = 0; ; ) {
+    const { rows } = await sql<{ seq: number; data: Buffer }>`
+      select seq, data from job_events event
+      where job_id = ${id} and type = 'output' and stream = 'stdout' and attempt = ${attempt} and seq > ${after}
+        and exists (
+          select from log_entries where log_entries.job_id = event.job_id and log_entries.attempt = event.attempt
+            and log_entries.entry = event.entry and key = any(${execLogKeys})
+        )
+      order by seq limit ${pageSize}
+    `.execute(tx);
+    for (const { data } of rows) reader.add(data);
+    if (rows.length < pageSize) return reader.end();
+    after = rows.at(-1)?.seq ?? after;
+  }
 }

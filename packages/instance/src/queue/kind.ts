@@ -5,6 +5,7 @@ import {
   type Job,
   type NextStep,
   type NextStepRequest,
+  type PayloadVersion,
   type QueueName,
   type Tier,
   wholeJobVersion,
@@ -73,7 +74,7 @@ export interface Submission {
 }
 
 /** The part of an executor's job that its kind makes; the queue adds id, token and lease. */
-type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
+export type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' | 'commit' | 'fumehood'> & {
   readonly fumehood: Pick<
     NonNullable<Job['fumehood']>,
     | 'deadlineMs'
@@ -110,6 +111,8 @@ export interface QueueKind<Q extends QueueName = QueueName> {
   create(request: JobRequest & { readonly queue: Q }): Promise<NewJob>;
   /** Makes an executor's job from a stored one. */
   content(job: JobRow): JobContent;
+  /** Makes what an executor of upstream's kind gets in place of these parts of the content. Missing: it gets the content. */
+  forUpstream?(job: JobRow, version: PayloadVersion): Pick<JobContent, 'files' | 'dockerSteps' | 'cliSteps'>;
   /** Returns the names of the broker's entries that a job gets; null: all that are for its queue and repository, if it has a network. */
   broker(job: JobRow): readonly string[] | null;
   /** Stores what has to be stored with a job's final end, in the same transaction. Most kinds have no such hook. */

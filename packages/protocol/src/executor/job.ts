@@ -27,7 +27,7 @@ export const dockerStepSchema = z.object({
 });
 export type DockerStep = z.infer<typeof dockerStepSchema>;
 
-/** A run of the `src` command beside the containers. No job of our instance has one. */
+/** A run of the `src` command beside the containers: of our jobs, those of batch changes that executors of upstream's kind run. */
 export const cliStepSchema = z.object({
   key: z.string().max(200).optional(),
   command: z.array(z.string()),

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Changes, isStepWanted, parseOutput, renderStepText, type StepEnd } from '@fumehood/batch-spec';
-import { type FileDiff, readDiff } from '@fumehood/git';
+import { isStepWanted, parseOutput, renderStepText, type StepEnd } from '@fumehood/batch-spec';
 import { type NextStep, storableText } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { BlobStore } from '../../blobs/store.ts';
@@ -11,6 +10,7 @@ import type { Vault } from '../../secrets/vault.ts';
 import { batchWorkspaceNotFound, stepUnexpected } from '../errors.ts';
 import { wakeBatch } from '../specs.ts';
 import { contextOf } from './context.ts';
+import { factsOfDiff } from './diff-facts.ts';
 import { mountedFiles } from './mounts.ts';
 import { lastResults, readSteps, type StepResult, type StepRow, storeResult, storeStep } from './results.ts';
 import { outerValues, readRun, type Run } from './run.ts';
@@ -80,9 +80,9 @@ async function endStep(
   const { step, diff, diffBytes } = done;
   const chunks: Buffer[] = [];
   for await (const chunk of blobs.read(diff) as AsyncIterable<Buffer>) chunks.push(chunk);
-  const files = readDiff(Buffer.concat(chunks));
+  const { changes, ...counts } = factsOfDiff(Buffer.concat(chunks));
   const end: StepEnd = {
-    changes: changesOf(files),
+    changes,
     stdout: storableText(done.stdout),
     stderr: storableText(done.stderr),
   };
@@ -91,10 +91,8 @@ async function endStep(
   const outputs: Record<string, unknown> = { ...before.last?.outputs };
   for (const [name, { value, format }] of Object.entries(run.steps[step]?.outputs ?? {}))
     outputs[name] = storable(parseOutput(renderStepText(value, context), format));
-  const count = (lines: 'addedLines' | 'deletedLines') => files.reduce((sum, file) => sum + file[lines], 0);
   const stored = await storeResult(tx, run, outer, {
-    ...{ step, skipped: false, diff, diffBytes, ...end, outputs },
-    ...{ addedLines: count('addedLines'), deletedLines: count('deletedLines') },
+    ...{ step, skipped: false, diff, diffBytes, ...end, ...counts, outputs },
   });
   await storeStep(tx, run.workspaceId, { step, state: 'completed', resultId: stored.id });
 }
@@ -104,17 +102,6 @@ function storable(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value ?? null), (_, one: unknown) =>
     typeof one === 'string' ? storableText(one) : one,
   ) as unknown;
-}
-
-function changesOf(files: readonly FileDiff[]): Changes {
-  const of = (...kinds: FileDiff['kind'][]) =>
-    files.filter(({ kind }) => kinds.includes(kind)).map(({ path }) => path);
-  return {
-    modified: of('modified'),
-    added: of('added', 'copied'),
-    deleted: of('deleted'),
-    renamed: of('renamed'),
-  };
 }
 
 /** Begins the next step that is to run, and says what its executor needs. Steps before it whose conditions are false are recorded as skipped. */

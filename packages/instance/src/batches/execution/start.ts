@@ -15,6 +15,7 @@ import { stepInvalid } from '../errors.ts';
 import { readBatchSettings } from '../settings.ts';
 import { wakeBatch } from '../specs.ts';
 import { contextOf } from './context.ts';
+import { execOf } from './exec.ts';
 import { checkFiles } from './mounts.ts';
 import { findResults, type StepRow, storeStep } from './results.ts';
 import { outerValues, readRun, type Run, stepInputs } from './run.ts';
@@ -114,7 +115,9 @@ async function makeJob({ db, provideCommit }: StartDeps, run: Run): Promise<Batc
   await requireBroker(db, { queue: 'batches', repository }, options.broker);
   const context = contextOf(run, { last: null, lastRun: null });
   const images = run.steps.map(({ container }) => renderStepText(container, context));
-  const job = { ...options, repository, commit, path, onlyFetchWorkspace, images, maxRetries: retriesMax };
+  const exec = await execOf(db, run, options);
+  const workspace = { repository, commit, path, onlyFetchWorkspace };
+  const job = { ...options, ...workspace, images, exec, maxRetries: retriesMax };
   try {
     newBatchJob(job);
   } catch (error) {

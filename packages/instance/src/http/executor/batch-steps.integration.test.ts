@@ -3,6 +3,7 @@ import { type Job, type NextStep, nextStepSchema, protocolVersion, stepDiffSchem
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
+import type { ExecResult } from '../../kinds/exec-results.ts';
 import { everyStore } from '../../kinds/testing.ts';
 import type { StepDone } from '../../queue/kind.ts';
 import { addBatchJob, leaseBatchJob } from '../../testing/batch-job.ts';
@@ -13,6 +14,7 @@ let instance: TestInstance;
 /** What the routes have reported of each job's steps. */
 const reported: [number, StepDone | null][] = [];
 const ends: [number, string][] = [];
+const executed: [number, readonly ExecResult[]][] = [];
 
 const answer: NextStep = {
   next: { step: 1, script: 'true', env: ['A=b'], secrets: [], files: [{ target: '/x', content: 'eA==' }] },
@@ -29,6 +31,9 @@ beforeAll(async () => {
         reported.push([job.id, done]);
         return done?.step === 1 ? { ...answer, next: null } : answer;
       },
+      async executed(_tx, job, results) {
+        executed.push([job.id, results]);
+      },
       async ended(_tx, job) {
         ends.push([job.id, job.state]);
       },
@@ -42,6 +47,7 @@ afterAll(async () => {
 beforeEach(() => {
   reported.length = 0;
   ends.length = 0;
+  executed.length = 0;
 });
 
 const digestOf = (bytes: string) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -110,9 +116,9 @@ describe('a job of a batch change', () => {
       ), workspace as (
         insert into batch_workspaces (
           spec_id, position, repository, branch, commit, path, only_fetch_workspace, file_matches, ignored, unsupported,
-          skipped_steps, state, job_id
+          skipped_steps, step_count, state, job_id
         )
-        select id, 0, 'acme/payments', 'refs/heads/main', '', '', false, '{}', false, false, '{}', 'processing', ${job.id} from spec
+        select id, 0, 'acme/payments', 'refs/heads/main', '', '', false, '{}', false, false, '{}', 2, 'processing', ${job.id} from spec
       )
       insert into batch_files (spec_id, path, digest, bytes, modified_at) select id, 'x', ${file}, 1, now() from spec
     `.execute(instance.db);
@@ -137,4 +143,82 @@ test('a job of another kind has no such steps', async () => {
   const job = (await instance.lease()) as Job;
   for (const asked of [routesOf(job).nextStep(null), routesOf(job).stepDiff(0, 'a diff')])
     expect([(await asked).status, await (await asked).json()]).toMatchObject([404, { code: 'no_steps' }]);
+});
+
+describe("a job of a batch change for executors of upstream's kind", () => {
+  const exec = {
+    input: '{"path":""}',
+    files: [{ path: 'tools/fix.sh', key: 'spec/file', modifiedAt: '2026-01-02T03:04:05Z' }],
+  };
+  const result = (step: number, diff: string) =>
+    JSON.stringify({
+      operation: 'CACHE_AFTER_STEP_RESULT',
+      metadata: { key: 'k', value: { stepIndex: step, diff, stdout: 'said', stderr: '', outputs: {} } },
+    });
+
+  test('is one command of src, in the form of their version', async () => {
+    const upstream = instance.executor({ name: 'up', protocol: null });
+    const leaseAs = async (version: string) => {
+      const { id } = await addBatchJob(instance, {
+        accept: ['container'],
+        exec,
+        network: { mode: 'public' },
+      });
+      const answer = await upstream.dequeue({ version, queues: ['batches'] });
+      expect(answer.status).toBe(200);
+      const job = (await answer.json()) as { id: number; files: object; cliSteps: { command: string[] }[] };
+      expect(job).toMatchObject({ id, repositoryDirectory: 'repository', dockerSteps: [] });
+      return job;
+    };
+    const older = await leaseAs('4.2.0');
+    expect(older.files).toMatchObject({
+      'input.json': { content: exec.input },
+      'workspace-files/tools/fix.sh': { bucket: 'batch-changes', key: 'spec/file' },
+    });
+    const command = ['batch', 'exec', '-f', 'input.json', '-repo', 'repository', '-tmp', '.src-tmp'];
+    const mounts = ['-workspaceFiles', 'workspace-files'];
+    expect(older.cliSteps).toEqual([
+      { key: 'batch-exec', command: [...command, ...mounts], dir: '.', env: [] },
+    ]);
+    const newer = await leaseAs('5.3.0');
+    expect(newer.cliSteps[0]?.command).toEqual([...command, '-binaryDiffs', ...mounts]);
+    expect(newer.files).toMatchObject({ 'input.json': { content: btoa(exec.input) } });
+  });
+
+  test.each(['complete', 'failed'] as const)(
+    'has its results from the log of src when it is %s',
+    async (end) => {
+      await addBatchJob(instance, { accept: ['container'], exec, network: { mode: 'public' } });
+      const upstream = instance.executor({ name: 'up', protocol: null });
+      const job = (await (await upstream.dequeue({ version: '5.3.0', queues: ['batches'] })).json()) as Job;
+      const routes = upstream.job(job);
+      const entry = { command: [], startTime: '2026-01-02T03:04:05Z', exitCode: 0, durationMs: 1 };
+      const lines = ['pulling', result(0, 'first'), result(1, 'second')];
+      const out = lines.map((line) => `stdout: ${line}\n`).join('');
+      await routes.addEntry({
+        ...entry,
+        key: 'setup.git',
+        out: `stdout: ${result(0, 'of another entry')}\n`,
+      });
+      expect((await routes.addEntry({ ...entry, key: 'step.src.batch-exec', out })).status).toBe(200);
+      expect((await routes[end]('it broke')).status).toBe(204);
+      expect(
+        executed.map(([id, results]) => [id, results.map(({ step, diff }) => [step, String(diff)])]),
+      ).toEqual([
+        [
+          job.id,
+          [
+            [0, 'first'],
+            [1, 'second'],
+          ],
+        ],
+      ]);
+      expect(ends).toEqual([[job.id, end === 'complete' ? 'completed' : 'failed']]);
+    },
+  );
+
+  test('goes to no executor that gets the steps of others one by one', async () => {
+    await addBatchJob(instance, { accept: ['container'], exec });
+    expect(await instance.lease({ queues: ['batches'] })).toBeNull();
+  });
 });

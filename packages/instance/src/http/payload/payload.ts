@@ -90,7 +90,9 @@ interface Transformed {
 function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string): Transformed {
   const { leased, to, single } = request;
   const { job, token } = leased;
-  const { fumehood: asked, ...content } = kindOf(deps.kinds, job.queue).content(job);
+  const kind = kindOf(deps.kinds, job.queue);
+  const { fumehood: asked, ...own } = kind.content(job);
+  const content = to.native ? own : { ...own, ...kind.forUpstream?.(job, to.version) };
   const { secrets = [] } = asked;
   const fumehood = { ...asked, network: underCeilings(asked.network, job.egress_ceilings ?? []) };
   const plain: Job = {
