@@ -26,7 +26,8 @@ export function progressOf(workspace: WorkspaceRecord): string {
   const step = lastStep(workspace);
   if (state === 'processing' && step) return `step ${step.step + 1} of ${stepCount}`;
   if (state === 'completed') return `completed${step?.stat ? `, ${statOf(step.stat)}` : ''}`;
-  return reason === null ? state : `${state}: ${reason}`;
+  // The rest of a reason is what the step wrote: `batches logs` has it.
+  return reason === null ? state : `${state}: ${reason.split('\n', 1)[0]}`;
 }
 
 /** Says what a diff changes: `3 files +5 -2`. */

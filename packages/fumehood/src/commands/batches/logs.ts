@@ -1,4 +1,6 @@
+import { factsOf } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
+import type { WorkspaceDetail } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { placeOf, progressOf } from '../../batches/lines.ts';
 import { batchId } from '../../cli/batch-options.ts';
@@ -33,5 +35,22 @@ async function printWorkspace(client: Client, spec: string, id: string): Promise
     note(`  step ${step + 1}: ${state}`);
     await writeOutput('stdout', Buffer.from(stdout));
     await writeOutput('stderr', Buffer.from(stderr));
+    // A step that has not succeeded has no result: the log of the job has what it wrote.
+    if (state === 'failed' || state === 'processing') await printStep(client, workspace, step);
   }
+}
+
+/** Prints what a step of the job of a workspace has written so far, unless the job is of another user. */
+async function printStep(client: Client, { jobId }: WorkspaceDetail, step: number): Promise<void> {
+  if (jobId === null) return;
+  const { watchJob } = await import('@fumehood/client');
+  const watcher: Parameters<typeof watchJob>[2] = {
+    async onOutput({ key }, stream, bytes) {
+      if (key === `step.${step}`) await writeOutput(stream, bytes);
+    },
+  };
+  await watchJob(client, jobId, watcher, { follow: false }).catch((error: unknown) => {
+    if (factsOf(error).code !== 'job_not_found') throw error;
+    note('  what it wrote is for the user alone who sent the batch spec');
+  });
 }
