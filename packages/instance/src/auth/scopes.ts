@@ -79,6 +79,7 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'GET /api/code/callers': access('code:read', 'instance'),
   'GET /api/code/hover': access('code:read', 'instance'),
   'GET /api/code/symbols': access('code:read', 'instance'),
+  'POST /.api/files/batch-changes/:spec': access('code:write', 'instance'),
   'POST /.api/graphql': access('code:read', 'instance'),
   'GET /.api/raw/*': access('code:read', 'instance'),
   'GET /api/repositories': access('code:read', 'instance'),

@@ -5,6 +5,7 @@ import type { Person } from '../auth/people.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
+import type { JobLease } from '../queue/job.ts';
 import type { Staging } from '../staging.ts';
 import {
   batchFileNotFound,
@@ -88,4 +89,19 @@ export async function storeBatchFile(
     if (!rows[0]) throw tooManyBatchFiles(filesMax);
     return rows[0];
   });
+}
+
+/** Returns a file of the batch spec whose workspace the job of a lease runs. Errors: `batch_file_not_found`, also for another batch spec. */
+export async function fileOfJob(
+  db: Db,
+  { jobId }: JobLease,
+  { spec, file }: { readonly spec: string; readonly file: string },
+): Promise<{ readonly digest: string; readonly bytes: number }> {
+  const { rows } = await sql<{ digest: string; bytes: number }>`
+    select digest, bytes::int from batch_files file join batch_specs spec on spec.id = file.spec_id
+    where spec.public_id = ${spec} and file.public_id = ${file}
+      and exists (select from batch_workspaces where spec_id = spec.id and job_id = ${jobId})
+  `.execute(db);
+  if (!rows[0]) throw batchFileNotFound(file);
+  return rows[0];
 }

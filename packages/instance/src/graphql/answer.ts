@@ -2,25 +2,33 @@ import { FumehoodError } from '@fumehood/base';
 import {
   buildSchema,
   execute,
+  getOperationAST,
   GraphQLError,
   type GraphQLFormattedError,
   type GraphQLSchema,
+  OperationTypeNode,
   parse,
   specifiedRules,
   validate,
 } from 'graphql';
+import type { CodeHostRecord } from '@fumehood/protocol';
 import * as z from 'zod';
-import type { Person } from '../auth/people.ts';
+import { type Person, requireScope } from '../auth/people.ts';
+import { listCodeHosts } from '../code-hosts/records.ts';
 import type { CodeDeps } from '../codeintel/scope.ts';
 import { readRepository } from '../repos/records.ts';
+import { batchSpecsPart } from './batch-specs.ts';
 import { codePart } from './code.ts';
 import { checkLimits, queryLimits } from './limits.ts';
+import { namespacesPart } from './namespaces.ts';
+import { nodePart } from './node.ts';
 import type { QueryContext } from './part.ts';
 import { sitePart } from './site.ts';
+import { workspacesPart } from './workspaces.ts';
 
 /** The body of a request. Upstream's clients send null for what they leave out. */
 export const graphqlRequestSchema = z.object({
-  query: z.string(),
+  query: z.string().max(262_144),
   variables: z.record(z.string(), z.unknown()).nullish(),
   operationName: z.string().nullish(),
 });
@@ -29,11 +37,11 @@ export interface GraphqlAnswer {
   readonly errors?: readonly GraphQLFormattedError[];
 }
 
-const parts = [sitePart, codePart];
+const parts = [sitePart, namespacesPart, nodePart, codePart, batchSpecsPart, workspacesPart];
 let built: GraphQLSchema | undefined;
 /** Builds the schema for the first question: an instance that is asked nothing starts without it. */
 const schemaOf = (): GraphQLSchema =>
-  (built ??= buildSchema(['type Query', ...parts.map(({ types }) => types)].join('\n')));
+  (built ??= buildSchema(['type Query type Mutation', ...parts.map(({ types }) => types)].join('\n')));
 const rootValue = Object.assign({}, ...parts.map(({ root }) => root)) as object;
 
 /** Errors that are answered of one request. */
@@ -61,6 +69,8 @@ export async function answerGraphql(
   const schema = schemaOf();
   const mistakes = validate(schema, document, specifiedRules, { maxErrors: errorsMax });
   if (mistakes.length > 0) return { errors: mistakes.map(shown) };
+  if (getOperationAST(document, operationName)?.operation === OperationTypeNode.MUTATION)
+    requireScope(person, 'code:write');
   const { data, errors } = await execute({
     ...{ schema, document, rootValue, contextValue: contextOf(deps, person) },
     ...(variables && { variableValues: variables }),
@@ -79,9 +89,11 @@ function contextOf(deps: CodeDeps, person: Person): QueryContext {
     last = mine.catch(() => {}); // whoever asked for it gets the error
     return await mine;
   };
+  let hosts: Promise<readonly CodeHostRecord[]> | null = null;
   const records = new Map<string, ReturnType<QueryContext['repository']>>();
   return {
     ...{ deps, person, inTurn },
+    codeHosts: () => (hosts ??= inTurn(() => listCodeHosts(deps.db))),
     repository(name) {
       const record =
         records.get(name) ??

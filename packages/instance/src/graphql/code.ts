@@ -1,4 +1,3 @@
-import { FumehoodError } from '@fumehood/base';
 import {
   codeFileQuerySchema,
   type CodeLocation,
@@ -9,11 +8,14 @@ import {
   revisionSchema,
   storedRepositorySchema,
 } from '@fumehood/protocol';
+import { hostOfUrl } from '../code-hosts/host-of-url.ts';
 import { findDefinitions, findHover, findImplementations, findReferences } from '../codeintel/answers.ts';
 import { scopeOf } from '../codeintel/scope.ts';
 import { hasUploads } from '../codeintel/sql/uploads.ts';
 import { badRequest } from '../errors.ts';
 import { commitOf } from '../repos/commit-files.ts';
+import { idOf } from './ids.ts';
+import { orNull } from './or-null.ts';
 import type { QueryContext, SchemaPart } from './part.ts';
 
 interface Place {
@@ -36,11 +38,14 @@ export const codePart: SchemaPart = {
       id: ID!
       name: String!
       url: String!
+      externalRepository: ExternalRepository!
       "Null before the first sync."
       defaultBranch: GitRef
       "Null: no branch, tag or commit has this name. An empty one stands for the default branch."
       commit(rev: String!): GitCommit
     }
+    "Where a repository is: github, gitlab, gitea, or other for a plain git remote."
+    type ExternalRepository { serviceType: String! }
     type GitRef { name: String!, target: GitObject! }
     type GitObject { oid: String! }
     type GitCommit { id: ID!, oid: String!, url: String!, repository: Repository!, blob(path: String!): GitBlob }
@@ -78,13 +83,17 @@ export const codePart: SchemaPart = {
   },
 };
 
-const idOf = (type: string, ...parts: readonly string[]) =>
-  Buffer.from([type, ...parts].join(':')).toString('base64');
 const encoded = (path: string) => path.split('/').map(encodeURIComponent).join('/');
 
-function repositoryNode(name: string) {
+/** Makes the node of a repository, which there need not be. */
+export function repositoryNode(name: string) {
   return {
     ...{ id: idOf('Repository', name), name, url: `/${encoded(name)}` },
+    async externalRepository(_: unknown, context: QueryContext) {
+      const record = await context.repository(name);
+      const hosted = record?.url ? hostOfUrl(await context.codeHosts(), record.url) : null;
+      return { serviceType: hosted?.host.kind ?? 'other' };
+    },
     async defaultBranch(_: unknown, context: QueryContext) {
       const record = await context.repository(name);
       if (!record?.branch || record.commit === null) return null;
@@ -171,13 +180,3 @@ const rangeOf = ({ line, character, endLine, endCharacter }: CodeRange) => ({
   start: { line, character },
   end: { line: endLine, character: endCharacter },
 });
-
-/** Returns null in place of errors with these codes. */
-async function orNull<T>(found: Promise<T>, ...codes: readonly string[]): Promise<T | null> {
-  try {
-    return await found;
-  } catch (error) {
-    if (error instanceof FumehoodError && codes.includes(error.code)) return null;
-    throw error;
-  }
-}

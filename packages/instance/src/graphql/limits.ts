@@ -17,10 +17,13 @@ export const queryLimits = {
   questionsOfPlaces: 0,
 } as const;
 
-/** Fields that ask an index or git: some of a file, and others. `repository` and `commit` do if they have arguments. */
+/** Fields that ask an index, git or the database: some of a file, and others. `repository` and others do if they have arguments. */
 const ofFile: ReadonlySet<string> = new Set(['definitions', 'references', 'implementations', 'hover']);
-const always: ReadonlySet<string> = new Set(['lsif', 'defaultBranch']);
-const withArguments: ReadonlySet<string> = new Set(['repository', 'commit']);
+const always: ReadonlySet<string> = new Set(['lsif', 'defaultBranch', 'externalRepository', 'workspaces']);
+const withArguments: ReadonlySet<string> = new Set([
+  ...['repository', 'commit', 'user', 'organization', 'node', 'resolveWorkspacesForBatchSpec'],
+  ...['createBatchSpecFromRaw'],
+]);
 
 type Cost = { -readonly [name in Exclude<keyof typeof queryLimits, 'tokens'>]: number };
 const nothing = (): Cost => ({ depth: 0, fields: 0, aliases: 0, questions: 0, questionsOfPlaces: 0 });

@@ -1,4 +1,4 @@
-import type { RepositoryRecord } from '@fumehood/protocol';
+import type { CodeHostRecord, RepositoryRecord } from '@fumehood/protocol';
 import type { Person } from '../auth/people.ts';
 import type { CodeDeps } from '../codeintel/scope.ts';
 
@@ -8,6 +8,8 @@ export interface QueryContext {
   readonly person: Person;
   /** Reads the record of a repository, once; null: the instance does not mirror it. */
   repository(name: string): Promise<RepositoryRecord | null>;
+  /** Returns the code hosts, which are read once. */
+  codeHosts(): Promise<readonly CodeHostRecord[]>;
   /** Does something when what the request has asked for before is done, so that one request takes one connection to the database. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 }
@@ -16,7 +18,8 @@ export interface QueryContext {
 export type Field<A = unknown> = (args: A, context: QueryContext) => unknown;
 
 /**
- * Part of the schema. A subject has one in a file of its own, with its types, and the fields of the root by `extend type Query`.
+ * Part of the schema. A subject has one in a file of its own, with its types, and the fields of the root by `extend type Query` and `extend type Mutation`. A
+ * mutation needs the scope `code:write`.
  */
 export interface SchemaPart {
   readonly types: string;

@@ -1,3 +1,4 @@
+import { namespaceNode } from './namespaces.ts';
 import type { SchemaPart } from './part.ts';
 
 /** The release of upstream's server whose fields these are. Clients choose by it what they ask for; they refuse what is no version. */
@@ -12,16 +13,17 @@ export const sitePart: SchemaPart = {
       currentUser: User
     }
     type Site { productVersion: String! }
-    type User { id: ID!, username: String!, displayName: String, siteAdmin: Boolean!, url: String! }
+    type User implements Namespace {
+      id: ID!
+      username: String!
+      displayName: String
+      "Null: you ask about somebody else."
+      siteAdmin: Boolean
+      url: String!
+    }
   `,
   root: {
     site: () => ({ productVersion }),
-    currentUser: (_: unknown, { person }) => ({
-      id: Buffer.from(`User:${person.userId}`).toString('base64'),
-      username: person.name,
-      displayName: null,
-      siteAdmin: person.admin,
-      url: `/users/${encodeURIComponent(person.name)}`,
-    }),
+    currentUser: (_: unknown, { person }) => namespaceNode(person.name),
   },
 };

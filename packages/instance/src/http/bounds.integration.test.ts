@@ -108,6 +108,7 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
         .replace(':queue', 'codeintel')
         .replace(':digest', `sha256:${'0'.repeat(64)}`)
         .replace(/:(id|token|credential)\b/, String(job.id))
+        .replace(':spec', '0'.repeat(32))
         .replace(':name', 'e1')
         .replace(':tenant', 'admin')
         .replace('/api/repositories/*', `/api/repositories/acme/payments/pack?commit=${'0'.repeat(40)}`)

@@ -6,7 +6,14 @@ import { openTestServer, type TestServer } from '../db/testing.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
 import { jobHeaders } from '../testing/executor-client.ts';
 import type { TestInstance } from '../testing/instance.ts';
-import { deliveryRoute, executorRoutes, jobRoutes, joinRoute, publicRoutes } from '../testing/job-routes.ts';
+import {
+  batchJobRoutes,
+  deliveryRoute,
+  executorRoutes,
+  jobRoutes,
+  joinRoute,
+  publicRoutes,
+} from '../testing/job-routes.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 
 /**
@@ -99,7 +106,10 @@ async function expectRefused(routes: readonly string[], all: readonly Record<str
 }
 
 test('every route is for people, for executors, for one job, for code hosts, or for anybody', () => {
-  const known = [joinRoute, deliveryRoute, ...executorRoutes, ...Object.keys(jobRoutes), ...publicRoutes];
+  const known = [
+    ...[joinRoute, deliveryRoute, ...executorRoutes, ...Object.keys(jobRoutes)],
+    ...[...batchJobRoutes, ...publicRoutes],
+  ];
   expect(instance.routes.filter((route) => !known.includes(route) && !/ \/\.?api\//.test(route))).toEqual([]);
   expect(apiRoutes().length).toBeGreaterThan(10);
 });

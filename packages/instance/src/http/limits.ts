@@ -10,8 +10,10 @@ const GiB = 2 ** 30;
 export const bodyLimits = {
   /** JSON of people and programs. */
   api: 4 * MiB,
-  /** A request of GraphQL, gzipped or not. */
-  graphql: 256 * KiB,
+  /** A request of GraphQL, gzipped or not: a changeset spec has its whole diff in it. */
+  graphql: 16 * MiB,
+  /** The form with one file that steps mount. */
+  batchFile: 11 * MiB,
   /** Bytes for a job's stdin. */
   input: 4 * MiB,
   /** A lease or a heartbeat; upstream's executors send their metrics with a heartbeat. */

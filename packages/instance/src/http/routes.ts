@@ -1,5 +1,6 @@
 import { accessRoutes } from './api/access.ts';
 import { artifactRoutes } from './api/artifacts.ts';
+import { batchFormRoutes } from './api/batch-forms.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { batchChangeRoutes } from './api/batch-changes.ts';
 import { batchFileRoutes } from './api/batch-files.ts';
@@ -37,6 +38,7 @@ import type { Routes } from './deps.ts';
 import { jobArtifactRoutes } from './executor/artifact.ts';
 import { batchStepRoutes } from './executor/batch-steps.ts';
 import { authTestRoutes } from './executor/auth-test.ts';
+import { jobBatchFileRoutes } from './executor/batch-files.ts';
 import { dequeueRoutes } from './executor/dequeue.ts';
 import { gitRoutes } from './executor/git.ts';
 import { heartbeatRoutes } from './executor/heartbeat.ts';
@@ -65,6 +67,7 @@ export const allRoutes: readonly Routes[] = [
   jobInputRoutes,
   jobArtifactRoutes,
   batchStepRoutes,
+  jobBatchFileRoutes,
   receiptRoutes,
   markRoutes,
   gitRoutes,
@@ -78,6 +81,7 @@ export const allRoutes: readonly Routes[] = [
   jobNetworkRoutes,
   inputRoutes,
   blobRoutes,
+  batchFormRoutes,
   registryRoutes,
   brokerRoutes,
   ceilingRoutes,

@@ -67,6 +67,11 @@ export const jobRoutes: Readonly<Record<string, Request>> = {
   'HEAD /.executors/lsif/upload': upload('lsif'),
 };
 
+/** The routes that take the token of a job of a batch change alone. */
+export const batchJobRoutes: readonly string[] = ['GET', 'HEAD'].map(
+  (method) => `${method} /.executors/files/batch-changes/:spec/:file`,
+);
+
 /** Every route that takes the credential of executors. */
 export const executorRoutes: readonly string[] = [
   'GET /.executors/test/auth',

@@ -10,6 +10,7 @@ import { leaseBatchJob } from '../../testing/batch-job.ts';
 import { jobHeaders } from '../../testing/executor-client.ts';
 import type { TestInstance } from '../../testing/instance.ts';
 import {
+  batchJobRoutes,
   executorRoutes,
   jobRoutes,
   joinRoute,
@@ -105,7 +106,7 @@ async function traces(...jobs: Job[]): Promise<unknown> {
 
 test('the tests know every route below /.executors', () => {
   const found = instance.routes.filter((route) => route.includes(' /.executors'));
-  const known = [joinRoute, ...Object.keys(jobRoutes), ...executorRoutes, ...publicRoutes];
+  const known = [joinRoute, ...Object.keys(jobRoutes), ...batchJobRoutes, ...executorRoutes, ...publicRoutes];
   expect(found.sort()).toEqual(known.filter((route) => route.includes(' /.executors')).sort());
 });
 

@@ -88,8 +88,8 @@ describe('a path', () => {
     expect((await executor.executor('codeintel/canceled', { executorName: 'up' })).status).toBe(404);
   });
 
-  test('of a file is 404, because no job has files', async () => {
-    expect((await get('/.executors/files/batch-changes/spec/file'))[0]).toBe(404);
+  test('of a file is refused: it takes the token of its job', async () => {
+    expect((await get('/.executors/files/batch-changes/spec/file'))[0]).toBe(401);
   });
 
   test.each([

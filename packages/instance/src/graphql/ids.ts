@@ -1,0 +1,9 @@
+/** Returns the id of a node: opaque for clients, and without a character that a path would have to escape if `parts` are words. */
+export const idOf = (type: string, ...parts: readonly string[]): string =>
+  Buffer.from([type, ...parts].join(':')).toString('base64');
+
+/** Returns what names a node of this type in an id; null for an id of another type. */
+export function keyIn(type: string, id: string): string | null {
+  const text = Buffer.from(id, 'base64').toString('utf8');
+  return text.startsWith(`${type}:`) && idOf(text) === id ? text.slice(type.length + 1) : null;
+}

@@ -1,0 +1,29 @@
+import { batchSpecOf } from './batch-specs.ts';
+import { keyIn } from './ids.ts';
+import { orNull } from './or-null.ts';
+import type { Field, SchemaPart } from './part.ts';
+
+/** How the node of each type is read by what its id names, and the error if there is none. */
+const readers: Readonly<Record<string, { readonly read: Field<string>; readonly missing: string }>> = {
+  BatchSpec: { read: batchSpecOf, missing: 'batch_spec_not_found' },
+};
+
+/** Anything by its id. */
+export const nodePart: SchemaPart = {
+  types: `
+    interface Node { id: ID! }
+    extend type Query {
+      "Null: there is none with this id that you may see."
+      node(id: ID!): Node
+    }
+  `,
+  root: {
+    async node({ id }: { readonly id: string }, context) {
+      for (const [type, { read, missing }] of Object.entries(readers)) {
+        const key = keyIn(type, id);
+        if (key !== null) return await orNull(Promise.resolve(read(key, context)), missing);
+      }
+      return null;
+    },
+  },
+};
