@@ -15,14 +15,15 @@ import type { CodeHostRecord } from '@fumehood/protocol';
 import * as z from 'zod';
 import { type Person, requireScope } from '../auth/people.ts';
 import { listCodeHosts } from '../code-hosts/records.ts';
-import type { CodeDeps } from '../codeintel/scope.ts';
 import { readRepository } from '../repos/records.ts';
+import { batchChangesPart } from './batch-changes.ts';
 import { batchSpecsPart } from './batch-specs.ts';
+import { changesetsPart } from './changesets.ts';
 import { codePart } from './code.ts';
 import { checkLimits, queryLimits } from './limits.ts';
 import { namespacesPart } from './namespaces.ts';
 import { nodePart } from './node.ts';
-import type { QueryContext } from './part.ts';
+import type { QueryContext, QueryDeps } from './part.ts';
 import { sitePart } from './site.ts';
 import { workspacesPart } from './workspaces.ts';
 
@@ -37,7 +38,10 @@ export interface GraphqlAnswer {
   readonly errors?: readonly GraphQLFormattedError[];
 }
 
-const parts = [sitePart, namespacesPart, nodePart, codePart, batchSpecsPart, workspacesPart];
+const parts = [
+  ...[sitePart, namespacesPart, nodePart, codePart],
+  ...[batchSpecsPart, workspacesPart, batchChangesPart, changesetsPart],
+];
 let built: GraphQLSchema | undefined;
 /** Builds the schema for the first question: an instance that is asked nothing starts without it. */
 const schemaOf = (): GraphQLSchema =>
@@ -52,7 +56,7 @@ const errorsMax = 20;
  * is.
  */
 export async function answerGraphql(
-  deps: CodeDeps,
+  deps: QueryDeps,
   person: Person,
   { query, variables, operationName }: z.infer<typeof graphqlRequestSchema>,
   onInternal: (error: unknown) => void,
@@ -82,7 +86,7 @@ export async function answerGraphql(
   };
 }
 
-function contextOf(deps: CodeDeps, person: Person): QueryContext {
+function contextOf(deps: QueryDeps, person: Person): QueryContext {
   let last: Promise<unknown> = Promise.resolve();
   const inTurn: QueryContext['inTurn'] = async (work) => {
     const mine = last.then(work);

@@ -1,10 +1,11 @@
 import { parseBatchSpec } from '@fumehood/batch-spec';
-import { batchOptionsSchema, type BatchSpecRecord } from '@fumehood/protocol';
+import type { BatchSpecRecord } from '@fumehood/protocol';
 import { mirrorCatalog } from '../batches/resolve/catalog.ts';
 import { resolveWorkspaces } from '../batches/resolve/workspaces.ts';
 import { createBatchSpec, readBatchSpec } from '../batches/specs.ts';
+import { requireBatchChange } from '../changesets/batch-changes.ts';
 import { repositoryNode } from './code.ts';
-import { idOf } from './ids.ts';
+import { idOf, keyOf } from './ids.ts';
 import { namespaceIn, namespaceNode } from './namespaces.ts';
 import type { Field, SchemaPart } from './part.ts';
 import { workspacesOf } from './workspaces.ts';
@@ -15,6 +16,7 @@ interface RawSpec {
   readonly allowIgnored: boolean;
   readonly allowUnsupported: boolean;
   readonly noCache: boolean;
+  readonly batchChange?: string | null;
 }
 
 /** Batch specs that the instance runs, by the fields of upstream. */
@@ -32,6 +34,8 @@ export const batchSpecsPart: SchemaPart = {
         allowIgnored: Boolean! = false
         allowUnsupported: Boolean! = false
         noCache: Boolean! = false
+        "The one that it has to be for."
+        batchChange: ID
       ): BatchSpec!
     }
     type ResolvedBatchSpecWorkspace {
@@ -79,13 +83,16 @@ export const batchSpecsPart: SchemaPart = {
         searchResultPaths: fileMatches,
       }));
     },
-    async createBatchSpecFromRaw({ batchSpec, namespace, ...options }: RawSpec, context) {
+    async createBatchSpecFromRaw({ batchSpec, namespace, batchChange, ...options }: RawSpec, context) {
       const { deps, person, inTurn } = context;
       const spec = { ...options, text: batchSpec, namespace: namespaceIn(namespace) };
-      const jobs = { options: batchOptionsSchema.parse({}), batchChangeId: null };
-      const { publicId } = await inTurn(() =>
-        createBatchSpec(deps, person, { ...spec, ...jobs, origin: 'server' }),
-      );
+      const { publicId } = await inTurn(async () => {
+        const batchChangeId =
+          batchChange == null
+            ? null
+            : (await requireBatchChange(deps.db, person, keyOf('BatchChange', batchChange))).id;
+        return await createBatchSpec(deps, person, { ...spec, options: {}, batchChangeId, origin: 'server' });
+      });
       return await batchSpecOf(publicId, context);
     },
   },

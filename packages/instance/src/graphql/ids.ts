@@ -7,3 +7,6 @@ export function keyIn(type: string, id: string): string | null {
   const text = Buffer.from(id, 'base64').toString('utf8');
   return text.startsWith(`${type}:`) && idOf(text) === id ? text.slice(type.length + 1) : null;
 }
+
+/** Returns what names a node of this type in an id. One of another type names nothing: what is asked for with it is not found. */
+export const keyOf = (type: string, id: string): string => keyIn(type, id) ?? id;

@@ -1,16 +1,16 @@
 import { getIntrospectionQuery, parse } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import type { Person } from '../auth/people.ts';
-import type { CodeDeps } from '../codeintel/scope.ts';
 import { answerGraphql } from './answer.ts';
 import { checkLimits, queryLimits } from './limits.ts';
+import type { QueryDeps } from './part.ts';
 
 const person: Person = {
   ...{ userId: 1, name: 'ann', admin: false, scopes: ['code:read'] as const },
   token: { name: 'laptop', expiresAt: null },
 };
 /** Every use of the database or of a mirror fails. */
-const none = new Proxy({}, { get: () => expect.fail('something was asked') }) as CodeDeps;
+const none = new Proxy({}, { get: () => expect.fail('something was asked') }) as QueryDeps;
 const ask = (query: string) => answerGraphql(none, person, { query }, (error) => expect.fail(String(error)));
 
 const repeat = (count: number, text: (at: number) => string) =>
@@ -79,7 +79,7 @@ it('the schema can be read, as editors do, within the bounds', async () => {
 
 it('an error that is none of the request is logged, and the answer does not say what it is', async () => {
   const logged: unknown[] = [];
-  const broken = { db: null, mirrors: null } as unknown as CodeDeps;
+  const broken = { db: null, mirrors: null } as unknown as QueryDeps;
   const query = '{ repository(name: "acme/greeter") { id } site { productVersion } }';
   const { data, errors } = await answerGraphql(broken, person, { query }, (error) => logged.push(error));
   expect(data).toEqual({ repository: null, site: { productVersion: '5.6.0' } });

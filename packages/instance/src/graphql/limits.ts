@@ -19,10 +19,18 @@ export const queryLimits = {
 
 /** Fields that ask an index, git or the database: some of a file, and others. `repository` and others do if they have arguments. */
 const ofFile: ReadonlySet<string> = new Set(['definitions', 'references', 'implementations', 'hover']);
-const always: ReadonlySet<string> = new Set(['lsif', 'defaultBranch', 'externalRepository', 'workspaces']);
+const always: ReadonlySet<string> = new Set([
+  'lsif',
+  'defaultBranch',
+  'externalRepository',
+  'workspaces',
+  'changesets',
+]);
 const withArguments: ReadonlySet<string> = new Set([
   ...['repository', 'commit', 'user', 'organization', 'node', 'resolveWorkspacesForBatchSpec'],
-  ...['createBatchSpecFromRaw'],
+  ...['batchChanges', 'batchChange', 'upsertEmptyBatchChange', 'createEmptyBatchChange', 'applyBatchChange'],
+  ...['closeBatchChange', 'publishChangesets', 'detachChangesets', 'reenqueueChangesets'],
+  ...['createBatchSpecFromRaw', 'createBatchSpec', 'createChangesetSpec'],
 ]);
 
 type Cost = { -readonly [name in Exclude<keyof typeof queryLimits, 'tokens'>]: number };

@@ -1,10 +1,16 @@
 import type { CodeHostRecord, RepositoryRecord } from '@fumehood/protocol';
 import type { Person } from '../auth/people.ts';
+import type { BlobStore } from '../blobs/store.ts';
 import type { CodeDeps } from '../codeintel/scope.ts';
+
+/** What the fields need. */
+export interface QueryDeps extends CodeDeps {
+  readonly blobs: BlobStore;
+}
 
 /** What the fields of one request are answered with. */
 export interface QueryContext {
-  readonly deps: CodeDeps;
+  readonly deps: QueryDeps;
   readonly person: Person;
   /** Reads the record of a repository, once; null: the instance does not mirror it. */
   repository(name: string): Promise<RepositoryRecord | null>;

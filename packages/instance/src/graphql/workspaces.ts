@@ -1,17 +1,10 @@
-import {
-  type BatchSpecRecord,
-  type DiffStat,
-  numberInText,
-  type WorkspaceRecord,
-  type WorkspaceState,
-} from '@fumehood/protocol';
+import { type BatchSpecRecord, type WorkspaceRecord, type WorkspaceState } from '@fumehood/protocol';
 import { listWorkspaces } from '../batches/workspaces.ts';
-import { badRequest } from '../errors.ts';
 import { repositoryNode } from './code.ts';
+import { diffStatOf } from './diff-stat.ts';
 import { idOf } from './ids.ts';
+import { type Page, pageInfo, pageOf } from './pages.ts';
 import type { QueryContext, SchemaPart } from './part.ts';
-
-const pageMax = 100;
 
 /** The workspaces of batch specs, by the fields of upstream. */
 export const workspacesPart: SchemaPart = {
@@ -63,32 +56,24 @@ export const workspacesPart: SchemaPart = {
   root: {},
 };
 
-interface Page {
-  readonly first: number;
-  readonly after?: string | null;
+interface Workspaces extends Page {
   readonly state?: Uppercase<WorkspaceState> | null;
 }
 
 /** Returns the field with the workspaces of a batch spec. */
 export function workspacesOf({ id, workspaces }: BatchSpecRecord) {
-  return ({ first, after, state }: Page, { deps: { db }, person, inTurn }: QueryContext) => {
-    if (first < 1 || first > pageMax) throw badRequest(`\`first\` is from 1 to ${pageMax}`);
-    const place = numberInText.safeParse(after ?? '0');
-    if (!place.success) throw badRequest('`after` is an `endCursor` of this list');
+  return ({ state, ...page }: Workspaces, { deps: { db }, person, inTurn }: QueryContext) => {
     const only = (state?.toLowerCase() ?? null) as WorkspaceState | null;
-    const filter = { state: only, after: place.data, limit: first };
+    const filter = { state: only, ...pageOf(page) };
     // A client that asks only for the number gets it without the list.
-    let page: ReturnType<typeof listWorkspaces> | undefined;
-    const read = () => (page ??= inTurn(() => listWorkspaces(db, person, id, filter)));
+    let found: ReturnType<typeof listWorkspaces> | undefined;
+    const read = () => (found ??= inTurn(() => listWorkspaces(db, person, id, filter)));
     return {
       totalCount: Object.entries(workspaces)
         .filter(([one]) => only === null || one === only)
         .reduce((sum, [, count]) => sum + count, 0),
       nodes: async () => (await read()).workspaces.map(workspaceNode),
-      async pageInfo() {
-        const { next } = await read();
-        return { endCursor: next === null ? null : String(next), hasNextPage: next !== null };
-      },
+      pageInfo: async () => pageInfo((await read()).next),
     };
   };
 }
@@ -101,11 +86,9 @@ function workspaceNode({ id, repository, branch, commit, reason, steps, ...recor
     repository: repositoryNode(repository),
     branch: { name: branch, target: { oid: commit } },
     steps: steps.map(({ step, state: end, startedAt, finishedAt, stat }) => ({
-      ...{ number: step + 1, startedAt, finishedAt, diffStat: diffStat(stat) },
+      ...{ number: step + 1, startedAt, finishedAt, diffStat: diffStatOf(stat) },
       ...{ skipped: end === 'skipped', cachedResultFound: end === 'cached' },
     })),
-    diffStat: diffStat(steps.at(-1)?.stat ?? null),
+    diffStat: diffStatOf(steps.at(-1)?.stat ?? null),
   };
 }
-
-const diffStat = (stat: DiffStat | null) => stat && { added: stat.addedLines, deleted: stat.deletedLines };

@@ -108,7 +108,6 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
         .replace(':queue', 'codeintel')
         .replace(':digest', `sha256:${'0'.repeat(64)}`)
         .replace(/:(id|token|credential)\b/, String(job.id))
-        .replace(':spec', '0'.repeat(32))
         .replace(':name', 'e1')
         .replace(':tenant', 'admin')
         .replace('/api/repositories/*', `/api/repositories/acme/payments/pack?commit=${'0'.repeat(40)}`)
@@ -116,6 +115,7 @@ const withBody = ({ routes }: TestInstance, job: Pick<Job, 'id'>) =>
           '/api/batch-specs/:spec/files/*',
           `/api/batch-specs/${'0'.repeat(32)}/files/a?modifiedAt=2026-01-02T03:04:05Z`,
         )
+        .replace('/batch-changes/:spec', `/batch-changes/${'0'.repeat(32)}`)
         .replace('/hooks/*', '/hooks/acme/payments')
         .replace(
           '/api/histories/*',

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import { storeBatchFile } from '../../batches/files.ts';
 import { badRequest } from '../../errors.ts';
-import { keyIn } from '../../graphql/ids.ts';
+import { keyOf } from '../../graphql/ids.ts';
 import { bytesOf, readBytes } from '../body.ts';
 import type { RouteDeps } from '../deps.ts';
 import { describeIssues } from '../issues.ts';
@@ -40,7 +40,7 @@ export function batchFormRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     const { id } = await storeBatchFile(
       deps,
       personOf(request),
-      keyIn('BatchSpec', spec) ?? spec,
+      keyOf('BatchSpec', spec),
       sent,
       content,
     );
