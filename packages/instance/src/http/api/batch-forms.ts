@@ -37,13 +37,7 @@ export function batchFormRoutes(scope: FastifyInstance, deps: RouteDeps): void {
       throw badRequest('the path of the file leads out of the directory of the batch spec');
     const sent = { path: path.data, modifiedAt: new Date(filemod) };
     const content = Readable.from([Buffer.from(await file.arrayBuffer())]);
-    const { id } = await storeBatchFile(
-      deps,
-      personOf(request),
-      keyOf('BatchSpec', spec),
-      sent,
-      content,
-    );
+    const { id } = await storeBatchFile(deps, personOf(request), keyOf('BatchSpec', spec), sent, content);
     return { id };
   });
 }

@@ -1,0 +1,137 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { allowedRequest, localSpawn } from '@fumehood/base';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { mirrorStoreCommands, openMirrors } from '../../packages/instance/src/repos/mirrors.ts';
+import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
+import { mirrorSource, storeMirrored } from '../../packages/instance/src/testing/mirrored.ts';
+import { makeSource, type Source } from '../../packages/instance/src/testing/source.ts';
+
+/** The path of Sourcegraph's own `src` client: `SRC_CLIENT=… npm run test:interop`. */
+const client = process.env.SRC_CLIENT ?? '';
+
+/**
+ * A fake of `docker`, which the client needs on its own machine: it has every image, and runs the script of a step with bash in the client's
+ * workspace, without any container.
+ */
+const fakeDocker = `#!/bin/bash
+case "$1 $2" in
+  'version '*) echo 27.0.0 ;;
+  'info '*) echo '{"NCPU":2}' ;;
+  'context inspect') echo default ;;
+  'image inspect') echo sha256:$(printf 0%.0s {1..64}) ;;
+  'rm '*) ;;
+  run*)
+    [ "\${*: -2}" = '-c mktemp' ] && { echo /tmp/step; exit; }
+    for one in "$@"; do
+      case "$one" in
+        type=bind,*,target=/work) work=\${one#*source=}; work=\${work%%,*} ;;
+        type=bind,*,target=/tmp/step,ro) script=\${one#*source=}; script=\${script%%,*} ;;
+      esac
+    done
+    cd "$work" && exec bash "$script" ;;
+  *) echo "the fake docker does not know $*" >&2; exit 1 ;;
+esac
+`;
+const spec = `name: greet
+description: Greets
+on:
+  - repositoriesMatchingQuery: file:README.md
+steps:
+  - run: echo "Hello \${{ repository.name }}" >> README.md
+    container: alpine:3
+changesetTemplate:
+  title: Greet
+  body: Greets everybody
+  branch: greet
+  commit: { message: Greet }
+  published: false
+`;
+
+const isRoot = process.getuid?.() === 0;
+const local = localSpawn(isRoot ? { uid: 1_900_000_008, gid: process.getgid?.() ?? 0 } : null);
+let server: TestServer;
+let source: Source;
+let instance: TestInstance;
+let directory: string;
+beforeAll(async () => {
+  expect(existsSync(client), 'SRC_CLIENT must name a file').toBe(true);
+  server = openTestServer();
+  source = makeSource();
+  source.add('README.md', '# api\n');
+  let files = '';
+  instance = await startTestInstance(await server.clone(), {
+    spawn: (request) => local(allowedRequest(request, mirrorStoreCommands(`${files}/repositories/mirrors`))),
+  });
+  ({ directory: files } = instance);
+  const mirrors = await openMirrors(`${files}/repositories`, local);
+  const mirrored = await mirrorSource(mirrors, source);
+  for (const name of ['api', 'web']) await storeMirrored(instance.db, `git.test/acme/${name}`, mirrored);
+  directory = await mkdtemp(join(tmpdir(), 'src-'));
+  await mkdir(join(directory, 'bin'));
+  await writeFile(join(directory, 'bin/docker'), fakeDocker);
+  await chmod(join(directory, 'bin/docker'), 0o755);
+  await writeFile(join(directory, 'spec.yaml'), spec);
+});
+afterAll(async () => {
+  await rm(directory, { recursive: true });
+  await instance.stop();
+  source.remove();
+  await server.stop();
+});
+/** Runs \`src batch …\`, with the fake of docker before the real one. */
+async function batch(...args: string[]) {
+  const env = {
+    ...{ SRC_ENDPOINT: instance.url, SRC_ACCESS_TOKEN: instance.accessToken, HOME: directory },
+    PATH: [join(directory, 'bin'), process.env.PATH].join(delimiter),
+  };
+  const { stdout, stderr } = await promisify(execFile)(client, ['batch', ...args], { cwd: directory, env });
+  return `${stdout}${stderr}`;
+}
+/** Returns the changesets of all batch changes. */
+async function changesets(): Promise<unknown[]> {
+  const read = async (path: string) => await (await instance.api('GET', `/api/batch-changes${path}`)).json();
+  const { batchChanges } = (await read('')) as { batchChanges: { id: string }[] };
+  const lists = await Promise.all(batchChanges.map(({ id }) => read(`/${id}/changesets`)));
+  return lists.flatMap((list) => (list as { changesets: unknown[] }).changesets);
+}
+const events = (output: string) =>
+  output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as { operation: string; status: string; metadata: object });
+
+test('the real client validates a batch spec', async () => {
+  expect(await batch('validate', '-f', 'spec.yaml')).toContain('Batch spec successfully validated');
+});
+
+test('the real client lists the repositories of a batch spec', async () => {
+  const output = await batch('repositories', '-f', 'spec.yaml');
+  for (const name of ['api', 'web']) expect(output).toContain(`git.test/acme/${name}`);
+});
+
+test('the real client runs a batch spec and previews it', async () => {
+  const found = events(await batch('preview', '-f', 'spec.yaml', '-text-only'));
+  expect(found.at(-1)).toMatchObject({ operation: 'CREATING_BATCH_SPEC', status: 'SUCCESS' });
+  expect(JSON.stringify(found.at(-1)?.metadata)).toContain('/users/admin/batch-changes/apply/');
+  expect(await changesets()).toEqual([]);
+});
+
+test('the real client runs a batch spec and applies it, once and again', async () => {
+  for (const _ of [1, 2]) {
+    const found = events(await batch('apply', '-f', 'spec.yaml', '-text-only'));
+    expect(found.at(-1)).toMatchObject({ operation: 'APPLYING_BATCH_SPEC', status: 'SUCCESS' });
+    expect(JSON.stringify(found.at(-1)?.metadata)).toContain('/users/admin/batch-changes/greet');
+    const stat = { files: 1, addedLines: 1, deletedLines: 0 };
+    const common = { title: 'Greet', headRef: 'refs/heads/greet', stat };
+    expect(await changesets()).toMatchObject([
+      { ...common, repository: 'git.test/acme/api' },
+      { ...common, repository: 'git.test/acme/web' },
+    ]);
+  }
+});
