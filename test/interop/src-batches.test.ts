@@ -115,6 +115,21 @@ test('the real client lists the repositories of a batch spec', async () => {
   for (const name of ['api', 'web']) expect(output).toContain(`git.test/acme/${name}`);
 });
 
+test('the real client has the instance run a batch spec, with the files that its steps mount', async () => {
+  await writeFile(join(directory, 'fix.sh'), 'echo fixed > fixed.txt\n');
+  const mount = '    mount: [{ path: ./fix.sh, mountpoint: /tmp/fix.sh }]\nchangesetTemplate:';
+  await writeFile(join(directory, 'remote.yaml'), spec.replace('changesetTemplate:', mount));
+  const output = await batch('remote', '-f', 'remote.yaml');
+  const id = /\/users\/admin\/batch-changes\/greet\/executions\/(\S+)/.exec(output)?.[1] ?? output;
+  const [, key = ''] = Buffer.from(id, 'base64').toString().split(':');
+  const read = async (path: string) =>
+    await (await instance.api('GET', `/api/batch-specs/${key}${path}`)).json();
+  expect(await read('')).toMatchObject({ executedAt: expect.any(String) as string });
+  expect(await read('/workspaces')).toMatchObject({
+    workspaces: [{ repository: 'git.test/acme/api' }, { repository: 'git.test/acme/web' }],
+  });
+});
+
 test('the real client runs a batch spec and previews it', async () => {
   const found = events(await batch('preview', '-f', 'spec.yaml', '-text-only'));
   expect(found.at(-1)).toMatchObject({ operation: 'CREATING_BATCH_SPEC', status: 'SUCCESS' });

@@ -20,6 +20,7 @@ import { batchChangesPart } from './batch-changes.ts';
 import { batchSpecsPart } from './batch-specs.ts';
 import { changesetsPart } from './changesets.ts';
 import { codePart } from './code.ts';
+import { executionsPart } from './executions.ts';
 import { checkLimits, queryLimits } from './limits.ts';
 import { namespacesPart } from './namespaces.ts';
 import { nodePart } from './node.ts';
@@ -40,7 +41,7 @@ export interface GraphqlAnswer {
 
 const parts = [
   ...[sitePart, namespacesPart, nodePart, codePart],
-  ...[batchSpecsPart, workspacesPart, batchChangesPart, changesetsPart],
+  ...[batchSpecsPart, workspacesPart, executionsPart, batchChangesPart, changesetsPart],
 ];
 let built: GraphQLSchema | undefined;
 /** Builds the schema for the first question: an instance that is asked nothing starts without it. */

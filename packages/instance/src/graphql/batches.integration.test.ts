@@ -78,7 +78,10 @@ describe('a batch spec', () => {
     workspaceResolution { state failureMessage workspaces { totalCount } } } } }`;
   const made = async () => {
     const { data } = await ask(ann, create, mine);
-    return (data as { createBatchSpecFromRaw: { id: string } }).createBatchSpecFromRaw;
+    const spec = (data as { createBatchSpecFromRaw: { id: string } }).createBatchSpecFromRaw;
+    const state = async () => JSON.stringify((await ask(ann, resolution, { id: spec.id })).data);
+    await expect.poll(state).toContain('COMPLETED');
+    return spec;
   };
 
   test('is stored, and its workspaces are found then', async () => {
@@ -94,7 +97,7 @@ describe('a batch spec', () => {
       ...{ namespace: { url: '/users/ann' }, applyURL: `/users/ann/batch-changes/apply/${spec.id}` },
     });
     const found = async () => (await ask(ann, resolution, { id: spec.id })).data;
-    const workspaceResolution = { state: 'QUEUED', failureMessage: null, workspaces: { totalCount: 0 } };
+    const workspaceResolution = { state: 'COMPLETED', failureMessage: null, workspaces: { totalCount: 0 } };
     expect(await found()).toEqual({ node: { id: spec.id, workspaceResolution } });
     await sql`update batch_specs set resolution = 'failed', resolution_failure = 'no such repository'`.execute(
       instance.db,
@@ -134,6 +137,26 @@ describe('a batch spec', () => {
       ...{ totalCount: 3, nodes: [node(3, 'SKIPPED')], pageInfo: { endCursor: null, hasNextPage: false } },
     });
     expect(await page({ state: 'SKIPPED' })).toMatchObject({ totalCount: 1, nodes: [node(3, 'SKIPPED')] });
+  });
+
+  test('is executed once, canceled, and run again', async () => {
+    const { id } = await made();
+    const change = async (field: string, token = ann) => {
+      const { data, errors } = await ask(token, `mutation M($id: ID!) { ${field} { id } }`, { id });
+      return errors ? { errors } : data;
+    };
+    const execute = 'executeBatchSpec(batchSpec: $id, noCache: true)';
+    expect(await change(execute, bob)).toMatchObject(refusal('batch_spec_not_found'));
+    expect(await change(execute)).toEqual({ executeBatchSpec: { id } });
+    expect(await change(execute)).toMatchObject(refusal('batch_spec_executed'));
+    for (const field of ['cancelBatchSpecExecution', 'retryBatchSpecExecution']) {
+      expect(await change(`${field}(batchSpec: $id)`, bob)).toMatchObject(refusal('batch_spec_not_found'));
+      await expect.poll(() => change(`${field}(batchSpec: $id)`)).toEqual({ [field]: { id } });
+    }
+    for (const field of ['cancelBatchSpecWorkspaceExecution', 'retryBatchSpecWorkspaceExecution']) {
+      const asked = `mutation { ${field}(batchSpecWorkspaces: ["${idOf('VisibleBatchSpecWorkspace', 'x')}"]) { alwaysNil } }`;
+      expect(await ask(ann, asked)).toMatchObject(refusal('batch_workspace_not_found'));
+    }
   });
 
   test('is seen by nobody else', async () => {

@@ -30,6 +30,8 @@ const withArguments: ReadonlySet<string> = new Set([
   ...['repository', 'commit', 'user', 'organization', 'node', 'resolveWorkspacesForBatchSpec'],
   ...['batchChanges', 'batchChange', 'upsertEmptyBatchChange', 'createEmptyBatchChange', 'applyBatchChange'],
   ...['closeBatchChange', 'publishChangesets', 'detachChangesets', 'reenqueueChangesets'],
+  ...['executeBatchSpec', 'cancelBatchSpecExecution', 'retryBatchSpecExecution'],
+  ...['cancelBatchSpecWorkspaceExecution', 'retryBatchSpecWorkspaceExecution'],
   ...['createBatchSpecFromRaw', 'createBatchSpec', 'createChangesetSpec'],
 ]);
 
