@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@fumehood/base';
 import { setCodeHostSchema } from '@fumehood/protocol';
-import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { CodeHost } from '../../packages/instance/src/code-hosts/code-host.ts';
 import { codeHostOf } from '../../packages/instance/src/code-hosts/host-of.ts';
 import { setCodeHost } from '../../packages/instance/src/code-hosts/records.ts';
 import { testCodeHost } from '../../packages/instance/src/code-hosts/testing/contract.ts';
 import type { HostControl } from '../../packages/instance/src/code-hosts/testing/forge.ts';
+import { addOpenChangeset, readHostFacts } from '../../packages/instance/src/code-hosts/testing/rows.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
 import { readSecretsKey } from '../../packages/instance/src/secrets/key.ts';
 import { openVault } from '../../packages/instance/src/secrets/vault.ts';
@@ -137,21 +137,11 @@ test('what others do with a pull request on Gitea is known by its webhook at onc
   };
   await gitea.api(bot, 'POST', '/repos/bot/two/hooks', hook);
   const { externalId } = await host.open({ head, base: 'main', title: 'T', body: '', draft: false });
-  // As the reconciler leaves it. No poll is due within the test.
-  await sql`
-    with made as (insert into batch_changes (namespace, name, creator) values ('ann', 'two', 'ann') returning id)
-    insert into changesets (batch_change_id, repository, head_ref, commit, external_id, publication, external_state, reconciler, sync_after)
-    select id, 'two', ${`refs/heads/${head}`}, ${headCommit}, ${externalId}, 'published', 'open', 'completed', clock_timestamp() + interval '1 hour'
-    from made
-  `.execute(instance.db);
+  await addOpenChangeset(instance.db, 'two', { head, headCommit, externalId });
   const untilKnown = async (expected: object) =>
     await vi.waitFor(
-      async () => {
-        const { rows } = await sql`
-          select external_state as state, review, checks from changesets where repository = 'two'
-        `.execute(instance.db);
-        expect(rows).toEqual([expect.objectContaining(expected)]);
-      },
+      async () =>
+        expect(await readHostFacts(instance.db, 'two')).toEqual([expect.objectContaining(expected)]),
       { timeout: 15_000, interval: 100 },
     );
   await check('pending');
