@@ -8,6 +8,8 @@ import { makeExecuted } from './batches/execution/exec.ts';
 import { makeNextStep } from './batches/execution/next-step.ts';
 import { workOnBatchSpecs } from './batches/work.ts';
 import { openBlobStore } from './blobs/store.ts';
+import { reconcileChangesets } from './changesets/reconcile/reconcile.ts';
+import { codeHostOf } from './code-hosts/host-of.ts';
 import { syncChangesets } from './code-hosts/sync.ts';
 import { wakeBranches } from './code-hosts/sync-records.ts';
 import type { InstanceConfig } from './config.ts';
@@ -15,13 +17,13 @@ import { connect } from './db/connect.ts';
 import { makeHealth } from './db/health.ts';
 import { migrate } from './db/migrate.ts';
 import { listen } from './db/wakes.ts';
+import { indexDependencies } from './dependencies/index-dependencies.ts';
 import type { Routes } from './http/deps.ts';
 import { type RequestLimits, requestLimits } from './http/limits.ts';
 import { listenHttp } from './http/listen.ts';
 import { allRoutes } from './http/routes.ts';
 import { buildServer } from './http/server.ts';
 import { makeTurns } from './http/turns.ts';
-import { indexDependencies } from './dependencies/index-dependencies.ts';
 import { indexByPolicies } from './indexing/by-policies.ts';
 import { makeKinds } from './kinds/kinds.ts';
 import type { KindStores } from './kinds/stores.ts';
@@ -146,6 +148,14 @@ export async function startInstance(
       stopping.signal,
     );
     const syncingChangesets = syncChangesets({ db, vault, mirrors, clock, log }, wakes, stopping.signal);
+    const reconciling = reconcileChangesets(
+      {
+        ...{ db, vault, mirrors, blobs, spawn, clock, log },
+        hostOf: (repository) => codeHostOf({ db, vault, clock }, repository),
+      },
+      wakes,
+      stopping.signal,
+    );
     const indexingDependencies = indexDependencies({ db, kinds, clock, log }, stopping.signal);
     const workingOnBatches = workOnBatchSpecs(
       { db, vault, blobs, mirrors, clock, log, provideCommit: hasCommit },
@@ -164,6 +174,7 @@ export async function startInstance(
         await retaining;
         await syncing;
         await syncingChangesets;
+        await reconciling;
         await indexingDependencies;
         await workingOnBatches;
         await release();

@@ -30,15 +30,7 @@ afterAll(async () => {
   await bench[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  for (const table of [
-    'changesets',
-    'batch_changes',
-    'batch_specs',
-    'changeset_specs',
-    'code_hosts',
-    'repositories',
-  ])
-    await sql`delete from ${sql.table(table)}`.execute(bench.db);
+  await bench.clear();
   await bench.mirror('acme/api', null);
   await bench.mirror('acme/web', null);
 });

@@ -7,7 +7,7 @@ import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/connect.ts';
 import { readRepository } from '../repos/records.ts';
 import { defaultAuthor, statOf } from './derive.ts';
-import { changesetSpecInvalid, changesetSpecNotFound } from './errors.ts';
+import { changesetForkUnsupported, changesetSpecInvalid, changesetSpecNotFound } from './errors.ts';
 import { type NewChangesetSpec, requireOwnBranches, storeChangesetSpecs, storeDiff } from './store.ts';
 
 const text = (max: number) => z.string().max(max).refine(isStorable, 'must be text without NUL');
@@ -59,7 +59,7 @@ export interface ClientSpecDeps {
 
 /**
  * Stores a changeset spec that a client has made of its own runs, as JSON text, and returns its public id. Errors: `changeset_spec_invalid`,
- * `diff_invalid`, `diff_too_big`, `repository_not_found`.
+ * `diff_invalid`, `diff_too_big`, `repository_not_found`, `changeset_fork_unsupported`.
  */
 export async function createChangesetSpec(
   { db, blobs, repositoryOf }: ClientSpecDeps,
@@ -73,12 +73,17 @@ export async function createChangesetSpec(
   const spec: NewChangesetSpec =
     'externalID' in parsed
       ? { ...owner, kind: 'existing', externalId: parsed.externalID }
-      : { ...owner, ...(await branchSpec(blobs, creator, parsed)) };
+      : { ...owner, ...(await branchSpec(blobs, owner, parsed)) };
   const [id] = await storeChangesetSpecs(db, [spec]);
   return id as string;
 }
 
-async function branchSpec(blobs: BlobStore, creator: string, spec: z.output<typeof branchSchema>) {
+async function branchSpec(
+  blobs: BlobStore,
+  { creator, repository }: { readonly creator: string; readonly repository: string },
+  spec: z.output<typeof branchSchema>,
+) {
+  if (spec.fork === true) throw changesetForkUnsupported(repository);
   const [{ version, message, diff: encoded, authorName, authorEmail }] = spec.commits;
   const diff = Buffer.from(encoded, version === 2 ? 'base64' : 'utf8');
   const counts = statOf(readDiff(diff));
@@ -95,7 +100,6 @@ async function branchSpec(blobs: BlobStore, creator: string, spec: z.output<type
       message,
       ...counts,
     },
-    fork: spec.fork ?? false,
     authorName: authorName || author.authorName,
     authorEmail: authorEmail || author.authorEmail,
     diff: await storeDiff(blobs, diff),

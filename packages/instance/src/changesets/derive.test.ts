@@ -31,7 +31,7 @@ describe('deriveChangesets', () => {
   it('renders the template, and has the creator as the author', () => {
     expect(deriveChangesets(spec(), 'ann', result())).toMatchObject([
       {
-        ...{ headRef: 'refs/heads/tidy/web', title: 'tidy in acme/api', message: 'Tidy main', fork: false },
+        ...{ headRef: 'refs/heads/tidy/web', title: 'tidy in acme/api', message: 'Tidy main' },
         body: 'web/a, docs/b said ${{ batch_change_link }}',
         ...{ authorName: 'ann', authorEmail: 'ann@fumehood.invalid', published: null },
         ...{ files: 2, addedLines: 2, deletedLines: 0 },
@@ -73,6 +73,12 @@ describe('deriveChangesets', () => {
   ])('refuses the branch %j', (branch, code) => {
     expect(() => deriveChangesets(spec({}, { branch }), 'ann', result())).toThrow(
       expect.objectContaining({ code }) as Error,
+    );
+  });
+
+  it('refuses to push to a fork', () => {
+    expect(() => deriveChangesets(spec({}, { fork: true }), 'ann', result())).toThrow(
+      expect.objectContaining({ code: 'changeset_fork_unsupported' }) as Error,
     );
   });
 

@@ -7,7 +7,7 @@ import {
 } from '@fumehood/batch-spec';
 import { type FileDiff, isRefName, readDiff, splitDiff } from '@fumehood/git';
 import type { DiffStat, Publication } from '@fumehood/protocol';
-import { changesetBranchInvalid } from './errors.ts';
+import { changesetBranchInvalid, changesetForkUnsupported } from './errors.ts';
 import { publicationIn } from './publication.ts';
 
 /** What the last step of a workspace has left. */
@@ -31,7 +31,6 @@ export interface DerivedChangeset {
   readonly message: string;
   readonly authorName: string;
   readonly authorEmail: string;
-  readonly fork: boolean;
   readonly published: Publication | null;
   readonly diff: Uint8Array;
   readonly files: number;
@@ -42,7 +41,7 @@ export interface DerivedChangeset {
 /**
  * Returns the changesets of a workspace: one, or with `transformChanges` one for each of its groups and one for the rest. There is none for what
  * has no changes. `creator`: the author of the commits, if the template names none. Errors: `template_invalid`, `diff_invalid`,
- * `diff_too_big`, `changeset_branch_invalid`.
+ * `diff_too_big`, `changeset_branch_invalid`, `changeset_fork_unsupported`.
  */
 export function deriveChangesets(
   spec: BatchSpec,
@@ -51,6 +50,7 @@ export function deriveChangesets(
 ): DerivedChangeset[] {
   const template = spec.changesetTemplate;
   if (!template) return [];
+  if (template.fork) throw changesetForkUnsupported(result.repository);
   const context: ChangesetContext = {
     repository: {
       name: result.repository,
@@ -68,7 +68,6 @@ export function deriveChangesets(
     body: render(template.body ?? ''),
     message: render(template.commit.message),
     ...authorOf(template.commit.author, creator, render),
-    fork: template.fork ?? false,
   };
   const files = readDiff(result.diff);
   const groups = (spec.transformChanges?.group ?? []).filter(

@@ -82,3 +82,19 @@ export const publicationDecided = (id: string) =>
     `the batch spec says whether the changeset ${id} is published`,
     'Change `changesetTemplate.published` and apply the batch spec again, or take it out.',
   );
+
+export const changesetForkUnsupported = (repository: string) =>
+  refused(
+    400,
+    'changeset_fork_unsupported',
+    `a changeset of ${repository} is to be pushed to a fork, which the instance does not do`,
+    'Leave out `changesetTemplate.fork`, and give the repository a credential that may push branches.',
+  );
+
+export const changesetHostMissing = (repository: string) =>
+  refused(
+    409,
+    'changeset_host_missing',
+    `${repository} is on no code host that the instance knows`,
+    'Add its code host: `fumehood batches code-hosts set`. Then retry the changeset.',
+  );

@@ -21,7 +21,6 @@ export interface NewBranchSpec extends SpecOwner {
   readonly baseRef: string;
   readonly baseCommit: string;
   readonly headRef: string;
-  readonly fork: boolean;
   readonly title: string;
   readonly body: string;
   readonly message: string;
@@ -51,9 +50,9 @@ export async function storeChangesetSpecs(db: Db, specs: readonly NewChangesetSp
     const published = branch === null || branch.published === null ? null : JSON.stringify(branch.published);
     const { rows } = await sql<{ id: string }>`
       insert into changeset_specs (creator, spec_id, workspace_id, kind, repository, external_id, base_ref, base_commit, head_ref,
-        fork, title, body, message, author_name, author_email, diff, files, added_lines, deleted_lines, published)
+        title, body, message, author_name, author_email, diff, files, added_lines, deleted_lines, published)
       values (${creator}, ${specId}, ${workspaceId}, ${kind}, ${repository}, ${kind === 'existing' ? spec.externalId : null},
-        ${branch?.baseRef ?? null}, ${branch?.baseCommit ?? null}, ${branch?.headRef ?? null}, ${branch?.fork ?? null},
+        ${branch?.baseRef ?? null}, ${branch?.baseCommit ?? null}, ${branch?.headRef ?? null},
         ${branch?.title ?? null}, ${branch?.body ?? null}, ${branch?.message ?? null}, ${branch?.authorName ?? null},
         ${branch?.authorEmail ?? null}, ${branch?.diff ?? null}, ${branch?.files ?? null}, ${branch?.addedLines ?? null}, ${branch?.deletedLines ?? null},
         ${published}::jsonb)

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setRepositorySchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
+import { type Logger, pino } from 'pino';
 import type { Person } from '../auth/people.ts';
 import { createBatchSpec } from '../batches/specs.ts';
 import { type BlobStore, openBlobStore } from '../blobs/store.ts';
@@ -22,8 +23,17 @@ export interface ChangesetBench extends AsyncDisposable {
   /** A directory of its own. */
   readonly root: string;
   readonly person: Person;
+  readonly log: Logger;
+  /** Runs a statement, and returns its rows. */
+  run(statement: string): Promise<object[]>;
+  /** Removes all batch changes, batch specs, repositories and code hosts. */
+  clear(): Promise<void>;
   /** Mirrors a repository; null: clients send it. */
-  mirror(name: string, url: string | null): Promise<void>;
+  mirror(
+    name: string,
+    url: string | null,
+    credential?: { readonly username: string; readonly password: string },
+  ): Promise<void>;
   /** Makes a batch spec of a client that has changesets with these fields. Returns its public id, and theirs. */
   spec(
     name: string,
@@ -57,17 +67,28 @@ export const clientSpec = (
   ...more,
 });
 
+/** All that a test makes, in an order in which it can be removed. */
+const tables = [
+  ...['changesets', 'batch_changes', 'batch_specs', 'changeset_specs'],
+  ...['code_hosts', 'batch_rollout', 'repositories'],
+];
+
 export async function startChangesetBench(): Promise<ChangesetBench> {
   const server = openTestServer();
   const db = connect(await server.clone());
   const root = mkdtempSync(join(tmpdir(), 'fumehood-changesets-'));
+  chmodSync(root, 0o711); // git runs as another user, and traverses it
   const vault = openVault(Buffer.alloc(32, 1));
   const blobs = await openBlobStore(root, await openStaging(join(root, 'staging')));
   const person = personNamed('ann');
+  const run = async (statement: string) => (await sql.raw<object>(statement).execute(db)).rows;
   return {
-    ...{ db, blobs, vault, root, person },
-    async mirror(name, url) {
-      await setRepository(db, vault, name, setRepositorySchema.parse({ url }));
+    ...{ db, blobs, vault, root, person, run, log: pino({ level: 'silent' }) },
+    async clear() {
+      for (const table of tables) await run(`delete from ${table}`);
+    },
+    async mirror(name, url, credential) {
+      await setRepository(db, vault, name, setRepositorySchema.parse({ url, ...credential }));
     },
     async spec(name, changesets) {
       const deps = { db, blobs, repositoryOf: (id: string) => id };

@@ -9,6 +9,7 @@ import {
   startChild,
   untilStarted,
 } from '@fumehood/base';
+import { commitCommands } from '@fumehood/git';
 import type { InstanceConfig } from '../config.ts';
 import { backendCommand } from '../repos/backend.ts';
 import { mirrorsName, mirrorStoreCommands } from '../repos/mirrors.ts';
@@ -73,6 +74,7 @@ function spawnPolicy(
       ...storeCommands(repositories),
       backendCommand(repositories),
       ...mirrorStoreCommands(join(repositories, mirrorsName)),
+      ...commitCommands(join(repositories, mirrorsName)),
       ...removalCommands(repositories),
     ],
     group: null,

@@ -127,12 +127,16 @@ export interface Claim {
   readonly claim: string;
 }
 
-/** A repository that this replica syncs. */
-export interface ClaimedRepository extends Claim {
+/** Where a repository is mirrored from. */
+export interface Remote {
+  readonly name: string;
   readonly url: string;
   readonly username: string | null;
   readonly password: Buffer | null;
 }
+
+/** A repository that this replica syncs. */
+export interface ClaimedRepository extends Claim, Remote {}
 
 /** Claims a repository that is due; null if none is. */
 export async function claimRepository(db: Db): Promise<ClaimedRepository | null> {
@@ -176,7 +180,7 @@ export async function renewClaim(db: Db, { id, claim }: Claim): Promise<boolean>
 }
 
 /** Returns the password of a repository. Errors: `secret_of_other_key`, `secret_damaged`. */
-export const passwordOf = (vault: Vault, repository: ClaimedRepository): string | null =>
+export const passwordOf = (vault: Vault, repository: Remote): string | null =>
   repository.password &&
   vault.open(repository.password, sealedFor(repository), `the password for ${repository.name}`);
 

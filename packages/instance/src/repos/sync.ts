@@ -1,4 +1,4 @@
-import { type Clock, FumehoodError, openFetch } from '@fumehood/base';
+import { type Clock, FumehoodError } from '@fumehood/base';
 import { fetchHistory, listRefs, type Mirror, type RemoteHttp, type RemoteRefs } from '@fumehood/git';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
@@ -12,10 +12,10 @@ import {
   claimRepository,
   failSync,
   finishSync,
-  passwordOf,
   renewClaim,
   syncTopic,
 } from './records.ts';
+import { remoteHttp } from './remote-http.ts';
 
 /** How often a replica looks for repositories that are due, milliseconds. */
 const pollMs = 5_000;
@@ -98,7 +98,7 @@ async function update(
   claimed: ClaimedRepository,
   signal: AbortSignal,
 ): Promise<{ place: string; remote: RemoteRefs }> {
-  const http = remoteHttp(claimed, passwordOf(vault, claimed), signal);
+  const http = remoteHttp(vault, claimed, signal);
   const remote = await listRefs(http);
   if (claimed.place !== null) {
     try {
@@ -127,32 +127,4 @@ async function bringIn(http: RemoteHttp, mirror: Mirror, remote: RemoteRefs): Pr
   const known = new Set(mirror.refs.refs.values());
   const wants = [...new Set(remote.refs.values())].filter((object) => !known.has(object));
   await mirror.update(remote, wants.length === 0 ? null : await fetchHistory(http, wants, [...known]));
-}
-
-/** Returns a function that sends requests to a repository's remote with its credential. */
-function remoteHttp(
-  { url, username }: ClaimedRepository,
-  password: string | null,
-  signal: AbortSignal,
-): RemoteHttp {
-  const fetchFrom = openFetch(url);
-  const authorization =
-    password === null ? null : `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  return async ({ headers, ...request }) => {
-    try {
-      return await fetchFrom({
-        ...request,
-        headers: { ...headers, ...(authorization !== null && { authorization }) },
-        signal,
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      const { cause, message } = error as Error;
-      const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : message;
-      throw new FumehoodError({
-        code: 'remote_unreachable',
-        message: `the git server cannot be reached: ${why}`,
-      });
-    }
-  };
 }

@@ -43,7 +43,6 @@ create table changeset_specs (
   base_ref text,
   base_commit text,
   head_ref text,
-  fork boolean,
   title text,
   body text,
   message text,

@@ -37,9 +37,9 @@ beforeEach(async () => {
       insert into batch_specs (creator, namespace, name, text, origin, resolution, built_at)
       values ('admin', 'admin', 'greet', 'name: greet', 'client', 'completed', now()) returning *
     ), changeset as (
-      insert into changeset_specs (creator, spec_id, kind, repository, base_ref, base_commit, head_ref, fork, title, body, message,
+      insert into changeset_specs (creator, spec_id, kind, repository, base_ref, base_commit, head_ref, title, body, message,
         author_name, author_email, diff, files, added_lines, deleted_lines)
-      select 'admin', id, 'branch', 'acme/payments', 'refs/heads/main', repeat('a', 40), 'refs/heads/greet', false, 'Greet', '', 'm',
+      select 'admin', id, 'branch', 'acme/payments', 'refs/heads/main', repeat('a', 40), 'refs/heads/greet', 'Greet', '', 'm',
         'a', 'a@a.test', 'sha256:' || repeat('b', 64), 1, 2, 3 from spec
     )
     select public_id as id from spec

@@ -1,0 +1,141 @@
+import type { ChangesetOperation } from '@fumehood/protocol';
+import { type RawBuilder, sql } from 'kysely';
+import type { Db } from '../../db/connect.ts';
+import { transaction } from '../../db/transaction.ts';
+import { takeTurn } from '../../rollout/turn.ts';
+import { hostedAmong } from '../hosted.ts';
+import { type ChangesetFacts, planChangeset } from '../plan.ts';
+import { type ChangesetRow, changesetColumns, changesetTables } from '../rows.ts';
+
+/** How long the claim of a replica that reconciles lasts without being renewed, milliseconds. */
+export const claimMs = 60_000;
+
+/** A changeset that this replica reconciles. */
+export interface ClaimedChangeset extends ChangesetRow {
+  readonly claim: string;
+  readonly batchChangeId: number;
+  /** How often it has failed since it was last complete. */
+  readonly failures: number;
+  /** The commit that was pushed last. */
+  readonly commit: string | null;
+  /** A commit that an earlier push may have brought to the remote. */
+  readonly pushing: string | null;
+  readonly operations: readonly ChangesetOperation[];
+}
+
+type Found = Omit<ClaimedChangeset, 'claim' | 'operations'>;
+
+/** What a look for a changeset that is due has come to: one to reconcile, one that has to wait for its turn, or none. */
+export type Claim = ClaimedChangeset | 'not its turn' | null;
+
+/** Claims a changeset that is due, if it is its turn. A claim that has run out is that of a replica that has died. */
+export async function claimChangeset(db: Db, now: number): Promise<Claim> {
+  return await transaction(db, async (tx) => {
+    const { rows: due } = await sql<{ id: number }>`
+      select id from changesets
+      where (reconciler in ('queued', 'errored') and process_after <= clock_timestamp())
+        or (reconciler = 'processing' and claimed_until <= clock_timestamp())
+      order by process_after limit 1 for update skip locked
+    `.execute(tx);
+    if (!due[0]) return null;
+    const { id } = due[0];
+    const { rows } = await sql<Found>`
+      select ${changesetColumns}, batch_change_id as "batchChangeId", failures, commit, pushing
+      from ${changesetTables} where changeset.id = ${id}
+    `.execute(tx);
+    const found = rows[0] as Found;
+    const hosted = await hostedAmong(tx, [found.repository]);
+    const facts: ChangesetFacts = { ...found, isHosted: hosted.has(found.repository) };
+    const operations = planChangeset(facts);
+    if (operations.some((operation) => outside.has(operation))) {
+      const publishes = found.publication === 'unpublished';
+      const next = await takeTurn(tx, { id, batchChangeId: found.batchChangeId, publishes }, now);
+      if (next !== null) {
+        await sql`
+          update changesets set reconciler = 'queued', claim = null, process_after = to_timestamp(${next / 1_000}::double precision)
+          where id = ${id}
+        `.execute(tx);
+        return 'not its turn';
+      }
+    }
+    const { rows: claims } = await sql<{ claim: string }>`
+      update changesets set reconciler = 'processing', claim = gen_random_uuid(), claimed_until = ${until} where id = ${id}
+      returning claim
+    `.execute(tx);
+    return { ...found, operations, claim: claims[0]?.claim ?? '' };
+  });
+}
+
+/** The operations that change something at the remote or on its host, and wait for their turn. */
+const outside: ReadonlySet<ChangesetOperation> = new Set([
+  ...(['push', 'publish', 'update', 'undraft', 'close', 'reopen'] as const),
+]);
+
+const until = sql`clock_timestamp() + make_interval(secs => ${sql.lit(claimMs / 1_000)})`;
+
+/** Renews a claim. Returns false if it is lost. */
+export async function renewChangesetClaim(
+  db: Db,
+  { id, claim }: Pick<ClaimedChangeset, 'id' | 'claim'>,
+): Promise<boolean> {
+  const { rows } = await sql`
+    update changesets set claimed_until = ${until} where id = ${id} and claim = ${claim} returning 1
+  `.execute(db);
+  return rows.length > 0;
+}
+
+/** The claim to a changeset is lost: another replica reconciles it. */
+export class ClaimLost extends Error {}
+
+/** Stores what was done with a changeset. Throws `ClaimLost`, and stores nothing, if the claim is lost. */
+export async function storeProgress(
+  db: Db,
+  { id, claim }: Pick<ClaimedChangeset, 'id' | 'claim'>,
+  assignments: RawBuilder<unknown>,
+): Promise<void> {
+  const { rows } = await sql`
+    update changesets set ${assignments}, updated_at = clock_timestamp() where id = ${id} and claim = ${claim} returning 1
+  `.execute(db);
+  if (rows.length === 0) throw new ClaimLost();
+}
+
+/** Whether nobody has asked for something else since the claim. */
+const isUnchanged = ({ specId, asked, closing, archiving, detaching }: ClaimedChangeset) => sql`(
+  spec_id is not distinct from ${specId} and asked_publication is not distinct from ${asked === null ? null : JSON.stringify(asked)}::jsonb
+  and closing = ${closing} and archiving = ${archiving} and detaching = ${detaching}
+)`;
+
+/** Stores that all is done that was to be done when the changeset was claimed. If somebody has asked for something else since, it is reconciled again. */
+export async function finishChangeset(db: Db, claimed: ClaimedChangeset): Promise<void> {
+  const { specId, closing, archiving, detaching } = claimed;
+  await storeProgress(
+    db,
+    claimed,
+    sql`
+      reconciler = case when ${isUnchanged(claimed)} then 'completed' else 'queued' end, claim = null, claimed_until = null,
+      process_after = clock_timestamp(), failures = 0, failure = null, reconciled_spec_id = coalesce(${specId}, reconciled_spec_id),
+      closing = closing and not ${closing}, archiving = archiving and not ${archiving}, detaching = detaching and not ${detaching},
+      archived_at = case when ${archiving} then clock_timestamp() else archived_at end,
+      detached_at = case when ${detaching} then clock_timestamp() else detached_at end
+    `,
+  );
+}
+
+/** Stores that a changeset could not be reconciled. `retryMs`: when it is tried again; null: not before somebody asks for it. */
+export async function failChangeset(
+  db: Db,
+  claimed: ClaimedChangeset,
+  failure: string,
+  retryMs: number | null,
+): Promise<void> {
+  await storeProgress(
+    db,
+    claimed,
+    sql`
+      reconciler = case when not ${isUnchanged(claimed)} then 'queued' else ${retryMs === null ? 'failed' : 'errored'} end,
+      process_after = clock_timestamp() + case when ${isUnchanged(claimed)} then make_interval(secs => ${(retryMs ?? 0) / 1_000}) else '0' end,
+      failures = case when ${isUnchanged(claimed)} then failures + 1 else 0 end, failure = ${failure.slice(0, 2_000)},
+      claim = null, claimed_until = null
+    `,
+  );
+}
