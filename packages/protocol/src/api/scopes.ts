@@ -4,8 +4,8 @@ import * as z from 'zod';
 export const scopeMeaning = {
   'jobs:read': 'see own jobs, their output, shares and the status',
   'jobs:write': 'start and cancel own jobs, send them input, put images, set secrets',
-  'code:read': 'see what was indexed',
-  'code:write': 'put commits; with code:read, have them indexed',
+  'code:read': 'see what was indexed, and batch changes',
+  'code:write': 'put commits; with code:read, have them indexed; run and apply batch specs',
   tokens: 'list, make and revoke access tokens of their user',
   admin: 'everything, for everybody: users, executors, shares',
 } as const;

@@ -46,7 +46,7 @@ async function printStep(client: Client, { jobId }: WorkspaceDetail, step: numbe
   const { watchJob } = await import('@fumehood/client');
   const watcher: Parameters<typeof watchJob>[2] = {
     async onOutput({ key }, stream, bytes) {
-      if (key === `step.${step}`) await writeOutput(stream, bytes);
+      if (key === `step.docker.step.${step}`) await writeOutput(stream, bytes);
     },
   };
   await watchJob(client, jobId, watcher, { follow: false }).catch((error: unknown) => {
