@@ -2,9 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@fumehood/base';
-import { setCodeHostSchema } from '@fumehood/protocol';
+import { localSpawn, systemClock } from '@fumehood/base';
+import { repositoryRecordSchema, setCodeHostSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createBatchSpec } from '../../packages/instance/src/batches/specs.ts';
+import { openBlobStore } from '../../packages/instance/src/blobs/store.ts';
+import { applyBatchSpec } from '../../packages/instance/src/changesets/apply.ts';
+import {
+  addChangesetSpecs,
+  createChangesetSpec,
+} from '../../packages/instance/src/changesets/client-specs.ts';
+import { clientSpec, diffAdding, personNamed } from '../../packages/instance/src/changesets/testing.ts';
 import type { CodeHost } from '../../packages/instance/src/code-hosts/code-host.ts';
 import { codeHostOf } from '../../packages/instance/src/code-hosts/host-of.ts';
 import { setCodeHost } from '../../packages/instance/src/code-hosts/records.ts';
@@ -12,8 +20,10 @@ import { testCodeHost } from '../../packages/instance/src/code-hosts/testing/con
 import type { HostControl } from '../../packages/instance/src/code-hosts/testing/forge.ts';
 import { addOpenChangeset, readHostFacts } from '../../packages/instance/src/code-hosts/testing/rows.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { transaction } from '../../packages/instance/src/db/transaction.ts';
 import { readSecretsKey } from '../../packages/instance/src/secrets/key.ts';
 import { openVault } from '../../packages/instance/src/secrets/vault.ts';
+import { openStaging } from '../../packages/instance/src/staging.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { type Gitea, type GiteaUser, startGitea } from './gitea.ts';
 
@@ -29,7 +39,10 @@ let bot: GiteaUser;
 let reviewer: GiteaUser;
 beforeAll(async () => {
   server = openTestServer();
-  instance = await startTestInstance(await server.clone());
+  const spawn = localSpawn(
+    process.getuid?.() === 0 ? { uid: 1_900_000_005, gid: process.getgid?.() ?? 0 } : null,
+  );
+  instance = await startTestInstance(await server.clone(), { spawn });
   gitea = await startGitea();
   bot = gitea.addUser('bot');
   reviewer = gitea.addUser('reviewer');
@@ -88,8 +101,11 @@ async function repository(name: string): Promise<HostControl> {
         state: states[result],
         context: 'ci',
       })),
-    merge: async (id) =>
-      void (await gitea.api(reviewer, 'POST', `${at}/pulls/${id}/merge`, { Do: 'squash' })),
+    async merge(id) {
+      // Gitea has to find out first whether it can be merged.
+      const merged = () => gitea.api(reviewer, 'POST', `${at}/pulls/${id}/merge`, { Do: 'squash' });
+      await vi.waitFor(merged, { timeout: 10_000, interval: 500 });
+    },
     remove: async (id) => void (await gitea.api(bot, 'DELETE', `${at}/issues/${id}`)),
   };
 }
@@ -140,8 +156,10 @@ test('what others do with a pull request on Gitea is known by its webhook at onc
   await addOpenChangeset(instance.db, 'two', { head, headCommit, externalId });
   const untilKnown = async (expected: object) =>
     await vi.waitFor(
-      async () =>
-        expect(await readHostFacts(instance.db, 'two')).toEqual([expect.objectContaining(expected)]),
+      async () => {
+        const rows = await readHostFacts(instance.db, 'two');
+        expect(rows).toEqual([expect.objectContaining(expected)]);
+      },
       { timeout: 15_000, interval: 100 },
     );
   await check('pending');
@@ -157,3 +175,87 @@ test('what others do with a pull request on Gitea is known by its webhook at onc
   await merge(externalId);
   await untilKnown({ state: 'merged', checks: 'passed' });
 });
+
+test('a batch change becomes a pull request on Gitea, which follows it, and is merged by somebody', {
+  timeout: 120_000,
+}, async () => {
+  const { merge } = await repository('three');
+  const config = { url: `${instance.url}/hooks/three`, content_type: 'json', secret: webhookSecret };
+  const hook = { type: 'gitea', active: true, events: ['push', 'pull_request'], config };
+  await gitea.api(bot, 'POST', '/repos/bot/three/hooks', hook);
+  const baseRev = await vi.waitFor(
+    async () => {
+      const answer = await instance.api('GET', '/api/repositories/three');
+      const { commit } = repositoryRecordSchema.parse(await answer.json());
+      expect(commit).not.toBeNull();
+      return commit;
+    },
+    { timeout: 30_000, interval: 200 },
+  );
+  const untilPublished = async (expected: object) =>
+    await vi.waitFor(
+      async () => {
+        const rows = await readHostFacts(instance.db, 'three');
+        expect(rows).toEqual([
+          expect.objectContaining({ failure: null, publication: 'published', ...expected }),
+        ]);
+        return rows[0]?.externalId ?? '';
+      },
+      { timeout: 40_000, interval: 200 },
+    );
+
+  await applyToThree({ baseRev, title: 'One', line: 'one' });
+  const id = await untilPublished({ state: 'open', reconciler: 'completed' });
+  const pull = () =>
+    gitea.api(bot, 'GET', `/repos/bot/three/pulls/${id}`) as Promise<{ head: { sha: string } }>;
+  const opened = await pull();
+  expect(opened).toMatchObject({
+    title: 'One',
+    body: expect.stringMatching(/^Why\n/),
+    state: 'open',
+    changed_files: 1,
+    head: { ref: 'fix' },
+  });
+
+  await applyToThree({ baseRev, title: 'Two', line: 'two' });
+  await vi.waitFor(async () => expect(await pull()).toMatchObject({ title: 'Two' }), {
+    timeout: 40_000,
+    interval: 200,
+  });
+  await untilPublished({ state: 'open', reconciler: 'completed' });
+  expect((await pull()).head.sha).not.toBe(opened.head.sha);
+
+  await merge(id);
+  await untilPublished({ state: 'merged' });
+  expect(await gitea.api(bot, 'GET', '/repos/bot/three/pulls?state=all')).toHaveLength(1);
+  const { content } = (await gitea.api(bot, 'GET', '/repos/bot/three/contents/a')) as { content: string };
+  expect(Buffer.from(content, 'base64').toString()).toBe('two\n');
+});
+
+/** Applies a batch spec of a client that has one changeset: it adds a file with a line to the repository `three`. */
+async function applyToThree({
+  baseRev,
+  title,
+  line,
+}: {
+  baseRev: string | null;
+  title: string;
+  line: string;
+}): Promise<void> {
+  const person = personNamed('ann');
+  const staging = await openStaging(join(instance.directory, 'staging-of-test'));
+  const blobs = await openBlobStore(join(instance.directory, 'blobs'), staging);
+  const spec = clientSpec('three', { diff: diffAdding('a', line) }, { baseRev, title, published: true });
+  const { db } = instance;
+  const deps = { db, blobs, repositoryOf: (id: string) => id };
+  const id = await createChangesetSpec(deps, person, JSON.stringify(spec));
+  const batchSpec = await transaction(db, async (tx) => {
+    const made = await createBatchSpec({ db: tx }, person, {
+      ...{ text: JSON.stringify({ name: 'three', description: 'd' }), namespace: 'ann', origin: 'client' },
+      ...{ allowIgnored: false, allowUnsupported: false, noCache: false, options: {}, batchChangeId: null },
+    });
+    await addChangesetSpecs(tx, person, made.id, [id]);
+    return made.publicId;
+  });
+  await applyBatchSpec({ db }, person, batchSpec, {});
+}

@@ -19,10 +19,22 @@ export async function addOpenChangeset(
   `.execute(db);
 }
 
-/** Returns what is known of the changesets of a repository on their host. */
-export async function readHostFacts(db: Db, repository: string): Promise<unknown[]> {
-  const { rows } = await sql`
-    select external_state as state, review, checks from changesets where repository = ${repository}
+/** What is known of a changeset. */
+interface HostFacts {
+  readonly externalId: string | null;
+  readonly state: string | null;
+  readonly review: string | null;
+  readonly checks: string | null;
+  readonly publication: string;
+  readonly reconciler: string;
+  readonly failure: string | null;
+}
+
+/** Returns what is known of the changesets of a repository. */
+export async function readHostFacts(db: Db, repository: string): Promise<HostFacts[]> {
+  const { rows } = await sql<HostFacts>`
+    select external_id as "externalId", external_state as state, review, checks, publication, reconciler, failure
+    from changesets where repository = ${repository}
   `.execute(db);
   return rows;
 }
