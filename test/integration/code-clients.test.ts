@@ -260,7 +260,7 @@ describe('a client of upstream’s asks by GraphQL', () => {
     expect((await ask('{ sight }')).errors?.[0]?.message).toContain('Cannot query field "sight"');
   });
 
-  test('with a token that may read code, and a body of at most 256 KiB', async () => {
+  test('with a token that may read code, a query of at most 256 KiB, and a body of at most 16 MiB, or 32 when it is unpacked', async () => {
     const send = (body: Buffer, headers: Record<string, string> = {}) =>
       instance.api('POST', path, body, { 'content-type': 'application/json', ...headers });
     const login = JSON.stringify({ query: '{ currentUser { username } }', variables: null });
@@ -269,9 +269,12 @@ describe('a client of upstream’s asks by GraphQL', () => {
     const made = await instance.api('POST', '/api/access/tokens', { name: 'jobs', scopes: ['jobs:read'] });
     const { secret } = (await made.json()) as { secret: string };
     expect((await send(Buffer.from(login), { authorization: `token ${secret}` })).status).toBe(403);
-    const large = Buffer.from(JSON.stringify({ query: ' '.repeat(2 ** 18) }));
-    expect((await send(large)).status).toBe(413);
-    expect((await send(gzipSync(large), { 'content-encoding': 'gzip' })).status).toBe(413);
+    const large = (bytes: number) => Buffer.from(login.padEnd(bytes));
+    expect((await send(large(2 ** 24 + 1))).status).toBe(413);
+    expect((await send(gzipSync(large(2 ** 24 + 1)), { 'content-encoding': 'gzip' })).status).toBe(200);
+    expect((await send(gzipSync(large(2 ** 25 + 1)), { 'content-encoding': 'gzip' })).status).toBe(413);
+    const query = JSON.stringify({ query: ' '.repeat(2 ** 18 + 1) });
+    expect((await send(Buffer.from(query))).status).toBe(400);
     for (const body of ['{', '[]', '{"query":1}', '{"query":"{a}","variables":[]}'])
       expect((await send(Buffer.from(body))).status).toBe(400);
   });
