@@ -39,7 +39,7 @@ async function apply(named: string | undefined, options: ApplyOptions): Promise<
   const waves = waveSize === undefined ? null : { size: waveSize, failedShareMax: maxFailed ?? 0 };
   const applied = await client.batches.apply(id, { waves });
   const changesets = await client.batches.changesets(applied.id);
-  printResult(options, { ...applied, changesets: changesets }, batchChangeLines(applied, changesets));
+  printResult(options, { ...applied, changesetList: changesets }, batchChangeLines(applied, changesets));
   note(`\`fumehood batches show ${applied.name}\` shows what has become of it`);
 }
 
