@@ -1,3 +1,4 @@
+import { FumehoodError } from '@fumehood/base';
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import { type BuildDeps, buildChangesetSpecs } from '../changesets/build.ts';
@@ -15,9 +16,10 @@ export async function buildNext(deps: BuildDeps & { readonly log: Pick<Logger, '
   try {
     await buildChangesetSpecs(deps, spec.id);
   } catch (error) {
+    if (!(error instanceof FumehoodError)) throw error; // it is no fault of the batch spec, and may pass
     log.warn({ error, spec: spec.publicId }, 'changeset specs of a batch spec could not be made');
     await sql`
-      update batch_specs set build_failure = ${(error as Error).message.slice(0, 2_000)} where id = ${spec.id} and built_at is null
+      update batch_specs set build_failure = ${error.message.slice(0, 2_000)} where id = ${spec.id} and built_at is null
     `.execute(db);
   }
   wakeBatch(db, spec, false);
@@ -31,7 +33,7 @@ async function findUnbuilt(db: Db): Promise<BatchSpecId | null> {
       and not exists (
         select from batch_workspaces where spec_id = batch_specs.id and state in ('pending', 'queued', 'processing')
       )
-    order by id limit 1
+    order by random() limit 1
   `.execute(db);
   return rows[0] ?? null;
 }

@@ -27,12 +27,16 @@ interface Result {
 
 /**
  * Makes changeset specs of the results of a batch spec's workspaces, and says in its row that this is done. A workspace that has some already, and one that has
- * failed, gets none; a repetition makes no second ones. Errors: `template_invalid`, `diff_invalid`, `diff_too_big`, `changeset_branch_invalid`,
- * `changeset_branch_duplicate`.
+ * failed, gets none; a repetition makes no second ones. Nothing is made while a workspace has not ended. Errors: `template_invalid`,
+ * `diff_invalid`, `diff_too_big`, `changeset_branch_invalid`, `changeset_branch_duplicate`.
  */
 export async function buildChangesetSpecs({ db, blobs }: BuildDeps, specId: number): Promise<void> {
   const { rows: specs } = await sql<{ text: string; creator: string; executedAt: string | null }>`
-    select text, creator, executed_at::text as "executedAt" from batch_specs where id = ${specId} and built_at is null
+    select text, creator, executed_at::text as "executedAt" from batch_specs
+    where id = ${specId} and built_at is null and not exists (
+      -- In the same statement as executed_at: whoever has workspaces run again changes both at once.
+      select from batch_workspaces where spec_id = ${specId} and state in ('pending', 'queued', 'processing')
+    )
   `.execute(db);
   if (!specs[0]) return;
   const { text, creator, executedAt } = specs[0];

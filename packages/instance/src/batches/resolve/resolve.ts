@@ -1,3 +1,4 @@
+import { FumehoodError } from '@fumehood/base';
 import { parseBatchSpec } from '@fumehood/batch-spec';
 import type { Logger } from 'pino';
 import type { Db } from '../../db/connect.ts';
@@ -10,6 +11,7 @@ import {
   claimSeconds,
   claimUnresolved,
   failResolution,
+  postponeResolution,
   renewSpecClaim,
   storeWorkspaces,
 } from './store.ts';
@@ -38,8 +40,13 @@ export async function resolveNext(deps: ResolveDeps, stopping: AbortSignal): Pro
     });
   } catch (error) {
     if (stopping.aborted || held.lost.aborted) return true;
+    if (!(error instanceof FumehoodError)) {
+      // It is no fault of the batch spec, and may pass.
+      await postponeResolution(db, claimed);
+      throw error;
+    }
     log.warn({ error, spec: claimed.publicId }, 'the workspaces of a batch spec could not be found');
-    await failResolution(db, claimed, (error as Error).message);
+    await failResolution(db, claimed, error.message);
     wakeBatch(db, claimed, false);
   }
   return true;

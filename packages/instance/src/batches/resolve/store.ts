@@ -71,6 +71,13 @@ export async function storeWorkspaces(
   `.execute(tx);
 }
 
+/** Has the workspaces of a batch spec found some seconds later, by any replica. */
+export async function postponeResolution(db: Db, { id, claim }: ClaimedSpec): Promise<void> {
+  await sql`
+    update batch_specs set claimed_until = clock_timestamp() + interval '5 seconds' where id = ${id} and claim = ${claim}
+  `.execute(db);
+}
+
 /** Stores why the workspaces of a batch spec cannot be found, and ends the claim. */
 export async function failResolution(db: Db, { id, claim }: ClaimedSpec, failure: string): Promise<void> {
   await sql`
