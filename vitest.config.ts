@@ -30,6 +30,7 @@ const night = [
   'test/commands/{auto-indexing,batch-specs,demo,package-indexes,readme,real-projects}.test.ts',
   'test/thirdparty/**/*.test.ts',
   'packages/executor/src/agent/batch-job.integration.test.ts',
+  'test/commands/batch-changes.test.ts',
   'test/scale/**/*.test.ts',
   'test/integration/backup.test.ts',
 ];
