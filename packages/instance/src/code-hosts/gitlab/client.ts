@@ -16,7 +16,8 @@ import { draftTitles, gitlabChecks, gitlabReview, stateOf } from './facts.ts';
 
 /**
  * GitLab, by its REST API of version 4. None of it was tried on GitLab itself: all requests and answers are tested against a server that
- * is held to published-api.json, which has what GitLab's documentation says of these requests, written down by hand.
+ * is held to published-api.json, which was written by hand, and compared with GitLab's own
+ * description of its API for approvals alone.
  */
 export const gitlab: HostClient = {
   isRepository: (path) => path.length >= 2 && path.every((part) => /^[\w.-]+$/.test(part)),
