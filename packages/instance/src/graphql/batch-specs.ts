@@ -19,6 +19,9 @@ interface RawSpec {
   readonly batchChange?: string | null;
 }
 
+/** Whoever asks is waited for: their turn comes in time, or not at all. */
+const stays = new AbortController().signal;
+
 /** Batch specs that the instance runs, by the fields of upstream. */
 export const batchSpecsPart: SchemaPart = {
   types: `
@@ -73,9 +76,14 @@ export const batchSpecsPart: SchemaPart = {
   `,
   root: {
     async resolveWorkspacesForBatchSpec({ batchSpec }: { readonly batchSpec: string }, context) {
-      const { db, mirrors } = context.deps;
+      const { person, deps, inTurn } = context;
+      const { db, mirrors, turns } = deps;
       const spec = parseBatchSpec(batchSpec);
-      const found = await context.inTurn(() => resolveWorkspaces(spec, mirrorCatalog(db, mirrors)));
+      const found = await inTurn(async () => {
+        // It searches mirrors with git, as clones do, and shares their turns.
+        using _turn = await turns.clone.take(`person ${person.userId} ${person.token.name}`, stays);
+        return await resolveWorkspaces(spec, mirrorCatalog(db, mirrors));
+      });
       return found.map(({ repository, branch, commit, fileMatches, ...workspace }) => ({
         ...workspace,
         repository: repositoryNode(repository),

@@ -2,12 +2,14 @@ import type { CodeHostRecord, RepositoryRecord } from '@fumehood/protocol';
 import type { Person } from '../auth/people.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { QueueKinds } from '../queue/kind.ts';
+import type { Turns } from '../http/turns.ts';
 import type { CodeDeps } from '../codeintel/scope.ts';
 
 /** What the fields need. */
 export interface QueryDeps extends CodeDeps {
   readonly blobs: BlobStore;
   readonly kinds: QueueKinds;
+  readonly turns: Pick<Turns, 'clone'>;
 }
 
 /** What the fields of one request are answered with. */

@@ -67,8 +67,11 @@ const documents = {
   ApplyBatchChange:
     'mutation ($batchSpec: ID!) { applyBatchChange(batchSpec: $batchSpec) { ...fields } } fragment fields on BatchChange { url }',
 } as const;
-/** What the client does with is refused: version 3 of batch specs is none. */
-const refused = { 'remote-v3': 'batch_spec_invalid' } as Readonly<Record<string, string>>;
+/** The trials that the instance refuses: there is no version 3 of batch specs, and it pushes to no forks. */
+const refused = {
+  'remote-v3': 'batch_spec_invalid',
+  'preview-groups': 'changeset_fork_unsupported',
+} as Readonly<Record<string, string>>;
 
 const isRoot = process.getuid?.() === 0;
 const local = localSpawn(isRoot ? { uid: 1_900_000_007, gid: process.getgid?.() ?? 0 } : null);
