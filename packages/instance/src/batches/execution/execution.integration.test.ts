@@ -91,7 +91,7 @@ const until = (publicId: string, state: BatchSpecState) =>
   expect
     .poll(async () => (await readBatchSpec(instance.db, ann, publicId)).state, {
       interval: 20,
-      timeout: 8_000,
+      timeout: 20_000,
     })
     .toBe(state);
 async function workspaceOf(publicId: string) {

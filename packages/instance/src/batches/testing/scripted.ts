@@ -69,7 +69,7 @@ export interface Attempt {
 
 /** Leases the next job of a batch change; null: none can be leased. */
 export async function leaseAttempt(instance: TestInstance, executor = 'e1'): Promise<Attempt | null> {
-  const job = await instance.lease({ executor, queues: ['batches'], waitMs: 2_000 });
+  const job = await instance.lease({ executor, queues: ['batches'], waitMs: 8_000 });
   if (job === null) return null;
   await extendLease(instance, job);
   const routes = instance.executor({ name: executor }).job(job);
