@@ -3,7 +3,8 @@ import {
   batchStepsMax,
   batchVersion,
   egressPolicySchema,
-  imageReferenceSchema,
+  digestSchema,
+  imageSchema,
   stopGraceSchema,
   upstreamVersion,
 } from '@fumehood/protocol';
@@ -22,7 +23,7 @@ const repositoryDirectory = 'repository';
 
 const payloadSchema = z.object({
   /** The image of each step of the spec. */
-  images: z.array(imageReferenceSchema).min(1).max(batchStepsMax),
+  images: z.array(imageSchema).min(1).max(batchStepsMax),
   /** The directory of the steps, from the root of the repository. */
   path: anyRelativePathSchema,
   onlyFetchWorkspace: z.boolean(),
@@ -39,7 +40,7 @@ const payloadSchema = z.object({
 export interface BatchJob extends Demanding {
   readonly repository: string;
   readonly commit: string;
-  /** The image of each step of the spec, also of those that will not run: references to images of registries. */
+  /** The image of each step of the spec, also of those that will not run: a reference to an image of a registry, or the digest of an image archive. */
   readonly images: readonly string[];
   readonly path: string;
   readonly onlyFetchWorkspace: boolean;
@@ -90,7 +91,7 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
         files: {},
         dockerSteps: images.map((image, step) => ({
           key: `step.${step}`,
-          image,
+          image: digestSchema.safeParse(image).success ? `blob:${image}` : image,
           commands: [],
           dir,
           env: [],

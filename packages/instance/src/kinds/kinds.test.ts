@@ -191,4 +191,8 @@ test('a job of a batch change has an image for each step, the whole repository o
   for (const changes of [{ onlyFetchWorkspace: true }, { path: 'web' }])
     expect(contentOf(newBatchJob({ ...batchJob, ...changes }).payload).sparseCheckout).toBeNull();
   expect(() => newBatchJob({ ...batchJob, images: ['no image'] })).toThrow();
+  const { payload: ofArchive } = newBatchJob({ ...batchJob, images: [image] });
+  const [step] =
+    (kinds.get('batches') as QueueKind).content({ payload: ofArchive } as JobRow).dockerSteps ?? [];
+  expect(step?.image).toBe(`blob:${image}`);
 });

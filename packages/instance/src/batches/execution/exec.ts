@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { FumehoodError } from '@fumehood/base';
-import type { wholeBatchOptionsSchema } from '@fumehood/protocol';
+import { digestSchema, type wholeBatchOptionsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type * as z from 'zod';
 import type { BlobStore } from '../../blobs/store.ts';
@@ -15,7 +15,7 @@ import { outerValues, readRun, type Run } from './run.ts';
 
 /**
  * Returns what executors of upstream's kind run for a workspace; null: they do not get it. They get one that accepts the weakest tier alone and may
- * reach the public internet, and whose steps have no secrets and no broker. They run its steps from the first one on.
+ * reach the public internet, and whose steps have no secrets, no broker and no image that is an archive on the instance. They run its steps from the first one on.
  */
 export async function execOf(
   db: Db,
@@ -27,7 +27,8 @@ export async function execOf(
   const hasSecrets = run.steps.some(
     ({ env }) => Array.isArray(env) && env.some((one) => typeof one === 'string'),
   );
-  if (!isWeakest || !isPublic || hasSecrets) return null;
+  const hasArchive = run.steps.some(({ container }) => digestSchema.safeParse(container).success);
+  if (!isWeakest || !isPublic || hasSecrets || hasArchive) return null;
   const { rows } = await sql<BatchExec['files'][number]>`
     select path, ${run.publicId}::text || '/' || file.public_id as key, iso(modified_at) as "modifiedAt"
     from batch_files file join batch_specs spec on spec.id = spec_id

@@ -333,10 +333,13 @@ describe('a workspace', () => {
     await expect(end(1, { diff: '' })).rejects.toThrow('step 1 is none that this attempt was given');
   });
 
-  test('that cannot be started says why', async () => {
-    const bad = await execute(textOf(`steps: [{run: a, container: 'not an image'}]`));
+  test.each([
+    ['not an image', 'step 1: its container image: '],
+    [`sha256:${'0'.repeat(64)}`, `there is no blob sha256:${'0'.repeat(64)}`],
+  ])('that cannot be started because of its container %j says why', async (container, reason) => {
+    const bad = await execute(textOf(`steps: [{run: a, container: '${container}'}]`));
     await until(bad, 'failed');
-    expect((await workspaceOf(bad)).reason).toMatch('step 1: its container image: ');
+    expect((await workspaceOf(bad)).reason).toMatch(reason);
   });
 });
 

@@ -1,12 +1,12 @@
 import { cacheKey, renderStepText } from '@fumehood/batch-spec';
 import { FumehoodError } from '@fumehood/base';
-import { wholeBatchOptionsSchema } from '@fumehood/protocol';
+import { digestSchema, wholeBatchOptionsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { ZodError } from 'zod';
 import type { BlobStore } from '../../blobs/store.ts';
 import type { Db } from '../../db/connect.ts';
 import { transaction } from '../../db/transaction.ts';
-import { commitNotFound } from '../../errors.ts';
+import { blobNotFound, commitNotFound } from '../../errors.ts';
 import { type BatchJob, newBatchJob } from '../../kinds/batches.ts';
 import { enqueue } from '../../queue/queue.ts';
 import { requireBroker } from '../../secrets/broker.ts';
@@ -109,7 +109,7 @@ async function cachedSteps(
 }
 
 /** Returns the job of a workspace. */
-async function makeJob({ db, provideCommit }: StartDeps, run: Run): Promise<BatchJob> {
+async function makeJob({ db, blobs, provideCommit }: StartDeps, run: Run): Promise<BatchJob> {
   const { repository, commit, path, onlyFetchWorkspace } = run;
   const options = wholeBatchOptionsSchema.parse({ ...(await readBatchSettings(db)).options, ...run.options });
   await requireBroker(db, { queue: 'batches', repository }, options.broker);
@@ -125,6 +125,8 @@ async function makeJob({ db, provideCommit }: StartDeps, run: Run): Promise<Batc
     const [issue] = error.issues;
     throw stepInvalid(Number(issue?.path[1] ?? 0), `its container image: ${issue?.message}`);
   }
+  for (const image of images)
+    if (digestSchema.safeParse(image).success && !(await blobs.has(image))) throw blobNotFound(image);
   if (!(await provideCommit(repository, commit))) throw commitNotFound(repository, commit);
   return job;
 }
