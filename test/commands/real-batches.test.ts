@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchChangeRecord, BatchSpecRecord, ChangesetRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -182,8 +182,7 @@ it('a repository of several packages has a workspace for each, whose steps depen
   await apply('majors', file, 1);
   expect(remote.git('diff', '--name-status', 'main', 'majors')).toBe('A\tpackages/camelcase/MAJOR');
   expect(remote.git('show', 'majors:packages/camelcase/MAJOR')).toBe('packages/camelcase is of version 8');
-  const written = readFileSync(join(remote.directory, 'packages/ms/package.json'), 'utf8');
-  expect(remote.git('show', 'majors:packages/ms/package.json')).toBe(written.trimEnd());
-  expect(await stepStates(file)).toMatchObject({ cached: 8 });
+  // The last step is skipped in all of them, and the second one in all but one.
+  expect(await stepStates(file)).toEqual({ cached: 5, skipped: 7 });
   await fumehood('batches', 'close', 'majors');
 });
