@@ -3,7 +3,6 @@ import {
   batchStepsMax,
   batchVersion,
   egressPolicySchema,
-  digestSchema,
   imageSchema,
   stopGraceSchema,
   upstreamVersion,
@@ -16,6 +15,7 @@ import type { JobRow } from '../queue/job.ts';
 import { type Demanding, demandOf, type NewJob, type QueueKind } from '../queue/kind.ts';
 import { type BatchExec, batchExecContent, batchExecSchema, execLogKeys } from './batch-exec.ts';
 import { type ExecResult, readExecResults } from './exec-results.ts';
+import { imageForExecutor } from './image.ts';
 import type { KindStores } from './stores.ts';
 
 /** The directory of the repository in the workspace of a job, as upstream's jobs have it. */
@@ -91,7 +91,7 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
         files: {},
         dockerSteps: images.map((image, step) => ({
           key: `step.${step}`,
-          image: digestSchema.safeParse(image).success ? `blob:${image}` : image,
+          image: imageForExecutor(image),
           commands: [],
           dir,
           env: [],

@@ -1,8 +1,9 @@
-import { type DockerStep, digestSchema, egressPolicySchema, stopGraceSchema } from '@fumehood/protocol';
+import { type DockerStep, egressPolicySchema, stopGraceSchema } from '@fumehood/protocol';
 import * as z from 'zod';
 import { packageOfRepository } from '../dependencies/packages.ts';
 import { blobNotFound, commitNotFound, executorUrlMissing } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
+import { imageForExecutor, isArchive } from './image.ts';
 import type { KindStores } from './stores.ts';
 
 const payloadSchema = z.object({
@@ -38,10 +39,10 @@ export function codeintelKind({ hasBlob, hasCommit, hasExecutorUrl }: KindStores
     async create(request) {
       const { repository, commit } = request;
       const images = [request.indexer, ...request.steps].map(({ image }) => image);
-      for (const image of images.filter(isDigest)) if (!(await hasBlob(image))) throw blobNotFound(image);
+      for (const image of images.filter(isArchive)) if (!(await hasBlob(image))) throw blobNotFound(image);
       // An executor of upstream's kind names no tier, so such a job accepts the weakest one, and no other.
       const forUpstream =
-        !images.some(isDigest) &&
+        !images.some(isArchive) &&
         request.accept.every((tier) => tier === 'container') &&
         !request.broker?.length;
       if (forUpstream && !hasExecutorUrl) throw executorUrlMissing();
@@ -100,8 +101,6 @@ function packageVariables(repository: string): string[] {
   return found === null ? [] : [`PACKAGE_NAME=${found.name}`, `PACKAGE_VERSION=${found.version}`];
 }
 
-const isDigest = (image: string) => digestSchema.safeParse(image).success;
-
 function stepOf(
   key: string,
   {
@@ -116,6 +115,5 @@ function stepOf(
   dir: string,
   env: string[],
 ): DockerStep {
-  const step = { key, image, commands, dir, env };
-  return { ...step, ...(isDigest(image) && { image: `blob:${image}` }), ...(argv && { argv }) };
+  return { key, image: imageForExecutor(image), commands, dir, env, ...(argv && { argv }) };
 }

@@ -11,6 +11,7 @@ import {
 import * as z from 'zod';
 import { blobNotFound, commitNotFound } from '../errors.ts';
 import { demandOf, type QueueKind } from '../queue/kind.ts';
+import { imageForExecutor, isArchive } from './image.ts';
 import type { KindStores } from './stores.ts';
 
 const payloadSchema = z.object({
@@ -45,7 +46,7 @@ export function runsKind({
   return {
     name: 'runs',
     async create(request) {
-      if (isDigest(request.image) && !(await hasBlob(request.image))) throw blobNotFound(request.image);
+      if (isArchive(request.image) && !(await hasBlob(request.image))) throw blobNotFound(request.image);
       const { archive, repository = '', commit = '' } = workspaceOf(request.workspace);
       if (archive !== undefined && !(await hasBlob(archive))) throw blobNotFound(archive);
       if (repository !== '' && !(await hasCommit(repository, commit)))
@@ -65,7 +66,7 @@ export function runsKind({
     broker: (job) => payloadSchema.parse(job.payload).broker,
     content(job) {
       const run = payloadSchema.parse(job.payload);
-      const image = isDigest(run.image) ? `blob:${run.image}` : run.image;
+      const image = imageForExecutor(run.image);
       return {
         repositoryDirectory: '',
         fetchTags: false,
@@ -110,5 +111,3 @@ type Workspace = z.output<typeof payloadSchema>['workspace'];
 
 const workspaceOf = (workspace: Workspace): { archive?: string; repository?: string; commit?: string } =>
   workspace ?? {};
-
-const isDigest = (image: string) => digestSchema.safeParse(image).success;

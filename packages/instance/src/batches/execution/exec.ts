@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { FumehoodError } from '@fumehood/base';
-import { digestSchema, type wholeBatchOptionsSchema } from '@fumehood/protocol';
+import type { wholeBatchOptionsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type * as z from 'zod';
 import type { BlobStore } from '../../blobs/store.ts';
 import type { Db } from '../../db/connect.ts';
 import type { BatchExec } from '../../kinds/batch-exec.ts';
+import { isArchive } from '../../kinds/image.ts';
 import type { KindStores } from '../../kinds/stores.ts';
 import type { Vault } from '../../secrets/vault.ts';
 import { factsOfDiff } from './diff-facts.ts';
@@ -27,7 +28,7 @@ export async function execOf(
   const hasSecrets = run.steps.some(
     ({ env }) => Array.isArray(env) && env.some((one) => typeof one === 'string'),
   );
-  const hasArchive = run.steps.some(({ container }) => digestSchema.safeParse(container).success);
+  const hasArchive = run.steps.some(({ container }) => isArchive(container));
   if (!isWeakest || !isPublic || hasSecrets || hasArchive) return null;
   const { rows } = await sql<BatchExec['files'][number]>`
     select path, ${run.publicId}::text || '/' || file.public_id as key, iso(modified_at) as "modifiedAt"

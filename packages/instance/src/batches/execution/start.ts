@@ -1,6 +1,6 @@
 import { cacheKey, renderStepText } from '@fumehood/batch-spec';
 import { FumehoodError } from '@fumehood/base';
-import { digestSchema, wholeBatchOptionsSchema } from '@fumehood/protocol';
+import { wholeBatchOptionsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { ZodError } from 'zod';
 import type { BlobStore } from '../../blobs/store.ts';
@@ -8,6 +8,7 @@ import type { Db } from '../../db/connect.ts';
 import { transaction } from '../../db/transaction.ts';
 import { blobNotFound, commitNotFound } from '../../errors.ts';
 import { type BatchJob, newBatchJob } from '../../kinds/batches.ts';
+import { isArchive } from '../../kinds/image.ts';
 import { enqueue } from '../../queue/queue.ts';
 import { requireBroker } from '../../secrets/broker.ts';
 import type { Vault } from '../../secrets/vault.ts';
@@ -125,8 +126,7 @@ async function makeJob({ db, blobs, provideCommit }: StartDeps, run: Run): Promi
     const [issue] = error.issues;
     throw stepInvalid(Number(issue?.path[1] ?? 0), `its container image: ${issue?.message}`);
   }
-  for (const image of images)
-    if (digestSchema.safeParse(image).success && !(await blobs.has(image))) throw blobNotFound(image);
+  for (const image of images) if (isArchive(image) && !(await blobs.has(image))) throw blobNotFound(image);
   if (!(await provideCommit(repository, commit))) throw commitNotFound(repository, commit);
   return job;
 }
