@@ -10,8 +10,8 @@ import {
   type Guest,
   type GuestRecipe,
   type GuestStep,
-  vmmOf,
   type StepExit,
+  vmmOf,
 } from '@fumehood/microvm';
 import { prepareGuest } from '../../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { withoutNetwork } from '../../packages/executor/src/runtime/microvm/vm-source.ts';

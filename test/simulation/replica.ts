@@ -1,3 +1,4 @@
+import { FumehoodError } from '@fumehood/base';
 import {
   addLogEntryRequestSchema,
   appendLogQuerySchema,
@@ -12,7 +13,6 @@ import {
   markFailedRequestSchema,
   updateLogEntryRequestSchema,
 } from '@fumehood/protocol';
-import { FumehoodError } from '@fumehood/base';
 import { type Reading, steadyClock } from '../../packages/instance/src/queue/database-clock.ts';
 import { type Database, errorAnswer } from './database.ts';
 import type { Guard } from './guards.ts';

@@ -1,7 +1,7 @@
-import { StringDecoder } from 'node:string_decoder';
 import type { Writable } from 'node:stream';
-import { layout } from '#layout';
+import { StringDecoder } from 'node:string_decoder';
 import type { ErrorFacts } from '@fumehood/base';
+import { layout } from '#layout';
 import { outputLost } from '../errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
 import { typedCommand, withTypedCommands } from './typed-command.ts';

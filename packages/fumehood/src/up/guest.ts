@@ -1,5 +1,5 @@
-import { layout } from '#layout';
 import { buildGuest, type GuestImage } from '@fumehood/microvm';
+import { layout } from '#layout';
 import { usage } from '../errors.ts';
 import type { State } from '../state/state.ts';
 

@@ -1,8 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, statfs, writeFile } from 'node:fs/promises';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { statfs } from 'node:fs/promises';
 import {
   type ExecutorHelperSettings,
   executorHelperConfigSchema,
@@ -19,11 +18,10 @@ import { type GuestImage, networkMissing } from '@fumehood/microvm';
 import { registriesSchema } from '@fumehood/oci';
 import { type EgressPolicy, parseEgressPolicy, type Tier } from '@fumehood/protocol';
 import * as z from 'zod';
-import type { Runtime } from '../runtime/runtime.ts';
 import { settingsInvalid } from '../errors.ts';
-import { allocatedBytes } from '../state/usage.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import type { State } from '../state/state.ts';
-import { portOfKilled } from './port.ts';
+import { allocatedBytes } from '../state/usage.ts';
 import {
   agentIdentity,
   egressIdentity,
@@ -31,6 +29,7 @@ import {
   firstVmUid,
   instanceSpawnUid,
 } from './identities.ts';
+import { portOfKilled } from './port.ts';
 
 /** Most memory for templates of VMs on a large machine, MiB. */
 const templatesMaxMiB = 4096;

@@ -1,7 +1,7 @@
 import {
   type JoinedExecutor,
-  joinedExecutorSchema,
   type JoinToken,
+  joinedExecutorSchema,
   joinTokenSchema,
 } from '@fumehood/protocol';
 import { sql } from 'kysely';

@@ -1,5 +1,5 @@
-import { createGunzip } from 'node:zlib';
 import { pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { payloadInvalid, payloadTooBig } from './errors.ts';
 import { maxIndexBytes } from './limits.ts';
 

@@ -1,9 +1,9 @@
 import {
-  codeFileQuerySchema,
   type CodeLocation,
   type CodeLocations,
-  codePageMax,
   type CodeRange,
+  codeFileQuerySchema,
+  codePageMax,
   isStorable,
   revisionSchema,
   storedRepositorySchema,

@@ -1,8 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Helper, type SuperviseDeps, supervise } from '@fumehood/base';
-import type { InstanceConfig } from '../config.ts';
-import type { Connection } from '../config.ts';
+import type { Connection, InstanceConfig } from '../config.ts';
 import { type Database, startDatabase } from '../db/server/start.ts';
 import { type RunningInstance, startInstanceProcess } from './child.ts';
 import type { HelperConfig, InstanceFile } from './config.ts';

@@ -1,3 +1,4 @@
+import type { Mirror } from '@fumehood/git';
 import {
   configBytesMax,
   inferenceLimits,
@@ -5,7 +6,6 @@ import {
   type PlannedJob,
   parseIndexConfig,
 } from '@fumehood/index-config';
-import type { Mirror } from '@fumehood/git';
 import type { Db } from '../db/connect.ts';
 import { readFiles, readPaths } from '../repos/commit-files.ts';
 import { findIndexConfig } from './configs.ts';

@@ -1,11 +1,11 @@
 import {
   type EgressMode,
-  egressModeSchema,
   type EgressPolicy,
+  egressModeSchema,
   egressPolicyText,
   type JobRecord,
-  narrowEgress,
   type NetworkCeiling,
+  narrowEgress,
 } from '@fumehood/protocol';
 
 /** A job's record as the SQL function `job_record` makes it. One that an older build has stored lacks `network`. */

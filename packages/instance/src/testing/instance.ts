@@ -9,17 +9,16 @@ import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import { newSecret, secretHash } from '../auth/secret.ts';
-import type { TlsConfig } from '../config.ts';
-import type { Connection } from '../config.ts';
+import type { Connection, TlsConfig } from '../config.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { migrations } from '../db/testing.ts';
 import { ensureSecretsKey } from '../helper/secrets.ts';
 import { requestLimits } from '../http/limits.ts';
 import { allRoutes } from '../http/routes.ts';
+import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
 import { everyStore } from '../kinds/testing.ts';
 import { retentionSchema } from '../retention/policy.ts';
-import { type Instance, type InstanceParts, startInstance } from '../instance.ts';
-import { type ExecutorClient, executorClient, type ExecutorOptions } from './executor-client.ts';
+import { type ExecutorClient, type ExecutorOptions, executorClient } from './executor-client.ts';
 
 const noSpawn: Spawn = async (request) => {
   throw new FumehoodError({ code: 'spawn_failed', message: `this test runs no programs: ${request.label}` });

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { connect } from '../../cli/context.ts';
 import {
   type CodePageOptions,
   type CodePlace,
@@ -7,7 +8,6 @@ import {
   pageQuery,
   printAnswer,
 } from '../../code/answers.ts';
-import { connect } from '../../cli/context.ts';
 
 /** Adds `fumehood code implementations`. */
 export function addCodeImplementations(code: Command): void {

@@ -10,8 +10,8 @@ import {
   type Pull,
   pullSchema,
   pullsSchema,
-  repositorySchema,
   type Review,
+  repositorySchema,
   reviewsSchema,
 } from './answers.ts';
 import { draftTitles, giteaChecks, giteaReview, stateOf } from './facts.ts';

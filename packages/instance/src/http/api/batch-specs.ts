@@ -1,15 +1,15 @@
 import { text } from 'node:stream/consumers';
 import { batchSpecJsonSchema } from '@fumehood/batch-spec';
 import {
-  executeBatchSpecSchema,
-  retryBatchSpecSchema,
   applyBatchSpecSchema,
   type BatchChangeRecord,
-  type Preview,
-  batchIdSchema,
   type BatchSpecRecord,
+  batchIdSchema,
   createBatchSpecSchema,
+  executeBatchSpecSchema,
   listWorkspacesSchema,
+  type Preview,
+  retryBatchSpecSchema,
   shownDiffBytesMax,
   type WorkspaceDetail,
   type WorkspacePage,

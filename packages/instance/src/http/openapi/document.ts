@@ -4,8 +4,8 @@ import { accessOf } from '../../auth/scopes.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
 import {
-  answerReference,
   type AnswerName,
+  answerReference,
   type JsonSchema,
   namedSchemas,
   parameterSchemas,
