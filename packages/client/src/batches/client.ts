@@ -11,10 +11,12 @@ import {
   batchFileSchema,
   batchSettingsSchema,
   batchSpecRecordSchema,
+  type CancelBatchSpec,
   type ChangesetRecord,
   type CreateBatchSpec,
   changesetsSchema,
   type ListBatchChanges,
+  type MoveBatchChange,
   type Preview,
   type PublishChangesets,
   previewSchema,
@@ -51,8 +53,10 @@ export interface BatchesClient {
   /** Errors: `workspace_not_found`. */
   workspace(spec: string, workspace: string): Promise<WorkspaceDetail>;
   execute(spec: string, options?: { readonly noCache?: boolean }): Promise<BatchSpecRecord>;
-  cancel(spec: string): Promise<BatchSpecRecord>;
+  cancel(spec: string, options?: CancelBatchSpec): Promise<BatchSpecRecord>;
   retry(spec: string, options?: RetryBatchSpec): Promise<BatchSpecRecord>;
+  /** Errors: `batch_spec_running`, `batch_spec_applied`. */
+  deleteSpec(spec: string): Promise<void>;
   /** Returns what would happen if the batch spec were applied. Errors: `batch_spec_not_executed`. */
   preview(spec: string): Promise<Preview>;
   /** Errors: as `preview`. */
@@ -62,6 +66,10 @@ export interface BatchesClient {
   batchChange(id: string): Promise<BatchChangeRecord>;
   changesets(batchChange: string): Promise<ChangesetRecord[]>;
   close(batchChange: string, options: { readonly closeChangesets: boolean }): Promise<BatchChangeRecord>;
+  /** Gives a batch change another name or namespace. Errors: `batch_change_name_taken`, `namespace_not_found`. */
+  move(batchChange: string, place: MoveBatchChange): Promise<BatchChangeRecord>;
+  /** Its changesets stay on their code hosts. Errors: `batch_change_busy`. */
+  deleteBatchChange(batchChange: string): Promise<void>;
   publish(batchChange: string, request: PublishChangesets): Promise<BatchChangeRecord>;
   change(
     batchChange: string,
@@ -113,8 +121,9 @@ export function batchesClient(http: Http): BatchesClient {
     workspace: (spec, workspace) =>
       http.ask(workspaceDetailSchema, { ...get, path: `${specs}/${spec}/workspaces/${workspace}` }),
     execute: (spec, options = {}) => specAfter(spec, 'execute', options),
-    cancel: (spec) => specAfter(spec, 'cancel', {}),
+    cancel: (spec, options = {}) => specAfter(spec, 'cancel', options),
     retry: (spec, options = {}) => specAfter(spec, 'retry', options),
+    deleteSpec: (spec) => remove(`${specs}/${spec}`),
     preview: (spec) => http.ask(previewSchema, { ...get, path: `${specs}/${spec}/preview` }),
     apply: (spec, options = {}) => batchChangeAfter(`${specs}/${spec}/apply`, options),
     list: async (filter = {}) =>
@@ -124,6 +133,8 @@ export function batchesClient(http: Http): BatchesClient {
     changesets: async (id) =>
       (await http.ask(changesetsSchema, { ...get, path: `${batchChanges}/${id}/changesets` })).changesets,
     close: (id, options) => batchChangeAfter(`${batchChanges}/${id}/close`, options),
+    move: (id, place) => batchChangeAfter(`${batchChanges}/${id}/move`, place),
+    deleteBatchChange: (id) => remove(`${batchChanges}/${id}`),
     publish: (id, request) => batchChangeAfter(`${batchChanges}/${id}/publish`, request),
     change: (id, action, changesets) => batchChangeAfter(`${batchChanges}/${id}/${action}`, { changesets }),
     settings: () => http.ask(batchSettingsSchema, { ...get, path: settingsPath }),

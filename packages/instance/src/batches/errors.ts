@@ -69,11 +69,11 @@ export const batchSpecExecuted = (id: string) =>
     'Retry what has failed, or create the batch spec again.',
   );
 
-export const batchSpecRunning = (id: string, state: string) =>
+export const batchSpecRunning = (id: string, state: string, rule: string) =>
   refused(
     409,
     'batch_spec_running',
-    `the batch spec ${id} is ${state}, and only one that has ended is retried`,
+    `the batch spec ${id} is ${state}, and ${rule}`,
     'Wait for its end, or cancel it first.',
   );
 
@@ -82,7 +82,7 @@ export const batchSpecApplied = (id: string) =>
     409,
     'batch_spec_applied',
     `the batch spec ${id} was applied, so its results stay as they are`,
-    'Create it again and execute that.',
+    'Create it again and execute that. It can be deleted when its batch change is.',
   );
 
 export const batchWorkspaceRunning = (id: string, state: string) =>

@@ -1,9 +1,16 @@
-import type { BatchChangeRecord, ChangesetRecord, ListBatchChanges } from '@fumehood/protocol';
+import type {
+  BatchChangeRecord,
+  ChangesetRecord,
+  ListBatchChanges,
+  MoveBatchChange,
+} from '@fumehood/protocol';
 import { sql } from 'kysely';
+import type { DatabaseError } from 'pg';
 import type { Person } from '../auth/people.ts';
 import type { Db } from '../db/connect.ts';
+import { transaction } from '../db/transaction.ts';
 import { requireNamespace, visibleNamespaces } from '../organisations/namespaces.ts';
-import { batchChangeNotFound } from './errors.ts';
+import { batchChangeBusy, batchChangeNameTaken, batchChangeNotFound } from './errors.ts';
 import type { ChangesetRow } from './rows.ts';
 import { stateOfChangeset } from './state.ts';
 
@@ -37,6 +44,52 @@ export async function requireBatchChange(db: Db, person: Person, publicId: strin
   `.execute(db);
   if (!rows[0]) throw batchChangeNotFound(publicId);
   return rows[0];
+}
+
+/**
+ * Gives a batch change another name or namespace, and leaves its changesets as they are. A batch spec with the old name is none of its any more. Errors:
+ * `batch_change_not_found`, `namespace_not_found`, `batch_change_name_taken`.
+ */
+export async function moveBatchChange(
+  db: Db,
+  person: Person,
+  publicId: string,
+  { namespace, name }: MoveBatchChange,
+): Promise<void> {
+  const { id } = await requireBatchChange(db, person, publicId);
+  if (namespace !== undefined) await requireNamespace(db, person, namespace);
+  try {
+    await sql`
+      update batch_changes set namespace = coalesce(${namespace ?? null}, namespace), name = coalesce(${name ?? null}, name),
+        updated_at = clock_timestamp()
+      where id = ${id}
+    `.execute(db);
+  } catch (error) {
+    if ((error as Partial<DatabaseError>).code !== uniqueViolation) throw error;
+    throw batchChangeNameTaken(publicId);
+  }
+}
+
+/** PostgreSQL's code for a row that a unique index refuses. */
+const uniqueViolation = '23505';
+
+/**
+ * Deletes a batch change. Its changesets stay on their code hosts as they are, and the instance follows them no longer. Errors:
+ * `batch_change_not_found`; `batch_change_busy` while the instance is at one of its changesets.
+ */
+export async function deleteBatchChange(db: Db, person: Person, publicId: string): Promise<void> {
+  await transaction(db, async (tx) => {
+    const { id } = await requireBatchChange(tx, person, publicId);
+    // Whoever applies a batch spec has the first lock, and whoever reconciles a changeset takes the second one.
+    await sql`select from batch_changes where id = ${id} for update`.execute(tx);
+    const { rows } = await sql<{ publicId: string; isClaimed: boolean }>`
+      select public_id as "publicId", reconciler = 'processing' and claimed_until > clock_timestamp() as "isClaimed"
+      from changesets where batch_change_id = ${id} for update
+    `.execute(tx);
+    const claimed = rows.find(({ isClaimed }) => isClaimed);
+    if (claimed) throw batchChangeBusy(publicId, claimed.publicId);
+    await sql`delete from batch_changes where id = ${id}`.execute(tx);
+  });
 }
 
 /** The facts that the state of a changeset follows from, and how many changesets have them. */

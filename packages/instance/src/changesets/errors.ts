@@ -11,6 +11,22 @@ export const batchChangeNotFound = (id: string) =>
     'List those that there are: `fumehood batches list`.',
   );
 
+export const batchChangeNameTaken = (id: string) =>
+  refused(
+    409,
+    'batch_change_name_taken',
+    `the batch change ${id} cannot have this name: another one of the namespace has it`,
+    'Choose another name or namespace, or delete the other batch change.',
+  );
+
+export const batchChangeBusy = (id: string, changeset: string) =>
+  refused(
+    409,
+    'batch_change_busy',
+    `the instance is at the changeset ${changeset} of the batch change ${id} just now`,
+    'Delete the batch change when `fumehood batches show` has no changeset that is processing.',
+  );
+
 export const changesetNotFound = (id: string) =>
   refused(
     404,

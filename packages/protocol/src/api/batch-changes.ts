@@ -154,6 +154,18 @@ export const closeBatchChangeSchema = z.strictObject({
   closeChangesets: z.boolean().default(false),
 });
 
+/** The name of a batch change, as batch specs have it. */
+export const batchChangeNameSchema = z
+  .string()
+  .max(200)
+  .regex(/^[\w.-]+$/, 'must be letters, digits, underscores, dots and hyphens');
+/** `POST /api/batch-changes/{batchChange}/move`: 200 with the batch change. What is missing stays as it is. */
+export const moveBatchChangeSchema = z.strictObject({
+  namespace: namespaceSchema.optional(),
+  name: batchChangeNameSchema.optional(),
+});
+export type MoveBatchChange = z.input<typeof moveBatchChangeSchema>;
+
 /** Changesets of one batch change. */
 const someChangesets = { changesets: z.array(batchIdSchema).min(1).max(1_000) };
 /** `POST /api/batch-changes/{batchChange}/publish`: 200 with the batch change. */

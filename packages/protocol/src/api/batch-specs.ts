@@ -205,15 +205,20 @@ export const workspaceDetailSchema = workspaceRecordSchema.extend({
 });
 export type WorkspaceDetail = z.infer<typeof workspaceDetailSchema>;
 
-/** `POST /api/batch-specs/{spec}/execute`: 200 with the batch spec. `…/cancel`: the same. */
+/** `POST /api/batch-specs/{spec}/execute`: 200 with the batch spec. */
 export const executeBatchSpecSchema = z.strictObject({ noCache: z.boolean().optional() });
+
+/** Only these workspaces of a batch spec; missing: all. */
+const someWorkspaces = z.array(batchIdSchema).min(1).max(1_000).optional();
+/** `POST /api/batch-specs/{spec}/cancel`, also without a body: 200 with the batch spec. */
+export const cancelBatchSpecSchema = z.strictObject({ workspaces: someWorkspaces }).nullable();
+export type CancelBatchSpec = NonNullable<z.input<typeof cancelBatchSpecSchema>>;
 
 /** `POST /api/batch-specs/{spec}/retry`: 200 with the batch spec; what failed or was canceled runs again. */
 export const retryBatchSpecSchema = z.strictObject({
   /** Also those that were completed. */
   includeCompleted: z.boolean().default(false),
-  /** Only these workspaces; missing: all. */
-  workspaces: z.array(batchIdSchema).min(1).max(1_000).optional(),
+  workspaces: someWorkspaces,
 });
 export type RetryBatchSpec = z.input<typeof retryBatchSpecSchema>;
 

@@ -105,7 +105,8 @@ export async function retryBatchSpec(
   await transaction(db, async (tx) => {
     await lockForRetry(tx, spec);
     const { state } = await readBatchSpec(tx, person, publicId);
-    if (!['completed', 'failed', 'canceled'].includes(state)) throw batchSpecRunning(publicId, state);
+    if (!['completed', 'failed', 'canceled'].includes(state))
+      throw batchSpecRunning(publicId, state, 'only one that has ended is retried');
     await reset(tx, spec, sql`spec_id = ${spec.id} and state = any(${states}::text[])`);
   });
 }
@@ -136,7 +137,7 @@ export async function retryWorkspaces(
 }
 
 /** Locks a batch spec, so that nobody makes changeset specs of its results. */
-async function lockSpec(
+export async function lockSpec(
   tx: Db,
   id: number,
 ): Promise<{

@@ -87,6 +87,8 @@ test('a batch change of others does not exist on any route, and is not changed',
   for (const [method, url, body] of [
     ['GET', path, undefined],
     ['GET', `${path}/changesets`, undefined],
+    ['DELETE', path, undefined],
+    ['POST', `${path}/move`, { name: 'theirs' }],
     ['POST', `${path}/close`, {}],
     ['POST', `${path}/resume`, undefined],
     ['POST', `${path}/publish`, { ...some, publication: true }],
@@ -122,4 +124,49 @@ test('changesets are published, archived and detached, and a batch change is clo
   expect(none.status).toBe(404);
   const closed = await ask('POST', `${path}/close`, { closeChangesets: true });
   expect(batchChangeRecordSchema.parse(await closed.json())).toMatchObject({ state: 'closed' });
+});
+
+test('a batch change gets another name and namespace, unless that is taken or of others', async () => {
+  const { id } = await applied();
+  const path = `/api/batch-changes/${id}/move`;
+  await ask('POST', '/api/organisations', { name: 'acme' });
+  const moved = await ask('POST', path, { namespace: 'org/acme', name: 'hello' });
+  expect(batchChangeRecordSchema.parse(await moved.json())).toMatchObject({
+    ...{ id, namespace: 'org/acme', name: 'hello' },
+  });
+  await sql`insert into batch_changes (namespace, name, creator) values ('org/acme', 'other', 'ann')`.execute(
+    instance.db,
+  );
+  for (const [body, status, code] of [
+    [{ name: 'other' }, 409, 'batch_change_name_taken'],
+    [{ namespace: 'org/none' }, 404, 'namespace_not_found'],
+    [{ name: 'a b' }, 400, 'invalid_request'],
+  ] as const) {
+    const refused = await ask('POST', path, body);
+    expect([refused.status, await refused.json()]).toMatchObject([status, { error: { code } }]);
+  }
+  // The batch spec has the old name, and its branch is that of a changeset of the batch change.
+  const again = await ask('POST', `/api/batch-specs/${spec}/apply`, {});
+  expect(await again.json()).toMatchObject({ error: { code: 'changeset_branch_taken' } });
+});
+
+test('a batch change is deleted, but not while the instance is at one of its changesets', async () => {
+  const { id } = await applied();
+  const path = `/api/batch-changes/${id}`;
+  const claimedFor = (time: string) =>
+    sql`
+      update changesets set reconciler = 'processing', claimed_until = clock_timestamp() + ${time}::interval
+    `.execute(instance.db);
+  await claimedFor('1 hour');
+  const busy = await ask('DELETE', path);
+  expect([busy.status, await busy.json()]).toMatchObject([409, { error: { code: 'batch_change_busy' } }]);
+  const refused = await ask('DELETE', `/api/batch-specs/${spec}`);
+  expect(await refused.json()).toMatchObject({ error: { code: 'batch_spec_applied' } });
+  await sql`
+    update changesets set reconciler = 'completed', claimed_until = null, external_state = 'open'
+  `.execute(instance.db);
+  expect((await ask('DELETE', path)).status).toBe(204);
+  expect((await ask('GET', path)).status).toBe(404);
+  expect((await ask('DELETE', `/api/batch-specs/${spec}`)).status).toBe(204);
+  expect((await ask('GET', `/api/batch-specs/${spec}`)).status).toBe(404);
 });

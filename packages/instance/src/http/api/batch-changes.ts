@@ -4,6 +4,7 @@ import {
   type ChangesetRecord,
   closeBatchChangeSchema,
   listBatchChangesSchema,
+  moveBatchChangeSchema,
   publishChangesetsSchema,
   someChangesetsSchema,
 } from '@fumehood/protocol';
@@ -18,8 +19,10 @@ import {
   reenqueueChangesets,
 } from '../../changesets/actions.ts';
 import {
+  deleteBatchChange,
   listBatchChanges,
   listChangesets,
+  moveBatchChange,
   readBatchChange,
   requireBatchChange,
 } from '../../changesets/batch-changes.ts';
@@ -46,6 +49,15 @@ export function batchChangeRoutes(scope: FastifyInstance, { db }: RouteDeps): vo
   app.get(one, { schema: { params } }, (request) =>
     readBatchChange(db, personOf(request), request.params.batchChange),
   );
+  app.delete(one, { schema: { params } }, async (request, reply) => {
+    await deleteBatchChange(db, personOf(request), request.params.batchChange);
+    return reply.code(204).send();
+  });
+  app.post(`${one}/move`, { schema: { params, body: moveBatchChangeSchema } }, async (request) => {
+    const { batchChange } = request.params;
+    await moveBatchChange(db, personOf(request), batchChange, request.body);
+    return await readBatchChange(db, personOf(request), batchChange);
+  });
   app.get(
     `${one}/changesets`,
     { schema: { params } },

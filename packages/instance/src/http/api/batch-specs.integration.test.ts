@@ -5,6 +5,7 @@ import {
   createTokenSchema,
   madeTokenSchema,
   scopeSchema,
+  type WorkspaceState,
   workspaceDetailSchema,
   workspacePageSchema,
 } from '@fumehood/protocol';
@@ -183,6 +184,52 @@ test('a batch spec is executed once, canceled and run again, by those of its nam
   expect((await as('ann', 'POST', `${path}/cancel`, {})).status).toBe(200);
   const other = await as('ann', 'POST', `${path}/retry`, { workspaces: [nobodys] });
   expect([other.status, await codeOf(other)]).toEqual([404, 'batch_workspace_not_found']);
+});
+
+/** Gives a batch spec a workspace, as if its workspaces were found. Returns the id. */
+async function addWorkspace(spec: string, repository: string, state: WorkspaceState) {
+  await sql`
+    update batch_specs set resolution = 'completed', claim = null where public_id = ${spec}
+  `.execute(instance.db);
+  const { rows } = await sql<{ id: string }>`
+    insert into batch_workspaces (spec_id, position, repository, branch, commit, path, only_fetch_workspace, file_matches,
+      ignored, unsupported, skipped_steps, step_count, state)
+    select id, 1, ${repository}, 'refs/heads/main', repeat('a', 40), '', false, '{}', false, false, '{}', 1, ${state}
+    from batch_specs where public_id = ${spec} returning public_id as id
+  `.execute(instance.db);
+  return rows[0]?.id;
+}
+
+test('a batch spec is deleted by those of its namespace, but not while it runs', async () => {
+  const { id } = await made('ann');
+  await addWorkspace(id, 'acme/deleted', 'processing');
+  const path = `/api/batch-specs/${id}`;
+  expect((await as('bob', 'DELETE', path)).status).toBe(404);
+  const running = await as('ann', 'DELETE', path);
+  expect([running.status, await codeOf(running)]).toEqual([409, 'batch_spec_running']);
+  const workspaces = sql`update batch_workspaces set state = 'failed' where repository = 'acme/deleted' returning 1`;
+  expect((await workspaces.execute(instance.db)).rows).toHaveLength(1);
+  expect((await as('ann', 'DELETE', path)).status).toBe(204);
+  expect((await as('ann', 'GET', path)).status).toBe(404);
+  expect((await workspaces.execute(instance.db)).rows).toEqual([]);
+});
+
+test('some workspaces of a batch spec are canceled, of this batch spec alone', async () => {
+  const [first, second] = [await made('ann'), await made('ann')];
+  const mine = await addWorkspace(first.id, 'a', 'pending');
+  await addWorkspace(first.id, 'b', 'pending');
+  const other = await addWorkspace(second.id, 'a', 'pending');
+  const path = `/api/batch-specs/${first.id}/cancel`;
+  const refused = await as('ann', 'POST', path, { workspaces: [mine, other] });
+  expect([refused.status, await codeOf(refused)]).toEqual([404, 'batch_workspace_not_found']);
+  const canceled = await as('ann', 'POST', path, { workspaces: [mine] });
+  expect(batchSpecRecordSchema.parse(await canceled.json())).toMatchObject({
+    workspaces: { pending: 1, canceled: 1 },
+  });
+  const all = await as('ann', 'POST', path);
+  expect(batchSpecRecordSchema.parse(await all.json())).toMatchObject({
+    workspaces: { pending: 0, canceled: 2 },
+  });
 });
 
 test('a batch spec is executed as it is sent', async () => {

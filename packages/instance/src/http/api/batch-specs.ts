@@ -5,6 +5,7 @@ import {
   type BatchChangeRecord,
   type BatchSpecRecord,
   batchIdSchema,
+  cancelBatchSpecSchema,
   createBatchSpecSchema,
   executeBatchSpecSchema,
   listWorkspacesSchema,
@@ -21,10 +22,12 @@ import type { Person } from '../../auth/people.ts';
 import { batchWorkspaceNotFound } from '../../batches/errors.ts';
 import {
   cancelBatchSpec,
+  cancelWorkspaces,
   executeBatchSpec,
   retryBatchSpec,
   retryWorkspaces,
 } from '../../batches/execution/control.ts';
+import { deleteBatchSpec } from '../../batches/replace.ts';
 import { createBatchSpec, readBatchSpec } from '../../batches/specs.ts';
 import { listWorkspaces, readWorkspace, requireWorkspace } from '../../batches/workspaces.ts';
 import { applyBatchSpec } from '../../changesets/apply.ts';
@@ -60,6 +63,10 @@ export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     { schema: { params } },
     (request): Promise<BatchSpecRecord> => readBatchSpec(db, personOf(request), request.params.spec),
   );
+  app.delete(one, { schema: { params } }, async (request, reply) => {
+    await deleteBatchSpec(db, personOf(request), request.params.spec);
+    return reply.code(204).send();
+  });
   app.get(
     `${one}/workspaces`,
     { schema: { params, querystring: listWorkspacesSchema } },
@@ -89,22 +96,19 @@ export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     await executeBatchSpec(deps, personOf(request), spec, request.body);
     return await readBatchSpec(db, personOf(request), spec);
   });
-  app.post(`${one}/cancel`, { schema: { params } }, async (request) => {
-    const { spec } = request.params;
-    await cancelBatchSpec(deps, personOf(request), spec);
-    return await readBatchSpec(db, personOf(request), spec);
+  app.post(`${one}/cancel`, { schema: { params, body: cancelBatchSpecSchema } }, async (request) => {
+    const [person, { spec }] = [personOf(request), request.params];
+    const workspaces = request.body?.workspaces;
+    if (workspaces === undefined) await cancelBatchSpec(deps, person, spec);
+    else await cancelWorkspaces(deps, person, await requireOf(db, person, spec, workspaces));
+    return await readBatchSpec(db, person, spec);
   });
   app.post(`${one}/retry`, { schema: { params, body: retryBatchSpecSchema } }, async (request) => {
-    const { spec } = request.params;
+    const [person, { spec }] = [personOf(request), request.params];
     const { workspaces, ...options } = request.body;
-    if (workspaces === undefined) await retryBatchSpec(deps, personOf(request), spec, options);
-    else
-      await retryWorkspaces(
-        deps,
-        personOf(request),
-        await requireOf(db, personOf(request), spec, workspaces),
-      );
-    return await readBatchSpec(db, personOf(request), spec);
+    if (workspaces === undefined) await retryBatchSpec(deps, person, spec, options);
+    else await retryWorkspaces(deps, person, await requireOf(db, person, spec, workspaces));
+    return await readBatchSpec(db, person, spec);
   });
 }
 

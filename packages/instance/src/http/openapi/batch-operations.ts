@@ -13,6 +13,10 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
     answers: { 201: 'BatchSpec' },
   },
   'GET /api/batch-specs/:spec': { summary: 'A batch spec as it is now.', answers: { 200: 'BatchSpec' } },
+  'DELETE /api/batch-specs/:spec': {
+    summary: 'Deletes a batch spec that neither runs nor was applied, with its workspaces.',
+    answers: { 204: null },
+  },
   'GET /api/batch-specs/:spec/workspaces': {
     summary: 'The workspaces of a batch spec, page by page, and how far each is.',
     answers: { 200: 'BatchWorkspaces' },
@@ -42,6 +46,15 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
     answers: { 200: 'BatchChanges' },
   },
   'GET /api/batch-changes/:batchChange': { summary: 'A batch change.', answers: { 200: 'BatchChange' } },
+  'DELETE /api/batch-changes/:batchChange': {
+    summary:
+      'Deletes a batch change. Its changesets stay on their code hosts as they are, and the instance follows them no longer.',
+    answers: { 204: null },
+  },
+  'POST /api/batch-changes/:batchChange/move': {
+    summary: 'Gives a batch change another name or namespace, and leaves its changesets as they are.',
+    answers: { 200: 'BatchChange' },
+  },
   'GET /api/batch-changes/:batchChange/changesets': {
     summary: 'The changesets of a batch change, also archived and detached ones.',
     answers: { 200: 'Changesets' },
@@ -75,7 +88,7 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
     answers: { 200: 'BatchSpec' },
   },
   'POST /api/batch-specs/:spec/cancel': {
-    summary: 'Cancels the execution of a batch spec. What has ended stays.',
+    summary: 'Cancels the execution of a batch spec, or of some of its workspaces. What has ended stays.',
     answers: { 200: 'BatchSpec' },
   },
   'POST /api/batch-specs/:spec/retry': {
