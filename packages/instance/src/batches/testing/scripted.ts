@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { localSpawn } from '@fumehood/base';
-import { type Job, type NextStep, nextStepSchema } from '@fumehood/protocol';
+import { type Job, type NextStep, nextStepSchema, stepDiffSchema } from '@fumehood/protocol';
 import type { Person } from '../../auth/people.ts';
 import type { Connection } from '../../config.ts';
 import { openMirrors } from '../../repos/mirrors.ts';
@@ -73,17 +72,17 @@ export async function leaseAttempt(instance: TestInstance, executor = 'e1'): Pro
   if (job === null) return null;
   await extendLease(instance, job);
   const routes = instance.executor({ name: executor }).job(job);
-  const next = async (response: Response) => {
+  const answerOf = async (response: Response): Promise<unknown> => {
     if (response.status !== 200) throw new Error(await response.text());
-    return nextStepSchema.parse(await response.json());
+    return await response.json();
   };
+  const next = async (response: Response) => nextStepSchema.parse(await answerOf(response));
   return {
     job,
     routes,
     begin: async () => await next(await routes.nextStep(null)),
     async end(step, { diff, stdout = '' }) {
-      await routes.stepDiff(step, diff);
-      const digest = `sha256:${createHash('sha256').update(diff).digest('hex')}`;
+      const { digest } = stepDiffSchema.parse(await answerOf(await routes.stepDiff(step, diff)));
       return await next(await routes.nextStep({ step, stdout, stderr: '', diff: digest }));
     },
   };

@@ -86,6 +86,13 @@ describe('a job of a batch change', () => {
     expect(reported).toEqual([[job.id, { ...done(''), diffBytes: 0 }]]);
   });
 
+  test('may send a diff as soon as the one before was answered', async () => {
+    const job = await leaseBatchJob(instance);
+    const statuses = new Set<number>();
+    for (let n = 0; n < 40; n += 1) statuses.add((await routesOf(job).stepDiff(0, 'a diff')).status);
+    expect(statuses).toEqual(new Set([200]));
+  });
+
   test('reports only a diff that this attempt has sent for this step', async () => {
     const image = await instance.image('of somebody else');
     const job = await leaseBatchJob(instance);

@@ -54,7 +54,8 @@ export async function batchStepRoutes(scope: FastifyInstance, deps: RouteDeps): 
       const { size } = await stat(staged.path);
       await blobs.keep(staged);
       await fenced(db, lease, (tx, job) => storeStepDiff(tx, job, { step, digest, bytes: size }));
-      return await reply.send({ digest });
+      // It is sent when the turn is over: whoever has the answer may send the next diff at once.
+      return { digest };
     });
   });
 }
