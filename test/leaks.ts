@@ -64,7 +64,21 @@ function leftBehind(): string[] {
   return present().filter((one) => !presentBefore.has(one) && !isOfExecutor(one));
 }
 
-/** Returns the VMs, launchers, cgroups, mounts and loop devices on this machine. */
+/** Returns the VMs, launchers, cgroups, mounts and loop devices on this machine, without the VMs of other test runs. */
 function present(): string[] {
-  return [...vmProcesses(), ...mountPoints(), ...cgroups(), ...loopDevices()];
+  return [...ownVmProcesses(), ...mountPoints(), ...cgroups(), ...loopDevices()];
 }
+
+/** Returns the VMMs and launchers but those of a launcher that lies in the directory of another test run. */
+function ownVmProcesses(): string[] {
+  const all = vmProcesses();
+  const others = new Set(
+    all
+      .filter((command) => /^[^\0]*\/fumehood-test-/.test(command) && !command.startsWith(directory))
+      .map(nameOf),
+  );
+  return all.filter((command) => !others.has(nameOf(command)));
+}
+
+/** Returns the name of a VM, which is on the command line of its launcher and of its VMM. */
+const nameOf = (command: string) => /\0(?:-name|--id)\0(fumehood-[^\0]+)/.exec(command)?.[1] ?? command;
