@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import debianPackages from '../packages/fumehood/src/doctor/debian-packages.json' with { type: 'json' };
 import { type Service, unitName, unitOf } from '../packages/fumehood/src/systemd/unit.ts';
+import debianPackages from '../packages/fumehood/src/doctor/debian-packages.json' with { type: 'json' };
 
 /** Where the package's files are. */
 const directory = 'usr/lib/fumehood';

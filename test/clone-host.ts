@@ -18,18 +18,18 @@ import {
   networkMissing,
   openScratchDisks,
   type ScratchDisks,
-  type Shape,
   slotsFor,
+  type Shape,
   startVm,
   type Template,
   type VmHost,
-  type VmProcess,
   vmmOf,
+  type VmProcess,
 } from '@fumehood/microvm';
+import { qemuPath } from '../packages/fumehood/src/up/vmm.ts';
 import { guestPaths, prepareGuest } from '../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 import { busyboxImage } from '../packages/executor/src/testing/test-images.ts';
-import { qemuPath } from '../packages/fumehood/src/up/vmm.ts';
 
 const isRoot = process.getuid?.() === 0;
 /** Disks that each VM has, in slot order: two images with busybox, of which the second has a file `/second`. */

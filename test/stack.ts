@@ -4,9 +4,9 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, openClient } from '@fumehood/client';
-import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 import { makeState } from '../packages/fumehood/src/state/make.ts';
 import { openState } from '../packages/fumehood/src/state/state.ts';
+import { testGuest } from '../packages/executor/src/testing/test-guest.ts';
 
 const repository = join(import.meta.dirname, '..');
 

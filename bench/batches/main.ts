@@ -1,6 +1,6 @@
 // What a workspace of a batch change costs beside its steps: `npm run bench:batches`, as root. 200 workspaces of one repository run in VMs of this machine's
 // executor, two at a time on two processors; then once more, with the results of all steps. `-- N` takes another number of workspaces.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync, mkdtempSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BatchSpecRecord, WorkspaceRecord } from '@fumehood/protocol';

@@ -7,8 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
-import { inNamespace, machineBeside } from '../../test/network/internet.ts';
 import { Stack } from '../../test/stack.ts';
+import { inNamespace, machineBeside } from '../../test/network/internet.ts';
 
 /** Addresses of the public internet: a guest may dial them without a rule of its own. */
 const server = '9.1.0.100';

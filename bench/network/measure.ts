@@ -1,14 +1,14 @@
-import { type ChildProcess, execFile } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { systemClock } from '@fumehood/base';
 import { buildNetworkProgram, canLimit, madeNetwork } from '@fumehood/microvm';
-import { build } from 'esbuild';
-import { openNetworks } from '../../packages/executor/src/helper/networks.ts';
 import { networkGroup } from '../../packages/executor/src/helper/program-groups.ts';
+import { openNetworks } from '../../packages/executor/src/helper/networks.ts';
 import { median, percentile, rotated, type Sample } from '../queue/measure.ts';
 import { formatFigure, table } from '../queue/report.ts';
 import { type BenchGuest, makeNetwork, natGuest, ourGuest, pastaGuest } from './guests.ts';

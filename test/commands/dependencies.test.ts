@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Receipt } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../../images/scip-typescript/build.ts';
-import { long } from '../long.ts';
 import { debianImage } from '../network/debian-image.ts';
 import { Internet } from '../network/internet.ts';
 import { addNpmPackage, addWheel, makeAptRepository, makeRepository } from '../network/packages.ts';
+import { long } from '../long.ts';
 import { runProgram, Stack } from '../stack.ts';
 
 let stack: Stack;

@@ -5,8 +5,9 @@ import type { JobEvent } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { long } from '../long.ts';
-import { seededRandom } from '../random.ts';
 import { type Outcome, Stack } from '../stack.ts';
+import { isAlive, signal, treeOf } from './processes.ts';
+import { seededRandom } from '../random.ts';
 import {
   countingOutput,
   countingScript,
@@ -20,7 +21,6 @@ import {
   untilOutput,
   vmmOf,
 } from './jobs.ts';
-import { isAlive, signal, treeOf } from './processes.ts';
 import { retry } from './retry.ts';
 import { kill, targets } from './targets.ts';
 

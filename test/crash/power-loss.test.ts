@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { seededRandom } from '../random.ts';
 import type { AcknowledgedWrite, SyncFault } from './power-loss/load.ts';
 import { copyDisk, makeDisk, makeVmFiles, runUntilPowerLoss, type VmFiles } from './power-loss/machine.ts';
+import { seededRandom } from '../random.ts';
 
 /**
  * The machine that runs an instance, its PostgreSQL and its stores loses power. The machine is a VM of the product, and its VMM is

@@ -6,9 +6,9 @@ import { factsOf } from '@fumehood/base';
 import type { Guest, GuestRecipe } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
-import { long } from '../long.ts';
 import { changedGuest } from './guest.ts';
-import { type AttackedGuest, attackProgram, withGuest } from './vm.ts';
+import { attackProgram, type AttackedGuest, withGuest } from './vm.ts';
+import { long } from '../long.ts';
 
 /** Attacks by nothing but the paths and links of an image, which init walks before it executes anything of the step. */
 

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { long } from '../long.ts';
 import { changedGuest } from './guest.ts';
-import { type AttackedGuest, attackProgram, withGuest } from './vm.ts';
+import { attackProgram, type AttackedGuest, withGuest } from './vm.ts';
+import { long } from '../long.ts';
 
 let directory: string;
 let program: ReturnType<typeof attackProgram>;

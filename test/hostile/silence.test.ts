@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { nothingLeft, TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
-import { long } from '../long.ts';
 import { type Change, changedGuest } from './guest.ts';
+import { long } from '../long.ts';
 
 let directory: string;
 beforeAll(() => {

@@ -10,8 +10,8 @@ import {
   type Guest,
   type GuestRecipe,
   type GuestStep,
-  type StepExit,
   vmmOf,
+  type StepExit,
 } from '@fumehood/microvm';
 import { prepareGuest } from '../../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { withoutNetwork } from '../../packages/executor/src/runtime/microvm/vm-source.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seccompFilter, systemClock } from '@fumehood/base';
-import { buildLauncher, canLimit, connectGuest, startVm, vmmOf } from '@fumehood/microvm';
+import { buildLauncher, canLimit, connectGuest, vmmOf, startVm } from '@fumehood/microvm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   audits,

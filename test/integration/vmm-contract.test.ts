@@ -8,8 +8,8 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   guestRecipe,
-  type NetworkHandles,
   networkMissing,
+  type NetworkHandles,
   type Template,
   type Vmm,
   type VmProcess,

@@ -1,4 +1,3 @@
-import { FumehoodError } from '@fumehood/base';
 import {
   addLogEntryRequestSchema,
   appendLogQuerySchema,
@@ -13,6 +12,7 @@ import {
   markFailedRequestSchema,
   updateLogEntryRequestSchema,
 } from '@fumehood/protocol';
+import { FumehoodError } from '@fumehood/base';
 import { type Reading, steadyClock } from '../../packages/instance/src/queue/database-clock.ts';
 import { type Database, errorAnswer } from './database.ts';
 import type { Guard } from './guards.ts';

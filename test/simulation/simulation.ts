@@ -1,5 +1,5 @@
-import type { Job } from '@fumehood/protocol';
 import { hasEnded, jobIdHeader } from '@fumehood/protocol';
+import type { Job } from '@fumehood/protocol';
 import { Coverage } from './coverage.ts';
 import { Database } from './database.ts';
 import { type Disasters, type Scene, startDisasters, type WorstMoment } from './disasters.ts';

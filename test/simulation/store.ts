@@ -15,7 +15,7 @@ import {
 } from '../../packages/instance/src/errors.ts';
 import { lossesForgottenMs, pauseAfterLossesMs } from '../../packages/instance/src/queue/sql/losses.ts';
 import type { Guard } from './guards.ts';
-import { type JobLease, type LogEntry, lengthOf, type StoredAttempt, type StoredJob } from './stored-job.ts';
+import { type JobLease, lengthOf, type LogEntry, type StoredAttempt, type StoredJob } from './stored-job.ts';
 import type { Truth } from './truth.ts';
 
 /** The state of the database: a model of `packages/instance/src/queue`, statement by statement. Each call is a transaction. */

@@ -2,7 +2,7 @@ import { hasEnded, type JobLife, type JobTransition } from '@fumehood/protocol';
 import { type Coverage, edgeName } from './coverage.ts';
 import { guestBytes } from './guest.ts';
 import type { Answer, WireRequest } from './network.ts';
-import { type JobLease, type LogEntry, lengthOf, type StoredJob } from './stored-job.ts';
+import { type JobLease, lengthOf, type LogEntry, type StoredJob } from './stored-job.ts';
 import type { Vm } from './vm.ts';
 import type { World } from './world.ts';
 

@@ -1,6 +1,6 @@
 import type { MachineClock } from './clocks.ts';
-import type { Guard } from './guards.ts';
 import { guestBytes } from './guest.ts';
+import type { Guard } from './guards.ts';
 import type { Process } from './process.ts';
 import type { World } from './world.ts';
 

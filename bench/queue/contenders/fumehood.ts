@@ -5,10 +5,10 @@ import { clientConfig, connect } from '../../../packages/instance/src/db/connect
 import { migrate } from '../../../packages/instance/src/db/migrate.ts';
 import { migrations } from '../../../packages/instance/src/db/testing.ts';
 import { runsKind } from '../../../packages/instance/src/kinds/runs.ts';
-import type { NewJob, QueueKinds, Submission } from '../../../packages/instance/src/queue/kind.ts';
-import type { Offer } from '../../../packages/instance/src/queue/offer.ts';
+import type { NewJob, Submission, QueueKinds } from '../../../packages/instance/src/queue/kind.ts';
 import { enqueue, lease, mark } from '../../../packages/instance/src/queue/queue.ts';
 import { openLine } from '../../../packages/instance/src/queue/sql/lines.ts';
+import type { Offer } from '../../../packages/instance/src/queue/offer.ts';
 import { type Contender, poolSize, shareTurns, workByPolling } from './contender.ts';
 
 const newJob: NewJob = {

@@ -4,7 +4,7 @@ export { collect } from './collect.ts';
 export { readConfig } from './config.ts';
 export { ownedDirectory, sharedDirectory } from './directories.ts';
 export type { ErrorFacts } from './errors.ts';
-export { FumehoodError, factsOf } from './errors.ts';
+export { factsOf, FumehoodError } from './errors.ts';
 export { readEvents } from './events.ts';
 export type { CachedWork, FileCache, FileCacheUse } from './file-cache.ts';
 export { isSharedFailure, openFileCache } from './file-cache.ts';
@@ -19,9 +19,8 @@ export type { Fetch, FetchRequest } from './local/fetch.ts';
 export { type Answer, openFetch, socketOf } from './local/fetch.ts';
 export { listenOnSocket, socketPathMax } from './local/listen.ts';
 export { provenSocket, trustedUids, untrustedPart } from './local/ownership.ts';
-export { logFormatVariable, logLines } from './log-lines.ts';
-export { seccompFilter } from './seccomp/filter.ts';
 export { abortable } from './spawn/abortable.ts';
+export { seccompFilter } from './seccomp/filter.ts';
 export type { GroupProcesses } from './spawn/local.ts';
 export { localSpawn } from './spawn/local.ts';
 export { openOutput } from './spawn/output.ts';
@@ -40,3 +39,4 @@ export type {
   SpawnedProcess,
   SpawnRequest,
 } from './spawn/spawn.ts';
+export { logFormatVariable, logLines } from './log-lines.ts';

@@ -6,7 +6,7 @@ import {
   renderStepText,
   type StepContext,
 } from './render.ts';
-import { type ValueMap, valueFrom } from './template/value.ts';
+import { valueFrom, type ValueMap } from './template/value.ts';
 
 const none = { modified: [], added: [], deleted: [], renamed: [] };
 const context: StepContext = {

@@ -2,24 +2,24 @@ import { Readable } from 'node:stream';
 import { type Answer, factsOf } from '@fumehood/base';
 import {
   type Artifact,
-  type Attempt,
   artifactsSchema,
+  type Attempt,
   attemptsSchema,
   type CreateJob,
   definitionExampleSchema,
   idempotencyHeader,
   type JobEvent,
   type JobNetwork,
-  type JobPage,
-  type JobRecord,
   jobNetworkSchema,
+  type JobPage,
   jobPageSchema,
+  type JobRecord,
   jobRecordSchema,
   type ListJobs,
   type QueueName,
   type Share,
-  type Status,
   sharesSchema,
+  type Status,
   statusSchema,
   type UploadRecord,
   uploadRecordSchema,
@@ -28,13 +28,13 @@ import {
 } from '@fumehood/protocol';
 import * as z from 'zod';
 import { type AccessClient, accessClient } from './access.ts';
+import { type CodeClient, codeClient } from './code.ts';
+import { jobEvents, type WantedEvents } from './events.ts';
+import { encodePath, type ClientOptions, openHttp, queryOf } from './http.ts';
 import { type BatchesClient, batchesClient } from './batches/client.ts';
 import { type BrokerClient, brokerClient } from './broker.ts';
-import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
-import { type CodeClient, codeClient } from './code.ts';
 import { type CodeHostsClient, codeHostsClient } from './code-hosts.ts';
-import { jobEvents, type WantedEvents } from './events.ts';
-import { type ClientOptions, encodePath, openHttp, queryOf } from './http.ts';
+import { type CeilingsClient, ceilingsClient } from './ceilings.ts';
 import { type OrganisationsClient, organisationsClient } from './organisations.ts';
 import { type RegistriesClient, registriesClient } from './registries.ts';
 import { type RepositoriesClient, repositoriesClient } from './repositories.ts';

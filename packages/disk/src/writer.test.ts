@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { TarEntry, TarType } from './entry.ts';
-import { timeMax } from './limits.ts';
 import { archive, inPieces, member, readAll } from './testing/archive.ts';
+import { timeMax } from './limits.ts';
 import { tarHeader } from './writer.ts';
 
 const byte = fc.integer({ min: 1, max: 255 }).map((code) => String.fromCharCode(code));

@@ -1,6 +1,6 @@
 import { parseEgressPolicy } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { decideAnswer, decideConnection, decideName, decideServerName, decideUnresolved } from './decide.ts';
+import { decideAnswer, decideConnection, decideName, decideUnresolved, decideServerName } from './decide.ts';
 
 const rulesOf = (policy: string, privateHosts: { name: string; port: number }[] = []) => ({
   policy: parseEgressPolicy(policy),

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { afterEach, expect, it, vi } from 'vitest';
 import { testCertificate } from './testing/certificate.ts';
-import { address, echo, endOf, type ServedGuest, serveGuest } from './testing/served-guest.ts';
+import { address, echo, endOf, serveGuest, type ServedGuest } from './testing/served-guest.ts';
 
 // The network of these tests is loopback, which no operator can open.
 vi.mock('./addresses.ts', async (importOriginal) => ({

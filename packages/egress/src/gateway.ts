@@ -2,18 +2,18 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
-import type { BrokerGrant, EgressPolicy, Receipt, Refusal } from '@fumehood/protocol';
 import type { Aliases } from './aliases.ts';
 import { BoundedReceipts } from './bounded-receipts.ts';
-import { openBroker } from './broker/broker.ts';
 import type { ConnectionBudget } from './budget.ts';
 import { decideConnection, decideServerName, type EgressRules, type Verdict } from './decide.ts';
 import { type Dial, streamOptions } from './dialer.ts';
 import { Bucket, type GuestLimits } from './limits.ts';
 import { openLookups } from './lookups.ts';
+import { openBroker } from './broker/broker.ts';
+import type { BrokerGrant, EgressPolicy, Receipt, Refusal } from '@fumehood/protocol';
 import { Meter } from './meter.ts';
-import { Pins } from './pins.ts';
 import { relay } from './relay.ts';
+import { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
 
 /** What a guest may reach, and by whose leave. */

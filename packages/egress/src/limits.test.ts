@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { BoundedReceipts } from './bounded-receipts.ts';
 import { ConnectionBudget, connectionsFor } from './budget.ts';
 import { Bucket } from './limits.ts';
-import { echo, endOf, type ServedGuest, serveGuest } from './testing/served-guest.ts';
+import { echo, endOf, serveGuest, type ServedGuest } from './testing/served-guest.ts';
 
 // The network of these tests is loopback, which no operator can open.
 vi.mock('./addresses.ts', async (importOriginal) => ({

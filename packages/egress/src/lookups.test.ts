@@ -5,7 +5,7 @@ import { parseEgressPolicy, type Receipt } from '@fumehood/protocol';
 import packet from 'dns-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Aliases } from './aliases.ts';
-import { type GuestLimits, guestLimits } from './limits.ts';
+import { guestLimits, type GuestLimits } from './limits.ts';
 import { type Lookups, openLookups } from './lookups.ts';
 import { Pins } from './pins.ts';
 import { endOf } from './testing/served-guest.ts';

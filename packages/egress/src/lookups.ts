@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
 import type { Clock } from '@fumehood/base';
-import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Aliases } from './aliases.ts';
 import { Answers } from './answers.ts';
 import { decideAnswer, decideName, decideUnresolved, type EgressRules, type Verdict } from './decide.ts';
@@ -14,6 +13,7 @@ import {
   unreadableAnswer,
 } from './dns.ts';
 import { Bucket, type GuestLimits } from './limits.ts';
+import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Pins } from './pins.ts';
 import type { Resolve } from './resolver.ts';
 

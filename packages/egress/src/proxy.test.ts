@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDialer } from './dialer.ts';
 import type { Resolution } from './dns.ts';
-import { echo, endOf, type ServedGuest, serveGuest } from './testing/served-guest.ts';
+import { echo, endOf, serveGuest, type ServedGuest } from './testing/served-guest.ts';
 
 /** The first address that stands for a name in these tests. */
 const alias = '127.18.0.1';

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Receipt, Refusal } from '@fumehood/protocol';
 import type { Verdict } from './decide.ts';
-import type { Dialled } from './dialer.ts';
 import type { GuestLimits } from './limits.ts';
+import type { Dialled } from './dialer.ts';
 import { abort, copy, type Meter } from './meter.ts';
 import { readHello } from './tls-hello.ts';
 

@@ -1,4 +1,4 @@
-import { askedEgressSchema, type EgressPolicy, type JobReceipt, privateHostSchema } from '@fumehood/protocol';
+import { type EgressPolicy, askedEgressSchema, type JobReceipt, privateHostSchema } from '@fumehood/protocol';
 
 type Asked = Pick<JobReceipt, 'kind' | 'name' | 'address' | 'port' | 'serverName' | 'verdict' | 'reason'>;
 

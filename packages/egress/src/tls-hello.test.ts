@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';

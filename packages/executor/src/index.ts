@@ -1,8 +1,3 @@
-export {
-  executorFileSchema,
-  type HelperSettings as ExecutorHelperSettings,
-  helperConfigSchema as executorHelperConfigSchema,
-} from './helper/config.ts';
 export { fetchArchive, isUrl } from './host/firecracker/fetch.ts';
 export type { FirecrackerFound } from './host/firecracker/find.ts';
 export { findFirecracker } from './host/firecracker/find.ts';
@@ -15,6 +10,11 @@ export {
 } from './host/firecracker/releases.ts';
 export type { VmmHost, VmmSetting, Vmms } from './host/vmms.ts';
 export { chooseVmms, vmmSettingSchema, vmmSettings } from './host/vmms.ts';
+export {
+  executorFileSchema,
+  type HelperSettings as ExecutorHelperSettings,
+  helperConfigSchema as executorHelperConfigSchema,
+} from './helper/config.ts';
 export { examineInstance, type InstanceFacts } from './uplink/examine-instance.ts';
 export { openHttp } from './uplink/http.ts';
 export { joinInstance, leaveInstance } from './uplink/join.ts';

@@ -1,7 +1,7 @@
 import { factsOf } from '@fumehood/base';
+import { handleLostOutput, note, noteError } from './cli/print.ts';
 import { CommanderError } from 'commander';
 import * as z from 'zod';
-import { handleLostOutput, note, noteError } from './cli/print.ts';
 
 /** Errors of what the user typed, or of what it names. Nothing was started. */
 const mistakes = [

@@ -1,6 +1,6 @@
-import { FumehoodError } from '@fumehood/base';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { FumehoodError } from '@fumehood/base';
 import { configBytesMax, parseIndexConfig } from './parse.ts';
 
 const job = {

@@ -1,6 +1,6 @@
 import { FumehoodError } from '@fumehood/base';
 import { type Place, readYaml } from '@fumehood/yaml';
-import { type IndexJobSpec, indexConfigSchema } from './spec.ts';
+import { indexConfigSchema, type IndexJobSpec } from './spec.ts';
 
 /** Bytes of a configuration that are read. */
 export const configBytesMax = 262_144;

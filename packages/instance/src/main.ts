@@ -1,10 +1,10 @@
 import {
   factsOf,
-  logLines,
   readConfig,
   remoteSpawn,
   reportFailed,
   reportStarted,
+  logLines,
   systemClock,
 } from '@fumehood/base';
 import { pino } from 'pino';

@@ -16,15 +16,6 @@ export {
 } from './network/network.ts';
 export { probeHost, probeVmm } from './probe/probe.ts';
 export type { Finding, HostReport } from './probe/verdict.ts';
-export type { Shape, Template } from './template/template.ts';
-export { makeTemplate, slotsFor } from './template/template.ts';
-export type { Taken, Templates } from './template/templates.ts';
-export { openTemplates } from './template/templates.ts';
-export { makeScratchDisk } from './vm/disks.ts';
-export type { VmHost } from './vm/host.ts';
-export type { LeftOver } from './vm/leftover.ts';
-export type { ScratchDisks } from './vm/scratch.ts';
-export { openScratchDisks } from './vm/scratch.ts';
 export type { Acceleration, GuestSockets, LauncherSockets, VmExit, VmSpec } from './vm/spec.ts';
 export {
   diskDevice,
@@ -35,9 +26,18 @@ export {
   vmIdPattern,
   vmmMemoryMiB,
 } from './vm/spec.ts';
+export type { LeftOver } from './vm/leftover.ts';
+export type { VmHost } from './vm/host.ts';
 export type { VmProcess } from './vm/start.ts';
 export { startVm } from './vm/start.ts';
+export { makeScratchDisk } from './vm/disks.ts';
+export type { ScratchDisks } from './vm/scratch.ts';
+export { openScratchDisks } from './vm/scratch.ts';
 export { sweepVms } from './vm/sweep.ts';
+export type { Shape, Template } from './template/template.ts';
+export { makeTemplate, slotsFor } from './template/template.ts';
+export type { Taken, Templates } from './template/templates.ts';
+export { openTemplates } from './template/templates.ts';
 export { openMonitor, vmmNames, vmmOf } from './vmm/choose.ts';
 export { firecrackerVersion } from './vmm/firecracker/binary.ts';
 export { acceptedVersion, compareVersions } from './vmm/firecracker/versions.ts';

@@ -11,8 +11,8 @@ import {
   indexSchema,
   type manifestSchema,
 } from './schema.ts';
-import { oneManifest, otherPlatform, parseManifest, selectManifest } from './select.ts';
 import { signalNumber } from './stop-signal.ts';
+import { oneManifest, otherPlatform, parseManifest, selectManifest } from './select.ts';
 
 /** The mode and the owner of an image's root directory. */
 export interface ImageRoot {

@@ -2,15 +2,15 @@ import * as z from 'zod';
 import { jobOptions } from './api/job-options.ts';
 import type { Scope } from './api/scopes.ts';
 import { brokerNameSchema, jobBrokerMax } from './broker.ts';
-import { checkCommand } from './command-limits.ts';
 import { askedEgressSchema, defaultEgress } from './egress-policy.ts';
+import { checkCommand } from './command-limits.ts';
 import { terminalSizeSchema } from './terminal.ts';
 import {
-  anyRelativePathSchema,
   artifactPathsSchema,
   commitSchema,
   digestSchema,
   imageReferenceSchema,
+  anyRelativePathSchema,
   jobSecretsMax,
   repositoryNameSchema,
   secretNameSchema,

@@ -1,5 +1,5 @@
-import { indexInvalid } from './errors.ts';
 import type { MultiLineRange, Occurrence, SingleLineRange } from './gen/scip_pb.ts';
+import { indexInvalid } from './errors.ts';
 
 /** A position in a document. Line and character count from 0; the index defines the encoding of characters. */
 export interface Position {

@@ -6,8 +6,8 @@ import {
   followExecution,
   openClient,
   readSpecFile,
-  type SpecFile,
   sendMounts,
+  type SpecFile,
 } from '@fumehood/client';
 import type { BatchSpecRecord, WorkspaceRecord } from '@fumehood/protocol';
 import { batchFailed, fileExists, settingsInvalid } from './errors.ts';

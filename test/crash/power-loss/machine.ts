@@ -1,24 +1,24 @@
 import { execFileSync } from 'node:child_process';
+import { testGuest } from '../../../packages/executor/src/testing/test-guest.ts';
 import { chmodSync, chownSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { openFileCache, systemClock } from '@fumehood/base';
-import { spawnInside, takeDisk } from '@fumehood/disk';
 import {
   buildLauncher,
   canLimit,
   connectGuest,
   type GuestImage,
+  vmmOf,
   startVm,
   type Vmm,
-  vmmOf,
 } from '@fumehood/microvm';
+import { spawnInside, takeDisk } from '@fumehood/disk';
 import { type ImageDisk, imageDisk, writeImageDisk } from '@fumehood/oci';
 import { guestPaths, prepareGuest } from '../../../packages/executor/src/runtime/microvm/prepare-guest.ts';
 import { planDisks } from '../../../packages/executor/src/runtime/microvm/vm-plan.ts';
-import { testGuest } from '../../../packages/executor/src/testing/test-guest.ts';
-import { powerLossImage } from './image.ts';
 import type { AcknowledgedWrite, Report, SyncFault } from './load.ts';
+import { powerLossImage } from './image.ts';
 
 const isRoot = process.getuid?.() === 0;
 const identity = isRoot ? { uid: 1_900_001_907, gid: 1_900_001_907 } : null;

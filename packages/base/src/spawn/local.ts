@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Identity } from '../identity.ts';
-import { seccompFilter } from '../seccomp/filter.ts';
 import { spawnFailed } from './errors.ts';
 import { defaultLimits, profileCommand, profileDescriptors } from './profile.ts';
+import { seccompFilter } from '../seccomp/filter.ts';
 import { watchSandbox } from './sandbox.ts';
 import type { SpawnedProcess, SpawnRequest } from './spawn.ts';
 

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Identity } from '../identity.ts';
 import { ipcError, receiveMessages, sendMessage } from '../ipc.ts';
 import { spawnFailed } from './errors.ts';
-import { type GatedProcess, type GroupProcesses, gatedSpawn } from './local.ts';
+import { type GatedProcess, gatedSpawn, type GroupProcesses } from './local.ts';
 import { type SpawnAnswer, spawnCallSchema } from './messages.ts';
 import { type AllowedCommand, allowedRequest } from './remote-commands.ts';
 import type { SpawnRequest } from './spawn.ts';

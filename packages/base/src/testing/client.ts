@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { collect } from '../collect.ts';
 import { factsOf } from '../errors.ts';
 import { remoteSpawn } from '../spawn/remote.ts';
+import { collect } from '../collect.ts';
 import type { ExitStatus, SpawnedProcess, SpawnRequest } from '../spawn/spawn.ts';
 
 /** A line on this process's stdin, as JSON. */

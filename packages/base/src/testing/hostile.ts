@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
-import { collect } from '../collect.ts';
 import type { Identity } from '../identity.ts';
+import { collect } from '../collect.ts';
 import type { ExitStatus, Spawn, SpawnRequest } from '../spawn/spawn.ts';
 
 /** What a process of `parent.ts` runs, on its stdin as JSON. */

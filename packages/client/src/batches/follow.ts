@@ -1,6 +1,6 @@
 import type { Clock } from '@fumehood/base';
-import type { BatchSpecRecord, BatchSpecState, WorkspaceRecord } from '@fumehood/protocol';
 import type { Client } from '../client.ts';
+import type { BatchSpecRecord, BatchSpecState, WorkspaceRecord } from '@fumehood/protocol';
 
 /** Pause between two looks at a batch spec, milliseconds. */
 const pauseMs = 1_000;

@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs';
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { type BatchSpec, parseBatchSpec } from '@fumehood/batch-spec';
-import { type BatchSpecRecord, batchFileBytesMax } from '@fumehood/protocol';
 import type { Client } from '../client.ts';
+import { batchFileBytesMax, type BatchSpecRecord } from '@fumehood/protocol';
 import { mountUnusable, specUnreadable } from './errors.ts';
 
 /** A batch spec of this machine, which is valid. */

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { Transform } from 'node:stream';
 import type { BrokerGrant } from '@fumehood/protocol';
 import type { Replacements } from './replace.ts';
-import { guestUrlOf, type Target } from './targets.ts';
 import { Refused } from './upstream.ts';
+import { guestUrlOf, type Target } from './targets.ts';
 
 /** Fields that go from a guest to a server. None can change the method, the path or the host that were checked. */
 const requestFields = [

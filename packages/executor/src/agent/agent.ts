@@ -2,14 +2,14 @@ import { factsOf } from '@fumehood/base';
 import { type Order, type QueueName, upstreamVersion } from '@fumehood/protocol';
 import { executorStopped } from '../errors.ts';
 import { reportChanges, withRemedy } from '../log.ts';
-import type { RunOutcome } from '../runtime/runtime.ts';
 import type { Lease } from '../uplink/leases.ts';
 import { followPushStream, type PushSource } from '../uplink/push-stream.ts';
 import type { QueueClient, Resources } from '../uplink/queue.ts';
 import { withTimeout } from '../uplink/retry.ts';
+import type { RunOutcome } from '../runtime/runtime.ts';
 import { afterCanary, afterJob, type Health, pauseBeforeCanaryMs } from './health.ts';
 import { type Reservations, smallerOf } from './reservations.ts';
-import { type RunJobDeps, runJob } from './run-job.ts';
+import { runJob, type RunJobDeps } from './run-job.ts';
 
 /** The agent of an executor. */
 export interface Agent {

@@ -1,13 +1,13 @@
 import { arch } from 'node:os';
 import {
   factsOf,
-  logLines,
   openFileCache,
   readConfig,
   remoteSpawn,
   reportFailed,
   reportStarted,
   sendMessage,
+  logLines,
   systemClock,
 } from '@fumehood/base';
 import { archSchema } from '@fumehood/protocol';
@@ -19,15 +19,15 @@ import { microvmRuntime } from '../runtime/microvm/run.ts';
 import { connect } from '../uplink/connect.ts';
 import { readCredential } from '../uplink/credential.ts';
 import { openHttp } from '../uplink/http.ts';
-import { keepLeases } from '../uplink/leases.ts';
 import { applyRoute } from '../uplink/network-route.ts';
+import { keepLeases } from '../uplink/leases.ts';
 import { openQueue } from '../uplink/queue.ts';
 import { openUpstreamQueue } from '../uplink/upstream-queue.ts';
 import { makeAgent } from './agent.ts';
-import { agentConfigSchema } from './config.ts';
 import { healthy } from './health.ts';
-import { watchLoopDelay } from './loop-delay.ts';
 import { machineOf } from './machine.ts';
+import { agentConfigSchema } from './config.ts';
+import { watchLoopDelay } from './loop-delay.ts';
 import { openReservations } from './reservations.ts';
 
 /** The agent, an unprivileged child of the helper: `main.ts CONFIG`. The first SIGTERM drains it, the second one stops it. */

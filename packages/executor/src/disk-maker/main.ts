@@ -6,8 +6,8 @@ import { writeImageDisk } from '@fumehood/oci';
 import { archiveTar } from '../workspace/archive-tar.ts';
 import { checkFilePaths, type WorkspaceFile } from '../workspace/workspace-file.ts';
 import { workspaceTar } from '../workspace/workspace-tar.ts';
-import { type DiskAnswer, type DiskRequest, diskRequestSchema, insidePaths } from './messages.ts';
 import { toolsTar } from './tools-tar.ts';
+import { type DiskAnswer, type DiskRequest, diskRequestSchema, insidePaths } from './messages.ts';
 
 /**
  * Makes one disk from an image archive, from a commit and files, from the archive of a workspace, or from programs of this host, and ends. It runs under the Spawn profile: what it reads is

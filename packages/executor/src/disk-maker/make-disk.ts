@@ -2,8 +2,8 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
-  type AllowedCommand,
   abortable,
+  type AllowedCommand,
   FumehoodError,
   factsOf,
   removeTree,
@@ -15,8 +15,8 @@ import {
 import { sqfstarMemoryMiB, takeDisk } from '@fumehood/disk';
 import { vmmMemoryMiB } from '@fumehood/microvm';
 import { diskMakerFailed, diskNeedsMemory } from '../errors.ts';
+import { answerMax, type DiskAnswer, diskAnswerSchema, type DiskRequest, insidePaths } from './messages.ts';
 import { sandboxNode } from '../sandbox-node.ts';
-import { answerMax, type DiskAnswer, type DiskRequest, diskAnswerSchema, insidePaths } from './messages.ts';
 
 /** What making disks needs on this host. */
 export interface DiskMakerDeps {

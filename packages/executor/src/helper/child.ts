@@ -2,8 +2,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import {
-  type Running,
   receiveMessages,
+  type Running,
   type SpawnPolicy,
   serveSpawn,
   startChild,
@@ -12,13 +12,13 @@ import {
 } from '@fumehood/base';
 import { egressConfigSchema } from '@fumehood/egress';
 import * as z from 'zod';
+import { readCertificates } from '../uplink/network-route.ts';
 import type { AgentConfig } from '../agent/config.ts';
 import { agentFailed } from '../errors.ts';
-import { openVmms } from '../host/vmms.ts';
 import type { Log } from '../log.ts';
-import { readCertificates } from '../uplink/network-route.ts';
 import { agentCommands } from './commands.ts';
 import type { ExecutorFile, HelperConfig } from './config.ts';
+import { openVmms } from '../host/vmms.ts';
 import type { Directories } from './directories.ts';
 import { openNetworks } from './networks.ts';
 import { networkGroup, networkMemory, programGroups } from './program-groups.ts';

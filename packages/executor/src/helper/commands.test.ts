@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import {
-  type AllowedCommand,
   allowedRequest,
+  type AllowedCommand,
   openFileCache,
   type Spawn,
   type SpawnRequest,
@@ -15,9 +15,9 @@ import { fetchImage, openFetchMemory } from '@fumehood/oci';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { diskMakerOf } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
-import { sandboxNode } from '../sandbox-node.ts';
 import { uploadIndex } from '../upload/upload.ts';
 import { agentCommands } from './commands.ts';
+import { sandboxNode } from '../sandbox-node.ts';
 
 const commit = 'c'.repeat(40);
 let root: string;

@@ -13,8 +13,8 @@ import {
   networkCommand,
   networkMissing,
 } from '@fumehood/microvm';
-import type { Receipt } from '@fumehood/protocol';
 import { build } from 'esbuild';
+import type { Receipt } from '@fumehood/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Networks, openNetworks } from './networks.ts';
 import { networkGroup } from './program-groups.ts';

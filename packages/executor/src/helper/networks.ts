@@ -10,12 +10,12 @@ import {
   untilStarted,
 } from '@fumehood/base';
 import { type EgressCall, egressAnswerSchema } from '@fumehood/egress';
-import { type NetworkHandle, type NetworkHandles, networkHandleNames } from '@fumehood/microvm';
+import { type NetworkHandle, networkHandleNames, type NetworkHandles } from '@fumehood/microvm';
 import type { BrokerGrant, EgressPolicy, PrivateHost, QueueName, Receipt } from '@fumehood/protocol';
 import * as z from 'zod';
 import { egressFailed } from '../errors.ts';
-import type { Log } from '../log.ts';
 import type { OpenedHost } from './config.ts';
+import type { Log } from '../log.ts';
 
 /** The networks of the guests, which a process of their own serves: it has no privilege and no credential, and leases nothing. */
 export interface Networks {

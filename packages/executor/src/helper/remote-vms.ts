@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
 import { FumehoodError, receiveMessages, sendMessage } from '@fumehood/base';
+import type { Receipt } from '@fumehood/protocol';
 import {
   type GuestSockets,
   guestSocketNames,
   type LauncherSockets,
-  type LeftOver,
   launcherSocketNames,
+  type LeftOver,
   type VmExit,
 } from '@fumehood/microvm';
-import type { Receipt } from '@fumehood/protocol';
 import { helperGone } from '../errors.ts';
 import type { AgentVm, VmOrigin, VmSource } from '../runtime/microvm/vm-source.ts';
 import { type VmAnswer, type VmCall, vmAnswerSchema } from './messages.ts';

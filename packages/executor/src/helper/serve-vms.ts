@@ -3,26 +3,26 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { ipcError, receiveMessages, sendMessage, systemClock } from '@fumehood/base';
 import {
-  guestSocketNames,
-  launcherSocketNames,
   makeScratchDisk,
-  type NetworkHandles,
   openScratchDisks,
   slotsFor,
+  guestSocketNames,
+  launcherSocketNames,
+  type NetworkHandles,
   startVm,
   type Templates,
   type VmHost,
   type VmProcess,
   type VmSpec,
 } from '@fumehood/microvm';
-import { type EgressPolicy, narrowEgress } from '@fumehood/protocol';
+import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import { openReservations, type Reservations } from '../agent/reservations.ts';
 import { vmRefused } from '../errors.ts';
+import { type EgressPolicy, narrowEgress } from '@fumehood/protocol';
+import type { Networks } from './networks.ts';
 import type { OpenVmms } from '../host/vmms.ts';
-import type { VmOrigin } from '../runtime/microvm/vm-source.ts';
 import type { Resources } from '../uplink/queue.ts';
 import { type VmAnswer, type VmCall, vmCallSchema } from './messages.ts';
-import type { Networks } from './networks.ts';
 
 /** The host of an agent's VMs, and their identities: each VM has one of its own. */
 export interface VmPolicy {

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { systemClock } from '@fumehood/base';
-import { makeTemplate, openTemplates, type Templates, type VmHost } from '@fumehood/microvm';
 import { vmRefused } from '../errors.ts';
 import type { OpenVmms } from '../host/vmms.ts';
 import type { Log } from '../log.ts';
+import { makeTemplate, openTemplates, type Templates, type VmHost } from '@fumehood/microvm';
 
 /**
  * Opens the templates of a host's VMs, within `memoryMiB`. While one is made, its VM runs as `uid`; null without root, where it runs as

@@ -1,7 +1,7 @@
 import { type Answer, factsOf } from '@fumehood/base';
 import { canceled } from '../errors.ts';
 import { type Http, openHttp } from '../uplink/http.ts';
-import { type ScriptedAgent, startScriptedAgent } from './scripted-agent.ts';
+import { startScriptedAgent, type ScriptedAgent } from './scripted-agent.ts';
 
 /** An agent whose jobs run, without a VM, until they have to stop. */
 export class WaitingAgent {

@@ -1,7 +1,7 @@
 import type { HeartbeatResponse } from '@fumehood/protocol';
 import { describe, expect, it } from 'vitest';
-import { instanceUnreachable } from '../errors.ts';
 import { fakeClock } from '../testing/fake-clock.ts';
+import { instanceUnreachable } from '../errors.ts';
 import { keepLeases, marginMs } from './leases.ts';
 import type { JobReference, QueueClient } from './queue.ts';
 

@@ -9,8 +9,8 @@ import { FakeInstance } from '../testing/fake-instance.ts';
 import { testJob } from '../testing/test-job.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import { openHttp } from './http.ts';
-import { type JobClient, openJobClient } from './job-client.ts';
 import { openJobStdin } from './job-stdin.ts';
+import { type JobClient, openJobClient } from './job-client.ts';
 import { openPhaseLog } from './phase-log.ts';
 import { openQueue } from './queue.ts';
 

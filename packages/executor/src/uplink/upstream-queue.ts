@@ -8,9 +8,9 @@ import {
   upstreamVersion,
 } from '@fumehood/protocol';
 import * as z from 'zod';
-import { instanceRefused } from '../errors.ts';
 import { withCredential } from './credential.ts';
 import { expectStatus, type Http, parseAnswer } from './http.ts';
+import { instanceRefused } from '../errors.ts';
 import type { PushSource } from './push-stream.ts';
 import type { ExecutorIdentity, JobReference, QueueClient, Resources } from './queue.ts';
 

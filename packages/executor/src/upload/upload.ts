@@ -6,10 +6,10 @@ import { pipeline } from 'node:stream/promises';
 import { type AllowedCommand, type FumehoodError, type Spawn, sharedDirectory } from '@fumehood/base';
 import { executorNameHeader, type Job, jobIdHeader } from '@fumehood/protocol';
 import { instanceUnreachable, leaseLost, uploadFailed } from '../errors.ts';
-import { sandboxNode } from '../sandbox-node.ts';
 import type { OutputStream, PhaseLog } from '../uplink/log-entry.ts';
 import { openUploadProxy } from './upload-proxy.ts';
 import type { Upload } from './upload-step.ts';
+import { sandboxNode } from '../sandbox-node.ts';
 
 /** Paths on the host of the bundled `src` client and of the Node that runs it. */
 export interface UploadClient {

@@ -12,7 +12,7 @@ import {
   repositoryInvalid,
 } from '@fumehood/git';
 import { commitMissing, instanceUnreachable } from '../errors.ts';
-import { causeOf, expectStatus } from '../uplink/http.ts';
+import { expectStatus, causeOf } from '../uplink/http.ts';
 import type { JobClient } from '../uplink/job-client.ts';
 
 /** One commit of one repository. */

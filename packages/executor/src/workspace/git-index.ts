@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { TreeEntry } from '@fumehood/git';
 import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
+import type { TreeEntry } from '@fumehood/git';
 
 /** The modification time of every file of a commit, in seconds since 1970. It is fixed, so that equal contents give equal disks. */
 export const fixedMtime = 1_000_000_000;

@@ -14,12 +14,12 @@ import { makeRepository } from '@fumehood/git';
 import type { DiskMaker } from '../disk-maker/make-disk.ts';
 import { insidePaths } from '../disk-maker/messages.ts';
 import { isFailureOfOneJob } from '../errors.ts';
-import { fetchBlob } from '../uplink/fetch-blob.ts';
 import type { JobClient } from '../uplink/job-client.ts';
+import { fetchBlob } from '../uplink/fetch-blob.ts';
 import { retryWhileUnreachable } from '../uplink/retry.ts';
-import { type CommitReference, checkRepositoryAccess, fetchPack } from './fetch-commit.ts';
-import type { SparseDirectories } from './sparse-checkout.ts';
+import { checkRepositoryAccess, type CommitReference, fetchPack } from './fetch-commit.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
+import type { SparseDirectories } from './sparse-checkout.ts';
 
 /** What making a workspace needs. */
 export interface WorkspaceSource {

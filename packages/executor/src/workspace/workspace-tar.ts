@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { collect } from '@fumehood/base';
 import { tarEnd, tarPadding } from '@fumehood/disk';
 import { packFiles, type Repository, repositoryInvalid, type TreeEntry } from '@fumehood/git';
-import { fixedMtime, gitIndex } from './git-index.ts';
 import { readObjects } from './git-objects.ts';
-import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
-import { modes, tarMembers, type WorkspaceTar } from './tar-members.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
+import { modes, tarMembers, type WorkspaceTar } from './tar-members.ts';
+import { isCheckedOut, type SparseDirectories } from './sparse-checkout.ts';
+import { fixedMtime, gitIndex } from './git-index.ts';
 
 /** Bytes of the longest symlink target that Linux accepts. */
 const linkMax = 4095;

@@ -1,7 +1,7 @@
-import type { ExecutionView } from '@fumehood/client';
 import type { WorkspaceRecord, WorkspaceState } from '@fumehood/protocol';
 import { note } from '../cli/print.ts';
 import { printable } from '../cli/printable.ts';
+import type { ExecutionView } from '@fumehood/client';
 import { placeOf, progressOf } from './lines.ts';
 
 const goesOn: readonly WorkspaceState[] = ['pending', 'queued', 'processing'];

@@ -1,4 +1,4 @@
-import { type BatchOptions, batchIdSchema, namespaceSchema, type Tier } from '@fumehood/protocol';
+import { batchIdSchema, type BatchOptions, namespaceSchema, type Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { addIndexJobOptions, type IndexJobOptions, indexJobSettings } from './index-job-options.ts';
 import { labels, parsed, tiers } from './options.ts';

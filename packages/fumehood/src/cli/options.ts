@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import {
   accessNameSchema,
-  brokerNameSchema,
   type EgressPolicy,
+  labelsSchema,
   type IndexLanguage,
   indexLanguageSchema,
-  labelsSchema,
   parseEgressPolicy,
   type QueueName,
   queueNameSchema,
+  brokerNameSchema,
   registryHostSchema,
   repositoryUrlSchema,
   revisionSchema,

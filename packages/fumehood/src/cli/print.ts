@@ -1,7 +1,7 @@
-import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import type { ErrorFacts } from '@fumehood/base';
+import type { Writable } from 'node:stream';
 import { layout } from '#layout';
+import type { ErrorFacts } from '@fumehood/base';
 import { outputLost } from '../errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
 import { typedCommand, withTypedCommands } from './typed-command.ts';

@@ -1,14 +1,14 @@
 import {
   type CodeLocation,
   type CodeLocations,
+  codePageMax,
   type CodePageQuery,
   type CodeQuery,
-  codePageMax,
 } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import type { ClientOptions } from '../cli/context.ts';
 import { codePlace, integer, jsonOption, revision, storedRepository } from '../cli/options.ts';
-import { note, type PrintOptions, printResult } from '../cli/print.ts';
+import { note, printResult, type PrintOptions } from '../cli/print.ts';
 
 /** A place in a file; line and character count from 0. */
 export type CodePlace = ReturnType<typeof codePlace>;

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { normalize } from 'node:path/posix';
-import type { Command } from 'commander';
 import { layout } from '#layout';
+import type { Command } from 'commander';
 import { commandContext } from '../cli/context.ts';
 import {
   note,

@@ -3,8 +3,8 @@ import type { EgressPolicy, RunWorkspace, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, type CommandContext, commandContext, connectChosen } from '../cli/context.ts';
 import { brokerNames, egressPolicy, integer, labels, secretNames, tiers, variables } from '../cli/options.ts';
-import { note, printJson, printResult, writeOutput, writeTerminal } from '../cli/print.ts';
 import { usage } from '../errors.ts';
+import { note, printJson, printResult, writeOutput, writeTerminal } from '../cli/print.ts';
 
 interface RunOptions extends ClientOptions {
   readonly stdin: boolean;

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Tier } from '@fumehood/protocol';
 import type { CommandContext } from '../cli/context.ts';
 import { alreadyRunning } from '../errors.ts';
+import type { Tier } from '@fumehood/protocol';
 import { prepareRuntime, removeOldRuntimes } from '../runtime/runtime.ts';
 import { lockState } from '../state/lock.ts';
 import { makeState } from '../state/make.ts';

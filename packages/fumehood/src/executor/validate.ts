@@ -6,9 +6,9 @@ import type { CommandContext } from '../cli/context.ts';
 import { examine } from '../doctor/doctor.ts';
 import { notJoined } from '../errors.ts';
 import type { State } from '../state/state.ts';
-import { instanceRequirements, machineRequirements, type Requirement, requirement } from './requirements.ts';
 import { type ExecutorSetup, readSetup } from './setup.ts';
 import { executorSettings } from './start.ts';
+import { instanceRequirements, machineRequirements, type Requirement, requirement } from './requirements.ts';
 
 /**
  * Checks everything that an executor of this machine needs, of the machine (it boots a canary) and of the instance that it leases from.

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { once } from 'node:events';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { afterEach, describe, expect, it } from 'vitest';

@@ -10,7 +10,7 @@ import { imageUnknown, usage } from '../errors.ts';
 import { buildImage, imageNames } from '../images/recipes.ts';
 import { markState } from '../state/marker.ts';
 import type { State } from '../state/state.ts';
-import { reporting, type SendProgress } from './progress.ts';
+import { type SendProgress, reporting } from './progress.ts';
 
 /** A parsed IMAGE argument. */
 export type ImageName =

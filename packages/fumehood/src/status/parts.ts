@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { State } from '../state/state.ts';
 import { allocatedBytes } from '../state/usage.ts';
+import type { State } from '../state/state.ts';
 
 /** A part of the state directory. */
 export interface Part {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import { ensureUser } from '@fumehood/instance';
 import { serviceFailed, serviceImpossible } from '../errors.ts';
-import { changesOf, type Service, type UnitFacts, unitName, unitOf } from './unit.ts';
+import { type Service, changesOf, type UnitFacts, unitName, unitOf } from './unit.ts';
 
 const unitDirectory = '/etc/systemd/system';
 /** Where the Debian package has its units. */

@@ -1,5 +1,5 @@
-import { buildGuest, type GuestImage } from '@fumehood/microvm';
 import { layout } from '#layout';
+import { buildGuest, type GuestImage } from '@fumehood/microvm';
 import { usage } from '../errors.ts';
 import type { State } from '../state/state.ts';
 

@@ -2,8 +2,8 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Runtime } from '../runtime/runtime.ts';
 import { openState, type State } from '../state/state.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { adminSettings, executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
 
 let state: State;

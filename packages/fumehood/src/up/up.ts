@@ -10,12 +10,12 @@ import { makeState } from '../state/make.ts';
 import { readJson, type State } from '../state/state.ts';
 import { versionOfThis } from '../version.ts';
 import { accountError } from './account.ts';
-import { stopAll, stopExecutor } from './down.ts';
 import { buildHostGuest } from './guest.ts';
+import { stopAll, stopExecutor } from './down.ts';
+import { requireVmm, type VmmOrder, vmmOfEnvironment, vmmOrder } from './vmm.ts';
 import { startDaemon, untilReady } from './processes.ts';
 import { type Address, clientOf, findRunning, hasEnded, type RunningProcess } from './running.ts';
 import { executorHelperSettings, instanceHelperSettings, writeSettings } from './settings.ts';
-import { requireVmm, type VmmOrder, vmmOfEnvironment, vmmOrder } from './vmm.ts';
 
 export interface UpDeps {
   readonly state: State;

@@ -3,9 +3,9 @@ import {
   type FirecrackerFound,
   findFirecracker,
   type VmmSetting,
-  type Vmms,
   vmmSettingSchema,
   vmmSettings,
+  type Vmms,
 } from '@fumehood/executor';
 import type { HostReport } from '@fumehood/microvm';
 import { usage, vmmUnavailable } from '../errors.ts';

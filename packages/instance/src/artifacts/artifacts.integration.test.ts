@@ -7,8 +7,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { retentionSchema } from '../retention/policy.ts';
 import { removeOld } from '../retention/retain.ts';
-import { everyCommit, startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { noMirrors } from '../testing/no-mirrors.ts';
+import { everyCommit, startTestInstance, type TestInstance } from '../testing/instance.ts';
 
 let server: TestServer;
 let instance: TestInstance;

@@ -1,4 +1,4 @@
-import type { CredentialRecord, createCredentialSchema, MadeCredential } from '@fumehood/protocol';
+import type { CredentialRecord, MadeCredential, createCredentialSchema } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';

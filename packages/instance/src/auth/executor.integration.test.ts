@@ -1,7 +1,7 @@
 import {
-  type CreateCredential,
   type CredentialRecord,
   credentialsSchema,
+  type CreateCredential,
   type DequeueRequest,
   type HeartbeatRequest,
   type Job,

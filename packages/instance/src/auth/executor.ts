@@ -2,12 +2,12 @@ import { FumehoodError } from '@fumehood/base';
 import type { QueueName } from '@fumehood/protocol';
 import type { FastifyRequest } from 'fastify';
 import { sql } from 'kysely';
-import { batched } from '../db/batch.ts';
 import type { Db } from '../db/connect.ts';
+import { batched } from '../db/batch.ts';
 import { forbidden, unauthorized } from '../errors.ts';
 import { secretIn } from './header.ts';
-import { recordUse, useIsStale } from './last-use.ts';
 import { secretHash } from './secret.ts';
+import { recordUse, useIsStale } from './last-use.ts';
 
 export const credentialScheme = 'token-executor';
 

@@ -1,7 +1,7 @@
 import {
   type JoinedExecutor,
-  type JoinToken,
   joinedExecutorSchema,
+  type JoinToken,
   joinTokenSchema,
 } from '@fumehood/protocol';
 import { sql } from 'kysely';

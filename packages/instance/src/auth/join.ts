@@ -1,4 +1,4 @@
-import type { createJoinTokenSchema, JoinedExecutor, JoinToken } from '@fumehood/protocol';
+import type { JoinedExecutor, JoinToken, createJoinTokenSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';

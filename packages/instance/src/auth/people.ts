@@ -4,8 +4,8 @@ import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 import { accessTokenNeeded, scopeMissing } from '../errors.ts';
 import { secretIn } from './header.ts';
-import { recordUse, useIsStale } from './last-use.ts';
 import { secretHash } from './secret.ts';
+import { recordUse, useIsStale } from './last-use.ts';
 
 /** The user of a request, identified by an access token. */
 export interface Person {

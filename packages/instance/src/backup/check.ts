@@ -11,8 +11,8 @@ import {
   sequencesName,
   sequencesSchema,
 } from './archive.ts';
-import { backupInvalid } from './errors.ts';
 import type { Sequence } from './tables.ts';
+import { backupInvalid } from './errors.ts';
 
 /** What is in an archive besides the bytes of tables, images and commits. */
 export interface Contents {

@@ -1,5 +1,5 @@
-import { sql } from 'kysely';
 import type { Client } from 'pg';
+import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 
 /** The advisory lock, in the database, between backups and the removal of what is old: `fume`, `1`. */

@@ -1,9 +1,9 @@
 import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
-import type { BuildDeps } from '../changesets/build.ts';
 import { batchWorkTopic } from '../db/topics.ts';
 import type { Wakes } from '../db/wakes.ts';
 import type { Mirrors } from '../repos/mirrors.ts';
+import type { BuildDeps } from '../changesets/build.ts';
 import { buildNext } from './build.ts';
 import { type StartDeps, startNext } from './execution/start.ts';
 import { resolveNext } from './resolve/resolve.ts';

@@ -5,10 +5,10 @@ import { readRepository } from '../repos/records.ts';
 import type { Vault } from '../secrets/vault.ts';
 import type { CodeHost } from './code-host.ts';
 import { hostRepositoryInvalid } from './errors.ts';
+import { hostOfUrl } from './host-of-url.ts';
 import { gitea } from './gitea/client.ts';
 import { github } from './github/client.ts';
 import { gitlab } from './gitlab/client.ts';
-import { hostOfUrl } from './host-of-url.ts';
 import { pauseCodeHost, readCodeHosts, tokenOf } from './records.ts';
 import type { HostClient } from './repository.ts';
 

@@ -10,7 +10,7 @@ import type { Connection } from '../config.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { listen } from '../db/wakes.ts';
-import { type Mirrors, mirrorStoreCommands, openMirrors } from '../repos/mirrors.ts';
+import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
 import { setRepository } from '../repos/records.ts';
 import { openVault } from '../secrets/vault.ts';
 import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';

@@ -7,8 +7,8 @@ import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { Leased } from '../queue/queue.ts';
 import { leaseOf, testQueue } from '../queue/testing.ts';
-import type { Mirrors } from '../repos/mirrors.ts';
 import { scipDocument, scipExternal, scipFile, scipIndex } from '../testing/scip.ts';
+import type { Mirrors } from '../repos/mirrors.ts';
 import {
   findCallers,
   findDefinitions,

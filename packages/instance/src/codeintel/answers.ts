@@ -1,3 +1,4 @@
+import { descriptorOf, isLocal } from '@fumehood/scip';
 import type {
   CodeCallers,
   CodeHover,
@@ -6,18 +7,17 @@ import type {
   CodeRange,
   CodeSymbols,
 } from '@fumehood/protocol';
-import { descriptorOf, isLocal } from '@fumehood/scip';
 import type { Db } from '../db/connect.ts';
 import { notIndexed } from './errors.ts';
 import { locationsOf, type Page, readWhole, scopeElsewhere, scopeFor } from './pages.ts';
 import { compareSize, covers, occurrencesAround, rangeOf, wholeOf } from './ranges.ts';
-import { type CodeDeps, type CodeFile, carriedRange, type Scope, scopeOf, type Unindexed } from './scope.ts';
+import { carriedRange, type CodeDeps, type CodeFile, type Scope, scopeOf, type Unindexed } from './scope.ts';
 import { searchWord } from './search.ts';
 import {
   type RelationKind,
   readDescription,
-  readOwnDescription,
   relationKinds,
+  readOwnDescription,
   type UseKind,
   useKinds,
 } from './sql/documents.ts';

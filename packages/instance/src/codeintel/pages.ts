@@ -1,5 +1,5 @@
-import type { CodeLocation, CodeLocations } from '@fumehood/protocol';
 import { packageOf } from '@fumehood/scip';
+import type { CodeLocation, CodeLocations } from '@fumehood/protocol';
 import type { Db } from '../db/connect.ts';
 import { dependencyOf, packageOfRepository, repositoryOfPackage } from '../dependencies/packages.ts';
 import { badRequest } from '../errors.ts';

@@ -1,5 +1,5 @@
-import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { pipeline, type Readable } from 'node:stream';
 import { payloadInvalid, payloadTooBig } from './errors.ts';
 import { maxIndexBytes } from './limits.ts';
 

@@ -8,10 +8,10 @@ import { createTokenSchema, type Job, madeTokenSchema, type Scope } from '@fumeh
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';
+import { removeOldPartialUploads } from './partial.ts';
 import { sendUpload } from '../testing/index-upload.ts';
 import { startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { scipDocument, scipIndex } from '../testing/scip.ts';
-import { removeOldPartialUploads } from './partial.ts';
 
 /** Recorded requests of upstream's client. */
 const recorded = JSON.parse(readFileSync(join(import.meta.dirname, 'testing/recorded.json'), 'utf8')) as {

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@fumehood/base';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Connection } from '../config.ts';
 import { helperConfigSchema } from '../helper/config.ts';
+import type { Connection } from '../config.ts';
 import { connect, type Db } from './connect.ts';
-import { openTestServer, type TestServer } from './testing.ts';
 import { transaction, wake } from './transaction.ts';
+import { openTestServer, type TestServer } from './testing.ts';
 import { listen, type Wakes } from './wakes.ts';
 
 let server: TestServer;

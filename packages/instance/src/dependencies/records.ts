@@ -5,10 +5,10 @@ import type {
   SetDependencyIndexing,
 } from '@fumehood/protocol';
 import { sql } from 'kysely';
-import { useKinds } from '../codeintel/sql/documents.ts';
-import { symbolKey } from '../codeintel/symbol-key.ts';
 import type { Db } from '../db/connect.ts';
 import { requireBroker } from '../secrets/broker.ts';
+import { symbolKey } from '../codeintel/symbol-key.ts';
+import { useKinds } from '../codeintel/sql/documents.ts';
 import { dependencyOf, packagePrefix } from './packages.ts';
 
 /** Most packages of one index that are recorded. */

@@ -1,17 +1,17 @@
 import { FumehoodError } from '@fumehood/base';
-import type { CodeHostRecord } from '@fumehood/protocol';
 import {
   buildSchema,
   execute,
+  getOperationAST,
   GraphQLError,
   type GraphQLFormattedError,
   type GraphQLSchema,
-  getOperationAST,
   OperationTypeNode,
   parse,
   specifiedRules,
   validate,
 } from 'graphql';
+import type { CodeHostRecord } from '@fumehood/protocol';
 import * as z from 'zod';
 import { type Person, requireScope } from '../auth/people.ts';
 import { listCodeHosts } from '../code-hosts/records.ts';

@@ -1,9 +1,9 @@
 import {
+  codeFileQuerySchema,
   type CodeLocation,
   type CodeLocations,
-  type CodeRange,
-  codeFileQuerySchema,
   codePageMax,
+  type CodeRange,
   isStorable,
   revisionSchema,
   storedRepositorySchema,

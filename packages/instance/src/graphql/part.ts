@@ -1,9 +1,9 @@
 import type { CodeHostRecord, RepositoryRecord } from '@fumehood/protocol';
 import type { Person } from '../auth/people.ts';
 import type { BlobStore } from '../blobs/store.ts';
-import type { CodeDeps } from '../codeintel/scope.ts';
-import type { Turns } from '../http/turns.ts';
 import type { QueueKinds } from '../queue/kind.ts';
+import type { Turns } from '../http/turns.ts';
+import type { CodeDeps } from '../codeintel/scope.ts';
 
 /** What the fields need. */
 export interface QueryDeps extends CodeDeps {

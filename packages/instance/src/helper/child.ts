@@ -2,8 +2,8 @@ import { chownSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Clock,
-  type Running,
   removalCommands,
+  type Running,
   type SpawnPolicy,
   serveSpawn,
   startChild,
@@ -12,7 +12,7 @@ import {
 import { commitCommands } from '@fumehood/git';
 import type { InstanceConfig } from '../config.ts';
 import { backendCommand } from '../repos/backend.ts';
-import { mirrorStoreCommands, mirrorsName } from '../repos/mirrors.ts';
+import { mirrorsName, mirrorStoreCommands } from '../repos/mirrors.ts';
 import { storeCommands } from '../repos/store.ts';
 import { instanceFailed } from '../start-errors.ts';
 import type { HelperConfig } from './config.ts';

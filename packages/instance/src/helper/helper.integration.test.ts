@@ -9,7 +9,7 @@ import { type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { findEmbeddedPostgres } from '../db/server/embedded.ts';
-import { type HelperSettings, type InstanceFile, instanceFileSchema } from './config.ts';
+import { type InstanceFile, instanceFileSchema, type HelperSettings } from './config.ts';
 import { writeAtomically } from './secrets.ts';
 
 // These tests start the real processes, and as root with their real users.

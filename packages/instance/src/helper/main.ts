@@ -1,4 +1,4 @@
-import { logLines, readConfig, runHelper, systemClock } from '@fumehood/base';
+import { readConfig, runHelper, logLines, systemClock } from '@fumehood/base';
 import { pino } from 'pino';
 import { helperConfigSchema } from './config.ts';
 import { startHelper } from './helper.ts';

@@ -1,12 +1,12 @@
 import {
   chownSync,
-  closeSync,
   existsSync,
-  fsyncSync,
   openSync,
   readFileSync,
   renameSync,
+  fsyncSync,
   writeSync,
+  closeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Identity } from '@fumehood/base';

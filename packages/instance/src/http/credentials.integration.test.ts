@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { accessOf } from '../auth/scopes.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
-import { jobHeaders } from '../testing/executor-client.ts';
 import { type GitTarget, repository, startGitTarget } from '../testing/git-target.ts';
+import { jobHeaders } from '../testing/executor-client.ts';
 import type { TestInstance } from '../testing/instance.ts';
 import {
   batchJobRoutes,

@@ -1,4 +1,4 @@
-import { type ErrorFacts, FumehoodError, factsOf } from '@fumehood/base';
+import { type ErrorFacts, factsOf, FumehoodError } from '@fumehood/base';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { storageFull } from '../errors.ts';
 

@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { once } from 'node:events';
 
 /** After this much silence an event stream sends a comment, so that proxies keep the connection. */
 export const keepAliveMs = 10_000;

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { requireOwnJob } from '../auth/owner.ts';
 import { authenticate, type Person, requireScope } from '../auth/people.ts';
+import { requireOwnJob } from '../auth/owner.ts';
 import { accessOf } from '../auth/scopes.ts';
 import type { Db } from '../db/connect.ts';
 import { jobParams } from './params.ts';

@@ -7,9 +7,9 @@ import type { Clock } from '@fumehood/base';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsConfig } from '../config.ts';
-import { listenFailed, tlsUnusable } from '../start-errors.ts';
 import { boundConnections, headOptions } from './connections.ts';
 import type { RequestLimits } from './limits.ts';
+import { listenFailed, tlsUnusable } from '../start-errors.ts';
 
 /** How often the files are read again. */
 const pollMs = 5_000;

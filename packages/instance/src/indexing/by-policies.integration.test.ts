@@ -9,7 +9,7 @@ import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { makeKinds } from '../kinds/kinds.ts';
 import { everyStore } from '../kinds/testing.ts';
-import { type Mirrors, mirrorStoreCommands, openMirrors } from '../repos/mirrors.ts';
+import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
 import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 import { indexByPolicies } from './by-policies.ts';

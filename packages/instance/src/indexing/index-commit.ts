@@ -1,6 +1,6 @@
 import { FumehoodError } from '@fumehood/base';
 import type { IndexJobSpec } from '@fumehood/index-config';
-import { type createIndexingSchema, createJobSchema, digestSchema, type Indexing } from '@fumehood/protocol';
+import { createJobSchema, type createIndexingSchema, digestSchema, type Indexing } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { z } from 'zod';
 import type { Db } from '../db/connect.ts';

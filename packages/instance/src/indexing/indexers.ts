@@ -1,5 +1,5 @@
 import { defaultIndexerImages, type IndexerImages } from '@fumehood/index-config';
-import { type Indexers, type IndexLanguage, indexLanguageSchema } from '@fumehood/protocol';
+import { type IndexLanguage, type Indexers, indexLanguageSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
 

@@ -1,4 +1,3 @@
-import type { Mirror } from '@fumehood/git';
 import {
   configBytesMax,
   inferenceLimits,
@@ -6,6 +5,7 @@ import {
   type PlannedJob,
   parseIndexConfig,
 } from '@fumehood/index-config';
+import type { Mirror } from '@fumehood/git';
 import type { Db } from '../db/connect.ts';
 import { readFiles, readPaths } from '../repos/commit-files.ts';
 import { findIndexConfig } from './configs.ts';

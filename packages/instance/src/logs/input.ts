@@ -1,8 +1,8 @@
 import { hasEnded } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../db/connect.ts';
-import { inputTopic } from '../db/topics.ts';
 import { transaction, wake } from '../db/transaction.ts';
+import { inputTopic } from '../db/topics.ts';
 import { inputEnded, inputTooBig, jobEnded, jobNotFound, noInput, offsetGap } from '../errors.ts';
 import { lockJob } from '../queue/sql/fence.ts';
 

@@ -1,7 +1,7 @@
 import { logEntriesMax } from '@fumehood/protocol';
+import type { JobLease } from '../queue/job.ts';
 import type { Db } from '../db/connect.ts';
 import { entryNotFound, offsetGap, tooManyChanges, tooManyEntries } from '../errors.ts';
-import type { JobLease } from '../queue/job.ts';
 import { fenced } from '../queue/queue.ts';
 import { leaseTakesLog } from '../queue/sql/fence.ts';
 import { entryChangesMax, eventBytesMax, streamBytesMax } from './limits.ts';

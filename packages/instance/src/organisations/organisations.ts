@@ -1,4 +1,4 @@
-import { type OrganisationRecord, organisationPrefix } from '@fumehood/protocol';
+import { organisationPrefix, type OrganisationRecord } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Person } from '../auth/people.ts';
 import type { Db } from '../db/connect.ts';

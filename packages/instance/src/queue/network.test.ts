@@ -1,5 +1,5 @@
-import { type NetworkCeiling, parseEgressPolicy } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
+import { type NetworkCeiling, parseEgressPolicy } from '@fumehood/protocol';
 import { modeUnder, recordOf, type StoredRecord } from './network.ts';
 
 const ceiling = (policy: string, tenant: string | null = null): NetworkCeiling => ({

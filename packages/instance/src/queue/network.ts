@@ -1,11 +1,11 @@
 import {
   type EgressMode,
-  type EgressPolicy,
   egressModeSchema,
+  type EgressPolicy,
   egressPolicyText,
   type JobRecord,
-  type NetworkCeiling,
   narrowEgress,
+  type NetworkCeiling,
 } from '@fumehood/protocol';
 
 /** A job's record as the SQL function `job_record` makes it. One that an older build has stored lacks `network`. */

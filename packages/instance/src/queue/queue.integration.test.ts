@@ -4,10 +4,10 @@ import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { addEntry } from '../logs/logs.ts';
 import type { JobLease, JobRow } from './job.ts';
-import type { Offer } from './offer.ts';
 import { cancel, fenced, type Leased, mark } from './queue.ts';
 import { listAttempts } from './sql/attempts.ts';
 import { readRecord } from './sql/jobs.ts';
+import type { Offer } from './offer.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from './testing.ts';
 
 let server: TestServer;

@@ -21,7 +21,7 @@ import { recordExecutor } from './sql/executors.ts';
 import { type leaseIsValid, lockLeasedJob } from './sql/fence.ts';
 import { type Heartbeat, type HeartbeatResult, renewLeases, renewMany } from './sql/heartbeats.ts';
 import { findJobByKey, insertJob, readRecord, setUpload } from './sql/jobs.ts';
-import { type LeaseAnswer, type LeaseRequest, leaseJobs } from './sql/leases.ts';
+import { type LeaseAnswer, leaseJobs, type LeaseRequest } from './sql/leases.ts';
 import { openLine } from './sql/lines.ts';
 import {
   cancelJob,

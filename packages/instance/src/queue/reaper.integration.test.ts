@@ -1,12 +1,12 @@
 import { systemClock } from '@fumehood/base';
-import { sql } from 'kysely';
 import pino from 'pino';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { makeHealth } from '../db/health.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
-import type { Leased } from './queue.ts';
 import { reap } from './reaper.ts';
+import type { Leased } from './queue.ts';
 import { readRecord } from './sql/jobs.ts';
 import { endLease } from './sql/transitions.ts';
 import { leaseOf, testQueue } from './testing.ts';

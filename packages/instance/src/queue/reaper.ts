@@ -2,12 +2,12 @@ import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect.ts';
 import type { Health } from '../db/health.ts';
-import { readBetween, steadyClock } from './database-clock.ts';
 import { leaseTimes, type QueueKinds } from './kind.ts';
+import { readBetween, steadyClock } from './database-clock.ts';
 import { endOverdue, expireLeases } from './queue.ts';
 import { followClockBack } from './sql/clock.ts';
-import { databaseTime } from './sql/leases.ts';
 import { closeEmptyLines } from './sql/lines.ts';
+import { databaseTime } from './sql/leases.ts';
 
 /** The time between the end of a lease and the next run of its job, milliseconds: the two sides' clocks do not tick alike. */
 const marginMs = 1_000;

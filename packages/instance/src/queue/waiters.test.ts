@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@fumehood/base';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Wakes } from '../db/wakes.ts';
-import { covers, type Offer } from './offer.ts';
 import type { Leased } from './queue.ts';
+import { covers, type Offer } from './offer.ts';
 import { makeWaiters, type Waiters } from './waiters.ts';
 
 const offer = (changes: Partial<Offer> = {}): Offer => ({

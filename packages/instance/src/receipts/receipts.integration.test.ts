@@ -1,4 +1,4 @@
-import { type Job, type JobNetwork, type JobReceipt, jobNetworkSchema } from '@fumehood/protocol';
+import { type Job, type JobNetwork, jobNetworkSchema, type JobReceipt } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../db/testing.ts';

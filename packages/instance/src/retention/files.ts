@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
 import type { Bounds } from './rows.ts';
 
 /** A file or a directory that can be removed. `usedAt`: its time of modification, which each use sets. */

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
-import { type Mirrors, mirrorStoreCommands, openMirrors } from '../repos/mirrors.ts';
+import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
 import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';
 import { makeSource, type Source } from '../testing/source.ts';
 import { removeOldIndexes } from './indexes.ts';

@@ -4,16 +4,16 @@ import type { Clock } from '@fumehood/base';
 import type { Logger } from 'pino';
 import { unlessHeld } from '../backup/hold.ts';
 import { batchDigests, removeOldBatchSpecs } from '../batches/retention.ts';
-import { partDigests, removeOldPartialUploads } from '../codeintel/partial.ts';
 import type { InstanceConfig } from '../config.ts';
+import { partDigests, removeOldPartialUploads } from '../codeintel/partial.ts';
 import type { Db } from '../db/connect.ts';
 import { forgetDeliveries } from '../repos/deliveries.ts';
 import { type Mirrors, mirrorsName } from '../repos/mirrors.ts';
 import { readPlaces } from '../repos/records.ts';
 import type { CommitStore } from '../repos/store.ts';
 import { removeUnused } from './files.ts';
-import { type IndexRetentionDeps, removeOldIndexes } from './indexes.ts';
 import type { KindPolicy } from './policy.ts';
+import { type IndexRetentionDeps, removeOldIndexes } from './indexes.ts';
 import { artifactDigests, type Bounds, readNeeds, removeOldJobs } from './rows.ts';
 
 /** Time between two rounds, milliseconds, and before the first one: an instance that starts has other things to do. */

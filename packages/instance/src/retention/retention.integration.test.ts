@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from '@fumehood/base';
 import { type Job, jobPageSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { systemClock } from '@fumehood/base';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { everyCommit, startTestInstance, type TestInstance } from '../testing/instance.ts';
 import { noMirrors } from '../testing/no-mirrors.ts';

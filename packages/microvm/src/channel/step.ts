@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Control } from './control.ts';
-import type { OutputReader, OutputSink } from './output.ts';
 import { feedStdin } from './stdin.ts';
+import type { OutputReader, OutputSink } from './output.ts';
 
 /** A step as init runs it. */
 export interface GuestStep {

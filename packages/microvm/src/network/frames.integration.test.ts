@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { madeNetwork, networkCommand } from './network.ts';
+import { networkCommand, madeNetwork } from './network.ts';
 
 /** A text in `network.c` or `gate.nft`, and the text that replaces it. */
 type Change = readonly [from: string, to: string];

@@ -4,10 +4,10 @@ import { access, open, stat } from 'node:fs/promises';
 import { type Clock, factsOf } from '@fumehood/base';
 import { connectGuest } from '../channel/guest.ts';
 import { canLimit } from '../jail/cgroups.ts';
-import type { VmHost } from '../vm/host.ts';
 import type { Acceleration, VmSpec } from '../vm/spec.ts';
+import type { VmHost } from '../vm/host.ts';
 import { startVm } from '../vm/start.ts';
-import { type KvmServer, kernelMissing, kvmServerOfHost } from './kvm-server.ts';
+import { kernelMissing, type KvmServer, kvmServerOfHost } from './kvm-server.ts';
 import { type Finding, type HostReport, storedVerdict, storeVerdict, verdictKey } from './verdict.ts';
 
 interface ProbeOptions extends Omit<VmHost, 'cgroups' | 'diskDirectory' | 'diskOwner'> {

@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Clock, type FumehoodError, factsOf } from '@fumehood/base';
+import { type Clock, factsOf, type FumehoodError } from '@fumehood/base';
 import { connectGuest } from '../channel/guest.ts';
 import { guestNotReady, templateFailed } from '../errors.ts';
 import { ranOutOfMemory } from '../jail/cgroups.ts';
 import { giveScratchDisk, makeBlankDisk, makeBlankScratchDisk } from '../vm/disks.ts';
+import { listenForState, type StateSocket } from './receive-state.ts';
 import type { VmHost } from '../vm/host.ts';
 import { endProcesses } from '../vm/leftover.ts';
-import { type Acceleration, type VmExit, type VmSpec, vmDisksMax, vmName } from '../vm/spec.ts';
 import { launchVm, openGuest, removeVm, type TemplateFiles } from '../vm/start.ts';
-import { listenForState, type StateSocket } from './receive-state.ts';
+import { type Acceleration, type VmExit, type VmSpec, vmDisksMax, vmName } from '../vm/spec.ts';
 
 /** What the clones of a template have in common. */
 export interface Shape {

@@ -1,4 +1,4 @@
-import { type Clock, type ErrorFacts, FumehoodError, factsOf } from '@fumehood/base';
+import { type ErrorFacts, factsOf, FumehoodError, type Clock } from '@fumehood/base';
 import { noRoomForTemplate, templateRetried, templateTooOld } from '../errors.ts';
 import type { Shape, Template } from './template.ts';
 

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { Socket } from 'node:net';
 import { json } from 'node:stream/consumers';
+import type { Socket } from 'node:net';
 import { type RequestBody, type RequestName, routes } from '../vmm/firecracker/requests.ts';
 
 /** A request that the stand-in has carried out. */

@@ -1,7 +1,7 @@
 import type { Clock } from '@fumehood/base';
 import { encodeMessage, type Message, messageReader } from '../channel/frame.ts';
-import { connectGuest, type Guest } from '../channel/guest.ts';
 import { frameMax } from '../channel/limits.ts';
+import { connectGuest, type Guest } from '../channel/guest.ts';
 import type { GuestSockets } from '../vm/spec.ts';
 import { vmSockets } from './sockets.ts';
 

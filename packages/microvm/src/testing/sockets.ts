@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { randomUUID } from 'node:crypto';
 import type { GuestSockets } from '../vm/spec.ts';
 import { guestSocketNames } from '../vm/spec.ts';
 

@@ -1,7 +1,7 @@
 import type { GuestImage } from '../guest/build.ts';
 import type { NetworkTools } from '../network/network.ts';
-import type { Vmm } from '../vmm/vmm.ts';
 import type { ScratchDisks } from './scratch.ts';
+import type { Vmm } from '../vmm/vmm.ts';
 
 /** What the privileged helper knows about its host. Nothing of it comes from the agent. */
 export interface VmHost {

@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { type FileHandle, readFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { vmRefused } from '../errors.ts';
 import { jailArguments, jailFilter } from '../jail/bwrap.ts';
-import { type MadeNetwork, madeNetwork, networkCommand, type TapAccess } from '../network/network.ts';
+import { madeNetwork, type MadeNetwork, networkCommand, type TapAccess } from '../network/network.ts';
 import type { ConnectedGuest, Vmm, VmmDescriptors } from '../vmm/vmm.ts';
-import type { VmHost } from './host.ts';
 import {
   type GuestSockets,
   guestSocketNames,
@@ -16,6 +15,7 @@ import {
   type VmSpec,
   vmmProcesses,
 } from './spec.ts';
+import type { VmHost } from './host.ts';
 
 /** A launcher that was started, and the sockets of its VM. */
 export interface LaunchedVm {

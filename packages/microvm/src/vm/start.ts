@@ -2,12 +2,6 @@ import { type FileHandle, open, readdir, readFile, stat, unlink } from 'node:fs/
 import { join } from 'node:path';
 import { vmRefused } from '../errors.ts';
 import { type CgroupLimits, makeCgroup, removeCgroup } from '../jail/cgroups.ts';
-import { countHolders, type NetworkHandles } from '../network/network.ts';
-import { giveScratchDisk, giveToGroup, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
-import type { VmHost } from './host.ts';
-import { type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
-import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
-import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
 import {
   type GuestSockets,
   type LauncherSockets,
@@ -19,6 +13,12 @@ import {
   vmmProcesses,
   vmName,
 } from './spec.ts';
+import { giveScratchDisk, giveToGroup, makeBlankDisk, makeScratchDisk, openDisk } from './disks.ts';
+import type { VmHost } from './host.ts';
+import { countHolders, type NetworkHandles } from '../network/network.ts';
+import { type LaunchedVm, launch, type VmFiles, vmmPid } from './launcher.ts';
+import { countLeftOver, endProcesses, type HostVm, type LeftOver, namespacesOf } from './leftover.ts';
+import { type SearchResult, searchFile, searchGuestMemory } from './search.ts';
 import { recordPath, writeRecord } from './sweep.ts';
 
 /** A template's memory and the state of its devices, both sealed, and its number of slots for read-only disks. */

@@ -1,8 +1,8 @@
 import { readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeCgroup } from '../jail/cgroups.ts';
-import { countLeftOver, endProcesses, type HostVm, type LeftOver } from './leftover.ts';
 import { vmNamePrefix } from './spec.ts';
+import { countLeftOver, endProcesses, type HostVm, type LeftOver } from './leftover.ts';
 
 /** Suffix of the file that records that a VM of this run directory exists. */
 const recordSuffix = '.vm';

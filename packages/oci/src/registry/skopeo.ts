@@ -3,19 +3,19 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
-  type AllowedCommand,
   abortable,
-  type Finished,
+  type AllowedCommand,
   factsOf,
+  type Finished,
   removeTree,
   runToEnd,
   type Spawn,
   type SpawnBind,
   sharedDirectory,
 } from '@fumehood/base';
-import type { HttpProxy } from '@fumehood/egress';
 import { documentMax } from '../documents.ts';
 import { imageTooBig, registryUnreachable } from '../errors.ts';
+import type { HttpProxy } from '@fumehood/egress';
 import { type BridgeInput, bridgeScript, proxySocket } from './bridge.ts';
 import type { ConnectedHosts } from './mirrors.ts';
 import { openRegistryProxy } from './proxy.ts';

@@ -1,7 +1,7 @@
 import * as z from 'zod';
+import { terminalSizeSchema } from '../terminal.ts';
 import { brokerGrantSchema, jobBrokerMax } from '../broker.ts';
 import { egressPolicySchema } from '../egress-policy.ts';
-import { terminalSizeSchema } from '../terminal.ts';
 import { tierSchema } from '../tier.ts';
 import {
   artifactPathsSchema,

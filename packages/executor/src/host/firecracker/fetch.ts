@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { FumehoodError, factsOf } from '@fumehood/base';
+import { factsOf, FumehoodError } from '@fumehood/base';
 import { archiveUnavailable, archiveWrong } from '../../errors.ts';
 
 /** The largest archive, bytes: those of Firecracker have 8 MB. */

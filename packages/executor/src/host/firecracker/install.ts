@@ -4,7 +4,7 @@ import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { FumehoodError, factsOf, type Identity } from '@fumehood/base';
+import { factsOf, FumehoodError, type Identity } from '@fumehood/base';
 import { type ReadEntry, readTar } from '@fumehood/disk';
 import { firecrackerVersion } from '@fumehood/microvm';
 import * as z from 'zod';

@@ -1,18 +1,18 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { Readable } from 'node:stream';
 import type { FileCacheUse } from '@fumehood/base';
 import { commandFault, type DockerStep, type NextStep, storableText } from '@fumehood/protocol';
 import { instanceRefused, stepRefused } from '../../errors.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
-import { applyWorkspaceDiff, type RunTool, readWorkspaceDiff, writeGuestFile } from './guest-git.ts';
+import { applyWorkspaceDiff, readWorkspaceDiff, type RunTool, writeGuestFile } from './guest-git.ts';
 import { writeLine } from './phase.ts';
 import { guestPaths } from './prepare-guest.ts';
-import { stepDirectory, stepName, workspaceTarget } from './step-command.ts';
 import { stepText } from './step-text.ts';
+import { stepDirectory, stepName, workspaceTarget } from './step-command.ts';
 import {
   checkExit,
   defaultStopSignal,

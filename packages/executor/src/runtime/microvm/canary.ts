@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '@fumehood/base';
 import type { Tier } from '@fumehood/protocol';
 import type { Resources } from '../../uplink/queue.ts';
-import { explainFailure, type Lifetime, startGuest } from './start-guest.ts';
+import { startGuest, explainFailure, type Lifetime } from './start-guest.ts';
 import { accelerationOf, chooseTier } from './vm-plan.ts';
 import { type AgentVm, type VmSource, withoutNetwork } from './vm-source.ts';
 

@@ -15,7 +15,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { everyChange, gitIn, makeBatchRepository, statusOf } from '../../testing/batch-repository.ts';
-import { applyWorkspaceDiff, type RunTool, readWorkspaceDiff } from './guest-git.ts';
+import { applyWorkspaceDiff, readWorkspaceDiff, type RunTool } from './guest-git.ts';
 
 /** The git of this machine does what the one in a guest would, in directories that stand for the guest's. */
 let template: string;

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { StepExit } from '@fumehood/microvm';
 import { stepDiffBytesMax } from '@fumehood/protocol';
-import { toolPaths } from '../../disk-maker/tools-tar.ts';
 import { diffFailed, diffTooBig } from '../../errors.ts';
+import { toolPaths } from '../../disk-maker/tools-tar.ts';
 import { guestPaths } from './prepare-guest.ts';
 import { workspaceTarget } from './step-command.ts';
 

@@ -14,11 +14,11 @@ import * as z from 'zod';
 import type { DiskMaker } from '../../disk-maker/make-disk.ts';
 import { insidePaths } from '../../disk-maker/messages.ts';
 import { isFailureOfOneJob } from '../../errors.ts';
-import { sandboxNode } from '../../sandbox-node.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
 import type { Route } from '../../uplink/network-route.ts';
 import { imageDigest, type ValidatedJob } from './validate-job.ts';
+import { sandboxNode } from '../../sandbox-node.ts';
 
 /** What fetching images from the instance and from registries needs. */
 export interface ImageDeps {

@@ -1,6 +1,6 @@
 import { secretsOf } from '@fumehood/egress';
-import type { RegistryAuths } from '@fumehood/oci';
 import type { BrokerGrant, JobResultRequest } from '@fumehood/protocol';
+import type { RegistryAuths } from '@fumehood/oci';
 import type { AgentVm } from './vm-source.ts';
 
 type Inspection = NonNullable<JobResultRequest['inspection']>;

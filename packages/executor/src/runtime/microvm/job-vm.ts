@@ -1,6 +1,6 @@
 import { factsOf } from '@fumehood/base';
-import type { Guest, LeftOver, VmSpec } from '@fumehood/microvm';
 import type { Receipt } from '@fumehood/protocol';
+import type { Guest, LeftOver, VmSpec } from '@fumehood/microvm';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 import { writeLine } from './phase.ts';

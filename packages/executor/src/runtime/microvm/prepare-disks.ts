@@ -1,11 +1,11 @@
 import type { ImageDisk } from '@fumehood/oci';
-import { diskMakerOf } from '../../disk-maker/make-disk.ts';
 import type { Credential } from '../../uplink/credential.ts';
+import { diskMakerOf } from '../../disk-maker/make-disk.ts';
 import { openPhaseLog } from '../../uplink/phase-log.ts';
 import { collectJobFiles } from '../../workspace/job-files.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 import { toolsDisk } from '../../workspace/tools-disk.ts';
-import { type WorkspaceSource, workspaceDisk } from '../../workspace/workspace-disk.ts';
+import { workspaceDisk, type WorkspaceSource } from '../../workspace/workspace-disk.ts';
 import { type ImageDeps, imageDisks } from './image-disks.ts';
 import { type PhaseDeps, runPhase, runWithLog, writeLine } from './phase.ts';
 import { hasWorkspace, secretsOfJob, type ValidatedJob } from './validate-job.ts';

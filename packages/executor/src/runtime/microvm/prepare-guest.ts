@@ -1,4 +1,4 @@
-import { diskDevice, type Guest, gatewayAddress, scratchDevice } from '@fumehood/microvm';
+import { diskDevice, gatewayAddress, type Guest, scratchDevice } from '@fumehood/microvm';
 import type { ImageRoot } from '@fumehood/oci';
 import type { DiskPlan } from './vm-plan.ts';
 

@@ -1,11 +1,11 @@
 import type { Clock, FileCache, FileCacheUse, Spawn } from '@fumehood/base';
-import type { FetchMemory, Registries } from '@fumehood/oci';
 import type { BrokerGrant, EgressPolicy, Tier } from '@fumehood/protocol';
+import type { FetchMemory, Registries } from '@fumehood/oci';
 import type { Vmms } from '../../host/vmms.ts';
 import type { UpstreamJobs } from '../../settings.ts';
+import type { UploadClient } from '../../upload/upload.ts';
 import type { Credential } from '../../uplink/credential.ts';
 import type { Route } from '../../uplink/network-route.ts';
-import type { UploadClient } from '../../upload/upload.ts';
 import type { RunResult } from '../runtime.ts';
 import type { GuestLimits } from './guest-limits.ts';
 import type { PhaseDeps } from './phase.ts';

@@ -7,8 +7,6 @@ import { commandFault, type DockerStep, scriptFault, type TerminalSize } from '@
 import { deadlinePassed, jobRefused, memoryExceeded, stepFailed, stepNotStarted } from '../../errors.ts';
 import type { Lease } from '../../uplink/leases.ts';
 import type { PhaseLog } from '../../uplink/log-entry.ts';
-import { type GuestLimits, withinTime } from './guest-limits.ts';
-import { guestPaths } from './prepare-guest.ts';
 import {
   stepArguments,
   stepDirectory,
@@ -17,6 +15,8 @@ import {
   stepScript,
   workspaceTarget,
 } from './step-command.ts';
+import { type GuestLimits, withinTime } from './guest-limits.ts';
+import { guestPaths } from './prepare-guest.ts';
 import { hasWorkspace, type ValidatedJob } from './validate-job.ts';
 import { stepMemoryBytes } from './vm-plan.ts';
 import type { AgentVm } from './vm-source.ts';

@@ -1,15 +1,15 @@
 import {
   commitSchema,
-  type DockerStep,
   defaultEgress,
+  type DockerStep,
   imageReferenceSchema,
   type Job,
   type NativeJob,
   relativePathSchema,
   stopGraceSchema,
 } from '@fumehood/protocol';
-import { jobRefused } from '../../errors.ts';
 import type { UpstreamJobs } from '../../settings.ts';
+import { jobRefused } from '../../errors.ts';
 import { takeUploadStep, type Upload } from '../../upload/upload-step.ts';
 import { sparseDirectories } from '../../workspace/sparse-checkout.ts';
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Acceleration, type VmSpec, vmDisksMax, type vmmNames } from '@fumehood/microvm';
+import { type Acceleration, type vmmNames, vmDisksMax, type VmSpec } from '@fumehood/microvm';
 import type { ImageDisk, ImageRoot } from '@fumehood/oci';
 import type { Tier } from '@fumehood/protocol';
 import { jobRefused } from '../../errors.ts';

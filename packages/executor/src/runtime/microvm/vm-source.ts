@@ -1,5 +1,5 @@
-import type { GuestSockets, LauncherSockets, LeftOver, VmExit, VmSpec } from '@fumehood/microvm';
 import type { BrokerGrant, EgressPolicy, QueueName, Receipt } from '@fumehood/protocol';
+import type { GuestSockets, LauncherSockets, LeftOver, VmExit, VmSpec } from '@fumehood/microvm';
 
 /** What a VM started from: a template, or a kernel, and the code and the message of why not a template. */
 export type VmOrigin =

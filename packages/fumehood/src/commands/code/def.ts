@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
 import {
   type CodeOptions,
   type CodePlace,
@@ -8,6 +7,7 @@ import {
   placeQuery,
   printAnswer,
 } from '../../code/answers.ts';
+import { connect } from '../../cli/context.ts';
 
 /** Adds `fumehood code def`. */
 export function addCodeDef(code: Command): void {

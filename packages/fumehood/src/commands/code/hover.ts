@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
 import {
   type CodeOptions,
   type CodePlace,
@@ -7,6 +6,7 @@ import {
   placeQuery,
   printAnswer,
 } from '../../code/answers.ts';
+import { connect } from '../../cli/context.ts';
 
 /** Adds `fumehood code hover`. */
 export function addCodeHover(code: Command): void {

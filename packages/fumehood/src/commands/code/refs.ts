@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { connect } from '../../cli/context.ts';
 import {
   type CodePageOptions,
   type CodePlace,
@@ -8,6 +7,7 @@ import {
   pageQuery,
   printAnswer,
 } from '../../code/answers.ts';
+import { connect } from '../../cli/context.ts';
 
 /** Adds `fumehood code refs`. */
 export function addCodeRefs(code: Command): void {

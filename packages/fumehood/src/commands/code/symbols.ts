@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { type CodeOptions, printAnswer, revisionOption } from '../../code/answers.ts';
 import { connect } from '../../cli/context.ts';
 import { jsonOption, storedRepository } from '../../cli/options.ts';
-import { type CodeOptions, printAnswer, revisionOption } from '../../code/answers.ts';
 
 /** Adds `fumehood code symbols`. */
 export function addCodeSymbols(code: Command): void {

@@ -2,8 +2,8 @@ import type { Tier } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { commandContext } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
-import { type PrintOptions, printResult } from '../../cli/print.ts';
 import { acceptOption } from './start.ts';
+import { type PrintOptions, printResult } from '../../cli/print.ts';
 
 /** Adds `fumehood executor validate`. */
 export function addExecutorValidate(executor: Command): void {

@@ -1,9 +1,9 @@
 import { type JobPage, jobStateSchema, type ListJobs, queueNameSchema } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
-import { jobState } from '../../cli/job-state.ts';
 import { integer, jobId, jsonOption } from '../../cli/options.ts';
 import { printResult } from '../../cli/print.ts';
+import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
 
 /** Adds `fumehood jobs list`. */

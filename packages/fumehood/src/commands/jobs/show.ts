@@ -2,9 +2,9 @@ import { type Client, type FailedPhase, failedPhaseLines, keptBytes } from '@fum
 import { type Attempt, egressPolicyText, hasEnded, type JobRecord } from '@fumehood/protocol';
 import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
-import { jobState } from '../../cli/job-state.ts';
 import { jobId, jsonOption } from '../../cli/options.ts';
 import { printResult } from '../../cli/print.ts';
+import { jobState } from '../../cli/job-state.ts';
 import { table } from '../../cli/table.ts';
 
 /** Adds `fumehood jobs show`. */

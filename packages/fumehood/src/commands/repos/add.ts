@@ -4,11 +4,11 @@ import { type ClientOptions, connect } from '../../cli/context.ts';
 import { integer, jsonOption, repositorySource, storedRepository } from '../../cli/options.ts';
 import { note, printDone } from '../../cli/print.ts';
 import { usage } from '../../errors.ts';
-import { openHistory } from '../../repos/local-history.ts';
+import { readSecretText } from '../../target/secret.ts';
 import { nameOfUrl } from '../../repos/name-of-url.ts';
+import { openHistory } from '../../repos/local-history.ts';
 import { sendHistory } from '../../repos/send-history.ts';
 import { untilSynced } from '../../repos/until-synced.ts';
-import { readSecretText } from '../../target/secret.ts';
 
 interface AddOptions extends ClientOptions {
   readonly name?: string;

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
 import { printResult } from '../../cli/print.ts';
-import { addSecretOwnerOptions, type SecretOwnerOptions, secretOwner } from '../../cli/secret-owner.ts';
+import { addSecretOwnerOptions, secretOwner, type SecretOwnerOptions } from '../../cli/secret-owner.ts';
 import { minuteOf, table } from '../../cli/table.ts';
 
 /** Adds `fumehood secrets list`. */

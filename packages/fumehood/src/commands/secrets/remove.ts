@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption, secretName } from '../../cli/options.ts';
 import { printDone } from '../../cli/print.ts';
-import { addSecretOwnerOptions, type SecretOwnerOptions, secretOwner } from '../../cli/secret-owner.ts';
+import { addSecretOwnerOptions, secretOwner, type SecretOwnerOptions } from '../../cli/secret-owner.ts';
 
 /** Adds `fumehood secrets remove`. */
 export function addSecretsRemove(secrets: Command): void {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption, secretName } from '../../cli/options.ts';
 import { note, printDone } from '../../cli/print.ts';
-import { addSecretOwnerOptions, type SecretOwnerOptions, secretOwner } from '../../cli/secret-owner.ts';
+import { addSecretOwnerOptions, secretOwner, type SecretOwnerOptions } from '../../cli/secret-owner.ts';
 import { usage } from '../../errors.ts';
 import { readSecretText } from '../../target/secret.ts';
 

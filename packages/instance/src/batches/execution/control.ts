@@ -1,5 +1,5 @@
-import { FumehoodError } from '@fumehood/base';
 import { parseBatchSpec } from '@fumehood/batch-spec';
+import { FumehoodError } from '@fumehood/base';
 import { sql } from 'kysely';
 import type { Person } from '../../auth/people.ts';
 import type { Db } from '../../db/connect.ts';

@@ -12,7 +12,7 @@ import type { KindStores } from '../../kinds/stores.ts';
 import type { Vault } from '../../secrets/vault.ts';
 import { factsOfDiff } from './diff-facts.ts';
 import { storeResult, storeStep } from './results.ts';
-import { outerValues, type Run, readRun } from './run.ts';
+import { outerValues, readRun, type Run } from './run.ts';
 
 /**
  * Returns what executors of upstream's kind run for a workspace; null: they do not get it. They get one that accepts the weakest tier alone and may

@@ -17,6 +17,7 @@ import { removeBatchSettings, setBatchSettings } from '../settings.ts';
 import { createBatchSpec, readBatchSpec } from '../specs.ts';
 import { addedFiles, leaseAttempt, personOf, runNext, startWithMirror } from '../testing/scripted.ts';
 import { listWorkspaces, readWorkspace } from '../workspaces.ts';
+import { workspaceEnded } from './ended.ts';
 import {
   cancelBatchSpec,
   cancelWorkspaces,
@@ -24,7 +25,6 @@ import {
   retryBatchSpec,
   retryWorkspaces,
 } from './control.ts';
-import { workspaceEnded } from './ended.ts';
 
 /** Batch specs from their text to their results, with an executor that runs nothing. */
 const ann = personOf('ann');

@@ -13,7 +13,7 @@ import { contextOf } from './context.ts';
 import { factsOfDiff } from './diff-facts.ts';
 import { mountedFiles } from './mounts.ts';
 import { lastResults, readSteps, type StepResult, type StepRow, storeResult, storeStep } from './results.ts';
-import { outerValues, type Run, readRun } from './run.ts';
+import { outerValues, readRun, type Run } from './run.ts';
 
 export interface StepDeps {
   readonly vault: Vault;

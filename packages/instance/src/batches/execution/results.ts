@@ -1,4 +1,4 @@
-import { type Changes, cacheKey } from '@fumehood/batch-spec';
+import { cacheKey, type Changes } from '@fumehood/batch-spec';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { Run } from './run.ts';

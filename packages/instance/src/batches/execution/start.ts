@@ -1,5 +1,5 @@
-import { FumehoodError } from '@fumehood/base';
 import { cacheKey, renderStepText } from '@fumehood/batch-spec';
+import { FumehoodError } from '@fumehood/base';
 import { wholeBatchOptionsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { ZodError } from 'zod';
@@ -19,7 +19,7 @@ import { contextOf } from './context.ts';
 import { execOf } from './exec.ts';
 import { checkFiles } from './mounts.ts';
 import { findResults, type StepRow, storeStep } from './results.ts';
-import { outerValues, type Run, readRun, stepInputs } from './run.ts';
+import { outerValues, readRun, type Run, stepInputs } from './run.ts';
 
 export interface StartDeps {
   readonly db: Db;

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { grepFiles, mirrorOf, readPaths } from '../../repos/commit-files.ts';
-import { repositoryNotFound, revisionNotFound } from '../../repos/errors.ts';
+import { revisionNotFound, repositoryNotFound } from '../../repos/errors.ts';
 import type { Mirrors } from '../../repos/mirrors.ts';
 import type { ContentCondition } from './query.ts';
 

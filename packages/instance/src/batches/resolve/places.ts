@@ -1,7 +1,7 @@
 import type { BatchSpec } from '@fumehood/batch-spec';
 import { tooManyWorkspaces } from '../errors.ts';
 import type { Branch, Catalog } from './catalog.ts';
-import { type NameCondition, parseQuery, type Query } from './query.ts';
+import { parseQuery, type NameCondition, type Query } from './query.ts';
 
 /** A branch on which a batch spec runs, with the paths of the files that its queries have found there. */
 export interface Place extends Branch {

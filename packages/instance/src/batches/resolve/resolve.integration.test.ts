@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Person } from '../../auth/people.ts';
 import { connect, type Db } from '../../db/connect.ts';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
-import { type Mirrors, mirrorStoreCommands, openMirrors } from '../../repos/mirrors.ts';
+import { mirrorStoreCommands, type Mirrors, openMirrors } from '../../repos/mirrors.ts';
 import { mirrorSource, storeMirrored } from '../../testing/mirrored.ts';
 import { makeSource, type Source } from '../../testing/source.ts';
 import { createBatchSpec, readBatchSpec } from '../specs.ts';

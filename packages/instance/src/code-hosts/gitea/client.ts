@@ -10,8 +10,8 @@ import {
   type Pull,
   pullSchema,
   pullsSchema,
-  type Review,
   repositorySchema,
+  type Review,
   reviewsSchema,
 } from './answers.ts';
 import { draftTitles, giteaChecks, giteaReview, stateOf } from './facts.ts';

@@ -11,9 +11,9 @@ import {
   type Pull,
   pullSchema,
   pullsSchema,
-  type Review,
   readySchema,
   repositorySchema,
+  type Review,
   reviewsSchema,
 } from './answers.ts';
 import { githubChecks, githubReview, stateOf } from './facts.ts';

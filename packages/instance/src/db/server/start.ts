@@ -4,9 +4,9 @@ import { existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { type Clock, ownedDirectory, type Running, socketPathMax } from '@fumehood/base';
 import { Client } from 'pg';
-import type { Connection } from '../../config.ts';
 import { syncNow } from '../../durable.ts';
 import { databaseFailed, socketPathTooLong } from '../../start-errors.ts';
+import type { Connection } from '../../config.ts';
 import { clientConfig } from '../connect.ts';
 import { findBinaries } from './binaries.ts';
 import { ensureFree } from './postmaster.ts';

@@ -1,4 +1,4 @@
-import { type BatchSettings, batchOptionsSchema, type Rollout, setRolloutSchema } from '@fumehood/protocol';
+import { batchOptionsSchema, type BatchSettings, type Rollout, setRolloutSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { readBatchSettings, removeBatchSettings, setBatchSettings } from '../../batches/settings.ts';

@@ -1,4 +1,4 @@
-import { type BrokerRecord, brokerNameSchema, setBrokerSchema } from '@fumehood/protocol';
+import { brokerNameSchema, type BrokerRecord, setBrokerSchema } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
-import { type Job, type JobEvent, type JobRecord, jobEventSchema, jobRecordSchema } from '@fumehood/protocol';
+import { type Job, type JobEvent, jobEventSchema, type JobRecord, jobRecordSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';

@@ -6,10 +6,10 @@ import type { StoredEvent } from '../../logs/sql/events.ts';
 import { currentRecord } from '../../queue/record.ts';
 import type { RouteDeps } from '../deps.ts';
 import { type EventStream, keepAliveMs, openEventStream } from '../event-stream.ts';
-import { followJob } from '../follow.ts';
 import { goneSignal } from '../gone.ts';
 import { jobParams } from '../params.ts';
 import { requirePerson } from '../person.ts';
+import { followJob } from '../follow.ts';
 
 const lastEventId = z.coerce.number().int().nonnegative().catch(0);
 

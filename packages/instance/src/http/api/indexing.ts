@@ -1,20 +1,20 @@
 import {
   accessNameSchema,
   createIndexingSchema,
-  type Indexers,
   type IndexPolicy,
   type IndexStatus,
-  indexLanguageSchema,
   indexStatusQuerySchema,
-  setIndexerSchema,
   setIndexPolicySchema,
+  type Indexers,
+  indexLanguageSchema,
+  setIndexerSchema,
 } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { indexCommit } from '../../indexing/index-commit.ts';
 import { listIndexers, resetIndexer, setIndexer } from '../../indexing/indexers.ts';
 import { listIndexPolicies, removeIndexPolicy, setIndexPolicy } from '../../indexing/records.ts';
+import { indexCommit } from '../../indexing/index-commit.ts';
 import { readIndexStatus } from '../../indexing/status.ts';
 import type { RouteDeps } from '../deps.ts';
 import { personOf, requirePerson } from '../person.ts';

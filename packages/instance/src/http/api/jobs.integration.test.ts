@@ -1,8 +1,8 @@
 import {
   attemptsSchema,
-  type JobRecord,
   jobPageSchema,
   jobRecordSchema,
+  type JobRecord,
   sharesSchema,
   whySchema,
 } from '@fumehood/protocol';

@@ -4,10 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { currentRecord } from '../../queue/record.ts';
 import type { RouteDeps } from '../deps.ts';
-import { followJob } from '../follow.ts';
 import { goneSignal } from '../gone.ts';
 import { jobParams } from '../params.ts';
 import { requirePerson } from '../person.ts';
+import { followJob } from '../follow.ts';
 
 /** Log entries of the executor's own work, whose output is not the job's. */
 const ownWork = /^(?:setup|teardown)\./;

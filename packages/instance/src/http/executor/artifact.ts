@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { artifactBytesMax, artifactQuerySchema } from '@fumehood/protocol';
+import { stat } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 import { storeArtifact } from '../../artifacts/store.ts';
 import { artifactNotDeclared, artifactTooBig } from '../../errors.ts';

@@ -5,9 +5,9 @@ import type { Job } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
+import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
 import { leaseBatchJob } from '../../testing/batch-job.ts';
 import { jobHeaders } from '../../testing/executor-client.ts';
-import { type GitTarget, startGitTarget } from '../../testing/git-target.ts';
 import type { TestInstance } from '../../testing/instance.ts';
 import {
   batchJobRoutes,

@@ -1,9 +1,9 @@
-import { FumehoodError } from '@fumehood/base';
 import {
   jobResultRequestSchema,
   markCompleteRequestSchema,
   markFailedRequestSchema,
 } from '@fumehood/protocol';
+import { FumehoodError } from '@fumehood/base';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { tooManyResults } from '../../errors.ts';
 import { fenced, mark, publishJob } from '../../queue/queue.ts';

@@ -4,8 +4,8 @@ import { accessOf } from '../../auth/scopes.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
 import {
-  type AnswerName,
   answerReference,
+  type AnswerName,
   type JsonSchema,
   namedSchemas,
   parameterSchemas,

@@ -1,5 +1,5 @@
-import type { dequeueRequestSchema } from '@fumehood/protocol';
 import type { z } from 'zod';
+import type { dequeueRequestSchema } from '@fumehood/protocol';
 
 type DequeueBody = z.output<typeof dequeueRequestSchema>;
 

@@ -1,8 +1,8 @@
 import type { JobRecord, LogEntry } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import { jobTopic } from '../../db/topics.ts';
 import { wake } from '../../db/transaction.ts';
+import { jobTopic } from '../../db/topics.ts';
 import { recordOf, type StoredRecord } from '../../queue/network.ts';
 import { recordAtMoment } from '../../queue/sql/events.ts';
 import { streamBytesMax } from '../limits.ts';

@@ -1,7 +1,7 @@
 import type { QueueName } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
-import { type ExecutorReport, executorChanged, isSameMachine } from './executors.ts';
+import { executorChanged, type ExecutorReport, isSameMachine } from './executors.ts';
 import { leaseIsRenewable } from './fence.ts';
 
 /** A heartbeat: what an executor reports of itself, and the jobs that it runs. */

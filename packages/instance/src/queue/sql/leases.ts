@@ -2,8 +2,8 @@ import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../job.ts';
 import type { Offer } from '../offer.ts';
-import { ceilingList, ceilingsOf } from './ceilings.ts';
 import { changedColumns, insertEvents, rowColumns } from './events.ts';
+import { ceilingList, ceilingsOf } from './ceilings.ts';
 import { isPausing } from './losses.ts';
 
 /** A request of an executor for a job, and the lease that it would get. */

@@ -1,4 +1,4 @@
-import { type ExecFileException, execFile } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import { realpath } from 'node:fs/promises';
 import { type Identity, trustedUids, untrustedPart } from '@fumehood/base';
 import { vmmRefused } from '../../errors.ts';

@@ -5,8 +5,8 @@ import { guestMac, namedTapMissing, tapName, tun } from '../../network/network.t
 import { type VmSpec, vmName } from '../../vm/spec.ts';
 import type { ConnectedGuest, LaunchedVmm, Monitor, Vmm, VmmDescriptors } from '../vmm.ts';
 import { type FirecrackerApi, openFirecrackerApi } from './api.ts';
-import { dialApi } from './dial-api.ts';
 import { type Listeners, listenForGuest } from './guest-listeners.ts';
+import { dialApi } from './dial-api.ts';
 import { acceptedVersion } from './versions.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type CodeHostKind, codeHostKindSchema, codeHostNameSchema } from '@fumehood/protocol';
+import { codeHostKindSchema, codeHostNameSchema, type CodeHostKind } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../../cli/context.ts';
 import { jsonOption, parsed } from '../../../cli/options.ts';

@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { JobLease } from '../../../queue/job.ts';
 import { connect, type Db } from '../../../db/connect.ts';
 import { openTestServer, type TestServer } from '../../../db/testing.ts';
 import { addEntry, changeEntry } from '../../../logs/logs.ts';
-import type { JobLease } from '../../../queue/job.ts';
 import { cancel, type Leased, mark } from '../../../queue/queue.ts';
-import { readRecord } from '../../../queue/sql/jobs.ts';
 import { listShares } from '../../../queue/sql/shares.ts';
+import { readRecord } from '../../../queue/sql/jobs.ts';
 import { expire, type JobChanges, leaseOf, testQueue } from '../../../queue/testing.ts';
 
 /** What upstream's executors rely on in its queue store, held by ours. */
