@@ -112,5 +112,8 @@ export const stepUnexpected = (step: number) =>
     'Report the steps in the order in which they were given.',
   );
 
+export const outputsInvalid = (why: string) =>
+  refused(400, 'batch_outputs_invalid', `the outputs of a step ${why}`, 'Let the step have smaller outputs.');
+
 export const batchFileNotFound = (path: string) =>
   refused(404, 'batch_file_not_found', `the batch spec has no file ${path.slice(0, 300)}`, 'Send it first.');

@@ -7,8 +7,6 @@ const inputFile = 'input.json';
 const mountDirectory = 'workspace-files';
 /** The key of the one step; its executor writes the log of it into an entry with this key and a prefix. */
 const stepKey = 'batch-exec';
-/** The keys under which executors of upstream's kind, of several versions, log their first step of `src`. */
-export const execLogKeys: readonly string[] = [`step.src.${stepKey}`, 'step.src.0'];
 
 /** What `src batch exec` gets, where an executor of upstream's kind runs the steps of a workspace. */
 export const batchExecSchema = z.object({

@@ -13,8 +13,8 @@ import type { Db } from '../db/connect.ts';
 import { queueUnknown } from '../errors.ts';
 import type { JobRow } from '../queue/job.ts';
 import { type Demanding, demandOf, type NewJob, type QueueKind } from '../queue/kind.ts';
-import { type BatchExec, batchExecContent, batchExecSchema, execLogKeys } from './batch-exec.ts';
-import { type ExecResult, readExecResults } from './exec-results.ts';
+import { type BatchExec, batchExecContent, batchExecSchema } from './batch-exec.ts';
+import { type ExecReport, execLogKeys, readExecLog } from './exec-results.ts';
 import { imageForExecutor } from './image.ts';
 import type { KindStores } from './stores.ts';
 
@@ -111,8 +111,8 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
     },
     async ended(tx, job) {
       const { exec } = payloadSchema.parse(job.payload);
-      if (exec !== null) await batches.executed(tx, job, await resultsOf(tx, job));
-      await batches.ended(tx, job);
+      const fault = exec && (await batches.executed(tx, job, await reportOf(tx, job)));
+      await batches.ended(tx, job, fault);
     },
     steps: {
       next: batches.next,
@@ -134,21 +134,18 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
 /** Events of the log that are read at a time: 16 MiB. */
 const pageSize = 16;
 
-/** Returns what the steps of a job's last attempt have left, as the log of `src` has it. */
-async function resultsOf(tx: Db, { id, attempt }: JobRow): Promise<ExecResult[]> {
-  const reader = readExecResults();
+/** Returns what the log of a job's last attempt says of the steps. */
+async function reportOf(tx: Db, { id, attempt }: JobRow): Promise<ExecReport> {
+  const reader = readExecLog();
   for (let after = 0; ; ) {
-    const { rows } = await sql<{ seq: number; data: Buffer }>`
-      select seq, data from job_events event
-      where job_id = ${id} and type = 'output' and stream = 'stdout' and attempt = ${attempt} and seq > ${after}
-        and exists (
-          select from log_entries where log_entries.job_id = event.job_id and log_entries.attempt = event.attempt
-            and log_entries.entry = event.entry and key = any(${execLogKeys})
-        )
+    const { rows } = await sql<{ seq: number; key: string; data: Buffer }>`
+      select seq, key, data from job_events join log_entries using (job_id, attempt, entry)
+      where job_id = ${id} and attempt = ${attempt} and type = 'output' and stream = 'stdout' and seq > ${after}
+        and key ~ ${execLogKeys}
       order by seq limit ${pageSize}
     `.execute(tx);
-    for (const { data } of rows) reader.add(data);
-    if (rows.length < pageSize) return reader.end();
+    const wantsMore = rows.every(({ key, data }) => reader.add(key, data));
+    if (!wantsMore || rows.length < pageSize) return reader.end();
     after = rows.at(-1)?.seq ?? after;
   }
 }

@@ -1,7 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import type { JobRow } from '../queue/job.ts';
 import type { JobSteps } from '../queue/kind.ts';
-import type { ExecResult } from './exec-results.ts';
+import type { ExecReport } from './exec-results.ts';
 
 /** The parts of the instance that a kind needs for its jobs. */
 export interface KindStores {
@@ -12,8 +12,12 @@ export interface KindStores {
   /** What the jobs of batch changes do, step by step, and what follows their end. */
   readonly batches: {
     readonly next: JobSteps['next'];
-    /** Stores what the steps of a job have left that an executor of upstream's kind has run, also if some of them failed. */
-    readonly executed: (tx: Db, job: JobRow, results: readonly ExecResult[]) => Promise<void>;
-    readonly ended: (tx: Db, job: JobRow) => Promise<void>;
+    /**
+     * Stores what the steps of a job have left that an executor of upstream's kind has run, also if some of them failed. Returns what is wrong
+     * with what it reported; null: nothing.
+     */
+    readonly executed: (tx: Db, job: JobRow, report: ExecReport) => Promise<string | null>;
+    /** `fault`: what is wrong with what the job's executor reported. */
+    readonly ended: (tx: Db, job: JobRow, fault: string | null) => Promise<void>;
   };
 }

@@ -7,7 +7,7 @@ export const everyStore: KindStores = {
   hasExecutorUrl: true,
   batches: {
     next: async () => ({ next: null, restore: null, skipped: [] }),
-    executed: async () => {},
+    executed: async () => null,
     ended: async () => {},
   },
 };

@@ -3,8 +3,11 @@ import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../../queue/job.ts';
 import { wakeBatch } from '../specs.ts';
 
-/** Stores the end of a workspace with that of its job, in the same transaction. A job that is complete without all of its steps has failed. */
-export async function workspaceEnded(tx: Db, job: JobRow): Promise<void> {
+/**
+ * Stores the end of a workspace with that of its job, in the same transaction. A job that is complete without all of its steps has failed;
+ * `fault`: why it lacks them, if that is known.
+ */
+export async function workspaceEnded(tx: Db, job: JobRow, fault: string | null): Promise<void> {
   const { rows } = await sql<{ id: number; publicId: string }>`
     with ended as (
       select workspace.id, case
@@ -16,7 +19,7 @@ export async function workspaceEnded(tx: Db, job: JobRow): Promise<void> {
     )
     update batch_workspaces set state = ended.state, finished_at = clock_timestamp(), reason = case
         when ended.state <> 'failed' then null
-        when ${job.state} = 'completed' then 'its executor has ended the job before its last step'
+        when ${job.state} = 'completed' then ${fault?.slice(0, 2_000) ?? 'its executor has ended the job before its last step'}
         else coalesce((select coalesce(message, attempts.reason) from attempts where attempts.job_id = ${job.id}
           order by attempt desc limit 1), 'the job has failed') end
     from ended, batch_specs spec where batch_workspaces.id = ended.id and spec.id = spec_id

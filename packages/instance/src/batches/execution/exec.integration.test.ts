@@ -2,6 +2,7 @@ import type { Job } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { makeKinds } from '../../kinds/kinds.ts';
+import { recordedExecs } from '../../kinds/testing/recorded.ts';
 import { everyStore } from '../../kinds/testing.ts';
 import type { TestInstance } from '../../testing/instance.ts';
 import { createBatchSpec, readBatchSpec } from '../specs.ts';
@@ -35,7 +36,10 @@ steps:
 changesetTemplate: {title: t, branch: ${name}, commit: {message: m}}
 `;
 
-async function execute(spec: string, options: object): Promise<string> {
+const container = { accept: ['container'], network: { mode: 'public' } };
+
+/** Executes a batch spec for an executor of upstream's kind, or with other options. */
+async function execute(spec: string, options: object = container): Promise<string> {
   const { publicId } = await createBatchSpec({ db: instance.db }, ann, {
     ...{ text: spec, namespace: 'ann', origin: 'server', allowIgnored: false, allowUnsupported: false },
     ...{ noCache: false, options, batchChangeId: null },
@@ -44,8 +48,6 @@ async function execute(spec: string, options: object): Promise<string> {
   await executeBatchSpec(control, ann, publicId, {});
   return publicId;
 }
-const container = { accept: ['container'], network: { mode: 'public' } };
-
 /** Leases the job of a workspace as an executor of upstream's kind does. */
 async function lease(): Promise<Job | null> {
   const request = { version: '5.3.0', queues: ['batches' as const] };
@@ -57,22 +59,36 @@ const untilLeased = async () => {
   await expect.poll(async () => (job = await lease()), { timeout: 8_000, interval: 50 }).not.toBeNull();
   return job as unknown as Job;
 };
-const resultOf = (step: number, diff: string) =>
+const resultOf = (step: number, diff: string, outputs: unknown = { x: step }) =>
   JSON.stringify({
     operation: 'CACHE_AFTER_STEP_RESULT',
     metadata: {
       key: 'k',
       value: {
-        ...{ version: 2, stepIndex: step, stdout: `said ${step}`, stderr: '', outputs: { x: step } },
+        ...{ version: 2, stepIndex: step, stdout: `said ${step}`, stderr: '', outputs },
         ...{ diff: Buffer.from(diff).toString('base64'), skipped: false },
       },
     },
   });
-async function end(job: Job, lines: readonly string[], mark: 'complete' | 'failed'): Promise<void> {
+/** Returns the text of a file that a job has in it. */
+const contentOf = (job: Job, path: string) =>
+  Buffer.from((job.files[path] as unknown as { content: string }).content, 'base64').toString();
+/** The log of `src batch exec`. */
+const bySrc = (...lines: readonly string[]) => ({ 'step.src.batch-exec': lines });
+const skipped = (step: number) =>
+  JSON.stringify({ operation: 'TASK_STEP_SKIPPED', status: 'PROGRESS', metadata: { step: step + 1 } });
+/** Reports what was printed, by the keys of the log, and ends the job. */
+async function end(
+  job: Job,
+  log: Readonly<Record<string, readonly string[]>>,
+  mark: 'complete' | 'failed',
+): Promise<void> {
   const routes = instance.executor({ name: 'up', protocol: null }).job({ ...job, queue: 'batches' });
-  const out = lines.map((line) => `stdout: ${line}\n`).join('');
-  const entry = { key: 'step.src.batch-exec', command: [], startTime: '2026-01-02T03:04:05Z', exitCode: 0 };
-  expect((await routes.addEntry({ ...entry, out, durationMs: 1 })).status).toBe(200);
+  for (const [key, lines] of Object.entries(log)) {
+    const out = lines.map((line) => `stdout: ${line}\n`).join('');
+    const entry = { key, command: [], startTime: '2026-01-02T03:04:05Z', exitCode: 0 };
+    expect((await routes.addEntry({ ...entry, out, durationMs: 1 })).status).toBe(200);
+  }
   expect((await routes[mark]('it broke')).status).toBe(204);
 }
 async function workspaceOf(publicId: string) {
@@ -85,11 +101,10 @@ const until = (publicId: string, state: string) =>
     .toBe(state);
 
 test('a workspace is run by src, and its results are those of its log; a step without a result was skipped', async () => {
-  const publicId = await execute(text('by-src'), container);
+  const publicId = await execute(text('by-src'));
   const job = await untilLeased();
   expect(job).toMatchObject({ repositoryName: 'acme/api', commit, dockerSteps: [] });
-  const { content } = job.files['input.json'] as unknown as { content: string };
-  expect(JSON.parse(Buffer.from(content, 'base64').toString())).toEqual({
+  expect(JSON.parse(contentOf(job, 'input.json'))).toEqual({
     BatchChangeAttributes: { Name: 'by-src', Description: '' },
     repository: { id: 'acme/api', name: 'acme/api' },
     branch: { name: 'refs/heads/main', target: { oid: commit } },
@@ -101,7 +116,11 @@ test('a workspace is run by src, and its results are those of its log; a step wi
       { run: 'three', container: 'node:22', env: {} },
     ],
   });
-  await end(job, ['pulling', resultOf(0, addedFiles('a')), resultOf(2, addedFiles('a', 'b'))], 'complete');
+  await end(
+    job,
+    bySrc('pulling', resultOf(0, addedFiles('a')), resultOf(2, addedFiles('a', 'b'))),
+    'complete',
+  );
   await until(publicId, 'completed');
   expect(await workspaceOf(publicId)).toMatchObject({
     state: 'completed',
@@ -113,21 +132,93 @@ test('a workspace is run by src, and its results are those of its log; a step wi
   });
 });
 
-test('what the steps before a failure have left is kept, and a diff that is none is not', async () => {
-  for (const [name, lines, steps] of [
-    ['failing', [resultOf(0, addedFiles('a'))], [{ step: 0, state: 'completed' }]],
-    ['broken', [resultOf(0, 'no diff')], []],
-    ['silent', ['no result'], []],
-  ] as const) {
-    const publicId = await execute(text(name), container);
-    await end(await untilLeased(), lines, name === 'failing' ? 'failed' : 'complete');
+test('what the steps before a failure have left is kept, and what is no result is not, with the reason', async () => {
+  const early = 'its executor has ended the job before its last step';
+  const first = [{ step: 0, state: 'completed' }];
+  const nested = JSON.parse(`{"x":${'['.repeat(5_000)}${']'.repeat(5_000)}}`) as unknown;
+  const all = (last: string) => [resultOf(0, ''), resultOf(1, ''), last];
+  const cases: Record<string, readonly [readonly string[], object[], string]> = {
+    failing: [[resultOf(0, addedFiles('a'))], first, 'it broke'],
+    broken: [[resultOf(0, 'no diff')], [], 'the result of step 1: '],
+    silent: [['no result'], [], early],
+    beyond: [[resultOf(0, ''), resultOf(50, '')], first, early],
+    nested: [all(resultOf(2, '', nested)), [...first, { step: 1 }], 'the result of step 3: the outputs'],
+    long: [all(resultOf(2, '', { x: 'x'.repeat(5 << 20) })), [...first, { step: 1 }], 'are longer than'],
+  };
+  const ids = await Promise.all(
+    Object.keys(cases).map(async (name) => [name, await execute(text(name))] as const),
+  );
+  for (const _ of ids) {
+    const job = await untilLeased();
+    const { Name } = (JSON.parse(contentOf(job, 'input.json')) as { BatchChangeAttributes: { Name: string } })
+      .BatchChangeAttributes;
+    await end(job, bySrc(...(cases[Name]?.[0] ?? [])), Name === 'failing' ? 'failed' : 'complete');
+  }
+  for (const [name, publicId] of ids) {
     await until(publicId, 'failed');
-    expect(await workspaceOf(publicId), name).toMatchObject({ state: 'failed', steps });
+    const [, steps, reason] = cases[name] ?? [];
+    expect(await workspaceOf(publicId), name).toMatchObject({
+      ...{ state: 'failed', steps, reason: expect.stringContaining(reason ?? '') as string },
+    });
   }
 });
 
+test('texts that no database stores are stored without what it does not', async () => {
+  const publicId = await execute(text('odd'));
+  const outputs = { 'a\0': ['\0', { b: '\ud800' }] };
+  const lines = [0, 1, 2].map((step) => resultOf(step, '', outputs));
+  await end(await untilLeased(), bySrc(...lines), 'complete');
+  await until(publicId, 'completed');
+  expect((await workspaceOf(publicId)).steps[2]?.outputs).toEqual({ 'a\u2400': ['\u2400', { b: '\ufffd' }] });
+});
+
+test('a workspace all of whose steps say that they were skipped is complete', async () => {
+  const publicId = await execute(text('skips'));
+  await end(await untilLeased(), bySrc(...[0, 1, 2].map(skipped)), 'complete');
+  await until(publicId, 'completed');
+  const state = 'skipped';
+  expect((await workspaceOf(publicId)).steps).toMatchObject([{ state }, { state }, { state }]);
+});
+
+const states = {
+  'exec-fail': ['failed', 'completed'],
+  'exec-skip': ['completed', 'skipped', 'skipped', 'completed', 'completed'],
+  'exec-nodiff': ['completed', 'completed'],
+  'exec-sigint': ['failed', 'completed'],
+  'exec-sigterm': ['failed'],
+  'exec-rename': ['completed', 'completed'],
+  'exec-two-fail-first': ['failed'],
+};
+test.each(recordedExecs().filter(({ trial }) => trial in states))(
+  'the input is of the shape that was recorded in $trial, and what was printed then is what the workspace has',
+  async ({ trial, exit, input, stdout }) => {
+    const recorded = JSON.parse(input) as Record<string, unknown>;
+    const publicId = await execute(
+      JSON.stringify({
+        ...{ name: trial, description: 'Say hi', on: [{ repository: 'acme/api' }], steps: recorded.steps },
+        changesetTemplate: { title: 't', branch: trial, commit: { message: 'm' } },
+      }),
+    );
+    const job = await untilLeased();
+    const given = JSON.parse(contentOf(job, 'input.json')) as Record<string, unknown>;
+    const { cachedStepResult: _, skippedSteps: _skipped, ...shape } = recorded;
+    expect(given).toEqual({
+      ...shape,
+      BatchChangeAttributes: { Name: trial, Description: 'Say hi' },
+      repository: { id: 'acme/api', name: 'acme/api' },
+      branch: { name: 'refs/heads/main', target: { oid: commit } },
+      searchResultPaths: [],
+      skippedSteps: expect.any(Object) as object,
+    });
+    await end(job, bySrc(...stdout), exit === 0 ? 'complete' : 'failed');
+    const [outcome, ...steps] = states[trial as keyof typeof states];
+    await until(publicId, outcome ?? '');
+    expect((await workspaceOf(publicId)).steps.map(({ state }) => state)).toEqual(steps);
+  },
+);
+
 test('a workspace whose steps have secrets or no network, or that may run in a VM, is for other executors', async () => {
-  await execute(text('secret', '[TOKEN]'), container);
+  await execute(text('secret', '[TOKEN]'));
   await execute(text('offline'), { ...container, network: { mode: 'none' } });
   await execute(text('strong'), { ...container, accept: ['container', 'vm-emulated'] });
   await expect.poll(() => instance.lease({ queues: ['batches'] }), { timeout: 8_000 }).not.toBeNull();

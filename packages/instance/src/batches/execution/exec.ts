@@ -51,41 +51,52 @@ export async function execOf(
 }
 
 /**
- * Returns the function that stores what the steps of a job have left that an executor of upstream's kind has run. It reports no step that it has
- * skipped: such a step is one without a result before the last one that has a result, or behind it where the job is complete. What follows a
- * result with a diff that is none is not stored, and the workspace fails then.
+ * Returns the function that stores what the steps of a job have left that an executor of upstream's kind has run. A step without a result was
+ * skipped if the log says so, if that is known before, or if a later step has a result. What follows a result that cannot be stored, such as a
+ * diff that is none, is not stored, and the workspace fails then.
  */
 export function makeExecuted(deps: {
   readonly vault: Vault;
   readonly blobs: Pick<BlobStore, 'write'>;
 }): KindStores['batches']['executed'] {
-  return async (tx, job, results) => {
+  return async (tx, job, { results, skipped, fault }) => {
     const run = await readRun(tx, { jobId: job.id });
-    if (run === null || results.length === 0) return;
+    if (run === null) return fault;
     await sql`
       update batch_workspaces set started_at = coalesce(started_at, ${job.started_at}) where id = ${run.workspaceId}
     `.execute(tx);
     const outer = await outerValues(tx, deps.vault, run);
     const byStep = new Map(results.map((result) => [result.step, result]));
-    const count = job.state === 'completed' ? run.steps.length : Math.max(...byStep.keys()) + 1;
-    for (let step = 0; step < Math.min(count, run.steps.length); step += 1) {
+    const last = Math.max(-1, ...[...byStep.keys()].filter((step) => step < run.steps.length));
+    for (const step of run.steps.keys()) {
       const result = byStep.get(step);
       if (result === undefined) {
-        await storeStep(tx, run.workspaceId, { step, state: 'skipped', resultId: null });
+        if (step < last || skipped.includes(step) || run.skippedSteps.includes(step))
+          await storeStep(tx, run.workspaceId, { step, state: 'skipped', resultId: null });
         continue;
       }
-      const { skipped, diff: bytes, stdout, stderr, outputs } = result;
+      const { diff: bytes, stdout, stderr, outputs } = result;
       try {
         const facts = factsOfDiff(bytes);
         const diff = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
         await deps.blobs.write(diff, Readable.from([bytes]));
-        const left = { step, skipped, diff, diffBytes: bytes.length, stdout, stderr, outputs };
+        const left = {
+          step,
+          skipped: result.skipped,
+          diff,
+          diffBytes: bytes.length,
+          stdout,
+          stderr,
+          outputs,
+        };
         const { id: resultId } = await storeResult(tx, run, outer, { ...left, ...facts });
-        await storeStep(tx, run.workspaceId, { step, state: skipped ? 'skipped' : 'completed', resultId });
+        const state = result.skipped ? 'skipped' : 'completed';
+        await storeStep(tx, run.workspaceId, { step, state, resultId });
       } catch (error) {
-        if (error instanceof FumehoodError) return;
+        if (error instanceof FumehoodError) return `the result of step ${step + 1}: ${error.message}`;
         throw error;
       }
     }
+    return fault;
   };
 }

@@ -90,18 +90,11 @@ async function endStep(
   const context = { ...contextOf(run, before), changes: end.changes, step: end };
   const outputs: Record<string, unknown> = { ...before.last?.outputs };
   for (const [name, { value, format }] of Object.entries(run.steps[step]?.outputs ?? {}))
-    outputs[name] = storable(parseOutput(renderStepText(value, context), format));
+    outputs[name] = parseOutput(renderStepText(value, context), format);
   const stored = await storeResult(tx, run, outer, {
     ...{ step, skipped: false, diff, diffBytes, ...end, ...counts, outputs },
   });
   await storeStep(tx, run.workspaceId, { step, state: 'completed', resultId: stored.id });
-}
-
-/** Returns a value of JSON as the database can store it. */
-function storable(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value ?? null), (_, one: unknown) =>
-    typeof one === 'string' ? storableText(one) : one,
-  ) as unknown;
 }
 
 /** Begins the next step that is to run, and says what its executor needs. Steps before it whose conditions are false are recorded as skipped. */

@@ -1,6 +1,8 @@
 import { cacheKey, type Changes } from '@fumehood/batch-spec';
+import { storableText } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
+import { outputsInvalid } from '../errors.ts';
 import type { Run } from './run.ts';
 import { stepInputs } from './run.ts';
 
@@ -24,7 +26,28 @@ export interface StepResult {
 const columns = sql`result.id, result.step, skipped, diff, diff_bytes as "diffBytes", added_lines as "addedLines", deleted_lines as "deletedLines",
   changes, stdout, stderr, outputs`;
 
-/** Stores the result of a step under its key. */
+/** How deep arrays and objects of outputs lie in each other, and how many UTF-16 code units all outputs have as JSON. */
+const outputsDepthMax = 100;
+const outputsTextMax = 4 * 2 ** 20;
+
+/** Returns outputs as JSON that the database can store. Errors: `batch_outputs_invalid` for what is too deep or too long. */
+function encodeOutputs(outputs: StepResult['outputs']): string {
+  const text = JSON.stringify(storable(outputs, 0));
+  if (text.length > outputsTextMax) throw outputsInvalid(`are longer than ${outputsTextMax} characters`);
+  return text;
+}
+
+function storable(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return storableText(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === outputsDepthMax) throw outputsInvalid(`have more than ${outputsDepthMax} levels`);
+  if (Array.isArray(value)) return value.map((one) => storable(one, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [storableText(name), storable(one, depth + 1)]),
+  );
+}
+
+/** Stores the result of a step under its key. Errors: `batch_outputs_invalid`. */
 export async function storeResult(
   tx: Db,
   run: Run,
@@ -36,7 +59,7 @@ export async function storeResult(
     insert into batch_step_results (creator, key, step, skipped, diff, diff_bytes, added_lines, deleted_lines, changes, stdout, stderr, outputs)
     values (${run.creator}, ${key}, ${result.step}, ${result.skipped}, ${result.diff}, ${result.diffBytes}, ${result.addedLines},
       ${result.deletedLines}, ${JSON.stringify(result.changes)}::jsonb, ${result.stdout}, ${result.stderr},
-      ${JSON.stringify(result.outputs)}::jsonb)
+      ${encodeOutputs(result.outputs)}::jsonb)
     returning id
   `.execute(tx);
   return { ...result, id: rows[0]?.id ?? 0 };

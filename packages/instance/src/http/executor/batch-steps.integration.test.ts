@@ -3,7 +3,7 @@ import { type Job, type NextStep, nextStepSchema, protocolVersion, stepDiffSchem
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
-import type { ExecResult } from '../../kinds/exec-results.ts';
+import type { ExecReport } from '../../kinds/exec-results.ts';
 import { everyStore } from '../../kinds/testing.ts';
 import type { StepDone } from '../../queue/kind.ts';
 import { addBatchJob, leaseBatchJob } from '../../testing/batch-job.ts';
@@ -14,7 +14,7 @@ let instance: TestInstance;
 /** What the routes have reported of each job's steps. */
 const reported: [number, StepDone | null][] = [];
 const ends: [number, string][] = [];
-const executed: [number, readonly ExecResult[]][] = [];
+const executed: [number, ExecReport][] = [];
 
 const answer: NextStep = {
   next: { step: 1, script: 'true', env: ['A=b'], secrets: [], files: [{ target: '/x', content: 'eA==' }] },
@@ -31,8 +31,9 @@ beforeAll(async () => {
         reported.push([job.id, done]);
         return done?.step === 1 ? { ...answer, next: null } : answer;
       },
-      async executed(_tx, job, results) {
-        executed.push([job.id, results]);
+      async executed(_tx, job, report) {
+        executed.push([job.id, report]);
+        return null;
       },
       async ended(_tx, job) {
         ends.push([job.id, job.state]);
@@ -210,7 +211,7 @@ describe("a job of a batch change for executors of upstream's kind", () => {
       expect((await routes.addEntry({ ...entry, key: 'step.src.batch-exec', out })).status).toBe(200);
       expect((await routes[end]('it broke')).status).toBe(204);
       expect(
-        executed.map(([id, results]) => [id, results.map(({ step, diff }) => [step, String(diff)])]),
+        executed.map(([id, { results }]) => [id, results.map(({ step, diff }) => [step, String(diff)])]),
       ).toEqual([
         [
           job.id,
