@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import {
   isStepWanted,
@@ -32,6 +33,19 @@ describe('a template of a step', () => {
     ['  ${{ outputs.cfg.n }}  ', '  3  '],
   ])('%s', (template, expected) => {
     expect(renderStepText(template, context)).toBe(expected);
+  });
+
+  test('has the paths of files as words of a shell', () => {
+    const added = ['plain.txt', 'a b', '$(reboot)', "it's; x", '~', ''];
+    const shown = renderStepText('${{ join steps.added_files " " }}', {
+      ...context,
+      changes: { ...none, added },
+    });
+    const words = execFileSync('sh', [
+      '-c',
+      `for word in ${shown}; do printf '%s|' "$word"; done`,
+    ]).toString();
+    expect(words).toBe(added.map((one) => `${one}|`).join(''));
   });
 
   test('knows nothing of the link to the batch change', () => {

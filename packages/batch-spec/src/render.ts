@@ -1,6 +1,7 @@
 import { evaluate } from './template/evaluate.ts';
 import { functions } from './template/functions.ts';
 import { parseTemplate } from './template/parse.ts';
+import { shellWord } from './template/shell.ts';
 import { staticText } from './template/static.ts';
 import { SpacedList, type Value, type ValueMap } from './template/value.ts';
 
@@ -48,11 +49,12 @@ export interface StepContext extends CommonContext {
 export type ChangesetContext = CommonContext;
 
 const map = (fields: Readonly<Record<string, Value>>): ValueMap => new Map(Object.entries(fields));
+/** Paths are words of a shell: templates put them into commands, and whoever has written the repository has chosen them. */
 const ofChanges = ({ modified, added, deleted, renamed }: Changes) => ({
-  modified_files: modified,
-  added_files: added,
-  deleted_files: deleted,
-  renamed_files: renamed,
+  modified_files: modified.map(shellWord),
+  added_files: added.map(shellWord),
+  deleted_files: deleted.map(shellWord),
+  renamed_files: renamed.map(shellWord),
 });
 const noChanges: Changes = { modified: [], added: [], deleted: [], renamed: [] };
 const ofStep = (end: StepEnd | null): ValueMap =>
@@ -62,7 +64,7 @@ const common = ({ repository, batchChange, outputs }: CommonContext) => ({
   repository: map({
     name: repository.name,
     branch: repository.branch,
-    search_result_paths: SpacedList.from(repository.searchResultPaths.toSorted()),
+    search_result_paths: SpacedList.from(repository.searchResultPaths.toSorted().map(shellWord)),
   }),
   batch_change: map({ ...batchChange }),
   outputs,

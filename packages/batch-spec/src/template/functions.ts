@@ -1,5 +1,6 @@
 import { formatted } from './format.ts';
 import { matchesGlob } from './glob.ts';
+import { shellWordOnce, shellWords } from './shell.ts';
 import { Float, isList, isMap, isTrue, textOf, typeOf, type Value } from './value.ts';
 
 /** The arguments of a function; each is evaluated when the function asks for it. */
@@ -143,7 +144,7 @@ const queryText = (value: string): string =>
     .replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%20', '+');
 
-/** The functions of templates: Go's, and those that upstream adds (join, split, replace, join_if, matches). */
+/** The functions of templates: Go's, and those that upstream adds, from `join` on. */
 export const functions: Readonly<Record<string, Call>> = {
   and: decide(false),
   or: decide(true),
@@ -183,5 +184,14 @@ export const functions: Readonly<Record<string, Call>> = {
         .join(text(by)),
     ),
   ),
+  shellquote_join: of(0, Infinity, (...values) =>
+    bounded(
+      values
+        .flatMap((value) => (isList(value) ? texts(value) : [text(value)]))
+        .map(shellWordOnce)
+        .join(' '),
+    ),
+  ),
+  shellquote_split: of(1, 1, (value = null) => shellWords(text(value))),
   matches: of(2, 2, (value = null, pattern = null) => matchesGlob(text(value), text(pattern))),
 };

@@ -4,6 +4,7 @@ import { evaluate } from './evaluate.ts';
 import { functions } from './functions.ts';
 import { matchesGlob } from './glob.ts';
 import { parseTemplate } from './parse.ts';
+import { shellWord, shellWordOnce, shellWords } from './shell.ts';
 import { SpacedList, type Value, valueFrom } from './value.ts';
 
 const map = (fields: Readonly<Record<string, Value>>) => new Map(Object.entries(fields));
@@ -73,6 +74,9 @@ describe('a template yields', () => {
     ['${{ slice "hello" 1 3 }}', 'el'],
     ['${{ urlquery "a b&c" }}', 'a+b%26c'],
     ['${{ `raw "text"` }}', 'raw "text"'],
+    ['${{ shellquote_join "a b" "c" (split "d;e,f" ",") }}', String.raw`'a b' c d\;e f`],
+    ['${{ shellquote_join "\'a b\'" "it\'s" }}', String.raw`'a b' it\'s`],
+    ['${{ join (shellquote_split "a \'b c\'\\\\ d \\"\\"") "|" }}', 'a|b c d|'],
     ["${{ 'a' }} ${{ 0x10 }} ${{ 1e3 }} ${{ -2 }}", '97 16 1000 -2'],
   ])('%s: %s', (template, expected) => {
     expect(render(template)).toBe(expected);
@@ -96,6 +100,8 @@ describe('a template fails', () => {
     ['${{ repository.name "x" }}', "can't give argument to non-function"],
     ['${{ template "x" }}', 'not supported'],
     ['${{ matches "a" "[" }}', 'a [ without a ]'],
+    ['${{ shellquote_split "a \'" }}', 'a quote or a backslash has no end'],
+    ['${{ shellquote_join 1 }}', 'expected string'],
   ])('%s: %s', (template, message) => {
     expect(() => render(template)).toThrow(message);
   });
@@ -176,4 +182,13 @@ describe('a glob', () => {
   test('takes no time that grows with powers of its stars', () => {
     expect(matchesGlob('a'.repeat(5_000), `${'*a'.repeat(100)}b`)).toBe(false);
   });
+});
+
+test('any text is one word of a shell', () => {
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      expect(shellWords(shellWord(text))).toEqual([text]);
+      expect(shellWordOnce(shellWord(text))).toBe(shellWord(text));
+    }),
+  );
 });
