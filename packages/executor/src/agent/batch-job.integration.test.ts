@@ -50,7 +50,8 @@ describe('a batch job', () => {
     const mark = await run([
       `id -u; echo "$FROM $MINE"; echo told >&2; ${everyChange.commands}`,
       {
-        script: 'tail -n1 modified.txt; cat /opt/names; echo more > second.txt',
+        script: `tail -n1 modified.txt; cat /opt/names; echo more > second.txt; rm -r vendor
+          printf 'wex\\n' > web/src/index.js; touch -r other/file.txt web/src/index.js`,
         files: [{ target: '/opt/names', content: Buffer.from('a file\n').toString('base64') }],
       },
     ]);
@@ -61,7 +62,9 @@ describe('a batch job', () => {
       { step: 1, stdout: 'four\na file\n', stderr: '', diff: digestOf(agent.instance.diffs[1] as Buffer) },
     ]);
     expect(statusAt(0)).toEqual(everyChange.status);
-    expect(statusAt(1)).toEqual([...everyChange.status, 'A\tsecond.txt'].sort());
+    // The file that a step gives back its size and its time has changed, too.
+    const second = ['A\tsecond.txt', 'D\tvendor/library', 'M\tweb/src/index.js'];
+    expect(statusAt(1)).toEqual([...everyChange.status, ...second].sort());
     expect(agent.instance.output('step.docker.step.1')).toBe('four\na file\n');
     expect(agent.instance.result).toMatchObject({ exitCode: 0, leftOver: nothingLeft });
   });

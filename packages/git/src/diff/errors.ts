@@ -11,6 +11,14 @@ export function diffInvalid(why: string, where: string | null = null): FumehoodE
   });
 }
 
+/** A commit of another repository would become part of this one, and nobody has checked that one. */
+export function submoduleChanged(path: string): FumehoodError {
+  return diffInvalid(
+    'a submodule can be removed, but neither added nor moved to another commit. A directory with a .git of its own counts as one',
+    path,
+  );
+}
+
 export function diffTooBig(why: string): FumehoodError {
   return new FumehoodError({
     code: 'diff_too_big',

@@ -82,6 +82,14 @@ describe('readDiff', () => {
     expect(read(removed + link('d', 'x/../n'))).toMatchObject([{ kind: 'deleted' }, { newMode: '120000' }]);
   });
 
+  it('takes a submodule that is removed, also for a file of its name', () => {
+    const gone = `diff --git s s\ndeleted file mode 160000\nindex 1111111..0000000\n--- s\n+++ /dev/null\n@@ -1 +0,0 @@\n-Subproject commit ${'1'.repeat(40)}\n`;
+    expect(read(gone + added('s'))).toMatchObject([
+      { kind: 'deleted', oldMode: '160000' },
+      { kind: 'added', path: 's' },
+    ]);
+  });
+
   it.each([
     ['no diff', 'hello\n'],
     ['text between files', `${modified('a')}hello\n${modified('b')}`],
@@ -98,7 +106,9 @@ describe('readDiff', () => {
     ['a binary file without contents', `${mode}Binary files run and run differ\n`],
     ['a mode that is none', added('a', '104755')],
     ['a submodule', added('a', '160000')],
-    ['a changed submodule', modified('a').replace('100644', '160000')],
+    ['a submodule at another commit', modified('a').replace('100644', '160000')],
+    ['a file that becomes a submodule', mode.replace('100755', '160000')],
+    ['a submodule that becomes a file in place', mode.replace('100644', '160000')],
     ['a file that becomes a link in place', mode.replace('100755', '120000')],
     ['a link without a target', added('l', '120000')],
     ['modes twice', mode + 'index 1111111..2222222 120000\n'],

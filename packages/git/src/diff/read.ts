@@ -1,5 +1,5 @@
 import { readBinaryHalf } from './binary.ts';
-import { diffInvalid, diffTooBig } from './errors.ts';
+import { diffInvalid, diffTooBig, submoduleChanged } from './errors.ts';
 import { type Lines, readLines } from './lines.ts';
 import { type NamePair, readName, readNames } from './names.ts';
 import { checkPath, leadsOut } from './paths.ts';
@@ -31,12 +31,15 @@ export interface DiffLimits {
   readonly unpackedBytes: number;
 }
 
+/** The mode of a submodule. */
+export const submoduleMode = '160000';
+
 export const diffLimits: DiffLimits = { bytes: 64 * 2 ** 20, files: 50_000, unpackedBytes: 512 * 2 ** 20 };
 
 /**
  * Reads what a diff does, as `git diff --no-prefix --binary` says it. Reads every byte, and refuses what git would pass over: text
  * that is no diff, names that differ between headers, two changes of one file. Also refuses what may not be in a commit: paths that are
- * not below the root or are git's own, submodules, symbolic links that lead out, and binary files that unpack to too much. Errors:
+ * not below the root or are git's own, submodules unless they are removed, symbolic links that lead out, and binary files that unpack to too much. Errors:
  * `diff_invalid`, `diff_too_big`.
  */
 export function readDiff(bytes: Uint8Array, limits: DiffLimits = diffLimits): FileDiff[] {
@@ -136,8 +139,8 @@ function takeMoved(lines: Lines, word: 'rename' | 'copy'): NamePair | null {
 }
 
 function checkModes({ oldMode, newMode }: Header, path: string): void {
-  if (oldMode === '160000' || newMode === '160000') throw diffInvalid('it is a submodule', path);
-  if (oldMode !== null && !/^(?:100[0-7]{3}|120000)$/.test(oldMode))
+  if ([oldMode, newMode].includes(submoduleMode) && newMode !== null) throw submoduleChanged(path);
+  if (oldMode !== null && !/^(?:100[0-7]{3}|120000|160000)$/.test(oldMode))
     throw diffInvalid('its mode is unknown', path);
   if (newMode !== null && !['100644', '100755', '120000'].includes(newMode))
     throw diffInvalid('its mode is unknown', path);

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
-import { diffInvalid } from '../diff/errors.ts';
-import type { FileDiff } from '../diff/read.ts';
+import { diffInvalid, submoduleChanged } from '../diff/errors.ts';
+import { type FileDiff, submoduleMode } from '../diff/read.ts';
 
 /**
  * Compares what git made of a diff with what `readDiff` has found in it: if the two read it differently, the commit would hold what nobody has checked.
@@ -26,7 +26,7 @@ export function checkChange(files: readonly FileDiff[], changed: Buffer): void {
 
 function checkMode({ path, oldPath, newMode }: FileDiff, mode: string): void {
   if (newMode !== null && newMode !== mode) throw diffInvalid(`git gives it the mode ${mode}`, path);
-  if (mode === '160000') throw diffInvalid('it is a submodule', path);
+  if (mode === submoduleMode) throw submoduleChanged(path);
   // What a link says leads elsewhere from another directory, and the diff does not show it.
   const isMoved = oldPath !== null && posix.dirname(oldPath) !== posix.dirname(path);
   if (newMode === null && mode === '120000' && isMoved)

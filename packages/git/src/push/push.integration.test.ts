@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedRequest, localSpawn, openFetch, removalCommands, type Spawn } from '@fumehood/base';
@@ -26,6 +26,8 @@ beforeAll(async () => {
   const fetchFrom = openFetch(source.url);
   http = (request) => fetchFrom(request);
   symlinkSync('x', join(source.directory, 'link'));
+  mkdirSync(join(source.directory, 'library'));
+  source.git('update-index', '--add', '--cacheinfo', `160000,${'1'.repeat(40)},library`);
   base = source.commit({
     plain: 'a\nb\nc\n',
     'dir/gone': 'gone\n',
@@ -99,6 +101,15 @@ it('a diff becomes a commit, the same one each time, and a branch of the remote'
   expect(source.git('ls-tree', 'fix', 'run')).toMatch(/^100755/);
   expect(source.git('show', 'fix:plain')).toBe('a\nB\nc');
   source.git('fsck', '--strict');
+});
+
+it('a submodule can be removed, and cannot move', async () => {
+  const gone = diffOf(() => rmSync(join(source.directory, 'library'), { recursive: true }));
+  mkdirSync(join(source.directory, 'library'), { recursive: true });
+  await pushBranch(http, { ref: 'refs/heads/gone', from: [], ...(await build({ diff: gone })) });
+  expect(source.git('diff', '--name-status', 'main', 'gone')).toBe('D\tlibrary');
+  const moved = 'diff --git library sub\nsimilarity index 100%\nrename from library\nrename to sub\n';
+  await expect(build({ diff: Buffer.from(moved) })).rejects.toThrow('a submodule can be removed, but');
 });
 
 it('a branch moves only from where the instance has left it', async () => {

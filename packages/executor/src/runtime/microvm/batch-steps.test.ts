@@ -162,6 +162,7 @@ test('the files of a step are where it wants them, and cannot be changed there',
     { source: '/scratch/files/0', target: '/opt/names', mode: 'ro' },
   ]);
   expect([...files]).toEqual([
+    ['/git/info/attributes', expect.stringContaining('!text')],
     ['/scratch/files/script', 'make'],
     ['/scratch/files/0', 'a file'],
   ]);

@@ -1,18 +1,24 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { FileCacheUse } from '@fumehood/base';
 import { commandFault, type DockerStep, type NextStep, storableText } from '@fumehood/protocol';
 import { instanceRefused, stepRefused } from '../../errors.ts';
 import { fetchBlob } from '../../uplink/fetch-blob.ts';
 import type { JobClient } from '../../uplink/job-client.ts';
-import { applyWorkspaceDiff, readWorkspaceDiff, type RunTool, writeGuestFile } from './guest-git.ts';
+import {
+  applyWorkspaceDiff,
+  gitAttributes,
+  type RunTool,
+  readWorkspaceDiff,
+  writeGuestFile,
+} from './guest-git.ts';
 import { writeLine } from './phase.ts';
 import { guestPaths } from './prepare-guest.ts';
-import { stepText } from './step-text.ts';
 import { stepDirectory, stepName, workspaceTarget } from './step-command.ts';
+import { stepText } from './step-text.ts';
 import {
   checkExit,
   defaultStopSignal,
@@ -53,6 +59,7 @@ export async function runBatchSteps(deps: BatchDeps, onExit: (exitCode: number) 
   const deadline = clock.bootTime() + job.fumehood.deadlineMs;
   const run = toolRunner(deps, deadline);
   await mkdir(work);
+  deps.guest.file(gitAttributes.path, gitAttributes.text);
   let answer = await client.nextStep(null, lease.stopped);
   if (answer.restore) {
     const file = await fetch(deps, answer.restore.digest);

@@ -15,7 +15,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { everyChange, gitIn, makeBatchRepository, statusOf } from '../../testing/batch-repository.ts';
-import { applyWorkspaceDiff, readWorkspaceDiff, type RunTool } from './guest-git.ts';
+import { applyWorkspaceDiff, gitAttributes, readWorkspaceDiff, type RunTool } from './guest-git.ts';
 
 /** The git of this machine does what the one in a guest would, in directories that stand for the guest's. */
 let template: string;
@@ -39,7 +39,11 @@ beforeAll(() => {
     ['core.trustctime', 'false'],
   ])
     gitIn(clone, ['config', ...setting]);
+  execFileSync('sh', ['-ec', 'git ls-files -z | xargs -0 touch -hd @1000000000; git add --all'], {
+    cwd: clone,
+  });
   cpSync(join(clone, '.git'), join(template, 'guest/git'), { recursive: true });
+  writeFileSync(join(template, gitAttributes.path.replace('/git/', 'guest/git/')), gitAttributes.text);
   return () => rmSync(template, { recursive: true, force: true });
 });
 beforeEach(() => {
@@ -103,6 +107,29 @@ describe('the diff of a workspace', () => {
     expect(await status()).toEqual(['A\tsecond']);
   });
 
+  test('has a file that a step has rewritten with as many bytes and the time that it had', async () => {
+    shell(
+      `cp -p modified.txt ../kept; printf 'ONE\\ntwo\\nthree\\n' > modified.txt; touch -r ../kept modified.txt`,
+    );
+    // A file that takes the place of another one keeps its time, too.
+    shell('printf "wex\\n" > x; touch -r ../kept x; mv x web/src/index.js');
+    expect(await status()).toEqual(['M\tmodified.txt', 'M\tweb/src/index.js']);
+  });
+
+  test('has the bytes of the files, whatever the attributes say of ends of lines and encodings', async () => {
+    const pristine = ['--git-dir', join(root, 'git'), '--work-tree', '.'];
+    shell(`printf 'a\\r\\nb\\r\\n' > ends.bat; echo '$Id: x $' > id.txt; printf abc > wide.txt`);
+    gitIn(repository, [...pristine, 'add', '--all']);
+    shell(`printf '*.bat text\\nid.txt ident\\nwide.txt working-tree-encoding=UTF-16\\n' > .gitattributes`);
+    gitIn(repository, [...pristine, 'add', '.gitattributes']);
+    gitIn(repository, [...pristine, 'commit', '-qm', 'second']);
+    shell('touch *');
+    expect((await diffOf()).toString()).toBe('');
+    shell(`printf 'c\\r\\n' >> ends.bat; printf d >> wide.txt`);
+    expect((await diffOf()).toString()).toMatch(/^\+c\r$/m);
+    expect((await diffOf()).toString()).toMatch(/^\+abcd$/m);
+  });
+
   test.each([
     ['an edited index and a commit', 'git add -A; git -c user.name=x -c user.email=x@x commit -qm own'],
     ['no .git', 'rm -rf .git'],
@@ -152,6 +179,13 @@ describe('the diff of a workspace', () => {
     expect(existsSync(trap)).toBe(true);
   });
 
+  test('has a submodule whose directory a step removes, and not what a step puts into its directory', async () => {
+    shell('echo x > vendor/library/file');
+    expect((await diffOf()).toString()).toBe('');
+    shell('rm -r vendor');
+    expect(await status()).toEqual(['D\tvendor/library']);
+  });
+
   test('is refused for a repository without a commit among the files', async () => {
     shell('git init -q nested');
     await expect(diffOf()).rejects.toMatchObject({
@@ -189,7 +223,7 @@ describe('the diff of a workspace', () => {
 
 describe('a diff of an earlier execution', () => {
   test('is what the workspace has then, and what the steps add to', async () => {
-    shell(everyChange.commands);
+    shell(`${everyChange.commands}rm -r vendor`);
     const diff = await diffOf();
     rmSync(root, { recursive: true });
     execFileSync('cp', ['-a', `${template}/guest/.`, root]);
@@ -198,7 +232,7 @@ describe('a diff of an earlier execution', () => {
     expect(existsSync(join(repository, 'renamed-from.txt'))).toBe(false);
     expect(await diffOf()).toEqual(diff);
     shell('echo more > second.txt');
-    expect(await status()).toEqual([...everyChange.status, 'A\tsecond.txt'].sort());
+    expect(await status()).toEqual([...everyChange.status, 'A\tsecond.txt', 'D\tvendor/library'].sort());
   });
 
   test('that does not fit is refused, and so is one that leads out of the repository', async () => {
