@@ -10,7 +10,7 @@ import { openBlobStore } from '../../packages/instance/src/blobs/store.ts';
 import { applyBatchSpec } from '../../packages/instance/src/changesets/apply.ts';
 import {
   addChangesetSpecs,
-  createChangesetSpec,
+  createChangesetSpecs,
 } from '../../packages/instance/src/changesets/client-specs.ts';
 import { clientSpec, diffAdding, personNamed } from '../../packages/instance/src/changesets/testing.ts';
 import type { CodeHost } from '../../packages/instance/src/code-hosts/code-host.ts';
@@ -248,13 +248,13 @@ async function applyToThree({
   const spec = clientSpec('three', { diff: diffAdding('a', line) }, { baseRev, title, published: true });
   const { db } = instance;
   const deps = { db, blobs, repositoryOf: (id: string) => id };
-  const id = await createChangesetSpec(deps, person, JSON.stringify(spec));
+  const ids = await createChangesetSpecs(deps, person, [JSON.stringify(spec)]);
   const batchSpec = await transaction(db, async (tx) => {
     const made = await createBatchSpec({ db: tx }, person, {
       ...{ text: JSON.stringify({ name: 'three', description: 'd' }), namespace: 'ann', origin: 'client' },
       ...{ allowIgnored: false, allowUnsupported: false, noCache: false, options: {}, batchChangeId: null },
     });
-    await addChangesetSpecs(tx, person, made.id, [id]);
+    await addChangesetSpecs(tx, person, made.id, ids);
     return made.publicId;
   });
   await applyBatchSpec({ db }, person, batchSpec, {});

@@ -10,7 +10,7 @@ import { batchSpecNotFound } from './errors.ts';
 import { type CountedState, stateOfBatchSpec } from './state.ts';
 
 /** A new batch spec. */
-interface NewBatchSpec {
+export interface NewBatchSpec {
   /** YAML or JSON. */
   readonly text: string;
   readonly namespace: string;
@@ -69,7 +69,8 @@ interface Row extends Omit<BatchSpecRecord, 'state' | 'workspaces'> {
 /** The states of workspaces and how many have each. */
 const counts = sql`(
   select coalesce(jsonb_object_agg(state, count), '{}') from (
-    select case when workspace.state = 'processing' and cancel_requested then 'canceling' else workspace.state end as state, count(*)
+    select case when workspace.state = 'processing' and cancel_requested then 'canceling'
+      when workspace.state = 'pending' and held then 'held' else workspace.state end as state, count(*)
     from batch_workspaces workspace left join jobs on jobs.id = job_id
     where spec_id = batch_specs.id group by 1
   ) as counted
@@ -98,7 +99,7 @@ export async function readBatchSpec(db: Db, person: Person, publicId: string): P
     }),
     workspaces: {
       skipped: count('skipped'),
-      pending: count('pending'),
+      pending: count('pending', 'held'),
       queued: count('queued'),
       processing: count('processing', 'canceling'),
       completed: count('completed'),

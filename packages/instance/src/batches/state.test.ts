@@ -20,6 +20,8 @@ const cases: [string, Partial<BatchSpecProgress>, BatchSpecState][] = [
   ['all workspaces were canceled', { workspaces: { canceled: 2 } }, 'canceled'],
   ['one was canceled, and the others have ended', { workspaces: { canceled: 1, failed: 1 } }, 'canceled'],
   ['one has failed, and the others are complete', { workspaces: { failed: 1, completed: 3 } }, 'failed'],
+  ['one workspace runs before the others', { workspaces: { processing: 1, held: 2 } }, 'processing'],
+  ['one workspace has run before the others', { workspaces: { completed: 1, held: 2 } }, 'pending'],
   ['changeset specs are still to be made', { workspaces: { completed: 2 } }, 'processing'],
   ['changeset specs cannot be made', { workspaces: { completed: 2 }, isBuildFailed: true }, 'failed'],
   ['all is done', { workspaces: { completed: 2, skipped: 1 }, isBuilt: true }, 'completed'],

@@ -1,7 +1,7 @@
 import type { BatchSpecState, WorkspaceState } from '@fumehood/protocol';
 
-/** The states of workspaces as they are counted. `canceling`: its job was canceled and still runs. */
-export type CountedState = WorkspaceState | 'canceling';
+/** The states of workspaces as they are counted. `canceling`: its job was canceled and still runs. `held`: others run before it. */
+export type CountedState = WorkspaceState | 'canceling' | 'held';
 
 /** What the state of a batch spec follows from. */
 export interface BatchSpecProgress {
@@ -28,11 +28,21 @@ export function stateOfBatchSpec({
   if (resolution !== 'completed') return 'pending';
   const count = (...states: CountedState[]) =>
     states.reduce((sum, state) => sum + (workspaces[state] ?? 0), 0);
-  const all = count('pending', 'queued', 'processing', 'canceling', 'canceled', 'failed', 'completed');
+  const all = count(
+    'pending',
+    'held',
+    'queued',
+    'processing',
+    'canceling',
+    'canceled',
+    'failed',
+    'completed',
+  );
   if (count('completed') === all) return isBuilt ? 'completed' : 'processing';
-  if (count('pending') === all) return 'pending';
+  if (count('pending', 'held') === all) return 'pending';
   if (count('queued') === all) return 'queued';
   if (count('canceling') > 0) return 'canceling';
   if (count('pending', 'queued', 'processing') > 0) return 'processing';
+  if (count('held') > 0) return 'pending';
   return count('canceled') > 0 ? 'canceled' : 'failed';
 }

@@ -10,7 +10,7 @@ import {
 import { applyBatchSpec } from './apply.ts';
 import { listBatchChanges, listChangesets, readBatchChange, upsertBatchChange } from './batch-changes.ts';
 import { buildChangesetSpecs } from './build.ts';
-import { createChangesetSpec } from './client-specs.ts';
+import { createChangesetSpecs } from './client-specs.ts';
 import { previewBatchSpec } from './preview.ts';
 import { storeDiff } from './store.ts';
 import {
@@ -193,11 +193,9 @@ test('a batch change is made once, as a draft', async () => {
 
 test('a changeset spec of a client is checked', async () => {
   const create = (spec: object | string) =>
-    createChangesetSpec(
-      { ...bench, repositoryOf: (id) => id },
-      bench.person,
+    createChangesetSpecs({ ...bench, repositoryOf: (id) => id }, bench.person, [
       typeof spec === 'string' ? spec : JSON.stringify(spec),
-    );
+    ]);
   await expect(create('{')).rejects.toThrow(refused('changeset_spec_invalid'));
   await expect(create(clientSpec('acme/api', {}, { headRef: 'refs/heads/main' }))).rejects.toThrow(
     refused('changeset_spec_invalid'),

@@ -5,6 +5,8 @@ import * as z from 'zod';
 import type { Person } from '../auth/people.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/connect.ts';
+import { transaction } from '../db/transaction.ts';
+import { badRequest } from '../errors.ts';
 import { readRepository } from '../repos/records.ts';
 import { defaultAuthor, statOf } from './derive.ts';
 import { changesetForkUnsupported, changesetSpecInvalid, changesetSpecNotFound } from './errors.ts';
@@ -57,25 +59,37 @@ export interface ClientSpecDeps {
   readonly repositoryOf: (id: string) => string;
 }
 
+/** Most changeset specs that are sent together. */
+const specsMax = 1_000;
+
 /**
- * Stores a changeset spec that a client has made of its own runs, as JSON text, and returns its public id. Errors: `changeset_spec_invalid`,
- * `diff_invalid`, `diff_too_big`, `repository_not_found`, `changeset_fork_unsupported`.
+ * Stores changeset specs that a client has made of its own runs, as JSON texts, all or none, and returns their public ids. Errors:
+ * `changeset_spec_invalid`, `diff_invalid`, `diff_too_big`, `repository_not_found`, `changeset_fork_unsupported`; `invalid_request` for too many.
  */
-export async function createChangesetSpec(
+export async function createChangesetSpecs(
+  deps: ClientSpecDeps,
+  person: Person,
+  texts: readonly string[],
+): Promise<string[]> {
+  if (texts.length > specsMax) throw badRequest(`at most ${specsMax} changeset specs are sent together`);
+  const specs: NewChangesetSpec[] = [];
+  for (const text of texts) specs.push(await checkedSpec(deps, person, text));
+  return await transaction(deps.db, (tx) => storeChangesetSpecs(tx, specs));
+}
+
+/** Checks a changeset spec, and stores its diff. */
+async function checkedSpec(
   { db, blobs, repositoryOf }: ClientSpecDeps,
   { name: creator }: Person,
   json: string,
-): Promise<string> {
+): Promise<NewChangesetSpec> {
   const parsed = parseJson(json);
   const repository = repositoryOf(parsed.baseRepository);
   await readRepository(db, repository);
   const owner = { creator, specId: null, workspaceId: null, repository };
-  const spec: NewChangesetSpec =
-    'externalID' in parsed
-      ? { ...owner, kind: 'existing', externalId: parsed.externalID }
-      : { ...owner, ...(await branchSpec(blobs, owner, parsed)) };
-  const [id] = await storeChangesetSpecs(db, [spec]);
-  return id as string;
+  return 'externalID' in parsed
+    ? { ...owner, kind: 'existing', externalId: parsed.externalID }
+    : { ...owner, ...(await branchSpec(blobs, owner, parsed)) };
 }
 
 async function branchSpec(

@@ -13,7 +13,7 @@ import { transaction } from '../db/transaction.ts';
 import { setRepository } from '../repos/records.ts';
 import { openVault, type Vault } from '../secrets/vault.ts';
 import { openStaging } from '../staging.ts';
-import { addChangesetSpecs, createChangesetSpec } from './client-specs.ts';
+import { addChangesetSpecs, createChangesetSpecs } from './client-specs.ts';
 
 /** A database and a store of blobs, for tests of changesets. */
 export interface ChangesetBench extends AsyncDisposable {
@@ -92,8 +92,8 @@ export async function startChangesetBench(): Promise<ChangesetBench> {
     },
     async spec(name, changesets) {
       const deps = { db, blobs, repositoryOf: (id: string) => id };
-      const ids: string[] = [];
-      for (const one of changesets) ids.push(await createChangesetSpec(deps, person, JSON.stringify(one)));
+      const texts = changesets.map((one) => JSON.stringify(one));
+      const ids = await createChangesetSpecs(deps, person, texts);
       return await transaction(db, async (tx) => {
         const made = await createBatchSpec({ db: tx }, person, {
           ...{ text: JSON.stringify({ name, description: 'd' }), namespace: person.name, origin: 'client' },

@@ -1,4 +1,4 @@
-import { type BatchChangeRecord, publicationSchema } from '@fumehood/protocol';
+import { type BatchChangeRecord, batchChangeNameSchema, publicationSchema } from '@fumehood/protocol';
 import {
   closeBatchChange,
   detachChangesets,
@@ -6,13 +6,19 @@ import {
   reenqueueChangesets,
 } from '../changesets/actions.ts';
 import { applyBatchSpec } from '../changesets/apply.ts';
-import { listBatchChanges, readBatchChange, upsertBatchChange } from '../changesets/batch-changes.ts';
+import {
+  deleteBatchChange,
+  listBatchChanges,
+  moveBatchChange,
+  readBatchChange,
+  upsertBatchChange,
+} from '../changesets/batch-changes.ts';
 import { badRequest } from '../errors.ts';
 import { changesetsOf } from './changesets.ts';
-import { idOf, keyOf } from './ids.ts';
+import { idOf, keyOf, keysOf } from './ids.ts';
 import { namespaceIn, namespaceNode } from './namespaces.ts';
 import { pageOf } from './pages.ts';
-import type { Field, QueryContext, SchemaPart } from './part.ts';
+import { emptyResponse, type Field, type QueryContext, type SchemaPart } from './part.ts';
 
 interface Named {
   readonly namespace: string;
@@ -26,13 +32,15 @@ interface Apply {
     readonly publicationState: unknown;
   }[];
 }
+interface Move {
+  readonly batchChange: string;
+  readonly newName?: string | null;
+  readonly newNamespace?: string | null;
+}
 interface SomeChangesets {
   readonly batchChange: string;
   readonly changesets: readonly string[];
 }
-
-/** The names of batch changes, as batch specs have them. */
-const namePattern = /^[\w.-]{1,200}$/;
 
 /** Batch changes, by the fields of upstream. */
 export const batchChangesPart: SchemaPart = {
@@ -49,6 +57,9 @@ export const batchChangesPart: SchemaPart = {
       "The batch change with this name, which is made if there is none."
       upsertEmptyBatchChange(namespace: ID!, name: String!): BatchChange!
       createEmptyBatchChange(namespace: ID!, name: String!): BatchChange!
+      moveBatchChange(batchChange: ID!, newName: String, newNamespace: ID): BatchChange!
+      "Its changesets stay on their code hosts as they are."
+      deleteBatchChange(batchChange: ID!): EmptyResponse!
       applyBatchChange(
         batchSpec: ID!
         ensureBatchChange: ID
@@ -93,6 +104,18 @@ export const batchChangesPart: SchemaPart = {
     },
     upsertEmptyBatchChange: upsert,
     createEmptyBatchChange: upsert,
+    moveBatchChange: ({ batchChange, newName, newNamespace }: Move, context) =>
+      changed(batchChange, context, (key, { deps: { db }, person }) =>
+        moveBatchChange(db, person, key, {
+          ...(newName != null && { name: checkedName(newName) }),
+          ...(newNamespace != null && { namespace: namespaceIn(newNamespace) }),
+        }),
+      ),
+    async deleteBatchChange({ batchChange }: { readonly batchChange: string }, context) {
+      const { deps, person, inTurn } = context;
+      await inTurn(() => deleteBatchChange(deps.db, person, keyOf('BatchChange', batchChange)));
+      return emptyResponse;
+    },
     async applyBatchChange({ batchSpec, ensureBatchChange: id, publicationStates }: Apply, context) {
       const { deps, person, inTurn } = context;
       const states = publicationStates.map(({ changesetSpec, publicationState }) => {
@@ -119,28 +142,31 @@ export const batchChangesPart: SchemaPart = {
     publishChangesets: ({ draft, ...asked }: SomeChangesets & { readonly draft: boolean }, context) =>
       changed(asked.batchChange, context, (key, { deps: { db }, person }) =>
         publishChangesets(db, person, key, {
-          changesets: keysOf(asked),
+          changesets: keysOf('Changeset', asked.changesets),
           publication: draft ? 'draft' : true,
         }),
       ),
     detachChangesets: (asked: SomeChangesets, context) =>
       changed(asked.batchChange, context, (key, { deps: { db }, person }) =>
-        detachChangesets(db, person, key, keysOf(asked)),
+        detachChangesets(db, person, key, keysOf('Changeset', asked.changesets)),
       ),
     reenqueueChangesets: (asked: SomeChangesets, context) =>
       changed(asked.batchChange, context, (key, { deps: { db }, person }) =>
-        reenqueueChangesets(db, person, key, keysOf(asked)),
+        reenqueueChangesets(db, person, key, keysOf('Changeset', asked.changesets)),
       ),
   },
 };
 
-const keysOf = ({ changesets }: SomeChangesets) => changesets.map((id) => keyOf('Changeset', id));
+/** Checks the name of a batch change. Errors: `invalid_request`. */
+function checkedName(name: string): string {
+  const { error } = batchChangeNameSchema.safeParse(name);
+  if (error) throw badRequest(`the name of a batch change ${error.issues[0]?.message}`);
+  return name;
+}
 
 async function upsert({ namespace, name }: Named, context: QueryContext) {
   const { deps, person, inTurn } = context;
-  if (!namePattern.test(name))
-    throw badRequest('the name of a batch change has letters, digits, underscores, dots and hyphens');
-  const wanted = { namespace: namespaceIn(namespace), name };
+  const wanted = { namespace: namespaceIn(namespace), name: checkedName(name) };
   const { publicId } = await inTurn(() => upsertBatchChange(deps.db, person, wanted));
   return await batchChangeOf(publicId, context);
 }

@@ -1,21 +1,26 @@
 import { parseBatchSpec } from '@fumehood/batch-spec';
 import type { BatchSpecRecord } from '@fumehood/protocol';
+import { executeBatchSpec } from '../batches/execution/control.ts';
+import { deleteBatchSpec, replaceBatchSpec, upsertBatchSpec } from '../batches/replace.ts';
 import { mirrorCatalog } from '../batches/resolve/catalog.ts';
 import { resolveWorkspaces } from '../batches/resolve/workspaces.ts';
-import { createBatchSpec, readBatchSpec } from '../batches/specs.ts';
+import { type BatchSpecId, createBatchSpec, type NewBatchSpec, readBatchSpec } from '../batches/specs.ts';
 import { requireBatchChange } from '../changesets/batch-changes.ts';
 import { repositoryNode } from './code.ts';
 import { idOf, keyOf } from './ids.ts';
 import { namespaceIn, namespaceNode } from './namespaces.ts';
-import type { Field, SchemaPart } from './part.ts';
+import { emptyResponse, type Field, type QueryContext, type SchemaPart } from './part.ts';
 import { workspacesOf } from './workspaces.ts';
 
-interface RawSpec {
+interface Input {
   readonly batchSpec: string;
-  readonly namespace: string;
   readonly allowIgnored: boolean;
   readonly allowUnsupported: boolean;
   readonly noCache: boolean;
+  readonly execute: boolean;
+}
+interface RawSpec extends Input {
+  readonly namespace: string;
   readonly batchChange?: string | null;
 }
 
@@ -37,9 +42,31 @@ export const batchSpecsPart: SchemaPart = {
         allowIgnored: Boolean! = false
         allowUnsupported: Boolean! = false
         noCache: Boolean! = false
+        "Runs it when its workspaces are known. Files that its steps mount have to be sent before."
+        execute: Boolean! = false
         "The one that it has to be for."
         batchChange: ID
       ): BatchSpec!
+      "Replaces your newest one of this name that neither runs nor was applied, or stores it as a new one."
+      upsertBatchSpecInput(
+        batchSpec: String!
+        namespace: ID!
+        allowIgnored: Boolean! = false
+        allowUnsupported: Boolean! = false
+        noCache: Boolean! = false
+        execute: Boolean! = false
+        batchChange: ID
+      ): BatchSpec!
+      "Gives one that neither runs nor was applied another text. It keeps its id and the files that its steps mount."
+      replaceBatchSpecInput(
+        previousSpec: ID!
+        batchSpec: String!
+        allowIgnored: Boolean! = false
+        allowUnsupported: Boolean! = false
+        noCache: Boolean! = false
+        execute: Boolean! = false
+      ): BatchSpec!
+      deleteBatchSpec(batchSpec: ID!): EmptyResponse!
     }
     type ResolvedBatchSpecWorkspace {
       onlyFetchWorkspace: Boolean!
@@ -91,20 +118,52 @@ export const batchSpecsPart: SchemaPart = {
         searchResultPaths: fileMatches,
       }));
     },
-    async createBatchSpecFromRaw({ batchSpec, namespace, batchChange, ...options }: RawSpec, context) {
-      const { deps, person, inTurn } = context;
-      const spec = { ...options, text: batchSpec, namespace: namespaceIn(namespace) };
-      const { publicId } = await inTurn(async () => {
-        const batchChangeId =
-          batchChange == null
-            ? null
-            : (await requireBatchChange(deps.db, person, keyOf('BatchChange', batchChange))).id;
-        return await createBatchSpec(deps, person, { ...spec, options: {}, batchChangeId, origin: 'server' });
-      });
-      return await batchSpecOf(publicId, context);
+    createBatchSpecFromRaw: (asked: RawSpec, context) =>
+      stored(asked, context, async ({ deps, person }) =>
+        createBatchSpec(deps, person, await newSpecOf(asked, context)),
+      ),
+    upsertBatchSpecInput: (asked: RawSpec, context) =>
+      stored(asked, context, async ({ deps: { db }, person }) =>
+        upsertBatchSpec(db, person, await newSpecOf(asked, context)),
+      ),
+    replaceBatchSpecInput: ({ previousSpec, ...asked }: Input & { readonly previousSpec: string }, context) =>
+      stored(asked, context, ({ deps: { db }, person }) =>
+        replaceBatchSpec(db, person, keyOf('BatchSpec', previousSpec), { ...asked, text: asked.batchSpec }),
+      ),
+    async deleteBatchSpec({ batchSpec }: { readonly batchSpec: string }, { deps: { db }, person, inTurn }) {
+      await inTurn(() => deleteBatchSpec(db, person, keyOf('BatchSpec', batchSpec)));
+      return emptyResponse;
     },
   },
 };
+
+/** Returns what a new batch spec has. Errors: `namespace_not_found`, `batch_change_not_found`. */
+async function newSpecOf(
+  { batchSpec: text, namespace, batchChange, allowIgnored, allowUnsupported, noCache }: RawSpec,
+  { deps: { db }, person }: QueryContext,
+): Promise<NewBatchSpec> {
+  const owner =
+    batchChange == null ? null : await requireBatchChange(db, person, keyOf('BatchChange', batchChange));
+  return {
+    ...{ text, namespace: namespaceIn(namespace), allowIgnored, allowUnsupported, noCache, options: {} },
+    ...{ batchChangeId: owner?.id ?? null, origin: 'server' },
+  };
+}
+
+/** Stores a batch spec, runs it if that is asked for, and reads it then. */
+async function stored(
+  { execute }: Pick<Input, 'execute'>,
+  context: QueryContext,
+  store: (context: QueryContext) => Promise<BatchSpecId>,
+) {
+  const { deps, person, inTurn } = context;
+  const { publicId } = await inTurn(async () => {
+    const spec = await store(context);
+    if (execute) await executeBatchSpec(deps, person, spec.publicId, {});
+    return spec;
+  });
+  return await batchSpecOf(publicId, context);
+}
 
 /** Reads the node of a batch spec. Errors: `batch_spec_not_found`. */
 export const batchSpecOf: Field<string> = async (key, { deps: { db }, person, inTurn }) =>

@@ -153,7 +153,11 @@ describe('a batch spec', () => {
       expect(await change(`${field}(batchSpec: $id)`, bob)).toMatchObject(refusal('batch_spec_not_found'));
       await expect.poll(() => change(`${field}(batchSpec: $id)`)).toEqual({ [field]: { id } });
     }
-    for (const field of ['cancelBatchSpecWorkspaceExecution', 'retryBatchSpecWorkspaceExecution']) {
+    for (const field of [
+      'cancelBatchSpecWorkspaceExecution',
+      'retryBatchSpecWorkspaceExecution',
+      'enqueueBatchSpecWorkspaceExecution',
+    ]) {
       const asked = `mutation { ${field}(batchSpecWorkspaces: ["${idOf('VisibleBatchSpecWorkspace', 'x')}"]) { alwaysNil } }`;
       expect(await ask(ann, asked)).toMatchObject(refusal('batch_workspace_not_found'));
     }

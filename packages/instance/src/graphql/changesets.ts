@@ -1,7 +1,7 @@
 import type { ChangesetRecord } from '@fumehood/protocol';
 import { createBatchSpec } from '../batches/specs.ts';
 import { listChangesets } from '../changesets/batch-changes.ts';
-import { addChangesetSpecs, createChangesetSpec } from '../changesets/client-specs.ts';
+import { addChangesetSpecs, createChangesetSpecs } from '../changesets/client-specs.ts';
 import { transaction } from '../db/transaction.ts';
 import { batchSpecOf } from './batch-specs.ts';
 import { repositoryNode } from './code.ts';
@@ -23,6 +23,7 @@ export const changesetsPart: SchemaPart = {
     extend type Mutation {
       "Stores a changeset spec, JSON, which no batch spec has yet."
       createChangesetSpec(changesetSpec: String!): ChangesetSpec!
+      createChangesetSpecs(changesetSpecs: [String!]!): [ChangesetSpec!]!
       "Stores a batch spec that you have run, with its changeset specs."
       createBatchSpec(namespace: ID!, batchSpec: String!, changesetSpecs: [ID!]!): BatchSpec!
     }
@@ -57,14 +58,11 @@ export const changesetsPart: SchemaPart = {
     type ExternalLink { url: String! }
   `,
   root: {
-    async createChangesetSpec(
-      { changesetSpec }: { readonly changesetSpec: string },
-      { deps, person, inTurn },
-    ) {
-      const repositoryOf = (id: string) => keyOf('Repository', id);
-      const key = await inTurn(() => createChangesetSpec({ ...deps, repositoryOf }, person, changesetSpec));
-      return { __typename: 'VisibleChangesetSpec', id: idOf('ChangesetSpec', key) };
+    async createChangesetSpec({ changesetSpec }: { readonly changesetSpec: string }, context) {
+      return (await stored([changesetSpec], context))[0];
     },
+    createChangesetSpecs: ({ changesetSpecs }: { readonly changesetSpecs: readonly string[] }, context) =>
+      stored(changesetSpecs, context),
     async createBatchSpec({ namespace, batchSpec: text, changesetSpecs }: ClientSpec, context) {
       const { deps, person, inTurn } = context;
       const keys = changesetSpecs.map((id) => keyOf('ChangesetSpec', id));
@@ -88,6 +86,13 @@ export const changesetsPart: SchemaPart = {
     },
   },
 };
+
+/** Stores changeset specs, all or none, and makes their nodes. */
+async function stored(texts: readonly string[], { deps, person, inTurn }: QueryContext) {
+  const repositoryOf = (id: string) => keyOf('Repository', id);
+  const keys = await inTurn(() => createChangesetSpecs({ ...deps, repositoryOf }, person, texts));
+  return keys.map((key) => ({ __typename: 'VisibleChangesetSpec', id: idOf('ChangesetSpec', key) }));
+}
 
 /** Returns the field with the changesets of a batch change. */
 export const changesetsOf =

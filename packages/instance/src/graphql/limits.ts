@@ -29,6 +29,14 @@ const always: ReadonlySet<string> = new Set([
 const withArguments: ReadonlySet<string> = new Set([
   ...['repository', 'commit', 'user', 'organization', 'node', 'resolveWorkspacesForBatchSpec'],
   ...['batchChanges', 'batchChange', 'upsertEmptyBatchChange', 'createEmptyBatchChange', 'applyBatchChange'],
+  ...[
+    'moveBatchChange',
+    'deleteBatchChange',
+    'upsertBatchSpecInput',
+    'replaceBatchSpecInput',
+    'deleteBatchSpec',
+  ],
+  ...['enqueueBatchSpecWorkspaceExecution', 'createChangesetSpecs'],
   ...['closeBatchChange', 'publishChangesets', 'detachChangesets', 'reenqueueChangesets'],
   ...['executeBatchSpec', 'cancelBatchSpecExecution', 'retryBatchSpecExecution'],
   ...['cancelBatchSpecWorkspaceExecution', 'retryBatchSpecWorkspaceExecution'],

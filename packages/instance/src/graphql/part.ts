@@ -35,3 +35,6 @@ export interface SchemaPart {
   readonly types: string;
   readonly root: Readonly<Record<string, Field<never>>>;
 }
+
+/** What a mutation answers that has nothing to say. */
+export const emptyResponse = { alwaysNil: null };

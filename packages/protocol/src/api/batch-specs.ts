@@ -205,11 +205,19 @@ export const workspaceDetailSchema = workspaceRecordSchema.extend({
 });
 export type WorkspaceDetail = z.infer<typeof workspaceDetailSchema>;
 
-/** `POST /api/batch-specs/{spec}/execute`: 200 with the batch spec. */
-export const executeBatchSpecSchema = z.strictObject({ noCache: z.boolean().optional() });
-
 /** Only these workspaces of a batch spec; missing: all. */
 const someWorkspaces = z.array(batchIdSchema).min(1).max(1_000).optional();
+/** `POST /api/batch-specs/{spec}/execute`: 200 with the batch spec. */
+export const executeBatchSpecSchema = z
+  .strictObject({
+    noCache: z.boolean().optional(),
+    /** The others wait for another request. */
+    workspaces: someWorkspaces,
+  })
+  .refine(
+    ({ noCache, workspaces }) => noCache === undefined || workspaces === undefined,
+    '`noCache` is for all workspaces',
+  );
 /** `POST /api/batch-specs/{spec}/cancel`, also without a body: 200 with the batch spec. */
 export const cancelBatchSpecSchema = z.strictObject({ workspaces: someWorkspaces }).nullable();
 export type CancelBatchSpec = NonNullable<z.input<typeof cancelBatchSpecSchema>>;

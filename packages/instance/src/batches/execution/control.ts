@@ -39,12 +39,44 @@ export async function executeBatchSpec(
   await transaction(db, async (tx) => {
     const { text, origin, isExecuted } = await lockSpec(tx, id);
     if (origin === 'client') throw batchSpecOfClient(publicId);
-    if (isExecuted) throw batchSpecExecuted(publicId);
+    const { rows: held } = await sql`
+      update batch_workspaces set held = false where spec_id = ${id} and held returning 1
+    `.execute(tx);
+    if (isExecuted && held.length === 0) throw batchSpecExecuted(publicId);
     checkFiles(parseBatchSpec(text).steps ?? [], sent);
     await sql`
       update batch_specs set executed_at = clock_timestamp(), no_cache = coalesce(${noCache ?? null}::boolean, no_cache) where id = ${id}
     `.execute(tx);
     wakeBatch(tx, { publicId }, true);
+  });
+}
+
+/**
+ * Has some workspaces of batch specs run that are not executed yet: the others wait until somebody asks for them or for the whole batch spec. One that
+ * has run stays as it is. Errors: `batch_workspace_not_found`, `batch_spec_of_client`, `batch_mount_missing`, `batch_step_invalid`; none runs then.
+ */
+export async function executeWorkspaces(
+  { db }: Pick<ControlDeps, 'db'>,
+  person: Person,
+  publicIds: readonly string[],
+): Promise<void> {
+  const found = await Promise.all(publicIds.map((one) => requireWorkspace(db, person, one)));
+  await transaction(db, async (tx) => {
+    for (const publicId of [...new Set(found.map((one) => one.spec))].sort()) {
+      const { id } = await requireBatchSpec(tx, person, publicId);
+      const { text, origin, isExecuted } = await lockSpec(tx, id);
+      if (origin === 'client') throw batchSpecOfClient(publicId);
+      if (!isExecuted) {
+        checkFiles(parseBatchSpec(text).steps ?? [], await listBatchFiles(tx, person, publicId));
+        await sql`update batch_workspaces set held = true where spec_id = ${id} and state = 'pending'`.execute(
+          tx,
+        );
+        await sql`update batch_specs set executed_at = clock_timestamp() where id = ${id}`.execute(tx);
+      }
+      const ids = found.filter((one) => one.spec === publicId).map((one) => one.id);
+      await sql`update batch_workspaces set held = false where id = any(${ids}::bigint[])`.execute(tx);
+      wakeBatch(tx, { publicId }, true);
+    }
   });
 }
 
@@ -75,7 +107,7 @@ export async function cancelWorkspaces(
 async function cancelWhere({ db, kinds }: ControlDeps, condition: ReturnType<typeof sql>): Promise<void> {
   // This waits for one that is just being started, which then has a job.
   await sql`
-    update batch_workspaces set state = 'canceled', finished_at = clock_timestamp() where ${condition} and state = 'pending'
+    update batch_workspaces set state = 'canceled', held = false, finished_at = clock_timestamp() where ${condition} and state = 'pending'
   `.execute(db);
   const { rows } = await sql<{ jobId: number }>`
     select job_id as "jobId" from batch_workspaces

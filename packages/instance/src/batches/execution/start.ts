@@ -42,7 +42,7 @@ export async function startNext(deps: StartDeps): Promise<boolean> {
   const { db } = deps;
   const { rows } = await sql<{ id: number }>`
     select workspace.id from batch_workspaces workspace join batch_specs spec on spec.id = spec_id
-    where workspace.state = 'pending' and executed_at is not null
+    where workspace.state = 'pending' and executed_at is not null and not held
       and (queued_at is null or queued_at < clock_timestamp() - make_interval(secs => ${postponedSeconds}))
     order by workspace.id limit 1
   `.execute(db);

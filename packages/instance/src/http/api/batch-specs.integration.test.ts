@@ -175,6 +175,10 @@ test('a batch spec is executed once, canceled and run again, by those of its nam
   const path = `/api/batch-specs/${id}`;
   for (const action of ['execute', 'cancel', 'retry'])
     expect((await as('bob', 'POST', `${path}/${action}`, {})).status, action).toBe(404);
+  const some = await as('ann', 'POST', `${path}/execute`, { workspaces: [nobodys] });
+  expect([some.status, await codeOf(some)]).toEqual([404, 'batch_workspace_not_found']);
+  const both = await as('ann', 'POST', `${path}/execute`, { workspaces: [nobodys], noCache: true });
+  expect([both.status, await codeOf(both)]).toEqual([400, 'invalid_request']);
   const executed = await as('ann', 'POST', `${path}/execute`, { noCache: true });
   expect(batchSpecRecordSchema.parse(await executed.json())).toMatchObject({
     ...{ id, noCache: true, executedAt: expect.any(String) },

@@ -24,6 +24,7 @@ import {
   cancelBatchSpec,
   cancelWorkspaces,
   executeBatchSpec,
+  executeWorkspaces,
   retryBatchSpec,
   retryWorkspaces,
 } from '../../batches/execution/control.ts';
@@ -92,9 +93,11 @@ export function batchSpecRoutes(scope: FastifyInstance, deps: RouteDeps): void {
     },
   );
   app.post(`${one}/execute`, { schema: { params, body: executeBatchSpecSchema } }, async (request) => {
-    const { spec } = request.params;
-    await executeBatchSpec(deps, personOf(request), spec, request.body);
-    return await readBatchSpec(db, personOf(request), spec);
+    const [person, { spec }] = [personOf(request), request.params];
+    const { workspaces, ...options } = request.body;
+    if (workspaces === undefined) await executeBatchSpec(deps, person, spec, options);
+    else await executeWorkspaces(deps, person, await requireOf(db, person, spec, workspaces));
+    return await readBatchSpec(db, person, spec);
   });
   app.post(`${one}/cancel`, { schema: { params, body: cancelBatchSpecSchema } }, async (request) => {
     const [person, { spec }] = [personOf(request), request.params];
