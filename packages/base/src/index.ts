@@ -2,6 +2,7 @@ export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export { collect } from './collect.ts';
 export { readConfig } from './config.ts';
+export { counted } from './counted.ts';
 export { ownedDirectory, sharedDirectory } from './directories.ts';
 export type { ErrorFacts } from './errors.ts';
 export { factsOf, FumehoodError } from './errors.ts';

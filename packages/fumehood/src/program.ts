@@ -95,9 +95,9 @@ import { targetOptions } from './target/target.ts';
 import { versionOfThis } from './version.ts';
 
 /**
- * Assembles the command line: `commands/` has a file for each command, `groups/` one for each group of commands that is large. A command loads what its action needs when it runs, so that
- * `--help` and `--version` are fast. `parseAsync` rejects with `CommanderError` when commander has already printed everything:
- * help, the version or a mistake in the arguments.
+ * Assembles the command line: `commands/` has a file for each command, `groups/` one for each large group of commands. A command loads
+ * what its action needs when it runs, so that `--help` and `--version` are fast. `parseAsync` rejects with `CommanderError` when commander
+ * has already printed everything: help, the version or a mistake in the arguments.
  */
 export function makeProgram(): Command {
   const program = new Command('fumehood')

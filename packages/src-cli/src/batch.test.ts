@@ -119,7 +119,7 @@ it('preview sends the batch spec with what it mounts, runs it, and shows what wo
     `The instance runs it as ${id}.`,
     'acme/a?/web: completed',
     'push, publish: acme/a refs/heads/greet Greet',
-    expect.stringContaining('1 changesets; nothing has happened yet: src batch apply -f '),
+    expect.stringContaining('1 changeset; nothing has happened yet: src batch apply -f '),
   ]);
 });
 

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { Clock } from '@fumehood/base';
+import { type Clock, counted } from '@fumehood/base';
 import {
   batchSpecBeginning,
   type Client,
@@ -88,7 +88,9 @@ export async function preview(flags: Flags, deps: BatchDeps): Promise<void> {
   const { changesets } = await client.batches.preview(spec.id);
   for (const { operations, repository, headRef, title } of changesets)
     deps.print(plain(`${operations.join(', ')}: ${repository} ${headRef ?? ''} ${title ?? ''}`));
-  deps.print(`${changesets.length} changesets; nothing has happened yet: src batch apply -f ${flags.f}`);
+  deps.print(
+    `${counted(changesets.length, 'changeset')}; nothing has happened yet: src batch apply -f ${flags.f}`,
+  );
 }
 
 /** Executes and applies a batch spec. Errors: as `preview`. */
@@ -96,7 +98,9 @@ export async function apply(flags: Flags, deps: BatchDeps): Promise<void> {
   const { client, spec } = await completed(flags, deps);
   const { namespace, name, id } = await client.batches.apply(spec.id);
   const changesets = await client.batches.changesets(id);
-  deps.print(plain(`Applied to ${namespace}/${name} (${id}), with ${changesets.length} changesets.`));
+  deps.print(
+    plain(`Applied to ${namespace}/${name} (${id}), with ${counted(changesets.length, 'changeset')}.`),
+  );
 }
 
 /** Prints the repositories in which the steps would run. Errors: as `preview`. */

@@ -1,3 +1,4 @@
+import { counted } from '@fumehood/base';
 import type {
   BatchChangeRecord,
   BatchSpecRecord,
@@ -33,7 +34,7 @@ export function progressOf(workspace: WorkspaceRecord): string {
 /** Says what a diff changes: `3 files +5 -2`. */
 export function statOf({ files, addedLines, deletedLines }: DiffStat): string {
   if (files === 0) return 'no changes';
-  return `${files} ${files === 1 ? 'file' : 'files'} +${addedLines} -${deletedLines}`;
+  return `${counted(files, 'file')} +${addedLines} -${deletedLines}`;
 }
 
 /** Lists counts by their names, without those that are 0: `2 completed, 1 failed`. */
@@ -97,7 +98,7 @@ export function batchChangeLines(
   const { id, namespace, name, state, description, wavesStopped } = batchChange;
   const rows = changesets.map((one) => [
     one.id,
-    one.archivedAt !== null ? `${one.state} (archived)` : one.state,
+    `${one.state}${one.archivedAt === null ? '' : ' (archived)'}${one.detachedAt === null ? '' : ' (detached)'}`,
     one.repository,
     one.headRef === null ? '-' : shortRef(one.headRef),
     one.review ?? '-',

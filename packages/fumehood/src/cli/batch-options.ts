@@ -1,7 +1,8 @@
 import { batchIdSchema, type BatchOptions, namespaceSchema, type Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
+import type { ClientOptions } from './context.ts';
 import { addIndexJobOptions, type IndexJobOptions, indexJobSettings } from './index-job-options.ts';
-import { labels, parsed, tiers } from './options.ts';
+import { jsonOption, labels, parsed, tiers } from './options.ts';
 
 /** Parses the id of a batch spec, a workspace, a batch change or a changeset. */
 export const batchId = parsed(batchIdSchema);
@@ -14,6 +15,20 @@ export function batchIds(text: string, previous: string[] = []): string[] {
 /** Makes the option `--namespace`. */
 export function namespaceOption(description: string): Option {
   return new Option('-n, --namespace <name>', description).argParser(parsed(namespaceSchema));
+}
+
+/** The options of a command for one batch change. */
+export interface BatchChangeOptions extends ClientOptions {
+  readonly namespace?: string;
+}
+
+/** Adds a command for one batch change. */
+export function addBatchChangeCommand(batches: Command, name: string): Command {
+  return batches
+    .command(name)
+    .argument('<batch-change>', 'its name, or its id')
+    .addOption(namespaceOption('the user or org/NAME whose it is; default: any that you may see'))
+    .addOption(jsonOption());
 }
 
 /** What the jobs of batch changes get, as options. */

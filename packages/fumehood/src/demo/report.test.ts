@@ -77,7 +77,7 @@ describe('the report', () => {
   it('says what was installed, from where, and what the network was asked for', () => {
     const installed = { packages: 1, registry: 'npm.example', receipts: 4, refused: 1 };
     expect(line({ ...report, installed }, 'installed')).toBe(
-      '1 package from npm.example through the broker, by npm ci with its hooks; 4 receipts, 1 of them refusals',
+      '1 package from npm.example through the broker, by npm ci with its hooks; 4 receipts with 1 refusal',
     );
   });
 

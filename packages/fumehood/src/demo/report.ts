@@ -1,3 +1,4 @@
+import { counted } from '@fumehood/base';
 import { type JobRecord, type LogEntry, tierMeaning } from '@fumehood/protocol';
 import { formatBytes } from '../state/usage.ts';
 
@@ -100,8 +101,8 @@ export function reportLines(report: Report): string[] {
 }
 
 function installedText({ packages, registry, receipts, refused }: Installed): string {
-  const what = `${packages} ${packages === 1 ? 'package' : 'packages'} from ${registry} through the broker`;
-  return `${what}, by npm ci with its hooks; ${receipts} receipts, ${refused} of them refusals`;
+  const what = `${counted(packages, 'package')} from ${registry} through the broker`;
+  return `${what}, by npm ci with its hooks; ${counted(receipts, 'receipt')} with ${counted(refused, 'refusal')}`;
 }
 
 /** What is counted after a job, in the order of the report, and its words there. A database does not keep the order of fields. */

@@ -1,16 +1,19 @@
 import type { Command } from 'commander';
 import { addBatchesApply } from '../commands/batches/apply.ts';
+import { addBatchesArchive } from '../commands/batches/archive.ts';
 import { addBatchesCancel } from '../commands/batches/cancel.ts';
 import { addBatchesClose } from '../commands/batches/close.ts';
 import { addCodeHostsList } from '../commands/batches/code-hosts/list.ts';
 import { addCodeHostsRemove } from '../commands/batches/code-hosts/remove.ts';
 import { addCodeHostsSet } from '../commands/batches/code-hosts/set.ts';
+import { addBatchesDetach } from '../commands/batches/detach.ts';
 import { addBatchesExecute } from '../commands/batches/execute.ts';
 import { addBatchesList } from '../commands/batches/list.ts';
 import { addBatchesLogs } from '../commands/batches/logs.ts';
 import { addBatchesNew } from '../commands/batches/new.ts';
 import { addBatchesPreview } from '../commands/batches/preview.ts';
 import { addBatchesPublish } from '../commands/batches/publish.ts';
+import { addBatchesReenqueue } from '../commands/batches/reenqueue.ts';
 import { addBatchesResume } from '../commands/batches/resume.ts';
 import { addBatchesRetry } from '../commands/batches/retry.ts';
 import { addBatchesRolloutRemove } from '../commands/batches/rollout/remove.ts';
@@ -38,6 +41,9 @@ export function addBatches(program: Command): Command {
   addBatchesList(batches);
   addBatchesShow(batches);
   addBatchesPublish(batches);
+  addBatchesReenqueue(batches);
+  addBatchesArchive(batches);
+  addBatchesDetach(batches);
   addBatchesResume(batches);
   addBatchesClose(batches);
   const rollout = batches

@@ -84,7 +84,7 @@ const changeset = {
   state: 'unpublished',
   repository: evil,
   headRef: evil,
-  archivedAt: null,
+  ...{ archivedAt: null, detachedAt: null, published: null },
   review: evil,
 };
 const inBatchChange = async () => batchChange;
@@ -98,6 +98,7 @@ const batches = {
     changesets: [{ operations: ['push'], repository: evil, headRef: evil, title: evil, stat: null }],
   }),
   ...{ apply: inBatchChange, list: async () => [batchChange], close: inBatchChange, publish: inBatchChange },
+  change: inBatchChange,
   changesets: async () => [changeset],
   resume: inBatchChange,
   rollout: async () => ({ windows: null, setBy: evil, setAt: evil }),

@@ -149,7 +149,7 @@ type StoredChangeset = Omit<ChangesetRecord, 'state'> &
 export async function listChangesets(db: Db, person: Person, publicId: string): Promise<ChangesetRecord[]> {
   const { id } = await requireBatchChange(db, person, publicId);
   const { rows } = await sql<StoredChangeset>`
-    select changeset.public_id as id, changeset.repository, changeset.head_ref as "headRef", spec.title, commit,
+    select changeset.public_id as id, changeset.repository, changeset.head_ref as "headRef", spec.title, spec.published, commit,
       changeset.external_id as "externalId", external_url as "externalUrl", review, checks, failure,
       case when files is not null then jsonb_build_object('files', files, 'addedLines', added_lines, 'deletedLines', deleted_lines) end as stat,
       iso(archived_at) as "archivedAt", iso(detached_at) as "detachedAt", iso(published_at) as "publishedAt",

@@ -130,6 +130,8 @@ export const changesetRecordSchema = z.object({
   headRef: z.string().nullable(),
   title: z.string().nullable(),
   state: changesetStateSchema,
+  /** What its batch spec says of its publication; null: nothing, so users decide. */
+  published: publicationSchema.nullable(),
   /** The commit that was pushed last. */
   commit: z.string().nullable(),
   externalId: z.string().nullable(),
@@ -166,8 +168,10 @@ export const moveBatchChangeSchema = z.strictObject({
 });
 export type MoveBatchChange = z.input<typeof moveBatchChangeSchema>;
 
+/** Most changesets that one request names. */
+export const someChangesetsMax = 1_000;
 /** Changesets of one batch change. */
-const someChangesets = { changesets: z.array(batchIdSchema).min(1).max(1_000) };
+const someChangesets = { changesets: z.array(batchIdSchema).min(1).max(someChangesetsMax) };
 /** `POST /api/batch-changes/{batchChange}/publish`: 200 with the batch change. */
 export const publishChangesetsSchema = z.strictObject({
   ...someChangesets,

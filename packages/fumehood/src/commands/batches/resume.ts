@@ -1,19 +1,14 @@
 import type { Command } from 'commander';
 import { findBatchChange } from '../../batches/find.ts';
-import { namespaceOption } from '../../cli/batch-options.ts';
-import { type ClientOptions, connect } from '../../cli/context.ts';
-import { jsonOption } from '../../cli/options.ts';
+import { addBatchChangeCommand, type BatchChangeOptions } from '../../cli/batch-options.ts';
+import { connect } from '../../cli/context.ts';
 import { printDone } from '../../cli/print.ts';
 
 /** Adds `fumehood batches resume`. */
 export function addBatchesResume(batches: Command): void {
-  batches
-    .command('resume')
+  addBatchChangeCommand(batches, 'resume')
     .description('let the waves go on that too many failed checks have stopped')
-    .argument('<batch-change>', 'its name, or its id')
-    .addOption(namespaceOption('the user or org/NAME whose it is'))
-    .addOption(jsonOption())
-    .action(async (named: string, { namespace, ...options }: ClientOptions & { namespace?: string }) => {
+    .action(async (named: string, { namespace, ...options }: BatchChangeOptions) => {
       const client = await connect(options);
       const { id } = await findBatchChange(client, named, namespace);
       const now = await client.batches.resume(id);

@@ -1,3 +1,4 @@
+import { counted } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import type { Indexing, JobRecord, Tier } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
@@ -65,7 +66,7 @@ async function untilEnded(client: Client, { jobs }: Indexing): Promise<{ id: num
 
 /** Lays out what an indexing consists of. */
 export function indexingLines({ repository, commit, source, jobs }: Indexing, dryRun: boolean): string[] {
-  const head = `${repository} at ${commit.slice(0, 12)}: ${jobs.length} ${jobs.length === 1 ? 'job' : 'jobs'}, ${describe(source)}`;
+  const head = `${repository} at ${commit.slice(0, 12)}: ${counted(jobs.length, 'job')}, ${describe(source)}`;
   if (jobs.length === 0) return [head];
   const rows = jobs.map(({ root, indexer, reason, jobId, isEarlier }) => [
     jobId === null ? (dryRun ? 'new' : '-') : `${jobId}${isEarlier ? ' (earlier)' : ''}`,

@@ -1,3 +1,4 @@
+import { counted } from '@fumehood/base';
 import type { SetRepository } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../cli/context.ts';
@@ -75,7 +76,7 @@ async function add(source: ReturnType<typeof repositorySource>, options: AddOpti
     options,
     shown,
     wait
-      ? `${name} is mirrored: ${shown.branches} branches, ${shown.tags} tags, at ${shown.commit?.slice(0, 12) ?? 'no commit'}`
+      ? `${name} is mirrored: ${counted(shown.branches, 'branch', 'branches')}, ${counted(shown.tags, 'tag')}, at ${shown.commit?.slice(0, 12) ?? 'no commit'}`
       : `${name} will be mirrored`,
   );
 }

@@ -1,0 +1,79 @@
+import type { ChangesetRecord } from '@fumehood/protocol';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { makeProgram } from '../program.ts';
+
+const id = (number: number) => number.toString(16).padStart(32, '0');
+const changeset = (number: number, fields: Partial<ChangesetRecord>) =>
+  ({ id: id(number), archivedAt: null, detachedAt: null, published: null, ...fields }) as ChangesetRecord;
+const asked: { action: string; changesets: readonly string[]; publication?: unknown }[] = [];
+let changesets: ChangesetRecord[];
+const found = { id: id(0), namespace: 'ann', name: 'greet' };
+vi.mock('../cli/context.ts', () => ({
+  connect: async () => ({
+    batches: {
+      list: async () => [found],
+      changesets: async () => changesets,
+      async change(_: string, action: string, chosen: readonly string[]) {
+        asked.push({ action, changesets: chosen });
+        return found;
+      },
+      async publish(_: string, request: { changesets: string[]; publication: unknown }) {
+        asked.push({ action: 'publish', ...request });
+        return found;
+      },
+    },
+  }),
+}));
+
+let written = '';
+beforeEach(() => {
+  asked.length = 0;
+  written = '';
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    written += String(text);
+    return true;
+  });
+});
+afterEach(() => vi.restoreAllMocks());
+const batches = (...args: string[]) => makeProgram().parseAsync(['node', 'fumehood', 'batches', ...args]);
+
+it('publish is about those that are not published and of which the batch spec says nothing', async () => {
+  changesets = [
+    changeset(1, { state: 'unpublished' }),
+    changeset(2, { state: 'unpublished', published: false }),
+    changeset(3, { state: 'open' }),
+    changeset(4, { state: 'unpublished', archivedAt: 'now' }),
+    changeset(5, { state: 'unpublished', detachedAt: 'now' }),
+  ];
+  await batches('publish', 'greet', '--draft');
+  expect(asked).toEqual([{ action: 'publish', changesets: [id(1)], publication: 'draft' }]);
+  expect(written).toContain('1 changeset of greet will be published');
+});
+
+it('reenqueue is about those that have failed or wait after a failure', async () => {
+  changesets = [
+    changeset(1, { state: 'failed' }),
+    changeset(2, { state: 'retrying' }),
+    changeset(3, { state: 'open' }),
+  ];
+  await batches('reenqueue', 'greet');
+  expect(asked).toEqual([{ action: 'reenqueue', changesets: [id(1), id(2)] }]);
+});
+
+it('nothing is asked where there is nothing to do', async () => {
+  changesets = [changeset(1, { state: 'open' })];
+  await batches('publish', 'greet');
+  expect(asked).toEqual([]);
+  expect(written).toContain('0 changesets of greet will be published');
+});
+
+it.each(['archive', 'detach'])('%s is about those that the user names, each once', async (action) => {
+  await batches(action, 'greet', id(1), id(2), id(1));
+  expect(asked).toEqual([{ action, changesets: [id(1), id(2)] }]);
+});
+
+it('a request has at most 1,000 changesets', async () => {
+  changesets = Array.from({ length: 1_001 }, (_, number) => changeset(number, { state: 'failed' }));
+  await batches('reenqueue', 'greet');
+  expect(asked.map((one) => one.changesets.length)).toEqual([1_000, 1]);
+});
