@@ -12,7 +12,11 @@ interface ChangesetsChange {
   readonly will: string;
   /** Chooses the changesets if the user has named none. */
   readonly byDefault?: (changeset: ChangesetRecord) => boolean;
-  ask(batches: Client['batches'], batchChange: string, ids: readonly string[]): Promise<BatchChangeRecord>;
+  readonly ask: (
+    batches: Client['batches'],
+    batchChange: string,
+    ids: readonly string[],
+  ) => Promise<BatchChangeRecord>;
 }
 
 /** Asks the instance for something with changesets of a batch change, and says so. Errors: those of `findBatchChange`, `changeset_not_found`. */

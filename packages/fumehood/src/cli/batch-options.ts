@@ -12,9 +12,17 @@ export function batchIds(text: string, previous: string[] = []): string[] {
   return [...new Set([...previous, batchId(text)])];
 }
 
+/** Makes the option `--workspace` of commands that are about all workspaces of a batch spec, or about some. */
+export function workspaceOption(): Option {
+  return new Option('--workspace <id>', 'only this workspace (repeatable)').argParser(batchIds);
+}
+
+/** Parses a namespace: a user, or `org/NAME`. */
+export const batchNamespace = parsed(namespaceSchema);
+
 /** Makes the option `--namespace`. */
 export function namespaceOption(description: string): Option {
-  return new Option('-n, --namespace <name>', description).argParser(parsed(namespaceSchema));
+  return new Option('-n, --namespace <name>', description).argParser(batchNamespace);
 }
 
 /** The options of a command for one batch change. */

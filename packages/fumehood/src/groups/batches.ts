@@ -6,14 +6,17 @@ import { addBatchesClose } from '../commands/batches/close.ts';
 import { addCodeHostsList } from '../commands/batches/code-hosts/list.ts';
 import { addCodeHostsRemove } from '../commands/batches/code-hosts/remove.ts';
 import { addCodeHostsSet } from '../commands/batches/code-hosts/set.ts';
+import { addBatchesDelete } from '../commands/batches/delete.ts';
 import { addBatchesDetach } from '../commands/batches/detach.ts';
 import { addBatchesExecute } from '../commands/batches/execute.ts';
 import { addBatchesList } from '../commands/batches/list.ts';
 import { addBatchesLogs } from '../commands/batches/logs.ts';
+import { addBatchesMove } from '../commands/batches/move.ts';
 import { addBatchesNew } from '../commands/batches/new.ts';
 import { addBatchesPreview } from '../commands/batches/preview.ts';
 import { addBatchesPublish } from '../commands/batches/publish.ts';
 import { addBatchesReenqueue } from '../commands/batches/reenqueue.ts';
+import { addBatchesRename } from '../commands/batches/rename.ts';
 import { addBatchesResume } from '../commands/batches/resume.ts';
 import { addBatchesRetry } from '../commands/batches/retry.ts';
 import { addBatchesRolloutRemove } from '../commands/batches/rollout/remove.ts';
@@ -46,6 +49,9 @@ export function addBatches(program: Command): Command {
   addBatchesDetach(batches);
   addBatchesResume(batches);
   addBatchesClose(batches);
+  addBatchesRename(batches);
+  addBatchesMove(batches);
+  addBatchesDelete(batches);
   const rollout = batches
     .command('rollout')
     .description('manage when and how fast changesets are changed on code hosts');

@@ -98,7 +98,7 @@ const batches = {
     changesets: [{ operations: ['push'], repository: evil, headRef: evil, title: evil, stat: null }],
   }),
   ...{ apply: inBatchChange, list: async () => [batchChange], close: inBatchChange, publish: inBatchChange },
-  change: inBatchChange,
+  ...{ change: inBatchChange, move: inBatchChange, deleteBatchChange: async () => {} },
   changesets: async () => [changeset],
   resume: inBatchChange,
   rollout: async () => ({ windows: null, setBy: evil, setAt: evil }),

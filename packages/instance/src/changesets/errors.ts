@@ -80,7 +80,7 @@ export const batchSpecNotBuilt = (id: string) =>
     409,
     'batch_spec_not_built',
     `the batch spec ${id} has no changesets yet`,
-    'Wait until all of its workspaces have ended: `fumehood batches show`.',
+    `See how far they are: \`fumehood batches status ${id}\`. If nobody has asked for its execution: \`fumehood batches execute ${id}\`.`,
   );
 
 export const batchSpecForOther = (id: string) =>

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { batchId } from '../../cli/batch-options.ts';
+import { batchId, workspaceOption } from '../../cli/batch-options.ts';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
 import { printDone } from '../../cli/print.ts';
@@ -10,9 +10,12 @@ export function addBatchesCancel(batches: Command): void {
     .command('cancel')
     .description('cancel the execution of a batch spec; what has ended stays')
     .argument('<spec>', 'id of the batch spec', batchId)
+    .addOption(workspaceOption())
     .addOption(jsonOption())
-    .action(async (id: string, options: ClientOptions) => {
-      const now = await (await connect(options)).batches.cancel(id);
-      printDone(options, now, `the execution is ${now.state}`);
+    .action(async (id: string, options: ClientOptions & { workspace?: string[] }) => {
+      const { workspace: workspaces, ...rest } = options;
+      const client = await connect(rest);
+      const now = await client.batches.cancel(id, { ...(workspaces !== undefined && { workspaces }) });
+      printDone(rest, now, `the execution is ${now.state}`);
     });
 }

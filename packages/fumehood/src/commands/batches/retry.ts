@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { batchId, batchIds } from '../../cli/batch-options.ts';
+import { batchId, workspaceOption } from '../../cli/batch-options.ts';
 import { type ClientOptions, connect } from '../../cli/context.ts';
 import { jsonOption } from '../../cli/options.ts';
 import { printDone } from '../../cli/print.ts';
@@ -16,7 +16,7 @@ export function addBatchesRetry(batches: Command): void {
     .description('run again what has failed or was canceled; steps with a result are not run again')
     .argument('<spec>', 'id of the batch spec', batchId)
     .option('--include-completed', 'also what was completed')
-    .option('--workspace <id>', 'only this workspace (repeatable)', batchIds)
+    .addOption(workspaceOption())
     .addOption(jsonOption())
     .action(async (id: string, { includeCompleted, workspace, ...options }: RetryOptions) => {
       const now = await (await connect(options)).batches.retry(id, {
