@@ -4,7 +4,10 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
 import {
   closeBatchChange,
+  closeChangesets,
+  commentChangesets,
   detachChangesets,
+  mergeChangesets,
   publishChangesets,
   reenqueueChangesets,
 } from '../../packages/instance/src/changesets/actions.ts';
@@ -21,8 +24,12 @@ import {
   diffAdding,
   startChangesetBench,
 } from '../../packages/instance/src/changesets/testing.ts';
-import type { CodeHost, RemoteChangeset } from '../../packages/instance/src/code-hosts/code-host.ts';
-import { hostRefused, hostUnavailable } from '../../packages/instance/src/code-hosts/errors.ts';
+import type {
+  CodeHost,
+  HostComment,
+  RemoteChangeset,
+} from '../../packages/instance/src/code-hosts/code-host.ts';
+import { hostNotReady, hostRefused, hostUnavailable } from '../../packages/instance/src/code-hosts/errors.ts';
 import { type Mirrors, openMirrors } from '../../packages/instance/src/repos/mirrors.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -84,6 +91,9 @@ class Forge implements CodeHost {
   readonly drafts = true;
   readonly changesets: RemoteChangeset[] = [];
   readonly calls: string[] = [];
+  readonly comments: string[] = [];
+  /** May refuse, and then nothing is done. */
+  before: (call: string) => Promise<never> | undefined = () => undefined;
   after: (call: string) => Promise<void> = async () => {};
   async open({
     head,
@@ -113,10 +123,18 @@ class Forge implements CodeHost {
   undraft = (externalId: string) => this.#set('undraft', { externalId, state: 'open' });
   close = (externalId: string) => this.#set('close', { externalId, state: 'closed' });
   reopen = (externalId: string) => this.#set('reopen', { externalId, state: 'open' });
+  merge = (externalId: string, { squash }: { readonly squash: boolean }) =>
+    this.#set(squash ? 'squash' : 'merge', { externalId, state: 'merged' });
+  comment = (externalId: string, { id, body }: HostComment) => {
+    const text = `${body} ${id}`;
+    if (!this.comments.includes(text)) this.comments.push(text);
+    return this.#set('comment', { externalId });
+  };
   async #set(
     call: string,
     change: Partial<RemoteChangeset> & { readonly externalId: string },
   ): Promise<RemoteChangeset> {
+    await this.before(call);
     const at = Number(change.externalId) - 1;
     const changed = { ...this.changesets[at], ...change } as RemoteChangeset;
     this.changesets[at] = changed;
@@ -347,6 +365,130 @@ test('a diff that does not apply, and a wrong password, fail', async () => {
   await reconcile();
   expect(await shown(id)).toMatchObject({ state: 'failed', failure: expect.stringContaining('401') });
   expect(branch()).toBe('');
+});
+
+test('people comment on a changeset, close it and merge it, and nothing else is done with it', async () => {
+  await onForge();
+  const { db, person } = bench;
+  const id = await apply(spec());
+  await reconcile();
+  const one = [(await shown(id))?.id ?? ''];
+  await commentChangesets(db, person, id, one, { body: 'first' });
+  await commentChangesets(db, person, id, one, { body: 'second' });
+  await reconcile();
+  expect(forge.comments).toEqual([expect.stringMatching(/^first /), expect.stringMatching(/^second /)]);
+  await closeChangesets(db, person, id, one);
+  await reconcile();
+  await commentChangesets(db, person, id, one, { body: 'third' });
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'closed', failure: null });
+  expect(forge.calls).toEqual(['open', 'comment', 'comment', 'close', 'comment']);
+  await expect(mergeChangesets(db, person, id, one, { squash: true })).rejects.toMatchObject({
+    code: 'changeset_not_open',
+  });
+  await apply(spec());
+  await reconcile();
+  await mergeChangesets(db, person, id, one, { squash: true });
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'merged', failure: null });
+  await mergeChangesets(db, person, id, one, { squash: false });
+  await reconcile();
+  expect(forge.calls.slice(5)).toEqual(['reopen', 'squash']);
+});
+
+test('a merge that the host refuses is a failure of the changeset, and is not tried again by itself', async () => {
+  await onForge();
+  const { db, person } = bench;
+  const id = await apply(spec());
+  await reconcile();
+  const one = [(await shown(id))?.id ?? ''];
+  forge.before = (call) =>
+    call === 'merge' ? Promise.reject(hostRefused('forge', '405, a check is missing')) : undefined;
+  await mergeChangesets(db, person, id, one, { squash: false });
+  await reconcile();
+  expect(await shown(id)).toMatchObject({
+    state: 'failed',
+    failure: expect.stringContaining('a check is missing'),
+  });
+  await commentChangesets(db, person, id, one, { body: 'Why?' });
+  await reconcile();
+  expect(await shown(id)).toMatchObject({
+    state: 'failed',
+    failure: expect.stringContaining('a check is missing'),
+  });
+  await reenqueueChangesets(db, person, id, one);
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'open', failure: null });
+  forge.before = () => undefined;
+  await mergeChangesets(db, person, id, one, { squash: false });
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'merged', failure: null });
+});
+
+test('a host that does not know yet whether it can merge is asked again', async () => {
+  await onForge();
+  const { db, person } = bench;
+  const id = await apply(spec());
+  await reconcile();
+  forge.before = () => Promise.reject(hostNotReady('forge', 'later'));
+  await mergeChangesets(db, person, id, [(await shown(id))?.id ?? ''], { squash: false });
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'retrying' });
+  forge.before = () => undefined;
+  await bench.run(`update changesets set process_after = clock_timestamp()`);
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'merged' });
+});
+
+test('a replica that dies after it has commented leaves one comment, and what is asked meanwhile is done', async () => {
+  await onForge();
+  const { db, person } = bench;
+  const id = await apply(spec());
+  await reconcile();
+  const one = [(await shown(id))?.id ?? ''];
+  await commentChangesets(db, person, id, one, { body: 'first' });
+  const { waiting, release, wait } = gate();
+  forge.after = wait;
+  const dead = reconcile();
+  await waiting;
+  await expireClaims();
+  await commentChangesets(db, person, id, one, { body: 'second' });
+  forge.after = async () => {};
+  await reconcile();
+  release();
+  await dead;
+  expect(forge.comments).toEqual([expect.stringMatching(/^first /), expect.stringMatching(/^second /)]);
+  expect(await bench.run(`select comments, reconciler from changesets`)).toEqual([
+    { comments: [], reconciler: 'completed' },
+  ]);
+});
+
+test('what was to be pushed when a changeset was closed is pushed when it is opened again', async () => {
+  await onForge();
+  const id = await apply(spec());
+  await reconcile();
+  await apply(spec({ diff: diffAdding('a', 'b') }));
+  await closeBatchChange(bench.db, bench.person, id, { closeChangesets: true });
+  await reconcile();
+  expect(remote.git('show', 'fix:a')).toBe('a');
+  await apply(spec({ diff: diffAdding('a', 'b') }));
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'open' });
+  expect(remote.git('show', 'fix:a')).toBe('b');
+});
+
+test('nothing can be asked for on a host that there is none of, or of what is not there yet', async () => {
+  const { db, person } = bench;
+  const id = await apply(spec({}, { published: null }));
+  const one = [(await shown(id))?.id ?? ''];
+  const asking = [
+    () => mergeChangesets(db, person, id, one, { squash: false }),
+    () => commentChangesets(db, person, id, one, { body: 'b' }),
+    () => closeChangesets(db, person, id, one),
+  ];
+  for (const ask of asking) await expect(ask()).rejects.toMatchObject({ code: 'changeset_host_missing' });
+  await onForge();
+  for (const ask of asking) await expect(ask()).rejects.toMatchObject({ code: 'changeset_not_open' });
 });
 
 test('changesets wait for the times at which they may be changed', async () => {

@@ -101,6 +101,10 @@ async function repository(name: string): Promise<HostControl> {
         state: states[result],
         context: 'ci',
       })),
+    async comments(id) {
+      const comments = (await gitea.api(bot, 'GET', `${at}/issues/${id}/comments`)) as { body: string }[];
+      return comments.map(({ body }) => body);
+    },
     async merge(id) {
       // Gitea has to find out first whether it can be merged.
       const merged = () => gitea.api(reviewer, 'POST', `${at}/pulls/${id}/merge`, { Do: 'squash' });

@@ -1,11 +1,12 @@
 import type { PublishChangesets } from '@fumehood/protocol';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Person } from '../auth/people.ts';
 import type { Db } from '../db/connect.ts';
 import { reconcilerTopic } from '../db/topics.ts';
 import { transaction, wake } from '../db/transaction.ts';
 import { requireBatchChange } from './batch-changes.ts';
-import { changesetNotFound, publicationDecided } from './errors.ts';
+import { changesetHostMissing, changesetNotFound, changesetNotOpen, publicationDecided } from './errors.ts';
+import { hostedAmong } from './hosted.ts';
 
 /**
  * Closes a batch change; a repetition changes nothing. `closeChangesets`: also its open changesets, on their code hosts. Errors:
@@ -35,6 +36,13 @@ export async function closeBatchChange(
 /** Has the reconciler look at changesets again. One that it is at now, it looks at again when it has ended. */
 const requeued = sql`
   reconciler = case when reconciler = 'processing' then reconciler else 'queued' end, failure = null, failures = 0,
+  process_after = clock_timestamp(), updated_at = clock_timestamp(), only_asked = false
+`;
+
+/** Has the reconciler do something beside: it does nothing else with a changeset that it has left, and a failure of before stays known. */
+const asked = sql`
+  only_asked = only_asked or reconciler in ('completed', 'failed'), failures = 0,
+  reconciler = case when reconciler = 'processing' then reconciler else 'queued' end,
   process_after = clock_timestamp(), updated_at = clock_timestamp()
 `;
 
@@ -48,7 +56,8 @@ export async function publishChangesets(
   publicId: string,
   { changesets, publication }: PublishChangesets,
 ): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, ids) => {
+  await change(db, person, publicId, changesets, async (tx, found) => {
+    const ids = idsOf(found);
     const { rows } = await sql<{ publicId: string }>`
       select changeset.public_id as "publicId" from changesets changeset left join changeset_specs spec on spec.id = changeset.spec_id
       where changeset.id = any(${ids}::bigint[]) and (spec.id is null or spec.kind = 'existing' or published is not null) limit 1
@@ -67,9 +76,9 @@ export async function archiveChangesets(
   publicId: string,
   changesets: readonly string[],
 ): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, ids) => {
+  await change(db, person, publicId, changesets, async (tx, found) => {
     await sql`
-      update changesets set archiving = true, ${requeued} where id = any(${ids}::bigint[]) and archived_at is null
+      update changesets set archiving = true, ${requeued} where id = any(${idsOf(found)}::bigint[]) and archived_at is null
     `.execute(tx);
   });
 }
@@ -81,10 +90,10 @@ export async function detachChangesets(
   publicId: string,
   changesets: readonly string[],
 ): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, ids) => {
-    await sql`update changesets set detaching = true, ${requeued} where id = any(${ids}::bigint[])`.execute(
-      tx,
-    );
+  await change(db, person, publicId, changesets, async (tx, found) => {
+    await sql`
+      update changesets set detaching = true, ${requeued} where id = any(${idsOf(found)}::bigint[])
+    `.execute(tx);
   });
 }
 
@@ -95,12 +104,90 @@ export async function reenqueueChangesets(
   publicId: string,
   changesets: readonly string[],
 ): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, ids) => {
+  await change(db, person, publicId, changesets, async (tx, found) => {
     await sql`
-      update changesets set ${requeued} where id = any(${ids}::bigint[]) and reconciler in ('failed', 'errored')
+      update changesets set ${requeued} where id = any(${idsOf(found)}::bigint[]) and reconciler in ('failed', 'errored')
     `.execute(tx);
   });
 }
+
+/**
+ * Has open changesets merged on their code hosts, once each: what a host refuses is a failure of the changeset, which is followed all the same.
+ * `squash`: as one commit. Errors: `batch_change_not_found`, `changeset_not_found`, `changeset_host_missing`, `changeset_not_open`.
+ */
+export async function mergeChangesets(
+  db: Db,
+  person: Person,
+  publicId: string,
+  changesets: readonly string[],
+  { squash }: { readonly squash: boolean },
+): Promise<void> {
+  await ask(db, person, publicId, changesets, {
+    states: ['open', 'merged'],
+    assignments: sql`merging = ${squash ? 'squash' : 'merge'}`,
+  });
+}
+
+/** Adds a comment (Markdown) to changesets on their code hosts, once each. Errors: those of `mergeChangesets`. */
+export async function commentChangesets(
+  db: Db,
+  person: Person,
+  publicId: string,
+  changesets: readonly string[],
+  { body }: { readonly body: string },
+): Promise<void> {
+  // The clock of the host may be behind that of the database.
+  const since = sql`to_char((clock_timestamp() - interval '1 hour') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
+  await ask(db, person, publicId, changesets, {
+    states: ['open', 'draft', 'closed', 'merged'],
+    assignments: sql`
+      comments = comments || jsonb_build_object('id', gen_random_uuid(), 'body', ${body}::text, 'since', ${since})
+    `,
+  });
+}
+
+/** Closes changesets on their code hosts; the next batch spec that has them opens them again. Errors: those of `mergeChangesets`. */
+export async function closeChangesets(
+  db: Db,
+  person: Person,
+  publicId: string,
+  changesets: readonly string[],
+): Promise<void> {
+  await ask(db, person, publicId, changesets, {
+    states: ['open', 'draft', 'closed'],
+    assignments: sql`closing = true`,
+  });
+}
+
+/** Asks for something that is done on code hosts, with changesets that are in one of these states there. */
+async function ask(
+  db: Db,
+  person: Person,
+  publicId: string,
+  changesets: readonly string[],
+  { states, assignments }: { readonly states: readonly string[]; readonly assignments: RawBuilder<unknown> },
+): Promise<void> {
+  await change(db, person, publicId, changesets, async (tx, found) => {
+    const hosted = await hostedAmong(tx, [...new Set(found.map(({ repository }) => repository))]);
+    for (const { publicId: id, repository, externalState } of found) {
+      if (!hosted.has(repository)) throw changesetHostMissing(repository);
+      if (!states.includes(externalState ?? '')) throw changesetNotOpen(id, externalState ?? 'not published');
+    }
+    await sql`
+      update changesets set ${assignments}, ${asked} where id = any(${idsOf(found)}::bigint[])
+    `.execute(tx);
+  });
+}
+
+/** A changeset that is changed. */
+interface Found {
+  readonly id: number;
+  readonly publicId: string;
+  readonly repository: string;
+  readonly externalState: string | null;
+}
+
+const idsOf = (found: readonly Found[]) => found.map(({ id }) => id);
 
 /** Changes these changesets of a batch change, all or none. Detached ones are none of its. */
 async function change(
@@ -108,22 +195,19 @@ async function change(
   person: Person,
   publicId: string,
   changesets: readonly string[],
-  run: (tx: Db, ids: readonly number[]) => Promise<void>,
+  run: (tx: Db, found: readonly Found[]) => Promise<void>,
 ): Promise<void> {
   await transaction(db, async (tx) => {
     const { id } = await requireBatchChange(tx, person, publicId);
-    const { rows } = await sql<{ id: number; publicId: string }>`
-      select id, public_id as "publicId" from changesets
+    const { rows } = await sql<Found>`
+      select id, public_id as "publicId", repository, external_state as "externalState" from changesets
       where batch_change_id = ${id} and public_id = any(${changesets}::text[]) and detached_at is null
       order by id for update
     `.execute(tx);
     const known = new Set(rows.map((row) => row.publicId));
     const missing = changesets.find((one) => !known.has(one));
     if (missing !== undefined) throw changesetNotFound(missing);
-    await run(
-      tx,
-      rows.map((row) => row.id),
-    );
+    await run(tx, rows);
     wake(tx, reconcilerTopic);
   });
 }

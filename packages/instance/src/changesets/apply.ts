@@ -111,7 +111,8 @@ async function updateChangeset(tx: Db, { spec, changeset }: Match, facts: Change
   await sql`
     update changesets set spec_id = ${spec?.id ?? null}, asked_publication = ${json(facts.asked)}::jsonb, closing = ${closing},
       archiving = ${archiving}, detaching = ${detaching}, archived_at = case when ${spec !== null} then null else archived_at end,
-      reconciler = case when reconciler = 'processing' then reconciler else ${state} end,
+      merging = case when spec_id is not distinct from ${spec?.id ?? null} then merging end, only_asked = false,
+      reconciler = case when reconciler = 'processing' then reconciler when merging is null and comments = '[]' then ${state} else 'queued' end,
       failure = null, failures = 0, process_after = clock_timestamp(), updated_at = clock_timestamp()
     where id = ${changeset.id}
   `.execute(tx);

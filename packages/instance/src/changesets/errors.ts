@@ -75,6 +75,14 @@ export const changesetBranchTaken = (branch: string, repository: string, owner: 
     'Use another branch, or close the other batch change and archive its changeset.',
   );
 
+export const changesetNotOpen = (id: string, state: string) =>
+  refused(
+    409,
+    'changeset_not_open',
+    `the changeset ${id} is ${state}`,
+    'Leave it out: `fumehood batches show` has the state of each. `fumehood batches publish` opens one that is not published.',
+  );
+
 export const batchSpecNotBuilt = (id: string) =>
   refused(
     409,

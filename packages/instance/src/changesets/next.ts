@@ -17,6 +17,8 @@ export function factsOnceApplied(
     externalState: changeset?.externalState ?? null,
     asked: asked ?? changeset?.asked ?? null,
     isHosted,
+    // Whatever users have asked for beside, applying neither does nor undoes.
+    ...{ comments: [], merging: null, onlyAsked: false },
   } as const;
   if (spec) return { ...before, wanted: spec.wanted, closing: false, archiving: false, detaching: false };
   const isVisible = before.publication !== 'unpublished';

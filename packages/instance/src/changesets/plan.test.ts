@@ -9,6 +9,7 @@ const branch: Extract<WantedChangeset, { kind: 'branch' }> = {
 const unpublished: ChangesetFacts = {
   ...{ wanted: branch, made: null, publication: 'unpublished', asked: null, externalState: null },
   ...{ closing: false, archiving: false, detaching: false, isHosted: true },
+  ...{ comments: [], merging: null, onlyAsked: false },
 };
 const open: ChangesetFacts = {
   ...unpublished,
@@ -20,6 +21,7 @@ const open: ChangesetFacts = {
 const draft: ChangesetFacts = { ...open, publication: 'draft', externalState: 'draft', asked: 'draft' };
 const pushed: ChangesetFacts = { ...open, publication: 'pushed', externalState: null, isHosted: false };
 const closed: ChangesetFacts = { ...open, externalState: 'closed' };
+const comments = [{ id: '1', body: 'b', since: '2026-01-01T00:00:00Z' }];
 const wants = (change: Partial<typeof branch>) => ({ wanted: { ...branch, ...change } });
 
 describe('planChangeset', () => {
@@ -63,6 +65,22 @@ describe('planChangeset', () => {
     ['it has no spec any more', { ...open, wanted: null }, 'nothing'],
     ['it is closed and archived', { ...open, wanted: null, closing: true, archiving: true }, 'close archive'],
     ['it was closed and is archived', { ...closed, wanted: null, closing: true, archiving: true }, 'archive'],
+    ['somebody comments', { ...open, comments }, 'comment'],
+    ['somebody comments on a closed one', { ...closed, comments, onlyAsked: true }, 'comment'],
+    ['somebody merges it', { ...open, merging: 'squash' }, 'merge'],
+    [
+      'somebody merges it once it is up to date',
+      { ...open, ...wants({ title: 't2' }), merging: 'merge' },
+      'update merge',
+    ],
+    [
+      'somebody merges it although it has failed',
+      { ...open, ...wants({ title: 't2' }), merging: 'merge', onlyAsked: true },
+      'merge',
+    ],
+    ['it was merged meanwhile', { ...open, externalState: 'merged', merging: 'merge' }, 'nothing'],
+    ['it is to be closed, and somebody has merged it', { ...open, closing: true, merging: 'merge' }, 'close'],
+    ['a plain remote has neither', { ...pushed, comments, merging: 'merge' }, 'nothing'],
     ['a branch is archived', { ...pushed, wanted: null, closing: true, archiving: true }, 'archive'],
     ['a branch alone is not closed', { ...pushed, externalState: 'open', closing: true }, 'nothing'],
     ['it is let go', { ...unpublished, wanted: null, detaching: true }, 'detach'],

@@ -1,4 +1,5 @@
 import type { ChangesetOperation, Publication } from '@fumehood/protocol';
+import type { HostComment } from '../code-hosts/code-host.ts';
 import { wantedPublication } from './publication.ts';
 
 /** What a changeset shall be. */
@@ -30,6 +31,12 @@ export interface ChangesetFacts {
   readonly closing: boolean;
   readonly archiving: boolean;
   readonly detaching: boolean;
+  /** Comments that users ask for. */
+  readonly comments: readonly HostComment[];
+  /** How users ask for it to be merged. */
+  readonly merging: 'merge' | 'squash' | null;
+  /** Whether nothing is due but what users ask for: all else is as it was left, such as closed. */
+  readonly onlyAsked: boolean;
   /** Whether its repository is on a code host. */
   readonly isHosted: boolean;
 }
@@ -44,20 +51,32 @@ export function planChangeset(facts: ChangesetFacts): ChangesetOperation[] {
 }
 
 function operationsFor(facts: ChangesetFacts): ChangesetOperation[] {
-  const { wanted, externalState, closing, archiving, detaching, isHosted } = facts;
-  if (closing || archiving || detaching) {
-    const isOpen = externalState === 'open' || externalState === 'draft';
-    const ends: [ChangesetOperation, boolean][] = [
+  const { externalState, closing, archiving, detaching, isHosted, comments, merging, onlyAsked } = facts;
+  const isOpen = externalState === 'open' || externalState === 'draft';
+  const isEnded = externalState === 'merged' || externalState === 'deleted';
+  const ends = closing || archiving || detaching;
+  return [
+    ...due([['comment', comments.length > 0 && isHosted]]),
+    ...(ends || onlyAsked ? [] : toBecome(facts, isEnded)),
+    ...due([
+      ['merge', merging !== null && isHosted && !isEnded && !ends],
       ['close', closing && isOpen && isHosted],
       ['archive', archiving],
       ['detach', detaching],
-    ];
-    return ends.filter(([, isDue]) => isDue).map(([operation]) => operation);
-  }
+    ]),
+  ];
+}
+
+const due = (operations: readonly [ChangesetOperation, boolean][]) =>
+  operations.filter(([, isDue]) => isDue).map(([operation]) => operation);
+
+/** What makes it what its spec says. */
+function toBecome(facts: ChangesetFacts, isEnded: boolean): ChangesetOperation[] {
+  const { wanted, externalState, publication } = facts;
   if (wanted === null) return [];
   if (wanted.kind === 'existing') return externalState === null ? ['import'] : [];
-  if (externalState === 'merged' || externalState === 'deleted') return [];
-  return facts.publication === 'unpublished' ? toPublish(facts, wanted) : toUpdate(facts, wanted);
+  if (isEnded) return [];
+  return publication === 'unpublished' ? toPublish(facts, wanted) : toUpdate(facts, wanted);
 }
 
 type WantedBranch = Extract<WantedChangeset, { kind: 'branch' }>;
@@ -74,12 +93,11 @@ function toUpdate(facts: ChangesetFacts, wanted: WantedBranch): ChangesetOperati
   const made = facts.made?.kind === 'branch' ? facts.made : null;
   const isOther = (...fields: (keyof WantedBranch)[]) =>
     made === null || fields.some((field) => made[field] !== wanted[field]);
-  const operations: [ChangesetOperation, boolean][] = [
+  return due([
     ['reopen', isHosted && externalState === 'closed'],
     ['push', isOther('diff', 'message', 'authorName', 'authorEmail')],
     ['publish', isHosted && publication === 'pushed'],
     ['undraft', isHosted && publication === 'draft' && wantedPublication(wanted.published, asked) === true],
     ['update', isHosted && publication !== 'pushed' && isOther('title', 'body', 'baseRef')],
-  ];
-  return operations.filter(([, isDue]) => isDue).map(([operation]) => operation);
+  ]);
 }

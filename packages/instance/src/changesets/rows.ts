@@ -58,7 +58,7 @@ export const changesetColumns = sql`
   changeset.id, changeset.public_id as "publicId", changeset.repository, changeset.head_ref as "headRef",
   coalesce(changeset.external_id, wanted.external_id) as "externalId", coalesce(wanted.title, made.title) as title,
   changeset.spec_id as "specId", ${wantedOf('wanted')} as wanted, ${wantedOf('made')} as made, publication,
-  asked_publication as asked, external_state as "externalState", closing, archiving, detaching, reconciler,
+  asked_publication as asked, external_state as "externalState", closing, archiving, detaching, comments, merging, only_asked as "onlyAsked", reconciler,
   archived_at is not null as "isArchived"
 `;
 export const changesetTables = sql`

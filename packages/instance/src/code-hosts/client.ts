@@ -1,11 +1,30 @@
 import { FumehoodError } from '@fumehood/base';
-import type { CodeHost, RemoteChangeset } from './code-host.ts';
-import { hostRepositoryMissing } from './errors.ts';
+import type { CodeHost, HostComment, RemoteChangeset } from './code-host.ts';
+import { hostNotReady, hostRefused, hostRepositoryMissing } from './errors.ts';
 import type { HostHttp, HostRequest } from './http.ts';
 import type { HostRepository } from './repository.ts';
 
 /** Most pages of a list that are read. */
-export const pagesMax = 100;
+const pagesMax = 100;
+
+/**
+ * Reads the pages of a list, from page 1. A page of fewer than `fewest` items is the last one. `tooMany`: the error if there are more than a
+ * hundred pages; without it, the rest is left out.
+ */
+export async function readPages<T>(
+  readPage: (page: string) => Promise<readonly T[]>,
+  fewest: number,
+  tooMany?: (pages: number) => FumehoodError,
+): Promise<T[]> {
+  const all: T[] = [];
+  for (let page = 1; page <= pagesMax; page += 1) {
+    const part = await readPage(String(page));
+    all.push(...part);
+    if (part.length < fewest) return all;
+  }
+  if (tooMany) throw tooMany(pagesMax);
+  return all;
+}
 
 /** Sends requests about a repository that has to be there. Errors: those of `CodeHost`. */
 export type Send = <T>(request: HostRequest<T>) => Promise<T>;
@@ -31,10 +50,7 @@ export async function openOnce(
 ): Promise<RemoteChangeset> {
   const found = await find(head);
   if (found) return found;
-  const made = await create().catch((error: unknown) => {
-    if (error instanceof FumehoodError && error.code === 'host_refused') return error;
-    throw error;
-  });
+  const made = await create().catch(refusal);
   const oldest = await find(head);
   if (made instanceof FumehoodError) {
     if (oldest) return oldest;
@@ -43,4 +59,59 @@ export async function openOnce(
   if (oldest === null) return await read(made); // its list lags behind
   if (oldest.externalId !== made) await close(made);
   return oldest;
+}
+
+/** Returns the error by which a host refuses, and throws any other one. */
+function refusal(error: unknown): FumehoodError {
+  if (error instanceof FumehoodError && error.code === 'host_refused') return error;
+  throw error;
+}
+
+/**
+ * Merges an open changeset. `merge` asks the host for that; `isUndecided` is whether the host refuses only because it does not know yet
+ * whether the changeset can be merged. Whoever repeats this finds a changeset that is merged.
+ */
+export async function mergeOnce(
+  { name }: HostRepository,
+  read: CodeHost['read'],
+  externalId: string,
+  {
+    merge,
+    isUndecided,
+  }: {
+    readonly merge: () => Promise<unknown>;
+    readonly isUndecided: (refused: FumehoodError) => Promise<boolean>;
+  },
+): Promise<RemoteChangeset> {
+  const before = await read(externalId);
+  if (before.state === 'merged') return before;
+  if (before.state !== 'open') throw hostRefused(name, `the changeset ${externalId} is ${before.state}`);
+  const refused = await merge().then(() => null, refusal);
+  const after = await read(externalId);
+  if (refused === null || after.state === 'merged') return after;
+  throw (await isUndecided(refused)) ? hostNotReady(name, refused.message) : refused;
+}
+
+/**
+ * Adds a comment unless there is one with its mark, and returns the changeset. `list` returns the comments since its time; `add` gets the
+ * text. One that the host no longer has gets none.
+ */
+export async function commentOnce(
+  read: CodeHost['read'],
+  externalId: string,
+  { id, body }: HostComment,
+  {
+    list,
+    add,
+  }: {
+    readonly list: () => Promise<readonly { readonly body?: string | undefined }[]>;
+    readonly add: (text: string) => Promise<unknown>;
+  },
+): Promise<RemoteChangeset> {
+  const changeset = await read(externalId);
+  if (changeset.state === 'deleted') return changeset;
+  const mark = `<!-- fumehood ${id} -->`;
+  const comments = await list();
+  if (!comments.some((one) => one.body?.includes(mark))) await add(`${body}\n\n${mark}`);
+  return changeset;
 }

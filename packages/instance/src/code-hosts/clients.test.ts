@@ -51,6 +51,22 @@ describe.each([
 
   testCodeHost(() => control);
 
+  test('tells apart that nobody knows yet whether one can be merged, and that it cannot be', async () => {
+    const { host: opened, head, bases } = control;
+    const { externalId } = await opened.open({ head, base: bases[0], title: 't', body: '', draft: false });
+    const merge = () => opened.merge(externalId, { squash: false });
+    for (const [mergeability, code] of [
+      ['unknown', 'host_not_ready'],
+      ['conflict', 'host_refused'],
+    ] as const) {
+      forge.mergeability = mergeability;
+      await expect(merge()).rejects.toMatchObject({ code, message: expect.stringContaining('405') });
+    }
+    forge.mergeability = 'clean';
+    await merge();
+    expect(forge.pulls.at(-1)).toMatchObject({ state: 'merged', merged: 'merge' });
+  });
+
   test('needs a path of a repository', () => {
     expect(client.isRepository(path)).toBe(true);
     expect(client.isRepository(['o'])).toBe(false);

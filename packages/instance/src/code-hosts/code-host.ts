@@ -21,6 +21,16 @@ export interface RemoteChangeset {
   readonly checks: 'passed' | 'failed' | 'pending' | null;
 }
 
+/** A comment that is to be added once. */
+export interface HostComment {
+  /** Is hidden in the text, by which a repetition knows the comment. */
+  readonly id: string;
+  /** Markdown. */
+  readonly body: string;
+  /** No older comment can be this one: seconds of RFC 3339, in UTC. */
+  readonly since: string;
+}
+
 /**
  * One repository on a code host. Errors of every function: `host_rate_limited` with `details.retryAt` (milliseconds since 1970) and
  * `host_unavailable`, after which the call may be repeated; `host_token_refused`, `host_repository_missing`, `host_refused` and
@@ -50,4 +60,8 @@ export interface CodeHost {
   undraft(externalId: string): Promise<RemoteChangeset>;
   close(externalId: string): Promise<RemoteChangeset>;
   reopen(externalId: string): Promise<RemoteChangeset>;
+  /** Merges an open changeset; one that is merged stays as it is. Errors also: `host_not_ready`, after which the call may be repeated. */
+  merge(externalId: string, how: { readonly squash: boolean }): Promise<RemoteChangeset>;
+  /** Adds a comment, unless the changeset has it already. */
+  comment(externalId: string, comment: HostComment): Promise<RemoteChangeset>;
 }

@@ -85,6 +85,17 @@ export function hostRefused(host: string, why: string): FumehoodError {
   });
 }
 
+/** The host cannot say yet whether it does what it is asked for. */
+export function hostNotReady(host: string, why: string): FumehoodError {
+  return new FumehoodError({
+    status: 503,
+    code: 'host_not_ready',
+    message: `the code host ${host} does not merge the changeset yet: ${why}`,
+    remedy:
+      'Wait: the instance tries again by itself, a few times. If it gives up, look at the page of the changeset: it may be in conflict.',
+  });
+}
+
 export function hostAnswerInvalid(host: string, why: string): FumehoodError {
   return new FumehoodError({
     status: 502,

@@ -92,7 +92,7 @@ export function openHost(access: HostAccess): HostHttp {
 function parse<T>(schema: z.ZodType<T>, bytes: Buffer, invalid: (why: string) => FumehoodError): T {
   let json: unknown;
   try {
-    json = JSON.parse(bytes.toString('utf8'));
+    if (bytes.length > 0) json = JSON.parse(bytes.toString('utf8'));
   } catch {
     throw invalid('it is no JSON');
   }

@@ -12,6 +12,8 @@ export const changesetOperationSchema = z.enum([
   'import',
   'close',
   'reopen',
+  'comment',
+  'merge',
   'detach',
   'archive',
   'nothing',
@@ -178,5 +180,19 @@ export const publishChangesetsSchema = z.strictObject({
   publication: z.union([z.literal(true), z.literal('draft')], 'must be true or draft'),
 });
 export type PublishChangesets = z.input<typeof publishChangesetsSchema>;
-/** `POST /api/batch-changes/{batchChange}/archive`, `…/detach` and `…/reenqueue`: 200 with the batch change. */
+/** `POST /api/batch-changes/{batchChange}/merge`: 200 with the batch change. */
+export const mergeChangesetsSchema = z.strictObject({
+  ...someChangesets,
+  /** As one commit. */
+  squash: z.boolean().default(false),
+});
+export type MergeChangesets = z.input<typeof mergeChangesetsSchema>;
+/** `POST /api/batch-changes/{batchChange}/comment`: 200 with the batch change. */
+export const commentChangesetsSchema = z.strictObject({
+  ...someChangesets,
+  /** Markdown. */
+  body: z.string().trim().min(1).max(60_000),
+});
+export type CommentChangesets = z.input<typeof commentChangesetsSchema>;
+/** `POST /api/batch-changes/{batchChange}/close-changesets`, `…/archive`, `…/detach` and `…/reenqueue`: 200 with the batch change. */
 export const someChangesetsSchema = z.strictObject(someChangesets);

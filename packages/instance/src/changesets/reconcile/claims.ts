@@ -47,7 +47,7 @@ export async function claimChangeset(db: Db, now: number): Promise<Claim> {
     const hosted = await hostedAmong(tx, [found.repository]);
     const facts: ChangesetFacts = { ...found, isHosted: hosted.has(found.repository) };
     const operations = planChangeset(facts);
-    if (operations.some((operation) => outside.has(operation))) {
+    if (!found.onlyAsked && operations.some((operation) => outside.has(operation))) {
       const publishes = found.publication === 'unpublished';
       const next = await takeTurn(tx, { id, batchChangeId: found.batchChangeId, publishes }, now);
       if (next !== null) {
@@ -66,7 +66,7 @@ export async function claimChangeset(db: Db, now: number): Promise<Claim> {
   });
 }
 
-/** The operations that change something at the remote or on its host, and wait for their turn. */
+/** The operations that change something at the remote or on its host, and wait for their turn; what users ask for by name does not. */
 const outside: ReadonlySet<ChangesetOperation> = new Set([
   ...(['push', 'publish', 'update', 'undraft', 'close', 'reopen'] as const),
 ]);
@@ -105,15 +105,31 @@ const isUnchanged = ({ specId, asked, closing, archiving, detaching }: ClaimedCh
   and closing = ${closing} and archiving = ${archiving} and detaching = ${detaching}
 )`;
 
+/** Whether users have asked for something beside since the claim. */
+const isAsked = ({ comments, merging }: ClaimedChangeset) => sql`(
+  ${otherComments(comments)} <> '[]' or (merging is not null and merging is distinct from ${merging})
+)`;
+
+/** The comments that users ask for, without these. */
+export const otherComments = (comments: ClaimedChangeset['comments']) => sql`(
+  select coalesce(jsonb_agg(one order by position), '[]') from jsonb_array_elements(comments) with ordinality as all_of (one, position)
+  where one ->> 'id' <> all(${comments.map(({ id }) => id)}::text[])
+)`;
+
 /** Stores that all is done that was to be done when the changeset was claimed. If somebody has asked for something else since, it is reconciled again. */
 export async function finishChangeset(db: Db, claimed: ClaimedChangeset): Promise<void> {
-  const { specId, closing, archiving, detaching } = claimed;
+  const { specId, closing, archiving, detaching, merging, onlyAsked } = claimed;
+  // What has been left out may still be due when the batch spec is applied again.
+  const made = onlyAsked || closing || archiving || detaching ? null : specId;
+  const failure = sql`case when ${onlyAsked} and external_state is distinct from 'merged' then failure end`;
   await storeProgress(
     db,
     claimed,
     sql`
-      reconciler = case when ${isUnchanged(claimed)} then 'completed' else 'queued' end, claim = null, claimed_until = null,
-      process_after = clock_timestamp(), failures = 0, failure = null, reconciled_spec_id = coalesce(${specId}, reconciled_spec_id),
+      reconciler = case when not ${isUnchanged(claimed)} or ${isAsked(claimed)} then 'queued'
+        when ${failure} is not null then 'failed' else 'completed' end,
+      claim = null, claimed_until = null, process_after = clock_timestamp(), failures = 0, failure = ${failure},
+      merging = nullif(merging, ${merging}), only_asked = ${isUnchanged(claimed)}, reconciled_spec_id = coalesce(${made}, reconciled_spec_id),
       closing = closing and not ${closing}, archiving = archiving and not ${archiving}, detaching = detaching and not ${detaching},
       archived_at = case when ${archiving} then clock_timestamp() else archived_at end,
       detached_at = case when ${detaching} then clock_timestamp() else detached_at end
@@ -121,18 +137,24 @@ export async function finishChangeset(db: Db, claimed: ClaimedChangeset): Promis
   );
 }
 
-/** Stores that a changeset could not be reconciled. `retryMs`: when it is tried again; null: not before somebody asks for it. */
+/**
+ * Stores that a changeset could not be reconciled. `retryMs`: when it is tried again; null: not before somebody asks for it, and what users
+ * had asked for beside is not done any more.
+ */
 export async function failChangeset(
   db: Db,
   claimed: ClaimedChangeset,
   failure: string,
   retryMs: number | null,
 ): Promise<void> {
+  const { comments, merging } = claimed;
+  const isLast = retryMs === null;
   await storeProgress(
     db,
     claimed,
     sql`
-      reconciler = case when not ${isUnchanged(claimed)} then 'queued' else ${retryMs === null ? 'failed' : 'errored'} end,
+      comments = ${isLast ? otherComments(comments) : sql`comments`}, merging = ${isLast ? sql`nullif(merging, ${merging})` : sql`merging`},
+      reconciler = case when not ${isUnchanged(claimed)} or ${isAsked(claimed)} then 'queued' else ${retryMs === null ? 'failed' : 'errored'} end,
       process_after = clock_timestamp() + case when ${isUnchanged(claimed)} then make_interval(secs => ${(retryMs ?? 0) / 1_000}) else '0' end,
       failures = case when ${isUnchanged(claimed)} then failures + 1 else 0 end, failure = ${failure.slice(0, 2_000)},
       claim = null, claimed_until = null

@@ -5,7 +5,7 @@ import type { Db } from '../../db/connect.ts';
 import { shortName } from '../derive.ts';
 import { changesetHostMissing } from '../errors.ts';
 import { wantedPublication } from '../publication.ts';
-import { type ClaimedChangeset, storeProgress } from './claims.ts';
+import { type ClaimedChangeset, otherComments, storeProgress } from './claims.ts';
 
 export interface HostDeps {
   readonly db: Db;
@@ -16,7 +16,7 @@ export interface HostDeps {
 /** What is done on a code host. */
 export type HostOperation = Extract<
   ChangesetOperation,
-  'publish' | 'update' | 'undraft' | 'import' | 'close' | 'reopen'
+  'publish' | 'update' | 'undraft' | 'import' | 'close' | 'reopen' | 'comment' | 'merge'
 >;
 
 /**
@@ -61,9 +61,26 @@ async function perform(
     const draft = wantedPublication(wanted.published, asked) === 'draft';
     return await host.open({ ...text, head: shortName(headRef ?? ''), draft });
   }
+  if (operation === 'comment') return await comment(db, host, claimed, externalId);
+  if (operation === 'merge') return await host.merge(externalId, { squash: claimed.merging === 'squash' });
   if (operation === 'import') return await host.read(externalId);
   if (operation === 'close') return await host.close(externalId);
   return operation === 'reopen' ? await host.reopen(externalId) : await host.undraft(externalId);
+}
+
+/** Adds the comments that users ask for, each once: what was added is taken out before the next one. */
+async function comment(
+  db: Db,
+  host: CodeHost,
+  claimed: ClaimedChangeset,
+  externalId: string,
+): Promise<RemoteChangeset> {
+  let changeset: RemoteChangeset | null = null;
+  for (const one of claimed.comments) {
+    changeset = await host.comment(externalId, one);
+    await storeProgress(db, claimed, sql`comments = ${otherComments([one])}`);
+  }
+  return changeset ?? (await host.read(externalId));
 }
 
 const link = '${{ batch_change_link }}';

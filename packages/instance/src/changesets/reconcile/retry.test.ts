@@ -9,6 +9,8 @@ it.each([
   ['it again', error('remote_unreachable'), 3, 80_000],
   ['it for a long time', error('remote_unreachable'), 9, 3_600_000],
   ['it for too long', error('remote_unreachable'), 10, null],
+  ['a host that has to find out first', error('host_not_ready'), 3, 80_000],
+  ['a host that finds nothing out', error('host_not_ready'), 4, null],
   ['a fault without a code', new Error('ECONNRESET'), 1, 20_000],
   ['a host that asks to wait', error('host_rate_limited', { retryAt: 1_500_000 }), 0, 500_000],
   ['a host that asks to wait, at the end', error('host_rate_limited', { retryAt: 0 }), 12, 3_600_000],

@@ -35,4 +35,10 @@ export type Review = z.infer<typeof reviewsSchema>[number];
 export const combinedStatusSchema = z.object({ state: z.string(), total_count: z.int() });
 export type CombinedStatus = z.infer<typeof combinedStatusSchema>;
 
+export const commentSchema = z.object({ body: z.string() });
+export const commentsSchema = z.array(commentSchema);
+
+/** That of a merge, which has no body. */
+export const emptySchema = z.undefined();
+
 export const repositorySchema = z.object({ full_name: z.string() });

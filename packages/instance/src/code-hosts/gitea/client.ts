@@ -1,4 +1,4 @@
-import { openOnce, pagesMax, required } from '../client.ts';
+import { commentOnce, mergeOnce, openOnce, readPages, required } from '../client.ts';
 import type { CodeHost, RemoteChangeset } from '../code-host.ts';
 import { hostAnswerInvalid } from '../errors.ts';
 import { deletedChangeset } from '../facts.ts';
@@ -7,6 +7,9 @@ import type { HostClient, HostRepository } from '../repository.ts';
 import { plainTitle, titleOf } from '../title.ts';
 import {
   combinedStatusSchema,
+  commentSchema,
+  commentsSchema,
+  emptySchema,
   type Pull,
   pullSchema,
   pullsSchema,
@@ -45,7 +48,7 @@ function openGitea(repository: HostRepository): CodeHost {
     const reviews = await readReviews(number);
     const statuses = await send({
       ...{ method: 'GET', path: `${at}/commits/${head.sha}/status` },
-      ...{ query: { limit: String(pageSize) }, answer: combinedStatusSchema },
+      ...{ query: { limit }, answer: combinedStatusSchema },
     });
     return {
       ...{
@@ -59,20 +62,14 @@ function openGitea(repository: HostRepository): CodeHost {
     };
   }
 
+  const limit = String(pageSize);
+
   async function readReviews(number: number): Promise<Review[]> {
-    const reviews: Review[] = [];
-    for (let page = 1; page <= pagesMax; page += 1) {
-      const query = { limit: String(pageSize), page: String(page) };
-      const part = await send({
-        method: 'GET',
-        path: `${pull(String(number))}/reviews`,
-        query,
-        answer: reviewsSchema,
-      });
-      if (part.length === 0) break;
-      reviews.push(...part);
-    }
-    return reviews;
+    const path = `${pull(String(number))}/reviews`;
+    return await readPages(
+      (page) => send({ method: 'GET', path, query: { limit, page }, answer: reviewsSchema }),
+      1,
+    );
   }
 
   async function change(externalId: string, body: Record<string, string>): Promise<RemoteChangeset> {
@@ -81,16 +78,13 @@ function openGitea(repository: HostRepository): CodeHost {
 
   /** The API finds no pull requests by their head branch alone: all open ones are read. */
   async function find(head: string): Promise<RemoteChangeset | null> {
-    const found: Pull[] = [];
-    for (let page = 1; ; page += 1) {
-      if (page > pagesMax)
-        throw hostAnswerInvalid(name, `it has more than ${pagesMax} pages of open pull requests`);
-      const query = { state: 'open', limit: String(pageSize), page: String(page) };
-      const part = await send({ method: 'GET', path: `${at}/pulls`, query, answer: pullsSchema });
-      if (part.length === 0) break;
-      found.push(...part.filter((one) => one.head.label === head));
-    }
-    const [oldest] = found.sort((a, b) => a.number - b.number);
+    const request = { method: 'GET', path: `${at}/pulls`, answer: pullsSchema } as const;
+    const open = await readPages(
+      (page) => send({ ...request, query: { state: 'open', limit, page } }),
+      1,
+      (pages) => hostAnswerInvalid(name, `it has more than ${pages} pages of open pull requests`),
+    );
+    const [oldest] = open.filter((one) => one.head.label === head).sort((a, b) => a.number - b.number);
     return oldest ? await complete(oldest) : null;
   }
 
@@ -128,5 +122,22 @@ function openGitea(repository: HostRepository): CodeHost {
     },
     close,
     reopen: (externalId) => change(externalId, { state: 'open' }),
+    merge: (externalId, { squash }) =>
+      mergeOnce(repository, read, externalId, {
+        merge: () =>
+          send({
+            ...{ method: 'POST', path: `${pull(externalId)}/merge`, answer: emptySchema },
+            body: { do: squash ? 'squash' : 'merge' },
+          }),
+        // Gitea says the same of a conflict.
+        isUndecided: (refused) => Promise.resolve(/try again later/i.test(refused.message)),
+      }),
+    comment(externalId, comment) {
+      const path = `${at}/issues/${encodeURIComponent(externalId)}/comments`;
+      return commentOnce(read, externalId, comment, {
+        list: () => send({ method: 'GET', path, query: { since: comment.since }, answer: commentsSchema }),
+        add: (body) => send({ method: 'POST', path, body: { body }, answer: commentSchema }),
+      });
+    },
   };
 }

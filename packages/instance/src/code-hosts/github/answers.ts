@@ -33,6 +33,14 @@ export type CheckRun = z.infer<typeof checkRunsSchema>['check_runs'][number];
 export const combinedStatusSchema = z.object({ state: z.string(), total_count: z.int() });
 export type CombinedStatus = z.infer<typeof combinedStatusSchema>;
 
+/** Whether a pull request can be merged; null: GitHub is finding out. */
+export const mergeableSchema = z.object({ mergeable: z.boolean().nullable() });
+
+export const mergedSchema = z.object({ merged: z.boolean() });
+
+export const commentSchema = z.object({ body: z.string().optional() });
+export const commentsSchema = z.array(commentSchema);
+
 export const repositorySchema = z.object({ full_name: z.string() });
 
 /** The answer to the mutation that makes a draft ready for review. */

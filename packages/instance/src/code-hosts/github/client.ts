@@ -1,4 +1,4 @@
-import { openOnce, pagesMax, required } from '../client.ts';
+import { commentOnce, mergeOnce, openOnce, readPages, required } from '../client.ts';
 import type { CodeHost, RemoteChangeset } from '../code-host.ts';
 import { hostRefused } from '../errors.ts';
 import { deletedChangeset } from '../facts.ts';
@@ -8,6 +8,10 @@ import {
   type CheckRun,
   checkRunsSchema,
   combinedStatusSchema,
+  commentSchema,
+  commentsSchema,
+  mergeableSchema,
+  mergedSchema,
   type Pull,
   pullSchema,
   pullsSchema,
@@ -79,37 +83,22 @@ function openGithub(repository: HostRepository): CodeHost {
     };
   }
 
+  const per_page = String(pageSize);
+
   async function readReviews(number: number): Promise<Review[]> {
-    const reviews: Review[] = [];
-    for (let page = 1; page <= pagesMax; page += 1) {
-      const query = { per_page: String(pageSize), page: String(page) };
-      const part = await send({
-        method: 'GET',
-        path: `${pull(String(number))}/reviews`,
-        query,
-        answer: reviewsSchema,
-      });
-      reviews.push(...part);
-      if (part.length < pageSize) break;
-    }
-    return reviews;
+    const path = `${pull(String(number))}/reviews`;
+    return await readPages(
+      (page) => send({ method: 'GET', path, query: { per_page, page }, answer: reviewsSchema }),
+      pageSize,
+    );
   }
 
   async function readCheckRuns(commit: string): Promise<CheckRun[]> {
-    const runs: CheckRun[] = [];
-    for (let page = 1; page <= pagesMax; page += 1) {
-      const query = { per_page: String(pageSize), page: String(page) };
-      const part = await http({
-        method: 'GET',
-        path: `${commit}/check-runs`,
-        query,
-        answer: checkRunsSchema,
-        optional: true,
-      });
-      runs.push(...(part?.check_runs ?? []));
-      if ((part?.check_runs.length ?? 0) < pageSize) break;
-    }
-    return runs;
+    const request = { method: 'GET', path: `${commit}/check-runs`, optional: true } as const;
+    return await readPages(async (page) => {
+      const part = await http({ ...request, query: { per_page, page }, answer: checkRunsSchema });
+      return part?.check_runs ?? [];
+    }, pageSize);
   }
 
   async function change(externalId: string, body: Record<string, string>): Promise<RemoteChangeset> {
@@ -161,5 +150,29 @@ function openGithub(repository: HostRepository): CodeHost {
     },
     close,
     reopen: (externalId) => change(externalId, { state: 'open' }),
+    merge: (externalId, { squash }) =>
+      mergeOnce(repository, read, externalId, {
+        merge: () =>
+          send({
+            ...{ method: 'PUT', path: `${pull(externalId)}/merge`, answer: mergedSchema },
+            body: { merge_method: squash ? 'squash' : 'merge' },
+          }),
+        async isUndecided() {
+          const path = pull(externalId);
+          return (await send({ method: 'GET', path, answer: mergeableSchema })).mergeable === null;
+        },
+      }),
+    comment(externalId, comment) {
+      const path = `${at}/issues/${encodeURIComponent(externalId)}/comments`;
+      const asked = { since: comment.since, per_page };
+      return commentOnce(read, externalId, comment, {
+        list: () =>
+          readPages(
+            (page) => send({ method: 'GET', path, query: { ...asked, page }, answer: commentsSchema }),
+            pageSize,
+          ),
+        add: (body) => send({ method: 'POST', path, body: { body }, answer: commentSchema }),
+      });
+    },
   };
 }

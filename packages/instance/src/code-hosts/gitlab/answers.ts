@@ -29,4 +29,10 @@ export type Reviewer = z.infer<typeof reviewersSchema>[number];
 export const approvalsSchema = z.object({ approved_by: z.array(z.unknown()).nullish() });
 export type Approvals = z.infer<typeof approvalsSchema>;
 
+/** Whether a merge request can be merged, in one of many words. */
+export const mergeStatusSchema = z.object({ detailed_merge_status: z.string() });
+
+export const noteSchema = z.object({ body: z.string() });
+export const notesSchema = z.array(noteSchema);
+
 export const projectSchema = z.object({ id: z.int() });

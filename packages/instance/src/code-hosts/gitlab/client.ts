@@ -1,4 +1,4 @@
-import { openOnce, required } from '../client.ts';
+import { commentOnce, mergeOnce, openOnce, required } from '../client.ts';
 import type { CodeHost, RemoteChangeset } from '../code-host.ts';
 import { deletedChangeset } from '../facts.ts';
 import { openHost } from '../http.ts';
@@ -9,6 +9,9 @@ import {
   type MergeRequest,
   mergeRequestSchema,
   mergeRequestsSchema,
+  mergeStatusSchema,
+  noteSchema,
+  notesSchema,
   projectSchema,
   reviewersSchema,
 } from './answers.ts';
@@ -23,6 +26,9 @@ export const gitlab: HostClient = {
   isRepository: (path) => path.length >= 2 && path.every((part) => /^[\w.-]+$/.test(part)),
   open: openGitlab,
 };
+
+/** What GitLab says of a merge request while it finds out whether it can be merged. */
+const undecided = ['approvals_syncing', 'checking', 'preparing', 'unchecked'];
 
 function openGitlab(repository: HostRepository): CodeHost {
   const { token, path } = repository;
@@ -111,5 +117,26 @@ function openGitlab(repository: HostRepository): CodeHost {
     },
     close,
     reopen: (externalId) => change(externalId, { state_event: 'reopen' }),
+    merge: (externalId, { squash }) =>
+      mergeOnce(repository, read, externalId, {
+        merge: () =>
+          send({
+            ...{ method: 'PUT', path: `${request(externalId)}/merge`, answer: mergeRequestSchema },
+            body: { squash },
+          }),
+        async isUndecided() {
+          const asked = { method: 'GET', path: request(externalId), answer: mergeStatusSchema } as const;
+          return undecided.includes((await send(asked)).detailed_merge_status);
+        },
+      }),
+    comment(externalId, comment) {
+      const path = `${request(externalId)}/notes`;
+      // Notes cannot be asked for by their time: one that is to be found again is among the newest.
+      const query = { order_by: 'created_at', sort: 'desc', per_page: '100' };
+      return commentOnce(read, externalId, comment, {
+        list: () => send({ method: 'GET', path, query, answer: notesSchema }),
+        add: (body) => send({ method: 'POST', path, body: { body }, answer: noteSchema }),
+      });
+    },
   };
 }

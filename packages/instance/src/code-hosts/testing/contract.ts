@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { HostControl } from './forge.ts';
 
 /** Tests what every code host has to do. `control` has a repository without pull requests when the first of the tests begins. */
@@ -67,6 +67,18 @@ export function testCodeHost(control: () => HostControl): void {
     expect(await host.find(head)).toMatchObject({ externalId: id });
   });
 
+  test('adds a comment once', async () => {
+    const { host, comments } = control();
+    const comment = { id: 'a1', body: 'Please *look*', since: '2026-01-01T00:00:00Z' };
+    expect(await host.comment(id, comment)).toMatchObject({ externalId: id, state: 'open' });
+    await host.comment(id, comment);
+    await host.comment(id, { ...comment, id: 'b2', body: 'Thanks' });
+    expect(await comments(id)).toEqual([
+      expect.stringMatching(/^Please \*look\*\n\n<!-- \w+ a1 -->$/),
+      expect.stringMatching(/^Thanks/),
+    ]);
+  });
+
   test('tells that one was merged, by whomever', async () => {
     const { host, head, merge } = control();
     await merge(id);
@@ -74,9 +86,25 @@ export function testCodeHost(control: () => HostControl): void {
     expect(await host.find(head)).toBeNull();
   });
 
+  test('merges one that is open, and a repetition finds it merged', async () => {
+    const { host, bases } = control();
+    const { externalId: other } = await host.open({ ...request(), base: bases[1], draft: true });
+    const merge = () => host.merge(other, { squash: true });
+    await expect(merge()).rejects.toMatchObject({
+      code: 'host_refused',
+      message: expect.stringContaining('is draft'),
+    });
+    await host.undraft(other);
+    // A host may need a while until it knows whether it can be merged.
+    await vi.waitFor(merge, { timeout: 10_000, interval: 200 });
+    expect(await merge()).toMatchObject({ externalId: other, state: 'merged' });
+  });
+
   test('tells that there is none any more', async () => {
     const { host, remove } = control();
     await remove(id);
     expect(await host.read(id)).toMatchObject({ externalId: id, state: 'deleted' });
+    const comment = { id: 'a1', body: 'Hello?', since: '2026-01-01T00:00:00Z' };
+    expect(await host.comment(id, comment)).toMatchObject({ state: 'deleted' });
   });
 }

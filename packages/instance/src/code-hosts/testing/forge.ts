@@ -3,6 +3,8 @@ import type { CodeHost } from '../code-host.ts';
 /** Makes happen on a code host what others do there. */
 export interface HostControl {
   readonly host: CodeHost;
+  /** Texts of comments, oldest first. */
+  readonly comments: (externalId: string) => Promise<string[]>;
   /** A branch with a commit that the base lacks, and branches that it may be merged into, without `refs/heads/`. */
   readonly head: string;
   readonly headCommit: string;
@@ -24,13 +26,20 @@ export interface ForgePull {
   draft: boolean;
   state: 'open' | 'closed' | 'merged';
   reviews: ('approved' | 'changes_requested')[];
+  comments: string[];
+  /** How it was merged. */
+  merged: 'merge' | 'squash' | null;
 }
+
+/** Whether a pull request can be merged: the host does not know yet, or it is in conflict. */
+export type Mergeability = 'clean' | 'unknown' | 'conflict';
 
 /** The pull requests of one repository of a code host in a test. */
 export class Forge {
   readonly sha = 'a'.repeat(40);
   pulls: ForgePull[] = [];
   check: 'passed' | 'failed' | 'pending' | null = null;
+  mergeability: Mergeability = 'clean';
   readonly #refusesSecond: boolean;
 
   /** `refusesSecond`: whether two requests at the same time open one only. */
@@ -45,14 +54,29 @@ export class Forge {
       this.pulls.some(({ head, state }) => head === request.head && state === 'open')
     )
       return null;
-    const number = this.pulls.length + 1;
-    const pull: ForgePull = { ...request, number, sha: this.sha, state: 'open', reviews: [] };
+    const number = Math.max(0, ...this.pulls.map((pull) => pull.number)) + 1;
+    const pull: ForgePull = {
+      ...request,
+      number,
+      sha: this.sha,
+      state: 'open',
+      reviews: [],
+      comments: [],
+      merged: null,
+    };
     this.pulls.push(pull);
     return pull;
   }
 
   of(number: string | undefined): ForgePull | undefined {
     return this.pulls.find((pull) => String(pull.number) === number);
+  }
+
+  /** Merges one if it can be. */
+  merge(pull: ForgePull, how: 'merge' | 'squash'): boolean {
+    if (pull.state !== 'open' || this.mergeability !== 'clean') return false;
+    Object.assign(pull, { state: 'merged', merged: how });
+    return true;
   }
 
   control(host: CodeHost): HostControl {
@@ -70,6 +94,7 @@ export class Forge {
       check: async (result) => {
         this.check = result;
       },
+      comments: async (externalId) => of(externalId).comments,
       merge: async (externalId) => {
         of(externalId).state = 'merged';
       },

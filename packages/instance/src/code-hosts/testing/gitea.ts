@@ -25,7 +25,7 @@ export function giteaOperations(forge: Forge): Operations {
       const open = forge.pulls.filter(({ state }) => state === 'open');
       const other: ForgePull = {
         ...{ number: 99, head: 'other', sha: forge.sha, base: 'main', title: 't', body: '' },
-        ...{ draft: false, state: 'open', reviews: [] },
+        ...{ draft: false, state: 'open', reviews: [], comments: [], merged: null },
       };
       // Pages are smaller than what was asked for.
       return {
@@ -54,6 +54,21 @@ export function giteaOperations(forge: Forge): Operations {
         dismissed: false,
       }));
       return { body: query.get('page') === '1' ? reviews : [] };
+    },
+    [`POST ${at}/pulls/{index}/merge`]: ({ params, body }) => {
+      const found = forge.of(params[2]);
+      if (found && forge.merge(found, (body as { do: 'merge' | 'squash' }).do)) return { body: undefined };
+      const message = forge.mergeability === 'unknown' ? 'Please try again later' : 'not ready to merge';
+      return { status: 405, body: { message } };
+    },
+    [`GET ${at}/issues/{index}/comments`]: ({ params }) => ({
+      body: (forge.of(params[2])?.comments ?? []).map((body) => ({ body })),
+    }),
+    [`POST ${at}/issues/{index}/comments`]: (asked) => {
+      const { params } = asked;
+      const { body } = asked.body as { body: string };
+      forge.of(params[2])?.comments.push(body);
+      return { body: { body } };
     },
     [`GET ${at}/commits/{ref}/status`]: () => ({
       body: { state: states[forge.check ?? 'pending'], total_count: forge.check === null ? 0 : 1 },

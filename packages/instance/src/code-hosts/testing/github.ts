@@ -10,9 +10,11 @@ export function githubOperations(forge: Forge): { readonly rest: Operations; rea
     ...{ state: state === 'open' ? 'open' : 'closed', body: body || null },
     ...{ merged_at: state === 'merged' ? '2026-01-01T00:00:00Z' : null },
     ...{ base: { ref: base }, head: { ref: head, sha }, requested_reviewers: [], requested_teams: [] },
+    mergeable: forge.mergeability === 'unknown' ? null : forge.mergeability === 'clean',
   });
   const one = (found: ForgePull | undefined): HostedAnswer => (found ? { body: pull(found) } : missing);
   const at = '/repos/{owner}/{repo}';
+  const comment = (body: string) => ({ id: 1, body });
   const conclusions = { passed: 'success', failed: 'failure', pending: null } as const;
   return {
     rest: {
@@ -42,6 +44,24 @@ export function githubOperations(forge: Forge): { readonly rest: Operations; rea
         // The first page is full of comments.
         const comments = Array.from({ length: 100 }, () => ({ user: null, state: 'COMMENTED' }));
         return { body: query.get('page') === '1' ? comments : reviews };
+      },
+      [`PUT ${at}/pulls/{pull_number}/merge`]: ({ params, body }) => {
+        const found = forge.of(params[2]);
+        const { merge_method } = body as { merge_method: 'merge' | 'squash' };
+        return found && forge.merge(found, merge_method)
+          ? { body: { merged: true, message: 'Pull Request successfully merged', sha: forge.sha } }
+          : { status: 405, body: { message: 'Pull Request is not mergeable' } };
+      },
+      [`GET ${at}/issues/{issue_number}/comments`]: ({ params, query }) => {
+        // The first page is full of what others have written.
+        const others = Array.from({ length: 100 }, () => comment('Well done'));
+        const comments = (forge.of(params[2])?.comments ?? []).map(comment);
+        return { body: query.get('page') === '1' ? others : comments };
+      },
+      [`POST ${at}/issues/{issue_number}/comments`]: ({ params, body }) => {
+        const { body: text } = body as { body: string };
+        forge.of(params[2])?.comments.push(text);
+        return { body: comment(text) };
       },
       [`GET ${at}/commits/{ref}/check-runs`]: () => {
         const { check } = forge;

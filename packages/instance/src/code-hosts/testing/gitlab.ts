@@ -17,6 +17,9 @@ export function gitlabOperations(forge: Forge): Operations {
   const statuses = { passed: 'success', failed: 'failed', pending: 'running' } as const;
   const request = (pull: ForgePull) => ({
     ...listed(pull),
+    detailed_merge_status: { clean: 'mergeable', unknown: 'checking', conflict: 'conflict' }[
+      forge.mergeability
+    ],
     head_pipeline: forge.check && { status: statuses[forge.check] },
   });
   const one = (found: ForgePull | undefined): HostedAnswer => (found ? { body: request(found) } : missing);
@@ -57,6 +60,21 @@ export function gitlabOperations(forge: Forge): Operations {
         if (state_event) found.state = state_event === 'close' ? 'closed' : 'open';
       }
       return one(found);
+    },
+    [`PUT ${at}/merge_requests/{merge_request_iid}/merge`]: (asked) => {
+      const found = of(asked);
+      const { squash } = asked.body as { squash: boolean };
+      return found && forge.merge(found, squash ? 'squash' : 'merge')
+        ? { body: request(found) }
+        : { status: 405, body: { message: '405 Method Not Allowed' } };
+    },
+    [`GET ${at}/merge_requests/{merge_request_iid}/notes`]: (asked) => ({
+      body: (of(asked)?.comments ?? []).map((body) => ({ id: 1, body })).reverse(),
+    }),
+    [`POST ${at}/merge_requests/{merge_request_iid}/notes`]: (asked) => {
+      const { body } = asked.body as { body: string };
+      of(asked)?.comments.push(body);
+      return { body: { id: 1, body } };
     },
     [`GET ${at}/merge_requests/{merge_request_iid}/reviewers`]: (asked) => ({
       body: (of(asked)?.reviews ?? [])

@@ -43,6 +43,14 @@ export interface PublishedHost {
   stop(): Promise<void>;
 }
 
+const parsers = new WeakMap<object, z.ZodType>();
+
+function parserOf(schema: object): z.ZodType {
+  const parser = parsers.get(schema) ?? z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
+  parsers.set(schema, parser);
+  return parser;
+}
+
 /** Statuses that every operation may answer. */
 const general = [401, 403, 429, 500, 502, 503];
 
@@ -59,7 +67,7 @@ export async function startPublishedHost(
   const violations: string[] = [];
   const check = (what: string, schema: object | undefined, value: unknown) => {
     if (schema === undefined) return value === undefined || violations.push(`${what} is not known`);
-    const { error } = z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema).safeParse(value);
+    const { error } = parserOf(schema).safeParse(value);
     return error === undefined || violations.push(`${what}: ${z.prettifyError(error)}`);
   };
   const answer = async (request: IncomingMessage): Promise<HostedAnswer & { status: number }> => {

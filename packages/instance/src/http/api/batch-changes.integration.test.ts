@@ -92,6 +92,9 @@ test('a batch change of others does not exist on any route, and is not changed',
     ['POST', `${path}/close`, {}],
     ['POST', `${path}/resume`, undefined],
     ['POST', `${path}/publish`, { ...some, publication: true }],
+    ['POST', `${path}/merge`, some],
+    ['POST', `${path}/comment`, { ...some, body: 'b' }],
+    ['POST', `${path}/close-changesets`, some],
     ['POST', `${path}/archive`, some],
     ['POST', `${path}/detach`, some],
     ['POST', `${path}/reenqueue`, some],
@@ -104,13 +107,21 @@ test('a batch change of others does not exist on any route, and is not changed',
   expect((await ask('GET', path)).status).toBe(200);
 });
 
-test('changesets are published, archived and detached, and a batch change is closed', async () => {
+test('changesets are published, merged, archived and detached, and a batch change is closed', async () => {
   const { id } = await applied();
+  await sql`
+    insert into code_hosts (name, kind, url, token, set_by) values ('forge', 'gitea', 'https://forge.test', '', 'a') on conflict do nothing
+  `.execute(instance.db);
+  await instance.api('PUT', '/api/repositories/acme/payments', { url: 'https://forge.test/acme/payments' });
+  await sql`update changesets set external_state = 'open', process_after = 'infinity'`.execute(instance.db);
   const [changeset] = await changesetsOf(id);
   const some = { changesets: [changeset?.id] };
   const path = `/api/batch-changes/${id}`;
   for (const [action, body] of [
     ['publish', { ...some, publication: 'draft' }],
+    ['merge', { ...some, squash: true }],
+    ['comment', { ...some, body: 'b' }],
+    ['close-changesets', some],
     ['archive', some],
     ['reenqueue', some],
     ['resume', undefined],

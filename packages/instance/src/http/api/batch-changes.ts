@@ -3,7 +3,9 @@ import {
   batchIdSchema,
   type ChangesetRecord,
   closeBatchChangeSchema,
+  commentChangesetsSchema,
   listBatchChangesSchema,
+  mergeChangesetsSchema,
   moveBatchChangeSchema,
   publishChangesetsSchema,
   someChangesetsSchema,
@@ -14,7 +16,10 @@ import * as z from 'zod';
 import {
   archiveChangesets,
   closeBatchChange,
+  closeChangesets,
+  commentChangesets,
   detachChangesets,
+  mergeChangesets,
   publishChangesets,
   reenqueueChangesets,
 } from '../../changesets/actions.ts';
@@ -75,6 +80,16 @@ export function batchChangeRoutes(scope: FastifyInstance, { db }: RouteDeps): vo
     await publishChangesets(db, personOf(request), batchChange, request.body);
     return await readBatchChange(db, personOf(request), batchChange);
   });
+  app.post(`${one}/merge`, { schema: { params, body: mergeChangesetsSchema } }, async (request) => {
+    const [person, { batchChange }] = [personOf(request), request.params];
+    await mergeChangesets(db, person, batchChange, request.body.changesets, request.body);
+    return await readBatchChange(db, person, batchChange);
+  });
+  app.post(`${one}/comment`, { schema: { params, body: commentChangesetsSchema } }, async (request) => {
+    const [person, { batchChange }] = [personOf(request), request.params];
+    await commentChangesets(db, person, batchChange, request.body.changesets, request.body);
+    return await readBatchChange(db, person, batchChange);
+  });
   app.post(`${one}/resume`, { schema: { params } }, async (request) => {
     const [person, { batchChange }] = [personOf(request), request.params];
     await transaction(db, async (tx) => {
@@ -84,6 +99,7 @@ export function batchChangeRoutes(scope: FastifyInstance, { db }: RouteDeps): vo
     return await readBatchChange(db, person, batchChange);
   });
   for (const [action, act] of [
+    ['close-changesets', closeChangesets],
     ['archive', archiveChangesets],
     ['detach', detachChangesets],
     ['reenqueue', reenqueueChangesets],

@@ -67,6 +67,19 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
     summary: 'Publishes changesets of which the batch spec does not say whether they are.',
     answers: { 200: 'BatchChange' },
   },
+  'POST /api/batch-changes/:batchChange/merge': {
+    summary:
+      'Merges open changesets on their code hosts, once each. What a host refuses is a failure of the changeset, which is followed all the same.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/comment': {
+    summary: 'Adds a comment to changesets on their code hosts, once each.',
+    answers: { 200: 'BatchChange' },
+  },
+  'POST /api/batch-changes/:batchChange/close-changesets': {
+    summary: 'Closes changesets on their code hosts. The next batch spec that has them opens them again.',
+    answers: { 200: 'BatchChange' },
+  },
   'POST /api/batch-changes/:batchChange/archive': {
     summary: 'Takes changesets out of sight. They stay on their code hosts as they are.',
     answers: { 200: 'BatchChange' },
