@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedRequest, localSpawn, openFetch, type Spawn } from '@fumehood/base';
-import { fetchHistory, listRefs, makeMirror, type Mirror } from '@fumehood/git';
+import { fetchHistory, listRefs, type Mirror, makeMirror } from '@fumehood/git';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';

@@ -2,8 +2,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
 import { argumentsMax, commandFault } from '@fumehood/protocol';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import type { ImageFile } from '../../packages/executor/src/testing/test-images.ts';
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { join } from 'node:path';
 import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { localSpawn } from '@fumehood/base';
 import {
@@ -15,9 +15,9 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
 import { openTestServer, type TestServer } from '../../packages/instance/src/db/testing.ts';
+import { openCommits } from '../../packages/instance/src/repos/store.ts';
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { scipDocument, scipIndex } from '../../packages/instance/src/testing/scip.ts';
-import { openCommits } from '../../packages/instance/src/repos/store.ts';
 
 const isRoot = process.getuid?.() === 0;
 const spawn = localSpawn(isRoot ? { uid: 1_900_000_003, gid: process.getgid?.() ?? 0 } : null);

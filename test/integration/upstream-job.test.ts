@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import { FakeUpstream } from '../../packages/executor/src/testing/fake-upstream.ts';
+import { TestAgent } from '../../packages/executor/src/testing/test-agent.ts';
 import { busyboxImage } from '../../packages/executor/src/testing/test-images.ts';
 import { basic, FakeRegistry } from '../../packages/oci/src/testing/registry.ts';
 

@@ -8,8 +8,8 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   guestRecipe,
-  networkMissing,
   type NetworkHandles,
+  networkMissing,
   type Template,
   type Vmm,
   type VmProcess,

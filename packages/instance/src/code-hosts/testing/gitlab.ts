@@ -69,7 +69,7 @@ export function gitlabOperations(forge: Forge): Operations {
         : { status: 405, body: { message: '405 Method Not Allowed' } };
     },
     [`GET ${at}/merge_requests/{merge_request_iid}/notes`]: (asked) => ({
-      body: (of(asked)?.comments ?? []).map((body) => ({ id: 1, body })).reverse(),
+      body: (of(asked)?.comments ?? []).map((body) => ({ id: 1, body })).toReversed(),
     }),
     [`POST ${at}/merge_requests/{merge_request_iid}/notes`]: (asked) => {
       const { body } = asked.body as { body: string };
