@@ -1,5 +1,6 @@
 import { factsOf, readEvents } from '@fumehood/base';
 import { hasEnded, type JobEvent, jobEventSchema } from '@fumehood/protocol';
+import type { ZodType } from 'zod';
 import { answerUnknown } from './errors.ts';
 import type { Http } from './http.ts';
 
@@ -18,8 +19,8 @@ export interface WantedEvents {
 }
 
 /**
- * Yields each past and, with `follow`, each future event of a job once, until the job ends. If the stream breaks, the client resumes it after the last
- * event. Errors: `job_not_found`, `answer_unknown`, `instance_unreachable` if the instance is away for a minute.
+ * Yields each past and, with `follow`, each future event of a job once, until the job ends. Errors: `job_not_found`, and those of
+ * `followEvents`.
  */
 export async function* jobEvents(
   http: Http,
@@ -31,38 +32,66 @@ export async function* jobEvents(
     ...(!follow && { follow: 'false' }),
     ...(tail !== undefined && { tail: String(tail) }),
   });
+  yield* followEvents(http, {
+    path: `/api/jobs/${id}/events${query.size > 0 ? `?${query.toString()}` : ''}`,
+    schema: jobEventSchema,
+    isLast: (event) => event.type === 'job' && hasEnded(event.job.state),
+    // The job may have ended before the last event id.
+    isOver: async () => !follow || (await jobHasEnded(http, id, signal)),
+    isPatient: follow,
+    signal,
+  });
+}
+
+/** A stream of events of the instance. */
+interface EventSource<E> {
+  readonly path: string;
+  readonly schema: ZodType<E>;
+  /** Whether no event comes after this one. */
+  readonly isLast: (event: E) => boolean;
+  /** Asks whether a stream that has ended without its last event shall not be resumed. */
+  readonly isOver: () => Promise<boolean>;
+  /** Whether the client resumes a stream that breaks. */
+  readonly isPatient: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Yields the events of a stream to the last one. If the stream breaks, or the instance ends it because it stops, the client resumes it after
+ * the last event. Errors: those of the request; `answer_unknown`; `instance_unreachable` if the instance is away for a minute.
+ */
+export async function* followEvents<E>(
+  http: Http,
+  { path, schema, isLast, isOver, isPatient, signal }: EventSource<E>,
+): AsyncGenerator<E> {
   let lastId: string | null = null;
   let lastEventAt = performance.now();
   for (;;) {
     try {
       const response = await http.send({
-        method: 'GET',
-        path: `/api/jobs/${id}/events${query.size > 0 ? `?${query.toString()}` : ''}`,
+        ...{ method: 'GET', path, signal },
         headers: { accept: 'text/event-stream', ...(lastId !== null && { 'last-event-id': lastId }) },
-        signal,
       });
       if (!response.body) return;
-      for await (const event of readEvents(response.body, eventMax)) {
+      for await (const { id, data } of readEvents(response.body, eventMax)) {
         lastEventAt = performance.now();
-        const jobEvent = parseEvent(http, event.data);
-        yield jobEvent;
-        lastId = event.id ?? lastId;
-        if (jobEvent.type === 'job' && hasEnded(jobEvent.job.state)) return;
+        const event = parseEvent(http, schema, data);
+        yield event;
+        lastId = id ?? lastId;
+        if (isLast(event)) return;
       }
-      if (!follow) return;
-      // The stream ended before the job: the instance is stopping, or the job had ended before the last event id.
-      if (await jobHasEnded(http, id, signal)) return;
+      if (await isOver()) return;
     } catch (error) {
       signal?.throwIfAborted();
-      if (!follow || !isTransient(error) || performance.now() - lastEventAt > patienceMs) throw error;
+      if (!isPatient || !isTransient(error) || performance.now() - lastEventAt > patienceMs) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 
-function parseEvent(http: Http, text: string): JobEvent {
+function parseEvent<E>(http: Http, schema: ZodType<E>, text: string): E {
   try {
-    return jobEventSchema.parse(JSON.parse(text));
+    return schema.parse(JSON.parse(text));
   } catch (error) {
     throw answerUnknown(http.url, 'the request for events', (error as Error).message);
   }

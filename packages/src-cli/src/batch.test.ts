@@ -38,6 +38,12 @@ const batchChange = {
   ...{ updatedAt: '', closedAt: null },
 };
 
+/** What the instance says of the execution. */
+const events = () => [
+  { type: 'workspace', workspace },
+  { type: 'spec', ...((answers[id] as typeof spec | undefined) ?? spec) },
+];
+
 let directory: string;
 let server: Server;
 let endpoint: string;
@@ -50,7 +56,6 @@ beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fumehood-src-batch-'));
   [asked, printed] = [[], []];
   answers = {
-    workspaces: { workspaces: [workspace], next: null },
     preview: {
       batchChange: null,
       namespace: 'ann',
@@ -67,6 +72,15 @@ beforeEach(async () => {
       const [path = ''] = (request.url ?? '').split('?');
       const { authorization: token } = request.headers;
       asked.push({ route: `${request.method} ${path}`, token, body });
+      if (path.endsWith('/events')) {
+        response.setHeader('content-type', 'text/event-stream');
+        response.end(
+          events()
+            .map((event) => `data: ${JSON.stringify(event)}\n\n`)
+            .join(''),
+        );
+        return;
+      }
       const answer = answers[path.split('/').at(-1) ?? ''] ?? spec;
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify(answer));
@@ -106,8 +120,8 @@ it('preview sends the batch spec with what it mounts, runs it, and shows what wo
     'POST /api/batch-specs',
     `PUT /api/batch-specs/${id}/files/a.sh`,
     `POST /api/batch-specs/${id}/execute`,
+    `GET /api/batch-specs/${id}/events`,
     `GET /api/batch-specs/${id}`,
-    `GET /api/batch-specs/${id}/workspaces`,
     `GET /api/batch-specs/${id}/preview`,
   ]);
   expect(new Set(asked.map(({ token }) => token))).toEqual(new Set(['token secret']));

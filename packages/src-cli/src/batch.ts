@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
-import { type Clock, counted } from '@fumehood/base';
+import { counted } from '@fumehood/base';
 import {
   batchSpecBeginning,
   type Client,
   followExecution,
   openClient,
   readSpecFile,
-  sendMounts,
   type SpecFile,
+  sendMounts,
 } from '@fumehood/client';
 import type { BatchSpecRecord, WorkspaceRecord } from '@fumehood/protocol';
 import { batchFailed, fileExists, settingsInvalid } from './errors.ts';
@@ -16,7 +16,6 @@ import { readSettings, type Settings } from './settings.ts';
 /** What the commands of batch changes work with. */
 export interface BatchDeps {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly clock: Clock;
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly print: (line: string) => void;
 }
@@ -62,8 +61,6 @@ async function completed(flags: Flags, deps: BatchDeps): Promise<Sent> {
   deps.print(`The instance runs it as ${spec.id}.`);
   const last = await followExecution(client, spec.id, {
     view: { onWorkspace: (workspace) => deps.print(progressLine(workspace)), end: () => {} },
-    clock: deps.clock,
-    signal: new AbortController().signal,
   });
   if (last.state !== 'completed')
     throw batchFailed(spec.id, last.resolutionFailure ?? last.buildFailure ?? last.state);
@@ -109,8 +106,6 @@ export async function listRepositories(flags: Flags, deps: BatchDeps): Promise<v
   const names = new Set<string>();
   const last = await followExecution(client, spec.id, {
     view: { onWorkspace: ({ repository }) => void names.add(repository), end: () => {} },
-    clock: deps.clock,
-    signal: new AbortController().signal,
     until: ({ resolution }) => resolution === 'completed' || resolution === 'failed',
   });
   if (last.resolutionFailure !== null) throw batchFailed(spec.id, last.resolutionFailure);

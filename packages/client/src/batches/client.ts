@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import {
   type ApplyBatchSpec,
   type BatchChangeRecord,
+  type BatchEvent,
   type BatchFile,
   type BatchOptions,
   type BatchSettings,
@@ -13,13 +14,13 @@ import {
   batchSpecRecordSchema,
   type CancelBatchSpec,
   type ChangesetRecord,
-  changesetsSchema,
   type CreateBatchSpec,
+  changesetsSchema,
   type ListBatchChanges,
   type MoveBatchChange,
   type Preview,
-  previewSchema,
   type PublishChangesets,
+  previewSchema,
   type RetryBatchSpec,
   type Rollout,
   rolloutSchema,
@@ -30,6 +31,7 @@ import {
   workspacePageSchema,
 } from '@fumehood/protocol';
 import { encodePath, type Http, queryOf } from '../http.ts';
+import { batchEvents } from './events.ts';
 
 /** What can be done with changesets of a batch change besides their publication. */
 export type ChangesetAction = 'archive' | 'detach' | 'reenqueue';
@@ -48,6 +50,8 @@ export interface BatchesClient {
     content: Readable,
   ): Promise<BatchFile>;
   spec(id: string): Promise<BatchSpecRecord>;
+  /** Yields what changes of a batch spec and its workspaces until it has ended; all workspaces come first. */
+  events(spec: string, signal?: AbortSignal): AsyncGenerator<BatchEvent>;
   /** Returns a page of the workspaces of a batch spec; `after` is `next` of the page before. */
   workspaces(spec: string, after?: number | null): Promise<WorkspacePage>;
   /** Errors: `workspace_not_found`. */
@@ -113,6 +117,7 @@ export function batchesClient(http: Http): BatchesClient {
         headers: { 'content-length': String(bytes) },
       }),
     spec: (id) => http.ask(batchSpecRecordSchema, { ...get, path: `${specs}/${id}` }),
+    events: (spec, signal) => batchEvents(http, spec, signal),
     workspaces: (spec, after) =>
       http.ask(workspacePageSchema, {
         ...get,

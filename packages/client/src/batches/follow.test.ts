@@ -1,81 +1,75 @@
-import type { BatchSpecRecord, WorkspacePage, WorkspaceRecord } from '@fumehood/protocol';
+import type { BatchEvent, WorkspaceRecord } from '@fumehood/protocol';
 import { expect, it } from 'vitest';
 import { followExecution } from './follow.ts';
 
-type Workspace = Pick<WorkspaceRecord, 'id' | 'state'>;
+const workspace = (id: string, state: WorkspaceRecord['state']) =>
+  ({ type: 'workspace', workspace: { id, state } }) as BatchEvent;
+const spec = (state: 'pending' | 'completed'): BatchEvent => ({
+  type: 'spec',
+  state,
+  resolution: 'completed',
+});
 
-/** A client whose looks at a batch spec have these answers, one after the other. */
-function clientOf(looks: readonly (readonly [BatchSpecRecord['state'], readonly Workspace[]])[]) {
-  let at = -1;
-  const now = () => looks[Math.min(at, looks.length - 1)];
-  return {
-    spec: async () => {
-      at++;
-      return { state: now()?.[0], resolution: 'completed' } as BatchSpecRecord;
-    },
-    // Pages of one workspace.
-    workspaces: async (_spec: string, after: number | null = null) => {
-      const all = now()?.[1] ?? [];
-      const next = (after ?? 0) + 1;
-      return {
-        workspaces: all.slice(next - 1, next),
-        next: next < all.length ? next : null,
-      } as unknown as WorkspacePage;
-    },
-  };
-}
+type Options = Parameters<typeof followExecution>[2];
 
-async function follow(looks: Parameters<typeof clientOf>[0], onSleep: () => void = () => {}) {
+/** Follows an execution with these events, which `fails` ends. Returns what was told, and the last record. */
+async function follow(
+  events: readonly BatchEvent[],
+  { fails, ...options }: Omit<Options, 'view'> & { fails?: () => never } = {},
+) {
   const told: string[] = [];
-  const stop = new AbortController();
-  const client = { batches: clientOf(looks) } as unknown as Parameters<typeof followExecution>[0];
-  const clock = {
-    sleep: async () => onSleep(),
-  } as unknown as Parameters<typeof followExecution>[2]['clock'];
+  const batches = {
+    async *events() {
+      yield* events;
+      fails?.();
+    },
+    spec: async () => ({ state: 'completed' }),
+  };
   const view = {
     onWorkspace: ({ id, state }: WorkspaceRecord) => void told.push(`${id} ${state}`),
     end: () => void told.push('end'),
   };
-  const last = await followExecution(client, '', { view, clock, signal: stop.signal });
+  const client = { batches } as unknown as Parameters<typeof followExecution>[0];
+  const last = await followExecution(client, '', { view, ...options }).catch((error: Error) => error.message);
   return { told, last };
 }
 
-it('each change of each workspace is told once, those of the last look, too', async () => {
+it('each change of each workspace is told once, also where the stream repeats it', async () => {
   const { told, last } = await follow([
-    [
-      'processing',
-      [
-        { id: 'a', state: 'processing' },
-        { id: 'b', state: 'queued' },
-      ],
-    ],
-    [
-      'processing',
-      [
-        { id: 'a', state: 'completed' },
-        { id: 'b', state: 'queued' },
-      ],
-    ],
-    [
-      'completed',
-      [
-        { id: 'a', state: 'completed' },
-        { id: 'b', state: 'completed' },
-      ],
-    ],
+    workspace('a', 'processing'),
+    workspace('b', 'queued'),
+    spec('pending'),
+    workspace('b', 'queued'),
+    workspace('a', 'completed'),
+    workspace('b', 'completed'),
+    spec('completed'),
   ]);
   expect(told).toEqual(['a processing', 'b queued', 'a completed', 'b completed', 'end']);
-  expect(last.state).toBe('completed');
+  expect(last).toEqual({ state: 'completed' });
+});
+
+it('a follower can end before the batch spec does', async () => {
+  const { told } = await follow([workspace('a', 'pending'), spec('pending'), workspace('a', 'queued')], {
+    until: ({ resolution }) => resolution === 'completed',
+  });
+  expect(told).toEqual(['a pending', 'end']);
 });
 
 it('the view is ended when the instance cannot be asked any more', async () => {
-  const told: string[] = [];
-  const client = { batches: { spec: async () => Promise.reject(new Error('gone')) } };
-  const followed = followExecution(client as unknown as Parameters<typeof followExecution>[0], '', {
-    view: { onWorkspace: () => {}, end: () => void told.push('end') },
-    clock: {} as Parameters<typeof followExecution>[2]['clock'],
-    signal: new AbortController().signal,
+  const { told, last } = await follow([], {
+    fails() {
+      throw new Error('gone');
+    },
   });
-  await expect(followed).rejects.toThrow('gone');
-  expect(told).toEqual(['end']);
+  expect([told, last]).toEqual([['end'], 'gone']);
+});
+
+it('a follower that does not want to know more gets the record as it is', async () => {
+  const { last } = await follow([workspace('a', 'queued')], {
+    signal: AbortSignal.abort(),
+    fails() {
+      throw new Error('aborted');
+    },
+  });
+  expect(last).toEqual({ state: 'completed' });
 });

@@ -1,9 +1,5 @@
-import type { Clock } from '@fumehood/base';
+import type { BatchEvent, BatchSpecRecord, WorkspaceRecord } from '@fumehood/protocol';
 import type { Client } from '../client.ts';
-import type { BatchSpecRecord, BatchSpecState, WorkspaceRecord } from '@fumehood/protocol';
-
-/** Pause between two looks at a batch spec, milliseconds. */
-const pauseMs = 1_000;
 
 /** What is told of an execution. */
 export interface ExecutionView {
@@ -11,13 +7,6 @@ export interface ExecutionView {
   onWorkspace(workspace: WorkspaceRecord): void;
   /** Called at the end, whatever it was. */
   end(): void | Promise<void>;
-}
-
-const ended: readonly BatchSpecState[] = ['completed', 'failed', 'canceled'];
-
-/** Whether nothing of a batch spec is going on any more. */
-function hasBatchSpecEnded({ state, resolution }: BatchSpecRecord): boolean {
-  return ended.includes(state) || resolution === 'failed';
 }
 
 /** Returns all workspaces of a batch spec. */
@@ -38,36 +27,34 @@ export async function allWorkspaces(
 /** How an execution is followed. */
 interface Following {
   readonly view: ExecutionView;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
-  /** Whether nothing that is waited for is going on any more; by default, whether the execution has ended. */
-  readonly until?: (spec: BatchSpecRecord) => boolean;
+  readonly signal?: AbortSignal;
+  /** Whether nothing that is waited for is going on any more, though the batch spec has not ended. */
+  readonly until?: (spec: Extract<BatchEvent, { type: 'spec' }>) => boolean;
 }
 
-/**
- * Follows the execution of a batch spec until it has ended, or the signal is aborted; returns its last record. It asks for all workspaces
- * each time, as the instance has no order of their changes.
- */
+/** Follows the execution of a batch spec until it has ended, or the signal is aborted; returns its record then. */
 export async function followExecution(
-  client: Pick<Client, 'batches'>,
+  { batches }: Pick<Client, 'batches'>,
   id: string,
-  { view, clock, signal, until = hasBatchSpecEnded }: Following,
+  { view, signal, until = () => false }: Following,
 ): Promise<BatchSpecRecord> {
   const told = new Map<string, string>();
   try {
-    for (;;) {
-      // The record first: when it has ended, the workspaces that are read after it have ended, too.
-      const spec = await client.batches.spec(id);
-      for (const workspace of await allWorkspaces(client, id)) {
-        const facts = JSON.stringify([workspace.state, workspace.steps]);
-        if (told.get(workspace.id) === facts) continue;
-        told.set(workspace.id, facts);
-        view.onWorkspace(workspace);
+    for await (const event of batches.events(id, signal)) {
+      if (event.type === 'spec') {
+        if (until(event)) break;
+        continue;
       }
-      if (until(spec) || signal.aborted) return spec;
-      await clock.sleep(pauseMs, signal).catch(() => {});
+      const { workspace } = event;
+      const facts = JSON.stringify([workspace.state, workspace.steps]);
+      if (told.get(workspace.id) === facts) continue;
+      told.set(workspace.id, facts);
+      view.onWorkspace(workspace);
     }
+  } catch (error) {
+    if (!signal?.aborted) throw error;
   } finally {
     await view.end();
   }
+  return await batches.spec(id);
 }

@@ -1,4 +1,3 @@
-import { systemClock } from '@fumehood/base';
 import { type Client, followExecution, readSpecFile, sendMounts } from '@fumehood/client';
 import type { BatchSpecRecord } from '@fumehood/protocol';
 import { type BatchJobOptions, batchJobSettings } from '../cli/batch-options.ts';
@@ -46,11 +45,7 @@ export async function follow(client: Client, id: string): Promise<BatchSpecRecor
   const interrupts = watchInterrupts(() => {});
   const view = process.stderr.isTTY ? await terminalView() : lineView();
   try {
-    const last = await followExecution(client, id, {
-      view,
-      clock: systemClock,
-      signal: interrupts.signal,
-    });
+    const last = await followExecution(client, id, { view, signal: interrupts.signal });
     if (!interrupts.signal.aborted) return last;
     note(
       `the execution goes on: \`fumehood batches status --follow ${id}\` follows it, \`fumehood batches cancel ${id}\` ends it`,

@@ -92,6 +92,10 @@ const batches = {
   ...{ createSpec: async () => batchSpec, spec: async () => batchSpec, execute: async () => batchSpec },
   ...{ cancel: async () => ({ ...batchSpec, state: evil }), retry: async () => batchSpec },
   workspaces: async () => ({ workspaces: [workspace], next: null }),
+  async *events() {
+    yield { type: 'workspace', workspace };
+    yield { type: 'spec', state: 'completed', resolution: 'completed' };
+  },
   workspace: async () => workspace,
   preview: async () => ({
     ...{ namespace: evil, name: evil, batchChange: evil, stats: { push: 1 } },

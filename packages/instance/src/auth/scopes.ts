@@ -101,6 +101,7 @@ export const routeAccess: Readonly<Record<string, RouteAccess>> = {
   'POST /api/batch-specs': access('code:write', 'own batch changes'),
   'GET /api/batch-specs/:spec': access('code:read', 'own batch changes'),
   'DELETE /api/batch-specs/:spec': access('code:write', 'own batch changes'),
+  'GET /api/batch-specs/:spec/events': access('code:read', 'own batch changes'),
   'GET /api/batch-specs/:spec/workspaces': access('code:read', 'own batch changes'),
   'GET /api/batch-specs/:spec/workspaces/:workspace': access('code:read', 'own batch changes'),
   'PUT /api/batch-specs/:spec/files/*': access('code:write', 'own batch changes'),

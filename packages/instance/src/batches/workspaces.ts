@@ -25,7 +25,8 @@ const steps = sql`(
   from batch_workspace_steps step left join batch_step_results result on result.id = result_id
   where workspace_id = workspace.id
 )`;
-const record = sql`
+/** The columns of `WorkspaceRecord`, of a row `workspace`. */
+export const workspaceRecord = sql`
   workspace.public_id as id, repository, branch, commit, path, only_fetch_workspace as "onlyFetchWorkspace", ignored, unsupported, state, reason,
   job_id as "jobId", step_count as "stepCount", ${steps} as steps, iso(queued_at) as "queuedAt",
   iso(started_at) as "startedAt", iso(finished_at) as "finishedAt"
@@ -40,7 +41,7 @@ export async function listWorkspaces(
 ): Promise<WorkspacePage> {
   const { id } = await requireBatchSpec(db, person, spec);
   const { rows } = await sql<{ position: number; workspace: WorkspaceRecord }>`
-    select position, to_jsonb(record) as workspace from batch_workspaces workspace, lateral (select ${record}) as record
+    select position, to_jsonb(record) as workspace from batch_workspaces workspace, lateral (select ${workspaceRecord}) as record
     where spec_id = ${id} and position > ${after} and (${state}::text is null or workspace.state = ${state})
     order by position limit ${limit + 1}
   `.execute(db);
@@ -77,7 +78,7 @@ export async function readWorkspace(
 ): Promise<StoredWorkspaceDetail> {
   const { id } = await requireWorkspace(db, person, publicId);
   const { rows } = await sql<StoredWorkspaceDetail>`
-    select ${record}, (
+    select ${workspaceRecord}, (
       select coalesce(jsonb_agg(jsonb_build_object(${stepFields}, 'stdout', coalesce(stdout, ''), 'stderr', coalesce(stderr, ''),
         'outputs', coalesce(outputs, '{}')) order by step.step), '[]')
       from batch_workspace_steps step left join batch_step_results result on result.id = result_id

@@ -3,6 +3,7 @@ import { artifactRoutes } from './api/artifacts.ts';
 import { batchFormRoutes } from './api/batch-forms.ts';
 import { blobRoutes } from './api/blobs.ts';
 import { batchChangeRoutes } from './api/batch-changes.ts';
+import { batchEventRoutes } from './api/batch-events.ts';
 import { batchFileRoutes } from './api/batch-files.ts';
 import { batchSettingsRoutes } from './api/batch-settings.ts';
 import { batchSpecRoutes } from './api/batch-specs.ts';
@@ -89,6 +90,7 @@ export const allRoutes: readonly Routes[] = [
   organisationRoutes,
   codeHostRoutes,
   batchSpecRoutes,
+  batchEventRoutes,
   batchFileRoutes,
   batchChangeRoutes,
   batchSettingsRoutes,

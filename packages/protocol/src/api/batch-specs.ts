@@ -190,6 +190,27 @@ export const workspacePageSchema = z.object({
 });
 export type WorkspacePage = z.infer<typeof workspacePageSchema>;
 
+/**
+ * `GET /api/batch-specs/{spec}/events`: something that has changed. After the state of a batch spec that has ended, nothing comes any
+ * more, and the workspaces were as they were at its end.
+ */
+export const batchEventSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('workspace'), workspace: workspaceRecordSchema }),
+  z.object({
+    type: z.literal('spec'),
+    ...batchSpecRecordSchema.pick({ state: true, resolution: true }).shape,
+  }),
+]);
+export type BatchEvent = z.infer<typeof batchEventSchema>;
+
+/** Whether nothing of a batch spec is going on any more. */
+export function hasBatchSpecEnded({
+  state,
+  resolution,
+}: Pick<BatchSpecRecord, 'state' | 'resolution'>): boolean {
+  return ['completed', 'failed', 'canceled'].includes(state) || resolution === 'failed';
+}
+
 /** `GET /api/batch-specs/{spec}/workspaces/{workspace}`: a workspace with what its steps have written. */
 export const workspaceDetailSchema = workspaceRecordSchema.extend({
   steps: z.array(

@@ -65,7 +65,7 @@ describe('a batch spec', () => {
 
   test('of another user does not exist; an admin sees it', async () => {
     const { id } = await made('ann');
-    for (const path of [id, `${id}/workspaces`, nobodys]) {
+    for (const path of [id, `${id}/workspaces`, `${id}/events`, nobodys]) {
       const answer = await as('bob', 'GET', `/api/batch-specs/${path}`);
       expect([answer.status, await codeOf(answer)]).toEqual([404, 'batch_spec_not_found']);
     }
@@ -234,6 +234,18 @@ test('some workspaces of a batch spec are canceled, of this batch spec alone', a
   expect(batchSpecRecordSchema.parse(await all.json())).toMatchObject({
     workspaces: { pending: 0, canceled: 2 },
   });
+});
+
+test('a batch spec is followed to its end', async () => {
+  const { id } = await made('ann');
+  await addWorkspace(id, 'acme/followed', 'failed');
+  const answer = await as('ann', 'GET', `/api/batch-specs/${id}/events`);
+  expect(answer.headers.get('content-type')).toBe('text/event-stream');
+  const events = (await answer.text()).split('\n\n').filter((one) => one !== '');
+  expect(events.map((one) => one.replace(/^data: |^id: \d+\ndata: /, ''))).toMatchObject([
+    expect.stringContaining('"repository":"acme/followed"'),
+    '{"type":"spec","state":"failed","resolution":"completed"}',
+  ]);
 });
 
 test('a batch spec is executed as it is sent', async () => {

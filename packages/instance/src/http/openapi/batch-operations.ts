@@ -1,4 +1,5 @@
 import { relativePathSchema } from '@fumehood/protocol';
+import * as z from 'zod';
 import type { Operation } from './operation.ts';
 
 /** The routes of batch changes, by `METHOD url`. */
@@ -16,6 +17,12 @@ export const batchOperations: Readonly<Record<string, Operation>> = {
   'DELETE /api/batch-specs/:spec': {
     summary: 'Deletes a batch spec that neither runs nor was applied, with its workspaces.',
     answers: { 204: null },
+  },
+  'GET /api/batch-specs/:spec/events': {
+    summary:
+      'Follows a batch spec until it has ended: server-sent events, each with a BatchEvent as `data`. All workspaces come first, and each one again when it has changed. Resumes after `Last-Event-ID`.',
+    headers: { 'Last-Event-ID': z.int().nonnegative().optional() },
+    answers: { 200: { events: 'BatchEvent' } },
   },
   'GET /api/batch-specs/:spec/workspaces': {
     summary: 'The workspaces of a batch spec, page by page, and how far each is.',

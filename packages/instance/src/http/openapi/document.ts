@@ -4,8 +4,8 @@ import { accessOf } from '../../auth/scopes.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
 import {
-  answerReference,
   type AnswerName,
+  answerReference,
   type JsonSchema,
   namedSchemas,
   parameterSchemas,
@@ -111,8 +111,8 @@ function operationOf({ method, url, schema }: Registered, operation: Operation):
 function answerOf(answer: Operation['answers'][number] | undefined): object {
   const description = 'Success.';
   if (answer === null || answer === undefined) return { description };
-  if (answer === 'text/event-stream')
-    return { description, content: { [answer]: { schema: answerReference('JobEvent') } } };
+  if (typeof answer === 'object')
+    return { description, content: { 'text/event-stream': { schema: answerReference(answer.events) } } };
   if (answer.includes('/')) return { description, content: { [answer]: {} } };
   return {
     description,

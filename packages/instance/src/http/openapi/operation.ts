@@ -4,8 +4,10 @@ import type { AnswerName } from './schemas.ts';
 /** What the document says of a route besides the schemas with which the route is registered. */
 export interface Operation {
   readonly summary: string;
-  /** What the route answers with success: a schema, a media type, or nothing. */
-  readonly answers: Readonly<Record<number, AnswerName | `${string}/${string}` | null>>;
+  /** What the route answers with success: a schema, a stream of events with a schema, a media type, or nothing. */
+  readonly answers: Readonly<
+    Record<number, AnswerName | { readonly events: AnswerName } | `${string}/${string}` | null>
+  >;
   /** The body is raw bytes. */
   readonly bytes?: boolean;
   readonly headers?: Readonly<Record<string, z.ZodType>>;

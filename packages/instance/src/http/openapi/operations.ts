@@ -38,7 +38,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary:
       'Follows a job until it has ended: server-sent events, each with a JobEvent as `data`. Resumes after `Last-Event-ID`. With `follow=false` only the events so far; with `tail` only the output that was among the last so many bytes of its stream.',
     headers: { 'Last-Event-ID': z.int().nonnegative().optional() },
-    answers: { 200: 'text/event-stream' },
+    answers: { 200: { events: 'JobEvent' } },
   },
   'GET /api/jobs/:id/logs': {
     summary:
