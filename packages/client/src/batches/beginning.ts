@@ -19,6 +19,7 @@ changesetTemplate:
   branch: hello
   commit:
     message: Say hello
-  published: false
+  # Whether it is published. Without this line \`fumehood batches publish\` decides; \`draft\` opens drafts.
+  # published: true
 `;
 }

@@ -7,7 +7,7 @@ const changeset = (number: number, fields: Partial<ChangesetRecord>) =>
   ({ id: id(number), archivedAt: null, detachedAt: null, published: null, ...fields }) as ChangesetRecord;
 const asked: { action: string; changesets: readonly string[]; publication?: unknown }[] = [];
 let changesets: ChangesetRecord[];
-const found = { id: id(0), namespace: 'ann', name: 'greet' };
+const found = { id: id(0), namespace: 'ann', name: 'greet', state: 'open', description: '' };
 vi.mock('../cli/context.ts', () => ({
   connect: async () => ({
     batches: {
@@ -17,6 +17,18 @@ vi.mock('../cli/context.ts', () => ({
         asked.push({ action, changesets: chosen });
         return found;
       },
+      async apply(_: string, request: { publicationStates: unknown[] }) {
+        asked.push({ action: 'apply', changesets: [], publication: request.publicationStates });
+        return { ...found, changesets: {}, wavesStopped: null };
+      },
+      preview: async () => ({
+        changesets: [
+          { changesetSpec: id(1), headRef: 'refs/heads/greet', published: null },
+          { changesetSpec: id(2), headRef: 'refs/heads/greet', published: true },
+          { changesetSpec: id(3), headRef: null, published: null },
+          { changesetSpec: null, headRef: 'refs/heads/greet', published: null },
+        ],
+      }),
       async publish(_: string, request: { changesets: string[]; publication: unknown }) {
         asked.push({ action: 'publish', ...request });
         return found;
@@ -76,4 +88,14 @@ it('a request has at most 1,000 changesets', async () => {
   changesets = Array.from({ length: 1_001 }, (_, number) => changeset(number, { state: 'failed' }));
   await batches('reenqueue', 'greet');
   expect(asked.map((one) => one.changesets.length)).toEqual([1_000, 1]);
+});
+
+it.each([
+  ['--publish', true],
+  ['--draft', 'draft'],
+])('apply %s is about those of which the batch spec says nothing', async (option, publication) => {
+  changesets = [];
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  await batches('apply', id(9), option);
+  expect(asked).toMatchObject([{ action: 'apply', publication: [{ changesetSpec: id(1), publication }] }]);
 });

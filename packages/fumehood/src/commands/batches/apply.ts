@@ -1,4 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Client } from '@fumehood/client';
+import type { ApplyBatchSpec, Publication } from '@fumehood/protocol';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { SpecOptions } from '../../batches/execute.ts';
 import { batchChangeLines } from '../../batches/lines.ts';
 import { batchId } from '../../cli/batch-options.ts';
@@ -8,9 +10,13 @@ import { note, printResult } from '../../cli/print.ts';
 import { addSpecOptions } from '../../cli/spec-options.ts';
 import { usage } from '../../errors.ts';
 
+type PublicationStates = NonNullable<ApplyBatchSpec['publicationStates']>;
+
 interface ApplyOptions extends ClientOptions, SpecOptions {
   readonly waveSize?: number;
   readonly maxFailed?: number;
+  readonly publish?: boolean;
+  readonly draft?: boolean;
 }
 
 /** Adds `fumehood batches apply`. */
@@ -18,6 +24,10 @@ export function addBatchesApply(batches: Command): void {
   addSpecOptions(batches.command('apply'))
     .description('have the instance push and open what a batch spec says; with --file run it first')
     .argument('[spec]', 'id of a batch spec that was executed', batchId)
+    .option('--publish', 'publish the changesets of which the batch spec does not say whether they are')
+    .addOption(
+      new Option('--draft', 'the same, as drafts, where the code host has them').conflicts('publish'),
+    )
     .option('--wave-size <n>', 'publish so many changesets at a time', integer(1, 10_000))
     .option(
       '--max-failed <share>',
@@ -29,7 +39,7 @@ export function addBatchesApply(batches: Command): void {
 }
 
 async function apply(named: string | undefined, options: ApplyOptions): Promise<void> {
-  const { waveSize, maxFailed } = options;
+  const { waveSize, maxFailed, publish, draft } = options;
   if (maxFailed !== undefined && waveSize === undefined)
     throw usage('--max-failed is about waves', 'Give --wave-size, too.');
   const { completedSpec } = await import('../../batches/execute.ts');
@@ -37,10 +47,19 @@ async function apply(named: string | undefined, options: ApplyOptions): Promise<
   const id = await completedSpec(client, named, options);
   if (id === null) return;
   const waves = waveSize === undefined ? null : { size: waveSize, failedShareMax: maxFailed ?? 0 };
-  const applied = await client.batches.apply(id, { waves });
+  const publicationStates = publish || draft ? await undecided(client, id, draft ? 'draft' : true) : [];
+  const applied = await client.batches.apply(id, { waves, publicationStates });
   const changesets = await client.batches.changesets(applied.id);
   printResult(options, { ...applied, changesetList: changesets }, batchChangeLines(applied, changesets));
-  note(`\`fumehood batches show ${applied.name}\` shows what has become of it`);
+  note(`\`fumehood batches show --follow ${applied.name}\` shows what becomes of it`);
+}
+
+/** Returns this publication for each changeset of which the batch spec says nothing. */
+async function undecided(client: Client, id: string, publication: Publication): Promise<PublicationStates> {
+  const { changesets } = await client.batches.preview(id);
+  return changesets.flatMap(({ changesetSpec, headRef, published }) =>
+    changesetSpec !== null && headRef !== null && published === null ? [{ changesetSpec, publication }] : [],
+  );
 }
 
 function share(text: string): number {
