@@ -9,16 +9,23 @@ export interface SpecIssue {
   readonly message: string;
 }
 
-/** A batch spec that cannot be used. `details.issues` has all that is wrong; the message has the first. */
+/** Lines of the message: an issue a line. */
+const shownMax = 5;
+
+/** A batch spec that cannot be used. `details.issues` has all that is wrong; the message has the first ones, a line each. */
 export function specInvalid(issues: readonly SpecIssue[]): FumehoodError {
-  const [first] = issues;
-  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
-  const field = first?.path ? `${first.path}: ` : '';
+  const lines = issues
+    .slice(0, shownMax)
+    .map(
+      ({ line, column, path, message }) =>
+        `batch spec:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`,
+    );
+  if (issues.length > shownMax) lines.push(`and ${issues.length - shownMax} more`);
   return new FumehoodError({
     status: 400,
     code: 'batch_spec_invalid',
-    message: `batch spec:${first?.line}:${first?.column}: ${field}${first?.message}${more}`,
-    remedy: 'Correct the batch spec at this place.',
+    message: lines.join('\n'),
+    remedy: 'Correct the batch spec there.',
     details: { issues },
   });
 }

@@ -1,4 +1,5 @@
 export { cacheKey, type StepInputs } from './cache-key.ts';
+export { checkTemplates } from './check-templates.ts';
 export { outputsFrom, parseOutput } from './outputs.ts';
 export { parseBatchSpec } from './parse.ts';
 export {

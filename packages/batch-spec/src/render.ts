@@ -80,6 +80,16 @@ const changesetNames = new Set([
   ...['repository', 'batch_change', 'outputs', 'steps', 'batch_change_link'],
 ]);
 
+/** Checks that a template of a step can be read, and that it names only what there is. Errors: `template_invalid`. */
+export function checkStepTemplate(template: string): void {
+  parseTemplate(template, stepNames);
+}
+
+/** As `checkStepTemplate`, for a template of changesets. Errors: `template_invalid`. */
+export function checkChangesetTemplate(template: string): void {
+  parseTemplate(template, changesetNames);
+}
+
 /** Renders a template of a step: its command, a variable, a file, an output or its container image. Errors: `template_invalid`. */
 export function renderStepText(template: string, context: StepContext): string {
   const { previousStep, step, changes, path } = context;

@@ -5,7 +5,7 @@ description: Say hello in every README
 
 # Which repositories: one by one, or all that a query finds.
 on:
-  - repositoriesMatchingQuery: file:README.md
+  - repositoriesMatchingQuery: file:^README\\.md$
 
 # What happens in each of them. A step runs in a fresh microVM without a network.
 steps:

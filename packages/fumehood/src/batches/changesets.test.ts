@@ -12,6 +12,7 @@ vi.mock('../cli/context.ts', () => ({
   connect: async () => ({
     batches: {
       list: async () => [found],
+      spec: async () => ({ state: 'completed' }),
       changesets: async () => changesets,
       async change(_: string, action: string, chosen: readonly string[]) {
         asked.push({ action, changesets: chosen });

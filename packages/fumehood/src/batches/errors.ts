@@ -5,7 +5,7 @@ export const specNotWritten = (path: string, why: string) =>
   new FumehoodError({
     code: 'batch_spec_not_written',
     message: `${path} cannot be written: ${why}`,
-    remedy: 'Give another file with --file; one that is there is not replaced.',
+    remedy: 'Give another file with --file.',
   });
 
 export const rolloutUnreadable = (path: string, why: string) =>
@@ -42,5 +42,8 @@ export const specNotCompleted = ({ id, state, resolutionFailure, buildFailure }:
   new FumehoodError({
     code: 'batch_spec_not_completed',
     message: `the batch spec ${id} is not completed: ${resolutionFailure ?? buildFailure ?? state}`,
-    remedy: `See why: \`fumehood batches status ${id}\`. Run what failed again: \`fumehood batches retry ${id}\`.`,
+    remedy:
+      resolutionFailure !== null
+        ? 'Correct the batch spec, or have the repository mirrored: `fumehood repos add URL`. Then send it again.'
+        : `See why: \`fumehood batches status ${id}\`. Run what failed again: \`fumehood batches retry ${id}\`.`,
   });

@@ -1,5 +1,6 @@
-import { type Client, followExecution, readSpecFile, sendMounts } from '@fumehood/client';
-import type { BatchSpecRecord } from '@fumehood/protocol';
+import { counted } from '@fumehood/base';
+import { type Client, type ExecutionView, followExecution, readSpecFile, sendMounts } from '@fumehood/client';
+import type { BatchSpecRecord, WorkspaceRecord } from '@fumehood/protocol';
 import { type BatchJobOptions, batchJobSettings } from '../cli/batch-options.ts';
 import { note } from '../cli/print.ts';
 import { interruptedCode, watchInterrupts } from '../run/interrupt.ts';
@@ -43,7 +44,7 @@ export async function executeFile(
  */
 export async function follow(client: Client, id: string): Promise<BatchSpecRecord | null> {
   const interrupts = watchInterrupts(() => {});
-  const view = process.stderr.isTTY ? await terminalView() : lineView();
+  const view = sayingWhy(client, process.stderr.isTTY ? await terminalView() : lineView());
   try {
     const last = await followExecution(client, id, { view, signal: interrupts.signal });
     if (!interrupts.signal.aborted) return last;
@@ -57,6 +58,28 @@ export async function follow(client: Client, id: string): Promise<BatchSpecRecor
   }
 }
 
+/** Returns a view that also says why the first workspace waits whose job nobody can run now. */
+function sayingWhy(client: Pick<Client, 'why'>, view: ExecutionView): ExecutionView {
+  let first: WorkspaceRecord | undefined;
+  return {
+    ...view,
+    onWorkspace(workspace) {
+      view.onWorkspace(workspace);
+      if (workspace.id === first?.id) first = workspace;
+      const { state, jobId } = workspace;
+      if (first || state !== 'queued' || jobId === null) return;
+      first = workspace;
+      const say = async () => {
+        const { waiting } = await client.why(jobId);
+        if (waiting && first === workspace)
+          view.onWorkspace({ ...workspace, reason: `${waiting.message}. ${waiting.remedy}` });
+      };
+      // The job may be of another user, or over.
+      void say().catch(() => {});
+    },
+  };
+}
+
 /**
  * Returns the id of the batch spec that the arguments name, once it is executed; of a file, it is sent and executed first. Null: the user
  * has stopped looking. Errors: `usage`, `batch_spec_not_completed`, those of `executeFile`.
@@ -66,7 +89,14 @@ export async function completedSpec(
   id: string | undefined,
   options: SpecOptions,
 ): Promise<string | null> {
-  if (id !== undefined) return id;
+  if (id !== undefined) {
+    const { state, workspaces } = await client.batches.spec(id);
+    if (state === 'failed' && workspaces.failed > 0)
+      note(
+        `${counted(workspaces.failed, 'workspace')} failed: changesets of the batch change that came of them are closed; \`fumehood batches retry ${id}\` runs what failed again`,
+      );
+    return id;
+  }
   if (options.file === undefined) throw specNotNamed();
   const made = await executeFile(client, options.file, options);
   const last = await follow(client, made.id);

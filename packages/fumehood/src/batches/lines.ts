@@ -95,7 +95,7 @@ export function batchChangeLines(
   batchChange: BatchChangeRecord,
   changesets: readonly ChangesetRecord[],
 ): string[] {
-  const { id, namespace, name, state, description, wavesStopped } = batchChange;
+  const { id, namespace, name, state, description, spec, wavesStopped } = batchChange;
   const rows = changesets.map((one) => [
     one.id,
     `${one.state}${one.archivedAt === null ? '' : ' (archived)'}${one.detachedAt === null ? '' : ' (detached)'}`,
@@ -108,6 +108,7 @@ export function batchChangeLines(
   return [
     `batch change ${namespace}/${name}: ${state}`,
     `id: ${id}`,
+    ...(spec === null ? [] : [`batch spec: ${spec}`]),
     ...(description === '' ? [] : [description]),
     `changesets: ${countsOf(batchChange.changesets)}`,
     ...(wavesStopped === null ? [] : [`the next wave waits: ${wavesStopped}`]),

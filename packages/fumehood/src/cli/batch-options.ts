@@ -47,7 +47,7 @@ export interface BatchJobOptions extends IndexJobOptions {
 
 /** Adds the options of the jobs of batch changes, which mean what those of `fumehood run` do. */
 export function addBatchJobOptions(command: Command): Command {
-  return addIndexJobOptions(command)
+  return addIndexJobOptions(command, { network: 'none', broker: 'none' })
     .option('--accept <tier>', 'run the steps in this isolation tier (repeatable)', tiers)
     .option('--label <label>', 'only on executors with this label (repeatable)', labels);
 }

@@ -12,8 +12,17 @@ export interface IndexJobOptions {
   readonly broker?: string[];
 }
 
+/** What jobs get without an option or a setting, in the words of the help. */
+interface Defaults {
+  readonly network: string;
+  readonly broker: string;
+}
+
 /** Adds the options of index jobs, which mean what those of `fumehood run` do. */
-export function addIndexJobOptions(command: Command): Command {
+export function addIndexJobOptions(
+  command: Command,
+  defaults: Defaults = { network: 'public', broker: 'all that are for them' },
+): Command {
   return command
     .option('--cpus <n>', 'number of CPUs of a job', integer(1, 64))
     .option('--memory <MiB>', 'size of the memory', integer(128, 2 ** 20))
@@ -22,12 +31,12 @@ export function addIndexJobOptions(command: Command): Command {
     .addOption(
       new Option(
         '--network <policy>',
-        'what the jobs may reach, as `fumehood run` has it; without a setting: public',
+        `what the jobs may reach, as \`fumehood run\` has it; without a setting: ${defaults.network}`,
       ).argParser(egressPolicy),
     )
     .option(
       '--broker <name>',
-      'let the jobs use this entry of the broker (repeatable); without a setting: all that are for them',
+      `let the jobs use this entry of the broker (repeatable); without a setting: ${defaults.broker}`,
       brokerNames,
     );
 }

@@ -255,3 +255,16 @@ test('the results of workspaces become changeset specs, once', async () => {
   expect(await operations(spec.publicId)).toEqual(['acme/api push', 'acme/web push', 'acme/web import']);
   expect((await previewBatchSpec(db, person, spec.publicId)).stats).toEqual({ push: 2, import: 1 });
 });
+
+test('a batch spec of which a workspace was canceled is neither previewed nor applied', async () => {
+  const { db, person } = bench;
+  const { id } = await bench.spec('tidy', [clientSpec('acme/api')]);
+  await sql`
+    insert into batch_workspaces (spec_id, position, repository, branch, commit, path, only_fetch_workspace, file_matches, ignored,
+      unsupported, step_count, skipped_steps, state)
+    select id, 1, 'acme/web', 'refs/heads/main', repeat('a', 40), '', false, '{}', false, false, 1, '{}', 'canceled'
+    from batch_specs where public_id = ${id}
+  `.execute(db);
+  await expect(previewBatchSpec(db, person, id)).rejects.toEqual(refused('batch_spec_canceled'));
+  await expect(apply(id)).rejects.toEqual(refused('batch_spec_canceled'));
+});

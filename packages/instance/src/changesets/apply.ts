@@ -22,7 +22,7 @@ import type { SpecRow } from './rows.ts';
 /**
  * Applies a batch spec: its batch change, which is made if there is none, gets its changesets, and the reconciler does the rest. Applying the same one again
  * changes nothing. `batchChange`: the public id of the one that it has to be for; null: any. Errors: `batch_spec_not_found`,
- * `batch_spec_not_built`, `batch_spec_for_other`, `changeset_spec_not_found`, `publication_decided`, `changeset_branch_taken`.
+ * `batch_spec_not_built`, `batch_spec_canceled`, `batch_spec_for_other`, `changeset_spec_not_found`, `publication_decided`, `changeset_branch_taken`.
  */
 export async function applyBatchSpec(
   { db }: { readonly db: Db },

@@ -91,6 +91,14 @@ export const batchSpecNotBuilt = (id: string) =>
     `See how far they are: \`fumehood batches status ${id}\`. If nobody has asked for its execution: \`fumehood batches execute ${id}\`.`,
   );
 
+export const batchSpecCanceled = (id: string) =>
+  refused(
+    409,
+    'batch_spec_canceled',
+    `workspaces of the batch spec ${id} were canceled, so their changesets are missing`,
+    `Run them: \`fumehood batches retry ${id}\`.`,
+  );
+
 export const batchSpecForOther = (id: string) =>
   refused(
     409,

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Person } from '../auth/people.ts';
 import { requireBatchSpec } from '../batches/specs.ts';
 import type { Db } from '../db/connect.ts';
-import { batchSpecNotBuilt } from './errors.ts';
+import { batchSpecCanceled, batchSpecNotBuilt } from './errors.ts';
 import { hostedAmong } from './hosted.ts';
 import { type Match, matchChangesets } from './match.ts';
 import { factsOnceApplied } from './next.ts';
@@ -21,14 +21,19 @@ export interface ApplicableSpec {
   readonly batchChangeId: number | null;
 }
 
-/** Returns a batch spec whose changeset specs are there. Errors: `batch_spec_not_found`, `batch_spec_not_built`. */
+/**
+ * Returns a batch spec whose changeset specs are there. One of which a workspace was canceled would close changesets that its results would have kept. Errors:
+ * `batch_spec_not_found`, `batch_spec_not_built`, `batch_spec_canceled`.
+ */
 export async function requireApplicable(db: Db, person: Person, publicId: string): Promise<ApplicableSpec> {
   const { id } = await requireBatchSpec(db, person, publicId);
-  const { rows } = await sql<ApplicableSpec>`
-    select id, public_id as "publicId", namespace, name, text, batch_change_id as "batchChangeId"
+  const { rows } = await sql<ApplicableSpec & { isCanceled: boolean }>`
+    select id, public_id as "publicId", namespace, name, text, batch_change_id as "batchChangeId",
+      exists (select from batch_workspaces where spec_id = batch_specs.id and state = 'canceled') as "isCanceled"
     from batch_specs where id = ${id} and built_at is not null
   `.execute(db);
   if (!rows[0]) throw batchSpecNotBuilt(publicId);
+  if (rows[0].isCanceled) throw batchSpecCanceled(publicId);
   return rows[0];
 }
 
@@ -49,7 +54,7 @@ export async function matchSpec(db: Db, specId: number, batchChangeId: number | 
 
 /**
  * Returns what would happen if a batch spec were applied: nothing has happened yet. Errors: `batch_spec_not_found`,
- * `batch_spec_not_built`.
+ * `batch_spec_not_built`, `batch_spec_canceled`.
  */
 export async function previewBatchSpec(db: Db, person: Person, publicId: string): Promise<Preview> {
   const { id, namespace, name } = await requireApplicable(db, person, publicId);

@@ -19,7 +19,10 @@ export function addBatchesNew(batches: Command): void {
       const text = batchSpecBeginning(name);
       parseBatchSpec(text);
       await writeFile(file, text, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-        throw specNotWritten(file, error.code ?? error.message);
+        throw specNotWritten(
+          file,
+          error.code === 'EEXIST' ? 'it is there already' : (error.code ?? error.message),
+        );
       });
       printDone(
         options,
