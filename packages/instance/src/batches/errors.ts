@@ -101,8 +101,12 @@ export const mountMissing = (path: string) =>
     'Send the files below the directory of the batch spec before it is executed.',
   );
 
-export const stepInvalid = (step: number, why: string) =>
-  refused(400, 'batch_step_invalid', `step ${step + 1}: ${why}`, 'Correct the step of the batch spec.');
+/** The fault of a step, from 0, which `details.step` says. */
+export const stepInvalid = (step: number, why: string, remedy = 'Correct the step of the batch spec.') =>
+  new FumehoodError({
+    ...{ status: 400, code: 'batch_step_invalid', message: `step ${step + 1}: ${why}`, remedy },
+    details: { step },
+  });
 
 export const stepUnexpected = (step: number) =>
   refused(

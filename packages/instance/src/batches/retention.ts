@@ -33,7 +33,11 @@ export async function removeOldBatchSpecs(db: Db): Promise<number> {
   return rows.length;
 }
 
-/** Returns the blobs that batch specs have: diffs of results and of changesets, and files that steps mount. */
+/**
+ * Returns the blobs that batch specs have: diffs of results and of changesets, and files that steps mount. A diff that an executor has sent and not
+ * reported yet has its row in `batch_step_diffs` for as long as its job is there, however long the job runs. Only from the moment at which the blob
+ * is stored until its row is, a fraction of a second, does it rest on the grace of `removeUnused`.
+ */
 export async function batchDigests(db: Db): Promise<string[]> {
   const { rows } = await sql<{ digest: string }>`
     select diff as digest from batch_step_results

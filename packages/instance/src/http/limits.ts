@@ -63,6 +63,8 @@ export interface RequestLimits {
     readonly personIndexes: number;
     readonly waiting: number;
   };
+  /** Diffs of steps that are read at once: up to 64 MiB each. */
+  readonly stepDiffs: number;
   /** Parts of uploads of one holder that are received at once, and that may wait for that. */
   readonly parts: { readonly atOnce: number; readonly waiting: number };
   /** Indexes that are stored at once. Each takes a connection to the database; the pool has 16. */
@@ -90,6 +92,7 @@ export const requestLimits: RequestLimits = {
   bodyMs: { memory: 600_000, file: 21_600_000 },
   memoryPerHolder: 128 * MiB,
   uploads: { job: 1, person: 16, personIndexes: 2, waiting: 64 },
+  stepDiffs: 4,
   parts: { atOnce: 4, waiting: 1_000 },
   indexes: 4,
   clones: { perJob: 2, all: 12, waiting: 16 },

@@ -8,6 +8,8 @@ export interface Turns {
   readonly upload: Slots;
   /** Receives an index under a job's token, or one for its upload. */
   readonly indexUpload: Slots;
+  /** Reads the diff of a step, which is in memory then. */
+  readonly stepDiff: Slots;
   /** Receives a part of an index. Upstream's client sends all parts at once. */
   readonly indexPart: Slots;
   /** Stores an index of a job: holds a connection to the database. */
@@ -24,12 +26,13 @@ export interface Turns {
 
 /** Makes the turns of one process of the instance. */
 export function makeTurns(limits: RequestLimits, clock: Clock): Turns {
-  const { turnMs, uploads, parts, indexes, clones, packs, deliveries } = limits;
+  const { turnMs, uploads, stepDiffs, parts, indexes, clones, packs, deliveries } = limits;
   const make = (what: string, perHolder: number, all: number, waiting: number, ms = turnMs.store) =>
     makeSlots({ what, perHolder, all, waiting, turnMs: ms }, clock);
   return {
     upload: make('uploads', uploads.person, Infinity, 0),
     indexUpload: make('uploads', uploads.job, Infinity, 0),
+    stepDiff: make('diffs of steps', uploads.job, stepDiffs, uploads.job),
     indexPart: make('parts of uploads', parts.atOnce, Infinity, parts.waiting),
     index: make('indexes', uploads.job, indexes, uploads.job),
     personIndex: make('indexes', uploads.personIndexes, uploads.personIndexes, uploads.waiting),

@@ -93,13 +93,17 @@ export type JobContent = Omit<Job, 'id' | 'token' | 'queue' | 'repositoryName' |
 /** What a step of a batch job has left. */
 export type StepDone = NonNullable<NextStepRequest['done']> & { readonly diffBytes: number };
 
+/** Runs a write in a transaction that has locked a job's row and passed its fence. Errors: `lease_lost`. */
+export type Locked = <T>(write: (tx: Db, job: JobRow) => Promise<T>) => Promise<T>;
+
 /** What follows the end of a step. */
 export interface JobSteps {
   /**
-   * Stores what a step has left and returns what follows, in a transaction that has locked the job's row. The same end of a step, which an
-   * executor may send again, has the same answer. `done`: null at the begin of an attempt.
+   * Stores what a step has left and returns what follows. What the step has left stays stored if nothing can follow. The same end of a
+   * step, which an executor may send again, has the same answer. `locked`: runs a write for the job; what takes long is done between the
+   * writes. `done`: null at the begin of an attempt.
    */
-  readonly next: (tx: Db, job: JobRow, done: StepDone | null) => Promise<NextStep>;
+  readonly next: (locked: Locked, done: StepDone | null) => Promise<NextStep>;
   /** Whether the answers of `next` may have named a blob to an executor of this job. */
   readonly hasNamed: (db: Db, job: JobRow, digest: string) => Promise<boolean>;
 }

@@ -20,7 +20,7 @@ export async function workspaceEnded(tx: Db, job: JobRow, fault: string | null):
     update batch_workspaces set state = ended.state, finished_at = clock_timestamp(), reason = case
         when ended.state <> 'failed' then null
         when ${job.state} = 'completed' then ${fault?.slice(0, 2_000) ?? 'its executor has ended the job before its last step'}
-        else coalesce((select coalesce(message, attempts.reason) from attempts where attempts.job_id = ${job.id}
+        else coalesce(reason, (select coalesce(message, attempts.reason) from attempts where attempts.job_id = ${job.id}
           order by attempt desc limit 1), 'the job has failed') end
     from ended, batch_specs spec where batch_workspaces.id = ended.id and spec.id = spec_id
     returning batch_workspaces.id, spec.public_id as "publicId"

@@ -27,10 +27,11 @@ beforeAll(async () => {
   instance = await startTestInstance(await server.clone(), {
     batches: {
       ...everyStore.batches,
-      async next(_tx, job, done) {
-        reported.push([job.id, done]);
-        return done?.step === 1 ? { ...answer, next: null } : answer;
-      },
+      next: (locked, done) =>
+        locked(async (_tx, job) => {
+          reported.push([job.id, done]);
+          return done?.step === 1 ? { ...answer, next: null } : answer;
+        }),
       async executed(_tx, job, report) {
         executed.push([job.id, report]);
         return null;

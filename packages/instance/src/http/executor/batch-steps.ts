@@ -7,7 +7,7 @@ import {
 } from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import { noSteps, stepDiffMissing, stepDiffTooBig } from '../../queue/errors.ts';
-import { type JobSteps, kindOf, type QueueKinds } from '../../queue/kind.ts';
+import { type JobSteps, kindOf, type Locked, type QueueKinds } from '../../queue/kind.ts';
 import { fenced } from '../../queue/queue.ts';
 import { findStepDiff, storeStepDiff } from '../../queue/sql/step-diffs.ts';
 import { checkInput, checkJobBody, readJson, readStream, streamOf } from '../body.ts';
@@ -32,13 +32,12 @@ export async function batchStepRoutes(scope: FastifyInstance, deps: RouteDeps): 
       const lease = leaseOf(request);
       const { done } = checkJobBody(nextStepRequestSchema, request.body, lease);
       const { next } = stepsOf(kinds, lease.queue);
-      const answer = await fenced(db, lease, async (tx, job) => {
-        if (done === null) return await next(tx, job, null);
-        const diffBytes = await findStepDiff(tx, job, done);
-        if (diffBytes === null) throw stepDiffMissing(done.step);
-        return await next(tx, job, { ...done, diffBytes });
-      });
-      return await reply.send(answer);
+      const locked: Locked = (write) => fenced(db, lease, write);
+      if (done === null) return await next(locked, null);
+      const diffBytes = await findStepDiff(db, lease, done);
+      if (diffBytes === null) throw stepDiffMissing(done.step);
+      using _diff = await turns.stepDiff.take(holderOf(request), goneSignal(reply));
+      return await next(locked, { ...done, diffBytes });
     });
   });
 
