@@ -14,9 +14,11 @@ import {
   batchSpecRecordSchema,
   type CancelBatchSpec,
   type ChangesetRecord,
+  type CommentChangesets,
   type CreateBatchSpec,
   changesetsSchema,
   type ListBatchChanges,
+  type MergeChangesets,
   type MoveBatchChange,
   type Preview,
   type PublishChangesets,
@@ -33,8 +35,8 @@ import {
 import { encodePath, type Http, queryOf } from '../http.ts';
 import { batchEvents } from './events.ts';
 
-/** What can be done with changesets of a batch change besides their publication. */
-export type ChangesetAction = 'archive' | 'detach' | 'reenqueue';
+/** What can be done with changesets of a batch change without saying more. */
+export type ChangesetAction = 'archive' | 'close-changesets' | 'detach' | 'reenqueue';
 
 /**
  * Changes many repositories: a batch spec is executed in workspaces, previewed, and applied to a batch change, whose changesets the
@@ -75,6 +77,10 @@ export interface BatchesClient {
   /** Its changesets stay on their code hosts. Errors: `batch_change_busy`. */
   deleteBatchChange(batchChange: string): Promise<void>;
   publish(batchChange: string, request: PublishChangesets): Promise<BatchChangeRecord>;
+  /** Errors: `changeset_host_missing`, `changeset_not_open`. */
+  merge(batchChange: string, request: MergeChangesets): Promise<BatchChangeRecord>;
+  /** Errors: `changeset_host_missing`. */
+  comment(batchChange: string, request: CommentChangesets): Promise<BatchChangeRecord>;
   change(
     batchChange: string,
     action: ChangesetAction,
@@ -141,6 +147,8 @@ export function batchesClient(http: Http): BatchesClient {
     move: (id, place) => batchChangeAfter(`${batchChanges}/${id}/move`, place),
     deleteBatchChange: (id) => remove(`${batchChanges}/${id}`),
     publish: (id, request) => batchChangeAfter(`${batchChanges}/${id}/publish`, request),
+    merge: (id, request) => batchChangeAfter(`${batchChanges}/${id}/merge`, request),
+    comment: (id, request) => batchChangeAfter(`${batchChanges}/${id}/comment`, request),
     change: (id, action, changesets) => batchChangeAfter(`${batchChanges}/${id}/${action}`, { changesets }),
     settings: () => http.ask(batchSettingsSchema, { ...get, path: settingsPath }),
     setSettings: (json) => http.ask(batchSettingsSchema, { method: 'PUT', path: settingsPath, json }),

@@ -1,4 +1,4 @@
-import type { ChangesetRecord } from '@fumehood/protocol';
+import type { ChangesetRecord, CommentChangesets, MergeChangesets } from '@fumehood/protocol';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { makeProgram } from '../program.ts';
 
@@ -30,6 +30,14 @@ vi.mock('../cli/context.ts', () => ({
           { changesetSpec: null, headRef: 'refs/heads/greet', published: null },
         ],
       }),
+      async merge(_: string, { squash, changesets }: MergeChangesets) {
+        asked.push({ action: `merge ${squash}`, changesets });
+        return found;
+      },
+      async comment(_: string, { body, changesets }: CommentChangesets) {
+        asked.push({ action: body, changesets });
+        return found;
+      },
       async publish(_: string, request: { changesets: string[]; publication: unknown }) {
         asked.push({ action: 'publish', ...request });
         return found;
@@ -80,9 +88,19 @@ it('nothing is asked where there is nothing to do', async () => {
   expect(written).toContain('0 changesets of greet will be published');
 });
 
-it.each(['archive', 'detach'])('%s is about those that the user names, each once', async (action) => {
-  await batches(action, 'greet', id(1), id(2), id(1));
-  expect(asked).toEqual([{ action, changesets: [id(1), id(2)] }]);
+it.each(['archive', 'detach', 'close-changesets'])(
+  '%s is about those that the user names, each once',
+  async (action) => {
+    await batches(action, 'greet', id(1), id(2), id(1));
+    expect(asked).toEqual([{ action, changesets: [id(1), id(2)] }]);
+  },
+);
+
+it('merge and comment say what they are asked', async () => {
+  await batches('merge', 'greet', id(1), '--squash');
+  await batches('merge', 'greet', id(1));
+  await batches('comment', 'greet', id(1), id(2), '--body', 'Thanks!');
+  expect(asked.map(({ action }) => action)).toEqual(['merge true', 'merge false', 'Thanks!']);
 });
 
 it('a request has at most 1,000 changesets', async () => {

@@ -102,6 +102,7 @@ const batches = {
     changesets: [{ operations: ['push'], repository: evil, headRef: evil, title: evil, stat: null }],
   }),
   ...{ apply: inBatchChange, list: async () => [batchChange], close: inBatchChange, publish: inBatchChange },
+  ...{ merge: inBatchChange, comment: inBatchChange },
   ...{ change: inBatchChange, move: inBatchChange, deleteBatchChange: async () => {} },
   changesets: async () => [changeset],
   resume: inBatchChange,
