@@ -67,6 +67,43 @@ export async function requireWorkspace(db: Db, person: Person, publicId: string)
   return rows[0];
 }
 
+/** Returns a workspace, with the public id of its batch spec. Errors: `batch_workspace_not_found`. */
+export async function findWorkspace(
+  db: Db,
+  person: Person,
+  publicId: string,
+): Promise<{ readonly spec: string; readonly workspace: WorkspaceRecord }> {
+  const { id, spec } = await requireWorkspace(db, person, publicId);
+  const { rows } = await sql<WorkspaceRecord>`
+    select ${record} from batch_workspaces workspace where id = ${id}
+  `.execute(db);
+  if (!rows[0]) throw batchWorkspaceNotFound(publicId);
+  return { spec, workspace: rows[0] };
+}
+
+/** What a workspace has to do with others. */
+export interface WorkspaceTies {
+  readonly fileMatches: readonly string[];
+  /** The public ids of the changeset specs that are made of its result. */
+  readonly changesetSpecs: readonly string[];
+  /** The executor of the latest attempt at it; null: there was none. */
+  readonly executor: string | null;
+}
+
+/** Returns the ties of workspaces, by their public ids. */
+export async function readTies(
+  db: Db,
+  publicIds: readonly string[],
+): Promise<ReadonlyMap<string, WorkspaceTies>> {
+  const { rows } = await sql<WorkspaceTies & { id: string }>`
+    select public_id as id, file_matches as "fileMatches",
+      array(select public_id from changeset_specs where workspace_id = workspace.id order by id) as "changesetSpecs",
+      (select executor from attempts where attempts.job_id = workspace.job_id order by attempt desc limit 1) as executor
+    from batch_workspaces workspace where public_id = any(${publicIds}::text[])
+  `.execute(db);
+  return new Map(rows.map(({ id, ...ties }) => [id, ties]));
+}
+
 /** What a workspace has done, but for the diff, of which the digest is there; null: there is none. */
 export type StoredWorkspaceDetail = Omit<WorkspaceDetail, 'diff'> & { readonly diffDigest: string | null };
 

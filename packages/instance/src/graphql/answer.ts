@@ -15,6 +15,7 @@ import type { CodeHostRecord } from '@fumehood/protocol';
 import * as z from 'zod';
 import { type Person, requireScope } from '../auth/people.ts';
 import { listCodeHosts } from '../code-hosts/records.ts';
+import { badRequest } from '../errors.ts';
 import { readRepository } from '../repos/records.ts';
 import { batchChangesPart } from './batch-changes.ts';
 import { batchSpecsPart } from './batch-specs.ts';
@@ -26,6 +27,7 @@ import { namespacesPart } from './namespaces.ts';
 import { nodePart } from './node.ts';
 import type { QueryContext, QueryDeps } from './part.ts';
 import { sitePart } from './site.ts';
+import { workspaceStepsPart } from './workspace-steps.ts';
 import { workspacesPart } from './workspaces.ts';
 
 /** The body of a request. Upstream's clients send null for what they leave out. */
@@ -41,7 +43,7 @@ export interface GraphqlAnswer {
 
 const parts = [
   ...[sitePart, namespacesPart, nodePart, codePart],
-  ...[batchSpecsPart, workspacesPart, executionsPart, batchChangesPart, changesetsPart],
+  ...[batchSpecsPart, workspacesPart, workspaceStepsPart, executionsPart, batchChangesPart, changesetsPart],
 ];
 let built: GraphQLSchema | undefined;
 /** Builds the schema for the first question: an instance that is asked nothing starts without it. */
@@ -96,8 +98,14 @@ function contextOf(deps: QueryDeps, person: Person): QueryContext {
   };
   let hosts: Promise<readonly CodeHostRecord[]> | null = null;
   const records = new Map<string, ReturnType<QueryContext['repository']>>();
+  let outputLeft: number = queryLimits.outputBytes;
   return {
     ...{ deps, person, inTurn },
+    takeOutput(bytes) {
+      outputLeft -= bytes;
+      if (outputLeft < 0)
+        throw badRequest(`a request gets at most ${queryLimits.outputBytes} bytes of output`);
+    },
     codeHosts: () => (hosts ??= inTurn(() => listCodeHosts(deps.db))),
     repository(name) {
       const record =

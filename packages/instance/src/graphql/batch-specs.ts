@@ -5,12 +5,13 @@ import { deleteBatchSpec, replaceBatchSpec, upsertBatchSpec } from '../batches/r
 import { mirrorCatalog } from '../batches/resolve/catalog.ts';
 import { resolveWorkspaces } from '../batches/resolve/workspaces.ts';
 import { type BatchSpecId, createBatchSpec, type NewBatchSpec, readBatchSpec } from '../batches/specs.ts';
+import { findWorkspace } from '../batches/workspaces.ts';
 import { requireBatchChange } from '../changesets/batch-changes.ts';
 import { repositoryNode } from './code.ts';
 import { idOf, keyOf } from './ids.ts';
 import { namespaceIn, namespaceNode } from './namespaces.ts';
 import { emptyResponse, type Field, type QueryContext, type SchemaPart } from './part.ts';
-import { workspacesOf } from './workspaces.ts';
+import { workspaceNodes, workspacesOf } from './workspaces.ts';
 
 interface Input {
   readonly batchSpec: string;
@@ -169,7 +170,15 @@ async function stored(
 export const batchSpecOf: Field<string> = async (key, { deps: { db }, person, inTurn }) =>
   batchSpecNode(await inTurn(() => readBatchSpec(db, person, key)));
 
-function batchSpecNode(record: BatchSpecRecord) {
+/** Reads the node of a workspace. Errors: `batch_workspace_not_found`. */
+export const workspaceOf: Field<string> = async (key, { deps: { db }, person, inTurn }) =>
+  await inTurn(async () => {
+    const { spec: id, workspace } = await findWorkspace(db, person, key);
+    const spec = await readBatchSpec(db, person, id);
+    return workspaceNodes(spec, () => batchSpecNode(spec), [workspace])[0];
+  });
+
+function batchSpecNode(record: BatchSpecRecord): object {
   const id = idOf('BatchSpec', record.id);
   const namespace = namespaceNode(record.namespace);
   const { allowIgnored, allowUnsupported, noCache, createdAt, resolutionFailure, buildFailure } = record;
@@ -186,7 +195,7 @@ function batchSpecNode(record: BatchSpecRecord) {
         : {
             state: record.resolution.toUpperCase(),
             failureMessage: resolutionFailure,
-            workspaces: workspacesOf(record),
+            workspaces: workspacesOf(record, () => batchSpecNode(record)),
           },
   };
 }

@@ -10,6 +10,7 @@ import { idOf, keyOf } from './ids.ts';
 import { namespaceIn } from './namespaces.ts';
 import { type Page, pageInfo, pageOf } from './pages.ts';
 import type { QueryContext, SchemaPart } from './part.ts';
+import { changesetSpecNode } from './workspaces.ts';
 
 interface ClientSpec {
   readonly namespace: string;
@@ -91,7 +92,7 @@ export const changesetsPart: SchemaPart = {
 async function stored(texts: readonly string[], { deps, person, inTurn }: QueryContext) {
   const repositoryOf = (id: string) => keyOf('Repository', id);
   const keys = await inTurn(() => createChangesetSpecs({ ...deps, repositoryOf }, person, texts));
-  return keys.map((key) => ({ __typename: 'VisibleChangesetSpec', id: idOf('ChangesetSpec', key) }));
+  return keys.map(changesetSpecNode);
 }
 
 /** Returns the field with the changesets of a batch change. */

@@ -53,6 +53,11 @@ describe('a request is refused before anything is asked', () => {
       /questions 33, at most 20/,
     ],
     [
+      'that reads the log of each workspace of a list',
+      '{ node(id: "a") { ... on BatchSpec { workspaceResolution { workspaces { nodes { ... on VisibleBatchSpecWorkspace { stages { setup { out } } } } } } } } }',
+      /details 200, at most 12/,
+    ],
+    [
       'that asks for the schema in a circle',
       `{ __schema { types { ${nested(4, 'fields { type')}${' }'.repeat(4)} } } }`,
       /introspection depth/i,

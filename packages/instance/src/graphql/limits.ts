@@ -1,4 +1,5 @@
 import { type DocumentNode, type FieldNode, GraphQLError, Kind, type SelectionSetNode } from 'graphql';
+import { pageMax } from './pages.ts';
 
 /**
  * Bounds of a request, with its fragments in their places. Pages of places are the only long lists, and they are below the questions about a file:
@@ -15,6 +16,10 @@ export const queryLimits = {
   questions: 20,
   /** Of these, those that ask for each place of a page. */
   questionsOfPlaces: 0,
+  /** Fields that read the log of a workspace or the queue, or lead back to its batch spec. In a list each counts for every workspace of a page. */
+  details: 12,
+  /** Bytes of output of steps that a request gets. */
+  outputBytes: 4 * 2 ** 20,
 } as const;
 
 /** Fields that ask an index, git or the database: some of a file, and others. `repository` and others do if they have arguments. */
@@ -43,8 +48,23 @@ const withArguments: ReadonlySet<string> = new Set([
   ...['createBatchSpecFromRaw', 'createBatchSpec', 'createChangesetSpec'],
 ]);
 
-type Cost = { -readonly [name in Exclude<keyof typeof queryLimits, 'tokens'>]: number };
-const nothing = (): Cost => ({ depth: 0, fields: 0, aliases: 0, questions: 0, questionsOfPlaces: 0 });
+const details: ReadonlySet<string> = new Set([
+  ...[
+    'batchSpec',
+    'stages',
+    'out',
+    'outputLines',
+    'outputVariables',
+    'exitCode',
+    'placeInQueue',
+    'placeInGlobalQueue',
+  ],
+]);
+
+type Cost = { -readonly [name in Exclude<keyof typeof queryLimits, 'tokens' | 'outputBytes'>]: number };
+const nothing = (): Cost => ({
+  ...{ depth: 0, fields: 0, aliases: 0, questions: 0, questionsOfPlaces: 0, details: 0 },
+});
 
 /** Checks that a request is within the bounds, before it is compared with the schema. Throws a `GraphQLError`. */
 export function checkLimits({ definitions }: DocumentNode): void {
@@ -86,7 +106,7 @@ export function checkLimits({ definitions }: DocumentNode): void {
 /** Adds what stands beside each other: the deepest counts. */
 function add(total: Cost, more: Cost): void {
   total.depth = Math.max(total.depth, more.depth);
-  for (const name of ['fields', 'aliases', 'questions', 'questionsOfPlaces'] as const)
+  for (const name of ['fields', 'aliases', 'questions', 'questionsOfPlaces', 'details'] as const)
     total[name] += more[name];
 }
 
@@ -98,5 +118,6 @@ function withField(below: Cost, { name: { value: name }, alias, arguments: given
     aliases: below.aliases + Number(alias !== undefined),
     questions: below.questions + Number(isQuestion),
     questionsOfPlaces: ofFile.has(name) ? below.questions : below.questionsOfPlaces,
+    details: (below.details + Number(details.has(name))) * (name === 'workspaces' ? pageMax : 1),
   };
 }

@@ -1,5 +1,5 @@
 import { batchChangeOf } from './batch-changes.ts';
-import { batchSpecOf } from './batch-specs.ts';
+import { batchSpecOf, workspaceOf } from './batch-specs.ts';
 import { keyIn } from './ids.ts';
 import { orNull } from './or-null.ts';
 import type { Field, SchemaPart } from './part.ts';
@@ -7,6 +7,7 @@ import type { Field, SchemaPart } from './part.ts';
 /** How the node of each type is read by what its id names, and the error if there is none. */
 const readers: Readonly<Record<string, { readonly read: Field<string>; readonly missing: string }>> = {
   BatchChange: { read: batchChangeOf, missing: 'batch_change_not_found' },
+  VisibleBatchSpecWorkspace: { read: workspaceOf, missing: 'batch_workspace_not_found' },
   BatchSpec: { read: batchSpecOf, missing: 'batch_spec_not_found' },
 };
 

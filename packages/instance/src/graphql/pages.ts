@@ -2,7 +2,7 @@ import { numberInText } from '@fumehood/protocol';
 import { badRequest } from '../errors.ts';
 
 /** Nodes of a page. */
-const pageMax = 100;
+export const pageMax = 100;
 
 /** Which page of a list is asked for, whose cursors are numbers. */
 export interface Page {
@@ -10,9 +10,12 @@ export interface Page {
   readonly after?: string | null;
 }
 
-/** Checks which page is asked for. `after` is 0 for the first one. Errors: `invalid_request`. */
-export function pageOf({ first, after }: Page): { readonly limit: number; readonly after: number } {
-  if (first < 1 || first > pageMax) throw badRequest(`\`first\` is from 1 to ${pageMax}`);
+/** Checks which page is asked for, of at most `max`. `after` is 0 for the first one. Errors: `invalid_request`. */
+export function pageOf(
+  { first, after }: Page,
+  max = pageMax,
+): { readonly limit: number; readonly after: number } {
+  if (first < 1 || first > max) throw badRequest(`\`first\` is from 1 to ${max}`);
   const place = numberInText.safeParse(after ?? '0');
   if (!place.success) throw badRequest('`after` is an `endCursor` of this list');
   return { limit: first, after: place.data };

@@ -217,7 +217,7 @@ async function stepOf({ tx, run, outer }: Attempt, at: number): Promise<NextStep
 }
 
 /** Returns the names of a step's variables with their templates; null: the value comes from outside. */
-function variablesOf(env: Run['steps'][number]['env']): [string, string | null][] {
+export function variablesOf(env: Run['steps'][number]['env']): [string, string | null][] {
   if (!Array.isArray(env)) return Object.entries(env ?? {});
   return env.flatMap((one): [string, string | null][] =>
     typeof one === 'string' ? [[one, null]] : Object.entries(one),

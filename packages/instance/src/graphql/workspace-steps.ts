@@ -1,0 +1,140 @@
+import type { Step } from '@fumehood/batch-spec';
+import type { WorkspaceRecord } from '@fumehood/protocol';
+import { variablesOf } from '../batches/execution/next-step.ts';
+import { readOutput, readPhases, type WorkspacePhase } from '../batches/workspace-log.ts';
+import { readWorkspace } from '../batches/workspaces.ts';
+import { diffStatOf } from './diff-stat.ts';
+import { once } from './once.ts';
+import { type Page, pageInfo, pageOf } from './pages.ts';
+import type { QueryContext, SchemaPart } from './part.ts';
+
+/** What workspaces do, by the fields of upstream. */
+export const workspaceStepsPart: SchemaPart = {
+  types: `
+    "Anything that JSON has."
+    scalar JSONValue
+    type BatchSpecWorkspaceStages {
+      setup: [ExecutionLogEntry!]!
+      "The steps."
+      srcExec: [ExecutionLogEntry!]!
+      teardown: [ExecutionLogEntry!]!
+    }
+    type ExecutionLogEntry {
+      key: String!
+      command: [String!]!
+      startTime: String!
+      "Null: it runs."
+      exitCode: Int
+      durationMilliseconds: Int
+      "The first 64 KiB of what it has written to stdout, and then those of stderr."
+      out: String!
+    }
+    type BatchSpecWorkspaceStep {
+      "From 1."
+      number: Int!
+      "As the batch spec has it."
+      run: String!
+      container: String!
+      ifCondition: String
+      environment: [BatchSpecWorkspaceEnvironmentVariable!]!
+      skipped: Boolean!
+      cachedResultFound: Boolean!
+      startedAt: String
+      finishedAt: String
+      "Null: it did not run here, or has not ended."
+      exitCode: Int
+      "Lines that begin with the name of their stream: those of stdout, of at most 1 MiB, and then those of stderr. A long one is cut."
+      outputLines(first: Int = 500, after: String): BatchSpecWorkspaceStepOutputLineConnection!
+      "Null: it has no result."
+      outputVariables: [BatchSpecWorkspaceOutputVariable!]
+      diffStat: DiffStat
+    }
+    type BatchSpecWorkspaceStepOutputLineConnection {
+      "Of all pages."
+      totalCount: Int!
+      nodes: [String!]!
+      pageInfo: PageInfo!
+    }
+    "As the batch spec has it. Null: the value comes from outside, and is not shown."
+    type BatchSpecWorkspaceEnvironmentVariable { name: String!, value: String }
+    type BatchSpecWorkspaceOutputVariable { name: String!, value: JSONValue }
+  `,
+  root: {},
+};
+
+/** Output of a phase, and of a step for its lines, that is read. */
+const outBytes = 65_536;
+const linesBytes = 2 ** 20;
+/** Characters of a line that are shown. */
+const lineMax = 10_000;
+/** Most lines of a page. */
+const linesMax = 1_000;
+
+/** Makes the fields with what the job of a workspace has done. `definitions`: the steps of its batch spec. */
+export function workOf({ id, jobId, steps }: WorkspaceRecord, definitions: () => readonly Step[]) {
+  const detail = once(({ deps: { db }, person, inTurn }: QueryContext) =>
+    inTurn(() => readWorkspace(db, person, id)),
+  );
+  const phases = once(async ({ deps: { db }, inTurn }: QueryContext) =>
+    jobId === null ? [] : await inTurn(() => readPhases(db, jobId)),
+  );
+  const output = async ({ deps: { db }, inTurn }: QueryContext, phase: WorkspacePhase, bytes: number) =>
+    jobId === null ? { stdout: '', stderr: '' } : await inTurn(() => readOutput(db, jobId, phase, bytes));
+  const phaseNode = ({ durationMs, ...phase }: WorkspacePhase) => ({
+    ...{ ...phase, durationMilliseconds: durationMs },
+    async out(_: unknown, context: QueryContext) {
+      const { stdout, stderr } = await output(context, { ...phase, durationMs }, outBytes);
+      context.takeOutput(stdout.length + stderr.length);
+      return stdout + stderr;
+    },
+  });
+  return {
+    async stages(_: unknown, context: QueryContext) {
+      if (jobId === null) return null;
+      const all = await phases(context);
+      const those = (kind: string) => all.filter(({ key }) => key.startsWith(`${kind}.`)).map(phaseNode);
+      return { setup: those('setup'), srcExec: those('step'), teardown: those('teardown') };
+    },
+    steps: steps.map(({ step, state, startedAt, finishedAt, stat }) => {
+      const phaseOf = async (context: QueryContext) =>
+        (await phases(context)).find(({ key }) => key === `step.docker.step.${step}`) ?? null;
+      const resultOf = async (context: QueryContext) =>
+        stat === null ? null : ((await detail(context)).steps.find((one) => one.step === step) ?? null);
+      return {
+        ...{ number: step + 1, startedAt, finishedAt, diffStat: diffStatOf(stat) },
+        ...{ skipped: state === 'skipped', cachedResultFound: state === 'cached' },
+        run: () => definitions()[step]?.run ?? '',
+        container: () => definitions()[step]?.container ?? '',
+        ifCondition: () => definitions()[step]?.if ?? null,
+        environment: () => variablesOf(definitions()[step]?.env).map(([name, value]) => ({ name, value })),
+        async exitCode(_: unknown, context: QueryContext) {
+          return (await phaseOf(context))?.exitCode ?? null;
+        },
+        async outputLines(page: Page, context: QueryContext) {
+          const phase = await phaseOf(context);
+          const written = (await resultOf(context)) ?? (phase && (await output(context, phase, linesBytes)));
+          const lines = written ? linesOf(written) : [];
+          const { limit, after } = pageOf(page, linesMax);
+          const nodes = lines.slice(after, after + limit);
+          context.takeOutput(nodes.reduce((sum, line) => sum + line.length, 0));
+          const next = after + limit < lines.length ? after + limit : null;
+          return { totalCount: lines.length, nodes, pageInfo: pageInfo(next) };
+        },
+        async outputVariables(_: unknown, context: QueryContext) {
+          const result = await resultOf(context);
+          const names = Object.keys(definitions()[step]?.outputs ?? {});
+          return result && names.map((name) => ({ name, value: result.outputs[name] ?? null }));
+        },
+      };
+    }),
+  };
+}
+
+/** Returns what a step has written as lines, each with the name of its stream. */
+function linesOf(written: { readonly stdout: string; readonly stderr: string }): string[] {
+  return (['stdout', 'stderr'] as const).flatMap((stream) => {
+    const lines = written[stream].split('\n');
+    if (lines.at(-1) === '') lines.pop();
+    return lines.map((line) => `${stream}: ${line.slice(0, lineMax)}`);
+  });
+}
