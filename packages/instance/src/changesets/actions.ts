@@ -5,6 +5,7 @@ import type { Db } from '../db/connect.ts';
 import { reconcilerTopic } from '../db/topics.ts';
 import { transaction, wake } from '../db/transaction.ts';
 import { requireBatchChange } from './batch-changes.ts';
+import { type BulkType, recordBulkOperation, settleBulkOperations } from './bulk.ts';
 import { changesetHostMissing, changesetNotFound, changesetNotOpen, publicationDecided } from './errors.ts';
 import { hostedAmong } from './hosted.ts';
 
@@ -25,6 +26,7 @@ export async function closeBatchChange(
       where id = ${id}
     `.execute(tx);
     if (!closeChangesets) return;
+    await settleBulkOperations(tx, id);
     await sql`
       update changesets set closing = true, ${requeued}
       where batch_change_id = ${id} and detached_at is null and external_state in ('open', 'draft')
@@ -55,8 +57,8 @@ export async function publishChangesets(
   person: Person,
   publicId: string,
   { changesets, publication }: PublishChangesets,
-): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, found) => {
+): Promise<string> {
+  return await change(db, person, publicId, 'publish', changesets, async (tx, found) => {
     const ids = idsOf(found);
     const { rows } = await sql<{ publicId: string }>`
       select changeset.public_id as "publicId" from changesets changeset left join changeset_specs spec on spec.id = changeset.spec_id
@@ -75,8 +77,8 @@ export async function archiveChangesets(
   person: Person,
   publicId: string,
   changesets: readonly string[],
-): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, found) => {
+): Promise<string> {
+  return await change(db, person, publicId, 'archive', changesets, async (tx, found) => {
     await sql`
       update changesets set archiving = true, ${requeued} where id = any(${idsOf(found)}::bigint[]) and archived_at is null
     `.execute(tx);
@@ -89,8 +91,8 @@ export async function detachChangesets(
   person: Person,
   publicId: string,
   changesets: readonly string[],
-): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, found) => {
+): Promise<string> {
+  return await change(db, person, publicId, 'detach', changesets, async (tx, found) => {
     await sql`
       update changesets set detaching = true, ${requeued} where id = any(${idsOf(found)}::bigint[])
     `.execute(tx);
@@ -103,8 +105,8 @@ export async function reenqueueChangesets(
   person: Person,
   publicId: string,
   changesets: readonly string[],
-): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, found) => {
+): Promise<string> {
+  return await change(db, person, publicId, 'reenqueue', changesets, async (tx, found) => {
     await sql`
       update changesets set ${requeued} where id = any(${idsOf(found)}::bigint[]) and reconciler in ('failed', 'errored')
     `.execute(tx);
@@ -121,8 +123,8 @@ export async function mergeChangesets(
   publicId: string,
   changesets: readonly string[],
   { squash }: { readonly squash: boolean },
-): Promise<void> {
-  await ask(db, person, publicId, changesets, {
+): Promise<string> {
+  return await ask(db, person, publicId, 'merge', changesets, {
     states: ['open', 'merged'],
     assignments: sql`merging = ${squash ? 'squash' : 'merge'}`,
   });
@@ -135,10 +137,10 @@ export async function commentChangesets(
   publicId: string,
   changesets: readonly string[],
   { body }: { readonly body: string },
-): Promise<void> {
+): Promise<string> {
   // The clock of the host may be behind that of the database.
   const since = sql`to_char((clock_timestamp() - interval '1 hour') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
-  await ask(db, person, publicId, changesets, {
+  return await ask(db, person, publicId, 'comment', changesets, {
     states: ['open', 'draft', 'closed', 'merged'],
     assignments: sql`
       comments = comments || jsonb_build_object('id', gen_random_uuid(), 'body', ${body}::text, 'since', ${since})
@@ -152,8 +154,8 @@ export async function closeChangesets(
   person: Person,
   publicId: string,
   changesets: readonly string[],
-): Promise<void> {
-  await ask(db, person, publicId, changesets, {
+): Promise<string> {
+  return await ask(db, person, publicId, 'close', changesets, {
     states: ['open', 'draft', 'closed'],
     assignments: sql`closing = true`,
   });
@@ -164,10 +166,11 @@ async function ask(
   db: Db,
   person: Person,
   publicId: string,
+  type: BulkType,
   changesets: readonly string[],
   { states, assignments }: { readonly states: readonly string[]; readonly assignments: RawBuilder<unknown> },
-): Promise<void> {
-  await change(db, person, publicId, changesets, async (tx, found) => {
+): Promise<string> {
+  return await change(db, person, publicId, type, changesets, async (tx, found) => {
     const hosted = await hostedAmong(tx, [...new Set(found.map(({ repository }) => repository))]);
     for (const { publicId: id, repository, externalState } of found) {
       if (!hosted.has(repository)) throw changesetHostMissing(repository);
@@ -189,15 +192,16 @@ interface Found {
 
 const idsOf = (found: readonly Found[]) => found.map(({ id }) => id);
 
-/** Changes these changesets of a batch change, all or none. Detached ones are none of its. */
+/** Changes these changesets of a batch change, all or none. Detached ones are none of its. Returns the public id of the bulk operation. */
 async function change(
   db: Db,
   person: Person,
   publicId: string,
+  type: BulkType,
   changesets: readonly string[],
   run: (tx: Db, found: readonly Found[]) => Promise<void>,
-): Promise<void> {
-  await transaction(db, async (tx) => {
+): Promise<string> {
+  return await transaction(db, async (tx) => {
     const { id } = await requireBatchChange(tx, person, publicId);
     const { rows } = await sql<Found>`
       select id, public_id as "publicId", repository, external_state as "externalState" from changesets
@@ -207,7 +211,9 @@ async function change(
     const known = new Set(rows.map((row) => row.publicId));
     const missing = changesets.find((one) => !known.has(one));
     if (missing !== undefined) throw changesetNotFound(missing);
+    await settleBulkOperations(tx, id);
     await run(tx, rows);
     wake(tx, reconcilerTopic);
+    return await recordBulkOperation(tx, person, id, type, idsOf(rows));
   });
 }

@@ -6,6 +6,7 @@ import type { Db } from '../db/connect.ts';
 import { reconcilerTopic } from '../db/topics.ts';
 import { transaction, wake } from '../db/transaction.ts';
 import type { BatchChangeId } from './batch-changes.ts';
+import { settleBulkOperations } from './bulk.ts';
 import { shortName } from './derive.ts';
 import {
   batchSpecForOther,
@@ -45,6 +46,7 @@ export async function applyBatchSpec(
       throw batchSpecForOther(publicId);
     const { matches, hosted } = await matchSpec(tx, spec.id, owner.id);
     requireUndecided(matches, asked);
+    await settleBulkOperations(tx, owner.id);
     for (const match of matches) {
       const { repository, publicId: id } = match.spec ?? match.changeset;
       const facts = factsOnceApplied(match, hosted.has(repository), asked.get(id));

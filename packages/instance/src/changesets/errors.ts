@@ -27,6 +27,14 @@ export const batchChangeBusy = (id: string, changeset: string) =>
     'Delete the batch change when `fumehood batches show` has no changeset that is processing.',
   );
 
+export const bulkOperationNotFound = (id: string) =>
+  refused(
+    404,
+    'bulk_operation_not_found',
+    `there is no operation ${id.slice(0, 100)} that you may see`,
+    'Look at the changesets themselves: `fumehood batches show`.',
+  );
+
 export const changesetNotFound = (id: string) =>
   refused(
     404,

@@ -19,6 +19,7 @@ import { badRequest } from '../errors.ts';
 import { readRepository } from '../repos/records.ts';
 import { batchChangesPart } from './batch-changes.ts';
 import { batchSpecsPart } from './batch-specs.ts';
+import { bulkPart } from './bulk.ts';
 import { changesetsPart } from './changesets.ts';
 import { codePart } from './code.ts';
 import { executionsPart } from './executions.ts';
@@ -43,7 +44,15 @@ export interface GraphqlAnswer {
 
 const parts = [
   ...[sitePart, namespacesPart, nodePart, codePart],
-  ...[batchSpecsPart, workspacesPart, workspaceStepsPart, executionsPart, batchChangesPart, changesetsPart],
+  ...[
+    batchSpecsPart,
+    workspacesPart,
+    workspaceStepsPart,
+    executionsPart,
+    batchChangesPart,
+    changesetsPart,
+    bulkPart,
+  ],
 ];
 let built: GraphQLSchema | undefined;
 /** Builds the schema for the first question: an instance that is asked nothing starts without it. */

@@ -1,10 +1,5 @@
 import { type BatchChangeRecord, batchChangeNameSchema, publicationSchema } from '@fumehood/protocol';
-import {
-  closeBatchChange,
-  detachChangesets,
-  publishChangesets,
-  reenqueueChangesets,
-} from '../changesets/actions.ts';
+import { closeBatchChange } from '../changesets/actions.ts';
 import { applyBatchSpec } from '../changesets/apply.ts';
 import {
   deleteBatchChange,
@@ -14,8 +9,9 @@ import {
   upsertBatchChange,
 } from '../changesets/batch-changes.ts';
 import { badRequest } from '../errors.ts';
+import { bulkOperationsOf } from './bulk.ts';
 import { changesetsOf } from './changesets.ts';
-import { idOf, keyOf, keysOf } from './ids.ts';
+import { idOf, keyOf } from './ids.ts';
 import { namespaceIn, namespaceNode } from './namespaces.ts';
 import { pageOf } from './pages.ts';
 import { emptyResponse, type Field, type QueryContext, type SchemaPart } from './part.ts';
@@ -36,10 +32,6 @@ interface Move {
   readonly batchChange: string;
   readonly newName?: string | null;
   readonly newNamespace?: string | null;
-}
-interface SomeChangesets {
-  readonly batchChange: string;
-  readonly changesets: readonly string[];
 }
 
 /** Batch changes, by the fields of upstream. */
@@ -66,9 +58,6 @@ export const batchChangesPart: SchemaPart = {
         publicationStates: [ChangesetSpecPublicationStateInput!]! = []
       ): BatchChange!
       closeBatchChange(batchChange: ID!, closeChangesets: Boolean! = false): BatchChange!
-      publishChangesets(batchChange: ID!, changesets: [ID!]!, draft: Boolean! = false): BatchChange!
-      detachChangesets(batchChange: ID!, changesets: [ID!]!): BatchChange!
-      reenqueueChangesets(batchChange: ID!, changesets: [ID!]!): BatchChange!
     }
     "True, false or the text draft."
     scalar PublishedValue
@@ -88,6 +77,8 @@ export const batchChangesPart: SchemaPart = {
       lastAppliedAt: String
       "In the order of repositories and branches."
       changesets(first: Int = 50, after: String): ChangesetConnection!
+      "The newest ones first."
+      bulkOperations(first: Int = 50, after: String): BulkOperationConnection!
     }
   `,
   root: {
@@ -139,21 +130,6 @@ export const batchChangesPart: SchemaPart = {
       changed(batchChange, context, (key, { deps: { db }, person }) =>
         closeBatchChange(db, person, key, { closeChangesets }),
       ),
-    publishChangesets: ({ draft, ...asked }: SomeChangesets & { readonly draft: boolean }, context) =>
-      changed(asked.batchChange, context, (key, { deps: { db }, person }) =>
-        publishChangesets(db, person, key, {
-          changesets: keysOf('Changeset', asked.changesets),
-          publication: draft ? 'draft' : true,
-        }),
-      ),
-    detachChangesets: (asked: SomeChangesets, context) =>
-      changed(asked.batchChange, context, (key, { deps: { db }, person }) =>
-        detachChangesets(db, person, key, keysOf('Changeset', asked.changesets)),
-      ),
-    reenqueueChangesets: (asked: SomeChangesets, context) =>
-      changed(asked.batchChange, context, (key, { deps: { db }, person }) =>
-        reenqueueChangesets(db, person, key, keysOf('Changeset', asked.changesets)),
-      ),
   },
 };
 
@@ -196,5 +172,6 @@ function batchChangeNode(record: BatchChangeRecord) {
     url: `${owner.url}/batch-changes/${encodeURIComponent(name)}`,
     lastAppliedAt: appliedAt,
     changesets: changesetsOf(id),
+    bulkOperations: bulkOperationsOf(id),
   };
 }

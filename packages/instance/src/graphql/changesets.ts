@@ -106,7 +106,8 @@ export const changesetsOf =
     return { totalCount: all.length, nodes: nodes.map(changesetNode), pageInfo: pageInfo(next) };
   };
 
-function changesetNode(record: ChangesetRecord) {
+/** Makes the node of a changeset. */
+export function changesetNode(record: ChangesetRecord) {
   const { id, state, repository, title, externalId, externalUrl, review, checks, failure, stat } = record;
   return {
     __typename: 'ExternalChangeset',

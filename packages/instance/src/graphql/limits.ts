@@ -30,6 +30,7 @@ const always: ReadonlySet<string> = new Set([
   'externalRepository',
   'workspaces',
   'changesets',
+  'bulkOperations',
 ]);
 const withArguments: ReadonlySet<string> = new Set([
   ...['repository', 'commit', 'user', 'organization', 'node', 'resolveWorkspacesForBatchSpec'],
@@ -42,6 +43,7 @@ const withArguments: ReadonlySet<string> = new Set([
     'deleteBatchSpec',
   ],
   ...['enqueueBatchSpecWorkspaceExecution', 'createChangesetSpecs'],
+  ...['mergeChangesets', 'closeChangesets', 'createChangesetComments'],
   ...['closeBatchChange', 'publishChangesets', 'detachChangesets', 'reenqueueChangesets'],
   ...['executeBatchSpec', 'cancelBatchSpecExecution', 'retryBatchSpecExecution'],
   ...['cancelBatchSpecWorkspaceExecution', 'retryBatchSpecWorkspaceExecution'],

@@ -2,9 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Person } from '../auth/people.ts';
 import { startNext } from '../batches/execution/start.ts';
 import { type ChangesetBench, clientSpec, personNamed, startChangesetBench } from '../changesets/testing.ts';
-import { answerGraphql } from './answer.ts';
 import { idOf } from './ids.ts';
-import type { QueryDeps } from './part.ts';
+import { ask as askOf, refusal } from './testing/ask.ts';
 
 /** What upstream's clients change of batch specs and batch changes, which are Ann's. Nothing else moves them. */
 let bench: ChangesetBench;
@@ -24,16 +23,8 @@ afterAll(async () => {
 });
 beforeEach(() => bench.clear());
 
-/** Asks, where no field needs a mirror or the queue. */
-async function ask(person: Person, query: string, variables: Record<string, unknown> = {}) {
-  const deps = { db: bench.db, blobs: bench.blobs } as unknown as QueryDeps;
-  const answer = await answerGraphql(deps, person, { query, variables }, (error) => {
-    throw error;
-  });
-  // As clients get it.
-  return JSON.parse(JSON.stringify(answer)) as { data?: Record<string, unknown> | null; errors?: unknown };
-}
-const refusal = (code: string) => ({ errors: [expect.objectContaining({ extensions: { code } })] });
+const ask = (person: Person, query: string, variables?: Record<string, unknown>) =>
+  askOf({ db: bench.db, blobs: bench.blobs }, person, query, variables);
 
 const mine = idOf('User', 'ann');
 const textOf = (run: string) =>

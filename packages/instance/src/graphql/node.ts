@@ -1,5 +1,6 @@
 import { batchChangeOf } from './batch-changes.ts';
 import { batchSpecOf, workspaceOf } from './batch-specs.ts';
+import { bulkOperationOf } from './bulk.ts';
 import { keyIn } from './ids.ts';
 import { orNull } from './or-null.ts';
 import type { Field, SchemaPart } from './part.ts';
@@ -8,6 +9,7 @@ import type { Field, SchemaPart } from './part.ts';
 const readers: Readonly<Record<string, { readonly read: Field<string>; readonly missing: string }>> = {
   BatchChange: { read: batchChangeOf, missing: 'batch_change_not_found' },
   VisibleBatchSpecWorkspace: { read: workspaceOf, missing: 'batch_workspace_not_found' },
+  BulkOperation: { read: bulkOperationOf, missing: 'bulk_operation_not_found' },
   BatchSpec: { read: batchSpecOf, missing: 'batch_spec_not_found' },
 };
 

@@ -6,9 +6,8 @@ import { addedFiles, leaseAttempt, personOf, startWithMirror } from '../batches/
 import { listWorkspaces } from '../batches/workspaces.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { TestInstance } from '../testing/instance.ts';
-import { answerGraphql } from './answer.ts';
 import { idOf } from './ids.ts';
-import type { QueryDeps } from './part.ts';
+import { ask as askOf, refusal } from './testing/ask.ts';
 
 /** A workspace of Ann's, whose first step is complete and whose second one fails, as upstream's clients see it. */
 const ann = personOf('ann');
@@ -45,15 +44,13 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function ask(fields: string, person = ann) {
-  const query = `query Q($id: ID!) { node(id: $id) { ... on VisibleBatchSpecWorkspace { ${fields} } } }`;
-  const deps = { db: instance.db } as unknown as QueryDeps;
-  const answer = await answerGraphql(deps, person, { query, variables: { id } }, (error) => {
-    throw error;
-  });
-  // As clients get it.
-  return JSON.parse(JSON.stringify(answer)) as { data?: { node: unknown }; errors?: unknown };
-}
+const ask = (fields: string, person = ann) =>
+  askOf(
+    { db: instance.db },
+    person,
+    `query Q($id: ID!) { node(id: $id) { ... on VisibleBatchSpecWorkspace { ${fields} } } }`,
+    { id },
+  );
 const node = async (fields: string) => {
   const { data, errors } = await ask(fields);
   expect(errors).toBeUndefined();
@@ -149,7 +146,5 @@ test('a request that gets too much output is refused', async () => {
   const lines = 'steps { outputLines { totalCount nodes } }';
   expect(await node(lines)).toMatchObject({ steps: [{}, { outputLines: { totalCount: 101 } }] });
   const often = Array.from({ length: 8 }, (_, at) => `a${at}: ${lines}`).join(' ');
-  expect(await ask(often)).toMatchObject({
-    errors: [expect.objectContaining({ extensions: { code: 'invalid_request' } })],
-  });
+  expect(await ask(often)).toMatchObject(refusal('invalid_request'));
 });
