@@ -75,7 +75,7 @@ export async function findWorkspace(
 ): Promise<{ readonly spec: string; readonly workspace: WorkspaceRecord }> {
   const { id, spec } = await requireWorkspace(db, person, publicId);
   const { rows } = await sql<WorkspaceRecord>`
-    select ${record} from batch_workspaces workspace where id = ${id}
+    select ${workspaceRecord} from batch_workspaces workspace where id = ${id}
   `.execute(db);
   if (!rows[0]) throw batchWorkspaceNotFound(publicId);
   return { spec, workspace: rows[0] };

@@ -107,13 +107,13 @@ function contextOf(deps: QueryDeps, person: Person): QueryContext {
   };
   let hosts: Promise<readonly CodeHostRecord[]> | null = null;
   const records = new Map<string, ReturnType<QueryContext['repository']>>();
-  let outputLeft: number = queryLimits.outputBytes;
+  let outputLeft: number = queryLimits.output;
   return {
     ...{ deps, person, inTurn },
-    takeOutput(bytes) {
-      outputLeft -= bytes;
+    takeOutput(characters) {
+      outputLeft -= characters;
       if (outputLeft < 0)
-        throw badRequest(`a request gets at most ${queryLimits.outputBytes} bytes of output`);
+        throw badRequest(`a request gets at most ${queryLimits.output} characters of steps and their output`);
     },
     codeHosts: () => (hosts ??= inTurn(() => listCodeHosts(deps.db))),
     repository(name) {

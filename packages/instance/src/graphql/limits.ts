@@ -18,8 +18,8 @@ export const queryLimits = {
   questionsOfPlaces: 0,
   /** Fields that read the log of a workspace or the queue, or lead back to its batch spec. In a list each counts for every workspace of a page. */
   details: 12,
-  /** Bytes of output of steps that a request gets. */
-  outputBytes: 4 * 2 ** 20,
+  /** Characters of steps, and of what they have written, that a request reads and gets. */
+  output: 8 * 2 ** 20,
 } as const;
 
 /** Fields that ask an index, git or the database: some of a file, and others. `repository` and others do if they have arguments. */
@@ -63,7 +63,7 @@ const details: ReadonlySet<string> = new Set([
   ],
 ]);
 
-type Cost = { -readonly [name in Exclude<keyof typeof queryLimits, 'tokens' | 'outputBytes'>]: number };
+type Cost = { -readonly [name in Exclude<keyof typeof queryLimits, 'tokens' | 'output'>]: number };
 const nothing = (): Cost => ({
   ...{ depth: 0, fields: 0, aliases: 0, questions: 0, questionsOfPlaces: 0, details: 0 },
 });

@@ -20,8 +20,8 @@ export interface QueryContext {
   repository(name: string): Promise<RepositoryRecord | null>;
   /** Returns the code hosts, which are read once. */
   codeHosts(): Promise<readonly CodeHostRecord[]>;
-  /** Counts bytes of output of steps. Errors: `invalid_request` once the request gets too many. */
-  readonly takeOutput: (bytes: number) => void;
+  /** Counts characters of steps and their output. Errors: `invalid_request` once the request gets too many. */
+  readonly takeOutput: (characters: number) => void;
   /** Does something when what the request has asked for before is done, so that one request takes one connection to the database. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 }

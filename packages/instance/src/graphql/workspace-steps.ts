@@ -84,9 +84,51 @@ export function workOf({ id, jobId, steps }: WorkspaceRecord, definitions: () =>
     ...{ ...phase, durationMilliseconds: durationMs },
     async out(_: unknown, context: QueryContext) {
       const { stdout, stderr } = await output(context, { ...phase, durationMs }, outBytes);
-      context.takeOutput(stdout.length + stderr.length);
-      return stdout + stderr;
+      return counted(context, stdout + stderr);
     },
+  });
+  const nodes = steps.map(({ step, state, startedAt, finishedAt, stat }) => {
+    const definition = () => definitions()[step];
+    const phaseOf = async (context: QueryContext) =>
+      (await phases(context)).find(({ key }) => key === `step.docker.step.${step}`) ?? null;
+    const resultOf = async (context: QueryContext) =>
+      stat === null ? null : ((await detail(context)).steps.find((one) => one.step === step) ?? null);
+    const lines = once(async (context: QueryContext) => {
+      const phase = await phaseOf(context);
+      const written = (await resultOf(context)) ?? (phase && (await output(context, phase, linesBytes)));
+      return written === null
+        ? []
+        : linesOf(counted(context, written.stdout), counted(context, written.stderr));
+    });
+    return {
+      ...{ number: step + 1, startedAt, finishedAt, diffStat: diffStatOf(stat) },
+      ...{ skipped: state === 'skipped', cachedResultFound: state === 'cached' },
+      run: (_: unknown, context: QueryContext) => counted(context, definition()?.run ?? ''),
+      container: (_: unknown, context: QueryContext) => counted(context, definition()?.container ?? ''),
+      ifCondition: (_: unknown, context: QueryContext) =>
+        counted(context, String(definition()?.if ?? '')) || null,
+      environment: (_: unknown, context: QueryContext) =>
+        variablesOf(definition()?.env).map(([name, value]) => ({
+          name: counted(context, name),
+          value: value === null ? null : counted(context, value),
+        })),
+      async exitCode(_: unknown, context: QueryContext) {
+        return (await phaseOf(context))?.exitCode ?? null;
+      },
+      async outputLines(page: Page, context: QueryContext) {
+        const all = await lines(context);
+        const { limit, after } = pageOf(page, linesMax);
+        const next = after + limit < all.length ? after + limit : null;
+        const shown = all.slice(after, after + limit).map((line) => counted(context, line));
+        return { totalCount: all.length, nodes: shown, pageInfo: pageInfo(next) };
+      },
+      async outputVariables(_: unknown, context: QueryContext) {
+        const result = await resultOf(context);
+        const names = Object.keys(definition()?.outputs ?? {});
+        counted(context, JSON.stringify(result?.outputs ?? {}));
+        return result && names.map((name) => ({ name, value: result.outputs[name] ?? null }));
+      },
+    };
   });
   return {
     async stages(_: unknown, context: QueryContext) {
@@ -95,45 +137,21 @@ export function workOf({ id, jobId, steps }: WorkspaceRecord, definitions: () =>
       const those = (kind: string) => all.filter(({ key }) => key.startsWith(`${kind}.`)).map(phaseNode);
       return { setup: those('setup'), srcExec: those('step'), teardown: those('teardown') };
     },
-    steps: steps.map(({ step, state, startedAt, finishedAt, stat }) => {
-      const phaseOf = async (context: QueryContext) =>
-        (await phases(context)).find(({ key }) => key === `step.docker.step.${step}`) ?? null;
-      const resultOf = async (context: QueryContext) =>
-        stat === null ? null : ((await detail(context)).steps.find((one) => one.step === step) ?? null);
-      return {
-        ...{ number: step + 1, startedAt, finishedAt, diffStat: diffStatOf(stat) },
-        ...{ skipped: state === 'skipped', cachedResultFound: state === 'cached' },
-        run: () => definitions()[step]?.run ?? '',
-        container: () => definitions()[step]?.container ?? '',
-        ifCondition: () => definitions()[step]?.if ?? null,
-        environment: () => variablesOf(definitions()[step]?.env).map(([name, value]) => ({ name, value })),
-        async exitCode(_: unknown, context: QueryContext) {
-          return (await phaseOf(context))?.exitCode ?? null;
-        },
-        async outputLines(page: Page, context: QueryContext) {
-          const phase = await phaseOf(context);
-          const written = (await resultOf(context)) ?? (phase && (await output(context, phase, linesBytes)));
-          const lines = written ? linesOf(written) : [];
-          const { limit, after } = pageOf(page, linesMax);
-          const nodes = lines.slice(after, after + limit);
-          context.takeOutput(nodes.reduce((sum, line) => sum + line.length, 0));
-          const next = after + limit < lines.length ? after + limit : null;
-          return { totalCount: lines.length, nodes, pageInfo: pageInfo(next) };
-        },
-        async outputVariables(_: unknown, context: QueryContext) {
-          const result = await resultOf(context);
-          const names = Object.keys(definitions()[step]?.outputs ?? {});
-          return result && names.map((name) => ({ name, value: result.outputs[name] ?? null }));
-        },
-      };
-    }),
+    steps: nodes,
+    step: ({ index }: { readonly index: number }) => nodes.find((node) => node.number === index) ?? null,
   };
 }
 
+/** Counts a text for what the request gets. Errors: `invalid_request`. */
+function counted(context: QueryContext, text: string): string {
+  context.takeOutput(text.length);
+  return text;
+}
+
 /** Returns what a step has written as lines, each with the name of its stream. */
-function linesOf(written: { readonly stdout: string; readonly stderr: string }): string[] {
-  return (['stdout', 'stderr'] as const).flatMap((stream) => {
-    const lines = written[stream].split('\n');
+function linesOf(stdout: string, stderr: string): string[] {
+  return Object.entries({ stdout, stderr }).flatMap(([stream, text]) => {
+    const lines = text.split('\n');
     if (lines.at(-1) === '') lines.pop();
     return lines.map((line) => `${stream}: ${line.slice(0, lineMax)}`);
   });

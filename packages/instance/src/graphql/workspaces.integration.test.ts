@@ -145,6 +145,8 @@ test('a request that gets too much output is refused', async () => {
   `.execute(instance.db);
   const lines = 'steps { outputLines { totalCount nodes } }';
   expect(await node(lines)).toMatchObject({ steps: [{}, { outputLines: { totalCount: 101 } }] });
+  expect(await node('step(index: 2) { number }')).toEqual({ step: { number: 2 } });
+  expect(await node('step(index: 3) { number }')).toEqual({ step: null });
   const often = Array.from({ length: 8 }, (_, at) => `a${at}: ${lines}`).join(' ');
   expect(await ask(often)).toMatchObject(refusal('invalid_request'));
 });

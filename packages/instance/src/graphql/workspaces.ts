@@ -58,6 +58,8 @@ export const workspacesPart: SchemaPart = {
       stages: BatchSpecWorkspaceStages
       "Those of its latest execution that have begun."
       steps: [BatchSpecWorkspaceStep!]!
+      "The one with this number, from 1; null: it has not begun."
+      step(index: Int!): BatchSpecWorkspaceStep
       changesetSpecs: [ChangesetSpec!]!
       "Null: it has no result."
       diffStat: DiffStat
