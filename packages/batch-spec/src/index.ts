@@ -1,7 +1,6 @@
 export { cacheKey, type StepInputs } from './cache-key.ts';
-export { checkTemplates } from './check-templates.ts';
 export { outputsFrom, parseOutput } from './outputs.ts';
-export { parseBatchSpec } from './parse.ts';
+export { checkBatchSpec, parseBatchSpec } from './parse.ts';
 export {
   type Changes,
   type ChangesetContext,

@@ -1,4 +1,5 @@
-import { type Path, readYaml } from '@fumehood/yaml';
+import { type Path, type Place, readYaml } from '@fumehood/yaml';
+import { issuesOf, placeOfExpression } from './check.ts';
 import { specInvalid } from './errors.ts';
 import { type BatchSpec, batchSpecSchema } from './spec.ts';
 
@@ -11,6 +12,26 @@ const issuesMax = 20;
  * Reads a batch spec, YAML or JSON, of version 1 or 2. Errors: `batch_spec_invalid`, with the line and column of each issue.
  */
 export function parseBatchSpec(text: string): BatchSpec {
+  return read(text).spec;
+}
+
+/**
+ * Reads a batch spec that is to run, and refuses also one that can run nowhere, as `issuesOf` finds it. Errors: as of `parseBatchSpec`.
+ */
+export function checkBatchSpec(text: string): BatchSpec {
+  const { spec, placeOf } = read(text);
+  const issues = issuesOf(spec).slice(0, issuesMax);
+  if (issues.length === 0) return spec;
+  throw specInvalid(
+    issues.map(({ path, message, template }) => {
+      const from = placeOf(path);
+      const place = template === null ? from : placeOfExpression(text, from, template);
+      return { ...place, path: path.join('.'), message };
+    }),
+  );
+}
+
+function read(text: string): { spec: BatchSpec; placeOf: (path: Path) => Place } {
   const nowhere = { line: 1, column: 1 };
   const refused = (message: string) => specInvalid([{ ...nowhere, path: '', message }]);
   if (Buffer.byteLength(text) > specBytesMax) throw refused(`a batch spec has at most ${specBytesMax} bytes`);
@@ -22,7 +43,7 @@ export function parseBatchSpec(text: string): BatchSpec {
         .map(({ place, message }) => ({ ...(place ?? nowhere), path: '', message })),
     );
   const parsed = batchSpecSchema.safeParse(yaml.value ?? {});
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return { spec: parsed.data, placeOf: (path) => yaml.placeOf(path) };
   throw specInvalid(
     parsed.error.issues
       .flatMap(issuesFrom)

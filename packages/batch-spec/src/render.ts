@@ -1,3 +1,4 @@
+import type { Fields } from './template/check.ts';
 import { evaluate } from './template/evaluate.ts';
 import { functions } from './template/functions.ts';
 import { parseTemplate } from './template/parse.ts';
@@ -60,7 +61,7 @@ const noChanges: Changes = { modified: [], added: [], deleted: [], renamed: [] }
 const ofStep = (end: StepEnd | null): ValueMap =>
   map({ ...ofChanges(end?.changes ?? noChanges), stdout: end?.stdout ?? '', stderr: end?.stderr ?? '' });
 
-const common = ({ repository, batchChange, outputs }: CommonContext) => ({
+const commonValues = ({ repository, batchChange, outputs }: CommonContext) => ({
   repository: map({
     name: repository.name,
     branch: repository.branch,
@@ -70,31 +71,38 @@ const common = ({ repository, batchChange, outputs }: CommonContext) => ({
   outputs,
 });
 
+const fieldsFrom = (fields: Readonly<Record<string, readonly string[] | null>>): Fields =>
+  new Map(Object.entries(fields));
+const ofFiles = Object.keys(ofChanges(noChanges));
+const ofStepEnd = [...ofFiles, 'stdout', 'stderr'];
+const common = {
+  repository: ['name', 'branch', 'search_result_paths'],
+  batch_change: ['name', 'description'],
+};
+
+/** Returns the variables that the templates of a step know, with their fields. `outputs`: names of those that there can be. */
+export const stepFields = (outputs: readonly string[]): Fields =>
+  fieldsFrom({
+    ...common,
+    ...{ outputs, previous_step: ofStepEnd, step: ofStepEnd, steps: [...ofStepEnd, 'path'] },
+  });
+
+/** The variables that the image of a step may use: those that are known before any step runs. */
+export const containerFields: Fields = fieldsFrom({ ...common, steps: ['path'] });
+
+/** Returns the variables that the templates of changesets know, with their fields. */
+export const changesetFields = (outputs: readonly string[]): Fields =>
+  fieldsFrom({ ...common, outputs, steps: [...ofFiles, 'path'], batch_change_link: null });
+
 const functionNames = Object.keys(functions);
-const stepNames = new Set([
-  ...functionNames,
-  ...['repository', 'batch_change', 'outputs', 'previous_step', 'step', 'steps'],
-]);
-const changesetNames = new Set([
-  ...functionNames,
-  ...['repository', 'batch_change', 'outputs', 'steps', 'batch_change_link'],
-]);
-
-/** Checks that a template of a step can be read, and that it names only what there is. Errors: `template_invalid`. */
-export function checkStepTemplate(template: string): void {
-  parseTemplate(template, stepNames);
-}
-
-/** As `checkStepTemplate`, for a template of changesets. Errors: `template_invalid`. */
-export function checkChangesetTemplate(template: string): void {
-  parseTemplate(template, changesetNames);
-}
+const stepNames = new Set([...functionNames, ...stepFields([]).keys()]);
+const changesetNames = new Set([...functionNames, ...changesetFields([]).keys()]);
 
 /** Renders a template of a step: its command, a variable, a file, an output or its container image. Errors: `template_invalid`. */
 export function renderStepText(template: string, context: StepContext): string {
   const { previousStep, step, changes, path } = context;
   const variables = new Map<string, Value>([
-    ...Object.entries(common(context)),
+    ...Object.entries(commonValues(context)),
     ['previous_step', ofStep(previousStep)],
     ['step', ofStep(step)],
     ['steps', map({ ...ofChanges(changes), path, stdout: '', stderr: '' })],
@@ -109,7 +117,7 @@ export function renderStepText(template: string, context: StepContext): string {
 export function renderChangesetText(template: string, context: ChangesetContext): string {
   const { changes, path } = context;
   const variables = new Map<string, Value>([
-    ...Object.entries(common(context)),
+    ...Object.entries(commonValues(context)),
     ['steps', map({ ...ofChanges(changes), path })],
     ['batch_change_link', '${{ batch_change_link }}'],
   ]);

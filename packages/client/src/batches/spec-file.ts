@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { type BatchSpec, checkTemplates, parseBatchSpec } from '@fumehood/batch-spec';
+import { type BatchSpec, checkBatchSpec } from '@fumehood/batch-spec';
 import type { Client } from '../client.ts';
 import { batchFileBytesMax, type BatchSpecRecord } from '@fumehood/protocol';
 import { mountUnusable, specUnreadable } from './errors.ts';
@@ -28,12 +28,11 @@ const filesMax = 1_000;
 
 /**
  * Reads a batch spec and finds the files that its steps mount; `-` is stdin, whose directory is the working directory. Errors:
- * `batch_spec_unreadable`, `batch_spec_invalid`, `template_invalid`, `mount_unusable`.
+ * `batch_spec_unreadable`, `batch_spec_invalid`, `mount_unusable`.
  */
 export async function readSpecFile(path: string, stdin: AsyncIterable<Uint8Array>): Promise<SpecFile> {
   const text = path === '-' ? await textOf(stdin) : await readFile(path, 'utf8').catch(unreadable(path));
-  const spec = parseBatchSpec(text);
-  checkTemplates(spec);
+  const spec = checkBatchSpec(text);
   const directory = await realpath(path === '-' ? '.' : dirname(path));
   const paths = new Set((spec.steps ?? []).flatMap(({ mount = [] }) => mount.map((one) => one.path)));
   const found = new Map<string, MountedFile>();

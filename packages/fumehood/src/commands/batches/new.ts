@@ -13,11 +13,11 @@ export function addBatchesNew(batches: Command): void {
     .option('-f, --file <path>', 'where to write it', 'batch.spec.yaml')
     .addOption(jsonOption())
     .action(async (name: string, options: PrintOptions & { file: string }) => {
-      const { parseBatchSpec } = await import('@fumehood/batch-spec');
+      const { checkBatchSpec } = await import('@fumehood/batch-spec');
       const { batchSpecBeginning } = await import('@fumehood/client');
       const { file } = options;
       const text = batchSpecBeginning(name);
-      parseBatchSpec(text);
+      checkBatchSpec(text);
       await writeFile(file, text, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
         throw specNotWritten(
           file,

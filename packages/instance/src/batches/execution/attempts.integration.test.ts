@@ -111,13 +111,14 @@ describe('a workspace', () => {
     );
   });
 
-  const placeholder = '${{ outputs.none }}';
+  // It is refused before only where it is rendered in any case.
+  const placeholder = '${{ if true }}${{ outputs.none }}${{ end }}';
   const readable = `{run: a, container: alpine:3, outputs: {x: {value: '\${{ step.stdout }}', format: json}}}`;
   test.each([
     [
       'the command of its first step',
       `{run: '${placeholder}', container: alpine:3}`,
-      'step 1: run, character 12: map has no entry',
+      'step 1: run, character 26: map has no entry',
     ],
     ['an output', readable, 'step 1: outputs.x: the output is no JSON'],
     [
@@ -152,7 +153,7 @@ describe('a workspace', () => {
   ])('keeps the result of a step when `%s` of the next one cannot be used', async (place, next) => {
     const spec = `steps: [{run: a, container: alpine:3}, {${next}, container: alpine:3}]`;
     const publicId = await bench.execute(specOf(spec));
-    const reason = `step 2: ${place}, character 12: map has no entry`;
+    const reason = `step 2: ${place}, character 26: map has no entry`;
     const { begin, end, routes } = await bench.attemptAt();
     await begin();
     // An executor that did not get the answer says it again.
