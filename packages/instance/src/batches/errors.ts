@@ -35,7 +35,7 @@ export const batchQueryInvalid = (query: string, why: string) =>
     400,
     'batch_query_invalid',
     `the query ${JSON.stringify(query.slice(0, 300))} cannot be used: ${why}`,
-    'A query has words, texts in quotes, `/patterns/`, `repo:PATTERN` and `file:PATTERN`, and `-` before what must not be there.',
+    'A query has words, texts in quotes, `/patterns/`, `repo:PATTERN`, `file:PATTERN` and `lang:NAME`, `or`, groups in parentheses, and `-` before what must not be there.',
   );
 
 export const workspacesOverlap = (repository: string) =>

@@ -1,7 +1,7 @@
 import type { BatchSpec } from '@fumehood/batch-spec';
 import { tooManyWorkspaces } from '../errors.ts';
 import type { Branch, Catalog } from './catalog.ts';
-import { parseQuery, type NameCondition, type Query } from './query.ts';
+import { type Alternative, parseQuery, type NameCondition, type Query } from './query.ts';
 
 /** A branch on which a batch spec runs, with the paths of the files that its queries have found there. */
 export interface Place extends Branch {
@@ -46,35 +46,46 @@ export async function findPlaces(spec: BatchSpec, catalog: Catalog): Promise<Pla
 
 /** Returns the default branches that a query finds. */
 async function search(query: Query, catalog: Catalog): Promise<Place[]> {
-  const branches = (await catalog.defaultBranches()).filter(({ repository }) =>
-    holds(query.repositories, repository),
-  );
   const places: Place[] = [];
-  await eachOf(branches, async (at) => {
-    const paths = await matchesIn(query, catalog, at);
-    if (paths !== null) places.push({ ...at, fileMatches: query.selectsRepositories ? [] : paths });
+  await eachOf(await catalog.defaultBranches(), async (at) => {
+    const found = new Set<string>();
+    let isFound = false;
+    for (const alternative of query.alternatives) {
+      const paths = await matchesIn(alternative, query.isCaseSensitive, catalog, at);
+      isFound ||= paths !== null;
+      for (const path of paths ?? []) found.add(path);
+    }
+    if (isFound) places.push({ ...at, fileMatches: query.selectsRepositories ? [] : [...found].sort() });
   });
   return places;
 }
 
-/** Returns the paths that a query finds on a branch; null: it does not find the branch. A query for repositories alone finds no paths. */
-async function matchesIn(query: Query, catalog: Catalog, at: Branch): Promise<string[] | null> {
-  const { files, contents, isCaseSensitive } = query;
+/** Returns the paths that conditions find on a branch; null: they do not find the branch. Conditions for repositories alone find no paths. */
+async function matchesIn(
+  { repositories, having, files, contents }: Alternative,
+  isCaseSensitive: boolean,
+  catalog: Catalog,
+  at: Branch,
+): Promise<readonly string[] | null> {
+  if (!holds(repositories, at.repository)) return null;
+  for (const { isNot, matches, content } of having) {
+    const paths = content === null ? catalog.paths(at) : catalog.grep(at, content, isCaseSensitive);
+    if ((await paths).some((path) => matches?.(path) ?? true) === isNot) return null;
+  }
   if (files.length === 0 && contents.length === 0) return [];
   const wanted = contents.filter(({ isNot }) => !isNot);
   let paths: readonly string[] | null = null;
   for (const content of wanted) {
-    const having = await catalog.grep(at, content, isCaseSensitive);
-    const set: ReadonlySet<string> = new Set(having);
-    paths = paths === null ? having : paths.filter((path) => set.has(path));
+    const set: ReadonlySet<string> = new Set(await catalog.grep(at, content, isCaseSensitive));
+    paths = paths === null ? [...set] : paths.filter((path) => set.has(path));
     if (paths.length === 0) return null;
   }
   paths = (paths ?? (await catalog.paths(at))).filter((path) => holds(files, path));
   for (const content of contents.filter(({ isNot }) => isNot)) {
-    const having = new Set(await catalog.grep(at, content, isCaseSensitive));
-    paths = paths.filter((path) => !having.has(path));
+    const denied = new Set(await catalog.grep(at, content, isCaseSensitive));
+    paths = paths.filter((path) => !denied.has(path));
   }
-  return paths.length === 0 ? null : paths.toSorted();
+  return paths.length === 0 ? null : paths;
 }
 
 const holds = (conditions: readonly NameCondition[], name: string) =>

@@ -105,6 +105,9 @@ test.each([
   ['hello -there', ['README.md']],
   ['/hello .there/', ['web/a b/README.md']],
   ['hello file:^web/', ['web/a b/README.md']],
+  ['(there or (World hello))', ['README.md', 'web/a b/README.md']],
+  ['hello -(there or file:json)', ['README.md']],
+  ['lang:json repo:has.file(path:README content:the.e)', ['web/package.json']],
 ])('the query %s finds files by what they have', async (query, expected) => {
   await create(`{repositoriesMatchingQuery: '${query} repo:api'}`);
   await resolveAll();

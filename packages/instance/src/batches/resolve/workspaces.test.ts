@@ -70,6 +70,13 @@ describe('a query', () => {
     ['index services/b', ['github.com/acme/api']],
     ['repo:^github file:json$ -services', ['github.com/acme/web']],
     ['nowhere', []],
+    ['cmd/main or (repo:web file:json$)', ['github.com/acme/api', 'github.com/acme/web']],
+    [
+      'repo:acme -(repo:legacy or file:json)',
+      ['github.com/acme/api', 'github.com/acme/web', 'gitlab.com/acme/tools'],
+    ],
+    ['lang:typescript', ['github.com/acme/api', 'github.com/acme/web']],
+    ['repo:has.path(go.mod) -repo:has.file(path:main content:cmd)', ['gitlab.com/acme/tools']],
   ])('%s finds %j', async (query, expected) => {
     expect(
       await places(`version: 2\nname: q\non: [{repositoriesMatchingQuery: '${query}'}]\n${oneStep}`),
