@@ -130,7 +130,7 @@ it('preview sends the batch spec with what it mounts, runs it, and shows what wo
     text: readFileSync(join(directory, 'batch.spec.yaml'), 'utf8'),
   });
   expect(printed).toEqual([
-    `The instance runs it as ${id}.`,
+    `The instance runs it as ${id}: fumehood batches cancel ${id} ends that.`,
     'acme/a?/web: completed',
     'push, publish: acme/a refs/heads/greet Greet',
     expect.stringContaining('1 changeset; nothing has happened yet: src batch apply -f '),

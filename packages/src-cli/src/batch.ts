@@ -58,7 +58,7 @@ async function execute(flags: Flags, deps: BatchDeps): Promise<Sent> {
 /** Executes a batch spec and waits for its end. Errors: `batch_failed`. */
 async function completed(flags: Flags, deps: BatchDeps): Promise<Sent> {
   const { client, spec } = await execute(flags, deps);
-  deps.print(`The instance runs it as ${spec.id}.`);
+  deps.print(`The instance runs it as ${spec.id}: fumehood batches cancel ${spec.id} ends that.`);
   const last = await followExecution(client, spec.id, {
     view: { onWorkspace: (workspace) => deps.print(progressLine(workspace)), end: () => {} },
   });

@@ -42,7 +42,7 @@ it('stdin can be the batch spec', async () => {
 });
 
 it.each([
-  ['a file that is not there', 'gone', 'ENOENT'],
+  ['a file that is not there', 'gone', 'there is no such file'],
   ['a file outside of the directory', '../outside', 'it is not below the directory'],
   ['a link', 'link', 'neither a file nor a directory'],
   ['a file in a directory that is a link to elsewhere', 'away/hostname', 'it is not below the directory'],

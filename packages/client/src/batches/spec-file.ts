@@ -60,14 +60,24 @@ async function textOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 const unreadable = (path: string) => (error: NodeJS.ErrnoException) => {
-  throw specUnreadable(path, error.code ?? error.message);
+  throw specUnreadable(path, reasonOf(error));
+};
+
+/** Says why a file cannot be read. */
+function reasonOf({ code = '', message }: NodeJS.ErrnoException): string {
+  return reasons[code] ?? message;
+}
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'this user may not read it',
+  EISDIR: 'it is a directory',
 };
 
 /** Yields the files at and below a path. A link, and what is outside of the directory, is refused. */
 async function* filesBelow(directory: string, path: string): AsyncGenerator<MountedFile> {
   const file = join(directory, path);
   const is = await lstat(file).catch((error: NodeJS.ErrnoException) => {
-    throw mountUnusable(path, error.code ?? error.message);
+    throw mountUnusable(path, reasonOf(error));
   });
   const inside = relative(directory, await realpath(file));
   if (inside === '..' || inside.startsWith(`..${sep}`))
