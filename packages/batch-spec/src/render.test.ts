@@ -88,6 +88,7 @@ describe('a condition', () => {
     ['${{ eq repository.branch "main" }}', true, null],
     ['${{ matches steps.path "services*" }}', true, null],
     ['${{ and true true }}', true, null],
+    ['${{ or false true }}', true, null],
     ['${{ gt 2 1 }}', true, null],
     ['${{ if true }}true${{ end }}', true, null],
     ['${{ outputs.flag }}', true, null],

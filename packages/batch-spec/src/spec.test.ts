@@ -63,6 +63,12 @@ changesetTemplate:
     ],
     [`name: a\nsteps: [{run: x, container: x, codingAgent: {}}]\n${template}`, 'property codingAgent'],
     ['name: a\nversion: 3', '2:10: version: must be 1 or 2'],
+    [`name: a\nversion: 3\nsteps: [{run: x, image: y}]\n${template}`, '2:10: version: must be 1 or 2'],
+    [
+      `name: a\nversion: 3\n${template.replace('{message: m}', '{message: m}, published: true')}`,
+      '2:10: version: must be 1 or 2',
+    ],
+    [`name: a\nsteps: [{run: x}]\n${template}`, '2:9: steps.0: container is required'],
     ['name: a\nchangesetHooks: {}', '2:1: Additional property changesetHooks'],
     [
       'name: a\ntransformChanges: {group: [{directory: d, branch: b, title: x}]}',

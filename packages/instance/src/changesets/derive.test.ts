@@ -65,6 +65,55 @@ describe('deriveChangesets', () => {
     expect(all.map(({ headRef }) => headRef)).toEqual(['refs/heads/docs']);
   });
 
+  it('makes two changesets of a batch spec with an output, a group and patterns of what is published', () => {
+    const grp = parseBatchSpec(`name: grp
+on: [{repository: github.com/acme/api}]
+steps:
+  - run: printf '{"n":3}'
+    container: alpine:3
+    outputs: {cfg: {value: "\${{ step.stdout }}", format: json}}
+changesetTemplate:
+  title: T \${{ repository.name }} \${{ outputs.cfg.n }}
+  body: B \${{ batch_change_link }}
+  branch: grp
+  commit: {message: "m \${{ join steps.modified_files \\" \\" }}", author: {name: Ann, email: ann@example.com}}
+  published: [{"*": draft}, {"github.com/acme/*@grp-go": true}]
+transformChanges:
+  group: [{directory: go, branch: grp-go}]
+`);
+    const modified = (name: string) =>
+      `diff --git ${name} ${name}\nindex 1111111..2222222 100644\n--- ${name}\n+++ ${name}\n@@ -1 +1 @@\n-a\n+b\n`;
+    const gone = 'diff --git old.txt old.txt\ndeleted file mode 100644\nindex 1111111..0000000\n';
+    const [readme, go, gopher] = [modified('README.md'), modified('go/x.go'), added('gopher/y.go')];
+    const made = deriveChangesets(
+      grp,
+      'bob',
+      result({
+        ...{ repository: 'github.com/acme/api', path: '', outputs: { cfg: { n: 3 } } },
+        changes: {
+          modified: ['README.md', 'go/x.go'],
+          added: ['gopher/y.go'],
+          deleted: ['old.txt'],
+          renamed: [],
+        },
+        diff: Buffer.from(readme + go + gopher + gone),
+      }),
+    );
+    const common = {
+      ...{
+        title: 'T github.com/acme/api 3',
+        body: 'B ${{ batch_change_link }}',
+        message: 'm README.md go/x.go',
+      },
+      ...{ authorName: 'Ann', authorEmail: 'ann@example.com' },
+    };
+    expect(made).toMatchObject([
+      { ...common, headRef: 'refs/heads/grp', published: 'draft' },
+      { ...common, headRef: 'refs/heads/grp-go', published: true },
+    ]);
+    expect(made.map(({ diff }) => diff.toString())).toEqual([readme + gopher + gone, go]);
+  });
+
   it.each([
     ['main', 'changeset_branch_invalid'],
     ['a b', 'changeset_branch_invalid'],
