@@ -1,5 +1,5 @@
 import { FumehoodError } from '@fumehood/base';
-import { parseBatchSpec } from '@fumehood/batch-spec';
+import { checkBatchSpec, parseBatchSpec } from '@fumehood/batch-spec';
 import { sql } from 'kysely';
 import type { Person } from '../auth/people.ts';
 import type { Db } from '../db/connect.ts';
@@ -36,7 +36,7 @@ export async function replaceBatchSpec(
   publicId: string,
   { text, ...spec }: Pick<NewBatchSpec, 'text' | 'allowIgnored' | 'allowUnsupported' | 'noCache'>,
 ): Promise<BatchSpecId> {
-  const { name } = parseBatchSpec(text);
+  const { name } = checkBatchSpec(text);
   return await transaction(db, async (tx) => {
     const { id, origin } = await lockUnused(tx, person, publicId);
     if (origin === 'client') throw batchSpecOfClient(publicId);
