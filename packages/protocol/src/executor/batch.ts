@@ -7,8 +7,8 @@ export const stepDiffBytesMax = 64 * 2 ** 20;
 export const stepOutputMax = 2 ** 20;
 /** Most steps of a batch job. */
 export const batchStepsMax = 200;
-/** Most files that a step mounts. */
-const stepFilesMax = 400;
+/** Most files of a step: those that it mounts and those of its own. */
+export const stepFilesMax = 400;
 
 const stepNumber = z
   .int()

@@ -1,4 +1,5 @@
 import type { Step } from '@fumehood/batch-spec';
+import { stepFilesMax } from '@fumehood/protocol';
 import { expect, test } from 'vitest';
 import { checkFiles, mountedFiles } from './mounts.ts';
 
@@ -40,4 +41,11 @@ test('a file of a step has an absolute path', () => {
   const withFile = (path: string): Step => ({ run: 'true', container: 'alpine:3', files: { [path]: '' } });
   checkFiles([withFile('/tmp/x')], []);
   expect(() => checkFiles([withFile('/tmp/x'), withFile('x')], [])).toThrow('step 2: the file x');
+});
+
+test('a step has at most as many files as an executor takes', () => {
+  const many = Array.from({ length: stepFilesMax }, (_, at) => ({ path: `d/${at}`, digest: '', bytes: 1 }));
+  checkFiles([step('d')], many);
+  const more: Step = { ...step('d'), files: { '/tmp/y': '' } };
+  expect(() => checkFiles([more], many)).toThrow('step 1: it has 401 files, of 400 that it may have');
 });

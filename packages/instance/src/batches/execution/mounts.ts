@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { Step } from '@fumehood/batch-spec';
+import { stepFilesMax } from '@fumehood/protocol';
 import { mountMissing, stepInvalid } from '../errors.ts';
 
 /** A file that was sent for a batch spec. `path`: from the directory of the batch spec. */
@@ -41,8 +42,11 @@ export function mountedFiles(step: Step, at: number, sent: readonly SentFile[]):
 /** Checks that all steps can be given their files. Errors: `batch_mount_missing`, `batch_step_invalid`. */
 export function checkFiles(steps: readonly Step[], sent: readonly SentFile[]): void {
   for (const [at, step] of steps.entries()) {
-    mountedFiles(step, at, sent);
-    for (const path of Object.keys(step.files ?? {}))
+    const own = Object.keys(step.files ?? {});
+    const count = mountedFiles(step, at, sent).length + own.length;
+    if (count > stepFilesMax)
+      throw stepInvalid(at, `it has ${count} files, of ${stepFilesMax} that it may have`);
+    for (const path of own)
       if (!posix.isAbsolute(path)) throw stepInvalid(at, `the file ${path} has no absolute path`);
   }
 }
