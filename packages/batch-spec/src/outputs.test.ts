@@ -29,3 +29,15 @@ test('an output that is not of its format is refused', () => {
   expect(() => parseOutput('{', 'json')).toThrow(/the output is no JSON/);
   expect(() => parseOutput('[', 'yaml')).toThrow(/the output is no YAML/);
 });
+
+test.each(['json', 'yaml'] as const)(
+  'an output of the format %s that is nested deeper than can be stored is refused',
+  (format) => {
+    const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
+    expect(JSON.stringify(parseOutput(nested(500), format))).toBe(nested(500));
+    for (const depth of [501, 100_000])
+      expect(() => parseOutput(nested(depth), format)).toThrow(
+        expect.objectContaining({ code: 'template_invalid' }),
+      );
+  },
+);

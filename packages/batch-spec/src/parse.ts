@@ -65,6 +65,7 @@ function issuesFrom(issue: {
   readonly path: readonly PropertyKey[];
   readonly message: string;
   readonly keys?: readonly string[];
+  readonly issues?: readonly { readonly message: string }[];
   readonly expected?: string;
   readonly input?: unknown;
 }): Issue[] {
@@ -79,6 +80,7 @@ function issuesFrom(issue: {
     return [{ path: path.slice(0, -1), message: `${String(path.at(-1))} is required` }];
   if (issue.code === 'invalid_type')
     return [{ path, message: `must be ${kinds[issue.expected ?? ''] ?? issue.expected}` }];
+  if (issue.code === 'invalid_key') return (issue.issues ?? []).map(({ message }) => ({ path, message }));
   if (issue.code === 'too_small') return [{ path, message: 'must not be empty' }];
   return [{ path, message: issue.message }];
 }

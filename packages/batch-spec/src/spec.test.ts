@@ -58,6 +58,10 @@ changesetTemplate:
     ['name: a\non: [{}]', '2:6: on.0: must have either `repository` or'],
     [`name: a\nsteps: [{run: 1, container: x}]\n${template}`, '2:15: steps.0.run: must be a text'],
     [
+      `name: a\nsteps: [{run: x, container: y, files: {"a,b": c}}]\n${template}`,
+      'steps.0.files.a,b: file name contains invalid characters: a comma',
+    ],
+    [
       `name: a\nsteps: [{run: x, container: x, mount: [{path: "a,b", mountpoint: c}]}]\n${template}`,
       'mount path contains invalid characters',
     ],

@@ -33,6 +33,12 @@ test('a text whose aliases make a huge value is refused', () => {
   });
 });
 
+test('a text that is nested more deeply than the library reads says so', () => {
+  const yaml = read(`a: ${'['.repeat(5_000)}${']'.repeat(5_000)}`);
+  const messages = 'faults' in yaml ? yaml.faults.map(({ message }) => message) : [];
+  expect(new Set(messages)).toEqual(new Set(['it is nested too deeply']));
+});
+
 test('a map takes over the fields of others if the reader wants that', () => {
   const text = 'a: &a {x: 1}\nb: &b {y: 2}\nc:\n  <<: *a\n  <<: *b\n  z: 3\n';
   expect(read(text, true)).toMatchObject({ value: { c: { x: 1, y: 2, z: 3 } } });

@@ -42,7 +42,7 @@ export function readYaml(text: string, { merge }: { readonly merge: boolean }): 
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, merge });
   const [first, ...more] = document.errors.map((error) => ({
     place: placeAt(error.pos[0]),
-    message: error.message.split('\n')[0] ?? '',
+    message: faultOf(error.message),
   }));
   if (first) return { faults: [first, ...more] };
   const repeated = findRepeatedKey(document);
@@ -56,8 +56,13 @@ export function readYaml(text: string, { merge }: { readonly merge: boolean }): 
       placeOf: (path, key) => placeAt(offsetOf(document, path, key)),
     };
   } catch (error) {
-    return { faults: [{ place: null, message: (error as Error).message }] };
+    return { faults: [{ place: null, message: faultOf((error as Error).message) }] };
   }
+}
+
+/** Returns what the library says in one line, and in plain words that it has given up on a value in a value in a value. */
+function faultOf(message: string): string {
+  return message.includes('call stack') ? 'it is nested too deeply' : (message.split('\n')[0] ?? '');
 }
 
 type Document = ReturnType<typeof parseDocument>;
