@@ -36,11 +36,17 @@ export function caUnusable(file: string, why: string): FumehoodError {
   });
 }
 
-/** The instance refused the request, and would refuse a retry. */
-export function instanceRefused(action: string, status: number, text: string): FumehoodError {
+/** The instance refused the request, and would refuse a retry. `remedy`: what the instance says of it. */
+export function instanceRefused(
+  action: string,
+  status: number,
+  text: string,
+  remedy?: string,
+): FumehoodError {
   return new FumehoodError({
     code: 'instance_refused',
-    message: `the instance refused to ${action}: ${status} ${text.slice(0, 300)}`,
+    message: `the instance refused the request to ${action}: ${status} ${text.slice(0, 300)}`,
+    ...(remedy !== undefined && { remedy: remedy.slice(0, 300) }),
     details: { status },
   });
 }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { type Answer, collect, FumehoodError, openFetch } from '@fumehood/base';
+import * as z from 'zod';
 import { instanceRefused, instanceUnreachable, instanceUntrusted, leaseLost } from '../errors.ts';
 
 /** A request to the instance. */
@@ -84,7 +85,20 @@ export async function expectStatus(
   if (text.includes('"unknown job"')) throw leaseLost('the instance does not know the job any more');
   if (response.status === 408 || response.status === 429 || response.status >= 500)
     throw instanceUnreachable(action, `${response.status} ${text.slice(0, 200)}`);
-  throw instanceRefused(action, response.status, text);
+  const { error, remedy } = readRefusal(text);
+  throw instanceRefused(action, response.status, error, remedy);
+}
+
+/** Why a request was refused, as instances of both kinds say it in JSON. */
+const refusalSchema = z.object({ error: z.string(), remedy: z.string().optional() });
+
+/** Reads why a request was refused, which may be said in plain text, too. */
+function readRefusal(text: string): z.output<typeof refusalSchema> {
+  try {
+    return refusalSchema.parse(JSON.parse(text));
+  } catch {
+    return { error: text };
+  }
 }
 
 interface Schema<T> {
