@@ -59,6 +59,6 @@ it('whoever goes on with a batch spec of which workspaces have failed is told wh
   const options = { cache: true };
   expect(await completedSpec(clientWith([], { state: 'failed', workspaces }), 's', options)).toBe('s');
   expect(written).toContain(
-    '1 workspace failed: changesets of the batch change that came of them are closed',
+    '1 workspace failed, without changesets now: applying this closes those from before',
   );
 });

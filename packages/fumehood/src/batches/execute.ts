@@ -93,7 +93,7 @@ export async function completedSpec(
     const { state, workspaces } = await client.batches.spec(id);
     if (state === 'failed' && workspaces.failed > 0)
       note(
-        `${counted(workspaces.failed, 'workspace')} failed: changesets of the batch change that came of them are closed; \`fumehood batches retry ${id}\` runs what failed again`,
+        `${counted(workspaces.failed, 'workspace')} failed, without changesets now: applying this closes those from before; \`fumehood batches retry ${id}\` runs what failed again`,
       );
     return id;
   }
