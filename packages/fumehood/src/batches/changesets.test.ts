@@ -109,6 +109,18 @@ it('a request has at most 1,000 changesets', async () => {
   expect(asked.map((one) => one.changesets.length)).toEqual([1_000, 1]);
 });
 
+it('whoever applies what the batch spec leaves to users is told how it is published', async () => {
+  const shown = { repository: 'acme/a', headRef: null, failure: null, externalUrl: null, commit: null };
+  changesets = [
+    changeset(1, { ...shown, state: 'unpublished' }),
+    changeset(2, { ...shown, state: 'scheduled' }),
+  ];
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  await batches('apply', id(9));
+  expect(asked).toMatchObject([{ action: 'apply', publication: [] }]);
+  expect(written).toContain('nothing is pushed of 1 changeset before `');
+});
+
 it.each([
   ['--publish', true],
   ['--draft', 'draft'],

@@ -1,3 +1,4 @@
+import { counted } from '@fumehood/base';
 import type { Client } from '@fumehood/client';
 import type { ApplyBatchSpec, Publication } from '@fumehood/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -51,6 +52,11 @@ async function apply(named: string | undefined, options: ApplyOptions): Promise<
   const applied = await client.batches.apply(id, { waves, publicationStates });
   const changesets = await client.batches.changesets(applied.id);
   printResult(options, { ...applied, changesetList: changesets }, batchChangeLines(applied, changesets));
+  const waiting = changesets.filter(({ state, published }) => state === 'unpublished' && published === null);
+  if (waiting.length > 0)
+    note(
+      `nothing is pushed of ${counted(waiting.length, 'changeset')} before \`fumehood batches publish ${applied.name}\``,
+    );
   note(`\`fumehood batches show --follow ${applied.name}\` shows what becomes of it`);
 }
 
