@@ -57,5 +57,5 @@ it('a workspace that goes on when nobody looks any more is left as it is', async
   const view = await terminalView();
   view.onWorkspace(second);
   await view.end();
-  expect(stripVTControlCharacters(written)).toContain('it goes on');
+  expect(stripVTControlCharacters(written)).toContain('acme/payments (main): it goes on');
 });

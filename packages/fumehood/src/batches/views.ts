@@ -64,10 +64,11 @@ export async function terminalView(): Promise<ExecutionView> {
         };
         one.show(workspace);
         const last = await one.ended;
-        if (last === null) return task.skip('it goes on');
+        // What is said of a task that is skipped takes the place of its title.
+        if (last === null) return task.skip(printable(`${placeOf(workspace)}: it goes on`));
         task.title = printable(`${placeOf(last)}: ${progressOf(last)}`);
         if (last.state === 'failed') throw new Error(printable(progressOf(last)));
-        if (last.state === 'canceled' || last.state === 'skipped') task.skip(last.state);
+        if (last.state === 'canceled' || last.state === 'skipped') task.skip(task.title);
       },
     });
     return one;
