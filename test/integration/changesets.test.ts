@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
+import { startGitServer } from '../../packages/git/src/testing/git-server.ts';
 import {
   closeBatchChange,
   detachChangesets,
   publishChangesets,
   reenqueueChangesets,
 } from '../../packages/instance/src/changesets/actions.ts';
+import { applyBatchSpec } from '../../packages/instance/src/changesets/apply.ts';
 import { claimChangeset } from '../../packages/instance/src/changesets/reconcile/claims.ts';
 import { diffAdding } from '../../packages/instance/src/changesets/testing.ts';
 import { hostRefused, hostUnavailable } from '../../packages/instance/src/code-hosts/errors.ts';
@@ -163,7 +165,7 @@ test('a branch of somebody else is left alone', async () => {
   await reconcile();
   expect(await shown(id)).toMatchObject({
     state: 'failed',
-    failure: expect.stringContaining('has not pushed'),
+    failure: expect.stringMatching(/has not pushed\. .* retry the changeset\.$/),
   });
   expect(branch()).toBe(stage.base);
   stage.remote.git('update-ref', '-d', 'refs/heads/fix');
@@ -203,6 +205,70 @@ test('a diff that does not apply, and a wrong password, fail', async () => {
   await reconcile();
   expect(await shown(id)).toMatchObject({ state: 'failed', failure: expect.stringContaining('401') });
   expect(branch()).toBe('');
+});
+
+test('a changeset in a fork is pushed to it when it is there, with the history that it lacks', async () => {
+  await onForge();
+  const fork = await startGitServer('of the token');
+  try {
+    const { hostname, port } = new URL(fork.url);
+    const url = `http://${hostname}:${port}`;
+    stage.forge.fork = () =>
+      Promise.resolve({ name: 'bot/acme-api', url, username: 'u', password: 'of the token' });
+    const id = await apply(spec({}, { fork: true }));
+    await reconcile();
+    expect(await shown(id)).toMatchObject({
+      state: 'retrying',
+      failure: expect.stringContaining('no branches'),
+    });
+    fork.commit({ other: 'in the fork\n' });
+    await stage.bench.run(`update changesets set process_after = clock_timestamp()`);
+    await reconcile();
+    expect(await shown(id)).toMatchObject({ state: 'open', failure: null });
+    expect([fork.git('show', 'fix:a'), fork.git('rev-parse', 'fix^')]).toEqual(['a', stage.base]);
+    expect(branch()).toBe('');
+    expect(stage.forge.opened).toMatchObject([{ head: 'fix', fork: 'bot/acme-api' }]);
+    await apply(spec({ diff: diffAdding('a', 'b') }));
+    await reconcile();
+    expect(fork.git('show', 'fix:a')).toBe('b');
+    expect(branch()).toBe('');
+  } finally {
+    fork.stop();
+  }
+});
+
+test('an admin has all changesets of a host made in forks, but those that are there already', async () => {
+  await onForge();
+  const id = await apply(spec());
+  await reconcile();
+  stage.forge.forks = true;
+  await apply(spec({ diff: diffAdding('a', 'b') }));
+  await reconcile();
+  expect(await shown(id)).toMatchObject({ state: 'open', commit: branch() });
+  await apply(spec({}, { headRef: 'refs/heads/other' }));
+  await reconcile();
+  expect(await stage.bench.run(`select failure from changesets where head_ref = 'refs/heads/other'`)).toEqual(
+    [{ failure: expect.stringContaining('there is no fork') }],
+  );
+});
+
+test('a repository without a code host has no forks', async () => {
+  await expect(apply(spec({}, { fork: true }))).rejects.toMatchObject({ code: 'changeset_fork_unsupported' });
+});
+
+test('a wave of branches alone begins when the last one is pushed, and one that fails leaves its place', async () => {
+  const specs = ['one', 'two', 'three'].map((name) => spec({}, { headRef: `refs/heads/${name}` }));
+  stage.remote.git('update-ref', 'refs/heads/three', stage.base);
+  const { id } = await stage.bench.spec('tidy', specs);
+  await applyBatchSpec(stage.bench, stage.bench.person, id, { waves: { size: 1, failedShareMax: 0 } });
+  await reconcile();
+  expect(
+    await stage.bench.run(`select head_ref as ref, reconciler from changesets order by head_ref`),
+  ).toEqual([
+    { ref: 'refs/heads/one', reconciler: 'completed' },
+    { ref: 'refs/heads/three', reconciler: 'failed' },
+    { ref: 'refs/heads/two', reconciler: 'completed' },
+  ]);
 });
 
 test('changesets wait for the times at which they may be changed', async () => {

@@ -28,19 +28,19 @@ const spawn = localSpawn(isRoot ? { uid: 1_900_000_005, gid: process.getgid?.() 
 export class ForgeInMemory implements CodeHost {
   readonly kind = 'gitea';
   readonly drafts = true;
+  forks = false;
+  /** Returns the fork, once there is one. */
+  fork: CodeHost['fork'] = () => Promise.reject(new Error('there is no fork'));
   readonly changesets: RemoteChangeset[] = [];
   readonly calls: string[] = [];
+  readonly opened: Parameters<CodeHost['open']>[0][] = [];
   readonly comments: string[] = [];
   /** May refuse, and then nothing is done. */
   before: (call: string) => Promise<never> | undefined = () => undefined;
   after: (call: string) => Promise<void> = async () => {};
-  async open({
-    head,
-    base: onto,
-    title,
-    body,
-    draft,
-  }: Parameters<CodeHost['open']>[0]): Promise<RemoteChangeset> {
+  async open(request: Parameters<CodeHost['open']>[0]): Promise<RemoteChangeset> {
+    this.opened.push(request);
+    const { head, base: onto, title, body, draft } = request;
     const found = await this.find(head);
     const externalId = found?.externalId ?? String(this.changesets.length + 1);
     const made = {

@@ -7,7 +7,9 @@ import { repositoryRecordSchema, setCodeHostSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createBatchSpec } from '../../packages/instance/src/batches/specs.ts';
 import { openBlobStore } from '../../packages/instance/src/blobs/store.ts';
+import { commentChangesets, mergeChangesets } from '../../packages/instance/src/changesets/actions.ts';
 import { applyBatchSpec } from '../../packages/instance/src/changesets/apply.ts';
+import { listChangesets } from '../../packages/instance/src/changesets/batch-changes.ts';
 import {
   addChangesetSpecs,
   createChangesetSpecs,
@@ -57,8 +59,8 @@ afterAll(async () => {
 });
 
 /** Makes a repository with the branches `main`, `next` and `topic/one`, which the instance mirrors; returns what others do there. */
-async function repository(name: string): Promise<HostControl> {
-  await gitea.api(bot, 'POST', '/user/repos', { name });
+async function repository(name: string, owner = bot): Promise<HostControl> {
+  await gitea.api(owner, 'POST', '/user/repos', { name });
   const directory = mkdtempSync(join(tmpdir(), 'pushed-'));
   const git = (...args: string[]) =>
     execFileSync('git', ['-C', directory, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
@@ -71,23 +73,23 @@ async function repository(name: string): Promise<HostControl> {
   writeFileSync(join(directory, 'file'), 'of the topic\n');
   git('add', '-A');
   git('commit', '-qm', 'second');
-  const url = new URL(`/bot/${name}.git`, gitea.url);
+  const url = new URL(`/${owner.name}/${name}.git`, gitea.url);
   git(
     'push',
     '-q',
-    Object.assign(new URL(url), { username: 'bot', password: bot.token }).href,
+    Object.assign(new URL(url), { username: owner.name, password: owner.token }).href,
     'main',
     'next',
     'topic/one',
   );
   const headCommit = git('rev-parse', 'topic/one');
   // Gitea takes notice of the first branches after it has answered.
-  const found = () => gitea.api(bot, 'GET', `/repos/bot/${name}`);
+  const found = () => gitea.api(owner, 'GET', `/repos/${owner.name}/${name}`);
   await vi.waitFor(async () => expect(await found()).toMatchObject({ empty: false }), 10_000);
   rmSync(directory, { recursive: true });
-  const mirrored = { url: url.href, username: 'bot', password: bot.token };
+  const mirrored = { url: url.href, username: owner.name, password: owner.token };
   expect((await instance.api('PUT', `/api/repositories/${name}`, mirrored)).status).toBe(200);
-  const at = `/repos/bot/${name}`;
+  const at = `/repos/${owner.name}/${name}`;
   return {
     host: await hostOf(name),
     ...{ head: 'topic/one', headCommit, bases: ['main', 'next'] },
@@ -187,15 +189,7 @@ test('a batch change becomes a pull request on Gitea, which follows it, and is m
   const config = { url: `${instance.url}/hooks/three`, content_type: 'json', secret: webhookSecret };
   const hook = { type: 'gitea', active: true, events: ['push', 'pull_request'], config };
   await gitea.api(bot, 'POST', '/repos/bot/three/hooks', hook);
-  const baseRev = await vi.waitFor(
-    async () => {
-      const answer = await instance.api('GET', '/api/repositories/three');
-      const { commit } = repositoryRecordSchema.parse(await answer.json());
-      expect(commit).not.toBeNull();
-      return commit;
-    },
-    { timeout: 30_000, interval: 200 },
-  );
+  const baseRev = await firstCommit('three');
   const untilPublished = async (expected: object) =>
     await vi.waitFor(
       async () => {
@@ -208,7 +202,7 @@ test('a batch change becomes a pull request on Gitea, which follows it, and is m
       { timeout: 40_000, interval: 200 },
     );
 
-  await applyToThree({ baseRev, title: 'One', line: 'one' });
+  await applyTo('three', { baseRev, title: 'One', line: 'one' });
   const id = await untilPublished({ state: 'open', reconciler: 'completed' });
   const pull = () =>
     gitea.api(bot, 'GET', `/repos/bot/three/pulls/${id}`) as Promise<{ head: { sha: string } }>;
@@ -221,7 +215,7 @@ test('a batch change becomes a pull request on Gitea, which follows it, and is m
     head: { ref: 'fix' },
   });
 
-  await applyToThree({ baseRev, title: 'Two', line: 'two' });
+  await applyTo('three', { baseRev, title: 'Two', line: 'two' });
   await vi.waitFor(async () => expect(await pull()).toMatchObject({ title: 'Two' }), {
     timeout: 40_000,
     interval: 200,
@@ -236,30 +230,83 @@ test('a batch change becomes a pull request on Gitea, which follows it, and is m
   expect(Buffer.from(content, 'base64').toString()).toBe('two\n');
 });
 
-/** Applies a batch spec of a client that has one changeset: it adds a file with a line to the repository `three`. */
-async function applyToThree({
-  baseRev,
-  title,
-  line,
-}: {
-  baseRev: string | null;
-  title: string;
-  line: string;
-}): Promise<void> {
+test('a batch change opens a pull request from a fork, which it makes, and users comment on it and merge it', {
+  timeout: 180_000,
+}, async () => {
+  await repository('four', reviewer);
+  const baseRev = await firstCommit('four');
+  const until = async (expected: object) =>
+    await vi.waitFor(
+      async () => {
+        const rows = await readHostFacts(instance.db, 'four');
+        expect(rows).toEqual([expect.objectContaining(expected)]);
+        return rows[0]?.externalId ?? '';
+      },
+      { timeout: 90_000, interval: 200 },
+    );
+  const change = { baseRev, title: 'One', line: 'one', fork: true };
+  const batchChange = await applyTo('four', change);
+  const id = await until({ state: 'open', reconciler: 'completed', failure: null });
+  const at = `/repos/reviewer/four`;
+  expect(await gitea.api(bot, 'GET', `${at}/pulls/${id}`)).toMatchObject({
+    head: { ref: 'fix', repo: { full_name: 'bot/reviewer-four' } },
+  });
+  await applyTo('four', { ...change, line: 'two' });
+  await until({ state: 'open', reconciler: 'completed', failure: null });
+  expect(await gitea.api(bot, 'GET', `${at}/pulls?state=all`)).toHaveLength(1);
+  const person = personNamed('ann');
+  const ids = (await listChangesets(instance.db, person, batchChange)).map((one) => one.id);
+  await commentChangesets(instance.db, person, batchChange, ids, { body: 'Please look' });
+  await mergeChangesets(instance.db, person, batchChange, ids, { squash: true });
+  await until({ state: 'merged', reconciler: 'completed', failure: null });
+  const comments = (await gitea.api(bot, 'GET', `${at}/issues/${id}/comments`)) as { body: string }[];
+  expect(comments).toMatchObject([{ body: expect.stringMatching(/^Please look\n/) }]);
+  const { content } = (await gitea.api(bot, 'GET', `${at}/contents/a`)) as { content: string };
+  expect(Buffer.from(content, 'base64').toString()).toBe('two\n');
+});
+
+/** Returns the newest commit of a repository once the instance mirrors it. */
+async function firstCommit(name: string): Promise<string | null> {
+  return await vi.waitFor(
+    async () => {
+      const answer = await instance.api('GET', `/api/repositories/${name}`);
+      const { commit } = repositoryRecordSchema.parse(await answer.json());
+      expect(commit).not.toBeNull();
+      return commit;
+    },
+    { timeout: 30_000, interval: 200 },
+  );
+}
+
+/** Applies a batch spec of a client that has one changeset: it adds a file with a line to a repository. Returns the batch change. */
+async function applyTo(
+  name: string,
+  {
+    baseRev,
+    title,
+    line,
+    fork = false,
+  }: {
+    baseRev: string | null;
+    title: string;
+    line: string;
+    fork?: boolean;
+  },
+): Promise<string> {
   const person = personNamed('ann');
   const staging = await openStaging(join(instance.directory, 'staging-of-test'));
   const blobs = await openBlobStore(join(instance.directory, 'blobs'), staging);
-  const spec = clientSpec('three', { diff: diffAdding('a', line) }, { baseRev, title, published: true });
+  const spec = clientSpec(name, { diff: diffAdding('a', line) }, { baseRev, title, published: true, fork });
   const { db } = instance;
   const deps = { db, blobs, repositoryOf: (id: string) => id };
   const ids = await createChangesetSpecs(deps, person, [JSON.stringify(spec)]);
   const batchSpec = await transaction(db, async (tx) => {
     const made = await createBatchSpec({ db: tx }, person, {
-      ...{ text: JSON.stringify({ name: 'three', description: 'd' }), namespace: 'ann', origin: 'client' },
+      ...{ text: JSON.stringify({ name, description: 'd' }), namespace: 'ann', origin: 'client' },
       ...{ allowIgnored: false, allowUnsupported: false, noCache: false, options: {}, batchChangeId: null },
     });
     await addChangesetSpecs(tx, person, made.id, ids);
     return made.publicId;
   });
-  await applyBatchSpec({ db }, person, batchSpec, {});
+  return (await applyBatchSpec({ db }, person, batchSpec, {})).publicId;
 }

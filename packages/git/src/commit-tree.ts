@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { repositoryInvalid } from './errors.ts';
-import { readTreeArguments, type Repository } from './repository.ts';
+import { type Repository, readTreeArguments } from './repository.ts';
 
 /** A path of a commit, with one character per byte (`latin1`), because git does not define the encoding of names. */
 export interface TreeEntry {

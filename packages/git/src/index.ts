@@ -12,7 +12,7 @@ export { delimiterPacket, flushPacket, packBytes, packetLine, readPackets } from
 export type { BuiltCommit, CommitChange } from './push/commit.ts';
 export { buildCommit, commitCommands } from './push/commit.ts';
 export type { BranchPush } from './push/push.ts';
-export { pushBranch } from './push/push.ts';
+export { pushBranch, pushedRefs } from './push/push.ts';
 export type { RemoteHttp, RemoteRefs } from './remote.ts';
 export { fetchHistory, isRefName, listRefs, refsMax } from './remote.ts';
 export type { CommitPack, Repository } from './repository.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collect, localSpawn, openFetch } from '@fumehood/base';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { exportCommit, makeMirror, type Mirror, openMirror } from './mirror.ts';
+import { exportCommit, type Mirror, makeMirror, openMirror } from './mirror.ts';
 import { fetchHistory, listRefs, type RemoteHttp } from './remote.ts';
 import { makeRepository } from './repository.ts';
 import { type GitServer, startGitServer } from './testing/git-server.ts';

@@ -27,9 +27,11 @@ export interface CommitChange {
   /** Seconds since 1970. The same change at the same time is the same commit. */
   readonly at: number;
   readonly message: string;
+  /** Commits of the mirror that the remote has; without them, it has the base. */
+  readonly known?: readonly string[];
 }
 
-/** A commit, and the objects that whoever has its parent lacks. */
+/** A commit, and the objects that whoever has its parent, or the commits that are known, lacks. */
 export interface BuiltCommit {
   readonly commit: string;
   readonly pack: Buffer<ArrayBuffer>;
@@ -108,13 +110,13 @@ export async function buildCommit(spawn: Spawn, mirror: Mirror, change: CommitCh
     const tree = objectIn(await git(writeTree));
     checkChange(files, await git([...diffTree, change.base, tree]));
     const commit = objectIn(await git(hashCommit, commitObject(tree, change)));
-    const pack = await git(packCommit, Buffer.from(`${commit}\n^${change.base}\n`)).catch(
-      (error: unknown) => {
-        throw error instanceof FumehoodError && error.code === 'too_big'
-          ? diffTooBig(`its commit has more than ${commitPackMax} bytes`)
-          : error;
-      },
-    );
+    const { known = [change.base] } = change;
+    const revisions = [commit, ...known.map((one) => `^${one}`), ''].join('\n');
+    const pack = await git(packCommit, Buffer.from(revisions)).catch((error: unknown) => {
+      throw error instanceof FumehoodError && error.code === 'too_big'
+        ? diffTooBig(`its commit has more than ${commitPackMax} bytes`)
+        : error;
+    });
     return { commit, pack: Buffer.from(pack) };
   } finally {
     await removeTree(spawn, staging);

@@ -1,7 +1,7 @@
 import { type Answer, collect } from '@fumehood/base';
 import { gitProtocol, remoteRefused, repositoryInvalid } from '../errors.ts';
 import { flushPacket, packetLine, readPackets } from '../packet-lines.ts';
-import { type RemoteHttp, refsMax } from '../remote.ts';
+import { isRefName, type RemoteHttp, refsMax } from '../remote.ts';
 import { branchMoved, pushRefused, remoteUnavailable } from './errors.ts';
 
 /** A branch that is to be at a commit. */
@@ -24,21 +24,21 @@ const reportMax = 65_536;
  * Errors: `branch_moved`, `push_refused`, `remote_unavailable`, `remote_refused`, `git_protocol`, `repository_invalid`.
  */
 export async function pushBranch(http: RemoteHttp, push: BranchPush): Promise<void> {
-  const old = await findBranch(http, push.ref);
+  const old = (await pushedRefs(http)).get(push.ref) ?? null;
   if (old === push.commit) return;
   if (old !== null && !push.from.includes(old)) throw branchMoved(push.ref, old);
   const refusal = await send(http, push, old);
   if (refusal === null) return;
-  const found = await findBranch(http, push.ref);
+  const found = (await pushedRefs(http)).get(push.ref) ?? null;
   if (found === push.commit) return;
   throw found === old ? pushRefused(push.ref, refusal) : branchMoved(push.ref, found);
 }
 
-/** Returns where a branch is; null if it is not there. */
-async function findBranch(http: RemoteHttp, ref: string): Promise<string | null> {
+/** Returns the branches and tags of a remote that takes pushes, by their full names. Errors: those of `pushBranch`. */
+export async function pushedRefs(http: RemoteHttp): Promise<ReadonlyMap<string, string>> {
   const answer = await http({ method: 'GET', path: '/info/refs?service=git-receive-pack', headers: {} });
   await expectGit(answer);
-  let found: string | null = null;
+  const found = new Map<string, string>();
   let isAnnounced = false;
   let refs = 0;
   for await (const packet of readPackets(answer.body ?? empty())) {
@@ -49,7 +49,7 @@ async function findBranch(http: RemoteHttp, ref: string): Promise<string | null>
     else {
       const [object = '', name] = (line.split('\0')[0] ?? '').split(' ');
       if (/object-format=(?!sha1\b)/.test(line)) throw repositoryInvalid('its object format is not SHA-1');
-      if (name === ref && /^[0-9a-f]{40}$/.test(object)) found = object;
+      if (name !== undefined && isRefName(name) && /^[0-9a-f]{40}$/.test(object)) found.set(name, object);
       refs += 1;
       if (refs > 4 * refsMax) throw repositoryInvalid(`it has more than ${4 * refsMax} branches and tags`);
     }

@@ -6,6 +6,7 @@ import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/connect.ts';
 import { transaction } from '../db/transaction.ts';
 import { deriveChangesets } from './derive.ts';
+import { hostedAmong } from './hosted.ts';
 import { type NewChangesetSpec, requireOwnBranches, storeChangesetSpecs, storeDiff } from './store.ts';
 
 export interface BuildDeps {
@@ -42,10 +43,16 @@ export async function buildChangesetSpecs({ db, blobs }: BuildDeps, specId: numb
   const { text, creator, executedAt } = specs[0];
   const spec = parseBatchSpec(text);
   const made: NewChangesetSpec[] = [];
-  for (const result of await newResults(db, specId)) {
+  const results = await newResults(db, specId);
+  const hosted = await hostedAmong(db, [...new Set(results.map((one) => one.repository))]);
+  for (const result of results) {
     const diff = await readDiffBlob(blobs, result.diff);
     const { repository, workspaceId } = result;
-    for (const changeset of deriveChangesets(spec, creator, { ...result, diff }))
+    for (const changeset of deriveChangesets(spec, creator, {
+      ...result,
+      diff,
+      isHosted: hosted.has(repository),
+    }))
       made.push({
         ...changeset,
         ...{ kind: 'branch', creator, specId, workspaceId, repository },

@@ -10,6 +10,7 @@ import { badRequest } from '../errors.ts';
 import { readRepository } from '../repos/records.ts';
 import { defaultAuthor, statOf } from './derive.ts';
 import { changesetForkUnsupported, changesetSpecInvalid, changesetSpecNotFound } from './errors.ts';
+import { hostedAmong } from './hosted.ts';
 import { type NewChangesetSpec, requireOwnBranches, storeChangesetSpecs, storeDiff } from './store.ts';
 
 const text = (max: number) => z.string().max(max).refine(isStorable, 'must be text without NUL');
@@ -86,6 +87,8 @@ async function checkedSpec(
   const parsed = parseJson(json);
   const repository = repositoryOf(parsed.baseRepository);
   await readRepository(db, repository);
+  if ('fork' in parsed && parsed.fork === true && !(await hostedAmong(db, [repository])).has(repository))
+    throw changesetForkUnsupported(repository);
   const owner = { creator, specId: null, workspaceId: null, repository };
   return 'externalID' in parsed
     ? { ...owner, kind: 'existing', externalId: parsed.externalID }
@@ -94,10 +97,9 @@ async function checkedSpec(
 
 async function branchSpec(
   blobs: BlobStore,
-  { creator, repository }: { readonly creator: string; readonly repository: string },
+  { creator }: { readonly creator: string },
   spec: z.output<typeof branchSchema>,
 ) {
-  if (spec.fork === true) throw changesetForkUnsupported(repository);
   const [{ version, message, diff: encoded, authorName, authorEmail }] = spec.commits;
   const diff = Buffer.from(encoded, version === 2 ? 'base64' : 'utf8');
   const counts = statOf(readDiff(diff));
@@ -118,6 +120,7 @@ async function branchSpec(
     authorEmail: authorEmail || author.authorEmail,
     diff: await storeDiff(blobs, diff),
     published: spec.published ?? null,
+    fork: spec.fork ?? false,
   };
 }
 

@@ -23,6 +23,7 @@ const result = (more: Partial<WorkspaceResult> = {}): WorkspaceResult => ({
   ...{ repository: 'acme/api', branch: 'refs/heads/main', path: 'web', fileMatches: [] },
   changes: { modified: [], added: ['web/a', 'docs/b'], deleted: [], renamed: [] },
   outputs: { line: 'said' },
+  isHosted: false,
   diff: Buffer.from(added('web/a') + added('docs/b')),
   ...more,
 });
@@ -125,10 +126,12 @@ transformChanges:
     );
   });
 
-  it('refuses to push to a fork', () => {
-    expect(() => deriveChangesets(spec({}, { fork: true }), 'ann', result())).toThrow(
+  it('makes forks on code hosts alone', () => {
+    const forked = spec({}, { fork: true });
+    expect(() => deriveChangesets(forked, 'ann', result())).toThrow(
       expect.objectContaining({ code: 'changeset_fork_unsupported' }) as Error,
     );
+    expect(deriveChangesets(forked, 'ann', result({ isHosted: true }))).toMatchObject([{ fork: true }]);
   });
 
   it('refuses a diff that may not be in a commit', () => {

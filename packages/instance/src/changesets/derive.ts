@@ -19,6 +19,8 @@ export interface WorkspaceResult {
   readonly fileMatches: readonly string[];
   readonly changes: Changes;
   readonly outputs: Readonly<Record<string, unknown>>;
+  /** Whether its repository is on a code host. */
+  readonly isHosted: boolean;
   readonly diff: Uint8Array;
 }
 
@@ -32,6 +34,7 @@ export interface DerivedChangeset {
   readonly authorName: string;
   readonly authorEmail: string;
   readonly published: Publication | null;
+  readonly fork: boolean;
   readonly diff: Uint8Array;
   readonly files: number;
   readonly addedLines: number;
@@ -50,7 +53,8 @@ export function deriveChangesets(
 ): DerivedChangeset[] {
   const template = spec.changesetTemplate;
   if (!template) return [];
-  if (template.fork) throw changesetForkUnsupported(result.repository);
+  const { fork = false } = template;
+  if (fork && !result.isHosted) throw changesetForkUnsupported(result.repository);
   const context: ChangesetContext = {
     repository: {
       name: result.repository,
@@ -81,7 +85,7 @@ export function deriveChangesets(
       if (!isRefName(headRef) || headRef === result.branch)
         throw changesetBranchInvalid(branch, result.repository);
       const published = publicationIn(template.published, result.repository, branch);
-      return { ...common, headRef, published, diff, ...statOf(readDiff(diff)) };
+      return { ...common, headRef, published, fork, diff, ...statOf(readDiff(diff)) };
     });
 }
 

@@ -127,8 +127,8 @@ export const changesetForkUnsupported = (repository: string) =>
   refused(
     400,
     'changeset_fork_unsupported',
-    `a changeset of ${repository} is to be pushed to a fork, which the instance does not do`,
-    'Leave out `changesetTemplate.fork`, and give the repository a credential that may push branches.',
+    `a changeset of ${repository} is to be made in a fork, but the instance knows no code host of the repository`,
+    'Add the code host: `fumehood batches code-hosts set`. Or leave out `changesetTemplate.fork`.',
   );
 
 export const changesetHostMissing = (repository: string) =>

@@ -31,6 +31,8 @@ export interface NewBranchSpec extends SpecOwner {
   readonly addedLines: number;
   readonly deletedLines: number;
   readonly published: Publication | null;
+  /** Whether it is to be made in a fork of the repository. */
+  readonly fork: boolean;
 }
 
 /** A changeset that was made elsewhere. */
@@ -50,12 +52,12 @@ export async function storeChangesetSpecs(db: Db, specs: readonly NewChangesetSp
     const published = branch === null || branch.published === null ? null : JSON.stringify(branch.published);
     const { rows } = await sql<{ id: string }>`
       insert into changeset_specs (creator, spec_id, workspace_id, kind, repository, external_id, base_ref, base_commit, head_ref,
-        title, body, message, author_name, author_email, diff, files, added_lines, deleted_lines, published)
+        title, body, message, author_name, author_email, diff, files, added_lines, deleted_lines, published, fork)
       values (${creator}, ${specId}, ${workspaceId}, ${kind}, ${repository}, ${kind === 'existing' ? spec.externalId : null},
         ${branch?.baseRef ?? null}, ${branch?.baseCommit ?? null}, ${branch?.headRef ?? null},
         ${branch?.title ?? null}, ${branch?.body ?? null}, ${branch?.message ?? null}, ${branch?.authorName ?? null},
         ${branch?.authorEmail ?? null}, ${branch?.diff ?? null}, ${branch?.files ?? null}, ${branch?.addedLines ?? null}, ${branch?.deletedLines ?? null},
-        ${published}::jsonb)
+        ${published}::jsonb, ${branch?.fork ?? false})
       returning public_id as id
     `.execute(db);
     ids.push(...rows.map(({ id }) => id));

@@ -1,6 +1,6 @@
 import { FumehoodError } from '@fumehood/base';
-import type { CodeHost, HostComment, RemoteChangeset } from './code-host.ts';
-import { hostNotReady, hostRefused, hostRepositoryMissing } from './errors.ts';
+import type { CodeHost, HostComment, HostFork, RemoteChangeset } from './code-host.ts';
+import { hostAnswerInvalid, hostNotReady, hostRefused, hostRepositoryMissing } from './errors.ts';
 import type { HostHttp, HostRequest } from './http.ts';
 import type { HostRepository } from './repository.ts';
 
@@ -26,6 +26,10 @@ export async function readPages<T>(
   return all;
 }
 
+/** Whether a path is that of an owner and a repository, in names as they are usual. */
+export const isOwned = (path: readonly string[]): boolean =>
+  path.length === 2 && path.every((part) => /^[\w.-]+$/.test(part));
+
 /** Sends requests about a repository that has to be there. Errors: those of `CodeHost`. */
 export type Send = <T>(request: HostRequest<T>) => Promise<T>;
 
@@ -45,13 +49,13 @@ export function required(http: HostHttp, { name, path }: HostRepository): Send {
  */
 export async function openOnce(
   { find, read, close }: Pick<CodeHost, 'find' | 'read' | 'close'>,
-  head: string,
+  { head, fork }: { readonly head: string; readonly fork: string | null },
   create: () => Promise<string>,
 ): Promise<RemoteChangeset> {
-  const found = await find(head);
+  const found = await find(head, fork);
   if (found) return found;
   const made = await create().catch(refusal);
-  const oldest = await find(head);
+  const oldest = await find(head, fork);
   if (made instanceof FumehoodError) {
     if (oldest) return oldest;
     throw made;
@@ -114,4 +118,21 @@ export async function commentOnce(
   const comments = await list();
   if (!comments.some((one) => one.body?.includes(mark))) await add(`${body}\n\n${mark}`);
   return changeset;
+}
+
+/** The name of the fork of a repository, as upstream names them: one user may have forks of repositories of the same name. */
+export const forkName = ({ path }: HostRepository): string => path.join('-');
+
+/**
+ * Returns the fork of a name that the host has said. Its address is below that of the host, whatever the host says. `isRepository`: whether
+ * the host can have the path.
+ */
+export function forkAt(
+  { name: host, url, token }: HostRepository,
+  isRepository: (path: readonly string[]) => boolean,
+  name: string,
+  username: string,
+): HostFork {
+  if (!isRepository(name.split('/'))) throw hostAnswerInvalid(host, `${name.slice(0, 100)} is no fork`);
+  return { name, url: `${url}/${name}.git`, username, password: token };
 }

@@ -1,5 +1,5 @@
 import { systemClock } from '@fumehood/base';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { gitea } from './gitea/client.ts';
 import giteaApi from './gitea/published-api.json' with { type: 'json' };
 import { github } from './github/client.ts';
@@ -16,7 +16,7 @@ import { type PublishedHost, startPublishedHost } from './testing/published-host
 
 const open = (client: HostClient, url: string, path: readonly string[]) =>
   client.open({
-    ...{ name: 'forge', url, token: 'a-token', path, clock: systemClock, limitedUntil: null },
+    ...{ name: 'forge', url, token: 'a-token', path, clock: systemClock, limitedUntil: null, forks: false },
     onLimited: async () => {},
   });
 
@@ -65,6 +65,27 @@ describe.each([
     forge.mergeability = 'clean';
     await merge();
     expect(forge.pulls.at(-1)).toMatchObject({ state: 'merged', merged: 'merge' });
+  });
+
+  test('makes a fork, and opens a changeset of its branch beside that of the repository', async () => {
+    const { host: opened, head, bases } = control;
+    let tries = 0;
+    const making = vi.waitFor(async () => {
+      tries += 1;
+      if (tries === 3) forge.fork = 'there';
+      return await opened.fork();
+    });
+    const name = `bot/${path.join('-')}`;
+    expect(await making).toMatchObject({ name, url: `${host.url}/${name}.git`, password: 'a-token' });
+    const request = { head, base: bases[0], title: 't', body: '', draft: false };
+    const [own, forked] = [await opened.open(request), await opened.open({ ...request, fork: name })];
+    expect(forked.externalId).not.toBe(own.externalId);
+    expect(forge.pulls.slice(-2)).toMatchObject([
+      { fork: null, head },
+      { fork: name, head },
+    ]);
+    expect(await opened.find(head, name)).toEqual(forked);
+    expect(await opened.find(head)).toEqual(own);
   });
 
   test('needs a path of a repository', () => {

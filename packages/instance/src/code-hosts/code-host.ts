@@ -21,6 +21,16 @@ export interface RemoteChangeset {
   readonly checks: 'passed' | 'failed' | 'pending' | null;
 }
 
+/** A fork of a repository. */
+export interface HostFork {
+  /** `OWNER/NAME` on the host. */
+  readonly name: string;
+  /** For git. */
+  readonly url: string;
+  readonly username: string;
+  readonly password: string;
+}
+
 /** A comment that is to be added once. */
 export interface HostComment {
   /** Is hidden in the text, by which a repetition knows the comment. */
@@ -40,6 +50,10 @@ export interface CodeHost {
   readonly kind: CodeHostKind;
   /** Whether it knows drafts. */
   readonly drafts: boolean;
+  /** Whether the admin has all changesets made in forks. */
+  readonly forks: boolean;
+  /** Returns the fork of the token's user, which is made if there is none. Errors also: `host_not_ready`. */
+  fork(): Promise<HostFork>;
   /** Opens a changeset, or returns the open one of these branches: a repetition opens no second one. Names of branches are without `refs/heads/`. */
   open(request: {
     readonly head: string;
@@ -47,9 +61,11 @@ export interface CodeHost {
     readonly title: string;
     readonly body: string;
     readonly draft: boolean;
+    /** The name of the fork that has the head branch; none: the repository itself has it. */
+    readonly fork?: string | null;
   }): Promise<RemoteChangeset>;
-  /** Returns the open changeset (`open` or `draft`) of a head branch; null if there is none. */
-  find(head: string): Promise<RemoteChangeset | null>;
+  /** Returns the open changeset (`open` or `draft`) of a head branch, in a fork or the repository itself; null if there is none. */
+  find(head: string, fork?: string | null): Promise<RemoteChangeset | null>;
   read(externalId: string): Promise<RemoteChangeset>;
   /** Changes these alone: a draft stays one. */
   update(

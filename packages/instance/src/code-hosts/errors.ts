@@ -90,9 +90,9 @@ export function hostNotReady(host: string, why: string): FumehoodError {
   return new FumehoodError({
     status: 503,
     code: 'host_not_ready',
-    message: `the code host ${host} does not merge the changeset yet: ${why}`,
+    message: `the code host ${host} is not ready: ${why}`,
     remedy:
-      'Wait: the instance tries again by itself, a few times. If it gives up, look at the page of the changeset: it may be in conflict.',
+      'Wait: the instance tries again by itself, a few times. If it gives up, look at the page on the host: a changeset may be in conflict.',
   });
 }
 

@@ -5,10 +5,10 @@ import { readRepository } from '../repos/records.ts';
 import type { Vault } from '../secrets/vault.ts';
 import type { CodeHost } from './code-host.ts';
 import { hostRepositoryInvalid } from './errors.ts';
-import { hostOfUrl } from './host-of-url.ts';
 import { gitea } from './gitea/client.ts';
 import { github } from './github/client.ts';
 import { gitlab } from './gitlab/client.ts';
+import { hostOfUrl } from './host-of-url.ts';
 import { pauseCodeHost, readCodeHosts, tokenOf } from './records.ts';
 import type { HostClient } from './repository.ts';
 
@@ -37,6 +37,7 @@ export async function codeHostOf(
   if (!client.isRepository(path)) throw hostRepositoryInvalid(host.name, repository);
   return client.open({
     ...{ name: host.name, url: host.url, token: tokenOf(vault, host), path, clock },
+    forks: host.forks,
     limitedUntil: host.limitedUntil,
     onLimited: (until) => pauseCodeHost(db, host.name, until),
   });

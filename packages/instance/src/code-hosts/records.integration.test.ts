@@ -45,7 +45,7 @@ test('a code host is shown and stored without its token and its secret', async (
   const made = await set('forge.test', { webhookSecret });
   expect(made).toEqual({
     ...{ name: 'forge.test', kind: 'gitea', url: 'https://forge.test', hasWebhookSecret: true },
-    ...{ limitedUntil: null, setBy: 'admin', setAt: expect.any(String) },
+    ...{ forks: false, limitedUntil: null, setBy: 'admin', setAt: expect.any(String) },
   });
   expect(await listCodeHosts(db)).toEqual([made]);
   const [stored] = await readCodeHosts(db);

@@ -9,7 +9,7 @@ import { codeHostNotFound, codeHostUrlTaken, tooManyCodeHosts } from './errors.t
 const codeHostsMax = 100;
 
 const record = sql`
-  name, kind, url, webhook_secret is not null as "hasWebhookSecret",
+  name, kind, url, forks, webhook_secret is not null as "hasWebhookSecret",
   case when limited_until > clock_timestamp() then iso(limited_until) end as "limitedUntil", set_by as "setBy", iso(set_at) as "setAt"
 `;
 
@@ -35,18 +35,18 @@ export async function setCodeHost(
   db: Db,
   vault: Vault,
   name: string,
-  { kind, url, token, webhookSecret }: z.output<typeof setCodeHostSchema>,
+  { kind, url, token, webhookSecret, forks }: z.output<typeof setCodeHostSchema>,
   setBy: string,
 ): Promise<CodeHostRecord> {
   const identity = { name, kind, url };
   const sealedSecret =
     webhookSecret === undefined ? null : vault.seal(webhookSecret, sealedFor('webhook', identity));
   const { rows } = await sql<CodeHostRecord>`
-    insert into code_hosts (name, kind, url, token, webhook_secret, set_by)
-    select ${name}, ${kind}, ${url}, ${vault.seal(token, sealedFor('token', identity))}, ${sealedSecret}, ${setBy}
+    insert into code_hosts (name, kind, url, token, webhook_secret, forks, set_by)
+    select ${name}, ${kind}, ${url}, ${vault.seal(token, sealedFor('token', identity))}, ${sealedSecret}, ${forks}, ${setBy}
     where (select count(*) from code_hosts where name <> ${name}) < ${codeHostsMax}
     on conflict (name) do update set kind = excluded.kind, url = excluded.url, token = excluded.token,
-      webhook_secret = excluded.webhook_secret, limited_until = null, set_by = excluded.set_by, set_at = clock_timestamp()
+      webhook_secret = excluded.webhook_secret, forks = excluded.forks, limited_until = null, set_by = excluded.set_by, set_at = clock_timestamp()
     returning ${record}
   `
     .execute(db)
@@ -70,6 +70,7 @@ export interface StoredCodeHost extends Identity {
   readonly kind: CodeHostKind;
   readonly token: Buffer;
   readonly webhookSecret: Buffer | null;
+  readonly forks: boolean;
   /** Milliseconds since 1970; null: the host has not asked for a pause. */
   readonly limitedUntil: number | null;
 }
@@ -77,7 +78,7 @@ export interface StoredCodeHost extends Identity {
 /** Returns the code hosts with their sealed secrets. */
 export async function readCodeHosts(db: Db): Promise<StoredCodeHost[]> {
   const { rows } = await sql<StoredCodeHost>`
-    select name, kind, url, token, webhook_secret as "webhookSecret",
+    select name, kind, url, token, forks, webhook_secret as "webhookSecret",
       (extract(epoch from limited_until) * 1000)::bigint as "limitedUntil"
     from code_hosts
   `.execute(db);

@@ -10,6 +10,8 @@ export interface HostRepository {
   readonly token: string;
   /** The path of the repository on the host: for each kind a valid one. */
   readonly path: readonly string[];
+  /** Whether the admin has all changesets made in forks. */
+  readonly forks: boolean;
   readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds since 1970: the host has asked for no requests before. */
   readonly limitedUntil: number | null;

@@ -10,7 +10,7 @@ import type { Connection } from '../config.ts';
 import { connect, type Db } from '../db/connect.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
 import { listen } from '../db/wakes.ts';
-import { mirrorStoreCommands, openMirrors, type Mirrors } from '../repos/mirrors.ts';
+import { type Mirrors, mirrorStoreCommands, openMirrors } from '../repos/mirrors.ts';
 import { setRepository } from '../repos/records.ts';
 import { openVault } from '../secrets/vault.ts';
 import { mirrorSource, storeMirrored } from '../testing/mirrored.ts';
@@ -167,6 +167,7 @@ describe('a changeset on a code host', () => {
 
   test('lets a wave begin when its checks have ended', async () => {
     const id = await changeset({ external_id: '1' });
+    await sql`update batch_changes set waves = '{"size":1,"failedShareMax":0}'`.execute(db);
     await sql`
       insert into changesets (batch_change_id, repository, head_ref, process_after)
       select id, 'other', 'refs/heads/topic/one', clock_timestamp() + interval '1 hour' from batch_changes

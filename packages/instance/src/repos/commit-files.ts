@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
+import type { Spawn } from '@fumehood/base';
 import { collect, FumehoodError, type SpawnedProcess } from '@fumehood/base';
 import { exportCommit, type Mirror } from '@fumehood/git';
-import type { Spawn } from '@fumehood/base';
 import type { Db } from '../db/connect.ts';
 import { packageOfRepository } from '../dependencies/packages.ts';
 import { emptyCommit, packOfEmptyCommit } from './empty-commit.ts';

@@ -8,7 +8,7 @@ import { openTestServer, type TestServer } from '../db/testing.ts';
 import type { InstanceParts } from '../instance.ts';
 import { command, objectsIn, packets } from '../testing/git-protocol.ts';
 import { type GitTarget, gitPath, startGitTarget } from '../testing/git-target.ts';
-import { makeSource, secretText, type Source } from '../testing/source.ts';
+import { makeSource, type Source, secretText } from '../testing/source.ts';
 
 const run = promisify(execFile);
 

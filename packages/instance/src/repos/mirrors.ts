@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AllowedCommand, removeTree, type Spawn } from '@fumehood/base';
-import { makeMirror, type Mirror, mirrorCommands, openMirror, readTreeUse } from '@fumehood/git';
+import { type Mirror, makeMirror, mirrorCommands, openMirror, readTreeUse } from '@fumehood/git';
 
 /** The directory of the mirrors, below that of the repositories. */
 export const mirrorsName = 'mirrors';

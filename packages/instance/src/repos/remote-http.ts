@@ -27,10 +27,22 @@ export async function openRemote(
 
 /** Returns a function that sends requests to a remote with its credential. Errors: `secret_of_other_key`, `secret_damaged`. */
 export function remoteHttp(vault: Vault, remote: Remote, signal: AbortSignal): RemoteHttp {
-  const fetchFrom = openFetch(remote.url);
+  const { url, username } = remote;
   const password = passwordOf(vault, remote);
+  return httpTo(url, password === null ? null : { username: username ?? '', password }, signal);
+}
+
+/** Returns a function that sends requests to a git server with a credential. Errors of the function: `remote_unreachable`. */
+export function httpTo(
+  url: string,
+  credential: { readonly username: string; readonly password: string } | null,
+  signal: AbortSignal,
+): RemoteHttp {
+  const fetchFrom = openFetch(url);
   const authorization =
-    password === null ? null : `Basic ${Buffer.from(`${remote.username}:${password}`).toString('base64')}`;
+    credential === null
+      ? null
+      : `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
   return async ({ headers, ...request }) => {
     try {
       return await fetchFrom({
@@ -45,6 +57,7 @@ export function remoteHttp(vault: Vault, remote: Remote, signal: AbortSignal): R
       throw new FumehoodError({
         code: 'remote_unreachable',
         message: `the git server cannot be reached: ${why}`,
+        remedy: 'Wait: the instance tries again by itself. If this lasts, check the URL of the repository.',
       });
     }
   };

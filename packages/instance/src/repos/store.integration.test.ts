@@ -1,4 +1,4 @@
-import { mkdtempSync, chmodSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localSpawn, type Spawn } from '@fumehood/base';

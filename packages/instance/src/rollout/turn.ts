@@ -77,8 +77,8 @@ export async function resumeWaves(tx: Db, batchChangeId: number): Promise<void> 
 }
 
 /**
- * Has the changesets of a batch change that are still to be published looked at again at once, but one that is being claimed: its claim
- * holds it while it waits for the batch change, and this must not wait for it.
+ * Has the changesets looked at again at once that wait for the waves of a batch change, because one of its others has changed; but none that is
+ * being claimed: its claim holds it while it waits for the batch change, and this must not wait for it.
  */
 export async function wakeWaiting(tx: Db, batchChangeId: number): Promise<void> {
   await sql`
@@ -86,6 +86,7 @@ export async function wakeWaiting(tx: Db, batchChangeId: number): Promise<void> 
     where id in (
       select id from changesets
       where batch_change_id = ${batchChangeId} and reconciler = 'queued' and publication = 'unpublished' and process_after > clock_timestamp()
+        and exists (select from batch_changes where id = ${batchChangeId} and waves is not null)
       for update skip locked
     )
   `.execute(tx);

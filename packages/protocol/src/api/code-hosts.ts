@@ -18,6 +18,8 @@ export const codeHostSchema = z.object({
   url: z.string(),
   /** Whether it has a secret with which the deliveries for all its repositories may be signed. */
   hasWebhookSecret: z.boolean(),
+  /** Whether all changesets are made in forks, whatever batch specs say. */
+  forks: z.boolean(),
   /** The host has asked for no requests before; null if it has not. */
   limitedUntil: z.string().nullable(),
   /** The name of the user. */
@@ -34,5 +36,7 @@ export const setCodeHostSchema = z.strictObject({
   /** May read and write pull requests. It goes in a header. */
   token: z.string().regex(/^[\x21-\x7e]{1,4096}$/, 'must be 1 to 4096 printable ASCII characters, no blanks'),
   webhookSecret: setWebhookSchema.shape.secret,
+  /** Makes all changesets in forks of the token's user, whatever batch specs say. */
+  forks: z.boolean().default(false),
 });
 export type SetCodeHost = z.input<typeof setCodeHostSchema>;

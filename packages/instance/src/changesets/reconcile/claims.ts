@@ -2,7 +2,7 @@ import type { ChangesetOperation } from '@fumehood/protocol';
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import { transaction } from '../../db/transaction.ts';
-import { takeTurn } from '../../rollout/turn.ts';
+import { takeTurn, wakeWaiting } from '../../rollout/turn.ts';
 import { hostedAmong } from '../hosted.ts';
 import { type ChangesetFacts, planChangeset } from '../plan.ts';
 import { type ChangesetRow, changesetColumns, changesetTables } from '../rows.ts';
@@ -20,6 +20,8 @@ export interface ClaimedChangeset extends ChangesetRow {
   readonly commit: string | null;
   /** A commit that an earlier push may have brought to the remote. */
   readonly pushing: string | null;
+  /** The fork that has its branch; null: the repository itself has it, or nothing was pushed yet. */
+  readonly fork: string | null;
   readonly operations: readonly ChangesetOperation[];
 }
 
@@ -40,7 +42,7 @@ export async function claimChangeset(db: Db, now: number): Promise<Claim> {
     if (!due[0]) return null;
     const { id } = due[0];
     const { rows } = await sql<Found>`
-      select ${changesetColumns}, batch_change_id as "batchChangeId", failures, commit, pushing
+      select ${changesetColumns}, batch_change_id as "batchChangeId", failures, commit, pushing, changeset.fork
       from ${changesetTables} where changeset.id = ${id}
     `.execute(tx);
     const found = rows[0] as Found;
@@ -116,19 +118,27 @@ export const otherComments = (comments: ClaimedChangeset['comments']) => sql`(
   where one ->> 'id' <> all(${comments.map(({ id }) => id)}::text[])
 )`;
 
+/** Stores how the reconciling of a changeset has ended, which may let the next wave of its batch change begin. */
+async function endClaim(db: Db, claimed: ClaimedChangeset, assignments: RawBuilder<unknown>): Promise<void> {
+  await transaction(db, async (tx) => {
+    await storeProgress(tx, claimed, sql`${assignments}, claim = null, claimed_until = null`);
+    await wakeWaiting(tx, claimed.batchChangeId);
+  });
+}
+
 /** Stores that all is done that was to be done when the changeset was claimed. If somebody has asked for something else since, it is reconciled again. */
 export async function finishChangeset(db: Db, claimed: ClaimedChangeset): Promise<void> {
   const { specId, closing, archiving, detaching, merging, onlyAsked } = claimed;
   // What has been left out may still be due when the batch spec is applied again.
   const made = onlyAsked || closing || archiving || detaching ? null : specId;
   const failure = sql`case when ${onlyAsked} and external_state is distinct from 'merged' then failure end`;
-  await storeProgress(
+  await endClaim(
     db,
     claimed,
     sql`
       reconciler = case when not ${isUnchanged(claimed)} or ${isAsked(claimed)} then 'queued'
         when ${failure} is not null then 'failed' else 'completed' end,
-      claim = null, claimed_until = null, process_after = clock_timestamp(), failures = 0, failure = ${failure},
+      process_after = clock_timestamp(), failures = 0, failure = ${failure},
       merging = nullif(merging, ${merging}), only_asked = ${isUnchanged(claimed)}, reconciled_spec_id = coalesce(${made}, reconciled_spec_id),
       closing = closing and not ${closing}, archiving = archiving and not ${archiving}, detaching = detaching and not ${detaching},
       archived_at = case when ${archiving} then clock_timestamp() else archived_at end,
@@ -149,15 +159,14 @@ export async function failChangeset(
 ): Promise<void> {
   const { comments, merging } = claimed;
   const isLast = retryMs === null;
-  await storeProgress(
+  await endClaim(
     db,
     claimed,
     sql`
       comments = ${isLast ? otherComments(comments) : sql`comments`}, merging = ${isLast ? sql`nullif(merging, ${merging})` : sql`merging`},
       reconciler = case when not ${isUnchanged(claimed)} or ${isAsked(claimed)} then 'queued' else ${retryMs === null ? 'failed' : 'errored'} end,
       process_after = clock_timestamp() + case when ${isUnchanged(claimed)} then make_interval(secs => ${(retryMs ?? 0) / 1_000}) else '0' end,
-      failures = case when ${isUnchanged(claimed)} then failures + 1 else 0 end, failure = ${failure.slice(0, 2_000)},
-      claim = null, claimed_until = null
+      failures = case when ${isUnchanged(claimed)} then failures + 1 else 0 end, failure = ${failure.slice(0, 2_000)}
     `,
   );
 }

@@ -59,7 +59,7 @@ async function perform(
     };
     if (operation === 'update') return await host.update(externalId, text);
     const draft = wantedPublication(wanted.published, asked) === 'draft';
-    return await host.open({ ...text, head: shortName(headRef ?? ''), draft });
+    return await host.open({ ...text, head: shortName(headRef ?? ''), draft, fork: claimed.fork });
   }
   if (operation === 'comment') return await comment(db, host, claimed, externalId);
   if (operation === 'merge') return await host.merge(externalId, { squash: claimed.merging === 'squash' });

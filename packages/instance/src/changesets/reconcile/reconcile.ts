@@ -69,20 +69,27 @@ export async function reconcileChangeset(
   }, claimMs / 4);
   const signal = AbortSignal.any([stopping, lost.signal, AbortSignal.timeout(changesetMs)]);
   try {
+    let { fork } = claimed;
     for (const operation of claimed.operations) {
       signal.throwIfAborted();
-      if (operation === 'push') await publishBranch(deps, claimed, signal);
+      if (operation === 'push') fork = await publishBranch(deps, claimed, signal);
       else if (operation !== 'nothing' && operation !== 'archive' && operation !== 'detach')
-        await changeOnHost(deps, claimed, operation);
+        await changeOnHost(deps, { ...claimed, fork }, operation);
     }
     await finishChangeset(db, claimed);
   } catch (error) {
     if (stopping.aborted || lost.signal.aborted || error instanceof ClaimLost) return; // another replica goes on when the claim has run out
     const { id, repository, headRef } = claimed;
     log.warn({ error, changeset: id, repository, headRef }, 'a changeset could not be reconciled');
-    const failure = error instanceof FumehoodError ? error.message : (error as Error).message;
-    await failChangeset(db, claimed, failure, retryDelay(error, claimed.failures, clock.now()));
+    await failChangeset(db, claimed, failureOf(error), retryDelay(error, claimed.failures, clock.now()));
   } finally {
     clearInterval(renewing);
   }
+}
+
+/** Returns what has happened, and what to do. */
+function failureOf(error: unknown): string {
+  const { message } = error as Error;
+  if (error instanceof FumehoodError) return [message, error.remedy].filter(Boolean).join('. ');
+  return `${message}. Wait: the instance tries again by itself. If this lasts, look at its log.`;
 }

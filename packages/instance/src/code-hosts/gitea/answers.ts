@@ -16,7 +16,8 @@ export const pullSchema = z.object({
   title: z.string(),
   body: z.string(),
   base: branchSchema,
-  head: branchSchema,
+  /** Without a repository: it was removed. */
+  head: branchSchema.extend({ repo: z.object({ full_name: z.string() }).nullish() }),
 });
 export type Pull = z.infer<typeof pullSchema>;
 
@@ -42,3 +43,10 @@ export const commentsSchema = z.array(commentSchema);
 export const emptySchema = z.undefined();
 
 export const repositorySchema = z.object({ full_name: z.string() });
+export const forkSchema = z.object({
+  full_name: z.string(),
+  empty: z.boolean(),
+  /** What it was forked of. */
+  parent: z.object({ full_name: z.string() }).nullish(),
+});
+export const userSchema = z.object({ login: z.string() });

@@ -1,6 +1,15 @@
-import { commentOnce, mergeOnce, openOnce, readPages, required } from '../client.ts';
-import type { CodeHost, RemoteChangeset } from '../code-host.ts';
-import { hostAnswerInvalid } from '../errors.ts';
+import {
+  commentOnce,
+  forkAt,
+  forkName,
+  isOwned,
+  mergeOnce,
+  openOnce,
+  readPages,
+  required,
+} from '../client.ts';
+import type { CodeHost, HostFork, RemoteChangeset } from '../code-host.ts';
+import { hostAnswerInvalid, hostNotReady, hostRefused } from '../errors.ts';
 import { deletedChangeset } from '../facts.ts';
 import { openHost } from '../http.ts';
 import type { HostClient, HostRepository } from '../repository.ts';
@@ -10,12 +19,14 @@ import {
   commentSchema,
   commentsSchema,
   emptySchema,
+  forkSchema,
   type Pull,
   pullSchema,
   pullsSchema,
-  repositorySchema,
   type Review,
+  repositorySchema,
   reviewsSchema,
+  userSchema,
 } from './answers.ts';
 import { draftTitles, giteaChecks, giteaReview, stateOf } from './facts.ts';
 
@@ -26,10 +37,7 @@ const pageSize = 50;
  * Gitea, by its API of version 1, with the words before a title that make a draft as Gitea has them without other settings. All of it is
  * tested against Gitea itself (test/interop/gitea.test.ts), besides the limits of requests, which Gitea does not have: those are of proxies.
  */
-export const gitea: HostClient = {
-  isRepository: (path) => path.length === 2 && path.every((part) => /^[\w.-]+$/.test(part)),
-  open: openGitea,
-};
+export const gitea: HostClient = { isRepository: isOwned, open: openGitea };
 
 function openGitea(repository: HostRepository): CodeHost {
   const { name, token, path } = repository;
@@ -77,14 +85,17 @@ function openGitea(repository: HostRepository): CodeHost {
   }
 
   /** The API finds no pull requests by their head branch alone: all open ones are read. */
-  async function find(head: string): Promise<RemoteChangeset | null> {
+  async function find(head: string, fork: string | null = null): Promise<RemoteChangeset | null> {
     const request = { method: 'GET', path: `${at}/pulls`, answer: pullsSchema } as const;
     const open = await readPages(
       (page) => send({ ...request, query: { state: 'open', limit, page } }),
       1,
       (pages) => hostAnswerInvalid(name, `it has more than ${pages} pages of open pull requests`),
     );
-    const [oldest] = open.filter((one) => one.head.label === head).sort((a, b) => a.number - b.number);
+    const owner = fork ?? path.join('/');
+    const [oldest] = open
+      .filter((one) => one.head.label === head && (one.head.repo?.full_name ?? owner) === owner)
+      .sort((a, b) => a.number - b.number);
     return oldest ? await complete(oldest) : null;
   }
 
@@ -98,14 +109,33 @@ function openGitea(repository: HostRepository): CodeHost {
     return deletedChangeset(externalId);
   }
 
+  async function makeFork(): Promise<HostFork> {
+    const { login } = await send({ method: 'GET', path: '/user', answer: userSchema });
+    const called = forkName(repository);
+    const request = { path: `/repos/${login}/${called}`, answer: forkSchema };
+    const found = await http({ method: 'GET', ...request });
+    if (found === null) {
+      const body = { name: called };
+      await send({ method: 'POST', path: `${at}/forks`, body, answer: repositorySchema });
+      throw hostNotReady(name, 'it makes the fork');
+    }
+    if (found.parent?.full_name !== path.join('/'))
+      throw hostRefused(name, `${found.full_name} is there, and no fork of ${path.join('/')}`);
+    if (found.empty) throw hostNotReady(name, 'it makes the fork');
+    return forkAt(repository, isOwned, found.full_name, login);
+  }
+
   const close = (externalId: string) => change(externalId, { state: 'closed' });
 
   return {
     kind: 'gitea',
     drafts: true,
     find,
-    open: ({ head, base, title, body, draft }) =>
-      openOnce({ find, read, close }, head, async () => {
+    forks: repository.forks,
+    fork: makeFork,
+    open: ({ head: branch, fork = null, base, title, body, draft }) =>
+      openOnce({ find, read, close }, { head: branch, fork }, async () => {
+        const head = fork === null ? branch : `${fork.split('/')[0]}:${branch}`;
         const request = { head, base, title: titleOf(draftTitles, title, draft), body };
         const path = `${at}/pulls`;
         const { number } = await send({ method: 'POST', path, body: request, answer: pullSchema });

@@ -1,4 +1,13 @@
-import { commentOnce, mergeOnce, openOnce, readPages, required } from '../client.ts';
+import {
+  commentOnce,
+  forkAt,
+  forkName,
+  isOwned,
+  mergeOnce,
+  openOnce,
+  readPages,
+  required,
+} from '../client.ts';
 import type { CodeHost, RemoteChangeset } from '../code-host.ts';
 import { hostRefused } from '../errors.ts';
 import { deletedChangeset } from '../facts.ts';
@@ -15,9 +24,9 @@ import {
   type Pull,
   pullSchema,
   pullsSchema,
+  type Review,
   readySchema,
   repositorySchema,
-  type Review,
   reviewsSchema,
 } from './answers.ts';
 import { githubChecks, githubReview, stateOf } from './facts.ts';
@@ -45,10 +54,7 @@ export function apiOf(url: string): { readonly url: string; readonly rest: strin
  *
  * A token that may not read check runs (a fine-grained one) still shows commit statuses.
  */
-export const github: HostClient = {
-  isRepository: (path) => path.length === 2 && path.every((part) => /^[\w.-]+$/.test(part)),
-  open: openGithub,
-};
+export const github: HostClient = { isRepository: isOwned, open: openGithub };
 
 function openGithub(repository: HostRepository): CodeHost {
   const { name, token, path } = repository;
@@ -105,10 +111,10 @@ function openGithub(repository: HostRepository): CodeHost {
     return await complete(await send({ method: 'PATCH', path: pull(externalId), body, answer: pullSchema }));
   }
 
-  async function find(head: string): Promise<RemoteChangeset | null> {
+  async function find(head: string, fork: string | null = null): Promise<RemoteChangeset | null> {
     const query = {
       state: 'open',
-      head: `${path[0]}:${head}`,
+      head: `${fork?.split('/')[0] ?? path[0]}:${head}`,
       sort: 'created',
       direction: 'asc',
       per_page: '1',
@@ -130,9 +136,16 @@ function openGithub(repository: HostRepository): CodeHost {
     kind: 'github',
     drafts: true,
     find,
-    open: ({ head, ...request }) =>
-      openOnce({ find, read, close }, head, async () => {
-        const body = { head, ...request };
+    forks: repository.forks,
+    // It is made in the background: the git server does not know it at once.
+    async fork() {
+      const body = { name: forkName(repository) };
+      const made = await send({ method: 'POST', path: `${at}/forks`, body, answer: repositorySchema });
+      return forkAt(repository, isOwned, made.full_name, 'x-access-token');
+    },
+    open: ({ head, fork = null, ...request }) =>
+      openOnce({ find, read, close }, { head, fork }, async () => {
+        const body = { head: fork === null ? head : `${fork.split('/')[0]}:${head}`, ...request };
         const { number } = await send({ method: 'POST', path: `${at}/pulls`, body, answer: pullSchema });
         return String(number);
       }),

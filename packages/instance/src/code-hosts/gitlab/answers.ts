@@ -21,7 +21,7 @@ export const mergeRequestSchema = z.object({
 });
 export type MergeRequest = z.infer<typeof mergeRequestSchema>;
 
-export const mergeRequestsSchema = z.array(z.object({ iid: mergeRequest.iid }));
+export const mergeRequestsSchema = z.array(z.object({ iid: mergeRequest.iid, source_project_id: z.int() }));
 
 export const reviewersSchema = z.array(z.object({ state: z.string() }));
 export type Reviewer = z.infer<typeof reviewersSchema>[number];
@@ -36,3 +36,11 @@ export const noteSchema = z.object({ body: z.string() });
 export const notesSchema = z.array(noteSchema);
 
 export const projectSchema = z.object({ id: z.int() });
+export const forkSchema = z.object({
+  id: z.int(),
+  path_with_namespace: z.string(),
+  /** `none` and `finished`: it has the branches. */
+  import_status: z.string(),
+  forked_from_project: z.object({ id: z.int() }).nullish(),
+});
+export const userSchema = z.object({ username: z.string() });

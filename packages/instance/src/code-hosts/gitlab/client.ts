@@ -1,11 +1,13 @@
-import { commentOnce, mergeOnce, openOnce, required } from '../client.ts';
-import type { CodeHost, RemoteChangeset } from '../code-host.ts';
+import { commentOnce, forkAt, forkName, mergeOnce, openOnce, required } from '../client.ts';
+import type { CodeHost, HostFork, RemoteChangeset } from '../code-host.ts';
+import { hostNotReady, hostRefused } from '../errors.ts';
 import { deletedChangeset } from '../facts.ts';
 import { openHost } from '../http.ts';
 import type { HostClient, HostRepository } from '../repository.ts';
 import { plainTitle, titleOf } from '../title.ts';
 import {
   approvalsSchema,
+  forkSchema,
   type MergeRequest,
   mergeRequestSchema,
   mergeRequestsSchema,
@@ -14,6 +16,7 @@ import {
   notesSchema,
   projectSchema,
   reviewersSchema,
+  userSchema,
 } from './answers.ts';
 import { draftTitles, gitlabChecks, gitlabReview, stateOf } from './facts.ts';
 
@@ -23,22 +26,29 @@ import { draftTitles, gitlabChecks, gitlabReview, stateOf } from './facts.ts';
  * description of its API for approvals alone.
  */
 export const gitlab: HostClient = {
-  isRepository: (path) => path.length >= 2 && path.every((part) => /^[\w.-]+$/.test(part)),
+  isRepository: isProject,
   open: openGitlab,
 };
+
+function isProject(path: readonly string[]): boolean {
+  return path.length >= 2 && path.every((part) => /^[\w.-]+$/.test(part));
+}
 
 /** What GitLab says of a merge request while it finds out whether it can be merged. */
 const undecided = ['approvals_syncing', 'checking', 'preparing', 'unchecked'];
 
 function openGitlab(repository: HostRepository): CodeHost {
-  const { token, path } = repository;
+  const { name, token, path } = repository;
   const http = openHost({
     ...repository,
     url: `${repository.url}/api/v4`,
     headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': 'fumehood' },
   });
   const send = required(http, repository);
-  const at = `/projects/${encodeURIComponent(path.join('/'))}`;
+  const project = (of: string) => `/projects/${encodeURIComponent(of)}`;
+  const at = project(path.join('/'));
+  const idOf = async (of: string) =>
+    (await send({ method: 'GET', path: project(of), answer: projectSchema })).id;
   const request = (externalId: string) => `${at}/merge_requests/${encodeURIComponent(externalId)}`;
 
   /** Adds to a merge request what other answers say of it. */
@@ -68,16 +78,19 @@ function openGitlab(repository: HostRepository): CodeHost {
     );
   }
 
-  async function find(head: string): Promise<RemoteChangeset | null> {
+  async function find(head: string, fork: string | null = null): Promise<RemoteChangeset | null> {
     const query = {
       state: 'opened',
       source_branch: head,
       order_by: 'created_at',
       sort: 'asc',
-      per_page: '1',
+      per_page: '100',
     };
-    const path = `${at}/merge_requests`;
-    const [found] = await send({ method: 'GET', path, query, answer: mergeRequestsSchema });
+    const list = { method: 'GET', path: `${at}/merge_requests`, query } as const;
+    const requests = await send({ ...list, answer: mergeRequestsSchema });
+    if (requests.length === 0) return null;
+    const source = await idOf(fork ?? path.join('/'));
+    const found = requests.find((one) => one.source_project_id === source);
     return found ? await complete(await readOne(String(found.iid))) : null;
   }
 
@@ -88,20 +101,43 @@ function openGitlab(repository: HostRepository): CodeHost {
     return deletedChangeset(externalId);
   }
 
+  async function makeFork(): Promise<HostFork> {
+    const { username } = await send({ method: 'GET', path: '/user', answer: userSchema });
+    const called = forkName(repository);
+    const found = await http({ method: 'GET', path: project(`${username}/${called}`), answer: forkSchema });
+    if (found === null) {
+      const body = { name: called, path: called, namespace_path: username };
+      await send({ method: 'POST', path: `${at}/fork`, body, answer: projectSchema });
+      throw hostNotReady(name, 'it makes the fork');
+    }
+    if (found.forked_from_project?.id !== (await idOf(path.join('/'))))
+      throw hostRefused(name, `${found.path_with_namespace} is there, and no fork of ${path.join('/')}`);
+    if (!['none', 'finished'].includes(found.import_status)) throw hostNotReady(name, 'it makes the fork');
+    return forkAt(repository, isProject, found.path_with_namespace, 'oauth2');
+  }
+
   const close = (externalId: string) => change(externalId, { state_event: 'close' });
 
   return {
     kind: 'gitlab',
     drafts: true,
     find,
-    open: ({ head, base, title, body, draft }) =>
-      openOnce({ find, read, close }, head, async () => {
+    forks: repository.forks,
+    fork: makeFork,
+    open: ({ head, fork = null, base, title, body, draft }) =>
+      openOnce({ find, read, close }, { head, fork }, async () => {
+        const target = fork === null ? {} : { target_project_id: await idOf(path.join('/')) };
         const made = {
-          ...{ source_branch: head, target_branch: base },
+          ...{ source_branch: head, target_branch: base, ...target },
           ...{ title: titleOf(draftTitles, title, draft), description: body },
         };
-        const path = `${at}/merge_requests`;
-        const { iid } = await send({ method: 'POST', path, body: made, answer: mergeRequestSchema });
+        const source = fork === null ? at : project(fork);
+        const { iid } = await send({
+          method: 'POST',
+          path: `${source}/merge_requests`,
+          body: made,
+          answer: mergeRequestSchema,
+        });
         return String(iid);
       }),
     read,

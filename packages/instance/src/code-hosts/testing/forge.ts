@@ -29,6 +29,8 @@ export interface ForgePull {
   comments: string[];
   /** How it was merged. */
   merged: 'merge' | 'squash' | null;
+  /** The fork that has its head branch; null: the repository itself. */
+  fork: string | null;
 }
 
 /** Whether a pull request can be merged: the host does not know yet, or it is in conflict. */
@@ -40,6 +42,8 @@ export class Forge {
   pulls: ForgePull[] = [];
   check: 'passed' | 'failed' | 'pending' | null = null;
   mergeability: Mergeability = 'clean';
+  /** Of the fork that the token's user `bot` has. */
+  fork: 'none' | 'being made' | 'there' = 'none';
   readonly #refusesSecond: boolean;
 
   /** `refusesSecond`: whether two requests at the same time open one only. */
@@ -48,12 +52,13 @@ export class Forge {
   }
 
   /** Null: the head branch has an open one. */
-  open(request: Pick<ForgePull, 'head' | 'base' | 'title' | 'body' | 'draft'>): ForgePull | null {
-    if (
-      this.#refusesSecond &&
-      this.pulls.some(({ head, state }) => head === request.head && state === 'open')
-    )
-      return null;
+  open(
+    request: Pick<ForgePull, 'head' | 'base' | 'title' | 'body' | 'draft'>,
+    fork: string | null = null,
+  ): ForgePull | null {
+    const isSame = (pull: ForgePull) =>
+      pull.head === request.head && pull.fork === fork && pull.state === 'open';
+    if (this.#refusesSecond && this.pulls.some(isSame)) return null;
     const number = Math.max(0, ...this.pulls.map((pull) => pull.number)) + 1;
     const pull: ForgePull = {
       ...request,
@@ -63,6 +68,7 @@ export class Forge {
       reviews: [],
       comments: [],
       merged: null,
+      fork,
     };
     this.pulls.push(pull);
     return pull;

@@ -5,7 +5,7 @@ const missing: HostedAnswer = { status: 404, body: { message: 'not found' } };
 
 /** What Gitea answers for the repository `o/r` of a forge. */
 export function giteaOperations(forge: Forge): Operations {
-  const pull = ({ number, head, base, title, body, state, sha }: ForgePull) => ({
+  const pull = ({ number, head, base, title, body, state, sha, fork }: ForgePull) => ({
     ...{
       number,
       html_url: `https://gitea.test/o/r/pulls/${number}`,
@@ -14,18 +14,31 @@ export function giteaOperations(forge: Forge): Operations {
       draft: title.startsWith('WIP:'),
     },
     ...{ state: state === 'open' ? 'open' : 'closed', merged: state === 'merged' },
-    ...{ base: { label: base, sha: 'b'.repeat(40) }, head: { label: head, sha } },
+    ...{
+      base: { label: base, sha: 'b'.repeat(40) },
+      head: { label: head, sha, repo: { full_name: fork ?? 'o/r' } },
+    },
   });
   const one = (found: ForgePull | undefined): HostedAnswer => (found ? { body: pull(found) } : missing);
   const at = '/repos/{owner}/{repo}';
   const states = { passed: 'success', failed: 'failure', pending: 'pending' } as const;
   return {
-    [`GET ${at}`]: () => ({ body: { full_name: 'o/r' } }),
+    'GET /user': () => ({ body: { login: 'bot' } }),
+    [`GET ${at}`]: ({ params }) => {
+      if (params[0] === 'o') return { body: { full_name: 'o/r', empty: false } };
+      if (forge.fork === 'none') return missing;
+      const isEmpty = forge.fork !== 'there';
+      return { body: { full_name: params.join('/'), empty: isEmpty, parent: { full_name: 'o/r' } } };
+    },
+    [`POST ${at}/forks`]: ({ body }) => {
+      forge.fork = 'being made';
+      return { body: { full_name: `bot/${(body as { name: string }).name}` } };
+    },
     [`GET ${at}/pulls`]: ({ query }) => {
       const open = forge.pulls.filter(({ state }) => state === 'open');
       const other: ForgePull = {
         ...{ number: 99, head: 'other', sha: forge.sha, base: 'main', title: 't', body: '' },
-        ...{ draft: false, state: 'open', reviews: [], comments: [], merged: null },
+        ...{ draft: false, state: 'open', reviews: [], comments: [], merged: null, fork: null },
       };
       // Pages are smaller than what was asked for.
       return {
@@ -36,7 +49,9 @@ export function giteaOperations(forge: Forge): Operations {
       };
     },
     [`POST ${at}/pulls`]: ({ body }) => {
-      const made = forge.open(body as Parameters<Forge['open']>[0]);
+      const request = body as Parameters<Forge['open']>[0];
+      const [branch = '', owner] = request.head.split(':').toReversed();
+      const made = forge.open({ ...request, head: branch }, owner ? `${owner}/o-r` : null);
       return made
         ? { body: pull(made) }
         : { status: 409, body: { message: 'pull request already exists for these targets' } };

@@ -21,11 +21,16 @@ export function githubOperations(forge: Forge): { readonly rest: Operations; rea
       [`GET ${at}`]: () => ({ body: { full_name: 'o/r' } }),
       [`GET ${at}/pulls`]: ({ query }) => ({
         body: forge.pulls
-          .filter(({ head, state }) => state === 'open' && `o:${head}` === query.get('head'))
+          .filter(
+            ({ head, state, fork }) =>
+              state === 'open' && `${fork ? 'bot' : 'o'}:${head}` === query.get('head'),
+          )
           .map(pull),
       }),
       [`POST ${at}/pulls`]: ({ body }) => {
-        const made = forge.open(body as Parameters<Forge['open']>[0]);
+        const request = body as Parameters<Forge['open']>[0];
+        const [branch = '', owner] = request.head.split(':').toReversed();
+        const made = forge.open({ ...request, head: branch }, owner ? `${owner}/o-r` : null);
         if (made) return { body: pull(made) };
         const message = 'A pull request already exists for o:topic/one.';
         return { status: 422, body: { message: 'Validation Failed', errors: [{ message }] } };
@@ -45,6 +50,7 @@ export function githubOperations(forge: Forge): { readonly rest: Operations; rea
         const comments = Array.from({ length: 100 }, () => ({ user: null, state: 'COMMENTED' }));
         return { body: query.get('page') === '1' ? comments : reviews };
       },
+      [`POST ${at}/forks`]: ({ body }) => ({ body: { full_name: `bot/${(body as { name: string }).name}` } }),
       [`PUT ${at}/pulls/{pull_number}/merge`]: ({ params, body }) => {
         const found = forge.of(params[2]);
         const { merge_method } = body as { merge_method: 'merge' | 'squash' };

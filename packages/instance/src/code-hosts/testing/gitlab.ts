@@ -5,7 +5,8 @@ const missing: HostedAnswer = { status: 404, body: { message: '404 Not found' } 
 
 /** What GitLab answers for the project `group/inner/r` of a forge. */
 export function gitlabOperations(forge: Forge): Operations {
-  const listed = ({ number, head, base, title, body, state, sha }: ForgePull) => ({
+  const listed = ({ number, head, base, title, body, state, sha, fork }: ForgePull) => ({
+    source_project_id: fork ? 2 : 1,
     ...{ iid: number, web_url: `https://gitlab.test/group/inner/r/-/merge_requests/${number}`, title, sha },
     ...{
       state: state === 'open' ? 'opened' : state,
@@ -26,23 +27,42 @@ export function gitlabOperations(forge: Forge): Operations {
   const at = '/projects/{id}';
   const of = ({ params }: HostedRequest) => (params[0] === 'group/inner/r' ? forge.of(params[1]) : undefined);
   return {
-    [`GET ${at}`]: ({ params }) => (params[0] === 'group/inner/r' ? { body: { id: 1 } } : missing),
+    'GET /user': () => ({ body: { username: 'bot' } }),
+    [`GET ${at}`]: ({ params }) => {
+      if (params[0] === 'group/inner/r') return { body: { id: 1 } };
+      if (params[0] !== 'bot/group-inner-r' || forge.fork === 'none') return missing;
+      const status = forge.fork === 'there' ? 'finished' : 'started';
+      return {
+        body: {
+          ...{ id: 2, path_with_namespace: params[0], import_status: status },
+          forked_from_project: { id: 1 },
+        },
+      };
+    },
+    [`POST ${at}/fork`]: () => {
+      forge.fork = 'being made';
+      return { body: { id: 2 } };
+    },
     [`GET ${at}/merge_requests`]: ({ query }) => ({
       body: forge.pulls
         .filter(({ head, state }) => state === 'open' && head === query.get('source_branch'))
         .map(listed),
     }),
-    [`POST ${at}/merge_requests`]: ({ body }) => {
+    [`POST ${at}/merge_requests`]: ({ params, body }) => {
+      const fork = params[0] === 'group/inner/r' ? null : (params[0] ?? null);
       const { source_branch, target_branch, title, description } = body as Record<string, string>;
-      const made = forge.open({
-        ...{
-          head: source_branch ?? '',
-          base: target_branch ?? '',
-          title: title ?? '',
-          body: description ?? '',
+      const made = forge.open(
+        {
+          ...{
+            head: source_branch ?? '',
+            base: target_branch ?? '',
+            title: title ?? '',
+            body: description ?? '',
+          },
+          draft: false,
         },
-        draft: false,
-      });
+        fork,
+      );
       if (made) return { body: request(made) };
       return {
         status: 409,

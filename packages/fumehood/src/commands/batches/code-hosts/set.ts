@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { codeHostKindSchema, codeHostNameSchema, type CodeHostKind } from '@fumehood/protocol';
+import { type CodeHostKind, codeHostKindSchema, codeHostNameSchema } from '@fumehood/protocol';
 import { type Command, Option } from 'commander';
 import { type ClientOptions, connect } from '../../../cli/context.ts';
 import { jsonOption, parsed } from '../../../cli/options.ts';
@@ -20,6 +20,7 @@ export function addCodeHostsSet(codeHosts: Command): void {
     .addOption(
       new Option('--kind <kind>', 'what it is').choices(codeHostKindSchema.options).makeOptionMandatory(),
     )
+    .option('--forks', 'make all changesets in forks of the user whose token it is')
     .option('--webhook-secret-file <file>', 'a file with the secret of the webhooks of all its repositories')
     .addOption(jsonOption())
     .action(set);
@@ -27,6 +28,7 @@ export function addCodeHostsSet(codeHosts: Command): void {
 
 interface SetOptions extends ClientOptions {
   readonly kind: CodeHostKind;
+  readonly forks?: boolean;
   readonly webhookSecretFile?: string;
 }
 
@@ -37,9 +39,9 @@ async function set(name: string, url: string, options: SetOptions): Promise<void
       'Give the access token of the instance in FUMEHOOD_TOKEN, or use `fumehood login`.',
     );
   const token = await readSecretText(process.stdin, 'token of the code host', tokenMax, note);
-  const { kind, webhookSecretFile } = options;
+  const { kind, forks = false, webhookSecretFile } = options;
   const secret = webhookSecretFile && { webhookSecret: await secretIn(webhookSecretFile) };
-  const stored = await (await connect(options)).codeHosts.set(name, { kind, url, token, ...secret });
+  const stored = await (await connect(options)).codeHosts.set(name, { kind, url, token, forks, ...secret });
   printDone(options, stored, `the instance opens changesets in the repositories below ${stored.url}`);
 }
 
