@@ -54,6 +54,9 @@ async function addWorkspaces(...states: string[]): Promise<string[]> {
       '{}', 1, state
     from unnest('{${states.join()}}'::text[]) with ordinality as given (state, n) returning public_id as id
   `);
+  await bench.run(
+    "insert into batch_workspace_steps (workspace_id, step, state) select id, 0, 'failed' from batch_workspaces on conflict do nothing",
+  );
   return rows.map((row) => idOf('VisibleBatchSpecWorkspace', (row as { id: string }).id));
 }
 
@@ -182,6 +185,27 @@ describe('some workspaces', () => {
     expect(await ask(ann, execute)).toEqual({ data: { executeBatchSpec: { id } } });
     expect(await waiting()).toEqual([]);
     expect(await ask(ann, execute)).toMatchObject(refusal('batch_spec_executed'));
+  });
+
+  test('are canceled and run again, but not by others, not while they run, and not once they are applied', async () => {
+    await made();
+    const ids = await addWorkspaces('pending', 'pending');
+    const change = async (field: string, person = ann) => {
+      const query = `mutation M($ids: [ID!]!) { ${field}BatchSpecWorkspaceExecution(batchSpecWorkspaces: $ids) { alwaysNil } }`;
+      const { errors } = await ask(person, query, { ids });
+      const states = await bench.run('select state from batch_workspaces order by position');
+      return errors ? { errors } : states.flatMap(Object.values);
+    };
+    expect(await change('cancel', bob)).toMatchObject(refusal('batch_workspace_not_found'));
+    expect(await change('retry')).toMatchObject(refusal('batch_workspace_running'));
+    expect(await change('cancel')).toEqual(['canceled', 'canceled']);
+    expect(await change('retry', bob)).toMatchObject(refusal('batch_workspace_not_found'));
+    expect(await change('retry')).toEqual(['pending', 'pending']);
+    await bench.run("update batch_workspaces set state = 'failed'");
+    await bench.run(
+      "insert into batch_changes (namespace, name, creator, spec_id) select 'ann', 'x', 'ann', id from batch_specs",
+    );
+    expect(await change('retry')).toMatchObject(refusal('batch_spec_applied'));
   });
 
   test('are not looked up by the ten thousand', async () => {
