@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { acceptFirstSecrets } from './auth/first-secrets.ts';
 import { jobAuth } from './auth/job.ts';
 import { workspaceEnded } from './batches/execution/ended.ts';
-import { makeExecuted } from './batches/execution/exec.ts';
+import { makeExec, makeExecuted } from './batches/execution/exec.ts';
 import { makeNextStep } from './batches/execution/next-step.ts';
 import { workOnBatchSpecs } from './batches/work.ts';
 import { openBlobStore } from './blobs/store.ts';
@@ -111,6 +111,7 @@ export async function startInstance(
       ...{ hasBlob: blobs.has, hasCommit, hasExecutorUrl: config.upstream.url !== null },
       batches: parts.batches ?? {
         next: makeNextStep({ vault, blobs }),
+        exec: makeExec({ blobs }),
         executed: makeExecuted({ vault, blobs }),
         ended: workspaceEnded,
       },

@@ -4,7 +4,6 @@ import {
   type BatchChangeRecord,
   type BatchEvent,
   type BatchFile,
-  type BatchOptions,
   type BatchSettings,
   type BatchSpecRecord,
   batchChangeRecordSchema,
@@ -26,6 +25,7 @@ import {
   type RetryBatchSpec,
   type Rollout,
   rolloutSchema,
+  type SetBatchSettings,
   type SetRollout,
   type WorkspaceDetail,
   type WorkspacePage,
@@ -89,7 +89,7 @@ export interface BatchesClient {
   /** Lets waves go on that have stopped. */
   resume(batchChange: string): Promise<BatchChangeRecord>;
   settings(): Promise<BatchSettings>;
-  setSettings(options: BatchOptions): Promise<BatchSettings>;
+  setSettings(settings: SetBatchSettings): Promise<BatchSettings>;
   removeSettings(): Promise<void>;
   /** Errors: `rollout_not_found`. */
   rollout(): Promise<Rollout>;

@@ -13,13 +13,10 @@ import type { Db } from '../db/connect.ts';
 import { queueUnknown } from '../errors.ts';
 import type { JobRow } from '../queue/job.ts';
 import { type Demanding, demandOf, type NewJob, type QueueKind } from '../queue/kind.ts';
-import { type BatchExec, batchExecContent, batchExecSchema } from './batch-exec.ts';
+import { batchExecContent, repositoryDirectory } from './batch-exec.ts';
 import { type ExecReport, execLogKeys, readExecLog } from './exec-results.ts';
 import { imageForExecutor } from './image.ts';
 import type { KindStores } from './stores.ts';
-
-/** The directory of the repository in the workspace of a job, as upstream's jobs have it. */
-const repositoryDirectory = 'repository';
 
 const payloadSchema = z.object({
   /** The image of each step of the spec. */
@@ -32,8 +29,8 @@ const payloadSchema = z.object({
   inspect: z.boolean(),
   network: egressPolicySchema,
   broker: z.array(z.string()),
-  /** What executors of upstream's kind run in place of the steps; null: none of them gets the job. */
-  exec: batchExecSchema.nullable(),
+  /** Whether executors of upstream's kind get the job. */
+  exec: z.boolean(),
 });
 
 /** What a job of a batch change runs on, and its demands. */
@@ -49,10 +46,10 @@ export interface BatchJob extends Demanding {
   readonly stopGraceMs: number;
   readonly inspect: boolean;
   /**
-   * What executors of upstream's kind run. Only they get a job that has it, and it accepts the weakest tier alone: they name none. They
-   * get no secrets.
+   * Whether executors of upstream's kind get the job. Only they do then, and it accepts the weakest tier alone: they name none. They get no
+   * secrets.
    */
-  readonly exec: BatchExec | null;
+  readonly exec: boolean;
   readonly maxResets: number;
   readonly maxRetries: number;
 }
@@ -65,7 +62,7 @@ export function newBatchJob(request: BatchJob): NewJob {
     ...{ repository, commit, maxResets, maxRetries },
     demand: {
       ...demandOf(request, true),
-      needsVersion: request.exec === null ? batchVersion : upstreamVersion,
+      needsVersion: request.exec ? upstreamVersion : batchVersion,
     },
     input: false,
     deadlineMs: deadlineMs + stopGraceMs,
@@ -82,7 +79,7 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
     content(job) {
       const { images, path, onlyFetchWorkspace, deadlineMs, stopGraceMs, inspect, network } =
         payloadSchema.parse(job.payload);
-      const dir = path === '' ? repositoryDirectory : `${repositoryDirectory}/${path}`;
+      const dir = directoryOf(path);
       return {
         repositoryDirectory,
         fetchTags: false,
@@ -104,14 +101,14 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
         },
       };
     },
-    forUpstream(job, version) {
-      const { exec } = payloadSchema.parse(job.payload);
-      if (exec === null) throw new TypeError('it is for executors that get its steps one by one');
-      return batchExecContent(exec, version);
+    async forUpstream(db, job, version) {
+      const { exec, images, path } = payloadSchema.parse(job.payload);
+      if (!exec) throw new TypeError('it is for executors that get its steps one by one');
+      return batchExecContent(await batches.exec(db, job), { version, images, dir: directoryOf(path) });
     },
     async ended(tx, job) {
       const { exec } = payloadSchema.parse(job.payload);
-      const fault = exec && (await batches.executed(tx, job, await reportOf(tx, job)));
+      const fault = exec ? await batches.executed(tx, job, await reportOf(tx, job)) : null;
       await batches.ended(tx, job, fault);
     },
     steps: {
@@ -130,6 +127,9 @@ export function batchesKind({ batches }: Pick<KindStores, 'batches'>): QueueKind
     },
   };
 }
+
+/** Returns the directory in which the steps run, from the root of the workspace. */
+const directoryOf = (path: string) => (path === '' ? repositoryDirectory : `${repositoryDirectory}/${path}`);
 
 /** Events of the log that are read at a time: 16 MiB. */
 const pageSize = 16;

@@ -7,6 +7,7 @@ export const everyStore: KindStores = {
   hasExecutorUrl: true,
   batches: {
     next: async () => ({ next: null, restore: null, skipped: [] }),
+    exec: async () => ({ input: {}, files: [], skippedSteps: [], cached: null, helperImage: null }),
     executed: async () => null,
     ended: async () => {},
   },

@@ -116,7 +116,11 @@ export interface QueueKind<Q extends QueueName = QueueName> {
   /** Makes an executor's job from a stored one. */
   content(job: JobRow): JobContent;
   /** Makes what an executor of upstream's kind gets in place of these parts of the content. Missing: it gets the content. */
-  forUpstream?(job: JobRow, version: PayloadVersion): Pick<JobContent, 'files' | 'dockerSteps' | 'cliSteps'>;
+  forUpstream?(
+    db: Db,
+    job: JobRow,
+    version: PayloadVersion,
+  ): Promise<Pick<JobContent, 'files' | 'dockerSteps' | 'cliSteps'>>;
   /** Returns the names of the broker's entries that a job gets; null: all that are for its queue and repository, if it has a network. */
   broker(job: JobRow): readonly string[] | null;
   /** Stores what has to be stored with a job's final end, in the same transaction. Most kinds have no such hook. */

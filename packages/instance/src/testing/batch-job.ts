@@ -9,7 +9,7 @@ export const batchJob: BatchJob = {
   images: ['alpine:3', 'node:22'],
   ...{ accept: ['vm-emulated'], arch: null, labels: [], cpus: 1, memoryMiB: 512, scratchMiB: 1024 },
   ...{ network: defaultEgress.batches, broker: [], deadlineMs: 60_000, stopGraceMs: 1_000 },
-  ...{ inspect: false, maxResets: 3, maxRetries: 0, exec: null },
+  ...{ inspect: false, maxResets: 3, maxRetries: 0, exec: false },
 };
 
 /** Stores a job of a batch change of a user. */

@@ -4,7 +4,13 @@ import { labelsSchema } from '../capability.ts';
 import { askedEgressSchema, defaultEgress } from '../egress-policy.ts';
 import { isStorable } from '../text.ts';
 import { tierSchema } from '../tier.ts';
-import { digestSchema, momentSchema, numberInText, relativePathSchema } from '../values.ts';
+import {
+  digestSchema,
+  imageReferenceSchema,
+  momentSchema,
+  numberInText,
+  relativePathSchema,
+} from '../values.ts';
 import { jobOptions } from './job-options.ts';
 import { namespaceSchema } from './organisations.ts';
 
@@ -42,8 +48,16 @@ export const wholeBatchOptionsSchema = z.object({
 });
 
 /** `PUT /api/batch-settings`: 200 with the settings, which take the place of earlier ones. `DELETE`: 204. */
+export const setBatchSettingsSchema = z.strictObject({
+  ...batchOptionsSchema.shape,
+  /** The image of upstream's helper, with which its executors run each step in containers of its own; null: they run `src batch exec`. */
+  helperImage: imageReferenceSchema.nullable().default(null),
+});
+export type SetBatchSettings = z.input<typeof setBatchSettingsSchema>;
+
 export const batchSettingsSchema = z.object({
   options: batchOptionsSchema,
+  helperImage: z.string().nullable(),
   /** The name of the user who set them; null: nobody has. */
   setBy: z.string().nullable(),
   setAt: z.string().nullable(),

@@ -1,3 +1,4 @@
+import { storableText } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Db } from '../../db/connect.ts';
 import type { JobRow } from '../../queue/job.ts';
@@ -8,6 +9,7 @@ import { wakeBatch } from '../specs.ts';
  * `fault`: why it lacks them, if that is known.
  */
 export async function workspaceEnded(tx: Db, job: JobRow, fault: string | null): Promise<void> {
+  const why = storableText(fault ?? 'its executor has ended the job before its last step').slice(0, 2_000);
   const { rows } = await sql<{ id: number; publicId: string }>`
     with ended as (
       select workspace.id, case
@@ -19,7 +21,7 @@ export async function workspaceEnded(tx: Db, job: JobRow, fault: string | null):
     )
     update batch_workspaces set state = ended.state, finished_at = clock_timestamp(), reason = case
         when ended.state <> 'failed' then null
-        when ${job.state} = 'completed' then ${fault?.slice(0, 2_000) ?? 'its executor has ended the job before its last step'}
+        when ${job.state} = 'completed' then ${why}
         else coalesce(reason, (select coalesce(message, attempts.reason) from attempts where attempts.job_id = ${job.id}
           order by attempt desc limit 1), 'the job has failed') end
     from ended, batch_specs spec where batch_workspaces.id = ended.id and spec.id = spec_id

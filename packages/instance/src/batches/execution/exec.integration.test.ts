@@ -1,10 +1,11 @@
-import type { Job } from '@fumehood/protocol';
+import { type Job, setBatchSettingsSchema } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestServer, type TestServer } from '../../db/testing.ts';
 import { makeKinds } from '../../kinds/kinds.ts';
 import { recordedExecs } from '../../kinds/testing/recorded.ts';
 import { everyStore } from '../../kinds/testing.ts';
 import type { TestInstance } from '../../testing/instance.ts';
+import { removeBatchSettings, setBatchSettings } from '../settings.ts';
 import { createBatchSpec, readBatchSpec } from '../specs.ts';
 import { addedFiles, personOf, startWithMirror } from '../testing/scripted.ts';
 import { listWorkspaces, readWorkspace } from '../workspaces.ts';
@@ -135,11 +136,13 @@ test('a workspace is run by src, and its results are those of its log; a step wi
 test('what the steps before a failure have left is kept, and what is no result is not, with the reason', async () => {
   const early = 'its executor has ended the job before its last step';
   const first = [{ step: 0, state: 'completed' }];
+  const diffOfNul = 'diff --git "../a\\000" "../a\\000"\nnew file mode 100644\n';
   const nested = JSON.parse(`{"x":${'['.repeat(5_000)}${']'.repeat(5_000)}}`) as unknown;
   const all = (last: string) => [resultOf(0, ''), resultOf(1, ''), last];
   const cases: Record<string, readonly [readonly string[], object[], string]> = {
     failing: [[resultOf(0, addedFiles('a'))], first, 'it broke'],
     broken: [[resultOf(0, 'no diff')], [], 'the result of step 1: '],
+    named: [[resultOf(0, diffOfNul)], [], 'the result of step 1: '],
     silent: [['no result'], [], early],
     beyond: [[resultOf(0, ''), resultOf(50, '')], first, early],
     nested: [all(resultOf(2, '', nested)), [...first, { step: 1 }], 'the result of step 3: the outputs'],
@@ -178,6 +181,53 @@ test('a workspace all of whose steps say that they were skipped is complete', as
   await until(publicId, 'completed');
   const state = 'skipped';
   expect((await workspaceOf(publicId)).steps).toMatchObject([{ state }, { state }, { state }]);
+});
+
+test('an executor begins behind the steps that have a result, in either form', async () => {
+  const name = 'resumed';
+  await execute(text(name));
+  const diff = addedFiles('a');
+  await end(await untilLeased(), bySrc(resultOf(0, diff), skipped(1)), 'failed');
+  const left = {
+    ...{ version: 2, changedFiles: { modified: [], added: ['a'], deleted: [], renamed: [] } },
+    ...{ stdout: 'said 0', stderr: '', stepIndex: 1, diff: btoa(diff), outputs: { x: 0 }, skipped: false },
+  };
+
+  await execute(text(name).replace('three', 'four'));
+  const job = await untilLeased();
+  const given = JSON.parse(contentOf(job, 'input.json')) as object;
+  expect(given).toMatchObject({ cachedStepResultFound: true, cachedStepResult: left });
+  await end(job, {}, 'failed');
+
+  const settings = { ...container, helperImage: 'helper:1' };
+  await setBatchSettings(instance.db, setBatchSettingsSchema.parse(settings), 'root');
+  const publicId = await execute(text(name).replace('three', 'five'));
+  const native = await untilLeased();
+  await removeBatchSettings(instance.db);
+  const keys = ['apply-diff', 'step.2.pre', 'step.2.run', 'step.2.post'];
+  expect(native.dockerSteps?.map(({ key }) => key)).toEqual(keys);
+  expect(JSON.parse(contentOf(native, 'step1.json'))).toEqual(left);
+  expect(contentOf(native, 'state.diff')).toBe(diff);
+  const log = { 'step.docker.step.2.post': [resultOf(2, addedFiles('a', 'b'))] };
+  await end(native, log, 'complete');
+  await until(publicId, 'completed');
+  expect(await workspaceOf(publicId)).toMatchObject({
+    steps: [{ state: 'cached' }, { state: 'skipped' }, { state: 'completed', stat: { files: 2 } }],
+  });
+});
+
+test('a step that the helper has skipped is known to be skipped by a later execution', async () => {
+  const spec = text('helped');
+  await execute(spec);
+  const log = {
+    'step.docker.step.0.post': [resultOf(0, '')],
+    'step.docker.step.1.pre': [skipped(1)],
+    'step.docker.step.2.post': [resultOf(2, '')],
+  };
+  await end(await untilLeased(), log, 'complete');
+  const again = await execute(spec);
+  await until(again, 'completed');
+  expect((await workspaceOf(again)).steps.map(({ state }) => state)).toEqual(['cached', 'skipped', 'cached']);
 });
 
 const states = {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setBatchSettingsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openBlobStore } from '../../blobs/store.ts';
@@ -214,14 +215,14 @@ describe('files and settings', () => {
   });
 
   test('the jobs have what the settings say, unless the batch spec says otherwise', async () => {
-    await setBatchSettings(bench.instance.db, { accept: ['vm-hardware'], memoryMiB: 2_048, cpus: 2 }, 'root');
+    const settings = setBatchSettingsSchema.parse({ accept: ['vm-hardware'], memoryMiB: 2_048, cpus: 2 });
+    await setBatchSettings(bench.instance.db, settings, 'root');
     const publicId = await bench.execute(specOf(`steps: [{run: a, container: alpine:3}]`));
     await bench.until(publicId, 'queued');
     await removeBatchSettings(bench.instance.db);
-    const { rows } =
-      await sql`select accept, cpus, memory_mib, tenant from jobs where state = 'queued'`.execute(
-        bench.instance.db,
-      );
+    const { rows } = await sql`
+      select accept, cpus, memory_mib, tenant from jobs where state = 'queued'
+    `.execute(bench.instance.db);
     expect(rows).toEqual([{ accept: ['vm-emulated'], cpus: 2, memory_mib: 2_048, tenant: 'ann' }]);
   });
 });

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { FumehoodError } from '@fumehood/base';
 import { isStepWanted, parseOutput, renderStepText, type StepEnd } from '@fumehood/batch-spec';
 import { type NextStep, storableText } from '@fumehood/protocol';
@@ -13,16 +12,22 @@ import { wakeBatch } from '../specs.ts';
 import { contextOf } from './context.ts';
 import { type DiffFacts, factsOfDiff } from './diff-facts.ts';
 import { mountedFiles } from './mounts.ts';
-import { lastResults, readSteps, type StepResult, type StepRow, storeResult, storeStep } from './results.ts';
+import {
+  firstToRun,
+  lastResults,
+  readSteps,
+  type StepResult,
+  type StepRow,
+  storeResult,
+  storeSkipped,
+  storeStep,
+} from './results.ts';
 import { outerValues, readRun, type Run } from './run.ts';
 
 export interface StepDeps {
   readonly vault: Vault;
   readonly blobs: Pick<BlobStore, 'read'>;
 }
-
-/** The digest of no bytes: no step has changed anything. */
-const emptyDiff = `sha256:${createHash('sha256').digest('hex')}`;
 
 /** An attempt at a workspace. */
 interface Attempt {
@@ -69,8 +74,7 @@ async function beginAttempt(attempt: Attempt): Promise<NextStep> {
     update batch_workspaces set state = 'processing', started_at = coalesce(started_at, clock_timestamp()), reason = null
     where id = ${run.workspaceId}
   `.execute(tx);
-  let first = 0;
-  while (['cached', 'skipped', 'completed'].includes(rows.get(first)?.state ?? '')) first += 1;
+  const first = firstToRun(rows);
   const { last } = await lastResults(tx, run.workspaceId, first);
   return await giveNext(attempt, first, last);
 }
@@ -170,19 +174,7 @@ async function isSkipped({ tx, run, outer, rows }: Attempt, step: number): Promi
   const context = contextOf(run, before);
   const condition = run.steps[step]?.if;
   if (ofStep(step, 'if', () => isStepWanted(condition, context))) return false;
-  // That it was skipped is a result, too: a later execution skips it without asking.
-  const {
-    diff = emptyDiff,
-    diffBytes = 0,
-    addedLines = 0,
-    deletedLines = 0,
-    outputs = {},
-  } = before.last ?? {};
-  const stored = await storeResult(tx, run, outer, {
-    ...{ step, skipped: true, diff, diffBytes, addedLines, deletedLines, outputs },
-    ...{ changes: context.changes, stdout: '', stderr: '' },
-  });
-  await storeStep(tx, run.workspaceId, { step, state: 'skipped', resultId: stored.id });
+  await storeSkipped(tx, run, outer, step, before.last);
   return true;
 }
 

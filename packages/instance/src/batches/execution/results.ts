@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { cacheKey, type Changes } from '@fumehood/batch-spec';
 import { storableText } from '@fumehood/protocol';
 import { sql } from 'kysely';
@@ -124,4 +125,37 @@ export async function readSteps(db: Db, workspaceId: number): Promise<ReadonlyMa
     select step, state, result_id as "resultId" from batch_workspace_steps where workspace_id = ${workspaceId}
   `.execute(db);
   return new Map(rows.map((row) => [row.step, row]));
+}
+
+/** Returns the first step that has not ended. */
+export function firstToRun(rows: ReadonlyMap<number, StepRow>): number {
+  let first = 0;
+  while (['cached', 'skipped', 'completed'].includes(rows.get(first)?.state ?? '')) first += 1;
+  return first;
+}
+
+/** The digest of no bytes: no step has changed anything. */
+const emptyDiff = `sha256:${createHash('sha256').digest('hex')}`;
+
+/** Stores that a step was skipped. That is a result, too: a later execution skips it without asking. `last`: the result before it. */
+export async function storeSkipped(
+  tx: Db,
+  run: Run,
+  outer: ReadonlyMap<string, string>,
+  step: number,
+  last: StepResult | null,
+): Promise<void> {
+  const {
+    diff = emptyDiff,
+    diffBytes = 0,
+    addedLines = 0,
+    deletedLines = 0,
+    changes = { modified: [], added: [], deleted: [], renamed: [] },
+    outputs = {},
+  } = last ?? {};
+  const stored = await storeResult(tx, run, outer, {
+    ...{ step, skipped: true, diff, diffBytes, addedLines, deletedLines, outputs },
+    ...{ changes, stdout: '', stderr: '' },
+  });
+  await storeStep(tx, run.workspaceId, { step, state: 'skipped', resultId: stored.id });
 }

@@ -16,7 +16,7 @@ import { stepInvalid } from '../errors.ts';
 import { readBatchSettings } from '../settings.ts';
 import { wakeBatch } from '../specs.ts';
 import { contextOf } from './context.ts';
-import { execOf } from './exec.ts';
+import { isForUpstream } from './exec.ts';
 import { checkFiles } from './mounts.ts';
 import { findResults, type StepRow, storeStep } from './results.ts';
 import { outerValues, readRun, type Run, stepInputs } from './run.ts';
@@ -116,7 +116,7 @@ async function makeJob({ db, blobs, provideCommit }: StartDeps, run: Run): Promi
   await requireBroker(db, { queue: 'batches', repository }, options.broker);
   const context = contextOf(run, { last: null, lastRun: null });
   const images = run.steps.map(({ container }) => renderStepText(container, context));
-  const exec = await execOf(db, run, options);
+  const exec = isForUpstream(run, options);
   const workspace = { repository, commit, path, onlyFetchWorkspace };
   const job = { ...options, ...workspace, images, exec, maxRetries: retriesMax };
   try {

@@ -1,4 +1,9 @@
-import { batchOptionsSchema, type BatchSettings, type Rollout, setRolloutSchema } from '@fumehood/protocol';
+import {
+  type BatchSettings,
+  type Rollout,
+  setBatchSettingsSchema,
+  setRolloutSchema,
+} from '@fumehood/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { readBatchSettings, removeBatchSettings, setBatchSettings } from '../../batches/settings.ts';
@@ -12,7 +17,7 @@ export function batchSettingsRoutes(scope: FastifyInstance, { db }: RouteDeps): 
   requirePerson(scope, db);
   const settings = '/api/batch-settings';
   app.get(settings, (): Promise<BatchSettings> => readBatchSettings(db));
-  app.put(settings, { schema: { body: batchOptionsSchema } }, (request) =>
+  app.put(settings, { schema: { body: setBatchSettingsSchema } }, (request) =>
     setBatchSettings(db, request.body, personOf(request).name),
   );
   app.delete(settings, async (_request, reply) => {

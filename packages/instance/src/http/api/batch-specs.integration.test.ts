@@ -160,10 +160,14 @@ describe('a file that steps mount', () => {
 test('the settings of batch changes are set by admins, and read by all', async () => {
   const path = '/api/batch-settings';
   const read = async () => batchSettingsSchema.parse(await (await as('ann', 'GET', path)).json());
-  expect(await read()).toEqual({ options: {}, setBy: null, setAt: null });
+  expect(await read()).toEqual({ options: {}, helperImage: null, setBy: null, setAt: null });
   expect((await as('ann', 'PUT', path, { cpus: 2 })).status).toBe(403);
   expect((await instance.api('PUT', path, { cpus: 2 })).status).toBe(200);
   expect(await read()).toMatchObject({ options: { cpus: 2 }, setBy: 'admin' });
+  const helperImage = 'sourcegraph/batcheshelper:6.0.0';
+  expect((await instance.api('PUT', path, { helperImage })).status).toBe(200);
+  expect(await read()).toMatchObject({ options: {}, helperImage });
+  expect((await instance.api('PUT', path, { helperImage: 'no image' })).status).toBe(400);
   const unknown = await instance.api('PUT', path, { broker: ['none'] });
   expect([unknown.status, await codeOf(unknown)]).toEqual([404, 'broker_not_found']);
   expect((await instance.api('DELETE', path)).status).toBe(204);

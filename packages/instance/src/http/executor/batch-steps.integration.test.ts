@@ -15,6 +15,8 @@ let instance: TestInstance;
 const reported: [number, StepDone | null][] = [];
 const ends: [number, string][] = [];
 const executed: [number, ExecReport][] = [];
+/** What the settings name as the image of upstream's helper. */
+let helperImage: string | null = null;
 
 const answer: NextStep = {
   next: { step: 1, script: 'true', env: ['A=b'], secrets: [], files: [{ target: '/x', content: 'eA==' }] },
@@ -32,6 +34,10 @@ beforeAll(async () => {
           reported.push([job.id, done]);
           return done?.step === 1 ? { ...answer, next: null } : answer;
         }),
+      exec: async () => ({
+        ...{ input: { path: '' }, skippedSteps: [], cached: null, helperImage },
+        files: [{ path: 'tools/fix.sh', key: 'spec/file', modifiedAt: '2026-01-02T03:04:05Z' }],
+      }),
       async executed(_tx, job, report) {
         executed.push([job.id, report]);
         return null;
@@ -155,10 +161,9 @@ test('a job of another kind has no such steps', async () => {
 });
 
 describe("a job of a batch change for executors of upstream's kind", () => {
-  const exec = {
-    input: '{"path":""}',
-    files: [{ path: 'tools/fix.sh', key: 'spec/file', modifiedAt: '2026-01-02T03:04:05Z' }],
-  };
+  beforeEach(() => {
+    helperImage = null;
+  });
   const result = (step: number, diff: string) =>
     JSON.stringify({
       operation: 'CACHE_AFTER_STEP_RESULT',
@@ -170,18 +175,22 @@ describe("a job of a batch change for executors of upstream's kind", () => {
     const leaseAs = async (version: string) => {
       const { id } = await addBatchJob(instance, {
         accept: ['container'],
-        exec,
+        exec: true,
         network: { mode: 'public' },
       });
       const answer = await upstream.dequeue({ version, queues: ['batches'] });
       expect(answer.status).toBe(200);
-      const job = (await answer.json()) as { id: number; files: object; cliSteps: { command: string[] }[] };
+      const job = (await answer.json()) as {
+        id: number;
+        files: Record<string, { content: string }>;
+        cliSteps: { command: string[] }[];
+      };
       expect(job).toMatchObject({ id, repositoryDirectory: 'repository', dockerSteps: [] });
       return job;
     };
     const older = await leaseAs('4.2.0');
     expect(older.files).toMatchObject({
-      'input.json': { content: exec.input },
+      'input.json': { content: '{"path":"","cachedStepResultFound":false}' },
       'workspace-files/tools/fix.sh': { bucket: 'batch-changes', key: 'spec/file' },
     });
     const command = ['batch', 'exec', '-f', 'input.json', '-repo', 'repository', '-tmp', '.src-tmp'];
@@ -191,13 +200,15 @@ describe("a job of a batch change for executors of upstream's kind", () => {
     ]);
     const newer = await leaseAs('5.3.0');
     expect(newer.cliSteps[0]?.command).toEqual([...command, '-binaryDiffs', ...mounts]);
-    expect(newer.files).toMatchObject({ 'input.json': { content: btoa(exec.input) } });
+    expect(newer.files).toMatchObject({
+      'input.json': { content: btoa(String(older.files['input.json']?.content)) },
+    });
   });
 
   test.each(['complete', 'failed'] as const)(
     'has its results from the log of src when it is %s',
     async (end) => {
-      await addBatchJob(instance, { accept: ['container'], exec, network: { mode: 'public' } });
+      await addBatchJob(instance, { accept: ['container'], exec: true, network: { mode: 'public' } });
       const upstream = instance.executor({ name: 'up', protocol: null });
       const job = (await (await upstream.dequeue({ version: '5.3.0', queues: ['batches'] })).json()) as Job;
       const routes = upstream.job(job);
@@ -226,8 +237,40 @@ describe("a job of a batch change for executors of upstream's kind", () => {
     },
   );
 
+  test('has steps of the helper around each of its own, once the settings name its image', async () => {
+    helperImage = 'registry.test/helper:5';
+    await addBatchJob(instance, { accept: ['container'], exec: true, network: { mode: 'public' } });
+    await instance.api('PUT', '/api/registries/registry.test', { username: 'u', password: 'p' });
+    const upstream = instance.executor({ name: 'up', protocol: null });
+    const asked = { version: '5.3.0', queues: ['batches' as const], numCPUs: 2 };
+    const job = (await (await upstream.dequeue(asked)).json()) as Job;
+    expect(job.cliSteps).toBeNull();
+    expect(job.dockerSteps?.map(({ key, image, env }) => [key, image, env])).toEqual([
+      ['step.0.pre', helperImage, []],
+      ['step.0.run', 'alpine:3', []],
+      ['step.0.post', helperImage, []],
+      ['step.1.pre', helperImage, []],
+      ['step.1.run', 'node:22', []],
+      ['step.1.post', helperImage, []],
+    ]);
+    expect(job).toMatchObject({ dockerAuthConfig: { auths: { 'registry.test': {} } } });
+    const routes = upstream.job(job);
+    const entry = { command: [], startTime: '2026-01-02T03:04:05Z', exitCode: 0, durationMs: 1 };
+    for (const [key, line] of [
+      ['step.docker.step.0.run', result(1, 'printed by the step')],
+      ['step.docker.step.0.post', result(0, 'first')],
+      ['step.kubernetes.step.1.post', result(1, 'second')],
+    ] as const)
+      await routes.addEntry({ ...entry, key, out: `stdout: ${line}\n` });
+    expect((await routes.complete()).status).toBe(204);
+    expect(executed[0]?.[1].results.map(({ step, diff }) => [step, String(diff)])).toEqual([
+      [0, 'first'],
+      [1, 'second'],
+    ]);
+  });
+
   test('goes to no executor that gets the steps of others one by one', async () => {
-    await addBatchJob(instance, { accept: ['container'], exec });
+    await addBatchJob(instance, { accept: ['container'], exec: true });
     expect(await instance.lease({ queues: ['batches'] })).toBeNull();
   });
 });

@@ -22,7 +22,7 @@ export type Recipient =
   | {
       readonly native: false;
       readonly version: PayloadVersion;
-      /** Environment variables that every step gets. */
+      /** Environment variables that every step of an indexing job gets. */
       readonly variables: readonly string[];
     };
 
@@ -43,8 +43,8 @@ export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promi
     version,
     uploads,
     secrets: names,
+    images,
   } = await orFail(deps, request, () => transform(deps, request, uploadToken));
-  const images = (job.dockerSteps ?? []).map(({ image }) => image);
   const registries = await readRegistries(deps.db, queue, images);
   const stored = await readSecrets(deps.db, tenant, names);
   const wanted = kindOf(deps.kinds, queue).broker(request.leased.job);
@@ -63,10 +63,10 @@ export async function payloadOf(deps: RouteDeps, request: PayloadRequest): Promi
 async function orFail<T>(
   deps: RouteDeps,
   { leased, single, log }: PayloadRequest,
-  make: () => T,
+  make: () => T | Promise<T>,
 ): Promise<T> {
   try {
-    return make();
+    return await make();
   } catch (error) {
     const { id, queue } = leased.job;
     const why = error instanceof z.ZodError ? describeIssues(error) : (error as Error).message;
@@ -85,14 +85,22 @@ interface Transformed {
   readonly uploads: { readonly root: string } | null;
   /** The names of the secrets that the steps get. */
   readonly secrets: readonly string[];
+  /** The images that the executor pulls. */
+  readonly images: readonly string[];
 }
 
-function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string): Transformed {
+async function transform(
+  deps: RouteDeps,
+  request: PayloadRequest,
+  uploadToken: string,
+): Promise<Transformed> {
   const { leased, to, single } = request;
   const { job, token } = leased;
   const kind = kindOf(deps.kinds, job.queue);
   const { fumehood: asked, ...own } = kind.content(job);
-  const content = to.native ? own : { ...own, ...kind.forUpstream?.(job, to.version) };
+  const content = to.native ? own : { ...own, ...(await kind.forUpstream?.(deps.db, job, to.version)) };
+  // Also those of steps that `src` runs.
+  const images = [...(own.dockerSteps ?? []), ...(content.dockerSteps ?? [])].map(({ image }) => image);
   const { secrets = [] } = asked;
   const fumehood = { ...asked, network: underCeilings(asked.network, job.egress_ceilings ?? []) };
   const plain: Job = {
@@ -103,7 +111,8 @@ function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string
   if (to.native) {
     const resources = { cpus: job.cpus, memoryMiB: job.memory_mib, scratchMiB: job.scratch_mib };
     const native = { ...fumehood, attempt: job.attempt, accept: job.accept, resources, leaseMs: to.leaseMs };
-    if (!asked.upload) return { job: { ...plain, fumehood: native }, version: 2, uploads: null, secrets };
+    if (!asked.upload)
+      return { job: { ...plain, fumehood: native }, version: 2, uploads: null, secrets, images };
     const size = machineVariables({
       numCPUs: job.cpus,
       memory: job.memory_mib * 2 ** 20,
@@ -113,19 +122,25 @@ function transform(deps: RouteDeps, request: PayloadRequest, uploadToken: string
       ...step,
       env: [...size, ...(step.env ?? [])],
     }));
-    return { job: { ...plain, dockerSteps: indexing, fumehood: native }, version: 2, uploads: null, secrets };
+    return {
+      job: { ...plain, dockerSteps: indexing, fumehood: native },
+      version: 2,
+      uploads: null,
+      secrets,
+      images,
+    };
   }
   const { upload } = fumehood;
+  if (!upload) return { job: plain, version: to.version, uploads: null, secrets, images };
   const steps = (content.dockerSteps ?? []).map((step) => ({
     ...step,
     env: [...to.variables, ...(step.env ?? [])],
   }));
-  if (!upload) return { job: { ...plain, dockerSteps: steps }, version: to.version, uploads: null, secrets };
   const { url, srcImage: image } = deps.upstream;
   if (url === null) throw executorUrlMissing();
   const { step, redactedValues } = uploadStep(job, upload, uploadToken, { url, image });
   const uploading = { ...plain, dockerSteps: [...steps, step], redactedValues };
-  return { job: uploading, version: to.version, uploads: upload, secrets };
+  return { job: uploading, version: to.version, uploads: upload, secrets, images };
 }
 
 async function failJob(deps: RouteDeps, { job }: Leased, message: string): Promise<void> {

@@ -8,9 +8,15 @@ import { printDone } from '../../../cli/print.ts';
 export function addBatchesSettingsSet(settings: Command): void {
   addBatchJobOptions(settings.command('set'))
     .description('set what the jobs of batch changes get; what is left out is as usual again')
+    .option(
+      '--helper-image <image>',
+      'executors of upstream’s kind run each step in containers of its own, with this image of its helper',
+    )
     .addOption(jsonOption())
-    .action(async (options: ClientOptions & BatchJobOptions) => {
-      const stored = await (await connect(options)).batches.setSettings(batchJobSettings(options));
+    .action(async (options: ClientOptions & BatchJobOptions & { helperImage?: string }) => {
+      const { helperImage = null } = options;
+      const client = await connect(options);
+      const stored = await client.batches.setSettings({ ...batchJobSettings(options), helperImage });
       printDone(options, stored, 'the jobs of batch specs that are executed from now on get these settings');
     });
 }

@@ -17,8 +17,9 @@ export function addBatchesSettingsShow(settings: Command): void {
     });
 }
 
-function settingsLines({ options, setBy, setAt }: BatchSettings): string[] {
+function settingsLines({ options, helperImage, setBy, setAt }: BatchSettings): string[] {
   if (setBy === null) return ['nobody has set anything: the jobs get what other jobs get, and no network'];
   const lines = Object.entries(options).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+  if (helperImage !== null) lines.push(`image of the helper: ${helperImage}`);
   return [...lines, `set by ${setBy} at ${minuteOf(setAt)}`];
 }
