@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { allowedRequest, localSpawn } from '@fumehood/base';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -11,33 +11,11 @@ import { mirrorStoreCommands, openMirrors } from '../../packages/instance/src/re
 import { startTestInstance, type TestInstance } from '../../packages/instance/src/testing/instance.ts';
 import { mirrorSource, storeMirrored } from '../../packages/instance/src/testing/mirrored.ts';
 import { makeSource, type Source } from '../../packages/instance/src/testing/source.ts';
+import { withFakeDocker } from './fake-docker.ts';
 
 /** The path of Sourcegraph's own `src` client: `SRC_CLIENT=… npm run test:interop`. */
 const client = process.env.SRC_CLIENT ?? '';
 
-/**
- * A fake of `docker`, which the client needs on its own machine: it has every image, and runs the script of a step with bash in the client's
- * workspace, without any container.
- */
-const fakeDocker = `#!/bin/bash
-case "$1 $2" in
-  'version '*) echo 27.0.0 ;;
-  'info '*) echo '{"NCPU":2}' ;;
-  'context inspect') echo default ;;
-  'image inspect') echo sha256:$(printf 0%.0s {1..64}) ;;
-  'rm '*) ;;
-  run*)
-    [ "\${*: -2}" = '-c mktemp' ] && { echo /tmp/step; exit; }
-    for one in "$@"; do
-      case "$one" in
-        type=bind,*,target=/work) work=\${one#*source=}; work=\${work%%,*} ;;
-        type=bind,*,target=/tmp/step,ro) script=\${one#*source=}; script=\${script%%,*} ;;
-      esac
-    done
-    cd "$work" && exec bash "$script" ;;
-  *) echo "the fake docker does not know $*" >&2; exit 1 ;;
-esac
-`;
 const spec = `name: greet
 description: Greets
 on:
@@ -59,6 +37,7 @@ let server: TestServer;
 let source: Source;
 let instance: TestInstance;
 let directory: string;
+let path: string;
 beforeAll(async () => {
   expect(existsSync(client), 'SRC_CLIENT must name a file').toBe(true);
   server = openTestServer();
@@ -73,9 +52,7 @@ beforeAll(async () => {
   const mirrored = await mirrorSource(mirrors, source);
   for (const name of ['api', 'web']) await storeMirrored(instance.db, `git.test/acme/${name}`, mirrored);
   directory = await mkdtemp(join(tmpdir(), 'src-'));
-  await mkdir(join(directory, 'bin'));
-  await writeFile(join(directory, 'bin/docker'), fakeDocker);
-  await chmod(join(directory, 'bin/docker'), 0o755);
+  path = await withFakeDocker(directory);
   await writeFile(join(directory, 'spec.yaml'), spec);
 });
 afterAll(async () => {
@@ -88,7 +65,7 @@ afterAll(async () => {
 async function batch(...args: string[]) {
   const env = {
     ...{ SRC_ENDPOINT: instance.url, SRC_ACCESS_TOKEN: instance.accessToken, HOME: directory },
-    PATH: [join(directory, 'bin'), process.env.PATH].join(delimiter),
+    PATH: path,
   };
   const { stdout, stderr } = await promisify(execFile)(client, ['batch', ...args], { cwd: directory, env });
   return `${stdout}${stderr}`;
