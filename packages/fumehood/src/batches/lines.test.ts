@@ -81,4 +81,8 @@ it('a preview has a line for each changeset', () => {
     '',
     '`fumehood batches apply s` does it; nothing has happened yet',
   ]);
+  const undecided = preview.changesets.map((one) => ({ ...one, published: null }));
+  expect(previewLines({ ...preview, changesets: undecided }, 's').at(-2)).toMatch(
+    /^of 1 changeset the batch spec does not say .* `fumehood batches apply s --publish` publishes them$/,
+  );
 });

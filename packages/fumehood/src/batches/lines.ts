@@ -81,11 +81,20 @@ export function previewLines(preview: Preview, id: string): string[] {
     one.stat ? statOf(one.stat) : '-',
     one.title ?? '-',
   ]);
+  const undecided = changesets.filter(
+    ({ changeset, changesetSpec, headRef, published }) =>
+      changeset === null && changesetSpec !== null && headRef !== null && published === null,
+  );
   return [
     `${namespace}/${name}, ${batchChange === null ? 'a new batch change' : `batch change ${batchChange}`}: ${countsOf(stats)}`,
     ...(rows.length === 0
       ? []
       : ['', ...table([['WOULD', 'REPOSITORY', 'BRANCH', 'CHANGES', 'TITLE'], ...rows]), '']),
+    ...(undecided.length === 0
+      ? []
+      : [
+          `of ${counted(undecided.length, 'changeset')} the batch spec does not say whether they are published: \`fumehood batches apply ${id} --publish\` publishes them`,
+        ]),
     `\`fumehood batches apply ${id}\` does it; nothing has happened yet`,
   ];
 }
