@@ -55,6 +55,44 @@ describe('the signature of', () => {
   });
 });
 
+describe('GitLab with a signing token', () => {
+  // What Svix, which began the rules of Standard Webhooks, documents.
+  const signingToken = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+  const signed = Buffer.from('{"test": 2432232314}');
+  const signature = 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=';
+  const gitlab = {
+    'x-gitlab-event': 'Push Hook',
+    'webhook-id': 'msg_p5jXN8AQM9LWM0D4loKWxJek',
+    'webhook-timestamp': '1614265330',
+    'webhook-signature': signature,
+  };
+
+  test('is known by the signature of the id, the time and the body', () => {
+    const delivery = read(gitlab);
+    expect(delivery).toMatchObject({ sender: 'gitlab', event: 'push', sentAt: 1_614_265_330 });
+    expect(isSigned(delivery, signed, signingToken)).toBe(true);
+    const other = `v1,${Buffer.alloc(32).toString('base64')}`;
+    const rotated = read({ ...gitlab, 'webhook-signature': `v1a,x ${other} ${signature}` });
+    expect(isSigned(rotated, signed, signingToken)).toBe(true);
+    for (const wrong of [
+      { ...gitlab, 'webhook-id': 'msg_other' },
+      { ...gitlab, 'webhook-timestamp': '1614265331' },
+      { ...gitlab, 'webhook-signature': other },
+    ])
+      expect(isSigned(read(wrong), signed, signingToken)).toBe(false);
+    expect(isSigned(delivery, Buffer.from('{"test": 1}'), signingToken)).toBe(false);
+    expect(isSigned(delivery, signed, signingToken.replace('whsec_', ''))).toBe(false);
+  });
+
+  test('is not known by its secret if it signs, too, or without a time or an id', () => {
+    const both = read({ ...gitlab, 'x-gitlab-token': signingToken, 'webhook-id': 'msg_other' });
+    expect(isSigned(both, signed, signingToken)).toBe(false);
+    for (const missing of ['webhook-id', 'webhook-timestamp', 'x-gitlab-event'])
+      expect(readDelivery({ ...gitlab, [missing]: undefined })).toBeNull();
+    expect(readDelivery({ ...gitlab, 'webhook-signature': 'v1,x' })).toBeNull();
+  });
+});
+
 describe('GitLab, which signs nothing,', () => {
   const gitlab = { 'x-gitlab-token': secret.replaceAll(' ', '-'), 'x-gitlab-event': 'Merge Request Hook' };
 

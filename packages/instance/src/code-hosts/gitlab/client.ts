@@ -22,8 +22,11 @@ import { draftTitles, gitlabChecks, gitlabReview, stateOf } from './facts.ts';
 
 /**
  * GitLab, by its REST API of version 4. None of it was tried on GitLab itself: all requests and answers are tested against a server that
- * is held to published-api.json, which was written by hand, and compared with GitLab's own
- * description of its API for approvals alone.
+ * is held to published-api.json. Its routes, parameters, bodies and refusals were compared with GitLab's own description of its API
+ * (doc/api/openapi/openapi_v2.yaml of its repository, as of commit 0338625c), and so were the names of the fields of merge requests,
+ * reviewers and approvals. That description has almost all fields of answers as texts: their types were written by hand. Notes and
+ * what a project says of its import were compared with the types of @gitbeaker/core 43.8 alone, what a fork says of its origin with answers
+ * that others have recorded, and the user with nothing.
  */
 export const gitlab: HostClient = {
   isRepository: isProject,
