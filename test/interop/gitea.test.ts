@@ -146,6 +146,34 @@ describe('a repository on Gitea', () => {
   });
 });
 
+test('a pull request that may not be merged is refused, and one in conflict is for want of an answer', {
+  timeout: 60_000,
+}, async () => {
+  const { host, head } = await repository('five');
+  const { externalId } = await host.open({ head, base: 'main', title: 'T', body: '', draft: false });
+  const merge = () => host.merge(externalId, { squash: false });
+  const rule = {
+    rule_name: 'main',
+    enable_status_check: true,
+    status_check_contexts: ['ci'],
+    enable_push: true,
+  };
+  await gitea.api(bot, 'POST', '/repos/bot/five/branch_protections', rule);
+  const isRefused = () => expect(merge()).rejects.toMatchObject({ code: 'host_refused' });
+  await vi.waitFor(isRefused, { timeout: 20_000, interval: 200 });
+  await gitea.api(bot, 'DELETE', '/repos/bot/five/branch_protections/main');
+  const content = Buffer.from('of the base\n').toString('base64');
+  await gitea.api(bot, 'POST', '/repos/bot/five/contents/file', {
+    content,
+    message: 'third',
+    branch: 'main',
+  });
+  await expect(merge()).rejects.toMatchObject({
+    code: expect.stringMatching(/^host_(?:not_ready|refused)$/),
+  });
+  expect(await host.read(externalId)).toMatchObject({ state: 'open' });
+});
+
 test('what others do with a pull request on Gitea is known by its webhook at once, up to the merge', {
   timeout: 60_000,
 }, async () => {

@@ -26,9 +26,12 @@ export async function readPages<T>(
   return all;
 }
 
-/** Whether a path is that of an owner and a repository, in names as they are usual. */
-export const isOwned = (path: readonly string[]): boolean =>
-  path.length === 2 && path.every((part) => /^[\w.-]+$/.test(part));
+/** Whether the path of a repository has this many parts, at least and at most, with names as code hosts give them. */
+export const isPath = (path: readonly string[], least: number, most: number): boolean =>
+  path.length >= least && path.length <= most && path.every((part) => /^(?!\.\.?$)[\w.-]+$/.test(part));
+
+/** Whether a path is that of an owner and a repository. */
+export const isOwned = (path: readonly string[]): boolean => isPath(path, 2, 2);
 
 /** Sends requests about a repository that has to be there. Errors: those of `CodeHost`. */
 export type Send = <T>(request: HostRequest<T>) => Promise<T>;

@@ -1,5 +1,6 @@
 import { systemClock } from '@fumehood/base';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { forkAt, isOwned } from './client.ts';
 import { gitea } from './gitea/client.ts';
 import giteaApi from './gitea/published-api.json' with { type: 'json' };
 import { github } from './github/client.ts';
@@ -93,5 +94,22 @@ describe.each([
     expect(client.isRepository(['o'])).toBe(false);
     expect(client.isRepository(['o', ''])).toBe(false);
     expect(client.isRepository(['o', 'r?x'])).toBe(false);
+    expect(client.isRepository(['..', 'r'])).toBe(false);
   });
 });
+
+test.each(['../r', 'evil.test/o/r', 'o', '//evil.test', 'o/r?x', ''])(
+  'the token is sent to no fork that a host says is %j',
+  (name) => {
+    const host = {
+      name: 'forge',
+      url: 'https://forge.test',
+      token: 'a-token',
+      path: ['o', 'r'],
+      forks: true,
+    };
+    const repository = { ...host, clock: systemClock, limitedUntil: null, onLimited: async () => {} };
+    expect(() => forkAt(repository, isOwned, name, 'u')).toThrow('is no fork');
+    expect(forkAt(repository, isOwned, 'o/r', 'u').url).toBe('https://forge.test/o/r.git');
+  },
+);

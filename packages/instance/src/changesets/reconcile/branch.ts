@@ -80,10 +80,10 @@ export async function publishBranch(
 /** Returns the fork that a changeset is made in; null: none. One that was pushed stays where it is. */
 async function forkOf(
   { hostOf }: HostDeps,
-  { repository, commit, fork }: ClaimedChangeset,
+  { repository, commit, pushing, fork }: ClaimedChangeset,
   isWanted: boolean,
 ): Promise<HostFork | null> {
-  if (commit !== null && fork === null) return null;
+  if ((commit ?? pushing) !== null && fork === null) return null;
   const host = await hostOf(repository);
   return host && (fork !== null || isWanted || host.forks) ? await host.fork() : null;
 }

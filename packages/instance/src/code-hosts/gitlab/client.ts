@@ -1,4 +1,4 @@
-import { commentOnce, forkAt, forkName, mergeOnce, openOnce, required } from '../client.ts';
+import { commentOnce, forkAt, forkName, isPath, mergeOnce, openOnce, required } from '../client.ts';
 import type { CodeHost, HostFork, RemoteChangeset } from '../code-host.ts';
 import { hostNotReady, hostRefused } from '../errors.ts';
 import { deletedChangeset } from '../facts.ts';
@@ -28,13 +28,11 @@ import { draftTitles, gitlabChecks, gitlabReview, stateOf } from './facts.ts';
  * what a project says of its import were compared with the types of @gitbeaker/core 43.8 alone, what a fork says of its origin with answers
  * that others have recorded, and the user with nothing.
  */
-export const gitlab: HostClient = {
-  isRepository: isProject,
-  open: openGitlab,
-};
+export const gitlab: HostClient = { isRepository: isProject, open: openGitlab };
 
+/** A project is below at most 20 groups. */
 function isProject(path: readonly string[]): boolean {
-  return path.length >= 2 && path.every((part) => /^[\w.-]+$/.test(part));
+  return isPath(path, 2, 22);
 }
 
 /** What GitLab says of a merge request while it finds out whether it can be merged. */
