@@ -1,6 +1,13 @@
-import type { WorkspaceDetail, WorkspacePage, WorkspaceRecord } from '@fumehood/protocol';
+import { text } from 'node:stream/consumers';
+import {
+  shownDiffBytesMax,
+  type WorkspaceDetail,
+  type WorkspacePage,
+  type WorkspaceRecord,
+} from '@fumehood/protocol';
 import { sql } from 'kysely';
 import type { Person } from '../auth/people.ts';
+import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/connect.ts';
 import { visibleNamespaces } from '../organisations/namespaces.ts';
 import { batchWorkspaceNotFound } from './errors.ts';
@@ -128,4 +135,20 @@ export async function readWorkspace(
   `.execute(db);
   if (!rows[0]) throw batchWorkspaceNotFound(publicId);
   return rows[0];
+}
+
+/** Returns the digest of the diff of a step of a workspace, by its public id; null: the step has no result. */
+export async function stepDiffDigest(db: Db, publicId: string, step: number): Promise<string | null> {
+  const { rows } = await sql<{ diff: string }>`
+    select diff from batch_workspace_steps step join batch_step_results result on result.id = result_id
+      join batch_workspaces workspace on workspace.id = workspace_id
+    where workspace.public_id = ${publicId} and step.step = ${step}
+  `.execute(db);
+  return rows[0]?.diff ?? null;
+}
+
+/** Returns a diff that people are shown; null: there is none, or it is large. */
+export async function readShownDiff(blobs: BlobStore, digest: string | null): Promise<string | null> {
+  if (digest === null || (await blobs.size(digest)) > shownDiffBytesMax) return null;
+  return await text(blobs.read(digest));
 }

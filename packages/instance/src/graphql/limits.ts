@@ -53,6 +53,7 @@ const withArguments: ReadonlySet<string> = new Set([
 const details: ReadonlySet<string> = new Set([
   ...[
     'batchSpec',
+    'diff',
     'stages',
     'out',
     'outputLines',

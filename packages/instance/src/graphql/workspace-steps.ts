@@ -2,7 +2,7 @@ import type { Step } from '@fumehood/batch-spec';
 import type { WorkspaceRecord } from '@fumehood/protocol';
 import { variablesOf } from '../batches/execution/next-step.ts';
 import { readOutput, readPhases, type WorkspacePhase } from '../batches/workspace-log.ts';
-import { readWorkspace } from '../batches/workspaces.ts';
+import { readShownDiff, readWorkspace, stepDiffDigest } from '../batches/workspaces.ts';
 import { diffStatOf } from './diff-stat.ts';
 import { once } from './once.ts';
 import { type Page, pageInfo, pageOf } from './pages.ts';
@@ -48,7 +48,12 @@ export const workspaceStepsPart: SchemaPart = {
       "Null: it has no result."
       outputVariables: [BatchSpecWorkspaceOutputVariable!]
       diffStat: DiffStat
+      "All changes up to its end. Null: it has no result, or the diff has more than 1 MiB."
+      diff: PreviewRepositoryComparison
     }
+    type PreviewRepositoryComparison { fileDiffs: FileDiffConnection! }
+    "Without prefixes."
+    type FileDiffConnection { rawDiff: String! }
     type BatchSpecWorkspaceStepOutputLineConnection {
       "Of all pages."
       totalCount: Int!
@@ -121,6 +126,13 @@ export function workOf({ id, jobId, steps }: WorkspaceRecord, definitions: () =>
         const next = after + limit < all.length ? after + limit : null;
         const shown = all.slice(after, after + limit).map((line) => counted(context, line));
         return { totalCount: all.length, nodes: shown, pageInfo: pageInfo(next) };
+      },
+      async diff(_: unknown, context: QueryContext) {
+        const { db, blobs } = context.deps;
+        const rawDiff = await context.inTurn(async () =>
+          readShownDiff(blobs, await stepDiffDigest(db, id, step)),
+        );
+        return rawDiff === null ? null : { fileDiffs: { rawDiff: counted(context, rawDiff) } };
       },
       async outputVariables(_: unknown, context: QueryContext) {
         const result = await resultOf(context);

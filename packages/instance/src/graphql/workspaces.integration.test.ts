@@ -1,10 +1,13 @@
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { executeBatchSpec } from '../batches/execution/control.ts';
 import { createBatchSpec, readBatchSpec } from '../batches/specs.ts';
 import { addedFiles, leaseAttempt, personOf, startWithMirror } from '../batches/testing/scripted.ts';
 import { listWorkspaces } from '../batches/workspaces.ts';
+import { type BlobStore, openBlobStore } from '../blobs/store.ts';
 import { openTestServer, type TestServer } from '../db/testing.ts';
+import { openStaging } from '../staging.ts';
 import type { TestInstance } from '../testing/instance.ts';
 import { idOf } from './ids.ts';
 import { ask as askOf, refusal } from './testing/ask.ts';
@@ -13,10 +16,13 @@ import { ask as askOf, refusal } from './testing/ask.ts';
 const ann = personOf('ann');
 let server: TestServer;
 let instance: TestInstance;
+let blobs: BlobStore;
 let id: string;
 beforeAll(async () => {
   server = openTestServer();
   ({ instance } = await startWithMirror(await server.clone(), ['acme/api']));
+  const staging = await openStaging(join(instance.directory, 'staging'));
+  blobs = await openBlobStore(join(instance.directory, 'blobs'), staging);
   const text = `name: hello
 on: [{repository: acme/api}]
 steps:
@@ -46,7 +52,7 @@ afterAll(async () => {
 
 const ask = (fields: string, person = ann) =>
   askOf(
-    { db: instance.db },
+    { db: instance.db, blobs },
     person,
     `query Q($id: ID!) { node(id: $id) { ... on VisibleBatchSpecWorkspace { ${fields} } } }`,
     { id },
@@ -106,6 +112,7 @@ test('a workspace that has failed has what its steps were given, and what they h
   });
   const steps = await node(`steps {
     number run container ifCondition environment { name value } exitCode outputVariables { name value } diffStat { added }
+    diff { fileDiffs { rawDiff } }
     outputLines(first: 1) { totalCount nodes pageInfo { endCursor hasNextPage } }
   }`);
   expect(steps).toEqual({
@@ -118,6 +125,7 @@ test('a workspace that has failed has what its steps were given, and what they h
         ],
         outputVariables: [{ name: 'n', value: { of: 3 } }],
         diffStat: { added: 1 },
+        diff: { fileDiffs: { rawDiff: addedFiles('a.txt') } },
         outputLines: {
           ...{ totalCount: 2, nodes: ['stdout: one'] },
           pageInfo: { endCursor: '1', hasNextPage: true },
@@ -125,7 +133,7 @@ test('a workspace that has failed has what its steps were given, and what they h
       },
       {
         ...{ number: 2, run: 'exit 3', container: 'alpine:3', ifCondition: null, exitCode: 3 },
-        ...{ environment: [], outputVariables: null, diffStat: null },
+        ...{ environment: [], outputVariables: null, diffStat: null, diff: null },
         outputLines: {
           ...{ totalCount: 1, nodes: ['stdout: before it fails'] },
           pageInfo: { endCursor: null, hasNextPage: false },

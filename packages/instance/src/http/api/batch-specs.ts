@@ -1,4 +1,3 @@
-import { text } from 'node:stream/consumers';
 import { batchSpecJsonSchema } from '@fumehood/batch-spec';
 import {
   applyBatchSpecSchema,
@@ -11,7 +10,6 @@ import {
   listWorkspacesSchema,
   type Preview,
   retryBatchSpecSchema,
-  shownDiffBytesMax,
   type WorkspaceDetail,
   type WorkspacePage,
 } from '@fumehood/protocol';
@@ -30,7 +28,7 @@ import {
 } from '../../batches/execution/control.ts';
 import { deleteBatchSpec } from '../../batches/replace.ts';
 import { createBatchSpec, readBatchSpec } from '../../batches/specs.ts';
-import { listWorkspaces, readWorkspace, requireWorkspace } from '../../batches/workspaces.ts';
+import { listWorkspaces, readShownDiff, readWorkspace, requireWorkspace } from '../../batches/workspaces.ts';
 import { applyBatchSpec } from '../../changesets/apply.ts';
 import { readBatchChange } from '../../changesets/batch-changes.ts';
 import { previewBatchSpec } from '../../changesets/preview.ts';
@@ -134,6 +132,5 @@ async function readDetail(
   workspace: string,
 ): Promise<WorkspaceDetail> {
   const { diffDigest, ...detail } = await readWorkspace(db, person, workspace);
-  const isShown = diffDigest !== null && (await blobs.size(diffDigest)) <= shownDiffBytesMax;
-  return { ...detail, diff: isShown ? await text(blobs.read(diffDigest)) : null };
+  return { ...detail, diff: await readShownDiff(blobs, diffDigest) };
 }
