@@ -10,10 +10,11 @@ export interface Term {
   readonly at: number;
 }
 
-/** What a query says. `sequence`: terms and groups that follow each other without an operator. */
+/** What a query says. `sequence`: terms and groups that follow each other without an operator; `text`: the group that it is, with its parentheses. */
 export type Expression =
   | Term
-  | { readonly kind: 'sequence' | 'and' | 'or'; readonly of: readonly Expression[] }
+  | { readonly kind: 'sequence'; readonly of: readonly Expression[]; readonly text: string | null }
+  | { readonly kind: 'and' | 'or'; readonly of: readonly Expression[] }
   | { readonly kind: 'not'; readonly of: Expression };
 
 /** Makes the error of a query, for the place of what it is about; null: for all of it. */
@@ -64,7 +65,7 @@ class Reader {
     }
     if (of.length === 0 && (this.#depth > 0 || this.#at < this.#text.length || begin > 0))
       throw this.#refuse('an operator or a group lacks a condition', this.#at);
-    return { kind: 'sequence', of };
+    return { kind: 'sequence', of, text: null };
   }
 
   #operand(): Expression {
@@ -87,7 +88,8 @@ class Reader {
       if (this.#text[this.#at] !== ')') throw this.#refuse('a group has no `)`', begin);
       this.#at += 1;
       this.#depth -= 1;
-      return sign.startsWith('-') ? { kind: 'not', of } : of;
+      if (sign.startsWith('-')) return { kind: 'not', of };
+      return of.kind === 'sequence' ? { ...of, text: this.#text.slice(begin, this.#at) } : of;
     }
     return this.#term();
   }

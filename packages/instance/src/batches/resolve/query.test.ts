@@ -58,6 +58,15 @@ describe('a query', () => {
     ['foo and not bar', true, [['foo', 'not bar']]],
     ['foo bar', false, [['foo bar']]],
     ['foo file:x count:all bar', false, [['foo bar']]],
+    ['if (x y) { file:go$', false, [['if (x y) {']]],
+    [
+      'foo (bar or baz)',
+      false,
+      [
+        ['bar', 'foo'],
+        ['baz', 'foo'],
+      ],
+    ],
     ['foo and bar', false, [['foo', 'bar']]],
     ['"foo bar" baz', true, [['foo bar', 'baz']]],
     ['/fo+/', true, [['/fo+/']]],

@@ -133,7 +133,7 @@ function alternativesOf(expression: Expression, isNot: boolean, reading: Reading
   return found;
 }
 
-/** Makes one term of words that are one text, where each is no condition of its own. Settings are left out. */
+/** Makes one term of words that are one text, where each is no condition of its own. Settings are left out. A group of words among others is text, too: `if (x) {`. */
 function joined(terms: readonly Expression[], { type }: Reading): Expression[] {
   const rest = terms.filter(
     (one) => one.kind !== 'term' || !(settingNames.has(one.field ?? '') || ignored.has(one.field ?? '')),
@@ -141,11 +141,12 @@ function joined(terms: readonly Expression[], { type }: Reading): Expression[] {
   if (type === 'keyword' || type === 'regexp') return rest;
   const isWord = (one: Expression): one is Term =>
     one.kind === 'term' && one.field === null && !one.isQuoted && !one.isNot;
-  const words = rest.filter(isWord);
-  const [first] = words;
+  const [first] = rest.filter(isWord);
   if (first === undefined) return rest;
-  const whole = { ...first, value: words.map(({ value }) => value).join(' ') };
-  return [...rest.filter((one) => !isWord(one)), whole];
+  const textOf = (one: Expression) =>
+    isWord(one) ? one.value : one.kind === 'sequence' && one.of.every(isWord) ? one.text : null;
+  const whole = { ...first, value: rest.flatMap((one) => textOf(one) ?? []).join(' ') };
+  return [...rest.filter((one) => textOf(one) === null), whole];
 }
 
 /** Returns what a term asks for. */
