@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Dependencies, Indexers } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Internet } from '../network/internet.ts';
-import { addNpmPackage, makeRepository, writeTree } from '../network/packages.ts';
+import { makeRepository, mirrorNpmPackage, writeTree } from '../network/packages.ts';
 import { runProgram, Stack } from '../stack.ts';
 
 let stack: Stack;
@@ -14,7 +14,7 @@ let internet: Internet;
 beforeAll(async () => {
   stack = await Stack.make();
   const at = (path: string) => join(stack.state, 'internet', path);
-  addRealNpmPackage(at('npm'), 'escape-string-regexp', '5.0.0');
+  mirrorNpmPackage(at('npm'), 'https://npm.test', 'escape-string-regexp', ['5.0.0']);
   addRealWheel(at('pypi'), 'iniconfig', '2.0.0');
   internet = await Internet.start(stack.state, {
     'npm.test': { files: at('npm') },
@@ -32,22 +32,6 @@ afterAll(async () => {
   await stack.stop();
   await internet.stop();
 });
-
-/** Adds a package of npm's public registry, with its files as they were published, to a registry of files. */
-function addRealNpmPackage(registry: string, name: string, version: string): void {
-  const work = join(stack.state, 'npm-pack');
-  mkdirSync(work);
-  execFileSync('npm', ['pack', '--silent', `${name}@${version}`], { cwd: work });
-  execFileSync('tar', ['-xzf', `${name}-${version}.tgz`], { cwd: work });
-  const files = readdirSync(join(work, 'package'));
-  const text = (path: string) => readFileSync(join(work, 'package', path), 'utf8');
-  addNpmPackage(
-    registry,
-    'https://npm.test',
-    name,
-    Object.fromEntries(files.map((path) => [path, text(path)])),
-  );
-}
 
 /** Adds a wheel of Python's public index to an index of files. */
 function addRealWheel(index: string, name: string, version: string): void {

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BatchChangeRecord, BatchSpecRecord, ChangesetRecord } from '@fumehood/protocol';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
+import { BatchUser } from '../batches.ts';
+import { fetchNpmPackage } from '../network/packages.ts';
 import { Stack } from '../stack.ts';
 
 /** Sources of packages that many use, as they were published. */
@@ -34,38 +35,19 @@ fs.writeFileSync('package.json', JSON.stringify(manifest, null, 2) + '\\n');
 `;
 
 let stack: Stack;
+let user: BatchUser;
 let image: string;
 const remotes = new Map<string, GitServer>();
 beforeAll(async () => {
   stack = await Stack.make();
-  await fumehood('up');
-  // An image with Node and a shell.
-  await fumehood('indexers', 'set', 'typescript', 'scip-typescript');
-  const indexers = await stack.client().code.indexers();
-  image = indexers.find(({ language }) => language === 'typescript')?.image ?? '';
+  user = new BatchUser(stack, ['--accept', 'vm-emulated', '--memory', '512', '--scratch', '512']);
+  await user.run(['up']);
+  image = await user.nodeImage();
 }, 600_000);
 afterAll(async () => {
   await stack.stop();
   for (const remote of remotes.values()) remote.stop();
 });
-
-async function fumehood(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await stack.fumehood(args);
-  expect(code, `${args.join(' ')}: ${stdout}${stderr}${stack.logs()}`).toBe(0);
-  return stdout;
-}
-const asked = async <T>(...args: string[]): Promise<T> => JSON.parse(await fumehood(...args, '--json')) as T;
-
-/** Puts the files of a package, as they were published, into a directory. */
-function fetchPackage(name: string, version: string, directory: string): void {
-  const work = join(stack.state, 'fetched', name);
-  mkdirSync(work, { recursive: true });
-  mkdirSync(directory, { recursive: true });
-  execFileSync('npm', ['pack', '--silent', `${name}@${version}`], { cwd: work, stdio: 'pipe' });
-  execFileSync('tar', ['-xzf', `${name}-${version}.tgz`], { cwd: work });
-  for (const entry of readdirSync(join(work, 'package')))
-    renameSync(join(work, 'package', entry), join(directory, entry));
-}
 
 /** Serves a repository that the instance mirrors, after `fill` has put files into its directory. */
 async function serve(name: string, fill: (directory: string) => void): Promise<GitServer> {
@@ -73,66 +55,20 @@ async function serve(name: string, fill: (directory: string) => void): Promise<G
   remotes.set(name, remote);
   fill(remote.directory);
   remote.commit({});
-  await fumehood('repos', 'add', remote.url, '--name', name);
-  await fumehood('repos', 'sync', name);
+  await user.run(['repos', 'add', remote.url, '--name', name]);
+  await user.run(['repos', 'sync', name]);
   return remote;
-}
-
-const vm = ['--accept', 'vm-emulated', '--memory', '512', '--scratch', '512'];
-
-/** Writes a batch spec of these steps. Returns its path. */
-function writeSpec(name: string, parts: object): string {
-  const file = join(stack.state, `${name}.json`);
-  const commit = { message: `Apply ${name}`, author: { name: 'Ann', email: 'ann@example.com' } };
-  const changesetTemplate = {
-    title: name,
-    body: 'By a batch change.',
-    branch: name,
-    commit,
-    published: true,
-  };
-  writeFileSync(file, JSON.stringify({ version: 2, name, ...parts, changesetTemplate }));
-  return file;
-}
-
-interface Shown extends BatchChangeRecord {
-  readonly changesetList: ChangesetRecord[];
-}
-/** Applies a batch spec, and waits until all of its branches are pushed. */
-async function apply(name: string, file: string, count: number): Promise<void> {
-  await fumehood('batches', 'apply', '--file', file, ...vm);
-  const shown = () => asked<Shown>('batches', 'show', name).then((one) => one.changesetList);
-  await expect
-    .poll(async () => (await shown()).map(({ state, failure }) => failure ?? state), {
-      timeout: 120_000,
-      interval: 500,
-    })
-    .toEqual(Array<string>(count).fill('pushed'));
-}
-
-/** Returns how many steps of the latest execution of a batch spec are in each state. */
-async function stepStates(file: string): Promise<Record<string, number>> {
-  const { id } = await asked<BatchSpecRecord>('batches', 'execute', '--file', file, ...vm);
-  const { workspaceList } = await asked<{ workspaceList: { steps: { state: string }[] }[] }>(
-    'batches',
-    'status',
-    id,
-  );
-  const states: Record<string, number> = {};
-  for (const { state } of workspaceList.flatMap(({ steps }) => steps))
-    states[state] = (states[state] ?? 0) + 1;
-  return states;
 }
 
 it('a codemod in Node changes ten real packages as it changes them on the host; an edited spec runs only its new step', {
   timeout: 1_200_000,
 }, async () => {
   for (const [name, version] of packages)
-    await serve(`packages/${name}`, (directory) => fetchPackage(name, version, directory));
+    await serve(`packages/${name}`, (directory) => fetchNpmPackage(name, version, directory));
   const first = { run: 'node /codemod.cjs', container: image, files: { '/codemod.cjs': codemod } };
   const on = [{ repositoriesMatchingQuery: 'repo:^packages/' }];
   const began = Date.now();
-  await apply('codemod', writeSpec('codemod', { on, steps: [first] }), packages.length);
+  await user.apply('codemod', user.writeSpec('codemod', { on, steps: [first] }), packages.length);
   console.log(`${packages.length} workspaces, one step each: ${Math.round((Date.now() - began) / 1_000)} s`);
   const script = join(stack.state, 'codemod.cjs');
   writeFileSync(script, codemod);
@@ -145,13 +81,13 @@ it('a codemod in Node changes ten real packages as it changes them on the host; 
   }
 
   const second = { run: 'node -p "process.version" > .node-version', container: image };
-  const edited = writeSpec('codemod', { on, steps: [first, second] });
-  await apply('codemod', edited, packages.length);
+  const edited = user.writeSpec('codemod', { on, steps: [first, second] });
+  await user.apply('codemod', edited, packages.length);
   for (const remote of remotes.values())
     expect(remote.git('show', 'codemod:.node-version')).toMatch(/^v\d+\.\d+\.\d+$/);
-  expect(await stepStates(edited)).toEqual({ cached: 2 * packages.length });
-  await fumehood('batches', 'close', 'codemod');
-  expect((await asked<Shown>('batches', 'show', 'codemod')).state).toBe('closed');
+  expect((await user.execute(edited)).steps).toEqual({ cached: 2 * packages.length });
+  await user.run(['batches', 'close', 'codemod']);
+  expect((await user.show('codemod')).state).toBe('closed');
 });
 
 it('a repository of several packages has a workspace for each, whose steps depend on what earlier ones have said', {
@@ -159,7 +95,7 @@ it('a repository of several packages has a workspace for each, whose steps depen
 }, async () => {
   const members = packages.slice(0, 4);
   const remote = await serve('mono', (directory) => {
-    for (const [name, version] of members) fetchPackage(name, version, join(directory, 'packages', name));
+    for (const [name, version] of members) fetchNpmPackage(name, version, join(directory, 'packages', name));
   });
   const steps = [
     {
@@ -174,15 +110,15 @@ it('a repository of several packages has a workspace for each, whose steps depen
     },
     { if: '${{ eq repository.name "other" }}', run: 'exit 1', container: image },
   ];
-  const file = writeSpec('majors', {
+  const file = user.writeSpec('majors', {
     on: [{ repository: 'mono' }],
     workspaces: [{ rootAtLocationOf: 'package.json', in: 'mono', onlyFetchWorkspace: true }],
     steps,
   });
-  await apply('majors', file, 1);
+  await user.apply('majors', file, 1);
   expect(remote.git('diff', '--name-status', 'main', 'majors')).toBe('A\tpackages/camelcase/MAJOR');
   expect(remote.git('show', 'majors:packages/camelcase/MAJOR')).toBe('packages/camelcase is of version 8');
   // The last step is skipped in all of them, and the second one in all but one.
-  expect(await stepStates(file)).toEqual({ cached: 5, skipped: 7 });
-  await fumehood('batches', 'close', 'majors');
+  expect((await user.execute(file)).steps).toEqual({ cached: 5, skipped: 7 });
+  await user.run(['batches', 'close', 'majors']);
 });

@@ -15,10 +15,12 @@ export class Internet {
   readonly nameServer = nameServer;
   /** The certificate of the authority that issued those of the hosts. */
   readonly authorityFile: string;
+  readonly #names: readonly string[];
   readonly #processes: readonly ChildProcess[];
 
-  private constructor(authorityFile: string, processes: readonly ChildProcess[]) {
+  private constructor(authorityFile: string, names: readonly string[], processes: readonly ChildProcess[]) {
     this.authorityFile = authorityFile;
+    this.#names = names;
     this.#processes = processes;
   }
 
@@ -41,7 +43,12 @@ export class Internet {
       [process.execPath, join(import.meta.dirname, 'servers.ts'), file],
     );
     const machine = await machineBeside(servers);
-    return new Internet(authority.caFile, [servers, machine]);
+    return new Internet(authority.caFile, names, [servers, machine]);
+  }
+
+  /** Returns the address of a host, for a program of the machine that asks no name server. */
+  address(name: string): string {
+    return hostAddress(this.#names.indexOf(name));
   }
 
   /** Returns the command that runs a program beside the servers, which find it on loopback. */

@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const hashOf = (algorithm: string, file: string, encoding: 'base64' | 'hex' = 'hex') =>
@@ -18,12 +28,17 @@ export function writeTree(directory: string, files: Readonly<Record<string, stri
 export function makeRepository(directory: string, files: Readonly<Record<string, string>>): string {
   const tree = `${directory}.tree`;
   writeTree(tree, files);
+  return makeRepositoryOf(tree, directory);
+}
+
+/** Makes a git repository of a tree, which it takes away, with one commit, whose id it returns. With the suffix `.git` it is a bare one. */
+export function makeRepositoryOf(tree: string, directory: string): string {
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', '-C', tree, ...args], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
-  git('init', '-q');
+  git('init', '-q', '-b', 'main');
   git('add', '-A');
   git('commit', '-qm', 'first');
   const commit = git('rev-parse', 'HEAD');
@@ -31,6 +46,53 @@ export function makeRepository(directory: string, files: Readonly<Record<string,
   else cpSync(tree, directory, { recursive: true });
   rmSync(tree, { recursive: true });
   return commit;
+}
+
+/** Fetches the archive of a package of npm's public registry, for the time that `use` takes. */
+function withNpmArchive(name: string, version: string, use: (archive: string) => void): void {
+  const work = mkdtempSync(join(tmpdir(), 'npm-pack-'));
+  try {
+    execFileSync('npm', ['pack', '--silent', `${name}@${version}`], { cwd: work, stdio: 'pipe' });
+    use(join(work, readdirSync(work)[0] ?? ''));
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+/** Puts the files of a package of npm's public registry, as they were published, into a directory. */
+export function fetchNpmPackage(name: string, version: string, directory: string): void {
+  withNpmArchive(name, version, (archive) => {
+    mkdirSync(directory, { recursive: true });
+    execFileSync('tar', ['-xzf', archive, '--strip-components=1', '-C', directory]);
+  });
+}
+
+/** Adds versions of a package of npm's public registry, with the archives that were published, to an npm registry of files, which is reached as `url`. */
+export function mirrorNpmPackage(
+  registry: string,
+  url: string,
+  name: string,
+  published: readonly string[],
+): void {
+  const directory = join(registry, name);
+  mkdirSync(join(directory, '-'), { recursive: true });
+  const versions = published.map((version) => {
+    const file = `-/${name}-${version}.tgz`;
+    withNpmArchive(name, version, (archive) => cpSync(archive, join(directory, file)));
+    const manifest = execFileSync('tar', ['-xzOf', join(directory, file), 'package/package.json'], {
+      encoding: 'utf8',
+    });
+    const integrity = `sha512-${hashOf('sha512', join(directory, file), 'base64')}`;
+    const dist = { tarball: `${url}/${name}/${file}`, integrity };
+    return [version, { ...(JSON.parse(manifest) as object), dist }] as const;
+  });
+  writeTree(directory, {
+    'index.html': JSON.stringify({
+      name,
+      'dist-tags': { latest: published.at(-1) },
+      versions: Object.fromEntries(versions),
+    }),
+  });
 }
 
 /** Adds a package of one version to an npm registry of files, which is reached as `url`. Returns its entry for a lock file. */

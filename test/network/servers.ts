@@ -5,8 +5,14 @@ import { createServer as createTlsServer } from 'node:https';
 import { join, normalize } from 'node:path';
 import { serveNames } from './name-server.ts';
 
-/** What answers for a host: files of a directory, git for the repositories of a directory, or a server on this port of loopback. */
-export type HostContent = { readonly files: string } | { readonly git: string } | { readonly port: number };
+/**
+ * What answers for a host: files of a directory, git for the repositories of a directory, or a server on this port of loopback. `credential`: what the
+ * field `authorization` has to be.
+ */
+export type HostContent =
+  | { readonly files: string; readonly credential?: string }
+  | { readonly git: string }
+  | { readonly port: number };
 
 /** The servers of an internet. */
 export interface ServersConfig {
@@ -27,7 +33,9 @@ const addresses: Record<string, string> = {};
 for (const [name, { address, content }] of Object.entries(config.hosts)) {
   addresses[name] = address;
   const answer = (question: IncomingMessage, reply: ServerResponse) => {
-    if ('files' in content) sendFile(content.files, question, reply);
+    if ('credential' in content && question.headers.authorization !== content.credential)
+      reply.writeHead(401).end();
+    else if ('files' in content) sendFile(content.files, question, reply);
     else if ('git' in content) runGit(content.git, question, reply);
     else passOn(content.port, question, reply);
   };
