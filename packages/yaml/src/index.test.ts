@@ -18,6 +18,7 @@ test.each([
   ['a: [1\n', { line: 2, column: 1 }, 'Flow sequence'],
   ['a:\n  - b: 1\n   c: 2\n', { line: 3, column: 1 }, /^Sequence item without - indicator$/],
   ['a: *b\n', null, 'Unresolved alias'],
+  ['a: 1\n---\nb: 2\n', { line: 2, column: 1 }, 'there is a second document'],
 ])('%j is refused, with its place if there is one', (text, place, message) => {
   const yaml = read(text);
   expect(yaml).toMatchObject({ faults: [{ place, message: expect.stringMatching(message) }] });

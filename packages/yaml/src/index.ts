@@ -60,9 +60,11 @@ export function readYaml(text: string, { merge }: { readonly merge: boolean }): 
   }
 }
 
-/** Returns what the library says in one line, and in plain words that it has given up on a value in a value in a value. */
+/** Returns what the library says, in one line that does not speak of its functions. */
 function faultOf(message: string): string {
-  return message.includes('call stack') ? 'it is nested too deeply' : (message.split('\n')[0] ?? '');
+  if (message.includes('call stack')) return 'it is nested too deeply';
+  if (message.includes('multiple documents')) return 'there is a second document';
+  return message.split('\n')[0] ?? '';
 }
 
 type Document = ReturnType<typeof parseDocument>;
