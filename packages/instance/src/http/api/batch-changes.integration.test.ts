@@ -31,7 +31,9 @@ afterAll(async () => {
   await server.stop();
 });
 beforeEach(async () => {
-  await sql`truncate batch_specs, batch_changes cascade`.execute(instance.db);
+  // In the order in which the reconciler locks rows.
+  for (const table of ['changesets', 'batch_changes', 'batch_specs'])
+    await sql`delete from ${sql.ref(table)}`.execute(instance.db);
   const { rows } = await sql<{ id: string }>`
     with spec as (
       insert into batch_specs (creator, namespace, name, text, origin, resolution, built_at)
