@@ -86,7 +86,7 @@ describe('a batch job', () => {
   });
 
   it('goes on from the diff of an earlier execution, and has the large files of its spec', async () => {
-    const file = Buffer.alloc(3 * 2 ** 20, 'large file\n');
+    const file = Buffer.alloc(3 * 2 ** 20, '#!/bin/sh\nexit 7 # large\n');
     const diff = Buffer.from(
       'diff --git other/file.txt other/file.txt\n--- other/file.txt\n+++ other/file.txt\n@@ -1 +1 @@\n-other\n+restored\n',
     );
@@ -95,15 +95,18 @@ describe('a batch job', () => {
       [
         {
           script:
-            'cat other/file.txt; head -n1 /opt/large; wc -c < /opt/large; echo x > /opt/large || echo kept; echo new > new.txt',
-          files: [{ target: '/opt/large', digest: digestOf(file) }],
+            'cat other/file.txt; wc -c < /opt/large; /opt/large || echo $?; /opt/short; echo x > /opt/large || echo kept; echo new > new.txt',
+          files: [
+            { target: '/opt/large', digest: digestOf(file) },
+            { target: '/opt/short', content: Buffer.from('#!/bin/sh\necho short\n').toString('base64') },
+          ],
         },
       ],
       {},
       digestOf(diff),
     );
     expect(mark).toEqual({ operation: 'markComplete' });
-    expect(agent.instance.ends[1]?.stdout).toBe(`restored\nlarge file\n${file.length}\nkept\n`);
+    expect(agent.instance.ends[1]?.stdout).toBe(`restored\n${file.length}\n7\nshort\nkept\n`);
     expect(statusAt(0)).toEqual(['A\tnew.txt', 'M\tother/file.txt']);
   });
 

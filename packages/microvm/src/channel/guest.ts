@@ -42,8 +42,8 @@ export interface Guest {
     readonly flags?: readonly ('ro' | 'nodev')[];
     readonly data?: string;
   }): void;
-  /** Writes a file that everybody may read. It travels in one frame. */
-  file(path: string, content: string | Uint8Array): void;
+  /** Writes a file, by default 0644 of root. It travels in one frame. */
+  file(path: string, content: string | Uint8Array, mode?: number): void;
   /** Runs a step until it has ended and the sinks have taken every byte of its output. */
   step(step: GuestStep, streams: StepStreams): Promise<StepExit>;
   /** Asks a step to end by its stop signal; init kills it after its grace period. Does nothing if the step has ended. */
@@ -100,7 +100,7 @@ export function connectGuest(sockets: GuestSockets, clock: Clock): Guest {
       send('mkdir', [path, mode.toString(8), uid, gid]),
     mount: ({ type, source, target, flags = [], data = '' }) =>
       send('mount', [type, source, target, flags.join(','), data]),
-    file: (path, content) => send('file', [path, content]),
+    file: (path, content, mode = 0o644) => send('file', [path, content, mode.toString(8)]),
     step: (step, streams) => runStep(channel, step, streams),
     stopStep: (id) => send('stop', [id]),
     resizeStep: (id, { rows, columns }) => send('resize', [id, rows, columns]),

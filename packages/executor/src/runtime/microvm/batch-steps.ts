@@ -155,9 +155,10 @@ async function writeFiles(deps: BatchDeps, run: RunTool, name: string, { files }
       throw stepRefused(name, `it wants a file at ${JSON.stringify(file.target.slice(0, 200))}`);
     const source = String(at);
     const bytes = 'content' in file ? Buffer.from(file.content, 'base64') : null;
-    if (bytes !== null && bytes.length <= messageMax)
-      deps.guest.file(`${guestPaths.stepFiles}/${source}`, bytes);
-    else {
+    const isShort = bytes !== null && bytes.length <= messageMax;
+    // Upstream makes the files of a step executable.
+    deps.guest.file(`${guestPaths.stepFiles}/${source}`, isShort ? bytes : '', 0o755);
+    if (!isShort) {
       const content =
         'digest' in file ? createReadStream(await fetch(deps, file.digest)) : Readable.from([bytes]);
       await writeGuestFile(run, source, content);

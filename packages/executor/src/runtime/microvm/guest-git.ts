@@ -100,7 +100,7 @@ export async function applyWorkspaceDiff(run: RunTool, directory: string, diff: 
   await expectSuccess(run, 'git apply', gitOf(directory, args), { stdin: diff });
 }
 
-/** Writes bytes into a new file of the guest's files. Errors: `diff_failed`. */
+/** Writes bytes into a file of the guest's files, whose mode stays. Errors: `diff_failed`. */
 export async function writeGuestFile(run: RunTool, name: string, content: Readable): Promise<void> {
   const tool: GuestTool = {
     argv: [toolPaths.dd, `of=/files/${name}`, 'bs=64K', 'status=none'],

@@ -96,10 +96,12 @@ static void make_directory(const struct frame *frame) {
 static void make_file(const struct frame *frame) {
   const struct field *f = frame->fields;
   const char *path;
-  if (frame->count != 3 || !(path = field_string(&f[1], PATH_LIMIT))) return fail(frame, EINVAL, "malformed");
+  unsigned mode;
+  if (frame->count != 4 || !(path = field_string(&f[1], PATH_LIMIT)) || field_mode(&f[3], &mode))
+    return fail(frame, EINVAL, "malformed");
   make_parents(path);
   int file = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-  int failed = file < 0 || write(file, f[2].data, f[2].size) != (ssize_t)f[2].size || fchmod(file, 0644);
+  int failed = file < 0 || write(file, f[2].data, f[2].size) != (ssize_t)f[2].size || fchmod(file, mode);
   int error = errno;
   if (file >= 0) close(file);
   if (failed) fail(frame, error, strerror(error));
