@@ -161,7 +161,9 @@ it('a step that fails is shown with its output, and a retry runs it again', asyn
   expect(ended.code).toBe(1);
   const { id } = JSON.parse(ended.stdout) as BatchSpecRecord;
   const logs = await stack.fumehood(['batches', 'logs', id]);
-  expect(logs.stderr).toMatch(/acme\/payments \(main\): failed: .*\n {2}step 1: failed\nwhy\n/);
+  expect(logs.stderr).toMatch(
+    /acme\/payments \(main\): failed in step 1 of 1: it ended with .*\n {2}step 1: failed\nwhy\n/,
+  );
   await fumehood('batches', 'retry', id);
   await expect
     .poll(async () => (await asked<BatchSpecRecord>('batches', 'status', id)).state, {

@@ -38,12 +38,18 @@ export const specNotNamed = () =>
   });
 
 /** Some workspaces have no result, so there is nothing to preview or apply. */
-export const specNotCompleted = ({ id, state, resolutionFailure, buildFailure }: BatchSpecRecord) =>
+export const specNotCompleted = ({
+  id,
+  state,
+  resolutionFailure,
+  buildFailure,
+  workspaces,
+}: BatchSpecRecord) =>
   new FumehoodError({
     code: 'batch_spec_not_completed',
     message: `the batch spec ${id} is not completed: ${resolutionFailure ?? buildFailure ?? state}`,
     remedy:
       resolutionFailure !== null
         ? 'Correct the batch spec, or have the repository mirrored: `fumehood repos add URL`. Then send it again.'
-        : `See why: \`fumehood batches status ${id}\`. Run what failed again: \`fumehood batches retry ${id}\`.`,
+        : `See why: \`fumehood batches ${workspaces.failed > 0 ? 'logs' : 'status'} ${id}\`. Run what failed again: \`fumehood batches retry ${id}\`.`,
   });

@@ -26,7 +26,17 @@ describe('a workspace', () => {
     [
       'has failed',
       { ...workspace, state: 'failed', reason: 'exit code 3:\nits output' },
-      'failed: exit code 3:',
+      'failed: exit code 3',
+    ],
+    [
+      'has failed in a step',
+      {
+        ...workspace,
+        state: 'failed',
+        steps: [{ ...step, state: 'failed' }],
+        reason: 'the step step.1 ended with exit code 3:\nits output',
+      },
+      'failed in step 2 of 3: it ended with exit code 3',
     ],
   ] as const)('that %s is shown so', (_what, one, shown) => {
     expect(progressOf(one as WorkspaceRecord)).toBe(shown);

@@ -27,8 +27,15 @@ export function progressOf(workspace: WorkspaceRecord): string {
   const step = lastStep(workspace);
   if (state === 'processing' && step) return `step ${step.step + 1} of ${stepCount}`;
   if (state === 'completed') return `completed${step?.stat ? `, ${statOf(step.stat)}` : ''}`;
-  // The rest of a reason is what the step wrote: `batches logs` has it.
-  return reason === null ? state : `${state}: ${reason.split('\n', 1)[0]}`;
+  const where =
+    state === 'failed' && step?.state === 'failed' ? ` in step ${step.step + 1} of ${stepCount}` : '';
+  return reason === null ? `${state}${where}` : `${state}${where}: ${shortReason(reason)}`;
+}
+
+/** Returns why a workspace has failed, without what the step wrote, which `batches logs` has, and without the name by which its job has the step. */
+function shortReason(reason: string): string {
+  const [first = ''] = reason.split('\n', 1);
+  return first.replace(/:$/, '').replace(/^the step step\.\d+ /, 'it ');
 }
 
 /** Says what a diff changes: `3 files +5 -2`. */
