@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobEvent, WorkspaceDetail } from '@fumehood/protocol';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { type GitServer, startGitServer } from '../../packages/git/src/testing/git-server.ts';
 import { long } from '../long.ts';
 import { Stack } from '../stack.ts';
-import { eventsOf, expectNoJobFiles, startWithImage } from './jobs.ts';
+import { eventsOf, expectNoJobFiles, startWithImage, vmmOf } from './jobs.ts';
+import { signal } from './processes.ts';
 import { expectShownIsPushed } from './pushed.ts';
 import { retry } from './retry.ts';
 import { kill } from './targets.ts';
@@ -17,7 +18,8 @@ interface Round {
   readonly step: number;
   readonly point: (typeof points)[number];
 }
-const victims = ["the executor's helper", 'agent', 'a virtual machine', 'instance', 'PostgreSQL'];
+const victimsWithVms = ["the executor's helper", 'agent', 'a virtual machine'];
+const victims = [...victimsWithVms, 'instance', 'PostgreSQL'];
 const all: Round[] = victims.flatMap((victim) =>
   points.flatMap((point) => [0, 1].map((step) => ({ victim, step, point }))),
 );
@@ -70,16 +72,16 @@ const specOf = (name: string) =>
 
 const keyOf = (step: number) => `step.docker.step.${step}`;
 
-/** Resolves when a job is at this point. */
-async function untilPoint(job: number, { step, point }: Round): Promise<void> {
+/** Resolves with a job when it is at this point. */
+async function untilPoint(job: number, { step, point }: Round): Promise<number> {
   const entries = new Set<string>();
   for await (const event of stack.client().events(job)) {
     if (event.type === 'entry' && event.entry.key === keyOf(step)) {
-      if (point === 'after a step' && event.entry.exitCode !== null) return;
+      if (point === 'after a step' && event.entry.exitCode !== null) return job;
       entries.add(`${event.entry.attempt}.${event.entry.entry}`);
     }
     const isOutput = event.type === 'output' && entries.has(`${event.attempt}.${event.entry}`);
-    if (point === 'in a step' && isOutput) return;
+    if (point === 'in a step' && isOutput) return job;
   }
   throw new Error(`job ${job} ended without step ${step}`);
 }
@@ -123,9 +125,14 @@ const stepsOf = (events: readonly JobEvent[]): number[] => {
   return [...begun.values()];
 };
 
-async function killOf({ victim }: Round): Promise<void> {
-  await kill(stack, victim);
-  if (victim !== "the executor's helper") return;
+/** Kills what a round kills: of VMs that of this job. */
+async function killOf({ victim }: Round, job: number): Promise<void> {
+  if (victim === 'a virtual machine') signal(vmmOf(stack, job).pid, 'SIGKILL');
+  else expect(await kill(stack, victim)).toBe(true);
+  if (victim === "the executor's helper") await startAgain();
+}
+
+async function startAgain(): Promise<void> {
   const up = await stack.fumehood(['up']);
   expect(up.code, `${up.stderr}\n${stack.logs()}`).toBe(0);
 }
@@ -133,7 +140,8 @@ async function killOf({ victim }: Round): Promise<void> {
 /** Applies a batch spec, kills once more, and waits until its branches are pushed. */
 async function publish(spec: string, round: Round): Promise<void> {
   const { id } = await stack.client().batches.apply(spec);
-  await killOf(round);
+  await kill(stack, round.victim);
+  if (round.victim === "the executor's helper") await startAgain();
   for (let pushed = 0; pushed < repositories.length; await sleep(200)) {
     const changesets = await retry(() => stack.client().batches.changesets(id));
     expect(changesets.map(({ repository }) => repository).sort()).toEqual([...repositories].sort());
@@ -147,6 +155,7 @@ async function publish(spec: string, round: Round): Promise<void> {
 test.each(rounds)(
   'kill -9 of $victim $point, step $step: each workspace is complete once, no stored step runs again, and each branch is pushed once',
   async (round) => {
+    onTestFailed(() => console.log(stack.logs()));
     const name = `kill-${rounds.indexOf(round)}`;
     const { id: spec } = await stack.client().batches.createSpec({
       ...{ text: specOf(name), execute: true },
@@ -158,8 +167,7 @@ test.each(rounds)(
       expect(ids).toHaveLength(repositories.length);
       return ids;
     });
-    await Promise.race(jobs.map((job) => untilPoint(job, round)));
-    await killOf(round);
+    await killOf(round, await Promise.race(jobs.map((job) => untilPoint(job, round))));
     const workspaces = await followSpec(spec);
     await publish(spec, round);
 
@@ -178,7 +186,11 @@ test.each(rounds)(
       expect(new Set(ran)).toEqual(new Set(steps.map(({ step }) => step)));
       runs += ran.length;
     }
-    console.log(JSON.stringify({ ...round, steps: repositories.length * stepCount, runs }));
+    const steps = repositories.length * stepCount;
+    console.log(JSON.stringify({ ...round, steps, runs }));
+    // The step that was killed with its VM ran again.
+    if (round.point === 'in a step' && victimsWithVms.includes(round.victim))
+      expect(runs).toBeGreaterThan(steps);
     await expectNoJobFiles(stack);
   },
   300_000,
