@@ -1,4 +1,4 @@
-import { outputsFrom, type StepContext } from '@fumehood/batch-spec';
+import { outputsFrom, renderStepText, type StepContext } from '@fumehood/batch-spec';
 import type { StepResult } from './results.ts';
 import type { Run } from './run.ts';
 
@@ -21,4 +21,10 @@ export function contextOf(
     previousStep: lastRun,
     step: null,
   };
+}
+
+/** Returns the image of each step. It is known before any step runs, so that all images can be fetched then. */
+export function imagesOf(run: Run): string[] {
+  const context = contextOf(run, { last: null, lastRun: null });
+  return run.steps.map(({ container }) => renderStepText(container, context));
 }

@@ -32,7 +32,7 @@ name: ${name}
 on: [{repository: acme/api}]
 steps:
   - {run: 'one \${{ repository.name }}', container: 'alpine:3', env: ${env}}
-  - {run: two, container: 'alpine:3', if: '\${{ eq repository.branch "y" }}'}
+  - {run: two, container: '\${{ repository.name }}:3', if: '\${{ eq repository.branch "y" }}'}
   - {run: three, container: 'node:22'}
 changesetTemplate: {title: t, branch: ${name}, commit: {message: m}}
 `;
@@ -113,7 +113,7 @@ test('a workspace is run by src, and its results are those of its log; a step wi
     skippedSteps: {},
     steps: [
       { run: 'one ${{ repository.name }}', container: 'alpine:3', env: {} },
-      { run: 'two', container: 'alpine:3', env: {}, if: '${{ eq repository.branch "y" }}' },
+      { run: 'two', container: 'acme/api:3', env: {}, if: '${{ eq repository.branch "y" }}' },
       { run: 'three', container: 'node:22', env: {} },
     ],
   });

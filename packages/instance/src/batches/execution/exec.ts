@@ -13,6 +13,7 @@ import type { KindStores } from '../../kinds/stores.ts';
 import type { Vault } from '../../secrets/vault.ts';
 import { batchWorkspaceNotFound } from '../errors.ts';
 import { readBatchSettings } from '../settings.ts';
+import { imagesOf } from './context.ts';
 import { factsOfDiff } from './diff-facts.ts';
 import { firstToRun, lastResults, readSteps, storeResult, storeSkipped, storeStep } from './results.ts';
 import { outerValues, readRun, type Run } from './run.ts';
@@ -25,15 +26,15 @@ const cachedDiffMax = 8 * 2 ** 20;
  * whose steps have no secrets, no broker and no image that is an archive on the instance.
  */
 export function isForUpstream(
-  { steps }: Pick<Run, 'steps'>,
+  run: Run,
   options: Pick<z.output<typeof wholeBatchOptionsSchema>, 'accept' | 'network' | 'broker'>,
 ): boolean {
   const isWeakest = options.accept.every((tier) => tier === 'container');
   const isPublic = options.network.mode === 'public' && options.broker.length === 0;
-  const hasSecrets = steps.some(
+  const hasSecrets = run.steps.some(
     ({ env }) => Array.isArray(env) && env.some((one) => typeof one === 'string'),
   );
-  return isWeakest && isPublic && !hasSecrets && !steps.some(({ container }) => isArchive(container));
+  return isWeakest && isPublic && !hasSecrets && !imagesOf(run).some(isArchive);
 }
 
 /** Returns the function that says what an executor of upstream's kind gets for a job, as things are when it leases the job. */
@@ -51,13 +52,15 @@ export function makeExec({
       where spec.public_id = ${run.publicId} order by path collate "C"
     `.execute(db);
     const { name, description = '' } = run.spec;
+    const images = imagesOf(run);
     const input = {
       BatchChangeAttributes: { Name: name, Description: description },
       repository: { id: run.repository, name: run.repository },
       branch: { name: run.branch, target: { oid: run.commit } },
       path: run.path,
       onlyFetchWorkspace: run.onlyFetchWorkspace,
-      steps: run.steps.map((step) => ({ ...step, env: step.env ?? {} })),
+      // Older releases of `src` take the name of an image as it stands.
+      steps: run.steps.map((step, at) => ({ ...step, container: images[at], env: step.env ?? {} })),
       searchResultPaths: run.fileMatches,
       skippedSteps: Object.fromEntries(run.skippedSteps.map((step) => [String(step), {}])),
     };

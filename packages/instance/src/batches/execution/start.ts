@@ -1,4 +1,4 @@
-import { cacheKey, renderStepText } from '@fumehood/batch-spec';
+import { cacheKey } from '@fumehood/batch-spec';
 import { FumehoodError } from '@fumehood/base';
 import { wholeBatchOptionsSchema } from '@fumehood/protocol';
 import { sql } from 'kysely';
@@ -15,7 +15,7 @@ import type { Vault } from '../../secrets/vault.ts';
 import { stepInvalid } from '../errors.ts';
 import { readBatchSettings } from '../settings.ts';
 import { wakeBatch } from '../specs.ts';
-import { contextOf } from './context.ts';
+import { imagesOf } from './context.ts';
 import { isForUpstream } from './exec.ts';
 import { checkFiles } from './mounts.ts';
 import { findResults, type StepRow, storeStep } from './results.ts';
@@ -114,8 +114,7 @@ async function makeJob({ db, blobs, provideCommit }: StartDeps, run: Run): Promi
   const { repository, commit, path, onlyFetchWorkspace } = run;
   const options = wholeBatchOptionsSchema.parse({ ...(await readBatchSettings(db)).options, ...run.options });
   await requireBroker(db, { queue: 'batches', repository }, options.broker);
-  const context = contextOf(run, { last: null, lastRun: null });
-  const images = run.steps.map(({ container }) => renderStepText(container, context));
+  const images = imagesOf(run);
   const exec = isForUpstream(run, options);
   const workspace = { repository, commit, path, onlyFetchWorkspace };
   const job = { ...options, ...workspace, images, exec, maxRetries: retriesMax };
