@@ -27,7 +27,7 @@ const vms = [
 /** What takes minutes each, for the night. */
 const night = [
   'test/crash/{batch-execution,batches,busy,changesets,disk-full,index-uploads,partition,power-loss}.test.ts',
-  'test/commands/{auto-indexing,batch-specs,demo,dependency-bump,package-indexes,readme,real-batches,real-projects}.test.ts',
+  'test/commands/{auto-indexing,batch-specs,demo,dependency-bump,hostile-batch,package-indexes,readme,real-batches,real-projects}.test.ts',
   'test/thirdparty/**/*.test.ts',
   'packages/executor/src/agent/batch-job.integration.test.ts',
   'test/commands/batch-changes.test.ts',

@@ -49,6 +49,7 @@ interface LeaseOptions {
   readonly waitMs?: number;
   /** Whether it can give guests a network; default true. */
   readonly network?: boolean;
+  readonly labels?: string[];
   readonly room?: { readonly cpus: number; readonly memoryMiB: number; readonly scratchMiB: number };
   readonly signal?: AbortSignal;
 }
@@ -89,10 +90,10 @@ export function jobHeaders(job: Pick<Job, 'id' | 'token'>, executor = 'e1'): Hea
 
 /** Returns the native part of a dequeue request of an idle executor. */
 export function nativeOffer(options: LeaseOptions = {}): NonNullable<DequeueRequest['fumehood']> {
-  const { tiers = ['vm-emulated'], waitMs = 0, network = true } = options;
+  const { tiers = ['vm-emulated'], waitMs = 0, network = true, labels = [] } = options;
   const { room = { cpus: 4, memoryMiB: 8192, scratchMiB: 65_536 } } = options;
   const free = { freeCpus: room.cpus, freeMemoryMiB: room.memoryMiB, freeScratchMiB: room.scratchMiB };
-  return { tiers, arch: 'x64', waitMs, network, total: room, ...free };
+  return { tiers, arch: 'x64', waitMs, network, labels, total: room, ...free };
 }
 
 /** Returns a client for every request that an executor sends to an instance. */
