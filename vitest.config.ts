@@ -2,19 +2,17 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * Of the integration tests, those that take minutes: the queue's histories, the routes of executors one by one, the instance's
- * processes and its bounds of time, TLS, access, secrets and the push stream, images of registries and the jobs of upstream's instances
+ * helper and its bounds of time, TLS, access and secrets, images of registries and the jobs of upstream's instances
  * that name them, mirrors, and the process that serves networks.
  */
 const wire = [
   'packages/instance/src/helper/**/*.integration.test.ts',
-  'packages/instance/src/db/server/**/*.integration.test.ts',
   'packages/instance/src/queue/lifecycle.integration.test.ts',
   'packages/instance/src/backup/*.integration.test.ts',
   'packages/instance/src/http/executor/**/*.integration.test.ts',
   'packages/instance/src/**/*bounds.integration.test.ts',
   'packages/instance/src/secrets/**/*.integration.test.ts',
   'packages/oci/src/registry/**/*.integration.test.ts',
-  'packages/executor/src/uplink/push-stream.integration.test.ts',
   'packages/executor/src/helper/networks.integration.test.ts',
   'test/integration/{access,behind-proxy,mirrors,registry-credentials,registry-proxy,tls,upstream-job}.test.ts',
 ];
@@ -24,15 +22,22 @@ const vms = [
   'packages/microvm/src/{launcher,network}/**/*.integration.test.ts',
   'test/integration/{crun,vmm-contract}.test.ts',
 ];
-/** What takes minutes each, for the night. */
+/** What takes minutes each, and what takes seconds each and finds few mistakes of a change, for the night. */
 const night = [
-  'test/crash/{batch-execution,batches,busy,changesets,disk-full,index-uploads,partition,power-loss}.test.ts',
-  'test/commands/{auto-indexing,batch-specs,demo,dependency-bump,hostile-batch,package-indexes,readme,real-batches,real-projects}.test.ts',
+  'test/crash/{batch-execution,batches,busy,changesets,disk-full,index-uploads,partition,power-loss,upgrade,zombie}.test.ts',
+  'test/commands/{auto-indexing,batch-changes,batch-specs,demo,dependencies,dependency-bump}.test.ts',
+  'test/commands/{hostile-batch,package-indexes,readme,real-batches,real-projects}.test.ts',
+  'test/integration/{backup,code-clients,install-firecracker,orders}.test.ts',
   'test/thirdparty/**/*.test.ts',
-  'packages/executor/src/agent/batch-job.integration.test.ts',
-  'test/commands/batch-changes.test.ts',
   'test/scale/**/*.test.ts',
-  'test/integration/backup.test.ts',
+  'packages/base/src/spawn/remote.integration.test.ts',
+  'packages/executor/src/agent/batch-job.integration.test.ts',
+  'packages/executor/src/uplink/push-stream.integration.test.ts',
+  'packages/fumehood/src/demo/odd-repository.integration.test.ts',
+  'packages/instance/src/db/server/**/*.integration.test.ts',
+  'packages/instance/src/repos/git-bounds.integration.test.ts',
+  'packages/microvm/src/guest/init/frame.integration.test.ts',
+  'packages/oci/src/{flatten,umoci}.integration.test.ts',
 ];
 /** Starts the PostgreSQL server that the files of a run share. */
 const postgres = 'packages/instance/src/db/testing.ts';
@@ -67,7 +72,7 @@ export default defineConfig({
           globalSetup: postgres,
         },
       },
-      { test: { name: 'wire', include: wire, ...vm, globalSetup: postgres } },
+      { test: { name: 'wire', include: wire, exclude: night, ...vm, globalSetup: postgres } },
       { test: { name: 'vms', include: vms, ...vm } },
       { test: { name: 'commands', include: ['test/commands/**/*.test.ts'], exclude: night, ...vm } },
       { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], exclude: night, ...vm } },

@@ -93,7 +93,7 @@ export class Stack {
     return (this.read(`${of}.json`) as { pid: number }).pid;
   }
 
-  /** Returns the files of jobs and VMs; none when nothing runs. */
+  /** Returns the files of jobs and VMs. When nothing runs there are none, but for a moment the scratch disk that is made ahead for the next VM. */
   jobFiles(): string[] {
     return ['vms', 'executor/work']
       .map((name) => join(this.state, name))

@@ -47,7 +47,7 @@ const night: readonly Slice[] = [
   slice('crash', 70, { FUMEHOOD_KILLS: '100', FUMEHOOD_CANCELS: '20', FUMEHOOD_VM_KILLS: '1000' }),
   slice('hostile', 8),
   slice('simulation', 20, { FUMEHOOD_SIMULATION_SECONDS: '300' }),
-  slice('night', 50, { FUMEHOOD_POWER_LOSSES: '10' }),
+  slice('night', 120, { FUMEHOOD_POWER_LOSSES: '10' }),
   { ...slice('nested', 20), command: ['npm', 'run', 'test:nested'] },
   slice('bare', 30),
   slice('install', 8),

@@ -40,7 +40,7 @@ afterAll(async () => {
   await stack.stop();
   rmSync(directory, { recursive: true });
 });
-afterEach(() => expect(stack.jobFiles()).toEqual([]));
+afterEach(() => expect.poll(() => stack.jobFiles(), { timeout: 5_000 }).toEqual([]));
 
 /** Makes a git repository from the sources of an installed npm package: they are below `at`, and `more` files are added. */
 function repositoryOf(name: string, at: string, more: Readonly<Record<string, string>> = {}): string {

@@ -121,7 +121,7 @@ async function expectUnharmed(name: string, texts: readonly string[]): Promise<v
   const step = { run: `echo ${name} >> README.md`, container };
   await user.apply(name, user.writeSpec(name, { on: [{ repository: 'good' }], steps: [step] }), 1);
   expect(remoteOf('good').git('show', `${name}:README.md`)).toBe(`hello\n${name}`);
-  expect(stack.jobFiles()).toEqual([]);
+  await expect.poll(() => stack.jobFiles(), { timeout: 5_000 }).toEqual([]);
 }
 
 it('steps that change `.git`, their programs and what they print decide nothing but the files of their branch', {

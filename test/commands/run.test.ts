@@ -27,7 +27,7 @@ beforeAll(async () => {
   expect(up.code, up.stderr).toBe(0);
 });
 afterAll(() => stack.stop());
-afterEach(() => expect(stack.jobFiles()).toEqual([]));
+afterEach(() => expect.poll(() => stack.jobFiles(), { timeout: 5_000 }).toEqual([]));
 
 const run = (args: readonly string[], options?: CommandOptions) =>
   stack.fumehood(['run', '--accept', 'vm-emulated', '--memory', '256', '--scratch', '256', ...args], options);

@@ -151,6 +151,6 @@ describe('a program that uses the library as it is published', () => {
       'enough',
       'FumehoodError step_not_started',
     ]);
-    expect(stack.jobFiles()).toEqual([]);
+    await expect.poll(() => stack.jobFiles(), { timeout: 5_000 }).toEqual([]);
   });
 });
