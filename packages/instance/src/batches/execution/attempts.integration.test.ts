@@ -91,6 +91,29 @@ describe('a workspace', () => {
     await bench.until(publicId, 'queued');
   });
 
+  test('is retried with those of other batch specs, which are locked in one order whoever asks', async () => {
+    const specs = [await bench.execute(specOf(two)), await bench.execute(specOf(two))].sort();
+    const [first = '', second = ''] = specs;
+    for (const publicId of specs) {
+      await bench.until(publicId, 'queued');
+      await cancelBatchSpec(bench.control, ann, publicId);
+    }
+    const ids = [(await bench.workspaceOf(second)).id, (await bench.workspaceOf(first)).id];
+    const { db } = bench.instance;
+    const retried = await db.transaction().execute(async (tx) => {
+      await sql`select from batch_specs where public_id = ${first} for update`.execute(tx);
+      const retrying = retryWorkspaces(bench.control, ann, ids);
+      const waiting = async () =>
+        (await sql`select from pg_locks where not granted and locktype = 'transactionid'`.execute(db)).rows
+          .length;
+      await expect.poll(waiting, { interval: 20, timeout: 20_000 }).toBe(1);
+      await sql`select from batch_specs where public_id = ${second} for update nowait`.execute(tx);
+      return { retrying };
+    });
+    await retried.retrying;
+    for (const publicId of specs) await bench.until(publicId, 'queued');
+  });
+
   test('fails with its job, and with a job that is complete too early', async () => {
     const failed = await bench.execute(specOf(two));
     const { begin, routes } = await bench.attemptAt();

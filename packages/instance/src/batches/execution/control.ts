@@ -60,9 +60,9 @@ export async function executeWorkspaces(
   person: Person,
   publicIds: readonly string[],
 ): Promise<void> {
-  const found = await Promise.all(publicIds.map((one) => requireWorkspace(db, person, one)));
+  const found = await workspacesBySpec(db, person, publicIds);
   await transaction(db, async (tx) => {
-    for (const publicId of [...new Set(found.map((one) => one.spec))].sort()) {
+    for (const [publicId, ids] of found) {
       const { id } = await requireBatchSpec(tx, person, publicId);
       const { text, origin, isExecuted } = await lockSpec(tx, id);
       if (origin === 'client') throw batchSpecOfClient(publicId);
@@ -73,7 +73,6 @@ export async function executeWorkspaces(
         );
         await sql`update batch_specs set executed_at = clock_timestamp() where id = ${id}`.execute(tx);
       }
-      const ids = found.filter((one) => one.spec === publicId).map((one) => one.id);
       await sql`update batch_workspaces set held = false where id = any(${ids}::bigint[])`.execute(tx);
       wakeBatch(tx, { publicId }, true);
     }
@@ -99,9 +98,9 @@ export async function cancelWorkspaces(
   person: Person,
   publicIds: readonly string[],
 ): Promise<void> {
-  const found = await Promise.all(publicIds.map((one) => requireWorkspace(deps.db, person, one)));
-  await cancelWhere(deps, sql`id = any(${found.map(({ id }) => id)}::bigint[])`);
-  for (const spec of new Set(found.map((one) => one.spec))) wakeBatch(deps.db, { publicId: spec }, true);
+  const found = await workspacesBySpec(deps.db, person, publicIds);
+  await cancelWhere(deps, sql`id = any(${[...found.values()].flat()}::bigint[])`);
+  for (const publicId of found.keys()) wakeBatch(deps.db, { publicId }, true);
 }
 
 async function cancelWhere({ db, kinds }: ControlDeps, condition: ReturnType<typeof sql>): Promise<void> {
@@ -152,12 +151,11 @@ export async function retryWorkspaces(
   person: Person,
   publicIds: readonly string[],
 ): Promise<void> {
-  const found = await Promise.all(publicIds.map((one) => requireWorkspace(db, person, one)));
+  const found = await workspacesBySpec(db, person, publicIds);
   await transaction(db, async (tx) => {
-    for (const publicId of new Set(found.map((one) => one.spec))) {
+    for (const [publicId, ids] of found) {
       const spec = await requireBatchSpec(tx, person, publicId);
       await lockForRetry(tx, spec);
-      const ids = found.filter((one) => one.spec === publicId).map(({ id }) => id);
       const { rows } = await sql<{ publicId: string; state: string }>`
         select public_id as "publicId", state from batch_workspaces
         where id = any(${ids}::bigint[]) and state not in ('failed', 'canceled', 'completed') limit 1
@@ -166,6 +164,25 @@ export async function retryWorkspaces(
       await reset(tx, spec, sql`id = any(${ids}::bigint[])`);
     }
   });
+}
+
+/**
+ * Returns the ids of workspaces by the public ids of their batch specs, in the order in which these are locked: two requests that name
+ * the same ones in another order do not wait for each other. Errors: `batch_workspace_not_found`.
+ */
+async function workspacesBySpec(
+  db: Db,
+  person: Person,
+  publicIds: readonly string[],
+): Promise<Map<string, number[]>> {
+  const bySpec = new Map<string, number[]>();
+  const found = await Promise.all(publicIds.map((one) => requireWorkspace(db, person, one)));
+  for (const { spec, id } of found) {
+    const ids = bySpec.get(spec);
+    if (ids) ids.push(id);
+    else bySpec.set(spec, [id]);
+  }
+  return new Map([...bySpec].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Locks a batch spec, so that nobody makes changeset specs of its results. */
