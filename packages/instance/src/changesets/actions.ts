@@ -4,7 +4,7 @@ import type { Person } from '../auth/people.ts';
 import type { Db } from '../db/connect.ts';
 import { reconcilerTopic } from '../db/topics.ts';
 import { transaction, wake } from '../db/transaction.ts';
-import { requireBatchChange } from './batch-changes.ts';
+import { lockBatchChange } from './batch-changes.ts';
 import { type BulkType, recordBulkOperation, settleBulkOperations } from './bulk.ts';
 import { changesetHostMissing, changesetNotFound, changesetNotOpen, publicationDecided } from './errors.ts';
 import { hostedAmong } from './hosted.ts';
@@ -20,7 +20,7 @@ export async function closeBatchChange(
   { closeChangesets }: { readonly closeChangesets: boolean },
 ): Promise<void> {
   await transaction(db, async (tx) => {
-    const { id } = await requireBatchChange(tx, person, publicId);
+    const { id } = await lockBatchChange(tx, person, publicId);
     await sql`
       update batch_changes set state = 'closed', closed_at = coalesce(closed_at, clock_timestamp()), updated_at = clock_timestamp()
       where id = ${id}
@@ -202,7 +202,7 @@ async function change(
   run: (tx: Db, found: readonly Found[]) => Promise<void>,
 ): Promise<string> {
   return await transaction(db, async (tx) => {
-    const { id } = await requireBatchChange(tx, person, publicId);
+    const { id } = await lockBatchChange(tx, person, publicId);
     const { rows } = await sql<Found>`
       select id, public_id as "publicId", repository, external_state as "externalState" from changesets
       where batch_change_id = ${id} and public_id = any(${changesets}::text[]) and detached_at is null

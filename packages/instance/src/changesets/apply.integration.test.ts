@@ -268,3 +268,21 @@ test('a batch spec of which a workspace was canceled is neither previewed nor ap
   await expect(previewBatchSpec(db, person, id)).rejects.toEqual(refused('batch_spec_canceled'));
   await expect(apply(id)).rejects.toEqual(refused('batch_spec_canceled'));
 });
+
+test('users who change a batch change and its changesets do so one after the other', async () => {
+  const { db, person } = bench;
+  const spec = await bench.spec('tidy', [clientSpec('acme/api')]);
+  const { id, publicId } = await apply(spec.id);
+  const ids = (await listChangesets(db, person, publicId)).map((one) => one.id);
+  const { archiving } = await db.transaction().execute(async (tx) => {
+    await sql`update batch_changes set updated_at = clock_timestamp() where id = ${id}`.execute(tx);
+    const waiting = archiveChangesets(db, person, publicId, ids);
+    const waiters = async () =>
+      (await sql`select from pg_locks where not granted and locktype = 'transactionid'`.execute(db)).rows
+        .length;
+    await expect.poll(waiters, { interval: 20, timeout: 10_000 }).toBe(1);
+    await sql`select from changesets where batch_change_id = ${id} for update nowait`.execute(tx);
+    return { archiving: waiting };
+  });
+  await archiving;
+});

@@ -47,6 +47,17 @@ export async function requireBatchChange(db: Db, person: Person, publicId: strin
 }
 
 /**
+ * Returns the numbers of a batch change, whose row is locked to the end of the transaction: users change a batch change and its changesets one
+ * after the other, and lock it before these. The reconciler locks changesets alone. Errors: `batch_change_not_found`.
+ */
+export async function lockBatchChange(tx: Db, person: Person, publicId: string): Promise<BatchChangeId> {
+  const found = await requireBatchChange(tx, person, publicId);
+  const { rows } = await sql`select from batch_changes where id = ${found.id} for update`.execute(tx);
+  if (rows.length === 0) throw batchChangeNotFound(publicId);
+  return found;
+}
+
+/**
  * Gives a batch change another name or namespace, and leaves its changesets as they are. A batch spec with the old name is none of its any more. Errors:
  * `batch_change_not_found`, `namespace_not_found`, `batch_change_name_taken`.
  */
@@ -79,9 +90,7 @@ const uniqueViolation = '23505';
  */
 export async function deleteBatchChange(db: Db, person: Person, publicId: string): Promise<void> {
   await transaction(db, async (tx) => {
-    const { id } = await requireBatchChange(tx, person, publicId);
-    // Whoever applies a batch spec has the first lock, and whoever reconciles a changeset takes the second one.
-    await sql`select from batch_changes where id = ${id} for update`.execute(tx);
+    const { id } = await lockBatchChange(tx, person, publicId);
     const { rows } = await sql<{ publicId: string; isClaimed: boolean }>`
       select public_id as "publicId", reconciler = 'processing' and claimed_until > clock_timestamp() as "isClaimed"
       from changesets where batch_change_id = ${id} for update

@@ -108,6 +108,24 @@ test('what lets changesets go waits for no claim, which may wait for it', async 
   expect(await due()).toBe(1);
 });
 
+test('a claim waits for nobody who changes the batch change, who may wait for the claim', {
+  timeout: 10_000,
+}, async () => {
+  const { id, changesets } = await batchChange({ size: 1, failedShareMax: 0 }, 3);
+  const [one = 0, two = 0, three = 0] = changesets;
+  const stopped = async () =>
+    (await sql`select from batch_changes where waves_stopped is not null`.execute(db)).rows.length;
+  await transaction(db, async (tx) => {
+    await sql`update batch_changes set updated_at = clock_timestamp() where id = ${id}`.execute(tx);
+    expect(await claim(one, id)).toBeNull();
+    await published(one, 'failed');
+    expect(await claim(two, id)).toBeGreaterThan(Date.now());
+  });
+  expect(await stopped()).toBe(0);
+  expect(await claim(three, id)).toBeGreaterThan(Date.now());
+  expect(await stopped()).toBe(1);
+});
+
 test('a rate lets one changeset of all go at a time, and a claim that fails takes no turn', async () => {
   const { id, changesets } = await batchChange(null, 4);
   await setRollout(db, setRolloutSchema.parse({ windows: [{ rate: '2/hour' }] }), 'admin');

@@ -28,9 +28,10 @@ export async function takeTurn(tx: Db, changeset: Turned, now: number): Promise<
 }
 
 async function turnInWaves(tx: Db, { id, batchChangeId }: Turned, now: number): Promise<number | null> {
+  await lockWaves(tx, batchChangeId);
   const { rows } = await sql<{ waves: Waves | null; stopped: boolean; resumedAt: number | null }>`
     select waves, waves_stopped is not null as stopped, (extract(epoch from waves_resumed_at) * 1000)::bigint as "resumedAt"
-    from batch_changes where id = ${batchChangeId} for update
+    from batch_changes where id = ${batchChangeId}
   `.execute(tx);
   const { waves = null, stopped = false, resumedAt = null } = rows[0] ?? {};
   if (waves === null) return null;
@@ -45,11 +46,21 @@ async function turnInWaves(tx: Db, { id, batchChangeId }: Turned, now: number): 
   `.execute(tx);
   const decision = decideWave(waves, members, resumedAt, now);
   if (decision.kind === 'go') return null;
+  // Whoever changes the batch change now may wait for this claim: the next look stops the waves then.
   if (decision.kind === 'stop')
-    await sql`update batch_changes set waves_stopped = ${decision.why}, updated_at = clock_timestamp() where id = ${batchChangeId}`.execute(
-      tx,
-    );
+    await sql`
+      update batch_changes set waves_stopped = ${decision.why}, updated_at = clock_timestamp()
+      where id in (select id from batch_changes where id = ${batchChangeId} for update skip locked)
+    `.execute(tx);
   return decision.kind === 'wait' && decision.until !== null ? decision.until : now + waitMs;
+}
+
+/**
+ * Waits until nobody else decides about the waves of a batch change, to the end of the transaction. A lock of its own, because claims hold
+ * changesets, and users who hold the row of the batch change wait for these.
+ */
+async function lockWaves(tx: Db, batchChangeId: number): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`waves ${batchChangeId}`}, 0))`.execute(tx);
 }
 
 async function turnInWindows(tx: Db, now: number): Promise<number | null> {
@@ -73,12 +84,14 @@ export async function resumeWaves(tx: Db, batchChangeId: number): Promise<void> 
     update batch_changes set waves_stopped = null, waves_resumed_at = clock_timestamp(), updated_at = clock_timestamp()
     where id = ${batchChangeId} and waves_stopped is not null
   `.execute(tx);
+  // A claim that has seen the waves stopped has ended then, and its changeset is looked at again.
+  await lockWaves(tx, batchChangeId);
   await wakeWaiting(tx, batchChangeId);
 }
 
 /**
  * Has the changesets looked at again at once that wait for the waves of a batch change, because one of its others has changed; but none that is
- * being claimed: its claim holds it while it waits for the batch change, and this must not wait for it.
+ * being claimed: its claim holds it while it waits for others to decide about the waves, and this must not wait for it.
  */
 export async function wakeWaiting(tx: Db, batchChangeId: number): Promise<void> {
   await sql`
